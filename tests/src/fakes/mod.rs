@@ -1,0 +1,1 @@
+//! Fakes of inference servers and providers.

@@ -1,0 +1,3 @@
+//! Fakes of inference servers and providers, and a fleet of real Envoys on loopback, for Meridian's tests and its demo.
+
+pub mod fakes;
