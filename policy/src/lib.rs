@@ -1,1 +1,32 @@
-//! meridian-policy
+//! Meridian's pure core: which residency zone a caller belongs to, which regions and fallbacks may serve it and in
+//! which order, and what the filter answers or does with one request.
+//!
+//! No IO, no clock, no randomness, no async, no logging: everything comes in as arguments. The crate is compiled
+//! natively into the control plane and to WebAssembly into the filter, so that a rule exists once.
+//!
+//! The way through it:
+//!
+//! ```text
+//! Fleet --chain()--> [Member]                       what translate turns into clusters
+//! Fleet --FilterPolicy::for_region()--> JSON --> FilterPolicy::admit(head) -> Admission
+//!                                                FilterPolicy::decide(admitted, body) -> Decision | Refusal
+//! ```
+
+pub mod api;
+pub mod body;
+pub mod chain;
+pub mod classify;
+pub mod country;
+pub mod decide;
+pub mod filter_policy;
+pub mod fleet;
+pub mod headers;
+pub mod name;
+pub mod refusal;
+
+pub use filter_policy::FilterPolicy;
+pub use fleet::Fleet;
+pub use name::{FallbackName, ModelName, RegionName, ZoneName};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What the filter reads of a JSON request body: the model, whether the answer is streamed, and the affinity key.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The facts of a body that a decision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyFacts {
+    /// The model that is asked for.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The same for every request of one conversation, as far as that can be told: an explicit cache key, else the
+    /// end user, else the conversation's leading messages.
+    pub affinity: Option<u64>,
+}
+
+/// A body that no decision can be made about. Its text is for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadBody(String);
+
+/// Bytes of a prompt that make its affinity key: enough to tell conversations apart, and a bound on the work.
+const AFFINITY_PREFIX: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    stream: Option<bool>,
+    prompt_cache_key: Option<Cow<'a, str>>,
+    user: Option<Cow<'a, str>>,
+    messages: Option<&'a RawValue>,
+    prompt: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+}
+
+/// Reads a body. Unknown fields pass; a `model` that is given twice does not: who answers must not depend on which of
+/// the two a server happens to read.
+pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
+    if body.is_empty() {
+        return Err(BadBody(
+            "The request has no body; a JSON object with a `model` is needed.".into(),
+        ));
+    }
+    let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
+        BadBody(format!(
+            "The request body is not a JSON object that can be routed: {error}."
+        ))
+    })?;
+    let model = request.model.filter(|model| !model.is_empty());
+    let Some(model) = model else {
+        return Err(BadBody("The request body names no `model`.".into()));
+    };
+    let explicit = request
+        .prompt_cache_key
+        .or(request.user)
+        .filter(|key| !key.is_empty());
+    let affinity = explicit.map(|key| xxh3_64(key.as_bytes())).or_else(|| {
+        let leading = request
+            .messages
+            .map(leading_messages)
+            .or(request.prompt.or(request.input).map(RawValue::get))?;
+        Some(xxh3_64(
+            &leading.as_bytes()[..leading.len().min(AFFINITY_PREFIX)],
+        ))
+    });
+    Ok(BodyFacts {
+        model: model.into_owned(),
+        stream: request.stream.unwrap_or(false),
+        affinity,
+    })
+}
+
+/// The messages up to the first one of the user: they stay the same while a conversation grows. What is no list of
+/// messages is the inference server's to refuse; all of it counts.
+fn leading_messages(messages: &RawValue) -> &str {
+    let text = messages.get();
+    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+        return text;
+    };
+    let first_user = list.iter().find(|message| {
+        serde_json::from_str::<Message<'_>>(message.get())
+            .is_ok_and(|message| message.role == "user")
+    });
+    let Some(first_user) = first_user else {
+        return text;
+    };
+    // Both are slices of the same text, so the distance of their ends is the rest of the list.
+    let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
+    text.get(..end).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn affinity(body: &str) -> Option<u64> {
+        read(body.as_bytes()).unwrap().affinity
+    }
+
+    #[test]
+    fn facts_of_a_request() {
+        let facts =
+            read(br#"{"stream":true,"x":[1,{"model":"inner"}],"model":"a/b:c","user":"u"}"#)
+                .unwrap();
+        assert_eq!(
+            (facts.model.as_str(), facts.stream, facts.affinity),
+            ("a/b:c", true, Some(xxh3_64(b"u")))
+        );
+        let facts = read(br#"{"model":"m\u0065","stream":null}"#).unwrap();
+        assert_eq!(
+            (facts.model.as_str(), facts.stream, facts.affinity),
+            ("me", false, None)
+        );
+    }
+
+    #[test]
+    fn a_conversation_keeps_its_affinity_while_it_grows() {
+        let first = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}]}"#;
+        let later = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"r"}]}"#;
+        let other = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"p"}]}"#;
+        assert_eq!(affinity(first), affinity(later));
+        assert_ne!(affinity(first), affinity(other));
+        assert_ne!(
+            affinity(r#"{"model":"m","prompt":"a"}"#),
+            affinity(r#"{"model":"m","prompt":"b"}"#)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_routed_is_refused_with_its_reason() {
+        for (body, says) in [
+            ("", "no body"),
+            ("{", "EOF"),
+            ("[]", "not a JSON object"),
+            ("{}", "names no `model`"),
+            (r#"{"model":""}"#, "names no `model`"),
+            (r#"{"model":7}"#, "invalid type"),
+            (r#"{"model":"a","model":"b"}"#, "duplicate field `model`"),
+            (r#"{"model":"a","stream":"yes"}"#, "expected a boolean"),
+            (r#"{"model":"a"} trailing"#, "trailing"),
+            ("{\"model\":\"\u{1}\"}", "control character"),
+        ] {
+            let error = read(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says), "{body}: {error}");
+        }
+        let deep = format!(
+            r#"{{"model":"m","messages":{}{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(
+            read(deep.as_bytes()).is_err(),
+            "nesting has a limit: no stack is left behind"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_total(body in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = read(&body);
+        }
+
+        #[test]
+        fn reading_is_total_on_nearly_json(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
+            let _ = read(format!(r#"{{"model":"m","messages":{body}}}"#).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The filter's policy: what one gateway's filter needs of the fleet, as the JSON that travels in Envoy's
+//! configuration. It is readable in a config dump, and can be written by hand.
+
+use crate::chain::{Member, chain};
+use crate::country::Country;
+use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
+use crate::name::{ModelName, RegionName, ZoneName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilterPolicy {
+    /// The home region.
+    pub region: RegionName,
+    /// Where a caller's zone is read from, the most telling first.
+    pub sources: Vec<ZoneSource>,
+    /// The zone of each country that a zone names.
+    pub countries: BTreeMap<Country, ZoneName>,
+    /// The zone of all other countries.
+    pub rest_of_world: Option<ZoneName>,
+    /// What becomes of callers that no source places.
+    pub unknown_zone: UnknownZone,
+    /// What each zone may do here.
+    pub zones: BTreeMap<ZoneName, ZoneRule>,
+}
+
+/// What a zone's callers may do at this gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneRule {
+    /// Whether its requests never leave its regions and fallbacks.
+    pub pinned: bool,
+    /// Set where its callers must not be served from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_away: Option<TurnAway>,
+    /// The models that it can have here, with the lane that leads to them.
+    #[serde(default)]
+    pub models: BTreeMap<ModelName, Lane>,
+}
+
+/// How a misdirected caller is turned away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnAway {
+    /// 421 naming these gateways (URLs, or regions without one), the nearest first.
+    Refuse(Vec<String>),
+    /// 307 to this gateway's URL.
+    Redirect(String),
+}
+
+/// Where the filter sends a request first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// The home chain: home's pool, or the nearest region that has the model.
+    Home,
+    /// Straight to the fallbacks: no region that the zone may use has the model.
+    Fallback,
+}
+
+impl Lane {
+    /// The value of the lane header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Fallback => "fallback",
+        }
+    }
+
+    /// The lane of a chain, `None` for an empty one.
+    pub fn of(chain: &[Member]) -> Option<Self> {
+        chain.first().map(|first| {
+            if matches!(first, Member::Fallback(_)) {
+                Self::Fallback
+            } else {
+                Self::Home
+            }
+        })
+    }
+}
+
+impl FilterPolicy {
+    /// The policy of a region's gateway.
+    pub fn for_region(fleet: &Fleet, home: &RegionName) -> Self {
+        let zones = fleet
+            .zones
+            .iter()
+            .map(|(name, zone)| (name.clone(), zone_rule(fleet, name, zone, home)))
+            .collect();
+        let countries = fleet
+            .zones
+            .iter()
+            .flat_map(|(name, zone)| {
+                zone.countries
+                    .iter()
+                    .map(move |country| (*country, name.clone()))
+            })
+            .collect();
+        Self {
+            region: home.clone(),
+            sources: fleet.sources.clone(),
+            countries,
+            rest_of_world: fleet
+                .zones
+                .iter()
+                .find(|(_, zone)| zone.rest)
+                .map(|(name, _)| name.clone()),
+            unknown_zone: fleet.unknown_zone.clone(),
+            zones,
+        }
+    }
+}
+
+fn zone_rule(fleet: &Fleet, name: &ZoneName, zone: &Zone, home: &RegionName) -> ZoneRule {
+    let lane = |model: &ModelName| {
+        Lane::of(&chain(fleet, name, model, home)).map(|lane| (model.clone(), lane))
+    };
+    ZoneRule {
+        pinned: zone.pinned,
+        turn_away: (!zone.passes_through(home)).then(|| turn_away(fleet, zone, home)),
+        models: fleet.models().into_iter().filter_map(lane).collect(),
+    }
+}
+
+fn turn_away(fleet: &Fleet, zone: &Zone, home: &RegionName) -> TurnAway {
+    let nearest = fleet
+        .regions
+        .get(home)
+        .map(|region| region.nearest.as_slice())
+        .unwrap_or_default();
+    let right = nearest
+        .iter()
+        .filter(|region| zone.regions.contains(*region));
+    let url = |region: &RegionName| {
+        fleet
+            .regions
+            .get(region)
+            .and_then(|region| region.public.url.clone())
+    };
+    match (zone.misdirected, right.clone().find_map(url)) {
+        (Misdirected::Redirect, Some(url)) => TurnAway::Redirect(url),
+        _ => TurnAway::Refuse(
+            right
+                .map(|region| url(region).unwrap_or_else(|| region.to_string()))
+                .collect(),
+        ),
+    }
+}

@@ -1,0 +1,239 @@
+//! The fleet: zones, regions, pools and fallbacks, checked. Values of these types are made by the fleet file's loader,
+//! which refuses whatever contradicts itself, so the rest of the code has no case for it: every name that is
+//! mentioned exists, no pinned zone accepts a fallback of another jurisdiction, and every zone has a way to be served.
+
+use crate::country::Country;
+use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A whole fleet, as one fleet file describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    /// Residency zones.
+    pub zones: BTreeMap<ZoneName, Zone>,
+    /// What becomes of a caller that no source places in a zone.
+    pub unknown_zone: UnknownZone,
+    /// Where a caller's zone is read from, the most telling first.
+    pub sources: Vec<ZoneSource>,
+    /// Regions with their gateways and pools.
+    pub regions: BTreeMap<RegionName, Region>,
+    /// Hosted providers.
+    pub fallbacks: BTreeMap<FallbackName, Fallback>,
+    /// Time and size limits.
+    pub limits: Limits,
+    /// SPIFFE trust domain of the gateways: a gateway's certificate names `spiffe://<trust_domain>/region/<region>`.
+    pub trust_domain: String,
+    /// Where the filter's .wasm lies on the gateways.
+    pub filter: String,
+    /// Where the gateways write their access log: a path, or `/dev/stdout`.
+    pub access_log: String,
+}
+
+/// A residency zone: who belongs to it and where its requests may go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone {
+    /// Countries whose callers belong here.
+    pub countries: BTreeSet<Country>,
+    /// Whether the countries that no other zone names belong here.
+    pub rest: bool,
+    /// Whether its requests never leave its regions and fallbacks.
+    pub pinned: bool,
+    /// Regions that it may use.
+    pub regions: BTreeSet<RegionName>,
+    /// Fallbacks that it may use, the first choice first.
+    pub fallbacks: Vec<FallbackName>,
+    /// What a gateway outside the zone does with its callers. Only pinned zones are ever misdirected.
+    pub misdirected: Misdirected,
+}
+
+/// What a gateway does with a pinned caller that it must not serve itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misdirected {
+    /// 421 that names the right gateways; no byte of the body is read.
+    Refuse,
+    /// 307 to the nearest right gateway.
+    Redirect,
+    /// Sent on to a peer in the zone: the request passes through this gateway.
+    Forward,
+}
+
+/// What becomes of a caller that no source places in a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownZone {
+    /// It is treated as a caller of this zone.
+    Zone(ZoneName),
+    /// It is refused with 403.
+    Refuse,
+}
+
+/// A header that tells a caller's zone or country.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneSource {
+    /// The header's name, in lower case.
+    pub header: String,
+    /// What its value is.
+    pub gives: Gives,
+    /// Who may send it. From anyone else it is removed and says nothing.
+    pub trust: Trust,
+}
+
+/// What the value of a [`ZoneSource`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gives {
+    /// A zone's name.
+    Zone,
+    /// An ISO 3166-1 alpha-2 code.
+    Country,
+}
+
+/// Whose headers are believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// Addresses of the edge: the connection's own source, never a forwarded one.
+    pub cidr: Vec<IpNet>,
+}
+
+/// One location with a gateway and pools.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// The listener that callers reach.
+    pub public: Public,
+    /// The listener that other gateways reach.
+    pub gateway: Gateway,
+    /// Envoy's admin interface; loopback only.
+    pub admin: SocketAddr,
+    /// Every other region, the nearest first.
+    pub nearest: Vec<RegionName>,
+    /// The pool of each model deployed here.
+    pub pools: BTreeMap<ModelName, Pool>,
+}
+
+/// The listener that callers reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Public {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How callers name it, e.g. `https://us-west-2.llm.example.com`, without a trailing slash: for those who
+    /// reached the wrong gateway.
+    pub url: Option<String>,
+    /// Its certificate; plain HTTP without one.
+    pub tls: Option<KeyPair>,
+}
+
+/// The listener that other gateways reach over mTLS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The host that other gateways connect to: an IP address or a DNS name.
+    pub address: String,
+    /// The port that they connect to.
+    pub port: u16,
+    /// This gateway's certificate, whose URI SAN is the region's SPIFFE ID.
+    pub identity: KeyPair,
+    /// The authority that signed the other gateways' certificates, a path on the gateway.
+    pub ca: String,
+}
+
+/// Paths of a certificate chain and its key on the gateway, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// The certificate chain.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+/// The inference servers of one model in one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Addresses that are known.
+    Endpoints(Vec<SocketAddr>),
+    /// A name that resolves to all of them.
+    Dns {
+        /// The name to resolve.
+        host: String,
+        /// The port of every endpoint.
+        port: u16,
+    },
+}
+
+/// A hosted provider that takes a request when no region can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Where its API is.
+    pub endpoint: ProviderEndpoint,
+    /// Where it may process a request, e.g. `eea`; `global` means anywhere.
+    pub jurisdiction: BTreeSet<String>,
+    /// Our credential.
+    pub api_key: Secret,
+}
+
+/// An OpenAI-compatible API's base URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderEndpoint {
+    /// Host name or IP address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken; only a loopback provider may go without.
+    pub tls: bool,
+    /// What stands in for `/v1`, without a trailing slash: the path of the base URL.
+    pub path: String,
+}
+
+/// Where a gateway finds a secret. Its value never passes through Meridian's own code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable of the Envoy process.
+    Env(String),
+    /// A file on the gateway.
+    File(String),
+}
+
+/// Time and size limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a connection to an endpoint or a peer stands.
+    pub connect: Duration,
+    /// Until a streamed answer begins; past it the next region is asked as well, and the first to answer wins.
+    pub first_token: Duration,
+    /// The same for an answer that is not streamed: these are silent until they are whole.
+    pub unstreamed: Duration,
+    /// Between two pieces of a streamed answer.
+    pub gap: Duration,
+    /// For the whole answer.
+    pub answer: Duration,
+    /// Largest request body, in bytes.
+    pub body: u32,
+}
+
+impl Fleet {
+    /// The SPIFFE ID in a gateway's certificate.
+    pub fn spiffe_id(&self, region: &RegionName) -> String {
+        format!("spiffe://{}/region/{region}", self.trust_domain)
+    }
+
+    /// Every model that is deployed anywhere.
+    pub fn models(&self) -> BTreeSet<&ModelName> {
+        self.regions
+            .values()
+            .flat_map(|region| region.pools.keys())
+            .collect()
+    }
+}
+
+impl Zone {
+    /// Whether a request of this zone may pass through a region's gateway.
+    pub fn passes_through(&self, region: &RegionName) -> bool {
+        !self.pinned || self.regions.contains(region) || self.misdirected == Misdirected::Forward
+    }
+}

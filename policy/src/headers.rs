@@ -1,0 +1,25 @@
+//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed: only the filter and,
+//! over mTLS, another gateway may set them.
+
+/// Every header with this prefix is Meridian's.
+pub const PREFIX: &str = "x-meridian-";
+/// The residency zone that the filter decided on; routes match on it.
+pub const ZONE: &str = "x-meridian-zone";
+/// The model that the request names; routes match on it.
+pub const MODEL: &str = "x-meridian-model";
+/// The lane that the filter chose: `home` or `fallback`.
+pub const LANE: &str = "x-meridian-lane";
+/// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
+pub const STREAM: &str = "x-meridian-stream";
+/// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
+pub const REFUSED: &str = "x-meridian-refused";
+/// On answers: why the request went where it went, e.g. `lane=home zone=eea by=cf-ipcountry model=m`.
+pub const DECISION: &str = "x-meridian-decision";
+/// On answers: the region that answered, or `fallback/<name>`. Set by Envoy from the endpoint's metadata.
+pub const REGION: &str = "x-meridian-region";
+
+/// Whether a header is one of Meridian's own.
+pub fn is_ours(name: &str) -> bool {
+    name.len() >= PREFIX.len()
+        && name.as_bytes()[..PREFIX.len()].eq_ignore_ascii_case(PREFIX.as_bytes())
+}

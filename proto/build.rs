@@ -1,0 +1,27 @@
+//! Finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside the code that it
+//! generated from them, but does not export them.
+
+use anyhow::{Context, Result};
+use cargo_metadata::{CargoOpt, MetadataCommand};
+use std::path::Path;
+use std::{env, fs};
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../Cargo.lock");
+    let metadata = MetadataCommand::new()
+        .features(CargoOpt::NoDefaultFeatures)
+        .other_options(vec!["--locked".to_owned(), "--filter-platform".to_owned(), env::var("HOST")?])
+        .exec()
+        .context("cargo metadata, to find the sources of envoy-types")?;
+    let package = metadata
+        .packages
+        .iter()
+        .find(|package| package.name.as_str() == "envoy-types")
+        .context("envoy-types is not among the dependencies")?;
+    let sources = package.manifest_path.parent().context("envoy-types has no directory")?;
+    let descriptors = sources.join("src/generated/types.bin");
+    let out = Path::new(&env::var("OUT_DIR")?).join("envoy_api.bin");
+    fs::copy(&descriptors, &out).with_context(|| format!("copying {descriptors}"))?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! What a fake does with one request. Nothing here waits or writes.
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+
+use super::anthropic::{message, message_events};
+use super::asked::Asked;
+use super::behaviour::{Behaviour, Fail, Kind};
+use super::embeddings::{self, embeddings};
+use super::generation::{Events, Finish, Generation, data, event};
+use super::openai::{chat, chat_events, completion, completion_events};
+use super::problem::{Dialect, Problem};
+use super::responses::{response, response_events};
+use super::route::Api;
+use super::state::{State, unix_now};
+use super::stream::Break;
+
+pub(super) enum Decision {
+    Reset,
+    Hang,
+    Refuse(Problem),
+    Answer(Answer),
+}
+
+/// A 200, ready to be written.
+pub(super) struct Answer {
+    pub(super) said: Said,
+    pub(super) tokens: usize,
+    pub(super) prompt_tokens: usize,
+    pub(super) finish: Finish,
+    pub(super) stop: Option<Break>,
+}
+
+pub(super) enum Said {
+    Whole(Bytes),
+    Events(Events),
+}
+
+impl Decision {
+    /// The word for it in [`Recorded`](super::Recorded).
+    pub(super) fn word(&self) -> String {
+        match self {
+            Self::Reset => "reset".to_owned(),
+            Self::Hang => "hang".to_owned(),
+            Self::Refuse(problem) => problem.status.to_string(),
+            Self::Answer(Answer {
+                stop: Some(Break::Cut(_)),
+                ..
+            }) => "cut".to_owned(),
+            Self::Answer(Answer {
+                stop: Some(Break::Error(..)),
+                ..
+            }) => "error_event".to_owned(),
+            Self::Answer(_) => "200".to_owned(),
+        }
+    }
+
+    /// Decides on an inference request. A failure comes before everything else, as a broken server does not look at its requests.
+    pub(super) fn on(
+        state: &State,
+        behaviour: &Behaviour,
+        api: Api,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Self {
+        match behaviour.fail {
+            Fail::Reset => return Self::Reset,
+            Fail::Hang => return Self::Hang,
+            Fail::Status(status) => return Self::Refuse(Problem::of_status(status)),
+            Fail::None | Fail::Cut(_) | Fail::ErrorEvent(_) | Fail::Abort => {}
+        }
+        match authorize(&state.kind, parts)
+            .and_then(|()| answer(state, behaviour, api, parts, body))
+        {
+            Ok(answer) => Self::Answer(answer),
+            Err(problem) => Self::Refuse(problem),
+        }
+    }
+}
+
+/// A provider's key check; a pool asks for none.
+pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
+    let Kind::Provider { api_key } = kind else {
+        return Ok(());
+    };
+    let given = parts.headers.get(hyper::header::AUTHORIZATION);
+    match given {
+        Some(value) if value.as_bytes() == format!("Bearer {api_key}").as_bytes() => Ok(()),
+        _ => Err(Problem::bad_key(given.is_some())),
+    }
+}
+
+/// Whose errors are spoken at this endpoint.
+pub(super) fn dialect(kind: &Kind, api: Option<Api>) -> Dialect {
+    match (kind, api) {
+        (_, Some(Api::Messages)) => Dialect::Anthropic,
+        (Kind::Pool { .. }, _) => Dialect::Vllm,
+        (Kind::Provider { .. }, _) => Dialect::OpenAi,
+    }
+}
+
+fn answer(
+    state: &State,
+    behaviour: &Behaviour,
+    api: Api,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Answer, Problem> {
+    let asked = Asked::parse(api, &state.kind, parts, body)?;
+    if let Kind::Pool { models } = &state.kind
+        && !models.contains(&asked.model)
+    {
+        return Err(Problem::unknown_model(&asked.model, models));
+    }
+    let error = Problem::overloaded().render(dialect(&state.kind, Some(api)));
+    let error = if api == Api::Messages {
+        event("error", &error)
+    } else {
+        data(&error)
+    };
+    let stop = match behaviour.fail {
+        Fail::Cut(after) => Some(Break::Cut(after)),
+        Fail::ErrorEvent(_) if !asked.stream || api == Api::Embeddings => {
+            return Err(Problem::overloaded());
+        }
+        Fail::ErrorEvent(after) => Some(Break::Error(after, error)),
+        Fail::None | Fail::Status(_) | Fail::Reset | Fail::Hang | Fail::Abort => None,
+    };
+    if api == Api::Embeddings {
+        return Ok(embed(state, &asked, stop));
+    }
+    let (tokens, finish) = match (behaviour.fail, asked.max_tokens) {
+        (Fail::Abort, _) => (0, Finish::Abort),
+        (_, Some(most)) if most < behaviour.tokens => (most, Finish::Length),
+        _ => (behaviour.tokens, Finish::Stop),
+    };
+    let generation = Generation {
+        server: &state.name,
+        model: &asked.model,
+        id: state.next_id(),
+        created: unix_now(),
+        tokens,
+        finish,
+        prompt_tokens: asked.prompt_tokens,
+        include_usage: asked.include_usage,
+    };
+    let said = if asked.stream {
+        Said::Events(events(api, &generation))
+    } else {
+        Said::Whole(whole(api, &generation).into())
+    };
+    Ok(Answer {
+        said,
+        tokens,
+        prompt_tokens: asked.prompt_tokens,
+        finish,
+        stop,
+    })
+}
+
+fn whole(api: Api, said: &Generation<'_>) -> String {
+    match api {
+        Api::Completions => completion(said),
+        Api::Responses => response(said),
+        Api::Messages => message(said),
+        Api::Chat | Api::Embeddings => chat(said),
+    }
+}
+
+fn events(api: Api, said: &Generation<'_>) -> Events {
+    match api {
+        Api::Completions => completion_events(said),
+        Api::Responses => response_events(said),
+        Api::Messages => message_events(said),
+        Api::Chat | Api::Embeddings => chat_events(said),
+    }
+}
+
+fn embed(state: &State, asked: &Asked, stop: Option<Break>) -> Answer {
+    let inputs = asked
+        .fields
+        .get("input")
+        .map(embeddings::inputs)
+        .unwrap_or_default();
+    let dimensions = asked
+        .fields
+        .get("dimensions")
+        .and_then(|value| usize::try_from(value.as_u64()?).ok());
+    let request = embeddings::Asked {
+        inputs: &inputs,
+        dimensions: dimensions.unwrap_or(8),
+        base64: asked
+            .fields
+            .get("encoding_format")
+            .is_some_and(|format| format == "base64"),
+        model: &asked.model,
+        prompt_tokens: asked.prompt_tokens,
+    };
+    let said = Said::Whole(embeddings(&request, state.next_id(), unix_now()).into());
+    Answer {
+        said,
+        tokens: 0,
+        prompt_tokens: asked.prompt_tokens,
+        finish: Finish::Stop,
+        stop,
+    }
+}

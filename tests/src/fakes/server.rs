@@ -1,0 +1,155 @@
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Answers the requests of one port.
+pub(super) trait Handler: Clone + Send + Sync + 'static {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        reset: Reset,
+    ) -> impl Future<Output = Response<Payload>> + Send;
+}
+
+/// Ends the connection of a request with RST.
+#[derive(Clone, Default)]
+pub(super) struct Reset(Arc<Notify>);
+
+impl Reset {
+    /// Never returns: the connection task drops the caller. Bytes handed over before are written first.
+    pub(super) async fn now(&self) -> Infallible {
+        self.0.notify_one();
+        pending().await
+    }
+}
+
+/// A TCP port that can be closed as if its machine had died, and opened again. Dropping it closes it.
+pub(super) struct Port<H> {
+    addr: SocketAddr,
+    handler: H,
+    open: Option<Open>,
+    held: Option<TcpSocket>,
+}
+
+struct Open {
+    stop: watch::Sender<()>,
+    accepting: JoinHandle<()>,
+}
+
+impl<H: Handler> Port<H> {
+    /// Listens on 127.0.0.1; port 0 takes any free one.
+    pub(super) fn open(port: u16, handler: H) -> anyhow::Result<Self> {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        let addr = socket.local_addr()?;
+        let mut port = Self {
+            addr,
+            handler,
+            open: None,
+            held: Some(socket),
+        };
+        port.revive()?;
+        Ok(port)
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Closes the listener and then every connection with RST; returns when all of it has happened.
+    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(open) = self.open.take() {
+            drop(open.stop);
+            open.accepting.await?;
+            // Bound but not listening: connections are refused, and nobody else gets the port meanwhile.
+            self.held = Some(bind(self.addr)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn revive(&mut self) -> anyhow::Result<()> {
+        if self.open.is_none() {
+            let socket = match self.held.take() {
+                Some(socket) => socket,
+                None => bind(self.addr)?,
+            };
+            let listener = socket.listen(1024)?;
+            let (stop, stopping) = watch::channel(());
+            let accepting = tokio::spawn(accept(listener, self.handler.clone(), stopping));
+            self.open = Some(Open { stop, accepting });
+        }
+        Ok(())
+    }
+}
+
+fn bind(addr: SocketAddr) -> anyhow::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket
+        .bind(addr)
+        .with_context(|| format!("cannot bind {addr}"))?;
+    Ok(socket)
+}
+
+async fn accept<H: Handler>(listener: TcpListener, handler: H, stop: watch::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    let mut stopping = pin!(stopped(stop.clone()));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve(stream, handler.clone(), stop.clone())); }
+                // Out of file descriptors, most likely: leave the processor to those who can free some.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn stopped(mut stop: watch::Receiver<()>) {
+    while stop.changed().await.is_ok() {}
+}
+
+async fn serve<H: Handler>(stream: TcpStream, handler: H, stop: watch::Receiver<()>) {
+    // Without it a token could wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    let reset = Reset::default();
+    let service = service_fn(|request| {
+        let (handler, reset) = (handler.clone(), reset.clone());
+        async move { Ok::<_, Infallible>(handler.handle(request, reset).await) }
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // Biased, so that hyper has written what it was given before a reset is looked at.
+    tokio::select! {
+        biased;
+        _ = &mut connection => return,
+        () = reset.0.notified() => {}
+        () = stopped(stop) => {}
+    }
+    let stream = connection.into_parts().io.into_inner();
+    let _ = stream.set_zero_linger();
+}

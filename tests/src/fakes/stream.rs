@@ -1,0 +1,168 @@
+//! Bodies that are written piece by piece while time passes.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame};
+use tokio::sync::mpsc;
+
+use super::generation::{Events, Finish};
+use super::server::{Payload, Reset};
+use super::state::Running;
+
+/// The pace of one answer and where it breaks, if it does.
+pub(super) struct Course {
+    pub(super) first_token: Duration,
+    pub(super) token: Duration,
+    pub(super) finish: Finish,
+    pub(super) stop: Option<Break>,
+}
+
+/// Where a stream breaks, in tokens.
+pub(super) enum Break {
+    Cut(usize),
+    /// The event is written and the stream ends well.
+    Error(usize, String),
+}
+
+impl Course {
+    /// Waits as long as an answer in one piece takes.
+    pub(super) async fn wait(&self, tokens: usize) {
+        let pauses = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+        pause(self.first_token + self.token.saturating_mul(pauses)).await;
+    }
+}
+
+/// Streams events. The body owns `running`, so a client that goes away ends the work.
+pub(super) fn play(events: Events, course: Course, running: Running, reset: Reset) -> Payload {
+    pieces(move |out| async move {
+        let tokens = events.tokens.len();
+        let breaks = match &course.stop {
+            Some(Break::Cut(after) | Break::Error(after, _)) => *after,
+            None => usize::MAX,
+        };
+        pause(course.first_token).await;
+        running.first_token();
+        for event in events.opening {
+            send(&out, event).await;
+        }
+        for (index, event) in events.tokens.into_iter().take(breaks).enumerate() {
+            if index > 0 {
+                pause(course.token).await;
+                running.state().pass_gate().await;
+            }
+            // Counted first: who has read a token must find it counted.
+            running.state().generated.fetch_add(1, Ordering::SeqCst);
+            send(&out, event).await;
+        }
+        match course.stop {
+            Some(Break::Cut(_)) => match reset.now().await {},
+            Some(Break::Error(_, error)) => {
+                send(&out, error).await;
+                if let Some(end) = events.end {
+                    send(&out, end).await;
+                }
+            }
+            None => {
+                // Complete before the last bytes leave: who has read the end must find it counted.
+                running.finish(tokens, course.finish);
+                for event in events.closing {
+                    send(&out, event).await;
+                }
+            }
+        }
+    })
+}
+
+/// Half of an answer whose head has announced all of it.
+pub(super) fn half(whole: Bytes, running: Running, reset: Reset) -> Payload {
+    pieces(move |out| async move {
+        let _running = running;
+        let _ = out.send(whole.slice(..whole.len() / 2)).await;
+        match reset.now().await {}
+    })
+}
+
+async fn send(out: &mpsc::Sender<Bytes>, event: String) {
+    let _ = out.send(Bytes::from(event)).await;
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+fn pieces<F: Future<Output = ()> + Send + 'static>(
+    produce: impl FnOnce(mpsc::Sender<Bytes>) -> F,
+) -> Payload {
+    let (sender, receiver) = mpsc::channel(1);
+    Pieces {
+        producer: Some(Box::pin(produce(sender))),
+        receiver,
+        wrote: false,
+    }
+    .boxed_unsync()
+}
+
+/// A body fed by a future that it polls itself: dropping the body drops the work.
+struct Pieces<F> {
+    producer: Option<Pin<Box<F>>>,
+    receiver: mpsc::Receiver<Bytes>,
+    wrote: bool,
+}
+
+impl<F: Future<Output = ()>> Body for Pieces<F> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // hyper flushes when its body is pending, and gathers pieces until then.
+        if std::mem::take(&mut self.wrote) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(producer) = &mut self.producer
+            && producer.as_mut().poll(context).is_ready()
+        {
+            self.producer = None;
+        }
+        self.receiver.poll_recv(context).map(|piece| {
+            let piece = piece?;
+            self.wrote = true;
+            Some(Ok(Frame::data(piece)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_body_rests_after_each_piece_so_that_it_is_flushed() {
+        let mut body = pieces(|out| async move {
+            send(&out, "one".to_owned()).await;
+            send(&out, "two".to_owned()).await;
+        });
+        let mut poll = || {
+            let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+            frame.map(|frame| frame.and_then(|Ok(frame)| frame.into_data().ok()))
+        };
+        assert_eq!(poll(), Poll::Ready(Some(Bytes::from("one"))));
+        assert_eq!(poll(), Poll::Pending);
+        assert_eq!(poll(), Poll::Ready(Some(Bytes::from("two"))));
+        assert_eq!(poll(), Poll::Pending);
+        assert_eq!(poll(), Poll::Ready(None));
+    }
+}

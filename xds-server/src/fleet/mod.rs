@@ -1,0 +1,63 @@
+//! The fleet file: YAML in, a [`Fleet`] that cannot contradict itself out, or every problem with its place and fix.
+
+mod check;
+mod field;
+mod raw;
+
+pub use raw::RawFleet;
+
+use meridian_policy::Fleet;
+use std::fmt;
+use std::path::Path;
+
+/// One thing that is wrong in a fleet file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as a YAML path, e.g. `zones.eea.fallbacks[0]`.
+    pub at: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}
+
+/// Why there is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It is not YAML of the right form. Names line, column and field.
+    #[error("{0}")]
+    Form(#[from] serde_saphyr::Error),
+    /// It contradicts itself. One line per problem.
+    #[error("{}", lines(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads and checks a fleet file.
+pub fn load(file: &Path) -> Result<Fleet, FleetError> {
+    parse(&std::fs::read_to_string(file)?)
+}
+
+/// Checks the text of a fleet file.
+pub fn parse(text: &str) -> Result<Fleet, FleetError> {
+    let raw: RawFleet = serde_saphyr::from_str(text)?;
+    check::check(raw).map_err(FleetError::Problems)
+}
+
+/// The JSON Schema of the fleet file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RawFleet).to_value()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The fleet file as it is written. Nothing is checked here beyond the types; unknown fields are refused.
+//!
+//! The docs of these fields are the docs of the file: `meridian schema` prints them.
+
+use meridian_policy::fleet::Gives;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A fleet of inference regions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFleet {
+    /// Residency zones: who belongs to each, and where its requests may go.
+    pub zones: BTreeMap<String, RawZone>,
+    /// The zone of callers that no source places, or `refuse` (403). Default: the pinned zone, where there is just one.
+    pub unknown_zone: Option<String>,
+    /// Where a caller's zone is read from, the most telling first. A pinned answer from any source beats an unpinned one.
+    #[serde(default)]
+    pub classify: Vec<RawSource>,
+    /// Locations with a gateway and pools.
+    pub regions: BTreeMap<String, RawRegion>,
+    /// Hosted providers that take a request when no region can.
+    #[serde(default)]
+    pub fallbacks: BTreeMap<String, RawFallback>,
+    /// Fleet-wide policy.
+    #[serde(default)]
+    pub policy: RawPolicy,
+    /// What is the same on every gateway.
+    #[serde(default)]
+    pub gateways: RawGateways,
+}
+
+/// A residency zone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawZone {
+    /// ISO 3166-1 alpha-2 codes and presets: `preset:eea`, `preset:uk`, `preset:ch`, or `preset:rest` for every
+    /// country that no zone names. Empty where only a header names the zone.
+    #[serde(default)]
+    pub countries: Vec<String>,
+    /// Whether its requests never leave its regions and fallbacks.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Regions that it may use.
+    pub regions: Vec<String>,
+    /// Fallbacks that it may use, the first choice first.
+    #[serde(default)]
+    pub fallbacks: Vec<String>,
+    /// Jurisdictions of fallbacks that a pinned zone accepts. Default: the zone's own name.
+    pub jurisdictions: Option<Vec<String>>,
+    /// What a gateway outside a pinned zone does with its callers. Default: `refuse`.
+    pub misdirected: Option<RawMisdirected>,
+}
+
+/// What a gateway outside a pinned zone does with its callers.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawMisdirected {
+    /// 421 that names the right gateways.
+    Refuse,
+    /// 307 to the nearest right gateway, by its `public.url`.
+    Redirect,
+    /// Sent on to a gateway in the zone: the request passes through the wrong one.
+    Forward,
+}
+
+/// A header that tells a caller's zone or country.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSource {
+    /// The header's name.
+    pub header: String,
+    /// What its value is: `zone` or `country`.
+    #[schemars(with = "RawGives")]
+    pub gives: Gives,
+    /// Who may send it; from anyone else it is removed.
+    pub trust: RawTrust,
+}
+
+/// What a header's value is.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)] // The schema of `Gives`, which the policy crate owns.
+enum RawGives {
+    /// A zone's name.
+    Zone,
+    /// An ISO 3166-1 alpha-2 code.
+    Country,
+}
+
+/// Whose headers are believed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTrust {
+    /// Networks of the edge, e.g. `10.0.0.0/8`: the connection's own source, never a forwarded address.
+    pub cidr: Vec<String>,
+}
+
+/// One location with a gateway and pools.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRegion {
+    /// How the other gateways reach this one.
+    pub gateway: RawGateway,
+    /// How callers reach this gateway.
+    #[serde(default)]
+    pub public: RawPublic,
+    /// Address of Envoy's admin interface; loopback only. Default: `127.0.0.1:9901`.
+    pub admin: Option<String>,
+    /// The other regions, the nearest first. Those left out follow in the order of their names.
+    #[serde(default)]
+    pub nearest: Vec<String>,
+    /// The pool of each model deployed here, by the name that callers use.
+    #[serde(default)]
+    pub pools: BTreeMap<String, RawPool>,
+}
+
+/// How the other gateways reach this one, over mTLS.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawGateway {
+    /// IP address or DNS name that they connect to.
+    pub address: String,
+    /// Port that they connect to.
+    pub port: u16,
+    /// Where the listener binds. Default: `0.0.0.0:<port>`.
+    pub listen: Option<String>,
+    /// This gateway's certificate and the authority of all gateways. Default: `/etc/meridian/tls/{gateway.crt,gateway.key,ca.crt}`.
+    pub tls: Option<RawGatewayTls>,
+}
+
+/// Paths on the gateway, PEM.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawGatewayTls {
+    /// Authority that signed every gateway's certificate.
+    pub ca: String,
+    /// Certificate with the URI SAN `spiffe://<trust_domain>/region/<region>`.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+}
+
+/// How callers reach a gateway.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPublic {
+    /// Where the listener binds. Default: `0.0.0.0:8080`.
+    pub listen: Option<String>,
+    /// How callers name this gateway, e.g. `https://us-west-2.llm.example.com`.
+    pub url: Option<String>,
+    /// Its certificate; plain HTTP without one.
+    pub tls: Option<RawKeyPair>,
+}
+
+/// Paths on the gateway, PEM.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawKeyPair {
+    /// Certificate chain.
+    pub certificate: String,
+    /// Private key.
+    pub key: String,
+}
+
+/// The inference servers of one model in one region: `endpoints` or `dns`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPool {
+    /// Addresses, `ip:port`.
+    pub endpoints: Option<Vec<String>>,
+    /// A name that resolves to all of them, `name:port`.
+    pub dns: Option<String>,
+}
+
+/// A hosted provider.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFallback {
+    /// Which API it speaks.
+    pub provider: RawProvider,
+    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`.
+    pub url: String,
+    /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
+    pub jurisdiction: Vec<String>,
+    /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
+    pub api_key: RawSecret,
+}
+
+/// Which API a provider speaks.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawProvider {
+    /// OpenAI's; it is asked for the model by the caller's name for it.
+    OpenaiCompatible,
+}
+
+/// Where a gateway finds a secret: `env` or `file`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSecret {
+    /// An environment variable of the Envoy process.
+    pub env: Option<String>,
+    /// A file on the gateway.
+    pub file: Option<String>,
+}
+
+/// Fleet-wide policy.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPolicy {
+    /// Time and size limits.
+    #[serde(default)]
+    pub limits: RawLimits,
+}
+
+/// Time and size limits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    /// Until a connection stands. Default: `1s`.
+    pub connect: Option<String>,
+    /// Until a streamed answer begins; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
+    pub first_token: Option<String>,
+    /// The same for an answer that is not streamed. Default: `60s`.
+    pub unstreamed: Option<String>,
+    /// Between two pieces of a streamed answer. Default: `60s`.
+    pub gap: Option<String>,
+    /// For a whole answer. Default: `600s`.
+    pub answer: Option<String>,
+    /// Largest request body. Default: `64MiB`.
+    pub body: Option<String>,
+}
+
+/// What is the same on every gateway.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawGateways {
+    /// SPIFFE trust domain of their certificates. Default: `meridian`.
+    pub trust_domain: Option<String>,
+    /// Where the filter lies. Default: `/etc/meridian/meridian_filter.wasm`.
+    pub filter: Option<String>,
+    /// Where the access log goes. Default: `/dev/stdout`.
+    pub access_log: Option<String>,
+}

@@ -1,0 +1,164 @@
+//! What Envoy itself answers and writes down: local replies in the API's own shape, and the access log.
+
+use super::route::RETRY;
+use super::wire::{extension, header, structure, text};
+use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
+use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
+use envoy_types::pb::envoy::config::accesslog::v3::{
+    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, StatusCodeFilter, access_log,
+};
+use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
+use envoy_types::pb::envoy::config::core::v3::{RuntimeUInt32, SubstitutionFormatString};
+use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
+use envoy_types::pb::envoy::extensions::access_loggers::file::v3::file_access_log::AccessLogFormat;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    LocalReplyConfig, ResponseMapper,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::google::protobuf::{Struct, Value, value};
+use meridian_policy::api::Shape;
+use meridian_policy::headers;
+
+/// When nobody is left to ask, a caller should come back soon: health checks and ejections move within seconds.
+const RETRY_AFTER: &str = "2";
+
+/// Errors that Envoy makes on the public listener (no healthy upstream, time limits, body too large...), in the shape
+/// of the API that was spoken. The filter's own answers carry a mark and are left alone.
+pub fn public_replies() -> LocalReplyConfig {
+    let mapper = |shape, unavailable: bool| {
+        let mut conditions = vec![not_answered_by_the_filter()];
+        if shape == Shape::Anthropic {
+            conditions.push(on_path("/v1/messages"));
+        }
+        if unavailable {
+            conditions.push(status(Op::Ge, 503));
+        }
+        ResponseMapper {
+            filter: Some(all(conditions)),
+            body_format_override: Some(error_body(shape)),
+            headers_to_add: if unavailable { vec![header("retry-after", RETRY_AFTER)] } else { Vec::new() },
+            ..Default::default()
+        }
+    };
+    let mappers = vec![
+        mapper(Shape::Anthropic, true),
+        mapper(Shape::Anthropic, false),
+        mapper(Shape::OpenAi, true),
+        mapper(Shape::OpenAi, false),
+    ];
+    LocalReplyConfig { mappers, ..Default::default() }
+}
+
+/// On the peer listener: a gateway that is refused (the two disagree about the fleet, as they may during a rollout)
+/// goes on along its chain.
+pub fn peer_replies() -> LocalReplyConfig {
+    let mapper = ResponseMapper {
+        filter: Some(status(Op::Ge, 400)),
+        headers_to_add: vec![header(RETRY, "1")],
+        ..Default::default()
+    };
+    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+}
+
+fn error_body(shape: Shape) -> SubstitutionFormatString {
+    let message = text("%LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)");
+    let fields = match shape {
+        Shape::OpenAi => {
+            let none = Value { kind: Some(value::Kind::NullValue(0)) };
+            structure([(
+                "error",
+                object(structure([
+                    ("message", message),
+                    ("type", text("gateway_error")),
+                    ("param", none),
+                    ("code", text("%RESPONSE_CODE%")),
+                ])),
+            )])
+        }
+        Shape::Anthropic => structure([
+            ("type", text("error")),
+            ("error", object(structure([("type", text("api_error")), ("message", message)]))),
+        ]),
+    };
+    SubstitutionFormatString { format: Some(Format::JsonFormat(fields)), ..Default::default() }
+}
+
+fn object(fields: Struct) -> Value {
+    Value { kind: Some(value::Kind::StructValue(fields)) }
+}
+
+fn all(mut filters: Vec<AccessLogFilter>) -> AccessLogFilter {
+    if filters.len() == 1 {
+        return filters.remove(0);
+    }
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters })) }
+}
+
+fn header_filter(header: HeaderMatcher) -> AccessLogFilter {
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::HeaderFilter(HeaderFilter { header: Some(header) })) }
+}
+
+fn not_answered_by_the_filter() -> AccessLogFilter {
+    header_filter(HeaderMatcher {
+        name: headers::REFUSED.into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+        invert_match: true,
+        ..Default::default()
+    })
+}
+
+fn on_path(prefix: &str) -> AccessLogFilter {
+    header_filter(HeaderMatcher {
+        name: ":path".into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
+            match_pattern: Some(MatchPattern::Prefix(prefix.into())),
+            ..Default::default()
+        })),
+        ..Default::default()
+    })
+}
+
+fn status(op: Op, code: u32) -> AccessLogFilter {
+    // Envoy wants a runtime key, and nobody sets this one.
+    let value = RuntimeUInt32 { default_value: code, runtime_key: "meridian.unset".into() };
+    let comparison = ComparisonFilter { op: op.into(), value: Some(value) };
+    let filter = StatusCodeFilter { comparison: Some(comparison) };
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::StatusCodeFilter(filter)) }
+}
+
+/// One JSON object per request: who, why, where to, how often, how long.
+pub fn access_log(path: &str, listener: &str) -> Vec<AccessLog> {
+    let fields = structure([
+        ("time", text("%START_TIME%")),
+        ("listener", text(listener)),
+        ("request_id", text("%REQ(X-REQUEST-ID)%")),
+        ("method", text("%REQ(:METHOD)%")),
+        ("path", text("%PATH(NQ)%")),
+        ("zone", text("%REQ(X-MERIDIAN-ZONE)%")),
+        ("model", text("%REQ(X-MERIDIAN-MODEL)%")),
+        ("decision", text("%RESP(X-MERIDIAN-DECISION)%")),
+        ("route", text("%ROUTE_NAME%")),
+        ("region", text("%UPSTREAM_METADATA(meridian:region)%")),
+        ("upstream", text("%UPSTREAM_HOST%")),
+        ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
+        ("status", text("%RESPONSE_CODE%")),
+        ("details", text("%RESPONSE_CODE_DETAILS%")),
+        ("flags", text("%RESPONSE_FLAGS%")),
+        ("bytes_in", text("%BYTES_RECEIVED%")),
+        ("bytes_out", text("%BYTES_SENT%")),
+        ("first_byte_ms", text("%RESPONSE_DURATION%")),
+        ("duration_ms", text("%DURATION%")),
+        ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
+    ]);
+    let format = SubstitutionFormatString { format: Some(Format::JsonFormat(fields)), ..Default::default() };
+    let log = FileAccessLog { path: path.into(), access_log_format: Some(AccessLogFormat::LogFormat(format)) };
+    let log = extension("envoy.access_loggers.file", log);
+    vec![AccessLog {
+        name: log.name,
+        config_type: log.typed_config.map(access_log::ConfigType::TypedConfig),
+        ..Default::default()
+    }]
+}

@@ -1,0 +1,142 @@
+//! Egress: one internal listener per fallback, where a request changes from the caller's to ours.
+
+use super::public::connection_manager;
+use super::wire::{duration, extension, file, http_filter, seconds};
+use super::{answer, name};
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::listener::v3::listener::{InternalListenerConfig, ListenerSpecifier};
+use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, HostRewriteSpecifier};
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost};
+use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
+    HeaderMutation as HeaderMutationFilter, Mutations,
+};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    GenericSecret, SdsSecretConfig, Secret as SecretResource, secret as secret_resource,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
+use meridian_policy::{FallbackName, Fleet};
+
+/// The caller's credentials, whoever it shows them to.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "api-key", "cookie"];
+
+/// What else says who the caller is or how it came here: proxies, CDNs, client libraries, and Meridian itself.
+const PRIVATE_PREFIXES: [&str; 6] = ["x-", "cf-", "cloudfront-", "fastly-", "openai-", "true-client-ip"];
+
+/// What a provider tells about our account.
+const OUR_ACCOUNT: [&str; 4] = ["set-cookie", "openai-organization", "openai-project", "anthropic-organization-id"];
+
+pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Listener {
+    let listener_name = name::egress(fallback_name);
+    let manager = HttpConnectionManager {
+        stat_prefix: name::stat(&listener_name),
+        access_log: answer::access_log(&fleet.access_log, &listener_name),
+        // The caller's gateway, which is this very process, holds the limits of an answer.
+        stream_idle_timeout: seconds(0),
+        http_filters: vec![
+            http_filter("envoy.filters.http.header_mutation", strip(fleet)),
+            http_filter("envoy.filters.http.credential_injector", credential(fallback_name)),
+            http_filter("envoy.filters.http.router", Router::default()),
+        ],
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(fleet, fallback_name, &fallback.endpoint))),
+        ..Default::default()
+    };
+    Listener {
+        name: listener_name,
+        listener_specifier: Some(ListenerSpecifier::InternalListener(InternalListenerConfig {})),
+        filter_chains: vec![FilterChain { filters: vec![connection_manager(manager)], ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+/// Where Envoy finds our key; the value stays there.
+pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> SecretResource {
+    let source = match &fallback.api_key {
+        Secret::File(path) => file(path),
+        Secret::Env(variable) => Some(DataSource {
+            specifier: Some(Specifier::EnvironmentVariable(variable.clone())),
+            ..Default::default()
+        }),
+    };
+    let secret = GenericSecret { secret: source, ..Default::default() };
+    SecretResource {
+        name: fallback_name.to_string(),
+        r#type: Some(secret_resource::Type::GenericSecret(secret)),
+    }
+}
+
+fn strip(fleet: &Fleet) -> HeaderMutationFilter {
+    let exact = CREDENTIALS.into_iter().chain(fleet.sources.iter().map(|source| source.header.as_str()));
+    let exact = exact.map(|name| Mutate::Remove(name.into()));
+    let prefixed = PRIVATE_PREFIXES.into_iter().map(|prefix| {
+        let matcher = StringMatcher {
+            match_pattern: Some(MatchPattern::Prefix(prefix.into())),
+            ignore_case: true,
+        };
+        Mutate::RemoveOnMatch(RemoveOnMatch { key_matcher: Some(matcher) })
+    });
+    let request_mutations = exact.chain(prefixed).map(|action| HeaderMutation { action: Some(action) }).collect();
+    let mutations = Mutations { request_mutations, ..Default::default() };
+    HeaderMutationFilter { mutations: Some(mutations), ..Default::default() }
+}
+
+/// A request without our key does not leave.
+fn credential(fallback_name: &FallbackName) -> CredentialInjector {
+    let generic = Generic {
+        credential: Some(SdsSecretConfig { name: fallback_name.to_string(), sds_config: None }),
+        header: "authorization".into(),
+        header_value_prefix: "Bearer ".into(),
+    };
+    CredentialInjector {
+        overwrite: true,
+        allow_request_without_credential: false,
+        credential: Some(extension("envoy.http.injected_credentials.generic", generic)),
+    }
+}
+
+fn routes(fleet: &Fleet, fallback_name: &FallbackName, endpoint: &ProviderEndpoint) -> RouteConfiguration {
+    let action = RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::Cluster(name::provider(fallback_name))),
+        host_rewrite_specifier: Some(HostRewriteSpecifier::HostRewriteLiteral(authority(endpoint))),
+        prefix_rewrite: format!("{}/", endpoint.path),
+        timeout: duration(fleet.limits.answer),
+        ..Default::default()
+    };
+    let route = Route {
+        name: fallback_name.to_string(),
+        r#match: Some(RouteMatch {
+            path_specifier: Some(PathSpecifier::Prefix("/v1/".into())),
+            ..Default::default()
+        }),
+        action: Some(Action::Route(action)),
+        ..Default::default()
+    };
+    let virtual_host = VirtualHost {
+        name: "provider".into(),
+        domains: vec!["*".into()],
+        routes: vec![route],
+        response_headers_to_remove: OUR_ACCOUNT.map(String::from).into(),
+        ..Default::default()
+    };
+    RouteConfiguration { name: name::egress(fallback_name), virtual_hosts: vec![virtual_host], ..Default::default() }
+}
+
+fn authority(endpoint: &ProviderEndpoint) -> String {
+    let ProviderEndpoint { host, port, tls, .. } = endpoint;
+    match (tls, port) {
+        (true, 443) | (false, 80) => host.clone(),
+        _ => format!("{host}:{port}"),
+    }
+}

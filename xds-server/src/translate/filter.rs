@@ -1,0 +1,86 @@
+//! The Wasm filter in a listener.
+
+use super::Node;
+use super::wire::{file, http_filter, millis, yes};
+use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, BackoffStrategy, async_data_source};
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
+use envoy_types::pb::envoy::extensions::wasm::v3::{
+    CapabilityRestrictionConfig, FailurePolicy, PluginConfig, ReloadConfig, SanitizationConfig, VmConfig,
+};
+use envoy_types::pb::google::protobuf::StringValue;
+use envoy_types::util::pack_any;
+use meridian_policy::FilterPolicy;
+
+/// Name of the filter in a listener.
+pub const NAME: &str = "meridian.router";
+
+/// Its plugin root in the .wasm.
+pub const ROOT: &str = "router";
+
+/// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
+/// It can open no connection, send no request of its own, and read no file.
+const CAPABILITIES: [&str; 21] = [
+    // Imports.
+    "proxy_log",
+    "proxy_get_buffer_bytes",
+    "proxy_get_header_map_pairs",
+    "proxy_replace_header_map_value",
+    "proxy_remove_header_map_value",
+    "proxy_get_property",
+    "proxy_send_local_response",
+    "proxy_call_foreign_function",
+    // Exports.
+    "proxy_on_context_create",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_headers",
+    "proxy_on_done",
+    "proxy_on_log",
+    "proxy_on_delete",
+    // Rust's standard library, at start.
+    "environ_get",
+    "environ_sizes_get",
+    "random_get",
+];
+
+/// The filter with this gateway's policy.
+pub fn router(node: &Node<'_>) -> HttpFilter {
+    // The policy is plain data: names, numbers and lists. It always has a JSON form.
+    let policy = FilterPolicy::for_region(node.fleet, node.home);
+    let policy = serde_json::to_string(&policy).unwrap_or_default();
+    let vm = VmConfig {
+        vm_id: "meridian".into(),
+        runtime: "envoy.wasm.runtime.v8".into(),
+        code: Some(AsyncDataSource {
+            specifier: file(&node.fleet.filter).map(async_data_source::Specifier::Local),
+        }),
+        capability_restriction_config: Some(CapabilityRestrictionConfig {
+            allowed_capabilities: CAPABILITIES
+                .map(|name| (name.to_owned(), SanitizationConfig::default()))
+                .into_iter()
+                .collect(),
+        }),
+        ..Default::default()
+    };
+    let config = PluginConfig {
+        name: ROOT.into(),
+        root_id: ROOT.into(),
+        configuration: Some(pack_any(StringValue { value: policy })),
+        // Without it a request whose headers wait for the body hangs.
+        allow_on_headers_stop_iteration: yes(),
+        // A fault ends the streams of one worker. With Envoy's default of 1 s until the next try it ends the requests
+        // of that second as well.
+        failure_policy: FailurePolicy::FailReload.into(),
+        reload_config: Some(ReloadConfig {
+            backoff: Some(BackoffStrategy { base_interval: millis(10), ..Default::default() }),
+        }),
+        vm: Some(Vm::VmConfig(vm)),
+        ..Default::default()
+    };
+    http_filter(NAME, Wasm { config: Some(config) })
+}

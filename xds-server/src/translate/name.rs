@@ -1,0 +1,57 @@
+//! Names of Envoy resources. They are for people: nothing parses them.
+
+use meridian_policy::chain::Member;
+use meridian_policy::{FallbackName, ModelName, RegionName, ZoneName};
+
+/// The cluster that never has endpoints: requests that no route is meant for end here.
+pub const NOTHING: &str = "nothing";
+
+/// A region's pool of a model, at home.
+pub fn pool(region: &RegionName, model: &ModelName) -> String {
+    format!("pool/{region}/{model}")
+}
+
+/// The same from another region, through its gateway.
+pub fn peer(region: &RegionName, model: &ModelName) -> String {
+    format!("peer/{region}/{model}")
+}
+
+/// A fallback as a member of chains: leads to its egress listener.
+pub fn fallback(fallback: &FallbackName) -> String {
+    format!("fallback/{fallback}")
+}
+
+/// The internal listener that a fallback's requests leave through.
+pub fn egress(fallback: &FallbackName) -> String {
+    format!("egress/{fallback}")
+}
+
+/// The hosted API behind a fallback.
+pub fn provider(fallback: &FallbackName) -> String {
+    format!("provider/{fallback}")
+}
+
+/// A member of a chain.
+pub fn member(member: &Member, model: &ModelName) -> String {
+    match member {
+        Member::Pool(region) => pool(region, model),
+        Member::Peer(region) => peer(region, model),
+        Member::Fallback(name) => fallback(name),
+    }
+}
+
+/// A chain, named after its first member.
+pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
+    let first = match members.first() {
+        Some(Member::Pool(region) | Member::Peer(region)) => region.as_str(),
+        Some(Member::Fallback(name)) => name.as_str(),
+        None => NOTHING,
+    };
+    format!("chain/{zone}/{model}/{first}")
+}
+
+/// A name in statistics: a dot would end the tag that Envoy extracts it into.
+pub fn stat(name: &str) -> String {
+    let fine = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    name.chars().map(fine).collect()
+}

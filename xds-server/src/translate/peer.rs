@@ -1,0 +1,164 @@
+//! The peer listener: other gateways over mTLS, straight to this region's pools. Nothing here leads any further, and
+//! who may send what is decided by Envoy's own RBAC.
+
+use super::public::connection_manager;
+use super::wire::{address, duration, exactly, header_is, http_filter, number, seconds, transport_socket, yes};
+use super::{Node, answer, cluster, name};
+use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
+use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
+use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
+use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac as Rules, permission};
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{
+    RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+};
+use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    CodecType, RouteSpecifier,
+};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, SubjectAltNameMatcher};
+use envoy_types::pb::envoy::r#type::v3::Percent;
+use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
+use meridian_policy::fleet::{Region, Zone};
+use meridian_policy::{ModelName, RegionName, ZoneName, headers};
+
+/// Where other gateways ask for the health of a pool, naming its model.
+pub const HEALTH_PATH: &str = "/health";
+
+const WINDOW: u32 = 16 << 20;
+
+pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
+    let mut http_filters: Vec<HttpFilter> =
+        region.pools.keys().map(|model| pool_health(node.home, model)).collect();
+    http_filters.push(http_filter("envoy.filters.http.rbac", access(node)));
+    http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
+    let manager = HttpConnectionManager {
+        stat_prefix: "peer".into(),
+        codec_type: CodecType::Http2.into(),
+        access_log: answer::access_log(&node.fleet.access_log, "peer"),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            initial_stream_window_size: number(WINDOW),
+            initial_connection_window_size: number(2 * WINDOW),
+            ..Default::default()
+        }),
+        // The caller's gateway holds the limits of an answer; a quiet one is not cut here.
+        stream_idle_timeout: seconds(0),
+        request_headers_timeout: seconds(10),
+        local_reply_config: Some(answer::peer_replies()),
+        http_filters,
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
+        ..Default::default()
+    };
+    let gateway = &region.gateway;
+    let sans = others(node).map(|other| SubjectAltNameMatcher {
+        san_type: SanType::Uri.into(),
+        matcher: Some(exactly(&node.fleet.spiffe_id(other))),
+        ..Default::default()
+    });
+    let mut sans: Vec<_> = sans.collect();
+    if sans.is_empty() {
+        // No list would mean that every certificate is welcome: a lone region admits its own name only.
+        sans.push(SubjectAltNameMatcher {
+            san_type: SanType::Uri.into(),
+            matcher: Some(exactly(&node.fleet.spiffe_id(node.home))),
+            ..Default::default()
+        });
+    }
+    let tls = DownstreamTlsContext {
+        require_client_certificate: yes(),
+        common_tls_context: Some(cluster::mutual_tls(&gateway.identity, &gateway.ca, sans)),
+        ..Default::default()
+    };
+    Listener {
+        name: "peer".into(),
+        address: address(gateway.listen),
+        filter_chains: vec![FilterChain {
+            filters: vec![connection_manager(manager)],
+            transport_socket: transport_socket(tls),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
+    node.fleet.regions.keys().filter(|region| *region != node.home)
+}
+
+/// Zones whose requests this region serves, and the gateways that may bring them.
+fn welcome<'n>(node: &'n Node<'_>) -> impl Iterator<Item = (&'n ZoneName, &'n Zone, Vec<&'n RegionName>)> {
+    let served = node.fleet.zones.iter().filter(|(_, zone)| zone.regions.contains(node.home));
+    served.map(|(name, zone)| (name, zone, others(node).filter(|other| zone.passes_through(other)).collect()))
+}
+
+/// 200 while the pool has a healthy endpoint: the answer to the other gateways' health checks.
+fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
+    let any = Percent { value: 1.0 };
+    let check = HealthCheck {
+        pass_through_mode: Some(BoolValue { value: false }),
+        headers: vec![header_is(":path", HEALTH_PATH), header_is(headers::MODEL, model.as_str())],
+        cluster_min_healthy_percentages: [(name::pool(home, model), any)].into(),
+        ..Default::default()
+    };
+    http_filter("envoy.filters.http.health_check", check)
+}
+
+/// A zone's requests, from gateways that may have them. Whatever no policy allows is refused.
+fn access(node: &Node<'_>) -> Rbac {
+    let policies = welcome(node).filter(|(_, _, senders)| !senders.is_empty()).map(|(zone, _, senders)| {
+        let rule = permission::Rule::Header(header_is(headers::ZONE, zone.as_str()));
+        let sender = |region: &RegionName| Principal {
+            identifier: Some(Identifier::Authenticated(Authenticated {
+                principal_name: Some(exactly(&node.fleet.spiffe_id(region))),
+            })),
+        };
+        let policy = Policy {
+            permissions: vec![Permission { rule: Some(rule) }],
+            principals: senders.into_iter().map(sender).collect(),
+            ..Default::default()
+        };
+        (format!("zone/{zone}"), policy)
+    });
+    let rules = Rules { policies: policies.collect(), ..Default::default() };
+    Rbac { rules: Some(rules), ..Default::default() }
+}
+
+fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
+    let route = |zone: &ZoneName, model: &ModelName| Route {
+        name: format!("{zone}/{model}"),
+        r#match: Some(RouteMatch {
+            headers: vec![header_is(headers::ZONE, zone.as_str()), header_is(headers::MODEL, model.as_str())],
+            path_specifier: Some(PathSpecifier::Prefix("/".into())),
+            ..Default::default()
+        }),
+        request_body_buffer_limit: Some(UInt64Value { value: node.fleet.limits.body.into() }),
+        action: Some(Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
+            timeout: duration(node.fleet.limits.answer),
+            // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
+            retry_policy: Some(RetryPolicy {
+                retry_on: "connect-failure".into(),
+                num_retries: number(1),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let pools = welcome(node).flat_map(|(zone, _, _)| region.pools.keys().map(move |model| route(zone, model)));
+    let virtual_host = VirtualHost {
+        name: "pools".into(),
+        domains: vec!["*".into()],
+        routes: pools.collect(),
+        ..Default::default()
+    };
+    RouteConfiguration { name: "peer".into(), virtual_hosts: vec![virtual_host], ..Default::default() }
+}

@@ -1,0 +1,92 @@
+//! The public listener: callers, the filter, the chains.
+
+use super::wire::{address, extension, header_is, http_filter, number, seconds, transport_socket, yes};
+use super::{Node, answer, cluster, filter, route};
+use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
+use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
+use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, DownstreamTlsContext};
+use envoy_types::pb::google::protobuf::BoolValue;
+use meridian_policy::fleet::{KeyPair, Region};
+
+/// Buffered per connection before reading stops. Request bodies are bounded by the routes' own limit.
+const CONNECTION_BUFFER: u32 = 1 << 20;
+
+/// Answers 200 while the gateway takes traffic: for whatever balances over gateways.
+const READY_PATH: &str = "/healthz";
+
+pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
+    let ready = HealthCheck {
+        pass_through_mode: Some(BoolValue { value: false }),
+        headers: vec![header_is(":path", READY_PATH)],
+        ..Default::default()
+    };
+    let manager = HttpConnectionManager {
+        stat_prefix: "public".into(),
+        access_log: answer::access_log(&node.fleet.access_log, "public"),
+        // The connection's own source is what zone sources are trusted by; nobody is internal, so Envoy drops every
+        // x-envoy-* header that a caller sends.
+        use_remote_address: yes(),
+        internal_address_config: Some(InternalAddressConfig::default()),
+        normalize_path: yes(),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            idle_timeout: seconds(3600),
+            headers_with_underscores_action: HeadersWithUnderscoresAction::RejectRequest.into(),
+            ..Default::default()
+        }),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: number(100),
+            initial_stream_window_size: number(64 << 10),
+            initial_connection_window_size: number(1 << 20),
+            ..Default::default()
+        }),
+        request_headers_timeout: seconds(10),
+        request_timeout: seconds(300),
+        local_reply_config: Some(answer::public_replies()),
+        http_filters: vec![
+            http_filter("envoy.filters.http.health_check", ready),
+            filter::router(node),
+            http_filter("envoy.filters.http.router", Router::default()),
+        ],
+        route_specifier: Some(RouteSpecifier::RouteConfig(route::configuration(node))),
+        ..Default::default()
+    };
+    let tls = region.public.tls.as_ref().map(server_tls);
+    Listener {
+        name: "public".into(),
+        address: address(region.public.listen),
+        per_connection_buffer_limit_bytes: number(CONNECTION_BUFFER),
+        filter_chains: vec![FilterChain {
+            filters: vec![connection_manager(manager)],
+            transport_socket: tls.and_then(transport_socket),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// The one network filter of every listener here.
+pub fn connection_manager(manager: HttpConnectionManager) -> Filter {
+    let manager = extension("envoy.filters.network.http_connection_manager", manager);
+    let config_type = manager.typed_config.map(network_filter::ConfigType::TypedConfig);
+    Filter { name: manager.name, config_type }
+}
+
+fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {
+    DownstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            tls_certificates: vec![cluster::certificate(pair)],
+            alpn_protocols: vec!["h2".into(), "http/1.1".into()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
