@@ -11,7 +11,11 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=../Cargo.lock");
     let metadata = MetadataCommand::new()
         .features(CargoOpt::NoDefaultFeatures)
-        .other_options(vec!["--locked".to_owned(), "--filter-platform".to_owned(), env::var("HOST")?])
+        .other_options(vec![
+            "--locked".to_owned(),
+            "--filter-platform".to_owned(),
+            env::var("HOST")?,
+        ])
         .exec()
         .context("cargo metadata, to find the sources of envoy-types")?;
     let package = metadata
@@ -19,7 +23,10 @@ fn main() -> Result<()> {
         .iter()
         .find(|package| package.name.as_str() == "envoy-types")
         .context("envoy-types is not among the dependencies")?;
-    let sources = package.manifest_path.parent().context("envoy-types has no directory")?;
+    let sources = package
+        .manifest_path
+        .parent()
+        .context("envoy-types has no directory")?;
     let descriptors = sources.join("src/generated/types.bin");
     let out = Path::new(&env::var("OUT_DIR")?).join("envoy_api.bin");
     fs::copy(&descriptors, &out).with_context(|| format!("copying {descriptors}"))?;

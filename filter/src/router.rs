@@ -191,7 +191,10 @@ impl Request {
     /// As text, whatever their bytes are: the SDK's own text form panics on a value that is not UTF-8.
     fn request_headers(&self) -> Vec<(String, String)> {
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
-        self.get_http_request_headers_bytes().into_iter().map(|(name, value)| (name, text(value))).collect()
+        self.get_http_request_headers_bytes()
+            .into_iter()
+            .map(|(name, value)| (name, text(value)))
+            .collect()
     }
 
     /// The other end of the connection: Envoy's `source.address`, `ip:port`.

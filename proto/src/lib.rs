@@ -25,16 +25,26 @@ pub enum JsonError {
 /// The descriptors of Envoy's API.
 pub fn envoy_api() -> Result<&'static DescriptorPool, JsonError> {
     static POOL: OnceLock<Result<DescriptorPool, prost_reflect::DescriptorError>> = OnceLock::new();
-    let decode = || DescriptorPool::decode(include_bytes!(concat!(env!("OUT_DIR"), "/envoy_api.bin")).as_slice());
-    POOL.get_or_init(decode).as_ref().map_err(JsonError::Descriptors)
+    let decode = || {
+        DescriptorPool::decode(
+            include_bytes!(concat!(env!("OUT_DIR"), "/envoy_api.bin")).as_slice(),
+        )
+    };
+    POOL.get_or_init(decode)
+        .as_ref()
+        .map_err(JsonError::Descriptors)
 }
 
 /// A message's JSON form: field names as in the .proto files, unset fields left out, keys sorted.
 pub fn to_json<M: Message + Name>(message: &M) -> Result<serde_json::Value, JsonError> {
     let name = M::full_name();
-    let descriptor = envoy_api()?.get_message_by_name(&name).ok_or(JsonError::UnknownMessage(name))?;
+    let descriptor = envoy_api()?
+        .get_message_by_name(&name)
+        .ok_or(JsonError::UnknownMessage(name))?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .stringify_64_bit_integers(false);
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
@@ -51,7 +61,10 @@ mod tests {
     fn cluster(transport: Any) -> Cluster {
         Cluster {
             name: "c".into(),
-            connect_timeout: Some(Duration { seconds: 1, nanos: 500_000_000 }),
+            connect_timeout: Some(Duration {
+                seconds: 1,
+                nanos: 500_000_000,
+            }),
             transport_socket: Some(TransportSocket {
                 name: "tls".into(),
                 config_type: Some(ConfigType::TypedConfig(transport)),
@@ -62,7 +75,10 @@ mod tests {
 
     #[test]
     fn messages_print_as_envoy_reads_them() {
-        let tls = UpstreamTlsContext { sni: "example.com".into(), ..Default::default() };
+        let tls = UpstreamTlsContext {
+            sni: "example.com".into(),
+            ..Default::default()
+        };
         let expected = serde_json::json!({
             "name": "c",
             "connect_timeout": "1.500s",
@@ -76,7 +92,13 @@ mod tests {
 
     #[test]
     fn a_type_outside_envoys_api_is_an_error() {
-        let foreign = Any { type_url: "type.googleapis.com/no.such.Type".into(), value: Vec::new() };
-        assert!(matches!(to_json(&cluster(foreign)), Err(JsonError::Serialize(_))));
+        let foreign = Any {
+            type_url: "type.googleapis.com/no.such.Type".into(),
+            value: Vec::new(),
+        };
+        assert!(matches!(
+            to_json(&cluster(foreign)),
+            Err(JsonError::Serialize(_))
+        ));
     }
 }

@@ -1,3 +1,5 @@
 //! Fakes of inference servers and providers, and a fleet of real Envoys on loopback, for Meridian's tests and its demo.
 
 pub mod fakes;
+pub mod tour;
+pub mod world;

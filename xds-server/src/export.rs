@@ -5,7 +5,9 @@ use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{Address, Locality, Node, SocketAddress, TypedExtensionConfig};
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, Locality, Node, SocketAddress, TypedExtensionConfig,
+};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
 use envoy_types::pb::envoy::config::metrics::v3::{StatsConfig, StatsMatcher};
 use envoy_types::pb::envoy::config::overload::v3::trigger::TriggerOneof;
@@ -19,8 +21,8 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{ListStringMatcher, RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::Duration;
 use envoy_types::util::pack_any;
-use meridian_policy::fleet::Region;
 use meridian_policy::RegionName;
+use meridian_policy::fleet::Region;
 use prost::{Message, Name};
 
 /// Past it Envoy frees what it can, then refuses new requests rather than being killed.
@@ -35,19 +37,36 @@ const UNUSED_CHAIN_STATS: &str = "cluster\\.chain_.*\\.(circuit_breakers|default
 
 /// The whole configuration of one Envoy.
 pub fn bootstrap(home: &RegionName, region: &Region, snapshot: Snapshot) -> Bootstrap {
-    let Snapshot { listeners, clusters, secrets } = snapshot;
+    let Snapshot {
+        listeners,
+        clusters,
+        secrets,
+    } = snapshot;
     Bootstrap {
         node: Some(Node {
             id: format!("{home}-gateway"),
             cluster: "meridian".into(),
-            locality: Some(Locality { region: home.to_string(), ..Default::default() }),
+            locality: Some(Locality {
+                region: home.to_string(),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
-        admin: Some(Admin { address: Some(admin(region)), ..Default::default() }),
-        bootstrap_extensions: vec![extension("envoy.bootstrap.internal_listener", InternalListener::default())],
+        admin: Some(Admin {
+            address: Some(admin(region)),
+            ..Default::default()
+        }),
+        bootstrap_extensions: vec![extension(
+            "envoy.bootstrap.internal_listener",
+            InternalListener::default(),
+        )],
         overload_manager: Some(overload()),
         stats_config: Some(stats()),
-        static_resources: Some(StaticResources { listeners, clusters, secrets }),
+        static_resources: Some(StaticResources {
+            listeners,
+            clusters,
+            secrets,
+        }),
         ..Default::default()
     }
 }
@@ -58,19 +77,31 @@ fn admin(region: &Region) -> Address {
         port_specifier: Some(PortSpecifier::PortValue(region.admin.port().into())),
         ..Default::default()
     };
-    Address { address: Some(AddressKind::SocketAddress(socket)) }
+    Address {
+        address: Some(AddressKind::SocketAddress(socket)),
+    }
 }
 
 fn extension<M: Message + Name>(name: &str, message: M) -> TypedExtensionConfig {
-    TypedExtensionConfig { name: name.into(), typed_config: Some(pack_any(message)) }
+    TypedExtensionConfig {
+        name: name.into(),
+        typed_config: Some(pack_any(message)),
+    }
 }
 
 fn overload() -> OverloadManager {
-    let heap = FixedHeapConfig { max_heap_size_bytes: HEAP, ..Default::default() };
-    let connections = DownstreamConnectionsConfig { max_active_downstream_connections: CONNECTIONS };
+    let heap = FixedHeapConfig {
+        max_heap_size_bytes: HEAP,
+        ..Default::default()
+    };
+    let connections = DownstreamConnectionsConfig {
+        max_active_downstream_connections: CONNECTIONS,
+    };
     let monitor = |extension: TypedExtensionConfig| ResourceMonitor {
         name: extension.name,
-        config_type: extension.typed_config.map(resource_monitor::ConfigType::TypedConfig),
+        config_type: extension
+            .typed_config
+            .map(resource_monitor::ConfigType::TypedConfig),
     };
     let heap_name = "envoy.resource_monitors.fixed_heap";
     let action = |name: &str, value: f64| OverloadAction {
@@ -82,10 +113,16 @@ fn overload() -> OverloadManager {
         ..Default::default()
     };
     OverloadManager {
-        refresh_interval: Some(Duration { seconds: 0, nanos: 250_000_000 }),
+        refresh_interval: Some(Duration {
+            seconds: 0,
+            nanos: 250_000_000,
+        }),
         resource_monitors: vec![
             monitor(extension(heap_name, heap)),
-            monitor(extension("envoy.resource_monitors.global_downstream_max_connections", connections)),
+            monitor(extension(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                connections,
+            )),
         ],
         actions: vec![
             action("envoy.overload_actions.shrink_heap", 0.90),
@@ -96,11 +133,21 @@ fn overload() -> OverloadManager {
 }
 
 fn stats() -> StatsConfig {
-    let regex = RegexMatcher { regex: UNUSED_CHAIN_STATS.into(), ..Default::default() };
-    let pattern = StringMatcher { match_pattern: Some(MatchPattern::SafeRegex(regex)), ..Default::default() };
-    let excluded = Matcher::ExclusionList(ListStringMatcher { patterns: vec![pattern] });
+    let regex = RegexMatcher {
+        regex: UNUSED_CHAIN_STATS.into(),
+        ..Default::default()
+    };
+    let pattern = StringMatcher {
+        match_pattern: Some(MatchPattern::SafeRegex(regex)),
+        ..Default::default()
+    };
+    let excluded = Matcher::ExclusionList(ListStringMatcher {
+        patterns: vec![pattern],
+    });
     StatsConfig {
-        stats_matcher: Some(StatsMatcher { stats_matcher: Some(excluded) }),
+        stats_matcher: Some(StatsMatcher {
+            stats_matcher: Some(excluded),
+        }),
         ..Default::default()
     }
 }

@@ -57,7 +57,8 @@ fn run(command: Command, out: &mut impl Write) -> Result<()> {
             for region in fleet.regions.keys() {
                 checked(&fleet, region)?;
             }
-            let (zones, regions, models) = (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
+            let (zones, regions, models) =
+                (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
             writeln!(
                 out,
                 "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
@@ -70,7 +71,11 @@ fn run(command: Command, out: &mut impl Write) -> Result<()> {
             let home = RegionName::from(node);
             let Some(region) = fleet.regions.get(&home) else {
                 let known: Vec<&str> = fleet.regions.keys().map(RegionName::as_str).collect();
-                bail!("--node: there is no region `{home}` in {}; there are: {}", file.display(), known.join(", "));
+                bail!(
+                    "--node: there is no region `{home}` in {}; there are: {}",
+                    file.display(),
+                    known.join(", ")
+                );
             };
             let bootstrap = export::bootstrap(&home, region, checked(&fleet, &home)?);
             let json = meridian_proto::to_json(&bootstrap)?;
@@ -92,5 +97,8 @@ fn checked(fleet: &Fleet, home: &RegionName) -> Result<meridian_xds_server::tran
         return Ok(snapshot);
     }
     let lines: Vec<String> = leaks.iter().map(ToString::to_string).collect();
-    bail!("the configuration of {home} would break residency and is not given out:\n{}", lines.join("\n"))
+    bail!(
+        "the configuration of {home} would break residency and is not given out:\n{}",
+        lines.join("\n")
+    )
 }

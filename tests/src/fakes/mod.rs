@@ -1,4 +1,4 @@
-//! Fakes of inference servers and providers: real HTTP/1.1 servers on 127.0.0.1 whose answers look like those of
+//! Fakes of inference servers and providers: real HTTP/1.1 servers on loopback whose answers look like those of
 //! vLLM 0.32.0 and of a hosted API, and which fail on command. Every answer names its server: in the text, in
 //! `system_fingerprint` (`fake-<name>`) and in the header `x-fake-server`.
 
@@ -48,21 +48,21 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Starts a fake on 127.0.0.1: inference on `port`, control (see its `GET /`) on `control_port`; 0 takes any free port.
+    /// Starts a fake: inference on `data`, control (see its `GET /`) on `control`; port 0 takes any free one.
     ///
     /// # Errors
     /// A port is taken, or `name` cannot be the value of a header.
     pub async fn start(
         name: &str,
         kind: Kind,
-        port: u16,
-        control_port: u16,
+        data: SocketAddr,
+        control: SocketAddr,
     ) -> anyhow::Result<Self> {
         let state = Arc::new(State::new(name, kind));
         let name = HeaderValue::from_str(name)
             .with_context(|| format!("{name:?} cannot be sent in a header"))?;
         let data = Port::open(
-            port,
+            data,
             Data {
                 state: Arc::clone(&state),
                 name,
@@ -71,7 +71,7 @@ impl Fake {
         let addr = data.addr();
         let data = Arc::new(Mutex::new(data));
         let control = Port::open(
-            control_port,
+            control,
             Control {
                 state: Arc::clone(&state),
                 data: Arc::clone(&data),

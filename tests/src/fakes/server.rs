@@ -54,9 +54,9 @@ struct Open {
 }
 
 impl<H: Handler> Port<H> {
-    /// Listens on 127.0.0.1; port 0 takes any free one.
-    pub(super) fn open(port: u16, handler: H) -> anyhow::Result<Self> {
-        let socket = bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    /// Listens; port 0 takes any free one.
+    pub(super) fn open(address: SocketAddr, handler: H) -> anyhow::Result<Self> {
+        let socket = bind(address)?;
         let addr = socket.local_addr()?;
         let mut port = Self {
             addr,

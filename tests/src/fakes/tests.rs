@@ -4,7 +4,7 @@ mod failures;
 mod metrics;
 mod streams;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,20 +19,21 @@ use tokio::net::TcpStream;
 
 use super::{Fake, Kind};
 
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 async fn pool() -> Fake {
     let kind = Kind::Pool {
         models: vec!["tiny".to_owned()],
     };
-    Fake::start("west", kind, 0, 0).await.unwrap()
+    Fake::start("west", kind, ANY, ANY).await.unwrap()
 }
 
 async fn provider() -> Fake {
     let kind = Kind::Provider {
         api_key: "secret".to_owned(),
     };
-    Fake::start("hosted", kind, 0, 0).await.unwrap()
+    Fake::start("hosted", kind, ANY, ANY).await.unwrap()
 }
 
 fn question() -> Value {

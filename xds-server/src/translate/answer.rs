@@ -5,7 +5,8 @@ use super::wire::{extension, header, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
-    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, StatusCodeFilter, access_log,
+    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, NotHealthCheckFilter, StatusCodeFilter,
+    access_log,
 };
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
 use envoy_types::pb::envoy::config::core::v3::{RuntimeUInt32, SubstitutionFormatString};
@@ -39,7 +40,11 @@ pub fn public_replies() -> LocalReplyConfig {
         ResponseMapper {
             filter: Some(all(conditions)),
             body_format_override: Some(error_body(shape)),
-            headers_to_add: if unavailable { vec![header("retry-after", RETRY_AFTER)] } else { Vec::new() },
+            headers_to_add: if unavailable {
+                vec![header("retry-after", RETRY_AFTER)]
+            } else {
+                Vec::new()
+            },
             ..Default::default()
         }
     };
@@ -49,7 +54,10 @@ pub fn public_replies() -> LocalReplyConfig {
         mapper(Shape::OpenAi, true),
         mapper(Shape::OpenAi, false),
     ];
-    LocalReplyConfig { mappers, ..Default::default() }
+    LocalReplyConfig {
+        mappers,
+        ..Default::default()
+    }
 }
 
 /// On the peer listener: a gateway that is refused (the two disagree about the fleet, as they may during a rollout)
@@ -60,14 +68,19 @@ pub fn peer_replies() -> LocalReplyConfig {
         headers_to_add: vec![header(RETRY, "1")],
         ..Default::default()
     };
-    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+    LocalReplyConfig {
+        mappers: vec![mapper],
+        ..Default::default()
+    }
 }
 
 fn error_body(shape: Shape) -> SubstitutionFormatString {
     let message = text("%LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)");
     let fields = match shape {
         Shape::OpenAi => {
-            let none = Value { kind: Some(value::Kind::NullValue(0)) };
+            let none = Value {
+                kind: Some(value::Kind::NullValue(0)),
+            };
             structure([(
                 "error",
                 object(structure([
@@ -80,25 +93,42 @@ fn error_body(shape: Shape) -> SubstitutionFormatString {
         }
         Shape::Anthropic => structure([
             ("type", text("error")),
-            ("error", object(structure([("type", text("api_error")), ("message", message)]))),
+            (
+                "error",
+                object(structure([
+                    ("type", text("api_error")),
+                    ("message", message),
+                ])),
+            ),
         ]),
     };
-    SubstitutionFormatString { format: Some(Format::JsonFormat(fields)), ..Default::default() }
+    SubstitutionFormatString {
+        format: Some(Format::JsonFormat(fields)),
+        ..Default::default()
+    }
 }
 
 fn object(fields: Struct) -> Value {
-    Value { kind: Some(value::Kind::StructValue(fields)) }
+    Value {
+        kind: Some(value::Kind::StructValue(fields)),
+    }
 }
 
 fn all(mut filters: Vec<AccessLogFilter>) -> AccessLogFilter {
     if filters.len() == 1 {
         return filters.remove(0);
     }
-    AccessLogFilter { filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters })) }
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters })),
+    }
 }
 
 fn header_filter(header: HeaderMatcher) -> AccessLogFilter {
-    AccessLogFilter { filter_specifier: Some(FilterSpecifier::HeaderFilter(HeaderFilter { header: Some(header) })) }
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::HeaderFilter(HeaderFilter {
+            header: Some(header),
+        })),
+    }
 }
 
 fn not_answered_by_the_filter() -> AccessLogFilter {
@@ -123,10 +153,20 @@ fn on_path(prefix: &str) -> AccessLogFilter {
 
 fn status(op: Op, code: u32) -> AccessLogFilter {
     // Envoy wants a runtime key, and nobody sets this one.
-    let value = RuntimeUInt32 { default_value: code, runtime_key: "meridian.unset".into() };
-    let comparison = ComparisonFilter { op: op.into(), value: Some(value) };
-    let filter = StatusCodeFilter { comparison: Some(comparison) };
-    AccessLogFilter { filter_specifier: Some(FilterSpecifier::StatusCodeFilter(filter)) }
+    let value = RuntimeUInt32 {
+        default_value: code,
+        runtime_key: "meridian.unset".into(),
+    };
+    let comparison = ComparisonFilter {
+        op: op.into(),
+        value: Some(value),
+    };
+    let filter = StatusCodeFilter {
+        comparison: Some(comparison),
+    };
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::StatusCodeFilter(filter)),
+    }
 }
 
 /// One JSON object per request: who, why, where to, how often, how long.
@@ -153,12 +193,21 @@ pub fn access_log(path: &str, listener: &str) -> Vec<AccessLog> {
         ("duration_ms", text("%DURATION%")),
         ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
     ]);
-    let format = SubstitutionFormatString { format: Some(Format::JsonFormat(fields)), ..Default::default() };
-    let log = FileAccessLog { path: path.into(), access_log_format: Some(AccessLogFormat::LogFormat(format)) };
+    let format = SubstitutionFormatString {
+        format: Some(Format::JsonFormat(fields)),
+        ..Default::default()
+    };
+    let log = FileAccessLog {
+        path: path.into(),
+        access_log_format: Some(AccessLogFormat::LogFormat(format)),
+    };
     let log = extension("envoy.access_loggers.file", log);
+    let requests_only = FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {});
     vec![AccessLog {
         name: log.name,
+        filter: Some(AccessLogFilter {
+            filter_specifier: Some(requests_only),
+        }),
         config_type: log.typed_config.map(access_log::ConfigType::TypedConfig),
-        ..Default::default()
     }]
 }

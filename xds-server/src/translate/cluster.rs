@@ -62,15 +62,24 @@ const PEER_WINDOW: u32 = 16 << 20;
 /// The cluster without endpoints.
 pub fn nothing(fleet: &Fleet) -> Cluster {
     let discovery = DiscoveryType::Static;
-    Cluster { cluster_discovery_type: Some(kind(discovery)), ..base(name::NOTHING, fleet.limits.connect) }
+    Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        ..base(name::NOTHING, fleet.limits.connect)
+    }
 }
 
 /// Members in their order; Envoy takes the first that is healthy, and the next on a retry.
 pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Member]) -> Cluster {
-    let clusters = members.iter().map(|member| name::member(member, model)).collect();
+    let clusters = members
+        .iter()
+        .map(|member| name::member(member, model))
+        .collect();
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),
-        typed_config: Some(pack_any(ClusterConfig { clusters, ..Default::default() })),
+        typed_config: Some(pack_any(ClusterConfig {
+            clusters,
+            ..Default::default()
+        })),
     };
     Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),
@@ -83,12 +92,22 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
 /// The home region's inference servers.
 pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) -> Cluster {
     let (discovery, addresses) = match pool {
-        Pool::Endpoints(endpoints) => (DiscoveryType::Static, endpoints.iter().map(|each| address(*each)).collect()),
+        Pool::Endpoints(endpoints) => (
+            DiscoveryType::Static,
+            endpoints.iter().map(|each| address(*each)).collect(),
+        ),
         Pool::Dns { host, port } => (DiscoveryType::StrictDns, vec![socket_address(host, *port)]),
     };
-    let check = HttpHealthCheck { path: "/health".into(), ..Default::default() };
+    let check = HttpHealthCheck {
+        host: home.to_string(),
+        path: "/health".into(),
+        ..Default::default()
+    };
     // vLLM's web server closes an idle connection after 5 s: let go of it first, or a request meets the close.
-    let idle = CommonOptions { idle_timeout: seconds(4), ..Default::default() };
+    let idle = CommonOptions {
+        idle_timeout: seconds(4),
+        ..Default::default()
+    };
     let http1 = ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default());
     let cluster_name = name::pool(home, model);
     Cluster {
@@ -103,8 +122,16 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
 }
 
 /// Another region's gateway, as the way to one of its pools. `None` if the region is unknown.
-pub fn peer(fleet: &Fleet, home: &RegionName, peer: &RegionName, model: &ModelName) -> Option<Cluster> {
-    let (own, other) = (&fleet.regions.get(home)?.gateway, &fleet.regions.get(peer)?.gateway);
+pub fn peer(
+    fleet: &Fleet,
+    home: &RegionName,
+    peer: &RegionName,
+    model: &ModelName,
+) -> Option<Cluster> {
+    let (own, other) = (
+        &fleet.regions.get(home)?.gateway,
+        &fleet.regions.get(peer)?.gateway,
+    );
     let is_ip = other.address.parse::<IpAddr>().is_ok();
     let san = SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
@@ -112,12 +139,18 @@ pub fn peer(fleet: &Fleet, home: &RegionName, peer: &RegionName, model: &ModelNa
         ..Default::default()
     };
     let tls = UpstreamTlsContext {
-        sni: if is_ip { String::new() } else { other.address.clone() },
+        sni: if is_ip {
+            String::new()
+        } else {
+            other.address.clone()
+        },
         common_tls_context: Some(mutual_tls(&own.identity, &own.ca, vec![san])),
         ..Default::default()
     };
     // The peer's gateway answers with the health of its pool of this model.
+    // Envoy would send the cluster's name as the host, and its slashes make an HTTP/2 server end the connection.
     let check = HttpHealthCheck {
+        host: peer.to_string(),
         path: super::peer::HEALTH_PATH.into(),
         request_headers_to_add: vec![header(headers::MODEL, model.as_str())],
         codec_client_type: CodecClientType::Http2.into(),
@@ -134,7 +167,11 @@ pub fn peer(fleet: &Fleet, home: &RegionName, peer: &RegionName, model: &ModelNa
         ..Default::default()
     };
     let cluster_name = name::peer(peer, model);
-    let discovery = if is_ip { DiscoveryType::Static } else { DiscoveryType::StrictDns };
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::StrictDns
+    };
     let addresses = vec![socket_address(&other.address, other.port)];
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
@@ -155,10 +192,14 @@ pub fn peer(fleet: &Fleet, home: &RegionName, peer: &RegionName, model: &ModelNa
 /// the chain, and always worth a try.
 pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
     let internal = EnvoyInternalAddress {
-        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(fallback))),
+        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(
+            fallback,
+        ))),
         ..Default::default()
     };
-    let egress = Some(Address { address: Some(AddressKind::EnvoyInternalAddress(internal)) });
+    let egress = Some(Address {
+        address: Some(AddressKind::EnvoyInternalAddress(internal)),
+    });
     let cluster_name = name::fallback(fallback);
     Cluster {
         cluster_discovery_type: Some(kind(DiscoveryType::Static)),
@@ -172,20 +213,34 @@ pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
 pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Cluster {
     let endpoint = &fallback.endpoint;
     let is_ip = endpoint.host.parse::<IpAddr>().is_ok();
-    let discovery = if is_ip { DiscoveryType::Static } else { DiscoveryType::LogicalDns };
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::LogicalDns
+    };
     let cluster_name = name::provider(fallback_name);
     let addresses = vec![socket_address(&endpoint.host, endpoint.port)];
     let cluster = Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         circuit_breakers: circuit_breakers(),
-        load_assignment: load_assignment(&cluster_name, &name::fallback(fallback_name), None, addresses),
+        load_assignment: load_assignment(
+            &cluster_name,
+            &name::fallback(fallback_name),
+            None,
+            addresses,
+        ),
         ..base(&cluster_name, fleet.limits.connect)
     };
     if !endpoint.tls {
         return cluster;
     }
     let san = SubjectAltNameMatcher {
-        san_type: if is_ip { SanType::IpAddress } else { SanType::Dns }.into(),
+        san_type: if is_ip {
+            SanType::IpAddress
+        } else {
+            SanType::Dns
+        }
+        .into(),
         matcher: Some(exactly(&endpoint.host)),
         ..Default::default()
     };
@@ -195,7 +250,11 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         ..Default::default()
     };
     let tls = UpstreamTlsContext {
-        sni: if is_ip { String::new() } else { endpoint.host.clone() },
+        sni: if is_ip {
+            String::new()
+        } else {
+            endpoint.host.clone()
+        },
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
             validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
@@ -204,7 +263,10 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         ..Default::default()
     };
     let negotiated = UpstreamProtocolOptions::AutoConfig(AutoHttpConfig::default());
-    Cluster { transport_socket: transport_socket(tls), ..with_options(cluster, negotiated, None) }
+    Cluster {
+        transport_socket: transport_socket(tls),
+        ..with_options(cluster, negotiated, None)
+    }
 }
 
 /// Both ends of a connection between gateways: TLS 1.3, HTTP/2, certificates that name regions.
@@ -217,6 +279,8 @@ pub fn mutual_tls(own: &KeyPair, ca: &str, peers: Vec<SubjectAltNameMatcher>) ->
     CommonTlsContext {
         tls_params: Some(TlsParameters {
             tls_minimum_protocol_version: TlsProtocol::TlSv13.into(),
+            // As a client Envoy stops at 1.2 by itself.
+            tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..Default::default()
         }),
         tls_certificates: vec![certificate(own)],
@@ -248,20 +312,40 @@ fn kind(discovery: DiscoveryType) -> ClusterDiscoveryType {
     ClusterDiscoveryType::Type(discovery.into())
 }
 
-fn with_protocol(cluster: Cluster, protocol: ProtocolConfig, common: Option<CommonOptions>) -> Cluster {
-    let explicit = ExplicitHttpConfig { protocol_config: Some(protocol) };
-    with_options(cluster, UpstreamProtocolOptions::ExplicitHttpConfig(explicit), common)
+fn with_protocol(
+    cluster: Cluster,
+    protocol: ProtocolConfig,
+    common: Option<CommonOptions>,
+) -> Cluster {
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(protocol),
+    };
+    with_options(
+        cluster,
+        UpstreamProtocolOptions::ExplicitHttpConfig(explicit),
+        common,
+    )
 }
 
-fn with_options(cluster: Cluster, protocol: UpstreamProtocolOptions, common: Option<CommonOptions>) -> Cluster {
+fn with_options(
+    cluster: Cluster,
+    protocol: UpstreamProtocolOptions,
+    common: Option<CommonOptions>,
+) -> Cluster {
     let options = HttpProtocolOptions {
         common_http_protocol_options: common,
         upstream_protocol_options: Some(protocol),
         ..Default::default()
     };
-    let options = extension("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", options);
+    let options = extension(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        options,
+    );
     let typed = options.typed_config.map(|config| (options.name, config));
-    Cluster { typed_extension_protocol_options: typed.into_iter().collect(), ..cluster }
+    Cluster {
+        typed_extension_protocol_options: typed.into_iter().collect(),
+        ..cluster
+    }
 }
 
 fn load_assignment(
@@ -276,14 +360,23 @@ fn load_assignment(
         ..Default::default()
     };
     let endpoint = |address| LbEndpoint {
-        host_identifier: Some(HostIdentifier::Endpoint(Endpoint { address, ..Default::default() })),
+        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+            address,
+            ..Default::default()
+        })),
         metadata: Some(metadata.clone()),
         ..Default::default()
     };
-    let locality = region.map(|region| Locality { region: region.to_string(), ..Default::default() });
+    let locality = region.map(|region| Locality {
+        region: region.to_string(),
+        ..Default::default()
+    });
     Some(ClusterLoadAssignment {
         cluster_name: cluster_name.into(),
-        policy: Some(Policy { overprovisioning_factor: number(OVERPROVISIONING), ..Default::default() }),
+        policy: Some(Policy {
+            overprovisioning_factor: number(OVERPROVISIONING),
+            ..Default::default()
+        }),
         endpoints: vec![LocalityLbEndpoints {
             locality,
             load_balancing_weight: number(1),
@@ -331,5 +424,8 @@ fn circuit_breakers() -> Option<CircuitBreakers> {
         max_retries: number(RETRIES),
         ..Default::default()
     };
-    Some(CircuitBreakers { thresholds: vec![thresholds], ..Default::default() })
+    Some(CircuitBreakers {
+        thresholds: vec![thresholds],
+        ..Default::default()
+    })
 }

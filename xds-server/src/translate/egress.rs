@@ -33,10 +33,22 @@ use meridian_policy::{FallbackName, Fleet};
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "api-key", "cookie"];
 
 /// What else says who the caller is or how it came here: proxies, CDNs, client libraries, and Meridian itself.
-const PRIVATE_PREFIXES: [&str; 6] = ["x-", "cf-", "cloudfront-", "fastly-", "openai-", "true-client-ip"];
+const PRIVATE_PREFIXES: [&str; 6] = [
+    "x-",
+    "cf-",
+    "cloudfront-",
+    "fastly-",
+    "openai-",
+    "true-client-ip",
+];
 
 /// What a provider tells about our account.
-const OUR_ACCOUNT: [&str; 4] = ["set-cookie", "openai-organization", "openai-project", "anthropic-organization-id"];
+const OUR_ACCOUNT: [&str; 4] = [
+    "set-cookie",
+    "openai-organization",
+    "openai-project",
+    "anthropic-organization-id",
+];
 
 pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Listener {
     let listener_name = name::egress(fallback_name);
@@ -47,16 +59,35 @@ pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
-            http_filter("envoy.filters.http.credential_injector", credential(fallback_name)),
-            http_filter("envoy.filters.http.router", Router::default()),
+            http_filter(
+                "envoy.filters.http.credential_injector",
+                credential(fallback_name),
+            ),
+            // Envoy would tell the provider the caller's host and path.
+            http_filter(
+                "envoy.filters.http.router",
+                Router {
+                    suppress_envoy_headers: true,
+                    ..Default::default()
+                },
+            ),
         ],
-        route_specifier: Some(RouteSpecifier::RouteConfig(routes(fleet, fallback_name, &fallback.endpoint))),
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(
+            fleet,
+            fallback_name,
+            &fallback.endpoint,
+        ))),
         ..Default::default()
     };
     Listener {
         name: listener_name,
-        listener_specifier: Some(ListenerSpecifier::InternalListener(InternalListenerConfig {})),
-        filter_chains: vec![FilterChain { filters: vec![connection_manager(manager)], ..Default::default() }],
+        listener_specifier: Some(ListenerSpecifier::InternalListener(
+            InternalListenerConfig {},
+        )),
+        filter_chains: vec![FilterChain {
+            filters: vec![connection_manager(manager)],
+            ..Default::default()
+        }],
         ..Default::default()
     }
 }
@@ -70,7 +101,10 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> SecretResour
             ..Default::default()
         }),
     };
-    let secret = GenericSecret { secret: source, ..Default::default() };
+    let secret = GenericSecret {
+        secret: source,
+        ..Default::default()
+    };
     SecretResource {
         name: fallback_name.to_string(),
         r#type: Some(secret_resource::Type::GenericSecret(secret)),
@@ -78,38 +112,65 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> SecretResour
 }
 
 fn strip(fleet: &Fleet) -> HeaderMutationFilter {
-    let exact = CREDENTIALS.into_iter().chain(fleet.sources.iter().map(|source| source.header.as_str()));
+    let exact = CREDENTIALS
+        .into_iter()
+        .chain(fleet.sources.iter().map(|source| source.header.as_str()));
     let exact = exact.map(|name| Mutate::Remove(name.into()));
     let prefixed = PRIVATE_PREFIXES.into_iter().map(|prefix| {
         let matcher = StringMatcher {
             match_pattern: Some(MatchPattern::Prefix(prefix.into())),
             ignore_case: true,
         };
-        Mutate::RemoveOnMatch(RemoveOnMatch { key_matcher: Some(matcher) })
+        Mutate::RemoveOnMatch(RemoveOnMatch {
+            key_matcher: Some(matcher),
+        })
     });
-    let request_mutations = exact.chain(prefixed).map(|action| HeaderMutation { action: Some(action) }).collect();
-    let mutations = Mutations { request_mutations, ..Default::default() };
-    HeaderMutationFilter { mutations: Some(mutations), ..Default::default() }
+    let request_mutations = exact
+        .chain(prefixed)
+        .map(|action| HeaderMutation {
+            action: Some(action),
+        })
+        .collect();
+    let mutations = Mutations {
+        request_mutations,
+        ..Default::default()
+    };
+    HeaderMutationFilter {
+        mutations: Some(mutations),
+        ..Default::default()
+    }
 }
 
 /// A request without our key does not leave.
 fn credential(fallback_name: &FallbackName) -> CredentialInjector {
     let generic = Generic {
-        credential: Some(SdsSecretConfig { name: fallback_name.to_string(), sds_config: None }),
+        credential: Some(SdsSecretConfig {
+            name: fallback_name.to_string(),
+            sds_config: None,
+        }),
         header: "authorization".into(),
         header_value_prefix: "Bearer ".into(),
     };
     CredentialInjector {
         overwrite: true,
         allow_request_without_credential: false,
-        credential: Some(extension("envoy.http.injected_credentials.generic", generic)),
+        credential: Some(extension(
+            "envoy.http.injected_credentials.generic",
+            generic,
+        )),
     }
 }
 
-fn routes(fleet: &Fleet, fallback_name: &FallbackName, endpoint: &ProviderEndpoint) -> RouteConfiguration {
+fn routes(
+    fleet: &Fleet,
+    fallback_name: &FallbackName,
+    endpoint: &ProviderEndpoint,
+) -> RouteConfiguration {
     let action = RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(name::provider(fallback_name))),
-        host_rewrite_specifier: Some(HostRewriteSpecifier::HostRewriteLiteral(authority(endpoint))),
+        host_rewrite_specifier: Some(HostRewriteSpecifier::HostRewriteLiteral(authority(
+            endpoint,
+        ))),
         prefix_rewrite: format!("{}/", endpoint.path),
         timeout: duration(fleet.limits.answer),
         ..Default::default()
@@ -130,11 +191,17 @@ fn routes(fleet: &Fleet, fallback_name: &FallbackName, endpoint: &ProviderEndpoi
         response_headers_to_remove: OUR_ACCOUNT.map(String::from).into(),
         ..Default::default()
     };
-    RouteConfiguration { name: name::egress(fallback_name), virtual_hosts: vec![virtual_host], ..Default::default() }
+    RouteConfiguration {
+        name: name::egress(fallback_name),
+        virtual_hosts: vec![virtual_host],
+        ..Default::default()
+    }
 }
 
 fn authority(endpoint: &ProviderEndpoint) -> String {
-    let ProviderEndpoint { host, port, tls, .. } = endpoint;
+    let ProviderEndpoint {
+        host, port, tls, ..
+    } = endpoint;
     match (tls, port) {
         (true, 443) | (false, 80) => host.clone(),
         _ => format!("{host}:{port}"),

@@ -2,12 +2,15 @@
 
 use super::Node;
 use super::wire::{file, http_filter, millis, yes};
-use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, BackoffStrategy, async_data_source};
+use envoy_types::pb::envoy::config::core::v3::{
+    AsyncDataSource, BackoffStrategy, async_data_source,
+};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{
-    CapabilityRestrictionConfig, FailurePolicy, PluginConfig, ReloadConfig, SanitizationConfig, VmConfig,
+    CapabilityRestrictionConfig, FailurePolicy, PluginConfig, ReloadConfig, SanitizationConfig,
+    VmConfig,
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
@@ -77,10 +80,18 @@ pub fn router(node: &Node<'_>) -> HttpFilter {
         // of that second as well.
         failure_policy: FailurePolicy::FailReload.into(),
         reload_config: Some(ReloadConfig {
-            backoff: Some(BackoffStrategy { base_interval: millis(10), ..Default::default() }),
+            backoff: Some(BackoffStrategy {
+                base_interval: millis(10),
+                ..Default::default()
+            }),
         }),
         vm: Some(Vm::VmConfig(vm)),
         ..Default::default()
     };
-    http_filter(NAME, Wasm { config: Some(config) })
+    http_filter(
+        NAME,
+        Wasm {
+            config: Some(config),
+        },
+    )
 }

@@ -47,7 +47,11 @@ impl<'f> Node<'f> {
             .map(|(zone, model)| ((zone, model), chain(fleet, zone, model, home)))
             .filter(|(_, members)| !members.is_empty())
             .collect();
-        Self { fleet, home, chains }
+        Self {
+            fleet,
+            home,
+            chains,
+        }
     }
 
     /// Other regions' pools that some chain here leads to.
@@ -63,10 +67,14 @@ impl<'f> Node<'f> {
 
     /// Fallbacks that some chain here ends in.
     fn fallbacks(&self) -> BTreeSet<&FallbackName> {
-        let fallbacks = self.chains.values().flatten().filter_map(|member| match member {
-            Member::Fallback(fallback) => Some(fallback),
-            Member::Pool(_) | Member::Peer(_) => None,
-        });
+        let fallbacks = self
+            .chains
+            .values()
+            .flatten()
+            .filter_map(|member| match member {
+                Member::Fallback(fallback) => Some(fallback),
+                Member::Pool(_) | Member::Peer(_) => None,
+            });
         fallbacks.collect()
     }
 }
@@ -74,8 +82,13 @@ impl<'f> Node<'f> {
 /// Translates the fleet for the gateway of a region; an unknown region gets nothing that serves.
 pub fn translate(fleet: &Fleet, home: &RegionName) -> Snapshot {
     let node = Node::new(fleet, home);
-    let Some(region) = fleet.regions.get(home) else { return Snapshot::default() };
-    let mut listeners = vec![public::listener(&node, region), peer::listener(&node, region)];
+    let Some(region) = fleet.regions.get(home) else {
+        return Snapshot::default();
+    };
+    let mut listeners = vec![
+        public::listener(&node, region),
+        peer::listener(&node, region),
+    ];
     let mut clusters = vec![cluster::nothing(fleet)];
     let mut secrets = Vec::new();
     for ((zone, model), members) in &node.chains {
@@ -88,13 +101,19 @@ pub fn translate(fleet: &Fleet, home: &RegionName) -> Snapshot {
         clusters.extend(cluster::peer(fleet, home, peer, model));
     }
     for name in node.fallbacks() {
-        let Some(fallback) = fleet.fallbacks.get(name) else { continue };
+        let Some(fallback) = fleet.fallbacks.get(name) else {
+            continue;
+        };
         listeners.push(egress::listener(fleet, name, fallback));
         clusters.push(cluster::fallback(fleet, name));
         clusters.push(cluster::provider(fleet, name, fallback));
         secrets.push(egress::secret(name, fallback));
     }
-    Snapshot { listeners, clusters, secrets }
+    Snapshot {
+        listeners,
+        clusters,
+        secrets,
+    }
 }
 
 #[cfg(test)]

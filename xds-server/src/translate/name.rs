@@ -52,6 +52,12 @@ pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
 
 /// A name in statistics: a dot would end the tag that Envoy extracts it into.
 pub fn stat(name: &str) -> String {
-    let fine = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let fine = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
     name.chars().map(fine).collect()
 }

@@ -6,9 +6,10 @@ use super::wire::{address, duration, exactly, header_is, http_filter, number, se
 use super::{Node, answer, cluster, name};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
-use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
+use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier, Set};
+use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac as Rules, permission};
-use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route::Action as RouteTo;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
@@ -29,6 +30,7 @@ use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 use meridian_policy::fleet::{Region, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
+use std::collections::HashMap;
 
 /// Where other gateways ask for the health of a pool, naming its model.
 pub const HEALTH_PATH: &str = "/health";
@@ -36,9 +38,13 @@ pub const HEALTH_PATH: &str = "/health";
 const WINDOW: u32 = 16 << 20;
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
-    let mut http_filters: Vec<HttpFilter> =
-        region.pools.keys().map(|model| pool_health(node.home, model)).collect();
-    http_filters.push(http_filter("envoy.filters.http.rbac", access(node)));
+    let mut http_filters: Vec<HttpFilter> = region
+        .pools
+        .keys()
+        .map(|model| pool_health(node.home, model))
+        .collect();
+    http_filters.push(http_filter("envoy.filters.http.rbac", forbidden(node)));
+    http_filters.push(http_filter("envoy.filters.http.rbac", allowed(node)));
     http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
@@ -90,13 +96,21 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
 }
 
 fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
-    node.fleet.regions.keys().filter(|region| *region != node.home)
+    node.fleet
+        .regions
+        .keys()
+        .filter(|region| *region != node.home)
 }
 
-/// Zones whose requests this region serves, and the gateways that may bring them.
-fn welcome<'n>(node: &'n Node<'_>) -> impl Iterator<Item = (&'n ZoneName, &'n Zone, Vec<&'n RegionName>)> {
-    let served = node.fleet.zones.iter().filter(|(_, zone)| zone.regions.contains(node.home));
-    served.map(|(name, zone)| (name, zone, others(node).filter(|other| zone.passes_through(other)).collect()))
+/// The gateways that may bring a zone's requests here: none if the zone does not belong here.
+fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
+    if zone.regions.contains(node.home) {
+        others(node)
+            .filter(|other| zone.passes_through(other))
+            .collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// 200 while the pool has a healthy endpoint: the answer to the other gateways' health checks.
@@ -104,43 +118,95 @@ fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
         pass_through_mode: Some(BoolValue { value: false }),
-        headers: vec![header_is(":path", HEALTH_PATH), header_is(headers::MODEL, model.as_str())],
+        headers: vec![
+            header_is(":path", HEALTH_PATH),
+            header_is(headers::MODEL, model.as_str()),
+        ],
         cluster_min_healthy_percentages: [(name::pool(home, model), any)].into(),
         ..Default::default()
     };
     http_filter("envoy.filters.http.health_check", check)
 }
 
-/// A zone's requests, from gateways that may have them. Whatever no policy allows is refused.
-fn access(node: &Node<'_>) -> Rbac {
-    let policies = welcome(node).filter(|(_, _, senders)| !senders.is_empty()).map(|(zone, _, senders)| {
-        let rule = permission::Rule::Header(header_is(headers::ZONE, zone.as_str()));
-        let sender = |region: &RegionName| Principal {
-            identifier: Some(Identifier::Authenticated(Authenticated {
-                principal_name: Some(exactly(&node.fleet.spiffe_id(region))),
-            })),
+/// A zone's requests from anyone who may not bring them. Envoy matches each value of a repeated header by itself, so
+/// that a request which names two zones must be welcome in both.
+fn forbidden(node: &Node<'_>) -> Rbac {
+    let policies = node.fleet.zones.iter().map(|(name, zone)| {
+        let welcome = senders(node, zone);
+        let principal = if welcome.is_empty() {
+            Identifier::Any(true)
+        } else {
+            let ids = welcome
+                .into_iter()
+                .map(|region| gateway(node, region))
+                .collect();
+            let identifier = Some(Identifier::OrIds(Set { ids }));
+            Identifier::NotId(Box::new(Principal { identifier }))
         };
-        let policy = Policy {
-            permissions: vec![Permission { rule: Some(rule) }],
-            principals: senders.into_iter().map(sender).collect(),
-            ..Default::default()
+        let principal = Principal {
+            identifier: Some(principal),
         };
-        (format!("zone/{zone}"), policy)
+        (format!("zone/{name}"), policy(name, vec![principal]))
     });
-    let rules = Rules { policies: policies.collect(), ..Default::default() };
-    Rbac { rules: Some(rules), ..Default::default() }
+    rbac(Action::Deny, policies.collect())
+}
+
+/// A zone's requests, from gateways that may bring them. Whatever no policy allows is refused.
+fn allowed(node: &Node<'_>) -> Rbac {
+    let policies = node.fleet.zones.iter().filter_map(|(name, zone)| {
+        let principals: Vec<Principal> = senders(node, zone)
+            .into_iter()
+            .map(|region| gateway(node, region))
+            .collect();
+        (!principals.is_empty()).then(|| (format!("zone/{name}"), policy(name, principals)))
+    });
+    rbac(Action::Allow, policies.collect())
+}
+
+fn rbac(action: Action, policies: HashMap<String, Policy>) -> Rbac {
+    let rules = Rules {
+        action: action.into(),
+        policies,
+        ..Default::default()
+    };
+    Rbac {
+        rules: Some(rules),
+        ..Default::default()
+    }
+}
+
+fn policy(zone: &ZoneName, principals: Vec<Principal>) -> Policy {
+    let rule = permission::Rule::Header(header_is(headers::ZONE, zone.as_str()));
+    Policy {
+        permissions: vec![Permission { rule: Some(rule) }],
+        principals,
+        ..Default::default()
+    }
+}
+
+fn gateway(node: &Node<'_>, region: &RegionName) -> Principal {
+    Principal {
+        identifier: Some(Identifier::Authenticated(Authenticated {
+            principal_name: Some(exactly(&node.fleet.spiffe_id(region))),
+        })),
+    }
 }
 
 fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
     let route = |zone: &ZoneName, model: &ModelName| Route {
         name: format!("{zone}/{model}"),
         r#match: Some(RouteMatch {
-            headers: vec![header_is(headers::ZONE, zone.as_str()), header_is(headers::MODEL, model.as_str())],
+            headers: vec![
+                header_is(headers::ZONE, zone.as_str()),
+                header_is(headers::MODEL, model.as_str()),
+            ],
             path_specifier: Some(PathSpecifier::Prefix("/".into())),
             ..Default::default()
         }),
-        request_body_buffer_limit: Some(UInt64Value { value: node.fleet.limits.body.into() }),
-        action: Some(Action::Route(RouteAction {
+        request_body_buffer_limit: Some(UInt64Value {
+            value: node.fleet.limits.body.into(),
+        }),
+        action: Some(RouteTo::Route(RouteAction {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
             timeout: duration(node.fleet.limits.answer),
             // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
@@ -153,12 +219,21 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
         })),
         ..Default::default()
     };
-    let pools = welcome(node).flat_map(|(zone, _, _)| region.pools.keys().map(move |model| route(zone, model)));
+    let served = node
+        .fleet
+        .zones
+        .iter()
+        .filter(|(_, zone)| !senders(node, zone).is_empty());
+    let pools = served.flat_map(|(zone, _)| region.pools.keys().map(move |model| route(zone, model)));
     let virtual_host = VirtualHost {
         name: "pools".into(),
         domains: vec!["*".into()],
         routes: pools.collect(),
         ..Default::default()
     };
-    RouteConfiguration { name: "peer".into(), virtual_hosts: vec![virtual_host], ..Default::default() }
+    RouteConfiguration {
+        name: "peer".into(),
+        virtual_hosts: vec![virtual_host],
+        ..Default::default()
+    }
 }

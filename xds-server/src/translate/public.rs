@@ -76,8 +76,13 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
 /// The one network filter of every listener here.
 pub fn connection_manager(manager: HttpConnectionManager) -> Filter {
     let manager = extension("envoy.filters.network.http_connection_manager", manager);
-    let config_type = manager.typed_config.map(network_filter::ConfigType::TypedConfig);
-    Filter { name: manager.name, config_type }
+    let config_type = manager
+        .typed_config
+        .map(network_filter::ConfigType::TypedConfig);
+    Filter {
+        name: manager.name,
+        config_type,
+    }
 }
 
 fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {

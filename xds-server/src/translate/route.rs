@@ -12,7 +12,8 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    HeaderMatcher, HedgePolicy, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+    HeaderMatcher, HedgePolicy, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
+    VirtualHost,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
@@ -33,7 +34,9 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let limits = &node.fleet.limits;
     let chains = node.chains.iter();
     let mut routes: Vec<Route> = chains
-        .flat_map(|((zone, model), members)| [true, false].map(|stream| route(limits, zone, model, members, stream)))
+        .flat_map(|((zone, model), members)| {
+            [true, false].map(|stream| route(limits, zone, model, members, stream))
+        })
         .collect();
     // There before the body is read, so that the body's limit applies: a route without one answers 413 to long prompts.
     routes.push(Route {
@@ -52,17 +55,34 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         domains: vec!["*".into()],
         routes,
         include_attempt_count_in_response: true,
-        response_headers_to_add: vec![header(headers::REGION, &format!("%UPSTREAM_METADATA({namespace}:{key})%"))],
+        response_headers_to_add: vec![header(
+            headers::REGION,
+            &format!("%UPSTREAM_METADATA({namespace}:{key})%"),
+        )],
         response_headers_to_remove: vec![RETRY.into()],
         ..Default::default()
     };
-    RouteConfiguration { name: "public".into(), virtual_hosts: vec![virtual_host], ..Default::default() }
+    RouteConfiguration {
+        name: "public".into(),
+        virtual_hosts: vec![virtual_host],
+        ..Default::default()
+    }
 }
 
 /// The filter's four headers lead to one chain.
-fn route(limits: &Limits, zone: &ZoneName, model: &ModelName, members: &[Member], stream: bool) -> Route {
+fn route(
+    limits: &Limits,
+    zone: &ZoneName,
+    model: &ModelName,
+    members: &[Member],
+    stream: bool,
+) -> Route {
     let lane = Lane::of(members).map_or("", Lane::as_str);
-    let (label, flag) = if stream { ("stream", "1") } else { ("whole", "0") };
+    let (label, flag) = if stream {
+        ("stream", "1")
+    } else {
+        ("whole", "0")
+    };
     let matched = vec![
         header_is(headers::ZONE, zone.as_str()),
         header_is(headers::MODEL, model.as_str()),
@@ -73,11 +93,18 @@ fn route(limits: &Limits, zone: &ZoneName, model: &ModelName, members: &[Member]
         cluster_specifier: Some(ClusterSpecifier::Cluster(name::chain(zone, model, members))),
         timeout: duration(limits.answer),
         // An answer that is not streamed is silent until it is whole: only the whole answer's limit holds.
-        idle_timeout: if stream { duration(limits.gap) } else { seconds(0) },
+        idle_timeout: if stream {
+            duration(limits.gap)
+        } else {
+            seconds(0)
+        },
         retry_policy: Some(retry_policy(limits, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is
         // left, and a fleet that is slow everywhere still answers.
-        hedge_policy: Some(HedgePolicy { hedge_on_per_try_timeout: true, ..Default::default() }),
+        hedge_policy: Some(HedgePolicy {
+            hedge_on_per_try_timeout: true,
+            ..Default::default()
+        }),
         ..Default::default()
     };
     Route {
@@ -89,24 +116,38 @@ fn route(limits: &Limits, zone: &ZoneName, model: &ModelName, members: &[Member]
 }
 
 fn matching(headers: Vec<HeaderMatcher>) -> RouteMatch {
-    RouteMatch { headers, path_specifier: Some(PathSpecifier::Prefix("/".into())), ..Default::default() }
+    RouteMatch {
+        headers,
+        path_specifier: Some(PathSpecifier::Prefix("/".into())),
+        ..Default::default()
+    }
 }
 
 fn with_body_limit(limits: &Limits) -> Route {
-    Route { request_body_buffer_limit: Some(UInt64Value { value: limits.body.into() }), ..Default::default() }
+    Route {
+        request_body_buffer_limit: Some(UInt64Value {
+            value: limits.body.into(),
+        }),
+        ..Default::default()
+    }
 }
 
 /// One attempt per member. A chain of one has only its own other endpoints to turn to, for what never reached a server.
 fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolicy {
     let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
     if others == 0 {
-        let predicate = extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate::default());
+        let predicate = extension(
+            "envoy.retry_host_predicates.previous_hosts",
+            PreviousHostsPredicate::default(),
+        );
         return RetryPolicy {
             retry_on: "connect-failure,refused-stream".into(),
             num_retries: number(1),
             retry_host_predicate: vec![RetryHostPredicate {
                 name: predicate.name,
-                config_type: predicate.typed_config.map(retry_host_predicate::ConfigType::TypedConfig),
+                config_type: predicate
+                    .typed_config
+                    .map(retry_host_predicate::ConfigType::TypedConfig),
             }],
             host_selection_retry_max_attempts: 3,
             ..Default::default()
@@ -114,10 +155,14 @@ fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolic
     }
     let priority = extension(
         "envoy.retry_priorities.previous_priorities",
-        PreviousPrioritiesConfig { update_frequency: 1 },
+        PreviousPrioritiesConfig {
+            update_frequency: 1,
+        },
     );
     RetryPolicy {
-        retry_on: "connect-failure,reset,retriable-status-codes,retriable-headers,envoy-ratelimited".into(),
+        retry_on:
+            "connect-failure,reset,retriable-status-codes,retriable-headers,envoy-ratelimited"
+                .into(),
         retriable_status_codes: RETRIABLE.into(),
         retriable_headers: vec![HeaderMatcher {
             name: RETRY.into(),
@@ -125,13 +170,22 @@ fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolic
             ..Default::default()
         }],
         num_retries: number(others),
-        per_try_timeout: duration(if stream { limits.first_token } else { limits.unstreamed }),
+        per_try_timeout: duration(if stream {
+            limits.first_token
+        } else {
+            limits.unstreamed
+        }),
         retry_priority: Some(RetryPriority {
             name: priority.name,
-            config_type: priority.typed_config.map(retry_priority::ConfigType::TypedConfig),
+            config_type: priority
+                .typed_config
+                .map(retry_priority::ConfigType::TypedConfig),
         }),
         // The next attempt goes elsewhere: nothing is gained by waiting longer.
-        retry_back_off: Some(RetryBackOff { base_interval: millis(5), max_interval: millis(50) }),
+        retry_back_off: Some(RetryBackOff {
+            base_interval: millis(5),
+            max_interval: millis(50),
+        }),
         ..Default::default()
     }
 }

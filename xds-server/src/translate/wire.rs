@@ -5,12 +5,14 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, DataSource, HeaderValue, HeaderValueOption, SocketAddress, TransportSocket, TypedExtensionConfig,
-    transport_socket,
+    Address, DataSource, HeaderValue, HeaderValueOption, SocketAddress, TransportSocket,
+    TypedExtensionConfig, transport_socket,
 };
 use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, http_filter};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpFilter, http_filter,
+};
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{BoolValue, Duration, Struct, UInt32Value, Value, value};
@@ -33,7 +35,10 @@ pub fn no() -> BoolValue {
 
 pub fn duration(duration: std::time::Duration) -> Option<Duration> {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    Some(Duration { seconds, nanos: duration.subsec_nanos().cast_signed() })
+    Some(Duration {
+        seconds,
+        nanos: duration.subsec_nanos().cast_signed(),
+    })
 }
 
 pub fn seconds(seconds: i64) -> Option<Duration> {
@@ -41,21 +46,34 @@ pub fn seconds(seconds: i64) -> Option<Duration> {
 }
 
 pub fn millis(millis: i32) -> Option<Duration> {
-    Some(Duration { seconds: 0, nanos: millis * 1_000_000 })
+    Some(Duration {
+        seconds: 0,
+        nanos: millis * 1_000_000,
+    })
 }
 
 pub fn extension<M: Message + Name>(name: &str, message: M) -> TypedExtensionConfig {
-    TypedExtensionConfig { name: name.into(), typed_config: Some(pack_any(message)) }
+    TypedExtensionConfig {
+        name: name.into(),
+        typed_config: Some(pack_any(message)),
+    }
 }
 
 pub fn http_filter<M: Message + Name>(name: &str, message: M) -> HttpFilter {
     let config_type = Some(http_filter::ConfigType::TypedConfig(pack_any(message)));
-    HttpFilter { name: name.into(), config_type, ..Default::default() }
+    HttpFilter {
+        name: name.into(),
+        config_type,
+        ..Default::default()
+    }
 }
 
 pub fn transport_socket<M: Message + Name>(message: M) -> Option<TransportSocket> {
     let config_type = Some(transport_socket::ConfigType::TypedConfig(pack_any(message)));
-    Some(TransportSocket { name: "envoy.transport_sockets.tls".into(), config_type })
+    Some(TransportSocket {
+        name: "envoy.transport_sockets.tls".into(),
+        config_type,
+    })
 }
 
 pub fn socket_address(host: &str, port: u16) -> Option<Address> {
@@ -64,7 +82,9 @@ pub fn socket_address(host: &str, port: u16) -> Option<Address> {
         port_specifier: Some(PortSpecifier::PortValue(port.into())),
         ..Default::default()
     };
-    Some(Address { address: Some(AddressKind::SocketAddress(socket)) })
+    Some(Address {
+        address: Some(AddressKind::SocketAddress(socket)),
+    })
 }
 
 pub fn address(address: SocketAddr) -> Option<Address> {
@@ -72,11 +92,17 @@ pub fn address(address: SocketAddr) -> Option<Address> {
 }
 
 pub fn file(path: &str) -> Option<DataSource> {
-    Some(DataSource { specifier: Some(Specifier::Filename(path.into())), ..Default::default() })
+    Some(DataSource {
+        specifier: Some(Specifier::Filename(path.into())),
+        ..Default::default()
+    })
 }
 
 pub fn exactly(text: &str) -> StringMatcher {
-    StringMatcher { match_pattern: Some(MatchPattern::Exact(text.into())), ..Default::default() }
+    StringMatcher {
+        match_pattern: Some(MatchPattern::Exact(text.into())),
+        ..Default::default()
+    }
 }
 
 pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
@@ -90,16 +116,27 @@ pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
 /// A header that replaces one of the same name.
 pub fn header(name: &str, value: &str) -> HeaderValueOption {
     HeaderValueOption {
-        header: Some(HeaderValue { key: name.into(), value: value.into(), ..Default::default() }),
+        header: Some(HeaderValue {
+            key: name.into(),
+            value: value.into(),
+            ..Default::default()
+        }),
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..Default::default()
     }
 }
 
 pub fn text(text: &str) -> Value {
-    Value { kind: Some(value::Kind::StringValue(text.into())) }
+    Value {
+        kind: Some(value::Kind::StringValue(text.into())),
+    }
 }
 
 pub fn structure<const N: usize>(fields: [(&str, Value); N]) -> Struct {
-    Struct { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect::<HashMap<_, _>>() }
+    Struct {
+        fields: fields
+            .into_iter()
+            .map(|(name, value)| (name.into(), value))
+            .collect::<HashMap<_, _>>(),
+    }
 }

@@ -1,0 +1,39 @@
+//! The official OpenAI client for Python works unchanged.
+
+use super::ensure;
+use crate::fakes::Fail;
+use crate::world::{MODEL, World, workspace};
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+pub async fn client(world: &mut World) -> Result<String> {
+    let python = workspace().join(".tools/python/bin/python");
+    if !python.exists() {
+        bail!("{} is missing; run scripts/setup first", python.display());
+    }
+    let script = workspace().join("tests/clients/openai_client.py");
+    let run = |scenario: &'static str, gateway: &str| {
+        let mut command = Command::new(&python);
+        command
+            .arg(&script)
+            .args([scenario, &format!("http://{gateway}/v1"), MODEL])
+            .env_remove("OPENAI_API_KEY")
+            .kill_on_drop(true);
+        async move {
+            let output = command.output().await.context("starting the client")?;
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            ensure(output.status.success(), || format!("{scenario}: {out}{err}"))?;
+            anyhow::Ok(out.trim().to_owned())
+        }
+    };
+    let west = world.block().public("us-west-2").to_string();
+    let mut seen = vec![run("works", &west).await?];
+    world.pool("us-west-2").kill().await?;
+    seen.push(run("works", &west).await?);
+    seen.push(run("errors", &west).await?);
+    for server in world.servers() {
+        server.update(|behaviour| behaviour.fail = Fail::Status(503));
+    }
+    seen.push(run("exhausted", &west).await?);
+    Ok(seen.join("; "))
+}

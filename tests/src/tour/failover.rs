@@ -1,0 +1,97 @@
+//! A region dies; nobody notices.
+
+use super::{answered_by, ensure};
+use crate::fakes::Fail;
+use crate::world::{World, client};
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Region after region, then the fallback.
+pub async fn chain(world: &mut World) -> Result<String> {
+    let caller = |world: &World| world.ask("us-west-2").country("US");
+    answered_by(world, &caller(world), "us-west-2").await?;
+    world.pool("us-west-2").kill().await?;
+    answered_by(world, &caller(world), "us-east-1").await?;
+    world.pool("us-east-1").kill().await?;
+    answered_by(world, &caller(world), "eu-west-1").await?;
+    world.pool("eu-west-1").kill().await?;
+    answered_by(world, &caller(world), "fallback/claude").await?;
+    world.heal().await?;
+    answered_by(world, &caller(world), "us-west-2").await?;
+    Ok("us-west-2 -> us-east-1 -> eu-west-1 -> claude, and back to us-west-2 when all is well".into())
+}
+
+pub async fn refused(world: &mut World) -> Result<String> {
+    under_load(world, How::Kill).await
+}
+
+pub async fn reset(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Reset)).await
+}
+
+pub async fn unavailable(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Status(503))).await
+}
+
+/// As a server that drains: its health check stays green.
+pub async fn broken(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Status(500))).await
+}
+
+pub async fn hang(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Hang)).await
+}
+
+enum How {
+    Kill,
+    Fail(Fail),
+}
+
+const RATE: u32 = 50;
+const BEFORE: u32 = 50;
+const AFTER: u32 = 250;
+
+/// 50 requests a second through us-west-2, which dies after the first second. None may fail.
+async fn under_load(world: &World, how: How) -> Result<String> {
+    let client = client().build()?;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let mut requests = JoinSet::new();
+    for number in 0..BEFORE + AFTER {
+        ticks.tick().await;
+        if number == BEFORE {
+            match how {
+                How::Kill => world.pool("us-west-2").kill().await?,
+                How::Fail(fail) => world.pool("us-west-2").update(|behaviour| behaviour.fail = fail),
+            }
+        }
+        let (ask, client) = (world.ask("us-west-2").country("US"), client.clone());
+        requests.spawn(async move { ask.send_with(&client).await });
+    }
+    let mut by_region: BTreeMap<String, u32> = BTreeMap::new();
+    for answer in requests.join_all().await {
+        let answer = answer?;
+        if answer.status != 200 {
+            bail!("a caller got {}: {}", answer.status, answer.text());
+        }
+        *by_region.entry(answer.region().to_owned()).or_default() += 1;
+    }
+    let from = |region: &str| by_region.get(region).copied().unwrap_or_default();
+    // Retries add a few to what home answered before; nobody had to go further than the next region.
+    ensure(from("us-west-2") >= BEFORE / 2, || format!("home served too few: {by_region:?}"))?;
+    ensure(from("us-west-2") <= BEFORE + 5, || format!("home cannot have served so many: {by_region:?}"))?;
+    ensure(from("us-east-1") >= AFTER - 5, || format!("the next region served too few: {by_region:?}"))?;
+    Ok(format!("{} requests at {RATE}/s, none failed: {by_region:?}", BEFORE + AFTER))
+}
+
+/// The next region's gateway dies with everything in it.
+pub async fn gateway(world: &mut World) -> Result<String> {
+    world.pool("us-west-2").kill().await?;
+    answered_by(world, &world.ask("us-west-2").country("US"), "us-east-1").await?;
+    world.gateway_mut("us-east-1").kill().await?;
+    for _ in 0..20 {
+        answered_by(world, &world.ask("us-west-2").country("US"), "eu-west-1").await?;
+    }
+    Ok("us-east-1's gateway killed: the next request and 19 more answered by eu-west-1".into())
+}

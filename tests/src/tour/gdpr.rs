@@ -1,0 +1,141 @@
+//! EU callers stay in the EU, whatever fails and whatever is claimed.
+
+use super::{answered_by, ensure, refused};
+use crate::fakes::Fail;
+use crate::world::{REGIONS, World};
+use anyhow::Result;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Someone who is not the edge.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+const FAILURES: [Fail; 7] = [
+    Fail::Status(429),
+    Fail::Status(500),
+    Fail::Status(503),
+    Fail::Reset,
+    Fail::Hang,
+    Fail::ErrorEvent(0),
+    Fail::Cut(1),
+];
+
+/// Nothing of an EU caller was seen outside the EU: not by a pool, not by a provider, not by a gateway.
+async fn nothing_left(world: &World, markers: &[String]) -> Result<()> {
+    for outside in ["us-west-2", "us-east-1"].map(|region| world.pool(region)).into_iter().chain([world.provider("claude")]) {
+        for request in outside.requests() {
+            let body = String::from_utf8_lossy(&request.body);
+            let leaked = markers.iter().find(|marker| body.contains(marker.as_str()));
+            ensure(leaked.is_none(), || format!("{} recorded {leaked:?}", outside.name()))?;
+        }
+    }
+    for region in ["us-west-2", "us-east-1"] {
+        let brought = world.gateway(region).counter("^http\\.peer\\.rbac\\.(allowed|denied)$").await?;
+        ensure(brought == 0, || format!("{brought} requests came to the peer listener of {region}"))?;
+    }
+    Ok(())
+}
+
+/// Home fails in every way, then is down.
+pub async fn failing(world: &mut World) -> Result<String> {
+    let mut markers = Vec::new();
+    let (mut home, mut fallback, mut refused) = (0, 0, 0);
+    for fail in FAILURES.map(Some).into_iter().chain([None]) {
+        match fail {
+            Some(fail) => world.pool("eu-west-1").update(|behaviour| behaviour.fail = fail),
+            None => world.pool("eu-west-1").kill().await?,
+        }
+        // Fewer than take the pool out, so that each failure is met; a success in between starts the count anew.
+        for streamed in [false, true, false, true] {
+            let ask = world.ask("eu-west-1").country("FR");
+            let ask = if streamed { ask.streamed() } else { ask };
+            markers.push(ask.marker().to_owned());
+            // A cut or an in-band error after the head is not hidden yet; that it stays in the EU is what counts here.
+            match ask.send().await {
+                Err(_) => refused += 1,
+                Ok(answer) => match (answer.status, answer.region()) {
+                    (_, "eu-west-1") => home += 1,
+                    (_, "fallback/claude-eu") => fallback += 1,
+                    (503, "") => refused += 1,
+                    (status, region) => anyhow::bail!("{fail:?}: {status} by `{region}`: {}", answer.text()),
+                },
+            }
+            ensure(fail.is_none() || world.reached(ask.marker()).contains(&"eu-west-1".to_owned()), || {
+                format!("{fail:?} was never met")
+            })?;
+        }
+        if fail.is_some() {
+            world.pool("eu-west-1").update(|behaviour| behaviour.fail = Fail::None);
+            answered_by(world, &world.ask("eu-west-1").country("FR"), "eu-west-1").await?;
+        }
+    }
+    ensure(fallback > 0, || "the EU fallback was never used".into())?;
+    nothing_left(world, &markers).await?;
+    Ok(format!(
+        "{} EU requests through {} failures: {home} ended at eu-west-1, {fallback} at claude-eu, {refused} were cut; nothing reached the US or the global fallback",
+        markers.len(),
+        FAILURES.len() + 1
+    ))
+}
+
+/// Without a fallback: 503 in the API's own shape, never another region.
+pub async fn no_fallback(world: &mut World) -> Result<String> {
+    let mut markers = Vec::new();
+    answered_by(world, &world.ask("eu-west-1").country("IT"), "eu-west-1").await?;
+    world.pool("eu-west-1").kill().await?;
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        for _ in 0..5 {
+            let ask = world.ask("eu-west-1").country("IT").path(path);
+            markers.push(ask.marker().to_owned());
+            let answer = refused(world, &ask, 503, "error").await?;
+            ensure(answer.header("retry-after") == "2", || format!("no Retry-After: {:?}", answer.headers))?;
+            let message = &answer.json()["error"]["message"];
+            ensure(message.is_string(), || format!("not in the API's shape: {}", answer.text()))?;
+            ensure(path != "/v1/messages" || answer.json()["type"] == "error", || answer.text())?;
+        }
+    }
+    nothing_left(world, &markers).await?;
+    Ok("eu-west-1 down: 503 with Retry-After in both APIs' shapes, and nobody else asked".into())
+}
+
+/// What callers claim about themselves changes nothing.
+pub async fn forged(world: &mut World) -> Result<String> {
+    let mut markers = Vec::new();
+    world.pool("eu-west-1").update(|behaviour| behaviour.fail = Fail::Status(503));
+    let eu = || world.ask("eu-west-1").country("DE");
+    let unknown = || world.ask("eu-west-1");
+    let claims = [
+        ("x-meridian-zone", eu().header("x-meridian-zone", "global")),
+        ("x-meridian-* in full", {
+            let ask = eu().header("x-meridian-zone", "global").header("X-Meridian-Lane", "home");
+            ask.header("x-meridian-model", "llama-3.1-70b").header("x-meridian-stream", "0")
+        }),
+        ("x-meridian-refused", eu().header("x-meridian-refused", "1")),
+        ("country from a stranger", unknown().country("US").from(STRANGER)),
+        ("zone from a stranger", unknown().header("x-tenant-zone", "global").from(STRANGER)),
+        ("forwarded address", unknown().country("US").from(STRANGER).header("x-forwarded-for", "127.0.0.1")),
+        ("no country", unknown()),
+        ("XX", unknown().country("XX")),
+        ("T1", unknown().country("T1")),
+        ("EU", unknown().country("EU")),
+        ("lower case", unknown().country("us")),
+        ("two countries", unknown().country("US").country("US")),
+        ("two in one", unknown().country("US,DE")),
+        ("spaces", unknown().country("U S")),
+        ("not UTF-8", unknown().header("cf-ipcountry", [0x55, 0xff])),
+        ("tenant says global, country says DE", eu().header("x-tenant-zone", "global")),
+        ("unknown tenant zone", unknown().header("x-tenant-zone", "mars")),
+    ];
+    let claimed = claims.len();
+    for (claim, ask) in claims {
+        markers.push(ask.marker().to_owned());
+        answered_by(world, &ask, "fallback/claude-eu").await.map_err(|error| error.context(claim))?;
+        // The same at the gateways that must not serve the zone.
+        for region in &REGIONS[..2] {
+            let ask = ask.clone().gateway_at(&format!("http://{}", world.block().public(region)));
+            let answer = ask.send().await?;
+            ensure(answer.status == 421, || format!("{claim} at {region}: {} {}", answer.status, answer.text()))?;
+        }
+    }
+    nothing_left(world, &markers).await?;
+    Ok(format!("{claimed} forged or unclear claims, at all three gateways: treated as EU callers, nothing left"))
+}

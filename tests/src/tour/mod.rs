@@ -1,0 +1,102 @@
+//! The tour: what Meridian promises, each promise shown on real Envoys, with the requests that the fakes recorded as
+//! the evidence. `scripts/demo --once` walks it, and the tests do.
+
+mod client;
+mod exhausted;
+mod failover;
+mod gdpr;
+mod hostile;
+mod limits;
+mod misdirected;
+mod models;
+mod nearest;
+mod peer;
+mod streaming;
+
+use crate::world::{Answer, Ask, Options, World};
+use anyhow::{Result, bail};
+use std::pin::Pin;
+
+/// One promise.
+pub struct Stop {
+    /// Its name.
+    pub name: &'static str,
+    /// The fleet that it is shown on.
+    pub options: Options,
+    show: for<'w> fn(&'w mut World) -> Show<'w>,
+}
+
+/// A stop's work; the text says what was seen.
+type Show<'w> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'w>>;
+
+impl Stop {
+    /// Starts the stop's fleet and shows the promise on it.
+    pub async fn walk(&self) -> Result<String> {
+        let mut world = World::start(&self.options).await?;
+        (self.show)(&mut world).await
+    }
+}
+
+/// Stops by name: `name: function, options`.
+macro_rules! stops {
+    ($($name:literal: $show:path, $options:expr;)*) => {
+        /// Every stop, in order.
+        pub fn stops() -> Vec<Stop> {
+            vec![$(Stop { name: $name, options: $options, show: |world| Box::pin($show(world)) }),*]
+        }
+    };
+}
+
+stops! {
+    "nearest": nearest::nearest, Options::default();
+    "failover-chain": failover::chain, Options::default();
+    "failover-refused": failover::refused, Options::default();
+    "failover-reset": failover::reset, Options::default();
+    "failover-503": failover::unavailable, Options::default();
+    "failover-500": failover::broken, Options::default();
+    "failover-hang": failover::hang, Options::default();
+    "failover-gateway": failover::gateway, Options::default();
+    "gdpr-failing": gdpr::failing, Options::default();
+    "gdpr-no-fallback": gdpr::no_fallback, Options { fallbacks: false, ..Options::default() };
+    "gdpr-forged": gdpr::forged, Options::default();
+    "gdpr-refuse": misdirected::refuse, Options::default();
+    "gdpr-redirect": misdirected::redirect, Options { misdirected: "redirect", ..Options::default() };
+    "gdpr-forward": misdirected::forward, Options { misdirected: "forward", ..Options::default() };
+    "peer": peer::peer, Options::default();
+    "exhausted": exhausted::exhausted, Options::default();
+    "models": models::models, Options::default();
+    "large-bodies": models::large_bodies, Options::default();
+    "bad-requests": models::bad_requests, Options::default();
+    "streaming": streaming::streaming, Options::default();
+    "limits": limits::limits, Options::default();
+    "hostile": hostile::hostile, Options::default();
+    "tls": nearest::tls, Options { tls: true, ..Options::default() };
+    "client": client::client, Options::default();
+}
+
+/// An error instead of a panic: the tour goes on.
+fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if condition { Ok(()) } else { bail!(otherwise()) }
+}
+
+/// The request is answered, by this region or `fallback/<name>`, and by nobody else: the recorded requests agree.
+async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
+    let answer = ask.send().await?;
+    ensure(answer.status == 200, || format!("status {}: {}", answer.status, answer.text()))?;
+    ensure(answer.region() == by, || format!("answered by `{}`, not by {by}", answer.region()))?;
+    let server = by.trim_start_matches("fallback/");
+    let reached = world.reached(ask.marker());
+    ensure(reached.last().map(String::as_str) == Some(server), || format!("{by} has not recorded it: {reached:?}"))?;
+    Ok(answer)
+}
+
+/// The request is refused with this status, and has reached nobody.
+async fn refused(world: &World, ask: &Ask, status: u16, says: &str) -> Result<Answer> {
+    let answer = ask.send().await?;
+    let text = answer.text();
+    ensure(answer.status == status, || format!("status {} instead of {status}: {text}", answer.status))?;
+    ensure(text.contains(says), || format!("`{says}` is not in: {text}"))?;
+    let reached = world.reached(ask.marker());
+    ensure(reached.is_empty(), || format!("it reached {reached:?}"))?;
+    Ok(answer)
+}

@@ -1,0 +1,87 @@
+//! Addresses of a world: 127.x.y.1 and so on, one per region, claimed so that no other world has them.
+
+use super::{PROVIDERS, REGIONS, position};
+use anyhow::{Context, Result};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+/// A block of 256 loopback addresses.
+pub struct Block {
+    first: [u8; 2],
+    /// Bound as long as the block is ours.
+    _claim: TcpListener,
+}
+
+/// Port of every gateway's public listener.
+const PUBLIC: u16 = 8080;
+const PEER: u16 = 8443;
+const ADMIN: u16 = 9901;
+const POOL: u16 = 8000;
+const CONTROL: u16 = 8001;
+
+impl Block {
+    /// Takes the first block that is free, starting where this process is likely to be alone.
+    pub fn claim() -> Result<Self> {
+        let start = std::process::id();
+        for step in 0..4096u32 {
+            let [.., high, low] = start.wrapping_add(step).to_be_bytes();
+            // 127.0.y.z is left to others.
+            let first = [high % 250 + 1, low];
+            let claim = SocketAddr::new(ip(first, 255), 9);
+            if let Ok(claim) = TcpListener::bind(claim) {
+                return Ok(Self { first, _claim: claim });
+            }
+        }
+        None.context("no block of loopback addresses is free")
+    }
+
+    fn region(&self, region: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(ip(self.first, host(position(&REGIONS, region), 1)), port)
+    }
+
+    fn provider_at(&self, provider: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(ip(self.first, host(position(&PROVIDERS, provider), 11)), port)
+    }
+
+    /// A gateway's public listener.
+    pub fn public(&self, region: &str) -> SocketAddr {
+        self.region(region, PUBLIC)
+    }
+
+    /// A gateway's peer listener.
+    pub fn peer(&self, region: &str) -> SocketAddr {
+        self.region(region, PEER)
+    }
+
+    /// A gateway's admin interface.
+    pub fn admin(&self, region: &str) -> SocketAddr {
+        self.region(region, ADMIN)
+    }
+
+    /// A pool's data port.
+    pub fn pool(&self, region: &str) -> SocketAddr {
+        self.region(region, POOL)
+    }
+
+    /// A pool's control port.
+    pub fn pool_control(&self, region: &str) -> SocketAddr {
+        self.region(region, CONTROL)
+    }
+
+    /// A provider's data port.
+    pub fn provider(&self, provider: &str) -> SocketAddr {
+        self.provider_at(provider, POOL)
+    }
+
+    /// A provider's control port.
+    pub fn provider_control(&self, provider: &str) -> SocketAddr {
+        self.provider_at(provider, CONTROL)
+    }
+}
+
+fn ip([x, y]: [u8; 2], host: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, x, y, host))
+}
+
+fn host(position: usize, first: u8) -> u8 {
+    u8::try_from(position).map_or(u8::MAX, |position| first + position)
+}

@@ -1,0 +1,110 @@
+//! One Envoy process.
+
+use super::{wait_for, workspace};
+use anyhow::{Context, Result, bail};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// A running Envoy; dropping it kills it.
+pub struct Envoy {
+    name: String,
+    process: Child,
+    admin: String,
+    client: reqwest::Client,
+}
+
+impl Envoy {
+    /// Starts Envoy with a configuration and waits until it takes traffic.
+    pub async fn start(name: &str, config: &Path, admin: SocketAddr) -> Result<Self> {
+        let log_path = config.with_extension("log");
+        // Even if this process is killed, its Envoys end with it.
+        let mut process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(binary()?)
+            .arg("--config-path")
+            .arg(config)
+            .args(["--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "100"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log_path)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting Envoy")?;
+        let admin = format!("http://{admin}");
+        let client = super::client().build()?;
+        let what = format!("Envoy {name} to start");
+        let waited = wait_for(&what, || {
+            let exited = process.try_wait();
+            let (client, ready) = (&client, format!("{admin}/ready"));
+            async move {
+                if let Some(status) = exited? {
+                    bail!("Envoy ended with {status}");
+                }
+                Ok(client.get(ready).send().await.is_ok_and(|answer| answer.status().is_success()))
+            }
+        });
+        if let Err(error) = waited.await {
+            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(12).collect();
+            bail!("{error:#}; its last words:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        Ok(Self { name: name.to_owned(), process, admin, client })
+    }
+
+    /// The region that it serves.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends it at once, as a machine that dies.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await.context("killing Envoy")
+    }
+
+    /// A page of the admin interface.
+    pub async fn admin(&self, path: &str) -> Result<String> {
+        let answer = self.client.get(format!("{}{path}", self.admin)).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
+    /// The sum of the counters whose names match a regular expression.
+    pub async fn counter(&self, filter: &str) -> Result<u64> {
+        let url = reqwest::Url::parse_with_params(
+            &format!("{}/stats", self.admin),
+            [("format", "json"), ("filter", filter)],
+        )?;
+        let stats: serde_json::Value = self.client.get(url).send().await?.json().await?;
+        let values = stats["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(values.iter().filter_map(|stat| stat["value"].as_u64()).sum())
+    }
+
+    /// Endpoints that it would not choose, as `cluster address`.
+    pub async fn unhealthy(&self) -> Result<Vec<String>> {
+        let clusters: serde_json::Value = serde_json::from_str(&self.admin("/clusters?format=json").await?)?;
+        let mut unhealthy = Vec::new();
+        for cluster in clusters["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            for host in cluster["host_statuses"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let status = &host["health_status"];
+                let failed = status.as_object().is_some_and(|flags| {
+                    flags.iter().any(|(flag, value)| flag != "eds_health_status" && value == &true)
+                });
+                if failed {
+                    let address = &host["address"]["socket_address"]["address"];
+                    unhealthy.push(format!("{} {address}", cluster["name"]));
+                }
+            }
+        }
+        Ok(unhealthy)
+    }
+}
+
+/// The Envoy that `scripts/setup` chose.
+fn binary() -> Result<PathBuf> {
+    let binary = workspace().join(".tools/envoy");
+    if !binary.exists() {
+        bail!("{} is missing; run scripts/setup first", binary.display());
+    }
+    Ok(binary)
+}

@@ -1,0 +1,107 @@
+//! The fleet file of a world: the example of the README on loopback.
+
+use super::certificates::Certificates;
+use super::{Block, PROVIDERS, REGIONS, workspace};
+use anyhow::Result;
+use std::path::Path;
+
+/// A model that every region has.
+pub const MODEL: &str = "llama-3.1-70b";
+/// A model that only us-east-1 and eu-west-1 have, with a name as they come.
+pub const PARTIAL_MODEL: &str = "mistralai/Mistral-7B:instruct";
+
+/// What worlds differ in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `misdirected` of the zone `eea`.
+    pub misdirected: &'static str,
+    /// Limits, as in the fleet file.
+    pub limits: &'static str,
+    /// Whether the public listeners speak TLS.
+    pub tls: bool,
+    /// Whether zones have fallbacks.
+    pub fallbacks: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            misdirected: "refuse",
+            limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
+            tls: false,
+            fallbacks: true,
+        }
+    }
+}
+
+pub fn models(region: &str) -> &'static [&'static str] {
+    if region == REGIONS[0] { &[MODEL] } else { &[MODEL, PARTIAL_MODEL] }
+}
+
+pub fn api_key(provider: &str) -> String {
+    format!("our-key-of-{provider}")
+}
+
+pub fn write_keys(dir: &Path) -> Result<()> {
+    for provider in PROVIDERS {
+        std::fs::write(dir.join(format!("{provider}.key")), api_key(provider))?;
+    }
+    Ok(())
+}
+
+pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Options) -> String {
+    let Options { misdirected, limits, tls, fallbacks } = options;
+    let dir = dir.display();
+    let filter = workspace().join("target/filter/meridian_filter.wasm");
+    let filter = filter.display();
+    let (eea, global) = if *fallbacks { ("[claude-eu]", "[claude]") } else { ("[]", "[]") };
+    let mut text = format!(
+        "\
+zones:
+  eea: {{ countries: [preset:eea], pinned: true, regions: [eu-west-1], fallbacks: {eea}, misdirected: {misdirected} }}
+  global: {{ countries: [preset:rest], regions: [us-west-2, us-east-1, eu-west-1], fallbacks: {global} }}
+unknown_zone: eea
+classify:
+  - {{ header: x-tenant-zone, gives: zone, trust: {{ cidr: [127.0.0.1/32] }} }}
+  - {{ header: cf-ipcountry, gives: country, trust: {{ cidr: [127.0.0.1/32] }} }}
+policy:
+  limits: {limits}
+gateways:
+  filter: {filter}
+  access_log: {dir}/access.log
+fallbacks:
+  claude: {{ provider: openai-compatible, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
+  claude-eu: {{ provider: openai-compatible, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
+regions:
+",
+        claude = block.provider("claude"),
+        claude_eu = block.provider("claude-eu"),
+    );
+    for region in REGIONS {
+        let nearest: Vec<&str> = REGIONS.into_iter().filter(|other| *other != region).collect();
+        let (public, peer) = (block.public(region), block.peer(region));
+        let (certificate, key) = (certificates.certificate(region), certificates.key(region));
+        let (certificate, key) = (certificate.display(), key.display());
+        let scheme = if *tls { "https" } else { "http" };
+        let public_tls =
+            if *tls { format!(", tls: {{ certificate: {certificate}, key: {key} }}") } else { String::new() };
+        text += &format!(
+            "  {region}:
+    public: {{ listen: \"{public}\", url: \"{scheme}://{public}\"{public_tls} }}
+    gateway: {{ address: \"{address}\", port: {port}, listen: \"{peer}\", tls: {{ ca: {ca}, certificate: {certificate}, key: {key} }} }}
+    admin: \"{admin}\"
+    nearest: [{nearest}]
+    pools:
+",
+            address = peer.ip(),
+            port = peer.port(),
+            ca = certificates.ca().display(),
+            admin = block.admin(region),
+            nearest = nearest.join(", "),
+        );
+        for model in models(region) {
+            text += &format!("      \"{model}\": {{ endpoints: [\"{}\"] }}\n", block.pool(region));
+        }
+    }
+    text
+}

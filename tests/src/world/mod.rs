@@ -1,0 +1,220 @@
+//! A fleet on loopback: three regions, each a real Envoy with the real filter and a fake pool, and two fake providers.
+//!
+//! Each world has addresses of its own (`127.x.y.<region>`), so that worlds run side by side on fixed ports.
+
+mod address;
+pub mod certificates;
+mod envoy;
+mod fleet_file;
+mod request;
+
+pub use address::Block;
+pub use envoy::Envoy;
+pub use fleet_file::{MODEL, Options, PARTIAL_MODEL};
+pub use request::{Answer, Ask, client};
+
+use crate::fakes::{Behaviour, Fake, Kind};
+use anyhow::{Context, Result, bail};
+use certificates::Certificates;
+use meridian_policy::RegionName;
+use meridian_xds_server::translate::translate;
+use meridian_xds_server::verify::verify;
+use meridian_xds_server::{export, fleet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The regions, by their place in the world's addresses.
+pub const REGIONS: [&str; 3] = ["us-west-2", "us-east-1", "eu-west-1"];
+/// The providers.
+pub const PROVIDERS: [&str; 2] = ["claude", "claude-eu"];
+/// The deadline of everything that a test waits for.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running fleet. Dropping it ends its processes.
+pub struct World {
+    /// Kept for the logs until the end.
+    dir: Option<tempfile::TempDir>,
+    block: Block,
+    pools: Vec<Fake>,
+    providers: Vec<Fake>,
+    gateways: Vec<Envoy>,
+    certificates: Certificates,
+    markers: AtomicU64,
+}
+
+impl World {
+    /// Starts a fleet and waits until every gateway sees every pool healthy.
+    pub async fn start(options: &Options) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
+        let block = Block::claim()?;
+        let certificates = Certificates::make(dir.path(), &block)?;
+        let mut pools = Vec::new();
+        for region in REGIONS {
+            let models = fleet_file::models(region).iter().copied().map(String::from).collect();
+            let data = block.pool(region);
+            pools.push(Fake::start(region, Kind::Pool { models }, data, block.pool_control(region)).await?);
+        }
+        let mut providers = Vec::new();
+        for name in PROVIDERS {
+            let kind = Kind::Provider { api_key: fleet_file::api_key(name) };
+            providers.push(Fake::start(name, kind, block.provider(name), block.provider_control(name)).await?);
+        }
+        let text = fleet_file::text(&block, &certificates, dir.path(), options);
+        std::fs::write(dir.path().join("fleet.yaml"), &text)?;
+        fleet_file::write_keys(dir.path())?;
+        let mut world = Self {
+            dir: Some(dir),
+            block,
+            pools,
+            providers,
+            gateways: Vec::new(),
+            certificates,
+            markers: AtomicU64::new(0),
+        };
+        for region in REGIONS {
+            let config = world.export(&text, region)?;
+            let envoy = Envoy::start(region, &config, world.block.admin(region)).await?;
+            world.gateways.push(envoy);
+        }
+        world.until_healthy().await?;
+        Ok(world)
+    }
+
+    /// Writes a region's Envoy configuration, as `meridian export` does.
+    fn export(&self, text: &str, region: &str) -> Result<PathBuf> {
+        let fleet = fleet::parse(text)?;
+        let home = RegionName::from(region);
+        let snapshot = translate(&fleet, &home);
+        let leaks = verify(&fleet, &home, &snapshot);
+        if !leaks.is_empty() {
+            let leaks: Vec<String> = leaks.iter().map(ToString::to_string).collect();
+            bail!("{region}: {}", leaks.join("\n"));
+        }
+        let region_config = fleet.regions.get(&home).context("a region of the fleet")?;
+        let bootstrap = export::bootstrap(&home, region_config, snapshot);
+        let path = self.dir().join(format!("{region}.yaml"));
+        std::fs::write(&path, serde_json::to_vec_pretty(&meridian_proto::to_json(&bootstrap)?)?)?;
+        Ok(path)
+    }
+
+    /// Where the fleet file, the configurations, certificates and logs are.
+    pub fn dir(&self) -> &Path {
+        self.dir.as_ref().map_or(Path::new("."), tempfile::TempDir::path)
+    }
+
+    /// Where everything listens.
+    pub fn block(&self) -> &Block {
+        &self.block
+    }
+
+    /// Paths of the certificates.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// A region's inference servers.
+    pub fn pool(&self, region: &str) -> &Fake {
+        // The index is of the same array, so it is always there.
+        &self.pools[position(&REGIONS, region)]
+    }
+
+    /// A provider.
+    pub fn provider(&self, name: &str) -> &Fake {
+        &self.providers[position(&PROVIDERS, name)]
+    }
+
+    /// A region's gateway.
+    pub fn gateway(&self, region: &str) -> &Envoy {
+        &self.gateways[position(&REGIONS, region)]
+    }
+
+    /// The same, to end it.
+    pub fn gateway_mut(&mut self, region: &str) -> &mut Envoy {
+        &mut self.gateways[position(&REGIONS, region)]
+    }
+
+    /// Every pool and provider.
+    pub fn servers(&self) -> impl Iterator<Item = &Fake> {
+        self.pools.iter().chain(&self.providers)
+    }
+
+    /// A request to a region's gateway, with a marker of its own in the prompt.
+    pub fn ask(&self, region: &str) -> Ask {
+        let marker = format!("marker-{}-end", self.markers.fetch_add(1, Ordering::Relaxed));
+        Ask::new(format!("http://{}", self.block.public(region)), marker)
+    }
+
+    /// The servers that a marker reached, in the order of [`World::servers`]; each as often as it was reached.
+    pub fn reached(&self, marker: &str) -> Vec<String> {
+        let mut reached = Vec::new();
+        for server in self.servers() {
+            for request in server.requests() {
+                let body = String::from_utf8_lossy(&request.body);
+                if body.contains(marker) || request.path.contains(marker) {
+                    reached.push(server.name().to_owned());
+                }
+            }
+        }
+        reached
+    }
+
+    /// All servers as at the start: up, without failures or memories.
+    pub async fn heal(&self) -> Result<()> {
+        for server in self.servers() {
+            server.set(Behaviour::default());
+            server.revive().await?;
+            server.clear();
+        }
+        self.until_healthy().await
+    }
+
+    /// Waits until every gateway has every endpoint healthy and none ejected.
+    pub async fn until_healthy(&self) -> Result<()> {
+        for gateway in &self.gateways {
+            let healthy = wait_for("all endpoints to be healthy", || async {
+                Ok(gateway.unhealthy().await?.is_empty())
+            });
+            if let Err(error) = healthy.await {
+                bail!("{error} at {}: {:?}", gateway.name(), gateway.unhealthy().await?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(dir) = self.dir.take()
+        {
+            let kept = dir.keep();
+            eprintln!("the logs of this world are kept in {}", kept.display());
+        }
+    }
+}
+
+/// Polls until a condition holds.
+///
+/// # Errors
+/// The condition's own, or that the deadline passed.
+pub async fn wait_for<F: Future<Output = Result<bool>>>(what: &str, mut condition: impl FnMut() -> F) -> Result<()> {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition().await? {
+        if Instant::now() > deadline {
+            bail!("waited {DEADLINE:?} for {what}");
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+fn position(names: &[&str], name: &str) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or(usize::MAX)
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
