@@ -98,11 +98,10 @@ impl FilterPolicy {
         }
         match api {
             Api::Inference(shape) => {
-                let encoding = head
-                    .headers
-                    .iter()
-                    .find(|(name, _)| name == "content-encoding");
-                match encoding.filter(|(_, value)| !value.eq_ignore_ascii_case("identity")) {
+                let encoding = head.headers.iter().find(|(name, value)| {
+                    name == "content-encoding" && !value.eq_ignore_ascii_case("identity")
+                });
+                match encoding {
                     Some((_, encoding)) => Err(Reason::Encoded(encoding.clone())),
                     None => Ok(Admission::ReadBody(Admitted { caller, shape })),
                 }

@@ -153,6 +153,9 @@ impl Reason {
                 )
             }
             Self::BadBody(bad) => bad.to_string(),
+            Self::UnknownModel { model, zone, known } if known.is_empty() => format!(
+                "The model `{model}` does not exist for the residency zone `{zone}`, and no other does."
+            ),
             Self::UnknownModel { model, zone, known } => {
                 let known: Vec<&str> = known.iter().map(ModelName::as_str).collect();
                 format!(

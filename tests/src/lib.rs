@@ -1,5 +1,6 @@
 //! Fakes of inference servers and providers, and a fleet of real Envoys on loopback, for Meridian's tests and its demo.
 
+pub mod demo;
 pub mod fakes;
 pub mod tour;
 pub mod world;

@@ -12,8 +12,12 @@ fn main() {
 }
 
 fn walk(stop: &Stop) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let seen = runtime.block_on(stop.walk()).map_err(|error| format!("{error:#}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let seen = runtime
+        .block_on(stop.walk())
+        .map_err(|error| format!("{error:#}"))?;
     println!("{}: {seen}", stop.name);
     Ok(())
 }

@@ -21,8 +21,13 @@ pub async fn client(world: &mut World) -> Result<String> {
             .kill_on_drop(true);
         async move {
             let output = command.output().await.context("starting the client")?;
-            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            ensure(output.status.success(), || format!("{scenario}: {out}{err}"))?;
+            let (out, err) = (
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+            );
+            ensure(output.status.success(), || {
+                format!("{scenario}: {out}{err}")
+            })?;
             anyhow::Ok(out.trim().to_owned())
         }
     };

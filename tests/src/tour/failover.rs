@@ -20,7 +20,10 @@ pub async fn chain(world: &mut World) -> Result<String> {
     answered_by(world, &caller(world), "fallback/claude").await?;
     world.heal().await?;
     answered_by(world, &caller(world), "us-west-2").await?;
-    Ok("us-west-2 -> us-east-1 -> eu-west-1 -> claude, and back to us-west-2 when all is well".into())
+    Ok(
+        "us-west-2 -> us-east-1 -> eu-west-1 -> claude, and back to us-west-2 when all is well"
+            .into(),
+    )
 }
 
 pub async fn refused(world: &mut World) -> Result<String> {
@@ -63,7 +66,9 @@ async fn under_load(world: &World, how: How) -> Result<String> {
         if number == BEFORE {
             match how {
                 How::Kill => world.pool("us-west-2").kill().await?,
-                How::Fail(fail) => world.pool("us-west-2").update(|behaviour| behaviour.fail = fail),
+                How::Fail(fail) => world
+                    .pool("us-west-2")
+                    .update(|behaviour| behaviour.fail = fail),
             }
         }
         let (ask, client) = (world.ask("us-west-2").country("US"), client.clone());
@@ -79,13 +84,22 @@ async fn under_load(world: &World, how: How) -> Result<String> {
     }
     let from = |region: &str| by_region.get(region).copied().unwrap_or_default();
     // Retries add a few to what home answered before; nobody had to go further than the next region.
-    ensure(from("us-west-2") >= BEFORE / 2, || format!("home served too few: {by_region:?}"))?;
-    ensure(from("us-west-2") <= BEFORE + 5, || format!("home cannot have served so many: {by_region:?}"))?;
-    ensure(from("us-east-1") >= AFTER - 5, || format!("the next region served too few: {by_region:?}"))?;
-    Ok(format!("{} requests at {RATE}/s, none failed: {by_region:?}", BEFORE + AFTER))
+    ensure(from("us-west-2") >= BEFORE / 2, || {
+        format!("home served too few: {by_region:?}")
+    })?;
+    ensure(from("us-west-2") <= BEFORE + 5, || {
+        format!("home cannot have served so many: {by_region:?}")
+    })?;
+    ensure(from("us-east-1") >= AFTER - 5, || {
+        format!("the next region served too few: {by_region:?}")
+    })?;
+    Ok(format!(
+        "{} requests at {RATE}/s, none failed: {by_region:?}",
+        BEFORE + AFTER
+    ))
 }
 
-/// The next region's gateway dies with everything in it.
+/// The next region's gateway dies with everything in it; then its successor's stops answering without dying.
 pub async fn gateway(world: &mut World) -> Result<String> {
     world.pool("us-west-2").kill().await?;
     answered_by(world, &world.ask("us-west-2").country("US"), "us-east-1").await?;
@@ -93,5 +107,14 @@ pub async fn gateway(world: &mut World) -> Result<String> {
     for _ in 0..20 {
         answered_by(world, &world.ask("us-west-2").country("US"), "eu-west-1").await?;
     }
-    Ok("us-east-1's gateway killed: the next request and 19 more answered by eu-west-1".into())
+    world.gateway("eu-west-1").freeze().await?;
+    for _ in 0..20 {
+        answered_by(
+            world,
+            &world.ask("us-west-2").country("US"),
+            "fallback/claude",
+        )
+        .await?;
+    }
+    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
 }

@@ -21,16 +21,27 @@ const FAILURES: [Fail; 7] = [
 
 /// Nothing of an EU caller was seen outside the EU: not by a pool, not by a provider, not by a gateway.
 async fn nothing_left(world: &World, markers: &[String]) -> Result<()> {
-    for outside in ["us-west-2", "us-east-1"].map(|region| world.pool(region)).into_iter().chain([world.provider("claude")]) {
+    for outside in ["us-west-2", "us-east-1"]
+        .map(|region| world.pool(region))
+        .into_iter()
+        .chain([world.provider("claude")])
+    {
         for request in outside.requests() {
             let body = String::from_utf8_lossy(&request.body);
             let leaked = markers.iter().find(|marker| body.contains(marker.as_str()));
-            ensure(leaked.is_none(), || format!("{} recorded {leaked:?}", outside.name()))?;
+            ensure(leaked.is_none(), || {
+                format!("{} recorded {leaked:?}", outside.name())
+            })?;
         }
     }
     for region in ["us-west-2", "us-east-1"] {
-        let brought = world.gateway(region).counter("^http\\.peer\\.rbac\\.(allowed|denied)$").await?;
-        ensure(brought == 0, || format!("{brought} requests came to the peer listener of {region}"))?;
+        let brought = world
+            .gateway(region)
+            .counter("^http\\.peer\\.rbac\\.(allowed|denied)$")
+            .await?;
+        ensure(brought == 0, || {
+            format!("{brought} requests came to the peer listener of {region}")
+        })?;
     }
     Ok(())
 }
@@ -41,7 +52,9 @@ pub async fn failing(world: &mut World) -> Result<String> {
     let (mut home, mut fallback, mut refused) = (0, 0, 0);
     for fail in FAILURES.map(Some).into_iter().chain([None]) {
         match fail {
-            Some(fail) => world.pool("eu-west-1").update(|behaviour| behaviour.fail = fail),
+            Some(fail) => world
+                .pool("eu-west-1")
+                .update(|behaviour| behaviour.fail = fail),
             None => world.pool("eu-west-1").kill().await?,
         }
         // Fewer than take the pool out, so that each failure is met; a success in between starts the count anew.
@@ -56,15 +69,23 @@ pub async fn failing(world: &mut World) -> Result<String> {
                     (_, "eu-west-1") => home += 1,
                     (_, "fallback/claude-eu") => fallback += 1,
                     (503, "") => refused += 1,
-                    (status, region) => anyhow::bail!("{fail:?}: {status} by `{region}`: {}", answer.text()),
+                    (status, region) => {
+                        anyhow::bail!("{fail:?}: {status} by `{region}`: {}", answer.text())
+                    }
                 },
             }
-            ensure(fail.is_none() || world.reached(ask.marker()).contains(&"eu-west-1".to_owned()), || {
-                format!("{fail:?} was never met")
-            })?;
+            ensure(
+                fail.is_none()
+                    || world
+                        .reached(ask.marker())
+                        .contains(&"eu-west-1".to_owned()),
+                || format!("{fail:?} was never met"),
+            )?;
         }
         if fail.is_some() {
-            world.pool("eu-west-1").update(|behaviour| behaviour.fail = Fail::None);
+            world
+                .pool("eu-west-1")
+                .update(|behaviour| behaviour.fail = Fail::None);
             answered_by(world, &world.ask("eu-west-1").country("FR"), "eu-west-1").await?;
         }
     }
@@ -87,32 +108,72 @@ pub async fn no_fallback(world: &mut World) -> Result<String> {
             let ask = world.ask("eu-west-1").country("IT").path(path);
             markers.push(ask.marker().to_owned());
             let answer = refused(world, &ask, 503, "error").await?;
-            ensure(answer.header("retry-after") == "2", || format!("no Retry-After: {:?}", answer.headers))?;
+            ensure(answer.header("retry-after") == "2", || {
+                format!("no Retry-After: {:?}", answer.headers)
+            })?;
             let message = &answer.json()["error"]["message"];
-            ensure(message.is_string(), || format!("not in the API's shape: {}", answer.text()))?;
-            ensure(path != "/v1/messages" || answer.json()["type"] == "error", || answer.text())?;
+            ensure(message.is_string(), || {
+                format!("not in the API's shape: {}", answer.text())
+            })?;
+            ensure(
+                path != "/v1/messages" || answer.json()["type"] == "error",
+                || answer.text(),
+            )?;
         }
     }
     nothing_left(world, &markers).await?;
+    // The same where the last word is another gateway's.
+    world.pool("us-west-2").kill().await?;
+    world.pool("us-east-1").kill().await?;
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        let ask = world.ask("us-west-2").country("US").path(path);
+        let answer = refused(world, &ask, 503, "error").await?;
+        ensure(answer.json()["error"]["message"].is_string(), || {
+            format!("not in the API's shape: {}", answer.text())
+        })?;
+        ensure(answer.header("retry-after") == "2", || {
+            format!("no Retry-After: {:?}", answer.headers)
+        })?;
+        ensure(answer.header("x-meridian-retry").is_empty(), || {
+            format!("{:?}", answer.headers)
+        })?;
+    }
     Ok("eu-west-1 down: 503 with Retry-After in both APIs' shapes, and nobody else asked".into())
 }
 
 /// What callers claim about themselves changes nothing.
 pub async fn forged(world: &mut World) -> Result<String> {
     let mut markers = Vec::new();
-    world.pool("eu-west-1").update(|behaviour| behaviour.fail = Fail::Status(503));
+    world
+        .pool("eu-west-1")
+        .update(|behaviour| behaviour.fail = Fail::Status(503));
     let eu = || world.ask("eu-west-1").country("DE");
     let unknown = || world.ask("eu-west-1");
     let claims = [
         ("x-meridian-zone", eu().header("x-meridian-zone", "global")),
         ("x-meridian-* in full", {
-            let ask = eu().header("x-meridian-zone", "global").header("X-Meridian-Lane", "home");
-            ask.header("x-meridian-model", "llama-3.1-70b").header("x-meridian-stream", "0")
+            let ask = eu()
+                .header("x-meridian-zone", "global")
+                .header("X-Meridian-Lane", "home");
+            ask.header("x-meridian-model", "llama-3.1-70b")
+                .header("x-meridian-stream", "0")
         }),
         ("x-meridian-refused", eu().header("x-meridian-refused", "1")),
-        ("country from a stranger", unknown().country("US").from(STRANGER)),
-        ("zone from a stranger", unknown().header("x-tenant-zone", "global").from(STRANGER)),
-        ("forwarded address", unknown().country("US").from(STRANGER).header("x-forwarded-for", "127.0.0.1")),
+        (
+            "country from a stranger",
+            unknown().country("US").from(STRANGER),
+        ),
+        (
+            "zone from a stranger",
+            unknown().header("x-tenant-zone", "global").from(STRANGER),
+        ),
+        (
+            "forwarded address",
+            unknown()
+                .country("US")
+                .from(STRANGER)
+                .header("x-forwarded-for", "127.0.0.1"),
+        ),
         ("no country", unknown()),
         ("XX", unknown().country("XX")),
         ("T1", unknown().country("T1")),
@@ -122,20 +183,34 @@ pub async fn forged(world: &mut World) -> Result<String> {
         ("two in one", unknown().country("US,DE")),
         ("spaces", unknown().country("U S")),
         ("not UTF-8", unknown().header("cf-ipcountry", [0x55, 0xff])),
-        ("tenant says global, country says DE", eu().header("x-tenant-zone", "global")),
-        ("unknown tenant zone", unknown().header("x-tenant-zone", "mars")),
+        (
+            "tenant says global, country says DE",
+            eu().header("x-tenant-zone", "global"),
+        ),
+        (
+            "unknown tenant zone",
+            unknown().header("x-tenant-zone", "mars"),
+        ),
     ];
     let claimed = claims.len();
     for (claim, ask) in claims {
         markers.push(ask.marker().to_owned());
-        answered_by(world, &ask, "fallback/claude-eu").await.map_err(|error| error.context(claim))?;
+        answered_by(world, &ask, "fallback/claude-eu")
+            .await
+            .map_err(|error| error.context(claim))?;
         // The same at the gateways that must not serve the zone.
         for region in &REGIONS[..2] {
-            let ask = ask.clone().gateway_at(&format!("http://{}", world.block().public(region)));
+            let ask = ask
+                .clone()
+                .gateway_at(&format!("http://{}", world.block().public(region)));
             let answer = ask.send().await?;
-            ensure(answer.status == 421, || format!("{claim} at {region}: {} {}", answer.status, answer.text()))?;
+            ensure(answer.status == 421, || {
+                format!("{claim} at {region}: {} {}", answer.status, answer.text())
+            })?;
         }
     }
     nothing_left(world, &markers).await?;
-    Ok(format!("{claimed} forged or unclear claims, at all three gateways: treated as EU callers, nothing left"))
+    Ok(format!(
+        "{claimed} forged or unclear claims, at all three gateways: treated as EU callers, nothing left"
+    ))
 }

@@ -9,12 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub async fn hostile(world: &mut World) -> Result<String> {
     let stop = Arc::new(AtomicBool::new(false));
     let bystander = {
-        let (ask, client, stop) = (world.ask("us-west-2").country("US"), client().build()?, stop.clone());
+        let (ask, client, stop) = (
+            world.ask("us-west-2").country("US"),
+            client().build()?,
+            stop.clone(),
+        );
         tokio::spawn(async move {
             let mut served = 0;
             while !stop.load(Ordering::Relaxed) {
                 let answer = ask.send_with(&client).await?;
-                ensure(answer.status == 200, || format!("a bystander got {}: {}", answer.status, answer.text()))?;
+                ensure(answer.status == 200, || {
+                    format!("a bystander got {}: {}", answer.status, answer.text())
+                })?;
                 served += 1;
             }
             anyhow::Ok(served)
@@ -26,23 +32,34 @@ pub async fn hostile(world: &mut World) -> Result<String> {
         for poison in &poisons {
             // Refused, or answered by the pool with an error: anything but a fault.
             if let Ok(answer) = poison.send().await {
-                ensure((200..500).contains(&answer.status), || format!("{}: {}", answer.status, answer.text()))?;
+                ensure((200..500).contains(&answer.status), || {
+                    format!("{}: {}", answer.status, answer.text())
+                })?;
             }
         }
         kinds = poisons.len();
     }
     stop.store(true, Ordering::Relaxed);
     let served = bystander.await??;
-    let faults = world.gateway("us-west-2").counter("wasm.*(vm_reload|fail)").await?;
+    let faults = world
+        .gateway("us-west-2")
+        .counter("wasm.*(vm_reload|fail)")
+        .await?;
     ensure(faults == 0, || format!("{faults} faults of the filter"))?;
     ensure(served > 0, || "no bystander was served".into())?;
-    Ok(format!("{kinds} kinds of poison, five times each: no fault, {served} bystanders served meanwhile"))
+    Ok(format!(
+        "{kinds} kinds of poison, five times each: no fault, {served} bystanders served meanwhile"
+    ))
 }
 
 fn poisons(world: &World) -> Vec<Ask> {
     let ask = || world.ask("us-west-2").country("US");
     let nested = |open: &str, close: &str| {
-        format!("{{\"model\":\"m\",\"messages\":{}{}}}", open.repeat(200_000), close.repeat(200_000))
+        format!(
+            "{{\"model\":\"m\",\"messages\":{}{}}}",
+            open.repeat(200_000),
+            close.repeat(200_000)
+        )
     };
     vec![
         ask().body(nested("[", "]")),
@@ -52,15 +69,25 @@ fn poisons(world: &World) -> Vec<Ask> {
         ask().body("{\"model\":\"\\ud800\"}"),
         ask().body("{\"model\":\"\\u0000\"}"),
         ask().body(format!("{{\"model\":\"{}\"}}", "m".repeat(4 << 20))),
-        ask().body(format!("{{\"model\":\"m\",\"user\":\"{}\"}}", "u".repeat(4 << 20))),
+        ask().body(format!(
+            "{{\"model\":\"m\",\"user\":\"{}\"}}",
+            "u".repeat(4 << 20)
+        )),
         ask().body(format!("{{{}\"model\":\"m\"}}", "\"k\":1,".repeat(200_000))),
-        ask().body(format!("{{\"model\":\"m\",\"seed\":{}}}", "9".repeat(1_000_000))),
+        ask().body(format!(
+            "{{\"model\":\"m\",\"seed\":{}}}",
+            "9".repeat(1_000_000)
+        )),
         ask().body(vec![0; 1 << 20]),
         ask().header("x-odd", [0xc3, 0x28]),
         ask().header("cf-ipcountry", [0xff; 64]),
         ask().header("x-tenant-zone", "z".repeat(8000)),
-        ask().path(&format!("/v1/models/{}", "%41".repeat(2000))).get("/v1/models/%zz%"),
+        ask()
+            .path(&format!("/v1/models/{}", "%41".repeat(2000)))
+            .get("/v1/models/%zz%"),
         ask().path(&format!("/v1/{}", "a/".repeat(3000))),
-        (0..60).fold(ask(), |ask, number| ask.header(&format!("x-meridian-{number}"), "v")),
+        (0..60).fold(ask(), |ask, number| {
+            ask.header(&format!("x-meridian-{number}"), "v")
+        }),
     ]
 }

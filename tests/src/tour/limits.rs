@@ -1,14 +1,19 @@
 //! Limits of time: a hanging region is left, a slow one is waited for, and no answer lasts for ever.
 
 use super::{answered_by, ensure};
-use crate::fakes::Fail;
+use crate::fakes::{Behaviour, Fail};
 use crate::world::{DEADLINE, REGIONS, World};
 use anyhow::Result;
 use tokio::time::{Instant, timeout};
 
+/// Short enough to be met.
+pub const LIMITS: &str = "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 2s, answer: 6s }";
+
 pub async fn limits(world: &mut World) -> Result<String> {
     // The first region takes the request and says nothing: after the limit of 1 s the next one is asked.
-    world.pool("us-west-2").update(|behaviour| behaviour.fail = Fail::Hang);
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::Hang);
     let mut waited = Vec::new();
     for streamed in [false, true] {
         let ask = world.ask("us-west-2").country("US");
@@ -16,7 +21,9 @@ pub async fn limits(world: &mut World) -> Result<String> {
         let start = Instant::now();
         timeout(DEADLINE, answered_by(world, &ask, "us-east-1")).await??;
         waited.push(start.elapsed());
-        ensure(start.elapsed().as_secs_f64() >= 1.0, || format!("left after {:?}, before the limit", start.elapsed()))?;
+        ensure(start.elapsed().as_secs_f64() >= 1.0, || {
+            format!("left after {:?}, before the limit", start.elapsed())
+        })?;
     }
     // Past a handful of limits the region is out: nobody waits for it any more.
     for _ in 0..5 {
@@ -24,14 +31,22 @@ pub async fn limits(world: &mut World) -> Result<String> {
     }
     let ask = world.ask("us-west-2").country("US");
     answered_by(world, &ask, "us-east-1").await?;
-    ensure(world.reached(ask.marker()) == ["us-east-1"], || format!("still asked: {:?}", world.reached(ask.marker())))?;
+    ensure(world.reached(ask.marker()) == ["us-east-1"], || {
+        format!("still asked: {:?}", world.reached(ask.marker()))
+    })?;
     // A fleet that is slower than the limit everywhere still answers.
     world.heal().await?;
     for region in REGIONS {
-        world.pool(region).update(|behaviour| behaviour.first_token_ms = 2500);
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.first_token_ms = 2500);
     }
     let ask = world.ask("us-west-2").country("US");
     let answer = timeout(DEADLINE, ask.send()).await??;
-    ensure(answer.status == 200, || format!("a slow fleet answered {}: {}", answer.status, answer.text()))?;
-    Ok(format!("a hanging region is left after {waited:.1?}, then out; a fleet slower than its limit still answers"))
+    ensure(answer.status == 200, || {
+        format!("a slow fleet answered {}: {}", answer.status, answer.text())
+    })?;
+    Ok(format!(
+        "a hanging region is left after {waited:.1?}, then out; a fleet slower than its limit still answers; stalled and endless streams are cut"
+    ))
 }

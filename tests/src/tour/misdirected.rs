@@ -10,13 +10,21 @@ pub async fn refuse(world: &mut World) -> Result<String> {
     let right = format!("http://{}", world.block().public("eu-west-1"));
     for region in ["us-west-2", "us-east-1"] {
         refused(world, &world.ask(region).country("DE"), 421, &right).await?;
-        let anthropic = refused(world, &world.ask(region).country("DE").path("/v1/messages"), 421, &right).await?;
+        let anthropic = refused(
+            world,
+            &world.ask(region).country("DE").path("/v1/messages"),
+            421,
+            &right,
+        )
+        .await?;
         ensure(anthropic.json()["type"] == "error", || anthropic.text())?;
     }
     // Decided on the head: the gateway answers while the caller still holds the body back.
     let status = head_only(world).await?;
     ensure(status.starts_with("HTTP/1.1 421"), || status)?;
-    Ok(format!("421 naming {right}, before a byte of the body was sent"))
+    Ok(format!(
+        "421 naming {right}, before a byte of the body was sent"
+    ))
 }
 
 /// Sends a head that promises a body, and no body.
@@ -33,12 +41,24 @@ async fn head_only(world: &World) -> Result<String> {
 
 /// 307 to the right gateway, where the same request is served.
 pub async fn redirect(world: &mut World) -> Result<String> {
-    let ask = world.ask("us-west-2").country("DE").path("/v1/chat/completions?x=1");
+    let ask = world
+        .ask("us-west-2")
+        .country("DE")
+        .path("/v1/chat/completions?x=1");
     let answer = refused(world, &ask, 307, "eea").await?;
     let location = answer.header("location").to_owned();
-    let right = format!("http://{}/v1/chat/completions?x=1", world.block().public("eu-west-1"));
+    let right = format!(
+        "http://{}/v1/chat/completions?x=1",
+        world.block().public("eu-west-1")
+    );
     ensure(location == right, || format!("location: {location}"))?;
-    answered_by(world, &ask.clone().gateway_at(&format!("http://{}", world.block().public("eu-west-1"))), "eu-west-1").await?;
+    answered_by(
+        world,
+        &ask.clone()
+            .gateway_at(&format!("http://{}", world.block().public("eu-west-1"))),
+        "eu-west-1",
+    )
+    .await?;
     Ok(format!("307 to {location}, served there"))
 }
 
@@ -52,14 +72,23 @@ pub async fn forward(world: &mut World) -> Result<String> {
     for _ in 0..5 {
         let ask = world.ask("us-west-2").country("DE");
         answered_by(world, &ask, "fallback/claude-eu").await?;
-        ensure(world.reached(ask.marker()) == ["claude-eu"], || format!("{:?}", world.reached(ask.marker())))?;
+        ensure(world.reached(ask.marker()) == ["claude-eu"], || {
+            format!("{:?}", world.reached(ask.marker()))
+        })?;
     }
     world.provider("claude-eu").kill().await?;
     for _ in 0..5 {
         let ask = world.ask("us-west-2").country("DE");
         let answer = ask.send().await?;
-        ensure(answer.status == 503, || format!("{}: {}", answer.status, answer.text()))?;
-        ensure(world.reached(ask.marker()).is_empty(), || format!("{:?}", world.reached(ask.marker())))?;
+        ensure(answer.status == 503, || {
+            format!("{}: {}", answer.status, answer.text())
+        })?;
+        ensure(world.reached(ask.marker()).is_empty(), || {
+            format!("{:?}", world.reached(ask.marker()))
+        })?;
     }
-    Ok("US gateway -> eu-west-1 -> claude-eu -> 503; US pools and the global fallback never".into())
+    Ok(
+        "US gateway -> eu-west-1 -> claude-eu -> 503; US pools and the global fallback never"
+            .into(),
+    )
 }

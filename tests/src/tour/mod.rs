@@ -68,7 +68,7 @@ stops! {
     "large-bodies": models::large_bodies, Options::default();
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
-    "limits": limits::limits, Options::default();
+    "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
     "hostile": hostile::hostile, Options::default();
     "tls": nearest::tls, Options { tls: true, ..Options::default() };
     "client": client::client, Options::default();
@@ -76,17 +76,27 @@ stops! {
 
 /// An error instead of a panic: the tour goes on.
 fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    if condition { Ok(()) } else { bail!(otherwise()) }
+    if condition {
+        Ok(())
+    } else {
+        bail!(otherwise())
+    }
 }
 
 /// The request is answered, by this region or `fallback/<name>`, and by nobody else: the recorded requests agree.
 async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
     let answer = ask.send().await?;
-    ensure(answer.status == 200, || format!("status {}: {}", answer.status, answer.text()))?;
-    ensure(answer.region() == by, || format!("answered by `{}`, not by {by}", answer.region()))?;
+    ensure(answer.status == 200, || {
+        format!("status {}: {}", answer.status, answer.text())
+    })?;
+    ensure(answer.region() == by, || {
+        format!("answered by `{}`, not by {by}", answer.region())
+    })?;
     let server = by.trim_start_matches("fallback/");
     let reached = world.reached(ask.marker());
-    ensure(reached.last().map(String::as_str) == Some(server), || format!("{by} has not recorded it: {reached:?}"))?;
+    ensure(reached.last().map(String::as_str) == Some(server), || {
+        format!("{by} has not recorded it: {reached:?}")
+    })?;
     Ok(answer)
 }
 
@@ -94,8 +104,12 @@ async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
 async fn refused(world: &World, ask: &Ask, status: u16, says: &str) -> Result<Answer> {
     let answer = ask.send().await?;
     let text = answer.text();
-    ensure(answer.status == status, || format!("status {} instead of {status}: {text}", answer.status))?;
-    ensure(text.contains(says), || format!("`{says}` is not in: {text}"))?;
+    ensure(answer.status == status, || {
+        format!("status {} instead of {status}: {text}", answer.status)
+    })?;
+    ensure(text.contains(says), || {
+        format!("`{says}` is not in: {text}")
+    })?;
     let reached = world.reached(ask.marker());
     ensure(reached.is_empty(), || format!("it reached {reached:?}"))?;
     Ok(answer)

@@ -9,42 +9,90 @@ pub async fn peer(world: &mut World) -> Result<String> {
     let at = |region: &str| format!("https://{}", world.block().peer(region));
     let ask = |region: &str, zone: &str| -> Ask {
         let ask = world.ask(region).gateway_at(&at(region));
-        ask.header("x-meridian-zone", zone).header("x-meridian-model", MODEL)
+        ask.header("x-meridian-zone", zone)
+            .header("x-meridian-model", MODEL)
     };
     // Connections that never come to be.
     for identity in [None, Some(STRANGER), Some(FORGED)] {
-        let answer = ask("eu-west-1", "global").open_with(&as_gateway(world, identity)?).await;
-        ensure(answer.is_err(), || format!("{identity:?} was let in: {answer:?}"))?;
+        let answer = ask("eu-west-1", "global")
+            .open_with(&as_gateway(world, identity)?)
+            .await;
+        ensure(answer.is_err(), || {
+            format!("{identity:?} was let in: {answer:?}")
+        })?;
     }
     // A gateway that may connect, and what it may bring.
     let west = as_gateway(world, Some("us-west-2"))?;
     let east = as_gateway(world, Some("us-east-1"))?;
     let denied = [
-        ("a pinned zone that does not belong here", ask("us-east-1", "eea"), &west),
-        ("a pinned zone from a gateway that must not have it", ask("eu-west-1", "eea"), &west),
-        ("no zone", world.ask("eu-west-1").gateway_at(&at("eu-west-1")).header("x-meridian-model", MODEL), &east),
+        (
+            "a pinned zone that does not belong here",
+            ask("us-east-1", "eea"),
+            &west,
+        ),
+        (
+            "a pinned zone from a gateway that must not have it",
+            ask("eu-west-1", "eea"),
+            &west,
+        ),
+        (
+            "no zone",
+            world
+                .ask("eu-west-1")
+                .gateway_at(&at("eu-west-1"))
+                .header("x-meridian-model", MODEL),
+            &east,
+        ),
         ("an unknown zone", ask("eu-west-1", "mars"), &east),
-        ("two zones", ask("eu-west-1", "global").header("x-meridian-zone", "eea"), &east),
+        (
+            "two zones",
+            ask("eu-west-1", "global").header("x-meridian-zone", "eea"),
+            &east,
+        ),
     ];
     for (what, ask, identity) in &denied {
         let answer = ask.send_with(identity).await?;
-        ensure(answer.status == 403, || format!("{what}: {} {}", answer.status, answer.text()))?;
-        ensure(world.reached(ask.marker()).is_empty(), || format!("{what} reached {:?}", world.reached(ask.marker())))?;
+        ensure(answer.status == 403, || {
+            format!("{what}: {} {}", answer.status, answer.text())
+        })?;
+        ensure(world.reached(ask.marker()).is_empty(), || {
+            format!("{what} reached {:?}", world.reached(ask.marker()))
+        })?;
     }
     let fine = ask("eu-west-1", "global");
     let answer = fine.send_with(&west).await?;
-    ensure(answer.status == 200 && world.reached(fine.marker()) == ["eu-west-1"], || answer.text())?;
+    ensure(
+        answer.status == 200 && world.reached(fine.marker()) == ["eu-west-1"],
+        || answer.text(),
+    )?;
     // It never goes further: not for a model that this region lacks, not for a dead pool.
-    let missing = world.ask("us-west-2").model(PARTIAL_MODEL).gateway_at(&at("us-west-2"));
-    let missing = missing.header("x-meridian-zone", "global").header("x-meridian-model", PARTIAL_MODEL);
+    let missing = world
+        .ask("us-west-2")
+        .model(PARTIAL_MODEL)
+        .gateway_at(&at("us-west-2"));
+    let missing = missing
+        .header("x-meridian-zone", "global")
+        .header("x-meridian-model", PARTIAL_MODEL);
     let answer = missing.send_with(&east).await?;
-    ensure(answer.status == 404 && world.reached(missing.marker()).is_empty(), || answer.text())?;
+    ensure(
+        answer.status == 404 && world.reached(missing.marker()).is_empty(),
+        || answer.text(),
+    )?;
     world.pool("us-east-1").kill().await?;
-    let dead = ask("us-east-1", "global").header("x-meridian-lane", "home").header("x-meridian-stream", "0");
+    let dead = ask("us-east-1", "global")
+        .header("x-meridian-lane", "home")
+        .header("x-meridian-stream", "0");
     let answer = dead.send_with(&west).await?;
-    ensure(answer.status == 503, || format!("{}: {}", answer.status, answer.text()))?;
-    ensure(world.reached(dead.marker()).is_empty(), || format!("forwarded to {:?}", world.reached(dead.marker())))?;
-    Ok(format!("no certificate, a stranger's, a forged one: no connection; {} wrong requests: 403; nothing forwarded", denied.len()))
+    ensure(answer.status == 503, || {
+        format!("{}: {}", answer.status, answer.text())
+    })?;
+    ensure(world.reached(dead.marker()).is_empty(), || {
+        format!("forwarded to {:?}", world.reached(dead.marker()))
+    })?;
+    Ok(format!(
+        "no certificate, a stranger's, a forged one: no connection; {} wrong requests: 403; nothing forwarded",
+        denied.len()
+    ))
 }
 
 /// A client with a gateway's certificate.

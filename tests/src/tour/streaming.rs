@@ -10,7 +10,9 @@ pub async fn streaming(world: &mut World) -> Result<String> {
         if let Some(dead) = dead {
             world.pool(dead).kill().await?;
         }
-        one_by_one(world, by).await.with_context(|| format!("stream from {by}"))?;
+        one_by_one(world, by)
+            .await
+            .with_context(|| format!("stream from {by}"))?;
     }
     Ok("each token arrived before the next was generated: from home, and through a peer".into())
 }
@@ -23,24 +25,33 @@ async fn one_by_one(world: &World, by: &str) -> Result<()> {
     let ask = world.ask("us-west-2").country("US").streamed();
     let mut response = timeout(DEADLINE, ask.open()).await??;
     ensure(response.status() == 200, || response.status().to_string())?;
-    let answered = response.headers().get("x-meridian-region").and_then(|value| value.to_str().ok());
+    let answered = response
+        .headers()
+        .get("x-meridian-region")
+        .and_then(|value| value.to_str().ok());
     ensure(answered == Some(by), || format!("answered by {answered:?}"))?;
     let mut text = String::new();
     for token in 0..8 {
         let wanted = format!("token{token}");
         while !text.contains(&wanted) {
-            let chunk = timeout(DEADLINE, response.chunk()).await.with_context(|| format!("{wanted} never came"))??;
+            let chunk = timeout(DEADLINE, response.chunk())
+                .await
+                .with_context(|| format!("{wanted} never came"))??;
             let chunk = chunk.with_context(|| format!("the stream ended before {wanted}"))?;
             text += &String::from_utf8_lossy(&chunk);
         }
         let made = pool.generated() - before;
-        ensure(made == token + 1, || format!("{wanted} arrived when {made} were made"))?;
+        ensure(made == token + 1, || {
+            format!("{wanted} arrived when {made} were made")
+        })?;
         pool.release(1);
     }
     while let Some(chunk) = timeout(DEADLINE, response.chunk()).await?? {
         text += &String::from_utf8_lossy(&chunk);
     }
-    ensure(text.ends_with("data: [DONE]\n\n"), || format!("the end is missing: {text}"))?;
+    ensure(text.ends_with("data: [DONE]\n\n"), || {
+        format!("the end is missing: {text}")
+    })?;
     pool.update(|behaviour| behaviour.gated = false);
     Ok(())
 }

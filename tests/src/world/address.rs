@@ -19,16 +19,21 @@ const POOL: u16 = 8000;
 const CONTROL: u16 = 8001;
 
 impl Block {
-    /// Takes the first block that is free, starting where this process is likely to be alone.
-    pub fn claim() -> Result<Self> {
-        let start = std::process::id();
-        for step in 0..4096u32 {
-            let [.., high, low] = start.wrapping_add(step).to_be_bytes();
+    /// Takes the first block that is free, from the one that is wished for, else from where this process is likely to
+    /// be alone.
+    pub fn claim(wish: Option<[u8; 2]>) -> Result<Self> {
+        let start = wish.map_or(std::process::id() % 64_000, |[x, y]| {
+            u32::from(x) << 8 | u32::from(y)
+        });
+        for step in 0..4096 {
+            let [.., x, y] = (start + step).to_be_bytes();
             // 127.0.y.z is left to others.
-            let first = [high % 250 + 1, low];
-            let claim = SocketAddr::new(ip(first, 255), 9);
-            if let Ok(claim) = TcpListener::bind(claim) {
-                return Ok(Self { first, _claim: claim });
+            let first = [x.max(1), y];
+            if let Ok(claim) = TcpListener::bind(SocketAddr::new(ip(first, 255), 9)) {
+                return Ok(Self {
+                    first,
+                    _claim: claim,
+                });
             }
         }
         None.context("no block of loopback addresses is free")
@@ -39,7 +44,10 @@ impl Block {
     }
 
     fn provider_at(&self, provider: &str, port: u16) -> SocketAddr {
-        SocketAddr::new(ip(self.first, host(position(&PROVIDERS, provider), 11)), port)
+        SocketAddr::new(
+            ip(self.first, host(position(&PROVIDERS, provider), 11)),
+            port,
+        )
     }
 
     /// A gateway's public listener.

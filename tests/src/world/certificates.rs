@@ -20,7 +20,9 @@ pub const FORGED: &str = "forged";
 impl Certificates {
     /// Makes them all.
     pub fn make(dir: &Path, block: &Block) -> Result<Self> {
-        let certificates = Self { dir: dir.join("tls") };
+        let certificates = Self {
+            dir: dir.join("tls"),
+        };
         std::fs::create_dir_all(&certificates.dir)?;
         let authority = authority("meridian demo")?;
         std::fs::write(certificates.ca(), authority.pem())?;
@@ -29,13 +31,26 @@ impl Certificates {
             let ip = SanType::IpAddress(block.public(region).ip());
             certificates.issue(region, vec![uri(&spiffe)?, ip], &authority)?;
         }
-        certificates.issue(STRANGER, vec![uri("spiffe://meridian/region/nowhere")?], &authority)?;
+        certificates.issue(
+            STRANGER,
+            vec![uri("spiffe://meridian/region/nowhere")?],
+            &authority,
+        )?;
         let other = self::authority("someone else")?;
-        certificates.issue(FORGED, vec![uri("spiffe://meridian/region/us-east-1")?], &other)?;
+        certificates.issue(
+            FORGED,
+            vec![uri("spiffe://meridian/region/us-east-1")?],
+            &other,
+        )?;
         Ok(certificates)
     }
 
-    fn issue(&self, name: &str, sans: Vec<SanType>, issuer: &CertifiedIssuer<'_, KeyPair>) -> Result<()> {
+    fn issue(
+        &self,
+        name: &str,
+        sans: Vec<SanType>,
+        issuer: &CertifiedIssuer<'_, KeyPair>,
+    ) -> Result<()> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = sans;

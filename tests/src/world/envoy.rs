@@ -25,7 +25,13 @@ impl Envoy {
             .arg(binary()?)
             .arg("--config-path")
             .arg(config)
-            .args(["--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "100"])
+            .args([
+                "--concurrency",
+                "2",
+                "--disable-hot-restart",
+                "--file-flush-interval-msec",
+                "100",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log_path)?)
@@ -42,15 +48,27 @@ impl Envoy {
                 if let Some(status) = exited? {
                     bail!("Envoy ended with {status}");
                 }
-                Ok(client.get(ready).send().await.is_ok_and(|answer| answer.status().is_success()))
+                Ok(client
+                    .get(ready)
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success()))
             }
         });
         if let Err(error) = waited.await {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(12).collect();
-            bail!("{error:#}; its last words:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            bail!(
+                "{error:#}; its last words:\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
         }
-        Ok(Self { name: name.to_owned(), process, admin, client })
+        Ok(Self {
+            name: name.to_owned(),
+            process,
+            admin,
+            client,
+        })
     }
 
     /// The region that it serves.
@@ -63,9 +81,23 @@ impl Envoy {
         self.process.kill().await.context("killing Envoy")
     }
 
+    /// Stops it without ending it: connections stay open, and nothing answers.
+    pub async fn freeze(&self) -> Result<()> {
+        let id = self.process.id().context("Envoy has ended")?.to_string();
+        let status = Command::new("kill").args(["-STOP", &id]).status().await?;
+        if !status.success() {
+            bail!("kill -STOP {id}: {status}");
+        }
+        Ok(())
+    }
+
     /// A page of the admin interface.
     pub async fn admin(&self, path: &str) -> Result<String> {
-        let answer = self.client.get(format!("{}{path}", self.admin)).send().await?;
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.admin))
+            .send()
+            .await?;
         Ok(answer.error_for_status()?.text().await?)
     }
 
@@ -76,19 +108,36 @@ impl Envoy {
             [("format", "json"), ("filter", filter)],
         )?;
         let stats: serde_json::Value = self.client.get(url).send().await?.json().await?;
-        let values = stats["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(values.iter().filter_map(|stat| stat["value"].as_u64()).sum())
+        let values = stats["stats"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        Ok(values
+            .iter()
+            .filter_map(|stat| stat["value"].as_u64())
+            .sum())
     }
 
     /// Endpoints that it would not choose, as `cluster address`.
     pub async fn unhealthy(&self) -> Result<Vec<String>> {
-        let clusters: serde_json::Value = serde_json::from_str(&self.admin("/clusters?format=json").await?)?;
+        let clusters: serde_json::Value =
+            serde_json::from_str(&self.admin("/clusters?format=json").await?)?;
         let mut unhealthy = Vec::new();
-        for cluster in clusters["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            for host in cluster["host_statuses"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        for cluster in clusters["cluster_statuses"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+        {
+            for host in cluster["host_statuses"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+            {
                 let status = &host["health_status"];
                 let failed = status.as_object().is_some_and(|flags| {
-                    flags.iter().any(|(flag, value)| flag != "eds_health_status" && value == &true)
+                    flags
+                        .iter()
+                        .any(|(flag, value)| flag != "eds_health_status" && value == &true)
                 });
                 if failed {
                     let address = &host["address"]["socket_address"]["address"];

@@ -21,6 +21,8 @@ pub struct Options {
     pub tls: bool,
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
+    /// The addresses to take if they are free: `127.x.y.*`.
+    pub block: Option<[u8; 2]>,
 }
 
 impl Default for Options {
@@ -30,12 +32,17 @@ impl Default for Options {
             limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
+            block: None,
         }
     }
 }
 
 pub fn models(region: &str) -> &'static [&'static str] {
-    if region == REGIONS[0] { &[MODEL] } else { &[MODEL, PARTIAL_MODEL] }
+    if region == REGIONS[0] {
+        &[MODEL]
+    } else {
+        &[MODEL, PARTIAL_MODEL]
+    }
 }
 
 pub fn api_key(provider: &str) -> String {
@@ -50,11 +57,21 @@ pub fn write_keys(dir: &Path) -> Result<()> {
 }
 
 pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Options) -> String {
-    let Options { misdirected, limits, tls, fallbacks } = options;
+    let Options {
+        misdirected,
+        limits,
+        tls,
+        fallbacks,
+        ..
+    } = options;
     let dir = dir.display();
     let filter = workspace().join("target/filter/meridian_filter.wasm");
     let filter = filter.display();
-    let (eea, global) = if *fallbacks { ("[claude-eu]", "[claude]") } else { ("[]", "[]") };
+    let (eea, global) = if *fallbacks {
+        ("[claude-eu]", "[claude]")
+    } else {
+        ("[]", "[]")
+    };
     let mut text = format!(
         "\
 zones:
@@ -78,13 +95,19 @@ regions:
         claude_eu = block.provider("claude-eu"),
     );
     for region in REGIONS {
-        let nearest: Vec<&str> = REGIONS.into_iter().filter(|other| *other != region).collect();
+        let nearest: Vec<&str> = REGIONS
+            .into_iter()
+            .filter(|other| *other != region)
+            .collect();
         let (public, peer) = (block.public(region), block.peer(region));
         let (certificate, key) = (certificates.certificate(region), certificates.key(region));
         let (certificate, key) = (certificate.display(), key.display());
         let scheme = if *tls { "https" } else { "http" };
-        let public_tls =
-            if *tls { format!(", tls: {{ certificate: {certificate}, key: {key} }}") } else { String::new() };
+        let public_tls = if *tls {
+            format!(", tls: {{ certificate: {certificate}, key: {key} }}")
+        } else {
+            String::new()
+        };
         text += &format!(
             "  {region}:
     public: {{ listen: \"{public}\", url: \"{scheme}://{public}\"{public_tls} }}
@@ -100,7 +123,10 @@ regions:
             nearest = nearest.join(", "),
         );
         for model in models(region) {
-            text += &format!("      \"{model}\": {{ endpoints: [\"{}\"] }}\n", block.pool(region));
+            text += &format!(
+                "      \"{model}\": {{ endpoints: [\"{}\"] }}\n",
+                block.pool(region)
+            );
         }
     }
     text

@@ -48,18 +48,40 @@ impl World {
     /// Starts a fleet and waits until every gateway sees every pool healthy.
     pub async fn start(options: &Options) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
-        let block = Block::claim()?;
+        let block = Block::claim(options.block)?;
         let certificates = Certificates::make(dir.path(), &block)?;
         let mut pools = Vec::new();
         for region in REGIONS {
-            let models = fleet_file::models(region).iter().copied().map(String::from).collect();
+            let models = fleet_file::models(region)
+                .iter()
+                .copied()
+                .map(String::from)
+                .collect();
             let data = block.pool(region);
-            pools.push(Fake::start(region, Kind::Pool { models }, data, block.pool_control(region)).await?);
+            pools.push(
+                Fake::start(
+                    region,
+                    Kind::Pool { models },
+                    data,
+                    block.pool_control(region),
+                )
+                .await?,
+            );
         }
         let mut providers = Vec::new();
         for name in PROVIDERS {
-            let kind = Kind::Provider { api_key: fleet_file::api_key(name) };
-            providers.push(Fake::start(name, kind, block.provider(name), block.provider_control(name)).await?);
+            let kind = Kind::Provider {
+                api_key: fleet_file::api_key(name),
+            };
+            providers.push(
+                Fake::start(
+                    name,
+                    kind,
+                    block.provider(name),
+                    block.provider_control(name),
+                )
+                .await?,
+            );
         }
         let text = fleet_file::text(&block, &certificates, dir.path(), options);
         std::fs::write(dir.path().join("fleet.yaml"), &text)?;
@@ -95,13 +117,18 @@ impl World {
         let region_config = fleet.regions.get(&home).context("a region of the fleet")?;
         let bootstrap = export::bootstrap(&home, region_config, snapshot);
         let path = self.dir().join(format!("{region}.yaml"));
-        std::fs::write(&path, serde_json::to_vec_pretty(&meridian_proto::to_json(&bootstrap)?)?)?;
+        std::fs::write(
+            &path,
+            serde_json::to_vec_pretty(&meridian_proto::to_json(&bootstrap)?)?,
+        )?;
         Ok(path)
     }
 
     /// Where the fleet file, the configurations, certificates and logs are.
     pub fn dir(&self) -> &Path {
-        self.dir.as_ref().map_or(Path::new("."), tempfile::TempDir::path)
+        self.dir
+            .as_ref()
+            .map_or(Path::new("."), tempfile::TempDir::path)
     }
 
     /// Where everything listens.
@@ -142,7 +169,10 @@ impl World {
 
     /// A request to a region's gateway, with a marker of its own in the prompt.
     pub fn ask(&self, region: &str) -> Ask {
-        let marker = format!("marker-{}-end", self.markers.fetch_add(1, Ordering::Relaxed));
+        let marker = format!(
+            "marker-{}-end",
+            self.markers.fetch_add(1, Ordering::Relaxed)
+        );
         Ask::new(format!("http://{}", self.block.public(region)), marker)
     }
 
@@ -177,7 +207,11 @@ impl World {
                 Ok(gateway.unhealthy().await?.is_empty())
             });
             if let Err(error) = healthy.await {
-                bail!("{error} at {}: {:?}", gateway.name(), gateway.unhealthy().await?);
+                bail!(
+                    "{error} at {}: {:?}",
+                    gateway.name(),
+                    gateway.unhealthy().await?
+                );
             }
         }
         Ok(())
@@ -199,7 +233,10 @@ impl Drop for World {
 ///
 /// # Errors
 /// The condition's own, or that the deadline passed.
-pub async fn wait_for<F: Future<Output = Result<bool>>>(what: &str, mut condition: impl FnMut() -> F) -> Result<()> {
+pub async fn wait_for<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> Result<()> {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await? {
         if Instant::now() > deadline {
@@ -211,7 +248,10 @@ pub async fn wait_for<F: Future<Output = Result<bool>>>(what: &str, mut conditio
 }
 
 fn position(names: &[&str], name: &str) -> usize {
-    names.iter().position(|known| *known == name).unwrap_or(usize::MAX)
+    names
+        .iter()
+        .position(|known| *known == name)
+        .unwrap_or(usize::MAX)
 }
 
 /// The root of the workspace.

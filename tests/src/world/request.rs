@@ -116,12 +116,20 @@ impl Ask {
     /// The same over a client with open connections.
     pub async fn open_with(&self, client: &reqwest::Client) -> Result<reqwest::Response> {
         let url = format!("{}{}", self.gateway, self.path);
-        let mut request = if self.get { client.get(url) } else { client.post(url) };
+        let mut request = if self.get {
+            client.get(url)
+        } else {
+            client.post(url)
+        };
         request = request.header("content-type", "application/json");
         for (name, value) in &self.headers {
             request = request.header(name, value.as_slice());
         }
-        request.body(self.body.clone()).send().await.context("the gateway gave no answer")
+        request
+            .body(self.body.clone())
+            .send()
+            .await
+            .context("the gateway gave no answer")
     }
 
     /// Sends it and reads the whole answer.
@@ -138,13 +146,24 @@ impl Ask {
 impl Answer {
     async fn read(response: reqwest::Response) -> Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.context("the answer was cut short")?.to_vec();
-        Ok(Self { status, headers, body })
+        let body = response
+            .bytes()
+            .await
+            .context("the answer was cut short")?
+            .to_vec();
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
     }
 
     /// A header as text, empty if absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The body as text.
@@ -167,5 +186,7 @@ impl Answer {
 pub fn client() -> reqwest::ClientBuilder {
     // The second time it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
 }

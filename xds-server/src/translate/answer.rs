@@ -9,7 +9,9 @@ use envoy_types::pb::envoy::config::accesslog::v3::{
     access_log,
 };
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
-use envoy_types::pb::envoy::config::core::v3::{RuntimeUInt32, SubstitutionFormatString};
+use envoy_types::pb::envoy::config::core::v3::{
+    HeaderValueOption, RuntimeUInt32, SubstitutionFormatString,
+};
 use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
@@ -26,28 +28,41 @@ use meridian_policy::headers;
 /// When nobody is left to ask, a caller should come back soon: health checks and ejections move within seconds.
 const RETRY_AFTER: &str = "2";
 
-/// Errors that Envoy makes on the public listener (no healthy upstream, time limits, body too large...), in the shape
-/// of the API that was spoken. The filter's own answers carry a mark and are left alone.
-pub fn public_replies() -> LocalReplyConfig {
+/// Errors that Envoy makes (no healthy upstream, time limits, body too large...), in the shape of the API that was
+/// spoken. The filter's own answers carry a mark and are left alone.
+pub fn replies() -> LocalReplyConfig {
+    with_header(None)
+}
+
+/// The same on the peer listener, where they also ask for the next member of the chain: gateways that disagree about
+/// the fleet, as they may during a rollout, fail no request.
+pub fn peer_replies() -> LocalReplyConfig {
+    with_header(Some(header(RETRY, "1")))
+}
+
+fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
     let mapper = |shape, unavailable: bool| {
-        let mut conditions = vec![not_answered_by_the_filter()];
+        let mut conditions = vec![not_answered_by_the_filter(), status(Op::Ge, 400)];
         if shape == Shape::Anthropic {
             conditions.push(on_path("/v1/messages"));
         }
         if unavailable {
             conditions.push(status(Op::Ge, 503));
         }
+        let conditions = FilterSpecifier::AndFilter(AndFilter {
+            filters: conditions,
+        });
+        let retry_after = unavailable.then(|| header("retry-after", RETRY_AFTER));
         ResponseMapper {
-            filter: Some(all(conditions)),
+            filter: Some(AccessLogFilter {
+                filter_specifier: Some(conditions),
+            }),
             body_format_override: Some(error_body(shape)),
-            headers_to_add: if unavailable {
-                vec![header("retry-after", RETRY_AFTER)]
-            } else {
-                Vec::new()
-            },
+            headers_to_add: always.clone().into_iter().chain(retry_after).collect(),
             ..Default::default()
         }
     };
+    // The first that fits is taken.
     let mappers = vec![
         mapper(Shape::Anthropic, true),
         mapper(Shape::Anthropic, false),
@@ -56,20 +71,6 @@ pub fn public_replies() -> LocalReplyConfig {
     ];
     LocalReplyConfig {
         mappers,
-        ..Default::default()
-    }
-}
-
-/// On the peer listener: a gateway that is refused (the two disagree about the fleet, as they may during a rollout)
-/// goes on along its chain.
-pub fn peer_replies() -> LocalReplyConfig {
-    let mapper = ResponseMapper {
-        filter: Some(status(Op::Ge, 400)),
-        headers_to_add: vec![header(RETRY, "1")],
-        ..Default::default()
-    };
-    LocalReplyConfig {
-        mappers: vec![mapper],
         ..Default::default()
     }
 }
@@ -111,15 +112,6 @@ fn error_body(shape: Shape) -> SubstitutionFormatString {
 fn object(fields: Struct) -> Value {
     Value {
         kind: Some(value::Kind::StructValue(fields)),
-    }
-}
-
-fn all(mut filters: Vec<AccessLogFilter>) -> AccessLogFilter {
-    if filters.len() == 1 {
-        return filters.remove(0);
-    }
-    AccessLogFilter {
-        filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters })),
     }
 }
 

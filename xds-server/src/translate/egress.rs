@@ -55,6 +55,7 @@ pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
     let manager = HttpConnectionManager {
         stat_prefix: name::stat(&listener_name),
         access_log: answer::access_log(&fleet.access_log, &listener_name),
+        local_reply_config: Some(answer::replies()),
         // The caller's gateway, which is this very process, holds the limits of an answer.
         stream_idle_timeout: seconds(0),
         http_filters: vec![

@@ -50,7 +50,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         }),
         request_headers_timeout: seconds(10),
         request_timeout: seconds(300),
-        local_reply_config: Some(answer::public_replies()),
+        local_reply_config: Some(answer::replies()),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
             filter::router(node),

@@ -1,1 +1,80 @@
+//! The configuration of the example fleet, as golden files: one per gateway and resource type.
 
+use super::translate;
+use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use meridian_policy::RegionName;
+use serde_json::Value;
+
+const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
+
+fn resources(region: &str) -> Value {
+    let fleet = crate::fleet::parse(EXAMPLE).unwrap();
+    let snapshot = translate(&fleet, &RegionName::from(region));
+    let message = StaticResources {
+        listeners: snapshot.listeners,
+        clusters: snapshot.clusters,
+        secrets: snapshot.secrets,
+    };
+    meridian_proto::to_json(&message).unwrap()
+}
+
+/// Rewritten with `INSTA_UPDATE=always`.
+fn golden(name: &str, resources: &Value) {
+    insta::assert_snapshot!(name, serde_json::to_string_pretty(resources).unwrap());
+}
+
+/// The routes of the listeners, taken out: they are looked at by themselves.
+fn take_routes(listeners: &mut Value) -> Vec<Value> {
+    let managers = listeners.as_array_mut().unwrap().iter_mut();
+    let managers = managers.map(|listener| &mut listener["filter_chains"][0]["filters"][0]);
+    managers
+        .map(|manager| manager["typed_config"]["route_config"].take())
+        .collect()
+}
+
+#[test]
+fn a_gateway_outside_the_pinned_zone() {
+    let mut west = resources("us-west-2");
+    let routes = take_routes(&mut west["listeners"]);
+    golden("us-west-2.routes", &Value::Array(routes));
+    golden("us-west-2.listeners", &west["listeners"]);
+    golden("us-west-2.clusters", &west["clusters"]);
+    golden("us-west-2.secrets", &west["secrets"]);
+}
+
+#[test]
+fn a_gateway_inside_the_pinned_zone() {
+    let mut europe = resources("eu-west-1");
+    let routes = take_routes(&mut europe["listeners"]);
+    golden("eu-west-1.routes", &Value::Array(routes));
+    golden("eu-west-1.listeners", &europe["listeners"]);
+    golden("eu-west-1.clusters", &europe["clusters"]);
+    golden("eu-west-1.secrets", &europe["secrets"]);
+}
+
+#[test]
+fn the_same_fleet_gives_the_same_messages() {
+    assert_eq!(resources("us-east-1"), resources("us-east-1"));
+}
+
+#[test]
+fn statistics_have_no_dots_in_names() {
+    for region in ["us-west-2", "us-east-1", "eu-west-1"] {
+        for cluster in resources(region)["clusters"].as_array().unwrap() {
+            let name = cluster["alt_stat_name"].as_str().unwrap();
+            assert!(
+                !name.is_empty() && !name.contains(['.', '/', ':']),
+                "{cluster}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unknown_region_is_given_nothing() {
+    let fleet = crate::fleet::parse(EXAMPLE).unwrap();
+    assert_eq!(
+        translate(&fleet, &RegionName::from("mars")),
+        super::Snapshot::default()
+    );
+}

@@ -1,0 +1,71 @@
+//! `scripts/demo`: a fleet of three regions on loopback, live until Ctrl-C; with `--once`, the tour.
+#![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
+
+use anyhow::Result;
+use clap::Parser;
+use meridian_tests::demo;
+use meridian_tests::tour::stops;
+use meridian_tests::world::{Options, World};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Shows Meridian on real Envoys.
+#[derive(Parser)]
+struct Arguments {
+    /// Walk the tour, print PASS or FAIL for each promise, and end.
+    #[arg(long)]
+    once: bool,
+    /// With --once: only the stops whose names contain this.
+    #[arg(long, requires = "once")]
+    only: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        code = run(arguments) => code,
+        // The fleet's processes end with the fleet, which is dropped here.
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        _ = terminated.recv() => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if arguments.once {
+        return Ok(tour(arguments.only.as_deref().unwrap_or_default()).await);
+    }
+    println!("starting three Envoys, three pools and two providers ...");
+    let world = World::start(&Options {
+        limits: demo::LIMITS,
+        block: Some([77, 0]),
+        ..Options::default()
+    })
+    .await?;
+    demo::explain(&world);
+    demo::live(&world).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tour(only: &str) -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    for stop in stops().into_iter().filter(|stop| stop.name.contains(only)) {
+        match stop.walk().await {
+            Ok(seen) => {
+                passed += 1;
+                println!("PASS {:17} {seen}", stop.name);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {:17} {error:#}", stop.name);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
