@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The facts of a body that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,12 @@ pub struct BodyFacts {
 #[error("{0}")]
 pub struct BadBody(String);
 
-/// Bytes of a prompt that make its affinity key: enough to tell conversations apart, and a bound on the work.
-const AFFINITY_PREFIX: usize = 64 * 1024;
+/// Bytes at the start of a bare prompt that make its affinity key: it grows at its end.
+const PROMPT_PREFIX: usize = 2 * 1024;
+
+/// Bytes at each end of the leading messages that make their affinity key: a bound on the work. The end is what tells
+/// conversations apart that share a long system prompt.
+const LEADING_END: usize = 64 * 1024;
 
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -66,13 +70,9 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         .filter(given)
         .or(request.user.filter(given));
     let affinity = explicit.map(|key| xxh3_64(key.as_bytes())).or_else(|| {
-        let leading = request
-            .messages
-            .map(leading_messages)
-            .or(request.prompt.or(request.input).map(RawValue::get))?;
-        Some(xxh3_64(
-            &leading.as_bytes()[..leading.len().min(AFFINITY_PREFIX)],
-        ))
+        let messages = request.messages.or(request.input);
+        let leading = messages.and_then(leading_messages).map(key_of_messages);
+        leading.or_else(|| Some(key_of_prompt(request.prompt.or(messages)?.get())))
     });
     Ok(BodyFacts {
         model: model.into_owned(),
@@ -81,23 +81,28 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
     })
 }
 
-/// The messages up to the first one of the user: they stay the same while a conversation grows. What is no list of
-/// messages is the inference server's to refuse; all of it counts.
-fn leading_messages(messages: &RawValue) -> &str {
+fn key_of_prompt(prompt: &str) -> u64 {
+    xxh3_64(&prompt.as_bytes()[..prompt.len().min(PROMPT_PREFIX)])
+}
+
+fn key_of_messages(leading: &str) -> u64 {
+    let bytes = leading.as_bytes();
+    let end = bytes.len().min(LEADING_END);
+    xxh3_64_with_seed(&bytes[bytes.len() - end..], xxh3_64(&bytes[..end]))
+}
+
+/// The messages up to the first one of the user: they stay the same while a conversation grows. `None` for what is no
+/// list of messages, or has none of the user.
+fn leading_messages(messages: &RawValue) -> Option<&str> {
     let text = messages.get();
-    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-        return text;
-    };
+    let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
     let first_user = list.iter().find(|message| {
         serde_json::from_str::<Message<'_>>(message.get())
             .is_ok_and(|message| message.role == "user")
-    });
-    let Some(first_user) = first_user else {
-        return text;
-    };
+    })?;
     // Both are slices of the same text, so the distance of their ends is the rest of the list.
     let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
-    text.get(..end).unwrap_or(text)
+    text.get(..end)
 }
 
 #[cfg(test)]
@@ -136,6 +141,27 @@ mod tests {
             affinity(r#"{"model":"m","prompt":"a"}"#),
             affinity(r#"{"model":"m","prompt":"b"}"#)
         );
+        let prompt = |more: &str| {
+            affinity(&format!(
+                r#"{{"model":"m","prompt":"{}{more}"}}"#,
+                "p".repeat(3000)
+            ))
+        };
+        assert_eq!(prompt(""), prompt(" and then"));
+    }
+
+    #[test]
+    fn conversations_behind_one_long_system_prompt_are_told_apart() {
+        let system = "s".repeat(1 << 20);
+        let ask = |field: &str, question: &str| {
+            affinity(&format!(
+                r#"{{"model":"m","{field}":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"{question}"}}]}}"#
+            ))
+        };
+        for field in ["messages", "input"] {
+            assert_eq!(ask(field, "q"), ask(field, "q"));
+            assert_ne!(ask(field, "q"), ask(field, "p"), "{field}");
+        }
     }
 
     #[test]

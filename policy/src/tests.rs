@@ -4,6 +4,7 @@ mod any_fleet;
 mod classification;
 mod decisions;
 mod fleets;
+mod misdirection;
 mod properties;
 mod refusals;
 mod requests;

@@ -1,4 +1,5 @@
 //! The filter's configuration in a real Envoy: none, a broken one, a new one.
+#![allow(clippy::unwrap_used)] // Tests.
 
 use anyhow::Result;
 use meridian_tests::world::{Envoy, Options, World, wait_for};

@@ -1,4 +1,5 @@
 //! The shape of the workspace: every Rust file is part of a crate, and crates depend in one direction.
+#![allow(clippy::unwrap_used)] // Tests.
 
 use meridian_tests::world::workspace;
 use std::collections::BTreeSet;

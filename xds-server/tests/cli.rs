@@ -1,4 +1,5 @@
 //! The command line, as a person uses it.
+#![allow(clippy::unwrap_used)] // Tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

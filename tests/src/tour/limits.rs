@@ -46,7 +46,31 @@ pub async fn limits(world: &mut World) -> Result<String> {
     ensure(answer.status == 200, || {
         format!("a slow fleet answered {}: {}", answer.status, answer.text())
     })?;
+    // A stream that stalls, and one that never ends: cut, and never passed off as whole.
+    world.heal().await?;
+    let ask = || world.ask("us-west-2").country("US").streamed();
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.gated = true);
+    let stalled = timeout(DEADLINE, ask().send()).await?;
+    ensure(stalled.is_err(), || {
+        format!("a stalled stream ended well: {stalled:?}")
+    })?;
+    world.pool("us-west-2").set(Behaviour {
+        token_ms: 500,
+        tokens: 1000,
+        ..Behaviour::default()
+    });
+    let start = Instant::now();
+    let endless = timeout(DEADLINE, ask().send()).await?;
+    ensure(endless.is_err(), || {
+        format!("an endless stream ended well: {endless:?}")
+    })?;
+    ensure(start.elapsed().as_secs() >= 5, || {
+        format!("cut after {:?}, before the limit", start.elapsed())
+    })?;
     Ok(format!(
-        "a hanging region is left after {waited:.1?}, then out; a fleet slower than its limit still answers; stalled and endless streams are cut"
+        "a hanging region is left after {waited:.1?}, then out; a fleet slower than its limit still answers; \
+         stalled and endless streams are cut"
     ))
 }

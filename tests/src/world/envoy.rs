@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// A running Envoy; dropping it kills it.
@@ -81,6 +82,21 @@ impl Envoy {
         self.process.kill().await.context("killing Envoy")
     }
 
+    /// Processor time that it has used, in steps of 10 ms.
+    pub fn cpu(&self) -> Result<Duration> {
+        let id = self.process.id().context("Envoy has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // Behind the name in parentheses, which may hold anything; user and system time in clock ticks of 1/100 s.
+        let fields = stat.rsplit_once(')').context("no name in /proc")?.1;
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().unwrap_or_default())
+            .sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
         let id = self.process.id().context("Envoy has ended")?.to_string();
@@ -137,7 +153,7 @@ impl Envoy {
                 let failed = status.as_object().is_some_and(|flags| {
                     flags
                         .iter()
-                        .any(|(flag, value)| flag != "eds_health_status" && value == &true)
+                        .any(|(flag, value)| flag != "eds_health_status" && *value == true)
                 });
                 if failed {
                     let address = &host["address"]["socket_address"]["address"];

@@ -224,7 +224,10 @@ impl Drop for World {
             && let Some(dir) = self.dir.take()
         {
             let kept = dir.keep();
-            eprintln!("the logs of this world are kept in {}", kept.display());
+            #[allow(clippy::print_stderr)] // Of a test that fails, for the person who reads why.
+            {
+                eprintln!("the logs of this world are kept in {}", kept.display());
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ pub fn plain_name(text: &str) -> Parsed<()> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edges = text.starts_with('-') || text.ends_with('-');
     if text.is_empty() || text.len() > 63 || edges || !text.chars().all(fine) {
-        return Err(format!("`{text}` is not a name; use a-z, 0-9 and inner `-`, at most 63 characters"));
+        return Err(format!(
+            "`{text}` is not a name; use a-z, 0-9 and inner `-`, at most 63 characters"
+        ));
     }
     Ok(())
 }
@@ -22,7 +24,9 @@ pub fn plain_name(text: &str) -> Parsed<()> {
 pub fn model_name(text: &str) -> Parsed<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._:/@+-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
-        return Err(format!("`{text}` is not a model's name; use A-Z, a-z, 0-9 and ._:/@+- (at most 128 characters)"));
+        return Err(format!(
+            "`{text}` is not a model's name; use A-Z, a-z, 0-9 and ._:/@+- (at most 128 characters)"
+        ));
     }
     Ok(())
 }
@@ -32,17 +36,22 @@ pub fn header_name(text: &str) -> Parsed<String> {
     let lower = text.to_ascii_lowercase();
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if lower.is_empty() || !lower.chars().all(fine) {
-        return Err(format!("`{text}` is not a header's name; use letters, digits and `-`"));
+        return Err(format!(
+            "`{text}` is not a header's name; use letters, digits and `-`"
+        ));
     }
     if meridian_policy::headers::is_ours(&lower) {
-        return Err(format!("`{text}` is one of Meridian's own headers, which callers may not send; use another name"));
+        return Err(format!(
+            "`{text}` is one of Meridian's own headers, which callers may not send; use another name"
+        ));
     }
     Ok(lower)
 }
 
 pub fn duration(text: &str) -> Parsed<Duration> {
     let fix = "write a duration such as 500ms, 10s or 5m";
-    let duration = humantime::parse_duration(text).map_err(|error| format!("`{text}`: {error}; {fix}"))?;
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("`{text}`: {error}; {fix}"))?;
     if duration < Duration::from_millis(1) || duration > Duration::from_secs(24 * 3600) {
         return Err(format!("`{text}` is not between 1ms and 24h; {fix}"));
     }
@@ -51,24 +60,68 @@ pub fn duration(text: &str) -> Parsed<Duration> {
 
 pub fn bytes(text: &str) -> Parsed<u32> {
     let fix = "write a size such as 512KiB or 64MiB";
-    let size: bytesize::ByteSize = text.parse().map_err(|error| format!("`{text}`: {error}; {fix}"))?;
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|error| format!("`{text}`: {error}; {fix}"))?;
     match u32::try_from(size.as_u64()) {
         Ok(size) if (1024..=1 << 30).contains(&size) => Ok(size),
         _ => Err(format!("`{text}` is not between 1KiB and 1GiB; {fix}")),
     }
 }
 
+/// A network. What it is read as is what it says: no host bits, no IPv4 in IPv6 clothes, and not the whole world.
 pub fn cidr(text: &str) -> Parsed<IpNet> {
-    text.parse().map_err(|_| format!("`{text}` is not a network; write e.g. 10.0.0.0/8 or 2001:db8::/32"))
+    let network: IpNet = text.parse().map_err(|_| {
+        format!("`{text}` is not a network; write e.g. 10.0.0.0/8 or 2001:db8::/32")
+    })?;
+    if network.trunc() != network {
+        let (whole, alone) = (network.trunc(), IpNet::from(network.addr()));
+        return Err(format!(
+            "`{text}` has bits outside its prefix; write {whole} for the network or {alone} for the one address"
+        ));
+    }
+    if network.prefix_len() == 0 {
+        return Err(format!(
+            "`{text}` is everybody; list the networks of the edge only"
+        ));
+    }
+    if matches!(network.addr(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some()) {
+        return Err(format!(
+            "`{text}` is an IPv4 network in IPv6 form; write it as IPv4, it matches both forms"
+        ));
+    }
+    Ok(network)
 }
 
+/// Where a listener binds.
 pub fn socket(text: &str) -> Parsed<SocketAddr> {
-    text.parse().map_err(|_| format!("`{text}` is not `ip:port`"))
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not `ip:port`, e.g. 0.0.0.0:8080"))?;
+    if address.port() == 0 {
+        return Err(format!(
+            "`{text}`: port 0 is another port at every start; give one"
+        ));
+    }
+    Ok(address)
+}
+
+/// A path on a gateway.
+pub fn path(text: &str) -> Parsed<()> {
+    if text.starts_with('/') {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{text}` is not an absolute path on the gateway; it begins with `/`"
+        ))
+    }
 }
 
 pub fn endpoint(text: &str) -> Parsed<SocketAddr> {
     let fix = "list IP addresses as `ip:port`, or give a name under `dns`";
-    let address: SocketAddr = text.parse().map_err(|_| format!("`{text}` is not an endpoint; {fix}"))?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not an endpoint; {fix}"))?;
     if address.ip().is_unspecified() || address.port() == 0 {
         return Err(format!("`{text}` is no address that can be reached; {fix}"));
     }
@@ -76,30 +129,57 @@ pub fn endpoint(text: &str) -> Parsed<SocketAddr> {
 }
 
 pub fn dns_pool(text: &str) -> Parsed<Pool> {
-    let error = || format!("`{text}` is not `name:port`");
+    let error = || {
+        format!(
+            "`{text}` is not `name:port`, e.g. vllm.llm.svc:8000; IP addresses go under `endpoints`"
+        )
+    };
     let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(error)?;
-    Ok(Pool::Dns { host: host_name(host).map_err(|_| error())?, port })
+    let port = port
+        .parse()
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(error)?;
+    Ok(Pool::Dns {
+        host: host_name(host).map_err(|_| error())?,
+        port,
+    })
 }
 
-/// An IP address or a DNS name.
+/// An IP address or a DNS name that can be connected to.
 pub fn host(text: &str) -> Parsed<String> {
-    if text.parse::<IpAddr>().is_ok() { Ok(text.to_owned()) } else { host_name(text) }
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => Err(format!(
+            "`{text}` is where a listener binds; give the address that other gateways connect to"
+        )),
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => host_name(text),
+    }
 }
 
 fn host_name(text: &str) -> Parsed<String> {
+    let error = || {
+        format!(
+            "`{text}` is neither an IP address nor a DNS name (a port goes in a field of its own)"
+        )
+    };
     match Host::parse(text) {
-        Ok(Host::Domain(name)) if !name.is_empty() => Ok(name),
-        _ => Err(format!("`{text}` is neither an IP address nor a DNS name")),
+        Ok(Host::Domain(name)) if dns_name(&name) => Ok(name),
+        _ => Err(error()),
     }
+}
+
+fn dns_name(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(fine);
+    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
 }
 
 /// A gateway's URL for callers: scheme and authority only.
 pub fn public_url(text: &str) -> Parsed<String> {
     let fix = "write scheme and host only, e.g. https://us-west-2.llm.example.com";
-    let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}; {fix}"))?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !bare {
+    let url = url(text, fix)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.path() != "/" {
         return Err(format!("`{text}` is not a gateway's URL; {fix}"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
@@ -108,8 +188,10 @@ pub fn public_url(text: &str) -> Parsed<String> {
 /// A provider's base URL.
 pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     let fix = "write the API's base URL, e.g. https://api.example.com/v1";
-    let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}; {fix}"))?;
-    let host = url.host().ok_or_else(|| format!("`{text}` names no host; {fix}"))?;
+    let url = url(text, fix)?;
+    let host = url
+        .host()
+        .ok_or_else(|| format!("`{text}` names no host; {fix}"))?;
     let loopback = match &host {
         Host::Ipv4(ip) => ip.is_loopback(),
         Host::Ipv6(ip) => ip.is_loopback(),
@@ -118,28 +200,68 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     let tls = match url.scheme() {
         "https" => true,
         "http" if loopback => false,
-        "http" => return Err(format!("`{text}` would send prompts and our key in the clear; use https://")),
-        scheme => return Err(format!("`{scheme}` is not a scheme that can be spoken; {fix}")),
+        "http" => {
+            return Err(format!(
+                "`{text}` would send prompts and our key in the clear; use https:// (http:// is for 127.0.0.1 only)"
+            ));
+        }
+        scheme => {
+            return Err(format!(
+                "`{scheme}` is not a scheme that can be spoken; {fix}"
+            ));
+        }
     };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL is no place for credentials; put the key under `api_key`".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("`{text}` has a query or fragment; {fix}"));
-    }
     let host = match host {
-        Host::Domain(name) => name.to_owned(),
+        Host::Domain(name) if dns_name(name) => name.to_owned(),
+        Host::Domain(name) => return Err(format!("`{name}` is not a DNS name; {fix}")),
         Host::Ipv4(ip) => ip.to_string(),
         Host::Ipv6(ip) => ip.to_string(),
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    Ok(ProviderEndpoint { host, port, tls, path: url.path().trim_end_matches('/').to_owned() })
+    if port == 0 {
+        return Err(format!(
+            "`{text}`: 0 is no port that can be connected to; {fix}"
+        ));
+    }
+    Ok(ProviderEndpoint {
+        host,
+        port,
+        tls,
+        path: url.path().trim_end_matches('/').to_owned(),
+    })
 }
 
-pub fn secret(env: Option<String>, file: Option<String>) -> Parsed<Secret> {
-    match (env.filter(|name| !name.is_empty()), file.filter(|path| !path.is_empty())) {
-        (Some(name), None) => Ok(Secret::Env(name)),
-        (None, Some(path)) => Ok(Secret::File(path)),
-        _ => Err("give exactly one of `env` (a variable's name) and `file` (a path)".into()),
+/// A URL without the parts that hold secrets. Where there may be one, the text is not repeated.
+fn url(text: &str, fix: &str) -> Parsed<Url> {
+    if text.contains('@') {
+        return Err(format!("credentials have no place in it; {fix}"));
     }
+    if text.contains(['?', '#']) {
+        return Err(format!("a query or fragment has no place in it; {fix}"));
+    }
+    Url::parse(text).map_err(|error| format!("`{text}`: {error}; {fix}"))
+}
+
+/// Where a secret is found. Whatever was written could be the secret itself, so it is not repeated.
+pub fn secret(env: Option<String>, file: Option<String>) -> Parsed<Secret> {
+    match (env, file) {
+        (Some(name), None) if variable_name(&name) => Ok(Secret::Env(name)),
+        (Some(_), None) => Err(
+            "`env` is not the name of an environment variable (A-Z, 0-9 and _); it is never the key itself"
+                .into(),
+        ),
+        (None, Some(path)) if path.starts_with('/') => Ok(Secret::File(path)),
+        (None, Some(_)) => {
+            Err("`file` is not an absolute path on the gateway; it is never the key itself".into())
+        }
+        _ => Err(
+            "give exactly one of `env` (a variable's name) and `file` (a path), and nothing else; never the key itself"
+                .into(),
+        ),
+    }
+}
+
+fn variable_name(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fine)
 }

@@ -2,8 +2,10 @@
 
 mod check;
 mod field;
+mod form;
 mod raw;
 
+pub use form::FormError;
 pub use raw::RawFleet;
 
 use meridian_policy::Fleet;
@@ -33,14 +35,18 @@ pub enum FleetError {
     Io(#[from] std::io::Error),
     /// It is not YAML of the right form. Names line, column and field.
     #[error("{0}")]
-    Form(#[from] serde_saphyr::Error),
+    Form(#[from] FormError),
     /// It contradicts itself. One line per problem.
     #[error("{}", lines(.0))]
     Problems(Vec<Problem>),
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(Problem::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Reads and checks a fleet file.
@@ -50,7 +56,7 @@ pub fn load(file: &Path) -> Result<Fleet, FleetError> {
 
 /// Checks the text of a fleet file.
 pub fn parse(text: &str) -> Result<Fleet, FleetError> {
-    let raw: RawFleet = serde_saphyr::from_str(text)?;
+    let raw: RawFleet = form::read(text)?;
     check::check(raw).map_err(FleetError::Problems)
 }
 

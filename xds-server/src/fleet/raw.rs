@@ -4,7 +4,8 @@
 
 use meridian_policy::fleet::Gives;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A fleet of inference regions.
@@ -197,13 +198,31 @@ pub enum RawProvider {
 }
 
 /// Where a gateway finds a secret: `env` or `file`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSecret {
     /// An environment variable of the Envoy process.
     pub env: Option<String>,
     /// A file on the gateway.
     pub file: Option<String>,
+}
+
+/// What stands here by mistake may be the secret itself, a field's name included. The reader's errors would repeat it,
+/// so anything goes here, and all that is not of the right form is nothing, which the check refuses.
+impl<'de> Deserialize<'de> for RawSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut secret = Self::default();
+        if let Value::Object(fields) = Value::deserialize(deserializer)? {
+            for (field, value) in fields {
+                match (field.as_str(), value) {
+                    ("env", Value::String(name)) => secret.env = Some(name),
+                    ("file", Value::String(path)) => secret.file = Some(path),
+                    _ => return Ok(Self::default()),
+                }
+            }
+        }
+        Ok(secret)
+    }
 }
 
 /// Fleet-wide policy.
@@ -215,7 +234,7 @@ pub struct RawPolicy {
     pub limits: RawLimits,
 }
 
-/// Time and size limits.
+/// Time and size limits. A limit that is left out is never longer than the ones that are given allow.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
@@ -223,7 +242,7 @@ pub struct RawLimits {
     pub connect: Option<String>,
     /// Until a streamed answer begins; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
-    /// The same for an answer that is not streamed. Default: `60s`.
+    /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
     pub unstreamed: Option<String>,
     /// Between two pieces of a streamed answer. Default: `60s`.
     pub gap: Option<String>,

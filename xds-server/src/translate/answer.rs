@@ -5,8 +5,8 @@ use super::wire::{extension, header, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
-    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, NotHealthCheckFilter, StatusCodeFilter,
-    access_log,
+    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, NotHealthCheckFilter,
+    StatusCodeFilter, access_log,
 };
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
 use envoy_types::pb::envoy::config::core::v3::{

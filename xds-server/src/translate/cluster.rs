@@ -76,10 +76,7 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
         .collect();
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),
-        typed_config: Some(pack_any(ClusterConfig {
-            clusters,
-            ..Default::default()
-        })),
+        typed_config: Some(pack_any(ClusterConfig { clusters })),
     };
     Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),

@@ -203,8 +203,13 @@ fn authority(endpoint: &ProviderEndpoint) -> String {
     let ProviderEndpoint {
         host, port, tls, ..
     } = endpoint;
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
+    };
     match (tls, port) {
-        (true, 443) | (false, 80) => host.clone(),
+        (true, 443) | (false, 80) => host,
         _ => format!("{host}:{port}"),
     }
 }

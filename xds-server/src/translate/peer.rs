@@ -224,7 +224,8 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
         .zones
         .iter()
         .filter(|(_, zone)| !senders(node, zone).is_empty());
-    let pools = served.flat_map(|(zone, _)| region.pools.keys().map(move |model| route(zone, model)));
+    let pools =
+        served.flat_map(|(zone, _)| region.pools.keys().map(move |model| route(zone, model)));
     let virtual_host = VirtualHost {
         name: "pools".into(),
         domains: vec!["*".into()],

@@ -1,0 +1,125 @@
+//! `scripts/bench`: what a request costs on its way through a gateway, against a bare Envoy in the same run.
+#![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
+
+use anyhow::Result;
+use meridian_tests::world::{Ask, Envoy, MODEL, Options, World, client};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 5;
+const REQUESTS: usize = 1000;
+
+/// One way to the same pool.
+struct Way<'w> {
+    name: &'static str,
+    envoy: &'w Envoy,
+    ask: Ask,
+    latencies: Vec<Duration>,
+    cpu: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let world = World::start(&Options::default()).await?;
+    let bare_address = std::net::SocketAddr::new(world.block().public("us-west-2").ip(), 8090);
+    let bare_admin = std::net::SocketAddr::new(bare_address.ip(), 9990);
+    let config = world.dir().join("bare.yaml");
+    let pool = world.block().pool("us-west-2");
+    std::fs::write(&config, bare(bare_address, bare_admin, pool).to_string())?;
+    let bare = Envoy::start("bare", &config, bare_admin).await?;
+    let client = client().build()?;
+    println!(
+        "{ROUNDS} rounds of {REQUESTS} requests each way, one after the other, to the same fake pool"
+    );
+    println!(
+        "{:>10}  {:24} {:>10} {:>8} {:>14} {:>8}",
+        "body", "way", "p50", "ratio", "CPU/request", "ratio"
+    );
+    for size in [150, 16 << 10, 256 << 10] {
+        let ask = world.ask("us-west-2").country("US");
+        let content = "x".repeat(size);
+        let ask = ask
+            .json(&json!({ "model": MODEL, "messages": [{ "role": "user", "content": content }] }));
+        let way = |name, envoy, ask| Way {
+            name,
+            envoy,
+            ask,
+            latencies: Vec::new(),
+            cpu: Duration::ZERO,
+        };
+        let mut ways = [
+            way(
+                "bare Envoy",
+                &bare,
+                ask.clone().gateway_at(&format!("http://{bare_address}")),
+            ),
+            way("Meridian, home pool", world.gateway("us-west-2"), ask),
+        ];
+        for _ in 0..ROUNDS {
+            for way in &mut ways {
+                round(way, &client).await?;
+            }
+            world.pool("us-west-2").clear();
+        }
+        report(size, &mut ways);
+    }
+    Ok(())
+}
+
+async fn round(way: &mut Way<'_>, client: &reqwest::Client) -> Result<()> {
+    let cpu = way.envoy.cpu()?;
+    for _ in 0..REQUESTS {
+        let start = Instant::now();
+        let answer = way.ask.send_with(client).await?;
+        anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        way.latencies.push(start.elapsed());
+    }
+    way.cpu += way.envoy.cpu()? - cpu;
+    Ok(())
+}
+
+fn report(size: usize, ways: &mut [Way<'_>]) {
+    let mut first: Option<(f64, f64)> = None;
+    for way in ways {
+        way.latencies.sort_unstable();
+        let p50 = way.latencies[way.latencies.len() / 2].as_secs_f64() * 1e6;
+        let cpu = way.cpu.as_secs_f64() * 1e6 / way.latencies.len() as f64;
+        let (bare_p50, bare_cpu) = *first.get_or_insert((p50, cpu));
+        println!(
+            "{size:>8} B  {:24} {p50:>7.0} us {:>8.2} {cpu:>11.0} us {:>8.2}",
+            way.name,
+            p50 / bare_p50,
+            cpu / bare_cpu
+        );
+    }
+}
+
+/// A proxy without a filter.
+fn bare(
+    listen: std::net::SocketAddr,
+    admin: std::net::SocketAddr,
+    pool: std::net::SocketAddr,
+) -> serde_json::Value {
+    let address = |address: std::net::SocketAddr| json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } });
+    let extensions = "type.googleapis.com/envoy.extensions.filters";
+    let router = json!({ "@type": format!("{extensions}.http.router.v3.Router") });
+    let manager = json!({
+        "@type": format!("{extensions}.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "bare",
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
+            { "match": { "prefix": "/" }, "route": { "cluster": "pool", "timeout": "30s" } }
+        ]}]},
+        "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": router }],
+    });
+    json!({
+        "admin": { "address": address(admin) },
+        "static_resources": {
+            "listeners": [{ "name": "bare", "address": address(listen), "filter_chains": [{ "filters": [
+                { "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }
+            ]}]}],
+            "clusters": [{ "name": "pool", "type": "STATIC", "load_assignment": { "cluster_name": "pool", "endpoints": [
+                { "lb_endpoints": [{ "endpoint": { "address": address(pool) } }] }
+            ]}}],
+        },
+    })
+}

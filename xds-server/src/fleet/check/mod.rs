@@ -1,0 +1,123 @@
+//! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
+
+mod addresses;
+mod fallbacks;
+mod gateways;
+mod regions;
+mod served;
+mod sources;
+mod zones;
+
+use super::Problem;
+use super::field;
+use super::raw::RawFleet;
+use meridian_policy::Fleet;
+use meridian_policy::fleet::Fallback;
+use meridian_policy::{FallbackName, RegionName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Builds the fleet, or lists every problem.
+pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
+    let mut check = Check {
+        problems: Vec::new(),
+    };
+    let names = Names {
+        regions: raw.regions.keys().cloned().collect(),
+        fallbacks: raw.fallbacks.keys().cloned().collect(),
+    };
+    let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
+    let zones = check.zones(raw.zones, &names, &fallbacks);
+    let regions = check.regions(raw.regions, &names);
+    let gateways = check.gateways(raw.gateways);
+    let fleet = Fleet {
+        unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
+        sources: check.sources(raw.classify),
+        limits: check.limits(raw.policy.limits),
+        trust_domain: gateways.trust_domain,
+        filter: gateways.filter,
+        access_log: gateways.access_log,
+        zones,
+        regions,
+        fallbacks,
+    };
+    check.addresses(&fleet);
+    // What did not parse would be missed here a second time.
+    if check.problems.is_empty() {
+        check.zones_are_served(&fleet);
+    }
+    if check.problems.is_empty() {
+        Ok(fleet)
+    } else {
+        Err(check.problems)
+    }
+}
+
+/// Every name that the file declares, so that each mention can be resolved.
+struct Names {
+    regions: BTreeSet<String>,
+    fallbacks: BTreeSet<String>,
+}
+
+struct Check {
+    problems: Vec<Problem>,
+}
+
+impl Check {
+    fn problem(&mut self, at: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem {
+            at: at.into(),
+            message: message.into(),
+        });
+    }
+
+    /// The value, or a problem at a place.
+    fn at<T>(&mut self, at: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|message| self.problem(at, message)).ok()
+    }
+
+    /// Each mention that resolves, as a name; a problem for those that do not.
+    fn resolve<N: From<String>>(
+        &mut self,
+        at: &str,
+        mentions: Vec<String>,
+        declared: &BTreeSet<String>,
+        what: &str,
+    ) -> Vec<N> {
+        let mut seen = BTreeSet::new();
+        let mut resolved = Vec::new();
+        for (index, mention) in mentions.into_iter().enumerate() {
+            let place = format!("{at}[{index}]");
+            if !declared.contains(&mention) {
+                let known = listed(declared);
+                self.problem(
+                    place,
+                    format!("there is no {what} `{mention}`; there are: {known}"),
+                );
+            } else if !seen.insert(mention.clone()) {
+                self.problem(place, format!("`{mention}` is listed twice; remove one"));
+            } else {
+                resolved.push(N::from(mention));
+            }
+        }
+        resolved
+    }
+}
+
+/// Names in a sentence.
+fn listed<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// A region's place in the file.
+fn region_at(region: &RegionName) -> String {
+    format!("regions.{region}")
+}
+
+/// Stands in for an address that did not parse; a fleet with a problem is never built.
+const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

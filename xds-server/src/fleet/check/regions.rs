@@ -1,0 +1,187 @@
+//! Regions: listeners, gateways and pools.
+
+use super::{Check, Names, UNSPECIFIED, field};
+use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
+use crate::translate::name::stat;
+use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
+use meridian_policy::{ModelName, RegionName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// The model that each name in statistics stands for.
+type StatNames = BTreeMap<String, String>;
+
+impl Check {
+    pub(super) fn regions(
+        &mut self,
+        raw: BTreeMap<String, RawRegion>,
+        names: &Names,
+    ) -> BTreeMap<RegionName, Region> {
+        if raw.is_empty() {
+            self.problem("regions", "a fleet needs at least one region");
+        }
+        let mut stat_names = StatNames::new();
+        let mut regions = BTreeMap::new();
+        for (name, raw) in raw {
+            let region = self.region(&name, raw, names, &mut stat_names);
+            regions.insert(name.into(), region);
+        }
+        regions
+    }
+
+    fn region(
+        &mut self,
+        name: &str,
+        raw: RawRegion,
+        names: &Names,
+        stat_names: &mut StatNames,
+    ) -> Region {
+        let at = format!("regions.{name}");
+        self.at(&at, field::plain_name(name));
+        let admin = self.listen(
+            &format!("{at}.admin"),
+            raw.admin.as_deref().unwrap_or("127.0.0.1:9901"),
+        );
+        if !admin.ip().is_loopback() && admin != UNSPECIFIED {
+            let message =
+                "whoever reaches Envoy's admin interface owns the gateway; use a loopback address";
+            self.problem(format!("{at}.admin"), message);
+        }
+        Region {
+            public: self.public(&format!("{at}.public"), raw.public),
+            gateway: self.gateway(&format!("{at}.gateway"), raw.gateway),
+            admin,
+            nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
+            pools: self.pools(&format!("{at}.pools"), raw.pools, stat_names),
+        }
+    }
+
+    /// Every other region: those listed, then the rest in the order of their names.
+    fn nearest(
+        &mut self,
+        at: &str,
+        name: &str,
+        listed: Vec<String>,
+        names: &Names,
+    ) -> Vec<RegionName> {
+        if let Some(index) = listed.iter().position(|other| other == name) {
+            self.problem(
+                format!("{at}[{index}]"),
+                "a region is not its own neighbour; list the others",
+            );
+        }
+        let mut nearest: Vec<RegionName> = self.resolve(at, listed, &names.regions, "region");
+        for other in names.regions.iter().filter(|other| *other != name) {
+            if !nearest.iter().any(|listed| listed.as_str() == other) {
+                nearest.push(other.clone().into());
+            }
+        }
+        nearest
+    }
+
+    fn pools(
+        &mut self,
+        at: &str,
+        raw: BTreeMap<String, RawPool>,
+        stat_names: &mut StatNames,
+    ) -> BTreeMap<ModelName, Pool> {
+        let mut pools = BTreeMap::new();
+        for (model, pool) in raw {
+            let at = format!("{at}.{model}");
+            self.at(&at, field::model_name(&model));
+            let other = stat_names
+                .entry(stat(&model))
+                .or_insert_with(|| model.clone());
+            if *other != model {
+                let message =
+                    format!("`{model}` and `{other}` would share their statistics; rename one");
+                self.problem(&at, message);
+            }
+            if let Some(pool) = self.pool(&at, pool) {
+                pools.insert(ModelName::from(model), pool);
+            }
+        }
+        pools
+    }
+
+    fn pool(&mut self, at: &str, raw: RawPool) -> Option<Pool> {
+        match (raw.endpoints, raw.dns) {
+            (Some(endpoints), None) if !endpoints.is_empty() => {
+                let mut seen = BTreeSet::new();
+                let mut parsed = Vec::new();
+                for (index, text) in endpoints.iter().enumerate() {
+                    let at = format!("{at}.endpoints[{index}]");
+                    let Some(endpoint) = self.at(&at, field::endpoint(text)) else {
+                        continue;
+                    };
+                    if !seen.insert(endpoint) {
+                        self.problem(at, format!("`{text}` is listed twice; remove one"));
+                    }
+                    parsed.push(endpoint);
+                }
+                Some(Pool::Endpoints(parsed))
+            }
+            (None, Some(dns)) => self.at(&format!("{at}.dns"), field::dns_pool(&dns)),
+            _ => {
+                self.problem(
+                    at,
+                    "give exactly one of `endpoints` (a list of ip:port) and `dns` (name:port)",
+                );
+                None
+            }
+        }
+    }
+
+    fn public(&mut self, at: &str, raw: RawPublic) -> Public {
+        let listen = self.listen(
+            &format!("{at}.listen"),
+            raw.listen.as_deref().unwrap_or("0.0.0.0:8080"),
+        );
+        let url = raw
+            .url
+            .and_then(|url| self.at(&format!("{at}.url"), field::public_url(&url)));
+        let tls = raw
+            .tls
+            .map(|tls| self.key_pair(&format!("{at}.tls"), tls.certificate, tls.key));
+        Public { listen, url, tls }
+    }
+
+    fn gateway(&mut self, at: &str, raw: RawGateway) -> Gateway {
+        let address = self
+            .at(&format!("{at}.address"), field::host(&raw.address))
+            .unwrap_or_default();
+        if raw.port == 0 {
+            self.problem(
+                format!("{at}.port"),
+                "0 is no port that can be connected to",
+            );
+        }
+        let listen = match raw.listen {
+            Some(listen) => self.listen(&format!("{at}.listen"), &listen),
+            None => SocketAddr::new(UNSPECIFIED.ip(), raw.port),
+        };
+        let path = |file: &str| format!("/etc/meridian/tls/{file}");
+        let (ca, certificate, key) = match raw.tls {
+            Some(tls) => (tls.ca, tls.certificate, tls.key),
+            None => (path("ca.crt"), path("gateway.crt"), path("gateway.key")),
+        };
+        self.path(&format!("{at}.tls.ca"), &ca);
+        Gateway {
+            listen,
+            address,
+            port: raw.port,
+            identity: self.key_pair(&format!("{at}.tls"), certificate, key),
+            ca,
+        }
+    }
+
+    fn key_pair(&mut self, at: &str, certificate: String, key: String) -> KeyPair {
+        self.path(&format!("{at}.certificate"), &certificate);
+        self.path(&format!("{at}.key"), &key);
+        KeyPair { certificate, key }
+    }
+
+    fn listen(&mut self, at: &str, text: &str) -> SocketAddr {
+        self.at(at, field::socket(text)).unwrap_or(UNSPECIFIED)
+    }
+}

@@ -1,0 +1,65 @@
+//! Whether every zone can be reached by its callers and served by somebody.
+
+use super::{Check, region_at};
+use meridian_policy::fleet::{Gives, Misdirected, Region, UnknownZone, Zone};
+use meridian_policy::{Fleet, ZoneName};
+
+impl Check {
+    /// A zone is there because somebody belongs to it and something serves it: anything else is a slip of the pen.
+    pub(super) fn zones_are_served(&mut self, fleet: &Fleet) {
+        let no_pools = fleet.regions.values().all(|region| region.pools.is_empty());
+        if no_pools && !fleet.regions.is_empty() {
+            let message = "no region has a pool: there is no model to ask for; list one under a region's `pools`";
+            self.problem("regions", message);
+        }
+        for (name, zone) in &fleet.zones {
+            let at = format!("zones.{name}");
+            if !has_callers(fleet, name, zone) {
+                let message = "no caller can belong to it: give it `countries` and a source in `classify` that gives a \
+                               country, or a source that gives a zone, or make it the `unknown_zone`";
+                self.problem(&at, message);
+            }
+            if !no_pools && !has_server(fleet, zone) {
+                let message =
+                    "none of its regions has a pool and it has no fallback: nothing serves it";
+                self.problem(&at, message);
+            }
+            if zone.misdirected == Misdirected::Redirect {
+                self.redirects_lead_somewhere(fleet, name, zone);
+            }
+        }
+    }
+
+    fn redirects_lead_somewhere(&mut self, fleet: &Fleet, name: &ZoneName, zone: &Zone) {
+        for region in &zone.regions {
+            let without = |region: &Region| region.public.url.is_none();
+            if fleet.regions.get(region).is_some_and(without) {
+                let message = format!(
+                    "the zone `{name}` redirects its misdirected callers here; give the URL, e.g. \
+                     https://{region}.llm.example.com"
+                );
+                self.problem(format!("{}.public.url", region_at(region)), message);
+            }
+        }
+    }
+}
+
+fn has_callers(fleet: &Fleet, name: &ZoneName, zone: &Zone) -> bool {
+    let named = !zone.countries.is_empty() || zone.rest;
+    let by_unknown = matches!(&fleet.unknown_zone, UnknownZone::Zone(unknown) if unknown == name);
+    by_unknown
+        || fleet.sources.iter().any(|source| match source.gives {
+            Gives::Zone => true,
+            Gives::Country => named,
+        })
+}
+
+fn has_server(fleet: &Fleet, zone: &Zone) -> bool {
+    let pools = |region| {
+        fleet
+            .regions
+            .get(region)
+            .is_some_and(|region| !region.pools.is_empty())
+    };
+    !zone.fallbacks.is_empty() || zone.regions.iter().any(pools)
+}

@@ -1,0 +1,240 @@
+//! Residency zones: who belongs to each, and where its requests may go.
+
+use super::{Check, Names, field, listed};
+use crate::fleet::raw::{RawMisdirected, RawZone};
+use meridian_policy::country::Country;
+use meridian_policy::fleet::{Fallback, Misdirected, UnknownZone, Zone};
+use meridian_policy::{FallbackName, RegionName, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Jurisdiction of a provider that may process a request anywhere.
+const GLOBAL: &str = "global";
+/// What `unknown_zone` says instead of a zone.
+const REFUSE: &str = "refuse";
+
+/// The zone that each country was given to.
+#[derive(Default)]
+struct Taken {
+    countries: BTreeMap<Country, String>,
+    rest: Option<String>,
+}
+
+impl Check {
+    pub(super) fn zones(
+        &mut self,
+        raw: BTreeMap<String, RawZone>,
+        names: &Names,
+        fallbacks: &BTreeMap<FallbackName, Fallback>,
+    ) -> BTreeMap<ZoneName, Zone> {
+        if raw.is_empty() {
+            self.problem(
+                "zones",
+                "a fleet needs at least one zone: no request goes anywhere without one",
+            );
+        }
+        let mut taken = Taken::default();
+        let mut zones = BTreeMap::new();
+        for (name, raw) in raw {
+            let zone = self.zone(&name, raw, names, fallbacks, &mut taken);
+            zones.insert(ZoneName::from(name), zone);
+        }
+        zones
+    }
+
+    fn zone(
+        &mut self,
+        name: &str,
+        raw: RawZone,
+        names: &Names,
+        fallbacks: &BTreeMap<FallbackName, Fallback>,
+        taken: &mut Taken,
+    ) -> Zone {
+        let at = format!("zones.{name}");
+        self.at(&at, field::plain_name(name));
+        if name == REFUSE {
+            let message = "`unknown_zone: refuse` would not say whether it means this zone; give it another name";
+            self.problem(&at, message);
+        }
+        let (countries, rest) = self.countries(&format!("{at}.countries"), &raw.countries);
+        self.take(&format!("{at}.countries"), name, &countries, rest, taken);
+        if raw.regions.is_empty() {
+            self.problem(
+                format!("{at}.regions"),
+                "list at least one region that may serve the zone",
+            );
+        }
+        let regions: Vec<RegionName> = self.resolve(
+            &format!("{at}.regions"),
+            raw.regions,
+            &names.regions,
+            "region",
+        );
+        let zone_fallbacks: Vec<FallbackName> = self.resolve(
+            &format!("{at}.fallbacks"),
+            raw.fallbacks,
+            &names.fallbacks,
+            "fallback",
+        );
+        if raw.pinned {
+            let accepted = raw.jurisdictions.unwrap_or_else(|| vec![name.to_owned()]);
+            self.jurisdictions(&at, &accepted, &zone_fallbacks, fallbacks);
+        } else {
+            let only_pinned = [
+                ("misdirected", raw.misdirected.is_some()),
+                ("jurisdictions", raw.jurisdictions.is_some()),
+            ];
+            for (field, _) in only_pinned.into_iter().filter(|(_, there)| *there) {
+                let message =
+                    "means something for a pinned zone only; remove it, or set `pinned: true`";
+                self.problem(format!("{at}.{field}"), message);
+            }
+        }
+        Zone {
+            countries,
+            rest,
+            pinned: raw.pinned,
+            regions: regions.into_iter().collect(),
+            fallbacks: zone_fallbacks,
+            misdirected: match raw.misdirected {
+                None | Some(RawMisdirected::Refuse) => Misdirected::Refuse,
+                Some(RawMisdirected::Redirect) => Misdirected::Redirect,
+                Some(RawMisdirected::Forward) => Misdirected::Forward,
+            },
+        }
+    }
+
+    fn countries(&mut self, at: &str, raw: &[String]) -> (BTreeSet<Country>, bool) {
+        let mut countries = BTreeSet::new();
+        let mut rest = false;
+        for (index, text) in raw.iter().enumerate() {
+            let found = match text.strip_prefix("preset:") {
+                Some("rest") => {
+                    rest = true;
+                    continue;
+                }
+                Some(preset) => Country::preset(preset).ok_or_else(|| {
+                    format!("there is no preset `{preset}`; there are: eea, uk, ch, rest")
+                }),
+                None => Country::try_from(text.clone())
+                    .map(|country| vec![country])
+                    .map_err(|error| {
+                        format!("{error}; write e.g. DE, or a preset such as preset:eea")
+                    }),
+            };
+            countries.extend(
+                self.at(&format!("{at}[{index}]"), found)
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        (countries, rest)
+    }
+
+    /// A country has one zone. What two zones share is one problem, however many countries that are.
+    fn take(
+        &mut self,
+        at: &str,
+        zone: &str,
+        countries: &BTreeSet<Country>,
+        rest: bool,
+        taken: &mut Taken,
+    ) {
+        let mut shared: BTreeMap<String, Vec<Country>> = BTreeMap::new();
+        for country in countries {
+            if let Some(other) = taken.countries.get(country) {
+                shared.entry(other.clone()).or_default().push(*country);
+            } else {
+                taken.countries.insert(*country, zone.to_owned());
+            }
+        }
+        for (other, countries) in shared {
+            let message = format!(
+                "in the zone `{other}` already: {}; a country has one zone, remove it from one of the two",
+                listed(countries)
+            );
+            self.problem(at, message);
+        }
+        if rest && let Some(other) = taken.rest.replace(zone.to_owned()) {
+            self.problem(
+                at,
+                format!("`preset:rest` belongs to the zone `{other}` already; remove one"),
+            );
+        }
+    }
+
+    /// A pinned zone takes a fallback only if every place where that may process a request is accepted.
+    fn jurisdictions(
+        &mut self,
+        at: &str,
+        accepted: &[String],
+        used: &[FallbackName],
+        fallbacks: &BTreeMap<FallbackName, Fallback>,
+    ) {
+        self.jurisdiction_names(&format!("{at}.jurisdictions"), accepted);
+        if accepted.iter().any(|jurisdiction| jurisdiction == GLOBAL) {
+            let message = "a pinned zone cannot accept `global`, which means anywhere; name the jurisdictions";
+            self.problem(format!("{at}.jurisdictions"), message);
+        }
+        for (index, name) in used.iter().enumerate() {
+            let Some(fallback) = fallbacks.get(name) else {
+                continue;
+            };
+            let foreign: Vec<&String> = fallback
+                .jurisdiction
+                .iter()
+                .filter(|jurisdiction| !accepted.contains(jurisdiction))
+                .collect();
+            if !foreign.is_empty() {
+                let message = format!(
+                    "`{name}` may process requests in: {}; this pinned zone accepts: {}; use another fallback, or \
+                     list the jurisdiction under `jurisdictions` if it belongs to the zone",
+                    listed(foreign),
+                    listed(accepted)
+                );
+                self.problem(format!("{at}.fallbacks[{index}]"), message);
+            }
+        }
+    }
+
+    pub(super) fn unknown_zone(
+        &mut self,
+        raw: Option<String>,
+        zones: &BTreeMap<ZoneName, Zone>,
+    ) -> UnknownZone {
+        let pinned: Vec<&ZoneName> = zones
+            .iter()
+            .filter(|(_, zone)| zone.pinned)
+            .map(|(name, _)| name)
+            .collect();
+        match (raw.as_deref(), pinned.as_slice()) {
+            (Some(REFUSE), _) => return UnknownZone::Refuse,
+            (Some(name), pinned) => {
+                match zones.get(name) {
+                    None => {
+                        let known = listed(zones.keys());
+                        let message = format!(
+                            "there is no zone `{name}`; there are: {known}; or write `refuse`"
+                        );
+                        self.problem("unknown_zone", message);
+                    }
+                    Some(zone) if !zone.pinned && !pinned.is_empty() => {
+                        let message = format!(
+                            "`{name}` is not pinned: a caller of a pinned zone whose origin is not known could be sent \
+                             anywhere; name a pinned zone ({}) or write `refuse`",
+                            listed(pinned)
+                        );
+                        self.problem("unknown_zone", message);
+                    }
+                    Some(_) => {}
+                }
+                return UnknownZone::Zone(name.into());
+            }
+            (None, [zone]) => return UnknownZone::Zone((*zone).clone()),
+            (None, _) => {}
+        }
+        let message = "say which zone callers of unknown origin belong to, or `refuse`: there is no single pinned zone \
+                       to take";
+        self.problem("unknown_zone", message);
+        UnknownZone::Refuse
+    }
+}

@@ -1,0 +1,58 @@
+//! From YAML to [`RawFleet`]: what is wrong with the form of a file, said to the person who wrote it.
+
+use super::raw::RawFleet;
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
+
+/// A file that is not YAML, or not of the fleet file's form. Line, column and fix; no excerpt, which could show a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FormError(String);
+
+const SINGLE_VALUE: &str = "a single value belongs here";
+
+/// Reads a fleet file. The first thing that is wrong ends it.
+pub fn read(text: &str) -> Result<RawFleet, FormError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let message = message(&error);
+        FormError(match error.location() {
+            Some(at) => format!("line {}, column {}: {message}", at.line(), at.column()),
+            None => message,
+        })
+    })
+}
+
+fn message(error: &Error) -> String {
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error),
+        Error::Eof { .. } => {
+            "the file ends here; a fleet file needs at least `zones` and `regions`".into()
+        }
+        Error::MultipleDocuments { .. } => {
+            "a second YAML document begins; a fleet file is one, remove `---` and what belongs to it".into()
+        }
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("this name");
+            format!("`{key}` is here for the second time; remove one")
+        }
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => format!("there is no field `{field}` here; there are: {}", expected.join(", ")),
+        Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => format!("`{variant}` is not possible here; write one of: {}", expected.join(", ")),
+        Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing here"),
+        Error::Unexpected { expected, .. } if expected.contains("mapping") => {
+            "fields belong here (`name: value`)".into()
+        }
+        Error::Unexpected { expected, .. } if expected.contains("sequence") => {
+            "a list belongs here, e.g. [a, b]".into()
+        }
+        Error::Unexpected { expected, .. } if expected.contains("scalar") => SINGLE_VALUE.into(),
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => SINGLE_VALUE.into(),
+        Error::InvalidScalar { ty: "u16", .. } => "a port belongs here, 1 to 65535".into(),
+        Error::InvalidScalar { ty, .. } => format!("a {ty} belongs here"),
+        Error::NullIntoString { .. } => "a value is missing here".into(),
+        other => UserMessageFormatter.format_message(other).into_owned(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Addresses that two things claim.
+
+use super::{check, check_edit, edited};
+
+#[test]
+fn an_endpoint_is_in_one_region() {
+    let at = "regions.us-east-1.pools.llama-3.1-70b.endpoints[0]";
+    let says = "10.0.3.10:8000 is in `regions.eu-west-1.pools.llama-3.1-70b` already";
+    let at_west = "regions.us-west-2.pools.llama-3.1-70b.endpoints[1]";
+    check_edit("10.0.2.10:8000", "10.0.3.10:8000", at, says);
+    check_edit("10.0.2.10:8000", "\"[::ffff:10.0.3.10]:8000\"", at, says);
+    check_edit("10.0.1.11:8000", "10.0.3.10:8000", at_west, says);
+    check(&edited("10.0.2.10:8000", "10.0.3.10:8001"), &[]);
+    // On each gateway's own machine.
+    let loopback =
+        edited("10.0.2.10:8000", "127.0.0.1:8000").replace("10.0.3.10:8000", "127.0.0.1:8000");
+    check(&loopback, &[]);
+    // One server, two models.
+    let models = edited(
+        "{ dns: mistral.llm.svc:8000 }",
+        "{ endpoints: [10.0.1.10:8000] }",
+    );
+    check(&models, &[]);
+    // Cluster-local names mean another thing in each region.
+    let dns = edited(
+        "{ endpoints: [10.0.2.10:8000] }",
+        "{ dns: mistral.llm.svc:8000 }",
+    );
+    check(&dns, &[]);
+}
+
+#[test]
+fn a_region_has_its_own_gateway() {
+    let at = "regions.us-east-1.gateway.address";
+    let says = "is the gateway of `regions.eu-west-1` already";
+    for same in [
+        "gw.eu-west-1.example.com",
+        "GW.eu-west-1.example.com",
+        "gw.eu-west-1.example.com.",
+    ] {
+        check_edit("gw.us-east-1.example.com", same, at, says);
+    }
+    check(
+        &edited(
+            "gw.us-east-1.example.com, port: 8443",
+            "gw.eu-west-1.example.com, port: 8444",
+        ),
+        &[],
+    );
+}
+
+#[test]
+fn a_region_has_its_own_url() {
+    let text = edited(
+        "    nearest: [us-east-1, eu-west-1]\n",
+        "    public: { url: \"https://US-east-1.llm.example.com:443/\" }\n",
+    );
+    check(
+        &text,
+        &[(
+            "regions.us-west-2.public.url",
+            "https://us-east-1.llm.example.com is the URL of `regions.us-east-1` already",
+        )],
+    );
+}
+
+#[test]
+fn a_fallback_does_not_lead_back_into_the_fleet() {
+    for (url, place) in [
+        (
+            "https://gw.us-west-2.example.com:8443/v1",
+            "`regions.us-west-2.gateway`",
+        ),
+        (
+            "https://us-east-1.llm.example.com/v1",
+            "`regions.us-east-1.public.url`",
+        ),
+        (
+            "https://10.0.3.10:8000/v1",
+            "`regions.eu-west-1.pools.llama-3.1-70b`",
+        ),
+        (
+            "https://mistral.llm.svc:8000/v1",
+            "`regions.us-west-2.pools.mistral-7b`",
+        ),
+        (
+            "http://127.0.0.1:8080/v1",
+            "`regions.eu-west-1.public.listen`",
+        ),
+        (
+            "http://127.0.0.1:8443/v1",
+            "`regions.eu-west-1.gateway.listen`",
+        ),
+        ("http://127.0.0.1:9901/v1", "`regions.eu-west-1.admin`"),
+    ] {
+        check_edit(
+            "https://api.example.com/v1/",
+            url,
+            "fallbacks.claude.url",
+            &format!("leads back into the fleet, to {place}"),
+        );
+    }
+    let ipv6 = edited("https://us-east-1.llm.example.com", "\"https://[fd00::1]\"");
+    let ipv6 = ipv6.replace("https://api.example.com/v1/", "https://[fd00:0::1]/v1");
+    check(
+        &ipv6,
+        &[("fallbacks.claude.url", "`regions.us-east-1.public.url`")],
+    );
+    for url in [
+        "https://us-east-1.llm.example.com:444/v1",
+        "http://127.0.0.2:9901/v1",
+    ] {
+        check(&edited("https://api.example.com/v1/", url), &[]);
+    }
+}

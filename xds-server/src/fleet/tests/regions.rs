@@ -1,0 +1,192 @@
+//! Regions: listeners, gateways, neighbours and pools.
+
+use super::{check, check_edit, edited};
+
+#[test]
+fn pools() {
+    let either = "exactly one of `endpoints` (a list of ip:port) and `dns`";
+    let pool = "{ endpoints: [10.0.2.10:8000] }";
+    let at = "regions.us-east-1.pools.llama-3.1-70b";
+    for (instead, says) in [
+        ("{}", either),
+        ("{ endpoints: [] }", either),
+        ("{ endpoints: [10.0.2.10:8000], dns: a.b:1 }", either),
+    ] {
+        check_edit(pool, instead, at, says);
+    }
+    for (endpoint, says) in [
+        ("10.0.2.10", "ip:port"),
+        ("vllm:8000", "give a name under `dns`"),
+        ("0.0.0.0:8000", "no address that can be reached"),
+        ("10.0.2.10:0", "no address that can be reached"),
+        ("10.0.2.10:70000", "ip:port"),
+    ] {
+        check_edit(
+            "10.0.2.10:8000",
+            endpoint,
+            &format!("{at}.endpoints[0]"),
+            says,
+        );
+    }
+    check_edit(
+        "10.0.2.10:8000",
+        "10.0.2.10:8000, 10.0.2.10:8000",
+        &format!("{at}.endpoints[1]"),
+        "listed twice",
+    );
+    for dns in [
+        "vllm",
+        "vllm:0",
+        "vllm:http",
+        ":8000",
+        "10.0.0.1:8000",
+        "a..b:80",
+        "a b:80",
+    ] {
+        check_edit(
+            "mistral.llm.svc:8000",
+            &format!("\"{dns}\""),
+            "regions.us-west-2.pools.mistral-7b.dns",
+            "is not `name:port`",
+        );
+    }
+}
+
+#[test]
+fn models_that_statistics_cannot_tell_apart() {
+    check_edit(
+        "mistral-7b:  ",
+        "llama-3_1-70b:",
+        "regions.us-west-2.pools.llama-3_1-70b",
+        "`llama-3_1-70b` and `llama-3.1-70b` would share their statistics",
+    );
+    let text = edited("mistral-7b:  ", "a/b:");
+    let text = text.replace(
+        "{ endpoints: [10.0.2.10:8000] }",
+        "{ endpoints: [10.0.2.10:8000] }\n      a_b: { dns: a.b:1 }",
+    );
+    check(&text, &[("regions.us-west-2.pools.a/b", "`a/b` and `a_b`")]);
+}
+
+#[test]
+fn neighbours() {
+    for (nearest, at, says) in [
+        (
+            "[us-east-2]",
+            "nearest[0]",
+            "there are: eu-west-1, us-east-1, us-west-2",
+        ),
+        (
+            "[us-east-1, us-west-2]",
+            "nearest[1]",
+            "not its own neighbour",
+        ),
+        ("[us-east-1, us-east-1]", "nearest[1]", "listed twice"),
+    ] {
+        check_edit(
+            "[us-east-1, eu-west-1]",
+            nearest,
+            &format!("regions.us-west-2.{at}"),
+            says,
+        );
+    }
+}
+
+#[test]
+fn gateways() {
+    let address = "regions.us-west-2.gateway.address";
+    for (instead, says) in [
+        ("0.0.0.0", "where a listener binds"),
+        ("\"::\"", "where a listener binds"),
+        ("gw.example.com:8443", "a port goes in a field of its own"),
+        (
+            "https://gw.example.com",
+            "neither an IP address nor a DNS name",
+        ),
+        ("\"\"", "neither"),
+        ("gw..example.com", "neither"),
+        ("\"*.example.com\"", "neither"),
+    ] {
+        check_edit("gw.us-west-2.example.com", instead, address, says);
+    }
+    for instead in ["10.1.2.3", "\"fd00::1\"", "gw"] {
+        check(&edited("gw.us-west-2.example.com", instead), &[]);
+    }
+    check_edit(
+        "gw.us-west-2.example.com, port: 8443",
+        "gw.us-west-2.example.com, port: 0",
+        "regions.us-west-2.gateway.port",
+        "0 is no port",
+    );
+    check_edit(
+        "gw.us-west-2.example.com,",
+        "gw.us-west-2.example.com, listen: 8443,",
+        "regions.us-west-2.gateway.listen",
+        "`ip:port`",
+    );
+}
+
+#[test]
+fn listeners() {
+    let nearest = "    nearest: [us-east-1, eu-west-1]\n";
+    for (line, at, says) in [
+        ("admin: \"0.0.0.0:9901\"", "admin", "use a loopback address"),
+        (
+            "admin: \"10.0.0.1:9901\"",
+            "admin",
+            "use a loopback address",
+        ),
+        ("admin: \"[::]:9901\"", "admin", "use a loopback address"),
+        ("admin: \"127.0.0.1:0\"", "admin", "port 0"),
+        ("admin: \"9901\"", "admin", "`ip:port`"),
+        (
+            "public: { listen: \"0.0.0.0:0\" }",
+            "public.listen",
+            "port 0",
+        ),
+        (
+            "public: { listen: \"localhost:80\" }",
+            "public.listen",
+            "`ip:port`",
+        ),
+        (
+            "public: { tls: { certificate: c, key: /k } }",
+            "public.tls.certificate",
+            "begins with `/`",
+        ),
+        (
+            "public: { listen: \"10.0.0.1:8443\" }",
+            "gateway.listen",
+            "taken by `public.listen`",
+        ),
+        (
+            "public: { listen: \"127.0.0.1:9901\" }",
+            "admin",
+            "taken by `public.listen`",
+        ),
+        (
+            "public: { listen: \"0.0.0.0:9901\" }",
+            "admin",
+            "taken by `public.listen`",
+        ),
+        (
+            "admin: \"127.0.0.2:8443\"",
+            "admin",
+            "taken by `gateway.listen`",
+        ),
+    ] {
+        check_edit(
+            nearest,
+            &format!("{nearest}    {line}\n"),
+            &format!("regions.us-west-2.{at}"),
+            says,
+        );
+    }
+    for line in [
+        "public: { listen: \"10.0.0.1:9901\" }",
+        "admin: \"[::1]:8443\"",
+        "admin: \"127.0.0.7:19000\"",
+    ] {
+        check(&edited(nearest, &format!("{nearest}    {line}\n")), &[]);
+    }
+}

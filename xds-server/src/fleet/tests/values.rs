@@ -1,0 +1,268 @@
+//! Single values that cannot be read: durations, sizes, networks, names, paths, secrets.
+
+use super::super::parse;
+use super::{check, check_edit, edited};
+use std::time::Duration;
+
+#[test]
+fn limits() {
+    for (from, to, at, says) in [
+        ("connect: 1s", "connect: 1", "connect", "500ms, 10s or 5m"),
+        (
+            "connect: 1s",
+            "connect: 0s",
+            "connect",
+            "between 1ms and 24h",
+        ),
+        (
+            "answer: 600s",
+            "answer: 25h",
+            "answer",
+            "between 1ms and 24h",
+        ),
+        ("connect: 1s", "connect: soon", "connect", "`soon`"),
+        (
+            "connect: 1s",
+            "connect: 11s",
+            "connect",
+            "longer than `first_token` (10s)",
+        ),
+        (
+            "connect: 1s",
+            "connect: 1s, unstreamed: 500ms",
+            "connect",
+            "longer than `unstreamed` (500ms)",
+        ),
+        (
+            "first_token: 10s",
+            "first_token: 20m",
+            "first_token",
+            "20m is longer than `answer` (10m)",
+        ),
+        (
+            "connect: 1s",
+            "unstreamed: 601s",
+            "unstreamed",
+            "longer than `answer`",
+        ),
+        ("connect: 1s", "gap: 601s", "gap", "longer than `answer`"),
+        (
+            "body: 64MiB",
+            "body: 64 potatoes",
+            "body",
+            "512KiB or 64MiB",
+        ),
+        ("body: 64MiB", "body: 5GiB", "body", "between 1KiB and 1GiB"),
+        ("body: 64MiB", "body: 1000", "body", "between 1KiB and 1GiB"),
+        ("body: 64MiB", "body: -1", "body", "512KiB or 64MiB"),
+    ] {
+        check_edit(from, to, &format!("policy.limits.{at}"), says);
+    }
+}
+
+#[test]
+fn a_limit_that_cannot_be_read_is_one_problem() {
+    check_edit(
+        "answer: 600s",
+        "answer: long",
+        "policy.limits.answer",
+        "`long`",
+    );
+    check_edit(
+        "first_token: 10s",
+        "first_token: 10",
+        "policy.limits.first_token",
+        "`10`",
+    );
+}
+
+#[test]
+fn sources() {
+    for (from, to, at, says) in [
+        (
+            "[10.0.0.0/8] }",
+            "[10.0.0.0/40] }",
+            "classify[0].trust.cidr[0]",
+            "e.g. 10.0.0.0/8",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[10.0.0.0] }",
+            "classify[0].trust.cidr[0]",
+            "e.g. 10.0.0.0/8",
+        ),
+        (
+            "127.0.0.0/8]",
+            "edge]",
+            "classify[1].trust.cidr[1]",
+            "`edge` is not a network",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[10.1.2.3/8] }",
+            "classify[0].trust.cidr[0]",
+            "write 10.0.0.0/8 for the network or 10.1.2.3/32",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[0.0.0.0/0] }",
+            "classify[0].trust.cidr[0]",
+            "is everybody",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[\"::/0\"] }",
+            "classify[0].trust.cidr[0]",
+            "is everybody",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[\"::ffff:10.0.0.0/104\"] }",
+            "classify[0].trust.cidr[0]",
+            "write it as IPv4",
+        ),
+        (
+            "[10.0.0.0/8] }",
+            "[] }",
+            "classify[0].trust.cidr",
+            "list the networks",
+        ),
+        (
+            "cf-ipcountry",
+            "x-meridian-zone",
+            "classify[1].header",
+            "Meridian's own",
+        ),
+        (
+            "cf-ipcountry",
+            "X-Meridian-Country",
+            "classify[1].header",
+            "Meridian's own",
+        ),
+        (
+            "cf-ipcountry",
+            "\":path\"",
+            "classify[1].header",
+            "letters, digits and `-`",
+        ),
+        (
+            "cf-ipcountry",
+            "\"\"",
+            "classify[1].header",
+            "letters, digits and `-`",
+        ),
+        (
+            "cf-ipcountry",
+            "x-tenant-ZONE",
+            "classify[1].header",
+            "a source already",
+        ),
+    ] {
+        check_edit(from, to, at, says);
+    }
+}
+
+#[test]
+fn names() {
+    let long = "a".repeat(64);
+    for name in [
+        "Claude", "a_b", "-a", "a-", "a/b", "\"\"", "ä", "a.b", &long,
+    ] {
+        let text = edited("fallbacks: [claude] }", "fallbacks: [] }");
+        let text = text.replacen("  claude:  ", &format!("  {name}: "), 1);
+        let bare = name.trim_matches('"');
+        check(
+            &text,
+            &[(&format!("fallbacks.{bare}"), "use a-z, 0-9 and inner `-`")],
+        );
+    }
+    let long = "m".repeat(129);
+    for name in ["\"\"", "a b", "modèle", "a*", &long] {
+        let bare = name.trim_matches('"');
+        check_edit(
+            "mistral-7b:  ",
+            &format!("{name}: "),
+            &format!("regions.us-west-2.pools.{bare}"),
+            "is not a model's name",
+        );
+    }
+    for name in ["mistralai/Mistral-7B:instruct", "a@b+c", "A._-"] {
+        check(&edited("mistral-7b:  ", &format!("\"{name}\": ")), &[]);
+    }
+}
+
+#[test]
+fn secrets() {
+    let good = "{ env: CLAUDE_KEY }";
+    let either = "exactly one of `env`";
+    for (instead, says) in [
+        ("{}", either),
+        ("{ env: CLAUDE_KEY, file: /run/key }", either),
+        ("{ env: CLAUDE_KEY, value: key }", either),
+        ("CLAUDE_KEY", either),
+        ("{ env: \"\" }", "name of an environment variable"),
+        ("{ env: 7UP }", "name of an environment variable"),
+        ("{ env: sk-ant-123 }", "never the key itself"),
+        ("{ file: keys/claude }", "absolute path"),
+    ] {
+        check_edit(good, instead, "fallbacks.claude.api_key", says);
+    }
+}
+
+#[test]
+fn paths_and_the_trust_domain() {
+    for (gateways, at, says) in [
+        (
+            "{ filter: meridian.wasm }",
+            "gateways.filter",
+            "begins with `/`",
+        ),
+        (
+            "{ access_log: \"\" }",
+            "gateways.access_log",
+            "begins with `/`",
+        ),
+        (
+            "{ trust_domain: Example.com }",
+            "gateways.trust_domain",
+            "SPIFFE",
+        ),
+        ("{ trust_domain: \"\" }", "gateways.trust_domain", "SPIFFE"),
+        ("{ trust_domain: a/b }", "gateways.trust_domain", "SPIFFE"),
+    ] {
+        check_edit(
+            "policy:\n",
+            &format!("gateways: {gateways}\npolicy:\n"),
+            at,
+            says,
+        );
+    }
+    check(
+        &edited(
+            "address: gw.eu-west-1.example.com, port: 8443",
+            "address: gw.eu-west-1.example.com, port: 8443, tls: { ca: ca.crt, certificate: /c, key: ./k }",
+        ),
+        &[
+            ("regions.eu-west-1.gateway.tls.ca", "begins with `/`"),
+            ("regions.eu-west-1.gateway.tls.key", "begins with `/`"),
+        ],
+    );
+}
+
+#[test]
+fn limits_that_are_left_out_fit_those_that_are_given() {
+    let limits = "limits: { first_token: 10s, connect: 1s, answer: 600s, body: 64MiB }";
+    let limits = parse(&edited(limits, "limits: { answer: 500ms }"))
+        .unwrap()
+        .limits;
+    let half = Duration::from_millis(500);
+    assert_eq!(
+        [
+            limits.connect,
+            limits.first_token,
+            limits.unstreamed,
+            limits.gap
+        ],
+        [half; 4]
+    );
+}

@@ -1,0 +1,128 @@
+//! The filter's policy against the fleet: who belongs to which zone, and who is turned away.
+
+use super::Walk;
+use meridian_policy::FilterPolicy;
+use meridian_policy::ZoneName;
+use meridian_policy::country::Country;
+use meridian_policy::filter_policy::{TurnAway, ZoneRule};
+use meridian_policy::fleet::Zone;
+use std::collections::BTreeMap;
+
+impl Walk<'_> {
+    /// Reports where a policy differs from the fleet in anything that decides a zone, or lets one in.
+    pub fn agreement(&mut self, at: &str, policy: &FilterPolicy) {
+        let at = format!("{at}.policy");
+        if policy.region != *self.home {
+            self.leaks.add(
+                &at,
+                format!("is for `{}`, not for `{}`", policy.region, self.home),
+            );
+        }
+        if policy.sources != self.fleet.sources {
+            self.leaks.add(
+                &at,
+                "reads zones from other headers than the fleet's, or trusts others",
+            );
+        }
+        if policy.unknown_zone != self.fleet.unknown_zone {
+            self.leaks.add(
+                &at,
+                "places callers of unknown origin elsewhere than the fleet",
+            );
+        }
+        let rest = self.fleet.zones.iter().find(|(_, zone)| zone.rest);
+        if policy.rest_of_world.as_ref() != rest.map(|(name, _)| name) {
+            self.leaks
+                .add(&at, "places the rest of the world elsewhere than the fleet");
+        }
+        self.countries(&at, &policy.countries);
+        for (name, zone) in &self.fleet.zones {
+            let at = format!("{at}.zones.{name}");
+            match policy.zones.get(name) {
+                Some(rule) => self.rule(&at, zone, rule),
+                None => self.leaks.add(&at, "the filter does not know this zone"),
+            }
+        }
+        for name in policy.zones.keys() {
+            if !self.fleet.zones.contains_key(name) {
+                self.leaks
+                    .add(&format!("{at}.zones.{name}"), "the fleet has no such zone");
+            }
+        }
+    }
+
+    fn countries(&mut self, at: &str, countries: &BTreeMap<Country, ZoneName>) {
+        let right: BTreeMap<Country, &ZoneName> = self
+            .fleet
+            .zones
+            .iter()
+            .flat_map(|(name, zone)| zone.countries.iter().map(move |country| (*country, name)))
+            .collect();
+        for (country, zone) in &right {
+            match countries.get(country) {
+                Some(found) if found == *zone => {}
+                Some(found) => self.leaks.add(
+                    at,
+                    format!("takes {country} for `{found}`; it belongs to `{zone}`"),
+                ),
+                None => self
+                    .leaks
+                    .add(at, format!("lacks {country}, which belongs to `{zone}`")),
+            }
+        }
+        for (country, zone) in countries {
+            if !right.contains_key(country) {
+                self.leaks.add(
+                    at,
+                    format!("takes {country} for `{zone}`; the fleet does not"),
+                );
+            }
+        }
+    }
+
+    fn rule(&mut self, at: &str, zone: &Zone, rule: &ZoneRule) {
+        if rule.pinned != zone.pinned {
+            self.leaks
+                .add(at, "whether the zone is pinned differs from the fleet");
+        }
+        let Some(turn_away) = &rule.turn_away else {
+            if !zone.passes_through(self.home) {
+                self.leaks.add(
+                    at,
+                    format!(
+                        "must be turned away: it may not pass through `{}`",
+                        self.home
+                    ),
+                );
+            }
+            return;
+        };
+        if zone.passes_through(self.home) {
+            self.leaks.add(
+                at,
+                format!("is turned away, but may pass through `{}`", self.home),
+            );
+        }
+        if !rule.models.is_empty() {
+            self.leaks.add(at, "is turned away, but has models here");
+        }
+        let sent_to = match turn_away {
+            TurnAway::Redirect(url) => std::slice::from_ref(url),
+            TurnAway::Refuse(gateways) => gateways.as_slice(),
+        };
+        let url_only = matches!(turn_away, TurnAway::Redirect(_));
+        for gateway in sent_to {
+            let right = zone.regions.iter().any(|name| {
+                let region = self.fleet.regions.get(name);
+                let url = region.and_then(|region| region.public.url.as_ref());
+                url == Some(gateway) || (!url_only && name.as_str() == gateway)
+            });
+            if !right {
+                self.leaks.add(
+                    at,
+                    format!("callers are sent to `{gateway}`, outside the zone"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Clusters: where each leads, through aggregates, to endpoints.
+
+use super::endpoint::{self, End, Target};
+use super::known::{Leaks, only};
+use super::owner::{Owner, Owners};
+use super::{protocol, tls};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbConfig, LbPolicy,
+};
+use envoy_types::pb::envoy::config::core::v3::HealthCheck;
+use envoy_types::pb::envoy::config::core::v3::health_check::HealthChecker;
+use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use meridian_policy::{Fleet, RegionName};
+use std::collections::{BTreeMap, BTreeSet};
+
+const AGGREGATE: &str = "envoy.clusters.aggregate";
+
+/// Where a cluster leads.
+enum Way<'f> {
+    /// On to other clusters.
+    Members(Vec<String>),
+    /// To endpoints; none at all is a dead end.
+    Ends(Vec<End<'f>>),
+}
+
+/// Where every cluster leads, by its name.
+pub struct Ways<'f>(BTreeMap<String, Way<'f>>);
+
+/// A way from a cluster to its end.
+pub struct Trail<'f> {
+    /// E.g. `cluster chain -> cluster pool -> endpoint 10.0.1.10:8000`.
+    pub path: String,
+    /// Where it ends.
+    pub target: Target<'f>,
+}
+
+impl<'f> Ways<'f> {
+    /// Reads all clusters, used or not.
+    pub fn read(
+        fleet: &'f Fleet,
+        home: &RegionName,
+        owners: &Owners<'f>,
+        clusters: &[Cluster],
+        leaks: &mut Leaks,
+    ) -> Self {
+        let mut ways = BTreeMap::new();
+        for cluster in clusters {
+            let at = format!("clusters.{}", cluster.name);
+            let way = way(fleet, home, owners, &at, cluster, leaks);
+            if ways.insert(cluster.name.clone(), way).is_some() {
+                leaks.add(&at, "there are two clusters of this name");
+            }
+        }
+        Self(ways)
+    }
+
+    /// Whether there is such a cluster.
+    pub fn has(&self, cluster: &str) -> bool {
+        self.0.contains_key(cluster)
+    }
+
+    /// Every end that a cluster leads to.
+    pub fn follow(&self, at: &str, cluster: &str, leaks: &mut Leaks) -> Vec<Trail<'f>> {
+        let mut follow = Follow {
+            ways: self,
+            leaks,
+            above: Vec::new(),
+            done: BTreeSet::new(),
+            trails: Vec::new(),
+        };
+        follow.cluster(at, cluster);
+        follow.trails
+    }
+}
+
+struct Follow<'w, 'f> {
+    ways: &'w Ways<'f>,
+    leaks: &'w mut Leaks,
+    above: Vec<String>,
+    done: BTreeSet<String>,
+    trails: Vec<Trail<'f>>,
+}
+
+impl Follow<'_, '_> {
+    fn cluster(&mut self, at: &str, name: &str) {
+        let path = format!("{at} -> cluster {name}");
+        if self.above.iter().any(|above| above == name) {
+            self.leaks.add(&path, "the clusters lead back to this one");
+            return;
+        }
+        if !self.done.insert(name.to_owned()) {
+            return;
+        }
+        match self.ways.0.get(name) {
+            None => self.leaks.add(&path, "there is no such cluster"),
+            Some(Way::Members(members)) => {
+                self.above.push(name.to_owned());
+                for member in members {
+                    self.cluster(&path, member);
+                }
+                self.above.pop();
+            }
+            Some(Way::Ends(ends)) => self.trails.extend(ends.iter().map(|end| Trail {
+                path: format!("{path} -> endpoint {}", end.shown),
+                target: end.target.clone(),
+            })),
+        }
+    }
+}
+
+fn way<'f>(
+    fleet: &'f Fleet,
+    home: &RegionName,
+    owners: &Owners<'f>,
+    at: &str,
+    cluster: &Cluster,
+    leaks: &mut Leaks,
+) -> Way<'f> {
+    match &cluster.cluster_discovery_type {
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            Way::Members(members(at, cluster, custom, leaks))
+        }
+        // Without a type it is static: the first of the enumeration.
+        None => Way::Ends(ends(fleet, home, owners, at, cluster, leaks)),
+        Some(ClusterDiscoveryType::Type(kind)) => {
+            match DiscoveryType::try_from(*kind) {
+                Ok(
+                    DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns,
+                ) => {}
+                Ok(other) => {
+                    leaks.unknown(at, format!("a cluster of type {}", other.as_str_name()))
+                }
+                Err(_) => leaks.unknown(at, "a cluster of this type"),
+            }
+            Way::Ends(ends(fleet, home, owners, at, cluster, leaks))
+        }
+    }
+}
+
+fn members(
+    at: &str,
+    cluster: &Cluster,
+    custom: &CustomClusterType,
+    leaks: &mut Leaks,
+) -> Vec<String> {
+    let known = only!(
+        Cluster,
+        cluster,
+        [
+            name,
+            alt_stat_name,
+            cluster_discovery_type,
+            connect_timeout,
+            lb_policy,
+            circuit_breakers,
+        ]
+    );
+    leaks.known(at, cluster, &known);
+    if custom.name != AGGREGATE || cluster.lb_policy() != LbPolicy::ClusterProvided {
+        leaks.unknown(at, format!("a cluster of type `{}`", custom.name));
+    }
+    let config: Option<ClusterConfig> = leaks.open_some(at, custom.typed_config.as_ref());
+    config.map(|config| config.clusters).unwrap_or_default()
+}
+
+fn ends<'f>(
+    fleet: &'f Fleet,
+    home: &RegionName,
+    owners: &Owners<'f>,
+    at: &str,
+    cluster: &Cluster,
+    leaks: &mut Leaks,
+) -> Vec<End<'f>> {
+    let known = only!(
+        Cluster,
+        cluster,
+        [
+            name,
+            alt_stat_name,
+            cluster_discovery_type,
+            connect_timeout,
+            per_connection_buffer_limit_bytes,
+            lb_policy,
+            load_assignment,
+            health_checks,
+            circuit_breakers,
+            typed_extension_protocol_options,
+            dns_lookup_family,
+            wait_for_warm_on_init,
+            outlier_detection,
+            cleanup_interval,
+            common_lb_config,
+            transport_socket,
+            lb_config,
+        ]
+    );
+    leaks.known(at, cluster, &known);
+    if matches!(cluster.lb_config, Some(LbConfig::OriginalDstLbConfig(_))) {
+        leaks.unknown(at, "`original_dst_lb_config` of this Cluster");
+    }
+    protocol::upstream(at, &cluster.typed_extension_protocol_options, leaks);
+    for check in &cluster.health_checks {
+        probe(at, check, leaks);
+    }
+    let ends = match &cluster.load_assignment {
+        Some(assignment) => endpoint::read(at, assignment, owners, leaks),
+        None => Vec::new(),
+    };
+    let socket = cluster.transport_socket.as_ref();
+    let mut seen: BTreeSet<Option<Owner<'f>>> = BTreeSet::new();
+    for end in &ends {
+        match &end.target {
+            Target::Owned(owned) => seen.extend(owned.iter().copied().map(Some)),
+            Target::Inside(_) => {
+                seen.insert(None);
+            }
+        }
+    }
+    for owner in seen {
+        match owner {
+            Some(Owner::Gateway(region)) => {
+                tls::to_gateway(fleet, home, region, at, socket, leaks);
+            }
+            Some(Owner::Provider(name)) => {
+                if let Some(fallback) = fleet.fallbacks.get(name) {
+                    tls::to_provider(&fallback.endpoint, at, socket, leaks);
+                }
+            }
+            Some(Owner::Pool(_)) | None => {
+                if socket.is_some() {
+                    leaks.unknown(at, "a transport socket to a pool or an internal listener");
+                }
+            }
+        }
+    }
+    ends
+}
+
+/// A probe holds nothing of a request.
+fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
+    let known = only!(
+        HealthCheck,
+        check,
+        [
+            timeout,
+            interval,
+            initial_jitter,
+            interval_jitter,
+            interval_jitter_percent,
+            unhealthy_threshold,
+            healthy_threshold,
+            reuse_connection,
+            no_traffic_interval,
+            no_traffic_healthy_interval,
+            unhealthy_interval,
+            unhealthy_edge_interval,
+            healthy_edge_interval,
+            health_checker,
+        ]
+    );
+    leaks.known(at, check, &known);
+    if !matches!(
+        check.health_checker,
+        Some(HealthChecker::HttpHealthCheck(_) | HealthChecker::TcpHealthCheck(_))
+    ) {
+        leaks.unknown(at, "this health check");
+    }
+}

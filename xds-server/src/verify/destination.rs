@@ -1,0 +1,98 @@
+//! Where routes end: whether each zone's requests may get there, and from here.
+
+use super::cluster::Trail;
+use super::endpoint::Target;
+use super::entry::Entry;
+use super::owner::Owner;
+use super::{Walk, Zones};
+use meridian_policy::FallbackName;
+use std::collections::BTreeSet;
+
+impl<'f> Walk<'f> {
+    /// Judges one end of a route, for each zone that may get there; returns the provider if it is one.
+    pub fn end(
+        &mut self,
+        entry: &Entry<'f>,
+        zones: &Zones<'f>,
+        trail: Trail<'f>,
+    ) -> BTreeSet<&'f FallbackName> {
+        let Trail { path, target } = trail;
+        if !matches!(entry, Entry::Inside(_)) {
+            for (name, zone) in &self.fleet.zones {
+                if zones.contains(name) && !zone.passes_through(self.home) {
+                    self.leaks.add(
+                        &path,
+                        format!(
+                            "the pinned zone `{name}` must not pass through `{}`",
+                            self.home
+                        ),
+                    );
+                }
+            }
+        }
+        let owners = match target {
+            Target::Inside(listener) => {
+                match entry {
+                    Entry::Filtered | Entry::Open => {
+                        self.inside.entry(listener).or_default().extend(zones);
+                    }
+                    Entry::Peers(_) | Entry::Inside(_) => {
+                        self.leaks
+                            .add(&path, "only callers' own requests may be sent on");
+                    }
+                }
+                return BTreeSet::new();
+            }
+            Target::Owned(owners) => owners,
+        };
+        let mut providers = BTreeSet::new();
+        for owner in owners {
+            self.direction(entry, &path, owner);
+            for (name, zone) in &self.fleet.zones {
+                let fine = match owner {
+                    Owner::Pool(region) | Owner::Gateway(region) => zone.regions.contains(region),
+                    Owner::Provider(fallback) => zone.fallbacks.contains(fallback),
+                };
+                if zone.pinned && zones.contains(name) && !fine {
+                    self.leaks.add(
+                        &path,
+                        format!("a request of the pinned zone `{name}` can reach {owner}, outside the zone"),
+                    );
+                }
+            }
+            if let Owner::Provider(fallback) = owner {
+                providers.insert(fallback);
+            }
+        }
+        providers
+    }
+
+    /// What may be reached from where, whatever the zone.
+    fn direction(&mut self, entry: &Entry<'f>, path: &str, owner: Owner<'f>) {
+        let wrong = match (entry, owner) {
+            (Entry::Peers(_), Owner::Pool(region)) => (region != self.home).then(|| {
+                format!(
+                    "another gateway's request may only reach pools of `{}`",
+                    self.home
+                )
+            }),
+            (Entry::Peers(_), _) => {
+                Some(format!("another gateway's request is sent on to {owner}"))
+            }
+            (Entry::Inside(_), Owner::Provider(_)) => None,
+            (Entry::Inside(_), _) => Some(format!(
+                "an internal listener leads to {owner}, not to a provider"
+            )),
+            (_, Owner::Provider(_)) => Some(format!(
+                "{owner} may only be reached from an internal listener, where credentials change"
+            )),
+            (_, Owner::Gateway(region)) => {
+                (region == self.home).then(|| "leads back to this gateway".to_owned())
+            }
+            (_, Owner::Pool(_)) => None,
+        };
+        if let Some(wrong) = wrong {
+            self.leaks.add(path, wrong);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The way out to a provider: the caller's credentials go no further, ours are added, and only there.
+
+use super::Walk;
+use super::http_filter::{Filter, Placed};
+use super::known::only;
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
+use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
+    HeaderMutation, Mutations,
+};
+use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig;
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meridian_policy::{FallbackName, headers};
+use std::collections::BTreeSet;
+
+/// Headers in which callers show credentials.
+const CREDENTIALS: [&str; 5] = [
+    "authorization",
+    "proxy-authorization",
+    "api-key",
+    "x-api-key",
+    "cookie",
+];
+
+/// Every header of this prefix is between the caller, its proxies and us.
+const PRIVATE: &str = "x-";
+
+impl Walk<'_> {
+    /// Checks the filters of an internal listener that leads to these providers.
+    pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
+        let mut removals = Vec::new();
+        let mut injected = false;
+        for placed in filters {
+            match &placed.filter {
+                Filter::Mutation(mutation) => {
+                    let found = self.removals(&placed.at, mutation);
+                    if !injected {
+                        removals.extend(found);
+                    }
+                }
+                Filter::Credential(injector) => {
+                    injected = true;
+                    for provider in providers {
+                        self.credential(&placed.at, injector, provider);
+                    }
+                }
+                Filter::Health | Filter::Router => {}
+                Filter::Wasm(_) | Filter::Rbac(_) => {
+                    self.leaks.unknown(&placed.at, "this filter on the way out");
+                }
+            }
+        }
+        if providers.is_empty() {
+            return;
+        }
+        if providers.len() > 1 {
+            let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
+            self.leaks.add(
+                at,
+                format!(
+                    "leads to several providers ({}): their keys and callers would mix",
+                    names.join(", ")
+                ),
+            );
+        }
+        if !injected {
+            self.leaks.add(
+                at,
+                "our credential is not injected on the way to a provider",
+            );
+        }
+        for header in CREDENTIALS {
+            if !removals.iter().any(|removal| removal.removes(header)) {
+                self.leaks.add(
+                    at,
+                    format!("the caller's `{header}` would go to a provider"),
+                );
+            }
+        }
+        for prefix in [PRIVATE, headers::PREFIX] {
+            if !removals.iter().any(|removal| removal.removes_all(prefix)) {
+                self.leaks.add(
+                    at,
+                    format!("headers of the prefix `{prefix}` would go to a provider"),
+                );
+            }
+        }
+    }
+
+    /// What a header mutation removes. It must not set anything.
+    fn removals(&mut self, at: &str, filter: &HeaderMutation) -> Vec<Removal> {
+        let known = only!(
+            HeaderMutation,
+            filter,
+            [mutations, most_specific_header_mutations_wins]
+        );
+        self.leaks.known(at, filter, &known);
+        let Some(mutations) = &filter.mutations else {
+            return Vec::new();
+        };
+        let known = only!(
+            Mutations,
+            mutations,
+            [
+                request_mutations,
+                response_mutations,
+                response_trailers_mutations
+            ]
+        );
+        self.leaks.known(at, mutations, &known);
+        let mut removals = Vec::new();
+        for mutation in &mutations.request_mutations {
+            let removal = match &mutation.action {
+                Some(Action::Remove(name)) => Some(Removal::Exactly(name.clone())),
+                Some(Action::RemoveOnMatch(on)) => on.key_matcher.as_ref().and_then(Removal::of),
+                _ => None,
+            };
+            if removal.is_none() {
+                self.leaks
+                    .unknown(at, "a header mutation that is not a plain removal");
+            }
+            removals.extend(removal);
+        }
+        removals
+    }
+
+    fn credential(&mut self, at: &str, injector: &CredentialInjector, provider: &FallbackName) {
+        if !injector.overwrite || injector.allow_request_without_credential {
+            self.leaks.add(
+                at,
+                "a request must leave with our credential or not at all: `overwrite`, and not `allow_request_without_credential`",
+            );
+        }
+        let extension = injector.credential.as_ref();
+        let any = extension.and_then(|extension| extension.typed_config.as_ref());
+        let Some(generic) = self.leaks.open_some::<Generic>(at, any) else {
+            return;
+        };
+        let Some(credential) = &generic.credential else {
+            self.leaks.unknown(at, "a credential without a secret");
+            return;
+        };
+        self.leaks
+            .known(at, credential, &only!(SdsSecretConfig, credential, [name]));
+        let place = self.fleet.fallbacks.get(provider);
+        let right =
+            place.is_some_and(|fallback| self.secrets.is_at(&credential.name, &fallback.api_key));
+        if !right {
+            self.leaks.add(
+                at,
+                format!(
+                    "the secret `{}` is not where the fleet keeps the key of the fallback `{provider}`",
+                    credential.name
+                ),
+            );
+        }
+    }
+}
+
+/// Headers that are taken off.
+enum Removal {
+    Exactly(String),
+    Prefix(String),
+}
+
+impl Removal {
+    fn of(matcher: &StringMatcher) -> Option<Self> {
+        match &matcher.match_pattern {
+            Some(MatchPattern::Exact(name)) => Some(Self::Exactly(name.clone())),
+            Some(MatchPattern::Prefix(prefix)) => Some(Self::Prefix(prefix.clone())),
+            _ => None,
+        }
+    }
+
+    /// Envoy holds header names in lower case, so a matcher in any other case may match nothing.
+    fn removes(&self, header: &str) -> bool {
+        match self {
+            Self::Exactly(name) => name == header,
+            Self::Prefix(prefix) => header.starts_with(prefix.as_str()),
+        }
+    }
+
+    fn removes_all(&self, of: &str) -> bool {
+        matches!(self, Self::Prefix(prefix) if of.starts_with(prefix.as_str()))
+    }
+}

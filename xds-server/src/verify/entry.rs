@@ -1,0 +1,276 @@
+//! Who can enter a listener: the zones whose requests may come to its routes.
+
+use super::http_filter::{Filter, Placed};
+use super::known::only;
+use super::{Walk, Zones, tls};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
+use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
+use envoy_types::pb::envoy::config::rbac::v3::{
+    Permission, Policy, Principal, Rbac as Rules, permission,
+};
+use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use meridian_policy::{RegionName, headers};
+
+/// What a request had to pass to come to a route.
+pub enum Entry<'f> {
+    /// Meridian's filter, which sets the zone header.
+    Filtered,
+    /// mTLS and RBAC: these zones, from gateways that may have them. Their zone header is the other gateway's word.
+    Peers(Zones<'f>),
+    /// A route of this very gateway that leads into an internal listener.
+    Inside(Zones<'f>),
+    /// Nothing: anyone can send any header.
+    Open,
+}
+
+impl<'f> Walk<'f> {
+    /// How requests come in through a socket.
+    pub fn entry(
+        &mut self,
+        at: &str,
+        socket: Option<&TransportSocket>,
+        filters: &[Placed],
+    ) -> Entry<'f> {
+        let tls: Option<DownstreamTlsContext> =
+            socket.and_then(|socket| tls::context(at, socket, &mut self.leaks));
+        let mut filtered = false;
+        let mut rbac: Vec<(&str, &Rbac)> = Vec::new();
+        for placed in filters {
+            match &placed.filter {
+                Filter::Wasm(wasm) => {
+                    filtered = true;
+                    self.wasm(&placed.at, wasm);
+                }
+                Filter::Rbac(found) => rbac.push((&placed.at, found)),
+                Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(
+                    &placed.at,
+                    "headers are changed and credentials added on the way out only",
+                ),
+                Filter::Health | Filter::Router => {}
+            }
+        }
+        if filtered {
+            if let Some(tls) = &tls {
+                tls::from_callers(at, tls, &mut self.leaks);
+            }
+            return Entry::Filtered;
+        }
+        let asks = tls
+            .as_ref()
+            .is_some_and(|tls| tls.require_client_certificate.is_some());
+        match (rbac.as_slice(), tls) {
+            ([_, ..], Some(tls)) => {
+                tls::from_gateways(self.fleet, self.home, at, &tls, &mut self.leaks);
+                Entry::Peers(self.admitted(at, &rbac))
+            }
+            ([_, ..], None) => {
+                self.leaks.add(
+                    at,
+                    "RBAC without TLS: no client can prove which region it is",
+                );
+                Entry::Open
+            }
+            ([], Some(tls)) => {
+                tls::from_callers(at, &tls, &mut self.leaks);
+                if asks {
+                    self.leaks.add(
+                        at,
+                        "other gateways enter, and no RBAC says with which zones",
+                    );
+                }
+                Entry::Open
+            }
+            ([], None) => Entry::Open,
+        }
+    }
+
+    /// The zones that RBAC lets in. Two filters are needed, since Envoy matches each value of a repeated header by
+    /// itself: one that allows by a welcome zone would let another pass beside it, so one more denies those.
+    fn admitted(&mut self, at: &str, filters: &[(&str, &Rbac)]) -> Zones<'f> {
+        let mut allowing = Vec::new();
+        let mut denied = Zones::new();
+        for (at, rbac) in filters {
+            self.leaks.known(at, *rbac, &only!(Rbac, rbac, [rules]));
+            let Some(rules) = &rbac.rules else {
+                self.leaks.add(at, "RBAC without rules refuses nobody");
+                continue;
+            };
+            self.leaks
+                .known(at, rules, &only!(Rules, rules, [action, policies]));
+            match Action::try_from(rules.action) {
+                Ok(Action::Allow) => allowing.push((at, rules)),
+                Ok(Action::Deny) => denied.extend(self.denied(at, rules)),
+                _ => self
+                    .leaks
+                    .unknown(at, "RBAC that neither allows nor denies"),
+            }
+        }
+        for (name, zone) in &self.fleet.zones {
+            if zone.pinned && !denied.contains(name) {
+                self.leaks.add(
+                    at,
+                    format!(
+                        "nothing denies the pinned zone `{name}` to gateways that may not bring it, beside a zone that they may"
+                    ),
+                );
+            }
+        }
+        let [(at, rules)] = allowing.as_slice() else {
+            self.leaks.unknown(
+                at,
+                "RBAC that does not refuse whatever the policies of one filter do not allow",
+            );
+            return self.every_zone();
+        };
+        let mut zones = Zones::new();
+        for (name, policy) in &rules.policies {
+            zones.extend(self.admitted_by(&format!("{at}.policies[{name:?}]"), policy));
+        }
+        zones
+    }
+
+    /// The zones that rules deny to everyone but gateways that may bring them here.
+    fn denied(&mut self, at: &str, rules: &Rules) -> Zones<'f> {
+        let mut zones = Zones::new();
+        for (name, policy) in &rules.policies {
+            let at = format!("{at}.policies[{name:?}]");
+            let known = only!(Policy, policy, [permissions, principals]);
+            self.leaks.known(&at, policy, &known);
+            for permission in &policy.permissions {
+                let named = permitted_zone(permission);
+                let Some((name, zone)) =
+                    named.and_then(|named| self.fleet.zones.get_key_value(named))
+                else {
+                    self.leaks
+                        .unknown(&at, "a permission that is not one zone, to the letter,");
+                    continue;
+                };
+                let serves = zone.regions.contains(self.home);
+                let covers =
+                    policy
+                        .principals
+                        .iter()
+                        .any(|principal| match &principal.identifier {
+                            Some(Identifier::Any(any)) => *any,
+                            Some(Identifier::NotId(spared)) => {
+                                self.spared(spared).is_some_and(|all| {
+                                    all.iter()
+                                        .all(|sender| serves && zone.passes_through(sender))
+                                })
+                            }
+                            _ => false,
+                        });
+                if covers {
+                    zones.insert(name);
+                }
+            }
+        }
+        zones
+    }
+
+    /// The other regions whose gateways a principal is, to the letter.
+    fn spared(&self, principal: &Principal) -> Option<Vec<&'f RegionName>> {
+        match &principal.identifier {
+            Some(Identifier::OrIds(set)) => set.ids.iter().map(|id| self.gateway(id)).collect(),
+            _ => self.gateway(principal).map(|region| vec![region]),
+        }
+    }
+
+    fn admitted_by(&mut self, at: &str, policy: &Policy) -> Zones<'f> {
+        let known = only!(Policy, policy, [permissions, principals]);
+        self.leaks.known(at, policy, &known);
+        let senders: Vec<Option<&RegionName>> = policy
+            .principals
+            .iter()
+            .map(|principal| self.sender(at, principal))
+            .collect();
+        let mut zones = Zones::new();
+        for permission in &policy.permissions {
+            let Some(zone) = permitted_zone(permission) else {
+                self.leaks
+                    .unknown(at, "a permission that is not one zone, to the letter,");
+                return self.every_zone();
+            };
+            let Some((name, zone)) = self.fleet.zones.get_key_value(zone) else {
+                self.leaks.add(
+                    at,
+                    format!("admits the zone `{zone}`, which the fleet does not have"),
+                );
+                continue;
+            };
+            zones.insert(name);
+            if !zone.pinned {
+                continue;
+            }
+            if !zone.regions.contains(self.home) {
+                self.leaks.add(
+                    at,
+                    format!(
+                        "admits the pinned zone `{name}`, which `{}` may not serve",
+                        self.home
+                    ),
+                );
+            }
+            for sender in senders.iter().flatten() {
+                if !zone.passes_through(sender) {
+                    self.leaks.add(
+                        at,
+                        format!(
+                            "admits the pinned zone `{name}` from `{sender}`, which it may not pass through"
+                        ),
+                    );
+                }
+            }
+        }
+        zones
+    }
+
+    /// The other region whose gateway a principal is; reports any other principal.
+    fn sender(&mut self, at: &str, principal: &Principal) -> Option<&'f RegionName> {
+        if !matches!(principal.identifier, Some(Identifier::Authenticated(_))) {
+            self.leaks
+                .unknown(at, "a principal that is not one client certificate");
+            return None;
+        }
+        let sender = self.gateway(principal);
+        if sender.is_none() {
+            self.leaks
+                .add(at, "a principal that is not another region's gateway");
+        }
+        sender
+    }
+
+    fn gateway(&self, principal: &Principal) -> Option<&'f RegionName> {
+        let Some(Identifier::Authenticated(authenticated)) = &principal.identifier else {
+            return None;
+        };
+        let id = authenticated.principal_name.as_ref().and_then(tls::exact)?;
+        let mut regions = self.fleet.regions.keys();
+        regions.find(|region| *region != self.home && self.fleet.spiffe_id(region) == id)
+    }
+}
+
+fn permitted_zone(permission: &Permission) -> Option<&str> {
+    match &permission.rule {
+        Some(permission::Rule::Header(header)) => exact_zone(header),
+        _ => None,
+    }
+}
+
+/// The zone that a header matcher holds requests to; `None` for any other matcher.
+pub fn exact_zone(header: &HeaderMatcher) -> Option<&str> {
+    if !header.name.eq_ignore_ascii_case(headers::ZONE)
+        || header.invert_match
+        || header.treat_missing_header_as_empty
+    {
+        return None;
+    }
+    match &header.header_match_specifier {
+        Some(HeaderMatchSpecifier::StringMatch(matcher)) => tls::exact(matcher),
+        _ => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! HTTP filters: six kinds are known, every other could send a request anywhere.
+
+use super::Walk;
+use super::known::{Leaks, only};
+use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
+use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use prost::Name;
+
+/// A filter that the verifier can follow.
+pub enum Filter {
+    /// Answers probes itself.
+    Health,
+    /// Meridian's own.
+    Wasm(Wasm),
+    /// Refuses by zone and client certificate.
+    Rbac(Rbac),
+    /// Removes headers.
+    Mutation(HeaderMutation),
+    /// Adds our credential.
+    Credential(CredentialInjector),
+    /// Ends every list of filters.
+    Router,
+}
+
+/// A filter and where it stands.
+pub struct Placed {
+    /// Path of the filter.
+    pub at: String,
+    /// The filter.
+    pub filter: Filter,
+}
+
+impl Walk<'_> {
+    /// A connection manager's filters, in the order in which a request meets them.
+    pub fn http_filters(&mut self, at: &str, filters: &[HttpFilter]) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        for filter in filters {
+            let at = format!("{at}.http_filters[{:?}]", filter.name);
+            // Without `is_optional` and `disabled`: a filter that may be absent protects nothing.
+            let known = only!(HttpFilter, filter, [name, config_type]);
+            self.leaks.known(&at, filter, &known);
+            if let Some(filter) = self.http_filter(&at, filter) {
+                placed.push(Placed { at, filter });
+            }
+        }
+        let routers = placed
+            .iter()
+            .filter(|placed| matches!(placed.filter, Filter::Router));
+        if routers.count() != 1
+            || !matches!(placed.last(), Some(last) if matches!(last.filter, Filter::Router))
+        {
+            self.leaks
+                .unknown(at, "a list of filters that does not end in its only router");
+        }
+        placed
+    }
+
+    fn http_filter(&mut self, at: &str, filter: &HttpFilter) -> Option<Filter> {
+        let any = match &filter.config_type {
+            Some(ConfigType::TypedConfig(any)) => any,
+            Some(ConfigType::ConfigDiscovery(_)) => {
+                self.leaks
+                    .unknown(at, "a filter whose configuration is not in the snapshot");
+                return None;
+            }
+            None => {
+                self.leaks.unknown(at, "a filter without configuration");
+                return None;
+            }
+        };
+        let url = any.type_url.as_str();
+        let leaks = &mut self.leaks;
+        if url == HealthCheck::type_url() {
+            let check = leaks.open(at, any)?;
+            self.health(at, &check);
+            Some(Filter::Health)
+        } else if url == Wasm::type_url() {
+            leaks.open(at, any).map(Filter::Wasm)
+        } else if url == Rbac::type_url() {
+            leaks.open(at, any).map(Filter::Rbac)
+        } else if url == HeaderMutation::type_url() {
+            leaks.open(at, any).map(Filter::Mutation)
+        } else if url == CredentialInjector::type_url() {
+            leaks.open(at, any).map(Filter::Credential)
+        } else if url == Router::type_url() {
+            let router = leaks.open(at, any)?;
+            known_router(at, &router, leaks);
+            Some(Filter::Router)
+        } else {
+            leaks.unknown(at, format!("the filter `{url}`"));
+            None
+        }
+    }
+
+    fn health(&mut self, at: &str, check: &HealthCheck) {
+        if check
+            .pass_through_mode
+            .as_ref()
+            .is_none_or(|pass| pass.value)
+        {
+            self.leaks.unknown(at, "a health check that passes through");
+        }
+        for cluster in check.cluster_min_healthy_percentages.keys() {
+            if !self.ways.has(cluster) {
+                self.leaks
+                    .add(at, format!("there is no cluster `{cluster}`"));
+            }
+        }
+    }
+}
+
+fn known_router(at: &str, router: &Router, leaks: &mut Leaks) {
+    let known = only!(
+        Router,
+        router,
+        [
+            dynamic_stats,
+            suppress_envoy_headers,
+            respect_expected_rq_timeout
+        ]
+    );
+    leaks.known(at, router, &known);
+}

@@ -1,0 +1,211 @@
+//! Listeners: every filter chain of each, down to its routes.
+
+use super::entry::Entry;
+use super::known::only;
+use super::{Walk, Zones, endpoint, protocol};
+use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl<'f> Walk<'f> {
+    /// Walks all listeners: those with a socket first, since they tell what reaches the internal ones.
+    pub fn listeners(&mut self, listeners: &[Listener]) {
+        let mut names = BTreeSet::new();
+        let mut internal = BTreeMap::new();
+        for listener in listeners {
+            let at = format!("listeners.{}", listener.name);
+            if !names.insert(&listener.name) {
+                self.leaks.add(&at, "there are two listeners of this name");
+            }
+            self.known_listener(&at, listener);
+            if listener.listener_specifier.is_some() {
+                internal.insert(listener.name.clone(), (at, listener));
+            } else {
+                self.chains(&at, listener, None);
+            }
+        }
+        for name in self.inside.keys() {
+            if !internal.contains_key(name) {
+                let at = format!("listeners.{name}");
+                self.leaks
+                    .add(&at, "is led to, but there is no such internal listener");
+            }
+        }
+        for (name, (at, listener)) in internal {
+            let zones = self.inside.get(&name).cloned().unwrap_or_default();
+            self.chains(&at, listener, Some(zones));
+        }
+    }
+
+    fn known_listener(&mut self, at: &str, listener: &Listener) {
+        let known = only!(
+            Listener,
+            listener,
+            [
+                name,
+                address,
+                stat_prefix,
+                filter_chains,
+                default_filter_chain,
+                per_connection_buffer_limit_bytes,
+                enable_reuse_port,
+                access_log,
+                listener_specifier,
+            ]
+        );
+        self.leaks.known(at, listener, &known);
+        self.access_logs(at, &listener.access_log);
+        match (&listener.listener_specifier, &listener.address) {
+            (Some(ListenerSpecifier::InternalListener(_)), None) => {}
+            (None, Some(address)) => endpoint::listens(at, address, &mut self.leaks),
+            _ => self
+                .leaks
+                .unknown(at, "a listener that is not either internal or on a socket"),
+        }
+    }
+
+    /// `inside` has the zones that come to an internal listener.
+    fn chains(&mut self, at: &str, listener: &Listener, inside: Option<Zones<'f>>) {
+        let chains = listener.filter_chains.iter();
+        for chain in chains.chain(&listener.default_filter_chain) {
+            // Which chain a connection gets is not followed: any may get any.
+            let known = only!(
+                FilterChain,
+                chain,
+                [
+                    filter_chain_match,
+                    filters,
+                    transport_socket,
+                    transport_socket_connect_timeout,
+                    name
+                ]
+            );
+            self.leaks.known(at, chain, &known);
+            for filter in &chain.filters {
+                self.network_filter(at, filter, chain.transport_socket.as_ref(), inside.clone());
+            }
+        }
+    }
+
+    fn network_filter(
+        &mut self,
+        at: &str,
+        filter: &Filter,
+        socket: Option<&TransportSocket>,
+        inside: Option<Zones<'f>>,
+    ) {
+        let any = match &filter.config_type {
+            Some(filter::ConfigType::TypedConfig(any)) => Some(any),
+            _ => None,
+        };
+        let place = format!("{at}.filters[{:?}]", filter.name);
+        let manager: Option<HttpConnectionManager> = self.leaks.open_some(&place, any);
+        let Some(manager) = manager else {
+            return;
+        };
+        self.known_manager(at, &manager);
+        let filters = self.http_filters(at, &manager.http_filters);
+        let entry = match inside {
+            Some(zones) => {
+                if socket.is_some() {
+                    self.leaks
+                        .unknown(at, "a transport socket inside a process");
+                }
+                Entry::Inside(zones)
+            }
+            None => self.entry(at, socket, &filters),
+        };
+        if matches!(entry, Entry::Filtered) {
+            self.own_source(at, &manager);
+        }
+        let Some(RouteSpecifier::RouteConfig(routes)) = &manager.route_specifier else {
+            self.leaks.add(at, "its routes are not in the snapshot");
+            return;
+        };
+        let providers = self.routes(at, &entry, routes);
+        if matches!(entry, Entry::Inside(_)) {
+            self.egress(at, &filters, &providers);
+        }
+    }
+
+    fn known_manager(&mut self, at: &str, manager: &HttpConnectionManager) {
+        let known = only!(
+            HttpConnectionManager,
+            manager,
+            [
+                codec_type,
+                stat_prefix,
+                http_filters,
+                common_http_protocol_options,
+                http_protocol_options,
+                http2_protocol_options,
+                server_name,
+                max_request_headers_kb,
+                stream_idle_timeout,
+                stream_flush_timeout,
+                request_timeout,
+                request_headers_timeout,
+                drain_timeout,
+                delayed_close_timeout,
+                access_log,
+                use_remote_address,
+                xff_num_trusted_hops,
+                internal_address_config,
+                generate_request_id,
+                always_set_request_id_in_response,
+                normalize_path,
+                merge_slashes,
+                path_with_escaped_slashes_action,
+                local_reply_config,
+                strip_port_mode,
+                strip_matching_host_port,
+                route_specifier,
+            ]
+        );
+        self.leaks.known(at, manager, &known);
+        if let Some(options) = &manager.http_protocol_options {
+            protocol::http1(at, options, &mut self.leaks);
+        }
+        if let Some(options) = &manager.http2_protocol_options {
+            protocol::http2(at, options, &mut self.leaks);
+        }
+        self.access_logs(at, &manager.access_log);
+    }
+
+    /// The filter believes zone headers by the address of the connection; it must not be one that a caller wrote.
+    fn own_source(&mut self, at: &str, manager: &HttpConnectionManager) {
+        let remote = manager.use_remote_address.as_ref();
+        if !remote.is_some_and(|remote| remote.value) || manager.xff_num_trusted_hops != 0 {
+            self.leaks.add(
+                at,
+                "a caller could forge the address that its zone is believed by: `use_remote_address`, and no trusted hops",
+            );
+        }
+    }
+
+    fn access_logs(&mut self, at: &str, logs: &[AccessLog]) {
+        for log in logs {
+            let any = log
+                .config_type
+                .as_ref()
+                .map(|access_log::ConfigType::TypedConfig(any)| any);
+            let Some(file) = self.leaks.open_some::<FileAccessLog>(at, any) else {
+                continue;
+            };
+            if file.path != self.fleet.access_log {
+                self.leaks.add(
+                    at,
+                    format!(
+                        "the access log goes to `{}` instead of `{}`",
+                        file.path, self.fleet.access_log
+                    ),
+                );
+            }
+        }
+    }
+}

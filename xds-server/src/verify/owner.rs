@@ -1,0 +1,107 @@
+//! Whose an address is, as the fleet says.
+
+use meridian_policy::fleet::Pool;
+use meridian_policy::{FallbackName, Fleet, RegionName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+/// Who answers at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner<'f> {
+    /// An inference server in a region.
+    Pool(&'f RegionName),
+    /// A region's gateway.
+    Gateway(&'f RegionName),
+    /// The hosted provider of a fallback.
+    Provider(&'f FallbackName),
+}
+
+impl fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(region) => write!(f, "a pool of `{region}`"),
+            Self::Gateway(region) => write!(f, "the gateway of `{region}`"),
+            Self::Provider(fallback) => write!(f, "the provider of the fallback `{fallback}`"),
+        }
+    }
+}
+
+/// Every address of the fleet, as the home gateway reaches it. One that two owners claim is both's: it must be right
+/// for each of them.
+pub struct Owners<'f>(BTreeMap<(String, u32), BTreeSet<Owner<'f>>>);
+
+impl<'f> Owners<'f> {
+    pub fn of(fleet: &'f Fleet, home: &RegionName) -> Self {
+        let mut owners = Self(BTreeMap::new());
+        let own = pools(fleet, home);
+        for (name, region) in &fleet.regions {
+            let gateway = &region.gateway;
+            owners.add(&gateway.address, gateway.port, Owner::Gateway(name));
+            for (host, port) in pools(fleet, name) {
+                let elsewhere = name != home && own.contains(&(host.clone(), port));
+                if !(elsewhere && is_local(&host)) {
+                    owners.add(&host, port, Owner::Pool(name));
+                }
+            }
+        }
+        for (name, fallback) in &fleet.fallbacks {
+            let endpoint = &fallback.endpoint;
+            owners.add(&endpoint.host, endpoint.port, Owner::Provider(name));
+        }
+        owners
+    }
+
+    fn add(&mut self, host: &str, port: u16, owner: Owner<'f>) {
+        self.0
+            .entry((plain(host), port.into()))
+            .or_default()
+            .insert(owner);
+    }
+
+    /// The owners of an address; none if the fleet does not know it.
+    pub fn at(&self, host: &str, port: u32) -> BTreeSet<Owner<'f>> {
+        self.0
+            .get(&(plain(host), port))
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+/// The addresses of a region's pools.
+fn pools(fleet: &Fleet, region: &RegionName) -> BTreeSet<(String, u16)> {
+    let mut addresses = BTreeSet::new();
+    let region = fleet.regions.get(region);
+    for pool in region.into_iter().flat_map(|region| region.pools.values()) {
+        match pool {
+            Pool::Endpoints(endpoints) => addresses.extend(
+                endpoints
+                    .iter()
+                    .map(|endpoint| (plain(&endpoint.ip().to_string()), endpoint.port())),
+            ),
+            Pool::Dns { host, port } => {
+                addresses.insert((plain(host), *port));
+            }
+        }
+    }
+    addresses
+}
+
+/// Whether an address means something else on each machine or in each Kubernetes cluster: dialled from home, it is
+/// home's.
+fn is_local(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback(),
+        Err(_) => {
+            host == "localhost" || host.ends_with(".svc") || host.ends_with(".svc.cluster.local")
+        }
+    }
+}
+
+/// One spelling per host: an IPv4 address in IPv6 form is the same address, DNS knows no case.
+fn plain(host: &str) -> String {
+    host.parse::<IpAddr>().map_or_else(
+        |_| host.to_ascii_lowercase(),
+        |ip| ip.to_canonical().to_string(),
+    )
+}

@@ -1,0 +1,247 @@
+//! Routes: each is for some zones, and everything that it leads to must be right for all of them.
+
+use super::entry::{Entry, exact_zone};
+use super::known::only;
+use super::{Walk, Zones, retry};
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterSpecifier, HostRewriteSpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+use envoy_types::pb::envoy::config::route::v3::{
+    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
+};
+use meridian_policy::FallbackName;
+use meridian_policy::fleet::ProviderEndpoint;
+use std::collections::BTreeSet;
+
+impl<'f> Walk<'f> {
+    /// Walks all routes of a listener; returns the providers that they lead to.
+    pub fn routes(
+        &mut self,
+        at: &str,
+        entry: &Entry<'f>,
+        configuration: &RouteConfiguration,
+    ) -> BTreeSet<&'f FallbackName> {
+        let known = only!(
+            RouteConfiguration,
+            configuration,
+            [
+                name,
+                virtual_hosts,
+                response_headers_to_add,
+                response_headers_to_remove,
+                validate_clusters,
+                ignore_port_in_host_matching,
+            ]
+        );
+        self.leaks.known(at, configuration, &known);
+        let mut providers = BTreeSet::new();
+        for host in &configuration.virtual_hosts {
+            let known = only!(
+                VirtualHost,
+                host,
+                [
+                    name,
+                    domains,
+                    routes,
+                    response_headers_to_add,
+                    response_headers_to_remove,
+                    include_attempt_count_in_response,
+                    retry_policy,
+                    hedge_policy,
+                    request_body_buffer_limit,
+                ]
+            );
+            let place = format!("{at}.virtual_hosts[{:?}]", host.name);
+            self.leaks.known(&place, host, &known);
+            if let Some(policy) = &host.retry_policy {
+                retry::policy(&place, policy, &mut self.leaks);
+            }
+            for route in &host.routes {
+                let at = format!("{at}.routes[{:?}]", route.name);
+                providers.extend(self.route(&at, entry, route));
+            }
+        }
+        providers
+    }
+
+    fn route(&mut self, at: &str, entry: &Entry<'f>, route: &Route) -> BTreeSet<&'f FallbackName> {
+        let known = only!(
+            Route,
+            route,
+            [
+                name,
+                r#match,
+                response_headers_to_add,
+                response_headers_to_remove,
+                request_body_buffer_limit,
+                action,
+            ]
+        );
+        self.leaks.known(at, route, &known);
+        let zones = self.zones_of(at, entry, route.r#match.as_ref());
+        match &route.action {
+            Some(Action::Route(action)) => self.action(at, entry, &zones, action),
+            // Answered here.
+            Some(Action::DirectResponse(_)) => BTreeSet::new(),
+            _ => {
+                self.leaks.unknown(at, "this kind of action");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// The zones whose requests a route can match. Whatever else it matches on can only make them fewer.
+    fn zones_of(
+        &mut self,
+        at: &str,
+        entry: &Entry<'f>,
+        matching: Option<&RouteMatch>,
+    ) -> Zones<'f> {
+        let mut zones = match entry {
+            Entry::Filtered => self.every_zone(),
+            Entry::Peers(zones) => zones.clone(),
+            // Headers say nothing here: anyone may have written them, or they were stripped.
+            Entry::Inside(zones) => return zones.clone(),
+            Entry::Open => return self.every_zone(),
+        };
+        let Some(matching) = matching else {
+            return zones;
+        };
+        if matches!(
+            matching.path_specifier,
+            Some(PathSpecifier::ConnectMatcher(_))
+        ) {
+            self.leaks.unknown(at, "a route for CONNECT");
+        }
+        for named in matching.headers.iter().filter_map(exact_zone) {
+            zones.retain(|zone| zone.as_str() == named);
+            if !self.fleet.zones.contains_key(named) {
+                self.leaks.add(
+                    at,
+                    format!("is for the zone `{named}`, which the fleet does not have"),
+                );
+            }
+        }
+        zones
+    }
+
+    fn action(
+        &mut self,
+        at: &str,
+        entry: &Entry<'f>,
+        zones: &Zones<'f>,
+        action: &RouteAction,
+    ) -> BTreeSet<&'f FallbackName> {
+        let known = only!(
+            RouteAction,
+            action,
+            [
+                prefix_rewrite,
+                timeout,
+                idle_timeout,
+                flush_timeout,
+                max_stream_duration,
+                retry_policy,
+                hash_policy,
+                hedge_policy,
+                cluster_not_found_response_code,
+                cluster_specifier,
+                host_rewrite_specifier,
+            ]
+        );
+        self.leaks.known(at, action, &known);
+        if let Some(policy) = &action.retry_policy {
+            retry::policy(at, policy, &mut self.leaks);
+        }
+        let mut providers = BTreeSet::new();
+        for cluster in self.clusters(at, action.cluster_specifier.as_ref()) {
+            for trail in self.ways.follow(at, &cluster, &mut self.leaks) {
+                providers.extend(self.end(entry, zones, trail));
+            }
+        }
+        self.rewrites(at, action, &providers);
+        providers
+    }
+
+    fn clusters(&mut self, at: &str, specifier: Option<&ClusterSpecifier>) -> Vec<String> {
+        match specifier {
+            Some(ClusterSpecifier::Cluster(cluster)) => vec![cluster.clone()],
+            Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+                let known = only!(WeightedCluster, weighted, [clusters]);
+                self.leaks.known(at, weighted, &known);
+                let shares = weighted.clusters.iter();
+                shares
+                    .map(|share| {
+                        let known = only!(
+                            ClusterWeight,
+                            share,
+                            [
+                                name,
+                                weight,
+                                response_headers_to_add,
+                                response_headers_to_remove
+                            ]
+                        );
+                        self.leaks.known(at, share, &known);
+                        share.name.clone()
+                    })
+                    .collect()
+            }
+            Some(ClusterSpecifier::ClusterHeader(header)) => {
+                self.leaks
+                    .unknown(at, format!("a cluster named by the header `{header}`"));
+                Vec::new()
+            }
+            _ => {
+                self.leaks.unknown(at, "this way to name a cluster");
+                Vec::new()
+            }
+        }
+    }
+
+    /// A provider hears its own name and path, so that a front end that many share cannot take the request elsewhere;
+    /// nobody else's request is rewritten.
+    fn rewrites(&mut self, at: &str, action: &RouteAction, providers: &BTreeSet<&'f FallbackName>) {
+        let host = match &action.host_rewrite_specifier {
+            None => None,
+            Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host),
+            Some(_) => {
+                self.leaks.unknown(at, "a host that comes from elsewhere");
+                return;
+            }
+        };
+        for provider in providers {
+            let Some(fallback) = self.fleet.fallbacks.get(*provider) else {
+                continue;
+            };
+            let endpoint = &fallback.endpoint;
+            if !host.is_some_and(|host| names(endpoint, host)) {
+                self.leaks.add(
+                    at,
+                    format!("the host must be rewritten to `{}`", endpoint.host),
+                );
+            }
+            if action.prefix_rewrite != format!("{}/", endpoint.path) {
+                self.leaks.add(
+                    at,
+                    format!("the path must be rewritten to `{}/`", endpoint.path),
+                );
+            }
+        }
+        if providers.is_empty() && (host.is_some() || !action.prefix_rewrite.is_empty()) {
+            self.leaks
+                .add(at, "host and path are rewritten for providers only");
+        }
+    }
+}
+
+fn names(endpoint: &ProviderEndpoint, authority: &str) -> bool {
+    let ProviderEndpoint {
+        host, port, tls, ..
+    } = endpoint;
+    let default = if *tls { 443 } else { 80 };
+    authority == format!("{host}:{port}") || (authority == host && *port == default)
+}

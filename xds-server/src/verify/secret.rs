@@ -1,0 +1,70 @@
+//! References to secrets: a place on the gateway, never a value.
+
+use super::known::{Leaks, only};
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{GenericSecret, Secret};
+use meridian_policy::fleet;
+use std::collections::BTreeMap;
+
+/// The snapshot's secrets by name.
+pub struct Secrets<'f>(BTreeMap<&'f str, &'f DataSource>);
+
+impl<'f> Secrets<'f> {
+    pub fn read(secrets: &'f [Secret], leaks: &mut Leaks) -> Self {
+        let mut places = BTreeMap::new();
+        for secret in secrets {
+            let at = format!("secrets.{}", secret.name);
+            let Some(Type::GenericSecret(generic)) = &secret.r#type else {
+                leaks.unknown(&at, "a secret of this type");
+                continue;
+            };
+            leaks.known(&at, generic, &only!(GenericSecret, generic, [secret]));
+            let Some(source) = &generic.secret else {
+                leaks.unknown(&at, "a secret without a place");
+                continue;
+            };
+            if !is_place(source) {
+                leaks.add(
+                    &at,
+                    "the value of a secret must not travel: only a file or an environment variable",
+                );
+            }
+            if places.insert(secret.name.as_str(), source).is_some() {
+                leaks.add(&at, "there are two secrets of this name");
+            }
+        }
+        Self(places)
+    }
+
+    /// Whether the secret of this name is read from where the fleet keeps it.
+    pub fn is_at(&self, name: &str, place: &fleet::Secret) -> bool {
+        let specifier = match place {
+            fleet::Secret::Env(variable) => Specifier::EnvironmentVariable(variable.clone()),
+            fleet::Secret::File(path) => Specifier::Filename(path.clone()),
+        };
+        self.0.get(name) == Some(&&source(specifier))
+    }
+}
+
+/// A file on the gateway.
+pub fn file(path: &str) -> DataSource {
+    source(Specifier::Filename(path.into()))
+}
+
+/// Whether a source names a place on the gateway instead of carrying the value.
+pub fn is_place(source: &DataSource) -> bool {
+    source.watched_directory.is_none()
+        && matches!(
+            source.specifier,
+            Some(Specifier::Filename(_) | Specifier::EnvironmentVariable(_))
+        )
+}
+
+fn source(specifier: Specifier) -> DataSource {
+    DataSource {
+        specifier: Some(specifier),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,26 @@
+//! Everything that `translate` makes verifies clean.
+
+use super::fleets::{EXAMPLE, LOCAL, LONE, TWO_PINNED, UNPINNED, fleet};
+use crate::translate::{Snapshot, translate};
+use crate::verify::verify;
+use meridian_policy::RegionName;
+
+#[test]
+fn every_gateway_of_every_fleet_is_clean() {
+    for text in [EXAMPLE, TWO_PINNED, LONE, LOCAL, UNPINNED] {
+        let fleet = fleet(text);
+        for home in fleet.regions.keys() {
+            let snapshot = translate(&fleet, home);
+            assert!(snapshot.listeners.len() >= 2, "{home} has listeners");
+            assert_eq!(verify(&fleet, home, &snapshot), [], "{home} of {text}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_for_another_region_is_not_clean() {
+    let fleet = fleet(EXAMPLE);
+    let snapshot = translate(&fleet, &RegionName::from("us-west-2"));
+    assert!(!verify(&fleet, &RegionName::from("eu-west-1"), &snapshot).is_empty());
+    assert!(!verify(&fleet, &RegionName::from("mars"), &Snapshot::default()).is_empty());
+}

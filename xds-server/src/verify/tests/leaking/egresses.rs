@@ -1,0 +1,148 @@
+//! Egresses that leak.
+
+use super::*;
+
+#[test]
+fn egresses_that_leak() {
+    const EGRESS: &str = "egress/claude-eu";
+    check(
+        EXAMPLE,
+        vec![
+            case(
+                "the wrong provider",
+                EU,
+                |s| {
+                    route(listener(s, EGRESS), "", |r| {
+                        action(r).cluster_specifier =
+                            Some(ClusterSpecifier::Cluster("provider/claude".into()));
+                    })
+                },
+                "a request of the pinned zone `eea` can reach the provider of the fallback `claude`",
+            ),
+            case(
+                "into the wrong egress",
+                EU,
+                |s| {
+                    let wrong = cluster(s, "fallback/claude").load_assignment.clone();
+                    cluster(s, "fallback/claude-eu").load_assignment = wrong;
+                },
+                "a request of the pinned zone `eea` can reach the provider of the fallback `claude`",
+            ),
+            case(
+                "an inline secret",
+                EU,
+                |s| {
+                    let inline = DataSource {
+                        specifier: Some(Specifier::InlineString("k".into())),
+                        ..Default::default()
+                    };
+                    s.secrets[0].r#type = Some(secret::Type::GenericSecret(GenericSecret {
+                        secret: Some(inline),
+                        ..Default::default()
+                    }));
+                },
+                "the value of a secret must not travel",
+            ),
+            case(
+                "the wrong key",
+                EU,
+                |s| {
+                    let other = s.secrets[1].r#type.clone();
+                    s.secrets[0].r#type = other;
+                },
+                "is not where the fleet keeps the key",
+            ),
+            case(
+                "credentials that stay",
+                EU,
+                |s| {
+                    manager(listener(s, EGRESS), |m| {
+                        http_filter(m, |h: &mut HeaderMutation| {
+                            h.mutations.as_mut().unwrap().request_mutations.remove(0);
+                        })
+                    })
+                },
+                "the caller's `authorization` would go to a provider",
+            ),
+            case(
+                "nothing stripped",
+                EU,
+                |s| drop_filter(s, EGRESS, &HeaderMutation::type_url()),
+                "headers of the prefix `x-` would go to a provider",
+            ),
+            case(
+                "stripped too late",
+                EU,
+                |s| manager(listener(s, EGRESS), |m| m.http_filters.swap(0, 1)),
+                "the caller's `cookie` would go",
+            ),
+            case(
+                "no key",
+                EU,
+                |s| drop_filter(s, EGRESS, &CredentialInjector::type_url()),
+                "our credential is not injected",
+            ),
+            case(
+                "with or without key",
+                EU,
+                |s| {
+                    manager(listener(s, EGRESS), |m| {
+                        http_filter(m, |c: &mut CredentialInjector| {
+                            c.allow_request_without_credential = true;
+                        })
+                    })
+                },
+                "with our credential or not at all",
+            ),
+            case(
+                "another host",
+                EU,
+                |s| {
+                    route(listener(s, EGRESS), "", |r| {
+                        action(r).host_rewrite_specifier = Some(
+                            HostRewriteSpecifier::HostRewriteLiteral("us.example.com".into()),
+                        );
+                    })
+                },
+                "the host must be rewritten to `eu.example.com`",
+            ),
+            case(
+                "the caller's host",
+                EU,
+                |s| {
+                    route(listener(s, EGRESS), "", |r| {
+                        action(r).host_rewrite_specifier = None
+                    })
+                },
+                "the host must be rewritten to `eu.example.com`",
+            ),
+            case(
+                "another path",
+                EU,
+                |s| {
+                    route(listener(s, EGRESS), "", |r| {
+                        action(r).prefix_rewrite = "/us/".into()
+                    })
+                },
+                "the path must be rewritten to",
+            ),
+            case(
+                "back to a pool",
+                EU,
+                |s| {
+                    route(listener(s, EGRESS), "", |r| {
+                        action(r).cluster_specifier =
+                            Some(ClusterSpecifier::Cluster("pool/eu-west-1/llama".into()));
+                    })
+                },
+                "an internal listener leads to a pool",
+            ),
+            case(
+                "no such egress",
+                EU,
+                |s| s.listeners.retain(|l| l.name != EGRESS),
+                "there is no such internal listener",
+            ),
+        ],
+    );
+}

@@ -1,0 +1,150 @@
+//! Filters that leak.
+
+use super::*;
+
+#[test]
+fn filters_that_leak() {
+    check(
+        EXAMPLE,
+        vec![
+            case(
+                "open on failure",
+                EU,
+                |s| plugin(s, |w| w.config.as_mut().unwrap().failure_policy = 3),
+                "must fail with the filter",
+            ),
+            case(
+                "unspecified on failure",
+                EU,
+                |s| plugin(s, |w| w.config.as_mut().unwrap().failure_policy = 0),
+                "must fail with the filter",
+            ),
+            #[allow(deprecated)]
+            case(
+                "open as of old",
+                EU,
+                |s| plugin(s, |w| w.config.as_mut().unwrap().fail_open = true),
+                "`fail_open` of this PluginConfig",
+            ),
+            case(
+                "another root",
+                EU,
+                |s| plugin(s, |w| w.config.as_mut().unwrap().root_id = "guard".into()),
+                "the plugin root `guard`",
+            ),
+            case(
+                "code from elsewhere",
+                EU,
+                |s| plugin(s, |w| vm(w).code = None),
+                "must be the file",
+            ),
+            case(
+                "free to call",
+                EU,
+                |s| plugin(s, |w| vm(w).capability_restriction_config = None),
+                "requests of its own",
+            ),
+            case(
+                "free to call HTTP",
+                EU,
+                |s| {
+                    plugin(s, |w| {
+                        let capabilities = &mut vm(w)
+                            .capability_restriction_config
+                            .as_mut()
+                            .unwrap()
+                            .allowed_capabilities;
+                        capabilities.insert("proxy_http_call".into(), Default::default());
+                    })
+                },
+                "`proxy_http_call`",
+            ),
+            case(
+                "no policy",
+                EU,
+                |s| plugin(s, |w| w.config.as_mut().unwrap().configuration = None),
+                "a missing StringValue",
+            ),
+            case(
+                "Germany is global",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.countries
+                            .insert(Country::parse("DE").unwrap(), "global".into());
+                    })
+                },
+                "takes DE for `global`; it belongs to `eea`",
+            ),
+            case(
+                "Germany is nowhere",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.countries.remove(&Country::parse("DE").unwrap());
+                    })
+                },
+                "lacks DE",
+            ),
+            case(
+                "unknown is global",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.unknown_zone = meridian_policy::fleet::UnknownZone::Zone("global".into())
+                    })
+                },
+                "unknown origin elsewhere",
+            ),
+            case(
+                "anyone is trusted",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.sources[0].trust.cidr = vec!["0.0.0.0/0".parse().unwrap()]
+                    })
+                },
+                "trusts others",
+            ),
+            case(
+                "not pinned",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.zones.get_mut("eea").unwrap().pinned = false
+                    })
+                },
+                "whether the zone is pinned",
+            ),
+            case(
+                "not turned away",
+                US,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.zones.get_mut("eea").unwrap().turn_away = None
+                    })
+                },
+                "must be turned away",
+            ),
+            case(
+                "sent to the wrong gateway",
+                US,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        p.zones.get_mut("eea").unwrap().turn_away =
+                            Some(meridian_policy::filter_policy::TurnAway::Refuse(vec![
+                                "us-east-1".into(),
+                            ]));
+                    })
+                },
+                "callers are sent to `us-east-1`",
+            ),
+            case(
+                "another region's policy",
+                US,
+                |s| policy(listener(s, "public"), |p| p.region = EU.into()),
+                "is for `eu-west-1`, not for `us-west-2`",
+            ),
+        ],
+    );
+}

@@ -1,0 +1,168 @@
+//! Configurations that leak, each a small edit of a good one, and what is said about them.
+
+mod clusters;
+mod egresses;
+mod filters;
+mod listeners;
+mod peers;
+mod routes;
+
+use super::edit::*;
+use super::fleets::{EXAMPLE, TWO_PINNED, fleet, snapshot};
+use crate::translate::Snapshot;
+use crate::verify::verify;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::{
+    AdditionalAddress, HealthCheckConfig,
+};
+use envoy_types::pb::envoy::config::listener::v3::filter;
+use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
+use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Principal, permission};
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterSpecifier, HostRewriteSpecifier, RequestMirrorPolicy,
+};
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+use envoy_types::pb::envoy::config::route::v3::{InternalRedirectPolicy, WeightedCluster};
+use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
+use envoy_types::pb::envoy::extensions::filters::http::lua::v3::Lua;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, GenericSecret,
+    UpstreamTlsContext, secret,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::util::pack_any;
+use meridian_policy::country::Country;
+use meridian_policy::headers;
+use prost::Name;
+
+const EU: &str = "eu-west-1";
+const US: &str = "us-west-2";
+const CHAIN: &str = "chain/eea/llama/eu-west-1";
+const EEA: &str = "eea/llama";
+
+/// An edit of a region's good snapshot, and what is found.
+struct Case {
+    name: &'static str,
+    home: &'static str,
+    edit: fn(&mut Snapshot),
+    found: &'static str,
+}
+
+fn case(
+    name: &'static str,
+    home: &'static str,
+    edit: fn(&mut Snapshot),
+    found: &'static str,
+) -> Case {
+    Case {
+        name,
+        home,
+        edit,
+        found,
+    }
+}
+
+fn check(text: &str, cases: Vec<Case>) {
+    let fleet = fleet(text);
+    for Case {
+        name,
+        home,
+        edit,
+        found,
+    } in cases
+    {
+        let good = snapshot(&fleet, home);
+        let mut bad = good.clone();
+        edit(&mut bad);
+        assert_ne!(good, bad, "{name}: edits nothing");
+        let leaks = verify(&fleet, &home.into(), &bad);
+        let lines: Vec<String> = leaks.iter().map(ToString::to_string).collect();
+        assert!(
+            lines.iter().any(|line| line.contains(found)),
+            "{name}: no `{found}` in\n{}",
+            lines.join("\n")
+        );
+    }
+}
+
+fn validation(common: &mut Option<CommonTlsContext>) -> &mut CertificateValidationContext {
+    match &mut common.as_mut().unwrap().validation_context_type {
+        Some(ValidationContextType::ValidationContext(validation)) => validation,
+        _ => panic!("no validation"),
+    }
+}
+
+fn peer_tls(snapshot: &mut Snapshot, edit: impl FnOnce(&mut DownstreamTlsContext)) {
+    let chain = &mut listener(snapshot, "peer").filter_chains[0];
+    tls(chain.transport_socket.as_mut(), edit);
+}
+
+fn gateway_tls(snapshot: &mut Snapshot, name: &str, edit: impl FnOnce(&mut UpstreamTlsContext)) {
+    tls(cluster(snapshot, name).transport_socket.as_mut(), edit);
+}
+
+fn plugin(snapshot: &mut Snapshot, edit: impl FnOnce(&mut Wasm)) {
+    manager(listener(snapshot, "public"), |manager| {
+        http_filter(manager, edit)
+    });
+}
+
+fn allowing(snapshot: &mut Snapshot, edit: impl FnOnce(&mut Rbac)) {
+    manager(listener(snapshot, "peer"), |manager| rbac(manager, 0, edit));
+}
+
+fn denying(snapshot: &mut Snapshot, edit: impl FnOnce(&mut Rbac)) {
+    manager(listener(snapshot, "peer"), |manager| rbac(manager, 1, edit));
+}
+
+fn drop_filter(snapshot: &mut Snapshot, name: &str, url: &str) {
+    manager(listener(snapshot, name), |manager| {
+        manager
+            .http_filters
+            .retain_mut(|filter| configuration(filter).is_none_or(|any| any.type_url != url));
+    });
+}
+
+fn lead(snapshot: &mut Snapshot, name: &str, to: ClusterSpecifier) {
+    route(listener(snapshot, name), EEA, |route| {
+        action(route).cluster_specifier = Some(to);
+    });
+}
+
+fn zone_policy(zone: &str, region: &str) -> Policy {
+    let name = exactly(&format!("spiffe://meridian/region/{region}"));
+    Policy {
+        permissions: vec![Permission {
+            rule: Some(permission::Rule::Header(header_is(headers::ZONE, zone))),
+        }],
+        principals: vec![Principal {
+            identifier: Some(Identifier::Authenticated(Authenticated {
+                principal_name: Some(name),
+            })),
+        }],
+        ..Default::default()
+    }
+}
+
+fn drop_all_wasm(listener: &mut envoy_types::pb::envoy::config::listener::v3::Listener) {
+    manager(listener, |manager| {
+        manager.http_filters.retain_mut(|filter| {
+            configuration(filter).is_none_or(|any| any.type_url != Wasm::type_url())
+        });
+    });
+}
+
+fn vm(wasm: &mut Wasm) -> &mut envoy_types::pb::envoy::extensions::wasm::v3::VmConfig {
+    match &mut wasm.config.as_mut().unwrap().vm {
+        Some(envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm::VmConfig(vm)) => vm,
+        None => panic!("no VM"),
+    }
+}

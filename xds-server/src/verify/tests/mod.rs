@@ -1,0 +1,8 @@
+//! What `translate` makes verifies clean; edits that leak do not.
+
+mod edit;
+mod fleets;
+mod good;
+mod leaking;
+mod mutation;
+mod simulation;

@@ -1,0 +1,291 @@
+//! Who is at the other end of a connection: TLS both ways.
+
+use super::known::{Leaks, only};
+use super::secret::{file, is_place};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, TlsCertificate,
+    UpstreamTlsContext,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meridian_policy::fleet::{Gateway, KeyPair, ProviderEndpoint};
+use meridian_policy::{Fleet, RegionName};
+use prost::{Message, Name};
+use std::net::IpAddr;
+
+/// A name in a certificate that must be matched to the letter.
+type San = (SanType, String);
+
+/// The other end must prove to be the gateway of `region`, and be shown ours.
+pub fn to_gateway(
+    fleet: &Fleet,
+    home: &RegionName,
+    region: &RegionName,
+    at: &str,
+    socket: Option<&TransportSocket>,
+    leaks: &mut Leaks,
+) {
+    let (Some(own), Some(other)) = (fleet.regions.get(home), fleet.regions.get(region)) else {
+        leaks.add(at, "there is no such region in the fleet");
+        return;
+    };
+    let Some((common, validation)) = upstream(at, &other.gateway.address, socket, leaks) else {
+        leaks.add(
+            at,
+            format!("without TLS that proves it, this only claims to be the gateway of `{region}`"),
+        );
+        return;
+    };
+    mutual(at, &own.gateway, &common, &validation, leaks);
+    let id = fleet.spiffe_id(region);
+    if sans(&validation) != Some(vec![(SanType::Uri, id.clone())]) {
+        leaks.add(
+            at,
+            format!("the other end must be held to the one URI SAN `{id}`, to the letter"),
+        );
+    }
+}
+
+/// The other end must prove to be the provider, by the roots that the system trusts.
+pub fn to_provider(
+    endpoint: &ProviderEndpoint,
+    at: &str,
+    socket: Option<&TransportSocket>,
+    leaks: &mut Leaks,
+) {
+    let host = &endpoint.host;
+    if !endpoint.tls {
+        if socket.is_some() {
+            leaks.unknown(at, "a transport socket to a provider without TLS");
+        }
+        return;
+    }
+    let Some((common, validation)) = upstream(at, host, socket, leaks) else {
+        leaks.add(
+            at,
+            format!("without TLS that proves it, this only claims to be `{host}`"),
+        );
+        return;
+    };
+    if !common.tls_certificates.is_empty() {
+        leaks.add(at, "a gateway's certificate is not for providers");
+    }
+    if validation.system_root_certs.is_none() || validation.trusted_ca.is_some() {
+        leaks.add(at, "a provider must be held to the system's trusted roots");
+    }
+    let kind = if host.parse::<IpAddr>().is_ok() {
+        SanType::IpAddress
+    } else {
+        SanType::Dns
+    };
+    if sans(&validation) != Some(vec![(kind, host.clone())]) {
+        leaks.add(
+            at,
+            format!("the provider must be held to the one SAN `{host}`, to the letter"),
+        );
+    }
+}
+
+/// The server's side of a listener for callers: nothing is asked of them, nothing unknown is done.
+pub fn from_callers(at: &str, context: &DownstreamTlsContext, leaks: &mut Leaks) {
+    leaks.known(
+        at,
+        context,
+        &only!(
+            DownstreamTlsContext,
+            context,
+            [
+                common_tls_context,
+                require_client_certificate,
+                disable_stateful_session_resumption,
+                session_timeout,
+            ]
+        ),
+    );
+    if let Some(common) = &context.common_tls_context {
+        common_context(at, common, leaks);
+    }
+}
+
+/// The server's side of a listener that only other gateways can enter.
+pub fn from_gateways(
+    fleet: &Fleet,
+    home: &RegionName,
+    at: &str,
+    context: &DownstreamTlsContext,
+    leaks: &mut Leaks,
+) {
+    from_callers(at, context, leaks);
+    let required = context.require_client_certificate.as_ref();
+    if !required.is_some_and(|required| required.value) {
+        leaks.add(at, "no client certificate is required of other gateways");
+    }
+    let Some(own) = fleet.regions.get(home) else {
+        return;
+    };
+    let Some(common) = &context.common_tls_context else {
+        leaks.add(at, "nothing says whose client certificates are trusted");
+        return;
+    };
+    let Some(ValidationContextType::ValidationContext(validation)) =
+        &common.validation_context_type
+    else {
+        leaks.add(at, "nothing says whose client certificates are trusted");
+        return;
+    };
+    mutual(at, &own.gateway, common, validation, leaks);
+    let mut others: Vec<San> = fleet
+        .regions
+        .keys()
+        .filter(|region| *region != home)
+        .map(|region| (SanType::Uri, fleet.spiffe_id(region)))
+        .collect();
+    if others.is_empty() {
+        others.push((SanType::Uri, fleet.spiffe_id(home)));
+    }
+    match sans(validation) {
+        Some(sans) if !sans.is_empty() && sans.iter().all(|san| others.contains(san)) => {}
+        _ => leaks.add(
+            at,
+            "client certificates must be held to URI SANs of other regions' gateways, to the letter",
+        ),
+    }
+}
+
+/// A TLS transport socket's context.
+pub fn context<M: Message + Name + Default>(
+    at: &str,
+    socket: &TransportSocket,
+    leaks: &mut Leaks,
+) -> Option<M> {
+    let any = socket
+        .config_type
+        .as_ref()
+        .map(|ConfigType::TypedConfig(any)| any);
+    leaks.open_some(at, any)
+}
+
+fn upstream(
+    at: &str,
+    host: &str,
+    socket: Option<&TransportSocket>,
+    leaks: &mut Leaks,
+) -> Option<(CommonTlsContext, CertificateValidationContext)> {
+    let context: UpstreamTlsContext = context(at, socket?, leaks)?;
+    leaks.known(
+        at,
+        &context,
+        &only!(UpstreamTlsContext, context, [sni, common_tls_context]),
+    );
+    if !context.sni.is_empty() && !context.sni.eq_ignore_ascii_case(host) {
+        leaks.add(
+            at,
+            format!("asks for `{}` instead of `{host}`", context.sni),
+        );
+    }
+    let common = context.common_tls_context?;
+    common_context(at, &common, leaks);
+    match &common.validation_context_type {
+        Some(ValidationContextType::ValidationContext(validation)) => {
+            let validation = validation.clone();
+            Some((common, validation))
+        }
+        _ => None,
+    }
+}
+
+/// What both sides have. Whatever would weaken the proof (expired certificates, untrusted chains, logged keys) is
+/// among the fields that are not known.
+fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
+    leaks.known(
+        at,
+        common,
+        &only!(
+            CommonTlsContext,
+            common,
+            [
+                tls_params,
+                tls_certificates,
+                alpn_protocols,
+                validation_context_type
+            ]
+        ),
+    );
+    for certificate in &common.tls_certificates {
+        leaks.known(
+            at,
+            certificate,
+            &only!(
+                TlsCertificate,
+                certificate,
+                [certificate_chain, private_key]
+            ),
+        );
+        if !certificate.private_key.as_ref().is_some_and(is_place) {
+            leaks.add(
+                at,
+                "the value of a key must not travel: only a file or an environment variable",
+            );
+        }
+    }
+    match &common.validation_context_type {
+        None => {}
+        Some(ValidationContextType::ValidationContext(validation)) => leaks.known(
+            at,
+            validation,
+            &only!(
+                CertificateValidationContext,
+                validation,
+                [trusted_ca, system_root_certs, match_typed_subject_alt_names]
+            ),
+        ),
+        Some(_) => leaks.unknown(at, "a validation context from elsewhere"),
+    }
+}
+
+/// Between gateways: our own certificate, and the authority of all gateways.
+fn mutual(
+    at: &str,
+    own: &Gateway,
+    common: &CommonTlsContext,
+    validation: &CertificateValidationContext,
+    leaks: &mut Leaks,
+) {
+    if common.tls_certificates != [certificate(&own.identity)] {
+        leaks.add(at, "gateways meet with the home gateway's certificate");
+    }
+    if validation.trusted_ca != Some(file(&own.ca)) || validation.system_root_certs.is_some() {
+        leaks.add(at, "gateways are held to their own authority, `trusted_ca`");
+    }
+}
+
+fn certificate(pair: &KeyPair) -> TlsCertificate {
+    TlsCertificate {
+        certificate_chain: Some(file(&pair.certificate)),
+        private_key: Some(file(&pair.key)),
+        ..Default::default()
+    }
+}
+
+/// The names that are matched to the letter; `None` if any is matched in another way.
+fn sans(validation: &CertificateValidationContext) -> Option<Vec<San>> {
+    let matchers = validation.match_typed_subject_alt_names.iter();
+    matchers
+        .map(|san| {
+            let exact = san.matcher.as_ref().and_then(exact)?;
+            (san.oid.is_empty()).then(|| (san.san_type(), exact.to_owned()))
+        })
+        .collect()
+}
+
+/// The text of a matcher that matches to the letter.
+pub fn exact(matcher: &StringMatcher) -> Option<&str> {
+    match &matcher.match_pattern {
+        Some(MatchPattern::Exact(text)) if !matcher.ignore_case => Some(text),
+        _ => None,
+    }
+}
