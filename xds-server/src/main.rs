@@ -1,8 +1,9 @@
 //! `meridian`: the command line.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use meridian_policy::{Fleet, RegionName};
+use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{export, fleet};
@@ -86,7 +87,20 @@ fn run(command: Command, out: &mut impl Write) -> Result<()> {
 }
 
 fn load(file: &Path) -> Result<Fleet> {
-    fleet::load(file).with_context(|| file.display().to_string())
+    fleet::load(file).map_err(|error| match error {
+        FleetError::Problems(problems) => {
+            let lines: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("\n  {problem}"))
+                .collect();
+            anyhow!(
+                "{}: not a fleet that can run:{}",
+                file.display(),
+                lines.concat()
+            )
+        }
+        other => Error::new(other).context(file.display().to_string()),
+    })
 }
 
 /// A gateway's configuration, verified.

@@ -43,8 +43,8 @@ fn validate_names_every_problem_and_its_place() {
     let err = text(&output.stderr);
     for part in [
         "broken.yaml",
-        "zones.eea.fallbacks[0]: `claude` may process requests in `global`",
-        "policy.limits.first_token: `soon`",
+        "\n  zones.eea.fallbacks[0]: `claude` may process requests in: global",
+        "\n  policy.limits.first_token: `soon`",
     ] {
         assert!(err.contains(part), "`{part}` is not in: {err}");
     }
