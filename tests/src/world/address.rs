@@ -3,6 +3,7 @@
 use super::{PROVIDERS, REGIONS, position};
 use anyhow::{Context, Result};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A block of 256 loopback addresses.
 pub struct Block {
@@ -19,14 +20,15 @@ const POOL: u16 = 8000;
 const CONTROL: u16 = 8001;
 
 impl Block {
-    /// Takes the first block that is free, from the one that is wished for, else from where this process is likely to
-    /// be alone.
+    /// Takes the first block that is free: from the one that is wished for, else from where this process is likely to
+    /// be alone. Never the same twice, as a block's servers end a little after it.
     pub fn claim(wish: Option<[u8; 2]>) -> Result<Self> {
-        let start = wish.map_or(std::process::id() % 64_000, |[x, y]| {
+        static CLAIMED: AtomicU32 = AtomicU32::new(0);
+        let start = wish.map_or(std::process::id() % 60_000, |[x, y]| {
             u32::from(x) << 8 | u32::from(y)
         });
-        for step in 0..4096 {
-            let [.., x, y] = (start + step).to_be_bytes();
+        for _ in 0..4096 {
+            let [.., x, y] = (start + CLAIMED.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
             // 127.0.y.z is left to others.
             let first = [x.max(1), y];
             if let Ok(claim) = TcpListener::bind(SocketAddr::new(ip(first, 255), 9)) {
