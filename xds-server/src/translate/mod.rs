@@ -10,6 +10,7 @@ pub mod name;
 mod peer;
 mod public;
 mod route;
+mod tls;
 mod wire;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;

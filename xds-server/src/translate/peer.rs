@@ -3,7 +3,7 @@
 
 use super::public::connection_manager;
 use super::wire::{address, duration, exactly, header_is, http_filter, number, seconds, transport_socket, yes};
-use super::{Node, answer, cluster, name};
+use super::{Node, answer, name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier, Set};
@@ -24,8 +24,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter,
 };
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{DownstreamTlsContext, SubjectAltNameMatcher};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 use meridian_policy::fleet::{Region, Zone};
@@ -35,7 +34,8 @@ use std::collections::HashMap;
 /// Where other gateways ask for the health of a pool, naming its model.
 pub const HEALTH_PATH: &str = "/health";
 
-const WINDOW: u32 = 16 << 20;
+/// 150 ms away, Envoy's default of 64 KiB carries 0.4 MB/s.
+pub const WINDOW: u32 = 16 << 20;
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let mut http_filters: Vec<HttpFilter> = region
@@ -63,32 +63,24 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
         ..Default::default()
     };
-    let gateway = &region.gateway;
-    let sans = others(node).map(|other| SubjectAltNameMatcher {
-        san_type: SanType::Uri.into(),
-        matcher: Some(exactly(&node.fleet.spiffe_id(other))),
-        ..Default::default()
-    });
-    let mut sans: Vec<_> = sans.collect();
+    let mut sans: Vec<_> = others(node)
+        .map(|other| tls::gateway_san(node.fleet, other))
+        .collect();
     if sans.is_empty() {
         // No list would mean that every certificate is welcome: a lone region admits its own name only.
-        sans.push(SubjectAltNameMatcher {
-            san_type: SanType::Uri.into(),
-            matcher: Some(exactly(&node.fleet.spiffe_id(node.home))),
-            ..Default::default()
-        });
+        sans.push(tls::gateway_san(node.fleet, node.home));
     }
-    let tls = DownstreamTlsContext {
+    let context = DownstreamTlsContext {
         require_client_certificate: yes(),
-        common_tls_context: Some(cluster::mutual_tls(&gateway.identity, &gateway.ca, sans)),
+        common_tls_context: Some(tls::between_gateways(&region.gateway, sans)),
         ..Default::default()
     };
     Listener {
         name: "peer".into(),
-        address: address(gateway.listen),
+        address: address(region.gateway.listen),
         filter_chains: vec![FilterChain {
             filters: vec![connection_manager(manager)],
-            transport_socket: transport_socket(tls),
+            transport_socket: transport_socket(context),
             ..Default::default()
         }],
         ..Default::default()

@@ -1,7 +1,7 @@
 //! The public listener: callers, the filter, the chains.
 
 use super::wire::{address, extension, header_is, http_filter, number, seconds, transport_socket, yes};
-use super::{Node, answer, cluster, filter, route};
+use super::{Node, answer, filter, route, tls};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
@@ -59,14 +59,14 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         route_specifier: Some(RouteSpecifier::RouteConfig(route::configuration(node))),
         ..Default::default()
     };
-    let tls = region.public.tls.as_ref().map(server_tls);
+    let server_tls = region.public.tls.as_ref().map(server_tls);
     Listener {
         name: "public".into(),
         address: address(region.public.listen),
         per_connection_buffer_limit_bytes: number(CONNECTION_BUFFER),
         filter_chains: vec![FilterChain {
             filters: vec![connection_manager(manager)],
-            transport_socket: tls.and_then(transport_socket),
+            transport_socket: server_tls.and_then(transport_socket),
             ..Default::default()
         }],
         ..Default::default()
@@ -88,7 +88,7 @@ pub fn connection_manager(manager: HttpConnectionManager) -> Filter {
 fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {
     DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
-            tls_certificates: vec![cluster::certificate(pair)],
+            tls_certificates: vec![tls::certificate(pair)],
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
             ..Default::default()
         }),

@@ -1,0 +1,35 @@
+//! How dead and failing endpoints are noticed.
+
+use crate::translate::wire::{no, number, seconds};
+use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
+use envoy_types::pb::envoy::config::core::v3::HealthCheck;
+use envoy_types::pb::envoy::config::core::v3::health_check::{HealthChecker, HttpHealthCheck};
+
+/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long.
+pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
+    HealthCheck {
+        timeout: seconds(1),
+        interval: seconds(2),
+        no_traffic_interval: seconds(2),
+        no_traffic_healthy_interval: seconds(2),
+        unhealthy_threshold: number(2),
+        healthy_threshold: number(1),
+        health_checker: Some(HealthChecker::HttpHealthCheck(check)),
+        ..Default::default()
+    }
+}
+
+/// A server that fails requests while its health check is green is taken out by its answers. All of a pool may go:
+/// the rest of the chain is the safety net.
+pub(super) fn outlier_detection() -> Option<OutlierDetection> {
+    Some(OutlierDetection {
+        consecutive_5xx: number(5),
+        interval: seconds(1),
+        base_ejection_time: seconds(10),
+        max_ejection_time: seconds(30),
+        max_ejection_percent: number(100),
+        // A green health check is no proof that requests are answered.
+        successful_active_health_check_uneject_host: Some(no()),
+        ..Default::default()
+    })
+}

@@ -1,0 +1,176 @@
+//! Clusters: chains, and the pools, peers, fallbacks and providers that they lead to.
+
+mod health;
+mod peer;
+mod pool;
+mod provider;
+
+pub use peer::peer;
+pub use pool::pool;
+pub use provider::{fallback, provider};
+
+use super::name;
+use super::wire::{duration, extension, number, structure, text};
+use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
+};
+use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
+use envoy_types::pb::envoy::config::core::v3::{Address, HttpProtocolOptions as CommonOptions};
+use envoy_types::pb::envoy::config::core::v3::{Locality, Metadata};
+use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+};
+use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+};
+use envoy_types::util::pack_any;
+use meridian_policy::chain::Member;
+use meridian_policy::{Fleet, ModelName, RegionName, ZoneName};
+
+/// Namespace of endpoint metadata, and its one key: which region answers there.
+pub const METADATA: (&str, &str) = ("meridian", "region");
+
+/// Any healthy endpoint keeps its priority at full health: by default Envoy moves part of the traffic on as soon as
+/// some endpoints fail, for a zone of one region to a fallback that is paid for.
+const OVERPROVISIONING: u32 = 100_000;
+
+/// An open circuit breaker answers 503 and is not retried on the next member: overload is decided before routing, so
+/// none may open first.
+const UNLIMITED: u32 = 1_000_000;
+
+/// Failovers under way in one chain. Envoy's default of 3 fails requests the moment a region dies.
+const RETRIES: u32 = 1000;
+
+/// The cluster without endpoints.
+pub fn nothing(fleet: &Fleet) -> Cluster {
+    let discovery = DiscoveryType::Static;
+    Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        ..base(name::NOTHING, fleet.limits.connect)
+    }
+}
+
+/// Members in their order; Envoy takes the first that is healthy, and the next on a retry.
+pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Member]) -> Cluster {
+    let clusters = members
+        .iter()
+        .map(|member| name::member(member, model))
+        .collect();
+    let aggregate = CustomClusterType {
+        name: "envoy.clusters.aggregate".into(),
+        typed_config: Some(pack_any(ClusterConfig { clusters })),
+    };
+    Cluster {
+        cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),
+        lb_policy: LbPolicy::ClusterProvided.into(),
+        circuit_breakers: circuit_breakers(),
+        ..base(&name::chain(zone, model, members), fleet.limits.connect)
+    }
+}
+
+fn base(cluster_name: &str, connect_timeout: std::time::Duration) -> Cluster {
+    Cluster {
+        name: cluster_name.into(),
+        alt_stat_name: name::stat(cluster_name),
+        connect_timeout: duration(connect_timeout),
+        ..Default::default()
+    }
+}
+
+fn kind(discovery: DiscoveryType) -> ClusterDiscoveryType {
+    ClusterDiscoveryType::Type(discovery.into())
+}
+
+fn with_protocol(
+    cluster: Cluster,
+    protocol: ProtocolConfig,
+    common: Option<CommonOptions>,
+) -> Cluster {
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(protocol),
+    };
+    with_options(
+        cluster,
+        UpstreamProtocolOptions::ExplicitHttpConfig(explicit),
+        common,
+    )
+}
+
+fn with_options(
+    cluster: Cluster,
+    protocol: UpstreamProtocolOptions,
+    common: Option<CommonOptions>,
+) -> Cluster {
+    let options = HttpProtocolOptions {
+        common_http_protocol_options: common,
+        upstream_protocol_options: Some(protocol),
+        ..Default::default()
+    };
+    let options = extension(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        options,
+    );
+    let typed = options.typed_config.map(|config| (options.name, config));
+    Cluster {
+        typed_extension_protocol_options: typed.into_iter().collect(),
+        ..cluster
+    }
+}
+
+fn load_assignment(
+    cluster_name: &str,
+    answers_as: &str,
+    region: Option<&RegionName>,
+    addresses: Vec<Option<Address>>,
+) -> Option<ClusterLoadAssignment> {
+    let (namespace, key) = METADATA;
+    let metadata = Metadata {
+        filter_metadata: [(namespace.to_owned(), structure([(key, text(answers_as))]))].into(),
+        ..Default::default()
+    };
+    let endpoint = |address| LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+            address,
+            ..Default::default()
+        })),
+        metadata: Some(metadata.clone()),
+        ..Default::default()
+    };
+    let locality = region.map(|region| Locality {
+        region: region.to_string(),
+        ..Default::default()
+    });
+    Some(ClusterLoadAssignment {
+        cluster_name: cluster_name.into(),
+        policy: Some(Policy {
+            overprovisioning_factor: number(OVERPROVISIONING),
+            ..Default::default()
+        }),
+        endpoints: vec![LocalityLbEndpoints {
+            locality,
+            load_balancing_weight: number(1),
+            lb_endpoints: addresses.into_iter().map(endpoint).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+}
+
+fn circuit_breakers() -> Option<CircuitBreakers> {
+    let thresholds = Thresholds {
+        max_connections: number(UNLIMITED),
+        max_pending_requests: number(UNLIMITED),
+        max_requests: number(UNLIMITED),
+        max_retries: number(RETRIES),
+        ..Default::default()
+    };
+    Some(CircuitBreakers {
+        thresholds: vec![thresholds],
+        ..Default::default()
+    })
+}

@@ -1,0 +1,80 @@
+//! A peer: another region's gateway, as the way to one of its pools.
+
+use super::health::{health_check, outlier_detection};
+use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
+use crate::translate::wire::{header, number, seconds, socket_address, transport_socket};
+use crate::translate::{name, peer as listener, tls};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
+use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, KeepaliveSettings};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
+use envoy_types::pb::envoy::r#type::v3::CodecClientType;
+use meridian_policy::{Fleet, ModelName, RegionName, headers};
+use std::net::IpAddr;
+
+/// Another region's gateway, as the way to one of its pools. `None` if the region is unknown.
+pub fn peer(
+    fleet: &Fleet,
+    home: &RegionName,
+    peer: &RegionName,
+    model: &ModelName,
+) -> Option<Cluster> {
+    let (own, other) = (
+        &fleet.regions.get(home)?.gateway,
+        &fleet.regions.get(peer)?.gateway,
+    );
+    let is_ip = other.address.parse::<IpAddr>().is_ok();
+    let tls = UpstreamTlsContext {
+        sni: if is_ip {
+            String::new()
+        } else {
+            other.address.clone()
+        },
+        common_tls_context: Some(tls::between_gateways(
+            own,
+            vec![tls::gateway_san(fleet, peer)],
+        )),
+        ..Default::default()
+    };
+    // The peer's gateway answers with the health of its pool of this model.
+    // Envoy would send the cluster's name as the host, and its slashes make an HTTP/2 server end the connection.
+    let check = HttpHealthCheck {
+        host: peer.to_string(),
+        path: listener::HEALTH_PATH.into(),
+        request_headers_to_add: vec![header(headers::MODEL, model.as_str())],
+        codec_client_type: CodecClientType::Http2.into(),
+        ..Default::default()
+    };
+    let http2 = Http2ProtocolOptions {
+        initial_stream_window_size: number(listener::WINDOW),
+        initial_connection_window_size: number(2 * listener::WINDOW),
+        connection_keepalive: Some(KeepaliveSettings {
+            interval: seconds(10),
+            timeout: seconds(3),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let cluster_name = name::peer(peer, model);
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::StrictDns
+    };
+    let addresses = vec![socket_address(&other.address, other.port)];
+    Some(Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        transport_socket: transport_socket(tls),
+        health_checks: vec![health_check(check)],
+        outlier_detection: outlier_detection(),
+        circuit_breakers: circuit_breakers(),
+        load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses),
+        ..with_protocol(
+            base(&cluster_name, fleet.limits.connect),
+            explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2),
+            None,
+        )
+    })
+}

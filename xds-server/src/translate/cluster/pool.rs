@@ -1,0 +1,48 @@
+//! A pool: the home region's inference servers of one model.
+
+use super::health::{health_check, outlier_detection};
+use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
+use crate::translate::name;
+use crate::translate::wire::{address, seconds, socket_address};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, LbPolicy};
+use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
+use envoy_types::pb::envoy::config::core::v3::{
+    Http1ProtocolOptions, HttpProtocolOptions as CommonOptions,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
+use meridian_policy::fleet::Pool;
+use meridian_policy::{Fleet, ModelName, RegionName};
+
+/// The home region's inference servers.
+pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) -> Cluster {
+    let (discovery, addresses) = match pool {
+        Pool::Endpoints(endpoints) => (
+            DiscoveryType::Static,
+            endpoints.iter().map(|each| address(*each)).collect(),
+        ),
+        Pool::Dns { host, port } => (DiscoveryType::StrictDns, vec![socket_address(host, *port)]),
+    };
+    let check = HttpHealthCheck {
+        host: home.to_string(),
+        path: "/health".into(),
+        ..Default::default()
+    };
+    // vLLM's web server closes an idle connection after 5 s: let go of it first, or a request meets the close.
+    let idle = CommonOptions {
+        idle_timeout: seconds(4),
+        ..Default::default()
+    };
+    let http1 =
+        explicit_http_config::ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default());
+    let cluster_name = name::pool(home, model);
+    Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        lb_policy: LbPolicy::LeastRequest.into(),
+        health_checks: vec![health_check(check)],
+        outlier_detection: outlier_detection(),
+        circuit_breakers: circuit_breakers(),
+        load_assignment: load_assignment(&cluster_name, home.as_str(), Some(home), addresses),
+        ..with_protocol(base(&cluster_name, fleet.limits.connect), http1, Some(idle))
+    }
+}

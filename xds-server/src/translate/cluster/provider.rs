@@ -1,0 +1,102 @@
+//! A fallback in chains, and the hosted API behind it.
+
+use super::{base, circuit_breakers, kind, load_assignment, with_options};
+use crate::translate::name;
+use crate::translate::wire::{exactly, socket_address, transport_socket};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{Address, EnvoyInternalAddress};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, CommonTlsContext, SubjectAltNameMatcher, UpstreamTlsContext,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    AutoHttpConfig, UpstreamProtocolOptions,
+};
+use meridian_policy::fleet::Fallback;
+use meridian_policy::{FallbackName, Fleet};
+use std::net::IpAddr;
+
+/// A fallback as a member of chains: its egress listener, in this process. It has no health checks: it is the end of
+/// the chain, and always worth a try.
+pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
+    let internal = EnvoyInternalAddress {
+        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(
+            fallback,
+        ))),
+        ..Default::default()
+    };
+    let egress = Some(Address {
+        address: Some(AddressKind::EnvoyInternalAddress(internal)),
+    });
+    let cluster_name = name::fallback(fallback);
+    Cluster {
+        cluster_discovery_type: Some(kind(DiscoveryType::Static)),
+        circuit_breakers: circuit_breakers(),
+        load_assignment: load_assignment(&cluster_name, &cluster_name, None, vec![egress]),
+        ..base(&cluster_name, fleet.limits.connect)
+    }
+}
+
+/// The hosted API behind a fallback.
+pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Cluster {
+    let endpoint = &fallback.endpoint;
+    let is_ip = endpoint.host.parse::<IpAddr>().is_ok();
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::LogicalDns
+    };
+    let cluster_name = name::provider(fallback_name);
+    let addresses = vec![socket_address(&endpoint.host, endpoint.port)];
+    let cluster = Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        circuit_breakers: circuit_breakers(),
+        load_assignment: load_assignment(
+            &cluster_name,
+            &name::fallback(fallback_name),
+            None,
+            addresses,
+        ),
+        ..base(&cluster_name, fleet.limits.connect)
+    };
+    if !endpoint.tls {
+        return cluster;
+    }
+    let san = SubjectAltNameMatcher {
+        san_type: if is_ip {
+            SanType::IpAddress
+        } else {
+            SanType::Dns
+        }
+        .into(),
+        matcher: Some(exactly(&endpoint.host)),
+        ..Default::default()
+    };
+    let validation = CertificateValidationContext {
+        system_root_certs: Some(Default::default()),
+        match_typed_subject_alt_names: vec![san],
+        ..Default::default()
+    };
+    let tls = UpstreamTlsContext {
+        sni: if is_ip {
+            String::new()
+        } else {
+            endpoint.host.clone()
+        },
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec!["h2".into(), "http/1.1".into()],
+            validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let negotiated = UpstreamProtocolOptions::AutoConfig(AutoHttpConfig::default());
+    Cluster {
+        transport_socket: transport_socket(tls),
+        ..with_options(cluster, negotiated, None)
+    }
+}
