@@ -1,16 +1,81 @@
-//! Meridian's Envoy filter. One .wasm; each plugin root is a `root_id` in Envoy's configuration:
+//! Meridian's Envoy filter. One .wasm; what it does is the `root_id` in Envoy's configuration:
 //!
 //! - `router`: decides where a request goes (see [`router`]).
+//! - `egress`: what leaves for a hosted provider (see [`egress`]).
 //!
 //! Callbacks and host calls only: what is decided, and what callers are told, is in `meridian-policy`.
 #![allow(unsafe_code, missing_docs)] // `proxy_wasm::main!` exports the ABI's entry points.
 
+mod egress;
 mod router;
 
-use proxy_wasm::traits::RootContext;
-use proxy_wasm::types::LogLevel;
+use meridian_policy::FilterPolicy;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, LogLevel};
+use std::rc::Rc;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(router::Root::default()) });
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { role: Role::Router(None) }) });
 }}
+
+/// One plugin configuration.
+struct Root {
+    role: Role,
+}
+
+enum Role {
+    /// Without a policy it refuses every request.
+    Router(Option<Rc<FilterPolicy>>),
+    Egress,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// `false` makes Envoy reject the configuration and keep the one before.
+    fn on_configure(&mut self, _: usize) -> bool {
+        let configuration = self.get_plugin_configuration().unwrap_or_default();
+        let root = self
+            .get_property(vec!["plugin_root_id"])
+            .unwrap_or_default();
+        let role = match root.as_slice() {
+            b"router" if configuration.is_empty() => Ok(Role::Router(None)),
+            b"router" => serde_json::from_slice(&configuration)
+                .map(|policy| Role::Router(Some(Rc::new(policy))))
+                .map_err(|error| format!("the filter's policy is refused: {error}")),
+            b"egress" => Ok(Role::Egress),
+            other => Err(format!(
+                "there is no root_id `{}`; use router or egress",
+                String::from_utf8_lossy(other)
+            )),
+        };
+        match role {
+            Ok(role) => {
+                self.role = role;
+                true
+            }
+            Err(error) => {
+                log(LogLevel::Error, &format!("meridian: {error}"));
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.role {
+            Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
+            Role::Egress => Box::new(egress::Request::default()),
+        })
+    }
+}
+
+fn log(level: LogLevel, message: &str) {
+    // A log line that is lost is no reason to fail.
+    let _ = hostcalls::log(level, message);
+}

@@ -1,5 +1,6 @@
 //! The plugin root `router`: strips what callers may not send, has the policy decide, and sets the route headers.
 
+use crate::log;
 use meridian_policy::FilterPolicy;
 use meridian_policy::api;
 use meridian_policy::classify;
@@ -7,55 +8,13 @@ use meridian_policy::decide::{Admission, Admitted, Answer, Head};
 use meridian_policy::headers;
 use meridian_policy::refusal::{Reason, Refusal};
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, LogLevel};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, LogLevel};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// One plugin configuration. Without a policy every request is refused.
-#[derive(Default)]
-pub struct Root {
-    policy: Option<Rc<FilterPolicy>>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    /// `false` makes Envoy reject the configuration and keep the one before.
-    fn on_configure(&mut self, size: usize) -> bool {
-        if size == 0 {
-            return true;
-        }
-        let configuration = self.get_plugin_configuration().unwrap_or_default();
-        match serde_json::from_slice(&configuration) {
-            Ok(policy) => {
-                self.policy = Some(Rc::new(policy));
-                true
-            }
-            Err(error) => {
-                log(
-                    LogLevel::Error,
-                    &format!("meridian: the filter's policy is refused: {error}"),
-                );
-                false
-            }
-        }
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request {
-            policy: self.policy.clone(),
-            state: State::Head,
-        }))
-    }
-}
-
 /// One request on its way in.
-struct Request {
+pub struct Request {
     policy: Option<Rc<FilterPolicy>>,
     state: State,
 }
@@ -63,8 +22,8 @@ struct Request {
 enum State {
     /// Nothing was decided yet.
     Head,
-    /// The zone is decided; the body is being buffered.
-    Body(Admitted),
+    /// The zone is decided, by this policy; the body is being buffered.
+    Body(Rc<FilterPolicy>, Admitted),
     /// On its way; why it goes there.
     Routed(String),
     /// Answered here.
@@ -105,7 +64,7 @@ impl HttpContext for Request {
         }) {
             Admission::Answer(answer) => self.answer(&answer),
             Admission::ReadBody(admitted) => {
-                self.state = State::Body(admitted);
+                self.state = State::Body(policy, admitted);
                 if end_of_stream {
                     self.decide()
                 } else {
@@ -117,8 +76,8 @@ impl HttpContext for Request {
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
         match &self.state {
-            State::Body(_) if !end_of_stream => Action::Pause,
-            State::Body(_) => self.decide(),
+            State::Body(..) if !end_of_stream => Action::Pause,
+            State::Body(..) => self.decide(),
             State::Answered => Action::Pause,
             State::Head | State::Routed(_) => Action::Continue,
         }
@@ -127,7 +86,7 @@ impl HttpContext for Request {
     /// A body that is followed by trailers ends here.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         match &self.state {
-            State::Body(_) => self.decide(),
+            State::Body(..) => self.decide(),
             State::Answered => Action::Pause,
             State::Head | State::Routed(_) => Action::Continue,
         }
@@ -136,38 +95,56 @@ impl HttpContext for Request {
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         if let State::Routed(decision) = &self.state {
             self.set_http_response_header(headers::DECISION, Some(decision));
+            let value = |name| self.get_http_response_header_bytes(name);
+            let overloaded =
+                value(":status").is_some_and(|status| status == b"429" || status == b"503");
+            if overloaded && value("retry-after").is_none() {
+                self.set_http_response_header("retry-after", Some(headers::RETRY_AFTER));
+            }
         }
         Action::Continue
     }
 }
 
 impl Request {
+    pub fn new(policy: Option<Rc<FilterPolicy>>) -> Self {
+        Self {
+            policy,
+            state: State::Head,
+        }
+    }
+
     /// The body is whole: picks the route, or refuses.
     fn decide(&mut self) -> Action {
-        let State::Body(admitted) = &self.state else {
-            return Action::Continue;
-        };
-        let Some(policy) = self.policy.clone() else {
+        let State::Body(policy, admitted) = &self.state else {
             return Action::Continue;
         };
         let body = self
             .get_http_request_body(0, usize::MAX)
             .unwrap_or_default();
-        match policy.decide(admitted, &body) {
-            Err(refusal) => self.answer(&refusal),
-            Ok(decision) => {
-                for (name, value) in decision.route_headers() {
-                    self.set_http_request_header(name, Some(value));
-                }
-                // The route that carried the body's limit is left for the one that these headers pick.
-                if let Err(status) = hostcalls::call_foreign_function("clear_route_cache", None) {
-                    log(
-                        LogLevel::Error,
-                        &format!("meridian: clear_route_cache: {status:?}"),
-                    );
-                }
+        let decision = match policy.decide(admitted, &body) {
+            Ok(decision) => decision,
+            Err(refusal) => return self.answer(&refusal),
+        };
+        for (name, value) in decision.route_headers() {
+            self.set_http_request_header(name, Some(value));
+        }
+        // Until now the route was the one that the caller's own headers picked: it must not be kept.
+        match hostcalls::call_foreign_function("clear_route_cache", None) {
+            Ok(_) => {
                 self.state = State::Routed(decision.explain());
                 Action::Continue
+            }
+            Err(status) => {
+                log(
+                    LogLevel::Error,
+                    &format!("meridian: clear_route_cache: {status:?}"),
+                );
+                let refusal = Refusal {
+                    reason: Reason::NoRoute,
+                    shape: admitted.shape(),
+                };
+                self.answer(&refusal.answer())
             }
         }
     }
@@ -205,9 +182,4 @@ impl Request {
             .map(|address| address.ip())
             .ok()
     }
-}
-
-fn log(level: LogLevel, message: &str) {
-    // A log line that is lost is no reason to fail.
-    let _ = hostcalls::log(level, message);
 }

@@ -7,6 +7,9 @@ use crate::headers;
 use crate::name::ZoneName;
 use std::net::IpAddr;
 
+/// What edges send for a country that they do not know (`XX`, `ZZ`) or cannot know (`T1`: Tor).
+const UNKNOWN_COUNTRIES: [&str; 3] = ["XX", "ZZ", "T1"];
+
 /// A caller's zone, and what told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
@@ -16,24 +19,41 @@ pub struct Classified {
     pub by: String,
 }
 
+/// What one source says.
+enum Said {
+    /// It is absent, or says that it does not know.
+    Nothing,
+    /// A zone.
+    Zone(ZoneName),
+    /// It is there and cannot be understood. It may have meant a pinned zone.
+    Unclear,
+}
+
 /// The caller's zone, or `None` if the fleet refuses callers that no source places.
 ///
-/// The first source that knows decides, except that a pinned answer from any source beats an unpinned one.
+/// The first source that names a pinned zone decides, whatever the others say. Otherwise one that is there and cannot be
+/// understood makes the caller unknown; otherwise the first that names a zone decides.
 pub fn classify(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
     request: &[(String, String)],
 ) -> Option<Classified> {
+    let mut unclear = false;
     let mut first_unpinned = None;
     for zone_source in policy
         .sources
         .iter()
         .filter(|zone_source| trusts(zone_source, source))
     {
-        let Some(zone) = answer(policy, zone_source, request) else {
-            continue;
+        let zone = match said(policy, zone_source, request) {
+            Said::Nothing => continue,
+            Said::Unclear => {
+                unclear = true;
+                continue;
+            }
+            Said::Zone(zone) => zone,
         };
-        let pinned = policy.zones.get(&zone).is_none_or(|rule| rule.pinned);
+        let pinned = is_pinned(policy, &zone);
         let classified = Classified {
             zone,
             by: zone_source.header.clone(),
@@ -43,13 +63,14 @@ pub fn classify(
         }
         first_unpinned.get_or_insert(classified);
     }
-    first_unpinned.or_else(|| match &policy.unknown_zone {
+    let unknown = || match &policy.unknown_zone {
         UnknownZone::Zone(zone) => Some(Classified {
             zone: zone.clone(),
             by: "unknown".into(),
         }),
         UnknownZone::Refuse => None,
-    })
+    };
+    first_unpinned.filter(|_| !unclear).or_else(unknown)
 }
 
 /// The names of the headers that must not go on: Meridian's own, and zone sources from someone who is not trusted.
@@ -83,30 +104,45 @@ fn trusts(zone_source: &ZoneSource, source: Option<IpAddr>) -> bool {
     })
 }
 
-/// What one source says. A header that is sent twice says nothing, whatever its values are.
-fn answer(
-    policy: &FilterPolicy,
-    zone_source: &ZoneSource,
-    request: &[(String, String)],
-) -> Option<ZoneName> {
-    let mut values = request
+fn is_pinned(policy: &FilterPolicy, zone: &ZoneName) -> bool {
+    policy.zones.get(zone).is_none_or(|rule| rule.pinned)
+}
+
+/// A header that is sent twice, or holds a list, is understood only if it names one pinned zone.
+fn said(policy: &FilterPolicy, zone_source: &ZoneSource, request: &[(String, String)]) -> Said {
+    let values: Vec<&str> = request
         .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(&zone_source.header));
-    let (Some((_, value)), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    match zone_source.gives {
-        Gives::Zone => policy
-            .zones
-            .get_key_value(value.as_str())
-            .map(|(zone, _)| zone.clone()),
-        Gives::Country => {
-            let country = Country::parse(value)?;
+        .filter(|(name, _)| name.eq_ignore_ascii_case(&zone_source.header))
+        .flat_map(|(_, value)| value.split(','))
+        .collect();
+    match values.as_slice() {
+        [] => Said::Nothing,
+        [value] => meaning(policy, zone_source.gives, value),
+        several => {
+            let mut pinned = several.iter().filter_map(|value| {
+                match meaning(policy, zone_source.gives, value.trim()) {
+                    Said::Zone(zone) if is_pinned(policy, &zone) => Some(zone),
+                    _ => None,
+                }
+            });
+            match pinned.next() {
+                Some(zone) if pinned.all(|other| other == zone) => Said::Zone(zone),
+                _ => Said::Unclear,
+            }
+        }
+    }
+}
+
+fn meaning(policy: &FilterPolicy, gives: Gives, value: &str) -> Said {
+    let zone = match gives {
+        Gives::Zone => policy.zones.get_key_value(value).map(|(zone, _)| zone),
+        Gives::Country if UNKNOWN_COUNTRIES.contains(&value) => return Said::Nothing,
+        Gives::Country => Country::parse(value).and_then(|country| {
             policy
                 .countries
                 .get(&country)
                 .or(policy.rest_of_world.as_ref())
-                .cloned()
-        }
-    }
+        }),
+    };
+    zone.cloned().map_or(Said::Unclear, Said::Zone)
 }

@@ -147,6 +147,13 @@ impl FilterPolicy {
     }
 }
 
+impl Admitted {
+    /// The shape of the API that is spoken.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
 impl Decision {
     /// The request headers that pick the route.
     pub fn route_headers(&self) -> [(&'static str, &str); 4] {
@@ -158,20 +165,16 @@ impl Decision {
         ]
     }
 
-    /// Why the request goes where it goes, for people and logs.
+    /// Why the request goes where it goes, for people and logs. Without the conversation's key, which a dictionary
+    /// could turn back into a person.
     pub fn explain(&self) -> String {
         let Self {
             caller: Classified { zone, by },
             model,
             lane,
-            affinity,
             ..
         } = self;
-        let affinity = affinity.map_or("-".into(), |key| format!("{key:016x}"));
-        format!(
-            "lane={} zone={zone} by={by} model={model} affinity={affinity}",
-            lane.as_str()
-        )
+        format!("lane={} zone={zone} by={by} model={model}", lane.as_str())
     }
 }
 

@@ -18,6 +18,9 @@ pub const DECISION: &str = "x-meridian-decision";
 /// On answers: the region that answered, or `fallback/<name>`. Set by Envoy from the endpoint's metadata.
 pub const REGION: &str = "x-meridian-region";
 
+/// Seconds until a caller should try again who found nobody to answer: health checks and ejections move within seconds.
+pub const RETRY_AFTER: &str = "2";
+
 /// Whether a header is one of Meridian's own.
 pub fn is_ours(name: &str) -> bool {
     name.len() >= PREFIX.len()

@@ -18,6 +18,7 @@ pub mod chain;
 pub mod classify;
 pub mod country;
 pub mod decide;
+pub mod egress;
 pub mod filter_policy;
 pub mod fleet;
 pub mod headers;

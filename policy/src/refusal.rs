@@ -12,6 +12,8 @@ use serde_json::json;
 pub enum Reason {
     /// The filter was never given a policy.
     NoPolicy,
+    /// The route could not be picked.
+    NoRoute,
     /// No API has this path.
     UnknownPath,
     /// The path wants another method.
@@ -72,7 +74,9 @@ impl Refusal {
             body: self.body(status, code),
         };
         match &self.reason {
-            Reason::NoPolicy => answer.headers.push(("retry-after", "1".into())),
+            Reason::NoPolicy | Reason::NoRoute => answer
+                .headers
+                .push(("retry-after", headers::RETRY_AFTER.into())),
             Reason::WrongMethod { allowed } => answer.headers.push(("allow", (*allowed).into())),
             Reason::Redirected { location, .. } => {
                 answer.headers.push(("location", location.clone()))
@@ -112,6 +116,7 @@ impl Reason {
     fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::NoPolicy => (503, "no_policy"),
+            Self::NoRoute => (503, "no_route"),
             Self::UnknownPath => (404, "unknown_path"),
             Self::WrongMethod { .. } => (405, "method_not_allowed"),
             Self::UnknownZone => (403, "unknown_zone"),
@@ -129,6 +134,7 @@ impl Reason {
                 "This gateway has not been given a routing policy yet; nothing can be served."
                     .into()
             }
+            Self::NoRoute => "This gateway could not pick a route; try again.".into(),
             Self::UnknownPath => "No inference API has this path.".into(),
             Self::WrongMethod { allowed } => format!("This path takes {allowed} requests only."),
             Self::UnknownZone => {

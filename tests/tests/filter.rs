@@ -84,7 +84,7 @@ async fn without_a_policy_everything_is_refused() -> Result<()> {
         let answer = ask.send().await?;
         assert_eq!(
             (answer.status, answer.header("retry-after")),
-            (503, "1"),
+            (503, "2"),
             "{}",
             answer.text()
         );

@@ -76,8 +76,8 @@ fn what_is_no_country_says_nothing() {
         " ",
         " DE",
         "DE ",
-        "DE,US",
-        "DE, DE",
+        "US,CA",
+        "US, US",
         "DEU",
         "276",
         "D\u{0415}",
@@ -90,29 +90,65 @@ fn what_is_no_country_says_nothing() {
 }
 
 #[test]
-fn what_is_no_zone_says_nothing() {
-    for value in ["uk", "EEA", "eea ", "", "eea,global", "eea;v=1", "DE"] {
+fn what_is_no_zone_leaves_the_caller_unknown() {
+    for value in ["uk", "EEA", "eea ", "", "global,global", "eea;v=1", "DE"] {
         check_unknown(EDGE, &[("x-tenant-zone", value)]);
+        // It may have meant a pinned zone: no other source is asked in its place.
+        check_unknown(EDGE, &[("x-tenant-zone", value), ("cf-ipcountry", "US")]);
+        check_unknown(EDGE, &[("cf-ipcountry", "US"), ("x-tenant-zone", value)]);
     }
-    // Then the next source is asked.
-    check(
-        EDGE,
-        &[("x-tenant-zone", "uk"), ("cf-ipcountry", "US")],
-        "global",
-        "cf-ipcountry",
-    );
 }
 
 #[test]
-fn a_header_that_is_sent_twice_says_nothing() {
-    for (first, second) in [("DE", "US"), ("US", "DE"), ("US", "US"), ("US", "")] {
+fn a_source_that_does_not_know_leaves_it_to_the_next() {
+    for country in ["XX", "ZZ", "T1"] {
+        let headers = [("x-tenant-zone", "global"), ("cf-ipcountry", country)];
+        check(EDGE, &headers, "global", "x-tenant-zone");
+    }
+    check_unknown(EDGE, &[("x-tenant-zone", "global"), ("cf-ipcountry", "us")]);
+}
+
+#[test]
+fn of_several_values_only_a_pinned_zone_counts() {
+    for (first, second) in [
+        ("DE", "US"),
+        ("US", "DE"),
+        ("DE", "FR"),
+        ("DE", ""),
+        ("xx", "DE"),
+    ] {
+        let listed = format!("{first}, {second}");
+        for headers in [
+            [("cf-ipcountry", first), ("cf-ipcountry", second)].as_slice(),
+            &[("cf-ipcountry", first), ("CF-IPCountry", second)],
+            &[("cf-ipcountry", listed.as_str())],
+        ] {
+            check(EDGE, headers, "eea", "cf-ipcountry");
+        }
+    }
+    for (first, second) in [("US", "US"), ("US", "CA"), ("US", ""), ("US", "XX")] {
         check_unknown(EDGE, &[("cf-ipcountry", first), ("cf-ipcountry", second)]);
-        check_unknown(EDGE, &[("cf-ipcountry", first), ("CF-IPCountry", second)]);
     }
     check_unknown(
         EDGE,
         &[("x-tenant-zone", "global"), ("x-tenant-zone", "global")],
     );
+    let twice = [
+        ("x-tenant-zone", "eea"),
+        ("x-tenant-zone", "global"),
+        ("cf-ipcountry", "US"),
+    ];
+    check(EDGE, &twice, "eea", "x-tenant-zone");
+    // Two pinned zones: neither.
+    let mut fleet = example();
+    let uk = crate::fleet::Zone {
+        pinned: true,
+        ..zone()
+    };
+    fleet.zones.insert("uk".into(), uk);
+    fleet.unknown_zone = UnknownZone::Refuse;
+    let two = [("x-tenant-zone", "eea"), ("x-tenant-zone", "uk")];
+    check_fleet(&fleet, EDGE, &two, None);
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn without_a_policy_nothing_is_served() {
         .answer()
     };
     let message = "This gateway has not been given a routing policy yet; nothing can be served.";
-    let further = [("retry-after", "1")];
+    let further = [("retry-after", "2")];
     let body = openai(message, "server_error", Value::Null, "no_policy");
     check(
         &refusal(Shape::OpenAi),

@@ -118,3 +118,52 @@ pub async fn gateway(world: &mut World) -> Result<String> {
     }
     Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
 }
+
+/// One of a pool's two servers fails, and there is nowhere else to go: the other one serves.
+pub async fn sibling(world: &mut World) -> Result<String> {
+    let mut served = 0;
+    for fail in [Fail::Status(503), Fail::Status(500), Fail::Reset] {
+        world
+            .pool("eu-west-1")
+            .update(|behaviour| behaviour.fail = fail);
+        // Fewer than take it out, so that each failure is met.
+        for _ in 0..6 {
+            let ask = world.ask("eu-west-1").country("DE");
+            let answer = ask.send().await?;
+            ensure(answer.status == 200, || {
+                format!("{fail:?}: {} {}", answer.status, answer.text())
+            })?;
+            served += 1;
+        }
+        world
+            .pool("eu-west-1")
+            .update(|behaviour| behaviour.fail = Fail::None);
+    }
+    ensure(world.pool("eu-west-1").requests().len() > 2, || {
+        "the failing server was never asked".into()
+    })?;
+    Ok(format!(
+        "{served} EU requests, one of two servers answering 503, 500, resetting: none failed"
+    ))
+}
+
+/// A few requests that every server answers with 500 are their own fault, and take nobody out.
+pub async fn poison(world: &mut World) -> Result<String> {
+    for region in crate::world::REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.fail = Fail::Status(500));
+    }
+    for _ in 0..5 {
+        world.ask("us-west-2").country("US").send().await?;
+    }
+    for region in crate::world::REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.fail = Fail::None);
+    }
+    answered_by(world, &world.ask("us-west-2").country("US"), "us-west-2").await?;
+    answered_by(world, &world.ask("eu-west-1").country("DE"), "eu-west-1").await?;
+    answered_by(world, &world.ask("us-east-1").country("US"), "us-east-1").await?;
+    Ok("after five requests that every server answers with 500, every region serves its own callers".into())
+}

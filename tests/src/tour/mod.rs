@@ -56,6 +56,8 @@ stops! {
     "failover-500": failover::broken, Options::default();
     "failover-hang": failover::hang, Options::default();
     "failover-gateway": failover::gateway, Options::default();
+    "failover-sibling": failover::sibling, Options { fallbacks: false, sibling: true, ..Options::default() };
+    "failover-poison": failover::poison, Options::default();
     "gdpr-failing": gdpr::failing, Options::default();
     "gdpr-no-fallback": gdpr::no_fallback, Options { fallbacks: false, ..Options::default() };
     "gdpr-forged": gdpr::forged, Options::default();
@@ -64,6 +66,7 @@ stops! {
     "gdpr-forward": misdirected::forward, Options { misdirected: "forward", ..Options::default() };
     "peer": peer::peer, Options::default();
     "exhausted": exhausted::exhausted, Options::default();
+    "fallback-fails": exhausted::fallback_fails, Options::default();
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options::default();
     "bad-requests": models::bad_requests, Options::default();

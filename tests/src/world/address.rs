@@ -1,5 +1,6 @@
 //! Addresses of a world: 127.x.y.1 and so on, one per region, claimed so that no other world has them.
 
+use super::fleet_file::SIBLING_OF;
 use super::{PROVIDERS, REGIONS, position};
 use anyhow::{Context, Result};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -18,6 +19,7 @@ const PEER: u16 = 8443;
 const ADMIN: u16 = 9901;
 const POOL: u16 = 8000;
 const CONTROL: u16 = 8001;
+const SIBLING: u16 = 8002;
 
 impl Block {
     /// Takes the first block that is free: from the one that is wished for, else from where this process is likely to
@@ -70,6 +72,11 @@ impl Block {
     /// A pool's data port.
     pub fn pool(&self, region: &str) -> SocketAddr {
         self.region(region, POOL)
+    }
+
+    /// The second server of a pool.
+    pub fn sibling(&self) -> SocketAddr {
+        self.region(SIBLING_OF, SIBLING)
     }
 
     /// A pool's control port.

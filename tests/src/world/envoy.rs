@@ -100,7 +100,10 @@ impl Envoy {
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
         let id = self.process.id().context("Envoy has ended")?.to_string();
-        let status = Command::new("kill").args(["-STOP", &id]).status().await?;
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -STOP {id}")])
+            .status()
+            .await?;
         if !status.success() {
             bail!("kill -STOP {id}: {status}");
         }

@@ -10,6 +10,9 @@ pub const MODEL: &str = "llama-3.1-70b";
 /// A model that only us-east-1 and eu-west-1 have, with a name as they come.
 pub const PARTIAL_MODEL: &str = "mistralai/Mistral-7B:instruct";
 
+/// The region whose pools may have a second server.
+pub const SIBLING_OF: &str = "eu-west-1";
+
 /// What worlds differ in.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -21,6 +24,8 @@ pub struct Options {
     pub tls: bool,
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
+    /// Whether the pools of eu-west-1 have a second server.
+    pub sibling: bool,
     /// The addresses to take if they are free: `127.x.y.*`.
     pub block: Option<[u8; 2]>,
 }
@@ -32,6 +37,7 @@ impl Default for Options {
             limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
+            sibling: false,
             block: None,
         }
     }
@@ -62,6 +68,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         limits,
         tls,
         fallbacks,
+        sibling,
         ..
     } = options;
     let dir = dir.display();
@@ -122,11 +129,12 @@ regions:
             admin = block.admin(region),
             nearest = nearest.join(", "),
         );
+        let mut endpoints = format!("\"{}\"", block.pool(region));
+        if *sibling && region == SIBLING_OF {
+            endpoints += &format!(", \"{}\"", block.sibling());
+        }
         for model in models(region) {
-            text += &format!(
-                "      \"{model}\": {{ endpoints: [\"{}\"] }}\n",
-                block.pool(region)
-            );
+            text += &format!("      \"{model}\": {{ endpoints: [{endpoints}] }}\n");
         }
     }
     text

@@ -39,6 +39,7 @@ pub struct World {
     block: Block,
     pools: Vec<Fake>,
     providers: Vec<Fake>,
+    sibling: Option<Fake>,
     gateways: Vec<Envoy>,
     certificates: Certificates,
     markers: AtomicU64,
@@ -83,6 +84,16 @@ impl World {
                 .await?,
             );
         }
+        let sibling = if options.sibling {
+            let models = fleet_file::models(fleet_file::SIBLING_OF);
+            let kind = Kind::Pool {
+                models: models.iter().copied().map(String::from).collect(),
+            };
+            let any_port = std::net::SocketAddr::new(block.sibling().ip(), 0);
+            Some(Fake::start("sibling", kind, block.sibling(), any_port).await?)
+        } else {
+            None
+        };
         let text = fleet_file::text(&block, &certificates, dir.path(), options);
         std::fs::write(dir.path().join("fleet.yaml"), &text)?;
         fleet_file::write_keys(dir.path())?;
@@ -91,6 +102,7 @@ impl World {
             block,
             pools,
             providers,
+            sibling,
             gateways: Vec::new(),
             certificates,
             markers: AtomicU64::new(0),
@@ -164,7 +176,10 @@ impl World {
 
     /// Every pool and provider.
     pub fn servers(&self) -> impl Iterator<Item = &Fake> {
-        self.pools.iter().chain(&self.providers)
+        self.pools
+            .iter()
+            .chain(&self.providers)
+            .chain(&self.sibling)
     }
 
     /// A request to a region's gateway, with a marker of its own in the prompt.

@@ -25,9 +25,6 @@ use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use meridian_policy::api::Shape;
 use meridian_policy::headers;
 
-/// When nobody is left to ask, a caller should come back soon: health checks and ejections move within seconds.
-const RETRY_AFTER: &str = "2";
-
 /// Errors that Envoy makes (no healthy upstream, time limits, body too large...), in the shape of the API that was
 /// spoken. The filter's own answers carry a mark and are left alone.
 pub fn replies() -> LocalReplyConfig {
@@ -52,7 +49,7 @@ fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
         let conditions = FilterSpecifier::AndFilter(AndFilter {
             filters: conditions,
         });
-        let retry_after = unavailable.then(|| header("retry-after", RETRY_AFTER));
+        let retry_after = unavailable.then(|| header("retry-after", headers::RETRY_AFTER));
         ResponseMapper {
             filter: Some(AccessLogFilter {
                 filter_specifier: Some(conditions),
@@ -76,7 +73,7 @@ fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
 }
 
 fn error_body(shape: Shape) -> SubstitutionFormatString {
-    let message = text("%LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)");
+    let message = text("%LOCAL_REPLY_BODY%");
     let fields = match shape {
         Shape::OpenAi => {
             let none = Value {
@@ -88,7 +85,7 @@ fn error_body(shape: Shape) -> SubstitutionFormatString {
                     ("message", message),
                     ("type", text("gateway_error")),
                     ("param", none),
-                    ("code", text("%RESPONSE_CODE%")),
+                    ("code", text("%RESPONSE_CODE_DETAILS%")),
                 ])),
             )])
         }
@@ -167,6 +164,7 @@ pub fn access_log(path: &str, listener: &str) -> Vec<AccessLog> {
         ("time", text("%START_TIME%")),
         ("listener", text(listener)),
         ("request_id", text("%REQ(X-REQUEST-ID)%")),
+        ("from", text("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")),
         ("method", text("%REQ(:METHOD)%")),
         ("path", text("%PATH(NQ)%")),
         ("zone", text("%REQ(X-MERIDIAN-ZONE)%")),
@@ -178,6 +176,7 @@ pub fn access_log(path: &str, listener: &str) -> Vec<AccessLog> {
         ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
         ("status", text("%RESPONSE_CODE%")),
         ("details", text("%RESPONSE_CODE_DETAILS%")),
+        ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
         ("flags", text("%RESPONSE_FLAGS%")),
         ("bytes_in", text("%BYTES_RECEIVED%")),
         ("bytes_out", text("%BYTES_SENT%")),

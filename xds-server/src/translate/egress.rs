@@ -2,7 +2,7 @@
 
 use super::public::connection_manager;
 use super::wire::{duration, extension, file, http_filter, seconds};
-use super::{answer, name};
+use super::{answer, filter, name};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
 use envoy_types::pb::envoy::config::core::v3::DataSource;
@@ -27,19 +27,15 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
-use meridian_policy::{FallbackName, Fleet};
+use meridian_policy::{FallbackName, Fleet, headers};
 
-/// The caller's credentials, whoever it shows them to.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "api-key", "cookie"];
-
-/// What else says who the caller is or how it came here: proxies, CDNs, client libraries, and Meridian itself.
-const PRIVATE_PREFIXES: [&str; 6] = [
-    "x-",
-    "cf-",
-    "cloudfront-",
-    "fastly-",
-    "openai-",
-    "true-client-ip",
+/// The caller's credentials. The filter lets an allow-list through; that these go is Envoy's own work, and verified.
+const CREDENTIALS: [&str; 5] = [
+    "authorization",
+    "proxy-authorization",
+    "api-key",
+    "x-api-key",
+    "cookie",
 ];
 
 /// What a provider tells about our account.
@@ -60,6 +56,7 @@ pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
+            filter::egress(fleet),
             http_filter(
                 "envoy.filters.http.credential_injector",
                 credential(fallback_name),
@@ -117,17 +114,15 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
         .into_iter()
         .chain(fleet.sources.iter().map(|source| source.header.as_str()));
     let exact = exact.map(|name| Mutate::Remove(name.into()));
-    let prefixed = PRIVATE_PREFIXES.into_iter().map(|prefix| {
-        let matcher = StringMatcher {
-            match_pattern: Some(MatchPattern::Prefix(prefix.into())),
-            ignore_case: true,
-        };
-        Mutate::RemoveOnMatch(RemoveOnMatch {
-            key_matcher: Some(matcher),
-        })
+    let ours = StringMatcher {
+        match_pattern: Some(MatchPattern::Prefix(headers::PREFIX.into())),
+        ..Default::default()
+    };
+    let ours = Mutate::RemoveOnMatch(RemoveOnMatch {
+        key_matcher: Some(ours),
     });
     let request_mutations = exact
-        .chain(prefixed)
+        .chain([ours])
         .map(|action| HeaderMutation {
             action: Some(action),
         })

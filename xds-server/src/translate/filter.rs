@@ -14,21 +14,16 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_policy::FilterPolicy;
-
-/// Name of the filter in a listener.
-pub const NAME: &str = "meridian.router";
-
-/// Its plugin root in the .wasm.
-pub const ROOT: &str = "router";
+use meridian_policy::{FilterPolicy, Fleet};
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.
-const CAPABILITIES: [&str; 21] = [
+const CAPABILITIES: [&str; 22] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
     "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_get_property",
@@ -51,16 +46,25 @@ const CAPABILITIES: [&str; 21] = [
     "random_get",
 ];
 
-/// The filter with this gateway's policy.
+/// Decides where requests go, by this gateway's policy.
 pub fn router(node: &Node<'_>) -> HttpFilter {
-    // The policy is plain data: names, numbers and lists. It always has a JSON form.
+    // The policy is plain data: names, numbers and lists. It always has a JSON form; without one nothing is served.
     let policy = FilterPolicy::for_region(node.fleet, node.home);
     let policy = serde_json::to_string(&policy).unwrap_or_default();
+    plugin(node.fleet, "router", "meridian", Some(policy))
+}
+
+/// Lets through to a provider what may go there. In a VM of its own: a fault in it never touches routing.
+pub fn egress(fleet: &Fleet) -> HttpFilter {
+    plugin(fleet, "egress", "meridian-egress", None)
+}
+
+fn plugin(fleet: &Fleet, root: &str, vm_id: &str, configuration: Option<String>) -> HttpFilter {
     let vm = VmConfig {
-        vm_id: "meridian".into(),
+        vm_id: vm_id.into(),
         runtime: "envoy.wasm.runtime.v8".into(),
         code: Some(AsyncDataSource {
-            specifier: file(&node.fleet.filter).map(async_data_source::Specifier::Local),
+            specifier: file(&fleet.filter).map(async_data_source::Specifier::Local),
         }),
         capability_restriction_config: Some(CapabilityRestrictionConfig {
             allowed_capabilities: CAPABILITIES
@@ -71,9 +75,9 @@ pub fn router(node: &Node<'_>) -> HttpFilter {
         ..Default::default()
     };
     let config = PluginConfig {
-        name: ROOT.into(),
-        root_id: ROOT.into(),
-        configuration: Some(pack_any(StringValue { value: policy })),
+        name: root.into(),
+        root_id: root.into(),
+        configuration: configuration.map(|value| pack_any(StringValue { value })),
         // Without it a request whose headers wait for the body hangs.
         allow_on_headers_stop_iteration: yes(),
         // A fault ends the streams of one worker. With Envoy's default of 1 s until the next try it ends the requests
@@ -89,7 +93,7 @@ pub fn router(node: &Node<'_>) -> HttpFilter {
         ..Default::default()
     };
     http_filter(
-        NAME,
+        &format!("meridian.{root}"),
         Wasm {
             config: Some(config),
         },

@@ -2,7 +2,8 @@
 //! who may send what is decided by Envoy's own RBAC.
 
 use super::public::connection_manager;
-use super::wire::{address, duration, exactly, header_is, http_filter, number, seconds, transport_socket, yes};
+use super::route::on_another_host;
+use super::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::{Node, answer, name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
@@ -26,7 +27,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::envoy::r#type::v3::Percent;
-use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
+use envoy_types::pb::google::protobuf::UInt64Value;
 use meridian_policy::fleet::{Region, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::HashMap;
@@ -109,7 +110,7 @@ fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
-        pass_through_mode: Some(BoolValue { value: false }),
+        pass_through_mode: no(),
         headers: vec![
             header_is(":path", HEALTH_PATH),
             header_is(headers::MODEL, model.as_str()),
@@ -202,11 +203,10 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
             timeout: duration(node.fleet.limits.answer),
             // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
-            retry_policy: Some(RetryPolicy {
+            retry_policy: Some(on_another_host(RetryPolicy {
                 retry_on: "connect-failure".into(),
-                num_retries: number(1),
                 ..Default::default()
-            }),
+            })),
             ..Default::default()
         })),
         ..Default::default()

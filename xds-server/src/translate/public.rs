@@ -1,6 +1,6 @@
 //! The public listener: callers, the filter, the chains.
 
-use super::wire::{address, extension, header_is, http_filter, number, seconds, transport_socket, yes};
+use super::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::{Node, answer, filter, route, tls};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
@@ -12,7 +12,6 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, DownstreamTlsContext};
-use envoy_types::pb::google::protobuf::BoolValue;
 use meridian_policy::fleet::{KeyPair, Region};
 
 /// Buffered per connection before reading stops. Request bodies are bounded by the routes' own limit.
@@ -23,7 +22,7 @@ const READY_PATH: &str = "/healthz";
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let ready = HealthCheck {
-        pass_through_mode: Some(BoolValue { value: false }),
+        pass_through_mode: no(),
         headers: vec![header_is(":path", READY_PATH)],
         ..Default::default()
     };
@@ -34,9 +33,11 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         // x-envoy-* header that a caller sends.
         use_remote_address: yes(),
         internal_address_config: Some(InternalAddressConfig::default()),
+        always_set_request_id_in_response: true,
         normalize_path: yes(),
         merge_slashes: true,
-        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
+        // Some clients escape the slashes of a model's name. The filter decides on the path that goes on.
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndForward.into(),
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: seconds(3600),
             headers_with_underscores_action: HeadersWithUnderscoresAction::RejectRequest.into(),

@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3
 use envoy_types::pb::google::protobuf::UInt64Value;
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::fleet::Limits;
+use meridian_policy::fleet::{Limits, Pool};
 use meridian_policy::{ModelName, ZoneName, headers};
 
 /// A response header that asks for the next member of the chain. A gateway sets it where it refuses a peer.
@@ -35,7 +35,7 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let chains = node.chains.iter();
     let mut routes: Vec<Route> = chains
         .flat_map(|((zone, model), members)| {
-            [true, false].map(|stream| route(limits, zone, model, members, stream))
+            [true, false].map(|stream| route(node, zone, model, members, stream))
         })
         .collect();
     // There before the body is read, so that the body's limit applies: a route without one answers 413 to long prompts.
@@ -71,12 +71,13 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
 
 /// The filter's four headers lead to one chain.
 fn route(
-    limits: &Limits,
+    node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
     members: &[Member],
     stream: bool,
 ) -> Route {
+    let limits = &node.fleet.limits;
     let lane = Lane::of(members).map_or("", Lane::as_str);
     let (label, flag) = if stream {
         ("stream", "1")
@@ -98,7 +99,8 @@ fn route(
         } else {
             seconds(0)
         },
-        retry_policy: Some(retry_policy(limits, members, stream)),
+        flush_timeout: duration(limits.gap),
+        retry_policy: Some(retry_policy(node, model, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is
         // left, and a fleet that is slow everywhere still answers.
         hedge_policy: Some(HedgePolicy {
@@ -132,34 +134,24 @@ fn with_body_limit(limits: &Limits) -> Route {
     }
 }
 
-/// One attempt per member. A chain of one has only its own other endpoints to turn to, for what never reached a server.
-fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolicy {
+/// One attempt per member. A chain of one has only its own other endpoints to turn to, if there are any: one that is
+/// alone is asked again only for what never reached it.
+fn retry_policy(
+    node: &Node<'_>,
+    model: &ModelName,
+    members: &[Member],
+    stream: bool,
+) -> RetryPolicy {
+    let limits = &node.fleet.limits;
     let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    if others == 0 {
-        let predicate = extension(
-            "envoy.retry_host_predicates.previous_hosts",
-            PreviousHostsPredicate::default(),
-        );
+    if others == 0 && !has_siblings(node, model, members) {
         return RetryPolicy {
             retry_on: "connect-failure,refused-stream".into(),
             num_retries: number(1),
-            retry_host_predicate: vec![RetryHostPredicate {
-                name: predicate.name,
-                config_type: predicate
-                    .typed_config
-                    .map(retry_host_predicate::ConfigType::TypedConfig),
-            }],
-            host_selection_retry_max_attempts: 3,
             ..Default::default()
         };
     }
-    let priority = extension(
-        "envoy.retry_priorities.previous_priorities",
-        PreviousPrioritiesConfig {
-            update_frequency: 1,
-        },
-    );
-    RetryPolicy {
+    let policy = RetryPolicy {
         retry_on:
             "connect-failure,reset,retriable-status-codes,retriable-headers,envoy-ratelimited"
                 .into(),
@@ -169,17 +161,10 @@ fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolic
             header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
             ..Default::default()
         }],
-        num_retries: number(others),
         per_try_timeout: duration(if stream {
             limits.first_token
         } else {
             limits.unstreamed
-        }),
-        retry_priority: Some(RetryPriority {
-            name: priority.name,
-            config_type: priority
-                .typed_config
-                .map(retry_priority::ConfigType::TypedConfig),
         }),
         // The next attempt goes elsewhere: nothing is gained by waiting longer.
         retry_back_off: Some(RetryBackOff {
@@ -187,5 +172,56 @@ fn retry_policy(limits: &Limits, members: &[Member], stream: bool) -> RetryPolic
             max_interval: millis(50),
         }),
         ..Default::default()
+    };
+    if others == 0 {
+        return on_another_host(policy);
+    }
+    let priority = extension(
+        "envoy.retry_priorities.previous_priorities",
+        PreviousPrioritiesConfig {
+            update_frequency: 1,
+        },
+    );
+    RetryPolicy {
+        num_retries: number(others),
+        retry_priority: Some(RetryPriority {
+            name: priority.name,
+            config_type: priority
+                .typed_config
+                .map(retry_priority::ConfigType::TypedConfig),
+        }),
+        ..policy
+    }
+}
+
+/// Whether a chain of one is a pool of several servers, as far as that is known here.
+fn has_siblings(node: &Node<'_>, model: &ModelName, members: &[Member]) -> bool {
+    let [Member::Pool(region)] = members else {
+        return false;
+    };
+    let region = node.fleet.regions.get(region);
+    match region.and_then(|region| region.pools.get(model)) {
+        Some(Pool::Endpoints(endpoints)) => endpoints.len() > 1,
+        Some(Pool::Dns { .. }) => true,
+        None => false,
+    }
+}
+
+/// One more attempt, at another endpoint of the same cluster if it has one.
+pub fn on_another_host(policy: RetryPolicy) -> RetryPolicy {
+    let predicate = extension(
+        "envoy.retry_host_predicates.previous_hosts",
+        PreviousHostsPredicate::default(),
+    );
+    RetryPolicy {
+        num_retries: number(1),
+        retry_host_predicate: vec![RetryHostPredicate {
+            name: predicate.name,
+            config_type: predicate
+                .typed_config
+                .map(retry_host_predicate::ConfigType::TypedConfig),
+        }],
+        host_selection_retry_max_attempts: 3,
+        ..policy
     }
 }

@@ -29,8 +29,8 @@ pub fn yes() -> Option<BoolValue> {
     Some(BoolValue { value: true })
 }
 
-pub fn no() -> BoolValue {
-    BoolValue { value: false }
+pub fn no() -> Option<BoolValue> {
+    Some(BoolValue { value: false })
 }
 
 pub fn duration(duration: std::time::Duration) -> Option<Duration> {

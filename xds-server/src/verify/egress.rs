@@ -24,14 +24,12 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 
-/// Every header of this prefix is between the caller, its proxies and us.
-const PRIVATE: &str = "x-";
-
 impl Walk<'_> {
     /// Checks the filters of an internal listener that leads to these providers.
     pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
         let mut removals = Vec::new();
         let mut injected = false;
+        let mut allow_listed = false;
         for placed in filters {
             match &placed.filter {
                 Filter::Mutation(mutation) => {
@@ -47,6 +45,11 @@ impl Walk<'_> {
                     }
                 }
                 Filter::Health | Filter::Router => {}
+                // What it lets through is its own affair; that credentials go does not depend on it.
+                Filter::Wasm(wasm) if !injected => {
+                    allow_listed = true;
+                    self.egress_plugin(&placed.at, wasm);
+                }
                 Filter::Wasm(_) | Filter::Rbac(_) => {
                     self.leaks.unknown(&placed.at, "this filter on the way out");
                 }
@@ -79,13 +82,18 @@ impl Walk<'_> {
                 );
             }
         }
-        for prefix in [PRIVATE, headers::PREFIX] {
-            if !removals.iter().any(|removal| removal.removes_all(prefix)) {
-                self.leaks.add(
-                    at,
-                    format!("headers of the prefix `{prefix}` would go to a provider"),
-                );
-            }
+        let ours = headers::PREFIX;
+        if !removals.iter().any(|removal| removal.removes_all(ours)) {
+            self.leaks.add(
+                at,
+                format!("headers of the prefix `{ours}` would go to a provider"),
+            );
+        }
+        if !allow_listed {
+            self.leaks.add(
+                at,
+                "headers of the caller would go to a provider that are not on the filter's list",
+            );
         }
     }
 

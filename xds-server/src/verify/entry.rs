@@ -43,7 +43,7 @@ impl<'f> Walk<'f> {
             match &placed.filter {
                 Filter::Wasm(wasm) => {
                     filtered = true;
-                    self.wasm(&placed.at, wasm);
+                    self.router_plugin(&placed.at, wasm);
                 }
                 Filter::Rbac(found) => rbac.push((&placed.at, found)),
                 Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(

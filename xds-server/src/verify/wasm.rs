@@ -11,7 +11,10 @@ use envoy_types::pb::google::protobuf::StringValue;
 use meridian_policy::FilterPolicy;
 
 /// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
-const ROOT: &str = "router";
+const ROUTER: &str = "router";
+
+/// The plugin root that lets an allow-list of headers through to a provider.
+const EGRESS: &str = "egress";
 
 /// Imports with which a filter reads and changes its own request. Not among them: calls over HTTP and gRPC, files.
 const HARMLESS_IMPORTS: [&str; 14] = [
@@ -36,10 +39,38 @@ const EXPORTS: &str = "proxy_on_";
 
 impl Walk<'_> {
     /// Checks the filter that decides every request's zone.
-    pub fn wasm(&mut self, at: &str, wasm: &Wasm) {
+    pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
+        let Some(plugin) = self.plugin(at, wasm, ROUTER) else {
+            return;
+        };
+        let configuration = self
+            .leaks
+            .open_some::<StringValue>(at, plugin.configuration.as_ref());
+        let Some(configuration) = configuration else {
+            return;
+        };
+        match serde_json::from_str::<FilterPolicy>(&configuration.value) {
+            Ok(policy) => self.agreement(at, &policy),
+            Err(error) => self
+                .leaks
+                .add(at, format!("the filter cannot read its policy: {error}")),
+        }
+    }
+
+    /// Checks the filter on the way out to a provider. It has no configuration.
+    pub fn egress_plugin(&mut self, at: &str, wasm: &Wasm) {
+        if let Some(plugin) = self.plugin(at, wasm, EGRESS)
+            && plugin.configuration.is_some()
+        {
+            self.leaks.unknown(at, "a configuration of the way out");
+        }
+    }
+
+    /// Checks what holds for every root: it is the fleet's code, cannot be passed by, and can reach nobody.
+    fn plugin<'w>(&mut self, at: &str, wasm: &'w Wasm, root: &str) -> Option<&'w PluginConfig> {
         let Some(plugin) = &wasm.config else {
             self.leaks.unknown(at, "a Wasm filter without a plugin");
-            return;
+            return None;
         };
         // Without `fail_open`, the old way to let requests pass by a broken filter.
         let known = only!(
@@ -65,28 +96,17 @@ impl Walk<'_> {
                 "requests must fail with the filter: FAIL_RELOAD or FAIL_CLOSED",
             );
         }
-        if plugin.root_id != ROOT {
+        if plugin.root_id != root {
             self.leaks.unknown(
                 at,
-                format!("the plugin root `{}` in place of `{ROOT}`", plugin.root_id),
+                format!("the plugin root `{}` in place of `{root}`", plugin.root_id),
             );
         }
         match &plugin.vm {
             Some(Vm::VmConfig(vm)) => self.vm(at, vm),
             None => self.leaks.unknown(at, "a Wasm filter without a VM"),
         }
-        let configuration = self
-            .leaks
-            .open_some::<StringValue>(at, plugin.configuration.as_ref());
-        let Some(configuration) = configuration else {
-            return;
-        };
-        match serde_json::from_str::<FilterPolicy>(&configuration.value) {
-            Ok(policy) => self.agreement(at, &policy),
-            Err(error) => self
-                .leaks
-                .add(at, format!("the filter cannot read its policy: {error}")),
-        }
+        Some(plugin)
     }
 
     fn vm(&mut self, at: &str, vm: &VmConfig) {

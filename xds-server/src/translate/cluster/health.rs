@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::core::v3::health_check::{HealthChecker, Http
 /// The intervals without traffic default to a minute, which would keep a dead region in the chain that long.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
     HealthCheck {
-        timeout: seconds(1),
+        timeout: seconds(2),
         interval: seconds(2),
         no_traffic_interval: seconds(2),
         no_traffic_healthy_interval: seconds(2),
@@ -20,16 +20,37 @@ pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
 }
 
 /// A server that fails requests while its health check is green is taken out by its answers. All of a pool may go:
-/// the rest of the chain is the safety net.
-pub(super) fn outlier_detection() -> Option<OutlierDetection> {
+/// the rest of the chain is the safety net. A plain 500 may be the request's own fault, so it takes more of them.
+pub(super) fn of_servers() -> Option<OutlierDetection> {
     Some(OutlierDetection {
-        consecutive_5xx: number(5),
+        consecutive_gateway_failure: number(5),
+        enforcing_consecutive_gateway_failure: number(100),
+        consecutive_5xx: number(10),
+        // A green health check is no proof that requests are answered.
+        successful_active_health_check_uneject_host: no(),
+        ..ejection()
+    })
+}
+
+/// A gateway is taken out if it cannot be reached or does not answer. What its pool answers is judged over there, and
+/// comes back by its health check: a request that nobody can serve takes no gateway out.
+pub(super) fn of_gateways() -> Option<OutlierDetection> {
+    Some(OutlierDetection {
+        split_external_local_origin_errors: true,
+        consecutive_local_origin_failure: number(5),
+        enforcing_consecutive_local_origin_failure: number(100),
+        enforcing_consecutive_5xx: number(0),
+        enforcing_consecutive_gateway_failure: number(0),
+        ..ejection()
+    })
+}
+
+fn ejection() -> OutlierDetection {
+    OutlierDetection {
         interval: seconds(1),
         base_ejection_time: seconds(10),
         max_ejection_time: seconds(30),
         max_ejection_percent: number(100),
-        // A green health check is no proof that requests are answered.
-        successful_active_health_check_uneject_host: Some(no()),
         ..Default::default()
-    })
+    }
 }

@@ -1,11 +1,11 @@
 //! A peer: another region's gateway, as the way to one of its pools.
 
-use super::health::{health_check, outlier_detection};
+use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
 use crate::translate::wire::{header, number, seconds, socket_address, transport_socket};
 use crate::translate::{name, peer as listener, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, KeepaliveSettings};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
@@ -66,9 +66,10 @@ pub fn peer(
     let addresses = vec![socket_address(&other.address, other.port)];
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
         transport_socket: transport_socket(tls),
         health_checks: vec![health_check(check)],
-        outlier_detection: outlier_detection(),
+        outlier_detection: health::of_gateways(),
         circuit_breakers: circuit_breakers(),
         load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses),
         ..with_protocol(

@@ -1,11 +1,13 @@
 //! A pool: the home region's inference servers of one model.
 
-use super::health::{health_check, outlier_detection};
+use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
 use crate::translate::name;
 use crate::translate::wire::{address, seconds, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, LbPolicy};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    DiscoveryType, DnsLookupFamily, LbPolicy,
+};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{
     Http1ProtocolOptions, HttpProtocolOptions as CommonOptions,
@@ -38,9 +40,10 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
     let cluster_name = name::pool(home, model);
     Cluster {
         cluster_discovery_type: Some(kind(discovery)),
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
         lb_policy: LbPolicy::LeastRequest.into(),
         health_checks: vec![health_check(check)],
-        outlier_detection: outlier_detection(),
+        outlier_detection: health::of_servers(),
         circuit_breakers: circuit_breakers(),
         load_assignment: load_assignment(&cluster_name, home.as_str(), Some(home), addresses),
         ..with_protocol(base(&cluster_name, fleet.limits.connect), http1, Some(idle))

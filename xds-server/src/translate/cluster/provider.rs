@@ -4,7 +4,7 @@ use super::{base, circuit_breakers, kind, load_assignment, with_options};
 use crate::translate::name;
 use crate::translate::wire::{exactly, socket_address, transport_socket};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, EnvoyInternalAddress};
@@ -54,6 +54,8 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
     let addresses = vec![socket_address(&endpoint.host, endpoint.port)];
     let cluster = Cluster {
         cluster_discovery_type: Some(kind(discovery)),
+        // By itself Envoy takes IPv6 wherever a name has it, reachable or not.
+        dns_lookup_family: DnsLookupFamily::All.into(),
         circuit_breakers: circuit_breakers(),
         load_assignment: load_assignment(
             &cluster_name,

@@ -68,12 +68,18 @@ fn egresses_that_leak() {
                 "nothing stripped",
                 EU,
                 |s| drop_filter(s, EGRESS, &HeaderMutation::type_url()),
-                "headers of the prefix `x-` would go to a provider",
+                "headers of the prefix `x-meridian-` would go to a provider",
+            ),
+            case(
+                "without the filter's list",
+                EU,
+                |s| drop_filter(s, EGRESS, &Wasm::type_url()),
+                "not on the filter's list",
             ),
             case(
                 "stripped too late",
                 EU,
-                |s| manager(listener(s, EGRESS), |m| m.http_filters.swap(0, 1)),
+                |s| manager(listener(s, EGRESS), |m| m.http_filters.swap(0, 2)),
                 "the caller's `cookie` would go",
             ),
             case(
