@@ -31,6 +31,8 @@ pub struct Fleet {
     pub filter: String,
     /// Where the gateways write their access log: a path, or `/dev/stdout`.
     pub access_log: String,
+    /// Heap of one Envoy, in bytes: near it the largest requests are reset, then new ones refused.
+    pub heap: u64,
 }
 
 /// A residency zone: who belongs to it and where its requests may go.

@@ -1,33 +1,25 @@
 //! A snapshot as one static Envoy configuration file: what `meridian export` prints.
 
 use crate::translate::Snapshot;
+use crate::translate::wire::{address, extension, millis};
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
-use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
-use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{
-    Address, Locality, Node, SocketAddress, TypedExtensionConfig,
-};
+use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
 use envoy_types::pb::envoy::config::metrics::v3::{StatsConfig, StatsMatcher};
 use envoy_types::pb::envoy::config::overload::v3::trigger::TriggerOneof;
 use envoy_types::pb::envoy::config::overload::v3::{
-    OverloadAction, OverloadManager, ResourceMonitor, ThresholdTrigger, Trigger, resource_monitor,
+    BufferFactoryConfig, OverloadAction, OverloadManager, ResourceMonitor, ScaledTrigger,
+    ThresholdTrigger, Trigger, resource_monitor,
 };
 use envoy_types::pb::envoy::extensions::bootstrap::internal_listener::v3::InternalListener;
 use envoy_types::pb::envoy::extensions::resource_monitors::downstream_connections::v3::DownstreamConnectionsConfig;
 use envoy_types::pb::envoy::extensions::resource_monitors::fixed_heap::v3::FixedHeapConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{ListStringMatcher, RegexMatcher, StringMatcher};
-use envoy_types::pb::google::protobuf::Duration;
-use envoy_types::util::pack_any;
-use meridian_policy::RegionName;
-use meridian_policy::fleet::Region;
-use prost::{Message, Name};
+use meridian_policy::{Fleet, RegionName};
 
-/// Past it Envoy frees what it can, then refuses new requests rather than being killed.
-const HEAP: u64 = 4 << 30;
-
+/// Callers' connections to one Envoy.
 const CONNECTIONS: i64 = 50_000;
 
 /// A chain's statistics are about a hundred lines; what is kept says how much traffic it has and how it fares.
@@ -35,14 +27,18 @@ const UNUSED_CHAIN_STATS: &str = "cluster\\.chain_.*\\.(circuit_breakers|default
                                   |max_host_|original_dst|bind_errors|assignment_|update_|upstream_cx_|upstream_flow_\
                                   |upstream_internal_|version|warming_state|internal\\.|external\\.).*";
 
-/// The whole configuration of one Envoy.
-pub fn bootstrap(home: &RegionName, region: &Region, snapshot: Snapshot) -> Bootstrap {
+/// Streams that hold less than 2^this bytes are not worth resetting for memory.
+const SMALL_STREAM_POWER: u32 = 20;
+
+/// The whole configuration of one Envoy. `None` if the region is unknown.
+pub fn bootstrap(fleet: &Fleet, home: &RegionName, snapshot: Snapshot) -> Option<Bootstrap> {
+    let region = fleet.regions.get(home)?;
     let Snapshot {
         listeners,
         clusters,
         secrets,
     } = snapshot;
-    Bootstrap {
+    Some(Bootstrap {
         node: Some(Node {
             id: format!("{home}-gateway"),
             cluster: "meridian".into(),
@@ -53,14 +49,14 @@ pub fn bootstrap(home: &RegionName, region: &Region, snapshot: Snapshot) -> Boot
             ..Default::default()
         }),
         admin: Some(Admin {
-            address: Some(admin(region)),
+            address: address(region.admin),
             ..Default::default()
         }),
         bootstrap_extensions: vec![extension(
             "envoy.bootstrap.internal_listener",
             InternalListener::default(),
         )],
-        overload_manager: Some(overload()),
+        overload_manager: Some(overload(fleet.heap)),
         stats_config: Some(stats()),
         static_resources: Some(StaticResources {
             listeners,
@@ -68,30 +64,14 @@ pub fn bootstrap(home: &RegionName, region: &Region, snapshot: Snapshot) -> Boot
             secrets,
         }),
         ..Default::default()
-    }
+    })
 }
 
-fn admin(region: &Region) -> Address {
-    let socket = SocketAddress {
-        address: region.admin.ip().to_string(),
-        port_specifier: Some(PortSpecifier::PortValue(region.admin.port().into())),
-        ..Default::default()
-    };
-    Address {
-        address: Some(AddressKind::SocketAddress(socket)),
-    }
-}
-
-fn extension<M: Message + Name>(name: &str, message: M) -> TypedExtensionConfig {
-    TypedExtensionConfig {
-        name: name.into(),
-        typed_config: Some(pack_any(message)),
-    }
-}
-
-fn overload() -> OverloadManager {
+/// Large bodies are buffered whole, so memory is what runs out first: near the heap's limit the streams that hold the
+/// most are reset, and then new requests are refused.
+fn overload(heap: u64) -> OverloadManager {
     let heap = FixedHeapConfig {
-        max_heap_size_bytes: HEAP,
+        max_heap_size_bytes: heap,
         ..Default::default()
     };
     let connections = DownstreamConnectionsConfig {
@@ -104,19 +84,21 @@ fn overload() -> OverloadManager {
             .map(resource_monitor::ConfigType::TypedConfig),
     };
     let heap_name = "envoy.resource_monitors.fixed_heap";
-    let action = |name: &str, value: f64| OverloadAction {
-        name: name.into(),
+    let action = |name: &str, trigger| OverloadAction {
+        name: format!("envoy.overload_actions.{name}"),
         triggers: vec![Trigger {
             name: heap_name.into(),
-            trigger_oneof: Some(TriggerOneof::Threshold(ThresholdTrigger { value })),
+            trigger_oneof: Some(trigger),
         }],
         ..Default::default()
     };
+    let at = |value| TriggerOneof::Threshold(ThresholdTrigger { value });
+    let between = TriggerOneof::Scaled(ScaledTrigger {
+        scaling_threshold: 0.80,
+        saturation_threshold: 0.95,
+    });
     OverloadManager {
-        refresh_interval: Some(Duration {
-            seconds: 0,
-            nanos: 250_000_000,
-        }),
+        refresh_interval: millis(250),
         resource_monitors: vec![
             monitor(extension(heap_name, heap)),
             monitor(extension(
@@ -125,9 +107,13 @@ fn overload() -> OverloadManager {
             )),
         ],
         actions: vec![
-            action("envoy.overload_actions.shrink_heap", 0.90),
-            action("envoy.overload_actions.stop_accepting_requests", 0.95),
+            action("reset_high_memory_stream", between),
+            action("shrink_heap", at(0.90)),
+            action("stop_accepting_requests", at(0.95)),
         ],
+        buffer_factory_config: Some(BufferFactoryConfig {
+            minimum_account_to_track_power_of_two: SMALL_STREAM_POWER,
+        }),
         ..Default::default()
     }
 }

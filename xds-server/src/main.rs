@@ -70,15 +70,14 @@ fn run(command: Command, out: &mut impl Write) -> Result<()> {
         Command::Export { node, file } => {
             let fleet = load(&file)?;
             let home = RegionName::from(node);
-            let Some(region) = fleet.regions.get(&home) else {
+            let no_region = || {
                 let known: Vec<&str> = fleet.regions.keys().map(RegionName::as_str).collect();
-                bail!(
-                    "--node: there is no region `{home}` in {}; there are: {}",
-                    file.display(),
-                    known.join(", ")
-                );
+                let (file, known) = (file.display(), known.join(", "));
+                anyhow!("--node: there is no region `{home}` in {file}; there are: {known}")
             };
-            let bootstrap = export::bootstrap(&home, region, checked(&fleet, &home)?);
+            fleet.regions.get(&home).ok_or_else(no_region)?;
+            let snapshot = checked(&fleet, &home)?;
+            let bootstrap = export::bootstrap(&fleet, &home, snapshot).ok_or_else(no_region)?;
             let json = meridian_proto::to_json(&bootstrap)?;
             out.write_all(serde_saphyr::to_string(&json)?.as_bytes())?;
         }

@@ -104,6 +104,7 @@ pub fn fleet() -> Fleet {
         trust_domain: "meridian".into(),
         filter: "/filter.wasm".into(),
         access_log: "/dev/stdout".into(),
+        heap: 4 << 30,
     }
 }
 

@@ -126,8 +126,8 @@ impl World {
             let leaks: Vec<String> = leaks.iter().map(ToString::to_string).collect();
             bail!("{region}: {}", leaks.join("\n"));
         }
-        let region_config = fleet.regions.get(&home).context("a region of the fleet")?;
-        let bootstrap = export::bootstrap(&home, region_config, snapshot);
+        let bootstrap =
+            export::bootstrap(&fleet, &home, snapshot).context("a region of the fleet")?;
         let path = self.dir().join(format!("{region}.yaml"));
         std::fs::write(
             &path,

@@ -58,6 +58,18 @@ pub fn duration(text: &str) -> Parsed<Duration> {
     Ok(duration)
 }
 
+pub fn heap(text: &str) -> Parsed<u64> {
+    let fix = "write a size such as 2GiB";
+    let size: bytesize::ByteSize = text
+        .parse()
+        .map_err(|error| format!("`{text}`: {error}; {fix}"))?;
+    let size = size.as_u64();
+    if !(256 << 20..=1 << 40).contains(&size) {
+        return Err(format!("`{text}` is not between 256MiB and 1TiB; {fix}"));
+    }
+    Ok(size)
+}
+
 pub fn bytes(text: &str) -> Parsed<u32> {
     let fix = "write a size such as 512KiB or 64MiB";
     let size: bytesize::ByteSize = text

@@ -260,6 +260,9 @@ pub struct RawGateways {
     pub trust_domain: Option<String>,
     /// Where the filter lies. Default: `/etc/meridian/meridian_filter.wasm`.
     pub filter: Option<String>,
+    /// Memory that one Envoy may use, e.g. what its container has less a quarter. Near it the largest requests are
+    /// reset, then new ones are refused. Default: `4GiB`.
+    pub heap: Option<String>,
     /// Where the access log goes. Default: `/dev/stdout`.
     pub access_log: Option<String>,
 }

@@ -11,7 +11,7 @@ mod peer;
 mod public;
 mod route;
 mod tls;
-mod wire;
+pub(crate) mod wire;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;

@@ -10,6 +10,7 @@ pub(super) struct Gateways {
     pub trust_domain: String,
     pub filter: String,
     pub access_log: String,
+    pub heap: u64,
 }
 
 impl Check {
@@ -19,10 +20,12 @@ impl Check {
             self.path(&format!("gateways.{name}"), &text);
             text
         };
+        let heap = raw.heap.as_deref().unwrap_or("4GiB");
         Gateways {
             filter: path("filter", raw.filter, "/etc/meridian/meridian_filter.wasm"),
             access_log: path("access_log", raw.access_log, "/dev/stdout"),
             trust_domain: self.trust_domain(raw.trust_domain),
+            heap: self.at("gateways.heap", field::heap(heap)).unwrap_or(0),
         }
     }
 

@@ -37,6 +37,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         trust_domain: gateways.trust_domain,
         filter: gateways.filter,
         access_log: gateways.access_log,
+        heap: gateways.heap,
         zones,
         regions,
         fallbacks,
