@@ -240,7 +240,7 @@ pub struct RawPolicy {
 pub struct RawLimits {
     /// Until a connection stands. Default: `1s`.
     pub connect: Option<String>,
-    /// Until a streamed answer begins; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
+    /// Until the head of a streamed answer; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
     /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
     pub unstreamed: Option<String>,
