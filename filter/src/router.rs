@@ -2,9 +2,10 @@
 
 use crate::log;
 use meridian_policy::FilterPolicy;
+use meridian_policy::answer::Answer;
 use meridian_policy::api;
 use meridian_policy::classify;
-use meridian_policy::decide::{Admission, Admitted, Answer, Head};
+use meridian_policy::decide::{Admission, Admitted, Head};
 use meridian_policy::headers;
 use meridian_policy::refusal::{Reason, Refusal};
 use proxy_wasm::hostcalls;

@@ -1,5 +1,6 @@
 //! The decision about one request, in the two steps in which it arrives: head, then body.
 
+use crate::answer::Answer;
 use crate::api::{self, Api, Shape, Unroutable};
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
@@ -29,17 +30,6 @@ pub enum Admission {
     Answer(Answer),
     /// The body must be read to decide.
     ReadBody(Admitted),
-}
-
-/// An answer that the filter gives itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// JSON.
-    pub body: String,
 }
 
 /// A request whose zone is decided and may be served from here.

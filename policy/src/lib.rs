@@ -12,6 +12,7 @@
 //!                                                FilterPolicy::decide(admitted, body) -> Decision | Refusal
 //! ```
 
+pub mod answer;
 pub mod api;
 pub mod body;
 pub mod chain;

@@ -1,8 +1,8 @@
 //! Refusals: what a caller is told, in the shape of the API that it spoke.
 
+use crate::answer::Answer;
 use crate::api::Shape;
 use crate::body::BadBody;
-use crate::decide::Answer;
 use crate::headers;
 use crate::name::{ModelName, ZoneName};
 use serde_json::json;

@@ -2,7 +2,8 @@
 
 use super::fleets::{LLAMA, MISTRAL, example, with_eea};
 use crate::FilterPolicy;
-use crate::decide::{Admission, Admitted, Answer, Decision, Head};
+use crate::answer::Answer;
+use crate::decide::{Admission, Admitted, Decision, Head};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use serde_json::{Value, json};

@@ -3,10 +3,11 @@
 use super::any_fleet::{MODELS, fleets, keep_residency};
 use super::fleets::source;
 use super::requests::{Request, requests};
+use crate::answer::Answer;
 use crate::chain::{Member, chain};
 use crate::classify::{classify, untrusted};
 use crate::country::Country;
-use crate::decide::{Admission, Answer};
+use crate::decide::Admission;
 use crate::filter_policy::{FilterPolicy, Lane};
 use crate::fleet::{Fleet, Gives, Misdirected, Zone};
 use crate::{ModelName, RegionName, ZoneName};
