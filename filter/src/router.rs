@@ -45,13 +45,8 @@ impl HttpContext for Request {
         let (method, path) = (value(":method"), value(":path"));
         let Some(policy) = self.policy.clone() else {
             let reason = Reason::NoPolicy;
-            return self.answer(
-                &Refusal {
-                    reason,
-                    shape: api::shape(path, &request),
-                }
-                .answer(),
-            );
+            let shape = api::shape(path, &request);
+            return self.answer(&Refusal { reason, shape }.answer());
         };
         let source = self.source();
         for name in classify::untrusted(&policy, source, &request) {
@@ -79,8 +74,8 @@ impl HttpContext for Request {
         match &self.state {
             State::Body(..) if !end_of_stream => Action::Pause,
             State::Body(..) => self.decide(),
-            State::Answered => Action::Pause,
-            State::Head | State::Routed(_) => Action::Continue,
+            State::Head | State::Answered => Action::Pause,
+            State::Routed(_) => Action::Continue,
         }
     }
 
@@ -88,8 +83,8 @@ impl HttpContext for Request {
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         match &self.state {
             State::Body(..) => self.decide(),
-            State::Answered => Action::Pause,
-            State::Head | State::Routed(_) => Action::Continue,
+            State::Head | State::Answered => Action::Pause,
+            State::Routed(_) => Action::Continue,
         }
     }
 
