@@ -88,6 +88,6 @@ fn export_names_the_regions_there_are() {
 fn schema_is_json_schema() {
     let output = meridian(&["schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(schema["title"], "RawFleet");
+    assert_eq!(schema["title"], "Meridian fleet file");
     assert!(schema["properties"]["zones"].is_object());
 }

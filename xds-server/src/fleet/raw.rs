@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// A fleet of inference regions.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Meridian fleet file")]
 pub struct RawFleet {
     /// Residency zones: who belongs to each, and where its requests may go.
     pub zones: BTreeMap<String, RawZone>,

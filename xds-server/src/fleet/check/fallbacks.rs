@@ -11,7 +11,7 @@ impl Check {
         &mut self,
         raw: BTreeMap<String, RawFallback>,
     ) -> BTreeMap<FallbackName, Fallback> {
-        let mut fallbacks = BTreeMap::new();
+        let mut fallbacks: BTreeMap<FallbackName, Fallback> = BTreeMap::new();
         for (name, raw) in raw {
             let at = format!("fallbacks.{name}");
             self.at(&at, field::plain_name(&name));
@@ -27,6 +27,15 @@ impl Check {
             }
             self.jurisdiction_names(&format!("{at}.jurisdiction"), &raw.jurisdiction);
             if let (Some(endpoint), Some(api_key)) = (endpoint, api_key) {
+                let place = (&endpoint.host, endpoint.port);
+                let there = |other: &Fallback| (&other.endpoint.host, other.endpoint.port) == place;
+                if let Some((other, _)) = fallbacks.iter().find(|(_, other)| there(other)) {
+                    let message = format!(
+                        "leads to the same host and port as the fallback `{other}`, and what leaves for one could not \
+                         be told from what leaves for the other; keep one of them"
+                    );
+                    self.problem(format!("{at}.url"), message);
+                }
                 let jurisdiction = raw.jurisdiction.into_iter().collect();
                 fallbacks.insert(
                     name.into(),

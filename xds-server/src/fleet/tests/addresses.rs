@@ -113,3 +113,13 @@ fn a_fallback_does_not_lead_back_into_the_fleet() {
         check(&edited("https://api.example.com/v1/", url), &[]);
     }
 }
+
+#[test]
+fn two_fallbacks_are_two_places() {
+    super::check_edit(
+        "https://eu.example.com/v1",
+        "https://api.example.com/eu/v1",
+        "fallbacks.claude-eu.url",
+        "same host and port as the fallback `claude`",
+    );
+}
