@@ -221,7 +221,8 @@ pub fn on_another_host(policy: RetryPolicy) -> RetryPolicy {
                 .typed_config
                 .map(retry_host_predicate::ConfigType::TypedConfig),
         }],
-        host_selection_retry_max_attempts: 3,
+        // The balancer chooses by chance, and may choose the same again: of two, three tries miss once in sixteen.
+        host_selection_retry_max_attempts: 20,
         ..policy
     }
 }
