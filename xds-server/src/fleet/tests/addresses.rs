@@ -116,7 +116,7 @@ fn a_fallback_does_not_lead_back_into_the_fleet() {
 
 #[test]
 fn two_fallbacks_are_two_places() {
-    super::check_edit(
+    check_edit(
         "https://eu.example.com/v1",
         "https://api.example.com/eu/v1",
         "fallbacks.claude-eu.url",
