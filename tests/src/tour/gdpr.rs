@@ -187,6 +187,14 @@ pub async fn forged(world: &mut World) -> Result<String> {
             "tenant says global, country says DE",
             eu().header("x-tenant-zone", "global"),
         ),
+        ("two tenant zones", {
+            let ask = unknown().country("US").header("x-tenant-zone", "global");
+            ask.header("x-tenant-zone", "eea")
+        }),
+        (
+            "unclear tenant zone, country says US",
+            unknown().country("US").header("x-tenant-zone", "EEA"),
+        ),
         (
             "unknown tenant zone",
             unknown().header("x-tenant-zone", "mars"),
