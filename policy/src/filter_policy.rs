@@ -51,11 +51,13 @@ pub enum TurnAway {
 }
 
 /// Where the filter sends a request first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// The home chain: home's pool, or the nearest region that has the model.
     Home,
+    /// Another region first, by weight: home sheds.
+    Overflow,
     /// Straight to the fallbacks: no region that the zone may use has the model.
     Fallback,
 }
@@ -65,6 +67,7 @@ impl Lane {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Home => "home",
+            Self::Overflow => "overflow",
             Self::Fallback => "fallback",
         }
     }

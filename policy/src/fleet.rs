@@ -25,6 +25,12 @@ pub struct Fleet {
     pub fallbacks: BTreeMap<FallbackName, Fallback>,
     /// Time and size limits.
     pub limits: Limits,
+    /// When a region sheds load.
+    pub overflow: Overflow,
+    /// When a region counts as unhealthy.
+    pub unhealthy: Unhealthy,
+    /// The control plane that the gateways ask; without one their configurations are static.
+    pub control_plane: Option<ControlPlane>,
     /// SPIFFE trust domain of the gateways: a gateway's certificate names `spiffe://<trust_domain>/region/<region>`.
     pub trust_domain: String,
     /// Where the filter's .wasm lies on the gateways.
@@ -116,6 +122,35 @@ pub struct Region {
     pub nearest: Vec<RegionName>,
     /// The pool of each model deployed here.
     pub pools: BTreeMap<ModelName, Pool>,
+    /// Where the control plane reads how the region is.
+    pub signals: Vec<SignalSource>,
+}
+
+/// A page of metrics about a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalSource {
+    /// Its URL: Prometheus' text format, over HTTP or HTTPS.
+    pub url: String,
+    /// Whose names the metrics have.
+    pub preset: Preset,
+    /// The model that an inference server serves here; `None` takes it from the metrics' own label.
+    pub model: Option<ModelName>,
+    /// Requests that one engine can have in work: vLLM's `--max-num-seqs`, which its metrics do not tell.
+    pub max_running: Option<u32>,
+    /// How often it is read.
+    pub every: Duration,
+}
+
+/// Whose names the metrics of a source have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// vLLM.
+    Vllm,
+    /// NVIDIA's DCGM exporter.
+    Dcgm,
+    /// The PostgreSQL exporter beside a replica.
+    Postgres,
 }
 
 /// The listener that callers reach.
@@ -218,7 +253,69 @@ pub struct Limits {
     pub body: u32,
 }
 
+/// When a region sheds load, and how far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overflow {
+    /// Utilization above which home sheds what brings it back under, 0 to 1.
+    pub above: f64,
+    /// Utilization below which it takes its callers back.
+    pub back_below: f64,
+    /// The part of its callers that home keeps whatever happens, 0 to 1.
+    pub floor: f64,
+    /// A queue wait of this long is a utilization of 1.
+    pub queue_wait: Duration,
+    /// Whether GPU engine activity is utilization as well.
+    pub gpu: bool,
+}
+
+/// When a region is soft-unhealthy: other regions are asked first as far as they have room.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unhealthy {
+    /// More requests than this wait in a pool.
+    pub queue_depth: u32,
+    /// The 95th percentile of the time to the first token is above this.
+    pub first_token_p95: Duration,
+    /// More than this part of the answers are failures, 0 to 1.
+    pub error_rate: f64,
+    /// The data store is behind its primary by more than this.
+    pub replication_lag: Duration,
+    /// A signal that is older says nothing.
+    pub signal_ttl: Duration,
+}
+
+/// The control plane, as the gateways reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlPlane {
+    /// The host that gateways connect to: an IP address or a DNS name.
+    pub address: String,
+    /// The port that they connect to.
+    pub port: u16,
+    /// Where it listens for them.
+    pub listen: SocketAddr,
+    /// Its certificate, with the URI SAN `spiffe://<trust_domain>/control-plane`, and the authority of the gateways';
+    /// `None` for a control plane on loopback that speaks without TLS.
+    pub tls: Option<ControlPlaneTls>,
+    /// Where it answers `meridian status`, `/metrics` and `/healthz`.
+    pub status: SocketAddr,
+    /// How long a gateway acts on what it was told while it hears nothing new; past it, home first.
+    pub lease: Duration,
+}
+
+/// Paths on the control plane's machine, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlaneTls {
+    /// Certificate and key.
+    pub identity: KeyPair,
+    /// The authority that signed the gateways' certificates.
+    pub ca: String,
+}
+
 impl Fleet {
+    /// The SPIFFE ID in the control plane's certificate.
+    pub fn control_plane_id(&self) -> String {
+        format!("spiffe://{}/control-plane", self.trust_domain)
+    }
+
     /// The SPIFFE ID in a gateway's certificate.
     pub fn spiffe_id(&self, region: &RegionName) -> String {
         format!("spiffe://{}/region/{region}", self.trust_domain)

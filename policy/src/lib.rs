@@ -25,6 +25,7 @@ pub mod fleet;
 pub mod headers;
 pub mod name;
 pub mod refusal;
+pub mod signal;
 
 pub use filter_policy::FilterPolicy;
 pub use fleet::Fleet;

@@ -2,8 +2,8 @@
 
 use crate::country::Country;
 use crate::fleet::{
-    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Pool, ProviderEndpoint, Public,
-    Region, Secret, Trust, UnknownZone, Zone, ZoneSource,
+    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, Pool,
+    ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
 use crate::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +101,21 @@ pub fn fleet() -> Fleet {
             answer: Duration::from_secs(600),
             body: 1 << 20,
         },
+        overflow: Overflow {
+            above: 0.80,
+            back_below: 0.70,
+            floor: 0.10,
+            queue_wait: Duration::from_secs(5),
+            gpu: false,
+        },
+        unhealthy: Unhealthy {
+            queue_depth: 100,
+            first_token_p95: Duration::from_secs(3),
+            error_rate: 0.01,
+            replication_lag: Duration::from_secs(30),
+            signal_ttl: Duration::from_secs(10),
+        },
+        control_plane: None,
         trust_domain: "meridian".into(),
         filter: "/filter.wasm".into(),
         access_log: "/dev/stdout".into(),
@@ -150,6 +165,7 @@ pub fn region<'m>(
             .into_iter()
             .map(|model| (ModelName::from(model), pool.clone()))
             .collect(),
+        signals: Vec::new(),
     }
 }
 

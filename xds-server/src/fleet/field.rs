@@ -197,6 +197,18 @@ pub fn public_url(text: &str) -> Parsed<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// A page of metrics.
+pub fn page_url(text: &str) -> Parsed<String> {
+    let fix = "write e.g. http://10.0.1.10:8000/metrics";
+    let url = url(text, fix)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(format!(
+            "`{text}` is not the URL of a page of metrics; {fix}"
+        ));
+    }
+    Ok(url.into())
+}
+
 /// A provider's base URL.
 pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     let fix = "write the API's base URL, e.g. https://api.example.com/v1";

@@ -2,7 +2,7 @@
 //!
 //! The docs of these fields are the docs of the file: `meridian schema` prints them.
 
-use meridian_policy::fleet::Gives;
+use meridian_policy::fleet::{Gives, Preset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -31,6 +31,9 @@ pub struct RawFleet {
     /// What is the same on every gateway.
     #[serde(default)]
     pub gateways: RawGateways,
+    /// The control plane that the gateways ask: `meridian serve`. Without one, `meridian export` gives static
+    /// configurations.
+    pub control_plane: Option<RawControlPlane>,
 }
 
 /// A residency zone.
@@ -116,6 +119,41 @@ pub struct RawRegion {
     /// The pool of each model deployed here, by the name that callers use.
     #[serde(default)]
     pub pools: BTreeMap<String, RawPool>,
+    /// Pages of metrics that tell how the region is, read by the control plane. A region without any is asked as if it
+    /// always had room.
+    #[serde(default)]
+    pub signals: Vec<RawSignal>,
+}
+
+/// A page of metrics.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSignal {
+    /// Its URL: Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`.
+    pub prometheus: String,
+    /// Whose names the metrics have: `vllm` (load of a pool), `dcgm` (GPUs), `postgres` (replication lag).
+    #[schemars(with = "RawPreset")]
+    pub preset: Preset,
+    /// With `vllm`: the model that is served there. Default: the metrics' own label `model_name`.
+    pub model: Option<String>,
+    /// With `vllm`: what the server was given as `--max-num-seqs`, per engine; its metrics do not tell. Without it the
+    /// number of running requests says nothing about utilization.
+    pub max_running: Option<u32>,
+    /// How often it is read. Default: `2s`.
+    pub every: Option<String>,
+}
+
+/// Whose names the metrics have.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)] // The schema of `Preset`, which the policy crate owns.
+enum RawPreset {
+    /// vLLM.
+    Vllm,
+    /// NVIDIA's DCGM exporter.
+    Dcgm,
+    /// The PostgreSQL exporter beside a replica.
+    Postgres,
 }
 
 /// How the other gateways reach this one, over mTLS.
@@ -233,6 +271,46 @@ pub struct RawPolicy {
     /// Time and size limits.
     #[serde(default)]
     pub limits: RawLimits,
+    /// When a region sheds load.
+    #[serde(default)]
+    pub overflow: RawOverflow,
+    /// When a region counts as unhealthy.
+    #[serde(default)]
+    pub unhealthy: RawUnhealthy,
+}
+
+/// When a region sheds load. The utilization of a pool is the highest of: KV-cache in use, running requests of those it
+/// can run, queue wait of `queue_wait`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawOverflow {
+    /// Utilization above which a region sheds what brings it back under. Default: `0.80`.
+    pub above: Option<f64>,
+    /// Utilization below which it takes its callers back. Default: `0.70`.
+    pub back_below: Option<f64>,
+    /// The part of its callers that a region keeps whatever happens. Default: `0.10`.
+    pub floor: Option<f64>,
+    /// A queue wait of this long is a utilization of 1. Default: `5s`.
+    pub queue_wait: Option<String>,
+    /// Whether GPU engine activity (`DCGM_FI_PROF_GR_ENGINE_ACTIVE`) is utilization as well. Default: `false`.
+    #[serde(default)]
+    pub gpu: bool,
+}
+
+/// When a region is soft-unhealthy: the others are asked first, as far as they have room. A zone's last region never is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawUnhealthy {
+    /// More requests than this wait in a pool. Default: `100`.
+    pub queue_depth: Option<u32>,
+    /// The 95th percentile of the time to the first token is above this. Default: `3s`.
+    pub first_token_p95: Option<String>,
+    /// More than this part of the answers are failures. Default: `0.01`.
+    pub error_rate: Option<f64>,
+    /// The data store is behind its primary by more than this. Default: `30s`.
+    pub replication_lag: Option<String>,
+    /// A signal that is older says nothing. Default: `10s`.
+    pub signal_ttl: Option<String>,
 }
 
 /// Time and size limits. A limit that is left out is never longer than the ones that are given allow.
@@ -266,4 +344,39 @@ pub struct RawGateways {
     pub heap: Option<String>,
     /// Where the access log goes. Default: `/dev/stdout`.
     pub access_log: Option<String>,
+}
+
+/// The control plane.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawControlPlane {
+    /// IP address or DNS name that the gateways connect to.
+    pub address: String,
+    /// Port that they connect to. Default: `18000`.
+    pub port: Option<u16>,
+    /// Where it listens for them. Default: `0.0.0.0:<port>`; the address itself if that is on loopback.
+    pub listen: Option<String>,
+    /// Its certificate and the authority of the gateways' ones, paths where it runs. Default:
+    /// `/etc/meridian/tls/{control-plane.crt,control-plane.key,ca.crt}`.
+    pub tls: Option<RawControlPlaneTls>,
+    /// Without TLS: for a control plane on loopback only. Default: `false`.
+    #[serde(default)]
+    pub plaintext: bool,
+    /// Where it answers `meridian status`, `/metrics` and `/healthz`. Default: `127.0.0.1:18001`.
+    pub status: Option<String>,
+    /// How long a gateway acts on what it was told while it hears nothing new; past it, home first. Renewed after a
+    /// third of it. Default: `60s`.
+    pub lease: Option<String>,
+}
+
+/// Paths on the control plane's machine, PEM.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawControlPlaneTls {
+    /// Authority that signed every gateway's certificate.
+    pub ca: String,
+    /// Certificate with the URI SAN `spiffe://<trust_domain>/control-plane`.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
 }

@@ -1,10 +1,13 @@
 //! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
 
 mod addresses;
+mod control_plane;
 mod fallbacks;
 mod gateways;
+mod load;
 mod regions;
 mod served;
+mod signals;
 mod sources;
 mod zones;
 
@@ -34,6 +37,9 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
         sources: check.sources(raw.classify),
         limits: check.limits(raw.policy.limits),
+        overflow: check.overflow(raw.policy.overflow),
+        unhealthy: check.unhealthy(raw.policy.unhealthy),
+        control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
         trust_domain: gateways.trust_domain,
         filter: gateways.filter,
         access_log: gateways.access_log,

@@ -52,6 +52,7 @@ impl Check {
             gateway: self.gateway(&format!("{at}.gateway"), raw.gateway),
             admin,
             nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
+            signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             pools: self.pools(&format!("{at}.pools"), raw.pools, stat_names),
         }
     }
@@ -175,13 +176,13 @@ impl Check {
         }
     }
 
-    fn key_pair(&mut self, at: &str, certificate: String, key: String) -> KeyPair {
+    pub(super) fn key_pair(&mut self, at: &str, certificate: String, key: String) -> KeyPair {
         self.path(&format!("{at}.certificate"), &certificate);
         self.path(&format!("{at}.key"), &key);
         KeyPair { certificate, key }
     }
 
-    fn listen(&mut self, at: &str, text: &str) -> SocketAddr {
+    pub(super) fn listen(&mut self, at: &str, text: &str) -> SocketAddr {
         self.at(at, field::socket(text)).unwrap_or(UNSPECIFIED)
     }
 }

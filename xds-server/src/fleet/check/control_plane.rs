@@ -1,0 +1,74 @@
+//! The control plane: where it is, and how its gateways know it.
+
+use super::{Check, UNSPECIFIED, field};
+use crate::fleet::raw::RawControlPlane;
+use meridian_policy::fleet::{ControlPlane, ControlPlaneTls};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+const AT: &str = "control_plane";
+
+/// A lease that is renewed more often than once a second is noise.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+
+impl Check {
+    pub(super) fn control_plane(&mut self, raw: RawControlPlane) -> ControlPlane {
+        let address = self
+            .at(&format!("{AT}.address"), field::host(&raw.address))
+            .unwrap_or_default();
+        let loopback = address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+        let port = raw.port.unwrap_or(18000);
+        if port == 0 {
+            let message = "0 is no port that can be connected to";
+            self.problem(format!("{AT}.port"), message);
+        }
+        let listen = match raw.listen {
+            Some(listen) => self.listen(&format!("{AT}.listen"), &listen),
+            None => SocketAddr::new(loopback.unwrap_or(UNSPECIFIED.ip()), port),
+        };
+        if raw.plaintext && (loopback.is_none() || !listen.ip().is_loopback()) {
+            let message = "whoever reaches a control plane without TLS is told everything; it must be on 127.0.0.1, \
+                           with `listen` there too";
+            self.problem(format!("{AT}.plaintext"), message);
+        }
+        if raw.plaintext && raw.tls.is_some() {
+            let message = "says the opposite of `plaintext: true`; remove one of the two";
+            self.problem(format!("{AT}.tls"), message);
+        }
+        let path = |file: &str| format!("/etc/meridian/tls/{file}");
+        let (ca, certificate, key) = match raw.tls {
+            Some(tls) => (tls.ca, tls.certificate, tls.key),
+            None => (
+                path("ca.crt"),
+                path("control-plane.crt"),
+                path("control-plane.key"),
+            ),
+        };
+        let tls = (!raw.plaintext).then(|| {
+            self.path(&format!("{AT}.tls.ca"), &ca);
+            let identity = self.key_pair(&format!("{AT}.tls"), certificate, key);
+            ControlPlaneTls { identity, ca }
+        });
+        let status = raw.status.as_deref().unwrap_or("127.0.0.1:18001");
+        let status = self.listen(&format!("{AT}.status"), status);
+        if status == listen {
+            let message =
+                format!("{status} is taken by `listen`; give one of the two another port");
+            self.problem(format!("{AT}.status"), message);
+        }
+        let lease = raw.lease.as_deref().unwrap_or("60s");
+        let lease = self.at(&format!("{AT}.lease"), field::duration(lease));
+        if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
+            let message = "a lease this short is lost by one slow renewal; 3s or more";
+            self.problem(format!("{AT}.lease"), message);
+        }
+        ControlPlane {
+            address,
+            port,
+            listen,
+            tls,
+            status,
+            lease: lease.unwrap_or(SHORTEST_LEASE),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Where a region's signals are read.
+
+use super::{Check, field, listed};
+use crate::fleet::raw::{RawPool, RawSignal};
+use meridian_policy::ModelName;
+use meridian_policy::fleet::{Preset, SignalSource};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A page that is read more often than this costs its server more than it tells.
+const OFTEN: Duration = Duration::from_millis(100);
+
+impl Check {
+    pub(super) fn signals(
+        &mut self,
+        at: &str,
+        raw: Vec<RawSignal>,
+        pools: &BTreeMap<String, RawPool>,
+    ) -> Vec<SignalSource> {
+        let mut signals: Vec<SignalSource> = Vec::new();
+        for (index, raw) in raw.into_iter().enumerate() {
+            let at = format!("{at}[{index}]");
+            let url = self
+                .at(
+                    &format!("{at}.prometheus"),
+                    field::page_url(&raw.prometheus),
+                )
+                .unwrap_or_default();
+            let again = |other: &SignalSource| other.url == url && other.preset == raw.preset;
+            if !url.is_empty() && signals.iter().any(again) {
+                let message = format!("`{url}` is read already with this preset; remove one");
+                self.problem(format!("{at}.prometheus"), message);
+            }
+            let only_vllm = [
+                ("model", raw.model.is_some()),
+                ("max_running", raw.max_running.is_some()),
+            ];
+            for (field, _) in only_vllm.into_iter().filter(|(_, there)| *there) {
+                if raw.preset != Preset::Vllm {
+                    let message = "means something with `preset: vllm` only; remove it";
+                    self.problem(format!("{at}.{field}"), message);
+                }
+            }
+            if let Some(model) = raw
+                .model
+                .as_ref()
+                .filter(|model| !pools.contains_key(*model))
+            {
+                let message = format!(
+                    "the region has no pool of `{model}`; there are: {}",
+                    listed(pools.keys())
+                );
+                self.problem(format!("{at}.model"), message);
+            }
+            if raw.max_running == Some(0) {
+                let message = "0 requests at once is no server; give its `--max-num-seqs`";
+                self.problem(format!("{at}.max_running"), message);
+            }
+            let every = raw.every.as_deref().unwrap_or("2s");
+            let every = self
+                .at(&format!("{at}.every"), field::duration(every))
+                .unwrap_or(OFTEN);
+            if every < OFTEN {
+                let message = format!(
+                    "{} is too often; at least 100ms",
+                    humantime::format_duration(every)
+                );
+                self.problem(format!("{at}.every"), message);
+            }
+            signals.push(SignalSource {
+                url,
+                preset: raw.preset,
+                model: raw.model.map(ModelName::from),
+                max_running: raw.max_running,
+                every,
+            });
+        }
+        signals
+    }
+}
