@@ -4,11 +4,12 @@ use crate::answer::Answer;
 use crate::api::{self, Api, Shape, Unroutable};
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
-use crate::filter_policy::{FilterPolicy, Lane, TurnAway, ZoneRule};
+use crate::filter_policy::{FilterPolicy, Lane, ModelRule, TurnAway, ZoneRule};
 use crate::headers;
-use crate::name::{ModelName, ZoneName};
+use crate::name::{ModelName, RegionName, ZoneName};
 use crate::refusal::{Reason, Refusal};
 use std::net::IpAddr;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The head of a request, as Envoy shows it.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,18 @@ pub struct Admitted {
     shape: Shape,
 }
 
+/// What a decision takes from the moment and the place at which it is made.
+pub struct Here<'a> {
+    /// The request's own id, for requests that belong to no conversation.
+    pub request_id: &'a [u8],
+    /// The policy's lease has run out: home first.
+    pub lease_ran_out: bool,
+    /// How much the share of a region's pool is lowered by what it has just said, 0 to 1.
+    pub cooling: &'a dyn Fn(&RegionName, &ModelName) -> f64,
+}
+
 /// Where a request goes, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The caller's zone, and what told it.
     pub caller: Classified,
@@ -50,8 +61,21 @@ pub struct Decision {
     pub lane: Lane,
     /// Whether the answer is streamed.
     pub stream: bool,
-    /// The conversation's key.
-    pub affinity: Option<u64>,
+    /// Where there was a choice between regions: what led to the lane.
+    pub choice: Option<Choice>,
+}
+
+/// A choice between the first region and the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// Percent that the first region was to keep.
+    pub home_share: u8,
+    /// How much less it kept because it was overloaded a moment ago, 0 to 1.
+    pub cooling: f64,
+    /// The lease had run out, so none of it counted.
+    pub lease_ran_out: bool,
+    /// Picks the region in the overflow lane.
+    pub spread: u64,
 }
 
 impl FilterPolicy {
@@ -108,7 +132,12 @@ impl FilterPolicy {
     }
 
     /// Decides on a request whose head was admitted, now that its body is whole.
-    pub fn decide(&self, admitted: &Admitted, body: &[u8]) -> Result<Decision, Answer> {
+    pub fn decide(
+        &self,
+        admitted: &Admitted,
+        body: &[u8],
+        here: &Here<'_>,
+    ) -> Result<Decision, Answer> {
         let refuse = |reason| {
             Refusal {
                 reason,
@@ -126,15 +155,41 @@ impl FilterPolicy {
             .zones
             .get(zone)
             .ok_or_else(|| refuse(Reason::UnknownZone))?;
-        let (model, lane) = known(rule, zone, &model).map_err(refuse)?;
+        let (model, rule) = known(rule, zone, &model).map_err(refuse)?;
+        let key = affinity.unwrap_or_else(|| xxh3_64(here.request_id));
+        let choice = rule.split.as_ref().map(|split| Choice {
+            home_share: split.home_share,
+            cooling: (here.cooling)(&split.first, model),
+            lease_ran_out: here.lease_ran_out,
+            spread: hash(key, SPREAD),
+        });
+        let leaves = choice.is_some_and(|choice| choice.leaves(key));
         Ok(Decision {
             caller: admitted.caller.clone(),
             model: model.clone(),
-            lane: *lane,
+            lane: if leaves { Lane::Overflow } else { rule.lane },
             stream,
-            affinity,
+            choice,
         })
     }
+}
+
+impl Choice {
+    /// Whether a conversation leaves. Those with the highest place leave first and come back last: the others stay where
+    /// they are, and so does their KV-cache.
+    fn leaves(&self, key: u64) -> bool {
+        let place = hash(key, LEAVE) as f64 / u64::MAX as f64;
+        let keeps = f64::from(self.home_share) / 100.0 * (1.0 - self.cooling);
+        !self.lease_ran_out && place >= keeps
+    }
+}
+
+/// Two hashes of one key that say nothing about each other: whoever leaves is spread over all regions.
+const LEAVE: u64 = 1;
+const SPREAD: u64 = 2;
+
+fn hash(key: u64, seed: u64) -> u64 {
+    xxh3_64_with_seed(&key.to_le_bytes(), seed)
 }
 
 impl Admitted {
@@ -146,13 +201,20 @@ impl Admitted {
 
 impl Decision {
     /// The request headers that pick the route.
-    pub fn route_headers(&self) -> [(&'static str, &str); 4] {
-        [
-            (headers::ZONE, self.caller.zone.as_str()),
-            (headers::MODEL, self.model.as_str()),
-            (headers::LANE, self.lane.as_str()),
-            (headers::STREAM, if self.stream { "1" } else { "0" }),
-        ]
+    pub fn route_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            (headers::ZONE, self.caller.zone.to_string()),
+            (headers::MODEL, self.model.to_string()),
+            (headers::LANE, self.lane.as_str().to_owned()),
+            (
+                headers::STREAM,
+                if self.stream { "1" } else { "0" }.to_owned(),
+            ),
+        ];
+        if let (Lane::Overflow, Some(choice)) = (self.lane, &self.choice) {
+            headers.push((headers::SPREAD, format!("{:016x}", choice.spread)));
+        }
+        headers
     }
 
     /// Why the request goes where it goes, for people and logs. Without the conversation's key, which a dictionary
@@ -164,7 +226,17 @@ impl Decision {
             lane,
             ..
         } = self;
-        format!("lane={} zone={zone} by={by} model={model}", lane.as_str())
+        let mut why = format!("lane={} zone={zone} by={by} model={model}", lane.as_str());
+        if let Some(choice) = &self.choice {
+            why += &format!(" home_share={}", choice.home_share);
+            if choice.cooling > 0.0 {
+                why += &format!(" cooling={:.2}", choice.cooling);
+            }
+            if choice.lease_ran_out {
+                why += " lease=ran-out";
+            }
+        }
+        why
     }
 }
 
@@ -172,7 +244,7 @@ fn known<'r>(
     rule: &'r ZoneRule,
     zone: &ZoneName,
     model: &str,
-) -> Result<(&'r ModelName, &'r Lane), Reason> {
+) -> Result<(&'r ModelName, &'r ModelRule), Reason> {
     rule.models
         .get_key_value(model)
         .ok_or_else(|| Reason::UnknownModel {

@@ -5,6 +5,7 @@ use crate::chain::{Member, chain};
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::plan::{Plan, regions_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +25,20 @@ pub struct FilterPolicy {
     pub unknown_zone: UnknownZone,
     /// What each zone may do here.
     pub zones: BTreeMap<ZoneName, ZoneRule>,
+    /// How long the shares below hold, if not for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// How long a gateway acts on what it was told. Past it every request goes home first: a plan that nobody renews may be
+/// about a fleet that is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// When it was given, in seconds since the Unix epoch: for people, and to make each renewal another policy.
+    pub given: u64,
+    /// How long it runs from its arrival, by the gateway's own clock, in milliseconds.
+    pub runs_ms: u64,
 }
 
 /// What a zone's callers may do at this gateway.
@@ -35,9 +50,30 @@ pub struct ZoneRule {
     /// Set where its callers must not be served from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_away: Option<TurnAway>,
-    /// The models that it can have here, with the lane that leads to them.
+    /// The models that it can have here.
     #[serde(default)]
-    pub models: BTreeMap<ModelName, Lane>,
+    pub models: BTreeMap<ModelName, ModelRule>,
+}
+
+/// Where a zone's requests for a model go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRule {
+    /// The lane that leads to it.
+    pub lane: Lane,
+    /// Set where another region may take some of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+}
+
+/// What the first region keeps; the rest takes the overflow lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The region that the home lane leads to.
+    pub first: RegionName,
+    /// Percent of the requests that it keeps.
+    pub home_share: u8,
 }
 
 /// How a misdirected caller is turned away.
@@ -85,12 +121,12 @@ impl Lane {
 }
 
 impl FilterPolicy {
-    /// The policy of a region's gateway.
-    pub fn for_region(fleet: &Fleet, home: &RegionName) -> Self {
+    /// The policy of a region's gateway under a plan.
+    pub fn for_region(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Lease>) -> Self {
         let zones = fleet
             .zones
             .iter()
-            .map(|(name, zone)| (name.clone(), zone_rule(fleet, name, zone, home)))
+            .map(|(name, zone)| (name.clone(), zone_rule(fleet, plan, name, zone, home)))
             .collect();
         let countries = fleet
             .zones
@@ -112,18 +148,34 @@ impl FilterPolicy {
                 .map(|(name, _)| name.clone()),
             unknown_zone: fleet.unknown_zone.clone(),
             zones,
+            lease,
         }
     }
 }
 
-fn zone_rule(fleet: &Fleet, name: &ZoneName, zone: &Zone, home: &RegionName) -> ZoneRule {
-    let lane = |model: &ModelName| {
-        Lane::of(&chain(fleet, name, model, home)).map(|lane| (model.clone(), lane))
+fn zone_rule(
+    fleet: &Fleet,
+    plan: &Plan,
+    name: &ZoneName,
+    zone: &Zone,
+    home: &RegionName,
+) -> ZoneRule {
+    let rule = |model: &ModelName| {
+        let lane = Lane::of(&chain(fleet, name, model, home))?;
+        let placement = plan.placement(home, name, model);
+        let split = placement
+            .filter(|placement| !placement.overflow.is_empty())
+            .zip(regions_of(fleet, name, model, home))
+            .map(|(placement, (first, _))| Split {
+                first,
+                home_share: placement.home_share,
+            });
+        Some((model.clone(), ModelRule { lane, split }))
     };
     ZoneRule {
         pinned: zone.pinned,
         turn_away: (!zone.passes_through(home)).then(|| turn_away(fleet, zone, home)),
-        models: fleet.models().into_iter().filter_map(lane).collect(),
+        models: fleet.models().into_iter().filter_map(rule).collect(),
     }
 }
 

@@ -7,10 +7,12 @@ pub const PREFIX: &str = "x-meridian-";
 pub const ZONE: &str = "x-meridian-zone";
 /// The model that the request names; routes match on it.
 pub const MODEL: &str = "x-meridian-model";
-/// The lane that the filter chose: `home` or `fallback`.
+/// The lane that the filter chose: `home`, `overflow` or `fallback`.
 pub const LANE: &str = "x-meridian-lane";
 /// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
 pub const STREAM: &str = "x-meridian-stream";
+/// Picks one of the overflow lane's regions: the same for every request of a conversation. It ends at the gateway.
+pub const SPREAD: &str = "x-meridian-spread";
 /// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
 pub const REFUSED: &str = "x-meridian-refused";
 /// On answers: why the request went where it went, e.g. `lane=home zone=eea by=cf-ipcountry model=m`.

@@ -7,9 +7,10 @@
 //! The way through it:
 //!
 //! ```text
+//! Observation --FleetState::apply()--> FleetState --plan()--> Plan        shares, weights, health
 //! Fleet --chain()--> [Member]                       what translate turns into clusters
-//! Fleet --FilterPolicy::for_region()--> JSON --> FilterPolicy::admit(head) -> Admission
-//!                                                FilterPolicy::decide(admitted, body) -> Decision | Refusal
+//! (Fleet, Plan) --FilterPolicy::for_region()--> JSON --> FilterPolicy::admit(head) -> Admission
+//!                                                        FilterPolicy::decide(admitted, body) -> Decision | Refusal
 //! ```
 
 pub mod answer;
@@ -17,15 +18,21 @@ pub mod api;
 pub mod body;
 pub mod chain;
 pub mod classify;
+pub mod cooling;
 pub mod country;
 pub mod decide;
 pub mod egress;
 pub mod filter_policy;
 pub mod fleet;
 pub mod headers;
+pub mod health;
 pub mod name;
+pub mod placement;
+pub mod plan;
 pub mod refusal;
 pub mod signal;
+pub mod state;
+pub mod window;
 
 pub use filter_policy::FilterPolicy;
 pub use fleet::Fleet;

@@ -82,7 +82,7 @@ pub enum Reading {
         /// How they ended.
         counts: AttemptCounts,
     },
-    /// Time from an attempt to the head of a streamed answer, as the region's gateway sees it, in seconds.
+    /// Time from an attempt to the first piece of a streamed answer, as the region's gateway sees it, in seconds.
     FirstToken {
         /// The model.
         model: ModelName,

@@ -3,8 +3,11 @@
 mod any_fleet;
 mod classification;
 mod decisions;
-mod fleets;
+pub(crate) mod fleets;
 mod misdirection;
+mod placements;
+mod planning;
 mod properties;
 mod refusals;
 mod requests;
+mod shares;

@@ -4,6 +4,7 @@ use super::fleets::{example, source, zone};
 use crate::FilterPolicy;
 use crate::classify::{classify, untrusted};
 use crate::fleet::{Fleet, Gives, UnknownZone};
+use crate::plan::Plan;
 
 /// An edge that the example trusts.
 const EDGE: &str = "10.1.2.3";
@@ -21,7 +22,7 @@ fn owned(headers: &Headers<'_>) -> Vec<(String, String)> {
 
 /// The zone and what told it; `None` for a caller who is refused. An empty source is no address.
 fn check_fleet(fleet: &Fleet, source: &str, headers: &Headers<'_>, expect: Option<(&str, &str)>) {
-    let policy = FilterPolicy::for_region(fleet, &"us-west-2".into());
+    let policy = FilterPolicy::for_region(fleet, &Plan::default(), &"us-west-2".into(), None);
     let classified = classify(&policy, source.parse().ok(), &owned(headers));
     let found = classified
         .as_ref()
@@ -238,7 +239,8 @@ fn an_ipv4_source_is_not_an_ipv6_network_s() {
 #[test]
 fn headers_that_must_not_go_on() {
     fn check(source: &str, headers: &Headers<'_>, expect: &[&str]) {
-        let policy = FilterPolicy::for_region(&example(), &"us-west-2".into());
+        let policy =
+            FilterPolicy::for_region(&example(), &Plan::default(), &"us-west-2".into(), None);
         let headers = owned(headers);
         let found = untrusted(&policy, source.parse().ok(), &headers);
         assert_eq!(found, expect, "{source} {headers:?}");

@@ -3,9 +3,10 @@
 use super::fleets::{LLAMA, MISTRAL, example, with_eea};
 use crate::FilterPolicy;
 use crate::answer::Answer;
-use crate::decide::{Admission, Admitted, Decision, Head};
+use crate::decide::{Admission, Admitted, Decision, Head, Here};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
+use crate::plan::Plan;
 use serde_json::{Value, json};
 
 pub(super) const CHAT: &str = "/v1/chat/completions";
@@ -22,7 +23,7 @@ pub(super) fn admit(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (FilterPolicy, Admission) {
-    let policy = FilterPolicy::for_region(fleet, &region.into());
+    let policy = FilterPolicy::for_region(fleet, &Plan::default(), &region.into(), None);
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
@@ -86,7 +87,16 @@ pub(super) fn decide(
     body: &str,
 ) -> Result<Decision, Answer> {
     let (policy, admission) = admit(fleet, region, "POST", path, headers);
-    policy.decide(&admitted(admission), body.as_bytes())
+    policy.decide(&admitted(admission), body.as_bytes(), &here())
+}
+
+/// A gateway that has heard of nothing.
+pub(super) fn here() -> Here<'static> {
+    Here {
+        request_id: b"id",
+        lease_ran_out: false,
+        cooling: &|_, _| 0.0,
+    }
 }
 
 #[test]
@@ -226,43 +236,20 @@ fn lanes() {
 fn a_decision_s_headers() {
     let body = format!(r#"{{"stream":true,"model":"{MISTRAL}","user":"u"}}"#);
     let decision = decide(&example(), "eu-west-1", CHAT, &[DE], &body).unwrap();
+    let header = |name, value: &str| (name, value.to_string());
     assert_eq!(
         decision.route_headers(),
         [
-            ("x-meridian-zone", "eea"),
-            ("x-meridian-model", MISTRAL),
-            ("x-meridian-lane", "fallback"),
-            ("x-meridian-stream", "1"),
+            header("x-meridian-zone", "eea"),
+            header("x-meridian-model", MISTRAL),
+            header("x-meridian-lane", "fallback"),
+            header("x-meridian-stream", "1"),
         ]
     );
-    // The conversation's key is nobody's to read.
-    assert!(decision.affinity.is_some());
-    assert!(!decision.explain().contains("affinity"));
     let body = format!(r#"{{"model":"{MISTRAL}"}}"#);
     let decision = decide(&example(), "eu-west-1", CHAT, &[DE], &body).unwrap();
-    assert_eq!(decision.route_headers()[3], ("x-meridian-stream", "0"));
-}
-
-#[test]
-fn what_a_conversation_is_known_by() {
-    let affinity = |rest: &str| {
-        let body = format!(r#"{{"model":"{LLAMA}"{rest}}}"#);
-        decide(&example(), "us-west-2", CHAT, &[US], &body)
-            .unwrap()
-            .affinity
-    };
-    let user = affinity(r#","user":"u""#);
-    assert_eq!(affinity(r#","user":"u","prompt":"p""#), user);
     assert_eq!(
-        affinity(r#","user":"u","prompt_cache_key":"""#),
-        user,
-        "an empty key is none"
+        decision.route_headers()[3],
+        header("x-meridian-stream", "0")
     );
-    assert_ne!(affinity(r#","user":"u","prompt_cache_key":"k""#), user);
-    assert_eq!(affinity(r#","user":"v","prompt_cache_key":"u""#), user);
-    assert_eq!(
-        affinity(r#","user":"","prompt":"p""#),
-        affinity(r#","prompt":"p""#)
-    );
-    assert_eq!(affinity(""), None);
 }

@@ -1,6 +1,7 @@
 //! What holds for every fleet, every gateway and every request.
 
 use super::any_fleet::{MODELS, fleets, keep_residency};
+use super::decisions::here;
 use super::fleets::source;
 use super::requests::{Request, requests};
 use crate::answer::Answer;
@@ -10,6 +11,7 @@ use crate::country::Country;
 use crate::decide::Admission;
 use crate::filter_policy::{FilterPolicy, Lane};
 use crate::fleet::{Fleet, Gives, Misdirected, Zone};
+use crate::plan::Plan;
 use crate::{ModelName, RegionName, ZoneName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -121,7 +123,7 @@ proptest! {
                 prop_assert!(chain(&fleet, &zone_name, &model, &home).is_empty());
             }
             if fleet.regions.contains_key(&home) {
-                let policy = FilterPolicy::for_region(&fleet, &home);
+                let policy = FilterPolicy::for_region(&fleet, &Plan::default(), &home, None);
                 let rule = &policy.zones[&zone_name];
                 prop_assert_eq!(rule.turn_away.is_some(), outside);
                 prop_assert!(!outside || rule.models.is_empty());
@@ -133,7 +135,7 @@ proptest! {
     #[test]
     fn a_policy_survives_its_json(fleet in fleets()) {
         for region in fleet.regions.keys() {
-            let policy = FilterPolicy::for_region(&fleet, region);
+            let policy = FilterPolicy::for_region(&fleet, &Plan::default(), region, None);
             let text = serde_json::to_string(&policy).unwrap();
             prop_assert_eq!(&serde_json::from_str::<FilterPolicy>(&text).unwrap(), &policy);
 
@@ -155,7 +157,7 @@ proptest! {
     #[test]
     fn every_request_gets_an_answer_or_a_decision_that_has_a_route(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
-            let policy = FilterPolicy::for_region(&fleet, home);
+            let policy = FilterPolicy::for_region(&fleet, &Plan::default(), home, None);
             let admitted = match policy.admit(&request.head()) {
                 Admission::Answer(answer) => {
                     is_well_formed(&answer)?;
@@ -163,7 +165,7 @@ proptest! {
                 }
                 Admission::ReadBody(admitted) => admitted,
             };
-            match policy.decide(&admitted, &request.body) {
+            match policy.decide(&admitted, &request.body, &here()) {
                 Err(answer) => is_well_formed(&answer)?,
                 Ok(decision) => {
                     let zone = &decision.caller.zone;
@@ -179,7 +181,7 @@ proptest! {
     #[test]
     fn no_header_of_ours_and_no_forged_source_goes_on(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
-            let policy = FilterPolicy::for_region(&fleet, home);
+            let policy = FilterPolicy::for_region(&fleet, &Plan::default(), home, None);
             let listed = untrusted(&policy, request.source, &request.headers);
             for (name, _) in &request.headers {
                 let ours = name.to_lowercase().starts_with("x-meridian-");
@@ -210,7 +212,7 @@ proptest! {
         let (fleet, request) = from_germany(fleet, request, at);
         let place = fleet.sources.iter().position(|source| source.header == EDGE_COUNTRY).unwrap();
         for home in fleet.regions.keys() {
-            let policy = FilterPolicy::for_region(&fleet, home);
+            let policy = FilterPolicy::for_region(&fleet, &Plan::default(), home, None);
             let caller = classify(&policy, request.source, &request.headers).unwrap();
             let by = fleet.sources.iter().position(|source| source.header == caller.by).unwrap();
             if caller.zone.as_str() != "eea" {
@@ -218,9 +220,9 @@ proptest! {
                 continue;
             }
             let Admission::ReadBody(admitted) = policy.admit(&request.head()) else { continue };
-            let Ok(decision) = policy.decide(&admitted, &request.body) else { continue };
+            let Ok(decision) = policy.decide(&admitted, &request.body, &here()) else { continue };
             prop_assert_eq!(decision.caller.zone.as_str(), "eea");
-            prop_assert_eq!(decision.route_headers()[0].1, "eea");
+            prop_assert_eq!(&decision.route_headers()[0].1, "eea");
             for member in chain(&fleet, &decision.caller.zone, &decision.model, home) {
                 match member {
                     Member::Pool(region) | Member::Peer(region) => {
@@ -237,7 +239,7 @@ proptest! {
     #[test]
     fn a_redirect_leads_to_a_gateway_of_the_zone_and_to_the_same_path(fleet in fleets(), request in requests()) {
         for (home, region) in &fleet.regions {
-            let policy = FilterPolicy::for_region(&fleet, home);
+            let policy = FilterPolicy::for_region(&fleet, &Plan::default(), home, None);
             let Admission::Answer(answer) = policy.admit(&request.head()) else { continue };
             let Some((_, location)) = answer.headers.iter().find(|(name, _)| *name == "location") else { continue };
             let zone = &fleet.zones[&classify(&policy, request.source, &request.headers).unwrap().zone];

@@ -1,0 +1,280 @@
+//! The plan: where every gateway sends every (zone, model) first, and how each pool is.
+//!
+//! A plan is a value: it can be stored, sent and compared, and the same fleet, observations and time give the same plan.
+//! It holds what the next plan must know of this one, and nothing that changes without a decision.
+
+use crate::chain::{Member, chain};
+use crate::fleet::Fleet;
+use crate::health::Health;
+use crate::name::{ModelName, RegionName, ZoneName};
+use crate::placement::{First, Other, Placement};
+use crate::signal::Millis;
+use crate::state::{FleetState, PoolSignals};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What a region can take more while nobody knows how loaded it is, in utilization.
+const UNKNOWN_ROOM: f64 = 0.10;
+
+/// The zones and models of one gateway.
+pub type Placements = BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>;
+
+/// Where requests go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// How the pools are, by region.
+    pub pools: BTreeMap<RegionName, BTreeMap<ModelName, Health>>,
+    /// What each gateway does with its callers' requests, where it has a choice between regions.
+    pub gateways: BTreeMap<RegionName, Placements>,
+}
+
+impl Plan {
+    /// What a gateway does with the requests of a (zone, model), if it has a choice.
+    pub fn placement(
+        &self,
+        gateway: &RegionName,
+        zone: &ZoneName,
+        model: &ModelName,
+    ) -> Option<&Placement> {
+        self.gateways.get(gateway)?.get(zone)?.get(model)
+    }
+
+    /// Whether a region's pool serves nobody, so that no other region sends anything there.
+    pub fn is_down(&self, region: &RegionName, model: &ModelName) -> bool {
+        let pools = self.pools.get(region);
+        pools
+            .and_then(|pools| pools.get(model))
+            .is_some_and(|health| health.down)
+    }
+}
+
+/// The regions of a (zone, model) at a gateway in their order: the first, and the others. `None` where there is no
+/// choice between regions.
+pub fn regions_of(
+    fleet: &Fleet,
+    zone: &ZoneName,
+    model: &ModelName,
+    gateway: &RegionName,
+) -> Option<(RegionName, Vec<RegionName>)> {
+    let mut regions = chain(fleet, zone, model, gateway)
+        .into_iter()
+        .filter_map(|member| match member {
+            Member::Pool(region) | Member::Peer(region) => Some(region),
+            Member::Fallback(_) => None,
+        });
+    let first = regions.next()?;
+    let others: Vec<RegionName> = regions.collect();
+    (!others.is_empty()).then_some((first, others))
+}
+
+/// The plan that follows `prev`, by what was observed until `now`.
+pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
+    let known = Known::of(fleet, state, prev, now);
+    let mut gateways = BTreeMap::new();
+    for gateway in fleet.regions.keys() {
+        let mut placements = Placements::new();
+        for zone in fleet.zones.keys() {
+            for model in fleet.models() {
+                let Some((first, others)) = regions_of(fleet, zone, model, gateway) else {
+                    continue;
+                };
+                let before = prev
+                    .placement(gateway, zone, model)
+                    .cloned()
+                    .unwrap_or_else(Placement::home);
+                let next = before.next(
+                    &fleet.overflow,
+                    &known.first(&first, model),
+                    &known.others(&others, model),
+                    now,
+                );
+                placements
+                    .entry(zone.clone())
+                    .or_default()
+                    .insert(model.clone(), next);
+            }
+        }
+        if !placements.is_empty() {
+            gateways.insert(gateway.clone(), placements);
+        }
+    }
+    Plan {
+        pools: known.health(),
+        gateways,
+    }
+}
+
+/// Every pool as it is now.
+struct Known<'p> {
+    fleet: &'p Fleet,
+    state: &'p FleetState,
+    pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
+    /// How many regions shed each model: they share the room of the others.
+    shedding: BTreeMap<&'p ModelName, usize>,
+}
+
+impl<'p> Known<'p> {
+    fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
+        let mut pools = BTreeMap::new();
+        let mut shedding: BTreeMap<&ModelName, usize> = BTreeMap::new();
+        for (name, region) in &fleet.regions {
+            for model in region.pools.keys() {
+                let signals = state.pool(fleet, name, model, now);
+                let before = prev.pools.get(name).and_then(|pools| pools.get(model));
+                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()));
+                let over = signals
+                    .utilization
+                    .is_some_and(|now| now > fleet.overflow.above);
+                if over || health.sheds() {
+                    *shedding.entry(model).or_default() += 1;
+                }
+                pools.insert((name, model), (signals, health));
+            }
+        }
+        Self {
+            fleet,
+            state,
+            pools,
+            shedding,
+        }
+    }
+
+    fn health(&self) -> BTreeMap<RegionName, BTreeMap<ModelName, Health>> {
+        let mut health: BTreeMap<RegionName, BTreeMap<ModelName, Health>> = BTreeMap::new();
+        for ((region, model), (_, of)) in &self.pools {
+            health
+                .entry((*region).clone())
+                .or_default()
+                .insert((*model).clone(), of.clone());
+        }
+        health
+    }
+
+    fn first(&self, region: &RegionName, model: &ModelName) -> First {
+        let nothing = (PoolSignals::default(), Health::default());
+        let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
+        let sources = self
+            .fleet
+            .regions
+            .get(region)
+            .map(|region| region.signals.as_slice());
+        First {
+            utilization: signals.utilization,
+            peak: signals.peak,
+            unhealthy: health.sheds(),
+            silent: signals.stale,
+            sheddable: self.sheddable(region, model),
+            every: sources
+                .unwrap_or_default()
+                .iter()
+                .map(|source| source.every)
+                .max()
+                .unwrap_or(Duration::ZERO),
+        }
+    }
+
+    /// The part of a pool's own callers that belongs to zones with another region to go to.
+    fn sheddable(&self, region: &RegionName, model: &ModelName) -> f64 {
+        let demand = self.state.demand(region, model);
+        let all: f64 = demand.values().sum();
+        if all <= 0.0 {
+            return 1.0;
+        }
+        let movable = demand
+            .iter()
+            .filter(|(zone, _)| regions_of(self.fleet, zone, model, region).is_some());
+        movable.map(|(_, rate)| rate).sum::<f64>() / all
+    }
+
+    fn others(&self, regions: &[RegionName], model: &ModelName) -> Vec<Other> {
+        let sharing = self.shedding.get(model).copied().unwrap_or_default().max(1) as f64;
+        let other = |region: &RegionName| {
+            let (signals, health) = self.pools.get(&(region, model))?;
+            let room = self.room(region, signals);
+            Some(Other {
+                region: region.clone(),
+                room: if room > 0.0 { room / sharing } else { room },
+                open: health.takes_more() && room >= 0.0,
+                known: !signals.stale,
+            })
+        };
+        regions.iter().filter_map(other).collect()
+    }
+
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to.
+    fn room(&self, region: &RegionName, signals: &PoolSignals) -> f64 {
+        let limits = &self.fleet.overflow;
+        let target = f64::midpoint(limits.above, limits.back_below);
+        match signals.utilization {
+            Some(now) if now > limits.above => limits.above - now,
+            Some(now) => (target - now).max(0.0),
+            None if signals.stale => UNKNOWN_ROOM,
+            None if self
+                .fleet
+                .regions
+                .get(region)
+                .is_some_and(|region| region.signals.is_empty()) =>
+            {
+                target
+            }
+            // It has sources, of other things than its load.
+            None => UNKNOWN_ROOM,
+        }
+    }
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Alarm {
+    /// The region.
+    pub region: RegionName,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What a person should look at now.
+pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
+    let mut alarms = BTreeSet::new();
+    for (name, region) in &fleet.regions {
+        for model in region.pools.keys() {
+            let mut alarm = |message: String| {
+                alarms.insert(Alarm {
+                    region: name.clone(),
+                    message,
+                });
+            };
+            if state.gpu_is_hot(fleet, name, now) {
+                alarm(format!("GPUs busy above {GPU_HOT} for a minute"));
+            }
+            for reason in plan
+                .pools
+                .get(name)
+                .and_then(|pools| pools.get(model))
+                .into_iter()
+                .flat_map(|health| &health.reasons)
+            {
+                alarm(format!("{model}: {reason}"));
+            }
+            let useless = plan
+                .gateways
+                .get(name)
+                .into_iter()
+                .flatten()
+                .any(|(_, models)| {
+                    models
+                        .get(model)
+                        .is_some_and(|placement| placement.without_effect)
+                });
+            if useless {
+                alarm(format!(
+                    "{model}: shedding does not lower its utilization; it goes no further"
+                ));
+            }
+        }
+    }
+    alarms.into_iter().collect()
+}
+
+/// GPUs that are busier than this for a minute are worth a look.
+pub const GPU_HOT: f64 = 0.85;

@@ -1,0 +1,87 @@
+//! One engine of a pool's inference servers.
+
+use super::sound;
+use crate::signal::{Answers, Figures, Histogram, Millis};
+use crate::window::{HistogramWindow, Window};
+use std::time::Duration;
+
+/// What an engine said last, and what it counted lately.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub at: Millis,
+    pub figures: Figures,
+    pub first_token: Option<HistogramWindow>,
+    pub answers: Option<Window<2>>,
+    queue_time: Option<HistogramWindow>,
+}
+
+impl Engine {
+    pub fn new(at: Millis, figures: &Figures) -> Self {
+        let figures = sound::figures(figures);
+        let window = |histogram: &Option<Histogram>| {
+            let histogram = histogram.clone();
+            histogram.map(|histogram| HistogramWindow::new(at, histogram))
+        };
+        Self {
+            at,
+            queue_time: window(&figures.queue_time),
+            first_token: window(&figures.first_token),
+            answers: figures
+                .answers
+                .map(|answers| Window::new(at, counted(answers))),
+            figures,
+        }
+    }
+
+    pub fn update(&mut self, at: Millis, figures: &Figures) {
+        if at < self.at {
+            return;
+        }
+        let figures = sound::figures(figures);
+        push(&mut self.queue_time, at, figures.queue_time.as_ref());
+        push(&mut self.first_token, at, figures.first_token.as_ref());
+        match (&mut self.answers, figures.answers) {
+            (Some(window), Some(answers)) => window.push(at, counted(answers)),
+            (window, answers) => {
+                *window = answers.map(|answers| Window::new(at, counted(answers)));
+            }
+        }
+        self.at = at;
+        self.figures = figures;
+    }
+
+    /// The highest of what may run out first.
+    pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
+        let Figures {
+            running,
+            max_running,
+            kv_cache,
+            ..
+        } = &self.figures;
+        let running = running
+            .zip(max_running.filter(|most| *most > 0.0))
+            .map(|(running, most)| running / most);
+        let waited = self.queue_time.as_ref().map(HistogramWindow::growth);
+        let wait = waited
+            .filter(|waited| waited.count > 0.0)
+            .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
+        let all = [*kv_cache, running, wait].into_iter().flatten();
+        // Ten times too much is as full as it gets.
+        all.filter(|value| value.is_finite())
+            .reduce(f64::max)
+            .map(|value| value.min(10.0))
+    }
+}
+
+fn counted(answers: Answers) -> [f64; 2] {
+    [answers.all, answers.failed]
+}
+
+fn push(window: &mut Option<HistogramWindow>, at: Millis, counted: Option<&Histogram>) {
+    match (window.as_mut(), counted) {
+        (Some(window), Some(counted)) => window.push(at, counted.clone()),
+        (_, counted) => {
+            *window = counted.map(|counted| HistogramWindow::new(at, counted.clone()));
+        }
+    }
+}

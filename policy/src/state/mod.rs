@@ -1,0 +1,79 @@
+//! The state of the fleet: everything that was observed lately, and what it says about a pool at a given time.
+//!
+//! A signal past its TTL says nothing, whatever it said. Values that cannot be are not taken, whoever sends them.
+
+mod engine;
+mod pool;
+mod region;
+mod sound;
+
+pub use pool::PoolSignals;
+pub use region::Gpu;
+
+use crate::fleet::Fleet;
+use crate::name::{ModelName, RegionName, ZoneName};
+use crate::signal::{Millis, Observation};
+use region::RegionState;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Utilization must have been low for this long before a region takes its callers back.
+pub const CALM: Duration = Duration::from_secs(5);
+
+/// Nothing asks for what is older.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// Everything that was observed lately.
+#[derive(Clone, Debug, Default)]
+pub struct FleetState {
+    regions: BTreeMap<RegionName, RegionState>,
+}
+
+impl FleetState {
+    /// Takes an observation in. Later ones win; one that comes late is not looked at.
+    pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) {
+        if let Some(known) = fleet.regions.get(&observation.region) {
+            let state = self.regions.entry(observation.region.clone()).or_default();
+            state.apply(fleet, known, observation);
+        }
+    }
+
+    /// Forgets what is so old that nothing asks for it any more, and what the fleet no longer has.
+    pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
+        self.regions
+            .retain(|region, _| fleet.regions.contains_key(region));
+        for state in self.regions.values_mut() {
+            state.forget(|at| now.since(at) > FORGOTTEN);
+        }
+    }
+
+    /// Requests per second that a region's own callers had its pool asked for first, by zone.
+    pub fn demand<'s>(
+        &'s self,
+        region: &RegionName,
+        model: &ModelName,
+    ) -> BTreeMap<&'s ZoneName, f64> {
+        let mut demand = BTreeMap::new();
+        let own = self.regions.get(region);
+        for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
+            let seconds = window.length().as_secs_f64();
+            if attempts.to == *region
+                && attempts.model == *model
+                && attempts.from_home
+                && seconds > 0.0
+            {
+                *demand.entry(&attempts.zone).or_default() +=
+                    window.growth().iter().sum::<f64>() / seconds;
+            }
+        }
+        demand
+    }
+
+    /// Whether a region's GPUs have been busy for a minute on end.
+    pub fn gpu_is_hot(&self, fleet: &Fleet, region: &RegionName, now: Millis) -> bool {
+        let state = self.regions.get(region);
+        state.is_some_and(|state| {
+            state.gpu_is_hot(|at| now.since(at) <= fleet.unhealthy.signal_ttl, now)
+        })
+    }
+}

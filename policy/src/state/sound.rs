@@ -1,0 +1,44 @@
+//! Values that can be. Sources lie: what passes here can be computed with.
+
+use crate::signal::{Figures, Histogram};
+
+/// Bounds of a histogram that are still one.
+const MOST_BUCKETS: usize = 256;
+
+/// A number of things.
+pub fn amount(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+/// A ratio; a little above 1 is rounding, far above is another unit.
+pub fn ratio(value: Option<f64>) -> Option<f64> {
+    value
+        .filter(|value| (0.0..=1.5).contains(value))
+        .map(|value| value.min(1.0))
+}
+
+pub fn histogram(histogram: &Histogram) -> bool {
+    amount(histogram.sum)
+        && amount(histogram.count)
+        && histogram.buckets.len() <= MOST_BUCKETS
+        && histogram
+            .buckets
+            .iter()
+            .all(|(bound, count)| bound.is_finite() && amount(*count))
+}
+
+/// What is left of an engine's figures without those that cannot be.
+pub fn figures(figures: &Figures) -> Figures {
+    let plain = |value: Option<f64>| value.filter(|value| amount(*value));
+    Figures {
+        running: plain(figures.running),
+        max_running: plain(figures.max_running),
+        waiting: plain(figures.waiting),
+        kv_cache: ratio(figures.kv_cache),
+        queue_time: figures.queue_time.clone().filter(histogram),
+        first_token: figures.first_token.clone().filter(histogram),
+        answers: figures
+            .answers
+            .filter(|answers| amount(answers.all) && amount(answers.failed)),
+    }
+}

@@ -1,0 +1,169 @@
+//! Who leaves when home sheds, and when what was planned does not count.
+
+use super::decisions::{CHAT, US, admit, admitted};
+use super::fleets::{LLAMA, example};
+use crate::FilterPolicy;
+use crate::decide::{Decision, Here};
+use crate::filter_policy::{Lane, Split};
+use std::collections::BTreeSet;
+
+/// The policy of us-west-2, which keeps this share of its callers.
+fn keeping(home_share: u8) -> FilterPolicy {
+    let (mut policy, _) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
+    let rule = policy
+        .zones
+        .get_mut("global")
+        .unwrap()
+        .models
+        .get_mut(LLAMA)
+        .unwrap();
+    rule.split = Some(Split {
+        first: "us-west-2".into(),
+        home_share,
+    });
+    policy
+}
+
+fn decide(policy: &FilterPolicy, conversation: usize, here: &Here<'_>) -> Decision {
+    let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
+    let body = format!(r#"{{"model":"{LLAMA}","prompt_cache_key":"c-{conversation}"}}"#);
+    policy
+        .decide(&admitted(admission), body.as_bytes(), here)
+        .unwrap()
+}
+
+fn here(cooling: &dyn Fn(&crate::RegionName, &crate::ModelName) -> f64) -> Here<'_> {
+    Here {
+        request_id: b"id",
+        lease_ran_out: false,
+        cooling,
+    }
+}
+
+fn who_leaves(policy: &FilterPolicy, here: &Here<'_>) -> BTreeSet<usize> {
+    (0..1000)
+        .filter(|conversation| decide(policy, *conversation, here).lane == Lane::Overflow)
+        .collect()
+}
+
+#[test]
+fn a_share_is_kept_and_shedding_more_moves_nobody_back() {
+    let here = here(&|_, _| 0.0);
+    let mut before = BTreeSet::new();
+    for share in [100, 90, 60, 30, 10, 0] {
+        let leaving = who_leaves(&keeping(share), &here);
+        let expected = 1000 - 10 * usize::from(share);
+        assert!(
+            leaving.len().abs_diff(expected) < 50,
+            "{share}: {} leave",
+            leaving.len()
+        );
+        assert!(
+            leaving.is_superset(&before),
+            "{share}: somebody was called back"
+        );
+        before = leaving;
+    }
+    assert_eq!(before.len(), 1000);
+    assert!(who_leaves(&keeping(100), &here).is_empty());
+}
+
+#[test]
+fn a_conversation_keeps_its_lane_and_its_region() {
+    let here = here(&|_, _| 0.0);
+    let policy = keeping(50);
+    for conversation in 0..50 {
+        let first = decide(&policy, conversation, &here);
+        let again = decide(&policy, conversation, &here);
+        assert_eq!(first.route_headers(), again.route_headers());
+        let spread = first
+            .route_headers()
+            .iter()
+            .any(|(name, _)| *name == "x-meridian-spread");
+        assert_eq!(spread, first.lane == Lane::Overflow);
+        assert!(!first.explain().contains("spread"));
+    }
+}
+
+#[test]
+fn those_who_leave_are_spread_over_all_regions() {
+    let here = here(&|_, _| 0.0);
+    let policy = keeping(20);
+    let spread = who_leaves(&policy, &here)
+        .into_iter()
+        .map(|conversation| decide(&policy, conversation, &here).choice.unwrap().spread % 100)
+        .collect::<Vec<_>>();
+    let low = spread.iter().filter(|place| **place < 50).count();
+    assert!(
+        low.abs_diff(spread.len() / 2) < 60,
+        "{low} of {}",
+        spread.len()
+    );
+}
+
+#[test]
+fn without_a_conversation_the_request_s_own_id_decides() {
+    let policy = keeping(50);
+    let lane = |id: &[u8]| {
+        let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
+        let body = format!(r#"{{"model":"{LLAMA}"}}"#);
+        let here = Here {
+            request_id: id,
+            lease_ran_out: false,
+            cooling: &|_, _| 0.0,
+        };
+        policy
+            .decide(&admitted(admission), body.as_bytes(), &here)
+            .unwrap()
+            .lane
+    };
+    let lanes: BTreeSet<Lane> = (0..100u8).map(|id| lane(&[id])).collect();
+    assert_eq!(lanes.len(), 2);
+}
+
+#[test]
+fn an_overloaded_home_keeps_less_at_once() {
+    let hot = |region: &crate::RegionName, model: &crate::ModelName| {
+        if region.as_str() == "us-west-2" && model.as_str() == LLAMA {
+            0.3
+        } else {
+            0.0
+        }
+    };
+    let leaving = who_leaves(&keeping(100), &here(&hot));
+    assert!(leaving.len().abs_diff(300) < 50, "{}", leaving.len());
+    let decision = decide(&keeping(100), *leaving.first().unwrap(), &here(&hot));
+    assert_eq!(
+        decision.explain(),
+        format!(
+            "lane=overflow zone=global by=cf-ipcountry model={LLAMA} home_share=100 cooling=0.30"
+        )
+    );
+}
+
+#[test]
+fn past_the_lease_everyone_goes_home() {
+    let here = Here {
+        request_id: b"id",
+        lease_ran_out: true,
+        cooling: &|_, _| 1.0,
+    };
+    assert!(who_leaves(&keeping(0), &here).is_empty());
+    assert!(
+        decide(&keeping(0), 1, &here)
+            .explain()
+            .ends_with("lease=ran-out")
+    );
+}
+
+#[test]
+fn without_another_region_nobody_leaves() {
+    let (mut policy, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
+    policy.lease = None;
+    let body = format!(r#"{{"model":"{LLAMA}"}}"#);
+    let here = here(&|_, _| 1.0);
+    let decision = policy
+        .decide(&admitted(admission), body.as_bytes(), &here)
+        .unwrap();
+    assert_eq!((decision.lane, decision.choice), (Lane::Home, None));
+}
