@@ -1,15 +1,18 @@
 //! Meridian's Envoy filter. One .wasm; what it does is the `root_id` in Envoy's configuration:
 //!
 //! - `router`: decides where a request goes (see [`router`]).
+//! - `guard`: sees every attempt's answer (see [`guard`]). It shares its VM with the router.
 //! - `egress`: what leaves for a hosted provider (see [`egress`]).
 //!
 //! Callbacks and host calls only: what is decided, and what callers are told, is in `meridian-policy`.
 #![allow(unsafe_code, missing_docs)] // `proxy_wasm::main!` exports the ABI's entry points.
 
 mod egress;
+mod guard;
+mod memory;
+mod metric;
 mod router;
 
-use meridian_policy::FilterPolicy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
@@ -27,7 +30,8 @@ struct Root {
 
 enum Role {
     /// Without a policy it refuses every request.
-    Router(Option<Rc<FilterPolicy>>),
+    Router(Option<Rc<router::Policy>>),
+    Guard,
     Egress,
 }
 
@@ -43,11 +47,12 @@ impl RootContext for Root {
         let role = match root.as_slice() {
             b"router" if configuration.is_empty() => Ok(Role::Router(None)),
             b"router" => serde_json::from_slice(&configuration)
-                .map(|policy| Role::Router(Some(Rc::new(policy))))
+                .map(|policy| Role::Router(Some(Rc::new(router::Policy::arrived(policy)))))
                 .map_err(|error| format!("the filter's policy is refused: {error}")),
+            b"guard" => Ok(Role::Guard),
             b"egress" => Ok(Role::Egress),
             other => Err(format!(
-                "there is no root_id `{}`; use router or egress",
+                "there is no root_id `{}`; use router, guard or egress",
                 String::from_utf8_lossy(other)
             )),
         };
@@ -70,6 +75,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
             Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
+            Role::Guard => Box::new(guard::Attempt::default()),
             Role::Egress => Box::new(egress::Request::default()),
         })
     }

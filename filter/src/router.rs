@@ -1,11 +1,11 @@
 //! The plugin root `router`: strips what callers may not send, has the policy decide, and sets the route headers.
 
-use crate::log;
+use crate::{log, memory};
 use meridian_policy::FilterPolicy;
 use meridian_policy::answer::Answer;
 use meridian_policy::api;
 use meridian_policy::classify;
-use meridian_policy::decide::{Admission, Admitted, Head};
+use meridian_policy::decide::{Admission, Admitted, Head, Here};
 use meridian_policy::headers;
 use meridian_policy::refusal::{Reason, Refusal};
 use proxy_wasm::hostcalls;
@@ -14,9 +14,26 @@ use proxy_wasm::types::{Action, LogLevel};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+/// A policy and when it came.
+pub struct Policy {
+    policy: FilterPolicy,
+    /// When its lease runs out, by this gateway's clock, in milliseconds since the Unix epoch.
+    runs_out: Option<u64>,
+}
+
+impl Policy {
+    pub fn arrived(policy: FilterPolicy) -> Self {
+        let lease = policy.lease.map(|lease| lease.runs_ms);
+        Self {
+            policy,
+            runs_out: lease.map(|runs_ms| memory::now_ms().saturating_add(runs_ms)),
+        }
+    }
+}
+
 /// One request on its way in.
 pub struct Request {
-    policy: Option<Rc<FilterPolicy>>,
+    policy: Option<Rc<Policy>>,
     state: State,
 }
 
@@ -24,7 +41,7 @@ enum State {
     /// Nothing was decided yet.
     Head,
     /// The zone is decided, by this policy; the body is being buffered.
-    Body(Rc<FilterPolicy>, Admitted),
+    Body(Rc<Policy>, Admitted),
     /// On its way; why it goes there.
     Routed(String),
     /// Answered here.
@@ -49,10 +66,10 @@ impl HttpContext for Request {
             return self.answer(&Refusal { reason, shape }.answer());
         };
         let source = self.source();
-        for name in classify::untrusted(&policy, source, &request) {
+        for name in classify::untrusted(&policy.policy, source, &request) {
             self.set_http_request_header(name, None);
         }
-        match policy.admit(&Head {
+        match policy.policy.admit(&Head {
             method,
             path,
             source,
@@ -103,7 +120,7 @@ impl HttpContext for Request {
 }
 
 impl Request {
-    pub fn new(policy: Option<Rc<FilterPolicy>>) -> Self {
+    pub fn new(policy: Option<Rc<Policy>>) -> Self {
         Self {
             policy,
             state: State::Head,
@@ -118,12 +135,18 @@ impl Request {
         let body = self
             .get_http_request_body(0, usize::MAX)
             .unwrap_or_default();
-        let decision = match policy.decide(admitted, &body) {
+        let request_id = self.get_http_request_header_bytes("x-request-id");
+        let here = Here {
+            request_id: &request_id.unwrap_or_default(),
+            lease_ran_out: policy.runs_out.is_some_and(|end| memory::now_ms() >= end),
+            cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
+        };
+        let decision = match policy.policy.decide(admitted, &body, &here) {
             Ok(decision) => decision,
             Err(refusal) => return self.answer(&refusal),
         };
         for (name, value) in decision.route_headers() {
-            self.set_http_request_header(name, Some(value));
+            self.set_http_request_header(name, Some(&value));
         }
         // Until now the route was the one that the caller's own headers picked: it must not be kept.
         match hostcalls::call_foreign_function("clear_route_cache", None) {

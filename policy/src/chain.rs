@@ -44,3 +44,27 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
         .map(|fallback| Member::Fallback(fallback.clone()));
     own.into_iter().chain(peers).chain(fallbacks).collect()
 }
+
+/// The chain of requests that leave the first region for another: that one, the others by distance, the first region, the
+/// fallbacks. Empty where `to` is not one of the others.
+pub fn overflow_chain(
+    fleet: &Fleet,
+    zone: &ZoneName,
+    model: &ModelName,
+    home: &RegionName,
+    to: &RegionName,
+) -> Vec<Member> {
+    let (fallbacks, mut regions): (Vec<Member>, Vec<Member>) = chain(fleet, zone, model, home)
+        .into_iter()
+        .partition(|member| matches!(member, Member::Fallback(_)));
+    let target = Member::Peer(to.clone());
+    if !regions.iter().skip(1).any(|member| *member == target) {
+        return Vec::new();
+    }
+    let first = regions.remove(0);
+    regions.retain(|member| *member != target);
+    regions.insert(0, target);
+    regions.push(first);
+    regions.extend(fallbacks);
+    regions
+}

@@ -54,3 +54,15 @@ name! {
     /// A hosted provider used last, e.g. `claude-eu`.
     FallbackName
 }
+
+/// A name in statistics: a dot would end the tag that Envoy extracts it into.
+pub fn stat(name: &str) -> String {
+    let fine = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(fine).collect()
+}

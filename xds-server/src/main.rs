@@ -2,6 +2,7 @@
 
 use anyhow::{Error, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
+use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::translate::translate;
@@ -104,7 +105,7 @@ fn load(file: &Path) -> Result<Fleet> {
 
 /// A gateway's configuration, verified.
 fn checked(fleet: &Fleet, home: &RegionName) -> Result<meridian_xds_server::translate::Snapshot> {
-    let snapshot = translate(fleet, home);
+    let snapshot = translate(fleet, &Plan::default(), home, None);
     let leaks = verify(fleet, home, &snapshot);
     if leaks.is_empty() {
         return Ok(snapshot);

@@ -17,6 +17,7 @@ use crate::fakes::{Behaviour, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
 use meridian_policy::RegionName;
+use meridian_policy::plan::Plan;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{export, fleet};
@@ -120,7 +121,7 @@ impl World {
     fn export(&self, text: &str, region: &str) -> Result<PathBuf> {
         let fleet = fleet::parse(text)?;
         let home = RegionName::from(region);
-        let snapshot = translate(&fleet, &home);
+        let snapshot = translate(&fleet, &Plan::default(), &home, None);
         let leaks = verify(&fleet, &home, &snapshot);
         if !leaks.is_empty() {
             let leaks: Vec<String> = leaks.iter().map(ToString::to_string).collect();

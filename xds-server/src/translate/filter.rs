@@ -18,7 +18,7 @@ use meridian_policy::{FilterPolicy, Fleet};
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.
-const CAPABILITIES: [&str; 22] = [
+const CAPABILITIES: [&str; 29] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -29,6 +29,12 @@ const CAPABILITIES: [&str; 22] = [
     "proxy_get_property",
     "proxy_send_local_response",
     "proxy_call_foreign_function",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_record_metric",
     // Exports.
     "proxy_on_context_create",
     "proxy_on_vm_start",
@@ -37,6 +43,7 @@ const CAPABILITIES: [&str; 22] = [
     "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
+    "proxy_on_response_body",
     "proxy_on_done",
     "proxy_on_log",
     "proxy_on_delete",
@@ -49,9 +56,14 @@ const CAPABILITIES: [&str; 22] = [
 /// Decides where requests go, by this gateway's policy.
 pub fn router(node: &Node<'_>) -> HttpFilter {
     // The policy is plain data: names, numbers and lists. It always has a JSON form; without one nothing is served.
-    let policy = FilterPolicy::for_region(node.fleet, node.home);
+    let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
     let policy = serde_json::to_string(&policy).unwrap_or_default();
     plugin(node.fleet, "router", "meridian", Some(policy))
+}
+
+/// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
+pub fn guard(fleet: &Fleet) -> HttpFilter {
+    plugin(fleet, "guard", "meridian", None)
 }
 
 /// Lets through to a provider what may go there. In a VM of its own: a fault in it never touches routing.

@@ -1,4 +1,4 @@
-//! From the fleet to one gateway's Envoy configuration. Pure: the same fleet and region give the same messages.
+//! From the fleet and the plan to one gateway's Envoy configuration. Pure: the same of both give the same messages.
 //!
 //! Every choice here that is not self-evident was measured on Envoy 1.40; ARCHITECTURE.md lists the facts.
 
@@ -16,7 +16,9 @@ pub(crate) mod wire;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
-use meridian_policy::chain::{Member, chain};
+use meridian_policy::chain::{Member, chain, overflow_chain};
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::plan::{Plan, regions_of};
 use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,24 +36,43 @@ pub struct Snapshot {
 /// One gateway's view of the fleet: its chains, and what they are made of.
 struct Node<'f> {
     fleet: &'f Fleet,
+    plan: &'f Plan,
     home: &'f RegionName,
-    chains: BTreeMap<(&'f ZoneName, &'f ModelName), Vec<Member>>,
+    lease: Option<Lease>,
+    chains: Chains<'f, Vec<Member>>,
+    /// The chains of the overflow lane, nearest first, each with the region that it begins with. They are there whether
+    /// anything overflows or not: only weights move.
+    overflow: Chains<'f, Vec<(RegionName, Vec<Member>)>>,
 }
 
+type Chains<'f, C> = BTreeMap<(&'f ZoneName, &'f ModelName), C>;
+
 impl<'f> Node<'f> {
-    fn new(fleet: &'f Fleet, home: &'f RegionName) -> Self {
+    fn new(fleet: &'f Fleet, plan: &'f Plan, home: &'f RegionName, lease: Option<Lease>) -> Self {
         let models = fleet.models();
-        let chains = fleet
-            .zones
-            .keys()
-            .flat_map(|zone| models.iter().map(move |model| (zone, *model)))
+        let served = || {
+            let zones = fleet.zones.keys();
+            zones.flat_map(|zone| models.iter().map(move |model| (zone, *model)))
+        };
+        let chains = served()
             .map(|(zone, model)| ((zone, model), chain(fleet, zone, model, home)))
             .filter(|(_, members)| !members.is_empty())
             .collect();
+        let overflow = served().filter_map(|(zone, model)| {
+            let (_, others) = regions_of(fleet, zone, model, home)?;
+            let chains = others.into_iter().map(|to| {
+                let members = overflow_chain(fleet, zone, model, home, &to);
+                (to, members)
+            });
+            Some(((zone, model), chains.collect()))
+        });
         Self {
             fleet,
+            plan,
             home,
+            lease,
             chains,
+            overflow: overflow.collect(),
         }
     }
 
@@ -80,9 +101,10 @@ impl<'f> Node<'f> {
     }
 }
 
-/// Translates the fleet for the gateway of a region; an unknown region gets nothing that serves.
-pub fn translate(fleet: &Fleet, home: &RegionName) -> Snapshot {
-    let node = Node::new(fleet, home);
+/// Translates fleet and plan for the gateway of a region; an unknown region gets nothing that serves. Without a lease
+/// what the plan says holds for ever.
+pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Lease>) -> Snapshot {
+    let node = Node::new(fleet, plan, home, lease);
     let Some(region) = fleet.regions.get(home) else {
         return Snapshot::default();
     };
@@ -95,11 +117,17 @@ pub fn translate(fleet: &Fleet, home: &RegionName) -> Snapshot {
     for ((zone, model), members) in &node.chains {
         clusters.push(cluster::chain(fleet, zone, model, members));
     }
+    for ((zone, model), chains) in &node.overflow {
+        for (_, members) in chains {
+            clusters.push(cluster::chain(fleet, zone, model, members));
+        }
+    }
     for (model, pool) in &region.pools {
         clusters.push(cluster::pool(fleet, home, model, pool));
     }
     for (peer, model) in node.peers() {
-        clusters.extend(cluster::peer(fleet, home, peer, model));
+        let down = plan.is_down(peer, model);
+        clusters.extend(cluster::peer(fleet, home, peer, model, down));
     }
     for name in node.fallbacks() {
         let Some(fallback) = fleet.fallbacks.get(name) else {

@@ -1,5 +1,7 @@
 //! Names of Envoy resources. They are for people: nothing parses them.
 
+pub use meridian_policy::name::stat;
+
 use meridian_policy::chain::Member;
 use meridian_policy::{FallbackName, ModelName, RegionName, ZoneName};
 
@@ -48,16 +50,4 @@ pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
         None => NOTHING,
     };
     format!("chain/{zone}/{model}/{first}")
-}
-
-/// A name in statistics: a dot would end the tag that Envoy extracts it into.
-pub fn stat(name: &str) -> String {
-    let fine = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '-' {
-            c
-        } else {
-            '_'
-        }
-    };
-    name.chars().map(fine).collect()
 }

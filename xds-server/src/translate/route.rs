@@ -9,19 +9,26 @@ use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RetryBackOff, RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority,
 };
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
+    Header as HashHeader, PolicySpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, HashPolicy};
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{
+    ClusterWeight, RandomValueSpecifier,
+};
 use envoy_types::pb::envoy::config::route::v3::{
     HeaderMatcher, HedgePolicy, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
-    VirtualHost,
+    VirtualHost, WeightedCluster,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
-use envoy_types::pb::google::protobuf::UInt64Value;
+use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::{Limits, Pool};
-use meridian_policy::{ModelName, ZoneName, headers};
+use meridian_policy::placement::TOTAL_WEIGHT;
+use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
 /// A response header that asks for the next member of the chain. A gateway sets it where it refuses a peer.
 pub const RETRY: &str = "x-meridian-retry";
@@ -29,15 +36,28 @@ pub const RETRY: &str = "x-meridian-retry";
 /// Answers that another member may do better: overload, and failures that the servers' health checks do not show.
 const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
 
-/// The public listener's routes: two per zone and model, then the catch-all.
+/// The public listener's routes: two per zone, model and lane, then the catch-all.
 pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let limits = &node.fleet.limits;
-    let chains = node.chains.iter();
-    let mut routes: Vec<Route> = chains
-        .flat_map(|((zone, model), members)| {
-            [true, false].map(|stream| route(node, zone, model, members, stream))
-        })
-        .collect();
+    let mut routes: Vec<Route> = Vec::new();
+    for ((zone, model), members) in &node.chains {
+        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
+        let lane = Lane::of(members).map_or("", Lane::as_str);
+        for stream in [true, false] {
+            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
+        }
+    }
+    for ((zone, model), chains) in &node.overflow {
+        let Some((_, members)) = chains.first() else {
+            continue;
+        };
+        let to = ClusterSpecifier::WeightedClusters(by_weight(node, zone, model, chains));
+        for stream in [true, false] {
+            let lane = Lane::Overflow.as_str();
+            let route = route(node, zone, model, lane, members, to.clone(), stream);
+            routes.push(spread(route));
+        }
+    }
     // There before the body is read, so that the body's limit applies: a route without one answers 413 to long prompts.
     routes.push(Route {
         name: name::NOTHING.into(),
@@ -69,16 +89,67 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     }
 }
 
-/// The filter's four headers lead to one chain.
+/// The chains of the overflow lane by the plan's weights; without any, the nearest. Their sum is always the same, and a
+/// weight of nothing is left out.
+fn by_weight(
+    node: &Node<'_>,
+    zone: &ZoneName,
+    model: &ModelName,
+    chains: &[(RegionName, Vec<Member>)],
+) -> WeightedCluster {
+    let planned = node.plan.placement(node.home, zone, model);
+    let planned = planned.map(|placement| &placement.overflow);
+    let weight = |index: usize, to: &RegionName| match planned {
+        Some(weights) if !weights.is_empty() => weights.get(to).copied().unwrap_or(0),
+        _ if index == 0 => TOTAL_WEIGHT,
+        _ => 0,
+    };
+    let clusters = chains
+        .iter()
+        .enumerate()
+        .map(|(index, (to, members))| ClusterWeight {
+            name: name::chain(zone, model, members),
+            weight: number(weight(index, to)),
+            ..Default::default()
+        });
+    WeightedCluster {
+        clusters: clusters
+            .filter(|cluster| cluster.weight != number(0))
+            .collect(),
+        random_value_specifier: Some(RandomValueSpecifier::UseHashPolicy(BoolValue {
+            value: true,
+        })),
+        ..Default::default()
+    }
+}
+
+/// A conversation keeps its region: by a hash that the filter made for this, and that goes no further.
+fn spread(mut route: Route) -> Route {
+    if let Some(Action::Route(action)) = &mut route.action {
+        let header = HashHeader {
+            header_name: headers::SPREAD.into(),
+            ..Default::default()
+        };
+        action.hash_policy = vec![HashPolicy {
+            policy_specifier: Some(PolicySpecifier::Header(header)),
+            ..Default::default()
+        }];
+    }
+    route.request_headers_to_remove = vec![headers::SPREAD.into()];
+    route
+}
+
+/// The filter's four headers lead to one chain, or to several by weight.
 fn route(
     node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
+    lane: &str,
     members: &[Member],
+    to: ClusterSpecifier,
     stream: bool,
 ) -> Route {
     let limits = &node.fleet.limits;
-    let lane = Lane::of(members).map_or("", Lane::as_str);
     let (label, flag) = if stream {
         ("stream", "1")
     } else {
@@ -91,7 +162,7 @@ fn route(
         header_is(headers::STREAM, flag),
     ];
     let action = RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(name::chain(zone, model, members))),
+        cluster_specifier: Some(to),
         timeout: duration(limits.answer),
         // An answer that is not streamed is silent until it is whole: only the whole answer's limit holds.
         idle_timeout: if stream {

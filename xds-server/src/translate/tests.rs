@@ -3,13 +3,14 @@
 use super::translate;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use meridian_policy::RegionName;
+use meridian_policy::plan::Plan;
 use serde_json::Value;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
 fn resources(region: &str) -> Value {
     let fleet = crate::fleet::parse(EXAMPLE).unwrap();
-    let snapshot = translate(&fleet, &RegionName::from(region));
+    let snapshot = translate(&fleet, &Plan::default(), &RegionName::from(region), None);
     let message = StaticResources {
         listeners: snapshot.listeners,
         clusters: snapshot.clusters,
@@ -74,7 +75,7 @@ fn statistics_have_no_dots_in_names() {
 fn an_unknown_region_is_given_nothing() {
     let fleet = crate::fleet::parse(EXAMPLE).unwrap();
     assert_eq!(
-        translate(&fleet, &RegionName::from("mars")),
+        translate(&fleet, &Plan::default(), &RegionName::from("mars"), None),
         super::Snapshot::default()
     );
 }

@@ -119,7 +119,7 @@ fn way<'f>(
 ) -> Way<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            Way::Members(members(at, cluster, custom, leaks))
+            Way::Members(members(fleet, at, cluster, custom, leaks))
         }
         // Without a type it is static: the first of the enumeration.
         None => Way::Ends(ends(fleet, home, owners, at, cluster, leaks)),
@@ -139,6 +139,7 @@ fn way<'f>(
 }
 
 fn members(
+    fleet: &Fleet,
     at: &str,
     cluster: &Cluster,
     custom: &CustomClusterType,
@@ -154,9 +155,11 @@ fn members(
             connect_timeout,
             lb_policy,
             circuit_breakers,
+            typed_extension_protocol_options,
         ]
     );
     leaks.known(at, cluster, &known);
+    protocol::of_chain(fleet, at, &cluster.typed_extension_protocol_options, leaks);
     if custom.name != AGGREGATE || cluster.lb_policy() != LbPolicy::ClusterProvided {
         leaks.unknown(at, format!("a cluster of type `{}`", custom.name));
     }

@@ -1,62 +1,107 @@
 //! HTTP as it is spoken: time limits and windows, nothing that chooses a destination.
 
 use super::known::{Leaks, only};
+use super::wasm::guard_plugin;
 use envoy_types::pb::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
+use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     AutoHttpConfig, UpstreamProtocolOptions,
 };
 use envoy_types::pb::google::protobuf::Any;
+use meridian_policy::Fleet;
+use prost::Name;
 use std::collections::HashMap;
 
 const UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// A cluster's protocol. Filters, mirrors and retries of its own are not known.
 pub fn upstream(at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) {
-    for (name, any) in extensions {
-        if name != UPSTREAM {
-            leaks.unknown(at, format!("the protocol options `{name}`"));
-            continue;
-        }
-        let Some(options) = leaks.open::<HttpProtocolOptions>(at, any) else {
-            continue;
-        };
-        leaks.known(
-            at,
-            &options,
-            &only!(
-                HttpProtocolOptions,
-                options,
-                [common_http_protocol_options, upstream_protocol_options]
-            ),
+    for options in opened(at, extensions, leaks) {
+        let known = only!(
+            HttpProtocolOptions,
+            options,
+            [common_http_protocol_options, upstream_protocol_options]
         );
-        match &options.upstream_protocol_options {
-            Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
-                match &explicit.protocol_config {
-                    Some(ProtocolConfig::HttpProtocolOptions(options)) => http1(at, options, leaks),
-                    Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
-                        http2(at, options, leaks)
+        leaks.known(at, &options, &known);
+        version(at, &options, leaks);
+    }
+}
+
+/// A chain's protocol is its members'; it has filters instead: our own, which only looks on, and what ends the list.
+pub fn of_chain(fleet: &Fleet, at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) {
+    for options in opened(at, extensions, leaks) {
+        let known = only!(
+            HttpProtocolOptions,
+            options,
+            [upstream_protocol_options, http_filters]
+        );
+        leaks.known(at, &options, &known);
+        version(at, &options, leaks);
+        for filter in &options.http_filters {
+            let at = format!("{at}.http_filters[{:?}]", filter.name);
+            leaks.known(&at, filter, &only!(HttpFilter, filter, [name, config_type]));
+            match &filter.config_type {
+                Some(ConfigType::TypedConfig(any)) if any.type_url == Wasm::type_url() => {
+                    if let Some(wasm) = leaks.open(&at, any) {
+                        guard_plugin(fleet, &at, &wasm, leaks);
                     }
-                    _ => leaks.unknown(at, "this protocol"),
                 }
+                Some(ConfigType::TypedConfig(any)) => {
+                    if let Some(codec) = leaks.open::<UpstreamCodec>(&at, any) {
+                        leaks.known(&at, &codec, &UpstreamCodec::default());
+                    }
+                }
+                _ => leaks.unknown(&at, "a filter without configuration"),
             }
-            Some(UpstreamProtocolOptions::AutoConfig(auto)) => {
-                let known = only!(
-                    AutoHttpConfig,
-                    auto,
-                    [http_protocol_options, http2_protocol_options]
-                );
-                leaks.known(at, auto, &known);
-                if let Some(options) = &auto.http_protocol_options {
-                    http1(at, options, leaks);
-                }
-                if let Some(options) = &auto.http2_protocol_options {
-                    http2(at, options, leaks);
-                }
-            }
-            _ => leaks.unknown(at, "this protocol"),
         }
+    }
+}
+
+fn opened(
+    at: &str,
+    extensions: &HashMap<String, Any>,
+    leaks: &mut Leaks,
+) -> Vec<HttpProtocolOptions> {
+    let mut all = Vec::new();
+    for (name, any) in extensions {
+        if name == UPSTREAM {
+            all.extend(leaks.open::<HttpProtocolOptions>(at, any));
+        } else {
+            leaks.unknown(at, format!("the protocol options `{name}`"));
+        }
+    }
+    all
+}
+
+fn version(at: &str, options: &HttpProtocolOptions, leaks: &mut Leaks) {
+    match &options.upstream_protocol_options {
+        Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
+            match &explicit.protocol_config {
+                Some(ProtocolConfig::HttpProtocolOptions(options)) => http1(at, options, leaks),
+                Some(ProtocolConfig::Http2ProtocolOptions(options)) => http2(at, options, leaks),
+                _ => leaks.unknown(at, "this protocol"),
+            }
+        }
+        Some(UpstreamProtocolOptions::AutoConfig(auto)) => {
+            let known = only!(
+                AutoHttpConfig,
+                auto,
+                [http_protocol_options, http2_protocol_options]
+            );
+            leaks.known(at, auto, &known);
+            if let Some(options) = &auto.http_protocol_options {
+                http1(at, options, leaks);
+            }
+            if let Some(options) = &auto.http2_protocol_options {
+                http2(at, options, leaks);
+            }
+        }
+        _ => leaks.unknown(at, "this protocol"),
     }
 }
 

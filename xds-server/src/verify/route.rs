@@ -12,8 +12,8 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
 };
-use meridian_policy::FallbackName;
 use meridian_policy::fleet::ProviderEndpoint;
+use meridian_policy::{FallbackName, headers};
 use std::collections::BTreeSet;
 
 impl<'f> Walk<'f> {
@@ -76,11 +76,18 @@ impl<'f> Walk<'f> {
                 r#match,
                 response_headers_to_add,
                 response_headers_to_remove,
+                request_headers_to_remove,
                 request_body_buffer_limit,
                 action,
             ]
         );
         self.leaks.known(at, route, &known);
+        // The zone must stay: the next gateway refuses a request by it.
+        let removed = route.request_headers_to_remove.iter();
+        for header in removed.filter(|header| *header != headers::SPREAD) {
+            let what = format!("`{header}` in `request_headers_to_remove` of this Route");
+            self.leaks.unknown(at, what);
+        }
         let zones = self.zones_of(at, entry, route.r#match.as_ref());
         match &route.action {
             Some(Action::Route(action)) => self.action(at, entry, &zones, action),
@@ -170,7 +177,12 @@ impl<'f> Walk<'f> {
         match specifier {
             Some(ClusterSpecifier::Cluster(cluster)) => vec![cluster.clone()],
             Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-                let known = only!(WeightedCluster, weighted, [clusters]);
+                // How one of them is chosen says nothing: each must be right.
+                let known = only!(
+                    WeightedCluster,
+                    weighted,
+                    [clusters, random_value_specifier]
+                );
                 self.leaks.known(at, weighted, &known);
                 let shares = weighted.clusters.iter();
                 shares

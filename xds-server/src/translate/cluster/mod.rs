@@ -9,8 +9,8 @@ pub use peer::peer;
 pub use pool::pool;
 pub use provider::{fallback, provider};
 
-use super::name;
-use super::wire::{duration, extension, number, structure, text};
+use super::wire::{duration, extension, http_filter, number, structure, text};
+use super::{filter, name};
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
@@ -24,6 +24,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
 };
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -69,8 +70,31 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),
         lb_policy: LbPolicy::ClusterProvided.into(),
         circuit_breakers: circuit_breakers(),
-        ..base(&name::chain(zone, model, members), fleet.limits.connect)
+        ..with_guard(
+            fleet,
+            base(&name::chain(zone, model, members), fleet.limits.connect),
+        )
     }
+}
+
+/// Upstream filters run on the aggregate, once per attempt; those of its members would not. The protocol is the
+/// members' own.
+fn with_guard(fleet: &Fleet, cluster: Cluster) -> Cluster {
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(ProtocolConfig::HttpProtocolOptions(Default::default())),
+    };
+    let options = HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+        http_filters: vec![
+            filter::guard(fleet),
+            http_filter(
+                "envoy.filters.http.upstream_codec",
+                UpstreamCodec::default(),
+            ),
+        ],
+        ..Default::default()
+    };
+    with_extension(cluster, options)
 }
 
 fn base(cluster_name: &str, connect_timeout: std::time::Duration) -> Cluster {
@@ -111,6 +135,10 @@ fn with_options(
         upstream_protocol_options: Some(protocol),
         ..Default::default()
     };
+    with_extension(cluster, options)
+}
+
+fn with_extension(cluster: Cluster, options: HttpProtocolOptions) -> Cluster {
     let options = extension(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         options,

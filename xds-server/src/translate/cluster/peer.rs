@@ -7,19 +7,34 @@ use crate::translate::{name, peer as listener, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
-use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, KeepaliveSettings};
+use envoy_types::pb::envoy::config::core::v3::{
+    HealthStatus, Http2ProtocolOptions, KeepaliveSettings,
+};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use meridian_policy::{Fleet, ModelName, RegionName, headers};
 use std::net::IpAddr;
 
-/// Another region's gateway, as the way to one of its pools. `None` if the region is unknown.
+/// Every endpoint as one that its own region has given up. In panic Envoy asks it all the same.
+fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
+    for locality in &mut assignment.endpoints {
+        for endpoint in &mut locality.lb_endpoints {
+            endpoint.set_health_status(HealthStatus::Unhealthy);
+        }
+    }
+    assignment
+}
+
+/// Another region's gateway, as the way to one of its pools, which may be known to be down. `None` if the region is
+/// unknown.
 pub fn peer(
     fleet: &Fleet,
     home: &RegionName,
     peer: &RegionName,
     model: &ModelName,
+    down: bool,
 ) -> Option<Cluster> {
     let (own, other) = (
         &fleet.regions.get(home)?.gateway,
@@ -71,7 +86,15 @@ pub fn peer(
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_gateways(),
         circuit_breakers: circuit_breakers(),
-        load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses),
+        load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
+            |assignment| {
+                if down {
+                    unhealthy(assignment)
+                } else {
+                    assignment
+                }
+            },
+        ),
         ..with_protocol(
             base(&cluster_name, fleet.limits.connect),
             explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2),

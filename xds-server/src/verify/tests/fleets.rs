@@ -1,6 +1,7 @@
 //! Fleets to translate.
 
 use crate::translate::{Snapshot, translate};
+use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
 /// One pinned zone that refuses, DNS pools, two fallbacks.
@@ -108,5 +109,5 @@ pub fn fleet(text: &str) -> Fleet {
 
 /// The snapshot of a region.
 pub fn snapshot(fleet: &Fleet, home: &str) -> Snapshot {
-    translate(fleet, &RegionName::from(home))
+    translate(fleet, &Plan::default(), &RegionName::from(home), None)
 }

@@ -4,13 +4,14 @@ use super::fleets::{EXAMPLE, LOCAL, LONE, TWO_PINNED, UNPINNED, fleet};
 use crate::translate::{Snapshot, translate};
 use crate::verify::verify;
 use meridian_policy::RegionName;
+use meridian_policy::plan::Plan;
 
 #[test]
 fn every_gateway_of_every_fleet_is_clean() {
     for text in [EXAMPLE, TWO_PINNED, LONE, LOCAL, UNPINNED] {
         let fleet = fleet(text);
         for home in fleet.regions.keys() {
-            let snapshot = translate(&fleet, home);
+            let snapshot = translate(&fleet, &Plan::default(), home, None);
             assert!(snapshot.listeners.len() >= 2, "{home} has listeners");
             assert_eq!(verify(&fleet, home, &snapshot), [], "{home} of {text}");
         }
@@ -20,7 +21,12 @@ fn every_gateway_of_every_fleet_is_clean() {
 #[test]
 fn a_snapshot_for_another_region_is_not_clean() {
     let fleet = fleet(EXAMPLE);
-    let snapshot = translate(&fleet, &RegionName::from("us-west-2"));
+    let snapshot = translate(
+        &fleet,
+        &Plan::default(),
+        &RegionName::from("us-west-2"),
+        None,
+    );
     assert!(!verify(&fleet, &RegionName::from("eu-west-1"), &snapshot).is_empty());
     assert!(!verify(&fleet, &RegionName::from("mars"), &Snapshot::default()).is_empty());
 }

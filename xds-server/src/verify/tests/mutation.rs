@@ -20,8 +20,9 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
 use meridian_policy::country::Country;
-use meridian_policy::filter_policy::Lane;
+use meridian_policy::filter_policy::{Lane, ModelRule};
 use meridian_policy::fleet::Pool;
+use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName, ZoneName, headers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -44,7 +45,7 @@ fn whatever_leaks_is_found() {
             fleet
                 .regions
                 .keys()
-                .map(move |home| (fleet, home, translate(fleet, home)))
+                .map(move |home| (fleet, home, translate(fleet, &Plan::default(), home, None)))
         })
         .collect();
     let config = Config {
@@ -336,12 +337,15 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
         21 => policy(&mut snapshot.listeners[0], |policy| {
             let rule = policy.zones.get_mut(&zone).unwrap();
             rule.turn_away = None;
-            rule.models.extend(
-                fleet
-                    .models()
-                    .into_iter()
-                    .map(|model| (model.clone(), Lane::Home)),
-            );
+            rule.models.extend(fleet.models().into_iter().map(|model| {
+                (
+                    model.clone(),
+                    ModelRule {
+                        lane: Lane::Home,
+                        split: None,
+                    },
+                )
+            }));
         }),
         22 => manager(&mut snapshot.listeners[0], |manager| {
             http_filter(manager, |wasm: &mut Wasm| {

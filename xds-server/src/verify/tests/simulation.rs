@@ -33,6 +33,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
+use meridian_policy::plan::Plan;
 use meridian_policy::fleet::{Pool, Zone};
 use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use prost::{Message, Name};
@@ -490,7 +491,7 @@ fn good_snapshots_do_not_leak() {
     for text in [EXAMPLE, TWO_PINNED, LONE] {
         let fleet = fleet(text);
         for home in fleet.regions.keys() {
-            let snapshot = crate::translate::translate(&fleet, home);
+            let snapshot = crate::translate::translate(&fleet, &Plan::default(), home, None);
             assert_eq!(leak(&fleet, home, &snapshot), None, "{home}");
         }
     }

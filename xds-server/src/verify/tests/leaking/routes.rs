@@ -171,7 +171,7 @@ fn routes_that_leak() {
                         r.request_headers_to_remove = vec![headers::ZONE.into()]
                     })
                 },
-                "`request_headers_to_remove` of this Route",
+                "in `request_headers_to_remove` of this Route",
             ),
         ],
     );
