@@ -225,7 +225,7 @@ impl<'p> Known<'p> {
 }
 
 /// Something that a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Alarm {
     /// The region.
     pub region: RegionName,

@@ -1,11 +1,17 @@
-//! Meridian's control plane: reads the fleet file, translates the fleet into each gateway's Envoy configuration, and
-//! verifies that no such configuration lets a pinned request out of its zone.
+//! Meridian's control plane: reads the fleet file, watches the fleet's signals, plans, and gives every gateway its Envoy
+//! configuration; and it verifies that no such configuration lets a pinned request out of its zone.
 //!
 //! ```text
-//! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> export::bootstrap --> envoy.yaml
+//! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> bootstrap::fixed --> envoy.yaml
+//! signals --collect--> policy::plan --> Plan --^        \--discovery--> Resources --xds--> Envoys
 //! ```
 
-pub mod export;
+pub mod bootstrap;
+pub mod collect;
+pub mod discovery;
 pub mod fleet;
+pub mod serve;
+pub mod status;
 pub mod translate;
 pub mod verify;
+pub mod xds;

@@ -1,16 +1,25 @@
 //! `meridian`: the command line.
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
+use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
-use meridian_xds_server::{export, fleet};
+use meridian_xds_server::bootstrap::{self, Protocol};
+use meridian_xds_server::serve::report::Report;
+use meridian_xds_server::serve::{self, Publication, publication};
+use meridian_xds_server::{fleet, status};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// Routes LLM inference across regions, inside Envoy.
 #[derive(Parser)]
@@ -29,7 +38,39 @@ enum Command {
     },
     /// Prints the JSON Schema of the fleet file.
     Schema,
-    /// Prints the static Envoy configuration of one region's gateway.
+    /// Runs the control plane: watches every region, and gives every Envoy its configuration by xDS.
+    Serve {
+        /// The fleet file. Edits of it are taken while it runs.
+        #[arg(long)]
+        fleet: PathBuf,
+        /// A file that keeps the last plan over a restart. Without it a restart begins with home first.
+        #[arg(long)]
+        state: Option<PathBuf>,
+        /// Logs as JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what a running control plane knows and does.
+    Status {
+        /// Its `control_plane.status`.
+        #[arg(long, default_value = "127.0.0.1:18001")]
+        address: SocketAddr,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the short Envoy configuration of one region's gateway: it asks the control plane for the rest.
+    Bootstrap {
+        /// The region.
+        #[arg(long)]
+        node: String,
+        /// State of the world instead of incremental xDS.
+        #[arg(long)]
+        sotw: bool,
+        /// The fleet file.
+        file: PathBuf,
+    },
+    /// Prints the static Envoy configuration of one region's gateway, for an Envoy that asks nobody.
     Export {
         /// The region.
         #[arg(long)]
@@ -39,10 +80,9 @@ enum Command {
     },
 }
 
-fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    let result = run(Arguments::parse().command, &mut out);
-    match result {
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do if stderr is closed.
@@ -52,13 +92,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, out: &mut impl Write) -> Result<()> {
+async fn run(command: Command) -> Result<()> {
+    let mut out = std::io::stdout();
     match command {
         Command::Validate { file } => {
             let fleet = load(&file)?;
-            for region in fleet.regions.keys() {
-                checked(&fleet, region)?;
-            }
+            let lease = Lease {
+                given: 0,
+                runs_ms: 0,
+            };
+            publication(&fleet, &Plan::default(), lease, &Publication::new())?;
             let (zones, regions, models) =
                 (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
             writeln!(
@@ -68,22 +111,99 @@ fn run(command: Command, out: &mut impl Write) -> Result<()> {
             )?;
         }
         Command::Schema => writeln!(out, "{}", serde_json::to_string_pretty(&fleet::schema())?)?,
+        Command::Serve { fleet, state, json } => {
+            log(json);
+            serve::serve(serve::Options { fleet, state }, asked_to_end()).await?;
+        }
+        Command::Status { address, json } => {
+            let report = report(address).await?;
+            if json {
+                writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+            } else {
+                out.write_all(status::text(&report).as_bytes())?;
+            }
+        }
+        Command::Bootstrap { node, sotw, file } => {
+            let fleet = load(&file)?;
+            let home = region(&fleet, &file, node)?;
+            let protocol = if sotw {
+                Protocol::Sotw
+            } else {
+                Protocol::Delta
+            };
+            let bootstrap = bootstrap::dynamic(&fleet, &home, protocol)
+                .with_context(|| file.display().to_string())?;
+            print(&mut out, &bootstrap)?;
+        }
         Command::Export { node, file } => {
             let fleet = load(&file)?;
-            let home = RegionName::from(node);
-            let no_region = || {
-                let known: Vec<&str> = fleet.regions.keys().map(RegionName::as_str).collect();
-                let (file, known) = (file.display(), known.join(", "));
-                anyhow!("--node: there is no region `{home}` in {file}; there are: {known}")
-            };
-            fleet.regions.get(&home).ok_or_else(no_region)?;
+            let home = region(&fleet, &file, node)?;
             let snapshot = checked(&fleet, &home)?;
-            let bootstrap = export::bootstrap(&fleet, &home, snapshot).ok_or_else(no_region)?;
-            let json = meridian_proto::to_json(&bootstrap)?;
-            out.write_all(serde_saphyr::to_string(&json)?.as_bytes())?;
+            let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no such region")?;
+            print(&mut out, &bootstrap)?;
         }
     }
     Ok(())
+}
+
+fn print(out: &mut impl Write, bootstrap: &Bootstrap) -> Result<()> {
+    let json = meridian_proto::to_json(bootstrap)?;
+    out.write_all(serde_saphyr::to_string(&json)?.as_bytes())?;
+    Ok(())
+}
+
+/// A region of the fleet, by the name that `--node` gives.
+fn region(fleet: &Fleet, file: &Path, node: String) -> Result<RegionName> {
+    let home = RegionName::from(node);
+    if fleet.regions.contains_key(&home) {
+        return Ok(home);
+    }
+    let known: Vec<&str> = fleet.regions.keys().map(RegionName::as_str).collect();
+    let (file, known) = (file.display(), known.join(", "));
+    bail!("--node: there is no region `{home}` in {file}; there are: {known}")
+}
+
+/// `RUST_LOG` chooses what is logged, e.g. `meridian_xds_server=debug`.
+fn log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        logs.json().init();
+    } else {
+        logs.init();
+    }
+}
+
+/// SIGTERM or Ctrl-C.
+async fn asked_to_end() {
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}
+
+async fn report(address: SocketAddr) -> Result<Report> {
+    // The second time it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    let answer = client.get(format!("http://{address}/status")).send().await;
+    let answer = answer.with_context(|| {
+        format!("no control plane answers at {address}; --address is its `control_plane.status`")
+    })?;
+    Ok(answer.error_for_status()?.json().await?)
 }
 
 fn load(file: &Path) -> Result<Fleet> {

@@ -7,7 +7,7 @@ use crate::fleet::{Fleet, Preset, SignalSource};
 use crate::name::{ModelName, RegionName};
 use crate::signal::{Figures, Millis};
 use crate::window::{merged, quantile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Fewer answers than this say nothing about a rate or a percentile.
 const MIN_SAMPLES: f64 = 20.0;
@@ -16,7 +16,7 @@ const MIN_SAMPLES: f64 = 20.0;
 const MIN_FAILURES: f64 = 5.0;
 
 /// What is known about a pool at some time; `None` where nothing fresh is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSignals {
     /// Utilization of now, 1 is full.
     pub utilization: Option<f64>,

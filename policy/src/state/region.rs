@@ -8,7 +8,7 @@ use crate::name::{ModelName, RegionName, ZoneName};
 use crate::plan::GPU_HOT;
 use crate::signal::{Figures, Millis, Observation, Reading};
 use crate::window::{HistogramWindow, Window};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 const MOST_SERIES: usize = 10_000;
 
 /// A region's GPUs, ratios.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     /// Some kernel was running.
     pub busy: Option<f64>,

@@ -10,7 +10,7 @@ pub mod name;
 mod peer;
 mod public;
 mod route;
-mod tls;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;

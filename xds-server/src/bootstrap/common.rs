@@ -1,8 +1,7 @@
-//! A snapshot as one static Envoy configuration file: what `meridian export` prints.
+//! What every Envoy's configuration begins with, wherever the rest comes from.
 
-use crate::translate::Snapshot;
+use crate::collect::gateway::stats_tags;
 use crate::translate::wire::{address, extension, millis};
-use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
@@ -30,14 +29,9 @@ const UNUSED_CHAIN_STATS: &str = "cluster\\.chain_.*\\.(circuit_breakers|default
 /// Streams that hold less than 2^this bytes are not worth resetting for memory.
 const SMALL_STREAM_POWER: u32 = 20;
 
-/// The whole configuration of one Envoy. `None` if the region is unknown.
-pub fn bootstrap(fleet: &Fleet, home: &RegionName, snapshot: Snapshot) -> Option<Bootstrap> {
+/// Node, admin interface, memory limits and statistics. `None` if the region is unknown.
+pub fn bootstrap(fleet: &Fleet, home: &RegionName) -> Option<Bootstrap> {
     let region = fleet.regions.get(home)?;
-    let Snapshot {
-        listeners,
-        clusters,
-        secrets,
-    } = snapshot;
     Some(Bootstrap {
         node: Some(Node {
             id: format!("{home}-gateway"),
@@ -58,11 +52,6 @@ pub fn bootstrap(fleet: &Fleet, home: &RegionName, snapshot: Snapshot) -> Option
         )],
         overload_manager: Some(overload(fleet.heap)),
         stats_config: Some(stats()),
-        static_resources: Some(StaticResources {
-            listeners,
-            clusters,
-            secrets,
-        }),
         ..Default::default()
     })
 }
@@ -131,6 +120,7 @@ fn stats() -> StatsConfig {
         patterns: vec![pattern],
     });
     StatsConfig {
+        stats_tags: stats_tags(),
         stats_matcher: Some(StatsMatcher {
             stats_matcher: Some(excluded),
         }),

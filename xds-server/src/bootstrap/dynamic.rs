@@ -1,0 +1,208 @@
+//! The short configuration: where the control plane is, and who asks.
+
+use super::common;
+use crate::discovery::ads;
+use crate::translate::tls;
+use crate::translate::wire::{duration, exactly, extension, number, seconds, socket_address, transport_socket};
+use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::{
+    DynamicResources, StaticResources, StatsFlush,
+};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, DnsLookupFamily,
+};
+use envoy_types::pb::envoy::config::core::v3::api_config_source::ApiType;
+use envoy_types::pb::envoy::config::core::v3::grpc_service::{EnvoyGrpc, TargetSpecifier};
+use envoy_types::pb::envoy::config::core::v3::{
+    ApiConfigSource, ApiVersion, GrpcService, Http2ProtocolOptions, KeepaliveSettings,
+};
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+};
+use envoy_types::pb::envoy::config::metrics::v3::stats_sink;
+use envoy_types::pb::envoy::config::metrics::v3::{HistogramEmitMode, MetricsServiceConfig, StatsSink};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    SubjectAltNameMatcher, UpstreamTlsContext,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+};
+use meridian_policy::fleet::{ControlPlane, Gateway};
+use meridian_policy::{Fleet, RegionName};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The control plane, as a cluster of its gateways.
+const CONTROL_PLANE: &str = "control-plane";
+
+/// How often a gateway says what it has seen.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// How resources are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Incremental: only what changes is sent.
+    Delta,
+    /// State of the world.
+    Sotw,
+}
+
+/// Why there is no short configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoControlPlane {
+    /// The fleet file does not say where the control plane is.
+    #[error(
+        "the fleet file has no `control_plane`; add one, e.g. `control_plane: {{ address: cp.example.com }}`, or take \
+         the static configuration of `meridian export`"
+    )]
+    NotThere,
+    /// The fleet has no such region.
+    #[error("there is no such region")]
+    NoRegion,
+}
+
+/// The configuration that asks the control plane for all the rest: what `meridian bootstrap` prints.
+pub fn dynamic(
+    fleet: &Fleet,
+    home: &RegionName,
+    protocol: Protocol,
+) -> Result<Bootstrap, NoControlPlane> {
+    let control_plane = fleet
+        .control_plane
+        .as_ref()
+        .ok_or(NoControlPlane::NotThere)?;
+    let region = fleet.regions.get(home).ok_or(NoControlPlane::NoRegion)?;
+    let bootstrap = common::bootstrap(fleet, home).ok_or(NoControlPlane::NoRegion)?;
+    let api_type = match protocol {
+        Protocol::Delta => ApiType::DeltaGrpc,
+        Protocol::Sotw => ApiType::Grpc,
+    };
+    Ok(Bootstrap {
+        dynamic_resources: Some(DynamicResources {
+            ads_config: Some(ApiConfigSource {
+                api_type: api_type.into(),
+                transport_api_version: ApiVersion::V3.into(),
+                grpc_services: vec![service()],
+                set_node_on_first_message_only: true,
+                ..Default::default()
+            }),
+            cds_config: Some(ads()),
+            lds_config: Some(ads()),
+            ..Default::default()
+        }),
+        static_resources: Some(StaticResources {
+            clusters: vec![cluster(fleet, control_plane, &region.gateway)],
+            ..Default::default()
+        }),
+        stats_sinks: vec![reports()],
+        stats_flush: Some(StatsFlush::StatsFlushInterval(
+            duration(REPORT).unwrap_or_default(),
+        )),
+        ..bootstrap
+    })
+}
+
+fn service() -> GrpcService {
+    GrpcService {
+        target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
+            cluster_name: CONTROL_PLANE.into(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+/// The gateway's statistics go the same way: what each region answered, how soon, and how many endpoints are healthy.
+fn reports() -> StatsSink {
+    let config = MetricsServiceConfig {
+        grpc_service: Some(service()),
+        transport_api_version: ApiVersion::V3.into(),
+        emit_tags_as_labels: true,
+        histogram_emit_mode: HistogramEmitMode::Histogram.into(),
+        ..Default::default()
+    };
+    let sink = extension("envoy.stat_sinks.metrics_service", config);
+    StatsSink {
+        name: sink.name,
+        config_type: sink.typed_config.map(stats_sink::ConfigType::TypedConfig),
+    }
+}
+
+/// Over mTLS: the gateway shows the certificate that it shows the other gateways, and the other end must be the control
+/// plane of the trust domain.
+fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluster {
+    let ControlPlane { address, port, .. } = control_plane;
+    let is_ip = address.parse::<IpAddr>().is_ok();
+    let san = SubjectAltNameMatcher {
+        san_type: SanType::Uri.into(),
+        matcher: Some(exactly(&fleet.control_plane_id())),
+        ..Default::default()
+    };
+    let tls = control_plane.tls.as_ref().map(|_| UpstreamTlsContext {
+        sni: if is_ip {
+            String::new()
+        } else {
+            address.clone()
+        },
+        common_tls_context: Some(tls::between_gateways(own, vec![san])),
+        ..Default::default()
+    });
+    let endpoint = LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+            address: socket_address(address, *port),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let http2 = Http2ProtocolOptions {
+        // A control plane that hangs is left: the connection ends, and is tried again.
+        connection_keepalive: Some(KeepaliveSettings {
+            interval: seconds(10),
+            timeout: seconds(5),
+            ..Default::default()
+        }),
+        initial_stream_window_size: number(1 << 20),
+        initial_connection_window_size: number(1 << 20),
+        ..Default::default()
+    };
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2)),
+    };
+    let options = extension(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        HttpProtocolOptions {
+            upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+            ..Default::default()
+        },
+    );
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::StrictDns
+    };
+    Cluster {
+        name: CONTROL_PLANE.into(),
+        connect_timeout: seconds(2),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        typed_extension_protocol_options: options
+            .typed_config
+            .map(|config| (options.name, config))
+            .into_iter()
+            .collect(),
+        transport_socket: tls.and_then(transport_socket),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: CONTROL_PLANE.into(),
+            endpoints: vec![LocalityLbEndpoints {
+                lb_endpoints: vec![endpoint],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}

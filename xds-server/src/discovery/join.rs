@@ -1,0 +1,123 @@
+//! From parts back to a snapshot, as a gateway puts them together.
+
+use super::Parts;
+use super::open::{ads, managers, secret_source};
+use crate::translate::Snapshot;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+
+/// A reference that leads to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at} refers to the {what} `{name}`, which is not there")]
+pub struct Unresolved {
+    /// Who refers to it.
+    pub at: String,
+    /// A kind of resource.
+    pub what: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+/// Puts the parts together. Every part must be referred to: one that is not would never be verified.
+pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
+    let mut joined = Join {
+        parts,
+        used: 0,
+        lost: None,
+    };
+    let mut listeners = parts.listeners.clone();
+    for listener in &mut listeners {
+        let at = format!("listener {}", listener.name);
+        managers(listener, |manager| joined.manager(&at, manager));
+    }
+    let mut clusters = parts.clusters.clone();
+    for cluster in &mut clusters {
+        joined.cluster(cluster);
+    }
+    let Parts {
+        endpoints,
+        routes,
+        extensions,
+        ..
+    } = parts;
+    if joined.used != endpoints.len() + routes.len() + extensions.len() {
+        joined.lose("nothing", "rest of the resources", "");
+    }
+    match joined.lost {
+        Some(lost) => Err(lost),
+        None => Ok(Snapshot {
+            listeners,
+            clusters,
+            secrets: parts.secrets.clone(),
+        }),
+    }
+}
+
+struct Join<'p> {
+    parts: &'p Parts,
+    used: usize,
+    lost: Option<Unresolved>,
+}
+
+impl Join<'_> {
+    fn lose(&mut self, at: &str, what: &'static str, name: &str) {
+        self.lost.get_or_insert(Unresolved {
+            at: at.to_owned(),
+            what,
+            name: name.to_owned(),
+        });
+    }
+
+    fn manager(&mut self, at: &str, manager: &mut HttpConnectionManager) {
+        if let Some(RouteSpecifier::Rds(rds)) = &manager.route_specifier {
+            let name = &rds.route_config_name;
+            let found = self.parts.routes.iter().find(|routes| routes.name == *name);
+            match found.filter(|_| rds.config_source == Some(ads())) {
+                Some(routes) => {
+                    self.used += 1;
+                    manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes.clone()));
+                }
+                None => self.lose(at, "routes", &name.clone()),
+            }
+        }
+        for filter in &mut manager.http_filters {
+            secret_source(filter, None);
+            let Some(ConfigType::ConfigDiscovery(_)) = &filter.config_type else {
+                continue;
+            };
+            let mut extensions = self.parts.extensions.iter();
+            let found = extensions.find(|extension| extension.name == filter.name);
+            match found.and_then(|extension| extension.typed_config.clone()) {
+                Some(config) => {
+                    self.used += 1;
+                    filter.config_type = Some(ConfigType::TypedConfig(config));
+                }
+                None => self.lose(at, "filter configuration", &filter.name.clone()),
+            }
+        }
+    }
+
+    fn cluster(&mut self, cluster: &mut Cluster) {
+        let by_eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
+        if cluster.cluster_discovery_type != Some(by_eds) {
+            return;
+        }
+        let mut endpoints = self.parts.endpoints.iter();
+        match endpoints.find(|assignment| assignment.cluster_name == cluster.name) {
+            Some(assignment) => {
+                self.used += 1;
+                cluster.cluster_discovery_type =
+                    Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
+                cluster.eds_cluster_config = None;
+                cluster.load_assignment = Some(assignment.clone());
+            }
+            None => {
+                let at = format!("cluster {}", cluster.name);
+                self.lose(&at, "endpoints", &cluster.name.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A snapshot, cut along xDS's seams: what moves by itself becomes a resource of its own, and a reference to it stays.
+//!
+//! ```text
+//! Snapshot --split--> Parts --versions::resources--> Resources of the xDS server
+//!          <--join---
+//! ```
+//!
+//! | cut out | moves |
+//! | --- | --- |
+//! | routes of every listener (RDS) | weights of the overflow lane |
+//! | endpoints of pools and peers (EDS) | endpoints in the fleet file, regions that are down |
+//! | the router's policy (ECDS) | shares, the lease |
+//! | secrets (SDS) | places of keys in the fleet file |
+//!
+//! Joining is the inverse, and what is verified before it is given out: the parts, as a gateway puts them together.
+
+mod join;
+mod open;
+mod split;
+mod versions;
+
+pub(crate) use open::ads;
+
+pub use join::{Unresolved, join};
+pub use split::split;
+pub use versions::resources;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+
+/// The resources of one gateway, before they have versions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// Listeners that refer to their routes, to the filter's policy and to secrets.
+    pub listeners: Vec<Listener>,
+    /// Clusters that refer to their endpoints.
+    pub clusters: Vec<Cluster>,
+    /// Endpoints of pools and peers, by their cluster's name.
+    pub endpoints: Vec<ClusterLoadAssignment>,
+    /// Routes, by name.
+    pub routes: Vec<RouteConfiguration>,
+    /// Configurations of HTTP filters, by the filter's name.
+    pub extensions: Vec<TypedExtensionConfig>,
+    /// Secrets: places on the gateway.
+    pub secrets: Vec<Secret>,
+}
+
+#[cfg(test)]
+mod tests;

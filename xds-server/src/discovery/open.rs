@@ -1,0 +1,75 @@
+//! Ways into messages that hold others packed.
+
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    AggregatedConfigSource, ApiVersion, ConfigSource, TypedExtensionConfig,
+};
+use envoy_types::pb::envoy::config::listener::v3::{Listener, filter};
+use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter,
+};
+use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
+use envoy_types::pb::google::protobuf::Any;
+use envoy_types::util::pack_any;
+use prost::{Message, Name};
+
+/// The stream that everything comes by.
+pub fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(
+            AggregatedConfigSource::default(),
+        )),
+        ..Default::default()
+    }
+}
+
+/// The packed message, if it is of this type.
+pub fn opened<M: Message + Name + Default>(any: Option<&Any>) -> Option<M> {
+    any.filter(|any| any.type_url == M::type_url())
+        .and_then(|any| M::decode(any.value.as_slice()).ok())
+}
+
+/// Edits every connection manager of a listener.
+pub fn managers(listener: &mut Listener, mut edit: impl FnMut(&mut HttpConnectionManager)) {
+    let filters = listener
+        .filter_chains
+        .iter_mut()
+        .chain(&mut listener.default_filter_chain)
+        .flat_map(|chain| &mut chain.filters);
+    for filter in filters {
+        let Some(filter::ConfigType::TypedConfig(any)) = &mut filter.config_type else {
+            continue;
+        };
+        if let Some(mut manager) = opened(Some(any)) {
+            edit(&mut manager);
+            *any = pack_any(manager);
+        }
+    }
+}
+
+/// Edits the source of the secret that a filter injects, if it is that filter.
+pub fn secret_source(filter: &mut HttpFilter, source: Option<ConfigSource>) {
+    let Some(ConfigType::TypedConfig(any)) = &mut filter.config_type else {
+        return;
+    };
+    let Some(mut injector) = opened::<CredentialInjector>(Some(any)) else {
+        return;
+    };
+    let Some(TypedExtensionConfig {
+        typed_config: Some(credential),
+        ..
+    }) = &mut injector.credential
+    else {
+        return;
+    };
+    if let Some(mut generic) = opened::<Generic>(Some(credential))
+        && let Some(secret) = &mut generic.credential
+    {
+        secret.sds_config = source;
+        *credential = pack_any(generic);
+        *any = pack_any(injector);
+    }
+}

@@ -1,0 +1,121 @@
+use super::{Parts, join, split};
+use crate::translate::{Snapshot, translate};
+use crate::verify::verify;
+use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::plan::Plan;
+use meridian_policy::{Fleet, RegionName};
+use serde_json::Value;
+
+const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
+
+fn fleet() -> Fleet {
+    crate::fleet::parse(EXAMPLE).unwrap()
+}
+
+fn snapshot(region: &str) -> Snapshot {
+    let lease = Lease {
+        given: 1,
+        runs_ms: 60_000,
+    };
+    translate(&fleet(), &Plan::default(), &region.into(), Some(lease))
+}
+
+/// Maps are encoded in any order: messages are compared as what they say.
+fn said(snapshot: Snapshot) -> Value {
+    let Snapshot {
+        listeners,
+        clusters,
+        secrets,
+    } = snapshot;
+    meridian_proto::to_json(&StaticResources {
+        listeners,
+        clusters,
+        secrets,
+    })
+    .unwrap()
+}
+
+fn said_by<M: prost::Message + prost::Name>(messages: &[M]) -> String {
+    let all = messages
+        .iter()
+        .map(|message| meridian_proto::to_json(message).unwrap().to_string());
+    all.collect()
+}
+
+#[test]
+fn joining_undoes_splitting_on_every_gateway() {
+    for region in fleet().regions.keys() {
+        let whole = snapshot(region.as_str());
+        let joined = join(&split(whole.clone())).unwrap();
+        assert_eq!(verify(&fleet(), region, &joined), []);
+        assert_eq!(said(joined), said(whole));
+    }
+}
+
+#[test]
+fn what_moves_is_cut_out() {
+    let parts = split(snapshot("us-west-2"));
+    let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(
+        names(parts.routes.iter().map(|routes| &routes.name).collect()),
+        ["public", "peer", "egress/claude"]
+    );
+    assert_eq!(
+        names(parts.extensions.iter().map(|each| &each.name).collect()),
+        ["meridian.router"]
+    );
+    assert_eq!(
+        names(
+            parts
+                .endpoints
+                .iter()
+                .map(|each| &each.cluster_name)
+                .collect()
+        ),
+        ["pool/us-west-2/llama-3.1-70b"],
+        "names are for Envoy to resolve"
+    );
+    let listeners = said_by(&parts.listeners);
+    assert!(!listeners.contains("route_config\":"), "{listeners}");
+    assert!(
+        !listeners.contains("runs_ms"),
+        "the lease is nowhere but in the policy"
+    );
+    assert!(listeners.contains("default_config"));
+    assert!(said_by(&parts.extensions).contains("runs_ms"));
+}
+
+#[test]
+fn a_lease_moves_nothing_but_the_policy() {
+    let home = RegionName::from("us-west-2");
+    let at = |given| {
+        let lease = Lease {
+            given,
+            runs_ms: 60_000,
+        };
+        split(translate(&fleet(), &Plan::default(), &home, Some(lease)))
+    };
+    let (one, other) = (at(1), at(2));
+    assert_eq!(said_by(&one.listeners), said_by(&other.listeners));
+    assert_eq!(said_by(&one.clusters), said_by(&other.clusters));
+    assert_eq!(said_by(&one.routes), said_by(&other.routes));
+    assert_ne!(said_by(&one.extensions), said_by(&other.extensions));
+}
+
+#[test]
+fn a_part_that_is_missing_or_too_many_is_an_error() {
+    type Damage = fn(&mut Parts);
+    let damages: [(Damage, &str); 4] = [
+        (|parts| drop(parts.routes.remove(0)), "refers to the routes `public`"),
+        (|parts| drop(parts.endpoints.remove(0)), "refers to the endpoints"),
+        (|parts| parts.extensions.clear(), "refers to the filter configuration `meridian.router`"),
+        (|parts| parts.routes.push(Default::default()), "the rest of the resources"),
+    ];
+    for (damage, says) in damages {
+        let mut parts = split(snapshot("eu-west-1"));
+        damage(&mut parts);
+        let error = join(&parts).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}

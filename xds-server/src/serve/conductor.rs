@@ -1,0 +1,302 @@
+//! The one task that owns the fleet's state: it takes events in, plans, and says what is to be published. It does no IO
+//! and knows no clock.
+
+use super::publication::{Publication, Unpublishable, publication};
+use super::memory::Remembered;
+use super::report::{CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport};
+use crate::collect::gateway::Report as GatewayReport;
+use crate::collect::Scrape;
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::plan::{Plan, alarms, plan};
+use meridian_policy::signal::Millis;
+use meridian_policy::state::FleetState;
+use meridian_policy::{Fleet, RegionName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Silence is noticed after this time at the latest.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Everything that can happen to it.
+#[derive(Debug)]
+pub enum Event {
+    /// A source was looked at.
+    Scraped(Scrape),
+    /// A gateway said what it has seen.
+    Reported(GatewayReport),
+    /// The fleet file says something else: a fleet, or what is wrong with it.
+    Edited(Result<Box<Fleet>, String>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What follows from an event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Every gateway's resources have changed to these.
+    pub publish: Option<Publication>,
+    /// The fleet has changed: its sources, names and regions are others.
+    pub fleet: Option<Arc<Fleet>>,
+    /// What to remember over a restart.
+    pub remember: Option<Remembered>,
+}
+
+/// The state of the control plane.
+pub struct Conductor {
+    fleet: Arc<Fleet>,
+    state: FleetState,
+    plan: Plan,
+    lease: Lease,
+    published: Publication,
+    /// Something was observed since the last plan.
+    observed: bool,
+    planned: Millis,
+    sources: BTreeMap<(RegionName, String), SourceReport>,
+    file: FleetReport,
+    unpublished: Option<ErrorReport>,
+    counts: CountsReport,
+}
+
+impl Conductor {
+    /// Begins with a fleet, and with what was remembered of the time before.
+    pub fn begin(
+        fleet: Arc<Fleet>,
+        file: String,
+        remembered: Option<Remembered>,
+        now: Millis,
+    ) -> Result<(Self, Effects), Unpublishable> {
+        let remembered_lease = remembered.as_ref().map(|remembered| remembered.lease);
+        let before = remembered.map(|remembered| remembered.plan).unwrap_or_default();
+        let state = FleetState::default();
+        // What nobody has looked at yet is unknown, and leaves things as they were.
+        let plan = plan(&fleet, &state, &before, now);
+        let kept = remembered_lease.filter(|lease| !is_due(&fleet, *lease, now));
+        let lease = kept.unwrap_or_else(|| new_lease(&fleet, now));
+        let published = publication(&fleet, &plan, lease, &Publication::new())?;
+        let conductor = Self {
+            state,
+            plan,
+            lease,
+            published,
+            observed: false,
+            planned: now,
+            sources: BTreeMap::new(),
+            file: FleetReport { file, since: now, error: None },
+            unpublished: None,
+            counts: CountsReport { publications: 1, ..Default::default() },
+            fleet,
+        };
+        let effects = Effects {
+            publish: Some(conductor.published.clone()),
+            fleet: Some(conductor.fleet.clone()),
+            remember: Some(conductor.remembered()),
+        };
+        Ok((conductor, effects))
+    }
+
+    /// Takes an event in.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
+        match event {
+            Event::Scraped(scrape) => self.scraped(&scrape),
+            Event::Reported(report) => self.reported(&report),
+            Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
+            Event::Edited(Err(error)) => self.bad_edit(error, now),
+            Event::Tick => return self.tick(now),
+        }
+        Effects::default()
+    }
+
+    fn scraped(&mut self, scrape: &Scrape) {
+        let Scrape { region, source, url, at, outcome, .. } = scrape;
+        let known = self.fleet.regions.get(region);
+        // A look at a source that an edit has removed since may still come.
+        if !known.is_some_and(|known| known.signals.iter().any(|signal| signal.url == *url)) {
+            return;
+        }
+        let report = self.sources.entry((region.clone(), source.clone())).or_default();
+        let was_fine = report.error.is_none();
+        report.note(url, *at, outcome);
+        if let (true, Some(error)) = (was_fine, &report.error) {
+            tracing::warn!(%region, source, url, error, "a source is not understood");
+        } else if !was_fine && report.error.is_none() {
+            tracing::info!(%region, source, url, "a source is understood again");
+        }
+        if let Ok(scraped) = outcome
+            && let Some(observation) = &scraped.observation
+        {
+            self.state.apply(&self.fleet, observation);
+            self.observed = true;
+        }
+    }
+
+    fn reported(&mut self, report: &GatewayReport) {
+        let key = (report.region.clone(), report.source.clone());
+        let source = self.sources.entry(key).or_default();
+        source.note_refused(&report.refused);
+        if let Some(observation) = &report.observation {
+            source.heard = Some(report.at);
+            self.state.apply(&self.fleet, observation);
+            self.observed = true;
+        }
+    }
+
+    fn tick(&mut self, now: Millis) -> Effects {
+        let due = is_due(&self.fleet, self.lease, now);
+        if !(due || self.observed || now.since(self.planned) >= ROUND) {
+            return Effects::default();
+        }
+        self.observed = false;
+        self.planned = now;
+        self.state.forget(&self.fleet, now);
+        let next = plan(&self.fleet, &self.state, &self.plan, now);
+        let lease = if due { new_lease(&self.fleet, now) } else { self.lease };
+        if next == self.plan && !due {
+            return Effects::default();
+        }
+        say_what_moves(&self.plan, &next);
+        self.publish(self.fleet.clone(), next, lease, now).unwrap_or_else(|error| {
+            tracing::error!(%error, "not published; what was published before stays");
+            self.counts.unpublished += 1;
+            self.unpublished = Some(ErrorReport { at: now, message: error.to_string() });
+            Effects::default()
+        })
+    }
+
+    fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
+        let next = plan(&fleet, &self.state, &self.plan, now);
+        match self.publish(fleet.clone(), next, self.lease, now) {
+            Ok(effects) => {
+                tracing::info!(file = self.file.file, "the edited fleet file is in force");
+                self.counts.reloads += 1;
+                self.file.since = now;
+                self.file.error = None;
+                self.sources.retain(|(region, source), report| {
+                    let region = fleet.regions.get(region);
+                    let is_gateway = report.url.is_empty();
+                    region.is_some_and(|region| {
+                        let mut places = (0..region.signals.len()).map(|index| format!("signals[{index}]"));
+                        is_gateway || places.any(|place| place == *source)
+                    })
+                });
+                Effects { fleet: Some(fleet), ..effects }
+            }
+            Err(error) => {
+                self.bad_edit(error.to_string(), now);
+                Effects::default()
+            }
+        }
+    }
+
+    fn bad_edit(&mut self, message: String, now: Millis) {
+        tracing::error!(file = self.file.file, error = message, "the edited fleet file is not taken; the fleet before it stays in force");
+        self.counts.bad_edits += 1;
+        self.file.error = Some(ErrorReport { at: now, message });
+    }
+
+    fn publish(
+        &mut self,
+        fleet: Arc<Fleet>,
+        plan: Plan,
+        lease: Lease,
+        now: Millis,
+    ) -> Result<Effects, Unpublishable> {
+        let next = publication(&fleet, &plan, lease, &self.published)?;
+        self.fleet = fleet;
+        self.plan = plan;
+        self.lease = lease;
+        self.planned = now;
+        self.unpublished = None;
+        let mut effects = Effects { remember: Some(self.remembered()), ..Default::default() };
+        if next != self.published {
+            self.counts.publications += 1;
+            self.published = next;
+            effects.publish = Some(self.published.clone());
+        }
+        Ok(effects)
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered { plan: self.plan.clone(), lease: self.lease }
+    }
+
+    /// The fleet that is in force.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// What can be seen from outside.
+    pub fn report(&self, now: Millis) -> Report {
+        let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
+        for (name, region) in &self.fleet.regions {
+            let report = regions.entry(name.clone()).or_default();
+            for model in region.pools.keys() {
+                let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));
+                let pool = PoolReport {
+                    signals: self.state.pool(&self.fleet, name, model, now),
+                    health: health.cloned().unwrap_or_default(),
+                };
+                report.pools.insert(model.clone(), pool);
+            }
+        }
+        for ((region, source), report) in &self.sources {
+            if let Some(region) = regions.get_mut(region) {
+                region.sources.insert(source.clone(), report.clone());
+            }
+        }
+        Report {
+            at: now,
+            version: env!("CARGO_PKG_VERSION").into(),
+            fleet: self.file.clone(),
+            unpublished: self.unpublished.clone(),
+            lease: Some(self.lease),
+            regions,
+            placements: self.plan.gateways.clone(),
+            envoys: Vec::new(),
+            alarms: alarms(&self.fleet, &self.state, &self.plan, now),
+            counts: self.counts.clone(),
+        }
+    }
+}
+
+/// The length of a lease, in milliseconds.
+fn runs_ms(fleet: &Fleet) -> u64 {
+    let length = fleet.control_plane.as_ref().map(|control_plane| control_plane.lease);
+    length.map_or(u64::MAX, |length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
+    Lease {
+        given: now.0 / 1000,
+        runs_ms: runs_ms(fleet),
+    }
+}
+
+/// A lease is renewed after a third of it, so that two renewals may be lost.
+fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
+    let third = Duration::from_millis(runs_ms(fleet) / 3);
+    lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
+}
+
+fn say_what_moves(before: &Plan, next: &Plan) {
+    for (gateway, zones) in &next.gateways {
+        for (zone, models) in zones {
+            for (model, placement) in models {
+                let old = before.placement(gateway, zone, model);
+                let (share, weights) = (placement.home_share, &placement.overflow);
+                if old.is_none_or(|old| old.home_share != share || old.overflow != *weights) {
+                    let weights: Vec<String> = weights.iter().map(|(region, weight)| format!("{region}={weight}")).collect();
+                    tracing::info!(%gateway, %zone, %model, home_share = share, overflow = weights.join(" "), "placement");
+                }
+            }
+        }
+    }
+    for (region, pools) in &next.pools {
+        for (model, health) in pools {
+            if before.pools.get(region).and_then(|pools| pools.get(model)) != Some(health) {
+                let reasons: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
+                tracing::info!(%region, %model, down = health.down, reasons = reasons.join(", "), "health");
+            }
+        }
+    }
+}

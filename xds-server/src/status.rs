@@ -1,0 +1,197 @@
+//! `meridian status`: the report, for a person.
+
+use crate::serve::report::{EnvoyReport, Report, SourceReport};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Table};
+use meridian_policy::signal::Millis;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The report as text.
+pub fn text(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = write(&mut text, report);
+    text
+}
+
+fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+    let fleet = &report.fleet;
+    writeln!(
+        out,
+        "meridian {}   fleet file {}, in force for {}",
+        report.version,
+        fleet.file,
+        ago(report.at, Some(fleet.since))
+    )?;
+    if let Some(error) = &fleet.error {
+        writeln!(out, "! the fleet file is not in force as it is written: {}", error.message)?;
+    }
+    if let Some(error) = &report.unpublished {
+        writeln!(out, "! not published: {}", error.message)?;
+    }
+    section(out, "regions", &regions(report))?;
+    section(out, "placements", &placements(report))?;
+    section(out, "sources", &sources(report))?;
+    section(out, "envoys", &envoys(report))?;
+    for envoy in &report.envoys {
+        refusals(out, envoy)?;
+    }
+    if !report.alarms.is_empty() {
+        writeln!(out, "\nalarms")?;
+        for alarm in &report.alarms {
+            writeln!(out, "  {}: {}", alarm.region, alarm.message)?;
+        }
+    }
+    Ok(())
+}
+
+fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {
+    writeln!(out, "\n{name}")?;
+    for line in table.lines() {
+        writeln!(out, " {}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.map(Cell::new));
+    table
+}
+
+fn regions(report: &Report) -> Table {
+    let mut table = table(["region", "model", "utilization", "queue", "first token p95", "errors", "lag", "GPU", "endpoints", "health"]);
+    for (region, of) in &report.regions {
+        for (model, pool) in &of.pools {
+            let signals = &pool.signals;
+            let reasons: Vec<String> = pool.health.reasons.iter().map(ToString::to_string).collect();
+            let health = match (pool.health.down, reasons.is_empty()) {
+                (true, _) => format!("down: {}", reasons.join(", ")),
+                (false, true) => "ok".into(),
+                (false, false) => reasons.join(", "),
+            };
+            table.add_row([
+                region.to_string(),
+                model.to_string(),
+                percent(signals.utilization),
+                number(signals.waiting),
+                seconds(signals.first_token_p95),
+                percent(signals.error_rate),
+                seconds(signals.replication_lag),
+                percent(signals.gpu.busy),
+                signals.endpoints.map_or_else(none, |(healthy, total)| format!("{healthy}/{total}")),
+                health,
+            ]);
+        }
+    }
+    table
+}
+
+fn placements(report: &Report) -> Table {
+    let mut table = table(["gateway", "zone", "model", "home share", "overflow to", ""]);
+    for (gateway, zones) in &report.placements {
+        for (zone, models) in zones {
+            for (model, placement) in models {
+                let weights: Vec<String> = placement.overflow.iter().map(|(region, weight)| format!("{region} {weight}")).collect();
+                table.add_row([
+                    gateway.to_string(),
+                    zone.to_string(),
+                    model.to_string(),
+                    format!("{} %", placement.home_share),
+                    if weights.is_empty() { "nobody has room".into() } else { weights.join(", ") },
+                    if placement.without_effect { "shedding has no effect".into() } else { String::new() },
+                ]);
+            }
+        }
+    }
+    table
+}
+
+fn sources(report: &Report) -> Table {
+    let mut table = table(["region", "source", "heard", "url", "failures", "refused", "last"]);
+    for (region, of) in &report.regions {
+        for (name, source) in &of.sources {
+            let sum = |counts: &std::collections::BTreeMap<String, u64>| counts.values().sum::<u64>().to_string();
+            table.add_row([
+                region.to_string(),
+                name.clone(),
+                ago(report.at, source.heard),
+                source.url.clone(),
+                sum(&source.failures),
+                sum(&source.refusals),
+                last(source),
+            ]);
+        }
+    }
+    table
+}
+
+fn last(source: &SourceReport) -> String {
+    let refused = source.refused.first().map(|refused| format!("refused {refused}"));
+    source.error.clone().or(refused).unwrap_or_default()
+}
+
+fn envoys(report: &Report) -> Table {
+    let mut table = table(["region", "node", "from", "version", "protocol", "connected", "state"]);
+    for envoy in &report.envoys {
+        let behind = envoy.types.values().any(|of| of.in_flight.is_some());
+        let refuses = envoy.types.values().any(|of| of.nack.is_some());
+        let state = match (refuses, behind) {
+            (true, _) => "refuses",
+            (false, true) => "being told",
+            (false, false) => "up to date",
+        };
+        table.add_row([
+            envoy.region.clone(),
+            envoy.node.clone(),
+            envoy.remote.clone(),
+            envoy.user_agent.clone(),
+            envoy.protocol.clone(),
+            ago(report.at, Some(envoy.connected)),
+            state.into(),
+        ]);
+    }
+    table
+}
+
+fn refusals(out: &mut String, envoy: &EnvoyReport) -> std::fmt::Result {
+    for (kind, of) in &envoy.types {
+        if let (Some(version), Some(nack)) = (&of.refused, &of.nack) {
+            let acked = of.acked.as_deref().unwrap_or("nothing");
+            writeln!(out, " ! {} refuses {kind} {version}, keeps {acked}: {nack}", envoy.node)?;
+        }
+    }
+    Ok(())
+}
+
+fn none() -> String {
+    "-".into()
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{:.0} %", value * 100.0))
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{value:.0}"))
+}
+
+fn seconds(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{value:.1} s"))
+}
+
+fn ago(now: Millis, then: Option<Millis>) -> String {
+    then.map_or_else(
+        || "never".into(),
+        |then| {
+            let since = now.since(then);
+            let shown = if since < Duration::from_secs(10) {
+                Duration::from_millis(u64::try_from(since.as_millis() / 100 * 100).unwrap_or(0))
+            } else {
+                Duration::from_secs(since.as_secs())
+            };
+            humantime::format_duration(shown).to_string()
+        },
+    )
+}
