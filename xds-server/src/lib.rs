@@ -9,3 +9,4 @@ pub mod export;
 pub mod fleet;
 pub mod translate;
 pub mod verify;
+pub mod xds;
