@@ -1,0 +1,184 @@
+//! Where what is published meets who is connected.
+
+use super::resources::{PerType, ResourceType, Resources};
+use super::status::{ClientStatus, Counts, Wire};
+use super::stream::Stream;
+use arc_swap::ArcSwap;
+use meridian_policy::RegionName;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::watch;
+
+/// The published resources of every region, and the clients that get them. Shared as an `Arc`.
+#[derive(Debug)]
+pub struct Hub {
+    published: ArcSwap<BTreeMap<RegionName, Arc<Resources>>>,
+    wake: watch::Sender<()>,
+    clients: Mutex<Clients>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    next: u64,
+    connected: BTreeMap<u64, (Client, Arc<Mutex<Stream>>)>,
+}
+
+/// What a client says of itself on connecting.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub node: String,
+    pub region: RegionName,
+    pub remote: Option<SocketAddr>,
+    pub wire: Wire,
+    pub user_agent: String,
+    pub connected: SystemTime,
+}
+
+#[derive(Debug)]
+struct Counters {
+    pushes: PerType<AtomicU64>,
+    acks: PerType<AtomicU64>,
+    nacks: PerType<AtomicU64>,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let zero = || PerType::from_fn(|_| AtomicU64::new(0));
+        Self {
+            published: ArcSwap::default(),
+            wake: watch::Sender::new(()),
+            clients: Mutex::default(),
+            counters: Counters {
+                pushes: zero(),
+                acks: zero(),
+                nacks: zero(),
+                refused: Mutex::default(),
+            },
+        }
+    }
+}
+
+impl Hub {
+    /// Gives every gateway the resources of its region. A gateway of a region that is not in the map keeps what it has;
+    /// a new one waits. A region whose `Arc` is the one published before costs nothing.
+    pub fn publish(&self, resources: BTreeMap<RegionName, Arc<Resources>>) {
+        self.published.store(Arc::new(resources));
+        self.wake.send_replace(());
+    }
+
+    /// What is published now.
+    pub fn published(&self) -> Arc<BTreeMap<RegionName, Arc<Resources>>> {
+        self.published.load_full()
+    }
+
+    /// Everybody who is connected, oldest first.
+    pub fn clients(&self) -> Vec<ClientStatus> {
+        // Nobody waits for the list while the streams are asked.
+        let connected: Vec<_> = lock(&self.clients).connected.values().cloned().collect();
+        let status = |(client, stream): (Client, Arc<Mutex<Stream>>)| {
+            let stream = lock(&stream);
+            ClientStatus {
+                node: client.node,
+                region: client.region,
+                remote: client.remote,
+                wire: client.wire,
+                user_agent: client.user_agent,
+                connected: client.connected,
+                waiting: stream.waiting(),
+                types: stream.status(),
+            }
+        };
+        connected.into_iter().map(status).collect()
+    }
+
+    /// What has happened since the start.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &PerType<AtomicU64>| {
+            PerType::from_fn(|kind| counter[kind].load(Ordering::Relaxed))
+        };
+        Counts {
+            pushes: read(&self.counters.pushes),
+            acks: read(&self.counters.acks),
+            nacks: read(&self.counters.nacks),
+            refused: lock(&self.counters.refused).clone(),
+        }
+    }
+
+    /// A receiver that learns of every [`publish`](Self::publish) from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<()> {
+        self.wake.subscribe()
+    }
+
+    /// What is published for a region, if it is not what was given before.
+    pub(super) fn newer(
+        &self,
+        region: &RegionName,
+        given: Option<&Arc<Resources>>,
+    ) -> Option<Arc<Resources>> {
+        let published = self.published.load();
+        let resources = published.get(region)?;
+        let same = given.is_some_and(|given| Arc::ptr_eq(given, resources));
+        (!same).then(|| Arc::clone(resources))
+    }
+
+    /// Lists a client for as long as the connection lives.
+    pub(super) fn connect(self: &Arc<Self>, client: Client) -> Connection {
+        let stream = Arc::new(Mutex::new(Stream::new(client.wire)));
+        let mut clients = lock(&self.clients);
+        let id = clients.next;
+        clients.next += 1;
+        clients.connected.insert(id, (client, Arc::clone(&stream)));
+        Connection {
+            hub: Arc::clone(self),
+            id,
+            stream,
+        }
+    }
+
+    pub(super) fn count_push(&self, kind: ResourceType) {
+        self.counters.pushes[kind].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_ack(&self, kind: ResourceType) {
+        self.counters.acks[kind].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_nack(&self, kind: ResourceType) {
+        self.counters.nacks[kind].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_refused(&self, reason: &'static str) {
+        *lock(&self.counters.refused).entry(reason).or_default() += 1;
+    }
+}
+
+/// A client's place in the list.
+#[derive(Debug)]
+pub(super) struct Connection {
+    hub: Arc<Hub>,
+    id: u64,
+    stream: Arc<Mutex<Stream>>,
+}
+
+impl Connection {
+    pub fn stream(&self) -> MutexGuard<'_, Stream> {
+        lock(&self.stream)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.hub.clients).connected.remove(&self.id);
+    }
+}
+
+/// A value behind a lock is whole even if a task died while it held the lock: each change is one assignment, or the
+/// stream whose task it was ends with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

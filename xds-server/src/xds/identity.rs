@@ -1,0 +1,173 @@
+//! Who is calling: the region that a client's certificate names, and whether the client says the same.
+
+use arc_swap::ArcSwap;
+use envoy_types::pb::envoy::config::core::v3::Node;
+use meridian_policy::RegionName;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tonic::Request;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// Why a caller is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// TLS without a client certificate.
+    #[error("a client certificate is required")]
+    NoCertificate,
+    /// Not TLS, and not from this machine.
+    #[error("without TLS only this machine may connect")]
+    NotLocal,
+    /// The certificate does not say one region, clearly.
+    #[error("the client certificate names no region: {0}")]
+    Certificate(&'static str),
+    /// Neither certificate nor node say which region it is.
+    #[error("node.locality.region is required without TLS")]
+    NoRegion,
+    /// No such region in the fleet.
+    #[error("the fleet has no region `{0}`")]
+    UnknownRegion(String),
+    /// The node claims a region that its certificate does not name.
+    #[error("the certificate names region `{certificate}`, the node claims `{node}`")]
+    OtherRegion {
+        /// The region of the certificate.
+        certificate: RegionName,
+        /// `node.locality.region`.
+        node: String,
+    },
+}
+
+impl Refused {
+    /// A short name for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::NotLocal => "not_local",
+            Self::Certificate(_) => "certificate",
+            Self::NoRegion => "no_region",
+            Self::UnknownRegion(_) => "unknown_region",
+            Self::OtherRegion { .. } => "other_region",
+        }
+    }
+}
+
+/// Whom this control plane believes.
+#[derive(Debug)]
+pub struct Trust {
+    domain: String,
+    regions: ArcSwap<BTreeSet<RegionName>>,
+}
+
+/// What a connection proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A certificate, for this region.
+    Certified(RegionName),
+    /// That it comes from this machine.
+    Local,
+}
+
+impl Trust {
+    /// Trusts certificates with a SAN `spiffe://<domain>/region/<region>` of these regions.
+    pub fn new(domain: impl Into<String>, regions: BTreeSet<RegionName>) -> Self {
+        Self {
+            domain: domain.into(),
+            regions: ArcSwap::from_pointee(regions),
+        }
+    }
+
+    /// The regions of a changed fleet. Streams that are open stay open.
+    pub fn set_regions(&self, regions: BTreeSet<RegionName>) {
+        self.regions.store(Arc::new(regions));
+    }
+
+    /// What the connection of a request proves, before any of its messages is read. For every service of [`serve`].
+    ///
+    /// [`serve`]: super::serve
+    pub fn peer<T>(&self, request: &Request<T>) -> Result<Peer, Refused> {
+        let extensions = request.extensions();
+        if let Some(tls) = extensions.get::<TlsConnectInfo<TcpConnectInfo>>() {
+            let chain = tls.peer_certs().ok_or(Refused::NoCertificate)?;
+            let certificate = chain.first().ok_or(Refused::NoCertificate)?;
+            let region = certified_region(certificate, &self.domain)?;
+            return Ok(Peer::Certified(self.known(&region)?));
+        }
+        let remote = request.remote_addr();
+        if remote.is_some_and(|remote| remote.ip().to_canonical().is_loopback()) {
+            Ok(Peer::Local)
+        } else {
+            Err(Refused::NotLocal)
+        }
+    }
+
+    /// The region of a caller, from what its connection proves and the node that it says it is.
+    pub fn region(&self, peer: &Peer, node: Option<&Node>) -> Result<RegionName, Refused> {
+        let locality = node.and_then(|node| node.locality.as_ref());
+        let claimed = locality.map(|locality| locality.region.as_str());
+        let claimed = claimed.filter(|region| !region.is_empty());
+        match (peer, claimed) {
+            (Peer::Certified(region), Some(claimed)) if claimed != region.as_str() => {
+                Err(Refused::OtherRegion {
+                    certificate: region.clone(),
+                    node: claimed.to_owned(),
+                })
+            }
+            (Peer::Certified(region), _) => Ok(region.clone()),
+            (Peer::Local, Some(claimed)) => self.known(claimed),
+            (Peer::Local, None) => Err(Refused::NoRegion),
+        }
+    }
+
+    fn known(&self, region: &str) -> Result<RegionName, Refused> {
+        let regions = self.regions.load();
+        let known = regions.get(region).cloned();
+        known.ok_or_else(|| Refused::UnknownRegion(region.to_owned()))
+    }
+}
+
+/// The region that a certificate (DER) names. Whatever is odd is refused: two programs must never read one SAN in two
+/// ways.
+fn certified_region(certificate: &[u8], domain: &str) -> Result<String, Refused> {
+    let odd = Refused::Certificate;
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Err(odd("it cannot be read"));
+    };
+    let Ok(names) = certificate.subject_alternative_name() else {
+        return Err(odd("its alternative names cannot be read"));
+    };
+    let names = names.ok_or(odd("it has no alternative names"))?;
+    let prefix = format!("spiffe://{domain}/");
+    let mut ours = Vec::new();
+    for name in &names.value.general_names {
+        let text = match name {
+            GeneralName::URI(text) | GeneralName::DNSName(text) | GeneralName::RFC822Name(text) => {
+                *text
+            }
+            GeneralName::Invalid(..) => return Err(odd("an alternative name is invalid")),
+            _ => continue,
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(odd("an alternative name has bytes that no name has"));
+        }
+        let start = text.get(..prefix.len()).unwrap_or(text);
+        if matches!(name, GeneralName::URI(_)) && start.eq_ignore_ascii_case(&prefix) {
+            ours.push(text);
+        }
+    }
+    let [ours] = ours.as_slice() else {
+        return Err(odd("it needs exactly one SPIFFE ID of the trust domain"));
+    };
+    let region = ours
+        .strip_prefix(&prefix)
+        .and_then(|path| path.strip_prefix("region/"))
+        .filter(|region| is_name(region));
+    region
+        .map(str::to_owned)
+        .ok_or(odd("its SPIFFE ID is not /region/<region>"))
+}
+
+/// The characters of a segment of a SPIFFE ID's path.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && text != "." && text != ".." && text.bytes().all(allowed)
+}

@@ -1,0 +1,33 @@
+//! The xDS protocol: hands each connected gateway the [`Resources`] of its region, in an order that breaks nothing.
+//!
+//! ```text
+//! BTreeMap<RegionName, Arc<Resources>> --Hub::publish--> Hub --wakes--> server: one task per gRPC stream
+//!                                                                          | requests, new Resources
+//!                                                                          v
+//!                               Stream (no IO, clock or async): sotw / delta -> Subscription per type -> answers
+//! ```
+//!
+//! Whoever makes [`Resources`] calls [`Hub::publish`]; whoever shows status calls [`Hub::clients`] and [`Hub::counts`];
+//! [`serve`] runs the gRPC server, to which other services can be added that ask [`Trust::peer`] who is calling.
+
+mod delta;
+mod hub;
+mod identity;
+mod interest;
+mod reference;
+mod resources;
+mod server;
+mod sotw;
+mod status;
+mod stream;
+mod subscription;
+mod version;
+
+pub use hub::Hub;
+pub use identity::{Peer, Refused, Trust};
+pub use resources::{PerType, Resource, ResourceType, Resources};
+pub use server::{ServeError, Tls, serve};
+pub use status::{ClientStatus, Counts, Nack, TypeStatus, Wire};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What one gateway is given: resources by type and name.
+
+use envoy_types::pb::google::protobuf::Any;
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+/// A type of resource, in the order in which changes must reach a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    /// `envoy.config.cluster.v3.Cluster` (CDS).
+    Cluster,
+    /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
+    Endpoint,
+    /// `envoy.config.listener.v3.Listener` (LDS).
+    Listener,
+    /// `envoy.config.route.v3.RouteConfiguration` (RDS).
+    Route,
+    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS).
+    Extension,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret` (SDS).
+    Secret,
+}
+
+impl ResourceType {
+    /// Every type, in push order.
+    pub const ALL: [Self; 6] = [
+        Self::Cluster,
+        Self::Endpoint,
+        Self::Listener,
+        Self::Route,
+        Self::Extension,
+        Self::Secret,
+    ];
+
+    /// The type URL, as requests and resources carry it.
+    pub fn type_url(self) -> &'static str {
+        match self {
+            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Extension => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        }
+    }
+
+    /// The type of a type URL, if we serve it.
+    pub fn from_type_url(url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.type_url() == url)
+    }
+
+    /// A short name for logs and metrics, e.g. `cluster`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Endpoint => "endpoint",
+            Self::Listener => "listener",
+            Self::Route => "route",
+            Self::Extension => "extension",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// Whether a SotW answer of this type is the whole state, so that what it lacks is deleted.
+    pub(super) fn is_full_state(self) -> bool {
+        matches!(self, Self::Cluster | Self::Listener)
+    }
+}
+
+/// One resource, ready to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// Equal content always has an equal version, over restarts too, and other content another one: the protocol only
+    /// ever compares versions. Whoever makes the resource guarantees it, e.g. with a hash of the values it was made of.
+    pub version: String,
+    /// The packed resource. Its type URL is that of the [`ResourceType`] it is filed under.
+    pub body: Any,
+}
+
+/// One value for each type of resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerType<T>([T; 6]);
+
+impl<T> PerType<T> {
+    /// Makes each value from its type.
+    pub fn from_fn(mut make: impl FnMut(ResourceType) -> T) -> Self {
+        Self(ResourceType::ALL.map(&mut make))
+    }
+
+    /// Types and values, in push order.
+    pub fn iter(&self) -> impl Iterator<Item = (ResourceType, &T)> {
+        ResourceType::ALL.into_iter().zip(&self.0)
+    }
+}
+
+impl<T> Index<ResourceType> for PerType<T> {
+    type Output = T;
+
+    fn index(&self, kind: ResourceType) -> &T {
+        &self.0[kind as usize]
+    }
+}
+
+impl<T> IndexMut<ResourceType> for PerType<T> {
+    fn index_mut(&mut self, kind: ResourceType) -> &mut T {
+        &mut self.0[kind as usize]
+    }
+}
+
+/// Everything that one gateway is given. A clone shares the resources.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resources(PerType<BTreeMap<String, Arc<Resource>>>);
+
+impl Resources {
+    /// Adds a resource, or replaces the one of the same type and name.
+    pub fn insert(&mut self, kind: ResourceType, name: impl Into<String>, resource: Resource) {
+        self.0[kind].insert(name.into(), Arc::new(resource));
+    }
+
+    /// Adds a resource that another `Resources` has as well.
+    pub fn share(&mut self, kind: ResourceType, name: impl Into<String>, resource: Arc<Resource>) {
+        self.0[kind].insert(name.into(), resource);
+    }
+
+    /// A resource by type and name.
+    pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        self.0[kind].get(name)
+    }
+
+    /// The resources of a type, by name.
+    pub fn of(&self, kind: ResourceType) -> &BTreeMap<String, Arc<Resource>> {
+        &self.0[kind]
+    }
+}

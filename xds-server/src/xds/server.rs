@@ -1,0 +1,127 @@
+//! The gRPC server.
+
+mod ads;
+mod session;
+
+use super::hub::Hub;
+use super::identity::{Refused, Trust};
+use ads::Ads;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+/// A client that has vanished is noticed within the sum of the two.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long streams may take to end after a shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Streams per connection; a gateway needs two or three.
+const STREAMS: u32 = 32;
+/// Requests list names; responses hold whole configurations. In bytes.
+const REQUEST_LIMIT: usize = 4 << 20;
+const RESPONSE_LIMIT: usize = 64 << 20;
+
+/// What mutual TLS needs, as PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// The server's certificate and those between it and its authority.
+    pub certificate: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
+    /// The authorities that sign clients' certificates.
+    pub ca: Vec<u8>,
+}
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Without TLS it would believe anyone on the network.
+    #[error("without TLS the control plane listens on loopback only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// The listener has no address.
+    #[error("the listener: {0}")]
+    Listener(#[from] std::io::Error),
+    /// Certificate, key or authority are no good, or the server failed.
+    #[error("the gRPC server: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves `hub` to the clients that `trust` knows, over mutual TLS or, without `tls`, on loopback; next to it whatever
+/// services `more` holds (`Routes::default()`: none), which may ask the same `trust` who is calling. Ends when
+/// `shutdown` does: nothing new is accepted, xDS streams end with status OK, and what is then still open after 5 s is
+/// left behind.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    hub: Arc<Hub>,
+    trust: Arc<Trust>,
+    more: Routes,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr()?;
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS);
+    match tls {
+        Some(tls) => server = server.tls_config(mutual(&tls))?,
+        None if address.ip().to_canonical().is_loopback() => {}
+        None => return Err(ServeError::NotLoopback(address)),
+    }
+    let (stop, stopped) = watch::channel(false);
+    let ads = Ads::new(hub, trust, stopped.clone());
+    let ads = AggregatedDiscoveryServiceServer::new(ads)
+        .max_decoding_message_size(REQUEST_LIMIT)
+        .max_encoding_message_size(RESPONSE_LIMIT);
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let serving = server
+        .add_routes(more.add_service(ads))
+        .serve_with_incoming_shutdown(incoming, until(stopped));
+    tokio::pin!(serving);
+    tracing::info!(%address, "serving xDS");
+    tokio::select! {
+        ended = &mut serving => return Ok(ended?),
+        () = shutdown => {}
+    }
+    stop.send_replace(true);
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => {
+            tracing::warn!("some clients did not let go in time");
+            Ok(())
+        }
+    }
+}
+
+fn mutual(tls: &Tls) -> ServerTlsConfig {
+    ServerTlsConfig::new()
+        .identity(Identity::from_pem(&tls.certificate, &tls.key))
+        .client_ca_root(Certificate::from_pem(&tls.ca))
+        .timeout(HANDSHAKE)
+}
+
+/// Ends when the server is to stop, or is gone.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::NoCertificate => Self::unauthenticated(message),
+            _ => Self::permission_denied(message),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the protocol: a rule each, and random conversations with a model of a correct client.
+
+mod client;
+mod delta;
+mod interest;
+mod model;
+mod order;
+mod sotw;

@@ -1,0 +1,317 @@
+//! Random conversations between a stream and a correct client, over queues in which messages cross. An observer that
+//! knows nothing of the stream's inside checks every answer, and in the end the client must hold what is published.
+
+mod client;
+mod observer;
+
+use super::client::{read, resource};
+use crate::xds::resources::{ResourceType, Resources};
+use crate::xds::status::Wire;
+use crate::xds::stream::Stream;
+use crate::xds::subscription::Answer;
+use crate::xds::{delta, sotw};
+use client::Client;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::google::rpc::Status;
+use observer::Observer;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+const KINDS: [ResourceType; 5] = [
+    ResourceType::Cluster,
+    ResourceType::Endpoint,
+    ResourceType::Listener,
+    ResourceType::Route,
+    ResourceType::Secret,
+];
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// Names and versions.
+type Content = BTreeMap<String, String>;
+/// By index of [`KINDS`].
+type State = [Content; 5];
+
+fn index(kind: ResourceType) -> usize {
+    KINDS.iter().position(|each| *each == kind).unwrap()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(State),
+    Subscribe(ResourceType, &'static str),
+    Unsubscribe(ResourceType, &'static str),
+    /// SotW: a request without a nonce in the middle of a stream.
+    Again(ResourceType),
+    /// A request with a nonce of nobody.
+    Stale(ResourceType),
+    ToServer,
+    ToClient {
+        accept: bool,
+    },
+    Reconnect,
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let version = prop_oneof![Just(None), Just(Some("1")), Just(Some("2"))];
+    vec(version, KINDS.len() * NAMES.len()).prop_map(|versions| {
+        let mut state = State::default();
+        for (place, version) in versions.into_iter().enumerate() {
+            let (kind, name) = (place / NAMES.len(), NAMES[place % NAMES.len()]);
+            state[kind].extend(version.map(|version| (name.to_owned(), version.to_owned())));
+        }
+        state
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = || proptest::sample::select(KINDS.to_vec());
+    let name = || proptest::sample::select(NAMES.to_vec());
+    prop_oneof![
+        3 => state().prop_map(Step::Publish),
+        4 => (kind(), name()).prop_map(|(kind, name)| Step::Subscribe(kind, name)),
+        2 => (kind(), name()).prop_map(|(kind, name)| Step::Unsubscribe(kind, name)),
+        1 => kind().prop_map(Step::Again),
+        1 => kind().prop_map(Step::Stale),
+        12 => Just(Step::ToServer),
+        12 => (0..6).prop_map(|dice| Step::ToClient { accept: dice > 0 }),
+        1 => Just(Step::Reconnect),
+    ]
+}
+
+/// A request of either form.
+#[derive(Clone, Debug, Default)]
+struct Request {
+    kind: Option<ResourceType>,
+    /// SotW: all names. Delta: names to subscribe to.
+    names: Vec<String>,
+    /// Delta.
+    less: Vec<String>,
+    /// SotW.
+    version: String,
+    /// Delta.
+    initial: Content,
+    nonce: String,
+    refuses: bool,
+}
+
+/// A response of either form.
+#[derive(Clone, Debug)]
+struct Response {
+    kind: ResourceType,
+    nonce: String,
+    version: String,
+    resources: Vec<(String, String)>,
+    removed: Vec<String>,
+}
+
+struct World {
+    wire: Wire,
+    stream: Stream,
+    client: Client,
+    observer: Observer,
+    to_server: VecDeque<Request>,
+    to_client: VecDeque<Response>,
+}
+
+impl World {
+    fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            stream: Stream::new(wire),
+            client: Client::new(wire),
+            observer: Observer::new(wire),
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Publish(state) => self.publish(&state),
+            Step::Subscribe(kind, name) => self.to_server.extend(self.client.subscribe(kind, name)),
+            Step::Unsubscribe(kind, name) => {
+                self.to_server.extend(self.client.unsubscribe(kind, name));
+            }
+            Step::Again(kind) => self.to_server.extend(self.client.ask_again(kind)),
+            Step::Stale(kind) => self.to_server.extend(self.client.stale(kind)),
+            Step::ToServer => self.server_reads(),
+            Step::ToClient { accept } => self.client_reads(accept),
+            Step::Reconnect => self.reconnect(),
+        }
+    }
+
+    fn publish(&mut self, state: &State) {
+        let mut resources = Resources::default();
+        for kind in KINDS {
+            for (name, version) in &state[index(kind)] {
+                resources.insert(kind, name, resource(kind, name, version));
+            }
+        }
+        self.observer.published(state);
+        let answers = self.stream.update(Arc::new(resources));
+        self.send(answers);
+    }
+
+    fn server_reads(&mut self) {
+        let Some(request) = self.to_server.pop_front() else {
+            return;
+        };
+        self.observer.request(&request);
+        let answers = say(&mut self.stream, self.wire, &request);
+        self.send(answers);
+    }
+
+    fn client_reads(&mut self, accept: bool) {
+        if let Some(response) = self.to_client.pop_front() {
+            self.to_server
+                .extend(self.client.response(&response, accept));
+        }
+    }
+
+    fn send(&mut self, answers: Vec<Answer>) {
+        let responses: Vec<Response> = answers
+            .into_iter()
+            .map(|answer| wire_form(self.wire, answer))
+            .collect();
+        self.observer.responses(&responses);
+        self.to_client.extend(responses);
+    }
+
+    fn reconnect(&mut self) {
+        self.to_server.clear();
+        self.to_client.clear();
+        self.stream = Stream::new(self.wire);
+        let state = self.observer.reconnected();
+        self.to_server.extend(self.client.reconnect());
+        if let Some(state) = state {
+            self.publish(&state);
+        }
+    }
+
+    /// Delivers everything; the client accepts everything.
+    fn settle(&mut self) {
+        for _ in 0..1_000 {
+            if self.to_server.is_empty() && self.to_client.is_empty() {
+                return;
+            }
+            self.server_reads();
+            self.client_reads(true);
+        }
+        panic!(
+            "they never stop talking: {:?} {:?}",
+            self.to_server, self.to_client
+        );
+    }
+}
+
+fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Answer> {
+    let kind = request.kind.unwrap();
+    let error_detail = request.refuses.then(Status::default);
+    match wire {
+        Wire::Sotw => {
+            let request = DiscoveryRequest {
+                type_url: kind.type_url().to_owned(),
+                resource_names: request.names.clone(),
+                version_info: request.version.clone(),
+                response_nonce: request.nonce.clone(),
+                error_detail,
+                ..Default::default()
+            };
+            sotw::request(stream, kind, &request).1
+        }
+        Wire::Delta => {
+            let request = DeltaDiscoveryRequest {
+                type_url: kind.type_url().to_owned(),
+                resource_names_subscribe: request.names.clone(),
+                resource_names_unsubscribe: request.less.clone(),
+                initial_resource_versions: request.initial.clone().into_iter().collect(),
+                response_nonce: request.nonce.clone(),
+                error_detail,
+                ..Default::default()
+            };
+            delta::request(stream, kind, &request).1
+        }
+    }
+}
+
+fn wire_form(wire: Wire, answer: Answer) -> Response {
+    let kind = answer.kind;
+    match wire {
+        Wire::Sotw => {
+            let response = sotw::response(answer);
+            let bodies = response.resources.iter().map(read);
+            let resources = bodies.map(|text| {
+                let (name, version) = text.split_once('@').unwrap();
+                (name.to_owned(), version.to_owned())
+            });
+            Response {
+                kind,
+                nonce: response.nonce,
+                version: response.version_info,
+                resources: resources.collect(),
+                removed: Vec::new(),
+            }
+        }
+        Wire::Delta => {
+            let response = delta::response(answer);
+            let resources = response.resources.into_iter();
+            Response {
+                kind,
+                nonce: response.nonce,
+                version: response.system_version_info,
+                resources: resources.map(|each| (each.name, each.version)).collect(),
+                removed: response.removed_resources,
+            }
+        }
+    }
+}
+
+fn everything(version: &str) -> State {
+    let content = || {
+        NAMES
+            .map(|name| (name.to_owned(), version.to_owned()))
+            .into()
+    };
+    std::array::from_fn(|_| content())
+}
+
+fn converse(wire: Wire, steps: Vec<Step>, mut last: State) {
+    let mut world = World::new(wire);
+    let clean = |step: &Step| !matches!(step, Step::Reconnect | Step::ToClient { accept: false });
+    let clean = steps.iter().all(clean);
+    for step in steps {
+        world.take(step);
+    }
+    world.settle();
+    if let (true, Some(state)) = (clean, world.observer.state()) {
+        world.client.assert_holds(state);
+    }
+    // A state that changes every type, so that nothing stays parked.
+    world.publish(&everything("8"));
+    world.settle();
+    world.client.assert_holds(&everything("8"));
+    for content in &mut last {
+        content
+            .values_mut()
+            .for_each(|version| *version = "9".to_owned());
+    }
+    world.publish(&last);
+    world.settle();
+    world.client.assert_holds(&last);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn sotw_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), last in state()) {
+        converse(Wire::Sotw, steps, last);
+    }
+
+    #[test]
+    fn delta_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), last in state()) {
+        converse(Wire::Delta, steps, last);
+    }
+}

@@ -1,0 +1,237 @@
+//! Watches the server's end of the conversation, message by message, and knows the rules.
+
+use super::{Content, KINDS, Request, Response, State, Wire, index};
+use crate::xds::resources::ResourceType::{self, Cluster, Endpoint, Listener, Route};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+struct Type {
+    asked: bool,
+    wildcard: bool,
+    names: BTreeSet<String>,
+    /// What the client has accepted, as far as the server can know.
+    accepted: Content,
+    unanswered: Option<Response>,
+    /// Refused pairs (`None`: a removal), until the content changes.
+    refused: BTreeSet<(String, Option<String>)>,
+    refused_whole: Option<Content>,
+    /// Names that the rules want to be sent again.
+    owed: BTreeSet<String>,
+    owed_all: bool,
+}
+
+pub(super) struct Observer {
+    wire: Wire,
+    types: [Type; 5],
+    state: Option<State>,
+}
+
+fn content(response: &Response) -> Content {
+    response.resources.iter().cloned().collect()
+}
+
+impl Observer {
+    pub fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            types: Default::default(),
+            state: None,
+        }
+    }
+
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// What has to be published on the new stream.
+    pub fn reconnected(&mut self) -> Option<State> {
+        self.types = Default::default();
+        self.state.take()
+    }
+
+    pub fn published(&mut self, state: &State) {
+        for (place, this) in self.types.iter_mut().enumerate() {
+            if self
+                .state
+                .as_ref()
+                .is_none_or(|old| old[place] != state[place])
+            {
+                this.refused.clear();
+                this.refused_whole = None;
+            }
+        }
+        self.state = Some(state.clone());
+    }
+
+    pub fn request(&mut self, request: &Request) {
+        let kind = request.kind.unwrap();
+        let full = matches!(kind, Cluster | Listener);
+        let this = &mut self.types[index(kind)];
+        let first = !std::mem::replace(&mut this.asked, true);
+        let unanswered = this
+            .unanswered
+            .take_if(|push| !first && push.nonce == request.nonce);
+        let answered = unanswered.is_some();
+        if let Some(push) = unanswered {
+            this.verdict(self.wire, &push, request.refuses);
+        }
+        if self.wire == Wire::Sotw {
+            let again = !first && request.nonce.is_empty();
+            if again && let Some(push) = this.unanswered.take() {
+                this.accepted = content(&push);
+            }
+            if first || again || answered || this.unanswered.is_none() {
+                this.wildcard = full;
+                let names: BTreeSet<String> = request.names.iter().cloned().collect();
+                this.owed_all |= again || !names.is_subset(&this.names);
+                this.names = names;
+            }
+            return;
+        }
+        if first {
+            this.wildcard = full;
+            this.accepted.clone_from(&request.initial);
+        } else {
+            this.owed.extend(request.names.iter().cloned());
+        }
+        for name in &request.less {
+            this.names.remove(name);
+            if this.wildcard {
+                this.owed.insert(name.clone());
+            } else {
+                this.accepted.remove(name);
+            }
+        }
+        let names = request.names.iter().filter(|name| *name != "*");
+        this.names.extend(names.cloned());
+    }
+
+    pub fn responses(&mut self, responses: &[Response]) {
+        let order: Vec<ResourceType> = responses.iter().map(|response| response.kind).collect();
+        assert!(order.is_sorted_by(|a, b| a < b), "out of order: {order:?}");
+        for response in responses {
+            self.check(response);
+            let kind = response.kind;
+            if kind == Cluster {
+                let new = content(response);
+                let known = &self.types[index(kind)].accepted;
+                let news: Vec<String> = new
+                    .into_iter()
+                    .filter(|(name, version)| known.get(name) != Some(version))
+                    .map(|(name, _)| name)
+                    .collect();
+                self.types[index(Endpoint)].owed.extend(news);
+            }
+            let this = &mut self.types[index(kind)];
+            this.unanswered = Some(response.clone());
+            this.owed.clear();
+            this.owed_all = false;
+        }
+    }
+
+    fn check(&self, response: &Response) {
+        let this = &self.types[index(response.kind)];
+        assert!(this.asked, "not asked for: {response:?}");
+        assert!(this.unanswered.is_none(), "two at a time: {response:?}");
+        let names = response.resources.iter().map(|(name, _)| name);
+        let names: Vec<&String> = names.chain(&response.removed).collect();
+        let once: BTreeSet<&String> = names.iter().copied().collect();
+        assert_eq!(once.len(), names.len(), "a name twice: {response:?}");
+        match self.wire {
+            Wire::Sotw => self.check_sotw(response),
+            Wire::Delta => self.check_delta(response),
+        }
+    }
+
+    fn check_sotw(&self, response: &Response) {
+        let this = &self.types[index(response.kind)];
+        let new = content(response);
+        let asked = this.owed_all || !this.owed.is_empty();
+        assert!(
+            asked || new != this.accepted || new.is_empty(),
+            "unchanged: {response:?}"
+        );
+        let refused = this.refused_whole.as_ref() == Some(&new);
+        assert!(asked || !refused, "refused before: {response:?}");
+        if response.kind == Cluster {
+            let lost: Vec<&String> = this
+                .accepted
+                .keys()
+                .filter(|name| !new.contains_key(*name))
+                .collect();
+            assert!(
+                lost.is_empty() || self.referrers_agree(),
+                "too early: {lost:?}"
+            );
+        }
+    }
+
+    fn check_delta(&self, response: &Response) {
+        let this = &self.types[index(response.kind)];
+        for (name, version) in &response.resources {
+            let owed = this.owed.contains(name);
+            assert!(
+                this.wildcard || this.names.contains(name),
+                "unwanted {name}"
+            );
+            assert!(
+                owed || this.accepted.get(name) != Some(version),
+                "unchanged {name}"
+            );
+            let pair = (name.clone(), Some(version.clone()));
+            assert!(
+                owed || !this.refused.contains(&pair),
+                "refused before: {pair:?}"
+            );
+        }
+        for name in &response.removed {
+            if this.owed.contains(name) {
+                continue;
+            }
+            let pair = (name.clone(), None);
+            assert!(!this.refused.contains(&pair), "refused before: {pair:?}");
+            let held = this.accepted.contains_key(name);
+            if held && matches!(response.kind, Cluster | Endpoint) {
+                assert!(self.referrers_agree(), "too early: {name}");
+            }
+        }
+    }
+
+    /// Whether the client has accepted all listeners and routes that are published and that it asked for.
+    fn referrers_agree(&self) -> bool {
+        let state = self.state.as_ref().unwrap();
+        [Listener, Route].into_iter().all(|kind| {
+            let this = &self.types[index(kind)];
+            let wants = |name: &String| this.wildcard || this.names.contains(name);
+            let mut published = state[index(kind)].iter().filter(|(name, _)| wants(name));
+            !this.asked
+                || (this.unanswered.is_none()
+                    && published.all(|(name, version)| this.accepted.get(name) == Some(version)))
+        })
+    }
+}
+
+impl Type {
+    fn verdict(&mut self, wire: Wire, push: &Response, refused: bool) {
+        let new = content(push);
+        if !refused {
+            if wire == Wire::Sotw {
+                self.accepted.clear();
+            }
+            self.accepted.extend(new);
+            push.removed.iter().for_each(|name| {
+                self.accepted.remove(name);
+            });
+            return;
+        }
+        let pairs: BTreeMap<String, Option<String>> = new
+            .iter()
+            .map(|(name, version)| (name.clone(), Some(version.clone())))
+            .chain(push.removed.iter().map(|name| (name.clone(), None)))
+            .collect();
+        self.refused.extend(pairs);
+        self.refused_whole = Some(new);
+    }
+}
+
+const _: () = assert!(KINDS.len() == 5);
