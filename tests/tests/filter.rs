@@ -2,11 +2,19 @@
 #![allow(clippy::unwrap_used)] // Tests.
 
 use anyhow::Result;
-use meridian_tests::world::{Envoy, Options, World, wait_for};
+use meridian_tests::world::{Configured, Envoy, Options, World, wait_for};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 const REGION: &str = "us-west-2";
+
+/// A world whose gateways' configurations are files that can be changed.
+fn by_file() -> Options {
+    Options {
+        configured: Configured::ByFile,
+        ..Options::default()
+    }
+}
 
 /// The configuration of a gateway that a running world uses, once more, to be changed.
 struct Copy {
@@ -72,7 +80,7 @@ fn publish(path: &Path, listeners: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_policy_everything_is_refused() -> Result<()> {
-    let mut world = World::start(&Options::default()).await?;
+    let mut world = World::start(&by_file()).await?;
     let mut copy = Copy::of(&world)?;
     plugin(copy.listeners())
         .as_object_mut()
@@ -100,7 +108,7 @@ async fn without_a_policy_everything_is_refused() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_policy_at_the_start_serves_nothing() -> Result<()> {
-    let mut world = World::start(&Options::default()).await?;
+    let mut world = World::start(&by_file()).await?;
     let mut copy = Copy::of(&world)?;
     change_policy(copy.listeners(), |policy| {
         policy["no_such_field"] = json!(1)
@@ -120,7 +128,7 @@ async fn a_broken_policy_at_the_start_serves_nothing() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_policy_is_refused_and_the_old_one_stays() -> Result<()> {
-    let mut world = World::start(&Options::default()).await?;
+    let mut world = World::start(&by_file()).await?;
     let mut copy = Copy::of(&world)?;
     let file = world.dir().join("listeners.json");
     let mut listeners = copy.listeners().take();
@@ -187,7 +195,7 @@ async fn a_broken_policy_is_refused_and_the_old_one_stays() -> Result<()> {
 /// Envoy obeys `x-envoy-*` headers of callers that it thinks internal; here nobody is.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_cannot_steer_envoy() -> Result<()> {
-    let world = World::start(&Options::default()).await?;
+    let world = World::start(&by_file()).await?;
     world
         .pool(REGION)
         .update(|behaviour| behaviour.first_token_ms = 300);
@@ -226,7 +234,7 @@ async fn callers_cannot_steer_envoy() -> Result<()> {
 /// A body that ends with trailers, which HTTP/2 clients may send: its end is not the end of the data.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_with_trailers_is_served() -> Result<()> {
-    let world = World::start(&Options::default()).await?;
+    let world = World::start(&by_file()).await?;
     let stream = tokio::net::TcpStream::connect(world.block().public(REGION)).await?;
     let io = hyper_util::rt::TokioIo::new(stream);
     let executor = hyper_util::rt::TokioExecutor::new();

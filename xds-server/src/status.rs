@@ -25,7 +25,11 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         ago(report.at, Some(fleet.since))
     )?;
     if let Some(error) = &fleet.error {
-        writeln!(out, "! the fleet file is not in force as it is written: {}", error.message)?;
+        writeln!(
+            out,
+            "! the fleet file is not in force as it is written: {}",
+            error.message
+        )?;
     }
     if let Some(error) = &report.unpublished {
         writeln!(out, "! not published: {}", error.message)?;
@@ -56,16 +60,32 @@ fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.map(Cell::new));
+    table.load_style(NOTHING).set_header(header.map(Cell::new));
     table
 }
 
 fn regions(report: &Report) -> Table {
-    let mut table = table(["region", "model", "utilization", "queue", "first token p95", "errors", "lag", "GPU", "endpoints", "health"]);
+    let mut table = table([
+        "region",
+        "model",
+        "utilization",
+        "queue",
+        "first token p95",
+        "errors",
+        "lag",
+        "GPU",
+        "endpoints",
+        "health",
+    ]);
     for (region, of) in &report.regions {
         for (model, pool) in &of.pools {
             let signals = &pool.signals;
-            let reasons: Vec<String> = pool.health.reasons.iter().map(ToString::to_string).collect();
+            let reasons: Vec<String> = pool
+                .health
+                .reasons
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             let health = match (pool.health.down, reasons.is_empty()) {
                 (true, _) => format!("down: {}", reasons.join(", ")),
                 (false, true) => "ok".into(),
@@ -80,7 +100,9 @@ fn regions(report: &Report) -> Table {
                 percent(signals.error_rate),
                 seconds(signals.replication_lag),
                 percent(signals.gpu.busy),
-                signals.endpoints.map_or_else(none, |(healthy, total)| format!("{healthy}/{total}")),
+                signals
+                    .endpoints
+                    .map_or_else(none, |(healthy, total)| format!("{healthy}/{total}")),
                 health,
             ]);
         }
@@ -93,14 +115,26 @@ fn placements(report: &Report) -> Table {
     for (gateway, zones) in &report.placements {
         for (zone, models) in zones {
             for (model, placement) in models {
-                let weights: Vec<String> = placement.overflow.iter().map(|(region, weight)| format!("{region} {weight}")).collect();
+                let weights: Vec<String> = placement
+                    .overflow
+                    .iter()
+                    .map(|(region, weight)| format!("{region} {weight}"))
+                    .collect();
                 table.add_row([
                     gateway.to_string(),
                     zone.to_string(),
                     model.to_string(),
                     format!("{} %", placement.home_share),
-                    if weights.is_empty() { "nobody has room".into() } else { weights.join(", ") },
-                    if placement.without_effect { "shedding has no effect".into() } else { String::new() },
+                    if weights.is_empty() {
+                        "nobody has room".into()
+                    } else {
+                        weights.join(", ")
+                    },
+                    if placement.without_effect {
+                        "shedding has no effect".into()
+                    } else {
+                        String::new()
+                    },
                 ]);
             }
         }
@@ -109,10 +143,14 @@ fn placements(report: &Report) -> Table {
 }
 
 fn sources(report: &Report) -> Table {
-    let mut table = table(["region", "source", "heard", "url", "failures", "refused", "last"]);
+    let mut table = table([
+        "region", "source", "heard", "url", "failures", "refused", "last",
+    ]);
     for (region, of) in &report.regions {
         for (name, source) in &of.sources {
-            let sum = |counts: &std::collections::BTreeMap<String, u64>| counts.values().sum::<u64>().to_string();
+            let sum = |counts: &std::collections::BTreeMap<String, u64>| {
+                counts.values().sum::<u64>().to_string()
+            };
             table.add_row([
                 region.to_string(),
                 name.clone(),
@@ -128,12 +166,23 @@ fn sources(report: &Report) -> Table {
 }
 
 fn last(source: &SourceReport) -> String {
-    let refused = source.refused.first().map(|refused| format!("refused {refused}"));
+    let refused = source
+        .refused
+        .first()
+        .map(|refused| format!("refused {refused}"));
     source.error.clone().or(refused).unwrap_or_default()
 }
 
 fn envoys(report: &Report) -> Table {
-    let mut table = table(["region", "node", "from", "version", "protocol", "connected", "state"]);
+    let mut table = table([
+        "region",
+        "node",
+        "from",
+        "version",
+        "protocol",
+        "connected",
+        "state",
+    ]);
     for envoy in &report.envoys {
         let behind = envoy.types.values().any(|of| of.in_flight.is_some());
         let refuses = envoy.types.values().any(|of| of.nack.is_some());
@@ -159,7 +208,11 @@ fn refusals(out: &mut String, envoy: &EnvoyReport) -> std::fmt::Result {
     for (kind, of) in &envoy.types {
         if let (Some(version), Some(nack)) = (&of.refused, &of.nack) {
             let acked = of.acked.as_deref().unwrap_or("nothing");
-            writeln!(out, " ! {} refuses {kind} {version}, keeps {acked}: {nack}", envoy.node)?;
+            writeln!(
+                out,
+                " ! {} refuses {kind} {version}, keeps {acked}: {nack}",
+                envoy.node
+            )?;
         }
     }
     Ok(())

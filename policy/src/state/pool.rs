@@ -139,10 +139,16 @@ impl FleetState {
     }
 }
 
+/// Whether the fleet file has a source that must be about this pool. One that names no model is about the region's only
+/// one; of several it is not known which.
 fn has_sources(fleet: &Fleet, region: &RegionName, model: &ModelName) -> bool {
-    let about = |source: &SignalSource| {
-        source.preset == Preset::Vllm && source.model.as_ref().is_none_or(|named| named == model)
+    let Some(region) = fleet.regions.get(region) else {
+        return false;
     };
-    let region = fleet.regions.get(region);
-    region.is_some_and(|region| region.signals.iter().any(about))
+    let about = |source: &SignalSource| match &source.model {
+        _ if source.preset != Preset::Vllm => false,
+        Some(named) => named == model,
+        None => region.pools.len() == 1,
+    };
+    region.signals.iter().any(about)
 }

@@ -38,6 +38,21 @@ pub enum Fail {
     Abort,
 }
 
+/// What `/metrics` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metrics {
+    /// What is.
+    #[default]
+    True,
+    /// Nothing, with status 500.
+    Broken,
+    /// Nothing, ever.
+    Silent,
+    /// Values that cannot be: not a number, negative, huge.
+    Lies,
+}
+
 /// How a fake behaves from now on. Streams that already run keep what they started with, except for `gated`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,6 +73,8 @@ pub struct Behaviour {
     pub tokens: usize,
     /// Streams write their first token and then one for each token given by [`release`](super::Fake::release).
     pub gated: bool,
+    /// How `/metrics` fails.
+    pub metrics: Metrics,
     /// Running requests shown on `/metrics`, on top of those that really run.
     pub running: u32,
     /// Queued requests shown on `/metrics`.
@@ -81,6 +98,7 @@ impl Default for Behaviour {
             token_ms: 0,
             tokens: 8,
             gated: false,
+            metrics: Metrics::True,
             running: 0,
             waiting: 0,
             kv_cache_usage: 0.0,

@@ -14,7 +14,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 
-use super::behaviour::{Behaviour, Fail, Kind};
+use super::behaviour::{Behaviour, Fail, Kind, Metrics};
 use super::decision::{Answer, Decision, Said, authorize, dialect};
 use super::metrics;
 use super::openai::model;
@@ -69,7 +69,10 @@ impl Data {
                 let load = behaviour.running + behaviour.waiting + self.state.running();
                 full(200, JSON, format!(r#"{{"server_load":{load}}}"#))
             }
+            (Route::Metrics, _) if behaviour.metrics == Metrics::Broken => full(500, JSON, ""),
+            (Route::Metrics, _) if behaviour.metrics == Metrics::Silent => pending().await,
             (Route::Metrics, Kind::Pool { models }) => {
+                self.state.scrapes.fetch_add(1, Ordering::SeqCst);
                 let model = models.first().map(String::as_str).unwrap_or_default();
                 let page = metrics::page(
                     model,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Metrics};
 use super::generation::{Finish, quoted};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=1.0.0; charset=utf-8";
@@ -98,14 +98,22 @@ pub(super) fn page(model: &str, running: u32, shown: &Behaviour, counters: &Coun
     page.sample(
         "vllm:num_requests_running",
         &engine,
-        shown.running + running,
+        if shown.metrics == Metrics::Lies {
+            1e300
+        } else {
+            f64::from(shown.running + running)
+        },
     );
     page.family(
         "vllm:num_requests_waiting",
         "gauge",
         "Number of requests waiting to be processed.",
     );
-    page.sample("vllm:num_requests_waiting", &engine, shown.waiting);
+    if shown.metrics == Metrics::Lies {
+        page.sample("vllm:num_requests_waiting", &engine, -1e300);
+    } else {
+        page.sample("vllm:num_requests_waiting", &engine, shown.waiting);
+    }
     page.family(
         "vllm:num_requests_waiting_by_reason",
         "gauge",
@@ -126,7 +134,12 @@ pub(super) fn page(model: &str, running: u32, shown: &Behaviour, counters: &Coun
         "gauge",
         "KV-cache usage. 1 means 100 percent usage.",
     );
-    page.sample("vllm:kv_cache_usage_perc", &engine, shown.kv_cache_usage);
+    let kv_cache = if shown.metrics == Metrics::Lies {
+        f64::NAN
+    } else {
+        shown.kv_cache_usage
+    };
+    page.sample("vllm:kv_cache_usage_perc", &engine, kv_cache);
 
     page.family(
         "vllm:prompt_tokens_total",

@@ -30,7 +30,7 @@ use anyhow::Context;
 use hyper::header::HeaderValue;
 use tokio::sync::Mutex;
 
-pub use behaviour::{Behaviour, Fail, Kind};
+pub use behaviour::{Behaviour, Fail, Kind, Metrics};
 pub use embeddings::embedding;
 pub use recorded::Recorded;
 
@@ -129,6 +129,11 @@ impl Fake {
     /// How many probes came.
     pub fn probes(&self) -> u64 {
         self.state.probes.load(Ordering::SeqCst)
+    }
+
+    /// How often `/metrics` was read.
+    pub fn scrapes(&self) -> u64 {
+        self.state.scrapes.load(Ordering::SeqCst)
     }
 
     /// Bytes of request bodies read so far, those of requests still being sent included.

@@ -2,18 +2,23 @@
 //! the evidence. `scripts/demo --once` walks it, and the tests do.
 
 mod client;
+mod config;
+mod control_plane;
 mod exhausted;
 mod failover;
 mod gdpr;
 mod hostile;
 mod limits;
+mod load;
 mod misdirected;
 mod models;
 mod nearest;
+mod overflow;
 mod peer;
+mod signals;
 mod streaming;
 
-use crate::world::{Answer, Ask, Options, World};
+use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
 use std::pin::Pin;
 
@@ -75,7 +80,34 @@ stops! {
     "hostile": hostile::hostile, Options::default();
     "tls": nearest::tls, Options { tls: true, ..Options::default() };
     "client": client::client, Options::default();
+    "by-file": nearest::nearest, Options { configured: Configured::ByFile, ..Options::default() };
+    "overflow": overflow::overflow, Options::default();
+    "overflow-sotw": overflow::overflow, Options { configured: Configured::BySotw, ..Options::default() };
+    "overflow-eu": overflow::eu, Options::default();
+    "overflow-noise": overflow::noise, Options::default();
+    "affinity": overflow::affinity, Options::default();
+    "fast-path": overflow::fast_path, Options::default();
+    "signal-queue-lag": signals::queue_and_lag, Options::default();
+    "signal-errors": signals::errors, Options::default();
+    "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
+    "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
+    "config-edits": config::edits, Options::default();
+    "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
+    "config-nack": config::nack, Options { lease: "6s", ..Options::default() };
+    "config-nack-sotw": config::nack, Options { configured: Configured::BySotw, lease: "6s", ..Options::default() };
+    "control-plane-restarts": control_plane::restarts, Options::default();
+    "control-plane-restarts-sotw": control_plane::restarts, Options { configured: Configured::BySotw, ..Options::default() };
+    "control-plane-hangs": control_plane::hangs, Options { lease: "6s", ..Options::default() };
+    "gateways-restart": control_plane::gateways, Options::default();
 }
+
+/// Room for slow streams.
+const SLOW: &str =
+    "{ first_token: 10s, unstreamed: 10s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
+
+/// Silence counts soon.
+const SHORT_TTL: &str = "unhealthy: { signal_ttl: 2s }";
 
 /// An error instead of a panic: the tour goes on.
 fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {

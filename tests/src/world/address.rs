@@ -54,6 +54,16 @@ impl Block {
         )
     }
 
+    /// Where the control plane listens for gateways.
+    pub fn control_plane(&self) -> SocketAddr {
+        SocketAddr::new(ip(self.first, 21), 18000)
+    }
+
+    /// Where it shows its status.
+    pub fn status(&self) -> SocketAddr {
+        SocketAddr::new(ip(self.first, 21), 18001)
+    }
+
     /// A gateway's public listener.
     pub fn public(&self, region: &str) -> SocketAddr {
         self.region(region, PUBLIC)

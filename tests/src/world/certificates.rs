@@ -12,6 +12,8 @@ pub struct Certificates {
     dir: PathBuf,
 }
 
+/// The control plane's certificate.
+pub const CONTROL_PLANE: &str = "control-plane";
 /// A certificate of the gateways' authority whose SAN names no region of the fleet.
 pub const STRANGER: &str = "stranger";
 /// A certificate with a right SAN from another authority.
@@ -31,6 +33,9 @@ impl Certificates {
             let ip = SanType::IpAddress(block.public(region).ip());
             certificates.issue(region, vec![uri(&spiffe)?, ip], &authority)?;
         }
+        let ip = SanType::IpAddress(block.control_plane().ip());
+        let spiffe = uri("spiffe://meridian/control-plane")?;
+        certificates.issue(CONTROL_PLANE, vec![spiffe, ip], &authority)?;
         certificates.issue(
             STRANGER,
             vec![uri("spiffe://meridian/region/nowhere")?],

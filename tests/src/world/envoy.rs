@@ -99,15 +99,8 @@ impl Envoy {
 
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
-        let id = self.process.id().context("Envoy has ended")?.to_string();
-        let status = Command::new("sh")
-            .args(["-c", &format!("kill -STOP {id}")])
-            .status()
-            .await?;
-        if !status.success() {
-            bail!("kill -STOP {id}: {status}");
-        }
-        Ok(())
+        let id = self.process.id().context("Envoy has ended")?;
+        super::signal(id, "STOP").await
     }
 
     /// A page of the admin interface.

@@ -1,6 +1,6 @@
 //! The fleet file of a world: the example of the README on loopback.
 
-use super::certificates::Certificates;
+use super::certificates::{CONTROL_PLANE, Certificates};
 use super::{Block, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
 use std::path::Path;
@@ -26,8 +26,25 @@ pub struct Options {
     pub fallbacks: bool,
     /// Whether the pools of eu-west-1 have a second server.
     pub sibling: bool,
+    /// Where the gateways have their configurations from.
+    pub configured: Configured,
+    /// `overflow` and `unhealthy`, as in the fleet file.
+    pub policy: &'static str,
+    /// The lease.
+    pub lease: &'static str,
     /// The addresses to take if they are free: `127.x.y.*`.
     pub block: Option<[u8; 2]>,
+}
+
+/// Where gateways have their configurations from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// From the control plane, by incremental xDS over mTLS.
+    ByDelta,
+    /// From the control plane, by state-of-the-world xDS over mTLS.
+    BySotw,
+    /// From `meridian export`; there is no control plane.
+    ByFile,
 }
 
 impl Default for Options {
@@ -38,10 +55,16 @@ impl Default for Options {
             tls: false,
             fallbacks: true,
             sibling: false,
+            configured: Configured::ByDelta,
+            policy: "",
+            lease: "60s",
             block: None,
         }
     }
 }
+
+/// How often a pool's metrics are read.
+pub const EVERY: &str = "500ms";
 
 pub fn models(region: &str) -> &'static [&'static str] {
     if region == REGIONS[0] {
@@ -69,6 +92,8 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         tls,
         fallbacks,
         sibling,
+        policy,
+        lease,
         ..
     } = options;
     let dir = dir.display();
@@ -90,7 +115,14 @@ classify:
   - {{ header: cf-ipcountry, gives: country, trust: {{ cidr: [127.0.0.1/32] }} }}
 policy:
   limits: {limits}
+  {policy}
+control_plane:
+  address: {control_plane}
+  status: \"{status}\"
+  lease: {lease}
+  tls: {{ ca: {ca}, certificate: {certificate}, key: {key} }}
 gateways:
+  trust_domain: meridian
   filter: {filter}
   access_log: {dir}/access.log
 fallbacks:
@@ -98,6 +130,11 @@ fallbacks:
   claude-eu: {{ provider: openai-compatible, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
 regions:
 ",
+        control_plane = block.control_plane().ip(),
+        status = block.status(),
+        ca = certificates.ca().display(),
+        certificate = certificates.certificate(CONTROL_PLANE).display(),
+        key = certificates.key(CONTROL_PLANE).display(),
         claude = block.provider("claude"),
         claude_eu = block.provider("claude-eu"),
     );
@@ -121,12 +158,17 @@ regions:
     gateway: {{ address: \"{address}\", port: {port}, listen: \"{peer}\", tls: {{ ca: {ca}, certificate: {certificate}, key: {key} }} }}
     admin: \"{admin}\"
     nearest: [{nearest}]
+    signals:
+      - {{ prometheus: \"http://{pool}/metrics\", preset: vllm, model: {MODEL}, max_running: 256, every: {EVERY} }}
+      - {{ prometheus: \"http://{pool}/metrics\", preset: dcgm, every: {EVERY} }}
+      - {{ prometheus: \"http://{pool}/metrics\", preset: postgres, every: {EVERY} }}
     pools:
 ",
             address = peer.ip(),
             port = peer.port(),
             ca = certificates.ca().display(),
             admin = block.admin(region),
+            pool = block.pool(region),
             nearest = nearest.join(", "),
         );
         let mut endpoints = format!("\"{}\"", block.pool(region));

@@ -4,23 +4,28 @@
 
 mod address;
 pub mod certificates;
+mod control_plane;
 mod envoy;
 mod fleet_file;
 mod request;
 
 pub use address::Block;
+pub use control_plane::ControlPlane;
 pub use envoy::Envoy;
-pub use fleet_file::{MODEL, Options, PARTIAL_MODEL};
+pub use fleet_file::{Configured, MODEL, Options, PARTIAL_MODEL};
 pub use request::{Answer, Ask, client};
 
 use crate::fakes::{Behaviour, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
-use meridian_policy::RegionName;
+use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use meridian_policy::plan::Plan;
+use meridian_policy::{Fleet, RegionName};
+use meridian_xds_server::bootstrap::{self, Protocol};
+use meridian_xds_server::fleet;
+use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
-use meridian_xds_server::{export, fleet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,7 +36,7 @@ pub const REGIONS: [&str; 3] = ["us-west-2", "us-east-1", "eu-west-1"];
 /// The providers.
 pub const PROVIDERS: [&str; 2] = ["claude", "claude-eu"];
 /// The deadline of everything that a test waits for.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running fleet. Dropping it ends its processes.
 pub struct World {
@@ -41,6 +46,7 @@ pub struct World {
     pools: Vec<Fake>,
     providers: Vec<Fake>,
     sibling: Option<Fake>,
+    control_plane: Option<ControlPlane>,
     gateways: Vec<Envoy>,
     certificates: Certificates,
     markers: AtomicU64,
@@ -104,12 +110,17 @@ impl World {
             pools,
             providers,
             sibling,
+            control_plane: None,
             gateways: Vec::new(),
             certificates,
             markers: AtomicU64::new(0),
         };
+        if options.configured != Configured::ByFile {
+            world.control_plane =
+                Some(ControlPlane::start(world.dir(), world.block.status()).await?);
+        }
         for region in REGIONS {
-            let config = world.export(&text, region)?;
+            let config = world.configuration(&text, region, options.configured)?;
             let envoy = Envoy::start(region, &config, world.block.admin(region)).await?;
             world.gateways.push(envoy);
         }
@@ -117,24 +128,90 @@ impl World {
         Ok(world)
     }
 
-    /// Writes a region's Envoy configuration, as `meridian export` does.
-    fn export(&self, text: &str, region: &str) -> Result<PathBuf> {
+    /// Writes a region's Envoy configuration, as `meridian bootstrap` or `meridian export` does.
+    fn configuration(&self, text: &str, region: &str, configured: Configured) -> Result<PathBuf> {
         let fleet = fleet::parse(text)?;
         let home = RegionName::from(region);
-        let snapshot = translate(&fleet, &Plan::default(), &home, None);
-        let leaks = verify(&fleet, &home, &snapshot);
+        let bootstrap = match configured {
+            Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta)?,
+            Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw)?,
+            Configured::ByFile => Self::exported(&fleet, &home)?,
+        };
+        let path = self.dir().join(format!("{region}.yaml"));
+        let json = meridian_proto::to_json(&bootstrap)?;
+        std::fs::write(&path, serde_json::to_vec_pretty(&json)?)?;
+        Ok(path)
+    }
+
+    fn exported(fleet: &Fleet, home: &RegionName) -> Result<Bootstrap> {
+        let snapshot = translate(fleet, &Plan::default(), home, None);
+        let leaks = verify(fleet, home, &snapshot);
         if !leaks.is_empty() {
             let leaks: Vec<String> = leaks.iter().map(ToString::to_string).collect();
-            bail!("{region}: {}", leaks.join("\n"));
+            bail!("{home}: {}", leaks.join("\n"));
         }
-        let bootstrap =
-            export::bootstrap(&fleet, &home, snapshot).context("a region of the fleet")?;
-        let path = self.dir().join(format!("{region}.yaml"));
-        std::fs::write(
-            &path,
-            serde_json::to_vec_pretty(&meridian_proto::to_json(&bootstrap)?)?,
-        )?;
-        Ok(path)
+        bootstrap::fixed(fleet, home, snapshot).context("a region of the fleet")
+    }
+
+    /// The control plane.
+    pub fn control_plane(&mut self) -> Result<&mut ControlPlane> {
+        self.control_plane
+            .as_mut()
+            .context("this world has no control plane")
+    }
+
+    /// The fleet file.
+    pub fn fleet_file(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.dir().join("fleet.yaml"))?)
+    }
+
+    /// Writes another fleet file, replacing it as a whole.
+    pub fn edit(&self, text: &str) -> Result<()> {
+        let next = self.dir().join("fleet.yaml.next");
+        std::fs::write(&next, text)?;
+        Ok(std::fs::rename(next, self.dir().join("fleet.yaml"))?)
+    }
+
+    /// Ends a region's Envoy and starts it again with the same configuration file.
+    pub async fn restart_gateway(&mut self, region: &str) -> Result<()> {
+        self.gateway_mut(region).kill().await?;
+        let config = self.dir().join(format!("{region}.yaml"));
+        *self.gateway_mut(region) = Envoy::start(region, &config, self.block.admin(region)).await?;
+        Ok(())
+    }
+
+    /// What `meridian status` prints.
+    pub async fn status(&self) -> Result<String> {
+        let address = self.block.status().to_string();
+        let output = tokio::process::Command::new(control_plane::binary()?)
+            .args(["status", "--address", &address])
+            .output()
+            .await?;
+        if !output.status.success() {
+            bail!(
+                "meridian status: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The control plane's page of metrics.
+    pub async fn metrics(&self) -> Result<String> {
+        let control_plane = self.control_plane.as_ref();
+        control_plane
+            .context("this world has no control plane")?
+            .metrics()
+            .await
+    }
+
+    /// What the control plane shows.
+    pub async fn report(&self) -> Result<Report> {
+        let control_plane = self.control_plane.as_ref();
+        control_plane
+            .context("this world has no control plane")?
+            .report()
+            .await
     }
 
     /// Where the fleet file, the configurations, certificates and logs are.
@@ -262,6 +339,18 @@ pub async fn wait_for<F: Future<Output = Result<bool>>>(
             bail!("waited {DEADLINE:?} for {what}");
         }
         sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Sends a signal to one of our processes.
+async fn signal(process: u32, signal: &str) -> Result<()> {
+    let status = tokio::process::Command::new("sh")
+        .args(["-c", &format!("kill -{signal} {process}")])
+        .status()
+        .await?;
+    if !status.success() {
+        bail!("kill -{signal} {process}: {status}");
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use super::common;
 use crate::discovery::ads;
 use crate::translate::tls;
-use crate::translate::wire::{duration, exactly, extension, number, seconds, socket_address, transport_socket};
-use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
-use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::{
-    DynamicResources, StaticResources, StatsFlush,
+use crate::translate::wire::{
+    duration, exactly, extension, number, seconds, socket_address, transport_socket,
 };
+use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::{DynamicResources, StaticResources};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, DnsLookupFamily,
@@ -22,7 +22,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
 };
 use envoy_types::pb::envoy::config::metrics::v3::stats_sink;
-use envoy_types::pb::envoy::config::metrics::v3::{HistogramEmitMode, MetricsServiceConfig, StatsSink};
+use envoy_types::pb::envoy::config::metrics::v3::{
+    HistogramEmitMode, MetricsServiceConfig, StatsSink,
+};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     SubjectAltNameMatcher, UpstreamTlsContext,
@@ -99,9 +101,7 @@ pub fn dynamic(
             ..Default::default()
         }),
         stats_sinks: vec![reports()],
-        stats_flush: Some(StatsFlush::StatsFlushInterval(
-            duration(REPORT).unwrap_or_default(),
-        )),
+        stats_flush_interval: duration(REPORT),
         ..bootstrap
     })
 }

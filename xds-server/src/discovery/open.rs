@@ -19,9 +19,9 @@ use prost::{Message, Name};
 pub fn ads() -> ConfigSource {
     ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
-        config_source_specifier: Some(ConfigSourceSpecifier::Ads(
-            AggregatedConfigSource::default(),
-        )),
+        config_source_specifier: Some(
+            ConfigSourceSpecifier::Ads(AggregatedConfigSource::default()),
+        ),
         ..Default::default()
     }
 }

@@ -56,7 +56,9 @@ fn joining_undoes_splitting_on_every_gateway() {
 #[test]
 fn what_moves_is_cut_out() {
     let parts = split(snapshot("us-west-2"));
-    let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>();
+    fn names(names: Vec<&String>) -> Vec<&str> {
+        names.into_iter().map(String::as_str).collect()
+    }
     assert_eq!(
         names(parts.routes.iter().map(|routes| &routes.name).collect()),
         ["public", "peer", "egress/claude"]
@@ -107,10 +109,22 @@ fn a_lease_moves_nothing_but_the_policy() {
 fn a_part_that_is_missing_or_too_many_is_an_error() {
     type Damage = fn(&mut Parts);
     let damages: [(Damage, &str); 4] = [
-        (|parts| drop(parts.routes.remove(0)), "refers to the routes `public`"),
-        (|parts| drop(parts.endpoints.remove(0)), "refers to the endpoints"),
-        (|parts| parts.extensions.clear(), "refers to the filter configuration `meridian.router`"),
-        (|parts| parts.routes.push(Default::default()), "the rest of the resources"),
+        (
+            |parts| drop(parts.routes.remove(0)),
+            "refers to the routes `public`",
+        ),
+        (
+            |parts| drop(parts.endpoints.remove(0)),
+            "refers to the endpoints",
+        ),
+        (
+            |parts| parts.extensions.clear(),
+            "refers to the filter configuration `meridian.router`",
+        ),
+        (
+            |parts| parts.routes.push(Default::default()),
+            "the rest of the resources",
+        ),
     ];
     for (damage, says) in damages {
         let mut parts = split(snapshot("eu-west-1"));

@@ -19,7 +19,11 @@ pub fn resources(parts: Parts, before: &Resources) -> Result<Resources, JsonErro
         made.add(ResourceType::Cluster, cluster.name.clone(), cluster)?;
     }
     for endpoints in parts.endpoints {
-        made.add(ResourceType::Endpoint, endpoints.cluster_name.clone(), endpoints)?;
+        made.add(
+            ResourceType::Endpoint,
+            endpoints.cluster_name.clone(),
+            endpoints,
+        )?;
     }
     for listener in parts.listeners {
         made.add(ResourceType::Listener, listener.name.clone(), listener)?;
@@ -54,7 +58,9 @@ impl Made<'_> {
         let version = format!("{:032x}", xxh3_128(said.as_bytes()));
         match before.filter(|before| before.version == version) {
             Some(same) => self.resources.share(kind, name, same.clone()),
-            None => self.resources.insert(kind, name, Resource { version, body }),
+            None => self
+                .resources
+                .insert(kind, name, Resource { version, body }),
         }
         Ok(())
     }

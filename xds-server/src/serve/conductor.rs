@@ -1,11 +1,13 @@
 //! The one task that owns the fleet's state: it takes events in, plans, and says what is to be published. It does no IO
 //! and knows no clock.
 
-use super::publication::{Publication, Unpublishable, publication};
 use super::memory::Remembered;
-use super::report::{CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport};
-use crate::collect::gateway::Report as GatewayReport;
+use super::publication::{Publication, Unpublishable, publication};
+use super::report::{
+    CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
+};
 use crate::collect::Scrape;
+use crate::collect::gateway::Report as GatewayReport;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, plan};
 use meridian_policy::signal::Millis;
@@ -52,6 +54,7 @@ pub struct Conductor {
     /// Something was observed since the last plan.
     observed: bool,
     planned: Millis,
+    began: Millis,
     sources: BTreeMap<(RegionName, String), SourceReport>,
     file: FleetReport,
     unpublished: Option<ErrorReport>,
@@ -67,7 +70,9 @@ impl Conductor {
         now: Millis,
     ) -> Result<(Self, Effects), Unpublishable> {
         let remembered_lease = remembered.as_ref().map(|remembered| remembered.lease);
-        let before = remembered.map(|remembered| remembered.plan).unwrap_or_default();
+        let before = remembered
+            .map(|remembered| remembered.plan)
+            .unwrap_or_default();
         let state = FleetState::default();
         // What nobody has looked at yet is unknown, and leaves things as they were.
         let plan = plan(&fleet, &state, &before, now);
@@ -81,10 +86,18 @@ impl Conductor {
             published,
             observed: false,
             planned: now,
+            began: now,
             sources: BTreeMap::new(),
-            file: FleetReport { file, since: now, error: None },
+            file: FleetReport {
+                file,
+                since: now,
+                error: None,
+            },
             unpublished: None,
-            counts: CountsReport { publications: 1, ..Default::default() },
+            counts: CountsReport {
+                publications: 1,
+                ..Default::default()
+            },
             fleet,
         };
         let effects = Effects {
@@ -108,13 +121,23 @@ impl Conductor {
     }
 
     fn scraped(&mut self, scrape: &Scrape) {
-        let Scrape { region, source, url, at, outcome, .. } = scrape;
+        let Scrape {
+            region,
+            source,
+            url,
+            at,
+            outcome,
+            ..
+        } = scrape;
         let known = self.fleet.regions.get(region);
         // A look at a source that an edit has removed since may still come.
         if !known.is_some_and(|known| known.signals.iter().any(|signal| signal.url == *url)) {
             return;
         }
-        let report = self.sources.entry((region.clone(), source.clone())).or_default();
+        let report = self
+            .sources
+            .entry((region.clone(), source.clone()))
+            .or_default();
         let was_fine = report.error.is_none();
         report.note(url, *at, outcome);
         if let (true, Some(error)) = (was_fine, &report.error) {
@@ -149,18 +172,44 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
-        let next = plan(&self.fleet, &self.state, &self.plan, now);
-        let lease = if due { new_lease(&self.fleet, now) } else { self.lease };
+        let next = if self.has_looked_round(now) {
+            plan(&self.fleet, &self.state, &self.plan, now)
+        } else {
+            self.plan.clone()
+        };
+        let lease = if due {
+            new_lease(&self.fleet, now)
+        } else {
+            self.lease
+        };
         if next == self.plan && !due {
             return Effects::default();
         }
         say_what_moves(&self.plan, &next);
-        self.publish(self.fleet.clone(), next, lease, now).unwrap_or_else(|error| {
-            tracing::error!(%error, "not published; what was published before stays");
-            self.counts.unpublished += 1;
-            self.unpublished = Some(ErrorReport { at: now, message: error.to_string() });
-            Effects::default()
-        })
+        self.publish(self.fleet.clone(), next, lease, now)
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "not published; what was published before stays");
+                self.counts.unpublished += 1;
+                self.unpublished = Some(ErrorReport {
+                    at: now,
+                    message: error.to_string(),
+                });
+                Effects::default()
+            })
+    }
+
+    /// Whether every source was looked at since the start: the first ones that are heard are not the only ones there are.
+    fn has_looked_round(&self, now: Millis) -> bool {
+        let known = |region: &RegionName, index: usize| {
+            let key = (region.clone(), format!("signals[{index}]"));
+            self.sources.contains_key(&key)
+        };
+        now.since(self.began) >= self.fleet.unhealthy.signal_ttl
+            || self
+                .fleet
+                .regions
+                .iter()
+                .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
     }
 
     fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
@@ -175,11 +224,15 @@ impl Conductor {
                     let region = fleet.regions.get(region);
                     let is_gateway = report.url.is_empty();
                     region.is_some_and(|region| {
-                        let mut places = (0..region.signals.len()).map(|index| format!("signals[{index}]"));
+                        let mut places =
+                            (0..region.signals.len()).map(|index| format!("signals[{index}]"));
                         is_gateway || places.any(|place| place == *source)
                     })
                 });
-                Effects { fleet: Some(fleet), ..effects }
+                Effects {
+                    fleet: Some(fleet),
+                    ..effects
+                }
             }
             Err(error) => {
                 self.bad_edit(error.to_string(), now);
@@ -189,7 +242,11 @@ impl Conductor {
     }
 
     fn bad_edit(&mut self, message: String, now: Millis) {
-        tracing::error!(file = self.file.file, error = message, "the edited fleet file is not taken; the fleet before it stays in force");
+        tracing::error!(
+            file = self.file.file,
+            error = message,
+            "the edited fleet file is not taken; the fleet before it stays in force"
+        );
         self.counts.bad_edits += 1;
         self.file.error = Some(ErrorReport { at: now, message });
     }
@@ -207,7 +264,10 @@ impl Conductor {
         self.lease = lease;
         self.planned = now;
         self.unpublished = None;
-        let mut effects = Effects { remember: Some(self.remembered()), ..Default::default() };
+        let mut effects = Effects {
+            remember: Some(self.remembered()),
+            ..Default::default()
+        };
         if next != self.published {
             self.counts.publications += 1;
             self.published = next;
@@ -217,7 +277,10 @@ impl Conductor {
     }
 
     fn remembered(&self) -> Remembered {
-        Remembered { plan: self.plan.clone(), lease: self.lease }
+        Remembered {
+            plan: self.plan.clone(),
+            lease: self.lease,
+        }
     }
 
     /// The fleet that is in force.
@@ -261,8 +324,13 @@ impl Conductor {
 
 /// The length of a lease, in milliseconds.
 fn runs_ms(fleet: &Fleet) -> u64 {
-    let length = fleet.control_plane.as_ref().map(|control_plane| control_plane.lease);
-    length.map_or(u64::MAX, |length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+    let length = fleet
+        .control_plane
+        .as_ref()
+        .map(|control_plane| control_plane.lease);
+    length.map_or(u64::MAX, |length| {
+        u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
@@ -285,7 +353,10 @@ fn say_what_moves(before: &Plan, next: &Plan) {
                 let old = before.placement(gateway, zone, model);
                 let (share, weights) = (placement.home_share, &placement.overflow);
                 if old.is_none_or(|old| old.home_share != share || old.overflow != *weights) {
-                    let weights: Vec<String> = weights.iter().map(|(region, weight)| format!("{region}={weight}")).collect();
+                    let weights: Vec<String> = weights
+                        .iter()
+                        .map(|(region, weight)| format!("{region}={weight}"))
+                        .collect();
                     tracing::info!(%gateway, %zone, %model, home_share = share, overflow = weights.join(" "), "placement");
                 }
             }

@@ -75,7 +75,10 @@ mod tests {
         assert_eq!(memory.recall(), None);
         let remembered = Remembered {
             plan: Plan::default(),
-            lease: Lease { given: 7, runs_ms: 60_000 },
+            lease: Lease {
+                given: 7,
+                runs_ms: 60_000,
+            },
         };
         memory.remember(&remembered);
         assert_eq!(memory.recall(), Some(remembered));

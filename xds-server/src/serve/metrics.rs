@@ -55,42 +55,85 @@ impl Collector for Page {
 fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let of = |value: fn(&meridian_policy::state::PoolSignals) -> Option<f64>| {
         let regions = report.regions.iter();
-        let pools = regions.flat_map(|(region, of)| of.pools.iter().map(move |(model, pool)| (region, model, pool)));
+        let pools = regions.flat_map(|(region, of)| {
+            of.pools
+                .iter()
+                .map(move |(model, pool)| (region, model, pool))
+        });
         let known = pools.filter_map(|(region, model, pool)| {
             let labels = vec![("region", region.to_string()), ("model", model.to_string())];
             Some((labels, value(&pool.signals)?))
         });
         known.collect::<Vec<(Labels<'_>, f64)>>()
     };
-    gauges(encoder, "meridian_pool_utilization", "Utilization of a pool, 1 is full", of(|signals| signals.utilization))?;
-    gauges(encoder, "meridian_pool_waiting_requests", "Requests that wait in a pool", of(|signals| signals.waiting))?;
-    gauges(encoder, "meridian_pool_running_requests", "Requests in work in a pool", of(|signals| signals.running))?;
-    gauges(encoder, "meridian_pool_kv_cache_usage", "KV-cache in use, a ratio", of(|signals| signals.kv_cache))?;
+    gauges(
+        encoder,
+        "meridian_pool_utilization",
+        "Utilization of a pool, 1 is full",
+        of(|signals| signals.utilization),
+    )?;
+    gauges(
+        encoder,
+        "meridian_pool_waiting_requests",
+        "Requests that wait in a pool",
+        of(|signals| signals.waiting),
+    )?;
+    gauges(
+        encoder,
+        "meridian_pool_running_requests",
+        "Requests in work in a pool",
+        of(|signals| signals.running),
+    )?;
+    gauges(
+        encoder,
+        "meridian_pool_kv_cache_usage",
+        "KV-cache in use, a ratio",
+        of(|signals| signals.kv_cache),
+    )?;
     gauges(
         encoder,
         "meridian_pool_first_token_p95_seconds",
         "95th percentile of the time to the first token",
         of(|signals| signals.first_token_p95),
     )?;
-    gauges(encoder, "meridian_pool_error_rate", "Failures among answers, a ratio", of(|signals| signals.error_rate))?;
+    gauges(
+        encoder,
+        "meridian_pool_error_rate",
+        "Failures among answers, a ratio",
+        of(|signals| signals.error_rate),
+    )?;
     gauges(
         encoder,
         "meridian_replication_lag_seconds",
         "How far the data store of a pool's region is behind",
         of(|signals| signals.replication_lag),
     )?;
-    gauges(encoder, "meridian_gpu_busy", "GPUs of a pool's region with a kernel running, a ratio", of(|signals| signals.gpu.busy))?;
+    gauges(
+        encoder,
+        "meridian_gpu_busy",
+        "GPUs of a pool's region with a kernel running, a ratio",
+        of(|signals| signals.gpu.busy),
+    )?;
     let mut reasons = Vec::new();
     for (region, of) in &report.regions {
         for (model, pool) in &of.pools {
             for reason in &pool.health.reasons {
                 let reason = reason.to_string();
-                let labels = vec![("region", region.to_string()), ("model", model.to_string()), ("reason", reason)];
+                let labels = vec![
+                    ("region", region.to_string()),
+                    ("model", model.to_string()),
+                    ("reason", reason),
+                ];
                 reasons.push((labels, 1.0));
             }
         }
     }
-    gauges(encoder, "meridian_pool_unhealthy", "1 for each reason why a pool is not healthy", reasons)
+    gauges(
+        encoder,
+        "meridian_pool_unhealthy",
+        "1 for each reason why a pool is not healthy",
+        reasons,
+    )
 }
 
 fn placements(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -99,7 +142,11 @@ fn placements(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     for (gateway, zones) in &report.placements {
         for (zone, models) in zones {
             for (model, placement) in models {
-                let labels = vec![("gateway", gateway.to_string()), ("zone", zone.to_string()), ("model", model.to_string())];
+                let labels = vec![
+                    ("gateway", gateway.to_string()),
+                    ("zone", zone.to_string()),
+                    ("model", model.to_string()),
+                ];
                 for (region, weight) in &placement.overflow {
                     let mut labels = labels.clone();
                     labels.push(("region", region.to_string()));
@@ -109,8 +156,18 @@ fn placements(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
             }
         }
     }
-    gauges(encoder, "meridian_home_share", "Part of a zone's requests that the first region keeps", shares)?;
-    gauges(encoder, "meridian_overflow_weight", "Weight of another region for what the first does not keep", weights)
+    gauges(
+        encoder,
+        "meridian_home_share",
+        "Part of a zone's requests that the first region keeps",
+        shares,
+    )?;
+    gauges(
+        encoder,
+        "meridian_overflow_weight",
+        "Weight of another region for what the first does not keep",
+        weights,
+    )
 }
 
 fn sources(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -124,7 +181,12 @@ fn sources(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result 
         })
     };
     let ages = all().filter_map(|(labels, source)| Some((labels, age(report.at, source)?)));
-    gauges(encoder, "meridian_source_age_seconds", "Time since a source was last understood", ages)?;
+    gauges(
+        encoder,
+        "meridian_source_age_seconds",
+        "Time since a source was last understood",
+        ages,
+    )?;
     let by = |counts: fn(&SourceReport) -> &BTreeMap<String, u64>| {
         let each = all().flat_map(move |(labels, source)| {
             counts(source).iter().map(move |(reason, count)| {
@@ -135,8 +197,18 @@ fn sources(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result 
         });
         each.collect::<Vec<_>>()
     };
-    counters(encoder, "meridian_source_failures", "Looks at a source that failed", by(|source| &source.failures))?;
-    counters(encoder, "meridian_source_refused", "Values of a source that were not believed", by(|source| &source.refusals))
+    counters(
+        encoder,
+        "meridian_source_failures",
+        "Looks at a source that failed",
+        by(|source| &source.failures),
+    )?;
+    counters(
+        encoder,
+        "meridian_source_refused",
+        "Values of a source that were not believed",
+        by(|source| &source.refusals),
+    )
 }
 
 fn age(now: Millis, source: &SourceReport) -> Option<f64> {
@@ -147,38 +219,95 @@ fn envoys(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut connected: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     let mut refusing = Vec::new();
     for envoy in &report.envoys {
-        *connected.entry((&envoy.region, &envoy.protocol)).or_default() += 1.0;
+        *connected
+            .entry((&envoy.region, &envoy.protocol))
+            .or_default() += 1.0;
         for (kind, _) in envoy.types.iter().filter(|(_, of)| of.nack.is_some()) {
-            let labels = vec![("region", envoy.region.clone()), ("node", envoy.node.clone()), ("type", kind.clone())];
+            let labels = vec![
+                ("region", envoy.region.clone()),
+                ("node", envoy.node.clone()),
+                ("type", kind.clone()),
+            ];
             refusing.push((labels, 1.0));
         }
     }
     let connected = connected.into_iter().map(|((region, protocol), count)| {
-        let labels = vec![("region", region.to_owned()), ("protocol", protocol.to_owned())];
+        let labels = vec![
+            ("region", region.to_owned()),
+            ("protocol", protocol.to_owned()),
+        ];
         (labels, count)
     });
-    gauges(encoder, "meridian_envoys_connected", "Envoys that are connected", connected)?;
-    gauges(encoder, "meridian_envoy_refuses", "1 while an Envoy refuses what it was sent last", refusing)
+    gauges(
+        encoder,
+        "meridian_envoys_connected",
+        "Envoys that are connected",
+        connected,
+    )?;
+    gauges(
+        encoder,
+        "meridian_envoy_refuses",
+        "1 while an Envoy refuses what it was sent last",
+        refusing,
+    )
 }
 
 fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let plain = [
-        ("meridian_publications", "Publications that changed something", counts.publications),
-        ("meridian_publications_refused", "Publications that were not made: residency could not be shown", counts.unpublished),
-        ("meridian_fleet_file_reloads", "Edits of the fleet file that were taken", counts.reloads),
-        ("meridian_fleet_file_bad_edits", "Edits of the fleet file that were not taken", counts.bad_edits),
+        (
+            "meridian_publications",
+            "Publications that changed something",
+            counts.publications,
+        ),
+        (
+            "meridian_publications_refused",
+            "Publications that were not made: residency could not be shown",
+            counts.unpublished,
+        ),
+        (
+            "meridian_fleet_file_reloads",
+            "Edits of the fleet file that were taken",
+            counts.reloads,
+        ),
+        (
+            "meridian_fleet_file_bad_edits",
+            "Edits of the fleet file that were not taken",
+            counts.bad_edits,
+        ),
     ];
     for (name, help, count) in plain {
         counters(encoder, name, help, [(Vec::new(), count)])?;
     }
     let labelled = [
-        ("meridian_xds_pushes", "Responses sent", "type", &counts.pushes),
-        ("meridian_xds_acks", "Responses accepted", "type", &counts.acks),
-        ("meridian_xds_nacks", "Responses refused", "type", &counts.nacks),
-        ("meridian_xds_refused_streams", "Streams refused", "reason", &counts.refused_streams),
+        (
+            "meridian_xds_pushes",
+            "Responses sent",
+            "type",
+            &counts.pushes,
+        ),
+        (
+            "meridian_xds_acks",
+            "Responses accepted",
+            "type",
+            &counts.acks,
+        ),
+        (
+            "meridian_xds_nacks",
+            "Responses refused",
+            "type",
+            &counts.nacks,
+        ),
+        (
+            "meridian_xds_refused_streams",
+            "Streams refused",
+            "reason",
+            &counts.refused_streams,
+        ),
     ];
     for (name, help, label, values) in labelled {
-        let values = values.iter().map(|(value, count)| (vec![(label, value.clone())], *count));
+        let values = values
+            .iter()
+            .map(|(value, count)| (vec![(label, value.clone())], *count));
         counters(encoder, name, help, values)?;
     }
     Ok(())
@@ -190,7 +319,9 @@ fn gauges<'l>(
     help: &str,
     values: impl IntoIterator<Item = (Labels<'l>, f64)>,
 ) -> fmt::Result {
-    let values = values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+    let values = values
+        .into_iter()
+        .map(|(labels, value)| (labels, ConstGauge::new(value)));
     family(encoder, name, help, values)
 }
 
@@ -200,7 +331,9 @@ fn counters<'l>(
     help: &str,
     values: impl IntoIterator<Item = (Labels<'l>, u64)>,
 ) -> fmt::Result {
-    let values = values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+    let values = values
+        .into_iter()
+        .map(|(labels, value)| (labels, ConstCounter::new(value)));
     family(encoder, name, help, values)
 }
 
@@ -215,13 +348,10 @@ fn family<'l, M: EncodeMetric>(
     let Some((_, first)) = values.peek() else {
         return Ok(());
     };
-    let mut family: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    let mut family: MetricEncoder<'_> =
+        encoder.encode_descriptor(name, help, None, first.metric_type())?;
     for (labels, value) in values {
-        if labels.is_empty() {
-            value.encode(family.encode_family(&())?)?;
-        } else {
-            value.encode(family.encode_family(&labels)?)?;
-        }
+        value.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

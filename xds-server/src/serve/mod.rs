@@ -79,7 +79,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
             .map_err(|error| anyhow!("nothing can be published: {error}"))?;
     let hub = Arc::new(Hub::default());
     let trust = Arc::new(Trust::new(fleet.trust_domain.clone(), regions(&fleet)));
-    let names = Arc::new(ArcSwap::from_pointee(Names::of(&fleet)));
+    let names = Arc::new(ArcSwap::from_pointee(Names::from(fleet.as_ref())));
     let (scrapes, scraped) = mpsc::channel(WAITING);
     let (reports, reported) = mpsc::channel(WAITING);
     let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
@@ -219,7 +219,9 @@ impl Task {
         };
         let fixed = running.map(|old| (old.listen, old.status, &old.tls));
         if fixed != Some((new.listen, new.status, &new.tls)) {
-            return Err(format!("control_plane: a change of `listen`, `status` or `tls` {restart}"));
+            return Err(format!(
+                "control_plane: a change of `listen`, `status` or `tls` {restart}"
+            ));
         }
         if fleet.trust_domain != self.conductor.fleet().trust_domain {
             return Err(format!("gateways.trust_domain: a change {restart}"));
@@ -235,7 +237,7 @@ impl Task {
         } = effects;
         if let Some(fleet) = fleet {
             self.trust.set_regions(regions(&fleet));
-            self.names.store(Arc::new(Names::of(&fleet)));
+            self.names.store(Arc::new(Names::from(fleet.as_ref())));
             self.collector.replace(Watched::of(&fleet));
         }
         if let Some(publication) = publish {

@@ -60,7 +60,10 @@ pub fn publication(
         let last = before.get(region);
         let resources = discovery::resources(parts, last.map_or(&nothing, Arc::as_ref))?;
         let shared = last.filter(|last| ***last == resources).cloned();
-        publication.insert(region.clone(), shared.unwrap_or_else(|| Arc::new(resources)));
+        publication.insert(
+            region.clone(),
+            shared.unwrap_or_else(|| Arc::new(resources)),
+        );
     }
     Ok(publication)
 }

@@ -171,7 +171,10 @@ impl SourceReport {
     pub fn note_refused(&mut self, refused: &[Refused]) {
         self.refused = refused.iter().map(ToString::to_string).collect();
         for each in refused {
-            *self.refusals.entry(each.why.label().to_owned()).or_default() += each.count;
+            *self
+                .refusals
+                .entry(each.why.label().to_owned())
+                .or_default() += each.count;
         }
     }
 }
@@ -187,19 +190,27 @@ impl Report {
             refused,
         } = hub.counts();
         let by_type = |counts: crate::xds::PerType<u64>| {
-            let counts = counts.iter().map(|(kind, count)| (kind.label().to_owned(), *count));
+            let counts = counts
+                .iter()
+                .map(|(kind, count)| (kind.label().to_owned(), *count));
             counts.collect()
         };
         self.counts.pushes = by_type(pushes);
         self.counts.acks = by_type(acks);
         self.counts.nacks = by_type(nacks);
-        self.counts.refused_streams = refused.into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
+        self.counts.refused_streams = refused
+            .into_iter()
+            .map(|(why, count)| (why.to_owned(), count))
+            .collect();
         self
     }
 }
 
 fn envoy(client: &ClientStatus) -> EnvoyReport {
-    let since = client.connected.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = client
+        .connected
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     let types = client.types.iter().filter_map(|(kind, status)| {
         let status = status.as_ref()?;
         let report = TypeReport {
@@ -213,7 +224,10 @@ fn envoy(client: &ClientStatus) -> EnvoyReport {
     EnvoyReport {
         node: client.node.clone(),
         region: client.region.to_string(),
-        remote: client.remote.map(|remote| remote.to_string()).unwrap_or_default(),
+        remote: client
+            .remote
+            .map(|remote| remote.to_string())
+            .unwrap_or_default(),
         protocol: client.wire.label().to_owned(),
         user_agent: client.user_agent.clone(),
         connected: Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),

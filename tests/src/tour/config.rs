@@ -1,0 +1,203 @@
+//! The fleet file is edited while the fleet runs.
+
+use super::ensure;
+use super::load::Load;
+use super::overflow::share;
+use crate::world::{REGIONS, World, wait_for};
+use anyhow::{Context, Result};
+
+/// What stands for a mistake, and what is said about it.
+const MISTAKES: [(&str, &str, &str); 4] = [
+    (
+        "pinned: true, regions: [eu-west-1]",
+        "pinned: true, regions: [eu-west-9]",
+        "zones.eea.regions[0]",
+    ),
+    (
+        "unknown_zone: eea",
+        "unknown_zone: eea\nunknown_zone: eea",
+        "for the second time",
+    ),
+    (
+        "pinned: true, regions: [eu-west-1], fallbacks: [claude-eu]",
+        "pinned: true, regions: [eu-west-1], fallbacks: [claude]",
+        "this pinned zone accepts",
+    ),
+    (
+        "trust_domain: meridian",
+        "trust_domain: elsewhere",
+        "takes a restart",
+    ),
+];
+
+/// A broken edit changes nothing and is said; a good one takes effect; nothing fails.
+pub async fn edits(world: &mut World) -> Result<String> {
+    let original = world.fleet_file()?;
+    let load = Load::start(world, &[("us-west-2", "US"), ("eu-west-1", "DE")])?;
+    for (right, wrong, says) in MISTAKES {
+        let edited = original.replace(right, wrong);
+        ensure(edited != original, || {
+            format!("`{right}` is not in the fleet file")
+        })?;
+        world.edit(&edited)?;
+        wait_for(&format!("`{wrong}` to be refused"), || async {
+            let error = world.report().await?.fleet.error;
+            Ok(error.is_some_and(|error| error.message.contains(says)))
+        })
+        .await?;
+        ensure(
+            world
+                .metrics()
+                .await?
+                .contains("meridian_fleet_file_error{} 1"),
+            || "not on the page of metrics".into(),
+        )?;
+        world.edit(&original)?;
+        wait_for("the file to be fine again", || async {
+            Ok(world.report().await?.fleet.error.is_none())
+        })
+        .await?;
+    }
+
+    // A model that only two regions had comes to the third.
+    let model = crate::world::PARTIAL_MODEL;
+    let pool = world.block().pool("us-west-2");
+    let with_model = original.replacen(
+        "    pools:\n",
+        &format!("    pools:\n      \"{model}\": {{ endpoints: [\"{pool}\"] }}\n"),
+        1,
+    );
+    world.edit(&with_model)?;
+    wait_for("us-west-2 to be asked for the new model", || async {
+        let ask = world.ask("us-west-2").country("US").model(model);
+        ask.send().await?;
+        Ok(world.reached(ask.marker()).first().map(String::as_str) == Some("us-west-2"))
+    })
+    .await?;
+
+    // A region goes.
+    let start = with_model.find("  us-east-1:\n").context("no us-east-1")?;
+    let end = with_model.find("  eu-west-1:\n").context("no eu-west-1")?;
+    let without = format!("{}{}", &with_model[..start], &with_model[end..])
+        .replace(
+            "regions: [us-west-2, us-east-1, eu-west-1]",
+            "regions: [us-west-2, eu-west-1]",
+        )
+        .replace("nearest: [us-east-1, eu-west-1]", "nearest: [eu-west-1]")
+        .replace("nearest: [us-west-2, us-east-1]", "nearest: [us-west-2]");
+    world.edit(&without)?;
+    wait_for("us-east-1 to be gone from us-west-2's gateway", || async {
+        let clusters = world.gateway("us-west-2").admin("/clusters").await?;
+        Ok(!clusters.contains("peer/us-east-1/"))
+    })
+    .await?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    wait_for("us-west-2 to shed to eu-west-1", || async {
+        Ok(share(world, "us-west-2").await? < 100)
+    })
+    .await?;
+    let overflow = world.report().await?.placements["us-west-2"]["global"][crate::world::MODEL]
+        .overflow
+        .clone();
+    ensure(
+        overflow
+            .keys()
+            .map(|region| region.as_str())
+            .eq(["eu-west-1"]),
+        || format!("{overflow:?}"),
+    )?;
+
+    // And comes back.
+    world.edit(&original)?;
+    wait_for("us-east-1 to be back", || async {
+        let clusters = world.gateway("us-west-2").admin("/clusters").await?;
+        Ok(clusters.contains("peer/us-east-1/")
+            && world.report().await?.regions.len() == REGIONS.len())
+    })
+    .await?;
+    let tally = load.stop().await?;
+    let counts = world.report().await?.counts;
+    ensure(counts.nacks.values().all(|nacks| *nacks == 0), || {
+        format!("refused: {:?}", counts.nacks)
+    })?;
+    Ok(format!(
+        "{} broken edits said and not taken, {} good ones taken (a model added, a region dropped and back); {} requests at 50/s, none failed",
+        MISTAKES.len(),
+        counts.reloads,
+        tally.all
+    ))
+}
+
+/// An edit that this program takes and Envoy does not: shown in Envoy's own words, not sent again, and the old
+/// configuration serves.
+pub async fn nack(world: &mut World) -> Result<String> {
+    let original = world.fleet_file()?;
+    let start = original.find("  filter: ").context("no filter")?;
+    let end = start + original[start..].find('\n').context("no line")?;
+    let edited = format!(
+        "{}  filter: /nowhere/meridian_filter.wasm{}",
+        &original[..start],
+        &original[end..]
+    );
+    world.edit(&edited)?;
+    let words = "/nowhere/meridian_filter.wasm";
+    wait_for("Envoys to refuse it", || async {
+        let report = world.report().await?;
+        let refusing = report.envoys.iter().filter(|envoy| {
+            envoy
+                .types
+                .values()
+                .any(|of| of.nack.as_ref().is_some_and(|nack| nack.contains(words)))
+        });
+        Ok(refusing.count() == REGIONS.len())
+    })
+    .await?;
+    let before = world.report().await?.counts;
+    let leases = before.pushes.get("extension").copied().unwrap_or_default();
+    for region in REGIONS {
+        let country = if region == "eu-west-1" { "DE" } else { "US" };
+        let answer = world.ask(region).country(country).send().await?;
+        ensure(answer.status == 200 && answer.region() == region, || {
+            format!("{region}: {} {}", answer.status, answer.text())
+        })?;
+    }
+    // Two renewals of the lease later nothing was tried again.
+    wait_for("the lease to be renewed twice", || async {
+        let counts = world.report().await?.counts;
+        Ok(counts.pushes.get("extension").copied().unwrap_or_default()
+            >= leases + 2 * REGIONS.len() as u64)
+    })
+    .await?;
+    let after = world.report().await?.counts;
+    for kind in ["cluster", "listener"] {
+        ensure(after.pushes.get(kind) == before.pushes.get(kind), || {
+            format!(
+                "{kind} was sent again: {:?} {:?}",
+                before.pushes, after.pushes
+            )
+        })?;
+    }
+    let shown = world.status().await?;
+    let line = shown
+        .lines()
+        .find(|line| line.contains(words))
+        .context("`meridian status` does not show it")?
+        .trim()
+        .to_owned();
+    world.edit(&original)?;
+    wait_for("Envoys to take the mended file", || async {
+        let report = world.report().await?;
+        Ok(report.envoys.iter().all(|envoy| {
+            envoy
+                .types
+                .values()
+                .all(|of| of.nack.is_none() && of.in_flight.is_none())
+        }))
+    })
+    .await?;
+    Ok(format!(
+        "three Envoys refuse a filter that is not there, serve as before, and are not asked again: {line}"
+    ))
+}

@@ -1,0 +1,349 @@
+//! A region is too full: part of its callers go elsewhere, and come back.
+
+use super::ensure;
+use crate::world::{Ask, MODEL, World, wait_for};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::{Instant, interval};
+
+/// One turn of a conversation.
+pub(super) fn turn(world: &World, region: &str, country: &str, conversation: usize) -> Ask {
+    let ask = world.ask(region).country(country);
+    let content = format!("tell me about {}", ask.marker());
+    ask.json(&json!({
+        "model": MODEL,
+        "prompt_cache_key": format!("conversation-{conversation}"),
+        "messages": [{ "role": "user", "content": content }],
+    }))
+}
+
+/// Who answers each of these conversations.
+pub(super) async fn who_answers(
+    world: &World,
+    conversations: impl Iterator<Item = usize>,
+) -> Result<BTreeMap<usize, String>> {
+    let mut answers = BTreeMap::new();
+    for conversation in conversations {
+        let answer = turn(world, "us-west-2", "US", conversation).send().await?;
+        ensure(answer.status == 200, || {
+            format!("{}: {}", answer.status, answer.text())
+        })?;
+        answers.insert(conversation, answer.region().to_owned());
+    }
+    Ok(answers)
+}
+
+pub(super) fn left(answers: &BTreeMap<usize, String>) -> usize {
+    answers
+        .values()
+        .filter(|region| *region != "us-west-2")
+        .count()
+}
+
+/// The share that us-west-2 keeps of its callers, as the control plane says.
+pub(super) async fn share(world: &World, gateway: &str) -> Result<u8> {
+    let report = world.report().await?;
+    let placement = &report.placements[gateway]["global"][MODEL];
+    Ok(placement.home_share)
+}
+
+/// The filter's policy and the weights of the overflow lane, as Envoy itself shows them.
+pub(super) async fn in_force(
+    world: &World,
+    region: &str,
+) -> Result<(Value, BTreeMap<String, u64>)> {
+    let dump: Value = serde_json::from_str(
+        &world
+            .gateway(region)
+            .admin("/config_dump?include_eds")
+            .await?,
+    )?;
+    let configs = dump["configs"].as_array().context("no configs")?;
+    let of = |kind: &'static str| {
+        configs.iter().filter(move |config| {
+            config["@type"]
+                .as_str()
+                .is_some_and(|name| name.ends_with(kind))
+        })
+    };
+    let policy = of("EcdsConfigDump")
+        .flat_map(|dump| dump["ecds_filters"].as_array().into_iter().flatten())
+        .find_map(|filter| {
+            filter["ecds_filter"]["typed_config"]["config"]["configuration"]["value"].as_str()
+        })
+        .context("no policy in the dump")?;
+    let routes = of("RoutesConfigDump")
+        .flat_map(|dump| {
+            dump["dynamic_route_configs"]
+                .as_array()
+                .into_iter()
+                .flatten()
+        })
+        .flat_map(|config| {
+            config["route_config"]["virtual_hosts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+        })
+        .flat_map(|host| host["routes"].as_array().into_iter().flatten());
+    let name = format!("global/{MODEL}/overflow/whole");
+    let route = routes
+        .into_iter()
+        .find(|route| route["name"] == name.as_str())
+        .context("no overflow route in the dump")?;
+    let clusters = route["route"]["weighted_clusters"]["clusters"]
+        .as_array()
+        .context("no weights in the dump")?;
+    let weights = clusters.iter().map(|cluster| {
+        (
+            cluster["name"].as_str().unwrap_or_default().to_owned(),
+            cluster["weight"].as_u64().unwrap_or_default(),
+        )
+    });
+    Ok((serde_json::from_str(policy)?, weights.collect()))
+}
+
+/// us-west-2 at 0.95: part leaves, the rest stays; below 0.70 it returns.
+pub async fn overflow(world: &mut World) -> Result<String> {
+    let before = who_answers(world, 0..20).await?;
+    ensure(left(&before) == 0, || {
+        format!("somebody left an idle region: {before:?}")
+    })?;
+
+    // The page is read by three sources, one of which tells the load.
+    let pool = world.pool("us-west-2");
+    let scrapes = pool.scrapes();
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    let mut conversation = 1000;
+    let until_seen = Instant::now();
+    let rounds = loop {
+        conversation += 1;
+        let answer = turn(world, "us-west-2", "US", conversation).send().await?;
+        if answer.region() != "us-west-2" {
+            break (pool.scrapes() - scrapes) as f64 / 3.0;
+        }
+        ensure(until_seen.elapsed() < crate::world::DEADLINE, || {
+            "nobody ever left".into()
+        })?;
+    };
+    let took = until_seen.elapsed();
+    // Two looks, and what began of the third while the news travelled.
+    ensure(rounds <= 3.0, || format!("only after {rounds:.1} scrapes"))?;
+
+    let answers = who_answers(world, 0..200).await?;
+    let share = share(world, "us-west-2").await?;
+    let expected = 200 * usize::from(100 - share) / 100;
+    ensure(
+        share < 100 && left(&answers).abs_diff(expected) <= 20,
+        || format!("{} of 200 left at a share of {share}", left(&answers)),
+    )?;
+    let elsewhere: Vec<&String> = answers
+        .values()
+        .filter(|region| *region != "us-west-2")
+        .collect();
+    ensure(
+        elsewhere.iter().all(|region| *region == "us-east-1"),
+        || format!("the nearest had room: {elsewhere:?}"),
+    )?;
+    let (policy, weights) = in_force(world, "us-west-2").await?;
+    let split = &policy["zones"]["global"]["models"][MODEL]["split"];
+    ensure(
+        split["home_share"] == share && split["first"] == "us-west-2",
+        || format!("Envoy's own dump has {split}"),
+    )?;
+    let expected = BTreeMap::from([(format!("chain/global/{MODEL}/us-east-1"), 100)]);
+    ensure(weights == expected, || {
+        format!("Envoy's own dump has {weights:?}")
+    })?;
+
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.4);
+    wait_for("the share to return", || async {
+        Ok(self::share(world, "us-west-2").await? == 100)
+    })
+    .await?;
+    wait_for("the callers to return", || async {
+        Ok(left(&who_answers(world, 0..50).await?) == 0)
+    })
+    .await?;
+    Ok(format!(
+        "us-west-2 at 0.95: after {rounds:.1} scrapes ({took:?}) it keeps {share} %, {} of 200 by us-east-1, in Envoy's dump too; at 0.40 all back",
+        left(&answers)
+    ))
+}
+
+/// The EU's one region at 0.95: its callers stay, and nothing is paid for. Others than EU callers leave.
+pub async fn eu(world: &mut World) -> Result<String> {
+    world
+        .pool("eu-west-1")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    wait_for("eu-west-1 to shed", || async {
+        Ok(share(world, "eu-west-1").await? < 100)
+    })
+    .await?;
+    let mut stayed = 0;
+    for conversation in 0..60 {
+        let answer = turn(world, "eu-west-1", "DE", conversation).send().await?;
+        ensure(answer.region() == "eu-west-1", || {
+            format!("an EU caller was served by {}", answer.region())
+        })?;
+        stayed += 1;
+    }
+    let mut left = 0;
+    for conversation in 0..60 {
+        let answer = turn(world, "eu-west-1", "JP", conversation).send().await?;
+        left += usize::from(answer.region() != "eu-west-1");
+    }
+    ensure(left > 0, || "no caller from outside the EU left".into())?;
+    let spent =
+        world.provider("claude").requests().len() + world.provider("claude-eu").requests().len();
+    ensure(spent == 0, || {
+        format!("{spent} requests went to a fallback")
+    })?;
+    Ok(format!(
+        "eu-west-1 at 0.95: {stayed} of 60 EU callers stayed, {left} of 60 others left, no fallback spent"
+    ))
+}
+
+/// A minute at 0.78 to 0.82 with noise: a share that goes up and down would move conversations to and fro.
+pub async fn noise(world: &mut World) -> Result<String> {
+    let mut shares = vec![share(world, "us-west-2").await?];
+    let mut ticks = interval(Duration::from_millis(250));
+    for tick in 0..240u32 {
+        ticks.tick().await;
+        let noise = f64::from(tick.wrapping_mul(2_654_435_761) % 41) / 1000.0;
+        world
+            .pool("us-west-2")
+            .update(|behaviour| behaviour.kv_cache_usage = 0.78 + noise);
+        shares.push(share(world, "us-west-2").await?);
+    }
+    let looks = shares.len();
+    shares.dedup();
+    ensure(
+        shares.len() <= 2 && shares.is_sorted_by(|one, next| one >= next),
+        || format!("the share went {shares:?}"),
+    )?;
+    Ok(format!(
+        "60 s between 0.78 and 0.82: {looks} looks, shares {shares:?}"
+    ))
+}
+
+/// Conversations stay where they are while nothing is shed, and shedding moves as few as it can.
+pub async fn affinity(world: &mut World) -> Result<String> {
+    const ALL: usize = 120;
+    let home = who_answers(world, 0..ALL).await?;
+    ensure(left(&home) == 0, || "somebody left an idle region".into())?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    wait_for("us-west-2 to shed", || async {
+        Ok(left(&who_answers(world, 0..ALL).await?) > 0)
+    })
+    .await?;
+    let some = who_answers(world, 0..ALL).await?;
+    for _ in 0..3 {
+        let again = who_answers(world, 0..ALL).await?;
+        ensure(again == some, || {
+            "a conversation moved though nothing changed".into()
+        })?;
+    }
+    // More is shed: whoever has left stays where it is.
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.waiting = 500);
+    wait_for("more to leave", || async {
+        Ok(share(world, "us-west-2").await? <= 10)
+    })
+    .await?;
+    wait_for("more to have left", || async {
+        Ok(left(&who_answers(world, 0..ALL).await?) > left(&some))
+    })
+    .await?;
+    let more = who_answers(world, 0..ALL).await?;
+    for (conversation, region) in some.iter().filter(|(_, region)| *region != "us-west-2") {
+        ensure(more[conversation] == *region, || {
+            format!("conversation {conversation} was moved twice")
+        })?;
+    }
+    let (few, many) = (left(&some), left(&more));
+    Ok(format!(
+        "{ALL} conversations: none moved unasked in 3 rounds; {few} left, then {many}, none of them twice"
+    ))
+}
+
+/// The first 429 counts at once, on every connection, long before it is measured.
+pub async fn fast_path(world: &mut World) -> Result<String> {
+    let cooling = |answer: &crate::world::Answer| {
+        let decision = answer.header("x-meridian-decision");
+        let (_, rest) = decision.split_once("cooling=")?;
+        rest.split(' ').next()?.parse::<f64>().ok()
+    };
+    let calm = turn(world, "us-west-2", "US", 0).send().await?;
+    ensure(cooling(&calm).is_none(), || {
+        calm.header("x-meridian-decision").into()
+    })?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = crate::fakes::Fail::Status(429));
+    let refused = turn(world, "us-west-2", "US", 0).send().await?;
+    let since = Instant::now();
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = crate::fakes::Fail::None);
+    ensure(
+        refused.status == 200 && refused.region() == "us-east-1",
+        || format!("{} by {}", refused.status, refused.region()),
+    )?;
+    let first = turn(world, "us-west-2", "US", 1).send().await?;
+    let took = since.elapsed();
+    let level = cooling(&first).with_context(|| {
+        format!(
+            "the share was not lowered: {}",
+            first.header("x-meridian-decision")
+        )
+    })?;
+    let decision = first.header("x-meridian-decision").to_owned();
+    ensure(decision.contains("home_share=100"), || {
+        format!("the control plane knew already: {decision}")
+    })?;
+    // Whichever worker takes the connection.
+    let mut left = 0;
+    for conversation in 2..42 {
+        let answer = turn(world, "us-west-2", "US", conversation).send().await?;
+        ensure(cooling(&answer).is_some(), || {
+            answer.header("x-meridian-decision").into()
+        })?;
+        left += usize::from(answer.region() != "us-west-2");
+    }
+    ensure(left > 0, || "nobody left".into())?;
+    wait_for("it to be forgotten", || async {
+        Ok(cooling(&turn(world, "us-west-2", "US", 1).send().await?).is_none())
+    })
+    .await?;
+    // A Retry-After is kept.
+    world.pool("us-west-2").update(|behaviour| {
+        behaviour.fail = crate::fakes::Fail::Status(503);
+        behaviour.retry_after = Some(60);
+    });
+    turn(world, "us-west-2", "US", 0).send().await?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = crate::fakes::Fail::None);
+    let told =
+        cooling(&turn(world, "us-west-2", "US", 1).send().await?).context("503 says nothing")?;
+    let mut ticks = interval(Duration::from_millis(100));
+    for _ in 0..20 {
+        ticks.tick().await;
+        let later = cooling(&turn(world, "us-west-2", "US", 1).send().await?)
+            .context("a Retry-After was not kept")?;
+        ensure((told - later).abs() < 1e-9, || {
+            format!("{told} became {later} within a Retry-After")
+        })?;
+    }
+    Ok(format!(
+        "one 429: the next request, {took:?} later, finds the share lowered by {level}; {left} of 40 left; forgotten by itself"
+    ))
+}

@@ -1,0 +1,241 @@
+//! Each signal shifts what it should and nothing else; a source that is silent or lies shifts nothing.
+
+use super::ensure;
+use super::overflow::{share, turn};
+use crate::fakes::{Behaviour, Fail, Metrics};
+use crate::world::{MODEL, REGIONS, World, wait_for};
+use anyhow::{Result, bail};
+use meridian_policy::health::Reason;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const SICK: &str = "us-east-1";
+
+/// Why a region is not healthy, as the control plane says.
+async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
+    let report = world.report().await?;
+    Ok(report.regions[region].pools[MODEL].health.reasons.clone())
+}
+
+/// One region is sick: for this one reason; it sheds, nobody is sent there, and the others are as before.
+async fn only(world: &World, reason: Reason) -> Result<u8> {
+    wait_for(&format!("{SICK} to shed for {reason:?}"), || async {
+        Ok(reasons(world, SICK).await?.contains(&reason) && share(world, SICK).await? < 100)
+    })
+    .await?;
+    let report = world.report().await?;
+    for region in REGIONS {
+        let health = &report.regions[region].pools[MODEL].health;
+        let expected = if region == SICK {
+            BTreeSet::from([reason])
+        } else {
+            BTreeSet::new()
+        };
+        ensure(health.reasons == expected, || {
+            format!("{region}: {:?} instead of {expected:?}", health.reasons)
+        })?;
+        let placement = &report.placements[region]["global"][MODEL];
+        ensure(region == SICK || placement.home_share == 100, || {
+            format!("{region} sheds as well: {placement:?}")
+        })?;
+        ensure(!placement.overflow.contains_key(SICK), || {
+            format!("{region} would send callers there: {placement:?}")
+        })?;
+    }
+    Ok(report.placements[SICK]["global"][MODEL].home_share)
+}
+
+async fn well(world: &World) -> Result<()> {
+    for region in REGIONS {
+        world.pool(region).set(Behaviour::default());
+    }
+    wait_for("all regions to be well, and at home", || async {
+        for region in REGIONS {
+            if !reasons(world, region).await?.is_empty() || share(world, region).await? < 100 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await
+}
+
+pub async fn queue_and_lag(world: &mut World) -> Result<String> {
+    world.pool(SICK).update(|behaviour| behaviour.waiting = 150);
+    let queue = only(world, Reason::QueueDepth).await?;
+    well(world).await?;
+    world
+        .pool(SICK)
+        .update(|behaviour| behaviour.replication_lag_seconds = 45.0);
+    let lag = only(world, Reason::ReplicationLag).await?;
+    let decision = turn(world, "eu-west-1", "DE", 0).send().await?;
+    ensure(decision.region() == "eu-west-1", || {
+        format!("an EU caller by {}", decision.region())
+    })?;
+    well(world).await?;
+    Ok(format!(
+        "150 waiting: {SICK} sheds ({queue} % left at first sight); lag 45 s: it sheds ({lag} %); the others as before, and back"
+    ))
+}
+
+/// Errors: a server that answers part of its requests with 500 while its health check is green.
+pub async fn errors(world: &mut World) -> Result<String> {
+    let mut failed = 0;
+    for round in 0..6 {
+        // Fewer in a row than take the server out.
+        for fail in [Fail::Status(500), Fail::None] {
+            world.pool(SICK).update(|behaviour| behaviour.fail = fail);
+            for conversation in 0..5 {
+                let answer = turn(world, SICK, "US", round * 10 + conversation)
+                    .send()
+                    .await?;
+                ensure(answer.status == 200, || {
+                    format!("a caller got {}", answer.status)
+                })?;
+                failed += usize::from(fail != Fail::None);
+            }
+        }
+    }
+    let share = only(world, Reason::Errors).await?;
+    let rate = world.report().await?.regions[SICK].pools[MODEL]
+        .signals
+        .error_rate;
+    Ok(format!(
+        "{failed} of {} answers were 500: error rate {rate:.2?}, {SICK} keeps {share} %; no caller noticed",
+        2 * failed
+    ))
+}
+
+/// The first token: slow streams.
+pub async fn first_token(world: &mut World) -> Result<String> {
+    world
+        .pool(SICK)
+        .update(|behaviour| behaviour.first_token_ms = 4000);
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let ask = world.ask(SICK).country("US").streamed();
+        requests.spawn(async move { ask.send().await });
+    }
+    for answer in requests.join_all().await {
+        let answer = answer?;
+        ensure(answer.status == 200, || {
+            format!("a caller got {}", answer.status)
+        })?;
+    }
+    let share = only(world, Reason::FirstToken).await?;
+    let p95 = world.report().await?.regions[SICK].pools[MODEL]
+        .signals
+        .first_token_p95;
+    Ok(format!(
+        "40 streams whose first token took 4 s: p95 {p95:.1?} s, {SICK} keeps {share} %"
+    ))
+}
+
+/// A source that says nothing, breaks or lies is shown, and moves nobody.
+pub async fn sources(world: &mut World) -> Result<String> {
+    let mut seen = Vec::new();
+    for (how, word) in [
+        (Metrics::Silent, "no whole page"),
+        (Metrics::Broken, "status 500"),
+    ] {
+        world.pool(SICK).update(|behaviour| behaviour.metrics = how);
+        wait_for(&format!("{how:?} to be shown"), || async {
+            let report = world.report().await?;
+            let source = &report.regions[SICK].sources["signals[0]"];
+            let shown = source
+                .error
+                .as_ref()
+                .is_some_and(|error| error.contains(word));
+            Ok(shown && reasons(world, SICK).await? == BTreeSet::from([Reason::Stale]))
+        })
+        .await?;
+        for region in REGIONS {
+            let share = share(world, region).await?;
+            ensure(share == 100, || {
+                format!("{how:?}: {region} keeps {share} %")
+            })?;
+        }
+        let answer = turn(world, SICK, "US", 0).send().await?;
+        ensure(answer.region() == SICK, || {
+            format!("{how:?}: served by {}", answer.region())
+        })?;
+        seen.push(word);
+        world
+            .pool(SICK)
+            .update(|behaviour| behaviour.metrics = Metrics::True);
+        wait_for("the source to be heard again", || async {
+            Ok(reasons(world, SICK).await?.is_empty())
+        })
+        .await?;
+    }
+    world.pool(SICK).update(|behaviour| {
+        behaviour.metrics = Metrics::Lies;
+        behaviour.gpu_utilization = 1e12;
+        behaviour.replication_lag_seconds = -5.0;
+    });
+    let mut lies = Vec::new();
+    for source in ["signals[0]", "signals[1]", "signals[2]"] {
+        wait_for(&format!("the lies of {source} to be counted"), || async {
+            let report = world.report().await?;
+            Ok(!report.regions[SICK].sources[source].refusals.is_empty())
+        })
+        .await?;
+        lies.extend(
+            world.report().await?.regions[SICK].sources[source]
+                .refused
+                .iter()
+                .cloned(),
+        );
+    }
+    let looks = world.pool(SICK).scrapes();
+    wait_for("more lies", || async {
+        Ok(world.pool(SICK).scrapes() > looks + 6)
+    })
+    .await?;
+    for region in REGIONS {
+        let share = share(world, region).await?;
+        ensure(share == 100, || format!("lies: {region} keeps {share} %"))?;
+    }
+    let metrics = world.metrics().await?;
+    if !metrics.contains("meridian_source_refused_total{")
+        || !metrics.contains("meridian_source_failures_total{")
+    {
+        bail!("not on the page of metrics");
+    }
+    Ok(format!(
+        "silent, broken ({}): stale, shown, nobody moved; {} kinds of lies refused, e.g. `{}`",
+        seen.join(", "),
+        lies.len(),
+        lies.first().map_or("", String::as_str)
+    ))
+}
+
+/// A region whose load is not known any more gets a little of what another sheds, and keeps what it has.
+pub async fn stale(world: &mut World) -> Result<String> {
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    wait_for("us-west-2 to shed", || async {
+        Ok(share(world, "us-west-2").await? < 100)
+    })
+    .await?;
+    let before = share(world, "us-west-2").await?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.metrics = Metrics::Broken);
+    wait_for("us-west-2 to be stale", || async {
+        Ok(reasons(world, "us-west-2").await?.contains(&Reason::Stale))
+    })
+    .await?;
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..25 {
+        ticks.tick().await;
+        let now = share(world, "us-west-2").await?;
+        ensure(now == before, || {
+            format!("the share moved from {before} to {now} without news")
+        })?;
+    }
+    Ok(format!(
+        "us-west-2 sheds, then falls silent: it keeps {before} % as before, and is shown as stale"
+    ))
+}

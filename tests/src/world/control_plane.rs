@@ -1,0 +1,164 @@
+//! The control plane of a world: the real program.
+
+use super::{wait_for, workspace};
+use anyhow::{Context, Result, bail};
+use meridian_xds_server::serve::report::Report;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// A running `meridian serve`; dropping it kills it.
+pub struct ControlPlane {
+    process: Child,
+    dir: PathBuf,
+    status: SocketAddr,
+    client: reqwest::Client,
+    starts: u32,
+}
+
+impl ControlPlane {
+    /// Starts it with the fleet file of a directory, and waits until it answers.
+    pub async fn start(dir: &Path, status: SocketAddr) -> Result<Self> {
+        let mut control_plane = Self {
+            process: spawn(dir, 0)?,
+            dir: dir.to_owned(),
+            status,
+            client: super::client().build()?,
+            starts: 1,
+        };
+        control_plane.until_up().await?;
+        Ok(control_plane)
+    }
+
+    /// Starts it again after it has ended.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process = spawn(&self.dir, self.starts)?;
+        self.starts += 1;
+        self.until_up().await
+    }
+
+    async fn until_up(&mut self) -> Result<()> {
+        let log = log(&self.dir, self.starts - 1);
+        let url = format!("http://{}/healthz", self.status);
+        let waited = wait_for("the control plane to start", || {
+            let exited = self.process.try_wait();
+            let (client, url) = (&self.client, &url);
+            async move {
+                if let Some(status) = exited? {
+                    bail!("the control plane ended with {status}");
+                }
+                Ok(client
+                    .get(url)
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200))
+            }
+        });
+        if let Err(error) = waited.await {
+            bail!(
+                "{error:#}; it said:\n{}",
+                std::fs::read_to_string(log).unwrap_or_default()
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, as a machine that dies.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process
+            .kill()
+            .await
+            .context("killing the control plane")
+    }
+
+    /// Asks it to end and waits until it has, in good order.
+    pub async fn end(&mut self) -> Result<()> {
+        self.signal("TERM").await?;
+        let status = tokio::time::timeout(super::DEADLINE, self.process.wait()).await??;
+        if !status.success() {
+            bail!("the control plane ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Stops it without ending it: connections stay open, and nothing answers.
+    pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets it go on.
+    pub async fn thaw(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> Result<()> {
+        let id = self.process.id().context("the control plane has ended")?;
+        super::signal(id, signal).await
+    }
+
+    /// What it shows.
+    pub async fn report(&self) -> Result<Report> {
+        let answer = self
+            .client
+            .get(format!("http://{}/status", self.status))
+            .send()
+            .await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Its page of metrics.
+    pub async fn metrics(&self) -> Result<String> {
+        let answer = self
+            .client
+            .get(format!("http://{}/metrics", self.status))
+            .send()
+            .await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
+    /// Everything that it has logged since its last start.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(log(&self.dir, self.starts - 1))?)
+    }
+}
+
+fn log(dir: &Path, start: u32) -> PathBuf {
+    dir.join(format!("control-plane.{start}.log"))
+}
+
+fn spawn(dir: &Path, start: u32) -> Result<Child> {
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(binary()?)
+        .arg("serve")
+        .arg("--fleet")
+        .arg(dir.join("fleet.yaml"))
+        .arg("--state")
+        .arg(dir.join("plan.json"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(log(dir, start))?)
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting the control plane")
+}
+
+/// `meridian` of the same build: it lies beside the demo, and above the tests.
+pub fn binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let near = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("meridian"));
+    let built = near.into_iter().find(|path| path.is_file());
+    built.with_context(|| {
+        let root = workspace();
+        format!(
+            "`meridian` was not built with {}; in {}: cargo build -p meridian-xds-server",
+            own.display(),
+            root.display()
+        )
+    })
+}
