@@ -5,6 +5,7 @@
 //! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> export::bootstrap --> envoy.yaml
 //! ```
 
+pub mod collect;
 pub mod export;
 pub mod fleet;
 pub mod translate;
