@@ -8,12 +8,16 @@
 //! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails
 //! says nothing and holds up nobody else.
 
+mod collector;
 pub mod page;
 pub mod preset;
 mod refused;
+mod scrape;
 mod value;
 
+pub use collector::Collector;
 pub use refused::{Refused, Why};
+pub use scrape::{Scrape, ScrapeError, Scraped, Watched};
 
 use meridian_policy::signal::Millis;
 use std::time::{SystemTime, UNIX_EPOCH};

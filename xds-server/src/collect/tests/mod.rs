@@ -1,9 +1,11 @@
 //! Pages, sources and gateways: what is believed, and what is not.
 
 mod any;
+mod collector;
 mod dcgm;
 mod pages;
 mod postgres;
+mod sources;
 mod vllm;
 mod vllm_lies;
 
