@@ -9,6 +9,7 @@
 //! says nothing and holds up nobody else.
 
 mod collector;
+pub mod gateway;
 pub mod page;
 pub mod preset;
 mod refused;

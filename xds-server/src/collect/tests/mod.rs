@@ -3,9 +3,12 @@
 mod any;
 mod collector;
 mod dcgm;
+mod envoy;
+mod gateway;
 mod pages;
 mod postgres;
 mod sources;
+mod stream;
 mod vllm;
 mod vllm_lies;
 
