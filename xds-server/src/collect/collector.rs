@@ -1,0 +1,106 @@
+//! Looks at every source, again and again.
+
+use super::Clock;
+use super::scrape::{Scrape, Watched, scrape};
+use std::time::Duration;
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The first look at each source falls within this, or within one round if that is shorter.
+const SPREAD: Duration = Duration::from_secs(2);
+
+/// One task per source. Dropping it stops them all.
+#[derive(Debug)]
+pub struct Collector {
+    client: reqwest::Client,
+    sender: Sender<Scrape>,
+    clock: Clock,
+    tasks: Vec<(Watched, Task)>,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Collector {
+    /// Starts to look at these sources; what comes of it goes to `sender`. Must be called within a Tokio runtime.
+    ///
+    /// A receiver that is slow makes looks rarer, not late: each waits until the one before it was taken.
+    ///
+    /// # Errors
+    ///
+    /// If there is no way to speak TLS on this machine.
+    pub fn start(
+        sources: Vec<Watched>,
+        sender: Sender<Scrape>,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
+        // The second time it is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent("meridian")
+            .pool_max_idle_per_host(1)
+            .build()?;
+        let mut collector = Self {
+            client,
+            sender,
+            clock,
+            tasks: Vec::new(),
+        };
+        collector.replace(sources);
+        Ok(collector)
+    }
+
+    /// Looks at these sources from now on. Those that are the same go on undisturbed.
+    ///
+    /// A look at one that is gone may be in the channel already.
+    pub fn replace(&mut self, sources: Vec<Watched>) {
+        self.tasks.retain(|(watched, _)| sources.contains(watched));
+        for watched in sources {
+            if self.tasks.iter().all(|(other, _)| *other != watched) {
+                let (client, sender) = (self.client.clone(), self.sender.clone());
+                let task = tokio::spawn(watch(client, watched.clone(), sender, self.clock));
+                self.tasks.push((watched, Task(task)));
+            }
+        }
+    }
+
+    /// Stops all of them, and returns when nothing more will be sent.
+    pub async fn stop(mut self) {
+        for (_, task) in &mut self.tasks {
+            task.0.abort();
+            // It ends as one that was stopped.
+            let _ = (&mut task.0).await;
+        }
+    }
+}
+
+async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>, clock: Clock) {
+    let every = watched.signal.every;
+    let mut ticks = interval_at(Instant::now() + offset(&watched), every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let scrape = scrape(&client, &watched, clock).await;
+        if sender.send(scrape).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
+fn offset(watched: &Watched) -> Duration {
+    let name = format!("{}/{}", watched.region, watched.source);
+    let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
+    watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))
+}

@@ -1,0 +1,40 @@
+//! The PostgreSQL exporter beside a replica.
+
+use super::samples;
+use crate::collect::Why;
+use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::Refusals;
+use crate::collect::value::{self, MOST_SECONDS};
+use meridian_policy::signal::Reading;
+
+const LAG: &str = "pg_replication_lag_seconds";
+const IS_REPLICA: &str = "pg_replication_is_replica";
+
+pub(super) const KNOWN: &[&str] = &[LAG];
+
+/// The largest lag of the page.
+pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
+    let roles = samples(page, IS_REPLICA, MetricType::Gauge, refusals);
+    let mut largest: Option<f64> = None;
+    for sample in samples(page, LAG, MetricType::Gauge, refusals) {
+        let primary = roles
+            .iter()
+            .any(|role| role.value == 0.0 && role.same_labels(sample));
+        let lag = lag(sample, primary);
+        if let Some(lag) = refusals.believe(LAG, lag, sample) {
+            largest = Some(largest.map_or(lag, |other| other.max(lag)));
+        }
+    }
+    largest
+        .map(|seconds| Reading::ReplicationLag { seconds })
+        .into_iter()
+        .collect()
+}
+
+/// A primary is behind nobody, whatever its page says.
+fn lag(sample: &Sample<'_>, primary: bool) -> Result<f64, Why> {
+    if primary {
+        return Ok(0.0);
+    }
+    value::amount(sample.value, MOST_SECONDS)
+}

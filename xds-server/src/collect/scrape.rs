@@ -1,0 +1,210 @@
+//! One look at one page.
+
+use super::page::{Page, PageError};
+use super::{Clock, Refused, preset};
+use meridian_policy::fleet::{Fleet, SignalSource};
+use meridian_policy::signal::{Millis, Observation};
+use meridian_policy::{ModelName, RegionName};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::time::Duration;
+
+/// Largest page, in bytes. One of vLLM has 60,000.
+pub(super) const LARGEST_PAGE: usize = 8 << 20;
+/// A page that takes longer tells about a time that is over.
+const LONGEST: Duration = Duration::from_secs(5);
+/// However often a page is read, a connection needs this long.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// A source of the fleet file, with what is needed to understand it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// The region that it is about.
+    pub region: RegionName,
+    /// Its place in the region, e.g. `signals[0]`.
+    pub source: String,
+    /// Where and how it is read.
+    pub signal: SignalSource,
+    /// The models that the region has.
+    pub pools: BTreeSet<ModelName>,
+}
+
+impl Watched {
+    /// Every source of a fleet.
+    pub fn of(fleet: &Fleet) -> Vec<Self> {
+        let of_region = |(name, region): (&RegionName, &meridian_policy::fleet::Region)| {
+            let pools: BTreeSet<ModelName> = region.pools.keys().cloned().collect();
+            let watched = |(index, signal): (usize, &SignalSource)| Self {
+                region: name.clone(),
+                source: format!("signals[{index}]"),
+                signal: signal.clone(),
+                pools: pools.clone(),
+            };
+            let watched: Vec<Self> = region.signals.iter().enumerate().map(watched).collect();
+            watched
+        };
+        fleet.regions.iter().flat_map(of_region).collect()
+    }
+
+    /// How long one look may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.signal.every.clamp(SHORTEST, LONGEST)
+    }
+}
+
+/// What came of one look at a source.
+#[derive(Clone, Debug)]
+pub struct Scrape {
+    /// The region that the source is about.
+    pub region: RegionName,
+    /// Its place in the region, e.g. `signals[0]`.
+    pub source: String,
+    /// Its URL.
+    pub url: String,
+    /// When it was asked.
+    pub at: Millis,
+    /// How long it took.
+    pub took: Duration,
+    /// What it said, or why nothing.
+    pub outcome: Result<Scraped, ScrapeError>,
+}
+
+/// What a page said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scraped {
+    /// What is believed; `None` if that is nothing.
+    pub observation: Option<Observation>,
+    /// What is not believed.
+    pub refused: Vec<Refused>,
+}
+
+/// Why a source said nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScrapeError {
+    /// Nobody there, or no TLS with it.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// Not whole in time.
+    #[error("no whole page within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// It answered with another status than 200; redirects are not followed.
+    #[error("status {0}")]
+    Status(u16),
+    /// The body is larger than 8 MiB.
+    #[error("more than {LARGEST_PAGE} bytes")]
+    TooLarge,
+    /// Its content type is not that of a page of metrics.
+    #[error("a page of type `{0}`; expected text/plain")]
+    ContentType(String),
+    /// It does not speak HTTP, or hung up within the answer.
+    #[error("broken answer: {0}")]
+    Broken(String),
+    /// The body is not a page of metrics.
+    #[error("{0}")]
+    Page(#[from] PageError),
+    /// The page could not be read because of a fault of ours.
+    #[error("reading the page failed; please report it")]
+    Reader,
+}
+
+impl ScrapeError {
+    /// A short name that does not change, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Timeout(_) => "timeout",
+            Self::Status(_) => "status",
+            Self::TooLarge => "too_large",
+            Self::ContentType(_) => "content_type",
+            Self::Broken(_) => "broken",
+            Self::Page(_) => "page",
+            Self::Reader => "reader",
+        }
+    }
+}
+
+impl From<reqwest::Error> for ScrapeError {
+    fn from(error: reqwest::Error) -> Self {
+        // The last cause says what happened; the first one only that something did.
+        let mut cause: &dyn Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let cause = super::refused::excerpt(&cause.to_string());
+        if error.is_connect() {
+            Self::Connect(cause)
+        } else {
+            Self::Broken(cause)
+        }
+    }
+}
+
+/// Looks at a source once.
+pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: Clock) -> Scrape {
+    let at = clock();
+    let begun = tokio::time::Instant::now();
+    let limit = watched.limit();
+    let fetched = tokio::time::timeout(limit, fetch(client, &watched.signal.url)).await;
+    let outcome = match fetched.unwrap_or(Err(ScrapeError::Timeout(limit))) {
+        Ok(bytes) => understand(bytes, watched.clone(), at).await,
+        Err(error) => Err(error),
+    };
+    Scrape {
+        region: watched.region.clone(),
+        source: watched.source.clone(),
+        url: watched.signal.url.clone(),
+        at,
+        took: begun.elapsed(),
+        outcome,
+    }
+}
+
+async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, ScrapeError> {
+    let request = client
+        .get(url)
+        .header(ACCEPT, "text/plain;version=0.0.4, */*;q=0.1");
+    let mut response = request.send().await?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(ScrapeError::Status(response.status().as_u16()));
+    }
+    if let Some(kind) = response.headers().get(CONTENT_TYPE) {
+        let kind = String::from_utf8_lossy(kind.as_bytes());
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        let pages = ["text/plain", "application/openmetrics-text"];
+        if !pages.iter().any(|page| essence.eq_ignore_ascii_case(page)) {
+            return Err(ScrapeError::ContentType(super::refused::excerpt(essence)));
+        }
+    }
+    let announced = response.content_length().unwrap_or_default();
+    if announced > LARGEST_PAGE as u64 {
+        return Err(ScrapeError::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST_PAGE {
+            return Err(ScrapeError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Off the threads that everybody shares: a page of 8 MiB keeps one busy for a while.
+async fn understand(bytes: Vec<u8>, watched: Watched, at: Millis) -> Result<Scraped, ScrapeError> {
+    let task = tokio::task::spawn_blocking(move || {
+        let page = Page::parse(&bytes)?;
+        let read = preset::read(&page, &watched.signal, &watched.pools);
+        let observation = (!read.readings.is_empty()).then_some(Observation {
+            region: watched.region,
+            source: watched.source,
+            at,
+            readings: read.readings,
+        });
+        Ok(Scraped {
+            observation,
+            refused: read.refused,
+        })
+    });
+    task.await.unwrap_or(Err(ScrapeError::Reader))
+}

@@ -1,0 +1,281 @@
+//! Messages of gateways, made by hand, over gRPC.
+
+use super::stream::{
+    ATTEMPTS, DEADLINE, FIRST_TOKEN, HEALTHY, LLAMA, LLAMA_POOL, MEMBERS, Stream, attempts,
+    connect, counter, family, gauge, histogram,
+};
+use super::{noon, whys};
+use crate::collect::Why;
+use crate::collect::gateway::{Names, Report};
+use crate::fleet::parse;
+use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
+use meridian_policy::RegionName;
+use meridian_policy::filter_policy::Lane;
+use meridian_policy::signal::{AttemptCounts, Reading};
+use std::sync::Arc;
+use tonic::{Code, Status};
+
+fn readings(report: &Report) -> &[Reading] {
+    report
+        .observation
+        .as_ref()
+        .map_or(&[], |it| it.readings.as_slice())
+}
+
+fn of_us() -> Result<Option<RegionName>, Status> {
+    Ok(Some("us-west-2".into()))
+}
+
+#[tokio::test]
+async fn a_message_becomes_an_observation() {
+    let mut stream = Stream::open(Ok(None), 8).await;
+    let families = vec![
+        gauge(HEALTHY, &LLAMA_POOL, 1.0),
+        counter("server.uptime", &[], 5.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "answered"), 7.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "overloaded"), 2.0),
+        counter(ATTEMPTS, &attempts("mistral-7b", "failed"), 1.0),
+        gauge(MEMBERS, &LLAMA_POOL, 2.0),
+        histogram(&LLAMA, &[(250.0, 1), (1000.0, 2)], 850.0, 3),
+    ];
+    stream.introduce("gw-1", "us-west-2", families).await;
+    let report = stream.report().await;
+    assert_eq!(
+        (report.region.as_str(), report.source.as_str()),
+        ("us-west-2", "gw-1")
+    );
+    assert_eq!((report.at, report.refused.len()), (noon(), 0));
+    let counts = |model: &str, counts| Reading::Attempts {
+        zone: "eea".into(),
+        model: model.into(),
+        lane: Lane::Home,
+        to: "eu-west-1".into(),
+        counts,
+    };
+    let answered = AttemptCounts {
+        answered: 7.0,
+        overloaded: 2.0,
+        failed: 0.0,
+    };
+    let failed = AttemptCounts {
+        failed: 1.0,
+        ..AttemptCounts::default()
+    };
+    let expect = [
+        Reading::Endpoints {
+            model: "llama-3.1-70b".into(),
+            healthy: 1,
+            total: 2,
+        },
+        counts("llama-3.1-70b", answered),
+        counts("mistral-7b", failed),
+        Reading::FirstToken {
+            model: "llama-3.1-70b".into(),
+            to: "eu-west-1".into(),
+            times: meridian_policy::signal::Histogram {
+                buckets: vec![(0.25, 1.0), (1.0, 2.0)],
+                sum: 0.85,
+                count: 3.0,
+            },
+        },
+    ];
+    assert_eq!(readings(&report), expect);
+    stream.end().await.unwrap();
+}
+
+fn times(report: &Report) -> (f64, f64, Vec<f64>) {
+    let [Reading::FirstToken { times, .. }] = readings(report) else {
+        panic!("{report:?}");
+    };
+    let up_to = times.buckets.iter().map(|it| it.1).collect();
+    (times.count, times.sum, up_to)
+}
+
+#[tokio::test]
+async fn histograms_are_added_up_over_flushes_and_streams() {
+    let mut stream = Stream::open(of_us(), 8).await;
+    let flush = || vec![histogram(&LLAMA, &[(500.0, 1), (1000.0, 2)], 2000.0, 3)];
+    stream.send(flush()).await;
+    assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
+    stream.send(flush()).await;
+    assert_eq!(times(&stream.report().await), (6.0, 4.0, vec![2.0, 4.0]));
+    let (messages, _ended) = connect(&stream.url).await;
+    stream.messages = messages;
+    stream.send(flush()).await;
+    assert_eq!(times(&stream.report().await), (9.0, 6.0, vec![3.0, 6.0]));
+    // Another gateway of the region has its own.
+    let (messages, _ended) = connect(&stream.url).await;
+    stream.messages = messages;
+    stream.introduce("gw-2", "", flush()).await;
+    assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
+    // Other buckets begin anew.
+    stream
+        .send(vec![histogram(&LLAMA, &[(500.0, 1)], 500.0, 1)])
+        .await;
+    assert_eq!(times(&stream.report().await), (1.0, 0.5, vec![1.0]));
+}
+
+#[tokio::test]
+async fn lies_are_refused_one_by_one() {
+    let mut stream = Stream::open(of_us(), 8).await;
+    let mut labels = attempts("llama-3_1-70b", "answered");
+    let good = counter(ATTEMPTS, &labels, 7.0);
+    labels[0].1 = "atlantis";
+    let zone = counter(ATTEMPTS, &labels, 1.0);
+    labels[0].1 = "eea";
+    labels[2].1 = "fast";
+    let lane = counter(ATTEMPTS, &labels, 1.0);
+    labels[2].1 = "home";
+    let peer = [("envoy.cluster_name", "peer_eu-west-1_llama-3_1-70b")];
+    let mistral = [("envoy.cluster_name", "pool_us-west-2_mistral-7b")];
+    let elsewhere = [("envoy.cluster_name", "pool_eu-west-1_llama-3_1-70b")];
+    let families = vec![
+        zone,
+        lane,
+        counter(ATTEMPTS, &labels[..4], 1.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "overloaded"), f64::NAN),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "failed"), -1.0),
+        counter(ATTEMPTS, &attempts("gpt-9", "answered"), 1.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "maybe"), 1.0),
+        gauge(ATTEMPTS, &attempts("llama-3_1-70b", "answered"), 1.0),
+        good,
+        gauge(HEALTHY, &LLAMA_POOL, 3.0),
+        gauge(MEMBERS, &LLAMA_POOL, 2.0),
+        gauge(HEALTHY, &mistral, 1e300),
+        gauge(MEMBERS, &mistral, f64::INFINITY),
+        // Clusters that are no pool at home are not of interest, whatever they say.
+        gauge(HEALTHY, &peer, f64::NAN),
+        gauge(HEALTHY, &elsewhere, 1.0),
+        histogram(&LLAMA, &[(500.0, 2), (1000.0, 1)], 1.0, 2),
+        histogram(&LLAMA, &[(500.0, 1)], f64::NAN, 1),
+    ];
+    stream.send(families).await;
+    let report = stream.report().await;
+    let [Reading::Attempts { counts, .. }] = readings(&report) else {
+        panic!("{report:?}");
+    };
+    assert_eq!(
+        (counts.answered, counts.overloaded, counts.failed),
+        (7.0, 0.0, 0.0)
+    );
+    assert_eq!(
+        whys(&report.refused),
+        [
+            (HEALTHY, Why::TooLarge, 1),
+            (HEALTHY, Why::Contradicts, 1),
+            (MEMBERS, Why::Infinite, 1),
+            (ATTEMPTS, Why::NotANumber, 1),
+            (ATTEMPTS, Why::Negative, 1),
+            (ATTEMPTS, Why::WrongType, 1),
+            (ATTEMPTS, Why::MissingLabel, 1),
+            (ATTEMPTS, Why::UnknownName, 4),
+            (FIRST_TOKEN, Why::NotANumber, 1),
+            (FIRST_TOKEN, Why::Contradicts, 1),
+        ]
+    );
+    // A refused histogram has not spoilt what is added up.
+    stream
+        .send(vec![histogram(&LLAMA, &[(500.0, 1)], 400.0, 1)])
+        .await;
+    assert_eq!(times(&stream.report().await), (1.0, 0.4, vec![1.0]));
+}
+
+#[tokio::test]
+async fn what_is_not_of_interest_is_passed_over() {
+    let mut stream = Stream::open(of_us(), 8).await;
+    let summary = family(FIRST_TOKEN, MetricType::Summary, &LLAMA, |metric| {
+        metric.summary = Some(Summary::default());
+    });
+    let mut families = vec![summary; 2];
+    families.resize(
+        5000,
+        counter("cluster.upstream_cx_total", &LLAMA_POOL, f64::NAN),
+    );
+    stream.send(families).await;
+    stream
+        .send(vec![counter(
+            ATTEMPTS,
+            &attempts("mistral-7b", "failed"),
+            1.0,
+        )])
+        .await;
+    let report = stream.report().await;
+    assert_eq!((readings(&report).len(), report.refused.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn names_follow_the_fleet_file() {
+    let mut stream = Stream::open(of_us(), 8).await;
+    let message = || {
+        vec![counter(
+            ATTEMPTS,
+            &attempts("llama-3_1-70b", "answered"),
+            1.0,
+        )]
+    };
+    let edited = |to: &str| {
+        Arc::new(Names::from(
+            &parse(&super::FLEET.replace("llama-3.1-70b", to)).unwrap(),
+        ))
+    };
+    stream.send(message()).await;
+    assert_eq!(stream.report().await.refused, []);
+    stream.names.store(edited("llama-4"));
+    stream.send(message()).await;
+    let refused = stream.report().await.refused;
+    assert_eq!(whys(&refused), [(ATTEMPTS, Why::UnknownName, 1)]);
+    stream.names.store(Arc::new(Names::default()));
+    stream.send(message()).await;
+    let status = stream.end().await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("us-west-2"), "{status}");
+}
+
+#[tokio::test]
+async fn who_it_is_decides_what_it_may_speak_about() {
+    let message = || {
+        vec![
+            gauge(HEALTHY, &LLAMA_POOL, 1.0),
+            gauge(MEMBERS, &LLAMA_POOL, 1.0),
+        ]
+    };
+    // Its certificate counts, not what it says.
+    let mut stream = Stream::open(of_us(), 8).await;
+    stream.introduce("gw", "eu-west-1", message()).await;
+    assert_eq!(stream.report().await.region.as_str(), "us-west-2");
+
+    for (known, said, code) in [
+        (Ok(None), "", Code::InvalidArgument),
+        (Ok(None), "atlantis", Code::FailedPrecondition),
+        (
+            Err(Status::permission_denied("no")),
+            "us-west-2",
+            Code::PermissionDenied,
+        ),
+    ] {
+        let stream = Stream::open(known, 8).await;
+        stream.introduce("gw", said, message()).await;
+        assert_eq!(stream.end().await.unwrap_err().code(), code, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_slow_does_not_hold_the_gateway_up() {
+    let mut stream = Stream::open(of_us(), 1).await;
+    let flush = || vec![histogram(&LLAMA, &[(500.0, 1)], 500.0, 1)];
+    for _ in 0..50 {
+        tokio::time::timeout(DEADLINE, stream.send(flush()))
+            .await
+            .unwrap();
+    }
+    // Nobody listened, and nothing that was told is lost.
+    let mut last = times(&stream.report().await);
+    while last.0 < 51.0 {
+        if stream.reports.is_empty() {
+            stream.send(flush()).await;
+        }
+        let next = times(&stream.report().await);
+        assert!(next.0 > last.0);
+        last = next;
+    }
+}

@@ -1,0 +1,66 @@
+//! Pages, sources and gateways: what is believed, and what is not.
+
+mod any;
+mod collector;
+mod dcgm;
+mod envoy;
+mod gateway;
+mod pages;
+mod postgres;
+mod sources;
+mod stream;
+mod vllm;
+mod vllm_lies;
+
+use super::page::Page;
+use super::preset::{self, Read};
+use super::{Refused, Why};
+use meridian_policy::ModelName;
+use meridian_policy::fleet::{Preset, SignalSource};
+use meridian_policy::signal::Millis;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Three regions; us-west-2 has `llama-3.1-70b` and `mistral-7b`.
+const FLEET: &str = include_str!("../../fleet/tests/example.yaml");
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn fixture(name: &str) -> String {
+    std::fs::read_to_string(fixtures().join(name)).unwrap()
+}
+
+fn signal(preset: Preset) -> SignalSource {
+    SignalSource {
+        url: "http://127.0.0.1:1/metrics".to_owned(),
+        preset,
+        model: None,
+        max_running: None,
+        every: Duration::from_millis(100),
+    }
+}
+
+fn pools(models: &[&str]) -> BTreeSet<ModelName> {
+    models.iter().map(|model| ModelName::from(*model)).collect()
+}
+
+/// Reads a page of a region that has `tiny-llama`.
+fn read(text: &str, preset: Preset) -> Read {
+    let page = Page::parse(text.as_bytes()).unwrap();
+    preset::read(&page, &signal(preset), &pools(&["tiny-llama"]))
+}
+
+fn whys(refused: &[Refused]) -> Vec<(&'static str, Why, u64)> {
+    refused
+        .iter()
+        .map(|refused| (refused.metric, refused.why, refused.count))
+        .collect()
+}
+
+/// A clock that stands.
+fn noon() -> Millis {
+    Millis(1_795_000_000_000)
+}

@@ -1,0 +1,77 @@
+//! Which values are believed.
+
+use super::Why;
+use meridian_policy::signal::Histogram;
+
+/// More requests than one engine, or endpoints than one pool, ever has.
+pub(super) const MOST_REQUESTS: f64 = 1e6;
+/// More than a counter reaches.
+pub(super) const MOST_COUNTED: f64 = 1e15;
+/// More than thirty years.
+pub(super) const MOST_SECONDS: f64 = 1e9;
+/// More buckets than a histogram has.
+const MOST_BUCKETS: usize = 256;
+/// How far rounding takes a ratio above 1.
+const ROUNDING: f64 = 0.01;
+
+/// A finite value from 0 to `most`.
+pub(super) fn amount(value: f64, most: f64) -> Result<f64, Why> {
+    if value.is_nan() {
+        Err(Why::NotANumber)
+    } else if value.is_infinite() {
+        Err(Why::Infinite)
+    } else if value < 0.0 {
+        Err(Why::Negative)
+    } else if value > most {
+        Err(Why::TooLarge)
+    } else {
+        // Minus zero becomes zero.
+        Ok(value + 0.0)
+    }
+}
+
+/// A value from 0 to 1.
+pub(super) fn ratio(value: f64) -> Result<f64, Why> {
+    Ok(amount(value, 1.0 + ROUNDING)?.min(1.0))
+}
+
+/// A cumulative histogram of times, as it stands on a page: buckets in any order, with infinity or without it.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) buckets: Vec<(f64, f64)>,
+    pub(super) sum: Option<f64>,
+    pub(super) count: Option<f64>,
+}
+
+impl Parts {
+    /// The histogram with every time multiplied by `unit`, in seconds.
+    pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, Why> {
+        self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let infinity = self.buckets.pop_if(|(bound, _)| *bound == f64::INFINITY);
+        if self.buckets.len() > MOST_BUCKETS {
+            return Err(Why::TooMany);
+        }
+        let all = self.count.or(infinity.map(|(_, count)| count));
+        let count = amount(all.ok_or(Why::Contradicts)?, MOST_COUNTED)?;
+        let sum = amount(self.sum.ok_or(Why::Contradicts)? * unit, MOST_COUNTED)?;
+        let mut buckets: Vec<(f64, f64)> = Vec::with_capacity(self.buckets.len());
+        for (bound, up_to) in self.buckets {
+            let bucket = (
+                amount(bound * unit, MOST_SECONDS)?,
+                amount(up_to, MOST_COUNTED)?,
+            );
+            let rises = buckets
+                .last()
+                .is_none_or(|last| last.0 < bucket.0 && last.1 <= bucket.1);
+            if !rises || bucket.1 > count {
+                return Err(Why::Contradicts);
+            }
+            buckets.push(bucket);
+        }
+        Ok(Histogram {
+            buckets,
+            sum,
+            count,
+        })
+    }
+}
