@@ -142,3 +142,17 @@ pub struct Histogram {
     /// Number of all values.
     pub count: f64,
 }
+
+impl Histogram {
+    /// The same bounds without any values.
+    pub fn emptied(&self) -> Self {
+        Self {
+            buckets: self
+                .buckets
+                .iter()
+                .map(|(bound, _)| (*bound, 0.0))
+                .collect(),
+            ..Self::default()
+        }
+    }
+}

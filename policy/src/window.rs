@@ -93,7 +93,7 @@ pub struct HistogramWindow {
 impl HistogramWindow {
     /// Begins with what was counted when it was first seen.
     pub fn new(at: Millis, counted: Histogram) -> Self {
-        let nothing = scaled(&counted, 0.0);
+        let nothing = counted.emptied();
         Self {
             last: counted,
             grown: VecDeque::from([(at, nothing)]),
@@ -211,10 +211,6 @@ fn combined(one: &Histogram, other: &Histogram, with: impl Fn(f64, f64) -> f64) 
         sum: with(one.sum, other.sum),
         count: with(one.count, other.count),
     }
-}
-
-fn scaled(histogram: &Histogram, by: f64) -> Histogram {
-    combined(histogram, histogram, |value, _| value * by)
 }
 
 #[cfg(test)]

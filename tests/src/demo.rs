@@ -1,12 +1,13 @@
-//! The live demo: what runs where, commands to try, a little traffic, and who answered it.
+//! The live demo: what runs where, commands to try, a little traffic, how the regions are, and who answered it.
 #![allow(clippy::print_stdout)] // For a person at a terminal.
 
 use crate::world::{MODEL, PROVIDERS, REGIONS, World, client};
 use anyhow::Result;
-use serde_json::Value;
-use std::collections::BTreeMap;
+use meridian_xds_server::serve::report::Report;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Short limits, so that a hanging region is seen to be left.
 pub const LIMITS: &str =
@@ -71,60 +72,190 @@ pub fn explain(world: &World) {
         block.public("us-west-2")
     );
     let control = |region: &str| format!("http://{}", block.pool_control(region));
+    let behave = |region: &str, what: &str| {
+        format!(
+            "    curl -X PATCH {}/behaviour -d '{what}'",
+            control(region)
+        )
+    };
+    println!("  # make a region hot: part of its callers leave; and cool it down again");
+    println!("{}", behave("us-west-2", r#"{"kv_cache_usage":0.95}"#));
+    println!("{}", behave("us-west-2", r#"{"kv_cache_usage":0.3}"#));
+    println!("  # a long queue, a data store that is behind, metrics that lie");
+    println!("{}", behave("us-east-1", r#"{"waiting":150}"#));
     println!(
-        "  # kill a region's pool, and bring it back\n    curl -X POST {}/kill\n    curl -X POST {}/revive",
-        control("us-west-2"),
-        control("us-west-2")
+        "{}",
+        behave("us-east-1", r#"{"replication_lag_seconds":45}"#)
     );
+    println!("{}", behave("us-east-1", r#"{"metrics":"lies"}"#));
     println!(
-        "  # make a pool answer 503, or hang, or behave\n    curl -X PATCH {0}/behaviour -d '{{\"fail\":{{\"status\":503}}}}'\n    curl -X PATCH {0}/behaviour -d '{{\"fail\":\"hang\"}}'\n    curl -X PATCH {0}/behaviour -d '{{\"fail\":\"none\"}}'",
-        control("eu-west-1")
+        "{}",
+        behave(
+            "us-east-1",
+            r#"{"waiting":0,"replication_lag_seconds":0,"metrics":"true"}"#
+        )
     );
+    println!("  # kill a region's pool, and bring it back");
+    println!("    curl -X POST {}/kill", control("us-west-2"));
+    println!("    curl -X POST {}/revive", control("us-west-2"));
+    println!("  # a pool that answers 429, 503, hangs, behaves");
+    for fail in [
+        r#"{"status":429}"#,
+        r#"{"status":503}"#,
+        r#""hang""#,
+        r#""none""#,
+    ] {
+        println!("{}", behave("eu-west-1", &format!(r#"{{"fail":{fail}}}"#)));
+    }
     println!(
         "  # every request that a server has seen\n    curl -s {}/requests",
         control("eu-west-1")
     );
+    if let Some(id) = world.control_plane_id() {
+        println!(
+            "  # freeze the control plane, let it go on, kill it (it is started again after {} s)",
+            AWAY.as_secs()
+        );
+        println!("    kill -STOP {id}    kill -CONT {id}    kill -9 {id}");
+    }
     println!(
-        "\nCallers in the US, Canada, Germany and Japan send two requests a second each. Ctrl-C ends everything.\n"
+        "  # what the control plane knows and does\n    target/release/meridian status --address {}",
+        block.status()
+    );
+    println!(
+        "\nCallers in the US, Canada, Germany and Japan send five requests a second each, of 100 conversations. Ctrl-C ends everything.\n"
     );
 }
 
-/// Makes traffic and prints who answered, until it is dropped.
-pub async fn live(world: &World) -> Result<()> {
+/// Makes traffic and prints how the regions are and who answered, until it is dropped.
+pub async fn live(world: &mut World) -> Result<()> {
     let client = client().build()?;
-    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
     let mut seen = Seen::new(world)?;
+    let mut away: Option<Instant> = None;
     let in_place = std::io::stdout().is_terminal();
-    for tick in 0u64.. {
+    for tick in 0usize.. {
         ticks.tick().await;
         for (region, country) in CALLERS {
-            let (ask, client) = (world.ask(region).country(country), client.clone());
+            let content = format!("question {tick}");
+            let ask = world.ask(region).country(country).json(&json!({
+                "model": MODEL,
+                "prompt_cache_key": format!("{country}-{}", tick % 100),
+                "messages": [{ "role": "user", "content": content }],
+            }));
+            let client = client.clone();
             // Who is served, and by whom, is read from the access log.
             tokio::spawn(async move { ask.send_with(&client).await });
         }
-        if tick % 2 == 1 {
+        if tick % 5 == 4 {
             seen.read()?;
-            if in_place && tick > 1 {
-                print!("\x1b[{}A", seen.lines());
+            let control_plane = watch_over(world, &mut away).await?;
+            let report = world.report().await.ok();
+            let text = table(&seen, report.as_ref(), &control_plane);
+            if in_place && tick > 5 {
+                print!("\x1b[{}A\x1b[J", text.lines().count());
             }
-            seen.print();
-            if !in_place {
-                println!();
-            }
+            println!("{text}");
         }
     }
     Ok(())
 }
 
-/// Who answered the requests of each zone, from the gateways' access log.
+/// Starts the control plane again some time after somebody has killed it.
+async fn watch_over(world: &mut World, away: &mut Option<Instant>) -> Result<String> {
+    let control_plane = world.control_plane()?;
+    if !control_plane.has_ended()? {
+        *away = None;
+        return Ok(String::new());
+    }
+    let since = *away.get_or_insert_with(Instant::now);
+    match AWAY.checked_sub(since.elapsed()) {
+        Some(left) => Ok(format!(
+            "the control plane is dead; it is started again in {} s",
+            left.as_secs()
+        )),
+        None => {
+            control_plane.restart().await?;
+            Ok("the control plane is back".into())
+        }
+    }
+}
+
+/// Every gateway: how its region is, what it keeps, and who answered its callers lately.
+fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
+    let columns = Seen::columns();
+    let mut text = format!(
+        "{:10} {:>5} {:>6} {:>6} {:>6}  {:22}",
+        "region", "util", "queue", "lag", "keeps", "overflow to"
+    );
+    for column in &columns {
+        text += &format!(" {column:>18}");
+    }
+    for region in REGIONS {
+        let pool = report.and_then(|report| report.regions.get(region)?.pools.get(MODEL));
+        let placement =
+            report.and_then(|report| report.placements.get(region)?.get("global")?.get(MODEL));
+        let signals = pool.map(|pool| &pool.signals);
+        let number = |value: Option<f64>, unit: &str| {
+            value.map_or("-".into(), |value| format!("{value:.0}{unit}"))
+        };
+        let to = placement.map_or(String::new(), |placement| {
+            let weights: Vec<String> = placement
+                .overflow
+                .iter()
+                .map(|(region, weight)| format!("{region} {weight}"))
+                .collect();
+            weights.join(" ")
+        });
+        text += &format!(
+            "\n{region:10} {:>5} {:>6} {:>6} {:>6}  {to:22}",
+            number(
+                signals
+                    .and_then(|signals| signals.utilization)
+                    .map(|value| value * 100.0),
+                "%"
+            ),
+            number(signals.and_then(|signals| signals.waiting), ""),
+            number(signals.and_then(|signals| signals.replication_lag), "s"),
+            placement.map_or("-".into(), |placement| format!("{}%", placement.home_share)),
+        );
+        for column in &columns {
+            text += &format!(" {:>18}", seen.lately(region, column));
+        }
+    }
+    let alarms = report
+        .map(|report| report.alarms.as_slice())
+        .unwrap_or_default();
+    let alarms: Vec<String> = alarms
+        .iter()
+        .map(|alarm| format!("{}: {}", alarm.region, alarm.message))
+        .collect();
+    let unheard = if report.is_none() && note.is_empty() {
+        "the control plane does not answer"
+    } else {
+        note
+    };
+    text + &format!(
+        "\n(answers of the last {} s) {unheard} {}\n",
+        LATELY.as_secs(),
+        alarms.join("; ")
+    )
+}
+
+/// Who answered at each gateway, from the access log.
 struct Seen {
     log: std::fs::File,
     rest: String,
-    counts: BTreeMap<(String, String), u64>,
+    answers: VecDeque<(Instant, String, String)>,
 }
 
 const REFUSED: &str = "refused";
-const ZONES: [&str; 2] = ["global", "eea"];
+
+/// How far back answers are counted.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// How long the control plane stays away after it was killed.
+const AWAY: Duration = Duration::from_secs(15);
 
 impl Seen {
     fn new(world: &World) -> Result<Self> {
@@ -132,7 +263,7 @@ impl Seen {
         Ok(Self {
             log,
             rest: String::new(),
-            counts: BTreeMap::new(),
+            answers: VecDeque::new(),
         })
     }
 
@@ -144,20 +275,33 @@ impl Seen {
             let Ok(request) = serde_json::from_str::<Value>(line) else {
                 continue;
             };
-            if request["listener"] == "public" {
-                let zone = request["zone"].as_str().unwrap_or("none").to_owned();
-                let by = if request["status"] == 200 {
-                    request["region"].as_str()
-                } else {
-                    None
-                };
-                *self
-                    .counts
-                    .entry((zone, by.unwrap_or(REFUSED).to_owned()))
-                    .or_default() += 1;
+            if request["listener"] != "public" {
+                continue;
             }
+            let by = if request["status"] == 200 {
+                request["region"].as_str()
+            } else {
+                None
+            };
+            let gateway = request["gateway"].as_str().unwrap_or_default().to_owned();
+            self.answers
+                .push_back((Instant::now(), gateway, by.unwrap_or(REFUSED).to_owned()));
+        }
+        while self
+            .answers
+            .front()
+            .is_some_and(|(at, ..)| at.elapsed() > LATELY)
+        {
+            self.answers.pop_front();
         }
         Ok(())
+    }
+
+    fn lately(&self, at: &str, by: &str) -> usize {
+        self.answers
+            .iter()
+            .filter(|(_, gateway, region)| gateway == at && region == by)
+            .count()
     }
 
     fn columns() -> Vec<String> {
@@ -168,31 +312,5 @@ impl Seen {
             .chain(fallbacks)
             .chain([REFUSED.to_owned()])
             .collect()
-    }
-
-    fn lines(&self) -> usize {
-        1 + ZONES.len()
-    }
-
-    fn print(&self) {
-        let columns = Self::columns();
-        let header: String = columns
-            .iter()
-            .map(|column| format!("{column:>20}"))
-            .collect();
-        println!("{:12}{header}", "zone");
-        for zone in ZONES {
-            let count = |by: &String| {
-                self.counts
-                    .get(&(zone.to_owned(), by.clone()))
-                    .copied()
-                    .unwrap_or_default()
-            };
-            let row: String = columns
-                .iter()
-                .map(|column| format!("{:>20}", count(column)))
-                .collect();
-            println!("{zone:12}{row}");
-        }
     }
 }

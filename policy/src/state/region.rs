@@ -52,6 +52,8 @@ pub struct FirstTokens {
 
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
+    /// When each source was heard last.
+    heard: BTreeMap<String, Millis>,
     /// By model, source and the source's own name for it.
     engines: BTreeMap<(ModelName, String, String), Engine>,
     utilization: BTreeMap<ModelName, VecDeque<(Millis, f64)>>,
@@ -67,6 +69,11 @@ pub struct RegionState {
 impl RegionState {
     pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) {
         let (at, source) = (observation.at, &observation.source);
+        // What a source counts that it did not before has happened since; what it counts at first may be old.
+        let since = self.heard.get(source).copied();
+        if let Some(heard) = series(&mut self.heard, source.clone(), || at) {
+            *heard = at.max(*heard);
+        }
         let mut changed: Vec<&ModelName> = Vec::new();
         for reading in &observation.readings {
             match reading {
@@ -117,8 +124,11 @@ impl RegionState {
                         gateway: source.clone(),
                     };
                     if counted.into_iter().all(sound::amount) {
-                        let window = series(&mut self.attempts, key, || Window::new(at, counted));
-                        if let Some(window) = window {
+                        let new = || match since {
+                            Some(since) => Window::new(since, [0.0; 3]),
+                            None => Window::new(at, counted),
+                        };
+                        if let Some(window) = series(&mut self.attempts, key, new) {
                             window.push(at, counted);
                         }
                     }
@@ -131,7 +141,10 @@ impl RegionState {
                         model: model.clone(),
                         gateway: source.clone(),
                     };
-                    let new = || HistogramWindow::new(at, times.clone());
+                    let new = || match since {
+                        Some(since) => HistogramWindow::new(since, times.emptied()),
+                        None => HistogramWindow::new(at, times.clone()),
+                    };
                     if let Some(window) = series(&mut self.first_token, key, new) {
                         window.push(at, times.clone());
                     }
@@ -147,6 +160,7 @@ impl RegionState {
     }
 
     pub fn forget(&mut self, old: impl Fn(Millis) -> bool) {
+        self.heard.retain(|_, at| !old(*at));
         self.engines.retain(|_, engine| !old(engine.at));
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));

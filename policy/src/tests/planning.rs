@@ -24,7 +24,7 @@ fn watched() -> Fleet {
         region.signals = vec![SignalSource {
             url: format!("http://{name}/metrics"),
             preset: Preset::Vllm,
-            model: None,
+            model: Some(LLAMA.into()),
             max_running: None,
             every: Duration::from_secs(1),
         }];

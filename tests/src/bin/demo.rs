@@ -36,15 +36,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.once {
         return Ok(tour(arguments.only.as_deref().unwrap_or_default()).await);
     }
-    println!("starting three Envoys, three pools and two providers ...");
-    let world = World::start(&Options {
+    println!("starting the control plane, three Envoys, three pools and two providers ...");
+    let mut world = World::start(&Options {
         limits: demo::LIMITS,
         block: Some([77, 0]),
         ..Options::default()
     })
     .await?;
     demo::explain(&world);
-    demo::live(&world).await?;
+    demo::live(&mut world).await?;
     Ok(ExitCode::SUCCESS)
 }
 

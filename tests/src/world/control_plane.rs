@@ -64,6 +64,16 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Whether somebody has ended it.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_some())
+    }
+
     /// Ends it at once, as a machine that dies.
     pub async fn kill(&mut self) -> Result<()> {
         self.process

@@ -205,6 +205,11 @@ impl World {
             .await
     }
 
+    /// The control plane's process.
+    pub fn control_plane_id(&self) -> Option<u32> {
+        self.control_plane.as_ref().and_then(ControlPlane::id)
+    }
+
     /// What the control plane shows.
     pub async fn report(&self) -> Result<Report> {
         let control_plane = self.control_plane.as_ref();

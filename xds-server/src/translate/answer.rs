@@ -23,7 +23,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use meridian_policy::api::Shape;
-use meridian_policy::headers;
+use meridian_policy::{RegionName, headers};
 
 /// Errors that Envoy makes (no healthy upstream, time limits, body too large...), in the shape of the API that was
 /// spoken. The filter's own answers carry a mark and are left alone.
@@ -159,9 +159,10 @@ fn status(op: Op, code: u32) -> AccessLogFilter {
 }
 
 /// One JSON object per request: who, why, where to, how often, how long.
-pub fn access_log(path: &str, listener: &str) -> Vec<AccessLog> {
+pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
     let fields = structure([
         ("time", text("%START_TIME%")),
+        ("gateway", text(home.as_str())),
         ("listener", text(listener)),
         ("request_id", text("%REQ(X-REQUEST-ID)%")),
         ("from", text("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")),

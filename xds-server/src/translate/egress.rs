@@ -27,7 +27,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
-use meridian_policy::{FallbackName, Fleet, headers};
+use meridian_policy::{FallbackName, Fleet, RegionName, headers};
 
 /// The caller's credentials. The filter lets an allow-list through; that these go is Envoy's own work, and verified.
 const CREDENTIALS: [&str; 5] = [
@@ -46,11 +46,16 @@ const OUR_ACCOUNT: [&str; 4] = [
     "anthropic-organization-id",
 ];
 
-pub fn listener(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Listener {
+pub fn listener(
+    fleet: &Fleet,
+    home: &RegionName,
+    fallback_name: &FallbackName,
+    fallback: &Fallback,
+) -> Listener {
     let listener_name = name::egress(fallback_name);
     let manager = HttpConnectionManager {
         stat_prefix: name::stat(&listener_name),
-        access_log: answer::access_log(&fleet.access_log, &listener_name),
+        access_log: answer::access_log(&fleet.access_log, home, &listener_name),
         local_reply_config: Some(answer::replies()),
         // The caller's gateway, which is this very process, holds the limits of an answer.
         stream_idle_timeout: seconds(0),

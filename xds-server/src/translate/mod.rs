@@ -133,7 +133,7 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
         let Some(fallback) = fleet.fallbacks.get(name) else {
             continue;
         };
-        listeners.push(egress::listener(fleet, name, fallback));
+        listeners.push(egress::listener(fleet, home, name, fallback));
         clusters.push(cluster::fallback(fleet, name));
         clusters.push(cluster::provider(fleet, name, fallback));
         secrets.push(egress::secret(name, fallback));

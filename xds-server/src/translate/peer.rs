@@ -50,7 +50,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
         codec_type: CodecType::Http2.into(),
-        access_log: answer::access_log(&node.fleet.access_log, "peer"),
+        access_log: answer::access_log(&node.fleet.access_log, node.home, "peer"),
         http2_protocol_options: Some(Http2ProtocolOptions {
             initial_stream_window_size: number(WINDOW),
             initial_connection_window_size: number(2 * WINDOW),

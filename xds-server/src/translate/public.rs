@@ -28,7 +28,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     };
     let manager = HttpConnectionManager {
         stat_prefix: "public".into(),
-        access_log: answer::access_log(&node.fleet.access_log, "public"),
+        access_log: answer::access_log(&node.fleet.access_log, node.home, "public"),
         // The connection's own source is what zone sources are trusted by; nobody is internal, so Envoy drops every
         // x-envoy-* header that a caller sends.
         use_remote_address: yes(),
