@@ -239,6 +239,12 @@ impl Subscription {
             interest.covers(name) && (held.exists() || interest.names().contains(name))
         });
         self.owed.retain(|name| interest.covers(name));
+        if let Some(parked) = self.parked.as_mut().filter(|parked| !parked.is_empty()) {
+            parked.retain(|name, _| interest.covers(name));
+            if parked.is_empty() {
+                self.parked = None;
+            }
+        }
     }
 
     fn known(&self, name: &str) -> Option<&Held> {

@@ -102,6 +102,8 @@ fn lacking<'a>(
         .chain(owed)
         .filter(|name| !all.contains_key(*name) && interest.covers(name))
         .collect();
+    // Only a new or changed listener can be in the way of an old one.
+    let crowded = subscription.kind == ResourceType::Listener && !due.changed.is_empty();
     for name in names {
         let owed = owed.contains(name);
         let may_say = owed || !subscription.refused(name, None);
@@ -112,7 +114,7 @@ fn lacking<'a>(
                     due.gone.push(name);
                 }
             }
-            Some(held) if release || !can_keep(subscription.kind, held, all) => {
+            Some(held) if release || (crowded && in_the_way(held, all)) => {
                 if may_say {
                     due.gone.push(name);
                 }
@@ -125,14 +127,11 @@ fn lacking<'a>(
 }
 
 /// No two listeners can have one address: an old one goes where a new one takes over its address, or might.
-fn can_keep(kind: ResourceType, held: &Held, all: &BTreeMap<String, Arc<Resource>>) -> bool {
-    if kind != ResourceType::Listener {
-        return true;
-    }
+fn in_the_way(held: &Held, all: &BTreeMap<String, Arc<Resource>>) -> bool {
     let Held::Resource(old) = held else {
-        return false;
+        return true;
     };
     let old = addresses(old);
     let mut new = all.values().flat_map(|listener| addresses(listener));
-    !new.any(|address| old.contains(&address))
+    new.any(|address| old.contains(&address))
 }

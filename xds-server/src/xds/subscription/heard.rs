@@ -44,7 +44,12 @@ impl Subscription {
         self.nack = Some(nack.clone());
         let newer = self.target.as_ref();
         let changed = newer.is_some_and(|target| self.differs(&push.target, target));
-        self.parked = (!changed).then(|| push.refused(&self.held));
+        if changed {
+            self.parked = None;
+        } else {
+            let parked = self.parked.get_or_insert_default();
+            parked.extend(push.refused(&self.held));
+        }
         Some(Verdict::Nack(nack))
     }
 

@@ -12,6 +12,8 @@ struct Type {
     /// What the client has accepted, as far as the server can know.
     accepted: Content,
     unanswered: Option<Response>,
+    /// Whether the content has changed since that push was made.
+    outdated: bool,
     /// Refused pairs (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
@@ -58,6 +60,7 @@ impl Observer {
             {
                 this.refused.clear();
                 this.refused_whole = None;
+                this.outdated = true;
             }
         }
         self.state = Some(state.clone());
@@ -77,6 +80,11 @@ impl Observer {
         }
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
+            // Of full states the server cannot know what is in them, unless it would send the same.
+            let now = self.state.as_ref().map(|state| &state[index(kind)]);
+            if first && (!full || now == Some(&request.versioned)) {
+                this.accepted.clone_from(&request.versioned);
+            }
             if again && let Some(push) = this.unanswered.take() {
                 this.accepted = content(&push);
             }
@@ -107,8 +115,38 @@ impl Observer {
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
-        let order: Vec<ResourceType> = responses.iter().map(|response| response.kind).collect();
-        assert!(order.is_sorted_by(|a, b| a < b), "out of order: {order:?}");
+        // Additions and changes in push order, and after them what only takes away.
+        let only_removes = |response: &Response| {
+            let known = &self.types[index(response.kind)].accepted;
+            let new = content(response);
+            let news = new
+                .iter()
+                .any(|(name, version)| known.get(name) != Some(version));
+            let lost = match self.wire {
+                Wire::Sotw => {
+                    matches!(response.kind, Cluster | Listener)
+                        && known.keys().any(|name| !new.contains_key(name))
+                }
+                Wire::Delta => response.removed.iter().any(|name| known.contains_key(name)),
+            };
+            lost && !news
+        };
+        let order: Vec<(bool, ResourceType)> = responses
+            .iter()
+            .map(|response| (only_removes(response), response.kind))
+            .collect();
+        let order: Vec<(bool, Option<ResourceType>)> = order
+            .into_iter()
+            .map(|(removes, kind)| (removes, (!removes).then_some(kind)))
+            .collect();
+        assert!(order.is_sorted(), "out of order: {order:?}");
+        // What waits for others may come from a state before the last.
+        let mut held_back = false;
+        let held_back = KINDS.map(|kind| {
+            let before = held_back;
+            held_back |= self.types[index(kind)].unanswered.is_some();
+            before && matches!(kind, Listener | Route)
+        });
         for response in responses {
             self.check(response);
             let kind = response.kind;
@@ -124,6 +162,7 @@ impl Observer {
             }
             let this = &mut self.types[index(kind)];
             this.unanswered = Some(response.clone());
+            this.outdated = held_back[index(kind)];
             this.owed.clear();
             this.owed_all = false;
         }
@@ -222,6 +261,9 @@ impl Type {
             push.removed.iter().for_each(|name| {
                 self.accepted.remove(name);
             });
+            return;
+        }
+        if self.outdated {
             return;
         }
         let pairs: BTreeMap<String, Option<String>> = new
