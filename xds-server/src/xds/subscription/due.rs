@@ -103,7 +103,9 @@ fn lacking<'a>(
         .filter(|name| !all.contains_key(*name) && interest.covers(name))
         .collect();
     // Only a new or changed listener can be in the way of an old one.
-    let crowded = subscription.kind == ResourceType::Listener && !due.changed.is_empty();
+    let mut changed = due.changed.iter();
+    let crowded = subscription.kind == ResourceType::Listener
+        && changed.any(|(name, resource)| !subscription.knows(name, resource));
     for name in names {
         let owed = owed.contains(name);
         let may_say = owed || !subscription.refused(name, None);
@@ -119,9 +121,8 @@ fn lacking<'a>(
                     due.gone.push(name);
                 }
             }
-            Some(held) if !owed => due.kept.push((name, held)),
-            Some(Held::Resource(resource)) => due.changed.push((name, resource)),
-            Some(Held::Version(_)) => due.gone.push(name),
+            Some(Held::Resource(resource)) if owed => due.changed.push((name, resource)),
+            Some(held) => due.kept.push((name, held)),
         }
     }
 }

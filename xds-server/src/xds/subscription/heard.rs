@@ -49,6 +49,7 @@ impl Subscription {
         } else {
             let parked = self.parked.get_or_insert_default();
             parked.extend(push.refused(&self.held));
+            self.forget_unwanted();
         }
         Some(Verdict::Nack(nack))
     }

@@ -14,6 +14,8 @@ struct Type {
     unanswered: Option<Response>,
     /// Whether the content has changed since that push was made.
     outdated: bool,
+    /// Whether the server may have compared what the client brought along with a state before the last.
+    unsure: bool,
     /// Refused pairs (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
@@ -67,6 +69,18 @@ impl Observer {
     }
 
     pub fn request(&mut self, request: &Request) {
+        self.hear(request);
+        let this = &mut self.types[index(request.kind.unwrap())];
+        let Type {
+            accepted,
+            names,
+            wildcard,
+            ..
+        } = this;
+        accepted.retain(|name, _| *wildcard || names.contains(name));
+    }
+
+    fn hear(&mut self, request: &Request) {
         let kind = request.kind.unwrap();
         let full = matches!(kind, Cluster | Listener);
         let this = &mut self.types[index(kind)];
@@ -80,10 +94,14 @@ impl Observer {
         }
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
-            // Of full states the server cannot know what is in them, unless it would send the same.
-            let now = self.state.as_ref().map(|state| &state[index(kind)]);
-            if first && (!full || now == Some(&request.versioned)) {
-                this.accepted.clone_from(&request.versioned);
+            this.unsure |= first && matches!(kind, Listener | Route) && !request.version.is_empty();
+            // What a version stands for is known if it is what would be sent.
+            if let Some(state) = self.state.as_ref().filter(|_| first) {
+                let mut same = state[index(kind)].clone();
+                same.retain(|name, _| full || request.names.contains(name));
+                if same == request.versioned {
+                    this.accepted = same;
+                }
             }
             if again && let Some(push) = this.unanswered.take() {
                 this.accepted = content(&push);
@@ -185,7 +203,7 @@ impl Observer {
     fn check_sotw(&self, response: &Response) {
         let this = &self.types[index(response.kind)];
         let new = content(response);
-        let asked = this.owed_all || !this.owed.is_empty();
+        let asked = this.owed_all || this.unsure || !this.owed.is_empty();
         assert!(
             asked || new != this.accepted || new.is_empty(),
             "unchanged: {response:?}"
@@ -244,6 +262,7 @@ impl Observer {
             let wants = |name: &String| this.wildcard || this.names.contains(name);
             let mut published = state[index(kind)].iter().filter(|(name, _)| wants(name));
             !this.asked
+                || this.unsure
                 || (this.unanswered.is_none()
                     && published.all(|(name, version)| this.accepted.get(name) == Some(version)))
         })
@@ -254,6 +273,7 @@ impl Type {
     fn verdict(&mut self, wire: Wire, push: &Response, refused: bool) {
         let new = content(push);
         if !refused {
+            self.unsure = false;
             if wire == Wire::Sotw {
                 self.accepted.clear();
             }
