@@ -150,7 +150,7 @@ impl Subscription {
             news: news.map(|(_, resource)| Arc::clone(resource)).collect(),
         };
         let gone = due.gone.iter().chain(&due.absent);
-        let gone = gone.copied().map(Held::missing);
+        let gone = gone.map(|name| Held::missing(name));
         let changes = gone.chain(sent.into_iter().map(Held::resource)).collect();
         self.in_flight = Some(Push {
             nonce: answer.nonce.clone(),

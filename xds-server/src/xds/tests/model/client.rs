@@ -1,6 +1,7 @@
 //! A client as the protocol's description wants it: clusters and listeners by wildcard, the rest by name.
 
-use super::{Content, KINDS, Request, Response, State, Wire, index};
+use super::message::{Request, Response};
+use super::{Content, KINDS, State, Wire, index};
 use crate::xds::resources::ResourceType;
 use std::collections::BTreeSet;
 
