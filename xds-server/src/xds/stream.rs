@@ -77,29 +77,37 @@ impl Stream {
             if in_order || !follows(kind) {
                 self.types[kind].advance(&latest);
             }
-            let release = self.types[kind].holds_gone() && self.may_remove(kind, &latest);
-            let nonce = &mut self.nonce;
-            let next = || {
-                *nonce += 1;
-                nonce.to_string()
-            };
-            if let Some(answer) = self.types[kind].push(release, next) {
+            if let Some(answer) = self.push(kind, false) {
                 if kind == ResourceType::Cluster {
-                    self.owe_endpoints(&answer);
+                    self.owe_endpoints(&answer, &latest);
                 }
                 answers.push(answer);
             }
             in_order &= !leads(kind) || self.types[kind].said(&latest);
         }
+        for kind in REMOVAL {
+            if self.types[kind].holds_gone() && self.may_remove(kind, &latest) {
+                answers.extend(self.push(kind, true));
+            }
+        }
         answers
     }
 
+    fn push(&mut self, kind: ResourceType, release: bool) -> Option<Answer> {
+        let nonce = &mut self.nonce;
+        let next = || {
+            *nonce += 1;
+            nonce.to_string()
+        };
+        self.types[kind].push(release, next)
+    }
+
     /// A changed cluster starts anew and waits for its endpoints.
-    fn owe_endpoints(&mut self, clusters: &Answer) {
-        for cluster in &clusters.news {
-            if let Some(name) = reference::endpoints(cluster) {
-                self.types[ResourceType::Endpoint].owe(name);
-            }
+    fn owe_endpoints(&mut self, clusters: &Answer, latest: &Resources) {
+        let names = clusters.news.iter();
+        let names = names.filter_map(|cluster| reference::endpoints(cluster));
+        for name in names.filter(|name| latest.get(ResourceType::Endpoint, name).is_some()) {
+            self.types[ResourceType::Endpoint].owe(name);
         }
     }
 

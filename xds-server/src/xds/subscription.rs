@@ -105,10 +105,17 @@ impl Subscription {
             Some(target) => self.differs(target, latest),
             None => true,
         };
-        if changed {
-            self.parked = None;
+        if changed && let Some(parked) = self.parked.take() {
+            self.owe_refused(parked.into_keys());
         }
         self.target = Some(Arc::clone(latest));
+    }
+
+    /// Of a push that a client refuses it may have taken a part, as Envoy does with clusters and listeners: once there is
+    /// something new to say, all of it is said again, be it what the client had before.
+    fn owe_refused(&mut self, names: impl Iterator<Item = String>) {
+        let Self { interest, owed, .. } = self;
+        owed.extend(names.filter(|name| interest.covers(name)));
     }
 
     /// Endpoints of a cluster that the client is being sent: it waits for them even if they are the same.
@@ -129,6 +136,10 @@ impl Subscription {
         self.compare_claimed();
         let due = self.due(release && self.parked.is_none());
         if due.is_empty() && !self.owes_answer {
+            // Delta: what the client brought along is what there is.
+            if self.acked.is_none() && !self.held.is_empty() {
+                self.acked = Some(due.version(self.kind));
+            }
             return None;
         }
         let (sent, removed) = match self.wire {
@@ -150,7 +161,7 @@ impl Subscription {
             news: news.map(|(_, resource)| Arc::clone(resource)).collect(),
         };
         let gone = due.gone.iter().chain(&due.absent);
-        let gone = gone.copied().map(Held::missing);
+        let gone = gone.map(|name| Held::missing(name));
         let changes = gone.chain(sent.into_iter().map(Held::resource)).collect();
         self.in_flight = Some(Push {
             nonce: answer.nonce.clone(),
@@ -239,6 +250,12 @@ impl Subscription {
             interest.covers(name) && (held.exists() || interest.names().contains(name))
         });
         self.owed.retain(|name| interest.covers(name));
+        if let Some(parked) = self.parked.as_mut().filter(|parked| !parked.is_empty()) {
+            parked.retain(|name, _| interest.covers(name));
+            if parked.is_empty() {
+                self.parked = None;
+            }
+        }
     }
 
     fn known(&self, name: &str) -> Option<&Held> {

@@ -5,4 +5,5 @@ mod delta;
 mod interest;
 mod model;
 mod order;
+mod server;
 mod sotw;

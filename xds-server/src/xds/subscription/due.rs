@@ -102,6 +102,10 @@ fn lacking<'a>(
         .chain(owed)
         .filter(|name| !all.contains_key(*name) && interest.covers(name))
         .collect();
+    // Only a new or changed listener can be in the way of an old one.
+    let mut changed = due.changed.iter();
+    let crowded = subscription.kind == ResourceType::Listener
+        && changed.any(|(name, resource)| !subscription.knows(name, resource));
     for name in names {
         let owed = owed.contains(name);
         let may_say = owed || !subscription.refused(name, None);
@@ -112,27 +116,23 @@ fn lacking<'a>(
                     due.gone.push(name);
                 }
             }
-            Some(held) if release || !can_keep(subscription.kind, held, all) => {
+            Some(held) if release || (crowded && in_the_way(held, all)) => {
                 if may_say {
                     due.gone.push(name);
                 }
             }
-            Some(held) if !owed => due.kept.push((name, held)),
-            Some(Held::Resource(resource)) => due.changed.push((name, resource)),
-            Some(Held::Version(_)) => due.gone.push(name),
+            Some(Held::Resource(resource)) if owed => due.changed.push((name, resource)),
+            Some(held) => due.kept.push((name, held)),
         }
     }
 }
 
 /// No two listeners can have one address: an old one goes where a new one takes over its address, or might.
-fn can_keep(kind: ResourceType, held: &Held, all: &BTreeMap<String, Arc<Resource>>) -> bool {
-    if kind != ResourceType::Listener {
-        return true;
-    }
+fn in_the_way(held: &Held, all: &BTreeMap<String, Arc<Resource>>) -> bool {
     let Held::Resource(old) = held else {
-        return false;
+        return true;
     };
     let old = addresses(old);
     let mut new = all.values().flat_map(|listener| addresses(listener));
-    !new.any(|address| old.contains(&address))
+    new.any(|address| old.contains(&address))
 }

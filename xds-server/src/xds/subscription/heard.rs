@@ -44,7 +44,13 @@ impl Subscription {
         self.nack = Some(nack.clone());
         let newer = self.target.as_ref();
         let changed = newer.is_some_and(|target| self.differs(&push.target, target));
-        self.parked = (!changed).then(|| push.refused(&self.held));
+        if changed {
+            self.owe_refused(push.changes.into_keys());
+        } else {
+            let parked = self.parked.get_or_insert_default();
+            parked.extend(push.refused(&self.held));
+            self.forget_unwanted();
+        }
         Some(Verdict::Nack(nack))
     }
 

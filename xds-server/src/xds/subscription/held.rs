@@ -19,8 +19,8 @@ impl Held {
         (name.clone(), Self::Resource(Arc::clone(resource)))
     }
 
-    pub fn missing(name: &String) -> (String, Self) {
-        (name.clone(), Self::Missing)
+    pub fn missing(name: &str) -> (String, Self) {
+        (name.to_owned(), Self::Missing)
     }
 
     pub fn version(&self) -> Option<&String> {

@@ -2,17 +2,16 @@
 //! knows nothing of the stream's inside checks every answer, and in the end the client must hold what is published.
 
 mod client;
+mod message;
 mod observer;
 
-use super::client::{read, resource};
+use super::client::resource;
 use crate::xds::resources::{ResourceType, Resources};
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::Answer;
-use crate::xds::{delta, sotw};
 use client::Client;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use envoy_types::pb::google::rpc::Status;
+use message::{Request, Response, say, wire_form};
 use observer::Observer;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -78,32 +77,6 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..6).prop_map(|dice| Step::ToClient { accept: dice > 0 }),
         1 => Just(Step::Reconnect),
     ]
-}
-
-/// A request of either form.
-#[derive(Clone, Debug, Default)]
-struct Request {
-    kind: Option<ResourceType>,
-    /// SotW: all names. Delta: names to subscribe to.
-    names: Vec<String>,
-    /// Delta.
-    less: Vec<String>,
-    /// SotW.
-    version: String,
-    /// Delta.
-    initial: Content,
-    nonce: String,
-    refuses: bool,
-}
-
-/// A response of either form.
-#[derive(Clone, Debug)]
-struct Response {
-    kind: ResourceType,
-    nonce: String,
-    version: String,
-    resources: Vec<(String, String)>,
-    removed: Vec<String>,
 }
 
 struct World {
@@ -206,68 +179,6 @@ impl World {
     }
 }
 
-fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Answer> {
-    let kind = request.kind.unwrap();
-    let error_detail = request.refuses.then(Status::default);
-    match wire {
-        Wire::Sotw => {
-            let request = DiscoveryRequest {
-                type_url: kind.type_url().to_owned(),
-                resource_names: request.names.clone(),
-                version_info: request.version.clone(),
-                response_nonce: request.nonce.clone(),
-                error_detail,
-                ..Default::default()
-            };
-            sotw::request(stream, kind, &request).1
-        }
-        Wire::Delta => {
-            let request = DeltaDiscoveryRequest {
-                type_url: kind.type_url().to_owned(),
-                resource_names_subscribe: request.names.clone(),
-                resource_names_unsubscribe: request.less.clone(),
-                initial_resource_versions: request.initial.clone().into_iter().collect(),
-                response_nonce: request.nonce.clone(),
-                error_detail,
-                ..Default::default()
-            };
-            delta::request(stream, kind, &request).1
-        }
-    }
-}
-
-fn wire_form(wire: Wire, answer: Answer) -> Response {
-    let kind = answer.kind;
-    match wire {
-        Wire::Sotw => {
-            let response = sotw::response(answer);
-            let bodies = response.resources.iter().map(read);
-            let resources = bodies.map(|text| {
-                let (name, version) = text.split_once('@').unwrap();
-                (name.to_owned(), version.to_owned())
-            });
-            Response {
-                kind,
-                nonce: response.nonce,
-                version: response.version_info,
-                resources: resources.collect(),
-                removed: Vec::new(),
-            }
-        }
-        Wire::Delta => {
-            let response = delta::response(answer);
-            let resources = response.resources.into_iter();
-            Response {
-                kind,
-                nonce: response.nonce,
-                version: response.system_version_info,
-                resources: resources.map(|each| (each.name, each.version)).collect(),
-                removed: response.removed_resources,
-            }
-        }
-    }
-}
-
 fn everything(version: &str) -> State {
     let content = || {
         NAMES
@@ -303,7 +214,7 @@ fn converse(wire: Wire, steps: Vec<Step>, mut last: State) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn sotw_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), last in state()) {

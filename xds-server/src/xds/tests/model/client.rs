@@ -1,6 +1,7 @@
 //! A client as the protocol's description wants it: clusters and listeners by wildcard, the rest by name.
 
-use super::{Content, KINDS, Request, Response, State, Wire, index};
+use super::message::{Request, Response};
+use super::{Content, KINDS, State, Wire, index};
 use crate::xds::resources::ResourceType;
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ struct Type {
     held: Content,
     version: String,
     /// SotW: what `version` stands for.
-    versioned: BTreeSet<String>,
+    versioned: Content,
     nonce: String,
 }
 
@@ -103,11 +104,7 @@ impl Client {
                 this.held.remove(name);
             });
             this.version.clone_from(&response.version);
-            this.versioned = response
-                .resources
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect();
+            this.versioned = response.resources.iter().cloned().collect();
         }
         let mut request = self.request(kind);
         request.refuses = !accept;
@@ -126,9 +123,10 @@ impl Client {
             this.nonce.clear();
             let mut lost = this
                 .versioned
-                .iter()
+                .keys()
                 .filter(|name| this.names.contains(*name));
             if !by_wildcard(kind) && lost.any(|name| !this.held.contains_key(name)) {
+                this.versioned.clear();
                 this.version.clear(); // It does not hold any more what this version stands for.
             }
             let mut request = self.request(kind);
@@ -153,6 +151,7 @@ impl Client {
             kind: Some(kind),
             names: this.names.iter().filter(|_| sotw).cloned().collect(),
             version: this.version.clone(),
+            versioned: this.versioned.clone(),
             nonce: this.nonce.clone(),
             ..Default::default()
         }

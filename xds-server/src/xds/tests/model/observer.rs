@@ -1,6 +1,7 @@
 //! Watches the server's end of the conversation, message by message, and knows the rules.
 
-use super::{Content, KINDS, Request, Response, State, Wire, index};
+use super::message::{Request, Response};
+use super::{Content, KINDS, State, Wire, index};
 use crate::xds::resources::ResourceType::{self, Cluster, Endpoint, Listener, Route};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,12 @@ struct Type {
     /// What the client has accepted, as far as the server can know.
     accepted: Content,
     unanswered: Option<Response>,
+    /// Whether the content has changed since that push was made.
+    outdated: bool,
+    /// Whether the server may have compared what the client brought along with a state before the last.
+    unsure: bool,
+    /// Names of refused pushes: a client may have taken part of them, so they may be said again.
+    unclear: BTreeSet<String>,
     /// Refused pairs (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
@@ -58,12 +65,25 @@ impl Observer {
             {
                 this.refused.clear();
                 this.refused_whole = None;
+                this.outdated = true;
             }
         }
         self.state = Some(state.clone());
     }
 
     pub fn request(&mut self, request: &Request) {
+        self.hear(request);
+        let this = &mut self.types[index(request.kind.unwrap())];
+        let Type {
+            accepted,
+            names,
+            wildcard,
+            ..
+        } = this;
+        accepted.retain(|name, _| *wildcard || names.contains(name));
+    }
+
+    fn hear(&mut self, request: &Request) {
         let kind = request.kind.unwrap();
         let full = matches!(kind, Cluster | Listener);
         let this = &mut self.types[index(kind)];
@@ -77,6 +97,15 @@ impl Observer {
         }
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
+            this.unsure |= first && matches!(kind, Listener | Route) && !request.version.is_empty();
+            // What a version stands for is known if it is what would be sent.
+            if let Some(state) = self.state.as_ref().filter(|_| first) {
+                let mut same = state[index(kind)].clone();
+                same.retain(|name, _| full || request.names.contains(name));
+                if same == request.versioned {
+                    this.accepted = same;
+                }
+            }
             if again && let Some(push) = this.unanswered.take() {
                 this.accepted = content(&push);
             }
@@ -107,8 +136,38 @@ impl Observer {
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
-        let order: Vec<ResourceType> = responses.iter().map(|response| response.kind).collect();
-        assert!(order.is_sorted_by(|a, b| a < b), "out of order: {order:?}");
+        // Additions and changes in push order, and after them what only takes away.
+        let only_removes = |response: &Response| {
+            let known = &self.types[index(response.kind)].accepted;
+            let new = content(response);
+            let news = new
+                .iter()
+                .any(|(name, version)| known.get(name) != Some(version));
+            let lost = match self.wire {
+                Wire::Sotw => {
+                    matches!(response.kind, Cluster | Listener)
+                        && known.keys().any(|name| !new.contains_key(name))
+                }
+                Wire::Delta => response.removed.iter().any(|name| known.contains_key(name)),
+            };
+            lost && !news
+        };
+        let order: Vec<(bool, ResourceType)> = responses
+            .iter()
+            .map(|response| (only_removes(response), response.kind))
+            .collect();
+        let order: Vec<(bool, Option<ResourceType>)> = order
+            .into_iter()
+            .map(|(removes, kind)| (removes, (!removes).then_some(kind)))
+            .collect();
+        assert!(order.is_sorted(), "out of order: {order:?}");
+        // What waits for others may come from a state before the last.
+        let mut held_back = false;
+        let held_back = KINDS.map(|kind| {
+            let before = held_back;
+            held_back |= self.types[index(kind)].unanswered.is_some();
+            before && matches!(kind, Listener | Route)
+        });
         for response in responses {
             self.check(response);
             let kind = response.kind;
@@ -124,6 +183,7 @@ impl Observer {
             }
             let this = &mut self.types[index(kind)];
             this.unanswered = Some(response.clone());
+            this.outdated = held_back[index(kind)];
             this.owed.clear();
             this.owed_all = false;
         }
@@ -146,9 +206,9 @@ impl Observer {
     fn check_sotw(&self, response: &Response) {
         let this = &self.types[index(response.kind)];
         let new = content(response);
-        let asked = this.owed_all || !this.owed.is_empty();
+        let asked = this.owed_all || this.unsure || !this.owed.is_empty();
         assert!(
-            asked || new != this.accepted || new.is_empty(),
+            asked || !this.unclear.is_empty() || new != this.accepted || new.is_empty(),
             "unchanged: {response:?}"
         );
         let refused = this.refused_whole.as_ref() == Some(&new);
@@ -175,7 +235,7 @@ impl Observer {
                 "unwanted {name}"
             );
             assert!(
-                owed || this.accepted.get(name) != Some(version),
+                owed || this.unclear.contains(name) || this.accepted.get(name) != Some(version),
                 "unchanged {name}"
             );
             let pair = (name.clone(), Some(version.clone()));
@@ -205,6 +265,7 @@ impl Observer {
             let wants = |name: &String| this.wildcard || this.names.contains(name);
             let mut published = state[index(kind)].iter().filter(|(name, _)| wants(name));
             !this.asked
+                || this.unsure
                 || (this.unanswered.is_none()
                     && published.all(|(name, version)| this.accepted.get(name) == Some(version)))
         })
@@ -215,6 +276,10 @@ impl Type {
     fn verdict(&mut self, wire: Wire, push: &Response, refused: bool) {
         let new = content(push);
         if !refused {
+            self.unsure = false;
+            self.unclear.retain(|name| {
+                wire == Wire::Delta && !new.contains_key(name) && !push.removed.contains(name)
+            });
             if wire == Wire::Sotw {
                 self.accepted.clear();
             }
@@ -222,6 +287,14 @@ impl Type {
             push.removed.iter().for_each(|name| {
                 self.accepted.remove(name);
             });
+            return;
+        }
+        self.unclear.extend(new.keys().cloned());
+        self.unclear.extend(push.removed.iter().cloned());
+        if wire == Wire::Sotw {
+            self.unclear.extend(self.accepted.keys().cloned());
+        }
+        if self.outdated {
             return;
         }
         let pairs: BTreeMap<String, Option<String>> = new
@@ -233,5 +306,3 @@ impl Type {
         self.refused_whole = Some(new);
     }
 }
-
-const _: () = assert!(KINDS.len() == 5);
