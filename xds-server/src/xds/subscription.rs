@@ -105,17 +105,10 @@ impl Subscription {
             Some(target) => self.differs(target, latest),
             None => true,
         };
-        if changed && let Some(parked) = self.parked.take() {
-            self.owe_refused(parked.into_keys());
+        if changed {
+            self.parked = None;
         }
         self.target = Some(Arc::clone(latest));
-    }
-
-    /// Of a push that a client refuses it may have taken a part, as Envoy does with clusters and listeners: once there is
-    /// something new to say, all of it is said again, be it what the client had before.
-    fn owe_refused(&mut self, names: impl Iterator<Item = String>) {
-        let Self { interest, owed, .. } = self;
-        owed.extend(names.filter(|name| interest.covers(name)));
     }
 
     /// Endpoints of a cluster that the client is being sent: it waits for them even if they are the same.
@@ -236,6 +229,9 @@ impl Subscription {
     }
 
     fn accept(&mut self, push: Push) {
+        if let Some(parked) = &mut self.parked {
+            parked.retain(|name, _| !push.changes.contains_key(name));
+        }
         if push.whole {
             self.held = push.changes;
         } else {
@@ -244,10 +240,20 @@ impl Subscription {
         self.forget_unwanted();
     }
 
+    /// Of a push that a client refuses it may have taken a part, as Envoy does with clusters and listeners.
+    fn doubt(&mut self, push: &Push) {
+        let left_out = self.held.keys().filter(|_| push.whole);
+        let names: BTreeSet<String> = left_out.chain(push.changes.keys()).cloned().collect();
+        for name in names {
+            let before = self.held.remove(&name);
+            self.held.insert(name, Held::in_doubt(before));
+        }
+    }
+
     fn forget_unwanted(&mut self) {
         let Self { interest, held, .. } = self;
         held.retain(|name, held| {
-            interest.covers(name) && (held.exists() || interest.names().contains(name))
+            interest.covers(name) && (held.may_exist() || interest.names().contains(name))
         });
         self.owed.retain(|name| interest.covers(name));
         if let Some(parked) = self.parked.as_mut().filter(|parked| !parked.is_empty()) {

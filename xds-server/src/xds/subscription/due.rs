@@ -32,8 +32,8 @@ impl<'a> Due<'a> {
     /// All that the client holds afterwards, by name.
     pub fn whole(&self) -> Vec<Named<'a>> {
         let kept = self.kept.iter().filter_map(|(name, held)| match held {
-            Held::Resource(resource) => Some((*name, resource)),
-            Held::Version(_) | Held::Missing => None,
+            Held::Resource(resource) | Held::InDoubt(Some(resource)) => Some((*name, resource)),
+            Held::Version(_) | Held::Missing | Held::InDoubt(None) => None,
         });
         let all = self.same.iter().chain(&self.changed).copied();
         let by_name: BTreeMap<_, _> = all.chain(kept).collect();
@@ -45,7 +45,8 @@ impl<'a> Due<'a> {
         let sent = self.same.iter().chain(&self.changed);
         let sent = sent.map(|(name, resource)| (name.as_str(), resource.version.as_str()));
         let kept = self.kept.iter();
-        let kept = kept.filter_map(|(name, held)| Some((name.as_str(), held.version()?.as_str())));
+        let kept =
+            kept.filter_map(|(name, held)| Some((name.as_str(), held.sent_version()?.as_str())));
         let pairs: BTreeMap<&str, &str> = sent.chain(kept).collect();
         version(kind, pairs.into_iter())
     }

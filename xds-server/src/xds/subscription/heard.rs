@@ -45,12 +45,13 @@ impl Subscription {
         let newer = self.target.as_ref();
         let changed = newer.is_some_and(|target| self.differs(&push.target, target));
         if changed {
-            self.owe_refused(push.changes.into_keys());
+            self.parked = None;
         } else {
             let parked = self.parked.get_or_insert_default();
             parked.extend(push.refused(&self.held));
-            self.forget_unwanted();
         }
+        self.doubt(&push);
+        self.forget_unwanted();
         Some(Verdict::Nack(nack))
     }
 

@@ -12,6 +12,8 @@ pub(super) enum Held {
     Version(String),
     /// It was told that there is none.
     Missing,
+    /// It has refused a push with this in it, and may have this, what it had before, or nothing.
+    InDoubt(Option<Arc<Resource>>),
 }
 
 impl Held {
@@ -27,11 +29,35 @@ impl Held {
         match self {
             Self::Resource(resource) => Some(&resource.version),
             Self::Version(version) => Some(version),
-            Self::Missing => None,
+            Self::Missing | Self::InDoubt(_) => None,
+        }
+    }
+
+    /// The version that it is sent in where it is to stay.
+    pub fn sent_version(&self) -> Option<&String> {
+        match self {
+            Self::InDoubt(before) => before.as_ref().map(|resource| &resource.version),
+            _ => self.version(),
+        }
+    }
+
+    /// What becomes of it when a push that changes it is refused.
+    pub fn in_doubt(before: Option<Self>) -> Self {
+        match before {
+            Some(Self::Resource(resource)) => Self::InDoubt(Some(resource)),
+            Some(Self::InDoubt(before)) => Self::InDoubt(before),
+            Some(Self::Version(_) | Self::Missing) | None => Self::InDoubt(None),
         }
     }
 
     pub fn exists(&self) -> bool {
+        matches!(
+            self,
+            Self::Resource(_) | Self::Version(_) | Self::InDoubt(Some(_))
+        )
+    }
+
+    pub fn may_exist(&self) -> bool {
         !matches!(self, Self::Missing)
     }
 }

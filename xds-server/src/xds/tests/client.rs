@@ -109,8 +109,13 @@ impl Client {
 
     /// SotW: these are the names now.
     pub fn ask(&mut self, kind: ResourceType, names: &[&str]) -> Vec<String> {
-        self.names[kind] = names.iter().map(|&name| name.to_owned()).collect();
+        self.want(kind, names);
         self.send_sotw(kind, None, None)
+    }
+
+    /// SotW: the names of the next request.
+    pub fn want(&mut self, kind: ResourceType, names: &[&str]) {
+        self.names[kind] = names.iter().map(|&name| name.to_owned()).collect();
     }
 
     /// SotW: as if nothing had been answered on this stream.

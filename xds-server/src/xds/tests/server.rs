@@ -192,12 +192,15 @@ async fn a_shutdown_ends_streams_at_once() {
     let mut ads = Ads::open(server.plain().await, node(REGION)).await.unwrap();
     ads.next().await.unwrap();
     server.stop.send(()).unwrap();
-    assert!(
-        ads.next().await.unwrap().is_none(),
-        "an end without an error"
-    );
-    let ended = tokio::time::timeout(Duration::from_secs(3), server.task).await;
-    ended.expect("in time").unwrap().unwrap();
+    let ended = async {
+        assert!(
+            ads.next().await.unwrap().is_none(),
+            "an end without an error"
+        );
+        server.task.await.unwrap().unwrap();
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(3), ended).await;
+    ended.expect("before what is left is left behind");
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use super::{Content, KINDS, State, Wire, index};
 use crate::xds::resources::ResourceType;
 use std::collections::BTreeSet;
 
+/// A nonce that no push had.
+pub(super) const NOBODYS: &str = "nobody's";
+
 #[derive(Default)]
 struct Type {
     asked: bool,
@@ -78,7 +81,7 @@ impl Client {
     pub fn stale(&self, kind: ResourceType) -> Option<Request> {
         let this = &self.types[index(kind)];
         this.asked.then(|| Request {
-            nonce: "nobody's".to_owned(),
+            nonce: NOBODYS.to_owned(),
             ..self.request(kind)
         })
     }

@@ -138,17 +138,27 @@ impl Observer {
     pub fn responses(&mut self, responses: &[Response]) {
         // Additions and changes in push order, and after them what only takes away.
         let only_removes = |response: &Response| {
-            let known = &self.types[index(response.kind)].accepted;
+            let Type {
+                accepted: known,
+                unclear,
+                ..
+            } = &self.types[index(response.kind)];
             let new = content(response);
             let news = new
                 .iter()
-                .any(|(name, version)| known.get(name) != Some(version));
+                .any(|(name, version)| known.get(name) != Some(version) || unclear.contains(name));
             let lost = match self.wire {
                 Wire::Sotw => {
                     matches!(response.kind, Cluster | Listener)
-                        && known.keys().any(|name| !new.contains_key(name))
+                        && known
+                            .keys()
+                            .chain(unclear)
+                            .any(|name| !new.contains_key(name))
                 }
-                Wire::Delta => response.removed.iter().any(|name| known.contains_key(name)),
+                Wire::Delta => response
+                    .removed
+                    .iter()
+                    .any(|name| known.contains_key(name) || unclear.contains(name)),
             };
             lost && !news
         };
@@ -173,10 +183,16 @@ impl Observer {
             let kind = response.kind;
             if kind == Cluster {
                 let new = content(response);
-                let known = &self.types[index(kind)].accepted;
+                let Type {
+                    accepted: known,
+                    unclear,
+                    ..
+                } = &self.types[index(kind)];
                 let news: Vec<String> = new
                     .into_iter()
-                    .filter(|(name, version)| known.get(name) != Some(version))
+                    .filter(|(name, version)| {
+                        known.get(name) != Some(version) || unclear.contains(name)
+                    })
                     .map(|(name, _)| name)
                     .collect();
                 self.types[index(Endpoint)].owed.extend(news);
