@@ -40,22 +40,23 @@ const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
 pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let limits = &node.fleet.limits;
     let mut routes: Vec<Route> = Vec::new();
-    for ((zone, model), members) in &node.chains {
-        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
-        let lane = Lane::of(members).map_or("", Lane::as_str);
-        for stream in [true, false] {
-            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
-        }
-    }
     for ((zone, model), chains) in &node.overflow {
         let Some((_, members)) = chains.first() else {
             continue;
         };
         let to = ClusterSpecifier::WeightedClusters(by_weight(node, zone, model, chains));
         for stream in [true, false] {
-            let lane = Lane::Overflow.as_str();
+            let lane = Some(Lane::Overflow);
             let route = route(node, zone, model, lane, members, to.clone(), stream);
             routes.push(spread(route));
+        }
+    }
+    // Whatever lane is left: policy and routes change one after the other, and a request may meet the one without the
+    // other.
+    for ((zone, model), members) in &node.chains {
+        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
+        for stream in [true, false] {
+            routes.push(route(node, zone, model, None, members, to.clone(), stream));
         }
     }
     // There before the body is read, so that the body's limit applies: a route without one answers 413 to long prompts.
@@ -139,12 +140,12 @@ fn spread(mut route: Route) -> Route {
     route
 }
 
-/// The filter's four headers lead to one chain, or to several by weight.
+/// The filter's headers lead to one chain, or to several by weight.
 fn route(
     node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
-    lane: &str,
+    lane: Option<Lane>,
     members: &[Member],
     to: ClusterSpecifier,
     stream: bool,
@@ -155,12 +156,13 @@ fn route(
     } else {
         ("whole", "0")
     };
-    let matched = vec![
+    let mut matched = vec![
         header_is(headers::ZONE, zone.as_str()),
         header_is(headers::MODEL, model.as_str()),
-        header_is(headers::LANE, lane),
         header_is(headers::STREAM, flag),
     ];
+    matched.extend(lane.map(|lane| header_is(headers::LANE, lane.as_str())));
+    let lane = lane.or(Lane::of(members)).map_or("", |lane| lane.as_str());
     let action = RouteAction {
         cluster_specifier: Some(to),
         timeout: duration(limits.answer),

@@ -12,12 +12,13 @@ pub enum ResourceType {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
     Endpoint,
+    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS). Before the listeners that refer to it: Envoy refuses a listener
+    /// while the last configuration that it got for one of its filters is one that it refused.
+    Extension,
     /// `envoy.config.listener.v3.Listener` (LDS).
     Listener,
     /// `envoy.config.route.v3.RouteConfiguration` (RDS).
     Route,
-    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS).
-    Extension,
     /// `envoy.extensions.transport_sockets.tls.v3.Secret` (SDS).
     Secret,
 }
@@ -27,9 +28,9 @@ impl ResourceType {
     pub const ALL: [Self; 6] = [
         Self::Cluster,
         Self::Endpoint,
+        Self::Extension,
         Self::Listener,
         Self::Route,
-        Self::Extension,
         Self::Secret,
     ];
 

@@ -1,6 +1,6 @@
 //! All types of one stream, and the order between them.
 //!
-//! Make before break: clusters, endpoints, listeners, routes are sent in this order, each without waiting for the
+//! Make before break: clusters, endpoints, extensions, listeners, routes are sent in this order, each without waiting for the
 //! answer to the one before (Envoy does not ACK a cluster before it has the endpoints). What is gone is taken away in
 //! an order of its own, when the client has accepted the listeners and routes that no longer refer to it.
 

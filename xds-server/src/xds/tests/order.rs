@@ -64,9 +64,9 @@ fn all_types_are_pushed_in_order_without_waiting() {
     let expected = [
         "cluster a@2",
         "endpoint a@2",
+        "extension x@1",
         "listener l@2",
         "route r@2",
-        "extension x@1",
         "secret s@1",
     ];
     assert_eq!(answers, expected);
