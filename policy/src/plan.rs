@@ -30,6 +30,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    fn place(
+        &mut self,
+        gateway: &RegionName,
+        zone: &ZoneName,
+        model: &ModelName,
+        placement: Placement,
+    ) {
+        let zones = self.gateways.entry(gateway.clone()).or_default();
+        let models = zones.entry(zone.clone()).or_default();
+        models.insert(model.clone(), placement);
+    }
+
     /// What a gateway does with the requests of a (zone, model), if it has a choice.
     pub fn placement(
         &self,
@@ -68,41 +80,68 @@ pub fn regions_of(
     (!others.is_empty()).then_some((first, others))
 }
 
+/// What is left of a plan in a fleet that may be another since: for a beginning at which nothing is observed yet. What the
+/// plan does not have, or has for regions that are not there any more, stays at home.
+pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
+    let mut next = Plan::default();
+    for (name, region) in &fleet.regions {
+        for model in region.pools.keys() {
+            let health = prev.pools.get(name).and_then(|pools| pools.get(model));
+            let pools = next.pools.entry(name.clone()).or_default();
+            pools.insert(model.clone(), health.cloned().unwrap_or_default());
+        }
+    }
+    each_choice(fleet, |gateway, zone, model, (_, others)| {
+        let before = prev.placement(gateway, zone, model);
+        let fits = |placement: &&Placement| {
+            let mut regions = placement.overflow.keys();
+            regions.all(|region| others.contains(region))
+        };
+        let placement = before.filter(fits).cloned();
+        next.place(
+            gateway,
+            zone,
+            model,
+            placement.unwrap_or_else(Placement::home),
+        );
+    });
+    next
+}
+
+/// Calls back for every (gateway, zone, model) that has a choice between regions: the first, and the others.
+fn each_choice(
+    fleet: &Fleet,
+    mut call: impl FnMut(&RegionName, &ZoneName, &ModelName, (RegionName, Vec<RegionName>)),
+) {
+    for gateway in fleet.regions.keys() {
+        for zone in fleet.zones.keys() {
+            for model in fleet.models() {
+                if let Some(regions) = regions_of(fleet, zone, model, gateway) {
+                    call(gateway, zone, model, regions);
+                }
+            }
+        }
+    }
+}
+
 /// The plan that follows `prev`, by what was observed until `now`.
 pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
     let known = Known::of(fleet, state, prev, now);
-    let mut gateways = BTreeMap::new();
-    for gateway in fleet.regions.keys() {
-        let mut placements = Placements::new();
-        for zone in fleet.zones.keys() {
-            for model in fleet.models() {
-                let Some((first, others)) = regions_of(fleet, zone, model, gateway) else {
-                    continue;
-                };
-                let before = prev
-                    .placement(gateway, zone, model)
-                    .cloned()
-                    .unwrap_or_else(Placement::home);
-                let next = before.next(
-                    &fleet.overflow,
-                    &known.first(&first, model),
-                    &known.others(&others, model),
-                    now,
-                );
-                placements
-                    .entry(zone.clone())
-                    .or_default()
-                    .insert(model.clone(), next);
-            }
-        }
-        if !placements.is_empty() {
-            gateways.insert(gateway.clone(), placements);
-        }
-    }
-    Plan {
+    let mut next = Plan {
         pools: known.health(),
-        gateways,
-    }
+        gateways: BTreeMap::new(),
+    };
+    each_choice(fleet, |gateway, zone, model, (first, others)| {
+        let before = prev.placement(gateway, zone, model).cloned();
+        let placement = before.unwrap_or_else(Placement::home).next(
+            &fleet.overflow,
+            &known.first(&first, model),
+            &known.others(&others, model),
+            now,
+        );
+        next.place(gateway, zone, model, placement);
+    });
+    next
 }
 
 /// Every pool as it is now.

@@ -38,7 +38,7 @@ pub struct PoolSignals {
     pub gpu: Gpu,
     /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
     pub endpoints: Option<(u64, u64)>,
-    /// The fleet file names sources for the pool, and none of them was heard lately.
+    /// The pool has sources, by the fleet file or because they were heard, and none of them was heard lately.
     pub stale: bool,
 }
 
@@ -74,7 +74,9 @@ impl FleetState {
             replication_lag: state.lag(fresh),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
-            stale: engines.is_empty() && has_sources(fleet, region, model),
+            stale: engines.is_empty()
+                && (has_sources(fleet, region, model)
+                    || state.engines(model, |_| true).next().is_some()),
         }
     }
 

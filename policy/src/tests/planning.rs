@@ -151,98 +151,117 @@ fn the_one_region_of_a_zone_keeps_its_callers_at_any_load() {
 
 #[test]
 fn each_signal_shifts_its_own_region_and_nothing_else() {
-    let slow = |seconds: f64| Histogram {
-        buckets: vec![(0.5, 0.0), (2.5, 0.0), (5.0, seconds), (10.0, seconds)],
-        sum: 4.0 * seconds,
-        count: seconds,
-    };
-    let sick: [(Reason, fn(f64) -> Reading); 4] = [
-        (Reason::QueueDepth, |_| {
-            server(Figures {
-                kv_cache: Some(0.3),
-                waiting: Some(150.0),
-                ..Default::default()
-            })
-        }),
-        (Reason::ReplicationLag, |_| Reading::ReplicationLag {
-            seconds: 45.0,
-        }),
-        (Reason::Errors, |second| {
-            let answers = Answers {
-                all: 50.0 * second,
-                failed: 2.0 * second,
-            };
-            server(Figures {
-                kv_cache: Some(0.3),
-                answers: Some(answers),
-                ..Default::default()
-            })
-        }),
-        (Reason::Errors, |second| Reading::Attempts {
-            zone: "global".into(),
-            model: LLAMA.into(),
-            lane: Lane::Home,
-            to: WEST.into(),
-            counts: AttemptCounts {
-                answered: 50.0 * second,
-                overloaded: second,
-                failed: second,
-            },
-        }),
-    ];
-    let mut all: Vec<(Reason, Box<dyn Fn(f64) -> Reading>)> = sick
-        .into_iter()
-        .map(|(reason, reading)| (reason, Box::new(reading) as Box<_>))
-        .collect();
-    all.push((
+    for reason in [
+        Reason::QueueDepth,
+        Reason::ReplicationLag,
+        Reason::Errors,
         Reason::FirstToken,
-        Box::new(move |second| Reading::FirstToken {
-            model: LLAMA.into(),
-            to: WEST.into(),
-            times: slow(10.0 * second),
-        }),
-    ));
-    for (reason, reading) in all {
-        let mut watch = Watch::new(watched());
-        watch.at(0.3, 0.3, 0.3, 3);
-        let before = watch.plan.clone();
-        for second in 1..15u32 {
-            for region in [EAST, EU] {
-                watch.see(region, vec![kv(0.3)]);
-            }
-            let mut readings = vec![reading(f64::from(second))];
-            if !matches!(readings[0], Reading::Server { .. }) {
-                readings.push(kv(0.3));
-            }
-            watch.see(WEST, readings);
-            watch.tick();
-        }
-        assert_eq!(watch.reasons(WEST), [reason]);
-        assert_eq!(
-            watch.share(WEST, "global"),
-            Some(10),
-            "{reason:?}: down to the floor"
-        );
-        for other in [EAST, EU] {
-            assert_eq!(watch.reasons(other), []);
-            assert_eq!(watch.share(other, "global"), Some(100), "{reason:?}");
-            assert!(
-                !watch
-                    .weights(other)
-                    .iter()
-                    .any(|(region, _)| *region == WEST),
-                "{reason:?}"
-            );
-        }
-        watch.at(0.3, 0.3, 0.3, 90);
-        // Lag and rates are forgotten, or have gone from the window.
-        assert_eq!(
-            watch.share(WEST, "global"),
-            Some(100),
-            "{reason:?}: back again"
-        );
-        assert_eq!(watch.plan.pools, before.pools, "{reason:?}");
+    ] {
+        sickness(reason);
     }
+}
+
+/// What makes us-west-2 sick for a reason, after this many seconds of it: what its servers say, or what gateways see.
+fn symptoms(reason: Reason, second: f64) -> Vec<Reading> {
+    let well = Figures {
+        kv_cache: Some(0.3),
+        ..Default::default()
+    };
+    let slow = Histogram {
+        buckets: vec![
+            (0.5, 0.0),
+            (2.5, 0.0),
+            (5.0, 10.0 * second),
+            (10.0, 10.0 * second),
+        ],
+        sum: 40.0 * second,
+        count: 10.0 * second,
+    };
+    let gateway = Reading::Attempts {
+        zone: "global".into(),
+        model: LLAMA.into(),
+        lane: Lane::Home,
+        to: WEST.into(),
+        counts: AttemptCounts {
+            answered: 50.0 * second,
+            overloaded: second,
+            failed: second,
+        },
+    };
+    match reason {
+        Reason::QueueDepth => vec![server(Figures {
+            waiting: Some(150.0),
+            ..well
+        })],
+        Reason::ReplicationLag => vec![server(well), Reading::ReplicationLag { seconds: 45.0 }],
+        Reason::FirstToken => {
+            let seen = Reading::FirstToken {
+                model: LLAMA.into(),
+                to: WEST.into(),
+                times: slow,
+            };
+            vec![server(well), seen]
+        }
+        Reason::Errors => vec![server(well), gateway],
+        Reason::NoEndpoints | Reason::Stale => panic!("no signal of a server"),
+    }
+}
+
+#[test]
+fn errors_that_only_the_servers_count() {
+    let mut watch = Watch::new(watched());
+    for second in 1..15u32 {
+        let answers = Answers {
+            all: 50.0 * f64::from(second),
+            failed: 2.0 * f64::from(second),
+        };
+        let figures = Figures {
+            kv_cache: Some(0.3),
+            answers: Some(answers),
+            ..Default::default()
+        };
+        watch.see(WEST, vec![server(figures)]);
+        watch.tick();
+    }
+    assert_eq!(watch.reasons(WEST), [Reason::Errors]);
+}
+
+fn sickness(reason: Reason) {
+    let mut watch = Watch::new(watched());
+    watch.at(0.3, 0.3, 0.3, 3);
+    let before = watch.plan.clone();
+    for second in 1..15u32 {
+        for region in [EAST, EU] {
+            watch.see(region, vec![kv(0.3)]);
+        }
+        watch.see(WEST, symptoms(reason, f64::from(second)));
+        watch.tick();
+    }
+    assert_eq!(watch.reasons(WEST), [reason]);
+    assert_eq!(
+        watch.share(WEST, "global"),
+        Some(10),
+        "{reason:?}: down to the floor"
+    );
+    for other in [EAST, EU] {
+        assert_eq!(watch.reasons(other), []);
+        assert_eq!(watch.share(other, "global"), Some(100), "{reason:?}");
+        assert!(
+            !watch
+                .weights(other)
+                .iter()
+                .any(|(region, _)| *region == WEST),
+            "{reason:?}"
+        );
+    }
+    watch.at(0.3, 0.3, 0.3, 90);
+    // Lag and rates are forgotten, or have gone from the window.
+    assert_eq!(
+        watch.share(WEST, "global"),
+        Some(100),
+        "{reason:?}: back again"
+    );
+    assert_eq!(watch.plan.pools, before.pools, "{reason:?}");
 }
 
 #[test]

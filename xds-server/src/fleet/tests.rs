@@ -3,11 +3,13 @@
 use super::{FleetError, Problem, parse};
 
 mod addresses;
+mod control_plane;
 mod example;
 mod form;
 mod regions;
 mod schema;
 mod served;
+mod signals;
 mod urls;
 mod values;
 mod zones;

@@ -9,7 +9,7 @@ use super::report::{
 use crate::collect::Scrape;
 use crate::collect::gateway::Report as GatewayReport;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::{Plan, alarms, plan};
+use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
 use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
@@ -73,14 +73,12 @@ impl Conductor {
         let before = remembered
             .map(|remembered| remembered.plan)
             .unwrap_or_default();
-        let state = FleetState::default();
-        // What nobody has looked at yet is unknown, and leaves things as they were.
-        let plan = plan(&fleet, &state, &before, now);
+        let plan = carried_over(&fleet, &before);
         let kept = remembered_lease.filter(|lease| !is_due(&fleet, *lease, now));
         let lease = kept.unwrap_or_else(|| new_lease(&fleet, now));
         let published = publication(&fleet, &plan, lease, &Publication::new())?;
         let conductor = Self {
-            state,
+            state: FleetState::default(),
             plan,
             lease,
             published,
@@ -172,11 +170,7 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
-        let next = if self.has_looked_round(now) {
-            plan(&self.fleet, &self.state, &self.plan, now)
-        } else {
-            self.plan.clone()
-        };
+        let next = self.next_plan(&self.fleet, now);
         let lease = if due {
             new_lease(&self.fleet, now)
         } else {
@@ -198,6 +192,14 @@ impl Conductor {
             })
     }
 
+    fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
+        if self.has_looked_round(now) {
+            plan(fleet, &self.state, &self.plan, now)
+        } else {
+            carried_over(fleet, &self.plan)
+        }
+    }
+
     /// Whether every source was looked at since the start: the first ones that are heard are not the only ones there are.
     fn has_looked_round(&self, now: Millis) -> bool {
         let known = |region: &RegionName, index: usize| {
@@ -213,7 +215,7 @@ impl Conductor {
     }
 
     fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
-        let next = plan(&fleet, &self.state, &self.plan, now);
+        let next = self.next_plan(&fleet, now);
         match self.publish(fleet.clone(), next, self.lease, now) {
             Ok(effects) => {
                 tracing::info!(file = self.file.file, "the edited fleet file is in force");

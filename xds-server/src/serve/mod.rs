@@ -248,3 +248,6 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

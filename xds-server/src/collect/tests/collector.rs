@@ -133,7 +133,7 @@ fn every_source_of_the_fleet_is_watched() {
     let signals = concat!(
         "    signals:\n",
         "      - { prometheus: \"http://10.0.3.10:8000/metrics\", preset: vllm, max_running: 8 }\n",
-        "      - { prometheus: \"http://10.0.3.11:9400/metrics\", preset: dcgm, every: 10s }\n",
+        "      - { prometheus: \"http://10.0.3.11:9400/metrics\", preset: dcgm, every: 5s }\n",
         "fallbacks:\n",
     );
     let fleet = parse(&super::FLEET.replace("fallbacks:\n", signals)).unwrap();

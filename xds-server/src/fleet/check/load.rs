@@ -10,11 +10,8 @@ impl Check {
         let at = "policy.overflow";
         let above = self.ratio(&format!("{at}.above"), raw.above, 0.80);
         // What is not said fits what is said.
-        let back_below = self.ratio(
-            &format!("{at}.back_below"),
-            raw.back_below,
-            (above - 0.10).max(above / 2.0),
-        );
+        let fitting = ((above * 100.0).round() - 10.0).max(above * 50.0) / 100.0;
+        let back_below = self.ratio(&format!("{at}.back_below"), raw.back_below, fitting);
         let floor = self.ratio(&format!("{at}.floor"), raw.floor, 0.10);
         if back_below >= above {
             let message = format!(
@@ -47,10 +44,9 @@ impl Check {
         let value = value.unwrap_or(default);
         // Not a number is in no range either.
         if !(value > 0.0 && value < 1.0) {
-            self.problem(
-                at,
-                format!("{value} is not a part of 1; write e.g. {default}"),
-            );
+            let message = format!("{value} is not a part of 1; write e.g. {default}");
+            self.problem(at, message);
+            return default;
         }
         value
     }

@@ -49,6 +49,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         fallbacks,
     };
     check.addresses(&fleet);
+    check.signals_stay_fresh(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);

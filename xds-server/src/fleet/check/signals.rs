@@ -1,9 +1,9 @@
 //! Where a region's signals are read.
 
-use super::{Check, field, listed};
+use super::{Check, field, listed, region_at};
 use crate::fleet::raw::{RawPool, RawSignal};
-use meridian_policy::ModelName;
 use meridian_policy::fleet::{Preset, SignalSource};
+use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -76,5 +76,26 @@ impl Check {
             });
         }
         signals
+    }
+
+    /// A source that is read too rarely would say nothing for part of the time, however well it is.
+    pub(super) fn signals_stay_fresh(&mut self, fleet: &Fleet) {
+        let ttl = fleet.unhealthy.signal_ttl;
+        for (name, region) in &fleet.regions {
+            for (index, signal) in region.signals.iter().enumerate() {
+                if signal.every * 2 > ttl {
+                    let message = format!(
+                        "read every {}, it would be stale before one miss is over: `policy.unhealthy.signal_ttl` is {}; \
+                         read it at least twice in that time",
+                        humantime::format_duration(signal.every),
+                        humantime::format_duration(ttl),
+                    );
+                    self.problem(
+                        format!("{}.signals[{index}].every", region_at(name)),
+                        message,
+                    );
+                }
+            }
+        }
     }
 }

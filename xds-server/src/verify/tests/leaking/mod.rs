@@ -3,6 +3,7 @@
 mod clusters;
 mod egresses;
 mod filters;
+mod guards;
 mod listeners;
 mod peers;
 mod routes;

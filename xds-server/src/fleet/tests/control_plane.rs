@@ -1,0 +1,80 @@
+//! Where the control plane is.
+
+use super::{EXAMPLE, check};
+use crate::fleet::parse;
+use std::time::Duration;
+
+fn with(control_plane: &str) -> String {
+    format!("{EXAMPLE}\ncontrol_plane: {control_plane}\n")
+}
+
+#[test]
+fn an_address_is_enough() {
+    let fleet = parse(&with("{ address: cp.example.com }")).unwrap();
+    let control_plane = fleet.control_plane.unwrap();
+    assert_eq!(
+        (control_plane.address.as_str(), control_plane.port),
+        ("cp.example.com", 18000)
+    );
+    assert_eq!(control_plane.listen.to_string(), "0.0.0.0:18000");
+    assert_eq!(control_plane.status.to_string(), "127.0.0.1:18001");
+    assert_eq!(control_plane.lease, Duration::from_secs(60));
+    let tls = control_plane.tls.unwrap();
+    assert_eq!(
+        tls.identity.certificate,
+        "/etc/meridian/tls/control-plane.crt"
+    );
+    assert_eq!(parse(EXAMPLE).unwrap().control_plane, None);
+}
+
+#[test]
+fn without_tls_only_on_this_machine() {
+    let fleet = parse(&with("{ address: 127.0.0.1, plaintext: true }")).unwrap();
+    let control_plane = fleet.control_plane.unwrap();
+    assert_eq!(
+        (control_plane.tls, control_plane.listen.to_string()),
+        (None, "127.0.0.1:18000".into())
+    );
+    for wrong in [
+        "{ address: cp.example.com, plaintext: true }",
+        "{ address: 10.0.0.1, plaintext: true }",
+        "{ address: 127.0.0.1, plaintext: true, listen: \"0.0.0.0:18000\" }",
+    ] {
+        check(
+            &with(wrong),
+            &[("control_plane.plaintext", "must be on 127.0.0.1")],
+        );
+    }
+    let both = "{ address: 127.0.0.1, plaintext: true, tls: { ca: /a, certificate: /b, key: /c } }";
+    check(
+        &with(both),
+        &[("control_plane.tls", "the opposite of `plaintext: true`")],
+    );
+}
+
+#[test]
+fn what_cannot_be() {
+    for (wrong, at, says) in [
+        (
+            "{ address: \"a b\" }",
+            "address",
+            "neither an IP address nor a DNS name",
+        ),
+        ("{ address: cp, port: 0 }", "port", "no port"),
+        ("{ address: cp, status: here }", "status", "not `ip:port`"),
+        (
+            "{ address: cp, listen: \"0.0.0.0:1\", status: \"0.0.0.0:1\" }",
+            "status",
+            "another port",
+        ),
+        ("{ address: cp, lease: 1s }", "lease", "3s or more"),
+        ("{ address: cp, lease: long }", "lease", "write a duration"),
+        (
+            "{ address: cp, tls: { ca: ca.crt, certificate: /b, key: /c } }",
+            "tls.ca",
+            "absolute path",
+        ),
+    ] {
+        check(&with(wrong), &[(&format!("control_plane.{at}"), says)]);
+    }
+}

@@ -1,0 +1,174 @@
+//! Signals, and the limits that they are held against.
+
+use super::{EXAMPLE, check, check_edit};
+use crate::fleet::parse;
+use meridian_policy::fleet::Preset;
+use std::time::Duration;
+
+/// The example with these signals in us-west-2, and this under `policy`.
+fn with(signals: &str, policy: &str) -> String {
+    let with_signals = EXAMPLE.replacen(
+        "    nearest: [us-east-1, eu-west-1]\n",
+        &format!("    nearest: [us-east-1, eu-west-1]\n    signals: {signals}\n"),
+        1,
+    );
+    assert_ne!(with_signals, EXAMPLE);
+    with_signals.replacen("policy:\n", &format!("policy:\n{policy}"), 1)
+}
+
+fn check_signal(signal: &str, at: &str, says: &str) {
+    let at = format!("regions.us-west-2.signals[0].{at}");
+    check(&with(&format!("[{signal}]"), ""), &[(&at, says)]);
+}
+
+#[test]
+fn what_is_left_out_has_the_field_s_usual_values() {
+    let fleet = parse(&with(
+        "[{ prometheus: http://10.0.1.10:8000/metrics, preset: vllm }]",
+        "",
+    ))
+    .unwrap();
+    let signal = &fleet.regions["us-west-2"].signals[0];
+    assert_eq!(
+        (signal.preset, signal.every),
+        (Preset::Vllm, Duration::from_secs(2))
+    );
+    assert_eq!(signal.url, "http://10.0.1.10:8000/metrics");
+    let (overflow, unhealthy) = (fleet.overflow, fleet.unhealthy);
+    assert_eq!(
+        (
+            overflow.above,
+            overflow.back_below,
+            overflow.floor,
+            overflow.gpu
+        ),
+        (0.80, 0.70, 0.10, false)
+    );
+    assert_eq!((unhealthy.queue_depth, unhealthy.error_rate), (100, 0.01));
+    assert_eq!(unhealthy.first_token_p95, Duration::from_secs(3));
+    assert_eq!(unhealthy.replication_lag, Duration::from_secs(30));
+    assert_eq!(unhealthy.signal_ttl, Duration::from_secs(10));
+}
+
+#[test]
+fn sources() {
+    let url = "http://10.0.1.10:8000/metrics";
+    check_signal(
+        "{ prometheus: metrics, preset: vllm }",
+        "prometheus",
+        "write e.g. http://10.0.1.10:8000/metrics",
+    );
+    check_signal(
+        "{ prometheus: ftp://a/metrics, preset: vllm }",
+        "prometheus",
+        "not the URL of a page",
+    );
+    check_signal(
+        "{ prometheus: http://u:p@a/metrics, preset: vllm }",
+        "prometheus",
+        "credentials have no place",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: dcgm, max_running: 4 }}"),
+        "max_running",
+        "`preset: vllm` only",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: dcgm, model: mistral-7b }}"),
+        "model",
+        "`preset: vllm` only",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: vllm, model: gpt }}"),
+        "model",
+        "there are: llama-3.1-70b, mistral-7b",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: vllm, max_running: 0 }}"),
+        "max_running",
+        "--max-num-seqs",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: vllm, every: 1ms }}"),
+        "every",
+        "at least 100ms",
+    );
+    check_signal(
+        &format!("{{ prometheus: {url}, preset: vllm, every: 6s }}"),
+        "every",
+        "`policy.unhealthy.signal_ttl` is 10s",
+    );
+    let twice =
+        format!("[{{ prometheus: {url}, preset: vllm }}, {{ prometheus: {url}, preset: vllm }}]");
+    check(
+        &with(&twice, ""),
+        &[("regions.us-west-2.signals[1].prometheus", "is read already")],
+    );
+    let error = parse(&with(
+        "[{ prometheus: http://a/metrics, preset: sglang }]",
+        "",
+    ))
+    .unwrap_err()
+    .to_string();
+    assert!(
+        error.contains("write one of: vllm, dcgm, postgres"),
+        "{error}"
+    );
+}
+
+#[test]
+fn limits() {
+    for (policy, at, says) in [
+        (
+            "overflow: { above: 80 }",
+            "policy.overflow.above",
+            "80 is not a part of 1",
+        ),
+        (
+            "overflow: { floor: 0.0 }",
+            "policy.overflow.floor",
+            "not a part of 1",
+        ),
+        (
+            "overflow: { above: .nan, back_below: 0.1 }",
+            "policy.overflow.above",
+            "NaN",
+        ),
+        (
+            "overflow: { above: 0.8, back_below: 0.8 }",
+            "policy.overflow.back_below",
+            "load would come and go",
+        ),
+        (
+            "overflow: { queue_wait: soon }",
+            "policy.overflow.queue_wait",
+            "write a duration",
+        ),
+        (
+            "unhealthy: { error_rate: 1.0 }",
+            "policy.unhealthy.error_rate",
+            "not a part of 1",
+        ),
+        (
+            "unhealthy: { first_token_p95: 3 }",
+            "policy.unhealthy.first_token_p95",
+            "write a duration",
+        ),
+        (
+            "unhealthy: { signal_ttl: 0s }",
+            "policy.unhealthy.signal_ttl",
+            "not between 1ms",
+        ),
+    ] {
+        check(&with("[]", &format!("  {policy}\n")), &[(at, says)]);
+    }
+    // What is left out follows what is said.
+    let fleet = parse(&with("[]", "  overflow: { above: 0.6 }\n")).unwrap();
+    assert_eq!(fleet.overflow.back_below, 0.5);
+    check_edit(
+        "policy:",
+        "policy:\n  unhealthy: { queue_depth: 7 }\n  overflow: { above: 2.0, back_below: 0.5 }",
+        "policy.overflow.above",
+        "not a part",
+    );
+}

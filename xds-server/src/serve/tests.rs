@@ -1,0 +1,295 @@
+//! The conductor, event by event, without clock or network.
+
+use super::conductor::{Conductor, Effects, Event};
+use super::memory::Remembered;
+use super::publication::Publication;
+use super::{metrics, report::Report};
+use crate::collect::page::Page;
+use crate::collect::{Scrape, ScrapeError, Scraped};
+use crate::status;
+use crate::xds::ResourceType;
+use meridian_policy::Fleet;
+use meridian_policy::signal::{Figures, Millis, Observation, Reading};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
+const LLAMA: &str = "llama-3.1-70b";
+
+fn fleet() -> Fleet {
+    crate::fleet::parse(EXAMPLE).unwrap()
+}
+
+/// A conductor and its clock.
+struct Stand {
+    conductor: Conductor,
+    published: Publication,
+    remembered: Remembered,
+    now: Millis,
+}
+
+impl Stand {
+    fn begin(remembered: Option<Remembered>, now: Millis) -> Self {
+        let file = "fleet.yaml".into();
+        let (conductor, effects) =
+            Conductor::begin(Arc::new(fleet()), file, remembered, now).unwrap();
+        Self {
+            conductor,
+            published: effects.publish.unwrap(),
+            remembered: effects.remember.unwrap(),
+            now,
+        }
+    }
+
+    fn new() -> Self {
+        Self::begin(None, Millis(1_700_000_000_000))
+    }
+
+    fn handle(&mut self, event: Event) -> Effects {
+        let effects = self.conductor.handle(event, self.now);
+        if let Some(publication) = &effects.publish {
+            self.published = publication.clone();
+        }
+        if let Some(remembered) = &effects.remember {
+            self.remembered = remembered.clone();
+        }
+        effects
+    }
+
+    /// Every source of the fleet at this KV-cache use, us-west-2's at another; then a tick, a second later.
+    fn second(&mut self, west: f64, others: f64) -> Effects {
+        for (name, region) in &fleet().regions {
+            for (index, signal) in region.signals.iter().enumerate() {
+                let kv_cache = if name.as_str() == "us-west-2" {
+                    west
+                } else {
+                    others
+                };
+                let source = format!("signals[{index}]");
+                let observation = Observation {
+                    region: name.clone(),
+                    source: source.clone(),
+                    at: self.now,
+                    readings: vec![Reading::Server {
+                        model: LLAMA.into(),
+                        engine: "0".into(),
+                        figures: Figures {
+                            kv_cache: Some(kv_cache),
+                            ..Default::default()
+                        },
+                    }],
+                };
+                self.look(
+                    name.as_str(),
+                    &source,
+                    &signal.url,
+                    Ok(Scraped {
+                        observation: Some(observation),
+                        refused: Vec::new(),
+                    }),
+                );
+            }
+        }
+        self.tick(1000)
+    }
+
+    fn look(
+        &mut self,
+        region: &str,
+        source: &str,
+        url: &str,
+        outcome: Result<Scraped, ScrapeError>,
+    ) {
+        self.handle(Event::Scraped(Scrape {
+            region: region.into(),
+            source: source.into(),
+            url: url.into(),
+            at: self.now,
+            took: Duration::from_millis(3),
+            outcome,
+        }));
+    }
+
+    fn tick(&mut self, milliseconds: u64) -> Effects {
+        self.now = Millis(self.now.0 + milliseconds);
+        self.handle(Event::Tick)
+    }
+
+    fn report(&self) -> Report {
+        self.conductor.report(self.now)
+    }
+}
+
+/// The resources that are others, as `region type name`.
+fn changed(before: &Publication, after: &Publication) -> BTreeSet<String> {
+    let mut changed = BTreeSet::new();
+    for (region, resources) in after {
+        for kind in ResourceType::ALL {
+            for (name, resource) in resources.of(kind) {
+                let old = before.get(region).and_then(|before| before.get(kind, name));
+                if old.is_none_or(|old| old.version != resource.version) {
+                    changed.insert(format!("{region} {} {name}", kind.label()));
+                }
+            }
+        }
+    }
+    changed
+}
+
+fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(String::from).into()
+}
+
+#[test]
+fn a_hot_region_moves_its_own_weights_and_policy_and_nothing_else() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    let before = stand.published.clone();
+    for _ in 0..5 {
+        assert!(stand.second(0.31, 0.3).publish.is_none(), "a quiet fleet");
+    }
+    stand.second(0.95, 0.3);
+    // The others' weights move away from it.
+    let expected = set([
+        "eu-west-1 extension meridian.router",
+        "us-east-1 route public",
+        "us-west-2 extension meridian.router",
+    ]);
+    let moved = changed(&before, &stand.published);
+    assert!(
+        moved.is_subset(
+            &expected
+                .union(&set([
+                    "eu-west-1 route public",
+                    "us-east-1 extension meridian.router"
+                ]))
+                .cloned()
+                .collect()
+        ),
+        "{moved:?}"
+    );
+    assert!(moved.contains("us-west-2 extension meridian.router"));
+    let same = |region: &str| Arc::ptr_eq(&before[region], &stand.published[region]);
+    assert!(!same("us-west-2"));
+    let placement = &stand.report().placements["us-west-2"]["global"][LLAMA];
+    assert_eq!(placement.home_share, 78);
+}
+
+#[test]
+fn a_quiet_fleet_is_sent_lease_renewals_and_nothing_else() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    let before = stand.published.clone();
+    let mut renewals = 0;
+    for _ in 0..120 {
+        renewals += usize::from(stand.second(0.3, 0.3).publish.is_some());
+    }
+    assert_eq!(renewals, 6, "every 20 s of a lease of 60 s");
+    let policies = ["us-west-2", "us-east-1", "eu-west-1"]
+        .map(|region| format!("{region} extension meridian.router"));
+    assert_eq!(changed(&before, &stand.published), policies.into());
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    stand.second(0.95, 0.3);
+    let soon = Millis(stand.now.0 + 2000);
+    let mut again = Stand::begin(Some(stand.remembered.clone()), soon);
+    assert_eq!(changed(&stand.published, &again.published), BTreeSet::new());
+    // Until every source was looked at once, what is heard first is no reason to move anything.
+    let url = fleet().regions["eu-west-1"].signals[0].url.clone();
+    again.look(
+        "eu-west-1",
+        "signals[0]",
+        &url,
+        Err(ScrapeError::Status(500)),
+    );
+    for _ in 0..5 {
+        assert!(again.tick(1000).publish.is_none());
+    }
+    // Later, the lease is another one, and that is all.
+    let later = Millis(stand.now.0 + 30_000);
+    let again = Stand::begin(Some(stand.remembered.clone()), later);
+    let moved = changed(&stand.published, &again.published);
+    assert!(
+        moved.len() == 3
+            && moved
+                .iter()
+                .all(|name| name.ends_with("extension meridian.router")),
+        "{moved:?}"
+    );
+}
+
+#[test]
+fn an_edit_is_taken_whole_or_not_at_all() {
+    let mut stand = Stand::new();
+    let before = stand.published.clone();
+    let effects = stand.handle(Event::Edited(Err("zones.eea: wrong".into())));
+    assert!(effects.publish.is_none() && effects.fleet.is_none());
+    let report = stand.report();
+    assert_eq!(report.fleet.error.unwrap().message, "zones.eea: wrong");
+    assert_eq!((report.counts.bad_edits, report.counts.reloads), (1, 0));
+
+    let edited = EXAMPLE.replacen(
+        "\"10.0.1.10:8000\", \"10.0.1.11:8000\"]",
+        "\"10.0.1.10:8000\"]",
+        1,
+    );
+    let edited = crate::fleet::parse(&edited).unwrap();
+    let effects = stand.handle(Event::Edited(Ok(Box::new(edited))));
+    assert!(effects.fleet.is_some());
+    assert_eq!(
+        changed(&before, &stand.published),
+        set(["us-west-2 endpoint pool/us-west-2/llama-3.1-70b"]),
+        "one server less is one resource"
+    );
+    assert_eq!(stand.report().fleet.error, None);
+}
+
+#[test]
+fn a_fleet_that_would_leak_is_not_published() {
+    let mut stand = Stand::new();
+    let before = stand.published.clone();
+    // No fleet file gives this fleet: the loader refuses it.
+    let mut leaking = fleet();
+    let global = leaking.fallbacks["claude"].endpoint.clone();
+    leaking.fallbacks.get_mut("claude-eu").unwrap().endpoint = global;
+    let effects = stand.handle(Event::Edited(Ok(Box::new(leaking))));
+    assert!(effects.publish.is_none() && effects.fleet.is_none());
+    let error = stand.report().fleet.error.unwrap().message;
+    assert!(error.contains("would break residency"), "{error}");
+    assert!(stand.tick(1000).publish.is_none());
+    assert_eq!(changed(&before, &stand.published), BTreeSet::new());
+}
+
+#[test]
+fn what_it_shows() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    stand.second(0.95, 0.3);
+    let url = fleet().regions["us-east-1"].signals[1].url.clone();
+    stand.look(
+        "us-east-1",
+        "signals[1]",
+        &url,
+        Err(ScrapeError::Timeout(Duration::from_secs(2))),
+    );
+    stand.tick(1000);
+    let report = stand.report();
+    insta::assert_snapshot!("status", status::text(&report));
+    let page = metrics::page(report);
+    // As others read it.
+    let parsed = Page::parse(page.as_bytes()).unwrap();
+    let samples = parsed.samples("meridian_home_share");
+    assert!(
+        samples
+            .iter()
+            .any(|sample| sample.label("gateway") == Some("us-west-2")
+                && (sample.value - 0.78).abs() < 1e-9)
+    );
+    assert!(page.contains("meridian_source_failures_total{region=\"us-east-1\",source=\"signals[1]\",reason=\"timeout\"} 1"), "{page}");
+    assert!(page.ends_with("# EOF\n"));
+}
