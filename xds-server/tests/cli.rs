@@ -91,3 +91,103 @@ fn schema_is_json_schema() {
     assert_eq!(schema["title"], "Meridian fleet file");
     assert!(schema["properties"]["zones"].is_object());
 }
+
+/// The files that a user copies are what the program prints.
+#[test]
+fn bootstrap_prints_the_files_that_are_there_to_copy() {
+    for region in ["us-west-2", "us-east-1", "eu-west-1"] {
+        let output = meridian(&["bootstrap", "--node", region, example().to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let out = text(&output.stdout);
+        let file = example().with_file_name(format!("bootstrap.{region}.yaml"));
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            there == out,
+            "{} is not what `meridian bootstrap --node {region} envoy/fleet.yaml` prints",
+            file.display()
+        );
+        assert!(out.contains("api_type: DELTA_GRPC"), "{out}");
+    }
+    let output = meridian(&[
+        "bootstrap",
+        "--sotw",
+        "--node",
+        "us-west-2",
+        example().to_str().unwrap(),
+    ]);
+    assert!(text(&output.stdout).contains("api_type: GRPC"));
+}
+
+/// The example without this line.
+fn without(line: &str, name: &str) -> PathBuf {
+    let fleet = std::fs::read_to_string(example()).unwrap();
+    let lines: Vec<&str> = fleet
+        .lines()
+        .filter(|each| !each.starts_with(line))
+        .collect();
+    assert!(
+        lines.len() < fleet.lines().count(),
+        "no line begins with `{line}`"
+    );
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    file
+}
+
+#[test]
+fn what_needs_a_control_plane_says_so() {
+    let file = without("control_plane:", "no-control-plane.yaml");
+    let file = file.to_str().unwrap();
+    for arguments in [
+        &["bootstrap", "--node", "us-west-2", file][..],
+        &["serve", "--fleet", file],
+    ] {
+        let output = meridian(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let err = text(&output.stderr);
+        assert!(
+            err.contains("no-control-plane.yaml") && err.contains("`control_plane: { address: "),
+            "{err}"
+        );
+    }
+    // Everything else does without.
+    assert!(
+        meridian(&["export", "--node", "us-west-2", file])
+            .status
+            .success()
+    );
+    assert!(meridian(&["validate", file]).status.success());
+}
+
+#[test]
+fn serve_names_what_it_cannot_use() {
+    let output = meridian(&["serve", "--fleet", "no/such/fleet.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no/such/fleet.yaml"));
+    // The example's certificates are not here.
+    let fleet = std::fs::read_to_string(example()).unwrap();
+    let fleet = fleet.replace(
+        "control_plane: { address: meridian.example.com }",
+        "control_plane: { address: 127.83.0.1, status: \"127.83.0.1:18001\", tls: { ca: /no/ca.crt, certificate: /no/cp.crt, key: /no/cp.key } }",
+    );
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-certificates.yaml");
+    std::fs::write(&file, fleet).unwrap();
+    let output = meridian(&["serve", "--fleet", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    assert!(
+        err.contains("control_plane.tls.certificate: /no/cp.crt"),
+        "{err}"
+    );
+}
+
+#[test]
+fn status_says_where_it_looked() {
+    let output = meridian(&["status", "--address", "127.83.0.2:9"]);
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    assert!(
+        err.contains("no control plane answers at 127.83.0.2:9") && err.contains("--address"),
+        "{err}"
+    );
+}

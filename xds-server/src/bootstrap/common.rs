@@ -5,7 +5,9 @@ use crate::translate::wire::{address, extension, millis};
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
-use envoy_types::pb::envoy::config::metrics::v3::{StatsConfig, StatsMatcher};
+use envoy_types::pb::envoy::config::metrics::v3::{
+    HistogramBucketSettings, StatsConfig, StatsMatcher,
+};
 use envoy_types::pb::envoy::config::overload::v3::trigger::TriggerOneof;
 use envoy_types::pb::envoy::config::overload::v3::{
     BufferFactoryConfig, OverloadAction, OverloadManager, ResourceMonitor, ScaledTrigger,
@@ -107,6 +109,24 @@ fn overload(heap: u64) -> OverloadManager {
     }
 }
 
+/// Envoy's own bounds jump from 2.5 s to 5 s, over the very limit that matters.
+const FIRST_TOKEN_MS: [f64; 18] = [
+    25.0, 50.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 4000.0, 5000.0,
+    7500.0, 10_000.0, 20_000.0, 60_000.0, 300_000.0,
+];
+
+fn first_token_buckets() -> HistogramBucketSettings {
+    let name = MatchPattern::Prefix("wasmcustom.meridian_first_token_ms".into());
+    HistogramBucketSettings {
+        r#match: Some(StringMatcher {
+            match_pattern: Some(name),
+            ..Default::default()
+        }),
+        buckets: FIRST_TOKEN_MS.into(),
+        ..Default::default()
+    }
+}
+
 fn stats() -> StatsConfig {
     let regex = RegexMatcher {
         regex: UNUSED_CHAIN_STATS.into(),
@@ -121,6 +141,7 @@ fn stats() -> StatsConfig {
     });
     StatsConfig {
         stats_tags: stats_tags(),
+        histogram_bucket_settings: vec![first_token_buckets()],
         stats_matcher: Some(StatsMatcher {
             stats_matcher: Some(excluded),
         }),
