@@ -21,7 +21,7 @@ use std::time::Duration;
 pub const CALM: Duration = Duration::from_secs(5);
 
 /// Nothing asks for what is older.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+pub const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// Everything that was observed lately.
 #[derive(Clone, Debug, Default)]

@@ -91,6 +91,7 @@ stops! {
     "signal-errors": signals::errors, Options::default();
     "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
     "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-down": signals::down, Options::default();
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
     "config-edits": config::edits, Options::default();
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };

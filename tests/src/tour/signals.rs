@@ -6,6 +6,7 @@ use crate::fakes::{Behaviour, Fail, Metrics};
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::{Result, bail};
 use meridian_policy::health::Reason;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -207,6 +208,56 @@ pub async fn sources(world: &mut World) -> Result<String> {
         seen.join(", "),
         lies.len(),
         lies.first().map_or("", String::as_str)
+    ))
+}
+
+/// A region whose own gateway has no healthy endpoint left is closed at all others, by EDS, and opened again.
+pub async fn down(world: &mut World) -> Result<String> {
+    let marked = async |world: &World, gateway: &str| -> Result<bool> {
+        let clusters: Value = serde_json::from_str(
+            &world
+                .gateway(gateway)
+                .admin("/clusters?format=json")
+                .await?,
+        )?;
+        let name = format!("peer/{SICK}/{MODEL}");
+        let clusters = clusters["cluster_statuses"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let cluster = clusters
+            .iter()
+            .find(|cluster| cluster["name"] == name.as_str());
+        let health = cluster.map(|cluster| {
+            cluster["host_statuses"][0]["health_status"]["eds_health_status"].clone()
+        });
+        Ok(health.is_some_and(|health| health == "UNHEALTHY"))
+    };
+    world.pool(SICK).kill().await?;
+    wait_for(&format!("{SICK} to be closed at the others"), || async {
+        Ok(marked(world, "us-west-2").await? && marked(world, "eu-west-1").await?)
+    })
+    .await?;
+    ensure(
+        reasons(world, SICK).await?.contains(&Reason::NoEndpoints),
+        || "for another reason".into(),
+    )?;
+    let answer = turn(world, SICK, "US", 0).send().await?;
+    ensure(
+        answer.status == 200 && answer.region() == "us-west-2",
+        || format!("{} by {}", answer.status, answer.region()),
+    )?;
+    world.pool(SICK).revive().await?;
+    wait_for(&format!("{SICK} to be open again"), || async {
+        Ok(!marked(world, "us-west-2").await? && !marked(world, "eu-west-1").await?)
+    })
+    .await?;
+    let answer = turn(world, SICK, "US", 0).send().await?;
+    ensure(answer.region() == SICK, || {
+        format!("by {}", answer.region())
+    })?;
+    Ok(format!(
+        "{SICK}'s pool killed: UNHEALTHY at both other gateways by EDS, its own callers by us-west-2; revived: open again"
     ))
 }
 

@@ -21,16 +21,19 @@ pub use refused::{Refused, Why};
 pub use scrape::{Scrape, ScrapeError, Scraped, Watched};
 
 use meridian_policy::signal::Millis;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 pub type Clock = fn() -> Millis;
 
-/// The machine's own clock.
+/// The machine's own clock as it was when this program began, and the time since: a clock that is set back would make
+/// old signals fresh, and new ones late.
 pub fn wall_clock() -> Millis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    static BEGIN: LazyLock<(SystemTime, Instant)> =
+        LazyLock::new(|| (SystemTime::now(), Instant::now()));
+    let (wall, begun) = &*BEGIN;
+    let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default() + begun.elapsed();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 

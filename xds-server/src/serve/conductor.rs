@@ -11,7 +11,7 @@ use crate::collect::gateway::Report as GatewayReport;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
-use meridian_policy::state::FleetState;
+use meridian_policy::state::{FORGOTTEN, FleetState};
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -170,6 +170,11 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
+        // Gateways come and go under names of their own.
+        self.sources.retain(|_, report| {
+            let gone = |heard| now.since(heard) > FORGOTTEN;
+            !(report.url.is_empty() && report.heard.is_some_and(gone))
+        });
         let next = self.next_plan(&self.fleet, now);
         let lease = if due {
             new_lease(&self.fleet, now)
@@ -300,6 +305,12 @@ impl Conductor {
                 let pool = PoolReport {
                     signals: self.state.pool(&self.fleet, name, model, now),
                     health: health.cloned().unwrap_or_default(),
+                    demand: self
+                        .state
+                        .demand(name, model)
+                        .into_iter()
+                        .map(|(zone, rate)| (zone.clone(), rate))
+                        .collect(),
                 };
                 report.pools.insert(model.clone(), pool);
             }

@@ -26,7 +26,7 @@ pub fn page(report: Report) -> String {
 #[derive(Debug)]
 struct Page(Report);
 
-type Labels<'l> = Vec<(&'static str, String)>;
+type Labels = Vec<(&'static str, String)>;
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -64,7 +64,7 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
             let labels = vec![("region", region.to_string()), ("model", model.to_string())];
             Some((labels, value(&pool.signals)?))
         });
-        known.collect::<Vec<(Labels<'_>, f64)>>()
+        known.collect::<Vec<(Labels, f64)>>()
     };
     gauges(
         encoder,
@@ -114,9 +114,18 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "GPUs of a pool's region with a kernel running, a ratio",
         of(|signals| signals.gpu.busy),
     )?;
+    let mut demand: Vec<(Labels, f64)> = Vec::new();
     let mut reasons = Vec::new();
     for (region, of) in &report.regions {
         for (model, pool) in &of.pools {
+            for (zone, rate) in &pool.demand {
+                let labels = vec![
+                    ("region", region.to_string()),
+                    ("model", model.to_string()),
+                    ("zone", zone.to_string()),
+                ];
+                demand.push((labels, *rate));
+            }
             for reason in &pool.health.reasons {
                 let reason = reason.to_string();
                 let labels = vec![
@@ -130,6 +139,12 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     }
     gauges(
         encoder,
+        "meridian_demand_requests_per_second",
+        "Requests that a region's own callers had its pool asked for first",
+        demand,
+    )?;
+    gauges(
+        encoder,
         "meridian_pool_unhealthy",
         "1 for each reason why a pool is not healthy",
         reasons,
@@ -137,7 +152,7 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 }
 
 fn placements(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut shares: Vec<(Labels<'_>, f64)> = Vec::new();
+    let mut shares: Vec<(Labels, f64)> = Vec::new();
     let mut weights = Vec::new();
     for (gateway, zones) in &report.placements {
         for (zone, models) in zones {
@@ -313,11 +328,11 @@ fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
     Ok(())
 }
 
-fn gauges<'l>(
+fn gauges(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = (Labels<'l>, f64)>,
+    values: impl IntoIterator<Item = (Labels, f64)>,
 ) -> fmt::Result {
     let values = values
         .into_iter()
@@ -325,11 +340,11 @@ fn gauges<'l>(
     family(encoder, name, help, values)
 }
 
-fn counters<'l>(
+fn counters(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    values: impl IntoIterator<Item = (Labels, u64)>,
 ) -> fmt::Result {
     let values = values
         .into_iter()
@@ -338,11 +353,11 @@ fn counters<'l>(
 }
 
 /// A family without values is left out.
-fn family<'l, M: EncodeMetric>(
+fn family<M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl Iterator<Item = (Labels<'l>, M)>,
+    values: impl Iterator<Item = (Labels, M)>,
 ) -> fmt::Result {
     let mut values = values.peekable();
     let Some((_, first)) = values.peek() else {

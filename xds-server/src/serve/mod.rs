@@ -42,8 +42,8 @@ use tonic::{Request, Status};
 /// How often it looks whether there is something to plan.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the fleet file is read.
-const FILE: Duration = Duration::from_millis(500);
+/// How often the fleet file is read, and what is shown made anew.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Events that wait: looks at sources and words of gateways. What does not fit is said again.
 const WAITING: usize = 1024;
@@ -186,27 +186,27 @@ impl Task {
     ) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut looks = tokio::time::interval(FILE);
+        let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let event = tokio::select! {
                 Some(scrape) = scraped.recv() => Event::Scraped(scrape),
                 Some(report) = reported.recv() => Event::Reported(report),
                 _ = ticks.tick() => Event::Tick,
-                _ = looks.tick() => match self.file.read() {
-                    None => continue,
-                    Some(Ok(fleet)) => Event::Edited(self.checked(fleet)),
-                    Some(Err(error)) => Event::Edited(Err(error.to_string())),
-                },
+                _ = looks.tick() => {
+                    let report = self.conductor.report(wall_clock());
+                    self.report.store(Arc::new(report));
+                    match self.file.read() {
+                        None => continue,
+                        Some(Ok(fleet)) => Event::Edited(self.checked(fleet)),
+                        Some(Err(error)) => Event::Edited(Err(error.to_string())),
+                    }
+                }
                 else => return,
             };
             let now = wall_clock();
-            let shows = !matches!(event, Event::Scraped(_) | Event::Reported(_));
             let effects = self.conductor.handle(event, now);
             self.follow(effects);
-            if shows {
-                self.report.store(Arc::new(self.conductor.report(now)));
-            }
         }
     }
 

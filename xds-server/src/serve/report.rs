@@ -74,6 +74,8 @@ pub struct PoolReport {
     pub signals: PoolSignals,
     /// How it is.
     pub health: Health,
+    /// Requests per second that the region's own callers had it asked for first, by zone.
+    pub demand: BTreeMap<ZoneName, f64>,
 }
 
 /// A source of signals.
