@@ -238,10 +238,10 @@ pub async fn down(world: &mut World) -> Result<String> {
         Ok(marked(world, "us-west-2").await? && marked(world, "eu-west-1").await?)
     })
     .await?;
-    ensure(
-        reasons(world, SICK).await?.contains(&Reason::NoEndpoints),
-        || "for another reason".into(),
-    )?;
+    wait_for("the reason to be shown", || async {
+        Ok(reasons(world, SICK).await?.contains(&Reason::NoEndpoints))
+    })
+    .await?;
     let answer = turn(world, SICK, "US", 0).send().await?;
     ensure(
         answer.status == 200 && answer.region() == "us-west-2",
