@@ -185,11 +185,11 @@ async fn watch_over(world: &mut World, away: &mut Option<Instant>) -> Result<Str
 fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
     let columns = Seen::columns();
     let mut text = format!(
-        "{:10} {:>5} {:>6} {:>6} {:>6}  {:22}",
+        "{:10} {:>5} {:>6} {:>6} {:>6}  {:16}",
         "region", "util", "queue", "lag", "keeps", "overflow to"
     );
     for column in &columns {
-        text += &format!(" {column:>18}");
+        text += &format!(" {:>10}", column.trim_start_matches("fallback/"));
     }
     for region in REGIONS {
         let pool = report.and_then(|report| report.regions.get(region)?.pools.get(MODEL));
@@ -208,7 +208,7 @@ fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
             weights.join(" ")
         });
         text += &format!(
-            "\n{region:10} {:>5} {:>6} {:>6} {:>6}  {to:22}",
+            "\n{region:10} {:>5} {:>6} {:>6} {:>6}  {to:16}",
             number(
                 signals
                     .and_then(|signals| signals.utilization)
@@ -220,7 +220,7 @@ fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
             placement.map_or("-".into(), |placement| format!("{}%", placement.home_share)),
         );
         for column in &columns {
-            text += &format!(" {:>18}", seen.lately(region, column));
+            text += &format!(" {:>10}", seen.lately(region, column));
         }
     }
     let alarms = report
