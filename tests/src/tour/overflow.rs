@@ -130,7 +130,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
     };
     let took = until_seen.elapsed();
     // Two looks, and what began of the third while the news travelled.
-    ensure(rounds <= 3.0, || format!("only after {rounds:.1} scrapes"))?;
+    ensure(rounds <= 2.5, || format!("only after {rounds:.1} scrapes"))?;
 
     let answers = who_answers(world, 0..200).await?;
     let share = share(world, "us-west-2").await?;
