@@ -7,44 +7,90 @@ use std::time::Duration;
 /// How far back rates and percentiles look.
 pub const WINDOW: Duration = Duration::from_secs(30);
 
-/// Samples kept of one series; a source that is read more often is thinned out, never dropped.
-const SAMPLES: usize = 64;
+/// Least time between two samples that are kept: of a source that is read more often, the later one stands for both.
+const SPACING: Duration = Duration::from_millis(500);
 
-/// Several cumulative numbers that grow together.
-#[derive(Clone, Debug)]
-pub struct Window<const N: usize> {
-    last: [f64; N],
-    /// Growth since the first sample, at each time.
-    grown: VecDeque<(Millis, [f64; N])>,
+/// Cumulative numbers that grow together.
+pub trait Counts: Clone {
+    /// Number by number with those of another.
+    fn combined(&self, other: &Self, with: impl Fn(f64, f64) -> f64) -> Self;
+    /// Whether these follow those: of the same kind, and none smaller.
+    fn follows(&self, earlier: &Self) -> bool;
 }
 
-impl<const N: usize> Window<N> {
-    /// Begins with what was counted when it was first seen; how long that took is not known, so it is no growth.
-    pub fn new(at: Millis, counted: [f64; N]) -> Self {
+impl<const N: usize> Counts for [f64; N] {
+    fn combined(&self, other: &Self, with: impl Fn(f64, f64) -> f64) -> Self {
+        std::array::from_fn(|index| with(self[index], other[index]))
+    }
+
+    fn follows(&self, earlier: &Self) -> bool {
+        self.iter().zip(earlier).all(|(now, last)| now >= last)
+    }
+}
+
+impl Counts for Histogram {
+    fn combined(&self, other: &Self, with: impl Fn(f64, f64) -> f64) -> Self {
+        let buckets = self.buckets.iter().zip(&other.buckets);
         Self {
-            last: counted,
-            grown: VecDeque::from([(at, [0.0; N])]),
+            buckets: buckets
+                .map(|((bound, one), (_, other))| (*bound, with(*one, *other)))
+                .collect(),
+            sum: with(self.sum, other.sum),
+            count: with(self.count, other.count),
         }
     }
 
-    /// Takes a later count. One that has shrunk has begun anew.
-    pub fn push(&mut self, at: Millis, counted: [f64; N]) {
-        let Some((latest, total)) = self.grown.back().copied() else {
+    fn follows(&self, earlier: &Self) -> bool {
+        same_bounds(self, earlier) && self.count >= earlier.count
+    }
+}
+
+/// What grew lately.
+#[derive(Clone, Debug)]
+pub struct Window<C> {
+    last: C,
+    /// Growth since the first sample, at each time.
+    grown: VecDeque<(Millis, C)>,
+}
+
+impl<C: Counts> Window<C> {
+    /// Begins with what was counted when it was first seen; how long that took is not known, so it is no growth.
+    pub fn new(at: Millis, counted: C) -> Self {
+        let nothing = counted.combined(&counted, |_, _| 0.0);
+        Self {
+            last: counted,
+            grown: VecDeque::from([(at, nothing)]),
+        }
+    }
+
+    /// Takes a later count. One that has shrunk has begun anew; one of another kind begins another window.
+    pub fn push(&mut self, at: Millis, counted: C) {
+        let Some((latest, total)) = self.grown.back().cloned() else {
             return;
         };
         if at < latest {
             return;
         }
-        let restarted = counted.iter().zip(&self.last).any(|(now, last)| now < last);
-        let growth = |index: usize| {
-            let since = if restarted { 0.0 } else { self.last[index] };
-            (counted[index] - since).max(0.0)
+        let nothing = counted.combined(&counted, |_, _| 0.0);
+        let growth = if counted.follows(&self.last) {
+            counted.combined(&self.last, |now, last| (now - last).max(0.0))
+        } else if nothing.follows(&self.last.combined(&self.last, |_, _| 0.0)) {
+            counted.clone()
+        } else {
+            *self = Self::new(at, counted);
+            return;
         };
-        let total = std::array::from_fn(|index| total[index] + growth(index));
         self.last = counted;
-        if at == latest {
+        // The newest sample gives way while it is too close to the one before it.
+        let before = self.grown.len().checked_sub(2);
+        if at == latest
+            || before
+                .and_then(|index| self.grown.get(index))
+                .is_some_and(|(before, _)| latest.since(*before) < SPACING)
+        {
             self.grown.pop_back();
         }
+        let total = total.combined(&growth, |total, growth| total + growth);
         self.grown.push_back((at, total));
         // The oldest stays until the next one is old enough to stand for the begin of the window.
         while self
@@ -54,18 +100,15 @@ impl<const N: usize> Window<N> {
         {
             self.grown.pop_front();
         }
-        if self.grown.len() > SAMPLES {
-            self.grown.remove(1);
-        }
     }
 
     /// Growth within the window, as of the last sample.
-    pub fn growth(&self) -> [f64; N] {
+    pub fn growth(&self) -> C {
         match (self.grown.front(), self.grown.back()) {
             (Some((_, first)), Some((_, last))) => {
-                std::array::from_fn(|index| last[index] - first[index])
+                last.combined(first, |last, first| (last - first).max(0.0))
             }
-            _ => [0.0; N],
+            _ => self.last.combined(&self.last, |_, _| 0.0),
         }
     }
 
@@ -83,76 +126,6 @@ impl<const N: usize> Window<N> {
     }
 }
 
-/// Values that a cumulative histogram took in lately.
-#[derive(Clone, Debug)]
-pub struct HistogramWindow {
-    last: Histogram,
-    grown: VecDeque<(Millis, Histogram)>,
-}
-
-impl HistogramWindow {
-    /// Begins with what was counted when it was first seen.
-    pub fn new(at: Millis, counted: Histogram) -> Self {
-        let nothing = counted.emptied();
-        Self {
-            last: counted,
-            grown: VecDeque::from([(at, nothing)]),
-        }
-    }
-
-    /// Takes a later count. One that has shrunk, or has other bounds, has begun anew.
-    pub fn push(&mut self, at: Millis, counted: Histogram) {
-        if !same_bounds(&self.last, &counted) {
-            *self = Self::new(at, counted);
-            return;
-        }
-        let Some((latest, total)) = self.grown.back().cloned() else {
-            return;
-        };
-        if at < latest {
-            return;
-        }
-        let growth = if counted.count < self.last.count {
-            counted.clone()
-        } else {
-            combined(&counted, &self.last, |now, last| (now - last).max(0.0))
-        };
-        self.last = counted;
-        if at == latest {
-            self.grown.pop_back();
-        }
-        self.grown.push_back((
-            at,
-            combined(&total, &growth, |total, growth| total + growth),
-        ));
-        while self
-            .grown
-            .get(1)
-            .is_some_and(|(second, _)| at.since(*second) >= WINDOW)
-        {
-            self.grown.pop_front();
-        }
-        if self.grown.len() > SAMPLES {
-            self.grown.remove(1);
-        }
-    }
-
-    /// The values within the window.
-    pub fn growth(&self) -> Histogram {
-        match (self.grown.front(), self.grown.back()) {
-            (Some((_, first)), Some((_, last))) => {
-                combined(last, first, |last, first| last - first)
-            }
-            _ => Histogram::default(),
-        }
-    }
-
-    /// When the last sample was taken.
-    pub fn at(&self) -> Millis {
-        self.grown.back().map_or(Millis(0), |(at, _)| *at)
-    }
-}
-
 /// Both together; those with other bounds than the first are left out.
 pub fn merged<'h>(histograms: impl IntoIterator<Item = &'h Histogram>) -> Histogram {
     let mut all = Histogram::default();
@@ -160,14 +133,14 @@ pub fn merged<'h>(histograms: impl IntoIterator<Item = &'h Histogram>) -> Histog
         if all.buckets.is_empty() {
             all = histogram.clone();
         } else if same_bounds(&all, histogram) {
-            all = combined(&all, histogram, |one, other| one + other);
+            all = all.combined(histogram, |one, other| one + other);
         }
     }
     all
 }
 
-/// The value that this part of all values stays under, by the bucket's upper bound: never too low, and infinite for
-/// what lies above all bounds. `None` without values.
+/// The value that this part of all values stays under, as Prometheus' `histogram_quantile` interpolates it within its
+/// bucket; infinite for what lies above all bounds. `None` without values.
 pub fn quantile(histogram: &Histogram, part: f64) -> Option<f64> {
     if histogram.count <= 0.0 {
         return None;
@@ -202,17 +175,6 @@ fn same_bounds(one: &Histogram, other: &Histogram) -> bool {
     bounds(one) == bounds(other)
 }
 
-fn combined(one: &Histogram, other: &Histogram, with: impl Fn(f64, f64) -> f64) -> Histogram {
-    let buckets = one.buckets.iter().zip(&other.buckets);
-    Histogram {
-        buckets: buckets
-            .map(|((bound, one), (_, other))| (*bound, with(*one, *other)))
-            .collect(),
-        sum: with(one.sum, other.sum),
-        count: with(one.count, other.count),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,13 +202,21 @@ mod tests {
     }
 
     #[test]
-    fn a_series_is_bounded() {
-        let mut window = Window::new(Millis(0), [0.0]);
-        for sample in 1..10_000u32 {
-            window.push(Millis(u64::from(sample)), [f64::from(sample)]);
+    fn a_series_is_bounded_and_slides_however_often_it_is_read() {
+        for every in [1, 20, 100, 200, 499, 500, 1000] {
+            let mut window = Window::new(Millis(0), [0.0]);
+            for sample in 1..=120_000 / every {
+                window.push(Millis(sample * every), [f64::from(sample as u32)]);
+            }
+            assert!(window.grown.len() <= 64, "{} kept", window.grown.len());
+            let length = window.length();
+            assert!(
+                length >= WINDOW && length <= WINDOW + Duration::from_secs(1),
+                "read every {every} ms it looks back {length:?}"
+            );
+            let growth = window.growth()[0] * every as f64;
+            assert!((growth - length.as_millis() as f64).abs() < 1.0);
         }
-        assert!(window.grown.len() <= SAMPLES);
-        assert_eq!(window.growth(), [9999.0]);
     }
 
     fn histogram(counts: &[f64]) -> Histogram {
@@ -260,7 +230,7 @@ mod tests {
 
     #[test]
     fn quantiles_of_what_came_lately() {
-        let mut window = HistogramWindow::new(Millis(0), histogram(&[100.0, 100.0, 100.0, 100.0]));
+        let mut window = Window::new(Millis(0), histogram(&[100.0, 100.0, 100.0, 100.0]));
         assert_eq!(quantile(&window.growth(), 0.95), None);
         window.push(Millis(1000), histogram(&[100.0, 110.0, 120.0, 120.0]));
         assert_eq!(quantile(&window.growth(), 0.5), Some(1.0));

@@ -2,7 +2,7 @@
 
 use super::sound;
 use crate::signal::{Answers, Figures, Histogram, Millis};
-use crate::window::{HistogramWindow, Window};
+use crate::window::Window;
 use std::time::Duration;
 
 /// What an engine said last, and what it counted lately.
@@ -10,9 +10,9 @@ use std::time::Duration;
 pub struct Engine {
     pub at: Millis,
     pub figures: Figures,
-    pub first_token: Option<HistogramWindow>,
-    pub answers: Option<Window<2>>,
-    queue_time: Option<HistogramWindow>,
+    pub first_token: Option<Window<Histogram>>,
+    pub answers: Option<Window<[f64; 2]>>,
+    queue_time: Option<Window<Histogram>>,
 }
 
 impl Engine {
@@ -20,7 +20,7 @@ impl Engine {
         let figures = sound::figures(figures);
         let window = |histogram: &Option<Histogram>| {
             let histogram = histogram.clone();
-            histogram.map(|histogram| HistogramWindow::new(at, histogram))
+            histogram.map(|histogram| Window::new(at, histogram))
         };
         Self {
             at,
@@ -61,7 +61,7 @@ impl Engine {
         let running = running
             .zip(max_running.filter(|most| *most > 0.0))
             .map(|(running, most)| running / most);
-        let waited = self.queue_time.as_ref().map(HistogramWindow::growth);
+        let waited = self.queue_time.as_ref().map(Window::growth);
         let wait = waited
             .filter(|waited| waited.count > 0.0)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
@@ -77,11 +77,11 @@ fn counted(answers: Answers) -> [f64; 2] {
     [answers.all, answers.failed]
 }
 
-fn push(window: &mut Option<HistogramWindow>, at: Millis, counted: Option<&Histogram>) {
+fn push(window: &mut Option<Window<Histogram>>, at: Millis, counted: Option<&Histogram>) {
     match (window.as_mut(), counted) {
         (Some(window), Some(counted)) => window.push(at, counted.clone()),
         (_, counted) => {
-            *window = counted.map(|counted| HistogramWindow::new(at, counted.clone()));
+            *window = counted.map(|counted| Window::new(at, counted.clone()));
         }
     }
 }

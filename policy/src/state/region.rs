@@ -6,8 +6,9 @@ use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Region};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::plan::GPU_HOT;
+use crate::signal::Histogram;
 use crate::signal::{Figures, Millis, Observation, Reading};
-use crate::window::{HistogramWindow, Window};
+use crate::window::Window;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -62,8 +63,8 @@ pub struct RegionState {
     /// By model and gateway: healthy, all.
     endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
     /// Answered, overloaded, failed.
-    pub attempts: BTreeMap<Attempts, Window<3>>,
-    pub first_token: BTreeMap<FirstTokens, HistogramWindow>,
+    pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
+    pub first_token: BTreeMap<FirstTokens, Window<Histogram>>,
 }
 
 impl RegionState {
@@ -142,8 +143,8 @@ impl RegionState {
                         gateway: source.clone(),
                     };
                     let new = || match since {
-                        Some(since) => HistogramWindow::new(since, times.emptied()),
-                        None => HistogramWindow::new(at, times.clone()),
+                        Some(since) => Window::new(since, times.emptied()),
+                        None => Window::new(at, times.clone()),
                     };
                     if let Some(window) = series(&mut self.first_token, key, new) {
                         window.push(at, times.clone());
