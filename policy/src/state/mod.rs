@@ -10,6 +10,7 @@ mod sound;
 pub use pool::PoolSignals;
 pub use region::Gpu;
 
+use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::signal::{Millis, Observation};
@@ -59,7 +60,7 @@ impl FleetState {
             let seconds = window.length().as_secs_f64();
             if attempts.to == *region
                 && attempts.model == *model
-                && attempts.from_home
+                && attempts.lane == Lane::Home
                 && seconds > 0.0
             {
                 *demand.entry(&attempts.zone).or_default() +=

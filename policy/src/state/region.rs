@@ -39,7 +39,7 @@ pub struct Attempts {
     pub to: RegionName,
     pub model: ModelName,
     pub zone: ZoneName,
-    pub from_home: bool,
+    pub lane: Lane,
     gateway: String,
 }
 
@@ -121,7 +121,7 @@ impl RegionState {
                         to: to.clone(),
                         model: model.clone(),
                         zone: zone.clone(),
-                        from_home: *lane == Lane::Home,
+                        lane: *lane,
                         gateway: source.clone(),
                     };
                     if counted.into_iter().all(sound::amount) {

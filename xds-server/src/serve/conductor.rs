@@ -62,13 +62,18 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    /// Begins with a fleet, and with what was remembered of the time before.
+    /// Begins with a fleet, and with what was remembered of the time before. What outlived its lease is forgotten, as the
+    /// gateways did; so is what comes from a clock that ran ahead.
     pub fn begin(
         fleet: Arc<Fleet>,
         file: String,
         remembered: Option<Remembered>,
         now: Millis,
     ) -> Result<(Self, Effects), Unpublishable> {
+        let remembered = remembered.filter(|remembered| {
+            let given = Millis(remembered.lease.given * 1000);
+            given <= now && now.since(given) < Duration::from_millis(remembered.lease.runs_ms)
+        });
         let remembered_lease = remembered.as_ref().map(|remembered| remembered.lease);
         let before = remembered
             .map(|remembered| remembered.plan)

@@ -224,6 +224,21 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_outlived_its_lease_is_forgotten() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    stand.second(0.95, 0.3);
+    let share = |now: u64| {
+        let again = Stand::begin(Some(stand.remembered.clone()), Millis(now));
+        again.report().placements["us-west-2"]["global"][LLAMA].home_share
+    };
+    assert_eq!(share(stand.now.0 + 50_000), 78);
+    assert_eq!(share(stand.now.0 + 61_000), 100);
+    let clock_went_back = stand.now.0 - 3_600_000;
+    assert_eq!(share(clock_went_back), 100);
+}
+
+#[test]
 fn an_edit_is_taken_whole_or_not_at_all() {
     let mut stand = Stand::new();
     let before = stand.published.clone();
