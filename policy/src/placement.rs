@@ -1,7 +1,7 @@
 //! One placement: how much of a (zone, model)'s traffic a gateway's first region keeps, and where the rest goes.
 //!
 //! Shedding is quick and recovery slow. A change is followed by a pause, so that it is seen before the next one; where it
-//! is seen to do nothing, shedding stops. Room is taken nearest first, and never more than there is.
+//! is seen to do nothing, shedding stops. Room is taken nearest first; what fits nowhere goes to the nearest.
 
 use crate::fleet::Overflow;
 use crate::name::RegionName;
