@@ -5,6 +5,7 @@ mod classification;
 mod decisions;
 pub(crate) mod fleets;
 mod misdirection;
+mod observations;
 mod placements;
 mod planning;
 mod properties;

@@ -1,16 +1,13 @@
-//! Plans of whole fleets: what each signal shifts, and what holds whatever is observed.
+//! Plans of whole fleets: what each signal shifts.
 
-use super::any_fleet::fleets;
-use super::fleets::{LLAMA, MISTRAL, example};
-use crate::chain::{Member, chain};
+use super::fleets::{LLAMA, example};
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Preset, SignalSource};
 use crate::health::Reason;
 use crate::placement::TOTAL_WEIGHT;
-use crate::plan::{Plan, alarms, plan, regions_of};
+use crate::plan::{Plan, alarms, plan};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
-use proptest::prelude::*;
 use std::time::Duration;
 
 const WEST: &str = "us-west-2";
@@ -446,167 +443,4 @@ fn hot_gpus_are_an_alarm_after_a_minute() {
         }],
     );
     assert!(!hot(&watch));
-}
-
-fn any_value() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        6 => 0.0..1.2f64,
-        2 => 0.0..1000.0f64,
-        1 => any::<f64>(),
-        1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -1.0, 1e300]),
-    ]
-}
-
-fn any_histogram() -> impl Strategy<Value = Histogram> {
-    (
-        prop::collection::vec((any_value(), any_value()), 0..4),
-        any_value(),
-        any_value(),
-    )
-        .prop_map(|(buckets, sum, count)| Histogram {
-            buckets,
-            sum,
-            count,
-        })
-}
-
-fn any_reading() -> impl Strategy<Value = Reading> {
-    let model = || prop::sample::select(vec![LLAMA, MISTRAL, "qwen", "none"]);
-    let region = || prop::sample::select(vec![WEST, EAST, EU, "mars"]);
-    let maybe = || prop::option::of(any_value());
-    let figures = (
-        maybe(),
-        maybe(),
-        maybe(),
-        maybe(),
-        prop::option::of(any_histogram()),
-        prop::option::of((any_value(), any_value())),
-    );
-    prop_oneof![
-        4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, histogram, answers))| Reading::Server {
-            model: model.into(),
-            engine: "0".into(),
-            figures: Figures {
-                running, max_running, waiting, kv_cache,
-                queue_time: histogram.clone(),
-                first_token: histogram,
-                answers: answers.map(|(all, failed)| Answers { all, failed }),
-            },
-        }),
-        1 => (maybe(), maybe()).prop_map(|(busy, engine_active)| Reading::Gpu { busy, engine_active }),
-        1 => any_value().prop_map(|seconds| Reading::ReplicationLag { seconds }),
-        1 => (model(), 0..3u64, 0..3u64).prop_map(|(model, healthy, total)| Reading::Endpoints { model: model.into(), healthy, total }),
-        2 => (model(), region(), any_value(), any_value(), any_value(), any::<bool>()).prop_map(|(model, to, answered, overloaded, failed, home)| Reading::Attempts {
-            zone: "eea".into(),
-            model: model.into(),
-            lane: if home { Lane::Home } else { Lane::Overflow },
-            to: to.into(),
-            counts: AttemptCounts { answered, overloaded, failed },
-        }),
-        1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.into(), to: to.into(), times }),
-    ]
-}
-
-/// Observations with the time that passes after each.
-fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
-    let region = prop::sample::select(vec![WEST, EAST, EU, "eu-central-1", "ap-1", "mars"]);
-    let one = (
-        region,
-        prop::collection::vec(any_reading(), 0..4),
-        0..4000u64,
-    );
-    let one = one.prop_map(|(region, readings, pause)| {
-        let observation = Observation {
-            region: region.into(),
-            source: "s".into(),
-            at: Millis(0),
-            readings,
-        };
-        (observation, pause)
-    });
-    prop::collection::vec(one, 0..40)
-}
-
-fn replay(
-    fleet: &Fleet,
-    stream: &[(Observation, u64)],
-    mut each: impl FnMut(&Plan, &Plan),
-) -> Plan {
-    let (mut state, mut prev, mut now) = (FleetState::default(), Plan::default(), 5_000_000);
-    for (observation, pause) in stream {
-        state.apply(
-            fleet,
-            &Observation {
-                at: Millis(now),
-                ..observation.clone()
-            },
-        );
-        let next = plan(fleet, &state, &prev, Millis(now));
-        each(&prev, &next);
-        prev = next;
-        now += pause;
-    }
-    prev
-}
-
-proptest! {
-    #[test]
-    fn any_observations_give_a_plan_that_keeps_residency_and_is_bounded(fleet in fleets(), stream in any_stream()) {
-        let mut checked = Ok(());
-        replay(&fleet, &stream, |prev, next| {
-            if checked.is_ok() {
-                checked = is_sound(&fleet, prev, next);
-            }
-        });
-        checked?;
-    }
-
-    #[test]
-    fn the_same_observations_give_the_same_plan(fleet in fleets(), stream in any_stream()) {
-        let once = replay(&fleet, &stream, |_, _| {});
-        let again = replay(&fleet, &stream, |_, _| {});
-        prop_assert_eq!(&once, &again);
-        let text = serde_json::to_string(&once).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), once);
-    }
-}
-
-fn is_sound(fleet: &Fleet, prev: &Plan, next: &Plan) -> Result<(), TestCaseError> {
-    for (gateway, zones) in &next.gateways {
-        for (zone, models) in zones {
-            for (model, placement) in models {
-                let (first, others) = regions_of(fleet, zone, model, gateway).unwrap();
-                let allowed = chain(fleet, zone, model, gateway);
-                for (region, weight) in &placement.overflow {
-                    prop_assert!(*weight > 0 && others.contains(region) && *region != first);
-                    prop_assert!(allowed.contains(&Member::Peer(region.clone())));
-                    prop_assert!(
-                        fleet.zones[zone].regions.contains(region),
-                        "{region} is outside {zone}"
-                    );
-                }
-                let sum: u32 = placement.overflow.values().sum();
-                prop_assert!(
-                    sum == TOTAL_WEIGHT
-                        || (placement.overflow.is_empty() && placement.home_share == 100),
-                    "{placement:?}"
-                );
-                let before = prev
-                    .placement(gateway, zone, model)
-                    .map_or(100, |before| before.home_share);
-                let floor = (fleet.overflow.floor * 100.0).ceil() as u8;
-                prop_assert!((floor..=100).contains(&placement.home_share));
-                prop_assert!(
-                    before.saturating_sub(placement.home_share) <= 30,
-                    "{before} -> {placement:?}"
-                );
-                let back = placement.home_share.saturating_sub(before);
-                prop_assert!(
-                    back <= 10 || placement.overflow.is_empty() || placement.home_share == 100,
-                    "{before} -> {placement:?}"
-                );
-            }
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::ensure;
 use super::load::Load;
-use super::overflow::{in_force, left, share, who_answers};
+use super::overflow::{in_force, left, overload, share, who_answers};
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -51,14 +51,7 @@ async fn all_connected(world: &World) -> Result<()> {
 
 /// Killed and started again ten times under load: nothing fails, and what did not change is not sent again.
 pub async fn restarts(world: &mut World) -> Result<String> {
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
-    wait_for("us-west-2 to shed", || async {
-        Ok(share(world, "us-west-2").await? < 100)
-    })
-    .await?;
-    let share_before = share(world, "us-west-2").await?;
+    let share_before = overload(world, "us-west-2").await?;
     all_connected(world).await?;
     let before = taken(world).await?;
     let load = Load::start(world, &CALLERS)?;

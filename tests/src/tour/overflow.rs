@@ -49,6 +49,18 @@ pub(super) async fn share(world: &World, gateway: &str) -> Result<u8> {
     Ok(placement.home_share)
 }
 
+/// Has a region's pool at 95 % until its gateway sheds: the share that it keeps then.
+pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
+    world
+        .pool(region)
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    wait_for(&format!("{region} to shed"), || async {
+        Ok(share(world, region).await? < 100)
+    })
+    .await?;
+    share(world, region).await
+}
+
 /// The filter's policy and the weights of the overflow lane, as Envoy itself shows them.
 pub(super) async fn in_force(
     world: &World,
@@ -177,13 +189,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
 
 /// The EU's one region at 0.95: its callers stay, and nothing is paid for. Others than EU callers leave.
 pub async fn eu(world: &mut World) -> Result<String> {
-    world
-        .pool("eu-west-1")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
-    wait_for("eu-west-1 to shed", || async {
-        Ok(share(world, "eu-west-1").await? < 100)
-    })
-    .await?;
+    overload(world, "eu-west-1").await?;
     let mut stayed = 0;
     for conversation in 0..60 {
         let answer = turn(world, "eu-west-1", "DE", conversation).send().await?;

@@ -1,7 +1,7 @@
 //! Each signal shifts what it should and nothing else; a source that is silent or lies shifts nothing.
 
 use super::ensure;
-use super::overflow::{share, turn};
+use super::overflow::{overload, share, turn};
 use crate::fakes::{Behaviour, Fail, Metrics};
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::{Result, bail};
@@ -263,14 +263,7 @@ pub async fn down(world: &mut World) -> Result<String> {
 
 /// A region whose load is not known any more gets a little of what another sheds, and keeps what it has.
 pub async fn stale(world: &mut World) -> Result<String> {
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
-    wait_for("us-west-2 to shed", || async {
-        Ok(share(world, "us-west-2").await? < 100)
-    })
-    .await?;
-    let before = share(world, "us-west-2").await?;
+    let before = overload(world, "us-west-2").await?;
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.metrics = Metrics::Broken);
