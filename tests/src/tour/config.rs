@@ -130,6 +130,77 @@ pub async fn edits(world: &mut World) -> Result<String> {
     ))
 }
 
+/// How often zones are renamed, split and put back.
+const ROUNDS: u64 = 10;
+
+/// Zones are renamed, split and put back, again and again: whoever asks meanwhile notices nothing.
+pub async fn zones(world: &mut World) -> Result<String> {
+    let original = world.fleet_file()?;
+    let edited = |edits: &[(&str, &str)]| {
+        edits.iter().try_fold(original.clone(), |text, (old, new)| {
+            ensure(text.contains(old), || {
+                format!("`{old}` is not in the fleet file")
+            })?;
+            anyhow::Ok(text.replace(old, new))
+        })
+    };
+    let renamed = edited(&[
+        ("  eea: { ", "  europe: { jurisdictions: [eea], "),
+        ("unknown_zone: eea", "unknown_zone: europe"),
+        ("  global: { ", "  world: { "),
+    ])?;
+    let split = edited(&[(
+        "  eea: { countries: [preset:eea], pinned: true, regions: [eu-west-1]",
+        "  dach: { countries: [DE, AT], pinned: true, regions: [eu-west-1] }
+  eea: { countries: [FR, ES, IT], pinned: true, regions: [eu-west-1]",
+    )])?;
+    let callers = [
+        ("eu-west-1", "DE"),
+        ("eu-west-1", "FR"),
+        ("us-west-2", "US"),
+        ("eu-west-1", "JP"),
+        ("us-east-1", "CA"),
+    ];
+    let before = world.report().await?.counts.reloads;
+    let load = Load::start(world, &callers)?;
+    let edits = [&renamed, &split, &original];
+    let edits = (0..ROUNDS).flat_map(|_| edits);
+    for (text, taken) in edits.zip(before + 1..) {
+        world.edit(text)?;
+        wait_for("the edit to be taken", || async {
+            Ok(world.report().await?.counts.reloads == taken)
+        })
+        .await?;
+    }
+    let tally = load.stop().await?;
+    for region in REGIONS {
+        let by = tally.at(region);
+        ensure(by.keys().eq([&region]), || {
+            format!("the callers of {region} were answered by {by:?}")
+        })?;
+    }
+    wait_for(
+        "no gateway to have routes of zones that are gone",
+        || async {
+            let mut routes = String::new();
+            for region in REGIONS {
+                routes += &world
+                    .gateway(region)
+                    .admin("/config_dump?resource=dynamic_route_configs")
+                    .await?;
+            }
+            Ok(!["dach", "europe", "world"]
+                .iter()
+                .any(|zone| routes.contains(&format!("{zone}/"))))
+        },
+    )
+    .await?;
+    Ok(format!(
+        "zones renamed, split and put back {ROUNDS} times; {} requests at 50/s, none failed, all answered at home",
+        tally.all
+    ))
+}
+
 /// An edit that this program takes and Envoy does not: shown in Envoy's own words, not sent again, and the old
 /// configuration serves.
 pub async fn nack(world: &mut World) -> Result<String> {

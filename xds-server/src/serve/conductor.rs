@@ -1,6 +1,7 @@
 //! The one task that owns the fleet's state: it takes events in, plans, and says what is to be published. It does no IO
 //! and knows no clock.
 
+use super::handover::handover;
 use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{
@@ -13,12 +14,15 @@ use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
 use meridian_policy::state::{FORGOTTEN, FleetState};
 use meridian_policy::{Fleet, RegionName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Silence is noticed after this time at the latest.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// A gateway that does not answer keeps the others waiting for the next step of an edit no longer than this.
+const STEP: Duration = Duration::from_secs(2);
 
 /// Everything that can happen to it.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub enum Event {
     Reported(GatewayReport),
     /// The fleet file says something else: a fleet, or what is wrong with it.
     Edited(Result<Box<Fleet>, String>),
+    /// Every connected gateway has accepted what was published last.
+    Settled,
     /// Time has passed.
     Tick,
 }
@@ -51,6 +57,11 @@ pub struct Conductor {
     plan: Plan,
     lease: Lease,
     published: Publication,
+    /// The steps of an edit that are still to be published.
+    steps: VecDeque<Publication>,
+    stepped: Millis,
+    /// An edit that came before the one before it had arrived.
+    waiting: Option<Box<Fleet>>,
     /// Something was observed since the last plan.
     observed: bool,
     planned: Millis,
@@ -87,6 +98,9 @@ impl Conductor {
             plan,
             lease,
             published,
+            steps: VecDeque::new(),
+            stepped: now,
+            waiting: None,
             observed: false,
             planned: now,
             began: now,
@@ -116,8 +130,12 @@ impl Conductor {
         match event {
             Event::Scraped(scrape) => self.scraped(&scrape),
             Event::Reported(report) => self.reported(&report),
+            Event::Edited(Ok(fleet)) if self.is_handing_over() => self.waiting = Some(fleet),
             Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
             Event::Edited(Err(error)) => self.bad_edit(error, now),
+            Event::Settled => return self.step(now),
+            Event::Tick if self.is_handing_over() && now.since(self.stepped) < STEP => {}
+            Event::Tick if self.is_handing_over() => return self.step(now),
             Event::Tick => return self.tick(now),
         }
         Effects::default()
@@ -167,7 +185,28 @@ impl Conductor {
         }
     }
 
+    /// Whether an edit is on its way: nothing else is published before it has arrived.
+    pub fn is_handing_over(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    fn step(&mut self, now: Millis) -> Effects {
+        let Some(next) = self.steps.pop_front() else {
+            return Effects::default();
+        };
+        self.stepped = now;
+        self.published = next;
+        self.counts.publications += 1;
+        Effects {
+            publish: Some(self.published.clone()),
+            ..Default::default()
+        }
+    }
+
     fn tick(&mut self, now: Millis) -> Effects {
+        if let Some(fleet) = self.waiting.take() {
+            return self.edited(Arc::new(*fleet), now);
+        }
         let due = is_due(&self.fleet, self.lease, now);
         if !(due || self.observed || now.since(self.planned) >= ROUND) {
             return Effects::default();
@@ -259,6 +298,7 @@ impl Conductor {
             error = message,
             "the edited fleet file is not taken; the fleet before it stays in force"
         );
+        self.waiting = None;
         self.counts.bad_edits += 1;
         self.file.error = Some(ErrorReport { at: now, message });
     }
@@ -270,22 +310,18 @@ impl Conductor {
         lease: Lease,
         now: Millis,
     ) -> Result<Effects, Unpublishable> {
-        let next = publication(&fleet, &plan, lease, &self.published)?;
+        let before = (self.fleet.as_ref(), &self.plan);
+        let steps = handover(&self.published, before, (&fleet, &plan), lease)?;
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
         self.planned = now;
         self.unpublished = None;
-        let mut effects = Effects {
+        self.steps = steps.into();
+        Ok(Effects {
             remember: Some(self.remembered()),
-            ..Default::default()
-        };
-        if next != self.published {
-            self.counts.publications += 1;
-            self.published = next;
-            effects.publish = Some(self.published.clone());
-        }
-        Ok(effects)
+            ..self.step(now)
+        })
     }
 
     fn remembered(&self) -> Remembered {

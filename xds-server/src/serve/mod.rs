@@ -10,6 +10,7 @@
 
 mod conductor;
 mod fleet_file;
+mod handover;
 mod http;
 mod memory;
 pub mod metrics;
@@ -192,7 +193,10 @@ impl Task {
             let event = tokio::select! {
                 Some(scrape) = scraped.recv() => Event::Scraped(scrape),
                 Some(report) = reported.recv() => Event::Reported(report),
-                _ = ticks.tick() => Event::Tick,
+                _ = ticks.tick() => {
+                    let arrived = self.conductor.is_handing_over() && self.hub.settled();
+                    if arrived { Event::Settled } else { Event::Tick }
+                }
                 _ = looks.tick() => {
                     let report = self.conductor.report(wall_clock());
                     self.report.store(Arc::new(report));

@@ -78,8 +78,6 @@ impl Hub {
 
     /// Everybody who is connected, oldest first.
     pub fn clients(&self) -> Vec<ClientStatus> {
-        // Nobody waits for the list while the streams are asked.
-        let connected: Vec<_> = lock(&self.clients).connected.values().cloned().collect();
         let status = |(client, stream): (Client, Arc<Mutex<Stream>>)| {
             let stream = lock(&stream);
             ClientStatus {
@@ -93,7 +91,22 @@ impl Hub {
                 types: stream.status(),
             }
         };
-        connected.into_iter().map(status).collect()
+        self.connected().into_iter().map(status).collect()
+    }
+
+    /// A copy, so that nobody waits for the list while the streams are asked.
+    fn connected(&self) -> Vec<(Client, Arc<Mutex<Stream>>)> {
+        lock(&self.clients).connected.values().cloned().collect()
+    }
+
+    /// Whether everybody who is connected has accepted what is published. A region for which nothing is published keeps
+    /// nobody waiting.
+    pub fn settled(&self) -> bool {
+        let published = self.published.load();
+        self.connected().iter().all(|(client, stream)| {
+            let resources = published.get(&client.region);
+            resources.is_none_or(|resources| lock(stream).settled(resources))
+        })
     }
 
     /// What has happened since the start.

@@ -62,6 +62,16 @@ impl Stream {
         self.latest.is_none()
     }
 
+    /// Whether the client has accepted all that this state adds or changes, of every type that it has asked for.
+    pub fn settled(&self, resources: &Arc<Resources>) -> bool {
+        let mut types = self.types.iter();
+        types.all(|(_, subscription)| subscription.made(resources))
+            && self
+                .latest
+                .as_ref()
+                .is_some_and(|latest| Arc::ptr_eq(latest, resources))
+    }
+
     pub fn status(&self) -> PerType<Option<TypeStatus>> {
         PerType::from_fn(|kind| self.types[kind].status())
     }

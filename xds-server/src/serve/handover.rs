@@ -1,0 +1,131 @@
+//! From one fleet to the next: make before break.
+//!
+//! The policy names a caller's zone and the routes match on it, and they change one after the other, at every gateway and
+//! between gateways. So that no state in between lacks a route, or has one that neither fleet allows, an edit of zones
+//! is published in steps, each when the gateways have accepted the one before:
+//!
+//! | step | policy | everything else |
+//! | --- | --- | --- |
+//! | 1 | before | zones of both fleets |
+//! | 2 | next | zones of both fleets |
+//! | 3 | next | next |
+
+use super::publication::{Publication, Unpublishable, publication};
+use crate::xds::ResourceType;
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::fleet::{Misdirected, Zone};
+use meridian_policy::plan::{Plan, carried_over};
+use meridian_policy::{Fleet, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is to be published for the gateways to come from one fleet and plan to the next: the steps that differ from
+/// what is published and from each other. The last one is the next fleet's own; most often it is the only one.
+pub fn handover(
+    published: &Publication,
+    before: (&Fleet, &Plan),
+    next: (&Fleet, &Plan),
+    lease: Lease,
+) -> Result<Vec<Publication>, Unpublishable> {
+    let last = publication(next.0, next.1, lease, published)?;
+    let mut steps = vec![published.clone()];
+    if let Some(fleet) = between(before.0, next.0) {
+        let plan = carried_over(&fleet, &of_both(before.1, next.1));
+        let both = publication(&fleet, &plan, lease, published)?;
+        // A region that is new has no policy from before.
+        steps.push(with_policies(&with_policies(&both, &last), published));
+        steps.push(with_policies(&both, &last));
+    }
+    steps.push(last);
+    steps.dedup();
+    steps.remove(0);
+    Ok(steps)
+}
+
+fn with_policies(publication: &Publication, of: &Publication) -> Publication {
+    let mut publication = publication.clone();
+    for (region, resources) in &mut publication {
+        if let Some(of) = of.get(region) {
+            let changed = resources.as_ref().clone();
+            *resources = Arc::new(changed.with(ResourceType::Extension, of));
+        }
+    }
+    publication
+}
+
+/// The next fleet with the zones of both, for as long as either policy may be in force at a gateway. `None` where zones
+/// differ in nothing that a route shows.
+fn between(before: &Fleet, next: &Fleet) -> Option<Fleet> {
+    let same_callers = placing(before) == placing(next);
+    let mut zones = next.zones.clone();
+    for (name, old) in &before.zones {
+        match zones.get_mut(name) {
+            None => {
+                let mut zone = old.clone();
+                narrow(&mut zone, old, before, next);
+                (zone.countries, zone.rest) = (BTreeSet::new(), false);
+                zones.insert(name.clone(), zone);
+            }
+            // By the old policy some of its callers are others than by the next: it leads only where both let them.
+            Some(zone) if old.pinned && !same_callers => narrow(zone, old, before, next),
+            Some(_) => {}
+        }
+    }
+    let shown = |zones: &BTreeMap<ZoneName, Zone>| -> Vec<_> {
+        let shown = zones.iter().map(|(name, zone)| {
+            let Zone {
+                countries: _,
+                rest: _,
+                pinned,
+                regions,
+                fallbacks,
+                misdirected,
+            } = zone.clone();
+            (name.clone(), pinned, regions, fallbacks, misdirected)
+        });
+        shown.collect()
+    };
+    (shown(&zones) != shown(&before.zones) || shown(&zones) != shown(&next.zones)).then(|| Fleet {
+        zones,
+        ..next.clone()
+    })
+}
+
+/// All that places a caller in a zone.
+fn placing(fleet: &Fleet) -> impl PartialEq + '_ {
+    let zones = fleet.zones.iter();
+    let zones = zones.map(|(name, zone)| (name, &zone.countries, zone.rest, zone.pinned));
+    (
+        &fleet.sources,
+        &fleet.unknown_zone,
+        zones.collect::<Vec<_>>(),
+    )
+}
+
+/// Leaves a zone what it had before as well. A fallback that has another address or jurisdiction is another one.
+fn narrow(zone: &mut Zone, old: &Zone, before: &Fleet, next: &Fleet) {
+    zone.pinned |= old.pinned;
+    zone.regions
+        .retain(|name| old.regions.contains(name) && next.regions.contains_key(name));
+    zone.fallbacks.retain(|name| {
+        old.fallbacks.contains(name) && before.fallbacks.get(name) == next.fallbacks.get(name)
+    });
+    if zone.misdirected == Misdirected::Forward {
+        zone.misdirected = old.misdirected;
+    }
+}
+
+/// What the next plan says, and of zones that it does not have what the one before says.
+fn of_both(before: &Plan, next: &Plan) -> Plan {
+    let mut gateways = before.gateways.clone();
+    for (gateway, zones) in &next.gateways {
+        gateways
+            .entry(gateway.clone())
+            .or_default()
+            .extend(zones.clone());
+    }
+    Plan {
+        gateways,
+        ..next.clone()
+    }
+}
