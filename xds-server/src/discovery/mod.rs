@@ -8,7 +8,7 @@
 //! | cut out | moves |
 //! | --- | --- |
 //! | routes of every listener (RDS) | weights of the overflow lane |
-//! | endpoints of pools and peers (EDS) | endpoints in the fleet file, regions that are down |
+//! | endpoints of pools and peers with addresses (EDS) | endpoints in the fleet file, regions that are down |
 //! | the router's policy (ECDS) | shares, the lease |
 //! | secrets (SDS) | places of keys in the fleet file |
 //!

@@ -3,6 +3,7 @@ use crate::translate::{Snapshot, translate};
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use meridian_policy::filter_policy::Lease;
+use meridian_policy::health::Health;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
@@ -103,6 +104,30 @@ fn a_lease_moves_nothing_but_the_policy() {
     assert_eq!(said_by(&one.clusters), said_by(&other.clusters));
     assert_eq!(said_by(&one.routes), said_by(&other.routes));
     assert_ne!(said_by(&one.extensions), said_by(&other.extensions));
+}
+
+#[test]
+fn a_region_that_is_down_moves_its_endpoints_and_no_cluster() {
+    let by_address = EXAMPLE.replace("gw.us-east-1.example.com", "10.9.0.1");
+    for (text, marked) in [(EXAMPLE, false), (by_address.as_str(), true)] {
+        let fleet = crate::fleet::parse(text).unwrap();
+        let parts = |down| {
+            let health = Health {
+                down,
+                ..Default::default()
+            };
+            let pools = [("llama-3.1-70b".into(), health)].into();
+            let plan = Plan {
+                pools: [("us-east-1".into(), pools)].into(),
+                ..Default::default()
+            };
+            split(translate(&fleet, &plan, &"us-west-2".into(), None))
+        };
+        let (up, down) = (parts(false), parts(true));
+        assert_eq!(said_by(&up.clusters), said_by(&down.clusters));
+        let moved = said_by(&up.endpoints) != said_by(&down.endpoints);
+        assert_eq!(moved, marked, "{text}");
+    }
 }
 
 #[test]

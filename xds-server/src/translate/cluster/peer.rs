@@ -29,6 +29,9 @@ fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
 
 /// Another region's gateway, as the way to one of its pools, which may be known to be down. `None` if the region is
 /// unknown.
+///
+/// A mark would change the cluster itself where its name is Envoy's to resolve, and Envoy would begin it anew and drop its
+/// connections: there the weights leave it out, and the check that its gateway answers for the pool.
 pub fn peer(
     fleet: &Fleet,
     home: &RegionName,
@@ -88,7 +91,7 @@ pub fn peer(
         circuit_breakers: circuit_breakers(),
         load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
             |assignment| {
-                if down {
+                if down && is_ip {
                     unhealthy(assignment)
                 } else {
                     assignment
