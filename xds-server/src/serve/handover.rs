@@ -27,19 +27,26 @@ pub fn handover(
     next: (&Fleet, &Plan),
     lease: Lease,
 ) -> Result<Vec<Publication>, Unpublishable> {
-    let last = publication(next.0, next.1, lease, published)?;
-    let mut steps = vec![published.clone()];
-    if let Some(fleet) = between(before.0, next.0) {
-        let plan = carried_over(&fleet, &of_both(before.1, next.1));
-        let both = publication(&fleet, &plan, lease, published)?;
-        // A region that is new has no policy from before.
-        steps.push(with_policies(&with_policies(&both, &last), published));
-        steps.push(with_policies(&both, &last));
-    }
-    steps.push(last);
+    let Some(fleet) = between(before.0, next.0) else {
+        let last = publication(next.0, next.1, lease, published)?;
+        return Ok(changes(published, vec![last]));
+    };
+    let plan = carried_over(&fleet, &of_both(before.1, next.1));
+    let both = publication(&fleet, &plan, lease, published)?;
+    let last = publication(next.0, next.1, lease, &both)?;
+    let second = with_policies(&both, &last);
+    // A region that is new has no policy from before.
+    let first = with_policies(&second, published);
+    Ok(changes(published, vec![first, second, last]))
+}
+
+/// The steps without those that change nothing.
+fn changes(published: &Publication, mut steps: Vec<Publication>) -> Vec<Publication> {
     steps.dedup();
-    steps.remove(0);
-    Ok(steps)
+    if steps.first() == Some(published) {
+        steps.remove(0);
+    }
+    steps
 }
 
 fn with_policies(publication: &Publication, of: &Publication) -> Publication {
@@ -129,3 +136,6 @@ fn of_both(before: &Plan, next: &Plan) -> Plan {
         ..next.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

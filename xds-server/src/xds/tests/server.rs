@@ -2,7 +2,7 @@
 
 mod world;
 
-use crate::xds::{ResourceType, ServeError, Trust, serve};
+use crate::xds::{Hub, ResourceType, ServeError, Trust, serve};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use rcgen::SanType;
@@ -183,6 +183,45 @@ async fn a_client_is_seen_from_waiting_to_leaving() {
     server
         .until("leaving", |hub| hub.clients().is_empty())
         .await;
+}
+
+#[tokio::test]
+async fn it_has_settled_when_everyone_has_accepted_what_is_published() {
+    let server = Server::start(None).await;
+    server.publish(&[(REGION, "cluster a@1"), (OTHER, "cluster b@1")]);
+    assert!(server.hub.settled(), "nobody is there");
+    let mut one = Ads::open(server.plain().await, node(REGION)).await.unwrap();
+    let mut two = Ads::open(server.plain().await, node(OTHER)).await.unwrap();
+    for ads in [&mut one, &mut two] {
+        let (response, _) = ads.next().await.unwrap().unwrap();
+        assert!(!server.hub.settled());
+        ads.answer(&response, None).await;
+    }
+    server.until("both ACKs", Hub::settled).await;
+
+    // At once, although the streams have not looked yet.
+    server.publish(&[(REGION, "cluster a@2"), (OTHER, "cluster b@1")]);
+    assert!(!server.hub.settled());
+    let (response, _) = one.next().await.unwrap().unwrap();
+    one.answer(&response, Some("no such thing")).await;
+    server
+        .until("a NACK", |hub| {
+            hub.counts().nacks[ResourceType::Cluster] == 1
+        })
+        .await;
+    assert!(!server.hub.settled(), "who refuses has not accepted");
+
+    // A region that is gone keeps nobody waiting, nor does who has left.
+    server.publish(&[(REGION, "cluster a@3")]);
+    let (response, _) = one.next().await.unwrap().unwrap();
+    assert!(!server.hub.settled());
+    one.answer(&response, None).await;
+    server.until("an ACK", Hub::settled).await;
+    server.publish(&[(REGION, "cluster a@4")]);
+    one.next().await.unwrap().unwrap();
+    assert!(!server.hub.settled());
+    drop(one);
+    server.until("leaving", Hub::settled).await;
 }
 
 #[tokio::test]
