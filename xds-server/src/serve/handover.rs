@@ -1,8 +1,8 @@
 //! From one fleet to the next: make before break.
 //!
 //! The policy names a caller's zone and the routes match on it, and they change one after the other, at every gateway and
-//! between gateways. So that no state in between lacks a route, or has one that neither fleet allows, an edit of zones
-//! is published in steps, each when the gateways have accepted the one before:
+//! between gateways. So that no state on the way lacks a route, or has one that neither fleet allows, an edit of zones
+//! is published in steps, each when the connected gateways have accepted the one before or have had their time:
 //!
 //! | step | policy | everything else |
 //! | --- | --- | --- |
@@ -61,41 +61,43 @@ fn with_policies(publication: &Publication, of: &Publication) -> Publication {
 }
 
 /// The next fleet with the zones of both, for as long as either policy may be in force at a gateway. `None` where zones
-/// differ in nothing that a route shows.
+/// differ in nothing that routes show.
 fn between(before: &Fleet, next: &Fleet) -> Option<Fleet> {
     let same_callers = placing(before) == placing(next);
     let mut zones = next.zones.clone();
     for (name, old) in &before.zones {
-        match zones.get_mut(name) {
-            None => {
-                let mut zone = old.clone();
-                narrow(&mut zone, old, before, next);
-                (zone.countries, zone.rest) = (BTreeSet::new(), false);
-                zones.insert(name.clone(), zone);
-            }
-            // By the old policy some of its callers are others than by the next: it leads only where both let them.
-            Some(zone) if old.pinned && !same_callers => narrow(zone, old, before, next),
-            Some(_) => {}
+        let is_gone = !zones.contains_key(name);
+        let zone = zones.entry(name.clone()).or_insert_with(|| Zone {
+            countries: BTreeSet::new(),
+            rest: false,
+            ..old.clone()
+        });
+        // By the old policy its callers may be others than by the next: it leads where both let them.
+        if is_gone || (old.pinned && !same_callers) {
+            narrow(zone, old, before, next);
         }
     }
-    let shown = |zones: &BTreeMap<ZoneName, Zone>| -> Vec<_> {
-        let shown = zones.iter().map(|(name, zone)| {
-            let Zone {
-                countries: _,
-                rest: _,
-                pinned,
-                regions,
-                fallbacks,
-                misdirected,
-            } = zone.clone();
-            (name.clone(), pinned, regions, fallbacks, misdirected)
-        });
-        shown.collect()
-    };
-    (shown(&zones) != shown(&before.zones) || shown(&zones) != shown(&next.zones)).then(|| Fleet {
+    let same = shown(&zones) == shown(&before.zones) && shown(&zones) == shown(&next.zones);
+    (!same).then(|| Fleet {
         zones,
         ..next.clone()
     })
+}
+
+/// All of zones that routes show.
+fn shown(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
+    let shown = zones.iter().map(|(name, zone)| {
+        let Zone {
+            countries: _,
+            rest: _,
+            pinned,
+            regions,
+            fallbacks,
+            misdirected,
+        } = zone;
+        (name, pinned, regions, fallbacks, misdirected)
+    });
+    shown.collect::<Vec<_>>()
 }
 
 /// All that places a caller in a zone.
