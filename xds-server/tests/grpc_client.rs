@@ -328,10 +328,10 @@ fn converse(hub: &Hub, bootstrap: &str) {
         panic!("one client: {:?}", hub.clients())
     };
     assert_eq!(
-        (status.node.as_str(), status.region.as_str()),
+        (status.client.node.as_str(), status.client.region.as_str()),
         ("grpc-client", REGION)
     );
-    assert!(status.user_agent.starts_with("gRPC"), "{status:?}");
+    assert!(status.client.user_agent.starts_with("gRPC"), "{status:?}");
 }
 
 /// Calls until server `two` has a fitting share of 1,000 calls.

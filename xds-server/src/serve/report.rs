@@ -208,12 +208,13 @@ impl Report {
     }
 }
 
-fn envoy(client: &ClientStatus) -> EnvoyReport {
+fn envoy(status: &ClientStatus) -> EnvoyReport {
+    let client = &status.client;
     let since = client
         .connected
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
-    let types = client.types.iter().filter_map(|(kind, status)| {
+    let types = status.types.iter().filter_map(|(kind, status)| {
         let status = status.as_ref()?;
         let report = TypeReport {
             acked: status.acked.clone(),

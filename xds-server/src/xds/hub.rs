@@ -1,15 +1,13 @@
 //! Where what is published meets who is connected.
 
 use super::resources::{PerType, ResourceType, Resources};
-use super::status::{ClientStatus, Counts, Wire};
+use super::status::{Client, ClientStatus, Counts};
 use super::stream::Stream;
 use arc_swap::ArcSwap;
 use meridian_policy::RegionName;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// The published resources of every region, and the clients that get them. Shared as an `Arc`.
@@ -25,17 +23,6 @@ pub struct Hub {
 struct Clients {
     next: u64,
     connected: BTreeMap<u64, (Client, Arc<Mutex<Stream>>)>,
-}
-
-/// What a client says of itself on connecting.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub node: String,
-    pub region: RegionName,
-    pub remote: Option<SocketAddr>,
-    pub wire: Wire,
-    pub user_agent: String,
-    pub connected: SystemTime,
 }
 
 #[derive(Debug)]
@@ -81,12 +68,7 @@ impl Hub {
         let status = |(client, stream): (Client, Arc<Mutex<Stream>>)| {
             let stream = lock(&stream);
             ClientStatus {
-                node: client.node,
-                region: client.region,
-                remote: client.remote,
-                wire: client.wire,
-                user_agent: client.user_agent,
-                connected: client.connected,
+                client,
                 waiting: stream.waiting(),
                 types: stream.status(),
             }

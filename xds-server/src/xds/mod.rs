@@ -27,7 +27,7 @@ pub use hub::Hub;
 pub use identity::{Peer, Refused, Trust};
 pub use resources::{PerType, Resource, ResourceType, Resources};
 pub use server::{ServeError, Tls, serve};
-pub use status::{ClientStatus, Counts, Nack, TypeStatus, Wire};
+pub use status::{Client, ClientStatus, Counts, Nack, TypeStatus, Wire};
 
 #[cfg(test)]
 mod tests;

@@ -49,9 +49,9 @@ pub struct TypeStatus {
     pub nack: Option<Nack>,
 }
 
-/// One connected client.
+/// What a client says of itself on connecting.
 #[derive(Clone, Debug)]
-pub struct ClientStatus {
+pub struct Client {
     /// `node.id`, in the client's own words.
     pub node: String,
     /// The region whose resources it gets.
@@ -64,6 +64,13 @@ pub struct ClientStatus {
     pub user_agent: String,
     /// When the stream said who it is.
     pub connected: SystemTime,
+}
+
+/// One connected client.
+#[derive(Clone, Debug)]
+pub struct ClientStatus {
+    /// Who it is.
+    pub client: Client,
     /// Whether it still waits because nothing is published for its region.
     pub waiting: bool,
     /// `None` for a type that it has not asked for.

@@ -1,9 +1,10 @@
 //! One stream's task: carries requests and states to the [`Stream`](crate::xds::stream::Stream), and its answers back.
 
 use super::ads::{Ads, Form};
-use crate::xds::hub::{Client, Connection, Hub};
+use crate::xds::hub::{Connection, Hub};
 use crate::xds::identity::{Peer, Refused};
 use crate::xds::resources::{ResourceType, Resources};
+use crate::xds::status::Client;
 use crate::xds::subscription::{Answer, Verdict};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;

@@ -163,15 +163,21 @@ async fn a_client_is_seen_from_waiting_to_leaving() {
             hub.counts().nacks[ResourceType::Cluster] == 1
         })
         .await;
-    let [client] = &server.hub.clients()[..] else {
+    let [status] = &server.hub.clients()[..] else {
         panic!("one client")
     };
     assert_eq!(
-        (client.node.as_str(), client.user_agent.as_str()),
+        (
+            status.client.node.as_str(),
+            status.client.user_agent.as_str()
+        ),
         ("gateway-1", "test")
     );
-    assert_eq!((client.region.as_str(), client.waiting), (REGION, false));
-    let clusters = client.types[ResourceType::Cluster].as_ref().unwrap();
+    assert_eq!(
+        (status.client.region.as_str(), status.waiting),
+        (REGION, false)
+    );
+    let clusters = status.types[ResourceType::Cluster].as_ref().unwrap();
     assert_eq!(clusters.acked.as_ref(), Some(&first.version_info));
     let nack = clusters.nack.as_ref().unwrap();
     assert_eq!(
