@@ -95,8 +95,8 @@ stops! {
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
     "config-edits": config::edits, Options::default();
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
-    "config-zones": config::zones, Options::default();
-    "config-zones-sotw": config::zones, Options { configured: Configured::BySotw, ..Options::default() };
+    "config-zones": config::zones, Options { misdirected: "forward", ..Options::default() };
+    "config-zones-sotw": config::zones, Options { configured: Configured::BySotw, misdirected: "forward", ..Options::default() };
     "config-nack": config::nack, Options { lease: "6s", ..Options::default() };
     "config-nack-sotw": config::nack, Options { configured: Configured::BySotw, lease: "6s", ..Options::default() };
     "control-plane-restarts": control_plane::restarts, Options::default();

@@ -10,6 +10,7 @@
 //! | routes of every listener (RDS) | weights of the overflow lane |
 //! | endpoints of pools and peers with addresses (EDS) | endpoints in the fleet file, regions that are down |
 //! | the router's policy (ECDS) | shares, the lease |
+//! | what peers may bring (ECDS) | zones in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |
 //!
 //! Joining is the inverse, and what is verified before it is given out: the parts, as a gateway puts them together.
@@ -35,7 +36,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 /// The resources of one gateway, before they have versions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    /// Listeners that refer to their routes, to the filter's policy and to secrets.
+    /// Listeners that refer to their routes, to the filter's policy, to RBAC and to secrets.
     pub listeners: Vec<Listener>,
     /// Clusters that refer to their endpoints.
     pub clusters: Vec<Cluster>,

@@ -9,12 +9,15 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 };
 use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::rbac::v3::Rbac as Rules;
+use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, Rds};
+use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
-use prost::Name;
 
 /// Cuts a snapshot into its parts.
 pub fn split(snapshot: Snapshot) -> Parts {
@@ -36,7 +39,7 @@ pub fn split(snapshot: Snapshot) -> Parts {
                 routes.push(configuration);
             }
             for filter in &mut manager.http_filters {
-                extensions.extend(policy(filter));
+                extensions.extend(extension(filter));
                 secret_source(filter, Some(ads()));
             }
         });
@@ -51,25 +54,41 @@ pub fn split(snapshot: Snapshot) -> Parts {
     }
 }
 
-/// Takes the configuration out of a Wasm filter that has one. Until it comes, and if it never does, the filter has none,
-/// and refuses everything.
-fn policy(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
+/// Takes the configuration out of a filter that changes by itself. Until it comes, and if it never does, the filter
+/// refuses everything.
+fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
     let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
         return None;
     };
-    let mut refusing: Wasm = opened(Some(any))?;
-    refusing.config.as_mut()?.configuration.take()?;
+    let refusing = refusing(any)?;
     let extension = TypedExtensionConfig {
         name: filter.name.clone(),
         typed_config: Some(any.clone()),
     };
     filter.config_type = Some(ConfigType::ConfigDiscovery(ExtensionConfigSource {
         config_source: Some(ads()),
-        default_config: Some(pack_any(refusing)),
-        type_urls: vec![Wasm::type_url()],
+        type_urls: vec![refusing.type_url.clone()],
+        default_config: Some(refusing),
         ..Default::default()
     }));
     Some(extension)
+}
+
+/// The filter without its policy, or with rules that allow nothing; `None` for a filter that follows its listener.
+fn refusing(filter: &Any) -> Option<Any> {
+    if let Some(mut wasm) = opened::<Wasm>(Some(filter)) {
+        wasm.config.as_mut()?.configuration.take()?;
+        return Some(pack_any(wasm));
+    }
+    opened::<Rbac>(Some(filter)).map(|_| {
+        pack_any(Rbac {
+            rules: Some(Rules {
+                action: Action::Allow.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    })
 }
 
 /// Takes the endpoints out of a pool or peer whose addresses are known: those of a region. Names are for Envoy to resolve.

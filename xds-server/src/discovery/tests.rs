@@ -66,7 +66,7 @@ fn what_moves_is_cut_out() {
     );
     assert_eq!(
         names(parts.extensions.iter().map(|each| &each.name).collect()),
-        ["meridian.router"]
+        ["meridian.router", "meridian.forbidden", "meridian.allowed"]
     );
     assert_eq!(
         names(
@@ -86,6 +86,11 @@ fn what_moves_is_cut_out() {
         "the lease is nowhere but in the policy"
     );
     assert!(listeners.contains("default_config"));
+    let allowing_nothing = listeners.matches("\"rules\":{}").count();
+    assert_eq!(
+        (allowing_nothing, listeners.contains("policies")),
+        (2, false)
+    );
     assert!(said_by(&parts.extensions).contains("runs_ms"));
 }
 

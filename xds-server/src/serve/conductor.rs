@@ -267,7 +267,7 @@ impl Conductor {
         let next = self.next_plan(&fleet, now);
         match self.publish(fleet.clone(), next, self.lease, now) {
             Ok(effects) => {
-                tracing::info!(file = self.file.file, "the edited fleet file is in force");
+                tracing::info!(file = self.file.file, "the edited fleet file is taken");
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;

@@ -11,6 +11,7 @@
 //! | 3 | next | next |
 
 use super::publication::{Publication, Unpublishable, publication};
+use crate::translate::ROUTER;
 use crate::xds::ResourceType;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::{Misdirected, Zone};
@@ -52,9 +53,10 @@ fn changes(published: &Publication, mut steps: Vec<Publication>) -> Vec<Publicat
 fn with_policies(publication: &Publication, of: &Publication) -> Publication {
     let mut publication = publication.clone();
     for (region, resources) in &mut publication {
-        if let Some(of) = of.get(region) {
-            let changed = resources.as_ref().clone();
-            *resources = Arc::new(changed.with(ResourceType::Extension, of));
+        let of = of.get(region);
+        if let Some(policy) = of.and_then(|of| of.get(ResourceType::Extension, ROUTER)) {
+            let policy = policy.clone();
+            Arc::make_mut(resources).share(ResourceType::Extension, ROUTER, policy);
         }
     }
     publication

@@ -16,6 +16,9 @@ use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
 use meridian_policy::{FilterPolicy, Fleet};
 
+/// The filter that decides, by name.
+pub const ROUTER: &str = "meridian.router";
+
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.
 const CAPABILITIES: [&str; 29] = [
@@ -58,20 +61,26 @@ pub fn router(node: &Node<'_>) -> HttpFilter {
     // The policy is plain data: names, numbers and lists. It always has a JSON form; without one nothing is served.
     let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
     let policy = serde_json::to_string(&policy).unwrap_or_default();
-    plugin(node.fleet, "router", "meridian", Some(policy))
+    plugin(node.fleet, ROUTER, "router", "meridian", Some(policy))
 }
 
 /// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
 pub fn guard(fleet: &Fleet) -> HttpFilter {
-    plugin(fleet, "guard", "meridian", None)
+    plugin(fleet, "meridian.guard", "guard", "meridian", None)
 }
 
 /// Lets through to a provider what may go there. In a VM of its own: a fault in it never touches routing.
 pub fn egress(fleet: &Fleet) -> HttpFilter {
-    plugin(fleet, "egress", "meridian-egress", None)
+    plugin(fleet, "meridian.egress", "egress", "meridian-egress", None)
 }
 
-fn plugin(fleet: &Fleet, root: &str, vm_id: &str, configuration: Option<String>) -> HttpFilter {
+fn plugin(
+    fleet: &Fleet,
+    name: &str,
+    root: &str,
+    vm_id: &str,
+    configuration: Option<String>,
+) -> HttpFilter {
     let vm = VmConfig {
         vm_id: vm_id.into(),
         runtime: "envoy.wasm.runtime.v8".into(),
@@ -105,7 +114,7 @@ fn plugin(fleet: &Fleet, root: &str, vm_id: &str, configuration: Option<String>)
         ..Default::default()
     };
     http_filter(
-        &format!("meridian.{root}"),
+        name,
         Wasm {
             config: Some(config),
         },

@@ -13,6 +13,8 @@ mod route;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
+pub use filter::ROUTER;
+
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;

@@ -44,8 +44,8 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         .keys()
         .map(|model| pool_health(node.home, model))
         .collect();
-    http_filters.push(http_filter("envoy.filters.http.rbac", forbidden(node)));
-    http_filters.push(http_filter("envoy.filters.http.rbac", allowed(node)));
+    http_filters.push(http_filter("meridian.forbidden", forbidden(node)));
+    http_filters.push(http_filter("meridian.allowed", allowed(node)));
     http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),

@@ -124,12 +124,6 @@ impl Resources {
         self.0[kind].insert(name.into(), resource);
     }
 
-    /// The same, but of one type what `other` has.
-    pub fn with(mut self, kind: ResourceType, other: &Self) -> Self {
-        self.0[kind].clone_from(&other.0[kind]);
-        self
-    }
-
     /// A resource by type and name.
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
         self.0[kind].get(name)
