@@ -43,8 +43,10 @@ impl FleetState {
     pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
         self.regions
             .retain(|region, _| fleet.regions.contains_key(region));
-        for state in self.regions.values_mut() {
-            state.forget(|at| now.since(at) > FORGOTTEN);
+        for (region, state) in &mut self.regions {
+            if let Some(known) = fleet.regions.get(region) {
+                state.forget(known, |at| now.since(at) > FORGOTTEN);
+            }
         }
     }
 
