@@ -94,7 +94,7 @@ fn regions(report: &Report) -> Table {
             table.add_row([
                 region.to_string(),
                 model.to_string(),
-                percent(signals.utilization),
+                percent(signals.utilization.map(|utilization| utilization.now)),
                 number(signals.waiting),
                 seconds(signals.first_token_p95),
                 percent(signals.error_rate),

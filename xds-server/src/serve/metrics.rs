@@ -70,7 +70,7 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         encoder,
         "meridian_pool_utilization",
         "Utilization of a pool, 1 is full",
-        of(|signals| signals.utilization),
+        of(|signals| signals.utilization.map(|utilization| utilization.now)),
     )?;
     gauges(
         encoder,

@@ -69,7 +69,7 @@ impl Stand {
                 let source = format!("signals[{index}]");
                 let observation = Observation {
                     region: name.clone(),
-                    source: source.clone(),
+                    source: signal.key(),
                     at: self.now,
                     readings: vec![Reading::Server {
                         model: LLAMA.into(),
