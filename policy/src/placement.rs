@@ -116,6 +116,19 @@ pub struct Other {
     pub silent: bool,
 }
 
+impl Other {
+    /// What it can take more, in percent of the requests; below nothing if it has too much.
+    fn fits(&self, load: f64, had: f64) -> f64 {
+        if !self.open {
+            0.0
+        } else if self.measured || self.room < 0.0 {
+            self.room / load
+        } else {
+            (self.room / load - had).max(0.0)
+        }
+    }
+}
+
 /// What a settled placement does next.
 enum Move {
     Stay,
@@ -149,25 +162,17 @@ impl Placement {
         // Unknown is taken for full.
         let saw = first.utilization.map_or(1.0, |utilization| utilization.now);
         // One percent of the requests is this much of the first region's utilization.
-        let load = saw * first.sheddable.max(0.01) / f64::from(self.home_share.max(1));
+        let load = (saw * first.sheddable).max(0.01) / f64::from(self.home_share.max(1));
         let had: Vec<f64> = others
             .iter()
             .map(|other| self.part(&other.region))
             .collect();
-        let room = |(other, had): (&Other, &f64)| {
-            if !other.open {
-                0.0
-            } else if other.measured || other.room < 0.0 {
-                other.room / load
-            } else {
-                (other.room / load - had).max(0.0)
-            }
-        };
-        let room: Vec<f64> = others.iter().zip(&had).map(room).collect();
-
-        let mut parts: Vec<f64> = others
-            .iter()
-            .zip(&had)
+        let each = others.iter().zip(&had);
+        let room: Vec<f64> = each
+            .clone()
+            .map(|(other, had)| other.fits(load, *had))
+            .collect();
+        let mut parts: Vec<f64> = each
             .map(|(other, had)| if other.open { *had } else { 0.0 })
             .collect();
         let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
@@ -211,16 +216,7 @@ impl Placement {
         };
         let mut step = self.step;
         if home_share != self.home_share {
-            let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
-            let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
-            // Three digits are all that is known, and what is stored reads back as it was.
-            let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-            step = Some(Step {
-                at: now,
-                saw: rounded(saw),
-                expected: rounded(expected),
-                vain: self.vain(first),
-            });
+            step = Some(self.step_to(home_share, saw, first, now));
         }
         if away == 0 {
             without_effect = false;
@@ -231,6 +227,19 @@ impl Placement {
             overflow,
             step,
             without_effect,
+        }
+    }
+
+    fn step_to(&self, home_share: u8, saw: f64, first: &First, now: Millis) -> Step {
+        let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
+        let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
+        // Three digits are all that is known, and what is stored reads back as it was.
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        Step {
+            at: now,
+            saw: rounded(saw),
+            expected: rounded(expected),
+            vain: self.vain(first),
         }
     }
 

@@ -241,7 +241,7 @@ impl RegionState {
         let recent = series
             .filter(|load| now.since(load.at) <= CALM)
             .map(|load| load.waiting);
-        let last = recent.clone().last().unwrap_or_default();
+        let last = recent.clone().next_back().unwrap_or_default();
         recent.fold(0.0, f64::max) * QUEUE_FALLS > last
     }
 

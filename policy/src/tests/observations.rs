@@ -18,6 +18,7 @@ const EU: &str = "eu-west-1";
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => 0.0..1.2f64,
+        1 => Just(0.0),
         2 => 0.0..1000.0f64,
         1 => any::<f64>(),
         1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -1.0, 1e300]),
@@ -189,8 +190,9 @@ fn is_sound(
                 );
                 // Nobody gets more than it has room for; one percent is rounding.
                 let utilization = state.pool(fleet, &first, model, now).utilization;
-                let load = utilization.map_or(1.0, |of| of.now)
-                    * sheddable(fleet, state, &first, model).max(0.01)
+                let load = (utilization.map_or(1.0, |of| of.now)
+                    * sheddable(fleet, state, &first, model))
+                .max(0.01)
                     / f64::from(before.home_share.max(1));
                 for region in &others {
                     let more = placement.part(region) - before.part(region);
