@@ -2,6 +2,8 @@
 
 use super::fleets::LLAMA;
 use super::watch::{EAST, EU, WEST, Watch, server, watched};
+use crate::cooling::{Cooling, Lately};
+use crate::filter_policy::Split;
 use crate::signal::{Figures, Reading};
 use std::collections::BTreeMap;
 
@@ -208,5 +210,74 @@ fn what_is_on_its_way_down_is_waited_for() {
         world.run(300);
         let least = world.shares.iter().map(|shares| shares[0]).min().unwrap();
         assert!(least >= 70, "{pace}: {least}, where 75 is enough");
+    }
+}
+
+/// Two gateways with the fast path alone, whose regions can answer this many requests a second. Per second and gateway, the
+/// part of the callers that left.
+fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
+    const NAMES: [&str; 2] = [WEST, EAST];
+    let split = |home: usize| Split {
+        first: NAMES[home].into(),
+        home_share: 100,
+        floor: 10,
+        overflow: BTreeMap::from([(NAMES[1 - home].into(), 100)]),
+    };
+    let splits = [split(0), split(1)];
+    let mut lately = [[Lately::default(); 2]; 2];
+    let mut cooling = [[Cooling::default(); 2]; 2];
+    let mut tokens = [0.0_f64; 2];
+    let (mut due, mut sent) = ([0.0; 2], [0_u64; 2]);
+    let mut left = Vec::new();
+    for second in 0..seconds {
+        let mut counts = [[0.0_f64; 2]; 2];
+        for ms in 0..1000 {
+            let now = second * 1000 + ms + 1;
+            for tokens in &mut tokens {
+                *tokens = (*tokens + can / 1000.0).min(can / 10.0);
+            }
+            for gateway in 0..2 {
+                due[gateway] += offered[gateway] / 1000.0;
+                if due[gateway] < 1.0 {
+                    continue;
+                }
+                due[gateway] -= 1.0;
+                sent[gateway] += 1;
+                let level = splits[gateway].cooling(|region| {
+                    let which = usize::from(region.as_str() == EAST);
+                    cooling[gateway][which].level(now)
+                });
+                // Conversations in turn, spread evenly.
+                let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();
+                let stays = place < (1.0 - level).max(0.1);
+                let to = if stays { gateway } else { 1 - gateway };
+                counts[gateway][usize::from(!stays)] += 1.0;
+                let refused = tokens[to] < 1.0;
+                let part = lately[gateway][to].note(refused, now);
+                if refused {
+                    cooling[gateway][to] = cooling[gateway][to].after_refusal(part, None, now);
+                } else {
+                    tokens[to] -= 1.0;
+                }
+            }
+        }
+        left.push(counts.map(|[stayed, left]| left / (stayed + left)));
+    }
+    left
+}
+
+#[test]
+fn refusals_send_as_many_elsewhere_as_are_refused() {
+    let one = fast_path([100.0, 20.0], 60.0, 60);
+    for [west, east] in &one[20..] {
+        assert!(
+            (0.25..0.65).contains(west),
+            "40 of 100 are too many: {one:?}"
+        );
+        assert!(*east < 0.05, "{one:?}");
+    }
+    let both = fast_path([100.0, 100.0], 60.0, 60);
+    for [west, east] in &both[20..] {
+        assert!(west.max(*east) < 0.45, "everybody has too much: {both:?}");
     }
 }
