@@ -210,8 +210,8 @@ fn refusals(out: &mut String, envoy: &EnvoyReport) -> std::fmt::Result {
             let acked = of.acked.as_deref().unwrap_or("nothing");
             writeln!(
                 out,
-                " ! {} refuses {kind} {version}, keeps {acked}: {nack}",
-                envoy.node
+                " ! {} at {} refuses {kind} {version}, keeps {acked}: {nack}",
+                envoy.node, envoy.remote
             )?;
         }
     }

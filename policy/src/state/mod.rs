@@ -39,6 +39,13 @@ impl FleetState {
         }
     }
 
+    /// Forgets what a gateway said that has gone: what it counted is nobody's rate any more.
+    pub fn gone(&mut self, region: &RegionName, source: &str) {
+        if let Some(state) = self.regions.get_mut(region) {
+            state.gone(source);
+        }
+    }
+
     /// Forgets what is so old that nothing asks for it any more, and what the fleet no longer has.
     pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
         self.regions

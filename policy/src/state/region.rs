@@ -160,6 +160,13 @@ impl RegionState {
         }
     }
 
+    pub fn gone(&mut self, source: &str) {
+        self.heard.remove(source);
+        self.endpoints.retain(|(_, gateway), _| gateway != source);
+        self.attempts.retain(|of, _| of.gateway != source);
+        self.first_token.retain(|of, _| of.gateway != source);
+    }
+
     pub fn forget(&mut self, old: impl Fn(Millis) -> bool) {
         self.heard.retain(|_, at| !old(*at));
         self.engines.retain(|_, engine| !old(engine.at));

@@ -7,11 +7,11 @@ use super::report::{
     CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
 };
 use crate::collect::Scrape;
-use crate::collect::gateway::Report as GatewayReport;
+use crate::collect::gateway::{Heard, Report as GatewayReport};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
-use meridian_policy::state::{FORGOTTEN, FleetState};
+use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ const ROUND: Duration = Duration::from_secs(1);
 pub enum Event {
     /// A source was looked at.
     Scraped(Scrape),
-    /// A gateway said what it has seen.
-    Reported(GatewayReport),
+    /// A gateway said what it has seen, or went.
+    Heard(Heard),
     /// The fleet file says something else: a fleet, or what is wrong with it.
     Edited(Result<Box<Fleet>, String>),
     /// Time has passed.
@@ -115,7 +115,8 @@ impl Conductor {
     pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
         match event {
             Event::Scraped(scrape) => self.scraped(&scrape),
-            Event::Reported(report) => self.reported(&report),
+            Event::Heard(Heard::Report(report)) => self.reported(&report),
+            Event::Heard(Heard::Ended { region, source }) => self.gone(region, source),
             Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
             Event::Edited(Err(error)) => self.bad_edit(error, now),
             Event::Tick => return self.tick(now),
@@ -167,6 +168,12 @@ impl Conductor {
         }
     }
 
+    fn gone(&mut self, region: RegionName, source: String) {
+        self.state.gone(&region, &source);
+        self.sources.remove(&(region, source));
+        self.observed = true;
+    }
+
     fn tick(&mut self, now: Millis) -> Effects {
         let due = is_due(&self.fleet, self.lease, now);
         if !(due || self.observed || now.since(self.planned) >= ROUND) {
@@ -175,11 +182,6 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
-        // Gateways come and go under names of their own.
-        self.sources.retain(|_, report| {
-            let gone = |heard| now.since(heard) > FORGOTTEN;
-            !(report.url.is_empty() && report.heard.is_some_and(gone))
-        });
         let next = self.next_plan(&self.fleet, now);
         let lease = if due {
             new_lease(&self.fleet, now)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sources --Collector--> Scrape  \
-//! gateways --MetricsService--> Report --> Event --Conductor--> Publication --Hub--> Envoys
+//! gateways --MetricsService--> Heard  --> Event --Conductor--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile--> Fleet /          \--> Report --> /status, /metrics
 //! ```
 //!
@@ -18,8 +18,8 @@ pub mod report;
 
 pub use publication::{Publication, Unpublishable, publication};
 
-use crate::collect::gateway::{Gateways, Names};
-use crate::collect::{Collector, Watched, wall_clock};
+use crate::collect::gateway::{Gateways, Heard, Names};
+use crate::collect::{Collector, Scrape, Watched, wall_clock};
 use crate::xds::{self, Hub, Peer, ServeError, Tls, Trust};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
@@ -81,7 +81,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let trust = Arc::new(Trust::new(fleet.trust_domain.clone(), regions(&fleet)));
     let names = Arc::new(ArcSwap::from_pointee(Names::from(fleet.as_ref())));
     let (scrapes, scraped) = mpsc::channel(WAITING);
-    let (reports, reported) = mpsc::channel(WAITING);
+    let (gateways, heard) = mpsc::channel(WAITING);
     let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
     let collector = Collector::start(Watched::of(&fleet), scrapes, wall_clock)?;
 
@@ -105,7 +105,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
             Err(refused) => Err(Status::permission_denied(refused.to_string())),
         }
     };
-    let gateways = Gateways::new(identify, names, reports, wall_clock).into_service();
+    let gateways = Gateways::new(identify, names, gateways, wall_clock).into_service();
     let (stop, stopped) = watch::channel(false);
     let xds = xds::serve(
         xds_listener,
@@ -133,7 +133,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     };
     tokio::select! {
         ended = running => ended,
-        () = task.run(scraped, reported) => Err(anyhow!("the control plane's task has ended")),
+        () = task.run(scraped, heard) => Err(anyhow!("the control plane's task has ended")),
     }
 }
 
@@ -179,11 +179,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(
-        mut self,
-        mut scraped: mpsc::Receiver<crate::collect::Scrape>,
-        mut reported: mpsc::Receiver<crate::collect::gateway::Report>,
-    ) {
+    async fn run(mut self, mut scraped: mpsc::Receiver<Scrape>, mut heard: mpsc::Receiver<Heard>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut looks = tokio::time::interval(LOOK);
@@ -191,7 +187,7 @@ impl Task {
         loop {
             let event = tokio::select! {
                 Some(scrape) = scraped.recv() => Event::Scraped(scrape),
-                Some(report) = reported.recv() => Event::Reported(report),
+                Some(heard) = heard.recv() => Event::Heard(heard),
                 _ = ticks.tick() => Event::Tick,
                 _ = looks.tick() => {
                     let report = self.conductor.report(wall_clock());

@@ -63,7 +63,7 @@ pub struct ErrorReport {
 pub struct RegionReport {
     /// Its pools.
     pub pools: BTreeMap<ModelName, PoolReport>,
-    /// Its sources, by their place in the fleet file or their gateway's node id.
+    /// Its sources, by their place in the fleet file or the node id of their gateway.
     pub sources: BTreeMap<String, SourceReport>,
 }
 
