@@ -121,7 +121,11 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         Routes::new(gateways),
         until(stopped.clone()),
     );
-    let pages = pages(Pages { report, hub });
+    let pages = pages(Pages {
+        report,
+        hub,
+        clock: wall_clock,
+    });
     let status = axum::serve(status_listener, pages).with_graceful_shutdown(until(stopped));
     let running = async {
         let serving = async {
