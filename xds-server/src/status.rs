@@ -32,7 +32,12 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
     }
     if let Some(error) = &report.unpublished {
-        writeln!(out, "! not published: {}", error.message)?;
+        writeln!(
+            out,
+            "! the plan cannot be published, for {}; the one before it stays: {}",
+            ago(report.at, Some(error.at)),
+            error.message
+        )?;
     }
     section(out, "regions", &regions(report))?;
     section(out, "placements", &placements(report))?;

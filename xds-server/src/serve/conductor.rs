@@ -189,19 +189,52 @@ impl Conductor {
             self.lease
         };
         if next == self.plan && !due {
+            self.unpublished = None;
             return Effects::default();
         }
-        say_what_moves(&self.plan, &next);
-        self.publish(self.fleet.clone(), next, lease, now)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "not published; what was published before stays");
-                self.counts.unpublished += 1;
-                self.unpublished = Some(ErrorReport {
-                    at: now,
-                    message: error.to_string(),
-                });
-                Effects::default()
-            })
+        let made = publication(&self.fleet, &next, lease, &self.published);
+        self.take(next, lease, made, now)
+    }
+
+    /// Publishes what was made of a plan. If that is nothing, the plan before it stays and has the lease: the gateways keep
+    /// what worked.
+    pub(super) fn take(
+        &mut self,
+        next: Plan,
+        lease: Lease,
+        made: Result<Publication, Unpublishable>,
+        now: Millis,
+    ) -> Effects {
+        match made {
+            Ok(made) => {
+                say_what_moves(&self.plan, &next);
+                self.unpublished = None;
+                self.publish(self.fleet.clone(), next, lease, made, now)
+            }
+            Err(error) => {
+                self.not_published(&error, now);
+                if lease == self.lease {
+                    return Effects::default();
+                }
+                let plan = self.plan.clone();
+                match publication(&self.fleet, &plan, lease, &self.published) {
+                    Ok(again) => self.publish(self.fleet.clone(), plan, lease, again, now),
+                    // It was fine when it was published; that something is wrong is said already.
+                    Err(_) => Effects::default(),
+                }
+            }
+        }
+    }
+
+    /// Said once, not at every try.
+    fn not_published(&mut self, error: &Unpublishable, now: Millis) {
+        self.counts.unpublished += 1;
+        let message = error.to_string();
+        let last = self.unpublished.as_ref().map(|last| &last.message);
+        if last != Some(&message) {
+            tracing::error!(%error, "not published; what was published before stays");
+            self.unpublished = Some(ErrorReport { at: now, message });
+        }
     }
 
     fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
@@ -228,12 +261,13 @@ impl Conductor {
 
     fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
         let next = self.next_plan(&fleet, now);
-        match self.publish(fleet.clone(), next, self.lease, now) {
-            Ok(effects) => {
+        match publication(&fleet, &next, self.lease, &self.published) {
+            Ok(made) => {
                 tracing::info!(file = self.file.file, "the edited fleet file is in force");
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;
+                self.unpublished = None;
                 self.sources.retain(|(region, source), report| {
                     let region = fleet.regions.get(region);
                     let is_gateway = report.url.is_empty();
@@ -244,8 +278,8 @@ impl Conductor {
                     })
                 });
                 Effects {
-                    fleet: Some(fleet),
-                    ..effects
+                    fleet: Some(fleet.clone()),
+                    ..self.publish(fleet, next, self.lease, made, now)
                 }
             }
             Err(error) => {
@@ -270,24 +304,23 @@ impl Conductor {
         fleet: Arc<Fleet>,
         plan: Plan,
         lease: Lease,
+        made: Publication,
         now: Millis,
-    ) -> Result<Effects, Unpublishable> {
-        let next = publication(&fleet, &plan, lease, &self.published)?;
+    ) -> Effects {
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
         self.planned = now;
-        self.unpublished = None;
         let mut effects = Effects {
             remember: Some(self.remembered()),
             ..Default::default()
         };
-        if next != self.published {
+        if made != self.published {
             self.counts.publications += 1;
-            self.published = next;
+            self.published = made;
             effects.publish = Some(self.published.clone());
         }
-        Ok(effects)
+        effects
     }
 
     fn remembered(&self) -> Remembered {

@@ -36,13 +36,22 @@ impl Collector for Page {
         sources(report, &mut encoder)?;
         envoys(report, &mut encoder)?;
         counts(&report.counts, &mut encoder)?;
-        let wrong = f64::from(u8::from(report.fleet.error.is_some()));
-        gauges(
-            &mut encoder,
-            "meridian_fleet_file_error",
-            "1 while the fleet file is not in force as it is written",
-            [(Vec::new(), wrong)],
-        )?;
+        let flags = [
+            (
+                "meridian_fleet_file_error",
+                "1 while the fleet file is not in force as it is written",
+                report.fleet.error.is_some(),
+            ),
+            (
+                "meridian_plan_not_published",
+                "1 while the plan cannot be published; the one before it stays",
+                report.unpublished.is_some(),
+            ),
+        ];
+        for (name, help, flag) in flags {
+            let value = f64::from(u8::from(flag));
+            gauges(&mut encoder, name, help, [(Vec::new(), value)])?;
+        }
         gauges(
             &mut encoder,
             "meridian_alarms",

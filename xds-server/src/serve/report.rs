@@ -22,7 +22,7 @@ pub struct Report {
     pub version: String,
     /// The fleet file.
     pub fleet: FleetReport,
-    /// Why the last plan was not published; what was published before stays.
+    /// Why the plan cannot be published; the one before it stays, and its lease is renewed.
     pub unpublished: Option<ErrorReport>,
     /// The lease that gateways have now.
     pub lease: Option<Lease>,

@@ -3,7 +3,7 @@
 use super::conductor::{Conductor, Effects, Event};
 use super::memory::Remembered;
 use super::metrics;
-use super::publication::Publication;
+use super::publication::{Publication, Unpublishable};
 use super::report::{EnvoyReport, Report, TypeReport};
 use crate::collect::gateway::{self, Heard};
 use crate::collect::page::Page;
@@ -11,7 +11,7 @@ use crate::collect::{Scrape, ScrapeError, Scraped};
 use crate::status;
 use crate::xds::ResourceType;
 use meridian_policy::Fleet;
-use meridian_policy::filter_policy::Lane;
+use meridian_policy::filter_policy::{Lane, Lease};
 use meridian_policy::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -281,6 +281,52 @@ fn a_fleet_that_would_leak_is_not_published() {
     assert!(error.contains("would break residency"), "{error}");
     assert!(stand.tick(1000).publish.is_none());
     assert_eq!(changed(&before, &stand.published), BTreeSet::new());
+}
+
+#[test]
+fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    let before = stand.published.clone();
+    let good = stand.remembered.clone();
+    let since = stand.now;
+    let mut refuse = |seconds: u64, lease: Lease| {
+        let mut bad = good.plan.clone();
+        bad.pools.clear();
+        let error = Unpublishable::Leaks {
+            region: "us-west-2".into(),
+            leaks: Vec::new(),
+        };
+        stand.now = Millis(since.0 + seconds * 1000);
+        stand.conductor.take(bad, lease, Err(error), stand.now)
+    };
+    for second in 0..20 {
+        let effects = refuse(second, good.lease);
+        assert!(effects.publish.is_none() && effects.remember.is_none());
+    }
+    let lease = Lease {
+        given: good.lease.given + 20,
+        ..good.lease
+    };
+    let effects = refuse(20, lease);
+    let policies = ["us-west-2", "us-east-1", "eu-west-1"]
+        .map(|region| format!("{region} extension meridian.router"));
+    assert_eq!(changed(&before, &effects.publish.unwrap()), policies.into());
+    let plan = good.plan.clone();
+    assert_eq!(effects.remember, Some(Remembered { plan, lease }));
+
+    let report = stand.report();
+    assert_eq!(report.counts.unpublished, 21);
+    let text = status::text(&report);
+    assert!(text.contains("cannot be published, for 20s;"), "{text}");
+    let error = report.unpublished.clone().unwrap();
+    assert!(error.message.contains("residency"), "{}", error.message);
+    assert_eq!(error.at, since, "one and the same all the time");
+    let flag = |report| metrics::page(report).contains("meridian_plan_not_published{} 1");
+    assert!(flag(report));
+    stand.tick(1000);
+    assert_eq!(stand.report().unpublished, None);
+    assert!(!flag(stand.report()));
 }
 
 /// What us-west-2's gateway has asked its own pool for so far.
