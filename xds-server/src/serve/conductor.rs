@@ -152,7 +152,7 @@ impl Conductor {
         if let Ok(scraped) = outcome
             && let Some(observation) = &scraped.observation
         {
-            self.state.apply(&self.fleet, observation);
+            report.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
     }
@@ -163,7 +163,7 @@ impl Conductor {
         source.note_refused(&report.refused);
         if let Some(observation) = &report.observation {
             source.heard = Some(report.at);
-            self.state.apply(&self.fleet, observation);
+            source.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
     }

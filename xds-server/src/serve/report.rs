@@ -1,6 +1,6 @@
 //! What the control plane knows and does, as `meridian status` and `/metrics` show it.
 
-use crate::collect::{Refused, ScrapeError, Scraped};
+use crate::collect::{Refused, ScrapeError, Scraped, Why};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::health::Health;
@@ -166,6 +166,15 @@ impl SourceReport {
                 self.error = Some(error.to_string());
                 *self.failures.entry(error.label().to_owned()).or_default() += 1;
             }
+        }
+    }
+
+    /// Notes how many values of its observation the fleet's state has not taken.
+    pub fn note_untaken(&mut self, count: u64) {
+        let why = Why::TooMany;
+        if count > 0 {
+            self.refused.push(format!("{why}, {count} times"));
+            *self.refusals.entry(why.label().to_owned()).or_default() += count;
         }
     }
 

@@ -379,6 +379,36 @@ fn a_gateway_that_is_gone_counts_no_more() {
 }
 
 #[test]
+fn series_that_are_too_many_are_refused_and_counted() {
+    let mut stand = Stand::new();
+    let url = fleet().regions["us-west-2"].signals[0].url.clone();
+    let mut look = |engines: std::ops::Range<u32>| {
+        let reading = |engine: u32| Reading::Server {
+            model: LLAMA.into(),
+            engine: engine.to_string(),
+            figures: Figures::default(),
+        };
+        let observation = Observation {
+            region: "us-west-2".into(),
+            source: "signals[0]".into(),
+            at: stand.now,
+            readings: engines.map(reading).collect(),
+        };
+        let scraped = Scraped {
+            observation: Some(observation),
+            refused: Vec::new(),
+        };
+        stand.look("us-west-2", "signals[0]", &url, Ok(scraped));
+        stand.report().regions["us-west-2"].sources["signals[0]"].clone()
+    };
+    assert_eq!(look(0..10_000).refused, [""; 0]);
+    let source = look(9_998..10_003);
+    assert_eq!(source.refused, ["more series than there can be, 3 times"]);
+    assert_eq!(source.refusals, [("too_many".to_owned(), 3)].into());
+    assert_eq!(look(0..1).refused, [""; 0], "shown for as long as it is so");
+}
+
+#[test]
 fn envoys_of_one_node_id_are_shown_both_and_counted_together() {
     let mut report = Stand::new().report();
     let refuses = TypeReport {
