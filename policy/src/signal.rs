@@ -27,7 +27,7 @@ impl Millis {
 pub struct Observation {
     /// The region that it is about.
     pub region: RegionName,
-    /// Who says so: a source of the fleet file by [`crate::fleet::SignalSource::key`], or a gateway's node id.
+    /// Who says so: a source of the fleet file by [`crate::fleet::SignalSource::key`], or a gateway, by its node id.
     pub source: String,
     /// When it was read.
     pub at: Millis,

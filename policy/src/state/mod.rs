@@ -31,11 +31,20 @@ pub struct FleetState {
 }
 
 impl FleetState {
-    /// Takes an observation in. Later ones win; one that comes late is not looked at.
-    pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) {
-        if let Some(known) = fleet.regions.get(&observation.region) {
-            let state = self.regions.entry(observation.region.clone()).or_default();
-            state.apply(fleet, known, observation);
+    /// Takes an observation in. Later ones win; one that comes late is not looked at. Says how many of its values are not
+    /// taken because the region has too many series.
+    pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) -> u64 {
+        let Some(known) = fleet.regions.get(&observation.region) else {
+            return 0;
+        };
+        let state = self.regions.entry(observation.region.clone()).or_default();
+        state.apply(fleet, known, observation)
+    }
+
+    /// Forgets what a gateway said that has gone: what it counted is nobody's rate any more.
+    pub fn gone(&mut self, region: &RegionName, source: &str) {
+        if let Some(state) = self.regions.get_mut(region) {
+            state.gone(source);
         }
     }
 

@@ -93,10 +93,14 @@ pub struct RegionState {
     /// Answered, overloaded, failed.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     pub first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    /// Values that were not taken: there were too many series.
+    untaken: u64,
 }
 
 impl RegionState {
-    pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) {
+    /// Takes an observation in; says how many of its values it has not taken because there are too many series.
+    pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) -> u64 {
+        let untaken = self.untaken;
         let (at, source) = (observation.at, &observation.source);
         // What a source counts that it did not before has happened since; what it counts at first may be old.
         let since = self.heard.get(source).map(|heard| heard.at);
@@ -126,7 +130,13 @@ impl RegionState {
                     changed.extend(known.pools.keys());
                 }
                 Reading::ReplicationLag { seconds } if sound::amount(*seconds) => {
-                    later(&mut self.lag, source.clone(), at, *seconds);
+                    later(
+                        &mut self.lag,
+                        &mut self.untaken,
+                        source.clone(),
+                        at,
+                        *seconds,
+                    );
                 }
                 Reading::Endpoints {
                     model,
@@ -134,7 +144,13 @@ impl RegionState {
                     total,
                 } if known.pools.contains_key(model) => {
                     let key = (model.clone(), source.clone());
-                    later(&mut self.endpoints, key, at, (*healthy, *total));
+                    later(
+                        &mut self.endpoints,
+                        &mut self.untaken,
+                        key,
+                        at,
+                        (*healthy, *total),
+                    );
                 }
                 Reading::Attempts {
                     zone,
@@ -156,7 +172,9 @@ impl RegionState {
                             Some(since) => Window::new(since, [0.0; 3]),
                             None => Window::new(at, counted),
                         };
-                        if let Some(window) = series(&mut self.attempts, key, new) {
+                        if let Some(window) =
+                            series(&mut self.attempts, &mut self.untaken, key, new)
+                        {
                             window.push(at, counted);
                         }
                     }
@@ -173,7 +191,8 @@ impl RegionState {
                         Some(since) => Window::new(since, times.emptied()),
                         None => Window::new(at, times.clone()),
                     };
-                    if let Some(window) = series(&mut self.first_token, key, new) {
+                    if let Some(window) = series(&mut self.first_token, &mut self.untaken, key, new)
+                    {
                         window.push(at, times.clone());
                     }
                 }
@@ -182,7 +201,9 @@ impl RegionState {
         }
         if since.is_none_or(|since| since <= at) {
             let heard = Heard { at, pools: told };
-            if let Some(before) = series(&mut self.heard, source.clone(), || heard.clone()) {
+            if let Some(before) = series(&mut self.heard, &mut self.untaken, source.clone(), || {
+                heard.clone()
+            }) {
                 *before = heard;
             }
         }
@@ -191,6 +212,14 @@ impl RegionState {
         for model in changed {
             self.note_load(fleet, model, at);
         }
+        self.untaken - untaken
+    }
+
+    pub fn gone(&mut self, source: &str) {
+        self.heard.remove(source);
+        self.endpoints.retain(|(_, gateway), _| gateway != source);
+        self.attempts.retain(|of, _| of.gateway != source);
+        self.first_token.retain(|of, _| of.gateway != source);
     }
 
     /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
@@ -319,7 +348,9 @@ impl RegionState {
     }
 
     fn engine(&mut self, key: (ModelName, String, String), at: Millis, figures: &Figures) {
-        if let Some(engine) = series(&mut self.engines, key, || Engine::new(at, figures)) {
+        if let Some(engine) = series(&mut self.engines, &mut self.untaken, key, || {
+            Engine::new(at, figures)
+        }) {
             engine.update(at, figures);
         }
     }
@@ -331,7 +362,7 @@ impl RegionState {
             gpu,
             hot_since: None,
         };
-        if let Some(gpus) = series(&mut self.gpus, source.to_owned(), new)
+        if let Some(gpus) = series(&mut self.gpus, &mut self.untaken, source.to_owned(), new)
             && gpus.at <= at
         {
             let since = gpus.hot_since.unwrap_or(at);
@@ -370,19 +401,28 @@ impl RegionState {
     }
 }
 
-/// The series of a key, new where there is none yet; `None` where there are too many.
-fn series<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
+/// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
+fn series<'m, K: Ord, V>(
+    map: &'m mut BTreeMap<K, V>,
+    untaken: &mut u64,
+    key: K,
+    new: impl FnOnce() -> V,
+) -> Option<&'m mut V> {
     if map.len() >= MOST_SERIES && !map.contains_key(&key) {
+        *untaken += 1;
         return None;
     }
     Some(map.entry(key).or_insert_with(new))
 }
 
-fn later<K: Ord, V>(map: &mut BTreeMap<K, (Millis, V)>, key: K, at: Millis, value: V)
-where
-    V: Copy,
-{
-    if let Some(entry) = series(map, key, || (at, value))
+fn later<K: Ord, V: Copy>(
+    map: &mut BTreeMap<K, (Millis, V)>,
+    untaken: &mut u64,
+    key: K,
+    at: Millis,
+    value: V,
+) {
+    if let Some(entry) = series(map, untaken, key, || (at, value))
         && entry.0 <= at
     {
         *entry = (at, value);

@@ -7,11 +7,11 @@ use super::report::{
     CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
 };
 use crate::collect::Scrape;
-use crate::collect::gateway::Report as GatewayReport;
+use crate::collect::gateway::{Heard, Report as GatewayReport};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
-use meridian_policy::state::{FORGOTTEN, FleetState};
+use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ const ROUND: Duration = Duration::from_secs(1);
 pub enum Event {
     /// A source was looked at.
     Scraped(Scrape),
-    /// A gateway said what it has seen.
-    Reported(GatewayReport),
+    /// A gateway said what it has seen, or went.
+    Heard(Heard),
     /// The fleet file says something else: a fleet, or what is wrong with it.
     Edited(Result<Box<Fleet>, String>),
     /// Time has passed.
@@ -115,7 +115,8 @@ impl Conductor {
     pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
         match event {
             Event::Scraped(scrape) => self.scraped(&scrape),
-            Event::Reported(report) => self.reported(&report),
+            Event::Heard(Heard::Report(report)) => self.reported(&report),
+            Event::Heard(Heard::Ended { region, source }) => self.gone(region, source),
             Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
             Event::Edited(Err(error)) => self.bad_edit(error, now),
             Event::Tick => return self.tick(now),
@@ -151,7 +152,7 @@ impl Conductor {
         if let Ok(scraped) = outcome
             && let Some(observation) = &scraped.observation
         {
-            self.state.apply(&self.fleet, observation);
+            report.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
     }
@@ -162,9 +163,15 @@ impl Conductor {
         source.note_refused(&report.refused);
         if let Some(observation) = &report.observation {
             source.heard = Some(report.at);
-            self.state.apply(&self.fleet, observation);
+            source.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
+    }
+
+    fn gone(&mut self, region: RegionName, source: String) {
+        self.state.gone(&region, &source);
+        self.sources.remove(&(region, source));
+        self.observed = true;
     }
 
     fn tick(&mut self, now: Millis) -> Effects {
@@ -175,11 +182,6 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
-        // Gateways come and go under names of their own.
-        self.sources.retain(|_, report| {
-            let gone = |heard| now.since(heard) > FORGOTTEN;
-            !(report.url.is_empty() && report.heard.is_some_and(gone))
-        });
         let next = self.next_plan(&self.fleet, now);
         let lease = if due {
             new_lease(&self.fleet, now)
@@ -187,19 +189,52 @@ impl Conductor {
             self.lease
         };
         if next == self.plan && !due {
+            self.unpublished = None;
             return Effects::default();
         }
-        say_what_moves(&self.plan, &next);
-        self.publish(self.fleet.clone(), next, lease, now)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "not published; what was published before stays");
-                self.counts.unpublished += 1;
-                self.unpublished = Some(ErrorReport {
-                    at: now,
-                    message: error.to_string(),
-                });
-                Effects::default()
-            })
+        let made = publication(&self.fleet, &next, lease, &self.published);
+        self.take(next, lease, made, now)
+    }
+
+    /// Publishes what was made of a plan. If that is nothing, the plan before it stays and has the lease: the gateways keep
+    /// what worked.
+    pub(super) fn take(
+        &mut self,
+        next: Plan,
+        lease: Lease,
+        made: Result<Publication, Unpublishable>,
+        now: Millis,
+    ) -> Effects {
+        match made {
+            Ok(made) => {
+                say_what_moves(&self.plan, &next);
+                self.unpublished = None;
+                self.publish(self.fleet.clone(), next, lease, made, now)
+            }
+            Err(error) => {
+                self.not_published(&error, now);
+                if lease == self.lease {
+                    return Effects::default();
+                }
+                let plan = self.plan.clone();
+                match publication(&self.fleet, &plan, lease, &self.published) {
+                    Ok(again) => self.publish(self.fleet.clone(), plan, lease, again, now),
+                    // It was fine when it was published; that something is wrong is said already.
+                    Err(_) => Effects::default(),
+                }
+            }
+        }
+    }
+
+    /// Said once, not at every try.
+    fn not_published(&mut self, error: &Unpublishable, now: Millis) {
+        self.counts.unpublished += 1;
+        let message = error.to_string();
+        let last = self.unpublished.as_ref().map(|last| &last.message);
+        if last != Some(&message) {
+            tracing::error!(%error, "not published; what was published before stays");
+            self.unpublished = Some(ErrorReport { at: now, message });
+        }
     }
 
     fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
@@ -226,12 +261,13 @@ impl Conductor {
 
     fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
         let next = self.next_plan(&fleet, now);
-        match self.publish(fleet.clone(), next, self.lease, now) {
-            Ok(effects) => {
+        match publication(&fleet, &next, self.lease, &self.published) {
+            Ok(made) => {
                 tracing::info!(file = self.file.file, "the edited fleet file is in force");
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;
+                self.unpublished = None;
                 self.sources.retain(|(region, source), report| {
                     let region = fleet.regions.get(region);
                     let is_gateway = report.url.is_empty();
@@ -242,8 +278,8 @@ impl Conductor {
                     })
                 });
                 Effects {
-                    fleet: Some(fleet),
-                    ..effects
+                    fleet: Some(fleet.clone()),
+                    ..self.publish(fleet, next, self.lease, made, now)
                 }
             }
             Err(error) => {
@@ -268,24 +304,23 @@ impl Conductor {
         fleet: Arc<Fleet>,
         plan: Plan,
         lease: Lease,
+        made: Publication,
         now: Millis,
-    ) -> Result<Effects, Unpublishable> {
-        let next = publication(&fleet, &plan, lease, &self.published)?;
+    ) -> Effects {
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
         self.planned = now;
-        self.unpublished = None;
         let mut effects = Effects {
             remember: Some(self.remembered()),
             ..Default::default()
         };
-        if next != self.published {
+        if made != self.published {
             self.counts.publications += 1;
-            self.published = next;
+            self.published = made;
             effects.publish = Some(self.published.clone());
         }
-        Ok(effects)
+        effects
     }
 
     fn remembered(&self) -> Remembered {
