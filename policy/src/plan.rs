@@ -153,8 +153,9 @@ pub(crate) fn sheddable(
     state: &FleetState,
     region: &RegionName,
     model: &ModelName,
+    now: Millis,
 ) -> f64 {
-    let demand = state.demand(region, model);
+    let demand = state.demand(fleet, region, model, now);
     let all: f64 = demand.values().sum();
     if all <= 0.0 {
         return 1.0;
@@ -169,6 +170,7 @@ pub(crate) fn sheddable(
 struct Known<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
+    now: Millis,
     pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
     /// How many regions shed each model: they share the room of the others.
     shedding: BTreeMap<&'p ModelName, usize>,
@@ -195,6 +197,7 @@ impl<'p> Known<'p> {
         Self {
             fleet,
             state,
+            now,
             pools,
             shedding,
         }
@@ -224,7 +227,7 @@ impl<'p> Known<'p> {
                 .or(health.sheds().then_some(Millis(0))),
             queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
             silent: signals.stale || signals.partial,
-            sheddable: sheddable(self.fleet, self.state, region, model),
+            sheddable: sheddable(self.fleet, self.state, region, model, self.now),
             every: others
                 .iter()
                 .chain([region])

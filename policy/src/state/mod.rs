@@ -62,8 +62,10 @@ impl FleetState {
     /// Requests per second that a region's own callers had its pool asked for first, by zone.
     pub fn demand<'s>(
         &'s self,
+        fleet: &Fleet,
         region: &RegionName,
         model: &ModelName,
+        now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
         let mut demand = BTreeMap::new();
         let own = self.regions.get(region);
@@ -72,6 +74,7 @@ impl FleetState {
             if attempts.to == *region
                 && attempts.model == *model
                 && attempts.lane == Lane::Home
+                && now.since(window.at()) <= fleet.unhealthy.signal_ttl
                 && seconds > 0.0
             {
                 *demand.entry(&attempts.zone).or_default() +=

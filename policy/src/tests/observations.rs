@@ -191,7 +191,7 @@ fn is_sound(
                 // Nobody gets more than it has room for; one percent is rounding.
                 let utilization = state.pool(fleet, &first, model, now).utilization;
                 let load = (utilization.map_or(1.0, |of| of.now)
-                    * sheddable(fleet, state, &first, model))
+                    * sheddable(fleet, state, &first, model, now))
                 .max(0.01)
                     / f64::from(before.home_share.max(1));
                 for region in &others {

@@ -347,7 +347,7 @@ impl Conductor {
                     health: health.cloned().unwrap_or_default(),
                     demand: self
                         .state
-                        .demand(name, model)
+                        .demand(&self.fleet, name, model, now)
                         .into_iter()
                         .map(|(zone, rate)| (zone.clone(), rate))
                         .collect(),

@@ -117,7 +117,11 @@ async fn gateways_of_one_node_id_are_counted_each_by_itself() {
     let fleet = parse(super::FLEET).unwrap();
     let (region, model) = ("eu-west-1".into(), "llama-3.1-70b".into());
     let mut state = FleetState::default();
-    let demand = |state: &FleetState| state.demand(&region, &model).values().sum::<f64>();
+    let end = Millis(noon().0 + 10_000);
+    let demand = |state: &FleetState, now: Millis| {
+        let zones = state.demand(&fleet, &region, &model, now);
+        zones.values().sum::<f64>()
+    };
     let answered = |count| {
         let labels = attempts("llama-3_1-70b", "answered");
         vec![counter(ATTEMPTS, &labels, count)]
@@ -139,13 +143,15 @@ async fn gateways_of_one_node_id_are_counted_each_by_itself() {
             std::mem::swap(&mut stream.messages, &mut second);
         }
     }
-    assert_eq!(demand(&state), 13.0);
+    assert_eq!(demand(&state, end), 13.0);
+    let much_later = Millis(end.0 + 60_000);
+    assert_eq!(demand(&state, much_later), 0.0, "nobody was heard lately");
 
     drop(second);
     let ended = stream.ended().await;
     assert_eq!(ended, "gw#2");
     state.gone(&region, &ended);
-    assert_eq!(demand(&state), 10.0);
+    assert_eq!(demand(&state, end), 10.0);
 
     // The name is free again; one that is called like that gets another.
     let mut open = Vec::new();
