@@ -1,10 +1,9 @@
 //! The plugin root `guard`: an upstream filter of every chain, once per attempt, where an attempt's own answer is seen,
-//! retried or not. It counts what each region answered and how soon, and tells the router of this Envoy when the first
-//! region has too much to do.
+//! retried or not. It counts what each region answered and how soon, and tells the router of this Envoy when a region
+//! refuses requests for lack of room.
 
 use crate::memory;
 use crate::metric;
-use meridian_policy::filter_policy::Lane;
 use meridian_policy::headers;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -57,7 +56,7 @@ impl HttpContext for Attempt {
         };
         let status = header(":status");
         let outcome = match status.as_slice() {
-            b"429" | b"503" => "overloaded",
+            b"429" => "overloaded",
             [b'5', ..] => "failed",
             _ => "answered",
         };
@@ -69,15 +68,15 @@ impl HttpContext for Attempt {
             ..
         } = &*self;
         metric::attempt(zone, model, lane, to, outcome);
-        if outcome == "overloaded" && lane == Lane::Home.as_str() {
+        let refused = matches!(status.as_slice(), b"429" | b"503");
+        let part = memory::note_answer(to, model, refused);
+        if refused {
             let retry_after = String::from_utf8(header("retry-after")).ok();
             // A date instead of seconds says nothing here.
-            memory::note_overload(
-                to,
-                model,
-                retry_after.and_then(|seconds| seconds.trim().parse().ok()),
-            );
+            let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
+            memory::note_refusal(to, model, part, seconds);
         }
+        self.streamed &= status.starts_with(b"2");
         Action::Continue
     }
 

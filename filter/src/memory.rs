@@ -1,7 +1,10 @@
 //! What all workers of an Envoy share, and the clock.
 
-use meridian_policy::cooling::Cooling;
+use meridian_policy::cooling::{Cooling, Lately};
+use meridian_policy::filter_policy::Lease;
 use proxy_wasm::hostcalls;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tries to write what another worker writes at the same moment. What is lost is one answer's worth.
@@ -16,13 +19,27 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A region's pool has said that it has too much to do.
-pub fn note_overload(region: &str, model: &str, retry_after: Option<u64>) {
+thread_local! {
+    /// What each pool answered this worker.
+    static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
+}
+
+/// A region's pool has answered; the part of its answers lately that were refusals for lack of room.
+pub fn note_answer(region: &str, model: &str, refused: bool) -> f64 {
+    let now = now_ms();
+    LATELY.with_borrow_mut(|all| {
+        let lately = all.entry(key(region, model)).or_default();
+        lately.note(refused, now)
+    })
+}
+
+/// A region's pool has refused a request for lack of room.
+pub fn note_refusal(region: &str, model: &str, part: f64, retry_after: Option<u64>) {
     let key = key(region, model);
     for _ in 0..TRIES {
         let (before, version) = hostcalls::get_shared_data(&key).unwrap_or_default();
         let before = Cooling::from_bytes(&before.unwrap_or_default());
-        let after = before.after_overload(retry_after, now_ms());
+        let after = before.after_refusal(part, retry_after, now_ms());
         if hostcalls::set_shared_data(&key, Some(&after.to_bytes()), version).is_ok() {
             return;
         }
@@ -36,6 +53,31 @@ pub fn cooling(region: &str, model: &str) -> f64 {
         _ => 0.0,
     }
 }
+
+/// When a lease runs out that this Envoy has now, in milliseconds since the Unix epoch. It runs from its first arrival: a
+/// VM that begins anew has the same one once more.
+pub fn lease_runs_out(lease: Lease) -> u64 {
+    let given = lease.given.to_le_bytes();
+    let (before, version) = hostcalls::get_shared_data(LEASE).unwrap_or_default();
+    let before = before.unwrap_or_default();
+    let (before, []) = before.as_chunks::<8>() else {
+        return now_ms().saturating_add(lease.runs_ms);
+    };
+    let arrived = match before {
+        [then, arrived] if *then == given => u64::from_le_bytes(*arrived),
+        _ => {
+            let now = now_ms();
+            let bytes = [given, now.to_le_bytes()].concat();
+            // Where another worker was first, it was at the same moment.
+            let _ = hostcalls::set_shared_data(LEASE, Some(&bytes), version);
+            now
+        }
+    };
+    arrived.saturating_add(lease.runs_ms)
+}
+
+/// The lease, and when it arrived.
+const LEASE: &str = "lease";
 
 /// Names hold no spaces.
 fn key(region: &str, model: &str) -> String {

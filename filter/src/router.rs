@@ -23,10 +23,9 @@ pub struct Policy {
 
 impl Policy {
     pub fn arrived(policy: FilterPolicy) -> Self {
-        let lease = policy.lease.map(|lease| lease.runs_ms);
         Self {
+            runs_out: policy.lease.map(memory::lease_runs_out),
             policy,
-            runs_out: lease.map(|runs_ms| memory::now_ms().saturating_add(runs_ms)),
         }
     }
 }

@@ -1,18 +1,47 @@
-//! The local fast path: a gateway whose home pool has just said that it has too much to do sends part of its callers
+//! The local fast path: a gateway whose home pool refuses requests for lack of room sends as large a part of its callers
 //! elsewhere at once, long before the control plane can know. It is forgotten as quickly as it is learnt.
 //!
-//! The state is a few bytes that all workers of an Envoy share.
+//! Each worker knows what part of its own requests was refused [lately](Lately); what follows from it, the
+//! [`Cooling`], is a few bytes that all workers of an Envoy share.
 
 use serde::{Deserialize, Serialize};
 
-/// One answer of 429 or 503 takes this part of what home still keeps.
-const PER_ANSWER: f64 = 0.3;
+/// Half of what happened is forgotten after this time.
+const LATELY_MS: f64 = 500.0;
+/// Answers that are taken as seen beforehand, none of them a refusal: one refusal alone is not all there is.
+const PRIOR: f64 = 2.0;
+
+/// From one change to the next; the first one comes at once.
+const PAUSE_MS: u64 = 250;
 /// Half of it is forgotten after this time.
 const HALF_LIFE_MS: f64 = 3000.0;
 /// Less than this is nothing.
-const NOTHING: f64 = 0.02;
+const NOTHING: f64 = 0.005;
+/// A `Retry-After` is obeyed where at least this part is refused: elsewhere it is meant for one caller.
+const MOSTLY: f64 = 0.3;
 /// The longest `Retry-After` that is obeyed, in milliseconds.
 const LONGEST_HOLD_MS: u64 = 60_000;
+
+/// What a pool answered lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lately {
+    answers: f64,
+    refused: f64,
+    at: u64,
+}
+
+impl Lately {
+    /// Takes in an answer: whether it was 429 or 503. The part of the answers that were.
+    pub fn note(&mut self, refused: bool, now_ms: u64) -> f64 {
+        let left = forgotten(now_ms.saturating_sub(self.at), LATELY_MS);
+        *self = Self {
+            answers: self.answers * left + 1.0,
+            refused: self.refused * left + f64::from(u8::from(refused)),
+            at: now_ms,
+        };
+        self.refused / (self.answers + PRIOR)
+    }
+}
 
 /// How much a pool's share is lowered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,54 +50,76 @@ pub struct Cooling {
     level: f64,
     /// Milliseconds since the Unix epoch, by the gateway's own clock. Later than now while a `Retry-After` holds.
     at: u64,
+    /// When it last grew.
+    grew: u64,
 }
 
 impl Cooling {
     /// What is taken away now.
     pub fn level(&self, now_ms: u64) -> f64 {
-        let age = now_ms.saturating_sub(self.at) as f64;
-        let level = self.level * 0.5_f64.powf(age / HALF_LIFE_MS);
+        // By a clock that was set back it would last for ever.
+        if self.at > now_ms.saturating_add(LONGEST_HOLD_MS) {
+            return 0.0;
+        }
+        let level = self.level * forgotten(now_ms.saturating_sub(self.at), HALF_LIFE_MS);
         if level < NOTHING { 0.0 } else { level }
     }
 
-    /// After an answer of 429 or 503, with its `Retry-After` in seconds: until then nothing is forgotten.
+    /// After a refusal with its `Retry-After` in seconds, where this part of the answers are refusals: what is refused
+    /// of what still comes, goes elsewhere. While a `Retry-After` holds, nothing is forgotten.
     #[must_use]
-    pub fn after_overload(&self, retry_after: Option<u64>, now_ms: u64) -> Self {
+    pub fn after_refusal(&self, part: f64, retry_after: Option<u64>, now_ms: u64) -> Self {
         let level = self.level(now_ms);
         let hold = retry_after
+            .filter(|_| part >= MOSTLY)
             .unwrap_or(0)
             .saturating_mul(1000)
             .min(LONGEST_HOLD_MS);
+        let held = if level > 0.0 { self.at } else { 0 };
+        let pause = level > 0.0 && self.grew <= now_ms && now_ms - self.grew < PAUSE_MS;
         Self {
-            level: level + (1.0 - level) * PER_ANSWER,
-            at: self.at.max(now_ms + hold),
+            level: if pause {
+                level
+            } else {
+                level + (1.0 - level) * part.clamp(0.0, 1.0)
+            },
+            at: held.max(now_ms.saturating_add(hold)),
+            grew: if pause { self.grew } else { now_ms },
         }
     }
 
     /// As bytes.
-    pub fn to_bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.level.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.at.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.at.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.grew.to_le_bytes());
         bytes
     }
 
     /// From bytes; anything else than [`Cooling::to_bytes`] made is no cooling.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let part =
-            |range: std::ops::Range<usize>| bytes.get(range).and_then(|part| part.try_into().ok());
-        let (Some(level), Some(at), 16) = (part(0..8), part(8..16), bytes.len()) else {
+        let (words, []) = bytes.as_chunks::<8>() else {
             return Self::default();
         };
-        let level = f64::from_le_bytes(level);
+        let [level, at, grew] = words else {
+            return Self::default();
+        };
+        let level = f64::from_le_bytes(*level);
         if !(0.0..=1.0).contains(&level) {
             return Self::default();
         }
         Self {
             level,
-            at: u64::from_le_bytes(at),
+            at: u64::from_le_bytes(*at),
+            grew: u64::from_le_bytes(*grew),
         }
     }
+}
+
+/// What is left of something after a time.
+fn forgotten(age_ms: u64, half_life_ms: f64) -> f64 {
+    0.5_f64.powf(age_ms as f64 / half_life_ms)
 }
 
 #[cfg(test)]
@@ -76,44 +127,89 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A pool that refuses a part of what comes, which is this often a second times what is not sent elsewhere; its
+    /// level after some seconds.
+    fn settles(per_second: f64, refuses: impl Fn(f64) -> f64, seconds: u64) -> f64 {
+        let (mut lately, mut cooling) = (Lately::default(), Cooling::default());
+        let (mut came, mut refused) = (0.0, 0.0);
+        for now in 1..seconds * 1000 {
+            let comes = per_second / 1000.0 * (1.0 - cooling.level(now));
+            came += comes;
+            refused += comes * refuses(comes * 1000.0);
+            if came >= 1.0 {
+                came -= 1.0;
+                let no = refused >= 1.0;
+                let part = lately.note(no, now);
+                if no {
+                    refused -= 1.0;
+                    cooling = cooling.after_refusal(part, None, now);
+                }
+            }
+        }
+        cooling.level(seconds * 1000)
+    }
+
     #[test]
     fn it_comes_at_once_and_goes_by_itself() {
         let none = Cooling::default();
         assert_eq!(none.level(5), 0.0);
-        let one = none.after_overload(None, 1_000);
+        let one = none.after_refusal(0.3, None, 1_000);
         assert!((one.level(1_000) - 0.3).abs() < 1e-9);
         assert!((one.level(4_000) - 0.15).abs() < 1e-9);
         assert_eq!(one.level(60_000), 0.0);
-        let many = (0..20).fold(none, |cooling, at| cooling.after_overload(None, 1_000 + at));
-        assert!(many.level(1_100) > 0.95 && many.level(1_100) <= 1.0);
+        let at_once = one.after_refusal(0.3, None, 1_100);
+        assert!(at_once.level(1_100) < 0.3, "one step at a time");
+        assert!(at_once.after_refusal(0.3, None, 1_250).level(1_250) > 0.45);
+    }
+
+    #[test]
+    fn as_much_leaves_as_is_refused() {
+        let trickle = settles(1000.0, |_| 0.01, 30);
+        assert!(
+            (0.005..0.2).contains(&trickle),
+            "one in a hundred: {trickle}"
+        );
+        let all = settles(50.0, |_| 1.0, 5);
+        assert!(all > 0.9, "everything: {all}");
+        // It can do 50 of 100 a second.
+        let half = settles(100.0, |comes| (1.0 - 50.0 / comes).max(0.0), 30);
+        assert!((0.3..0.7).contains(&half), "half of it: {half}");
     }
 
     #[test]
     fn a_retry_after_is_kept_to_within_reason() {
-        let told = Cooling::default().after_overload(Some(10), 0);
+        let told = Cooling::default().after_refusal(0.5, Some(10), 0);
         assert_eq!(told.level(10_000), told.level(0));
         assert!(told.level(13_000) < told.level(10_000));
-        let absurd = Cooling::default().after_overload(Some(u64::MAX), 0);
+        let absurd = Cooling::default().after_refusal(0.5, Some(u64::MAX), 0);
         assert_eq!(absurd.level(200_000), 0.0);
+        // One caller that is over its limit is not the pool.
+        let one = Cooling::default().after_refusal(0.02, Some(60), 0);
+        assert!(one.level(6_000) < 0.006);
+        // A clock that was set back.
+        let ahead = Cooling::default().after_refusal(0.5, None, 1_000_000);
+        assert_eq!(ahead.level(1_000), 0.0);
     }
 
     #[test]
     fn it_travels_as_bytes() {
-        let cooling = Cooling::default().after_overload(Some(3), 77);
+        let cooling = Cooling::default().after_refusal(0.4, Some(3), 77);
         assert_eq!(Cooling::from_bytes(&cooling.to_bytes()), cooling);
         assert_eq!(Cooling::from_bytes(&[1, 2, 3]), Cooling::default());
-        assert_eq!(Cooling::from_bytes(&[0xff; 16]), Cooling::default());
+        assert_eq!(Cooling::from_bytes(&[0xff; 24]), Cooling::default());
     }
 
     proptest! {
         #[test]
         fn it_never_leaves_its_range(
-            answers in prop::collection::vec((any::<Option<u64>>(), 0..100_000u64), 0..40), at in any::<u64>(),
+            answers in prop::collection::vec((any::<bool>(), any::<Option<u64>>(), 0..100_000u64), 0..40), at in any::<u64>(),
             bytes in prop::collection::vec(any::<u8>(), 0..32),
         ) {
-            let mut cooling = Cooling::from_bytes(&bytes);
-            for (retry_after, now) in answers {
-                cooling = cooling.after_overload(retry_after, now);
+            let (mut lately, mut cooling) = (Lately::default(), Cooling::from_bytes(&bytes));
+            for (refused, retry_after, now) in answers {
+                let part = lately.note(refused, now);
+                prop_assert!((0.0..1.0).contains(&part));
+                cooling = cooling.after_refusal(part, retry_after, now);
             }
             prop_assert!((0.0..=1.0).contains(&cooling.level(at)));
         }

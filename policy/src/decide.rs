@@ -46,7 +46,7 @@ pub struct Here<'a> {
     pub request_id: &'a [u8],
     /// The policy's lease has run out: home first.
     pub lease_ran_out: bool,
-    /// How much the share of a region's pool is lowered by what it has just said, 0 to 1.
+    /// How much a region's pool should get less by what it has just said, 0 to 1.
     pub cooling: &'a dyn Fn(&RegionName, &ModelName) -> f64,
 }
 
@@ -70,7 +70,9 @@ pub struct Decision {
 pub struct Choice {
     /// Percent that the first region was to keep.
     pub home_share: u8,
-    /// How much less it kept because it was overloaded a moment ago, 0 to 1.
+    /// Percent that it keeps whatever it said a moment ago.
+    pub floor: u8,
+    /// How much less it kept because it had no room a moment ago, and others had, 0 to 1.
     pub cooling: f64,
     /// The lease had run out, so none of it counted.
     pub lease_ran_out: bool,
@@ -159,7 +161,8 @@ impl FilterPolicy {
         let key = affinity.unwrap_or_else(|| xxh3_64(here.request_id));
         let choice = rule.split.as_ref().map(|split| Choice {
             home_share: split.home_share,
-            cooling: (here.cooling)(&split.first, model),
+            floor: split.floor,
+            cooling: split.cooling(|region| (here.cooling)(region, model)),
             lease_ran_out: here.lease_ran_out,
             spread: hash(key, SPREAD),
         });
@@ -179,8 +182,9 @@ impl Choice {
     /// they are, and so does their KV-cache.
     fn leaves(&self, key: u64) -> bool {
         let place = hash(key, LEAVE) as f64 / u64::MAX as f64;
-        let keeps = f64::from(self.home_share) / 100.0 * (1.0 - self.cooling);
-        !self.lease_ran_out && place >= keeps
+        let share = f64::from(self.home_share);
+        let keeps = (share * (1.0 - self.cooling)).max(share.min(f64::from(self.floor)));
+        !self.lease_ran_out && place >= keeps / 100.0
     }
 }
 

@@ -74,6 +74,30 @@ pub struct Split {
     pub first: RegionName,
     /// Percent of the requests that it keeps.
     pub home_share: u8,
+    /// Percent that it keeps even while it refuses requests for lack of room.
+    pub floor: u8,
+    /// The regions that the overflow lane leads to, by weight.
+    pub overflow: BTreeMap<RegionName, u32>,
+}
+
+impl Split {
+    /// How much less the first region gets because it had no room a moment ago: as much as the others still have.
+    pub fn cooling(&self, of: impl Fn(&RegionName) -> f64) -> f64 {
+        let home = of(&self.first);
+        if home <= 0.0 {
+            return 0.0;
+        }
+        let each = self.overflow.iter();
+        let (refuse, all) = each.fold((0.0, 0.0), |(refuse, all), (region, weight)| {
+            let weight = f64::from(*weight);
+            (refuse + weight * of(region), all + weight)
+        });
+        if all > 0.0 {
+            home * (1.0 - refuse / all)
+        } else {
+            0.0
+        }
+    }
 }
 
 /// How a misdirected caller is turned away.
@@ -169,6 +193,8 @@ fn zone_rule(
             .map(|(placement, (first, _))| Split {
                 first,
                 home_share: placement.home_share,
+                floor: fleet.overflow.floor_percent(),
+                overflow: placement.overflow.clone(),
             });
         Some((model.clone(), ModelRule { lane, split }))
     };

@@ -141,6 +141,13 @@ pub struct SignalSource {
     pub every: Duration,
 }
 
+impl SignalSource {
+    /// What tells it from all others of its region, wherever it stands in the file.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.preset.as_str(), self.url)
+    }
+}
+
 /// Whose names the metrics of a source have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +158,17 @@ pub enum Preset {
     Dcgm,
     /// The PostgreSQL exporter beside a replica.
     Postgres,
+}
+
+impl Preset {
+    /// Its name in the fleet file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vllm => "vllm",
+            Self::Dcgm => "dcgm",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 /// The listener that callers reach.
@@ -266,6 +284,18 @@ pub struct Overflow {
     pub queue_wait: Duration,
     /// Whether GPU engine activity is utilization as well.
     pub gpu: bool,
+}
+
+impl Overflow {
+    /// The floor in whole percents.
+    pub fn floor_percent(&self) -> u8 {
+        (self.floor * 100.0 - 1e-9).ceil().clamp(0.0, 100.0) as u8
+    }
+
+    /// The utilization that shedding aims at: in the middle between the two limits, where neither is near.
+    pub fn target(&self) -> f64 {
+        f64::midpoint(self.above, self.back_below)
+    }
 }
 
 /// When a region is soft-unhealthy: other regions are asked first as far as they have room.

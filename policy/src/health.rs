@@ -104,9 +104,13 @@ impl Health {
     /// Whether its callers are better off elsewhere. A pool that is not heard of keeps what it has: its metrics may be
     /// gone for the very load that is to be kept away from it.
     pub fn sheds(&self) -> bool {
-        self.reasons
-            .iter()
-            .any(|reason| !matches!(reason, Reason::Stale | Reason::NoEndpoints))
+        self.sheds_for().next().is_some()
+    }
+
+    /// What makes it shed.
+    pub fn sheds_for(&self) -> impl Iterator<Item = Reason> {
+        let all = self.reasons.iter().copied();
+        all.filter(|reason| !matches!(reason, Reason::Stale | Reason::NoEndpoints))
     }
 
     /// Whether other regions' callers may be sent here.

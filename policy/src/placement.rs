@@ -1,7 +1,8 @@
 //! One placement: how much of a (zone, model)'s traffic a gateway's first region keeps, and where the rest goes.
 //!
-//! Shedding is quick and recovery slow. A change is followed by a pause, so that it is seen before the next one; where it
-//! is seen to do nothing, shedding stops. Room is taken nearest first; what fits nowhere goes to the nearest.
+//! Shedding is quick and recovery slow. A change is followed by a pause, so that it is seen before the next one; a later
+//! step needs signs that are newer than the one before it; and where steps are seen to do nothing, shedding stops. Room
+//! is taken nearest first, and what fits nowhere stays at home.
 
 use crate::fleet::Overflow;
 use crate::name::RegionName;
@@ -14,9 +15,9 @@ use std::time::Duration;
 pub const TOTAL_WEIGHT: u32 = 100;
 
 /// The most that a share falls in one step, in percent.
-const STEP_DOWN: u8 = 30;
-/// The most that it rises in one step.
-const STEP_UP: u8 = 10;
+pub const STEP_DOWN: u8 = 30;
+/// The most that it rises in one step, unless it must.
+pub const STEP_UP: u8 = 10;
 /// What an unhealthy region sheds in one step.
 const STEP_UNHEALTHY: u8 = 25;
 
@@ -25,15 +26,20 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Less than this part of what was expected is no effect.
 const EFFECT: f64 = 0.25;
+/// After this many steps without effect shedding goes no further.
+const MOST_VAIN: u8 = 3;
 /// Where shedding had no effect, utilization must grow by this before it is tried again.
 const WORSE: f64 = 0.05;
+/// A utilization that fell by this in the last seconds is on its way down.
+const FALLS: f64 = 0.02;
 
 /// Where a (zone, model)'s requests go first, at one gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     /// Percent of the requests that the first region keeps.
     pub home_share: u8,
-    /// The other regions that take the rest, by weight; the weights' sum is [`TOTAL_WEIGHT`]. Empty if none can.
+    /// The other regions that take the rest, by weight; the weights' sum is [`TOTAL_WEIGHT`]. With a share of 100 it is the
+    /// one that would take some. Empty if none can.
     pub overflow: BTreeMap<RegionName, u32>,
     /// When the share last changed, and what was seen and expected then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,23 +58,47 @@ pub struct Step {
     pub saw: f64,
     /// What it should become.
     pub expected: f64,
+    /// How many steps in a row, before this one, had no effect.
+    #[serde(default)]
+    pub vain: u8,
 }
 
 /// The first region, as far as a placement needs to know it.
 #[derive(Clone, Copy, Debug)]
 pub struct First {
     /// Its utilization, if known.
-    pub utilization: Option<f64>,
-    /// The highest of the last seconds.
-    pub peak: Option<f64>,
-    /// Its callers are better off elsewhere.
-    pub unhealthy: bool,
-    /// It has sources, and none of them was heard lately.
+    pub utilization: Option<Utilization>,
+    /// Its callers are better off elsewhere; when that was seen last.
+    pub unhealthy: Option<Millis>,
+    /// Requests wait in it.
+    pub queues: bool,
+    /// It has sources that were not heard lately.
     pub silent: bool,
     /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
     pub sheddable: f64,
-    /// The longest time between two looks at it.
+    /// The longest time between two looks at it or at one of the others.
     pub every: Duration,
+}
+
+impl First {
+    /// It is full and requests wait: that fewer come is not seen before those are gone.
+    fn is_full(&self) -> bool {
+        self.queues
+            && self
+                .utilization
+                .is_some_and(|utilization| utilization.now >= 1.0 - FALLS)
+    }
+}
+
+/// How full a pool is; 1 is full.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Utilization {
+    /// Now.
+    pub now: f64,
+    /// The lowest of the last seconds.
+    pub low: f64,
+    /// The highest of them.
+    pub peak: f64,
 }
 
 /// Another region that could take some: nearest first in a list of these.
@@ -76,12 +106,38 @@ pub struct First {
 pub struct Other {
     /// Which.
     pub region: RegionName,
+    /// It serves, so that it may be asked at all.
+    pub open: bool,
     /// What it can take more, in utilization; below nothing if it has too much already.
     pub room: f64,
-    /// Whether it may be asked at all.
-    pub open: bool,
-    /// Whether its load is known.
-    pub known: bool,
+    /// Whether the room follows from what it has: if not, what it was given already is part of it.
+    pub measured: bool,
+    /// It has sources, and none of them was heard lately.
+    pub silent: bool,
+}
+
+impl Other {
+    /// What it can take more, in percent of the requests; below nothing if it has too much.
+    fn fits(&self, load: f64, had: f64) -> f64 {
+        if !self.open {
+            0.0
+        } else if self.measured || self.room < 0.0 {
+            self.room / load
+        } else {
+            (self.room / load - had).max(0.0)
+        }
+    }
+}
+
+/// What a settled placement does next.
+enum Move {
+    Stay,
+    /// This much less at home, in percent of all requests.
+    Shed(u8),
+    /// Back home from regions that have too much themselves.
+    GiveBack,
+    /// Back home.
+    Rise(u8),
 }
 
 impl Placement {
@@ -95,209 +151,240 @@ impl Placement {
         }
     }
 
+    /// What a region has of all requests, in percent.
+    pub fn part(&self, region: &RegionName) -> f64 {
+        let weight = self.overflow.get(region).copied().unwrap_or_default();
+        f64::from(weight) / f64::from(TOTAL_WEIGHT) * f64::from(100 - self.home_share)
+    }
+
     /// The placement that follows this one.
     pub fn next(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Self {
-        let share = self.share(limits, first, others, now);
-        let mut next = Self {
-            home_share: share.percent,
-            overflow: self.weights(share.percent, first, others),
-            step: self.step,
-            without_effect: share.without_effect,
-        };
-        if next.home_share != self.home_share {
-            let saw = first.utilization.unwrap_or_default();
-            let kept = f64::from(next.home_share) / f64::from(self.home_share);
-            let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
-            // Three digits are all that is known, and what is stored reads back as it was.
-            let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-            next.step = Some(Step {
-                at: now,
-                saw: rounded(saw),
-                expected: rounded(expected),
-            });
-        }
-        if next.home_share == 100 {
-            next.step = next
-                .step
-                .filter(|step| now.since(step.at) < SETTLE + first.every * 2);
-        }
-        next
-    }
-
-    fn share(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Share {
-        let stay = Share {
-            percent: self.home_share,
-            without_effect: self.without_effect,
-        };
-        if !others.iter().any(|other| other.open) {
-            // Nobody else may have them.
-            return Share {
-                percent: 100,
-                without_effect: false,
-            };
-        }
-        let settled = self
-            .step
-            .is_none_or(|step| now.since(step.at) >= SETTLE + first.every);
-        if !settled {
-            return stay;
-        }
-        let room: f64 = others
+        // Unknown is taken for full.
+        let saw = first.utilization.map_or(1.0, |utilization| utilization.now);
+        // One percent of the requests is this much of the first region's utilization.
+        let load = (saw * first.sheddable).max(0.01) / f64::from(self.home_share.max(1));
+        let had: Vec<f64> = others
             .iter()
-            .filter(|other| other.open)
-            .map(|other| other.room)
-            .sum();
-        if room < 0.0 && self.home_share < 100 {
-            return Share {
-                percent: self.raised(STEP_UP),
-                ..stay
-            };
+            .map(|other| self.part(&other.region))
+            .collect();
+        let each = others.iter().zip(&had);
+        let room: Vec<f64> = each
+            .clone()
+            .map(|(other, had)| other.fits(load, *had))
+            .collect();
+        let mut parts: Vec<f64> = each
+            .map(|(other, had)| if other.open { *had } else { 0.0 })
+            .collect();
+        let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
+        let mut without_effect = self.without_effect;
+        let mut back = 0.0;
+        let mut shed = 0.0;
+        match self.wish(limits, first, &parts, &room, now, &mut without_effect) {
+            Move::Stay => {}
+            Move::Shed(step) => shed = f64::from(step),
+            Move::GiveBack => {
+                // The farthest first.
+                for (part, room) in parts.iter_mut().zip(&room).rev() {
+                    let gives = (-room).clamp(0.0, *part).min(f64::from(STEP_UP) - back);
+                    *part -= gives;
+                    back += gives;
+                }
+            }
+            Move::Rise(step) => {
+                let sum: f64 = parts.iter().sum();
+                let kept = (1.0 - f64::from(step) / sum).max(0.0);
+                parts.iter_mut().for_each(|part| *part *= kept);
+            }
         }
-        let over = first
-            .utilization
-            .filter(|utilization| *utilization > limits.above);
-        // Where nothing measures its load, its health alone decides; what is silent is left as it is.
-        let calm = match first.peak {
-            Some(peak) => peak < limits.back_below,
-            None => !first.silent,
+        // What must move goes first; what fits nowhere stays at home.
+        let mut left = lost + shed;
+        for (part, room) in parts.iter_mut().zip(&room) {
+            let fits = room.clamp(0.0, left.max(0.0));
+            *part += fits;
+            left -= fits;
+        }
+        // Whole percents; a hair is rounding.
+        let away = (parts.iter().sum::<f64>() + 1e-6).floor().clamp(0.0, 100.0) as u8;
+        let home_share = 100 - away;
+        let moved = lost > 1e-6 || back > 0.0 || shed > 0.0;
+        let overflow = if away == 0 {
+            self.at_rest(limits, others)
+        } else if (moved && home_share != self.home_share) || lost > 1e-6 {
+            to_weights(others, &parts)
+        } else {
+            self.overflow.clone()
         };
-        match over {
-            _ if first.unhealthy => Share {
-                percent: self.lowered(limits, STEP_UNHEALTHY, first, room),
-                without_effect: false,
-            },
-            Some(utilization) => self.shed_load(limits, first, utilization, room),
-            None if calm => Share {
-                percent: self.raised(self.rise(limits, first)),
-                without_effect: false,
-            },
-            None => stay,
+        let mut step = self.step;
+        if home_share != self.home_share {
+            step = Some(self.step_to(home_share, saw, first, now));
+        }
+        if away == 0 {
+            without_effect = false;
+            step = step.filter(|step| now.since(step.at) < SETTLE + first.every * 2);
+        }
+        Self {
+            home_share,
+            overflow,
+            step,
+            without_effect,
         }
     }
 
-    fn shed_load(&self, limits: &Overflow, first: &First, utilization: f64, room: f64) -> Share {
-        let no_effect = self.home_share < 100
-            && self.step.is_some_and(|step| {
-                let wanted = step.saw - step.expected;
-                if self.without_effect {
-                    utilization < step.saw + WORSE
-                } else {
-                    wanted > 0.0
-                        && step.saw - utilization < EFFECT * wanted
-                        && utilization < step.saw + WORSE
-                }
-            });
-        if no_effect {
-            return Share {
-                percent: self.home_share,
-                without_effect: true,
+    fn step_to(&self, home_share: u8, saw: f64, first: &First, now: Millis) -> Step {
+        let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
+        let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
+        // Three digits are all that is known, and what is stored reads back as it was.
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        Step {
+            at: now,
+            saw: rounded(saw),
+            expected: rounded(expected),
+            vain: self.vain(first),
+        }
+    }
+
+    fn wish(
+        &self,
+        limits: &Overflow,
+        first: &First,
+        parts: &[f64],
+        room: &[f64],
+        now: Millis,
+        without_effect: &mut bool,
+    ) -> Move {
+        let settled = |step: Step| now.since(step.at) >= SETTLE + first.every;
+        if !self.step.is_none_or(settled) {
+            return Move::Stay;
+        }
+        if let Some(seen) = first.unhealthy {
+            *without_effect = false;
+            let again = self.step.is_none_or(|step| seen.since(step.at) >= SETTLE);
+            return if again {
+                self.lowered(limits, f64::from(STEP_UNHEALTHY))
+            } else {
+                Move::Stay
             };
         }
-        // Back to the middle between the two limits, where neither is near.
-        let target = f64::midpoint(limits.above, limits.back_below);
-        let surplus = 1.0 - target / utilization;
+        if parts
+            .iter()
+            .zip(room)
+            .any(|(part, room)| *part > 0.0 && *room < 0.0)
+        {
+            return Move::GiveBack;
+        }
+        let Some(utilization) = first.utilization else {
+            // Where nothing measures its load, its health alone decides; what is silent is left as it is.
+            return if first.silent {
+                Move::Stay
+            } else {
+                self.raised(f64::from(STEP_UP))
+            };
+        };
+        if utilization.now > limits.above {
+            // Further steps are for what lasts, and is not on its way down.
+            let lasts =
+                utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
+            return if self.home_share == 100 || lasts {
+                self.shed_load(limits, first, utilization, without_effect)
+            } else {
+                Move::Stay
+            };
+        }
+        if utilization.peak < limits.back_below && !first.silent {
+            *without_effect = false;
+            // As much as keeps the first region below where it would shed again.
+            let fits = if utilization.peak > 0.0 && first.sheddable > 0.0 {
+                f64::from(self.home_share.max(1)) * (limits.target() / utilization.peak - 1.0)
+                    / first.sheddable
+            } else {
+                f64::from(STEP_UP)
+            };
+            return self.raised(fits);
+        }
+        Move::Stay
+    }
+
+    fn shed_load(
+        &self,
+        limits: &Overflow,
+        first: &First,
+        utilization: Utilization,
+        without_effect: &mut bool,
+    ) -> Move {
+        if let Some(step) = self.step.filter(|_| self.home_share < 100) {
+            let worse = first.is_full() || utilization.now >= step.saw + WORSE;
+            *without_effect = !worse && (*without_effect || self.vain(first) >= MOST_VAIN);
+        }
+        if *without_effect {
+            return Move::Stay;
+        }
+        let surplus = 1.0 - limits.target() / utilization.now;
         let part = if first.sheddable > 0.0 {
             (surplus / first.sheddable).min(1.0)
         } else {
             0.0
         };
-        let step = (f64::from(self.home_share) * part)
-            .ceil()
-            .min(f64::from(STEP_DOWN));
-        Share {
-            percent: self.lowered(limits, step as u8, first, room),
-            without_effect: false,
-        }
+        self.lowered(limits, f64::from(self.home_share) * part)
     }
 
-    /// A lower share: by this much, but never below the floor, and never more than the others have room for.
-    fn lowered(&self, limits: &Overflow, step: u8, first: &First, room: f64) -> u8 {
-        let share = f64::from(self.home_share);
-        // One percent of the share is this much of the first region's utilization; unknown is taken for full.
-        let load = first.utilization.unwrap_or(1.0) * first.sheddable.max(0.01) / share;
-        let fits = (room / load).floor().clamp(0.0, 100.0);
-        let floor = (limits.floor * 100.0).ceil();
-        (share - f64::from(step).min(fits)).max(floor.min(share)) as u8
-    }
-
-    fn raised(&self, step: u8) -> u8 {
-        self.home_share.saturating_add(step).min(100)
-    }
-
-    /// As much as keeps the first region below where it would shed again.
-    fn rise(&self, limits: &Overflow, first: &First) -> u8 {
-        let target = f64::midpoint(limits.above, limits.back_below);
-        let fits = match first.peak {
-            Some(peak) if peak > 0.0 && first.sheddable > 0.0 => {
-                f64::from(self.home_share) * (target / peak - 1.0) / first.sheddable
-            }
-            _ => f64::from(STEP_UP),
+    /// How many steps in a row had no effect, now that the last one is seen.
+    fn vain(&self, first: &First) -> u8 {
+        let (Some(step), Some(utilization)) = (self.step, first.utilization) else {
+            return 0;
         };
-        fits.clamp(1.0, f64::from(STEP_UP)) as u8
+        let wanted = step.saw - step.expected;
+        if wanted > 0.0 && !first.is_full() && step.saw - utilization.now < EFFECT * wanted {
+            step.vain.saturating_add(1)
+        } else {
+            0
+        }
     }
 
-    /// Weights of the others: what each has already, and what is new to the nearest that has room. Only regions that may
-    /// be asked have any.
-    fn weights(&self, share: u8, first: &First, others: &[Other]) -> BTreeMap<RegionName, u32> {
-        let open = || others.iter().filter(|other| other.open);
-        let lost = |region: &RegionName| !open().any(|other| other.region == *region);
-        let stays = !self.overflow.is_empty() && !self.overflow.keys().any(lost);
-        let best = open().find(|other| other.known && other.room > 0.0);
-        // What nobody hears of is no reason to change anything.
-        let Some(nearest) = best.or_else(|| open().next()) else {
-            return BTreeMap::new();
+    /// This much less, but not below the floor.
+    fn lowered(&self, limits: &Overflow, step: f64) -> Move {
+        let above_floor = self.home_share.saturating_sub(limits.floor_percent());
+        match (step.ceil().clamp(0.0, f64::from(STEP_DOWN)) as u8).min(above_floor) {
+            0 => Move::Stay,
+            step => Move::Shed(step),
+        }
+    }
+
+    fn raised(&self, step: f64) -> Move {
+        match 100 - self.home_share {
+            0 => Move::Stay,
+            away => Move::Rise((step.clamp(1.0, f64::from(STEP_UP)) as u8).min(away)),
+        }
+    }
+
+    /// Who would take some: the nearest that has room. The one that it was stays while it is not too full, so that noise
+    /// changes nothing.
+    fn at_rest(&self, limits: &Overflow, others: &[Other]) -> BTreeMap<RegionName, u32> {
+        let calm = limits.target() - limits.back_below;
+        let may = |other: &&Other| {
+            other.open
+                && other.room >= 0.0
+                && (self.overflow.contains_key(&other.region)
+                    || (other.room > calm && !other.silent))
         };
-        if stays && (best.is_none() || (share < 100 && share >= self.home_share)) {
-            return self.overflow.clone();
-        }
-        if share == 100 {
-            return BTreeMap::from([(nearest.region.clone(), TOTAL_WEIGHT)]);
-        }
-        // In percent of all requests.
-        let shed = |share: u8| f64::from(100 - share);
-        let load = first.utilization.unwrap_or(1.0) * first.sheddable.max(0.01)
-            / f64::from(self.home_share);
-        let mut left = shed(share);
-        let mut parts: Vec<(&RegionName, f64)> = Vec::new();
-        for other in open() {
-            let weight = self
-                .overflow
-                .get(&other.region)
-                .copied()
-                .unwrap_or_default();
-            let kept = f64::from(weight) / f64::from(TOTAL_WEIGHT) * shed(self.home_share);
-            let part = kept.min(left);
-            left -= part;
-            parts.push((&other.region, part));
-        }
-        for (other, (_, part)) in open().zip(&mut parts) {
-            let fits = (other.room / load).max(0.0).min(left);
-            *part += fits;
-            left -= fits;
-        }
-        if left > 0.0
-            && let Some((_, part)) = parts
-                .iter_mut()
-                .find(|(region, _)| **region == nearest.region)
-        {
-            *part += left;
-        }
-        to_weights(&parts)
+        let nearest = others
+            .iter()
+            .find(may)
+            .or_else(|| others.iter().find(|other| other.open && other.silent));
+        nearest
+            .map(|other| (other.region.clone(), TOTAL_WEIGHT))
+            .into_iter()
+            .collect()
     }
-}
-
-struct Share {
-    percent: u8,
-    without_effect: bool,
 }
 
 /// Whole weights in proportion, none of them nothing; what rounding leaves goes to the largest.
-fn to_weights(parts: &[(&RegionName, f64)]) -> BTreeMap<RegionName, u32> {
-    let sum: f64 = parts.iter().map(|(_, part)| part).sum();
+fn to_weights(others: &[Other], parts: &[f64]) -> BTreeMap<RegionName, u32> {
+    let sum: f64 = parts.iter().sum();
     let whole = |part: f64| (part / sum * f64::from(TOTAL_WEIGHT)).round() as u32;
-    let mut weights: BTreeMap<RegionName, u32> = parts
+    let mut weights: BTreeMap<RegionName, u32> = others
         .iter()
-        .map(|(region, part)| ((*region).clone(), whole(*part)))
+        .zip(parts)
+        .map(|(other, part)| (other.region.clone(), whole(*part)))
         .filter(|(_, weight)| *weight > 0)
         .collect();
     let given: u32 = weights.values().sum();

@@ -4,7 +4,7 @@
 //! It holds what the next plan must know of this one, and nothing that changes without a decision.
 
 use crate::chain::{Member, chain};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Preset};
 use crate::health::Health;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What a region can take more while nobody knows how loaded it is, in utilization.
+/// What a region can take at most while nobody knows how loaded it is, in utilization.
 const UNKNOWN_ROOM: f64 = 0.10;
+
+/// The room of a region that is sick.
+const SICK: f64 = -1.0;
 
 /// The zones and models of one gateway.
 pub type Placements = BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>;
@@ -135,7 +138,7 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
         let before = prev.placement(gateway, zone, model).cloned();
         let placement = before.unwrap_or_else(Placement::home).next(
             &fleet.overflow,
-            &known.first(&first, model),
+            &known.first(&first, &others, model),
             &known.others(&others, model),
             now,
         );
@@ -144,10 +147,30 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     next
 }
 
+/// The part of a pool's own callers that belongs to zones with another region to go to.
+pub(crate) fn sheddable(
+    fleet: &Fleet,
+    state: &FleetState,
+    region: &RegionName,
+    model: &ModelName,
+    now: Millis,
+) -> f64 {
+    let demand = state.demand(fleet, region, model, now);
+    let all: f64 = demand.values().sum();
+    if all <= 0.0 {
+        return 1.0;
+    }
+    let movable = demand
+        .iter()
+        .filter(|(zone, _)| regions_of(fleet, zone, model, region).is_some());
+    movable.map(|(_, rate)| rate).sum::<f64>() / all
+}
+
 /// Every pool as it is now.
 struct Known<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
+    now: Millis,
     pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
     /// How many regions shed each model: they share the room of the others.
     shedding: BTreeMap<&'p ModelName, usize>,
@@ -164,7 +187,7 @@ impl<'p> Known<'p> {
                 let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()));
                 let over = signals
                     .utilization
-                    .is_some_and(|now| now > fleet.overflow.above);
+                    .is_some_and(|utilization| utilization.now > fleet.overflow.above);
                 if over || health.sheds() {
                     *shedding.entry(model).or_default() += 1;
                 }
@@ -174,6 +197,7 @@ impl<'p> Known<'p> {
         Self {
             fleet,
             state,
+            now,
             pools,
             shedding,
         }
@@ -190,52 +214,47 @@ impl<'p> Known<'p> {
         health
     }
 
-    fn first(&self, region: &RegionName, model: &ModelName) -> First {
+    fn first(&self, region: &RegionName, others: &[RegionName], model: &ModelName) -> First {
         let nothing = (PoolSignals::default(), Health::default());
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
-        let sources = self
-            .fleet
-            .regions
-            .get(region)
-            .map(|region| region.signals.as_slice());
         First {
             utilization: signals.utilization,
-            peak: signals.peak,
-            unhealthy: health.sheds(),
-            silent: signals.stale,
-            sheddable: self.sheddable(region, model),
-            every: sources
-                .unwrap_or_default()
+            unhealthy: health
+                .sheds_for()
+                .filter_map(|reason| signals.signs.get(&reason))
+                .max()
+                .copied()
+                .or(health.sheds().then_some(Millis(0))),
+            queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
+            silent: signals.stale || signals.partial,
+            sheddable: sheddable(self.fleet, self.state, region, model, self.now),
+            every: others
                 .iter()
+                .chain([region])
+                .filter_map(|region| self.fleet.regions.get(region))
+                .flat_map(|region| &region.signals)
+                .filter(|source| source.preset != Preset::Postgres)
                 .map(|source| source.every)
                 .max()
                 .unwrap_or(Duration::ZERO),
         }
     }
 
-    /// The part of a pool's own callers that belongs to zones with another region to go to.
-    fn sheddable(&self, region: &RegionName, model: &ModelName) -> f64 {
-        let demand = self.state.demand(region, model);
-        let all: f64 = demand.values().sum();
-        if all <= 0.0 {
-            return 1.0;
-        }
-        let movable = demand
-            .iter()
-            .filter(|(zone, _)| regions_of(self.fleet, zone, model, region).is_some());
-        movable.map(|(_, rate)| rate).sum::<f64>() / all
-    }
-
     fn others(&self, regions: &[RegionName], model: &ModelName) -> Vec<Other> {
         let sharing = self.shedding.get(model).copied().unwrap_or_default().max(1) as f64;
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
-            let room = self.room(region, signals);
+            let room = if health.takes_more() {
+                self.room(region, signals)
+            } else {
+                SICK
+            };
             Some(Other {
                 region: region.clone(),
-                room: if room > 0.0 { room / sharing } else { room },
-                open: health.takes_more() && room >= 0.0,
-                known: !signals.stale,
+                open: !health.down,
+                room: room / sharing,
+                measured: signals.utilization.is_some(),
+                silent: signals.stale,
             })
         };
         regions.iter().filter_map(other).collect()
@@ -244,10 +263,10 @@ impl<'p> Known<'p> {
     /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to.
     fn room(&self, region: &RegionName, signals: &PoolSignals) -> f64 {
         let limits = &self.fleet.overflow;
-        let target = f64::midpoint(limits.above, limits.back_below);
+        let target = limits.target();
         match signals.utilization {
-            Some(now) if now > limits.above => limits.above - now,
-            Some(now) => (target - now).max(0.0),
+            Some(utilization) if utilization.now > limits.above => target - utilization.now,
+            Some(utilization) => (target - utilization.peak).max(0.0),
             None if signals.stale => UNKNOWN_ROOM,
             None if self
                 .fleet
@@ -295,23 +314,24 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
             {
                 alarm(format!("{model}: {reason}"));
             }
-            let useless = plan
-                .gateways
-                .get(name)
-                .into_iter()
-                .flatten()
-                .any(|(_, models)| {
-                    models
-                        .get(model)
-                        .is_some_and(|placement| placement.without_effect)
-                });
-            if useless {
+            if state.pool(fleet, name, model, now).partial {
                 alarm(format!(
-                    "{model}: shedding does not lower its utilization; it goes no further"
+                    "{model}: some of its sources are silent; it takes nobody back"
                 ));
             }
         }
     }
+    each_choice(fleet, |gateway, zone, model, (first, _)| {
+        let placement = plan.placement(gateway, zone, model);
+        if placement.is_some_and(|placement| placement.without_effect) {
+            alarms.insert(Alarm {
+                region: first,
+                message: format!(
+                    "{model}: shedding at {gateway} does not lower its utilization; it goes no further"
+                ),
+            });
+        }
+    });
     alarms.into_iter().collect()
 }
 

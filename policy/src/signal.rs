@@ -27,7 +27,7 @@ impl Millis {
 pub struct Observation {
     /// The region that it is about.
     pub region: RegionName,
-    /// Who says so: a source of the fleet file such as `signals[0]`, or a gateway's node id.
+    /// Who says so: a source of the fleet file by [`crate::fleet::SignalSource::key`], or a gateway, by its node id.
     pub source: String,
     /// When it was read.
     pub at: Millis,
@@ -126,9 +126,9 @@ pub struct Answers {
 pub struct AttemptCounts {
     /// Answered.
     pub answered: f64,
-    /// 429 or 503: too much to do.
+    /// 429: too much to do, or too much asked by this caller.
     pub overloaded: f64,
-    /// Any other 5xx.
+    /// 5xx.
     pub failed: f64,
 }
 

@@ -2,6 +2,7 @@
 
 mod any_fleet;
 mod classification;
+mod closed_loop;
 mod decisions;
 pub(crate) mod fleets;
 mod misdirection;
@@ -12,3 +13,6 @@ mod properties;
 mod refusals;
 mod requests;
 mod shares;
+mod signs;
+mod silence;
+mod watch;

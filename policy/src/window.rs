@@ -112,6 +112,35 @@ impl<C: Counts> Window<C> {
         }
     }
 
+    /// Growth of lately: of this time, or of as much more as it takes to be enough.
+    pub fn recent(&self, least: Duration, enough: impl Fn(&C) -> bool) -> C {
+        let Some((at, last)) = self.grown.back() else {
+            return self.growth();
+        };
+        self.grown
+            .iter()
+            .rev()
+            .filter(|(then, _)| at.since(*then) >= least)
+            .map(|(_, then)| last.combined(then, |last, then| (last - then).max(0.0)))
+            .find(enough)
+            .unwrap_or_else(|| self.growth())
+    }
+
+    /// When this was true last of what grew from one sample to the next.
+    pub fn last_seen(&self, sign: impl Fn(&C) -> bool) -> Option<Millis> {
+        let later = self.grown.iter().rev();
+        let pairs = later.clone().zip(later.skip(1));
+        pairs
+            .map(|((at, last), (_, before))| {
+                (
+                    *at,
+                    last.combined(before, |last, before| (last - before).max(0.0)),
+                )
+            })
+            .find(|(_, growth)| sign(growth))
+            .map(|(at, _)| at)
+    }
+
     /// Time that the growth took.
     pub fn length(&self) -> Duration {
         match (self.grown.front(), self.grown.back()) {
@@ -140,7 +169,7 @@ pub fn merged<'h>(histograms: impl IntoIterator<Item = &'h Histogram>) -> Histog
 }
 
 /// The value that this part of all values stays under, as Prometheus' `histogram_quantile` interpolates it within its
-/// bucket; infinite for what lies above all bounds. `None` without values.
+/// bucket; the highest bound for what lies above it. `None` without values.
 pub fn quantile(histogram: &Histogram, part: f64) -> Option<f64> {
     if histogram.count <= 0.0 {
         return None;
@@ -161,7 +190,7 @@ pub fn quantile(histogram: &Histogram, part: f64) -> Option<f64> {
         }
         lower = (*bound, *cumulative);
     }
-    Some(f64::INFINITY)
+    histogram.buckets.last().map(|(bound, _)| *bound)
 }
 
 fn same_bounds(one: &Histogram, other: &Histogram) -> bool {
@@ -236,7 +265,7 @@ mod tests {
         assert_eq!(quantile(&window.growth(), 0.5), Some(1.0));
         assert_eq!(quantile(&window.growth(), 0.75), Some(1.75));
         window.push(Millis(2000), histogram(&[100.0, 110.0, 120.0, 220.0]));
-        assert_eq!(quantile(&window.growth(), 0.95), Some(f64::INFINITY));
+        assert_eq!(quantile(&window.growth(), 0.95), Some(2.5));
         window.push(Millis(40_000), histogram(&[4.0, 4.0, 4.0, 4.0]));
         assert_eq!(
             quantile(&window.growth(), 0.5),

@@ -212,7 +212,7 @@ fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
             number(
                 signals
                     .and_then(|signals| signals.utilization)
-                    .map(|value| value * 100.0),
+                    .map(|utilization| utilization.now * 100.0),
                 "%"
             ),
             number(signals.and_then(|signals| signals.waiting), ""),

@@ -32,7 +32,12 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
     }
     if let Some(error) = &report.unpublished {
-        writeln!(out, "! not published: {}", error.message)?;
+        writeln!(
+            out,
+            "! the plan cannot be published, for {}; the one before it stays: {}",
+            ago(report.at, Some(error.at)),
+            error.message
+        )?;
     }
     section(out, "regions", &regions(report))?;
     section(out, "placements", &placements(report))?;
@@ -94,7 +99,7 @@ fn regions(report: &Report) -> Table {
             table.add_row([
                 region.to_string(),
                 model.to_string(),
-                percent(signals.utilization),
+                percent(signals.utilization.map(|utilization| utilization.now)),
                 number(signals.waiting),
                 seconds(signals.first_token_p95),
                 percent(signals.error_rate),
@@ -210,8 +215,8 @@ fn refusals(out: &mut String, envoy: &EnvoyReport) -> std::fmt::Result {
             let acked = of.acked.as_deref().unwrap_or("nothing");
             writeln!(
                 out,
-                " ! {} refuses {kind} {version}, keeps {acked}: {nack}",
-                envoy.node
+                " ! {} at {} refuses {kind} {version}, keeps {acked}: {nack}",
+                envoy.node, envoy.remote
             )?;
         }
     }

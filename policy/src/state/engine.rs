@@ -5,6 +5,9 @@ use crate::signal::{Answers, Figures, Histogram, Millis};
 use crate::window::Window;
 use std::time::Duration;
 
+/// Fewer requests than this say nothing about how long requests wait.
+const MIN_WAITS: f64 = 5.0;
+
 /// What an engine said last, and what it counted lately.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -61,9 +64,11 @@ impl Engine {
         let running = running
             .zip(max_running.filter(|most| *most > 0.0))
             .map(|(running, most)| running / most);
-        let waited = self.queue_time.as_ref().map(Window::growth);
+        let queue_time = self.queue_time.as_ref();
+        let waited =
+            queue_time.map(|window| window.recent(super::CALM, |waited| waited.count >= MIN_WAITS));
         let wait = waited
-            .filter(|waited| waited.count > 0.0)
+            .filter(|waited| waited.count >= MIN_WAITS)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
         let all = [*kv_cache, running, wait].into_iter().flatten();
         // Ten times too much is as full as it gets.

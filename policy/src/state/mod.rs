@@ -31,11 +31,20 @@ pub struct FleetState {
 }
 
 impl FleetState {
-    /// Takes an observation in. Later ones win; one that comes late is not looked at.
-    pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) {
-        if let Some(known) = fleet.regions.get(&observation.region) {
-            let state = self.regions.entry(observation.region.clone()).or_default();
-            state.apply(fleet, known, observation);
+    /// Takes an observation in. Later ones win; one that comes late is not looked at. Says how many of its values are not
+    /// taken because the region has too many series.
+    pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) -> u64 {
+        let Some(known) = fleet.regions.get(&observation.region) else {
+            return 0;
+        };
+        let state = self.regions.entry(observation.region.clone()).or_default();
+        state.apply(fleet, known, observation)
+    }
+
+    /// Forgets what a gateway said that has gone: what it counted is nobody's rate any more.
+    pub fn gone(&mut self, region: &RegionName, source: &str) {
+        if let Some(state) = self.regions.get_mut(region) {
+            state.gone(source);
         }
     }
 
@@ -43,16 +52,20 @@ impl FleetState {
     pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
         self.regions
             .retain(|region, _| fleet.regions.contains_key(region));
-        for state in self.regions.values_mut() {
-            state.forget(|at| now.since(at) > FORGOTTEN);
+        for (region, state) in &mut self.regions {
+            if let Some(known) = fleet.regions.get(region) {
+                state.forget(known, |at| now.since(at) > FORGOTTEN);
+            }
         }
     }
 
     /// Requests per second that a region's own callers had its pool asked for first, by zone.
     pub fn demand<'s>(
         &'s self,
+        fleet: &Fleet,
         region: &RegionName,
         model: &ModelName,
+        now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
         let mut demand = BTreeMap::new();
         let own = self.regions.get(region);
@@ -61,6 +74,7 @@ impl FleetState {
             if attempts.to == *region
                 && attempts.model == *model
                 && attempts.lane == Lane::Home
+                && now.since(window.at()) <= fleet.unhealthy.signal_ttl
                 && seconds > 0.0
             {
                 *demand.entry(&attempts.zone).or_default() +=

@@ -3,11 +3,14 @@
 use super::FleetState;
 use super::engine::Engine;
 use super::region::{Gpu, RegionState};
-use crate::fleet::{Fleet, Preset, SignalSource};
+use crate::fleet::Fleet;
+use crate::health::Reason;
 use crate::name::{ModelName, RegionName};
-use crate::signal::{Figures, Millis};
-use crate::window::{merged, quantile};
+use crate::placement::Utilization;
+use crate::signal::{Figures, Histogram, Millis};
+use crate::window::{Window, merged, quantile};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Fewer answers than this say nothing about a rate or a percentile.
 const MIN_SAMPLES: f64 = 20.0;
@@ -18,10 +21,8 @@ const MIN_FAILURES: f64 = 5.0;
 /// What is known about a pool at some time; `None` where nothing fresh is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSignals {
-    /// Utilization of now, 1 is full.
-    pub utilization: Option<f64>,
-    /// The highest utilization of the last seconds.
-    pub peak: Option<f64>,
+    /// How full it is.
+    pub utilization: Option<Utilization>,
     /// Requests in work.
     pub running: Option<f64>,
     /// Requests that wait.
@@ -38,8 +39,13 @@ pub struct PoolSignals {
     pub gpu: Gpu,
     /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
     pub endpoints: Option<(u64, u64)>,
-    /// The pool has sources, by the fleet file or because they were heard, and none of them was heard lately.
+    /// The pool has sources, by the fleet file or because they told of it once, and none of them was heard lately.
     pub stale: bool,
+    /// Some of its sources were not heard lately.
+    pub partial: bool,
+    /// When each thing that is wrong was last seen to go on: a rate of the last half minute alone does not tell.
+    #[serde(skip)]
+    pub signs: BTreeMap<Reason, Millis>,
 }
 
 impl FleetState {
@@ -62,9 +68,12 @@ impl FleetState {
         };
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();
         let utilization = state.utilization(model, fresh, now);
+        let known = fleet.regions.get(region);
+        let voices = known
+            .map(|known| state.voices(fleet, known, model, fresh))
+            .unwrap_or_default();
         PoolSignals {
-            utilization: utilization.map(|(now, _)| now),
-            peak: utilization.map(|(_, peak)| peak),
+            utilization,
             running: values(|figures| figures.running).map(sum),
             waiting: values(|figures| figures.waiting).map(sum),
             kv_cache: values(|figures| figures.kv_cache)
@@ -74,9 +83,9 @@ impl FleetState {
             replication_lag: state.lag(fresh),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
-            stale: engines.is_empty()
-                && (has_sources(fleet, region, model)
-                    || state.engines(model, |_| true).next().is_some()),
+            stale: voices.missing && !voices.told,
+            partial: voices.missing && voices.told,
+            signs: self.signs(fleet, region, model, &engines, now),
         }
     }
 
@@ -92,10 +101,9 @@ impl FleetState {
             .iter()
             .filter_map(|engine| engine.first_token.as_ref());
         let servers: Vec<_> = servers.map(|window| window.growth()).collect();
-        let gateways = self.regions.values().flat_map(|state| &state.first_token);
-        let gateways: Vec<_> = gateways
-            .filter(|(of, window)| of.to == *region && of.model == *model && fresh(window.at()))
-            .map(|(_, window)| window.growth())
+        let gateways: Vec<_> = self
+            .first_tokens(region, model, fresh)
+            .map(Window::growth)
             .collect();
         [servers, gateways]
             .into_iter()
@@ -120,12 +128,10 @@ impl FleetState {
             servers = (servers.0 + all, servers.1 + failed);
         }
         let mut gateways = (0.0, 0.0);
-        for (of, window) in self.regions.values().flat_map(|state| &state.attempts) {
-            if of.to == *region && of.model == *model && fresh(window.at()) {
-                let [answered, overloaded, failed] = window.growth();
-                gateways.0 += answered + overloaded + failed;
-                gateways.1 += overloaded + failed;
-            }
+        for window in self.attempts(region, model, fresh) {
+            let [answered, overloaded, failed] = window.growth();
+            gateways.0 += answered + overloaded + failed;
+            gateways.1 += failed;
         }
         [servers, gateways]
             .into_iter()
@@ -139,18 +145,70 @@ impl FleetState {
             })
             .reduce(f64::max)
     }
-}
 
-/// Whether the fleet file has a source that must be about this pool. One that names no model is about the region's only
-/// one; of several it is not known which.
-fn has_sources(fleet: &Fleet, region: &RegionName, model: &ModelName) -> bool {
-    let Some(region) = fleet.regions.get(region) else {
-        return false;
-    };
-    let about = |source: &SignalSource| match &source.model {
-        _ if source.preset != Preset::Vllm => false,
-        Some(named) => named == model,
-        None => region.pools.len() == 1,
-    };
-    region.signals.iter().any(about)
+    /// When each thing that is wrong with a pool was last seen to go on.
+    fn signs(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        engines: &[&Engine],
+        now: Millis,
+    ) -> BTreeMap<Reason, Millis> {
+        let limits = &fleet.unhealthy;
+        let fails = |all: f64, failed: f64| failed > limits.error_rate * all;
+        let slow = |times: &Histogram| {
+            quantile(times, 0.95).is_some_and(|p95| p95 > limits.first_token_p95.as_secs_f64())
+        };
+        let servers = engines.iter().filter_map(|engine| engine.answers.as_ref());
+        let errors = servers
+            .filter_map(|window| window.last_seen(|[all, failed]| fails(*all, *failed)))
+            .chain(self.attempts(region, model, |_| true).filter_map(|window| {
+                window.last_seen(|counts| fails(counts.iter().sum(), counts[2]))
+            }));
+        let servers = engines
+            .iter()
+            .filter_map(|engine| engine.first_token.as_ref());
+        let first_token = servers
+            .chain(self.first_tokens(region, model, |_| true))
+            .filter_map(|window| window.last_seen(slow));
+        let queue_falls = self
+            .regions
+            .get(region)
+            .is_some_and(|state| state.queue_falls(model, now));
+        let signs = [
+            (Reason::Errors, errors.max()),
+            (Reason::FirstToken, first_token.max()),
+            (Reason::QueueDepth, (!queue_falls).then_some(now)),
+            (Reason::ReplicationLag, Some(now)),
+        ];
+        signs
+            .into_iter()
+            .filter_map(|(reason, at)| Some((reason, at?)))
+            .collect()
+    }
+
+    /// What all gateways count of their attempts at a pool.
+    fn attempts(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> impl Iterator<Item = &Window<[f64; 3]>> {
+        let all = self.regions.values().flat_map(|state| &state.attempts);
+        all.filter(move |(of, window)| of.to == *region && of.model == *model && fresh(window.at()))
+            .map(|(_, window)| window)
+    }
+
+    /// What all gateways see of a pool's first tokens.
+    fn first_tokens(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> impl Iterator<Item = &Window<Histogram>> {
+        let all = self.regions.values().flat_map(|state| &state.first_token);
+        all.filter(move |(of, window)| of.to == *region && of.model == *model && fresh(window.at()))
+            .map(|(_, window)| window)
+    }
 }

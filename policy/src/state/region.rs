@@ -3,18 +3,30 @@
 use super::engine::Engine;
 use super::{CALM, sound};
 use crate::filter_policy::Lane;
-use crate::fleet::{Fleet, Region};
+use crate::fleet::{Fleet, Preset, Region, SignalSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::placement::Utilization;
 use crate::plan::GPU_HOT;
-use crate::signal::Histogram;
-use crate::signal::{Figures, Millis, Observation, Reading};
+use crate::signal::{Figures, Histogram, Millis, Observation, Reading};
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
 const MOST_SERIES: usize = 10_000;
+
+/// A queue of less than this part of what it was is on its way down.
+const QUEUE_FALLS: f64 = 0.95;
+
+/// Who tells of a pool's load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Voices {
+    /// Somebody does.
+    pub told: bool,
+    /// Somebody should, and was not heard lately.
+    pub missing: bool,
+}
 
 /// A region's GPUs, ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,13 +63,29 @@ pub struct FirstTokens {
     gateway: String,
 }
 
+/// A source, as it was heard last.
+#[derive(Clone, Debug)]
+struct Heard {
+    at: Millis,
+    /// The pools whose servers it told of.
+    pools: BTreeSet<ModelName>,
+}
+
+/// A pool's load at one time.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    at: Millis,
+    utilization: Option<f64>,
+    waiting: f64,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
-    /// When each source was heard last.
-    heard: BTreeMap<String, Millis>,
+    /// When each source was heard last, and what about.
+    heard: BTreeMap<String, Heard>,
     /// By model, source and the source's own name for it.
     engines: BTreeMap<(ModelName, String, String), Engine>,
-    utilization: BTreeMap<ModelName, VecDeque<(Millis, f64)>>,
+    load: BTreeMap<ModelName, VecDeque<Load>>,
     gpus: BTreeMap<String, Gpus>,
     lag: BTreeMap<String, (Millis, f64)>,
     /// By model and gateway: healthy, all.
@@ -65,17 +93,19 @@ pub struct RegionState {
     /// Answered, overloaded, failed.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     pub first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    /// Values that were not taken: there were too many series.
+    untaken: u64,
 }
 
 impl RegionState {
-    pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) {
+    /// Takes an observation in; says how many of its values it has not taken because there are too many series.
+    pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) -> u64 {
+        let untaken = self.untaken;
         let (at, source) = (observation.at, &observation.source);
         // What a source counts that it did not before has happened since; what it counts at first may be old.
-        let since = self.heard.get(source).copied();
-        if let Some(heard) = series(&mut self.heard, source.clone(), || at) {
-            *heard = at.max(*heard);
-        }
+        let since = self.heard.get(source).map(|heard| heard.at);
         let mut changed: Vec<&ModelName> = Vec::new();
+        let mut told = BTreeSet::new();
         for reading in &observation.readings {
             match reading {
                 Reading::Server {
@@ -85,6 +115,7 @@ impl RegionState {
                 } if known.pools.contains_key(model) => {
                     let key = (model.clone(), source.clone(), engine.clone());
                     self.engine(key, at, figures);
+                    told.insert(model.clone());
                     changed.push(model);
                 }
                 Reading::Gpu {
@@ -99,7 +130,13 @@ impl RegionState {
                     changed.extend(known.pools.keys());
                 }
                 Reading::ReplicationLag { seconds } if sound::amount(*seconds) => {
-                    later(&mut self.lag, source.clone(), at, *seconds);
+                    later(
+                        &mut self.lag,
+                        &mut self.untaken,
+                        source.clone(),
+                        at,
+                        *seconds,
+                    );
                 }
                 Reading::Endpoints {
                     model,
@@ -107,7 +144,13 @@ impl RegionState {
                     total,
                 } if known.pools.contains_key(model) => {
                     let key = (model.clone(), source.clone());
-                    later(&mut self.endpoints, key, at, (*healthy, *total));
+                    later(
+                        &mut self.endpoints,
+                        &mut self.untaken,
+                        key,
+                        at,
+                        (*healthy, *total),
+                    );
                 }
                 Reading::Attempts {
                     zone,
@@ -129,7 +172,9 @@ impl RegionState {
                             Some(since) => Window::new(since, [0.0; 3]),
                             None => Window::new(at, counted),
                         };
-                        if let Some(window) = series(&mut self.attempts, key, new) {
+                        if let Some(window) =
+                            series(&mut self.attempts, &mut self.untaken, key, new)
+                        {
                             window.push(at, counted);
                         }
                     }
@@ -146,22 +191,42 @@ impl RegionState {
                         Some(since) => Window::new(since, times.emptied()),
                         None => Window::new(at, times.clone()),
                     };
-                    if let Some(window) = series(&mut self.first_token, key, new) {
+                    if let Some(window) = series(&mut self.first_token, &mut self.untaken, key, new)
+                    {
                         window.push(at, times.clone());
                     }
                 }
                 _ => {}
             }
         }
+        if since.is_none_or(|since| since <= at) {
+            let heard = Heard { at, pools: told };
+            if let Some(before) = series(&mut self.heard, &mut self.untaken, source.clone(), || {
+                heard.clone()
+            }) {
+                *before = heard;
+            }
+        }
         changed.sort_unstable();
         changed.dedup();
         for model in changed {
-            self.note_utilization(fleet, model, at);
+            self.note_load(fleet, model, at);
         }
+        self.untaken - untaken
     }
 
-    pub fn forget(&mut self, old: impl Fn(Millis) -> bool) {
-        self.heard.retain(|_, at| !old(*at));
+    pub fn gone(&mut self, source: &str) {
+        self.heard.remove(source);
+        self.endpoints.retain(|(_, gateway), _| gateway != source);
+        self.attempts.retain(|of, _| of.gateway != source);
+        self.first_token.retain(|of, _| of.gateway != source);
+    }
+
+    /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
+    pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
+        let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
+        self.heard
+            .retain(|source, heard| !old(heard.at) || stays.contains(source));
         self.engines.retain(|_, engine| !old(engine.at));
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));
@@ -181,17 +246,64 @@ impl RegionState {
             .filter(move |engine| fresh(engine.at))
     }
 
-    /// Utilization of now and the highest of the last seconds; the last value counts however few there are.
+    /// Utilization of now and of the last seconds; the last value counts however few there are.
     pub fn utilization(
         &self,
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
         now: Millis,
-    ) -> Option<(f64, f64)> {
-        let series = self.utilization.get(model)?;
-        let (_, last) = series.back().filter(|(at, _)| fresh(*at))?;
-        let recent = series.iter().filter(|(at, _)| now.since(*at) <= CALM);
-        Some((*last, recent.map(|(_, value)| *value).fold(*last, f64::max)))
+    ) -> Option<Utilization> {
+        let series = self.load.get(model)?;
+        let last = series.back().filter(|load| fresh(load.at))?.utilization?;
+        let recent = series.iter().filter(|load| now.since(load.at) <= CALM);
+        let values: Vec<f64> = recent.filter_map(|load| load.utilization).collect();
+        Some(Utilization {
+            now: last,
+            low: values.iter().copied().fold(last, f64::min),
+            peak: values.into_iter().fold(last, f64::max),
+        })
+    }
+
+    /// Whether fewer requests wait than did in the last seconds.
+    pub fn queue_falls(&self, model: &ModelName, now: Millis) -> bool {
+        let series = self.load.get(model).into_iter().flatten();
+        let recent = series
+            .filter(|load| now.since(load.at) <= CALM)
+            .map(|load| load.waiting);
+        let last = recent.clone().next_back().unwrap_or_default();
+        recent.fold(0.0, f64::max) * QUEUE_FALLS > last
+    }
+
+    /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
+    pub fn voices(
+        &self,
+        fleet: &Fleet,
+        known: &Region,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> Voices {
+        let mut voices = Voices::default();
+        for source in &known.signals {
+            let heard = self.heard.get(&source.key());
+            let lately = heard.is_some_and(|heard| fresh(heard.at));
+            let told = heard.is_some_and(|heard| heard.pools.contains(model));
+            // One that names no model is about the region's only one; of several its own words tell, once it was heard.
+            let about = match (source.preset, &source.model) {
+                (Preset::Vllm, Some(named)) => named == model,
+                (Preset::Vllm, None) => known.pools.len() == 1,
+                (Preset::Dcgm, _) => fleet.overflow.gpu,
+                (Preset::Postgres, _) => continue,
+            };
+            let unknown = source.model.is_none()
+                && source.preset == Preset::Vllm
+                && heard.is_none_or(|heard| heard.pools.is_empty());
+            if lately && (told || (source.preset == Preset::Dcgm && about)) {
+                voices.told = true;
+            } else if about || (!lately && (told || unknown)) {
+                voices.missing = true;
+            }
+        }
+        voices
     }
 
     pub fn gpu_of(&self, fresh: impl Fn(Millis) -> bool) -> Gpu {
@@ -236,7 +348,9 @@ impl RegionState {
     }
 
     fn engine(&mut self, key: (ModelName, String, String), at: Millis, figures: &Figures) {
-        if let Some(engine) = series(&mut self.engines, key, || Engine::new(at, figures)) {
+        if let Some(engine) = series(&mut self.engines, &mut self.untaken, key, || {
+            Engine::new(at, figures)
+        }) {
             engine.update(at, figures);
         }
     }
@@ -248,7 +362,7 @@ impl RegionState {
             gpu,
             hot_since: None,
         };
-        if let Some(gpus) = series(&mut self.gpus, source.to_owned(), new)
+        if let Some(gpus) = series(&mut self.gpus, &mut self.untaken, source.to_owned(), new)
             && gpus.at <= at
         {
             let since = gpus.hot_since.unwrap_or(at);
@@ -260,9 +374,9 @@ impl RegionState {
         }
     }
 
-    /// The utilization of a pool after something about it was observed: the mean of its fresh engines, since requests go
-    /// to the one with the least.
-    fn note_utilization(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
+    /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
+    /// requests go to the one with the least.
+    fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
         let fresh = |then: Millis| at.since(then) <= fleet.unhealthy.signal_ttl;
         let of_gpu = self
             .gpu_of(fresh)
@@ -273,28 +387,42 @@ impl RegionState {
             .filter_map(|engine| engine.utilization(fleet.overflow.queue_wait))
             .collect();
         let servers = (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64);
-        let Some(utilization) = servers.into_iter().chain(of_gpu).reduce(f64::max) else {
-            return;
+        let load = Load {
+            at,
+            utilization: servers.into_iter().chain(of_gpu).reduce(f64::max),
+            waiting: self
+                .engines(model, fresh)
+                .filter_map(|engine| engine.figures.waiting)
+                .sum(),
         };
-        let series = self.utilization.entry(model.clone()).or_default();
-        series.retain(|(then, _)| at.since(*then) <= CALM && *then <= at);
-        series.push_back((at, utilization));
+        let series = self.load.entry(model.clone()).or_default();
+        series.retain(|then| at.since(then.at) <= CALM && then.at <= at);
+        series.push_back(load);
     }
 }
 
-/// The series of a key, new where there is none yet; `None` where there are too many.
-fn series<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
+/// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
+fn series<'m, K: Ord, V>(
+    map: &'m mut BTreeMap<K, V>,
+    untaken: &mut u64,
+    key: K,
+    new: impl FnOnce() -> V,
+) -> Option<&'m mut V> {
     if map.len() >= MOST_SERIES && !map.contains_key(&key) {
+        *untaken += 1;
         return None;
     }
     Some(map.entry(key).or_insert_with(new))
 }
 
-fn later<K: Ord, V>(map: &mut BTreeMap<K, (Millis, V)>, key: K, at: Millis, value: V)
-where
-    V: Copy,
-{
-    if let Some(entry) = series(map, key, || (at, value))
+fn later<K: Ord, V: Copy>(
+    map: &mut BTreeMap<K, (Millis, V)>,
+    untaken: &mut u64,
+    key: K,
+    at: Millis,
+    value: V,
+) {
+    if let Some(entry) = series(map, untaken, key, || (at, value))
         && entry.0 <= at
     {
         *entry = (at, value);

@@ -5,8 +5,8 @@ use super::fleets::{LLAMA, MISTRAL};
 use crate::chain::{Member, chain};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
-use crate::placement::TOTAL_WEIGHT;
-use crate::plan::{Plan, plan, regions_of};
+use crate::placement::{Placement, STEP_DOWN, STEP_UP, TOTAL_WEIGHT};
+use crate::plan::{Plan, plan, regions_of, sheddable};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ const EU: &str = "eu-west-1";
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => 0.0..1.2f64,
+        1 => Just(0.0),
         2 => 0.0..1000.0f64,
         1 => any::<f64>(),
         1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -1.0, 1e300]),
@@ -98,7 +99,7 @@ fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
 fn replay(
     fleet: &Fleet,
     stream: &[(Observation, u64)],
-    mut each: impl FnMut(&Plan, &Plan),
+    mut each: impl FnMut(&FleetState, Millis, &Plan, &Plan),
 ) -> Plan {
     let (mut state, mut prev, mut now) = (FleetState::default(), Plan::default(), 5_000_000);
     for (observation, pause) in stream {
@@ -110,7 +111,7 @@ fn replay(
             },
         );
         let next = plan(fleet, &state, &prev, Millis(now));
-        each(&prev, &next);
+        each(&state, Millis(now), &prev, &next);
         prev = next;
         now += pause;
     }
@@ -121,9 +122,9 @@ proptest! {
     #[test]
     fn any_observations_give_a_plan_that_keeps_residency_and_is_bounded(fleet in fleets(), stream in any_stream()) {
         let mut checked = Ok(());
-        replay(&fleet, &stream, |prev, next| {
+        replay(&fleet, &stream, |state, now, prev, next| {
             if checked.is_ok() {
-                checked = is_sound(&fleet, prev, next);
+                checked = is_sound(&fleet, state, now, prev, next);
             }
         });
         checked?;
@@ -131,15 +132,21 @@ proptest! {
 
     #[test]
     fn the_same_observations_give_the_same_plan(fleet in fleets(), stream in any_stream()) {
-        let once = replay(&fleet, &stream, |_, _| {});
-        let again = replay(&fleet, &stream, |_, _| {});
+        let once = replay(&fleet, &stream, |_, _, _, _| {});
+        let again = replay(&fleet, &stream, |_, _, _, _| {});
         prop_assert_eq!(&once, &again);
         let text = serde_json::to_string(&once).unwrap();
         prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), once);
     }
 }
 
-fn is_sound(fleet: &Fleet, prev: &Plan, next: &Plan) -> Result<(), TestCaseError> {
+fn is_sound(
+    fleet: &Fleet,
+    state: &FleetState,
+    now: Millis,
+    prev: &Plan,
+    next: &Plan,
+) -> Result<(), TestCaseError> {
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
             for (model, placement) in models {
@@ -152,6 +159,7 @@ fn is_sound(fleet: &Fleet, prev: &Plan, next: &Plan) -> Result<(), TestCaseError
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"
                     );
+                    prop_assert!(!next.is_down(region, model), "{region} serves nobody");
                 }
                 let sum: u32 = placement.overflow.values().sum();
                 prop_assert!(
@@ -159,20 +167,45 @@ fn is_sound(fleet: &Fleet, prev: &Plan, next: &Plan) -> Result<(), TestCaseError
                         || (placement.overflow.is_empty() && placement.home_share == 100),
                     "{placement:?}"
                 );
-                let before = prev
-                    .placement(gateway, zone, model)
-                    .map_or(100, |before| before.home_share);
-                let floor = (fleet.overflow.floor * 100.0).ceil() as u8;
-                prop_assert!((floor..=100).contains(&placement.home_share));
+                let home = Placement::home();
+                let before = prev.placement(gateway, zone, model).unwrap_or(&home);
+                let change = format!("{before:?} -> {placement:?}");
                 prop_assert!(
-                    before.saturating_sub(placement.home_share) <= 30,
-                    "{before} -> {placement:?}"
+                    (fleet.overflow.floor_percent()..=100).contains(&placement.home_share)
                 );
-                let back = placement.home_share.saturating_sub(before);
                 prop_assert!(
-                    back <= 10 || placement.overflow.is_empty() || placement.home_share == 100,
-                    "{before} -> {placement:?}"
+                    before.home_share.saturating_sub(placement.home_share) <= STEP_DOWN,
+                    "{change}"
                 );
+                let lost: f64 = before
+                    .overflow
+                    .keys()
+                    .filter(|region| next.is_down(region, model))
+                    .map(|region| before.part(region))
+                    .sum();
+                let back = placement.home_share.saturating_sub(before.home_share);
+                prop_assert!(
+                    f64::from(back) <= f64::from(STEP_UP) + lost + 1.0,
+                    "{change}"
+                );
+                // Nobody gets more than it has room for; one percent is rounding.
+                let utilization = state.pool(fleet, &first, model, now).utilization;
+                let load = (utilization.map_or(1.0, |of| of.now)
+                    * sheddable(fleet, state, &first, model, now))
+                .max(0.01)
+                    / f64::from(before.home_share.max(1));
+                for region in &others {
+                    let more = placement.part(region) - before.part(region);
+                    let room = match state.pool(fleet, region, model, now).utilization {
+                        _ if !next.pools[region][model].takes_more() => 0.0,
+                        Some(of) => (fleet.overflow.target() - of.now).max(0.0),
+                        None => fleet.overflow.target(),
+                    };
+                    prop_assert!(
+                        more <= 1.0 || (more - 1.0) * load <= room + 1e-6,
+                        "{region}, {room}: {change}"
+                    );
+                }
             }
         }
     }

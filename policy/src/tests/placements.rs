@@ -1,15 +1,19 @@
 //! Shares and weights of one placement, step by step.
 
 use super::fleets::fleet;
-use crate::placement::{First, Other, Placement, TOTAL_WEIGHT};
+use crate::placement::{First, Other, Placement, STEP_UP, TOTAL_WEIGHT, Utilization};
 use crate::signal::Millis;
 use std::time::Duration;
 
 fn first(utilization: f64) -> First {
     First {
-        utilization: Some(utilization),
-        peak: Some(utilization),
-        unhealthy: false,
+        utilization: Some(Utilization {
+            now: utilization,
+            low: utilization,
+            peak: utilization,
+        }),
+        unhealthy: None,
+        queues: false,
         silent: false,
         sheddable: 1.0,
         every: Duration::from_secs(1),
@@ -20,8 +24,17 @@ fn other(region: &str, room: f64) -> Other {
     Other {
         region: region.into(),
         room,
-        open: room >= 0.0,
-        known: true,
+        open: true,
+        measured: true,
+        silent: false,
+    }
+}
+
+/// One that serves nobody.
+fn closed(region: &str) -> Other {
+    Other {
+        open: false,
+        ..other(region, 0.5)
     }
 }
 
@@ -108,12 +121,18 @@ fn noise_around_the_limit_does_not_make_it_come_and_go() {
     }
     shares.dedup();
     assert!(shares.len() <= 2, "{shares:?}");
-    // Shedding does nothing: it is tried once.
+    // Shedding does nothing: it is tried once, since no limit is passed for good.
     let mut steps = Steps::new();
     let mut shares = Vec::new();
     for second in 0..60u32 {
         let noise = f64::from(second.wrapping_mul(2_654_435_761) % 41) / 1000.0 - 0.02;
-        shares.push(steps.step(&first(0.80 + noise), &roomy()));
+        let mut noisy = first(0.80 + noise);
+        noisy.utilization = noisy.utilization.map(|utilization| Utilization {
+            low: 0.78,
+            peak: 0.82,
+            ..utilization
+        });
+        shares.push(steps.step(&noisy, &roomy()));
     }
     shares.dedup();
     assert!(shares.len() <= 2, "{shares:?}");
@@ -122,13 +141,14 @@ fn noise_around_the_limit_does_not_make_it_come_and_go() {
 #[test]
 fn shedding_that_does_nothing_stops_and_says_so() {
     let mut steps = Steps::new();
-    let shares: Vec<u8> = (0..30)
+    let mut shares: Vec<u8> = (0..30)
         .map(|_| steps.step(&first(0.95), &roomy()))
         .collect();
-    assert_eq!((shares[0], shares[29]), (78, 78));
+    shares.dedup();
+    assert_eq!(shares, [78, 61, 48], "three steps in vain");
     assert!(steps.placement.without_effect);
     // Worse is another matter, and calm is the end of it.
-    assert!(steps.step(&first(1.1), &roomy()) < 78);
+    assert!(steps.step(&first(1.1), &roomy()) < 48);
     for _ in 0..40 {
         steps.step(&first(0.2), &roomy());
     }
@@ -149,12 +169,116 @@ fn never_more_than_the_others_have_room_for() {
     let mut steps = Steps::new();
     assert_eq!(steps.step(&first(1.0), &[other("near", 0.0)]), 100);
     let mut steps = Steps::new();
-    let closed = Other {
-        open: false,
-        ..other("near", 0.5)
-    };
-    assert_eq!(steps.step(&first(1.0), &[closed]), 100);
+    assert_eq!(steps.step(&first(1.0), &[closed("near")]), 100);
     assert!(steps.weights().is_empty(), "nobody may be asked");
+}
+
+#[test]
+fn a_full_pool_with_a_queue_sheds_until_the_queue_is_gone() {
+    // Half as many again as it can hold: that does not show before a third has left.
+    let full = |share: u8| First {
+        queues: share > 66,
+        ..first((1.5 * f64::from(share) / 100.0).min(1.0))
+    };
+    let mut steps = Steps::new();
+    let mut shares = vec![100];
+    for _ in 0..30 {
+        let share = steps.placement.home_share;
+        shares.push(steps.step(&full(share), &roomy()));
+    }
+    shares.dedup();
+    assert_eq!(shares, [100, 75, 56, 50]);
+    assert!(!steps.placement.without_effect);
+}
+
+#[test]
+fn what_fits_nowhere_stays_at_home() {
+    // The only one with room dies, and has most of the requests.
+    let mut steps = Steps::new();
+    let sick = |now: u64| First {
+        unhealthy: Some(Millis(now)),
+        ..first(0.5)
+    };
+    while steps.placement.home_share > 10 {
+        steps.step(
+            &sick(steps.now + 1000),
+            &[other("near", 1.0), other("far", 0.05)],
+        );
+    }
+    let shared = first(0.05);
+    assert_eq!(
+        steps.step(&shared, &[closed("near"), other("far", 0.1)]),
+        80
+    );
+    assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
+}
+
+#[test]
+fn a_region_with_too_much_gives_back_step_by_step() {
+    let mut steps = Steps::new();
+    steps.step(&first(0.95), &[other("near", 0.5)]);
+    assert_eq!(steps.placement.home_share, 78);
+    let mut shares = vec![78];
+    for _ in 0..10 {
+        shares.push(steps.step(&first(0.72), &[other("near", -0.6)]));
+    }
+    shares.dedup();
+    assert_eq!(shares, [78, 78 + STEP_UP, 98, 100]);
+    assert_eq!(steps.weights(), [], "it is not asked any more");
+    // A home that is worse keeps them away.
+    let mut steps = Steps::new();
+    steps.step(&first(0.95), &[other("near", 0.5)]);
+    for _ in 0..10 {
+        let sick = First {
+            unhealthy: Some(Millis(steps.now + 1000)),
+            ..first(0.72)
+        };
+        assert_eq!(steps.step(&sick, &[other("near", -0.1)]), 78);
+    }
+}
+
+#[test]
+fn a_region_that_is_not_heard_gets_a_little_once() {
+    let silent = || Other {
+        measured: false,
+        silent: true,
+        ..other("near", 0.1)
+    };
+    let mut steps = Steps::new();
+    for _ in 0..60 {
+        steps.step(&first(0.99), &[silent()]);
+    }
+    assert_eq!(
+        steps.placement.home_share, 90,
+        "a tenth of a full region's load"
+    );
+    for _ in 0..60 {
+        let away = f64::from(steps.placement.home_share);
+        steps.step(&first(1.2 * away / 90.0), &[silent()]);
+    }
+    assert!(steps.placement.home_share >= 88, "{:?}", steps.placement);
+}
+
+#[test]
+fn at_rest_noise_changes_nothing() {
+    let mut steps = Steps::new();
+    steps.step(&first(0.5), &[other("near", 0.1), other("far", 0.5)]);
+    let before = steps.placement.clone();
+    for second in 0..60 {
+        let near = other("near", if second % 2 == 0 { 0.02 } else { 0.0 });
+        steps.step(&first(0.5), &[near, other("far", 0.5)]);
+        assert_eq!(steps.placement, before);
+    }
+    // Too full is another matter; and it is the nearest again when it is calm.
+    steps.step(&first(0.5), &[other("near", -0.06), other("far", 0.5)]);
+    assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
+    steps.step(&first(0.5), &[other("near", 0.04), other("far", 0.5)]);
+    assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
+    steps.step(&first(0.5), &[other("near", 0.06), other("far", 0.5)]);
+    assert_eq!(steps.weights(), [("near", TOTAL_WEIGHT)]);
+    // Where all are too full, nobody is named.
+    steps.step(&first(0.5), &[other("near", -0.1), other("far", -0.1)]);
+    assert_eq!(steps.weights(), []);
 }
 
 #[test]
@@ -169,24 +293,30 @@ fn room_is_taken_nearest_first() {
     }
     assert_eq!(steps.weights(), [("far", 60), ("near", 40)]);
     // One that may not be asked any more loses all of it at once.
-    let closed = Other {
-        open: false,
-        ..other("near", 0.3)
-    };
-    steps.step(&first(0.78), &[closed, other("far", 0.3)]);
+    steps.step(&first(0.78), &[closed("near"), other("far", 0.3)]);
     assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
 }
 
 #[test]
 fn an_unhealthy_region_sheds_step_by_step_down_to_the_floor() {
     let mut steps = Steps::new();
-    let sick = First {
-        unhealthy: true,
+    let sick = |at: u64| First {
+        unhealthy: Some(Millis(at)),
         ..first(0.4)
     };
-    let mut shares: Vec<u8> = (0..30).map(|_| steps.step(&sick, &roomy())).collect();
+    let seen = steps.now + 1000;
+    for _ in 0..30 {
+        assert_eq!(
+            steps.step(&sick(seen), &roomy()),
+            75,
+            "what was seen once is one step"
+        );
+    }
+    let mut shares: Vec<u8> = (0..30)
+        .map(|_| steps.step(&sick(steps.now + 1000), &roomy()))
+        .collect();
     shares.dedup();
-    assert_eq!(shares, [75, 50, 25, 10]);
+    assert_eq!(shares, [50, 25, 10]);
     for _ in 0..60 {
         steps.step(&first(0.4), &roomy());
     }
@@ -199,7 +329,6 @@ fn a_silent_region_keeps_what_it_has() {
     steps.step(&first(0.95), &roomy());
     let silent = First {
         utilization: None,
-        peak: None,
         silent: true,
         ..first(0.0)
     };

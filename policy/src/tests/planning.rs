@@ -1,112 +1,12 @@
 //! Plans of whole fleets: what each signal shifts.
 
-use super::fleets::{LLAMA, example};
+use super::fleets::LLAMA;
+use super::watch::{EAST, EU, WEST, Watch, attempts, kv, server, watched};
 use crate::filter_policy::Lane;
-use crate::fleet::{Fleet, Preset, SignalSource};
 use crate::health::Reason;
 use crate::placement::TOTAL_WEIGHT;
-use crate::plan::{Plan, alarms, plan};
-use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
-use crate::state::FleetState;
-use std::time::Duration;
-
-const WEST: &str = "us-west-2";
-const EAST: &str = "us-east-1";
-const EU: &str = "eu-west-1";
-
-/// The example, with a source for every pool.
-fn watched() -> Fleet {
-    let mut fleet = example();
-    for (name, region) in &mut fleet.regions {
-        region.signals = vec![SignalSource {
-            url: format!("http://{name}/metrics"),
-            preset: Preset::Vllm,
-            model: Some(LLAMA.into()),
-            max_running: None,
-            every: Duration::from_secs(1),
-        }];
-    }
-    fleet
-}
-
-/// A fleet, watched second by second.
-struct Watch {
-    fleet: Fleet,
-    state: FleetState,
-    plan: Plan,
-    now: u64,
-}
-
-impl Watch {
-    fn new(fleet: Fleet) -> Self {
-        Self {
-            fleet,
-            state: FleetState::default(),
-            plan: Plan::default(),
-            now: 1_000_000_000,
-        }
-    }
-
-    fn see(&mut self, region: &str, readings: Vec<Reading>) {
-        let observation = Observation {
-            region: region.into(),
-            source: "signals[0]".into(),
-            at: Millis(self.now),
-            readings,
-        };
-        self.state.apply(&self.fleet, &observation);
-    }
-
-    fn tick(&mut self) {
-        self.plan = plan(&self.fleet, &self.state, &self.plan, Millis(self.now));
-        self.now += 1000;
-    }
-
-    /// Every region at this KV-cache use, for some seconds.
-    fn at(&mut self, west: f64, east: f64, eu: f64, seconds: usize) {
-        for _ in 0..seconds {
-            for (region, use_of_it) in [(WEST, west), (EAST, east), (EU, eu)] {
-                self.see(region, vec![kv(use_of_it)]);
-            }
-            self.tick();
-        }
-    }
-
-    fn share(&self, gateway: &str, zone: &str) -> Option<u8> {
-        let placement = self
-            .plan
-            .placement(&gateway.into(), &zone.into(), &LLAMA.into());
-        placement.map(|placement| placement.home_share)
-    }
-
-    fn weights(&self, gateway: &str) -> Vec<(&str, u32)> {
-        let placement = &self.plan.gateways[gateway]["global"][LLAMA];
-        let weights = placement.overflow.iter();
-        weights
-            .map(|(region, weight)| (region.as_str(), *weight))
-            .collect()
-    }
-
-    fn reasons(&self, region: &str) -> Vec<Reason> {
-        let health = &self.plan.pools[region][LLAMA];
-        health.reasons.iter().copied().collect()
-    }
-}
-
-fn server(figures: Figures) -> Reading {
-    Reading::Server {
-        model: LLAMA.into(),
-        engine: "0".into(),
-        figures,
-    }
-}
-
-fn kv(kv_cache: f64) -> Reading {
-    server(Figures {
-        kv_cache: Some(kv_cache),
-        ..Default::default()
-    })
-}
+use crate::plan::alarms;
+use crate::signal::{Answers, Figures, Histogram, Millis, Reading};
 
 #[test]
 fn overflow_and_back() {
@@ -174,17 +74,7 @@ fn symptoms(reason: Reason, second: f64) -> Vec<Reading> {
         sum: 40.0 * second,
         count: 10.0 * second,
     };
-    let gateway = Reading::Attempts {
-        zone: "global".into(),
-        model: LLAMA.into(),
-        lane: Lane::Home,
-        to: WEST.into(),
-        counts: AttemptCounts {
-            answered: 50.0 * second,
-            overloaded: second,
-            failed: second,
-        },
-    };
+    let gateway = attempts(50.0 * second, second, second);
     match reason {
         Reason::QueueDepth => vec![server(Figures {
             waiting: Some(150.0),
@@ -317,50 +207,6 @@ fn a_dead_region_gets_nothing_and_its_callers_go_on_by_the_chain() {
 }
 
 #[test]
-fn silence_is_not_good_news() {
-    let mut watch = Watch::new(watched());
-    watch.at(0.95, 0.3, 0.3, 5);
-    assert_eq!(watch.share(WEST, "global"), Some(78));
-    // us-west-2 is heard no more: what it sheds stays shed.
-    for _ in 0..30 {
-        for region in [EAST, EU] {
-            watch.see(region, vec![kv(0.3)]);
-        }
-        watch.tick();
-    }
-    assert_eq!(watch.reasons(WEST), [Reason::Stale]);
-    assert_eq!(watch.share(WEST, "global"), Some(78));
-    let west = Millis(watch.now);
-    assert!(
-        alarms(&watch.fleet, &watch.state, &watch.plan, west)
-            .iter()
-            .any(|alarm| alarm.message.contains("stale"))
-    );
-    // A region that is not heard gets a little, not all.
-    let mut watch = Watch::new(watched());
-    for _ in 0..20 {
-        for region in [WEST, EU] {
-            watch.see(region, vec![kv(if region == WEST { 0.99 } else { 0.3 })]);
-        }
-        watch.tick();
-    }
-    let weights = watch.weights(WEST);
-    assert!(
-        weights
-            .iter()
-            .any(|(region, weight)| *region == EU && *weight >= 50),
-        "{weights:?}"
-    );
-    // A restart has heard nobody yet, and leaves things as they were.
-    let before = watch.plan.clone();
-    watch.state = FleetState::default();
-    for _ in 0..5 {
-        watch.tick();
-    }
-    assert_eq!(watch.plan.gateways, before.gateways);
-}
-
-#[test]
 fn utilization_is_what_runs_out_first() {
     let mut fleet = watched();
     let mut watch = Watch::new(fleet.clone());
@@ -376,6 +222,7 @@ fn utilization_is_what_runs_out_first() {
             .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), Millis(watch.now))
             .utilization
             .unwrap()
+            .now
     };
     watch.see(WEST, vec![server(figures(0.2, 192.0))]);
     assert!((utilization(&watch) - 0.75).abs() < 1e-9);

@@ -5,7 +5,7 @@ use super::fleets::{LLAMA, example};
 use crate::FilterPolicy;
 use crate::decide::{Decision, Here};
 use crate::filter_policy::{Lane, Split};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy of us-west-2, which keeps this share of its callers.
 fn keeping(home_share: u8) -> FilterPolicy {
@@ -20,6 +20,8 @@ fn keeping(home_share: u8) -> FilterPolicy {
     rule.split = Some(Split {
         first: "us-west-2".into(),
         home_share,
+        floor: 10,
+        overflow: BTreeMap::from([("us-east-1".into(), 100)]),
     });
     policy
 }
@@ -139,6 +141,26 @@ fn an_overloaded_home_keeps_less_at_once() {
             "lane=overflow zone=global by=cf-ipcountry model={LLAMA} home_share=100 cooling=0.30"
         )
     );
+}
+
+#[test]
+fn an_overloaded_home_keeps_its_floor_and_what_the_others_refuse_too() {
+    let all = here(&|region, _| f64::from(u8::from(region.as_str() == "us-west-2")));
+    let leaving = who_leaves(&keeping(100), &all).len();
+    assert!(leaving.abs_diff(900) < 50, "{leaving}");
+    let leaving = who_leaves(&keeping(5), &all).len();
+    assert!(leaving.abs_diff(950) < 40, "{leaving}");
+    // Where everybody refuses, everybody stays.
+    assert!(who_leaves(&keeping(100), &here(&|_, _| 1.0)).is_empty());
+    let half = here(&|region, _| {
+        if region.as_str() == "us-west-2" {
+            0.8
+        } else {
+            0.5
+        }
+    });
+    let leaving = who_leaves(&keeping(100), &half).len();
+    assert!(leaving.abs_diff(400) < 50, "{leaving}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) async fn share(world: &World, gateway: &str) -> Result<u8> {
     Ok(placement.home_share)
 }
 
-/// Has a region's pool at 95 % until its gateway sheds: the share that it keeps then.
+/// Has a region's pool at 95 % until its gateway sheds, and then at what is left of it: the share that it keeps.
 pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
     world
         .pool(region)
@@ -58,7 +58,15 @@ pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
         Ok(share(world, region).await? < 100)
     })
     .await?;
+    relieved(world, region);
     share(world, region).await
+}
+
+/// A region's pool as shedding leaves it: not too full, and not so empty that its callers come back.
+fn relieved(world: &World, region: &str) {
+    world
+        .pool(region)
+        .update(|behaviour| behaviour.kv_cache_usage = 0.76);
 }
 
 /// The filter's policy and the weights of the overflow lane, as Envoy itself shows them.
@@ -141,6 +149,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
         })?;
     };
     let took = until_seen.elapsed();
+    relieved(world, "us-west-2");
     // Two looks, and what began of the third while the news travelled.
     ensure(rounds <= 2.5, || format!("only after {rounds:.1} scrapes"))?;
 
@@ -249,6 +258,7 @@ pub async fn affinity(world: &mut World) -> Result<String> {
         Ok(left(&who_answers(world, 0..ALL).await?) > 0)
     })
     .await?;
+    relieved(world, "us-west-2");
     let some = who_answers(world, 0..ALL).await?;
     for _ in 0..3 {
         let again = who_answers(world, 0..ALL).await?;
@@ -329,17 +339,22 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
         Ok(cooling(&turn(world, "us-west-2", "US", 1).send().await?).is_none())
     })
     .await?;
-    // A Retry-After is kept.
+    // A Retry-After is kept, of a pool that refuses most.
     world.pool("us-west-2").update(|behaviour| {
-        behaviour.fail = crate::fakes::Fail::Status(503);
+        behaviour.fail = crate::fakes::Fail::Status(429);
         behaviour.retry_after = Some(60);
     });
-    turn(world, "us-west-2", "US", 0).send().await?;
+    wait_for("most to be sent elsewhere", || async {
+        who_answers(world, 100..140).await?;
+        let next = turn(world, "us-west-2", "US", 1).send().await?;
+        Ok(cooling(&next).is_some_and(|level| level > 0.8))
+    })
+    .await?;
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.fail = crate::fakes::Fail::None);
     let told =
-        cooling(&turn(world, "us-west-2", "US", 1).send().await?).context("503 says nothing")?;
+        cooling(&turn(world, "us-west-2", "US", 1).send().await?).context("429 says nothing")?;
     let mut ticks = interval(Duration::from_millis(100));
     for _ in 0..20 {
         ticks.tick().await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read--> [Reading] --> Scrape
-//! gateway --MetricsService--> message --gateway::family--> [Reading] --> Report
+//! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
 //! ```
 //!
 //! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails

@@ -197,7 +197,7 @@ async fn understand(bytes: Vec<u8>, watched: Watched, at: Millis) -> Result<Scra
         let read = preset::read(&page, &watched.signal, &watched.pools);
         let observation = (!read.readings.is_empty()).then_some(Observation {
             region: watched.region,
-            source: watched.source,
+            source: watched.signal.key(),
             at,
             readings: read.readings,
         });

@@ -8,11 +8,11 @@ use super::report::{
     CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
 };
 use crate::collect::Scrape;
-use crate::collect::gateway::Report as GatewayReport;
+use crate::collect::gateway::{Heard, Report as GatewayReport};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
-use meridian_policy::state::{FORGOTTEN, FleetState};
+use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const STEP: Duration = Duration::from_secs(2);
 pub enum Event {
     /// A source was looked at.
     Scraped(Scrape),
-    /// A gateway said what it has seen.
-    Reported(GatewayReport),
+    /// A gateway said what it has seen, or went.
+    Heard(Heard),
     /// The fleet file says something else: a fleet, or what is wrong with it.
     Edited(Result<Box<Fleet>, String>),
     /// Every connected gateway has accepted what was published last.
@@ -129,7 +129,8 @@ impl Conductor {
     pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
         match event {
             Event::Scraped(scrape) => self.scraped(&scrape),
-            Event::Reported(report) => self.reported(&report),
+            Event::Heard(Heard::Report(report)) => self.reported(&report),
+            Event::Heard(Heard::Ended { region, source }) => self.gone(region, source),
             Event::Edited(Ok(fleet)) if self.is_handing_over() => self.waiting = Some(fleet),
             Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
             Event::Edited(Err(error)) => self.bad_edit(error, now),
@@ -169,7 +170,7 @@ impl Conductor {
         if let Ok(scraped) = outcome
             && let Some(observation) = &scraped.observation
         {
-            self.state.apply(&self.fleet, observation);
+            report.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
     }
@@ -180,9 +181,15 @@ impl Conductor {
         source.note_refused(&report.refused);
         if let Some(observation) = &report.observation {
             source.heard = Some(report.at);
-            self.state.apply(&self.fleet, observation);
+            source.note_untaken(self.state.apply(&self.fleet, observation));
             self.observed = true;
         }
+    }
+
+    fn gone(&mut self, region: RegionName, source: String) {
+        self.state.gone(&region, &source);
+        self.sources.remove(&(region, source));
+        self.observed = true;
     }
 
     /// Whether an edit is on its way: nothing else is published before it has arrived.
@@ -214,11 +221,6 @@ impl Conductor {
         self.observed = false;
         self.planned = now;
         self.state.forget(&self.fleet, now);
-        // Gateways come and go under names of their own.
-        self.sources.retain(|_, report| {
-            let gone = |heard| now.since(heard) > FORGOTTEN;
-            !(report.url.is_empty() && report.heard.is_some_and(gone))
-        });
         let next = self.next_plan(&self.fleet, now);
         let lease = if due {
             new_lease(&self.fleet, now)
@@ -226,19 +228,52 @@ impl Conductor {
             self.lease
         };
         if next == self.plan && !due {
+            self.unpublished = None;
             return Effects::default();
         }
-        say_what_moves(&self.plan, &next);
-        self.publish(self.fleet.clone(), next, lease, now)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "not published; what was published before stays");
-                self.counts.unpublished += 1;
-                self.unpublished = Some(ErrorReport {
-                    at: now,
-                    message: error.to_string(),
-                });
-                Effects::default()
-            })
+        let made = publication(&self.fleet, &next, lease, &self.published);
+        self.take(next, lease, made, now)
+    }
+
+    /// Publishes what was made of a plan. If that is nothing, the plan before it stays and has the lease: the gateways keep
+    /// what worked.
+    pub(super) fn take(
+        &mut self,
+        next: Plan,
+        lease: Lease,
+        made: Result<Publication, Unpublishable>,
+        now: Millis,
+    ) -> Effects {
+        match made {
+            Ok(made) => {
+                say_what_moves(&self.plan, &next);
+                self.unpublished = None;
+                self.publish(self.fleet.clone(), next, lease, vec![made], now)
+            }
+            Err(error) => {
+                self.not_published(&error, now);
+                if lease == self.lease {
+                    return Effects::default();
+                }
+                let plan = self.plan.clone();
+                match publication(&self.fleet, &plan, lease, &self.published) {
+                    Ok(again) => self.publish(self.fleet.clone(), plan, lease, vec![again], now),
+                    // It was fine when it was published; that something is wrong is said already.
+                    Err(_) => Effects::default(),
+                }
+            }
+        }
+    }
+
+    /// Said once, not at every try.
+    fn not_published(&mut self, error: &Unpublishable, now: Millis) {
+        self.counts.unpublished += 1;
+        let message = error.to_string();
+        let last = self.unpublished.as_ref().map(|last| &last.message);
+        if last != Some(&message) {
+            tracing::error!(%error, "not published; what was published before stays");
+            self.unpublished = Some(ErrorReport { at: now, message });
+        }
     }
 
     fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
@@ -265,12 +300,14 @@ impl Conductor {
 
     fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
         let next = self.next_plan(&fleet, now);
-        match self.publish(fleet.clone(), next, self.lease, now) {
-            Ok(effects) => {
+        let before = (self.fleet.as_ref(), &self.plan);
+        match handover(&self.published, before, (&fleet, &next), self.lease) {
+            Ok(steps) => {
                 tracing::info!(file = self.file.file, "the edited fleet file is taken");
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;
+                self.unpublished = None;
                 self.sources.retain(|(region, source), report| {
                     let region = fleet.regions.get(region);
                     let is_gateway = report.url.is_empty();
@@ -281,8 +318,8 @@ impl Conductor {
                     })
                 });
                 Effects {
-                    fleet: Some(fleet),
-                    ..effects
+                    fleet: Some(fleet.clone()),
+                    ..self.publish(fleet, next, self.lease, steps, now)
                 }
             }
             Err(error) => {
@@ -308,20 +345,21 @@ impl Conductor {
         fleet: Arc<Fleet>,
         plan: Plan,
         lease: Lease,
+        mut steps: Vec<Publication>,
         now: Millis,
-    ) -> Result<Effects, Unpublishable> {
-        let before = (self.fleet.as_ref(), &self.plan);
-        let steps = handover(&self.published, before, (&fleet, &plan), lease)?;
+    ) -> Effects {
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
         self.planned = now;
-        self.unpublished = None;
-        self.steps = steps.into();
-        Ok(Effects {
+        // What is published already is no step, nor is one that changes nothing.
+        steps.insert(0, self.published.clone());
+        steps.dedup();
+        self.steps = steps.into_iter().skip(1).collect();
+        Effects {
             remember: Some(self.remembered()),
             ..self.step(now)
-        })
+        }
     }
 
     fn remembered(&self) -> Remembered {
@@ -348,7 +386,7 @@ impl Conductor {
                     health: health.cloned().unwrap_or_default(),
                     demand: self
                         .state
-                        .demand(name, model)
+                        .demand(&self.fleet, name, model, now)
                         .into_iter()
                         .map(|(zone, rate)| (zone.clone(), rate))
                         .collect(),

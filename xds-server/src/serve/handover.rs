@@ -20,8 +20,8 @@ use meridian_policy::{Fleet, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is to be published for the gateways to come from one fleet and plan to the next: the steps that differ from
-/// what is published and from each other. The last one is the next fleet's own; most often it is the only one.
+/// What is to be published for the gateways to come from one fleet and plan to the next, step by step; the last one is
+/// the next fleet's own, and the only one where routes show no difference. Steps may be equal.
 pub fn handover(
     published: &Publication,
     before: (&Fleet, &Plan),
@@ -30,7 +30,7 @@ pub fn handover(
 ) -> Result<Vec<Publication>, Unpublishable> {
     let Some(fleet) = between(before.0, next.0) else {
         let last = publication(next.0, next.1, lease, published)?;
-        return Ok(changes(published, vec![last]));
+        return Ok(vec![last]);
     };
     let plan = carried_over(&fleet, &of_both(before.1, next.1));
     let both = publication(&fleet, &plan, lease, published)?;
@@ -38,16 +38,7 @@ pub fn handover(
     let second = with_policies(&both, &last);
     // A region that is new has no policy from before.
     let first = with_policies(&second, published);
-    Ok(changes(published, vec![first, second, last]))
-}
-
-/// The steps without those that change nothing.
-fn changes(published: &Publication, mut steps: Vec<Publication>) -> Vec<Publication> {
-    steps.dedup();
-    if steps.first() == Some(published) {
-        steps.remove(0);
-    }
-    steps
+    Ok(vec![first, second, last])
 }
 
 fn with_policies(publication: &Publication, of: &Publication) -> Publication {

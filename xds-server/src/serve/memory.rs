@@ -6,6 +6,7 @@ use meridian_policy::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use tokio::sync::watch;
 
 /// What survives a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,45 +47,60 @@ impl Memory {
             .ok()
     }
 
-    /// Remembers, replacing the file as a whole.
-    pub fn remember(&self, remembered: &Remembered) {
-        let Some(file) = &self.file else {
-            return;
-        };
-        if let Err(error) = replace(file, remembered) {
-            tracing::warn!(file = %file.display(), %error, "the plan cannot be kept; a restart would begin with home first");
+    /// Remembers what it is told until nobody tells it anything more. What is overtaken while the file is slow is left
+    /// out; the last is not.
+    pub async fn keep(self, mut told: watch::Receiver<Option<Remembered>>) {
+        while told.changed().await.is_ok() {
+            let remembered = told.borrow_and_update().clone();
+            if let (Some(file), Some(remembered)) = (&self.file, remembered)
+                && let Err(error) = replace(file, &remembered).await
+            {
+                tracing::warn!(file = %file.display(), %error, "the plan cannot be kept; a restart would begin with home first");
+            }
         }
     }
 }
 
-fn replace(file: &Path, remembered: &Remembered) -> io::Result<()> {
+/// Replaces the file as a whole.
+async fn replace(file: &Path, remembered: &Remembered) -> io::Result<()> {
     let next = file.with_extension("next");
-    std::fs::write(&next, serde_json::to_vec(remembered)?)?;
-    std::fs::rename(next, file)
+    tokio::fs::write(&next, serde_json::to_vec(remembered)?).await?;
+    tokio::fs::rename(next, file).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_comes_back_as_it_was_and_a_broken_file_is_none() {
-        let dir = std::env::temp_dir().join(format!("meridian-memory-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let memory = Memory::new(Some(dir.join("plan.json")));
-        assert_eq!(memory.recall(), None);
-        let remembered = Remembered {
+    fn remembered(given: u64) -> Remembered {
+        Remembered {
             plan: Plan::default(),
             lease: Lease {
-                given: 7,
+                given,
                 runs_ms: 60_000,
             },
-        };
-        memory.remember(&remembered);
-        assert_eq!(memory.recall(), Some(remembered));
-        std::fs::write(dir.join("plan.json"), "{ torn").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_comes_back_as_it_was_and_a_broken_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("plan.json");
+        let memory = Memory::new(Some(file.clone()));
         assert_eq!(memory.recall(), None);
-        std::fs::remove_dir_all(dir).unwrap();
+        let (tell, told) = watch::channel(None);
+        let keeping = tokio::spawn(memory.clone().keep(told));
+        for given in 0..100 {
+            tell.send_replace(Some(remembered(given)));
+            tokio::task::yield_now().await;
+        }
+        drop(tell);
+        keeping.await.unwrap();
+        assert_eq!(memory.recall(), Some(remembered(99)));
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        assert_eq!(files.count(), 1, "nothing is left over");
+        std::fs::write(&file, "{ torn").unwrap();
+        assert_eq!(memory.recall(), None);
         assert_eq!(Memory::new(None).recall(), None);
     }
 }

@@ -36,13 +36,22 @@ impl Collector for Page {
         sources(report, &mut encoder)?;
         envoys(report, &mut encoder)?;
         counts(&report.counts, &mut encoder)?;
-        let wrong = f64::from(u8::from(report.fleet.error.is_some()));
-        gauges(
-            &mut encoder,
-            "meridian_fleet_file_error",
-            "1 while the fleet file is not in force as it is written",
-            [(Vec::new(), wrong)],
-        )?;
+        let flags = [
+            (
+                "meridian_fleet_file_error",
+                "1 while the fleet file is not in force as it is written",
+                report.fleet.error.is_some(),
+            ),
+            (
+                "meridian_plan_not_published",
+                "1 while the plan cannot be published; the one before it stays",
+                report.unpublished.is_some(),
+            ),
+        ];
+        for (name, help, flag) in flags {
+            let value = f64::from(u8::from(flag));
+            gauges(&mut encoder, name, help, [(Vec::new(), value)])?;
+        }
         gauges(
             &mut encoder,
             "meridian_alarms",
@@ -70,7 +79,7 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         encoder,
         "meridian_pool_utilization",
         "Utilization of a pool, 1 is full",
-        of(|signals| signals.utilization),
+        of(|signals| signals.utilization.map(|utilization| utilization.now)),
     )?;
     gauges(
         encoder,
@@ -232,24 +241,29 @@ fn age(now: Millis, source: &SourceReport) -> Option<f64> {
 
 fn envoys(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut connected: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-    let mut refusing = Vec::new();
+    let mut refusing: BTreeMap<(&str, &str, &str), f64> = BTreeMap::new();
     for envoy in &report.envoys {
         *connected
             .entry((&envoy.region, &envoy.protocol))
             .or_default() += 1.0;
         for (kind, _) in envoy.types.iter().filter(|(_, of)| of.nack.is_some()) {
-            let labels = vec![
-                ("region", envoy.region.clone()),
-                ("node", envoy.node.clone()),
-                ("type", kind.clone()),
-            ];
-            refusing.push((labels, 1.0));
+            *refusing
+                .entry((&envoy.region, &envoy.node, kind))
+                .or_default() += 1.0;
         }
     }
     let connected = connected.into_iter().map(|((region, protocol), count)| {
         let labels = vec![
             ("region", region.to_owned()),
             ("protocol", protocol.to_owned()),
+        ];
+        (labels, count)
+    });
+    let refusing = refusing.into_iter().map(|((region, node, kind), count)| {
+        let labels = vec![
+            ("region", region.to_owned()),
+            ("node", node.to_owned()),
+            ("type", kind.to_owned()),
         ];
         (labels, count)
     });
@@ -262,7 +276,7 @@ fn envoys(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     gauges(
         encoder,
         "meridian_envoy_refuses",
-        "1 while an Envoy refuses what it was sent last",
+        "Envoys of a node id that refuse what they were sent last",
         refusing,
     )
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sources --Collector--> Scrape  \
-//! gateways --MetricsService--> Report --> Event --Conductor--> Publication --Hub--> Envoys
+//! gateways --MetricsService--> Heard  --> Event --Conductor--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile--> Fleet /          \--> Report --> /status, /metrics
 //! ```
 //!
@@ -19,15 +19,16 @@ pub mod report;
 
 pub use publication::{Publication, Unpublishable, publication};
 
-use crate::collect::gateway::{Gateways, Names};
-use crate::collect::{Collector, Watched, wall_clock};
+use crate::collect::gateway::{Gateways, Heard, Names};
+use crate::collect::{Collector, Scrape, Watched, wall_clock};
+use crate::fleet::FleetError;
 use crate::xds::{self, Hub, Peer, ServeError, Tls, Trust};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use conductor::{Conductor, Effects, Event};
 use fleet_file::FleetFile;
 use http::{Pages, pages};
-use memory::Memory;
+use memory::{Memory, Remembered};
 use meridian_policy::Fleet;
 use meridian_policy::fleet::ControlPlane;
 use std::collections::BTreeSet;
@@ -43,8 +44,8 @@ use tonic::{Request, Status};
 /// How often it looks whether there is something to plan.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the fleet file is read, and what is shown made anew.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often what is shown is made anew.
+const SHOW: Duration = Duration::from_millis(250);
 
 /// Events that wait: looks at sources and words of gateways. What does not fit is said again.
 const WAITING: usize = 1024;
@@ -64,6 +65,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let shown = file.path().display().to_string();
     let fleet = file
         .read()
+        .await
         .context("nothing was read")?
         .map_err(|error| anyhow!("{shown}: {error}"))?;
     let fleet = Arc::new(fleet);
@@ -82,14 +84,18 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let trust = Arc::new(Trust::new(fleet.trust_domain.clone(), regions(&fleet)));
     let names = Arc::new(ArcSwap::from_pointee(Names::from(fleet.as_ref())));
     let (scrapes, scraped) = mpsc::channel(WAITING);
-    let (reports, reported) = mpsc::channel(WAITING);
+    let (gateways, heard) = mpsc::channel(WAITING);
     let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
     let collector = Collector::start(Watched::of(&fleet), scrapes, wall_clock)?;
 
+    let (edits, edited) = mpsc::channel(1);
+    tokio::spawn(file.watch(edits));
+    let (remember, told) = watch::channel(None);
+    let keeping = tokio::spawn(memory.keep(told));
+
     let mut task = Task {
         conductor,
-        file,
-        memory,
+        remember,
         hub: hub.clone(),
         trust: trust.clone(),
         names: names.clone(),
@@ -106,7 +112,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
             Err(refused) => Err(Status::permission_denied(refused.to_string())),
         }
     };
-    let gateways = Gateways::new(identify, names, reports, wall_clock).into_service();
+    let gateways = Gateways::new(identify, names, gateways, wall_clock).into_service();
     let (stop, stopped) = watch::channel(false);
     let xds = xds::serve(
         xds_listener,
@@ -116,7 +122,11 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         Routes::new(gateways),
         until(stopped.clone()),
     );
-    let pages = pages(Pages { report, hub });
+    let pages = pages(Pages {
+        report,
+        hub,
+        clock: wall_clock,
+    });
     let status = axum::serve(status_listener, pages).with_graceful_shutdown(until(stopped));
     let running = async {
         let serving = async {
@@ -132,10 +142,16 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         stop.send_replace(true);
         serving.await
     };
-    tokio::select! {
+    // Of its own, so that whatever keeps it busy does not keep anybody from being answered.
+    let mut conducting = tokio::spawn(task.run(scraped, heard, edited));
+    let ended = tokio::select! {
         ended = running => ended,
-        () = task.run(scraped, reported) => Err(anyhow!("the control plane's task has ended")),
-    }
+        _ = &mut conducting => Err(anyhow!("the control plane's task has ended")),
+    };
+    conducting.abort();
+    // It ends when the last plan is written and nobody is left to tell it another.
+    keeping.await.context("the plan may not be kept")?;
+    ended
 }
 
 async fn bind(what: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
@@ -170,8 +186,7 @@ fn tls(control_plane: &ControlPlane) -> Result<Option<Tls>> {
 /// The conductor, and everything that its effects reach.
 struct Task {
     conductor: Conductor,
-    file: FleetFile,
-    memory: Memory,
+    remember: watch::Sender<Option<Remembered>>,
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     names: Arc<ArcSwap<Names>>,
@@ -182,29 +197,30 @@ struct Task {
 impl Task {
     async fn run(
         mut self,
-        mut scraped: mpsc::Receiver<crate::collect::Scrape>,
-        mut reported: mpsc::Receiver<crate::collect::gateway::Report>,
+        mut scraped: mpsc::Receiver<Scrape>,
+        mut heard: mpsc::Receiver<Heard>,
+        mut edited: mpsc::Receiver<Result<Fleet, FleetError>>,
     ) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut shows = tokio::time::interval(SHOW);
+        shows.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let event = tokio::select! {
                 Some(scrape) = scraped.recv() => Event::Scraped(scrape),
-                Some(report) = reported.recv() => Event::Reported(report),
+                Some(heard) = heard.recv() => Event::Heard(heard),
+                Some(edit) = edited.recv() => Event::Edited(match edit {
+                    Ok(fleet) => self.checked(fleet),
+                    Err(error) => Err(error.to_string()),
+                }),
                 _ = ticks.tick() => {
                     let arrived = self.conductor.is_handing_over() && self.hub.settled();
                     if arrived { Event::Settled } else { Event::Tick }
                 }
-                _ = looks.tick() => {
+                _ = shows.tick() => {
                     let report = self.conductor.report(wall_clock());
                     self.report.store(Arc::new(report));
-                    match self.file.read() {
-                        None => continue,
-                        Some(Ok(fleet)) => Event::Edited(self.checked(fleet)),
-                        Some(Err(error)) => Event::Edited(Err(error.to_string())),
-                    }
+                    continue;
                 }
                 else => return,
             };
@@ -247,8 +263,8 @@ impl Task {
         if let Some(publication) = publish {
             self.hub.publish(publication);
         }
-        if let Some(remembered) = remember {
-            self.memory.remember(&remembered);
+        if remember.is_some() {
+            self.remember.send_replace(remember);
         }
     }
 }

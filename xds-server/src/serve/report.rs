@@ -1,6 +1,6 @@
 //! What the control plane knows and does, as `meridian status` and `/metrics` show it.
 
-use crate::collect::{Refused, ScrapeError, Scraped};
+use crate::collect::{Refused, ScrapeError, Scraped, Why};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::health::Health;
@@ -22,7 +22,7 @@ pub struct Report {
     pub version: String,
     /// The fleet file.
     pub fleet: FleetReport,
-    /// Why the last plan was not published; what was published before stays.
+    /// Why the plan cannot be published; the one before it stays, and its lease is renewed.
     pub unpublished: Option<ErrorReport>,
     /// The lease that gateways have now.
     pub lease: Option<Lease>,
@@ -63,7 +63,7 @@ pub struct ErrorReport {
 pub struct RegionReport {
     /// Its pools.
     pub pools: BTreeMap<ModelName, PoolReport>,
-    /// Its sources, by their place in the fleet file or their gateway's node id.
+    /// Its sources, by their place in the fleet file or the node id of their gateway.
     pub sources: BTreeMap<String, SourceReport>,
 }
 
@@ -166,6 +166,15 @@ impl SourceReport {
                 self.error = Some(error.to_string());
                 *self.failures.entry(error.label().to_owned()).or_default() += 1;
             }
+        }
+    }
+
+    /// Notes how many values of its observation the fleet's state has not taken.
+    pub fn note_untaken(&mut self, count: u64) {
+        let why = Why::TooMany;
+        if count > 0 {
+            self.refused.push(format!("{why}, {count} times"));
+            *self.refusals.entry(why.label().to_owned()).or_default() += count;
         }
     }
 

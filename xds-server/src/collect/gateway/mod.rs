@@ -20,23 +20,38 @@ use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
 use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamMetricsResponse};
 use meridian_policy::RegionName;
 use meridian_policy::signal::{Millis, Observation};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tonic::{Request, Response, Status, Streaming};
-use totals::Totals;
+use totals::Total;
 
 /// Largest message, in bytes. A gateway with 1,000 clusters sends about 10 MB.
 const LARGEST_MESSAGE: usize = 64 << 20;
 /// What is kept of a node id, in bytes.
 const LONGEST_NODE: usize = 256;
 
+/// What comes of a gateway's stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// A message.
+    Report(Report),
+    /// It has ended. What follows under the same name is another stream.
+    Ended {
+        /// The gateway's own region.
+        region: RegionName,
+        /// Its source.
+        source: String,
+    },
+}
+
 /// One message of a gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The gateway's own region.
     pub region: RegionName,
-    /// The gateway's node id.
+    /// The gateway's node id; where several of the region have the same, those after the first with a number: `gw#2`.
     pub source: String,
     /// When it came.
     pub at: Millis,
@@ -50,10 +65,17 @@ pub struct Report {
 /// word, its node's `locality.region`, for it.
 pub struct Gateways<I> {
     identify: I,
+    streams: Streams,
+}
+
+/// What all streams share.
+#[derive(Clone)]
+struct Streams {
     names: Arc<ArcSwap<Names>>,
-    sender: Sender<Report>,
+    sender: Sender<Heard>,
     clock: Clock,
-    totals: Mutex<Totals>,
+    /// Sources of the streams that are open.
+    open: Arc<Mutex<BTreeSet<(RegionName, String)>>>,
 }
 
 impl<I> Gateways<I>
@@ -64,25 +86,116 @@ where
         + 'static,
 {
     /// What is known of the fleet is looked up in `names` for every message. Reports that `sender` has no room for
-    /// are lost: the next one says it again.
+    /// are lost: the next one says it again. The end of a stream is not.
     pub fn new(
         identify: I,
         names: Arc<ArcSwap<Names>>,
-        sender: Sender<Report>,
+        sender: Sender<Heard>,
         clock: Clock,
     ) -> Self {
-        Self {
-            identify,
+        let streams = Streams {
             names,
             sender,
             clock,
-            totals: Mutex::default(),
-        }
+            open: Arc::default(),
+        };
+        Self { identify, streams }
     }
 
     /// The gRPC service.
     pub fn into_service(self) -> MetricsServiceServer<Self> {
         MetricsServiceServer::new(self).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+}
+
+#[tonic::async_trait]
+impl<I> MetricsService for Gateways<I>
+where
+    I: Fn(&Request<Streaming<StreamMetricsMessage>>) -> Result<Option<RegionName>, Status>
+        + Send
+        + Sync
+        + 'static,
+{
+    async fn stream_metrics(
+        &self,
+        request: Request<Streaming<StreamMetricsMessage>>,
+    ) -> Result<Response<StreamMetricsResponse>, Status> {
+        let known = (self.identify)(&request)?;
+        let (streams, stream) = (self.streams.clone(), request.into_inner());
+        // A client that hangs up drops this future: a task of its own lives to tell that the stream has ended.
+        let task = tokio::spawn(async move { streams.take(known, stream).await });
+        task.await
+            .map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(StreamMetricsResponse {}))
+    }
+}
+
+impl Streams {
+    async fn take(
+        &self,
+        known: Option<RegionName>,
+        mut stream: Streaming<StreamMetricsMessage>,
+    ) -> Result<(), Status> {
+        let Some(mut first) = stream.message().await? else {
+            return Ok(());
+        };
+        // Only the first message of a stream says who it is.
+        let (region, node) = introduce(known, &mut first)?;
+        let source = self.enter(&region, node);
+        let taken = self.follow(&region, &source, first, stream).await;
+        let ended = Heard::Ended {
+            region: region.clone(),
+            source: source.clone(),
+        };
+        // Told before another stream can have the name. Without a receiver nobody needs to know.
+        let _ = self.sender.send(ended).await;
+        self.open().remove(&(region, source));
+        taken
+    }
+
+    /// A name that no other open stream has. Replicas of a gateway that run from one bootstrap have one node id, but
+    /// each counts by itself.
+    fn enter(&self, region: &RegionName, node: String) -> String {
+        let mut open = self.open();
+        let mut source = node.clone();
+        let mut number = 1;
+        while !open.insert((region.clone(), source.clone())) {
+            number += 1;
+            source = format!("{node}#{number}");
+        }
+        source
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeSet<(RegionName, String)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn follow(
+        &self,
+        region: &RegionName,
+        source: &str,
+        first: StreamMetricsMessage,
+        mut stream: Streaming<StreamMetricsMessage>,
+    ) -> Result<(), Status> {
+        let mut total = Total::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if !self.names.load().has_region(region) {
+                let status = format!("the fleet file has no region `{region}`");
+                return Err(Status::failed_precondition(status));
+            }
+            if let Some(report) = self.report(region, source, message, &mut total) {
+                match self.sender.try_send(Heard::Report(report)) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => {
+                        tracing::debug!(%region, source, "a report is lost");
+                    }
+                    Err(TrySendError::Closed(_)) => return Err(Status::unavailable("going away")),
+                }
+            }
+            next = stream.message().await?;
+        }
+        Ok(())
     }
 
     fn report(
@@ -90,11 +203,10 @@ where
         region: &RegionName,
         source: &str,
         message: StreamMetricsMessage,
+        total: &mut Total,
     ) -> Option<Report> {
         let at = (self.clock)();
         let names = self.names.load();
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = totals.of(region, source, at);
         let (readings, refused) = family::read(message.envoy_metrics, region, &names, total);
         if readings.is_empty() && refused.is_empty() {
             return None;
@@ -112,44 +224,6 @@ where
             observation,
             refused,
         })
-    }
-}
-
-#[tonic::async_trait]
-impl<I> MetricsService for Gateways<I>
-where
-    I: Fn(&Request<Streaming<StreamMetricsMessage>>) -> Result<Option<RegionName>, Status>
-        + Send
-        + Sync
-        + 'static,
-{
-    async fn stream_metrics(
-        &self,
-        request: Request<Streaming<StreamMetricsMessage>>,
-    ) -> Result<Response<StreamMetricsResponse>, Status> {
-        let known = (self.identify)(&request)?;
-        let mut stream = request.into_inner();
-        let mut who: Option<(RegionName, String)> = None;
-        while let Some(mut message) = stream.message().await? {
-            let (region, source) = match &who {
-                Some(who) => who,
-                // Only the first message of a stream says who it is.
-                None => who.insert(introduce(known.clone(), &mut message)?),
-            };
-            if !self.names.load().has_region(region) {
-                let status = format!("the fleet file has no region `{region}`");
-                return Err(Status::failed_precondition(status));
-            }
-            let Some(report) = self.report(region, source, message) else {
-                continue;
-            };
-            match self.sender.try_send(report) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => tracing::debug!(%region, source, "a report is lost"),
-                Err(TrySendError::Closed(_)) => return Err(Status::unavailable("going away")),
-            }
-        }
-        Ok(Response::new(StreamMetricsResponse {}))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::noon;
 use super::stream::names;
-use crate::collect::gateway::{Gateways, Names, Report, stats_tags};
+use crate::collect::gateway::{Gateways, Heard, Names, Report, stats_tags};
 use crate::collect::page::{MetricType, Page};
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::metrics::v3::tag_specifier::TagValue;
@@ -145,7 +145,7 @@ fn config(admin: SocketAddr, collector: SocketAddr, module: &Path) -> Value {
 /// A control plane's end of it.
 struct ControlPlane {
     address: SocketAddr,
-    reports: mpsc::Receiver<Report>,
+    heard: mpsc::Receiver<Heard>,
     names: Arc<ArcSwap<Names>>,
     /// Streams that were opened.
     streams: watch::Receiver<usize>,
@@ -153,7 +153,7 @@ struct ControlPlane {
 
 impl ControlPlane {
     async fn start() -> Self {
-        let (sender, reports) = mpsc::channel(64);
+        let (sender, heard) = mpsc::channel(64);
         let names = Arc::new(ArcSwap::from_pointee(names()));
         let (opened, streams) = watch::channel(0);
         let identify = move |_: &_| {
@@ -167,9 +167,18 @@ impl ControlPlane {
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self {
             address,
-            reports,
+            heard,
             names,
             streams,
+        }
+    }
+
+    /// The next report; ends of streams are passed over.
+    async fn report(&mut self) -> Report {
+        loop {
+            if let Heard::Report(report) = self.heard.recv().await.unwrap() {
+                return report;
+            }
         }
     }
 }
@@ -224,7 +233,7 @@ async fn a_real_envoy_is_understood() {
     let mut counts: Vec<f64> = Vec::new();
     let understood = async {
         loop {
-            let report = control_plane.reports.recv().await.unwrap();
+            let report = control_plane.report().await;
             assert_eq!(
                 (report.region.as_str(), report.source.as_str()),
                 ("us-west-2", "gateway-1")
@@ -263,10 +272,10 @@ async fn a_real_envoy_is_understood() {
         .await
         .unwrap()
         .unwrap();
-    while control_plane.reports.try_recv().is_ok() {}
+    while control_plane.heard.try_recv().is_ok() {}
     control_plane.names.store(Arc::new(names()));
-    let report = tokio::time::timeout(DEADLINE, control_plane.reports.recv()).await;
-    assert_eq!(report.unwrap().unwrap().source, "gateway-1");
+    let report = tokio::time::timeout(DEADLINE, control_plane.report()).await;
+    assert_eq!(report.unwrap().source, "gateway-1");
 }
 
 async fn the_admin_page_has_the_labels(envoy: &Envoy, at_least: f64) {

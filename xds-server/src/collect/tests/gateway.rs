@@ -2,7 +2,7 @@
 
 use super::stream::{
     ATTEMPTS, DEADLINE, FIRST_TOKEN, HEALTHY, LLAMA, LLAMA_POOL, MEMBERS, Stream, attempts,
-    connect, counter, family, gauge, histogram,
+    counter, family, gauge, histogram,
 };
 use super::{noon, whys};
 use crate::collect::Why;
@@ -11,7 +11,8 @@ use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::{AttemptCounts, Reading};
+use meridian_policy::signal::{AttemptCounts, Millis, Reading};
+use meridian_policy::state::FleetState;
 use std::sync::Arc;
 use tonic::{Code, Status};
 
@@ -92,27 +93,83 @@ fn times(report: &Report) -> (f64, f64, Vec<f64>) {
 }
 
 #[tokio::test]
-async fn histograms_are_added_up_over_flushes_and_streams() {
+async fn histograms_are_added_up_over_flushes() {
     let mut stream = Stream::open(of_us(), 8).await;
     let flush = || vec![histogram(&LLAMA, &[(500.0, 1), (1000.0, 2)], 2000.0, 3)];
     stream.send(flush()).await;
     assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
     stream.send(flush()).await;
     assert_eq!(times(&stream.report().await), (6.0, 4.0, vec![2.0, 4.0]));
-    let (messages, _ended) = connect(&stream.url).await;
-    stream.messages = messages;
+    // Another stream has its own.
+    let first = stream.another().await;
     stream.send(flush()).await;
-    assert_eq!(times(&stream.report().await), (9.0, 6.0, vec![3.0, 6.0]));
-    // Another gateway of the region has its own.
-    let (messages, _ended) = connect(&stream.url).await;
-    stream.messages = messages;
-    stream.introduce("gw-2", "", flush()).await;
     assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
     // Other buckets begin anew.
     stream
         .send(vec![histogram(&LLAMA, &[(500.0, 1)], 500.0, 1)])
         .await;
     assert_eq!(times(&stream.report().await), (1.0, 0.5, vec![1.0]));
+    drop(first);
+}
+
+#[tokio::test]
+async fn gateways_of_one_node_id_are_counted_each_by_itself() {
+    let fleet = parse(super::FLEET).unwrap();
+    let (region, model) = ("eu-west-1".into(), "llama-3.1-70b".into());
+    let mut state = FleetState::default();
+    let end = Millis(noon().0 + 10_000);
+    let demand = |state: &FleetState, now: Millis| {
+        let zones = state.demand(&fleet, &region, &model, now);
+        zones.values().sum::<f64>()
+    };
+    let answered = |count| {
+        let labels = attempts("llama-3_1-70b", "answered");
+        vec![counter(ATTEMPTS, &labels, count)]
+    };
+    let mut stream = Stream::open(Ok(Some(region.clone())), 8).await;
+    stream.introduce("gw", "", answered(1000.0)).await;
+    assert_eq!(stream.report().await.source, "gw");
+    let first = stream.another().await;
+    stream.introduce("gw", "", answered(7.0)).await;
+    assert_eq!(stream.report().await.source, "gw#2");
+    let mut second = std::mem::replace(&mut stream.messages, first);
+    for round in 0..=10u32 {
+        for (begin, each) in [(1000, 10), (7, 3)] {
+            let count = f64::from(begin + each * round);
+            stream.send(answered(count)).await;
+            let mut observation = stream.report().await.observation.unwrap();
+            observation.at = Millis(noon().0 + 1000 * u64::from(round));
+            state.apply(&fleet, &observation);
+            std::mem::swap(&mut stream.messages, &mut second);
+        }
+    }
+    assert_eq!(demand(&state, end), 13.0);
+    let much_later = Millis(end.0 + 60_000);
+    assert_eq!(demand(&state, much_later), 0.0, "nobody was heard lately");
+
+    drop(second);
+    let ended = stream.ended().await;
+    assert_eq!(ended, "gw#2");
+    state.gone(&region, &ended);
+    assert_eq!(demand(&state, end), 10.0);
+
+    // The name is free again; one that is called like that gets another.
+    let mut open = Vec::new();
+    for (node, source) in [("gw", "gw#2"), ("gw#2", "gw#2#2")] {
+        open.push(stream.another().await);
+        stream.introduce(node, "", answered(1.0)).await;
+        assert_eq!(stream.report().await.source, source);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_up_has_ended() {
+    let message = || vec![counter(ATTEMPTS, &attempts("mistral-7b", "failed"), 1.0)];
+    let mut stream = Stream::open(of_us(), 8).await;
+    stream.introduce("gw", "", message()).await;
+    stream.report().await;
+    stream.hang_up();
+    assert_eq!(stream.ended().await, "gw");
 }
 
 #[tokio::test]
@@ -271,7 +328,7 @@ async fn a_receiver_that_is_slow_does_not_hold_the_gateway_up() {
     // Nobody listened, and nothing that was told is lost.
     let mut last = times(&stream.report().await);
     while last.0 < 51.0 {
-        if stream.reports.is_empty() {
+        if stream.heard.is_empty() {
             stream.send(flush()).await;
         }
         let next = times(&stream.report().await);

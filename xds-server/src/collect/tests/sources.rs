@@ -143,7 +143,7 @@ async fn an_honest_source_is_observed() {
     assert!(scrape.url.ends_with("/metrics") && scrape.took < LIMIT);
     let scraped = scrape.outcome.unwrap();
     let observation = scraped.observation.unwrap();
-    assert_eq!(observation.source, "signals[0]");
+    assert_eq!(observation.source, format!("vllm {}", scrape.url));
     assert_eq!((observation.readings.len(), scraped.refused.len()), (1, 0));
 }
 

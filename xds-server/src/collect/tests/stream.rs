@@ -1,7 +1,7 @@
 //! A gateway's stream of messages, made by hand.
 
 use super::noon;
-use crate::collect::gateway::{Gateways, Names, Report};
+use crate::collect::gateway::{Gateways, Heard, Names, Report};
 use crate::fleet::parse;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
@@ -34,7 +34,7 @@ pub fn names() -> Names {
 /// One gateway's stream, and what comes of it.
 pub struct Stream {
     pub messages: mpsc::Sender<StreamMetricsMessage>,
-    pub reports: mpsc::Receiver<Report>,
+    pub heard: mpsc::Receiver<Heard>,
     pub names: Arc<ArcSwap<Names>>,
     ended: tokio::task::JoinHandle<Result<(), Status>>,
     pub url: String,
@@ -44,7 +44,7 @@ impl Stream {
     /// To a service that knows this about every stream.
     pub async fn open(known: Result<Option<RegionName>, Status>, room: usize) -> Self {
         let names = Arc::new(ArcSwap::from_pointee(names()));
-        let (sender, reports) = mpsc::channel(room);
+        let (sender, heard) = mpsc::channel(room);
         let gateways = Gateways::new(move |_| known.clone(), Arc::clone(&names), sender, noon);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -53,7 +53,7 @@ impl Stream {
         let (messages, ended) = connect(&url).await;
         Self {
             messages,
-            reports,
+            heard,
             names,
             ended,
             url,
@@ -84,9 +84,35 @@ impl Stream {
         self.messages.send(message).await.unwrap();
     }
 
+    pub async fn heard(&mut self) -> Heard {
+        let heard = tokio::time::timeout(DEADLINE, self.heard.recv()).await;
+        heard.expect("something within the deadline").unwrap()
+    }
+
     pub async fn report(&mut self) -> Report {
-        let report = tokio::time::timeout(DEADLINE, self.reports.recv()).await;
-        report.expect("a report within the deadline").unwrap()
+        match self.heard().await {
+            Heard::Report(report) => report,
+            ended @ Heard::Ended { .. } => panic!("{ended:?}"),
+        }
+    }
+
+    /// The source of the stream that has ended.
+    pub async fn ended(&mut self) -> String {
+        match self.heard().await {
+            Heard::Ended { source, .. } => source,
+            report @ Heard::Report(_) => panic!("{report:?}"),
+        }
+    }
+
+    /// Goes without a word.
+    pub fn hang_up(&self) {
+        self.ended.abort();
+    }
+
+    /// Another one to the same service; the one before it goes on.
+    pub async fn another(&mut self) -> mpsc::Sender<StreamMetricsMessage> {
+        let (messages, _ended) = connect(&self.url).await;
+        std::mem::replace(&mut self.messages, messages)
     }
 
     pub async fn end(self) -> Result<(), Status> {

@@ -47,6 +47,13 @@ fn credentials_in_urls_are_refused_and_never_repeated() {
                 format!("\"{url}\""),
                 "regions.us-east-1.public.url",
             ),
+            (
+                "    nearest: [us-east-1, eu-west-1]\n",
+                format!(
+                    "    nearest: [us-east-1, eu-west-1]\n    signals: [{{ prometheus: \"{url}\", preset: vllm }}]\n"
+                ),
+                "regions.us-west-2.signals[0].prometheus",
+            ),
         ] {
             let text = edited(from, &to);
             check(&text, &[(at, "no place in it")]);

@@ -60,7 +60,7 @@ fn with_zones(zones: &str) -> Fleet {
     crate::fleet::parse(&format!("{head}zones:{zones}{tail}")).unwrap()
 }
 
-/// What is published before, and the steps.
+/// What is published before, and every step that changes something.
 fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
     let plan = Plan::default();
     let lease = Lease {
@@ -69,7 +69,9 @@ fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
     };
     let first = publication(before, &plan, lease, &Publication::new()).unwrap();
     let steps = handover(&first, (before, &plan), (next, &plan), lease).unwrap();
-    std::iter::once(first).chain(steps).collect()
+    let mut way: Vec<Publication> = std::iter::once(first).chain(steps).collect();
+    way.dedup();
+    way
 }
 
 fn open<M: Message + Default>(any: &Any) -> M {

@@ -1,0 +1,142 @@
+//! Sources that are not heard: silence is neither calm nor alarm.
+
+use super::fleets::{LLAMA, MISTRAL};
+use super::watch::{EAST, EU, WEST, Watch, kv, watched};
+use crate::fleet::{Fleet, Preset, SignalSource};
+use crate::health::Reason;
+use crate::plan::alarms;
+use crate::signal::{Millis, Reading};
+use crate::state::FleetState;
+
+#[test]
+fn silence_is_not_good_news() {
+    let mut watch = Watch::new(watched());
+    watch.at(0.95, 0.3, 0.3, 1);
+    watch.at(0.75, 0.3, 0.3, 4);
+    assert_eq!(watch.share(WEST, "global"), Some(78));
+    // us-west-2 is heard no more: what it sheds stays shed.
+    for _ in 0..30 {
+        for region in [EAST, EU] {
+            watch.see(region, vec![kv(0.3)]);
+        }
+        watch.tick();
+    }
+    assert_eq!(watch.reasons(WEST), [Reason::Stale]);
+    assert_eq!(watch.share(WEST, "global"), Some(78));
+    let west = Millis(watch.now);
+    assert!(
+        alarms(&watch.fleet, &watch.state, &watch.plan, west)
+            .iter()
+            .any(|alarm| alarm.message.contains("stale"))
+    );
+    // A region that is not heard gets a little, not all.
+    let mut watch = Watch::new(watched());
+    for _ in 0..20 {
+        for region in [WEST, EU] {
+            watch.see(region, vec![kv(if region == WEST { 0.99 } else { 0.3 })]);
+        }
+        watch.tick();
+    }
+    let weights = watch.weights(WEST);
+    assert!(
+        weights
+            .iter()
+            .any(|(region, weight)| *region == EU && *weight >= 50),
+        "{weights:?}"
+    );
+    // A restart has heard nobody yet, and leaves things as they were.
+    let before = watch.plan.clone();
+    watch.state = FleetState::default();
+    for _ in 0..5 {
+        watch.tick();
+    }
+    assert_eq!(watch.plan.gateways, before.gateways);
+}
+
+/// Two models in us-west-2, read at one page that names its models itself.
+fn one_page() -> Fleet {
+    let mut fleet = watched();
+    let west = fleet.regions.get_mut(WEST).unwrap();
+    assert_eq!(west.pools.len(), 2);
+    west.signals[0].model = None;
+    fleet
+}
+
+#[test]
+fn a_page_s_own_names_tell_what_it_is_about() {
+    let stale = |watch: &Watch, model: &str| {
+        let signals =
+            watch
+                .state
+                .pool(&watch.fleet, &WEST.into(), &model.into(), Millis(watch.now));
+        signals.stale
+    };
+    // Never heard, it may be about either.
+    let mut watch = Watch::new(one_page());
+    assert!(stale(&watch, LLAMA) && stale(&watch, MISTRAL));
+    // Heard, it is about what it names; and that is remembered however long it is silent.
+    watch.at(0.95, 0.3, 0.3, 1);
+    watch.at(0.75, 0.3, 0.3, 4);
+    assert!(!stale(&watch, LLAMA) && !stale(&watch, MISTRAL));
+    let before = watch.share(WEST, "global");
+    assert_eq!(before, Some(78));
+    for _ in 0..1000 {
+        for region in [EAST, EU] {
+            watch.see(region, vec![kv(0.3)]);
+        }
+        watch.state.forget(&watch.fleet, Millis(watch.now));
+        watch.tick();
+    }
+    assert!(stale(&watch, LLAMA) && !stale(&watch, MISTRAL));
+    assert_eq!(watch.share(WEST, "global"), before, "silence is not calm");
+}
+
+#[test]
+fn nobody_is_taken_back_while_half_of_a_pool_is_silent() {
+    let mut fleet = watched();
+    let west = &mut fleet.regions.get_mut(WEST).unwrap().signals;
+    west.push(SignalSource {
+        url: "http://the-other-half/metrics".into(),
+        ..west[0].clone()
+    });
+    let mut watch = Watch::new(fleet);
+    watch.at(0.95, 0.3, 0.3, 1);
+    assert_eq!(watch.share(WEST, "global"), Some(78));
+    watch.at(0.2, 0.3, 0.3, 30);
+    assert_eq!(watch.share(WEST, "global"), Some(78));
+    let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, Millis(watch.now));
+    assert!(
+        alarms
+            .iter()
+            .any(|alarm| alarm.message.contains("some of its sources")),
+        "{alarms:?}"
+    );
+    watch.fleet.regions.get_mut(WEST).unwrap().signals.pop();
+    watch.at(0.2, 0.3, 0.3, 30);
+    assert_eq!(watch.share(WEST, "global"), Some(100));
+}
+
+#[test]
+fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
+    let mut fleet = watched();
+    fleet.overflow.gpu = true;
+    for region in fleet.regions.values_mut() {
+        region.signals[0].preset = Preset::Dcgm;
+    }
+    let active = |engine_active: f64| Reading::Gpu {
+        busy: None,
+        engine_active: Some(engine_active),
+    };
+    let mut watch = Watch::new(fleet);
+    for second in 0..60 {
+        for region in [EAST, EU] {
+            watch.see(region, vec![active(0.3)]);
+        }
+        if second < 5 {
+            watch.see(WEST, vec![active(if second == 0 { 0.95 } else { 0.75 })]);
+        }
+        watch.tick();
+    }
+    assert_eq!(watch.reasons(WEST), [Reason::Stale]);
+    assert_eq!(watch.share(WEST, "global"), Some(78));
+}
