@@ -230,7 +230,8 @@ impl Subscription {
 
     fn accept(&mut self, push: Push) {
         if let Some(parked) = &mut self.parked {
-            parked.retain(|name, _| !push.changes.contains_key(name));
+            let accepted = |name: &String| push.changes.get(name).map(Held::version);
+            parked.retain(|name, refused| accepted(name) != Some(refused.as_ref()));
         }
         self.parked.take_if(|parked| parked.is_empty());
         if push.whole {

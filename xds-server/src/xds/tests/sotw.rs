@@ -286,3 +286,16 @@ fn a_refusal_that_was_overtaken_holds_nothing_back() {
     // What is gone waits for the routes, of which there are none any more.
     assert_eq!(client.publish("cluster a@1 | route r@1"), ["cluster a@1"]);
 }
+
+#[test]
+fn a_refused_removal_is_not_repeated_to_a_client_that_asks_again() {
+    let mut client = client("listener a@1");
+    client.ask(Listener, &[]);
+    client.ack(Listener);
+    assert_eq!(client.publish(""), ["listener"]);
+    assert_eq!(client.nack(Listener), NOTHING);
+    assert_eq!(client.ask_without_nonce(Listener), ["listener a@1"]);
+    assert_eq!(client.ack(Listener), NOTHING);
+    assert_eq!(client.publish("listener b@1"), ["listener a@1 b@1"]);
+    assert_eq!(client.ack(Listener), ["listener b@1"]);
+}
