@@ -1,10 +1,11 @@
 //! The filter's policy: what one gateway's filter needs of the fleet, as the JSON that travels in Envoy's
 //! configuration. It is readable in a config dump, and can be written by hand.
 
-use crate::chain::{Member, chain};
+use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,6 +65,9 @@ pub struct ModelRule {
     /// Set where another region may take some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// How long an attempt may be silent; set where somebody else can be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Patience>,
 }
 
 /// What the first region keeps; the rest takes the overflow lane.
@@ -185,7 +189,10 @@ fn zone_rule(
     home: &RegionName,
 ) -> ZoneRule {
     let rule = |model: &ModelName| {
-        let lane = Lane::of(&chain(fleet, name, model, home))?;
+        let members = chain(fleet, name, model, home);
+        let lane = Lane::of(&members)?;
+        let patience = has_another(fleet, model, &members)
+            .then(|| Patience::of(&fleet.limits_of(name, model)));
         let placement = plan.placement(home, name, model);
         let split = placement
             .filter(|placement| !placement.overflow.is_empty())
@@ -196,7 +203,12 @@ fn zone_rule(
                 floor: fleet.overflow.floor_percent(),
                 overflow: placement.overflow.clone(),
             });
-        Some((model.clone(), ModelRule { lane, split }))
+        let rule = ModelRule {
+            lane,
+            split,
+            patience,
+        };
+        Some((model.clone(), rule))
     };
     ZoneRule {
         pinned: zone.pinned,

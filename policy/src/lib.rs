@@ -27,6 +27,7 @@ pub mod fleet;
 pub mod headers;
 pub mod health;
 pub mod name;
+pub mod patience;
 pub mod placement;
 pub mod plan;
 pub mod refusal;

@@ -2,7 +2,7 @@
 
 use crate::country::Country;
 use crate::fleet::{
-    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, Pool,
+    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool,
     ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
 use crate::{ModelName, RegionName};
@@ -97,10 +97,12 @@ pub fn fleet() -> Fleet {
             connect: Duration::from_secs(1),
             first_token: Duration::from_secs(10),
             unstreamed: Duration::from_secs(60),
+            prefill_rate: 2000,
             gap: Duration::from_secs(60),
             answer: Duration::from_secs(600),
             body: 1 << 20,
         },
+        own_limits: BTreeMap::new(),
         overflow: Overflow {
             above: 0.80,
             back_below: 0.70,
@@ -132,6 +134,7 @@ pub fn zone() -> Zone {
         regions: BTreeSet::new(),
         fallbacks: Vec::new(),
         misdirected: Misdirected::Refuse,
+        limits: OwnLimits::default(),
     }
 }
 

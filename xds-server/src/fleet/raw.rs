@@ -25,6 +25,9 @@ pub struct RawFleet {
     /// Hosted providers that take a request when no region can.
     #[serde(default)]
     pub fallbacks: BTreeMap<String, RawFallback>,
+    /// What models have of their own, by the name that callers use.
+    #[serde(default)]
+    pub models: BTreeMap<String, RawModel>,
     /// Fleet-wide policy.
     #[serde(default)]
     pub policy: RawPolicy,
@@ -56,6 +59,9 @@ pub struct RawZone {
     pub jurisdictions: Option<Vec<String>>,
     /// What a gateway outside a pinned zone does with its callers. Default: `refuse`.
     pub misdirected: Option<RawMisdirected>,
+    /// Limits in place of those under `policy.limits`.
+    #[serde(default)]
+    pub limits: RawOwnLimits,
 }
 
 /// What a gateway outside a pinned zone does with its callers.
@@ -264,6 +270,27 @@ impl<'de> Deserialize<'de> for RawSecret {
     }
 }
 
+/// What a model has of its own, wherever it is deployed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawModel {
+    /// Limits in place of its zones' and of those under `policy.limits`.
+    #[serde(default)]
+    pub limits: RawOwnLimits,
+}
+
+/// Limits of a zone or a model: those that depend on hardware and size. What is left out is as it is elsewhere.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawOwnLimits {
+    /// As in `policy.limits`.
+    pub first_token: Option<String>,
+    /// As in `policy.limits`.
+    pub unstreamed: Option<String>,
+    /// As in `policy.limits`.
+    pub prefill_rate: Option<u32>,
+}
+
 /// Fleet-wide policy.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -319,10 +346,14 @@ pub struct RawUnhealthy {
 pub struct RawLimits {
     /// Until a connection stands. Default: `1s`.
     pub connect: Option<String>,
-    /// Until the head of a streamed answer; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
+    /// Until the head of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and the
+    /// first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
     /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
     pub unstreamed: Option<String>,
+    /// Tokens of a prompt that a busy server reads in a second: `first_token` and `unstreamed` are longer by what the prompt
+    /// takes, four bytes of the request a token, up to half of `answer`. Default: `2000`.
+    pub prefill_rate: Option<u32>,
     /// Between two pieces of a streamed answer. Default: `60s`.
     pub gap: Option<String>,
     /// For a whole answer. Default: `600s`.

@@ -24,9 +24,9 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
-use meridian_policy::chain::Member;
+use meridian_policy::chain::{Member, has_another};
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::fleet::{Limits, Pool};
+use meridian_policy::fleet::Limits;
 use meridian_policy::placement::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
@@ -150,7 +150,7 @@ fn route(
     to: ClusterSpecifier,
     stream: bool,
 ) -> Route {
-    let limits = &node.fleet.limits;
+    let limits = node.fleet.limits_of(zone, model);
     let (label, flag) = if stream {
         ("stream", "1")
     } else {
@@ -173,7 +173,7 @@ fn route(
             seconds(0)
         },
         flush_timeout: duration(limits.gap),
-        retry_policy: Some(retry_policy(node, model, members, stream)),
+        retry_policy: Some(retry_policy(node, &limits, model, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is
         // left, and a fleet that is slow everywhere still answers.
         hedge_policy: Some(HedgePolicy {
@@ -186,7 +186,7 @@ fn route(
         name: format!("{zone}/{model}/{lane}/{label}"),
         r#match: Some(matching(matched)),
         action: Some(Action::Route(action)),
-        ..with_body_limit(limits)
+        ..with_body_limit(&limits)
     }
 }
 
@@ -211,13 +211,13 @@ fn with_body_limit(limits: &Limits) -> Route {
 /// alone is asked again only for what never reached it.
 fn retry_policy(
     node: &Node<'_>,
+    limits: &Limits,
     model: &ModelName,
     members: &[Member],
     stream: bool,
 ) -> RetryPolicy {
-    let limits = &node.fleet.limits;
     let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    if others == 0 && !has_siblings(node, model, members) {
+    if !has_another(node.fleet, model, members) {
         return RetryPolicy {
             retry_on: "connect-failure,refused-stream".into(),
             num_retries: number(1),
@@ -234,6 +234,7 @@ fn retry_policy(
             header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
             ..Default::default()
         }],
+        // For a prompt without length: the filter tells each request's own limit by a header.
         per_try_timeout: duration(if stream {
             limits.first_token
         } else {
@@ -264,19 +265,6 @@ fn retry_policy(
                 .map(retry_priority::ConfigType::TypedConfig),
         }),
         ..policy
-    }
-}
-
-/// Whether a chain of one is a pool of several servers, as far as that is known here.
-fn has_siblings(node: &Node<'_>, model: &ModelName, members: &[Member]) -> bool {
-    let [Member::Pool(region)] = members else {
-        return false;
-    };
-    let region = node.fleet.regions.get(region);
-    match region.and_then(|region| region.pools.get(model)) {
-        Some(Pool::Endpoints(endpoints)) => endpoints.len() > 1,
-        Some(Pool::Dns { .. }) => true,
-        None => false,
     }
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod control_plane;
 mod fallbacks;
 mod gateways;
+mod limits;
 mod load;
 mod regions;
 mod served;
@@ -30,13 +31,15 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         fallbacks: raw.fallbacks.keys().cloned().collect(),
     };
     let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
-    let zones = check.zones(raw.zones, &names, &fallbacks);
+    let limits = check.limits(raw.policy.limits);
+    let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
     let regions = check.regions(raw.regions, &names);
     let gateways = check.gateways(raw.gateways);
     let fleet = Fleet {
         unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
         sources: check.sources(raw.classify),
-        limits: check.limits(raw.policy.limits),
+        own_limits: check.models(raw.models, &limits, &regions),
+        limits,
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
