@@ -274,6 +274,8 @@ pub struct Limits {
     pub gap: Duration,
     /// For the whole answer.
     pub answer: Duration,
+    /// Requests of one zone and model at one gateway that may be on their way to another member at a time.
+    pub retries: u32,
     /// Largest request body, in bytes.
     pub body: u32,
 }

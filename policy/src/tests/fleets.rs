@@ -100,6 +100,7 @@ pub fn fleet() -> Fleet {
             prefill_rate: 2000,
             gap: Duration::from_secs(60),
             answer: Duration::from_secs(600),
+            retries: 10_000,
             body: 1 << 20,
         },
         own_limits: BTreeMap::new(),

@@ -358,6 +358,10 @@ pub struct RawLimits {
     pub gap: Option<String>,
     /// For a whole answer. Default: `600s`.
     pub answer: Option<String>,
+    /// Requests of one zone and model, at one gateway, that may be on their way to another member of the chain at a time. Past it
+    /// a failure goes to the caller, and one who waits long goes on waiting: above all requests that are under way when a
+    /// region dies. Default: `10000`.
+    pub retries: Option<u32>,
     /// Largest request body. Default: `64MiB`.
     pub body: Option<String>,
 }

@@ -3,10 +3,11 @@
 use super::Node;
 use super::cluster::METADATA;
 use super::name;
-use super::wire::{duration, extension, header, header_is, millis, number, seconds};
+use super::wire::{duration, extension, header, header_is, matches, millis, number, seconds};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
-    RetryBackOff, RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority,
+    RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
+    RetryPriority, retry_host_predicate, retry_priority,
 };
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
@@ -32,6 +33,9 @@ use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
 /// A response header that asks for the next member of the chain. A gateway sets it where it refuses a peer.
 pub const RETRY: &str = "x-meridian-retry";
+
+/// When a server wants to be asked again.
+const RETRY_AFTER: &str = "retry-after";
 
 /// Answers that another member may do better: overload, and failures that the servers' health checks do not show.
 const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
@@ -207,8 +211,11 @@ fn with_body_limit(limits: &Limits) -> Route {
     }
 }
 
+/// Seconds of `Retry-After` that are waited out at the gateway where nobody else can be asked: one digit.
+const SHORT_WAIT: &str = "[0-5]";
+
 /// One attempt per member. A chain of one has only its own other endpoints to turn to, if there are any: one that is
-/// alone is asked again only for what never reached it.
+/// alone is asked again for what never reached it, and once it has had the little time that it asked for.
 fn retry_policy(
     node: &Node<'_>,
     limits: &Limits,
@@ -219,8 +226,22 @@ fn retry_policy(
     let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
     if !has_another(node.fleet, model, members) {
         return RetryPolicy {
-            retry_on: "connect-failure,refused-stream".into(),
+            retry_on: "connect-failure,refused-stream,retriable-headers".into(),
             num_retries: number(1),
+            retriable_headers: vec![HeaderMatcher {
+                name: RETRY_AFTER.into(),
+                header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matches(
+                    SHORT_WAIT,
+                ))),
+                ..Default::default()
+            }],
+            rate_limited_retry_back_off: Some(RateLimitedRetryBackOff {
+                reset_headers: vec![ResetHeader {
+                    name: RETRY_AFTER.into(),
+                    format: ResetHeaderFormat::Seconds.into(),
+                }],
+                max_interval: seconds(5),
+            }),
             ..Default::default()
         };
     }

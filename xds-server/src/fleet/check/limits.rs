@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Tokens a second. A 70B model on one node reads several times that alone, and shares it between those who wait.
 const PREFILL_RATE: u32 = 2000;
 
+/// More than the requests for one model that a gateway has under way: when a region dies, all of them go on at once.
+const RETRIES: u32 = 10_000;
+
 impl Check {
     pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
         let mut time = |field: &str, text: Option<String>, default: Duration| match text {
@@ -40,6 +43,10 @@ impl Check {
         let prefill_rate = self.prefill_rate("policy.limits.prefill_rate", raw.prefill_rate);
         let body = raw.body.as_deref().unwrap_or("64MiB");
         let body = self.at("policy.limits.body", field::bytes(body));
+        if raw.retries == Some(0) {
+            let message = "at 0 no request ever goes on to another region; write more than a gateway has under way";
+            self.problem("policy.limits.retries", message);
+        }
         Limits {
             connect: connect.unwrap_or(Duration::MAX),
             first_token: first_token.unwrap_or(Duration::MAX),
@@ -47,6 +54,7 @@ impl Check {
             prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
             gap: gap.unwrap_or(Duration::MAX),
             answer: answer.unwrap_or(Duration::MAX),
+            retries: raw.retries.unwrap_or(RETRIES),
             body: body.unwrap_or(0),
         }
     }

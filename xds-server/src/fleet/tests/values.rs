@@ -103,6 +103,12 @@ fn limits_of_zones_and_models() {
     );
     check_edit(
         "body: 64MiB",
+        "retries: 0",
+        "policy.limits.retries",
+        "more than a gateway has under way",
+    );
+    check_edit(
+        "body: 64MiB",
         "prefill_rate: 0",
         "policy.limits.prefill_rate",
         "e.g. 2000",
