@@ -110,7 +110,12 @@ pub async fn prompt(world: &mut World) -> Result<String> {
             .pool(region)
             .update(|behaviour| behaviour.fail = Fail::Status(503));
     }
-    let ask = world.ask("us-west-2").country("US").header(PATIENCE, "1");
+    let ask = world
+        .ask("us-west-2")
+        .country("US")
+        .header(PATIENCE, "1")
+        .header("x-envoy-max-retries", "0")
+        .header("x-envoy-upstream-rq-timeout-ms", "1");
     answered_by(world, &ask, "fallback/claude").await?;
     let mut requests = world.servers().flat_map(|server| server.requests());
     ensure(
