@@ -14,6 +14,16 @@ pub enum Member {
     Fallback(FallbackName),
 }
 
+impl Member {
+    /// How answers name it: `x-meridian-region`, from endpoints' metadata.
+    pub fn answers_as(&self) -> String {
+        match self {
+            Self::Pool(region) | Self::Peer(region) => region.to_string(),
+            Self::Fallback(fallback) => format!("fallback/{fallback}"),
+        }
+    }
+}
+
 /// The chain of a zone's requests for a model at the gateway of `home`: home if it may, the other regions by
 /// distance, then the fallbacks. Empty if nobody may serve it from here. Unknown names give an empty chain.
 pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionName) -> Vec<Member> {

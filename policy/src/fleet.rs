@@ -126,6 +126,8 @@ pub struct Region {
     pub nearest: Vec<RegionName>,
     /// The pool of each model deployed here.
     pub pools: BTreeMap<ModelName, Pool>,
+    /// Tokens of the longest prompt of those pools that tell it.
+    pub contexts: BTreeMap<ModelName, u32>,
     /// Where the control plane reads how the region is.
     pub signals: Vec<SignalSource>,
 }
@@ -234,6 +236,8 @@ pub struct Fallback {
     pub jurisdiction: BTreeSet<String>,
     /// Our credential.
     pub api_key: Secret,
+    /// Tokens of the longest prompt, where that is told.
+    pub context: Option<u32>,
 }
 
 /// An OpenAI-compatible API's base URL, taken apart.

@@ -18,6 +18,7 @@ pub mod api;
 pub mod body;
 pub mod chain;
 pub mod classify;
+pub mod context;
 pub mod cooling;
 pub mod country;
 pub mod decide;

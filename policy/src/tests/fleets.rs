@@ -169,6 +169,7 @@ pub fn region<'m>(
             .into_iter()
             .map(|model| (ModelName::from(model), pool.clone()))
             .collect(),
+        contexts: BTreeMap::new(),
         signals: Vec::new(),
     }
 }
@@ -183,5 +184,6 @@ pub fn fallback(jurisdiction: &str) -> Fallback {
         },
         jurisdiction: [jurisdiction.to_owned()].into(),
         api_key: Secret::Env("KEY".into()),
+        context: None,
     }
 }

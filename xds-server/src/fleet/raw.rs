@@ -218,6 +218,9 @@ pub struct RawPool {
     pub endpoints: Option<Vec<String>>,
     /// A name that resolves to all of them, `name:port`.
     pub dns: Option<String>,
+    /// Tokens of the longest prompt: vLLM's `--max-model-len`. A prompt that is too long for one pool goes on to a pool or
+    /// fallback later in the chain that says a larger one; without it the refusal is final.
+    pub context: Option<u32>,
 }
 
 /// A hosted provider.
@@ -232,6 +235,8 @@ pub struct RawFallback {
     pub jurisdiction: Vec<String>,
     /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
     pub api_key: RawSecret,
+    /// Tokens of the longest prompt, for whatever model it is asked; compared with that of the pools.
+    pub context: Option<u32>,
 }
 
 /// Which API a provider speaks.

@@ -1,6 +1,7 @@
 //! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
 
 mod addresses;
+mod contexts;
 mod control_plane;
 mod fallbacks;
 mod gateways;
@@ -53,6 +54,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     };
     check.addresses(&fleet);
     check.signals_stay_fresh(&fleet);
+    check.contexts_compare(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);

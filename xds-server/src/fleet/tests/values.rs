@@ -116,6 +116,30 @@ fn limits_of_zones_and_models() {
 }
 
 #[test]
+fn contexts() {
+    let pool = "{ dns: mistral.llm.svc:8000 }";
+    let with = |context: &str| format!("{{ dns: mistral.llm.svc:8000, context: {context} }}");
+    let at = "regions.us-west-2.pools.mistral-7b.context";
+    check(
+        &edited(pool, &with("0")),
+        &[(at, "e.g. 131072"), (at, "nothing else has")],
+    );
+    check_edit(pool, &with("32768"), at, "nothing else has a `context`");
+    let fallback = "api_key: { env: CLAUDE_KEY }";
+    let with_fallback = format!("{fallback}, context: 200000");
+    check_edit(
+        fallback,
+        &with_fallback,
+        "fallbacks.claude.context",
+        "nothing else has a `context`",
+    );
+    check(
+        &edited(pool, &with("32768")).replacen(fallback, &with_fallback, 1),
+        &[],
+    );
+}
+
+#[test]
 fn the_nearest_limit_counts() {
     let models =
         "models: { mistral-7b: { limits: { first_token: 4s, prefill_rate: 9000 } } }\npolicy:";
