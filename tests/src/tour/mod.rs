@@ -74,7 +74,7 @@ stops! {
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
     "models": models::models, Options::default();
-    "large-bodies": models::large_bodies, Options::default();
+    "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
     "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
@@ -110,9 +110,9 @@ stops! {
     "gateways-restart": control_plane::gateways, Options::default();
 }
 
-/// Room for slow streams.
+/// Room for slow streams and large bodies.
 const SLOW: &str =
-    "{ first_token: 10s, unstreamed: 10s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
+    "{ first_token: 10s, unstreamed: 20s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
 
 /// Silence counts soon.
 const SHORT_TTL: &str = "unhealthy: { signal_ttl: 2s }";

@@ -100,9 +100,10 @@ pub async fn errors(world: &mut World) -> Result<String> {
     let share = only(world, Reason::Errors).await?;
     let rate = world.report().await?.regions[SICK].pools[MODEL]
         .signals
-        .error_rate;
+        .error_rate
+        .unwrap_or_default();
     Ok(format!(
-        "{failed} of {} answers were 500: error rate {rate:.2?}, {SICK} keeps {share} %; no caller noticed",
+        "{failed} of {} answers were 500: error rate {rate:.2}, {SICK} keeps {share} %; no caller noticed",
         2 * failed
     ))
 }
@@ -126,9 +127,10 @@ pub async fn first_token(world: &mut World) -> Result<String> {
     let share = only(world, Reason::FirstToken).await?;
     let p95 = world.report().await?.regions[SICK].pools[MODEL]
         .signals
-        .first_token_p95;
+        .first_token_p95
+        .unwrap_or_default();
     Ok(format!(
-        "40 streams whose first token took 4 s: p95 {p95:.1?} s, {SICK} keeps {share} %"
+        "40 streams whose first token took 4 s: p95 {p95:.1} s, {SICK} keeps {share} %"
     ))
 }
 

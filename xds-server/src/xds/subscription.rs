@@ -232,6 +232,7 @@ impl Subscription {
         if let Some(parked) = &mut self.parked {
             parked.retain(|name, _| !push.changes.contains_key(name));
         }
+        self.parked.take_if(|parked| parked.is_empty());
         if push.whole {
             self.held = push.changes;
         } else {

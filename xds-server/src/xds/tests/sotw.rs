@@ -272,3 +272,17 @@ fn the_first_request_of_a_stream_may_carry_an_old_nonce() {
     let mut client = client("cluster a@1");
     assert_eq!(client.send_sotw(Cluster, Some("7"), None), ["cluster a@1"]);
 }
+
+#[test]
+fn a_refusal_that_was_overtaken_holds_nothing_back() {
+    let mut client = client("cluster a@1 b@1 | route r@1");
+    client.ask(Route, &["r"]);
+    assert_eq!(client.nack(Route), NOTHING);
+    assert_eq!(client.ask_without_nonce(Route), ["route r@1"]);
+    client.want(Route, &[]);
+    assert_eq!(client.ask_without_nonce(Route), NOTHING);
+    client.ask(Cluster, &[]);
+    client.ack(Cluster);
+    // What is gone waits for the routes, of which there are none any more.
+    assert_eq!(client.publish("cluster a@1 | route r@1"), ["cluster a@1"]);
+}
