@@ -1,6 +1,6 @@
 //! Chains: who serves a (zone, model) at a gateway, in which order.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Pool};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 
 /// One link of a chain.
@@ -12,6 +12,16 @@ pub enum Member {
     Peer(RegionName),
     /// A hosted provider.
     Fallback(FallbackName),
+}
+
+impl Member {
+    /// How answers name it: `x-meridian-region`, from endpoints' metadata.
+    pub fn answers_as(&self) -> String {
+        match self {
+            Self::Pool(region) | Self::Peer(region) => region.to_string(),
+            Self::Fallback(fallback) => format!("fallback/{fallback}"),
+        }
+    }
 }
 
 /// The chain of a zone's requests for a model at the gateway of `home`: home if it may, the other regions by
@@ -67,4 +77,18 @@ pub fn overflow_chain(
     regions.push(first);
     regions.extend(fallbacks);
     regions
+}
+
+/// Whether a request that one server does not answer has another one to go to: another member, or another server of a
+/// pool that is alone, as far as that is known.
+pub fn has_another(fleet: &Fleet, model: &ModelName, members: &[Member]) -> bool {
+    let [Member::Pool(region)] = members else {
+        return members.len() > 1;
+    };
+    let region = fleet.regions.get(region);
+    match region.and_then(|region| region.pools.get(model)) {
+        Some(Pool::Endpoints(endpoints)) => endpoints.len() > 1,
+        Some(Pool::Dns { .. }) => true,
+        None => false,
+    }
 }

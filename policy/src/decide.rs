@@ -63,6 +63,9 @@ pub struct Decision {
     pub stream: bool,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
+    /// How long each attempt may be silent before the next member is asked as well, in milliseconds; `None` leaves it to
+    /// the route.
+    pub patience_ms: Option<u64>,
 }
 
 /// A choice between the first region and the others.
@@ -173,6 +176,9 @@ impl FilterPolicy {
             lane: if leaves { Lane::Overflow } else { rule.lane },
             stream,
             choice,
+            patience_ms: rule
+                .patience
+                .map(|patience| patience.limit_ms(stream, body.len())),
         })
     }
 }
@@ -204,7 +210,7 @@ impl Admitted {
 }
 
 impl Decision {
-    /// The request headers that pick the route.
+    /// The request headers that pick the route, and the attempts' limit.
     pub fn route_headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             (headers::ZONE, self.caller.zone.to_string()),
@@ -218,6 +224,10 @@ impl Decision {
         if let (Lane::Overflow, Some(choice)) = (self.lane, &self.choice) {
             headers.push((headers::SPREAD, format!("{:016x}", choice.spread)));
         }
+        headers.extend(
+            self.patience_ms
+                .map(|ms| (headers::PATIENCE, ms.to_string())),
+        );
         headers
     }
 

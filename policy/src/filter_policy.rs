@@ -1,13 +1,15 @@
 //! The filter's policy: what one gateway's filter needs of the fleet, as the JSON that travels in Envoy's
 //! configuration. It is readable in a config dump, and can be written by hand.
 
-use crate::chain::{Member, chain};
+use crate::chain::{Member, chain, has_another};
+use crate::context::outgrown;
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,12 @@ pub struct ModelRule {
     /// Set where another region may take some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// How long an attempt may be silent; set where somebody else can be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Patience>,
+    /// Who is followed in its chain by one with a larger context: regions and `fallback/<name>`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outgrown: BTreeSet<String>,
 }
 
 /// What the first region keeps; the rest takes the overflow lane.
@@ -185,7 +193,10 @@ fn zone_rule(
     home: &RegionName,
 ) -> ZoneRule {
     let rule = |model: &ModelName| {
-        let lane = Lane::of(&chain(fleet, name, model, home))?;
+        let members = chain(fleet, name, model, home);
+        let lane = Lane::of(&members)?;
+        let patience = has_another(fleet, model, &members)
+            .then(|| Patience::of(&fleet.limits_of(name, model)));
         let placement = plan.placement(home, name, model);
         let split = placement
             .filter(|placement| !placement.overflow.is_empty())
@@ -196,7 +207,13 @@ fn zone_rule(
                 floor: fleet.overflow.floor_percent(),
                 overflow: placement.overflow.clone(),
             });
-        Some((model.clone(), ModelRule { lane, split }))
+        let rule = ModelRule {
+            lane,
+            split,
+            patience,
+            outgrown: outgrown(fleet, name, model, home),
+        };
+        Some((model.clone(), rule))
     };
     ZoneRule {
         pinned: zone.pinned,

@@ -25,6 +25,8 @@ pub struct Fleet {
     pub fallbacks: BTreeMap<FallbackName, Fallback>,
     /// Time and size limits.
     pub limits: Limits,
+    /// The limits of those models that have some of their own.
+    pub own_limits: BTreeMap<ModelName, OwnLimits>,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.
@@ -56,6 +58,8 @@ pub struct Zone {
     pub fallbacks: Vec<FallbackName>,
     /// What a gateway outside the zone does with its callers. Only pinned zones are ever misdirected.
     pub misdirected: Misdirected,
+    /// Limits of its own.
+    pub limits: OwnLimits,
 }
 
 /// What a gateway does with a pinned caller that it must not serve itself.
@@ -122,6 +126,8 @@ pub struct Region {
     pub nearest: Vec<RegionName>,
     /// The pool of each model deployed here.
     pub pools: BTreeMap<ModelName, Pool>,
+    /// Tokens of the longest prompt of those pools that tell it.
+    pub contexts: BTreeMap<ModelName, u32>,
     /// Where the control plane reads how the region is.
     pub signals: Vec<SignalSource>,
 }
@@ -230,6 +236,8 @@ pub struct Fallback {
     pub jurisdiction: BTreeSet<String>,
     /// Our credential.
     pub api_key: Secret,
+    /// Tokens of the longest prompt, where that is told.
+    pub context: Option<u32>,
 }
 
 /// An OpenAI-compatible API's base URL, taken apart.
@@ -259,16 +267,44 @@ pub enum Secret {
 pub struct Limits {
     /// Until a connection to an endpoint or a peer stands.
     pub connect: Duration,
-    /// Until the head of a streamed answer; past it the next region is asked as well, and the first to answer wins.
+    /// Until the head of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and
+    /// the first to answer wins.
     pub first_token: Duration,
     /// The same for an answer that is not streamed: these are silent until they are whole.
     pub unstreamed: Duration,
+    /// Tokens of a prompt that a server reads in a second, at the slowest: both limits are longer by what the prompt takes.
+    pub prefill_rate: u32,
     /// Between two pieces of a streamed answer.
     pub gap: Duration,
     /// For the whole answer.
     pub answer: Duration,
+    /// Requests of one zone and model at one gateway that may be on their way to another member at a time.
+    pub retries: u32,
     /// Largest request body, in bytes.
     pub body: u32,
+}
+
+/// Limits that a zone or a model has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLimits {
+    /// In place of [`Limits::first_token`].
+    pub first_token: Option<Duration>,
+    /// In place of [`Limits::unstreamed`].
+    pub unstreamed: Option<Duration>,
+    /// In place of [`Limits::prefill_rate`].
+    pub prefill_rate: Option<u32>,
+}
+
+impl Limits {
+    /// These, but for what is said in their place.
+    pub fn or_own(self, own: &OwnLimits) -> Self {
+        Self {
+            first_token: own.first_token.unwrap_or(self.first_token),
+            unstreamed: own.unstreamed.unwrap_or(self.unstreamed),
+            prefill_rate: own.prefill_rate.unwrap_or(self.prefill_rate),
+            ..self
+        }
+    }
 }
 
 /// When a region sheds load, and how far.
@@ -349,6 +385,14 @@ impl Fleet {
     /// The SPIFFE ID in a gateway's certificate.
     pub fn spiffe_id(&self, region: &RegionName) -> String {
         format!("spiffe://{}/region/{region}", self.trust_domain)
+    }
+
+    /// The limits of a zone's requests for a model: each is the model's own, else the zone's, else the fleet's.
+    pub fn limits_of(&self, zone: &ZoneName, model: &ModelName) -> Limits {
+        let own = |own: Option<&OwnLimits>| own.copied().unwrap_or_default();
+        let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
+        let model = own(self.own_limits.get(model));
+        self.limits.or_own(&zone).or_own(&model)
     }
 
     /// Every model that is deployed anywhere.

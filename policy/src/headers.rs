@@ -19,6 +19,9 @@ pub const REFUSED: &str = "x-meridian-refused";
 pub const DECISION: &str = "x-meridian-decision";
 /// On answers: the region that answered, or `fallback/<name>`. Set by Envoy from the endpoint's metadata.
 pub const REGION: &str = "x-meridian-region";
+/// Envoy's own, in milliseconds: how long each attempt may be silent. Its router reads it in place of the route's
+/// `per_try_timeout`, and takes it off.
+pub const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
 /// Seconds until a caller should try again who found nobody to answer: health checks and ejections move within seconds.
 pub const RETRY_AFTER: &str = "2";

@@ -7,6 +7,7 @@ mod decisions;
 pub(crate) mod fleets;
 mod misdirection;
 mod observations;
+mod patience;
 mod placements;
 mod planning;
 mod properties;

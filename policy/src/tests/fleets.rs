@@ -2,7 +2,7 @@
 
 use crate::country::Country;
 use crate::fleet::{
-    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, Pool,
+    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool,
     ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
 use crate::{ModelName, RegionName};
@@ -97,10 +97,13 @@ pub fn fleet() -> Fleet {
             connect: Duration::from_secs(1),
             first_token: Duration::from_secs(10),
             unstreamed: Duration::from_secs(60),
+            prefill_rate: 2000,
             gap: Duration::from_secs(60),
             answer: Duration::from_secs(600),
+            retries: 10_000,
             body: 1 << 20,
         },
+        own_limits: BTreeMap::new(),
         overflow: Overflow {
             above: 0.80,
             back_below: 0.70,
@@ -132,6 +135,7 @@ pub fn zone() -> Zone {
         regions: BTreeSet::new(),
         fallbacks: Vec::new(),
         misdirected: Misdirected::Refuse,
+        limits: OwnLimits::default(),
     }
 }
 
@@ -165,6 +169,7 @@ pub fn region<'m>(
             .into_iter()
             .map(|model| (ModelName::from(model), pool.clone()))
             .collect(),
+        contexts: BTreeMap::new(),
         signals: Vec::new(),
     }
 }
@@ -179,5 +184,6 @@ pub fn fallback(jurisdiction: &str) -> Fallback {
         },
         jurisdiction: [jurisdiction.to_owned()].into(),
         api_key: Secret::Env("KEY".into()),
+        context: None,
     }
 }

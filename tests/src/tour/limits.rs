@@ -2,8 +2,10 @@
 
 use super::{answered_by, ensure};
 use crate::fakes::{Behaviour, Fail};
-use crate::world::{DEADLINE, REGIONS, World};
+use crate::world::{DEADLINE, MODEL, REGIONS, World};
 use anyhow::Result;
+use serde_json::json;
+use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// Short enough to be met.
@@ -72,5 +74,56 @@ pub async fn limits(world: &mut World) -> Result<String> {
     Ok(format!(
         "a hanging region is left after {waited:.1?}, then out; a fleet slower than its limit still answers; \
          stalled and endless streams are cut"
+    ))
+}
+
+/// Envoy's header that carries the limit.
+const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
+
+/// A server that reads a long prompt is given the time for it.
+pub async fn prompt(world: &mut World) -> Result<String> {
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::Hang);
+    let mut waited = Vec::new();
+    // By default 2000 tokens a second, of four bytes.
+    for (bytes, limit) in [(0, 1.0), (24_000, 4.0)] {
+        let ask = world.ask("us-west-2").country("US");
+        let content = format!("{} {}", ask.marker(), "a".repeat(bytes));
+        let ask = ask.header(PATIENCE, "60000").json(
+            &json!({ "model": MODEL, "stream": true, "messages": [{ "role": "user", "content": content }] }),
+        );
+        let start = Instant::now();
+        timeout(DEADLINE, answered_by(world, &ask, "us-east-1")).await??;
+        let after = start.elapsed();
+        ensure(after >= Duration::from_secs_f64(limit), || {
+            format!("left {bytes} bytes after {after:?}, before {limit} s")
+        })?;
+        waited.push(after);
+    }
+    ensure(waited[0] < Duration::from_secs(4), || {
+        format!("a short prompt waited as if it were long, or as its caller said: {waited:?}")
+    })?;
+    // Down the whole chain, nobody is told.
+    for region in REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.fail = Fail::Status(503));
+    }
+    let ask = world
+        .ask("us-west-2")
+        .country("US")
+        .header(PATIENCE, "1")
+        .header("x-envoy-max-retries", "0")
+        .header("x-envoy-upstream-rq-timeout-ms", "1");
+    answered_by(world, &ask, "fallback/claude").await?;
+    let mut requests = world.servers().flat_map(|server| server.requests());
+    ensure(
+        requests.all(|request| request.header(PATIENCE).is_none()),
+        || format!("{PATIENCE} went on"),
+    )?;
+    Ok(format!(
+        "a hanging region is left after {waited:.1?}: a short prompt, and 24 kB; callers cannot change it, servers do \
+         not see it"
     ))
 }

@@ -15,6 +15,7 @@ mod models;
 mod nearest;
 mod overflow;
 mod peer;
+mod retries;
 mod signals;
 mod streaming;
 
@@ -77,6 +78,10 @@ stops! {
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
     "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
+    "limits-prompt": limits::prompt, Options::default();
+    "retries-crowd": retries::crowd, Options { limits: SLOW, ..Options::default() };
+    "retries-slow": retries::slow, Options { limits: retries::FEW, ..Options::default() };
+    "retry-after": retries::after, Options { fallbacks: false, ..Options::default() };
     "hostile": hostile::hostile, Options::default();
     "tls": nearest::tls, Options { tls: true, ..Options::default() };
     "client": client::client, Options::default();

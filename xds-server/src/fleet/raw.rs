@@ -25,6 +25,9 @@ pub struct RawFleet {
     /// Hosted providers that take a request when no region can.
     #[serde(default)]
     pub fallbacks: BTreeMap<String, RawFallback>,
+    /// What models have of their own, by the name that callers use.
+    #[serde(default)]
+    pub models: BTreeMap<String, RawModel>,
     /// Fleet-wide policy.
     #[serde(default)]
     pub policy: RawPolicy,
@@ -56,6 +59,9 @@ pub struct RawZone {
     pub jurisdictions: Option<Vec<String>>,
     /// What a gateway outside a pinned zone does with its callers. Default: `refuse`.
     pub misdirected: Option<RawMisdirected>,
+    /// Limits in place of those under `policy.limits`.
+    #[serde(default)]
+    pub limits: RawOwnLimits,
 }
 
 /// What a gateway outside a pinned zone does with its callers.
@@ -212,6 +218,9 @@ pub struct RawPool {
     pub endpoints: Option<Vec<String>>,
     /// A name that resolves to all of them, `name:port`.
     pub dns: Option<String>,
+    /// Tokens of the longest prompt: vLLM's `--max-model-len`. A prompt that is too long for one pool goes on to a pool or
+    /// fallback later in the chain that says a larger one; without it the refusal is final.
+    pub context: Option<u32>,
 }
 
 /// A hosted provider.
@@ -226,6 +235,8 @@ pub struct RawFallback {
     pub jurisdiction: Vec<String>,
     /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
     pub api_key: RawSecret,
+    /// Tokens of the longest prompt, for whatever model it is asked; compared with that of the pools.
+    pub context: Option<u32>,
 }
 
 /// Which API a provider speaks.
@@ -262,6 +273,27 @@ impl<'de> Deserialize<'de> for RawSecret {
         }
         Ok(secret)
     }
+}
+
+/// What a model has of its own, wherever it is deployed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawModel {
+    /// Limits in place of its zones' and of those under `policy.limits`.
+    #[serde(default)]
+    pub limits: RawOwnLimits,
+}
+
+/// Limits of a zone or a model: those that depend on hardware and size. What is left out is as it is elsewhere.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawOwnLimits {
+    /// As in `policy.limits`.
+    pub first_token: Option<String>,
+    /// As in `policy.limits`.
+    pub unstreamed: Option<String>,
+    /// As in `policy.limits`.
+    pub prefill_rate: Option<u32>,
 }
 
 /// Fleet-wide policy.
@@ -319,14 +351,22 @@ pub struct RawUnhealthy {
 pub struct RawLimits {
     /// Until a connection stands. Default: `1s`.
     pub connect: Option<String>,
-    /// Until the head of a streamed answer; past it the next region is asked as well, and the first to answer wins. Default: `10s`.
+    /// Until the head of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and the
+    /// first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
     /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
     pub unstreamed: Option<String>,
+    /// Tokens of a prompt that a busy server reads in a second: `first_token` and `unstreamed` are longer by what the prompt
+    /// takes, four bytes of the request a token, up to half of `answer`. Default: `2000`.
+    pub prefill_rate: Option<u32>,
     /// Between two pieces of a streamed answer. Default: `60s`.
     pub gap: Option<String>,
     /// For a whole answer. Default: `600s`.
     pub answer: Option<String>,
+    /// Requests of one zone and model, at one gateway, that may be on their way to another member of the chain at a time. Past it
+    /// a failure goes to the caller, and one who waits long goes on waiting: above all requests that are under way when a
+    /// region dies. Default: `10000`.
+    pub retries: Option<u32>,
     /// Largest request body. Default: `64MiB`.
     pub body: Option<String>,
 }

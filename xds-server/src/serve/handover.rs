@@ -87,6 +87,7 @@ fn shown(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
             regions,
             fallbacks,
             misdirected,
+            limits: _,
         } = zone;
         (name, pinned, regions, fallbacks, misdirected)
     });

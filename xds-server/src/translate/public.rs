@@ -2,6 +2,7 @@
 
 use super::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::{Node, answer, filter, route, tls};
+use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
@@ -16,6 +17,7 @@ use meridian_policy::fleet::{KeyPair, Region};
 
 /// Buffered per connection before reading stops. Request bodies are bounded by the routes' own limit.
 const CONNECTION_BUFFER: u32 = 1 << 20;
+use std::net::Ipv4Addr;
 
 /// Answers 200 while the gateway takes traffic: for whatever balances over gateways.
 const READY_PATH: &str = "/healthz";
@@ -29,10 +31,9 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let manager = HttpConnectionManager {
         stat_prefix: "public".into(),
         access_log: answer::access_log(&node.fleet.access_log, node.home, "public"),
-        // The connection's own source is what zone sources are trusted by; nobody is internal, so Envoy drops every
-        // x-envoy-* header that a caller sends.
+        // The connection's own source is what zone sources are trusted by.
         use_remote_address: yes(),
-        internal_address_config: Some(InternalAddressConfig::default()),
+        internal_address_config: Some(nobody()),
         always_set_request_id_in_response: true,
         normalize_path: yes(),
         merge_slashes: true,
@@ -93,6 +94,18 @@ fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
             ..Default::default()
         }),
+        ..Default::default()
+    }
+}
+
+/// Nobody is internal, so Envoy drops every `x-envoy-*` header that a caller sends. An empty list would not do: it stands for
+/// all private networks.
+fn nobody() -> InternalAddressConfig {
+    InternalAddressConfig {
+        cidr_ranges: vec![CidrRange {
+            address_prefix: Ipv4Addr::BROADCAST.to_string(),
+            prefix_len: number(32),
+        }],
         ..Default::default()
     }
 }

@@ -3,10 +3,11 @@
 use super::Node;
 use super::cluster::METADATA;
 use super::name;
-use super::wire::{duration, extension, header, header_is, millis, number, seconds};
+use super::wire::{duration, extension, header, header_is, matches, millis, number, seconds};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
-    RetryBackOff, RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority,
+    RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
+    RetryPriority, retry_host_predicate, retry_priority,
 };
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
@@ -24,14 +25,17 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
-use meridian_policy::chain::Member;
+use meridian_policy::chain::{Member, has_another};
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::fleet::{Limits, Pool};
+use meridian_policy::fleet::Limits;
 use meridian_policy::placement::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
 /// A response header that asks for the next member of the chain. A gateway sets it where it refuses a peer.
 pub const RETRY: &str = "x-meridian-retry";
+
+/// When a server wants to be asked again.
+const RETRY_AFTER: &str = "retry-after";
 
 /// Answers that another member may do better: overload, and failures that the servers' health checks do not show.
 const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
@@ -150,7 +154,7 @@ fn route(
     to: ClusterSpecifier,
     stream: bool,
 ) -> Route {
-    let limits = &node.fleet.limits;
+    let limits = node.fleet.limits_of(zone, model);
     let (label, flag) = if stream {
         ("stream", "1")
     } else {
@@ -173,7 +177,7 @@ fn route(
             seconds(0)
         },
         flush_timeout: duration(limits.gap),
-        retry_policy: Some(retry_policy(node, model, members, stream)),
+        retry_policy: Some(retry_policy(node, &limits, model, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is
         // left, and a fleet that is slow everywhere still answers.
         hedge_policy: Some(HedgePolicy {
@@ -186,7 +190,7 @@ fn route(
         name: format!("{zone}/{model}/{lane}/{label}"),
         r#match: Some(matching(matched)),
         action: Some(Action::Route(action)),
-        ..with_body_limit(limits)
+        ..with_body_limit(&limits)
     }
 }
 
@@ -207,20 +211,37 @@ fn with_body_limit(limits: &Limits) -> Route {
     }
 }
 
+/// Seconds of `Retry-After` that are waited out at the gateway where nobody else can be asked: one digit.
+const SHORT_WAIT: &str = "[0-5]";
+
 /// One attempt per member. A chain of one has only its own other endpoints to turn to, if there are any: one that is
-/// alone is asked again only for what never reached it.
+/// alone is asked again for what never reached it, and once it has had the little time that it asked for.
 fn retry_policy(
     node: &Node<'_>,
+    limits: &Limits,
     model: &ModelName,
     members: &[Member],
     stream: bool,
 ) -> RetryPolicy {
-    let limits = &node.fleet.limits;
     let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    if others == 0 && !has_siblings(node, model, members) {
+    if !has_another(node.fleet, model, members) {
         return RetryPolicy {
-            retry_on: "connect-failure,refused-stream".into(),
+            retry_on: "connect-failure,refused-stream,retriable-headers".into(),
             num_retries: number(1),
+            retriable_headers: vec![HeaderMatcher {
+                name: RETRY_AFTER.into(),
+                header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matches(
+                    SHORT_WAIT,
+                ))),
+                ..Default::default()
+            }],
+            rate_limited_retry_back_off: Some(RateLimitedRetryBackOff {
+                reset_headers: vec![ResetHeader {
+                    name: RETRY_AFTER.into(),
+                    format: ResetHeaderFormat::Seconds.into(),
+                }],
+                max_interval: seconds(5),
+            }),
             ..Default::default()
         };
     }
@@ -234,6 +255,7 @@ fn retry_policy(
             header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
             ..Default::default()
         }],
+        // For a prompt without length: the filter tells each request's own limit by a header.
         per_try_timeout: duration(if stream {
             limits.first_token
         } else {
@@ -264,19 +286,6 @@ fn retry_policy(
                 .map(retry_priority::ConfigType::TypedConfig),
         }),
         ..policy
-    }
-}
-
-/// Whether a chain of one is a pool of several servers, as far as that is known here.
-fn has_siblings(node: &Node<'_>, model: &ModelName, members: &[Member]) -> bool {
-    let [Member::Pool(region)] = members else {
-        return false;
-    };
-    let region = node.fleet.regions.get(region);
-    match region.and_then(|region| region.pools.get(model)) {
-        Some(Pool::Endpoints(endpoints)) => endpoints.len() > 1,
-        Some(Pool::Dns { .. }) => true,
-        None => false,
     }
 }
 

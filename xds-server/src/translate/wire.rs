@@ -13,8 +13,8 @@ use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecif
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpFilter, http_filter,
 };
-use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::{BoolValue, Duration, Struct, UInt32Value, Value, value};
 use envoy_types::util::pack_any;
 use prost::{Message, Name};
@@ -101,6 +101,17 @@ pub fn file(path: &str) -> Option<DataSource> {
 pub fn exactly(text: &str) -> StringMatcher {
     StringMatcher {
         match_pattern: Some(MatchPattern::Exact(text.into())),
+        ..Default::default()
+    }
+}
+
+/// The whole of a text, by a regular expression.
+pub fn matches(regex: &str) -> StringMatcher {
+    StringMatcher {
+        match_pattern: Some(MatchPattern::SafeRegex(RegexMatcher {
+            regex: regex.into(),
+            ..Default::default()
+        })),
         ..Default::default()
     }
 }

@@ -26,6 +26,7 @@ impl Check {
                 self.problem(format!("{at}.jurisdiction"), fix);
             }
             self.jurisdiction_names(&format!("{at}.jurisdiction"), &raw.jurisdiction);
+            self.context(&format!("{at}.context"), raw.context);
             if let (Some(endpoint), Some(api_key)) = (endpoint, api_key) {
                 let place = (&endpoint.host, endpoint.port);
                 let there = |other: &Fallback| (&other.endpoint.host, other.endpoint.port) == place;
@@ -43,6 +44,7 @@ impl Check {
                         endpoint,
                         jurisdiction,
                         api_key,
+                        context: raw.context,
                     },
                 );
             }

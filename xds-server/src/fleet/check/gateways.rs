@@ -1,9 +1,7 @@
-//! What is the same on every gateway: where things lie, and the limits.
+//! What is the same on every gateway: where things lie.
 
 use super::{Check, field};
-use crate::fleet::raw::{RawGateways, RawLimits};
-use meridian_policy::fleet::Limits;
-use std::time::Duration;
+use crate::fleet::raw::RawGateways;
 
 /// What a fleet takes over from `gateways`.
 pub(super) struct Gateways {
@@ -44,52 +42,5 @@ impl Check {
             self.problem("gateways.trust_domain", message);
         }
         domain
-    }
-
-    pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
-        let mut time = |field: &str, text: Option<String>, default: Duration| match text {
-            Some(text) => self.at(&format!("policy.limits.{field}"), field::duration(&text)),
-            None => Some(default),
-        };
-        let seconds = Duration::from_secs;
-        let answer = time("answer", raw.answer, seconds(600));
-        // What is not said fits what is said: an answer of 30 s needs no other limit spelled out.
-        let whole = answer.unwrap_or(Duration::MAX);
-        let unstreamed = time("unstreamed", raw.unstreamed, whole.min(seconds(120)));
-        let first_token = time("first_token", raw.first_token, whole.min(seconds(10)));
-        let gap = time("gap", raw.gap, whole.min(seconds(60)));
-        let first = first_token.min(unstreamed).unwrap_or(Duration::MAX);
-        let connect = time("connect", raw.connect, first.min(seconds(1)));
-        let not_longer = [
-            ("connect", connect, "first_token", first_token),
-            ("connect", connect, "unstreamed", unstreamed),
-            ("first_token", first_token, "answer", answer),
-            ("unstreamed", unstreamed, "answer", answer),
-            ("gap", gap, "answer", answer),
-        ];
-        for (part, short, whole, long) in not_longer {
-            if let (Some(short), Some(long)) = (short, long)
-                && short > long
-            {
-                let (short, long) = (
-                    humantime::format_duration(short),
-                    humantime::format_duration(long),
-                );
-                let message = format!(
-                    "{short} is longer than `{whole}` ({long}), which it is a part of; shorten it or lengthen `{whole}`"
-                );
-                self.problem(format!("policy.limits.{part}"), message);
-            }
-        }
-        let body = raw.body.as_deref().unwrap_or("64MiB");
-        let body = self.at("policy.limits.body", field::bytes(body));
-        Limits {
-            connect: connect.unwrap_or(Duration::MAX),
-            first_token: first_token.unwrap_or(Duration::MAX),
-            unstreamed: unstreamed.unwrap_or(Duration::MAX),
-            gap: gap.unwrap_or(Duration::MAX),
-            answer: answer.unwrap_or(Duration::MAX),
-            body: body.unwrap_or(0),
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
 
 mod addresses;
+mod contexts;
 mod control_plane;
 mod fallbacks;
 mod gateways;
+mod limits;
 mod load;
 mod regions;
 mod served;
@@ -30,13 +32,15 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         fallbacks: raw.fallbacks.keys().cloned().collect(),
     };
     let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
-    let zones = check.zones(raw.zones, &names, &fallbacks);
+    let limits = check.limits(raw.policy.limits);
+    let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
     let regions = check.regions(raw.regions, &names);
     let gateways = check.gateways(raw.gateways);
     let fleet = Fleet {
         unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
         sources: check.sources(raw.classify),
-        limits: check.limits(raw.policy.limits),
+        own_limits: check.models(raw.models, &limits, &regions),
+        limits,
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
@@ -50,6 +54,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     };
     check.addresses(&fleet);
     check.signals_stay_fresh(&fleet);
+    check.contexts_compare(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);

@@ -8,6 +8,15 @@ use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+fn contexts(pools: &BTreeMap<String, RawPool>) -> BTreeMap<ModelName, u32> {
+    let contexts = pools
+        .iter()
+        .filter_map(|(model, pool)| Some((model, pool.context?)));
+    contexts
+        .map(|(model, context)| (ModelName::from(model.clone()), context))
+        .collect()
+}
+
 /// The model that each name in statistics stands for.
 type StatNames = BTreeMap<String, String>;
 
@@ -52,6 +61,7 @@ impl Check {
             gateway: self.gateway(&format!("{at}.gateway"), raw.gateway),
             admin,
             nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
+            contexts: contexts(&raw.pools),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             pools: self.pools(&format!("{at}.pools"), raw.pools, stat_names),
         }
@@ -106,6 +116,7 @@ impl Check {
     }
 
     fn pool(&mut self, at: &str, raw: RawPool) -> Option<Pool> {
+        self.context(&format!("{at}.context"), raw.context);
         match (raw.endpoints, raw.dns) {
             (Some(endpoints), None) if !endpoints.is_empty() => {
                 let mut seen = BTreeSet::new();

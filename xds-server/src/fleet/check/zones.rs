@@ -3,7 +3,7 @@
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawMisdirected, RawZone};
 use meridian_policy::country::Country;
-use meridian_policy::fleet::{Fallback, Misdirected, UnknownZone, Zone};
+use meridian_policy::fleet::{Fallback, Limits, Misdirected, OwnLimits, UnknownZone, Zone};
 use meridian_policy::{FallbackName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,7 @@ impl Check {
         raw: BTreeMap<String, RawZone>,
         names: &Names,
         fallbacks: &BTreeMap<FallbackName, Fallback>,
+        limits: &Limits,
     ) -> BTreeMap<ZoneName, Zone> {
         if raw.is_empty() {
             self.problem(
@@ -34,8 +35,14 @@ impl Check {
         }
         let mut taken = Taken::default();
         let mut zones = BTreeMap::new();
-        for (name, raw) in raw {
+        for (name, mut raw) in raw {
+            let at = format!("zones.{name}.limits");
+            let own = self.own_limits(&at, std::mem::take(&mut raw.limits), limits);
             let zone = self.zone(&name, raw, names, fallbacks, &mut taken);
+            let zone = Zone {
+                limits: own,
+                ..zone
+            };
             zones.insert(ZoneName::from(name), zone);
         }
         zones
@@ -100,6 +107,7 @@ impl Check {
                 Some(RawMisdirected::Redirect) => Misdirected::Redirect,
                 Some(RawMisdirected::Forward) => Misdirected::Forward,
             },
+            limits: OwnLimits::default(),
         }
     }
 

@@ -61,6 +61,110 @@ fn limits() {
 }
 
 #[test]
+fn limits_of_zones_and_models() {
+    for (limits, at, says) in [
+        ("first_token: soon", "first_token", "`soon`"),
+        (
+            "first_token: 601s",
+            "first_token",
+            "longer than `policy.limits.answer` (10m)",
+        ),
+        (
+            "unstreamed: 500ms",
+            "unstreamed",
+            "shorter than `policy.limits.connect` (1s)",
+        ),
+        (
+            "prefill_rate: 0",
+            "prefill_rate",
+            "tokens per second, e.g. 2000",
+        ),
+    ] {
+        let zone = format!("misdirected: refuse, limits: {{ {limits} }}");
+        check_edit(
+            "misdirected: refuse",
+            &zone,
+            &format!("zones.eea.limits.{at}"),
+            says,
+        );
+        let model = format!("models: {{ mistral-7b: {{ limits: {{ {limits} }} }} }}\npolicy:");
+        check_edit(
+            "policy:",
+            &model,
+            &format!("models.mistral-7b.limits.{at}"),
+            says,
+        );
+    }
+    check_edit(
+        "policy:",
+        "models: { gpt-9: {} }\npolicy:",
+        "models.gpt-9",
+        "there are pools of: llama-3.1-70b, mistral-7b",
+    );
+    check_edit(
+        "body: 64MiB",
+        "retries: 0",
+        "policy.limits.retries",
+        "more than a gateway has under way",
+    );
+    check_edit(
+        "body: 64MiB",
+        "prefill_rate: 0",
+        "policy.limits.prefill_rate",
+        "e.g. 2000",
+    );
+}
+
+#[test]
+fn contexts() {
+    let pool = "{ dns: mistral.llm.svc:8000 }";
+    let with = |context: &str| format!("{{ dns: mistral.llm.svc:8000, context: {context} }}");
+    let at = "regions.us-west-2.pools.mistral-7b.context";
+    check(
+        &edited(pool, &with("0")),
+        &[(at, "e.g. 131072"), (at, "nothing else has")],
+    );
+    check_edit(pool, &with("32768"), at, "nothing else has a `context`");
+    let fallback = "api_key: { env: CLAUDE_KEY }";
+    let with_fallback = format!("{fallback}, context: 200000");
+    check_edit(
+        fallback,
+        &with_fallback,
+        "fallbacks.claude.context",
+        "nothing else has a `context`",
+    );
+    check(
+        &edited(pool, &with("32768")).replacen(fallback, &with_fallback, 1),
+        &[],
+    );
+}
+
+#[test]
+fn the_nearest_limit_counts() {
+    let models =
+        "models: { mistral-7b: { limits: { first_token: 4s, prefill_rate: 9000 } } }\npolicy:";
+    let text = edited("policy:", models).replacen(
+        "misdirected: refuse",
+        "limits: { first_token: 20s, unstreamed: 90s }",
+        1,
+    );
+    let fleet = parse(&text).unwrap();
+    let limits = |zone: &str, model: &str| {
+        let limits = fleet.limits_of(&zone.into(), &model.into());
+        let seconds = |duration: Duration| duration.as_secs();
+        (
+            seconds(limits.first_token),
+            seconds(limits.unstreamed),
+            limits.prefill_rate,
+        )
+    };
+    assert_eq!(limits("global", "llama-3.1-70b"), (10, 120, 2000));
+    assert_eq!(limits("eea", "llama-3.1-70b"), (20, 90, 2000));
+    assert_eq!(limits("global", "mistral-7b"), (4, 120, 9000));
+    assert_eq!(limits("eea", "mistral-7b"), (4, 90, 9000));
+}
+
+#[test]
 fn a_limit_that_cannot_be_read_is_one_problem() {
     check_edit(
         "answer: 600s",

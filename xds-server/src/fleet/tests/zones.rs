@@ -219,12 +219,12 @@ fn all_problems_are_told_at_once() {
         &text,
         &[
             ("fallbacks.claude-eu.url", "use https://"),
+            ("policy.limits.connect", "`1`"),
             ("zones.eea.regions[0]", "no region `eu-west-2`"),
             (
                 "regions.us-east-1.pools.llama-3.1-70b.endpoints[0]",
                 "ip:port",
             ),
-            ("policy.limits.connect", "`1`"),
         ],
     );
     let error = crate::fleet::parse(&text).unwrap_err().to_string();

@@ -31,6 +31,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 };
 use envoy_types::util::pack_any;
 use meridian_policy::chain::Member;
+use meridian_policy::fleet::Limits;
 use meridian_policy::{Fleet, ModelName, RegionName, ZoneName};
 
 /// Namespace of endpoint metadata, and its one key: which region answers there.
@@ -43,9 +44,6 @@ const OVERPROVISIONING: u32 = 100_000;
 /// An open circuit breaker answers 503 and is not retried on the next member: overload is decided before routing, so
 /// none may open first.
 const UNLIMITED: u32 = 1_000_000;
-
-/// Failovers under way in one chain. Envoy's default of 3 fails requests the moment a region dies.
-const RETRIES: u32 = 1000;
 
 /// The cluster without endpoints.
 pub fn nothing(fleet: &Fleet) -> Cluster {
@@ -69,7 +67,7 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
     Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),
         lb_policy: LbPolicy::ClusterProvided.into(),
-        circuit_breakers: circuit_breakers(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
         ..with_guard(
             fleet,
             base(&name::chain(zone, model, members), fleet.limits.connect),
@@ -189,12 +187,14 @@ fn load_assignment(
     })
 }
 
-fn circuit_breakers() -> Option<CircuitBreakers> {
+/// A fixed number of retries, not Envoy's `retry_budget`: that is a part of a cluster's requests, and a chain has none of its
+/// own, they count at its members.
+fn circuit_breakers(limits: &Limits) -> Option<CircuitBreakers> {
     let thresholds = Thresholds {
         max_connections: number(UNLIMITED),
         max_pending_requests: number(UNLIMITED),
         max_requests: number(UNLIMITED),
-        max_retries: number(RETRIES),
+        max_retries: number(limits.retries),
         ..Default::default()
     };
     Some(CircuitBreakers {

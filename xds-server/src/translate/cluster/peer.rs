@@ -88,7 +88,7 @@ pub fn peer(
         transport_socket: transport_socket(tls),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_gateways(),
-        circuit_breakers: circuit_breakers(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
             |assignment| {
                 if down && is_ip {

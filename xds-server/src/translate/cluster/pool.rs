@@ -44,7 +44,7 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
         lb_policy: LbPolicy::LeastRequest.into(),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_servers(),
-        circuit_breakers: circuit_breakers(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(&cluster_name, home.as_str(), Some(home), addresses),
         ..with_protocol(base(&cluster_name, fleet.limits.connect), http1, Some(idle))
     }

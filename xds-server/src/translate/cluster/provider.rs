@@ -35,7 +35,7 @@ pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
     let cluster_name = name::fallback(fallback);
     Cluster {
         cluster_discovery_type: Some(kind(DiscoveryType::Static)),
-        circuit_breakers: circuit_breakers(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(&cluster_name, &cluster_name, None, vec![egress]),
         ..base(&cluster_name, fleet.limits.connect)
     }
@@ -56,7 +56,7 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         cluster_discovery_type: Some(kind(discovery)),
         // By itself Envoy takes IPv6 wherever a name has it, reachable or not.
         dns_lookup_family: DnsLookupFamily::All.into(),
-        circuit_breakers: circuit_breakers(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(
             &cluster_name,
             &name::fallback(fallback_name),

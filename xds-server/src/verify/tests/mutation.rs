@@ -343,6 +343,8 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                     ModelRule {
                         lane: Lane::Home,
                         split: None,
+                        patience: None,
+                        outgrown: Default::default(),
                     },
                 )
             }));

@@ -1,0 +1,132 @@
+//! Limits: the fleet's, and those that zones and models have of their own.
+
+use super::{Check, field, listed};
+use crate::fleet::raw::{RawLimits, RawModel, RawOwnLimits};
+use meridian_policy::fleet::{Limits, OwnLimits, Region};
+use meridian_policy::{ModelName, RegionName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Tokens a second. A 70B model on one node reads several times that alone, and shares it between those who wait.
+const PREFILL_RATE: u32 = 2000;
+
+/// More than the requests for one model that a gateway has under way: when a region dies, all of them go on at once.
+const RETRIES: u32 = 10_000;
+
+impl Check {
+    pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
+        let mut time = |field: &str, text: Option<String>, default: Duration| match text {
+            Some(text) => self.at(&format!("policy.limits.{field}"), field::duration(&text)),
+            None => Some(default),
+        };
+        let seconds = Duration::from_secs;
+        let answer = time("answer", raw.answer, seconds(600));
+        // What is not said fits what is said: an answer of 30 s needs no other limit spelled out.
+        let whole = answer.unwrap_or(Duration::MAX);
+        let unstreamed = time("unstreamed", raw.unstreamed, whole.min(seconds(120)));
+        let first_token = time("first_token", raw.first_token, whole.min(seconds(10)));
+        let gap = time("gap", raw.gap, whole.min(seconds(60)));
+        let first = first_token.min(unstreamed).unwrap_or(Duration::MAX);
+        let connect = time("connect", raw.connect, first.min(seconds(1)));
+        let not_longer = [
+            ("connect", connect, "first_token", first_token),
+            ("connect", connect, "unstreamed", unstreamed),
+            ("first_token", first_token, "answer", answer),
+            ("unstreamed", unstreamed, "answer", answer),
+            ("gap", gap, "answer", answer),
+        ];
+        for (part, short, whole, long) in not_longer {
+            if let (Some(short), Some(long)) = (short, long) {
+                self.part_of((&format!("policy.limits.{part}"), short), (whole, long));
+            }
+        }
+        let prefill_rate = self.prefill_rate("policy.limits.prefill_rate", raw.prefill_rate);
+        let body = raw.body.as_deref().unwrap_or("64MiB");
+        let body = self.at("policy.limits.body", field::bytes(body));
+        if raw.retries == Some(0) {
+            let message = "at 0 no request ever goes on to another region; write more than a gateway has under way";
+            self.problem("policy.limits.retries", message);
+        }
+        Limits {
+            connect: connect.unwrap_or(Duration::MAX),
+            first_token: first_token.unwrap_or(Duration::MAX),
+            unstreamed: unstreamed.unwrap_or(Duration::MAX),
+            prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
+            gap: gap.unwrap_or(Duration::MAX),
+            answer: answer.unwrap_or(Duration::MAX),
+            retries: raw.retries.unwrap_or(RETRIES),
+            body: body.unwrap_or(0),
+        }
+    }
+    /// The limits of a zone or a model. They fit the fleet's: a connection stands before its answer begins, and the whole answer
+    /// ends after that.
+    pub(super) fn own_limits(&mut self, at: &str, raw: RawOwnLimits, limits: &Limits) -> OwnLimits {
+        let mut time = |field: &str, text: Option<String>| {
+            let at = format!("{at}.{field}");
+            let time = self.at(&at, field::duration(&text?))?;
+            self.part_of((&at, time), ("policy.limits.answer", limits.answer));
+            if time < limits.connect {
+                let message = format!(
+                    "{} is shorter than `policy.limits.connect` ({}), which is a part of it; lengthen it or shorten that",
+                    humantime::format_duration(time),
+                    humantime::format_duration(limits.connect)
+                );
+                self.problem(at, message);
+            }
+            Some(time)
+        };
+        OwnLimits {
+            first_token: time("first_token", raw.first_token),
+            unstreamed: time("unstreamed", raw.unstreamed),
+            prefill_rate: self.prefill_rate(&format!("{at}.prefill_rate"), raw.prefill_rate),
+        }
+    }
+
+    /// The limits that models have of their own; each is deployed somewhere.
+    pub(super) fn models(
+        &mut self,
+        raw: BTreeMap<String, RawModel>,
+        limits: &Limits,
+        regions: &BTreeMap<RegionName, Region>,
+    ) -> BTreeMap<ModelName, OwnLimits> {
+        let pools = regions.values().flat_map(|region| region.pools.keys());
+        let deployed: BTreeSet<&ModelName> = pools.collect();
+        let mut models = BTreeMap::new();
+        for (name, raw) in raw {
+            let at = format!("models.{name}");
+            let own = self.own_limits(&format!("{at}.limits"), raw.limits, limits);
+            let name = ModelName::from(name);
+            if !deployed.contains(&name) {
+                let known = listed(&deployed);
+                let message =
+                    format!("no region has a pool of `{name}`; there are pools of: {known}");
+                self.problem(at, message);
+            }
+            models.insert(name, own);
+        }
+        models
+    }
+
+    fn part_of(&mut self, (at, short): (&str, Duration), (whole, long): (&str, Duration)) {
+        if short > long {
+            let (short, long) = (
+                humantime::format_duration(short),
+                humantime::format_duration(long),
+            );
+            let message = format!(
+                "{short} is longer than `{whole}` ({long}), which it is a part of; shorten it or lengthen `{whole}`"
+            );
+            self.problem(at, message);
+        }
+    }
+
+    fn prefill_rate(&mut self, at: &str, rate: Option<u32>) -> Option<u32> {
+        if rate == Some(0) {
+            self.problem(
+                at,
+                "at 0 no prompt is ever read; write tokens per second, e.g. 2000",
+            );
+        }
+        rate
+    }
+}
