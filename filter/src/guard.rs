@@ -1,12 +1,16 @@
 //! The plugin root `guard`: an upstream filter of every chain, once per attempt, where an attempt's own answer is seen,
-//! retried or not. It counts what each region answered and how soon, and tells the router of this Envoy when a region
-//! refuses requests for lack of room.
+//! retried or not. It holds an answer back until it is one ([`meridian_policy::guard`] says when), so that whatever fails
+//! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
+//! router of this Envoy when a region refuses requests for lack of room.
 
-use crate::memory;
-use crate::metric;
+use crate::router::may_fit_later;
+use crate::{log, memory, metric};
+use meridian_policy::context;
+use meridian_policy::guard::{Failure, HOLD_LIMIT, Judge, Kind, Release, Step, load};
 use meridian_policy::headers;
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, BufferType, LogLevel};
 
 /// One attempt.
 #[derive(Default)]
@@ -16,13 +20,57 @@ pub struct Attempt {
     zone: String,
     model: String,
     lane: String,
+    kind: Option<Kind>,
     streamed: bool,
+    request_id: String,
     /// Who was asked: a region or `fallback/<name>`. Known once there is an answer.
     to: String,
-    saw_content: bool,
+    state: State,
+    /// How it ended is counted.
+    is_counted: bool,
 }
 
-impl Context for Attempt {}
+/// Less than this is no time to wait for a first content, in milliseconds.
+const UNANSWERED_MS: u64 = 1000;
+
+/// How far the answer is.
+#[derive(Default)]
+enum State {
+    /// There is nothing to judge, or no more.
+    #[default]
+    Passing,
+    /// Nothing of it is the caller's yet. How much of its body was read.
+    Held(Judge, usize),
+    /// The request is refused; it is read why.
+    Refused,
+    /// A stream of which the caller has a part.
+    Watched(Watched),
+    /// It has failed: what still comes is not passed on.
+    Failed,
+}
+
+struct Watched {
+    judge: Judge,
+    /// What the server has sent and the caller has not got: part of an event.
+    kept: Vec<u8>,
+    /// What the caller has got, in bytes of the server's answer.
+    released: u64,
+}
+
+impl Context for Attempt {
+    /// The attempt is over. A stream that got no first content for a while, because the limit passed or the caller went away, says that
+    /// its region has no room, as a refusal would.
+    fn on_done(&mut self) -> bool {
+        let waited = memory::now_ms().saturating_sub(self.began);
+        if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
+            self.to = self.region();
+            metric::attempt(&self.zone, &self.model, &self.lane, &self.to, "unanswered");
+            let part = memory::note_answer(&self.to, &self.model, true);
+            memory::note_refusal(&self.to, &self.model, part, None);
+        }
+        true
+    }
+}
 
 impl HttpContext for Attempt {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
@@ -35,13 +83,98 @@ impl HttpContext for Attempt {
             zone: text(headers::ZONE),
             model: text(headers::MODEL),
             lane: text(headers::LANE),
+            kind: Kind::of(&text(":path")),
             streamed: text(headers::STREAM) == "1",
+            request_id: text("x-request-id"),
             ..Self::default()
         };
+        let (name, value) = load::ASK;
+        self.set_http_request_header(name, Some(value));
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
+        self.to = self.region();
+        let load = load::read(&self.header(load::HEADER));
+        metric::load(&self.model, &self.to, load);
+        self.set_http_response_header(load::HEADER, None);
+        let status = self.header(":status").parse().unwrap_or(0);
+        let content_type = self.header("content-type");
+        let judge = self
+            .kind
+            .and_then(|kind| Judge::begin(kind, status, &content_type));
+        if status == 400 && !ends && may_fit_later(&self.zone, &self.model, &self.to) {
+            self.state = State::Refused;
+            return Action::Pause;
+        }
+        let Some(mut judge) = judge else {
+            self.answered(status);
+            return Action::Continue;
+        };
+        if !ends {
+            self.state = State::Held(judge, 0);
+            return Action::Pause;
+        }
+        match judge.read(&[], true) {
+            Step::Fail(failure) => self.fail(&failure),
+            Step::Hold | Step::Release(_) => self.answered(status),
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+        match std::mem::take(&mut self.state) {
+            State::Passing => Action::Continue,
+            State::Failed => {
+                self.set_http_response_body(0, size, &[]);
+                self.state = State::Failed;
+                Action::Continue
+            }
+            State::Held(judge, read) => self.held(judge, read, size, ends),
+            State::Refused if !ends && size <= HOLD_LIMIT => {
+                self.state = State::Refused;
+                Action::Pause
+            }
+            State::Refused => {
+                let why = self.get_http_response_body(0, size).unwrap_or_default();
+                if context::is_too_long(&why) {
+                    self.set_http_response_header(headers::RETRY, Some("context"));
+                }
+                self.answered(400);
+                Action::Continue
+            }
+            State::Watched(watched) => {
+                self.watched(watched, size, ends);
+                Action::Continue
+            }
+        }
+    }
+
+    /// A body that is followed by trailers ends here.
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if let State::Held(mut judge, _) = std::mem::take(&mut self.state) {
+            match judge.read(&[], true) {
+                Step::Fail(failure) => {
+                    self.fail(&failure);
+                    let body = self.body_of(&failure);
+                    // What is buffered may be out of reach by now: then the server's own words stay.
+                    let _ = hostcalls::set_buffer(
+                        BufferType::HttpResponseBody,
+                        0,
+                        usize::MAX,
+                        body.as_bytes(),
+                    );
+                }
+                Step::Hold | Step::Release(_) => self.committed(&judge),
+            }
+        }
+        Action::Continue
+    }
+}
+
+impl Attempt {
+    /// Who is asked, once there is an endpoint.
+    fn region(&self) -> String {
         let to = self.get_property(vec![
             "xds",
             "upstream_host_metadata",
@@ -49,46 +182,162 @@ impl HttpContext for Attempt {
             "meridian",
             "region",
         ]);
-        self.to = String::from_utf8_lossy(&to.unwrap_or_default()).into_owned();
-        let header = |name| {
-            self.get_http_response_header_bytes(name)
-                .unwrap_or_default()
-        };
-        let status = header(":status");
-        let outcome = match status.as_slice() {
-            b"429" => "overloaded",
-            [b'5', ..] => "failed",
+        String::from_utf8_lossy(&to.unwrap_or_default()).into_owned()
+    }
+
+    fn header(&self, name: &str) -> String {
+        let value = self.get_http_response_header_bytes(name);
+        String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
+    }
+
+    /// Counts an answer by its status, and what it says of the room that its region has.
+    fn answered(&mut self, status: u16) {
+        self.is_counted = true;
+        let outcome = match status {
+            429 => "overloaded",
+            500.. => "failed",
             _ => "answered",
         };
-        let Self {
-            zone,
-            model,
-            lane,
-            to,
-            ..
-        } = &*self;
-        metric::attempt(zone, model, lane, to, outcome);
-        let refused = matches!(status.as_slice(), b"429" | b"503");
-        let part = memory::note_answer(to, model, refused);
+        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, outcome);
+        let refused = matches!(status, 429 | 503);
+        let part = memory::note_answer(&self.to, &self.model, refused);
         if refused {
-            let retry_after = String::from_utf8(header("retry-after")).ok();
             // A date instead of seconds says nothing here.
-            let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
-            memory::note_refusal(to, model, part, seconds);
+            let seconds = self.header("retry-after").trim().parse().ok();
+            memory::note_refusal(&self.to, &self.model, part, seconds);
         }
-        self.streamed &= status.starts_with(b"2");
+    }
+
+    /// More of an answer of which the caller has nothing yet. `size`: all of it that there is.
+    fn held(&mut self, mut judge: Judge, read: usize, size: usize, ends: bool) -> Action {
+        let piece = self
+            .get_http_response_body(read, size.saturating_sub(read))
+            .unwrap_or_default();
+        match judge.read(&piece, ends) {
+            Step::Hold => {
+                self.state = State::Held(judge, size);
+                return Action::Pause;
+            }
+            Step::Fail(failure) => {
+                self.fail(&failure);
+                self.set_http_response_body(0, size, self.body_of(&failure).as_bytes());
+                self.state = State::Failed;
+            }
+            Step::Release(release) => {
+                self.committed(&judge);
+                if judge.is_stream() {
+                    // Its length may become another.
+                    self.set_http_response_header("content-length", None);
+                    let begun = Watched {
+                        judge,
+                        kept: Vec::new(),
+                        released: 0,
+                    };
+                    let all = self.get_http_response_body(0, size).unwrap_or_default();
+                    self.release(begun, all, size, release, ends);
+                } else {
+                    self.count_tokens(&judge);
+                }
+            }
+        }
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
-        if self.streamed && size > 0 && !self.saw_content {
-            self.saw_content = true;
-            metric::first_token(
-                &self.model,
-                &self.to,
-                memory::now_ms().saturating_sub(self.began),
-            );
+    fn watched(&mut self, mut watched: Watched, size: usize, ends: bool) {
+        let piece = self.get_http_response_body(0, size).unwrap_or_default();
+        let step = watched.judge.read(&piece, ends);
+        let mut all = std::mem::take(&mut watched.kept);
+        all.extend_from_slice(&piece);
+        match step {
+            Step::Release(release) => self.release(watched, all, size, release, ends),
+            // Nothing is held back or fails as a whole any more.
+            Step::Hold | Step::Fail(_) => {}
         }
-        Action::Continue
+    }
+
+    /// Passes on what is the caller's of `all` that it has not got, in the place of what there is (`size`).
+    fn release(
+        &mut self,
+        mut watched: Watched,
+        mut all: Vec<u8>,
+        size: usize,
+        release: Release,
+        ends: bool,
+    ) {
+        let Release { until, add, broken } = release;
+        let whole = all.len();
+        let goes = usize::try_from(until.saturating_sub(watched.released))
+            .unwrap_or(whole)
+            .min(whole);
+        watched.kept = all.split_off(goes);
+        watched.released = until;
+        all.extend_from_slice(add.as_bytes());
+        if whole != size || !watched.kept.is_empty() || !add.is_empty() {
+            self.set_http_response_body(0, size, &all);
+        }
+        if ends || broken.is_some() {
+            self.count_tokens(&watched.judge);
+        }
+        self.state = match broken {
+            Some(failure) => {
+                self.broken(&failure);
+                State::Failed
+            }
+            None => State::Watched(watched),
+        };
+    }
+
+    /// From here on the answer is the caller's.
+    fn committed(&mut self, judge: &Judge) {
+        self.answered(200);
+        if judge.is_stream() {
+            let took = memory::now_ms().saturating_sub(self.began);
+            metric::first_token(&self.model, &self.to, took);
+        }
+    }
+
+    fn count_tokens(&self, judge: &Judge) {
+        if let Some(usage) = judge.usage() {
+            metric::tokens(&self.zone, &self.model, &self.to, usage);
+        }
+    }
+
+    fn body_of(&self, failure: &Failure) -> String {
+        self.kind.map(|kind| failure.body(kind)).unwrap_or_default()
+    }
+
+    /// The answer is none: its head becomes that of an error, for which the next region is asked. The caller gets it only
+    /// where there is none.
+    fn fail(&mut self, failure: &Failure) {
+        let status = failure.status();
+        self.set_http_response_header(":status", Some(&status.to_string()));
+        self.set_http_response_header("content-type", Some("application/json"));
+        self.set_http_response_header("content-length", None);
+        self.answered(status);
+        self.say(failure, "before its first content");
+    }
+
+    /// The caller has a part of it: it was told that there is no more.
+    fn broken(&self, failure: &Failure) {
+        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, "broken");
+        memory::note_broken(&self.request_id, failure.label());
+        self.say(failure, "after its first content");
+    }
+
+    fn say(&self, failure: &Failure, when: &str) {
+        metric::failure(&self.model, &self.to, failure.label());
+        let Self {
+            model,
+            to,
+            request_id,
+            ..
+        } = self;
+        let what = failure.label();
+        log(
+            LogLevel::Warn,
+            &format!(
+                "meridian: request {request_id}: {to}'s answer for {model} failed {when}: {what}"
+            ),
+        );
     }
 }

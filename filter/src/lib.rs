@@ -47,7 +47,7 @@ impl RootContext for Root {
         let role = match root.as_slice() {
             b"router" if configuration.is_empty() => Ok(Role::Router(None)),
             b"router" => serde_json::from_slice(&configuration)
-                .map(|policy| Role::Router(Some(Rc::new(router::Policy::arrived(policy)))))
+                .map(|policy| Role::Router(Some(router::Policy::arrived(policy))))
                 .map_err(|error| format!("the filter's policy is refused: {error}")),
             b"guard" => Ok(Role::Guard),
             b"egress" => Ok(Role::Egress),

@@ -24,6 +24,28 @@ thread_local! {
     static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
 }
 
+thread_local! {
+    /// Requests of this worker whose answer broke off, and how.
+    static BROKEN: RefCell<HashMap<String, &'static str>> = RefCell::default();
+}
+
+/// Requests that are remembered until they are logged.
+const MOST_BROKEN: usize = 1000;
+
+/// A request's answer has broken off when the caller had a part of it.
+pub fn note_broken(request_id: &str, how: &'static str) {
+    BROKEN.with_borrow_mut(|all| {
+        if all.len() < MOST_BROKEN {
+            all.insert(request_id.to_owned(), how);
+        }
+    });
+}
+
+/// How a request's answer broke off, if it did.
+pub fn take_broken(request_id: &str) -> Option<&'static str> {
+    BROKEN.with_borrow_mut(|all| all.remove(request_id))
+}
+
 /// A region's pool has answered; the part of its answers lately that were refusals for lack of room.
 pub fn note_answer(region: &str, model: &str, refused: bool) -> f64 {
     let now = now_ms();

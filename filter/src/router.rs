@@ -11,6 +11,7 @@ use meridian_policy::refusal::{Reason, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel};
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -21,19 +22,36 @@ pub struct Policy {
     runs_out: Option<u64>,
 }
 
+thread_local! {
+    /// The policy that came last.
+    static LATEST: RefCell<Option<Rc<Policy>>> = RefCell::default();
+}
+
 impl Policy {
-    pub fn arrived(policy: FilterPolicy) -> Self {
-        Self {
+    pub fn arrived(policy: FilterPolicy) -> Rc<Self> {
+        let policy = Rc::new(Self {
             runs_out: policy.lease.map(memory::lease_runs_out),
             policy,
-        }
+        });
+        LATEST.set(Some(policy.clone()));
+        policy
     }
+}
+
+/// Whether a prompt that is too long for who answered may fit one that is asked later, by the policy that came last.
+pub fn may_fit_later(zone: &str, model: &str, member: &str) -> bool {
+    LATEST.with_borrow(|policy| {
+        policy
+            .as_ref()
+            .is_some_and(|policy| policy.policy.may_fit_later(zone, model, member))
+    })
 }
 
 /// One request on its way in.
 pub struct Request {
     policy: Option<Rc<Policy>>,
     state: State,
+    id: Vec<u8>,
 }
 
 enum State {
@@ -116,6 +134,15 @@ impl HttpContext for Request {
         }
         Action::Continue
     }
+
+    /// What the guard knows of the answer's end goes into the access log.
+    fn on_log(&mut self) {
+        if let Ok(id) = std::str::from_utf8(&self.id)
+            && let Some(how) = memory::take_broken(id)
+        {
+            self.set_property(vec!["meridian_broken"], Some(how.as_bytes()));
+        }
+    }
 }
 
 impl Request {
@@ -123,20 +150,22 @@ impl Request {
         Self {
             policy,
             state: State::Head,
+            id: Vec::new(),
         }
     }
 
     /// The body is whole: picks the route, or refuses.
     fn decide(&mut self) -> Action {
+        let id = self.get_http_request_header_bytes("x-request-id");
+        self.id = id.unwrap_or_default();
         let State::Body(policy, admitted) = &self.state else {
             return Action::Continue;
         };
         let body = self
             .get_http_request_body(0, usize::MAX)
             .unwrap_or_default();
-        let request_id = self.get_http_request_header_bytes("x-request-id");
         let here = Here {
-            request_id: &request_id.unwrap_or_default(),
+            request_id: &self.id,
             lease_ran_out: policy.runs_out.is_some_and(|end| memory::now_ms() >= end),
             cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
         };

@@ -15,6 +15,9 @@ const TOO_LONG: [&str; 4] = [
     "exceeds the available context size",
 ];
 
+/// OpenAI's code for it. vLLM gives the status there.
+const CODE: &str = "context_length_exceeded";
+
 #[derive(Deserialize)]
 struct ErrorBody {
     error: ErrorFields,
@@ -23,12 +26,16 @@ struct ErrorBody {
 #[derive(Deserialize)]
 struct ErrorFields {
     message: String,
+    #[serde(default)]
+    code: serde_json::Value,
 }
 
 /// Whether the body of a 400 says that the prompt is longer than the server's context.
 pub fn is_too_long(body: &[u8]) -> bool {
-    serde_json::from_slice(body)
-        .is_ok_and(|ErrorBody { error }| TOO_LONG.iter().any(|said| error.message.contains(said)))
+    serde_json::from_slice(body).is_ok_and(|ErrorBody { error }| {
+        error.code.as_str() == Some(CODE)
+            || TOO_LONG.iter().any(|said| error.message.contains(said))
+    })
 }
 
 impl FilterPolicy {
@@ -111,6 +118,8 @@ mod tests {
                 "{message}"
             );
         }
+        let by_code = r#"{"error":{"message":"no","type":"invalid_request_error","code":"context_length_exceeded"}}"#;
+        assert!(is_too_long(by_code.as_bytes()));
         for body in [
             "",
             "maximum context length",

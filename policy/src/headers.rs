@@ -23,6 +23,10 @@ pub const REGION: &str = "x-meridian-region";
 /// `per_try_timeout`, and takes it off.
 pub const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
+/// A response header that asks for the next member of the chain: a gateway sets it where it refuses a peer, the guard where
+/// an answer is final for its server but not for others. It never reaches a caller.
+pub const RETRY: &str = "x-meridian-retry";
+
 /// Seconds until a caller should try again who found nobody to answer: health checks and ejections move within seconds.
 pub const RETRY_AFTER: &str = "2";
 

@@ -25,6 +25,7 @@ pub mod decide;
 pub mod egress;
 pub mod filter_policy;
 pub mod fleet;
+pub mod guard;
 pub mod headers;
 pub mod health;
 pub mod name;

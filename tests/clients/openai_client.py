@@ -4,6 +4,7 @@ Exits 0 and prints a line if everything is as a user of the client expects.
 """
 
 import sys
+import time
 
 import openai
 
@@ -76,4 +77,31 @@ def exhausted():
     return f"everything down: {type(unavailable).__name__}"
 
 
-print({"works": works, "errors": errors, "exhausted": exhausted}[scenario]())
+def breaks():
+    """A stream that breaks off is an exception, never an answer."""
+    stream = client.chat.completions.create(model=model, messages=question, stream=True)
+    words = 0
+    try:
+        for chunk in stream:
+            words += bool(chunk.choices and chunk.choices[0].delta.content)
+    except openai.APIError as raised:
+        assert raised.message, raised
+        how = type(raised)
+    else:
+        raise AssertionError(f"{words} words passed for an answer")
+    assert words > 0, "not a word"
+    return f"{how.__name__} after {words} words"
+
+
+def whole():
+    """A stream that lacks nothing but its last line is an answer, at once."""
+    begun = time.monotonic()
+    stream = client.chat.completions.create(model=model, messages=question, stream=True)
+    chunks = list(stream)
+    assert chunks[-1].choices[0].finish_reason, chunks[-1]
+    assert time.monotonic() - begun < 5, "it was waited for"
+    return f"whole after {len(chunks)} chunks"
+
+
+scenarios = {"works": works, "errors": errors, "exhausted": exhausted, "breaks": breaks, "whole": whole}
+print(scenarios[scenario]())

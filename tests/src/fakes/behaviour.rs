@@ -38,6 +38,15 @@ pub enum Fail {
     Abort,
 }
 
+/// An answer as it once came, byte by byte, head and all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// What is written, and in which pieces.
+    pub pieces: Vec<Vec<u8>>,
+    /// The connection stays open afterwards, and silent.
+    pub stalls: bool,
+}
+
 /// What `/metrics` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,6 +68,8 @@ pub enum Metrics {
 pub struct Behaviour {
     /// How inference requests fail.
     pub fail: Fail,
+    /// Every inference request is answered with this.
+    pub replay: Option<Replay>,
     /// `Retry-After` in seconds, sent with [`Fail::Status`].
     pub retry_after: Option<u32>,
     /// Status of `/health` and `/ping` if not 200. Independent of `fail`: a draining vLLM answers 500 to chats and 200 here.
@@ -91,6 +102,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             fail: Fail::None,
+            replay: None,
             retry_after: None,
             fail_health: None,
             hang_health: false,

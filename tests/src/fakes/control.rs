@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::behaviour::Behaviour;
 use super::data::{Data, full};
-use super::server::{Handler, Payload, Port, Reset};
+use super::server::{Handler, Payload, Port, Takeover};
 use super::state::State;
 
 const HELP: &str = "\
@@ -33,7 +33,7 @@ pub(super) struct Control {
 }
 
 impl Handler for Control {
-    async fn handle(&self, request: Request<Incoming>, _: Reset) -> Response<Payload> {
+    async fn handle(&self, request: Request<Incoming>, _: Takeover) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),

@@ -21,7 +21,7 @@ use super::openai::model;
 use super::problem::{Dialect, Problem};
 use super::recorded::Recorded;
 use super::route::{Api, Route};
-use super::server::{Handler, Payload, Reset};
+use super::server::{Handler, Payload, Takeover};
 use super::state::{Running, State, unix_now};
 use super::stream::{Break, Course, half, play};
 
@@ -40,7 +40,7 @@ pub(super) struct Data {
 }
 
 impl Handler for Data {
-    async fn handle(&self, request: Request<Incoming>, reset: Reset) -> Response<Payload> {
+    async fn handle(&self, request: Request<Incoming>, takeover: Takeover) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         let route = Route::of(&self.state.kind, &parts.method, parts.uri.path());
         let mut response = if route.is_probe() {
@@ -48,7 +48,7 @@ impl Handler for Data {
             self.probe(&route).await
         } else {
             match self.read(body).await {
-                Some(body) => self.answer(&route, &parts, body, reset).await,
+                Some(body) => self.answer(&route, &parts, body, takeover).await,
                 None => problem(&Problem::body_too_large(), dialect(&self.state.kind, None)),
             }
         };
@@ -113,7 +113,7 @@ impl Data {
         route: &Route,
         parts: &Parts,
         body: Bytes,
-        reset: Reset,
+        takeover: Takeover,
     ) -> Response<Payload> {
         let behaviour = self.state.behaviour();
         let Route::Inference(api) = route else {
@@ -125,7 +125,8 @@ impl Data {
         let decision = Decision::on(&self.state, &behaviour, *api, parts, &body);
         let record = self.record(parts, body, decision.word());
         let response = match decision {
-            Decision::Reset => match reset.now().await {},
+            Decision::Replay(replay) => match takeover.replay(replay).await {},
+            Decision::Reset => match takeover.reset().await {},
             Decision::Hang => {
                 let _running = Running::start(&self.state, record, 0);
                 pending().await
@@ -141,7 +142,7 @@ impl Data {
             }
             Decision::Answer(answer) => {
                 let running = Running::start(&self.state, record, answer.prompt_tokens);
-                self.perform(answer, &behaviour, *api, parts, running, reset)
+                self.perform(answer, &behaviour, *api, parts, running, takeover)
                     .await
             }
         };
@@ -156,7 +157,7 @@ impl Data {
         api: Api,
         parts: &Parts,
         running: Running,
-        reset: Reset,
+        takeover: Takeover,
     ) -> Response<Payload> {
         let course = Course {
             first_token: Duration::from_millis(behaviour.first_token_ms),
@@ -169,7 +170,7 @@ impl Data {
                 return typed(
                     200,
                     "text/event-stream; charset=utf-8",
-                    play(events, course, running, reset),
+                    play(events, course, running, takeover),
                 );
             }
             Said::Whole(whole) => whole,
@@ -178,7 +179,7 @@ impl Data {
         running.first_token();
         if matches!(course.stop, Some(Break::Cut(_))) {
             let length = whole.len();
-            let mut response = typed(200, JSON, half(whole, running, reset));
+            let mut response = typed(200, JSON, half(whole, running, takeover));
             response
                 .headers_mut()
                 .insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -5,7 +5,7 @@ use hyper::http::request::Parts;
 
 use super::anthropic::{message, message_events};
 use super::asked::Asked;
-use super::behaviour::{Behaviour, Fail, Kind};
+use super::behaviour::{Behaviour, Fail, Kind, Replay};
 use super::embeddings::{self, embeddings};
 use super::generation::{Events, Finish, Generation, data, event};
 use super::openai::{chat, chat_events, completion, completion_events};
@@ -16,6 +16,7 @@ use super::state::{State, unix_now};
 use super::stream::Break;
 
 pub(super) enum Decision {
+    Replay(Replay),
     Reset,
     Hang,
     Refuse(Problem),
@@ -40,6 +41,7 @@ impl Decision {
     /// The word for it in [`Recorded`](super::Recorded).
     pub(super) fn word(&self) -> String {
         match self {
+            Self::Replay(_) => "replay".to_owned(),
             Self::Reset => "reset".to_owned(),
             Self::Hang => "hang".to_owned(),
             Self::Refuse(problem) => problem.status.to_string(),
@@ -63,6 +65,9 @@ impl Decision {
         parts: &Parts,
         body: &[u8],
     ) -> Self {
+        if let Some(replay) = &behaviour.replay {
+            return Self::Replay(replay.clone());
+        }
         match behaviour.fail {
             Fail::Reset => return Self::Reset,
             Fail::Hang => return Self::Hang,

@@ -30,7 +30,7 @@ use anyhow::Context;
 use hyper::header::HeaderValue;
 use tokio::sync::Mutex;
 
-pub use behaviour::{Behaviour, Fail, Kind, Metrics};
+pub use behaviour::{Behaviour, Fail, Kind, Metrics, Replay};
 pub use embeddings::embedding;
 pub use recorded::Recorded;
 

@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,9 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
+
+use super::behaviour::Replay;
 
 pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -24,19 +27,37 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
     fn handle(
         &self,
         request: Request<Incoming>,
-        reset: Reset,
+        takeover: Takeover,
     ) -> impl Future<Output = Response<Payload>> + Send;
 }
 
-/// Ends the connection of a request with RST.
+/// Takes the connection of a request away from the server.
 #[derive(Clone, Default)]
-pub(super) struct Reset(Arc<Notify>);
+pub(super) struct Takeover {
+    wanted: Arc<Notify>,
+    replay: Arc<Mutex<Option<Replay>>>,
+}
 
-impl Reset {
-    /// Never returns: the connection task drops the caller. Bytes handed over before are written first.
-    pub(super) async fn now(&self) -> Infallible {
-        self.0.notify_one();
+impl Takeover {
+    /// Ends the connection with RST. Never returns: the connection task drops the caller. Bytes handed over before are
+    /// written first.
+    pub(super) async fn reset(&self) -> Infallible {
+        self.wanted.notify_one();
         pending().await
+    }
+
+    /// Writes these bytes instead of an answer, and nothing else. Never returns.
+    pub(super) async fn replay(&self, replay: Replay) -> Infallible {
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+        self.wanted.notify_one();
+        pending().await
+    }
+
+    fn wanted_replay(&self) -> Option<Replay> {
+        self.replay
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 
@@ -137,19 +158,43 @@ async fn stopped(mut stop: watch::Receiver<()>) {
 async fn serve<H: Handler>(stream: TcpStream, handler: H, stop: watch::Receiver<()>) {
     // Without it a token could wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let reset = Reset::default();
+    let takeover = Takeover::default();
     let service = service_fn(|request| {
-        let (handler, reset) = (handler.clone(), reset.clone());
-        async move { Ok::<_, Infallible>(handler.handle(request, reset).await) }
+        let (handler, takeover) = (handler.clone(), takeover.clone());
+        async move { Ok::<_, Infallible>(handler.handle(request, takeover).await) }
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // Biased, so that hyper has written what it was given before a reset is looked at.
     tokio::select! {
         biased;
         _ = &mut connection => return,
-        () = reset.0.notified() => {}
-        () = stopped(stop) => {}
+        () = takeover.wanted.notified() => {}
+        () = stopped(stop.clone()) => {}
     }
-    let stream = connection.into_parts().io.into_inner();
+    let mut stream = connection.into_parts().io.into_inner();
+    if let Some(replay) = takeover.wanted_replay() {
+        // A client that has heard enough may hang up.
+        let _ = write(&mut stream, &replay).await;
+        if replay.stalls {
+            let mut hung_up = [0];
+            tokio::select! {
+                () = stopped(stop) => {}
+                _ = stream.read(&mut hung_up) => {}
+            }
+        } else {
+            let _ = stream.shutdown().await;
+            return;
+        }
+    }
     let _ = stream.set_zero_linger();
+}
+
+/// Piece by piece, each in a packet of its own.
+async fn write(stream: &mut TcpStream, replay: &Replay) -> std::io::Result<()> {
+    for piece in &replay.pieces {
+        stream.write_all(piece).await?;
+        stream.flush().await?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame};
 use tokio::sync::mpsc;
 
 use super::generation::{Events, Finish};
-use super::server::{Payload, Reset};
+use super::server::{Payload, Takeover};
 use super::state::Running;
 
 /// The pace of one answer and where it breaks, if it does.
@@ -39,7 +39,12 @@ impl Course {
 }
 
 /// Streams events. The body owns `running`, so a client that goes away ends the work.
-pub(super) fn play(events: Events, course: Course, running: Running, reset: Reset) -> Payload {
+pub(super) fn play(
+    events: Events,
+    course: Course,
+    running: Running,
+    takeover: Takeover,
+) -> Payload {
     pieces(move |out| async move {
         let tokens = events.tokens.len();
         let breaks = match &course.stop {
@@ -61,7 +66,7 @@ pub(super) fn play(events: Events, course: Course, running: Running, reset: Rese
             send(&out, event).await;
         }
         match course.stop {
-            Some(Break::Cut(_)) => match reset.now().await {},
+            Some(Break::Cut(_)) => match takeover.reset().await {},
             Some(Break::Error(_, error)) => {
                 send(&out, error).await;
                 if let Some(end) = events.end {
@@ -80,11 +85,11 @@ pub(super) fn play(events: Events, course: Course, running: Running, reset: Rese
 }
 
 /// Half of an answer whose head has announced all of it.
-pub(super) fn half(whole: Bytes, running: Running, reset: Reset) -> Payload {
+pub(super) fn half(whole: Bytes, running: Running, takeover: Takeover) -> Payload {
     pieces(move |out| async move {
         let _running = running;
         let _ = out.send(whole.slice(..whole.len() / 2)).await;
-        match reset.now().await {}
+        match takeover.reset().await {}
     })
 }
 

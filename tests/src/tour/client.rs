@@ -6,31 +6,31 @@ use crate::world::{MODEL, World, workspace};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-pub async fn client(world: &mut World) -> Result<String> {
+/// Runs a scenario of the client against a gateway.
+pub(super) async fn run(scenario: &str, gateway: &str) -> Result<String> {
     let python = workspace().join(".tools/python/bin/python");
     if !python.exists() {
         bail!("{} is missing; run scripts/setup first", python.display());
     }
-    let script = workspace().join("tests/clients/openai_client.py");
-    let run = |scenario: &'static str, gateway: &str| {
-        let mut command = Command::new(&python);
-        command
-            .arg(&script)
-            .args([scenario, &format!("http://{gateway}/v1"), MODEL])
-            .env_remove("OPENAI_API_KEY")
-            .kill_on_drop(true);
-        async move {
-            let output = command.output().await.context("starting the client")?;
-            let (out, err) = (
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr),
-            );
-            ensure(output.status.success(), || {
-                format!("{scenario}: {out}{err}")
-            })?;
-            anyhow::Ok(out.trim().to_owned())
-        }
-    };
+    let output = Command::new(&python)
+        .arg(workspace().join("tests/clients/openai_client.py"))
+        .args([scenario, &format!("http://{gateway}/v1"), MODEL])
+        .env_remove("OPENAI_API_KEY")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("starting the client")?;
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure(output.status.success(), || {
+        format!("{scenario}: {out}{err}")
+    })?;
+    Ok(out.trim().to_owned())
+}
+
+pub async fn client(world: &mut World) -> Result<String> {
     let west = world.block().public("us-west-2").to_string();
     let mut seen = vec![run("works", &west).await?];
     world.pool("us-west-2").kill().await?;

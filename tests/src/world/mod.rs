@@ -55,7 +55,10 @@ pub struct World {
 impl World {
     /// Starts a fleet and waits until every gateway sees every pool healthy.
     pub async fn start(options: &Options) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
+        let dir = tempfile::Builder::new()
+            .prefix("meridian-")
+            .disable_cleanup(true)
+            .tempdir()?;
         let block = Block::claim(options.block)?;
         let certificates = Certificates::make(dir.path(), &block)?;
         let mut pools = Vec::new();

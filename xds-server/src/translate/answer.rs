@@ -179,6 +179,7 @@ pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLo
         ("details", text("%RESPONSE_CODE_DETAILS%")),
         ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
         ("flags", text("%RESPONSE_FLAGS%")),
+        ("broken", text("%FILTER_STATE(wasm.meridian_broken:PLAIN)%")),
         ("bytes_in", text("%BYTES_RECEIVED%")),
         ("bytes_out", text("%BYTES_SENT%")),
         ("first_byte_ms", text("%RESPONSE_DURATION%")),

@@ -21,15 +21,17 @@ pub const ROUTER: &str = "meridian.router";
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.
-const CAPABILITIES: [&str; 29] = [
+const CAPABILITIES: [&str; 32] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
+    "proxy_set_buffer_bytes",
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_get_property",
+    "proxy_set_property",
     "proxy_send_local_response",
     "proxy_call_foreign_function",
     "proxy_get_current_time_nanoseconds",
@@ -47,6 +49,7 @@ const CAPABILITIES: [&str; 29] = [
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_response_body",
+    "proxy_on_response_trailers",
     "proxy_on_done",
     "proxy_on_log",
     "proxy_on_delete",

@@ -31,8 +31,7 @@ use meridian_policy::fleet::Limits;
 use meridian_policy::placement::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
-/// A response header that asks for the next member of the chain. A gateway sets it where it refuses a peer.
-pub const RETRY: &str = "x-meridian-retry";
+pub use meridian_policy::headers::RETRY;
 
 /// When a server wants to be asked again.
 const RETRY_AFTER: &str = "retry-after";

@@ -19,8 +19,9 @@ const GUARD: &str = "guard";
 /// The plugin root that lets an allow-list of headers through to a provider.
 const EGRESS: &str = "egress";
 
-/// Imports with which a filter reads and changes its own request. Not among them: calls over HTTP and gRPC, files.
-const HARMLESS_IMPORTS: [&str; 19] = [
+/// Imports with which a filter reads and changes its own request. Not among them: calls over HTTP and gRPC, files. What a
+/// filter sets as a property is filter state under a name of its own (`wasm.`), which nothing but the access log reads.
+const HARMLESS_IMPORTS: [&str; 20] = [
     "proxy_log",
     "proxy_get_buffer_bytes",
     "proxy_set_buffer_bytes",
@@ -29,6 +30,7 @@ const HARMLESS_IMPORTS: [&str; 19] = [
     "proxy_replace_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_get_property",
+    "proxy_set_property",
     "proxy_send_local_response",
     "proxy_call_foreign_function",
     "proxy_get_current_time_nanoseconds",

@@ -119,8 +119,10 @@ impl Message<'_> {
         let outcome = label(metric, "outcome")?;
         let place: fn(&mut AttemptCounts) -> &mut f64 = match outcome {
             "answered" => |counts| &mut counts.answered,
-            "overloaded" => |counts| &mut counts.overloaded,
-            "failed" => |counts| &mut counts.failed,
+            // Whoever went away may have had other reasons: no failure.
+            "overloaded" | "unanswered" => |counts| &mut counts.overloaded,
+            // The one that was begun was counted as answered.
+            "failed" | "broken" => |counts| &mut counts.failed,
             _ => return Err(Why::UnknownName),
         };
         *place(self.attempts.entry(key).or_default()) += count;

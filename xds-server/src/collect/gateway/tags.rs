@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::metrics::v3::TagSpecifier;
 use envoy_types::pb::envoy::config::metrics::v3::tag_specifier::TagValue;
 
 /// The labels that the filter's metrics have.
-pub(super) const LABELS: [&str; 5] = ["zone", "model", "lane", "to", "outcome"];
+pub(super) const LABELS: [&str; 6] = ["zone", "model", "lane", "to", "outcome", "what"];
 
 /// For `stats_config.stats_tags` of a bootstrap: a metric that the filter defines as
 /// `meridian_attempts;zone=eea;model=llama-3_1-70b` becomes `wasmcustom.meridian_attempts` with two labels.

@@ -1,0 +1,67 @@
+//! What a server says of its load in an answer's head: ORCA's `endpoint-load-metrics`, as vLLM fills it in.
+
+/// The request header that asks for it, and the form that is asked for.
+pub const ASK: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
+
+/// The answer's header.
+pub const HEADER: &str = "endpoint-load-metrics";
+
+/// A server's load; `None` where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Requests that wait, of all its engines.
+    pub waiting: Option<f64>,
+    /// KV-cache in use, a ratio, of the engine that has the most.
+    pub kv_cache: Option<f64>,
+}
+
+/// Reads the header's text form. A server with several engines repeats its keys.
+pub fn read(value: &str) -> Load {
+    let mut load = Load::default();
+    let pairs = value.strip_prefix("TEXT ").unwrap_or_default().split(',');
+    for (key, value) in pairs.filter_map(|pair| pair.trim().split_once('=')) {
+        let Some(value) = value
+            .parse::<f64>()
+            .ok()
+            .filter(|value| value.is_finite() && *value >= 0.0)
+        else {
+            continue;
+        };
+        match key {
+            "named_metrics.num_requests_waiting" => {
+                load.waiting = Some(load.waiting.unwrap_or(0.0) + value)
+            }
+            "named_metrics.kv_cache_usage_perc" => {
+                load.kv_cache = Some(load.kv_cache.unwrap_or(0.0).max(value.min(1.0)))
+            }
+            _ => {}
+        }
+    }
+    load
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_as_vllm_tells_them() {
+        let two = "TEXT named_metrics.num_requests_waiting=1.0, named_metrics.num_requests_waiting=3.0, \
+                   named_metrics.kv_cache_usage_perc=0.03, named_metrics.kv_cache_usage_perc=0.06";
+        let load = Load {
+            waiting: Some(4.0),
+            kv_cache: Some(0.06),
+        };
+        assert_eq!(read(two), load);
+        for nothing in [
+            "",
+            "TEXT ",
+            "JSON {}",
+            "TEXT a=b",
+            "TEXT named_metrics.kv_cache_usage_perc=NaN",
+            "TEXT named_metrics.num_requests_waiting=-1",
+        ] {
+            assert_eq!(read(nothing), Load::default(), "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! A 200 is not success: whatever fails before its first content goes to the next region, and what fails later never looks
+//! whole. Answers of real servers, byte by byte, in pieces of any size.
+
+use super::client::run;
+use super::ensure;
+use crate::fakes::{Behaviour, Fail, Replay};
+use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for, workspace};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::{Instant, interval, timeout};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Short enough for a stall to be seen.
+pub const LIMITS: &str = "{ first_token: 4s, unstreamed: 4s, connect: 1s, gap: 2s, answer: 20s }";
+
+/// Hardly anybody leaves home for what it said a moment ago, and the conversation of these requests does not.
+pub const AT_HOME: &str = "overflow: { floor: 0.99 }";
+
+/// A failing answer and who is asked for it.
+struct Failing {
+    name: &'static str,
+    path: &'static str,
+    stream: bool,
+    bytes: Vec<u8>,
+    stalls: bool,
+}
+
+fn recorded(name: &'static str, stream: bool) -> Result<Failing> {
+    let file = workspace()
+        .join("tests/fixtures/answers")
+        .join(format!("{name}.raw"));
+    Ok(Failing {
+        name,
+        path: CHAT,
+        stream,
+        bytes: std::fs::read(&file).with_context(|| file.display().to_string())?,
+        stalls: false,
+    })
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const MESSAGES: &str = "/v1/messages";
+
+/// An answer that ends with its connection, as no recording shows it.
+fn written(name: &'static str, path: &'static str, stream: bool, body: &str) -> Failing {
+    let kind = if stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    Failing {
+        name,
+        path,
+        stream,
+        bytes: format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}"
+        )
+        .into_bytes(),
+        stalls: false,
+    }
+}
+
+/// Pieces of any size: where they are cut depends on the seed alone.
+fn cut(bytes: &[u8], pieces: u64, seed: &str) -> Vec<Vec<u8>> {
+    let mut cuts: Vec<usize> = (1..pieces)
+        .map(|piece| xxh3_64(format!("{seed}/{piece}").as_bytes()) as usize % bytes.len().max(1))
+        .collect();
+    cuts.extend([0, bytes.len()]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.windows(2)
+        .map(|pair| bytes[pair[0]..pair[1]].to_vec())
+        .collect()
+}
+
+fn ask(world: &World, path: &str, stream: bool) -> Ask {
+    let ask = world.ask("us-west-2").country("US").path(path);
+    let content = format!("tell me about {}", ask.marker());
+    let mut body = json!({ "model": MODEL, "stream": stream, "user": "guard" });
+    match path {
+        "/v1/completions" => body["prompt"] = json!(content),
+        "/v1/embeddings" | "/v1/responses" => body["input"] = json!(content),
+        _ => {
+            body["max_tokens"] = json!(100);
+            body["messages"] = json!([{ "role": "user", "content": content }]);
+        }
+    }
+    ask.json(&body)
+}
+
+/// us-west-2 answers one request with this; then it is well again, which one request shows.
+async fn answered(
+    world: &World,
+    failing: &Failing,
+    pieces: Vec<Vec<u8>>,
+) -> Result<(Result<Answer>, Vec<String>)> {
+    let pool = world.pool("us-west-2");
+    let stalls = failing.stalls;
+    pool.update(|behaviour| behaviour.replay = Some(Replay { pieces, stalls }));
+    let ask = ask(world, failing.path, failing.stream);
+    let answer = timeout(DEADLINE, ask.send()).await.context("no end")?;
+    pool.set(Behaviour::default());
+    let well = self::ask(world, CHAT, false).send().await?;
+    ensure(well.region() == "us-west-2", || {
+        format!("after it us-west-2 was left: {}", well.region())
+    })?;
+    Ok((answer, world.reached(ask.marker())))
+}
+
+/// Fails before its first content: one clean answer, from the next region.
+pub async fn hidden(world: &mut World) -> Result<String> {
+    let role = r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+    let started = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
+    let all = [
+        recorded("shutdown.abort.inflight_nonstream", false)?,
+        recorded("shutdown.abort.inflight_stream", true)?,
+        recorded("overload.503", false)?,
+        recorded("overload.503.stream", true)?,
+        recorded("overload.error_inside_200_stream", true)?,
+        recorded("engine_killed.inflight_nonstream", false)?,
+        written("nothing", CHAT, true, ""),
+        written("role and end of file", CHAT, true, &format!("{role}\n\n")),
+        written(
+            "malformed",
+            CHAT,
+            true,
+            &format!("{role}\n\ndata: {{\"cho\n\n"),
+        ),
+        written("no JSON", CHAT, false, "<html>busy</html>"),
+        written(
+            "error in a 200",
+            CHAT,
+            false,
+            r#"{"error":{"message":"busy","code":503}}"#,
+        ),
+        written(
+            "completions: abort",
+            "/v1/completions",
+            false,
+            r#"{"choices":[{"text":"","finish_reason":"abort"}]}"#,
+        ),
+        written(
+            "embeddings: nothing",
+            "/v1/embeddings",
+            false,
+            r#"{"data":[]}"#,
+        ),
+        written(
+            "responses: failed",
+            "/v1/responses",
+            true,
+            "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"message\":\"no\"}}}\n\n",
+        ),
+        written(
+            "messages: overloaded",
+            MESSAGES,
+            true,
+            &format!(
+                "{started}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\"message\":\"busy\"}}}}\n\n"
+            ),
+        ),
+        written("messages: nothing", MESSAGES, true, started),
+        written(
+            "messages: error in a 200",
+            MESSAGES,
+            false,
+            r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#,
+        ),
+    ];
+    let mut rounds = 0;
+    for failing in &all {
+        for pieces in [1, 3, 40] {
+            let cut = cut(&failing.bytes, pieces, failing.name);
+            let name = format!("{} in {} pieces", failing.name, cut.len());
+            let (answer, reached) = answered(world, failing, cut).await?;
+            let answer = answer.with_context(|| name.clone())?;
+            ensure(
+                answer.status == 200 && answer.region() == "us-east-1",
+                || {
+                    format!(
+                        "{name}: {} by {}: {}",
+                        answer.status,
+                        answer.region(),
+                        answer.text()
+                    )
+                },
+            )?;
+            let text = answer.text();
+            let whole = text.contains("us-east-1") || failing.path == "/v1/embeddings";
+            ensure(whole && !text.contains("\"error\":{"), || {
+                format!("{name}: {text}")
+            })?;
+            ensure(reached == ["us-west-2", "us-east-1"], || {
+                format!("{name}: asked were {reached:?}")
+            })?;
+            rounds += 1;
+        }
+    }
+    Ok(format!(
+        "{} kinds of failing answers in {rounds} cuts: one clean answer each, us-west-2 and us-east-1 asked once",
+        all.len()
+    ))
+}
+
+/// Fails when the caller has a part: said in the API's shape, no other region asked, and no end like that of a whole one.
+pub async fn late(world: &mut World) -> Result<String> {
+    let word = r#"data: {"choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}"#;
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"one\"}}\n\n";
+    let all = [
+        recorded("engine_killed.inflight_stream", true)?,
+        recorded("dp2.engine_killed.inflight_stream", true)?,
+        written("end of file", CHAT, true, &format!("{word}\n\n{word}\n\n")),
+        written(
+            "malformed",
+            CHAT,
+            true,
+            &format!("{word}\n\ndata: {{\"cho\n\n{word}\n\ndata: [DONE]\n\n"),
+        ),
+        written("messages: end of file", MESSAGES, true, delta),
+        written(
+            "responses: end of file",
+            "/v1/responses",
+            true,
+            "data: {\"type\":\"response.output_text.delta\",\"delta\":\"one\"}\n\n",
+        ),
+    ];
+    for failing in &all {
+        // The first content comes by itself: what has come as a whole is none of the caller's.
+        let first = failing
+            .bytes
+            .windows(2)
+            .enumerate()
+            .filter(|(_, pair)| pair == b"\n\n")
+            .map(|(at, _)| at + 2);
+        let text = String::from_utf8_lossy(&failing.bytes);
+        let begins = text
+            .find("\"content\":\"z\"")
+            .or(text.find("\\ufffd"))
+            .or(text.find("one"))
+            .unwrap_or(text.len() / 2);
+        let at = first
+            .into_iter()
+            .find(|at| *at > begins)
+            .unwrap_or(failing.bytes.len() / 2);
+        let (begin, rest) = failing.bytes.split_at(at);
+        let mut pieces = vec![begin.to_vec()];
+        pieces.extend(cut(rest, 7, failing.name));
+        let (answer, reached) = answered(world, failing, pieces).await?;
+        let answer = answer.with_context(|| failing.name)?;
+        let (name, text) = (failing.name, answer.text());
+        ensure(answer.status == 200 && reached == ["us-west-2"], || {
+            format!("{name}: {}, asked were {reached:?}: {text}", answer.status)
+        })?;
+        let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
+        ensure(
+            last.contains("\"error\"")
+                && !text.contains("[DONE]")
+                && !text.contains("message_stop"),
+            || format!("{name} ends with {last}"),
+        )?;
+    }
+    let log = world.dir().join("access.log");
+    wait_for("the access log to tell", || async {
+        let log = std::fs::read_to_string(&log)?;
+        let told = |how: &str| log.contains(&format!("\"broken\":\"{how}\""));
+        Ok(told("error") && told("aborted") && told("incomplete") && told("malformed"))
+    })
+    .await?;
+    // A stall: nothing can be said any more, and the connection does not end well.
+    let stall = Failing {
+        stalls: true,
+        ..recorded("shutdown.abort.midgen_stream", true)?
+    };
+    let pieces = cut(&stall.bytes, 20, "stall");
+    let (answer, reached) = answered(world, &stall, pieces).await?;
+    ensure(answer.is_err() && reached == ["us-west-2"], || {
+        format!("a stall ended well: {answer:?}")
+    })?;
+    Ok(format!(
+        "{} kinds of streams that break later: an error event in their API's shape, no [DONE], nobody else asked, and the access log tells; a stall is cut",
+        all.len()
+    ))
+}
+
+/// What is whole passes, byte by byte; a complete answer gets the last line that it lacks.
+pub async fn whole(world: &mut World) -> Result<String> {
+    for (name, stream) in [("chat.stream.usage", true), ("chat.nonstream", false)] {
+        let fine = recorded(name, stream)?;
+        let body = body(&fine.bytes)?;
+        for pieces in [1, 5, 60] {
+            let (answer, reached) = answered(world, &fine, cut(&fine.bytes, pieces, name)).await?;
+            let answer = answer?;
+            ensure(answer.body == body && reached == ["us-west-2"], || {
+                format!("{name} in {pieces} pieces became {}", answer.text())
+            })?;
+        }
+    }
+    let fine = recorded("chat.stream.usage", true)?;
+    let body = String::from_utf8(body(&fine.bytes)?)?;
+    let cut_short = body.trim_end_matches("data: [DONE]\n\n");
+    let lacks = written("no [DONE]", CHAT, true, cut_short);
+    let (answer, _) = answered(world, &lacks, vec![lacks.bytes.clone()]).await?;
+    ensure(answer?.text() == body, || {
+        "the last line was not added".into()
+    })?;
+    // What the caller did wrong is the caller's.
+    for (name, status) in [("err.prompt_too_long", 400), ("err.unauthorized", 401)] {
+        let refused = recorded(name, false)?;
+        let (answer, reached) = answered(world, &refused, vec![refused.bytes.clone()]).await?;
+        let answer = answer?;
+        ensure(answer.status == status && reached == ["us-west-2"], || {
+            format!("{name}: {}, asked were {reached:?}", answer.status)
+        })?;
+    }
+    // 500 tokens, and tokens are counted where they were made.
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.tokens = 500);
+    let answer = world
+        .ask("us-west-2")
+        .country("US")
+        .streamed()
+        .send()
+        .await?;
+    ensure(
+        answer.text().contains("token499") && answer.text().ends_with("[DONE]\n\n"),
+        || answer.text(),
+    )?;
+    let counted = world
+        .gateway("us-west-2")
+        .admin("/stats?filter=meridian_tokens")
+        .await?;
+    ensure(counted.contains("to=us-west-2;what=completion"), || {
+        format!("no tokens: {counted}")
+    })?;
+    // A server's load in an answer's head is noted here, and is nobody else's business.
+    world
+        .pool("us-west-2")
+        .update(|behaviour| (behaviour.waiting, behaviour.kv_cache_usage) = (7, 0.4));
+    let answer = world.ask("us-west-2").country("US").send().await?;
+    ensure(answer.header("endpoint-load-metrics").is_empty(), || {
+        "the load went on".into()
+    })?;
+    let shown = world
+        .gateway("us-west-2")
+        .admin("/stats?filter=meridian_load")
+        .await?;
+    ensure(
+        shown.contains("what=waiting: 7") && shown.contains("what=kv_cache_percent: 40"),
+        || shown,
+    )?;
+    Ok("streams and whole answers pass byte by byte in any cut; [DONE] added where only it lacks; 400 and 401 are the caller's".into())
+}
+
+/// The body of a recorded answer, without its framing.
+fn body(bytes: &[u8]) -> Result<Vec<u8>> {
+    let text = std::str::from_utf8(bytes)?;
+    let (head, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
+    if !head.contains("transfer-encoding: chunked") {
+        return Ok(rest.into());
+    }
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16)?;
+        body += after.get(..size).context("a chunk is short")?;
+        rest = after.get(size + 2..).unwrap_or_default();
+    }
+    Ok(body.into_bytes())
+}
+
+/// Where every region fails alike, the caller gets one clean error, with the server's own words.
+pub async fn nowhere(world: &mut World) -> Result<String> {
+    let busy = recorded("overload.error_inside_200_stream", true)?;
+    for server in world.servers() {
+        let pieces = vec![busy.bytes.clone()];
+        server.update(|behaviour| {
+            behaviour.replay = Some(Replay {
+                pieces,
+                stalls: false,
+            })
+        });
+    }
+    let answer = ask(world, CHAT, true).send().await?;
+    let message = answer.json()["error"]["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    ensure(
+        answer.status == 503 && message.contains("currently busy"),
+        || format!("{}: {}", answer.status, answer.text()),
+    )?;
+    ensure(!answer.header("retry-after").is_empty(), || {
+        "no Retry-After".into()
+    })?;
+    Ok(format!(
+        "an error inside a 200 everywhere: {} with the server's words and Retry-After",
+        answer.status
+    ))
+}
+
+/// A prompt that is too long for one region goes to one that says it takes longer ones; where none does, it is refused.
+pub async fn context(world: &mut World) -> Result<String> {
+    let refused = recorded("err.prompt_too_long", false)?;
+    for region in ["us-west-2", "us-east-1"] {
+        let pieces = cut(&refused.bytes, 3, region);
+        world.pool(region).update(|behaviour| {
+            behaviour.replay = Some(Replay {
+                pieces,
+                stalls: false,
+            })
+        });
+    }
+    let first = ask(world, CHAT, false);
+    let answer = first.send().await?;
+    ensure(
+        answer.status == 400 && world.reached(first.marker()) == ["us-west-2"],
+        || {
+            format!(
+                "{} after {:?}",
+                answer.status,
+                world.reached(first.marker())
+            )
+        },
+    )?;
+    let mut text = world.fleet_file()?;
+    for (region, context) in [("us-west-2", 512), ("us-east-1", 512), ("eu-west-1", 4096)] {
+        let endpoints = format!("[\"{}\"]", world.block().pool(region));
+        let pool = format!("\"{MODEL}\": {{ endpoints: {endpoints} }}");
+        let more = format!("\"{MODEL}\": {{ endpoints: {endpoints}, context: {context} }}");
+        ensure(text.contains(&pool), || format!("no {pool} in {text}"))?;
+        text = text.replace(&pool, &more);
+    }
+    world.edit(&text)?;
+    wait_for("the contexts to arrive", || async {
+        Ok(ask(world, CHAT, false).send().await?.status == 200)
+    })
+    .await?;
+    let ask = ask(world, CHAT, false);
+    let answer = ask.send().await?;
+    let reached = world.reached(ask.marker());
+    ensure(
+        answer.region() == "eu-west-1" && reached.last().is_some_and(|last| last == "eu-west-1"),
+        || format!("{} by {} after {reached:?}", answer.status, answer.region()),
+    )?;
+    ensure(
+        answer.header(meridian_policy::headers::RETRY).is_empty(),
+        || "the mark went on".into(),
+    )?;
+    Ok(format!(
+        "a prompt too long for 512 tokens: 400, asked once; with contexts in the fleet file by eu-west-1, asked were {reached:?}"
+    ))
+}
+
+/// A primary that refuses for a while: every caller is served, it is probed now and then, and comes back.
+pub async fn flapping(world: &mut World) -> Result<String> {
+    const FOR: Duration = Duration::from_secs(60);
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::Status(503));
+    let before = world.pool("us-west-2").requests().len();
+    let mut ticks = interval(Duration::from_millis(50));
+    let begin = Instant::now();
+    let mut served = 0;
+    while begin.elapsed() < FOR {
+        ticks.tick().await;
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        ensure(answer.status == 200, || {
+            format!("a caller got {}", answer.status)
+        })?;
+        served += 1;
+    }
+    let probes = world.pool("us-west-2").requests().len() - before;
+    ensure(probes <= 40, || {
+        format!("{probes} of {served} were tried on the one that refuses")
+    })?;
+    world.pool("us-west-2").set(Behaviour::default());
+    let recovered = Instant::now();
+    wait_for("us-west-2 to be back", || async {
+        Ok(world.ask("us-west-2").country("US").send().await?.region() == "us-west-2")
+    })
+    .await?;
+    let back = recovered.elapsed();
+    ensure(back < Duration::from_secs(30), || {
+        format!("back after {back:?}")
+    })?;
+    Ok(format!(
+        "60 s of 503: {served} callers served, {probes} tries on it; back {back:.1?} after it was well"
+    ))
+}
+
+/// The official client: what breaks is an exception, what is whole an answer.
+pub async fn client(world: &mut World) -> Result<String> {
+    let west = world.block().public("us-west-2").to_string();
+    let pool = |change: &dyn Fn(&mut Behaviour)| {
+        world.pool("us-west-2").set(Behaviour {
+            tokens: 60,
+            ..Behaviour::default()
+        });
+        world
+            .pool("us-west-2")
+            .update(|behaviour| change(behaviour));
+    };
+    let whole = world.ask("us-west-2").country("US").streamed();
+    pool(&|_| {});
+    let text = whole.send().await?.text();
+    let events: Vec<&str> = text.split_inclusive("\n\n").collect();
+    let replayed = |events: &[&str], stalls: bool| {
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        let pieces = std::iter::once(&head).chain(events);
+        Replay {
+            pieces: pieces.map(|piece| piece.as_bytes().to_vec()).collect(),
+            stalls,
+        }
+    };
+    let mut seen = Vec::new();
+    pool(&|behaviour| behaviour.fail = Fail::Cut(40));
+    seen.push(format!("cut after 40: {}", run("breaks", &west).await?));
+    pool(&|behaviour| behaviour.replay = Some(replayed(&events[..21], true)));
+    seen.push(format!("stalled after 20: {}", run("breaks", &west).await?));
+    let malformed = [&events[..30], &["data: {\"choices\":[{\n\n"], &events[30..]].concat();
+    pool(&|behaviour| behaviour.replay = Some(replayed(&malformed, false)));
+    seen.push(format!("malformed: {}", run("breaks", &west).await?));
+    pool(&|behaviour| behaviour.replay = Some(replayed(&events[..30], false)));
+    seen.push(format!("ended after 29: {}", run("breaks", &west).await?));
+    let last = events.len() - 1;
+    pool(&|behaviour| behaviour.replay = Some(replayed(&events[..last], false)));
+    seen.push(format!("without [DONE]: {}", run("whole", &west).await?));
+    Ok(seen.join("; "))
+}
