@@ -58,8 +58,8 @@ struct Watched {
 }
 
 impl Context for Attempt {
-    /// The attempt is over. A stream that got no first content for a while, because the limit passed or the caller went away, says that
-    /// its region has no room, as a refusal would.
+    /// The attempt is over. A stream that got no first content for a while, because the limit passed or the caller went away,
+    /// says that its region has no room, as a refusal would.
     fn on_done(&mut self) -> bool {
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
@@ -100,8 +100,11 @@ impl HttpContext for Attempt {
         self.set_http_response_header(load::HEADER, None);
         let status = self.header(":status").parse().unwrap_or(0);
         let content_type = self.header("content-type");
+        // What is encoded cannot be read, and passes as it is.
+        let is_plain = matches!(self.header("content-encoding").as_str(), "" | "identity");
         let judge = self
             .kind
+            .filter(|_| is_plain)
             .and_then(|kind| Judge::begin(kind, status, &content_type));
         if status == 400 && !ends && may_fit_later(&self.zone, &self.model, &self.to) {
             self.state = State::Refused;

@@ -267,7 +267,7 @@ pub enum Secret {
 pub struct Limits {
     /// Until a connection to an endpoint or a peer stands.
     pub connect: Duration,
-    /// Until the head of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and
+    /// Until the first content of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and
     /// the first to answer wins.
     pub first_token: Duration,
     /// The same for an answer that is not streamed: these are silent until they are whole.

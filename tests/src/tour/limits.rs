@@ -27,6 +27,14 @@ pub async fn limits(world: &mut World) -> Result<String> {
             format!("left after {:?}, before the limit", start.elapsed())
         })?;
     }
+    let counted = world
+        .gateway("us-west-2")
+        .admin("/stats?filter=meridian_attempts")
+        .await?;
+    let unanswered = "to=us-west-2;outcome=unanswered";
+    ensure(counted.contains(unanswered), || {
+        format!("`{unanswered}` is not in {counted}")
+    })?;
     // Past a handful of limits the region is out: nobody waits for it any more.
     for _ in 0..5 {
         timeout(DEADLINE, world.ask("us-west-2").country("US").send()).await??;

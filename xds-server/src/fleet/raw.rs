@@ -351,7 +351,7 @@ pub struct RawUnhealthy {
 pub struct RawLimits {
     /// Until a connection stands. Default: `1s`.
     pub connect: Option<String>,
-    /// Until the head of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and the
+    /// Until the first content of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and the
     /// first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
     /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
