@@ -23,7 +23,7 @@ pub struct Attempt {
     kind: Option<Kind>,
     streamed: bool,
     request_id: String,
-    /// Who was asked: a region or `fallback/<name>`. Known once there is an answer.
+    /// Who is asked: a region or `fallback/<name>`.
     to: String,
     state: State,
     /// How it ended is counted.
@@ -63,7 +63,6 @@ impl Context for Attempt {
     fn on_done(&mut self) -> bool {
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
-            self.to = self.region();
             metric::attempt(&self.zone, &self.model, &self.lane, &self.to, "unanswered");
             let part = memory::note_answer(&self.to, &self.model, true);
             memory::note_refusal(&self.to, &self.model, part, None);
@@ -86,6 +85,7 @@ impl HttpContext for Attempt {
             kind: Kind::of(&text(":path")),
             streamed: text(headers::STREAM) == "1",
             request_id: text("x-request-id"),
+            to: self.region(),
             ..Self::default()
         };
         let (name, value) = load::ASK;
@@ -94,7 +94,6 @@ impl HttpContext for Attempt {
     }
 
     fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.to = self.region();
         let load = load::read(&self.header(load::HEADER));
         metric::load(&self.model, &self.to, load);
         self.set_http_response_header(load::HEADER, None);
@@ -176,7 +175,8 @@ impl HttpContext for Attempt {
 }
 
 impl Attempt {
-    /// Who is asked, once there is an endpoint.
+    /// Who is asked. Envoy knows it of the attempt that got its connection last, which is this one only as it begins: past a
+    /// limit several are on their way.
     fn region(&self) -> String {
         let to = self.get_property(vec![
             "xds",
