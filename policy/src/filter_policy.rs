@@ -83,8 +83,10 @@ pub struct Split {
     /// Percent of the requests that it keeps.
     pub home_share: u8,
     /// Percent that it keeps even while it refuses requests for lack of room.
+    #[serde(default)]
     pub floor: u8,
     /// The regions that the overflow lane leads to, by weight.
+    #[serde(default)]
     pub overflow: BTreeMap<RegionName, u32>,
 }
 
