@@ -148,7 +148,8 @@ fn chunk(data: &[u8]) -> serde_json::Result<Said> {
             .chain(choice.text);
         said.content |= told.into_iter().any(is_something);
         match choice.finish_reason.as_deref() {
-            None => {}
+            // Some servers write nothing for none.
+            None | Some("") => {}
             Some(reason) if is_abort(reason) => said.failure = Some(Failure::Aborted),
             Some(_) => said.finished |= bit,
         }
