@@ -22,9 +22,6 @@ pub fn now_ms() -> u64 {
 thread_local! {
     /// What each pool answered this worker.
     static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
-}
-
-thread_local! {
     /// Requests of this worker whose answer broke off, and how.
     static BROKEN: RefCell<HashMap<String, &'static str>> = RefCell::default();
 }

@@ -1,12 +1,13 @@
 //! A region dies; nobody notices.
 
 use super::{answered_by, ensure};
-use crate::fakes::Fail;
-use crate::world::{World, client};
+use crate::fakes::{Behaviour, Fail};
+use crate::world::{World, client, wait_for};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
 
 /// Region after region, then the fallback.
 pub async fn chain(world: &mut World) -> Result<String> {
@@ -59,7 +60,7 @@ const AFTER: u32 = 250;
 /// 50 requests a second through us-west-2, which dies after the first second. None may fail.
 async fn under_load(world: &World, how: How) -> Result<String> {
     let client = client().build()?;
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let mut ticks = interval(Duration::from_secs(1) / RATE);
     let mut requests = JoinSet::new();
     for number in 0..BEFORE + AFTER {
         ticks.tick().await;
@@ -166,4 +167,41 @@ pub async fn poison(world: &mut World) -> Result<String> {
     answered_by(world, &world.ask("eu-west-1").country("DE"), "eu-west-1").await?;
     answered_by(world, &world.ask("us-east-1").country("US"), "us-east-1").await?;
     Ok("after five requests that every server answers with 500, every region serves its own callers".into())
+}
+
+/// A primary that refuses for a while: every caller is served, it is probed now and then, and comes back.
+pub async fn flapping(world: &mut World) -> Result<String> {
+    const FOR: Duration = Duration::from_secs(60);
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::Status(503));
+    let before = world.pool("us-west-2").requests().len();
+    let mut ticks = interval(Duration::from_millis(50));
+    let begin = Instant::now();
+    let mut served = 0;
+    while begin.elapsed() < FOR {
+        ticks.tick().await;
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        ensure(answer.status == 200, || {
+            format!("a caller got {}", answer.status)
+        })?;
+        served += 1;
+    }
+    let probes = world.pool("us-west-2").requests().len() - before;
+    ensure(probes <= 40, || {
+        format!("{probes} of {served} were tried on the one that refuses")
+    })?;
+    world.pool("us-west-2").set(Behaviour::default());
+    let recovered = Instant::now();
+    wait_for("us-west-2 to be back", || async {
+        Ok(world.ask("us-west-2").country("US").send().await?.region() == "us-west-2")
+    })
+    .await?;
+    let back = recovered.elapsed();
+    ensure(back < Duration::from_secs(30), || {
+        format!("back after {back:?}")
+    })?;
+    Ok(format!(
+        "60 s of 503: {served} callers served, {probes} tries on it; back {back:.1?} after it was well"
+    ))
 }

@@ -3,110 +3,16 @@
 
 use super::client::run;
 use super::ensure;
+use super::replay::{CHAT, Failing, MESSAGES, answered, ask, body, cut, recorded, written};
 use crate::fakes::{Behaviour, Fail, Replay};
-use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for, workspace};
+use crate::world::{MODEL, World, wait_for};
 use anyhow::{Context, Result};
-use serde_json::json;
-use std::time::Duration;
-use tokio::time::{Instant, interval, timeout};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Short enough for a stall to be seen.
 pub const LIMITS: &str = "{ first_token: 4s, unstreamed: 4s, connect: 1s, gap: 2s, answer: 20s }";
 
 /// Hardly anybody leaves home for what it said a moment ago, and the conversation of these requests does not.
 pub const AT_HOME: &str = "overflow: { floor: 0.99 }";
-
-/// A failing answer and who is asked for it.
-struct Failing {
-    name: &'static str,
-    path: &'static str,
-    stream: bool,
-    bytes: Vec<u8>,
-    stalls: bool,
-}
-
-fn recorded(name: &'static str, stream: bool) -> Result<Failing> {
-    let file = workspace()
-        .join("tests/fixtures/answers")
-        .join(format!("{name}.raw"));
-    Ok(Failing {
-        name,
-        path: CHAT,
-        stream,
-        bytes: std::fs::read(&file).with_context(|| file.display().to_string())?,
-        stalls: false,
-    })
-}
-
-const CHAT: &str = "/v1/chat/completions";
-const MESSAGES: &str = "/v1/messages";
-
-/// An answer that ends with its connection, as no recording shows it.
-fn written(name: &'static str, path: &'static str, stream: bool, body: &str) -> Failing {
-    let kind = if stream {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
-    Failing {
-        name,
-        path,
-        stream,
-        bytes: format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}"
-        )
-        .into_bytes(),
-        stalls: false,
-    }
-}
-
-/// Pieces of any size: where they are cut depends on the seed alone.
-fn cut(bytes: &[u8], pieces: u64, seed: &str) -> Vec<Vec<u8>> {
-    let mut cuts: Vec<usize> = (1..pieces)
-        .map(|piece| xxh3_64(format!("{seed}/{piece}").as_bytes()) as usize % bytes.len().max(1))
-        .collect();
-    cuts.extend([0, bytes.len()]);
-    cuts.sort_unstable();
-    cuts.dedup();
-    cuts.windows(2)
-        .map(|pair| bytes[pair[0]..pair[1]].to_vec())
-        .collect()
-}
-
-fn ask(world: &World, path: &str, stream: bool) -> Ask {
-    let ask = world.ask("us-west-2").country("US").path(path);
-    let content = format!("tell me about {}", ask.marker());
-    let mut body = json!({ "model": MODEL, "stream": stream, "user": "guard" });
-    match path {
-        "/v1/completions" => body["prompt"] = json!(content),
-        "/v1/embeddings" | "/v1/responses" => body["input"] = json!(content),
-        _ => {
-            body["max_tokens"] = json!(100);
-            body["messages"] = json!([{ "role": "user", "content": content }]);
-        }
-    }
-    ask.json(&body)
-}
-
-/// us-west-2 answers one request with this; then it is well again, which one request shows.
-async fn answered(
-    world: &World,
-    failing: &Failing,
-    pieces: Vec<Vec<u8>>,
-) -> Result<(Result<Answer>, Vec<String>)> {
-    let pool = world.pool("us-west-2");
-    let stalls = failing.stalls;
-    pool.update(|behaviour| behaviour.replay = Some(Replay { pieces, stalls }));
-    let ask = ask(world, failing.path, failing.stream);
-    let answer = timeout(DEADLINE, ask.send()).await.context("no end")?;
-    pool.set(Behaviour::default());
-    let well = self::ask(world, CHAT, false).send().await?;
-    ensure(well.region() == "us-west-2", || {
-        format!("after it us-west-2 was left: {}", well.region())
-    })?;
-    Ok((answer, world.reached(ask.marker())))
-}
 
 /// Fails before its first content: one clean answer, from the next region.
 pub async fn hidden(world: &mut World) -> Result<String> {
@@ -353,22 +259,6 @@ pub async fn whole(world: &mut World) -> Result<String> {
     Ok("streams and whole answers pass byte by byte in any cut; [DONE] added where only it lacks; 400 and 401 are the caller's".into())
 }
 
-/// The body of a recorded answer, without its framing.
-fn body(bytes: &[u8]) -> Result<Vec<u8>> {
-    let text = std::str::from_utf8(bytes)?;
-    let (head, mut rest) = text.split_once("\r\n\r\n").context("no head")?;
-    if !head.contains("transfer-encoding: chunked") {
-        return Ok(rest.into());
-    }
-    let mut body = String::new();
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16)?;
-        body += after.get(..size).context("a chunk is short")?;
-        rest = after.get(size + 2..).unwrap_or_default();
-    }
-    Ok(body.into_bytes())
-}
-
 /// Where every region fails alike, the caller gets one clean error, with the server's own words.
 pub async fn nowhere(world: &mut World) -> Result<String> {
     let busy = recorded("overload.error_inside_200_stream", true)?;
@@ -449,43 +339,6 @@ pub async fn context(world: &mut World) -> Result<String> {
     )?;
     Ok(format!(
         "a prompt too long for 512 tokens: 400, asked once; with contexts in the fleet file by eu-west-1, asked were {reached:?}"
-    ))
-}
-
-/// A primary that refuses for a while: every caller is served, it is probed now and then, and comes back.
-pub async fn flapping(world: &mut World) -> Result<String> {
-    const FOR: Duration = Duration::from_secs(60);
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.fail = Fail::Status(503));
-    let before = world.pool("us-west-2").requests().len();
-    let mut ticks = interval(Duration::from_millis(50));
-    let begin = Instant::now();
-    let mut served = 0;
-    while begin.elapsed() < FOR {
-        ticks.tick().await;
-        let answer = world.ask("us-west-2").country("US").send().await?;
-        ensure(answer.status == 200, || {
-            format!("a caller got {}", answer.status)
-        })?;
-        served += 1;
-    }
-    let probes = world.pool("us-west-2").requests().len() - before;
-    ensure(probes <= 40, || {
-        format!("{probes} of {served} were tried on the one that refuses")
-    })?;
-    world.pool("us-west-2").set(Behaviour::default());
-    let recovered = Instant::now();
-    wait_for("us-west-2 to be back", || async {
-        Ok(world.ask("us-west-2").country("US").send().await?.region() == "us-west-2")
-    })
-    .await?;
-    let back = recovered.elapsed();
-    ensure(back < Duration::from_secs(30), || {
-        format!("back after {back:?}")
-    })?;
-    Ok(format!(
-        "60 s of 503: {served} callers served, {probes} tries on it; back {back:.1?} after it was well"
     ))
 }
 

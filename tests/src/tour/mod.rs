@@ -16,6 +16,7 @@ mod models;
 mod nearest;
 mod overflow;
 mod peer;
+mod replay;
 mod retries;
 mod signals;
 mod streaming;
@@ -71,7 +72,7 @@ stops! {
     "guard-client": guard::client, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-nowhere": guard::nowhere, Options { fallbacks: false, ..Options::default() };
-    "guard-flapping": guard::flapping, Options::default();
+    "guard-flapping": failover::flapping, Options::default();
     "gdpr-failing": gdpr::failing, Options::default();
     "gdpr-no-fallback": gdpr::no_fallback, Options { fallbacks: false, ..Options::default() };
     "gdpr-forged": gdpr::forged, Options::default();

@@ -151,7 +151,13 @@ pub struct CountsReport {
 impl SourceReport {
     /// Notes a look at it.
     pub fn note(&mut self, url: &str, at: Millis, outcome: &Result<Scraped, ScrapeError>) {
-        url.clone_into(&mut self.url);
+        // What stood at this place before an edit was another source.
+        if self.url != url {
+            *self = Self {
+                url: url.to_owned(),
+                ..Self::default()
+            };
+        }
         match outcome {
             Ok(scraped) => {
                 self.note_refused(&scraped.refused);

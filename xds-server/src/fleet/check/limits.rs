@@ -58,6 +58,7 @@ impl Check {
             body: body.unwrap_or(0),
         }
     }
+
     /// The limits of a zone or a model. They fit the fleet's: a connection stands before its answer begins, and the whole answer
     /// ends after that.
     pub(super) fn own_limits(&mut self, at: &str, raw: RawOwnLimits, limits: &Limits) -> OwnLimits {
