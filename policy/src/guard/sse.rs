@@ -135,6 +135,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::tests::pieces;
     use proptest::prelude::*;
 
     /// Data and begins of each event, and the bytes of complete ones, of a stream that comes in these pieces.
@@ -218,14 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn how_a_stream_is_cut_makes_no_difference(stream in any_stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-            cuts.sort_unstable();
-            let mut pieces = Vec::new();
-            let mut from = 0;
-            for cut in cuts.into_iter().chain([stream.len()]) {
-                pieces.push(&stream[from..cut]);
-                from = cut;
-            }
+            let pieces = pieces(&stream, &cuts);
             let (whole, complete) = read([stream.as_slice()]);
             prop_assert_eq!(read(pieces).0, whole);
             prop_assert!(complete <= stream.len() as u64);

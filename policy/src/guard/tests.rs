@@ -394,6 +394,19 @@ fn a_failure_s_status_is_its_own_if_it_has_one() {
     assert!(!Failure::Aborted.is_callers());
 }
 
+/// A stream, cut at these places.
+pub(super) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+    cuts.sort_unstable();
+    let mut from = 0;
+    let mut pieces = Vec::new();
+    for cut in cuts.into_iter().chain([stream.len()]) {
+        pieces.push(&stream[from..cut]);
+        from = cut;
+    }
+    pieces
+}
+
 fn any_events() -> impl Strategy<Value = String> {
     let event = prop::sample::select(vec![
         ROLE,
@@ -413,14 +426,7 @@ fn any_events() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn however_a_stream_is_cut_nothing_broken_looks_whole(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        cuts.sort_unstable();
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        for cut in cuts.into_iter().chain([stream.len()]) {
-            pieces.push(&stream.as_bytes()[from..cut]);
-            from = cut;
-        }
+        let pieces = pieces(stream.as_bytes(), &cuts);
         let outcome = judged(Kind::Chat, "text/event-stream", pieces);
         let at_once = judged(Kind::Chat, "text/event-stream", [stream.as_bytes()]);
         let fine = at_once.failure.is_none() && at_once.broken.is_none();
