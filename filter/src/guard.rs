@@ -154,8 +154,8 @@ impl HttpContext for Attempt {
 
     /// A body that is followed by trailers ends here.
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        if let State::Held(mut judge, _) = std::mem::take(&mut self.state) {
-            match judge.read(&[], true) {
+        match std::mem::take(&mut self.state) {
+            State::Held(mut judge, _) => match judge.read(&[], true) {
                 Step::Fail(failure) => {
                     self.fail(&failure);
                     let body = self.body_of(&failure);
@@ -168,7 +168,20 @@ impl HttpContext for Attempt {
                     );
                 }
                 Step::Hold | Step::Release(_) => self.committed(&judge),
+            },
+            // There is no body left to say it in.
+            State::Watched(Watched { mut judge, .. }) => {
+                if let Step::Release(Release {
+                    broken: Some(failure),
+                    ..
+                }) = judge.read(&[], true)
+                {
+                    self.broken(&failure);
+                }
+                self.count_tokens(&judge);
             }
+            State::Refused => self.answered(400),
+            State::Passing | State::Failed => {}
         }
         Action::Continue
     }
