@@ -3,18 +3,19 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
-use crate::router::may_fit_later;
 use crate::{log, memory, metric};
-use meridian_policy::context;
+use meridian_policy::context::{self, GuardPolicy};
 use meridian_policy::guard::{Failure, HOLD_LIMIT, Judge, Kind, Release, Step, load};
 use meridian_policy::headers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel};
+use std::rc::Rc;
 
 /// One attempt.
 #[derive(Default)]
 pub struct Attempt {
+    policy: Rc<GuardPolicy>,
     /// When it began, in milliseconds since the Unix epoch.
     began: u64,
     zone: String,
@@ -86,7 +87,7 @@ impl HttpContext for Attempt {
             streamed: text(headers::STREAM) == "1",
             request_id: text("x-request-id"),
             to: self.region(),
-            ..Self::default()
+            ..Self::new(self.policy.clone())
         };
         let (name, value) = load::ASK;
         self.set_http_request_header(name, Some(value));
@@ -105,7 +106,11 @@ impl HttpContext for Attempt {
             .kind
             .filter(|_| is_plain)
             .and_then(|kind| Judge::begin(kind, status, &content_type));
-        if status == 400 && !ends && may_fit_later(&self.zone, &self.model, &self.to) {
+        let may_fit_later = || {
+            let policy = &self.policy;
+            policy.may_fit_later(&self.zone, &self.model, &self.to)
+        };
+        if status == 400 && !ends && may_fit_later() {
             self.state = State::Refused;
             return Action::Pause;
         }
@@ -188,6 +193,14 @@ impl HttpContext for Attempt {
 }
 
 impl Attempt {
+    /// Before anything is known of it.
+    pub fn new(policy: Rc<GuardPolicy>) -> Self {
+        Self {
+            policy,
+            ..Self::default()
+        }
+    }
+
     /// Who is asked. Envoy knows it of the attempt that got its connection last, which is this one only as it begins: past a
     /// limit several are on their way.
     fn region(&self) -> String {

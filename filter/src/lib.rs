@@ -13,9 +13,11 @@ mod memory;
 mod metric;
 mod router;
 
+use meridian_policy::context::GuardPolicy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
+use serde::de::DeserializeOwned;
 use std::rc::Rc;
 
 proxy_wasm::main! {{
@@ -31,7 +33,7 @@ struct Root {
 enum Role {
     /// Without a policy it refuses every request.
     Router(Option<Rc<router::Policy>>),
-    Guard,
+    Guard(Rc<GuardPolicy>),
     Egress,
 }
 
@@ -46,10 +48,9 @@ impl RootContext for Root {
             .unwrap_or_default();
         let role = match root.as_slice() {
             b"router" if configuration.is_empty() => Ok(Role::Router(None)),
-            b"router" => serde_json::from_slice(&configuration)
-                .map(|policy| Role::Router(Some(router::Policy::arrived(policy))))
-                .map_err(|error| format!("the filter's policy is refused: {error}")),
-            b"guard" => Ok(Role::Guard),
+            b"router" => policy(&configuration)
+                .map(|policy| Role::Router(Some(router::Policy::arrived(policy)))),
+            b"guard" => policy(&configuration).map(|policy| Role::Guard(Rc::new(policy))),
             b"egress" => Ok(Role::Egress),
             other => Err(format!(
                 "there is no root_id `{}`; use router, guard or egress",
@@ -75,10 +76,15 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
             Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
-            Role::Guard => Box::new(guard::Attempt::default()),
+            Role::Guard(policy) => Box::new(guard::Attempt::new(policy.clone())),
             Role::Egress => Box::new(egress::Request::default()),
         })
     }
+}
+
+fn policy<P: DeserializeOwned>(configuration: &[u8]) -> Result<P, String> {
+    serde_json::from_slice(configuration)
+        .map_err(|error| format!("the filter's policy is refused: {error}"))
 }
 
 fn log(level: LogLevel, message: &str) {

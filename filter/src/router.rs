@@ -11,7 +11,6 @@ use meridian_policy::refusal::{Reason, Refusal};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel};
-use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -22,29 +21,13 @@ pub struct Policy {
     runs_out: Option<u64>,
 }
 
-thread_local! {
-    /// The policy that came last.
-    static LATEST: RefCell<Option<Rc<Policy>>> = RefCell::default();
-}
-
 impl Policy {
     pub fn arrived(policy: FilterPolicy) -> Rc<Self> {
-        let policy = Rc::new(Self {
+        Rc::new(Self {
             runs_out: policy.lease.map(memory::lease_runs_out),
             policy,
-        });
-        LATEST.set(Some(policy.clone()));
-        policy
+        })
     }
-}
-
-/// Whether a prompt that is too long for who answered may fit one that is asked later, by the policy that came last.
-pub fn may_fit_later(zone: &str, model: &str, member: &str) -> bool {
-    LATEST.with_borrow(|policy| {
-        policy
-            .as_ref()
-            .is_some_and(|policy| policy.policy.may_fit_later(zone, model, member))
-    })
 }
 
 /// One request on its way in.

@@ -2,14 +2,13 @@
 //! configuration. It is readable in a config dump, and can be written by hand.
 
 use crate::chain::{Member, chain, has_another};
-use crate::context::outgrown;
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,9 +68,6 @@ pub struct ModelRule {
     /// How long an attempt may be silent; set where somebody else can be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
-    /// Who is followed in its chain by one with a larger context: regions and `fallback/<name>`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub outgrown: BTreeSet<String>,
 }
 
 /// What the first region keeps; the rest takes the overflow lane.
@@ -213,7 +209,6 @@ fn zone_rule(
             lane,
             split,
             patience,
-            outgrown: outgrown(fleet, name, model, home),
         };
         Some((model.clone(), rule))
     };

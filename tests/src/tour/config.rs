@@ -1,10 +1,12 @@
 //! The fleet file is edited while the fleet runs.
 
-use super::ensure;
 use super::load::Load;
 use super::overflow::share;
+use super::{answered_by, ensure};
+use crate::fakes::Fail;
 use crate::world::{REGIONS, World, wait_for};
 use anyhow::{Context, Result};
+use meridian_xds_server::fleet;
 
 /// What stands for a mistake, and what is said about it.
 const MISTAKES: [(&str, &str, &str); 4] = [
@@ -272,5 +274,46 @@ pub async fn nack(world: &mut World) -> Result<String> {
     .await?;
     Ok(format!(
         "three Envoys refuse a filter that is not there, serve as before, and are not asked again: {line}"
+    ))
+}
+
+/// Another version of the filter takes the place of the one that runs: in every plugin, without a restart, and whoever asks
+/// meanwhile notices nothing.
+pub async fn filter(world: &mut World) -> Result<String> {
+    let original = world.fleet_file()?;
+    let old = fleet::parse(&original)?.filter;
+    let new = world.dir().join("next_filter.wasm");
+    let mut code = std::fs::read(&old)?;
+    // A custom section named "v": the same program in another file.
+    code.extend_from_slice(&[0, 2, 1, b'v']);
+    std::fs::write(&new, code)?;
+    let new = new.display().to_string();
+    let load = Load::start(world, &[("us-west-2", "US"), ("eu-west-1", "DE")])?;
+    world.edit(&original.replace(&old, &new))?;
+    wait_for("every plugin of every gateway to run the new file", || async {
+        let mut all = true;
+        for region in REGIONS {
+            let dump = world.gateway(region).admin("/config_dump").await?;
+            all &= dump.contains(&new) && !dump.contains(&old);
+        }
+        Ok(all)
+    })
+    .await?;
+    let tally = load.stop().await?;
+    // The guard is there, too.
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::ErrorEvent(0));
+    let answer = answered_by(
+        world,
+        &world.ask("us-west-2").country("US").streamed(),
+        "us-east-1",
+    )
+    .await?;
+    Ok(format!(
+        "another file of the filter, in router, guard and egress of three gateways; {} requests at 50/s, none failed; then an \
+         error in a 200 is hidden: {}",
+        tally.all,
+        answer.region()
     ))
 }

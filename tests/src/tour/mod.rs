@@ -111,6 +111,8 @@ stops! {
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
     "config-zones": config::zones, Options { misdirected: "forward", ..Options::default() };
     "config-zones-sotw": config::zones, Options { configured: Configured::BySotw, misdirected: "forward", ..Options::default() };
+    "config-filter": config::filter, Options::default();
+    "config-filter-sotw": config::filter, Options { configured: Configured::BySotw, ..Options::default() };
     "config-nack": config::nack, Options { lease: "6s", ..Options::default() };
     "config-nack-sotw": config::nack, Options { configured: Configured::BySotw, lease: "6s", ..Options::default() };
     "control-plane-restarts": control_plane::restarts, Options::default();

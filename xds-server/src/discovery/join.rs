@@ -1,13 +1,14 @@
 //! From parts back to a snapshot, as a gateway puts them together.
 
 use super::Parts;
-use super::open::{ads, managers, secret_source};
+use super::open::{ads, managers, secret_source, upstream_filters};
 use crate::translate::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use std::collections::BTreeSet;
 
 /// A reference that leads to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +26,7 @@ pub struct Unresolved {
 pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
     let mut joined = Join {
         parts,
-        used: 0,
+        used: BTreeSet::new(),
         lost: None,
     };
     let mut listeners = parts.listeners.clone();
@@ -43,7 +44,7 @@ pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
         extensions,
         ..
     } = parts;
-    if joined.used != endpoints.len() + routes.len() + extensions.len() {
+    if joined.used.len() != endpoints.len() + routes.len() + extensions.len() {
         joined.lose("nothing", "rest of the resources", "");
     }
     match joined.lost {
@@ -56,9 +57,14 @@ pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
     }
 }
 
+const ENDPOINTS: &str = "endpoints";
+const EXTENSION: &str = "filter configuration";
+const ROUTES: &str = "routes";
+
 struct Join<'p> {
     parts: &'p Parts,
-    used: usize,
+    /// Kinds and names of what is referred to.
+    used: BTreeSet<(&'static str, String)>,
     lost: Option<Unresolved>,
 }
 
@@ -77,30 +83,36 @@ impl Join<'_> {
             let found = self.parts.routes.iter().find(|routes| routes.name == *name);
             match found.filter(|_| rds.config_source == Some(ads())) {
                 Some(routes) => {
-                    self.used += 1;
+                    self.used.insert((ROUTES, name.clone()));
                     manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes.clone()));
                 }
-                None => self.lose(at, "routes", &name.clone()),
+                None => self.lose(at, ROUTES, &name.clone()),
             }
         }
         for filter in &mut manager.http_filters {
             secret_source(filter, None);
-            let Some(ConfigType::ConfigDiscovery(_)) = &filter.config_type else {
-                continue;
-            };
-            let mut extensions = self.parts.extensions.iter();
-            let found = extensions.find(|extension| extension.name == filter.name);
-            match found.and_then(|extension| extension.typed_config.clone()) {
-                Some(config) => {
-                    self.used += 1;
-                    filter.config_type = Some(ConfigType::TypedConfig(config));
-                }
-                None => self.lose(at, "filter configuration", &filter.name.clone()),
+            self.filter(at, filter);
+        }
+    }
+
+    fn filter(&mut self, at: &str, filter: &mut HttpFilter) {
+        let Some(ConfigType::ConfigDiscovery(_)) = &filter.config_type else {
+            return;
+        };
+        let mut extensions = self.parts.extensions.iter();
+        let found = extensions.find(|extension| extension.name == filter.name);
+        match found.and_then(|extension| extension.typed_config.clone()) {
+            Some(config) => {
+                self.used.insert((EXTENSION, filter.name.clone()));
+                filter.config_type = Some(ConfigType::TypedConfig(config));
             }
+            None => self.lose(at, EXTENSION, &filter.name),
         }
     }
 
     fn cluster(&mut self, cluster: &mut Cluster) {
+        let at = format!("cluster {}", cluster.name);
+        upstream_filters(cluster, |filter| self.filter(&at, filter));
         let by_eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
         if cluster.cluster_discovery_type != Some(by_eds) {
             return;
@@ -108,16 +120,13 @@ impl Join<'_> {
         let mut endpoints = self.parts.endpoints.iter();
         match endpoints.find(|assignment| assignment.cluster_name == cluster.name) {
             Some(assignment) => {
-                self.used += 1;
+                self.used.insert((ENDPOINTS, cluster.name.clone()));
                 cluster.cluster_discovery_type =
                     Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
                 cluster.eds_cluster_config = None;
                 cluster.load_assignment = Some(assignment.clone());
             }
-            None => {
-                let at = format!("cluster {}", cluster.name);
-                self.lose(&at, "endpoints", &cluster.name.clone());
-            }
+            None => self.lose(&at, ENDPOINTS, &cluster.name),
         }
     }
 }

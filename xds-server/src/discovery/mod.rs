@@ -11,6 +11,7 @@
 //! | endpoints of pools and peers with addresses (EDS) | endpoints in the fleet file, regions that are down |
 //! | the router's policy (ECDS) | shares, the lease |
 //! | what peers may bring (ECDS) | zones in the fleet file |
+//! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |
 //!
 //! Joining is the inverse, and what is verified before it is given out: the parts, as a gateway puts them together.
@@ -38,7 +39,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 pub struct Parts {
     /// Listeners that refer to their routes, to the filter's policy, to RBAC and to secrets.
     pub listeners: Vec<Listener>,
-    /// Clusters that refer to their endpoints.
+    /// Clusters that refer to their endpoints and to the guard.
     pub clusters: Vec<Cluster>,
     /// Endpoints of pools and peers, by their cluster's name.
     pub endpoints: Vec<ClusterLoadAssignment>,

@@ -1,5 +1,6 @@
 //! Ways into messages that hold others packed.
 
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
     AggregatedConfigSource, ApiVersion, ConfigSource, TypedExtensionConfig,
@@ -11,6 +12,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter,
 };
 use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 use prost::{Message, Name};
@@ -46,6 +48,18 @@ pub fn managers(listener: &mut Listener, mut edit: impl FnMut(&mut HttpConnectio
         if let Some(mut manager) = opened(Some(any)) {
             edit(&mut manager);
             *any = pack_any(manager);
+        }
+    }
+}
+
+/// Edits every filter on the way to a cluster's endpoints.
+pub fn upstream_filters(cluster: &mut Cluster, mut edit: impl FnMut(&mut HttpFilter)) {
+    for any in cluster.typed_extension_protocol_options.values_mut() {
+        if let Some(mut options) = opened::<HttpProtocolOptions>(Some(any))
+            && !options.http_filters.is_empty()
+        {
+            options.http_filters.iter_mut().for_each(&mut edit);
+            *any = pack_any(options);
         }
     }
 }

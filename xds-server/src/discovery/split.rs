@@ -1,7 +1,7 @@
 //! From a snapshot to its parts.
 
 use super::Parts;
-use super::open::{ads, managers, opened, secret_source};
+use super::open::{ads, managers, opened, secret_source, upstream_filters};
 use crate::translate::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -44,6 +44,9 @@ pub fn split(snapshot: Snapshot) -> Parts {
             }
         });
     }
+    for cluster in &mut clusters {
+        upstream_filters(cluster, |filter| shared(filter, &mut extensions));
+    }
     Parts {
         endpoints: clusters.iter_mut().filter_map(endpoints).collect(),
         listeners,
@@ -72,6 +75,32 @@ fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
         ..Default::default()
     }));
     Some(extension)
+}
+
+/// Takes the configuration out of a filter that every chain has: one for all. A chain waits for it before it serves.
+fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
+    let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
+        return;
+    };
+    let Some(wasm) = opened::<Wasm>(Some(any)) else {
+        return;
+    };
+    let source = ConfigType::ConfigDiscovery(ExtensionConfigSource {
+        config_source: Some(ads()),
+        type_urls: vec![any.type_url.clone()],
+        ..Default::default()
+    });
+    let before = extensions.iter().find(|each| each.name == filter.name);
+    match before.map(|extension| opened(extension.typed_config.as_ref())) {
+        None => extensions.push(TypedExtensionConfig {
+            name: filter.name.clone(),
+            typed_config: Some(any.clone()),
+        }),
+        Some(before) if before.as_ref() == Some(&wasm) => {}
+        // One that differs stays where it is.
+        Some(_) => return,
+    }
+    filter.config_type = Some(source);
 }
 
 /// The filter without its policy, or with rules that allow nothing; `None` for a filter that follows its listener.

@@ -1,7 +1,11 @@
+use super::open::{opened, upstream_filters};
 use super::{Parts, join, split};
 use crate::translate::{Snapshot, translate};
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::util::pack_any;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::health::Health;
 use meridian_policy::plan::Plan;
@@ -66,7 +70,12 @@ fn what_moves_is_cut_out() {
     );
     assert_eq!(
         names(parts.extensions.iter().map(|each| &each.name).collect()),
-        ["meridian.router", "meridian.forbidden", "meridian.allowed"]
+        [
+            "meridian.router",
+            "meridian.forbidden",
+            "meridian.allowed",
+            "meridian.guard"
+        ]
     );
     assert_eq!(
         names(
@@ -92,6 +101,41 @@ fn what_moves_is_cut_out() {
         (2, false)
     );
     assert!(said_by(&parts.extensions).contains("runs_ms"));
+}
+
+#[test]
+fn another_file_of_the_filter_moves_no_cluster() {
+    let at = |file: &str| {
+        let fleet = Fleet {
+            filter: file.into(),
+            ..fleet()
+        };
+        let home = RegionName::from("us-west-2");
+        split(translate(&fleet, &Plan::default(), &home, None))
+    };
+    let (one, other) = (at("one.wasm"), at("other.wasm"));
+    assert_eq!(said_by(&one.clusters), said_by(&other.clusters));
+    let named = said_by(&one.extensions).replace("one.wasm", "other.wasm");
+    assert_eq!(named, said_by(&other.extensions));
+}
+
+#[test]
+fn a_guard_that_differs_stays_with_its_chain() {
+    let mut whole = snapshot("us-west-2");
+    let chain = whole
+        .clusters
+        .iter_mut()
+        .rev()
+        .find(|each| each.name.starts_with("chain/"));
+    upstream_filters(chain.unwrap(), |filter| {
+        if let Some(ConfigType::TypedConfig(any)) = &mut filter.config_type
+            && let Some(mut wasm) = opened::<Wasm>(Some(any))
+        {
+            wasm.config.as_mut().unwrap().name = "another".into();
+            *any = pack_any(wasm);
+        }
+    });
+    assert_eq!(said(join(&split(whole.clone())).unwrap()), said(whole));
 }
 
 #[test]

@@ -14,7 +14,9 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_policy::{FilterPolicy, Fleet};
+use meridian_policy::context::GuardPolicy;
+use meridian_policy::{FilterPolicy, Fleet, RegionName};
+use serde::Serialize;
 
 /// The filter that decides, by name.
 pub const ROUTER: &str = "meridian.router";
@@ -61,20 +63,25 @@ const CAPABILITIES: [&str; 32] = [
 
 /// Decides where requests go, by this gateway's policy.
 pub fn router(node: &Node<'_>) -> HttpFilter {
-    // The policy is plain data: names, numbers and lists. It always has a JSON form; without one nothing is served.
     let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
-    let policy = serde_json::to_string(&policy).unwrap_or_default();
+    let policy = json(&policy);
     plugin(node.fleet, ROUTER, "router", "meridian", Some(policy))
 }
 
 /// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
-pub fn guard(fleet: &Fleet) -> HttpFilter {
-    plugin(fleet, "meridian.guard", "guard", "meridian", None)
+pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
+    let policy = json(&GuardPolicy::for_region(fleet, home));
+    plugin(fleet, "meridian.guard", "guard", "meridian", Some(policy))
 }
 
 /// Lets through to a provider what may go there. In a VM of its own: a fault in it never touches routing.
 pub fn egress(fleet: &Fleet) -> HttpFilter {
     plugin(fleet, "meridian.egress", "egress", "meridian-egress", None)
+}
+
+/// Policies are plain data: names, numbers and lists. They always have a JSON form; without one nothing is served.
+fn json(policy: &impl Serialize) -> String {
+    serde_json::to_string(policy).unwrap_or_default()
 }
 
 fn plugin(

@@ -116,12 +116,13 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
     ];
     let mut clusters = vec![cluster::nothing(fleet)];
     let mut secrets = Vec::new();
+    let guard = filter::guard(fleet, home);
     for ((zone, model), members) in &node.chains {
-        clusters.push(cluster::chain(fleet, zone, model, members));
+        clusters.push(cluster::chain(fleet, &guard, zone, model, members));
     }
     for ((zone, model), chains) in &node.overflow {
         for (_, members) in chains {
-            clusters.push(cluster::chain(fleet, zone, model, members));
+            clusters.push(cluster::chain(fleet, &guard, zone, model, members));
         }
     }
     for (model, pool) in &region.pools {

@@ -8,7 +8,9 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
-use meridian_policy::{FilterPolicy, Fleet};
+use meridian_policy::Fleet;
+use meridian_policy::context::GuardPolicy;
+use serde::de::DeserializeOwned;
 
 /// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
 const ROUTER: &str = "router";
@@ -50,39 +52,40 @@ const EXPORTS: &str = "proxy_on_";
 impl Walk<'_> {
     /// Checks the filter that decides every request's zone.
     pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
-        let Some(plugin) = plugin(self.fleet, at, wasm, ROUTER, &mut self.leaks) else {
-            return;
-        };
-        let configuration = self
-            .leaks
-            .open_some::<StringValue>(at, plugin.configuration.as_ref());
-        let Some(configuration) = configuration else {
-            return;
-        };
-        match serde_json::from_str::<FilterPolicy>(&configuration.value) {
-            Ok(policy) => self.agreement(at, &policy),
-            Err(error) => self
-                .leaks
-                .add(at, format!("the filter cannot read its policy: {error}")),
+        let policy = plugin(self.fleet, at, wasm, ROUTER, &mut self.leaks)
+            .and_then(|plugin| policy(at, plugin, &mut self.leaks));
+        if let Some(policy) = policy {
+            self.agreement(at, &policy);
         }
     }
 
     /// Checks the filter on the way out to a provider. It has no configuration.
     pub fn egress_plugin(&mut self, at: &str, wasm: &Wasm) {
-        unconfigured(self.fleet, at, wasm, EGRESS, &mut self.leaks);
+        if let Some(plugin) = plugin(self.fleet, at, wasm, EGRESS, &mut self.leaks)
+            && plugin.configuration.is_some()
+        {
+            self.leaks
+                .unknown(at, format!("a configuration of `{EGRESS}`"));
+        }
     }
 }
 
-/// Checks the filter that sees the answers of a chain. It has no configuration.
+/// Checks the filter that sees the answers of a chain. Whatever its policy says, it chooses no destination: at most the next
+/// member of the chain is asked.
 pub fn guard_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
-    unconfigured(fleet, at, wasm, GUARD, leaks);
+    let plugin = plugin(fleet, at, wasm, GUARD, leaks);
+    plugin.and_then(|plugin| policy::<GuardPolicy>(at, plugin, leaks));
 }
 
-fn unconfigured(fleet: &Fleet, at: &str, wasm: &Wasm, root: &str, leaks: &mut Leaks) {
-    if let Some(plugin) = plugin(fleet, at, wasm, root, leaks)
-        && plugin.configuration.is_some()
-    {
-        leaks.unknown(at, format!("a configuration of `{root}`"));
+/// The policy of a plugin, if the filter can read it.
+fn policy<P: DeserializeOwned>(at: &str, plugin: &PluginConfig, leaks: &mut Leaks) -> Option<P> {
+    let configuration = leaks.open_some::<StringValue>(at, plugin.configuration.as_ref())?;
+    match serde_json::from_str(&configuration.value) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            leaks.add(at, format!("the filter cannot read its policy: {error}"));
+            None
+        }
     }
 }
 

@@ -9,8 +9,8 @@ pub use peer::peer;
 pub use pool::pool;
 pub use provider::{fallback, provider};
 
+use super::name;
 use super::wire::{duration, extension, http_filter, number, structure, text};
-use super::{filter, name};
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
@@ -25,6 +25,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 };
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
@@ -54,8 +55,15 @@ pub fn nothing(fleet: &Fleet) -> Cluster {
     }
 }
 
-/// Members in their order; Envoy takes the first that is healthy, and the next on a retry.
-pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Member]) -> Cluster {
+/// Members in their order; Envoy takes the first that is healthy, and the next on a retry. Every attempt's answer meets the
+/// guard.
+pub fn chain(
+    fleet: &Fleet,
+    guard: &HttpFilter,
+    zone: &ZoneName,
+    model: &ModelName,
+    members: &[Member],
+) -> Cluster {
     let clusters = members
         .iter()
         .map(|member| name::member(member, model))
@@ -69,7 +77,7 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
         lb_policy: LbPolicy::ClusterProvided.into(),
         circuit_breakers: circuit_breakers(&fleet.limits),
         ..with_guard(
-            fleet,
+            guard.clone(),
             base(&name::chain(zone, model, members), fleet.limits.connect),
         )
     }
@@ -77,14 +85,14 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, members: &[Membe
 
 /// Upstream filters run on the aggregate, once per attempt; those of its members would not. The protocol is the
 /// members' own.
-fn with_guard(fleet: &Fleet, cluster: Cluster) -> Cluster {
+fn with_guard(guard: HttpFilter, cluster: Cluster) -> Cluster {
     let explicit = ExplicitHttpConfig {
         protocol_config: Some(ProtocolConfig::HttpProtocolOptions(Default::default())),
     };
     let options = HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
         http_filters: vec![
-            filter::guard(fleet),
+            guard,
             http_filter(
                 "envoy.filters.http.upstream_codec",
                 UpstreamCodec::default(),

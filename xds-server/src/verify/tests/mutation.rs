@@ -344,7 +344,6 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                         lane: Lane::Home,
                         split: None,
                         patience: None,
-                        outgrown: Default::default(),
                     },
                 )
             }));

@@ -31,7 +31,7 @@ fn guards_that_leak() {
                 "the plugin root `router` in place of `guard`",
             ),
             case(
-                "a configuration",
+                "a policy that it cannot read",
                 EU,
                 |s| {
                     guard(s, |w| {
@@ -40,7 +40,7 @@ fn guards_that_leak() {
                         w.config.as_mut().unwrap().configuration = Some(nothing);
                     })
                 },
-                "a configuration of `guard`",
+                "the filter cannot read its policy",
             ),
             case(
                 "free to call",
