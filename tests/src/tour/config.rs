@@ -290,14 +290,17 @@ pub async fn filter(world: &mut World) -> Result<String> {
     let new = new.display().to_string();
     let load = Load::start(world, &[("us-west-2", "US"), ("eu-west-1", "DE")])?;
     world.edit(&original.replace(&old, &new))?;
-    wait_for("every plugin of every gateway to run the new file", || async {
-        let mut all = true;
-        for region in REGIONS {
-            let dump = world.gateway(region).admin("/config_dump").await?;
-            all &= dump.contains(&new) && !dump.contains(&old);
-        }
-        Ok(all)
-    })
+    wait_for(
+        "every plugin of every gateway to run the new file",
+        || async {
+            let mut all = true;
+            for region in REGIONS {
+                let dump = world.gateway(region).admin("/config_dump").await?;
+                all &= dump.contains(&new) && !dump.contains(&old);
+            }
+            Ok(all)
+        },
+    )
     .await?;
     let tally = load.stop().await?;
     // The guard is there, too.
