@@ -3,36 +3,49 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
-use crate::{log, memory, metric};
-use meridian_policy::context::{self, GuardPolicy};
-use meridian_policy::guard::{Failure, HOLD_LIMIT, Judge, Kind, Release, Step, load};
+use crate::{log, memory, metric, silence};
+use meridian_policy::context;
+use meridian_policy::guard::{Failure, GuardPolicy, HOLD_LIMIT, Judge, Kind, Release, Step, load};
 use meridian_policy::headers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// One attempt.
 #[derive(Default)]
 pub struct Attempt {
+    /// The context's.
+    id: u32,
     policy: Rc<GuardPolicy>,
     /// When it began, in milliseconds since the Unix epoch.
     began: u64,
-    zone: String,
-    model: String,
-    lane: String,
+    asked: Rc<Asked>,
     kind: Option<Kind>,
     streamed: bool,
-    request_id: String,
-    /// Who is asked: a region or `fallback/<name>`.
-    to: String,
     state: State,
     /// How it ended is counted.
     is_counted: bool,
 }
 
+/// Who is asked for what.
+#[derive(Default)]
+pub struct Asked {
+    zone: String,
+    model: String,
+    lane: String,
+    /// A region or `fallback/<name>`.
+    to: String,
+    request_id: String,
+    is_broken: Cell<bool>,
+}
+
 /// Less than this is no time to wait for a first content, in milliseconds.
 const UNANSWERED_MS: u64 = 1000;
+
+/// Of Envoy's response flags, those of a caller who has ended the connection (DC) or the stream (DR).
+const LEFT: u64 = 1 << 14 | 1 << 28;
 
 /// How far the answer is.
 #[derive(Default)]
@@ -62,11 +75,19 @@ impl Context for Attempt {
     /// The attempt is over. A stream that got no first content for a while, because the limit passed or the caller went away,
     /// says that its region has no room, as a refusal would.
     fn on_done(&mut self) -> bool {
+        silence::forget(self.id);
+        let Asked { model, to, .. } = self.asked.as_ref();
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
-            metric::attempt(&self.zone, &self.model, &self.lane, &self.to, "unanswered");
-            let part = memory::note_answer(&self.to, &self.model, true);
-            memory::note_refusal(&self.to, &self.model, part, None);
+            self.asked.count("unanswered");
+            let part = memory::note_answer(to, model, true);
+            memory::note_refusal(to, model, part, None);
+        }
+        if let State::Watched(watched) = &self.state {
+            self.count_tokens(&watched.judge);
+            if !self.caller_has_left() {
+                self.asked.broken("cut");
+            }
         }
         true
     }
@@ -80,14 +101,17 @@ impl HttpContext for Attempt {
         };
         *self = Self {
             began: memory::now_ms(),
-            zone: text(headers::ZONE),
-            model: text(headers::MODEL),
-            lane: text(headers::LANE),
+            asked: Rc::new(Asked {
+                zone: text(headers::ZONE),
+                model: text(headers::MODEL),
+                lane: text(headers::LANE),
+                to: self.region(),
+                request_id: text("x-request-id"),
+                is_broken: Cell::new(false),
+            }),
             kind: Kind::of(&text(":path")),
             streamed: text(headers::STREAM) == "1",
-            request_id: text("x-request-id"),
-            to: self.region(),
-            ..Self::new(self.policy.clone())
+            ..Self::new(self.id, self.policy.clone())
         };
         let (name, value) = load::ASK;
         self.set_http_request_header(name, Some(value));
@@ -95,8 +119,54 @@ impl HttpContext for Attempt {
     }
 
     fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
+        let action = self.head(ends);
+        self.goes_on(action, ends)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+        let action = self.body(size, ends);
+        self.goes_on(action, ends)
+    }
+
+    /// A body that is followed by trailers ends here.
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        match std::mem::take(&mut self.state) {
+            State::Held(mut judge, _) => match judge.read(&[], true) {
+                Step::Fail(failure) => {
+                    self.fail(&failure);
+                    let body = self.body_of(&failure);
+                    // What is buffered may be out of reach by now: then the server's own words stay.
+                    let _ = hostcalls::set_buffer(
+                        BufferType::HttpResponseBody,
+                        0,
+                        usize::MAX,
+                        body.as_bytes(),
+                    );
+                }
+                Step::Hold | Step::Release(_) => self.committed(&judge),
+            },
+            // There is no body left to say it in.
+            State::Watched(Watched { mut judge, .. }) => {
+                if let Step::Release(Release {
+                    broken: Some(failure),
+                    ..
+                }) = judge.read(&[], true)
+                {
+                    self.asked.broken(failure.label());
+                }
+                self.count_tokens(&judge);
+            }
+            State::Refused => self.answered(400),
+            State::Passing | State::Failed => {}
+        }
+        Action::Continue
+    }
+}
+
+impl Attempt {
+    fn head(&mut self, ends: bool) -> Action {
         let load = load::read(&self.header(load::HEADER));
-        metric::load(&self.model, &self.to, load);
+        metric::load(&self.asked.model, &self.asked.to, load);
         self.set_http_response_header(load::HEADER, None);
         let status = self.header(":status").parse().unwrap_or(0);
         let content_type = self.header("content-type");
@@ -107,8 +177,10 @@ impl HttpContext for Attempt {
             .filter(|_| is_plain)
             .and_then(|kind| Judge::begin(kind, status, &content_type));
         let may_fit_later = || {
-            let policy = &self.policy;
-            policy.may_fit_later(&self.zone, &self.model, &self.to)
+            let Asked {
+                zone, model, to, ..
+            } = self.asked.as_ref();
+            self.policy.may_fit_later(zone, model, to)
         };
         if status == 400 && !ends && may_fit_later() {
             self.state = State::Refused;
@@ -129,7 +201,7 @@ impl HttpContext for Attempt {
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+    fn body(&mut self, size: usize, ends: bool) -> Action {
         match std::mem::take(&mut self.state) {
             State::Passing => Action::Continue,
             State::Failed => {
@@ -157,48 +229,26 @@ impl HttpContext for Attempt {
         }
     }
 
-    /// A body that is followed by trailers ends here.
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        match std::mem::take(&mut self.state) {
-            State::Held(mut judge, _) => match judge.read(&[], true) {
-                Step::Fail(failure) => {
-                    self.fail(&failure);
-                    let body = self.body_of(&failure);
-                    // What is buffered may be out of reach by now: then the server's own words stay.
-                    let _ = hostcalls::set_buffer(
-                        BufferType::HttpResponseBody,
-                        0,
-                        usize::MAX,
-                        body.as_bytes(),
-                    );
-                }
-                Step::Hold | Step::Release(_) => self.committed(&judge),
-            },
-            // There is no body left to say it in.
-            State::Watched(Watched { mut judge, .. }) => {
-                if let Step::Release(Release {
-                    broken: Some(failure),
-                    ..
-                }) = judge.read(&[], true)
-                {
-                    self.broken(&failure);
-                }
-                self.count_tokens(&judge);
-            }
-            State::Refused => self.answered(400),
-            State::Passing | State::Failed => {}
-        }
-        Action::Continue
-    }
-}
-
-impl Attempt {
     /// Before anything is known of it.
-    pub fn new(policy: Rc<GuardPolicy>) -> Self {
+    pub fn new(id: u32, policy: Rc<GuardPolicy>) -> Self {
         Self {
+            id,
             policy,
             ..Self::default()
         }
+    }
+
+    /// What is passed on of a stream is a sign of life.
+    fn goes_on(&self, action: Action, ends: bool) -> Action {
+        if ends {
+            silence::forget(self.id);
+        } else if self.streamed
+            && matches!(action, Action::Continue)
+            && let Some(gap) = self.policy.gap_ms
+        {
+            silence::heard(self.id, &self.asked, gap);
+        }
+        action
     }
 
     /// Who is asked. Envoy knows it of the attempt that got its connection last, which is this one only as it begins: past a
@@ -214,6 +264,13 @@ impl Attempt {
         String::from_utf8_lossy(&to.unwrap_or_default()).into_owned()
     }
 
+    /// Whether the caller has ended the request, by what Envoy says of it so far.
+    fn caller_has_left(&self) -> bool {
+        let flags = self.get_property(vec!["response", "flags"]);
+        let flags = flags.and_then(|flags| flags.try_into().ok());
+        flags.is_some_and(|flags| u64::from_le_bytes(flags) & LEFT != 0)
+    }
+
     fn header(&self, name: &str) -> String {
         let value = self.get_http_response_header_bytes(name);
         String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
@@ -227,13 +284,14 @@ impl Attempt {
             500.. => "failed",
             _ => "answered",
         };
-        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, outcome);
+        self.asked.count(outcome);
+        let Asked { model, to, .. } = self.asked.as_ref();
         let refused = matches!(status, 429 | 503);
-        let part = memory::note_answer(&self.to, &self.model, refused);
+        let part = memory::note_answer(to, model, refused);
         if refused {
             // A date instead of seconds says nothing here.
             let seconds = self.header("retry-after").trim().parse().ok();
-            memory::note_refusal(&self.to, &self.model, part, seconds);
+            memory::note_refusal(to, model, part, seconds);
         }
     }
 
@@ -309,9 +367,10 @@ impl Attempt {
         }
         self.state = match broken {
             Some(failure) => {
-                self.broken(&failure);
+                self.asked.broken(failure.label());
                 State::Failed
             }
+            None if ends => State::Passing,
             None => State::Watched(watched),
         };
     }
@@ -321,13 +380,16 @@ impl Attempt {
         self.answered(200);
         if judge.is_stream() {
             let took = memory::now_ms().saturating_sub(self.began);
-            metric::first_token(&self.model, &self.to, took);
+            metric::first_token(&self.asked.model, &self.asked.to, took);
         }
     }
 
     fn count_tokens(&self, judge: &Judge) {
         if let Some(usage) = judge.usage() {
-            metric::tokens(&self.zone, &self.model, &self.to, usage);
+            let Asked {
+                zone, model, to, ..
+            } = self.asked.as_ref();
+            metric::tokens(zone, model, to, usage);
         }
     }
 
@@ -343,29 +405,38 @@ impl Attempt {
         self.set_http_response_header("content-type", Some("application/json"));
         self.set_http_response_header("content-length", None);
         self.answered(status);
-        self.say(failure, "before its first content");
+        self.asked
+            .failed(failure.label(), "before its first content");
+    }
+}
+
+impl Asked {
+    fn count(&self, outcome: &str) {
+        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, outcome);
     }
 
-    /// The caller has a part of it: it was told that there is no more.
-    fn broken(&self, failure: &Failure) {
-        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, "broken");
-        memory::note_broken(&self.request_id, failure.label());
-        self.say(failure, "after its first content");
+    /// The caller has a part of the answer, and gets no more.
+    pub fn broken(&self, how: &'static str) {
+        if self.is_broken.replace(true) {
+            return;
+        }
+        self.count("broken");
+        memory::note_broken(&self.request_id, how);
+        self.failed(how, "after its first content");
     }
 
-    fn say(&self, failure: &Failure, when: &str) {
-        metric::failure(&self.model, &self.to, failure.label());
+    fn failed(&self, how: &str, when: &str) {
+        metric::failure(&self.model, &self.to, how);
         let Self {
             model,
             to,
             request_id,
             ..
         } = self;
-        let what = failure.label();
         log(
             LogLevel::Warn,
             &format!(
-                "meridian: request {request_id}: {to}'s answer for {model} failed {when}: {what}"
+                "meridian: request {request_id}: {to}'s answer for {model} failed {when}: {how}"
             ),
         );
     }

@@ -12,8 +12,9 @@ mod guard;
 mod memory;
 mod metric;
 mod router;
+mod silence;
 
-use meridian_policy::context::GuardPolicy;
+use meridian_policy::guard::GuardPolicy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
@@ -50,7 +51,12 @@ impl RootContext for Root {
             b"router" if configuration.is_empty() => Ok(Role::Router(None)),
             b"router" => policy(&configuration)
                 .map(|policy| Role::Router(Some(router::Policy::arrived(policy)))),
-            b"guard" => policy(&configuration).map(|policy| Role::Guard(Rc::new(policy))),
+            b"guard" => policy(&configuration).map(|policy: GuardPolicy| {
+                if let Some(gap) = policy.gap_ms {
+                    self.set_tick_period(silence::look_every(gap));
+                }
+                Role::Guard(Rc::new(policy))
+            }),
             b"egress" => Ok(Role::Egress),
             other => Err(format!(
                 "there is no root_id `{}`; use router, guard or egress",
@@ -69,14 +75,18 @@ impl RootContext for Root {
         }
     }
 
+    fn on_tick(&mut self) {
+        silence::end();
+    }
+
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
             Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
-            Role::Guard(policy) => Box::new(guard::Attempt::new(policy.clone())),
+            Role::Guard(policy) => Box::new(guard::Attempt::new(context, policy.clone())),
             Role::Egress => Box::new(egress::Request::default()),
         })
     }

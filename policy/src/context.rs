@@ -3,8 +3,8 @@
 use crate::chain::{Member, chain, overflow_chain};
 use crate::fleet::Fleet;
 use crate::name::{ModelName, RegionName, ZoneName};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::Deserialize;
+use std::collections::BTreeSet;
 
 /// What servers say of a prompt that is longer than their context: vLLM and OpenAI, vLLM before it, Anthropic, llama.cpp.
 const TOO_LONG: [&str; 4] = [
@@ -37,42 +37,9 @@ pub fn is_too_long(body: &[u8]) -> bool {
     })
 }
 
-/// What the guard of one gateway needs of the fleet, as the JSON that travels in Envoy's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GuardPolicy {
-    /// By zone and model, who is followed in its chain by one with a larger context: regions and `fallback/<name>`.
-    #[serde(default)]
-    pub outgrown: BTreeMap<ZoneName, BTreeMap<ModelName, BTreeSet<String>>>,
-}
-
-impl GuardPolicy {
-    /// The policy of the guard at a region's gateway.
-    pub fn for_region(fleet: &Fleet, home: &RegionName) -> Self {
-        let mut policy = Self::default();
-        for zone in fleet.zones.keys() {
-            for model in fleet.models() {
-                let outgrown = outgrown(fleet, zone, model, home);
-                if !outgrown.is_empty() {
-                    let models = policy.outgrown.entry(zone.clone()).or_default();
-                    models.insert(model.clone(), outgrown);
-                }
-            }
-        }
-        policy
-    }
-
-    /// Whether a prompt that was too long for `member` (a region or `fallback/<name>`, as endpoints' metadata say) may fit
-    /// one that is asked after it. The route headers name zone and model; for what is not known the answer is final.
-    pub fn may_fit_later(&self, zone: &str, model: &str, member: &str) -> bool {
-        let outgrown = self.outgrown.get(zone).and_then(|zone| zone.get(model));
-        outgrown.is_some_and(|outgrown| outgrown.contains(member))
-    }
-}
-
 /// The members of a zone's chains for a model at the gateway of `home` that are followed by one with a larger context, both
 /// as the fleet file says them.
-fn outgrown(
+pub fn outgrown(
     fleet: &Fleet,
     zone: &ZoneName,
     model: &ModelName,
@@ -109,6 +76,7 @@ fn context(fleet: &Fleet, model: &ModelName, member: &Member) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::GuardPolicy;
     use crate::tests::fleets::{LLAMA, MISTRAL, example};
 
     #[test]

@@ -12,12 +12,14 @@
 mod error;
 mod event;
 pub mod load;
+mod policy;
 pub mod sse;
 mod stream;
 mod whole;
 
 pub use error::Failure;
 pub use event::Usage;
+pub use policy::GuardPolicy;
 
 use crate::api::Shape;
 use stream::Stream;

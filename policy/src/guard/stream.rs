@@ -69,9 +69,12 @@ impl Stream {
             Some((failure, _)) if !committed => Step::Fail(failure),
             Some((failure, begins)) => {
                 self.broken = true;
+                // Of an event that is too long to be held back the caller may have a part.
+                let is_inside = self.events.is_too_long() && begins == self.events.at();
+                let before = if is_inside { "\n\n" } else { "" };
                 Step::Release(Release {
                     until: begins,
-                    add: failure.event(self.kind),
+                    add: format!("{before}{}", failure.event(self.kind)),
                     broken: Some(failure),
                 })
             }

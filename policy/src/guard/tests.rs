@@ -88,6 +88,18 @@ fn error(status: Option<u16>, message: &str) -> Option<Failure> {
 }
 
 #[test]
+fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
+    let long = format!("data: {}", "x".repeat(super::sse::LONGEST_EVENT));
+    for last in [long.as_str(), "data: {"] {
+        let outcome = chat(&[ROLE, WORD, last]);
+        assert_eq!(outcome.broken, Some(Failure::Incomplete));
+        let events: Vec<&str> = outcome.body.trim_end().split("\n\n").collect();
+        let error = Failure::Incomplete.event(Kind::Chat);
+        assert_eq!(events.last(), Some(&error.trim_end()));
+    }
+}
+
+#[test]
 fn a_stream_is_the_caller_s_from_its_first_content_on() {
     let events = [ROLE, EMPTY, WORD, WORD, LAST, USAGE, DONE];
     let outcome = chat(&events);

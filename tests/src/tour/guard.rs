@@ -3,7 +3,7 @@
 
 use super::client::run;
 use super::ensure;
-use super::replay::{CHAT, Failing, MESSAGES, answered, ask, body, cut, recorded, written};
+use super::replay::{CHAT, Failing, MESSAGES, answered, ask, body, cut, recorded, silent, written};
 use crate::fakes::{Behaviour, Fail, Replay};
 use crate::world::{MODEL, World, wait_for};
 use anyhow::{Context, Result};
@@ -73,10 +73,46 @@ pub async fn hidden(world: &mut World) -> Result<String> {
             false,
             r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#,
         ),
+        written(
+            "messages: malformed",
+            MESSAGES,
+            true,
+            &format!("{started}event: content_block_delta\ndata: {{\"type\"\n\n"),
+        ),
+        written("messages: no JSON", MESSAGES, false, "<html>busy</html>"),
+        written(
+            "completions: error",
+            "/v1/completions",
+            true,
+            "data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\ndata: [DONE]\n\n",
+        ),
+        written(
+            "completions: nothing",
+            "/v1/completions",
+            true,
+            "data: [DONE]\n\n",
+        ),
+        written(
+            "embeddings: error in a 200",
+            "/v1/embeddings",
+            false,
+            r#"{"error":{"message":"busy","code":503}}"#,
+        ),
+        written(
+            "responses: failed, in one piece",
+            "/v1/responses",
+            false,
+            r#"{"status":"failed","error":{"code":"server_error","message":"no"},"output":[]}"#,
+        ),
+        silent("head and silence", CHAT, ""),
+        silent("role and silence", CHAT, &format!("{role}\n\n")),
+        silent("messages: silence", MESSAGES, started),
     ];
     let mut rounds = 0;
     for failing in &all {
-        for pieces in [1, 3, 40] {
+        // Silence takes as long as its limit, in however many pieces.
+        let cuts: &[u64] = if failing.stalls { &[3] } else { &[1, 3, 40] };
+        for &pieces in cuts {
             let cut = cut(&failing.bytes, pieces, failing.name);
             let name = format!("{} in {} pieces", failing.name, cut.len());
             let (answer, reached) = answered(world, failing, cut).await?;
@@ -166,25 +202,42 @@ pub async fn late(world: &mut World) -> Result<String> {
             || format!("{name} ends with {last}"),
         )?;
     }
+    // A stall and a cut: nothing can be said any more, and the connection does not end well.
+    for stalls in [true, false] {
+        let broken = Failing {
+            stalls,
+            ..recorded("shutdown.abort.midgen_stream", true)?
+        };
+        let pieces = cut(&broken.bytes, 20, "midway");
+        let (answer, reached) = answered(world, &broken, pieces).await?;
+        ensure(answer.is_err() && reached == ["us-west-2"], || {
+            format!("a stream without an end ended well: {answer:?}")
+        })?;
+    }
+    // A whole stream is not broken, and a caller who has heard enough breaks nothing.
+    let whole = ask(world, CHAT, true).send().await?.text();
+    ensure(whole.ends_with("data: [DONE]\n\n"), || whole)?;
+    world.pool("us-west-2").set(Behaviour {
+        gated: true,
+        ..Behaviour::default()
+    });
+    let mut leaves = ask(world, CHAT, true).open().await?;
+    leaves.chunk().await?;
+    drop(leaves);
     let log = world.dir().join("access.log");
     wait_for("the access log to tell", || async {
         let log = std::fs::read_to_string(&log)?;
-        let told = |how: &str| log.contains(&format!("\"broken\":\"{how}\""));
-        Ok(told("error") && told("aborted") && told("incomplete") && told("malformed"))
+        let told = |how: &str| log.matches(&format!("\"broken\":\"{how}\"")).count();
+        let left = log.contains("\"flags\":\"DC\"");
+        Ok(["error", "aborted", "incomplete", "malformed"]
+            .into_iter()
+            .all(|how| told(how) > 0)
+            && (told("stall"), told("cut")) == (1, 1)
+            && left)
     })
     .await?;
-    // A stall: nothing can be said any more, and the connection does not end well.
-    let stall = Failing {
-        stalls: true,
-        ..recorded("shutdown.abort.midgen_stream", true)?
-    };
-    let pieces = cut(&stall.bytes, 20, "stall");
-    let (answer, reached) = answered(world, &stall, pieces).await?;
-    ensure(answer.is_err() && reached == ["us-west-2"], || {
-        format!("a stall ended well: {answer:?}")
-    })?;
     Ok(format!(
-        "{} kinds of streams that break later: an error event in their API's shape, no [DONE], nobody else asked, and the access log tells; a stall is cut",
+        "{} kinds of streams that break later: an error event in their API's shape, no [DONE], nobody else asked; a stall and a cut end abnormally; the access log tells which, and nothing of a caller who left",
         all.len()
     ))
 }

@@ -50,18 +50,21 @@ pub async fn limits(world: &mut World) -> Result<String> {
     ensure(world.reached(ask.marker()) == ["us-east-1"], || {
         format!("still asked: {:?}", world.reached(ask.marker()))
     })?;
-    // A fleet that is slower than the limit everywhere still answers.
+    // A fleet that is slower than the limit everywhere still answers, though nothing is heard for longer than `gap`.
     world.heal().await?;
     for region in REGIONS {
         world
             .pool(region)
             .update(|behaviour| behaviour.first_token_ms = 2500);
     }
-    let ask = world.ask("us-west-2").country("US");
-    let answer = timeout(DEADLINE, ask.send()).await??;
-    ensure(answer.status == 200, || {
-        format!("a slow fleet answered {}: {}", answer.status, answer.text())
-    })?;
+    for streamed in [false, true] {
+        let ask = world.ask("us-west-2").country("US");
+        let ask = if streamed { ask.streamed() } else { ask };
+        let answer = timeout(DEADLINE, ask.send()).await??;
+        ensure(answer.status == 200, || {
+            format!("a slow fleet answered {}: {}", answer.status, answer.text())
+        })?;
+    }
     // A stream that stalls, and one that never ends: cut, and never passed off as whole.
     world.heal().await?;
     let ask = || world.ask("us-west-2").country("US").streamed();

@@ -52,6 +52,14 @@ pub(super) fn written(name: &'static str, path: &'static str, stream: bool, body
     }
 }
 
+/// A stream that begins like this, and goes on with nothing.
+pub(super) fn silent(name: &'static str, path: &'static str, body: &str) -> Failing {
+    Failing {
+        stalls: true,
+        ..written(name, path, true, body)
+    }
+}
+
 /// Pieces of any size: where they are cut depends on the seed alone.
 pub(super) fn cut(bytes: &[u8], pieces: u64, seed: &str) -> Vec<Vec<u8>> {
     let mut cuts: Vec<usize> = (1..pieces)

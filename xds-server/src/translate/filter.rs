@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_policy::context::GuardPolicy;
+use meridian_policy::guard::GuardPolicy;
 use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub const ROUTER: &str = "meridian.router";
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.
-const CAPABILITIES: [&str; 32] = [
+const CAPABILITIES: [&str; 36] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -42,10 +42,14 @@ const CAPABILITIES: [&str; 32] = [
     "proxy_define_metric",
     "proxy_increment_metric",
     "proxy_record_metric",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_set_effective_context",
+    "proxy_close_stream",
     // Exports.
     "proxy_on_context_create",
     "proxy_on_vm_start",
     "proxy_on_configure",
+    "proxy_on_tick",
     "proxy_on_request_headers",
     "proxy_on_request_body",
     "proxy_on_request_trailers",

@@ -169,12 +169,9 @@ fn route(
     let action = RouteAction {
         cluster_specifier: Some(to),
         timeout: duration(limits.answer),
-        // An answer that is not streamed is silent until it is whole: only the whole answer's limit holds.
-        idle_timeout: if stream {
-            duration(limits.gap)
-        } else {
-            seconds(0)
-        },
+        // It would count from the request on, and end requests that wait for a first content: the guard ends streams that fall
+        // silent after it. An answer that is not streamed is silent until it is whole.
+        idle_timeout: seconds(0),
         flush_timeout: duration(limits.gap),
         retry_policy: Some(retry_policy(node, &limits, model, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is

@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
 use meridian_policy::Fleet;
-use meridian_policy::context::GuardPolicy;
+use meridian_policy::guard::GuardPolicy;
 use serde::de::DeserializeOwned;
 
 /// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
@@ -21,9 +21,9 @@ const GUARD: &str = "guard";
 /// The plugin root that lets an allow-list of headers through to a provider.
 const EGRESS: &str = "egress";
 
-/// Imports with which a filter reads and changes its own request. Not among them: calls over HTTP and gRPC, files. What a
+/// Imports with which a filter reads, changes and ends requests that come by it. Not among them: calls over HTTP and gRPC, files. What a
 /// filter sets as a property is filter state under a name of its own (`wasm.`), which nothing but the access log reads.
-const HARMLESS_IMPORTS: [&str; 20] = [
+const HARMLESS_IMPORTS: [&str; 23] = [
     "proxy_log",
     "proxy_get_buffer_bytes",
     "proxy_set_buffer_bytes",
@@ -41,6 +41,9 @@ const HARMLESS_IMPORTS: [&str; 20] = [
     "proxy_define_metric",
     "proxy_increment_metric",
     "proxy_record_metric",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_set_effective_context",
+    "proxy_close_stream",
     "environ_get",
     "environ_sizes_get",
     "random_get",
