@@ -89,7 +89,7 @@ fn error(status: Option<u16>, message: &str) -> Option<Failure> {
 
 #[test]
 fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
-    let long = format!("data: {}", "x".repeat(super::sse::LONGEST_EVENT));
+    let long = format!("data: {}", "x".repeat(sse::LONGEST_EVENT));
     for last in [long.as_str(), "data: {"] {
         let outcome = chat(&[ROLE, WORD, last]);
         assert_eq!(outcome.broken, Some(Failure::Incomplete));
