@@ -14,6 +14,7 @@ mod metric;
 mod router;
 mod silence;
 
+use meridian_policy::egress::EgressPolicy;
 use meridian_policy::guard::GuardPolicy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -35,7 +36,8 @@ enum Role {
     /// Without a policy it refuses every request.
     Router(Option<Rc<router::Policy>>),
     Guard(Rc<GuardPolicy>),
-    Egress,
+    /// Without a policy nothing leaves.
+    Egress(Option<Rc<EgressPolicy>>),
 }
 
 impl Context for Root {}
@@ -57,7 +59,8 @@ impl RootContext for Root {
                 }
                 Role::Guard(Rc::new(policy))
             }),
-            b"egress" => Ok(Role::Egress),
+            b"egress" if configuration.is_empty() => Ok(Role::Egress(None)),
+            b"egress" => policy(&configuration).map(|policy| Role::Egress(Some(Rc::new(policy)))),
             other => Err(format!(
                 "there is no root_id `{}`; use router, guard or egress",
                 String::from_utf8_lossy(other)
@@ -87,7 +90,7 @@ impl RootContext for Root {
         Some(match &self.role {
             Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
             Role::Guard(policy) => Box::new(guard::Attempt::new(context, policy.clone())),
-            Role::Egress => Box::new(egress::Request::default()),
+            Role::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
         })
     }
 }

@@ -1,4 +1,8 @@
-//! What leaves for a hosted provider: an allow-list of request headers, and the APIs that it has.
+//! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
+
+use crate::claude::Claude;
+use crate::fleet::Fallback;
+use serde::{Deserialize, Serialize};
 
 /// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
 const GOES_ON: [&str; 9] = [
@@ -14,6 +18,9 @@ const GOES_ON: [&str; 9] = [
     "x-forwarded-proto",
 ];
 
+/// Beside them, those that say which Messages API is spoken.
+const GOES_ON_TO_MESSAGES: [&str; 2] = ["anthropic-beta", "anthropic-version"];
+
 /// Paths that an OpenAI-compatible provider has.
 const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/audio/speech",
@@ -22,6 +29,51 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/embeddings",
     "/v1/responses",
 ];
+
+/// Paths of Anthropic's API.
+const MESSAGES: &str = "/v1/messages";
+const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+
+/// What the filter on the way out to one fallback needs of the fleet, as the JSON that travels in Envoy's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressPolicy {
+    /// Who is behind it.
+    pub provider: Provider,
+}
+
+impl EgressPolicy {
+    /// The policy of the way out to a fallback.
+    pub fn of(fallback: &Fallback) -> Self {
+        Self {
+            provider: fallback.provider.clone(),
+        }
+    }
+}
+
+/// Which API a provider speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// OpenAI's; it is asked for the model by the caller's name for it.
+    OpenaiCompatible,
+    /// Anthropic's own.
+    Anthropic(Claude),
+}
+
+/// What a request is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'p> {
+    /// What the provider speaks.
+    AsItIs,
+    /// Anthropic's Messages, of which only the model is another.
+    Messages(&'p Claude),
+    /// OpenAI's Chat Completions, for a provider that speaks Messages.
+    Chat(&'p Claude),
+}
+
+/// The path of a translated request.
+pub const TRANSLATED: &str = MESSAGES;
 
 /// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +106,27 @@ impl Stopped {
     }
 }
 
-/// Whether a request header goes on to the provider. Pseudo-headers do.
-pub fn goes_on(name: &str) -> bool {
-    name.starts_with(':') || GOES_ON.contains(&name)
+impl Way<'_> {
+    /// Whether a request header goes on to the provider. Pseudo-headers do.
+    pub fn lets_through(self, name: &str) -> bool {
+        name.starts_with(':')
+            || GOES_ON.contains(&name)
+            || (matches!(self, Self::Messages(_)) && GOES_ON_TO_MESSAGES.contains(&name))
+    }
 }
 
-/// Whether the provider has the API of a path, which may carry a query.
-pub fn admit(path: &str) -> Result<(), Stopped> {
-    let path = path.split('?').next().unwrap_or_default();
-    if OPENAI_COMPATIBLE.contains(&path) {
-        Ok(())
-    } else {
-        Err(Stopped::NoSuchApi)
+impl Provider {
+    /// How a request to a path, which may carry a query, goes to the provider.
+    pub fn admit(&self, path: &str) -> Result<Way<'_>, Stopped> {
+        let path = path.split('?').next().unwrap_or_default();
+        match self {
+            Self::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => Ok(Way::AsItIs),
+            Self::Anthropic(claude) if path == "/v1/chat/completions" => Ok(Way::Chat(claude)),
+            Self::Anthropic(claude) if matches!(path, MESSAGES | COUNT_TOKENS) => {
+                Ok(Way::Messages(claude))
+            }
+            Self::OpenaiCompatible | Self::Anthropic(_) => Err(Stopped::NoSuchApi),
+        }
     }
 }
 
@@ -82,6 +143,14 @@ pub fn judge(status: &[u8]) -> Result<(), Stopped> {
 mod tests {
     use super::*;
 
+    fn claude() -> Claude {
+        Claude {
+            model: "claude-x".into(),
+            max_tokens: 1,
+            inference_geo: None,
+        }
+    }
+
     #[test]
     fn nothing_about_the_caller_goes_on() {
         for name in [
@@ -91,7 +160,7 @@ mod tests {
             "user-agent",
             "transfer-encoding",
         ] {
-            assert!(goes_on(name), "{name}");
+            assert!(Way::AsItIs.lets_through(name), "{name}");
         }
         for name in [
             "authorization",
@@ -111,15 +180,38 @@ mod tests {
             "cf-ipcountry",
             "",
         ] {
-            assert!(!goes_on(name), "{name}");
+            assert!(!Way::Messages(&claude()).lets_through(name), "{name}");
         }
+        assert!(Way::Messages(&claude()).lets_through("anthropic-version"));
+        assert!(!Way::AsItIs.lets_through("anthropic-version"));
     }
 
     #[test]
     fn what_a_provider_has_and_says() {
-        assert_eq!(admit("/v1/chat/completions?x=1"), Ok(()));
-        assert_eq!(admit("/v1/messages"), Err(Stopped::NoSuchApi));
-        assert_eq!(admit("/v1/rerank"), Err(Stopped::NoSuchApi));
+        let compatible = Provider::OpenaiCompatible;
+        assert_eq!(
+            compatible.admit("/v1/chat/completions?x=1"),
+            Ok(Way::AsItIs)
+        );
+        assert_eq!(compatible.admit("/v1/messages"), Err(Stopped::NoSuchApi));
+        assert_eq!(compatible.admit("/v1/rerank"), Err(Stopped::NoSuchApi));
+        let claude = claude();
+        let anthropic = Provider::Anthropic(claude.clone());
+        assert_eq!(
+            anthropic.admit("/v1/chat/completions"),
+            Ok(Way::Chat(&claude))
+        );
+        for path in ["/v1/messages?beta=true", "/v1/messages/count_tokens"] {
+            assert_eq!(anthropic.admit(path), Ok(Way::Messages(&claude)));
+        }
+        for path in [
+            "/v1/embeddings",
+            "/v1/completions",
+            "/v1/responses",
+            "/v1/messages/batches",
+        ] {
+            assert_eq!(anthropic.admit(path), Err(Stopped::NoSuchApi), "{path}");
+        }
         assert_eq!(judge(b"401"), Err(Stopped::OurCredential));
         assert_eq!(judge(b"200"), Ok(()));
         assert_eq!(judge(b"429"), Ok(()));

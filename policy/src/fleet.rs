@@ -3,6 +3,7 @@
 //! mentioned exists, no pinned zone accepts a fallback of another jurisdiction, and every zone has a way to be served.
 
 use crate::country::Country;
+use crate::egress::Provider;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -230,6 +231,8 @@ pub enum Pool {
 /// A hosted provider that takes a request when no region can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
+    /// Which API it speaks.
+    pub provider: Provider,
     /// Where its API is.
     pub endpoint: ProviderEndpoint,
     /// Where it may process a request, e.g. `eea`; `global` means anywhere.
@@ -240,7 +243,7 @@ pub struct Fallback {
     pub context: Option<u32>,
 }
 
-/// An OpenAI-compatible API's base URL, taken apart.
+/// A provider's base URL, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderEndpoint {
     /// Host name or IP address.

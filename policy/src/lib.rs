@@ -18,6 +18,7 @@ pub mod api;
 pub mod body;
 pub mod chain;
 pub mod classify;
+pub mod claude;
 pub mod context;
 pub mod cooling;
 pub mod country;

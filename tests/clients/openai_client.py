@@ -103,5 +103,87 @@ def whole():
     return f"whole after {len(chunks)} chunks"
 
 
-scenarios = {"works": works, "errors": errors, "exhausted": exhausted, "breaks": breaks, "whole": whole}
+city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+weather = {"type": "function", "function": {"name": "weather", "parameters": city}}
+clock = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+
+
+def claude():
+    """Claude answers, and nothing of the client changes."""
+
+    def chat(**changes):
+        return client.chat.completions.create(**{"model": model, "messages": question, **changes})
+
+    def streamed(**changes):
+        return list(chat(stream=True, stream_options={"include_usage": True}, **changes))
+
+    whole = chat(messages=[{"role": "system", "content": "be brief"}, *question])
+    text = whole.choices[0].message.content
+    assert text.startswith("claude token0") and "system be brief" in text, whole
+    assert whole.model.startswith("claude-") and whole.choices[0].finish_reason == "stop", whole
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (7, 8), whole.usage
+    assert whole.usage.prompt_tokens_details.cached_tokens == 4, whole.usage
+    chunks = streamed()
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert said.startswith("claude token0 token1"), said
+    assert chunks[-1].usage.total_tokens == 15 and chunks[-1].choices == [], chunks[-1]
+    assert chunks[-2].choices[0].finish_reason == "stop", chunks[-2]
+
+    asked = chat(tools=[weather, clock], tool_choice="required")
+    calls = asked.choices[0].message.tool_calls
+    assert asked.choices[0].finish_reason == "tool_calls", asked
+    assert [(call.function.name, call.function.arguments) for call in calls] == [
+        ("weather", '{"city":"a city"}'),
+        ("clock", "{}"),
+    ], calls
+    parts = {}
+    for chunk in streamed(tools=[weather, clock]):
+        for delta in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
+            name, arguments = parts.get(delta.index, ("", ""))
+            parts[delta.index] = (name + (delta.function.name or ""), arguments + (delta.function.arguments or ""))
+    assert parts == {0: ("weather", '{"city":"a city"}'), 1: ("clock", "{}")}, parts
+    one = chat(tools=[weather, clock], parallel_tool_calls=False).choices[0].message.tool_calls
+    assert [call.function.name for call in one] == ["weather"], one
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"{call.function.name}: 12"} for call in calls
+    ]
+    answer = chat(tools=[weather, clock], messages=[*question, asked.choices[0].message, *results])
+    said = answer.choices[0].message.content
+    assert "weather: 12" in said and "clock: 12" in said, said
+
+    images = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AAAA"}},
+    ]
+    seen = chat(messages=[{"role": "user", "content": images}]).choices[0].message.content
+    assert "https://example.com/a.png" in seen and "image/jpeg" in seen, seen
+    schema = {"name": "city", "schema": {**city, "additionalProperties": False}, "strict": True}
+    formatted = chat(response_format={"type": "json_schema", "json_schema": schema})
+    assert formatted.choices[0].message.content == '{"city":"a city"}', formatted
+
+    refused = fails(openai.BadRequestError, 400, lambda: chat(n=2))
+    assert refused.param == "n", refused
+    fails(openai.BadRequestError, 400, lambda: chat(logprobs=True))
+    fails(openai.InternalServerError, 503, lambda: client.embeddings.create(model=model, input="x"))
+    fails(openai.InternalServerError, 503, lambda: client.completions.create(model=model, prompt="x"))
+    return f"chat, stream, usage, tools there and back, images, JSON schema and refusals by {whole.model}"
+
+
+def limited():
+    raised = fails(
+        openai.RateLimitError, 429, lambda: client.chat.completions.create(model=model, messages=question)
+    )
+    return f"{type(raised).__name__}, again after {raised.response.headers['retry-after']} s"
+
+
+scenarios = {
+    "claude": claude,
+    "limited": limited,
+    "works": works,
+    "errors": errors,
+    "exhausted": exhausted,
+    "breaks": breaks,
+    "whole": whole,
+}
 print(scenarios[scenario]())

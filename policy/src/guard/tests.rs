@@ -407,7 +407,7 @@ fn a_failure_s_status_is_its_own_if_it_has_one() {
 }
 
 /// A stream, cut at these places.
-pub(super) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
+pub(crate) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     cuts.sort_unstable();
     let mut from = 0;

@@ -1,6 +1,7 @@
 //! Fixed fleets to test with, and what fleets are built of.
 
 use crate::country::Country;
+use crate::egress::Provider;
 use crate::fleet::{
     Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool,
     ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
@@ -176,6 +177,7 @@ pub fn region<'m>(
 
 pub fn fallback(jurisdiction: &str) -> Fallback {
     Fallback {
+        provider: Provider::OpenaiCompatible,
         endpoint: ProviderEndpoint {
             host: "api.example.com".into(),
             port: 443,

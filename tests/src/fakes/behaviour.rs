@@ -13,6 +13,13 @@ pub enum Kind {
         /// Requests must carry `authorization: Bearer <api_key>`.
         api_key: String,
     },
+    /// Anthropic's API, with one model.
+    Anthropic {
+        /// Requests must carry `x-api-key: <api_key>`.
+        api_key: String,
+        /// The model.
+        model: String,
+    },
 }
 
 /// How inference requests fail. Probes (`/health`, `/metrics`, `/load`, `/ping`) and `/v1/models` never fail this way.

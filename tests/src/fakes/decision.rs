@@ -6,6 +6,7 @@ use hyper::http::request::Parts;
 use super::anthropic::{message, message_events};
 use super::asked::Asked;
 use super::behaviour::{Behaviour, Fail, Kind, Replay};
+use super::claude;
 use super::embeddings::{self, embeddings};
 use super::generation::{Events, Finish, Generation, data, event};
 use super::openai::{chat, chat_events, completion, completion_events};
@@ -71,6 +72,9 @@ impl Decision {
         match behaviour.fail {
             Fail::Reset => return Self::Reset,
             Fail::Hang => return Self::Hang,
+            Fail::Status(status) if matches!(state.kind, Kind::Anthropic { .. }) => {
+                return Self::Refuse(Problem::anthropic(status, "The fake was told so."));
+            }
             Fail::Status(status) => return Self::Refuse(Problem::of_status(status)),
             Fail::None | Fail::Cut(_) | Fail::ErrorEvent(_) | Fail::Abort => {}
         }
@@ -85,8 +89,10 @@ impl Decision {
 
 /// A provider's key check; a pool asks for none.
 pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
-    let Kind::Provider { api_key } = kind else {
-        return Ok(());
+    let api_key = match kind {
+        Kind::Pool { .. } => return Ok(()),
+        Kind::Anthropic { api_key, .. } => return claude::authorize(api_key, parts),
+        Kind::Provider { api_key } => api_key,
     };
     let given = parts.headers.get(hyper::header::AUTHORIZATION);
     match given {
@@ -98,7 +104,7 @@ pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
 /// Whose errors are spoken at this endpoint.
 pub(super) fn dialect(kind: &Kind, api: Option<Api>) -> Dialect {
     match (kind, api) {
-        (_, Some(Api::Messages)) => Dialect::Anthropic,
+        (_, Some(Api::Messages)) | (Kind::Anthropic { .. }, _) => Dialect::Anthropic,
         (Kind::Pool { .. }, _) => Dialect::Vllm,
         (Kind::Provider { .. }, _) => Dialect::OpenAi,
     }
@@ -111,6 +117,9 @@ fn answer(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Answer, Problem> {
+    if let Kind::Anthropic { model, .. } = &state.kind {
+        return claude::answer(state, behaviour, model, body);
+    }
     let asked = Asked::parse(api, &state.kind, parts, body)?;
     if let Kind::Pool { models } = &state.kind
         && !models.contains(&asked.model)

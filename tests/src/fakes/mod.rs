@@ -5,6 +5,7 @@
 mod anthropic;
 mod asked;
 mod behaviour;
+mod claude;
 mod control;
 mod data;
 mod decision;

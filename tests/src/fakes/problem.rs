@@ -145,6 +145,21 @@ impl Problem {
         }
     }
 
+    /// An error of Anthropic's API.
+    pub(super) fn anthropic(status: u16, message: impl Into<String>) -> Self {
+        let kind = match status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            529 => "overloaded_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        };
+        Self::new(status, kind, message, None)
+    }
+
     /// The JSON text of this error.
     pub(super) fn render(&self, dialect: Dialect) -> String {
         let message = quoted(&self.message);

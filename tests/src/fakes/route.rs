@@ -40,6 +40,14 @@ impl Api {
     }
 }
 
+fn has(kind: &Kind, api: Api) -> bool {
+    match kind {
+        Kind::Pool { .. } => true,
+        Kind::Provider { .. } => api != Api::Messages,
+        Kind::Anthropic { .. } => api == Api::Messages,
+    }
+}
+
 /// What a path and a method lead to on the data port.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -58,7 +66,7 @@ impl Route {
         let pool = matches!(kind, Kind::Pool { .. });
         if let Some(api) = APIS
             .into_iter()
-            .find(|api| api.path() == path && (pool || *api != Api::Messages))
+            .find(|api| api.path() == path && has(kind, *api))
         {
             return if method == Method::POST {
                 Self::Inference(api)

@@ -6,16 +6,26 @@ use crate::world::{MODEL, World, workspace};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-/// Runs a scenario of the client against a gateway.
+/// Runs a scenario of OpenAI's client against a gateway.
 pub(super) async fn run(scenario: &str, gateway: &str) -> Result<String> {
+    python(
+        "openai_client.py",
+        &[scenario, &format!("http://{gateway}/v1"), MODEL],
+    )
+    .await
+}
+
+/// Runs one of the clients.
+pub(super) async fn python(client: &str, arguments: &[&str]) -> Result<String> {
     let python = workspace().join(".tools/python/bin/python");
     if !python.exists() {
         bail!("{} is missing; run scripts/setup first", python.display());
     }
     let output = Command::new(&python)
-        .arg(workspace().join("tests/clients/openai_client.py"))
-        .args([scenario, &format!("http://{gateway}/v1"), MODEL])
-        .env_remove("OPENAI_API_KEY")
+        .arg(workspace().join("tests/clients").join(client))
+        .args(arguments)
+        // The clients take keys and more from there.
+        .env_clear()
         .kill_on_drop(true)
         .output()
         .await
@@ -25,7 +35,7 @@ pub(super) async fn run(scenario: &str, gateway: &str) -> Result<String> {
         String::from_utf8_lossy(&output.stderr),
     );
     ensure(output.status.success(), || {
-        format!("{scenario}: {out}{err}")
+        format!("{client} {}: {out}{err}", arguments[0])
     })?;
     Ok(out.trim().to_owned())
 }

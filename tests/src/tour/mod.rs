@@ -1,6 +1,7 @@
 //! The tour: what Meridian promises, each promise shown on real Envoys, with the requests that the fakes recorded as
 //! the evidence. `scripts/demo --once` walks it, and the tests do.
 
+mod claude;
 mod client;
 mod config;
 mod control_plane;
@@ -82,6 +83,8 @@ stops! {
     "peer": peer::peer, Options::default();
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
+    "claude-clients": claude::clients, Options { anthropic: true, ..Options::default() };
+    "claude-midway": claude::midway, Options { anthropic: true, ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();

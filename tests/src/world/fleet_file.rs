@@ -10,6 +10,9 @@ pub const MODEL: &str = "llama-3.1-70b";
 /// A model that only us-east-1 and eu-west-1 have, with a name as they come.
 pub const PARTIAL_MODEL: &str = "mistralai/Mistral-7B:instruct";
 
+/// The Claude that answers where a fallback speaks Anthropic's API.
+pub const CLAUDE: &str = "claude-fake-5";
+
 /// The region whose pools may have a second server.
 pub const SIBLING_OF: &str = "eu-west-1";
 
@@ -24,6 +27,8 @@ pub struct Options {
     pub tls: bool,
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
+    /// Whether the fallback `claude` speaks Anthropic's API.
+    pub anthropic: bool,
     /// Whether the pools of eu-west-1 have a second server.
     pub sibling: bool,
     /// Where the gateways have their configurations from.
@@ -54,6 +59,7 @@ impl Default for Options {
             limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
+            anthropic: false,
             sibling: false,
             configured: Configured::ByDelta,
             policy: "",
@@ -74,6 +80,7 @@ pub fn models(region: &str) -> &'static [&'static str] {
     }
 }
 
+/// Our key with a provider.
 pub fn api_key(provider: &str) -> String {
     format!("our-key-of-{provider}")
 }
@@ -91,6 +98,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         limits,
         tls,
         fallbacks,
+        anthropic,
         sibling,
         policy,
         lease,
@@ -103,6 +111,11 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         ("[claude-eu]", "[claude]")
     } else {
         ("[]", "[]")
+    };
+    let claude_speaks = if *anthropic {
+        format!("provider: anthropic, model: {CLAUDE}")
+    } else {
+        "provider: openai-compatible".into()
     };
     let mut text = format!(
         "\
@@ -126,7 +139,7 @@ gateways:
   filter: {filter}
   access_log: {dir}/access.log
 fallbacks:
-  claude: {{ provider: openai-compatible, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
+  claude: {{ {claude_speaks}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
   claude-eu: {{ provider: openai-compatible, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
 regions:
 ",

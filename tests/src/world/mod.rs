@@ -12,7 +12,7 @@ mod request;
 pub use address::Block;
 pub use control_plane::ControlPlane;
 pub use envoy::Envoy;
-pub use fleet_file::{Configured, MODEL, Options, PARTIAL_MODEL};
+pub use fleet_file::{CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, api_key};
 pub use request::{Answer, Ask, client};
 
 use crate::fakes::{Behaviour, Fake, Kind};
@@ -81,8 +81,12 @@ impl World {
         }
         let mut providers = Vec::new();
         for name in PROVIDERS {
-            let kind = Kind::Provider {
-                api_key: fleet_file::api_key(name),
+            let api_key = api_key(name);
+            let kind = if options.anthropic && name == PROVIDERS[0] {
+                let model = CLAUDE.into();
+                Kind::Anthropic { api_key, model }
+            } else {
+                Kind::Provider { api_key }
             };
             providers.push(
                 Fake::start(

@@ -74,6 +74,7 @@ fn what_moves_is_cut_out() {
             "meridian.router",
             "meridian.forbidden",
             "meridian.allowed",
+            "meridian.egress/claude",
             "meridian.guard"
         ]
     );

@@ -229,8 +229,13 @@ pub struct RawPool {
 pub struct RawFallback {
     /// Which API it speaks.
     pub provider: RawProvider,
-    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`.
-    pub url: String,
+    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. Default for `anthropic`:
+    /// `https://api.anthropic.com/v1`.
+    pub url: Option<String>,
+    /// The provider's name of the model that answers, e.g. `claude-sonnet-5`. For `anthropic`.
+    pub model: Option<String>,
+    /// Tokens of an answer to a request that does not say how many, 4096 by default. For `anthropic`.
+    pub max_tokens: Option<u32>,
     /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
     pub jurisdiction: Vec<String>,
     /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
@@ -245,6 +250,8 @@ pub struct RawFallback {
 pub enum RawProvider {
     /// OpenAI's; it is asked for the model by the caller's name for it.
     OpenaiCompatible,
+    /// Anthropic's own API: Chat Completions are translated, `/v1/messages` goes on as it is. It runs in the US or anywhere.
+    Anthropic,
 }
 
 /// Where a gateway finds a secret: `env` or `file`.

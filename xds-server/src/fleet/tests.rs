@@ -5,6 +5,7 @@ use super::{FleetError, Problem, parse};
 mod addresses;
 mod control_plane;
 mod example;
+mod fallbacks;
 mod form;
 mod regions;
 mod schema;

@@ -1,7 +1,8 @@
 //! Egress: one internal listener per fallback, where a request changes from the caller's to ours.
 
 use super::public::connection_manager;
-use super::wire::{duration, extension, file, http_filter, seconds};
+use super::route::with_body_limit;
+use super::wire::{duration, extension, file, http_filter, number, seconds};
 use super::{answer, filter, name};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
@@ -26,6 +27,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meridian_policy::egress::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use meridian_policy::{FallbackName, Fleet, RegionName, headers};
 
@@ -37,6 +39,9 @@ const CREDENTIALS: [&str; 5] = [
     "x-api-key",
     "cookie",
 ];
+
+/// An answer in one piece that is translated is held as a whole, up to this many bytes: 128k tokens are less than 1 MiB.
+const LARGEST_ANSWER: u32 = 16 << 20;
 
 /// What a provider tells about our account.
 const OUR_ACCOUNT: [&str; 4] = [
@@ -61,10 +66,10 @@ pub fn listener(
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
-            filter::egress(fleet),
+            filter::egress(fleet, fallback_name, fallback),
             http_filter(
                 "envoy.filters.http.credential_injector",
-                credential(fallback_name),
+                credential(fallback_name, &fallback.provider),
             ),
             // Envoy would tell the provider the caller's host and path.
             http_filter(
@@ -84,6 +89,7 @@ pub fn listener(
     };
     Listener {
         name: listener_name,
+        per_connection_buffer_limit_bytes: number(LARGEST_ANSWER),
         listener_specifier: Some(ListenerSpecifier::InternalListener(
             InternalListenerConfig {},
         )),
@@ -143,14 +149,18 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
 }
 
 /// A request without our key does not leave.
-fn credential(fallback_name: &FallbackName) -> CredentialInjector {
+fn credential(fallback_name: &FallbackName, provider: &Provider) -> CredentialInjector {
+    let (header, prefix) = match provider {
+        Provider::OpenaiCompatible => ("authorization", "Bearer "),
+        Provider::Anthropic(_) => ("x-api-key", ""),
+    };
     let generic = Generic {
         credential: Some(SdsSecretConfig {
             name: fallback_name.to_string(),
             sds_config: None,
         }),
-        header: "authorization".into(),
-        header_value_prefix: "Bearer ".into(),
+        header: header.into(),
+        header_value_prefix: prefix.into(),
     };
     CredentialInjector {
         overwrite: true,
@@ -183,7 +193,7 @@ fn routes(
             ..Default::default()
         }),
         action: Some(Action::Route(action)),
-        ..Default::default()
+        ..with_body_limit(&fleet.limits)
     };
     let virtual_host = VirtualHost {
         name: "provider".into(),

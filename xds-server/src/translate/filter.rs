@@ -14,8 +14,10 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
+use meridian_policy::egress::EgressPolicy;
+use meridian_policy::fleet::Fallback;
 use meridian_policy::guard::GuardPolicy;
-use meridian_policy::{FilterPolicy, Fleet, RegionName};
+use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName};
 use serde::Serialize;
 
 /// The filter that decides, by name.
@@ -69,18 +71,20 @@ const CAPABILITIES: [&str; 36] = [
 pub fn router(node: &Node<'_>) -> HttpFilter {
     let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
     let policy = json(&policy);
-    plugin(node.fleet, ROUTER, "router", "meridian", Some(policy))
+    plugin(node.fleet, ROUTER, "router", "meridian", policy)
 }
 
 /// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
 pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     let policy = json(&GuardPolicy::for_region(fleet, home));
-    plugin(fleet, "meridian.guard", "guard", "meridian", Some(policy))
+    plugin(fleet, "meridian.guard", "guard", "meridian", policy)
 }
 
-/// Lets through to a provider what may go there. In a VM of its own: a fault in it never touches routing.
-pub fn egress(fleet: &Fleet) -> HttpFilter {
-    plugin(fleet, "meridian.egress", "egress", "meridian-egress", None)
+/// Lets through to a provider what may go there, in its own words. In a VM of its own: a fault in it never touches routing.
+pub fn egress(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> HttpFilter {
+    let policy = json(&EgressPolicy::of(fallback));
+    let name = format!("meridian.egress/{name}");
+    plugin(fleet, &name, "egress", "meridian-egress", policy)
 }
 
 /// Policies are plain data: names, numbers and lists. They always have a JSON form; without one nothing is served.
@@ -88,13 +92,7 @@ fn json(policy: &impl Serialize) -> String {
     serde_json::to_string(policy).unwrap_or_default()
 }
 
-fn plugin(
-    fleet: &Fleet,
-    name: &str,
-    root: &str,
-    vm_id: &str,
-    configuration: Option<String>,
-) -> HttpFilter {
+fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: String) -> HttpFilter {
     let vm = VmConfig {
         vm_id: vm_id.into(),
         runtime: "envoy.wasm.runtime.v8".into(),
@@ -112,7 +110,9 @@ fn plugin(
     let config = PluginConfig {
         name: root.into(),
         root_id: root.into(),
-        configuration: configuration.map(|value| pack_any(StringValue { value })),
+        configuration: Some(pack_any(StringValue {
+            value: configuration,
+        })),
         // Without it a request whose headers wait for the body hangs.
         allow_on_headers_stop_iteration: yes(),
         // A fault ends the streams of one worker. With Envoy's default of 1 s until the next try it ends the requests

@@ -198,7 +198,8 @@ fn matching(headers: Vec<HeaderMatcher>) -> RouteMatch {
     }
 }
 
-fn with_body_limit(limits: &Limits) -> Route {
+/// A route before which a body of the largest size may be held.
+pub fn with_body_limit(limits: &Limits) -> Route {
     Route {
         request_body_buffer_limit: Some(UInt64Value {
             value: limits.body.into(),

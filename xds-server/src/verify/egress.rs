@@ -48,7 +48,7 @@ impl Walk<'_> {
                 // What it lets through is its own affair; that credentials go does not depend on it.
                 Filter::Wasm(wasm) if !injected => {
                     allow_listed = true;
-                    self.egress_plugin(&placed.at, wasm);
+                    self.egress_plugin(&placed.at, wasm, providers);
                 }
                 Filter::Wasm(_) | Filter::Rbac(_) => {
                     self.leaks.unknown(&placed.at, "this filter on the way out");

@@ -8,9 +8,11 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
-use meridian_policy::Fleet;
+use meridian_policy::egress::EgressPolicy;
 use meridian_policy::guard::GuardPolicy;
+use meridian_policy::{FallbackName, Fleet};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 
 /// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
 const ROUTER: &str = "router";
@@ -62,13 +64,17 @@ impl Walk<'_> {
         }
     }
 
-    /// Checks the filter on the way out to a provider. It has no configuration.
-    pub fn egress_plugin(&mut self, at: &str, wasm: &Wasm) {
-        if let Some(plugin) = plugin(self.fleet, at, wasm, EGRESS, &mut self.leaks)
-            && plugin.configuration.is_some()
-        {
-            self.leaks
-                .unknown(at, format!("a configuration of `{EGRESS}`"));
+    /// Checks the filter on the way out to these providers: that it does there what the fleet says of them.
+    pub fn egress_plugin(&mut self, at: &str, wasm: &Wasm, providers: &BTreeSet<&FallbackName>) {
+        let policy: Option<EgressPolicy> = plugin(self.fleet, at, wasm, EGRESS, &mut self.leaks)
+            .and_then(|plugin| policy(at, plugin, &mut self.leaks));
+        let Some(policy) = policy else { return };
+        for name in providers {
+            let fallback = self.fleet.fallbacks.get(*name);
+            if fallback.is_none_or(|fallback| EgressPolicy::of(fallback) != policy) {
+                let message = format!("the filter's policy is not that of the fallback `{name}`");
+                self.leaks.add(at, message);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Egresses that leak.
 
 use super::*;
+use envoy_types::pb::google::protobuf::StringValue;
 
 #[test]
 fn egresses_that_leak() {
@@ -75,6 +76,23 @@ fn egresses_that_leak() {
                 EU,
                 |s| drop_filter(s, EGRESS, &Wasm::type_url()),
                 "not on the filter's list",
+            ),
+            case(
+                "another provider's words",
+                EU,
+                |s| {
+                    manager(listener(s, EGRESS), |m| {
+                        http_filter(m, |w: &mut Wasm| {
+                            let policy =
+                                r#"{"provider":{"anthropic":{"model":"m","max_tokens":1}}}"#;
+                            w.config.as_mut().unwrap().configuration =
+                                Some(pack_any(StringValue {
+                                    value: policy.into(),
+                                }));
+                        })
+                    })
+                },
+                "the filter's policy is not that of the fallback `claude-eu`",
             ),
             case(
                 "stripped too late",

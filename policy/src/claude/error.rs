@@ -1,0 +1,96 @@
+//! What Claude's API says when it does not answer.
+
+use crate::context::is_too_long;
+use crate::egress::Stopped;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Body {
+    error: Error,
+}
+
+/// An error, as a body or an event has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Error {
+    #[serde(rename = "type")]
+    kind: String,
+    message: String,
+}
+
+impl Error {
+    /// In the place of something that is none of the API's.
+    pub fn unreadable() -> Self {
+        Self {
+            kind: "api_error".into(),
+            message: "The fallback sent something that is no answer.".into(),
+        }
+    }
+
+    /// The status that goes with the error's type.
+    pub fn status(&self) -> u16 {
+        match self.kind.as_str() {
+            "invalid_request_error" => 400,
+            "request_too_large" => 413,
+            "rate_limit_error" => 429,
+            "timeout_error" => 504,
+            "overloaded_error" => 503,
+            "api_error" => 500,
+            // About our key, our account or our configuration.
+            _ => 502,
+        }
+    }
+
+    /// A request that is fine, and an account that is not.
+    fn is_ours(&self) -> bool {
+        self.message.contains("credit balance")
+    }
+}
+
+/// Status and body, in OpenAI's shape, of an answer of Claude's API that is an error. Its own words go on where they are about
+/// the request; what it says of our account does not.
+pub fn error(status: u16, body: &[u8]) -> (u16, Value) {
+    let said = serde_json::from_slice(body).map(|Body { error }| error);
+    let error = said.unwrap_or_else(|_| Error::unreadable());
+    let (status, mut made) = match status {
+        401 | 403 => {
+            let stopped = Stopped::OurCredential;
+            let made = made("server_error", stopped.message(), stopped.status());
+            (stopped.status(), made)
+        }
+        400 if error.is_ours() => (502, openai(502, &error)),
+        400 | 413 | 429 | 500 | 502 | 503 | 504 => (status, openai(status, &error)),
+        529 => (503, openai(503, &error)),
+        _ => (502, openai(502, &error)),
+    };
+    if status == 400 && is_too_long(body) {
+        made["error"]["code"] = json!("context_length_exceeded");
+    }
+    (status, made)
+}
+
+/// An error in OpenAI's shape.
+pub(super) fn openai(status: u16, error: &Error) -> Value {
+    match status {
+        400 | 413 => made("invalid_request_error", &error.message, status),
+        429 => made(
+            "rate_limit_error",
+            "no region could serve this request, and the fallback has reached its rate limit",
+            status,
+        ),
+        503 => made(
+            "server_error",
+            "no region could serve this request, and the fallback is overloaded or unavailable",
+            status,
+        ),
+        _ => made(
+            "server_error",
+            "no region could serve this request, and the fallback failed",
+            status,
+        ),
+    }
+}
+
+fn made(kind: &str, message: &str, status: u16) -> Value {
+    json!({ "error": { "message": message, "type": kind, "param": null, "code": status } })
+}

@@ -1,0 +1,255 @@
+//! A conversation's messages.
+
+use super::request::Refused;
+use serde_json::{Map, Value, json};
+
+/// A conversation as Claude has it: what was said before it, and turns of user and assistant.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// Blocks of text.
+    pub system: Vec<Value>,
+    /// Messages; no two of one role follow each other.
+    pub messages: Vec<Value>,
+}
+
+/// The roles of a turn.
+const USER: &str = "user";
+const ASSISTANT: &str = "assistant";
+
+/// Image types that Claude reads.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Takes the messages apart: what system and developer say comes first, and the results of tools are the user's.
+pub fn turns(messages: Option<Value>) -> Result<Turns, Refused> {
+    let Some(Value::Array(messages)) = messages else {
+        return Err(Refused::new("messages", "must be a list of messages"));
+    };
+    let mut turns = Turns::default();
+    for (index, message) in messages.into_iter().enumerate() {
+        let at = format!("messages[{index}]");
+        let Value::Object(message) = message else {
+            return Err(Refused::new(at, "must be a message"));
+        };
+        turns.add(&at, message)?;
+    }
+    if turns.messages.is_empty() {
+        return Err(Refused::new("messages", "must have a message of the user"));
+    }
+    turns.trim_last();
+    Ok(turns)
+}
+
+impl Turns {
+    fn add(&mut self, at: &str, mut message: Map<String, Value>) -> Result<(), Refused> {
+        message.retain(|_, value| !value.is_null());
+        let content = message.remove("content");
+        let at_content = format!("{at}.content");
+        match message.get("role").and_then(Value::as_str) {
+            Some("system" | "developer") => {
+                self.system.extend(texts(&at_content, content)?);
+            }
+            Some(USER) => {
+                let blocks = blocks(&at_content, content, user_part)?;
+                if blocks.is_empty() {
+                    return Err(Refused::new(at_content, "must not be empty"));
+                }
+                self.say(USER, blocks);
+            }
+            Some(ASSISTANT) => {
+                let mut said = blocks(&at_content, content, assistant_part)?;
+                said.extend(text_block(message.get("refusal")));
+                said.extend(tool_uses(at, message.remove("tool_calls"))?);
+                for field in ["function_call", "audio"] {
+                    if message.contains_key(field) {
+                        let message =
+                            "is not something that Claude can read; use `tool_calls`, or text";
+                        return Err(Refused::new(format!("{at}.{field}"), message));
+                    }
+                }
+                self.say(ASSISTANT, said);
+            }
+            Some("tool") => {
+                let Some(Value::String(id)) = message.remove("tool_call_id") else {
+                    let message = "must name the call that this is the result of";
+                    return Err(Refused::new(format!("{at}.tool_call_id"), message));
+                };
+                let content = texts(&at_content, content)?;
+                let mut result = json!({ "type": "tool_result", "tool_use_id": id });
+                if !content.is_empty() {
+                    result["content"] = json!(content);
+                }
+                self.say(USER, vec![result]);
+            }
+            _ => {
+                let message = "must be `system`, `developer`, `user`, `assistant` or `tool`";
+                return Err(Refused::new(format!("{at}.role"), message));
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, role: &str, blocks: Vec<Value>) {
+        if blocks.is_empty() {
+            return;
+        }
+        if let Some(last) = self.messages.last_mut()
+            && last["role"] == role
+            && let Some(said) = last["content"].as_array_mut()
+        {
+            said.extend(blocks);
+            return;
+        }
+        self.messages
+            .push(json!({ "role": role, "content": blocks }));
+    }
+
+    /// Claude goes on from what the assistant said last, and refuses to from white space.
+    fn trim_last(&mut self) {
+        if let Some(last) = self.messages.last_mut()
+            && last["role"] == ASSISTANT
+            && let Some(block) = last["content"]
+                .as_array_mut()
+                .and_then(|all| all.last_mut())
+            && let Some(text) = block["text"].as_str()
+        {
+            block["text"] = json!(text.trim_end());
+        }
+    }
+}
+
+/// Claude takes no text that is empty or white space alone.
+fn text_block(text: Option<&Value>) -> Option<Value> {
+    let text = text?.as_str().filter(|text| !text.trim().is_empty())?;
+    Some(json!({ "type": "text", "text": text }))
+}
+
+/// A content of text alone.
+fn texts(at: &str, content: Option<Value>) -> Result<Vec<Value>, Refused> {
+    blocks(at, content, text_part)
+}
+
+type Part = fn(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Refused>;
+
+fn blocks(at: &str, content: Option<Value>, part: Part) -> Result<Vec<Value>, Refused> {
+    match content {
+        None => Ok(Vec::new()),
+        Some(text @ Value::String(_)) => Ok(text_block(Some(&text)).into_iter().collect()),
+        Some(Value::Array(parts)) => {
+            let mut blocks = Vec::new();
+            for (index, each) in parts.iter().enumerate() {
+                let at = format!("{at}[{index}]");
+                let kind = each["type"].as_str().unwrap_or_default();
+                blocks.extend(part(&at, kind, each)?);
+            }
+            Ok(blocks)
+        }
+        Some(_) => Err(Refused::new(at, "must be a string or a list of parts")),
+    }
+}
+
+fn text_part(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Refused> {
+    if kind == "text" && part["text"].is_string() {
+        Ok(text_block(Some(&part["text"])))
+    } else {
+        Err(Refused::new(
+            format!("{at}.type"),
+            "must be `text`, with its `text`",
+        ))
+    }
+}
+
+fn assistant_part(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Refused> {
+    match kind {
+        "refusal" => Ok(text_block(part.get("refusal"))),
+        _ => text_part(at, kind, part),
+    }
+}
+
+fn user_part(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Refused> {
+    match kind {
+        "text" => text_part(at, kind, part),
+        "image_url" => image(&format!("{at}.image_url.url"), &part["image_url"]["url"]).map(Some),
+        "file" => pdf(&format!("{at}.file.file_data"), &part["file"]["file_data"]).map(Some),
+        _ => {
+            let message = "must be `text`, `image_url` or `file`: Claude reads nothing else";
+            Err(Refused::new(format!("{at}.type"), message))
+        }
+    }
+}
+
+/// An image, as an address that Claude fetches or as its bytes.
+fn image(at: &str, url: &Value) -> Result<Value, Refused> {
+    let url = url.as_str().unwrap_or_default();
+    let source = if url.starts_with("https://") {
+        json!({ "type": "url", "url": url })
+    } else {
+        let (media_type, data) = data_url(at, url)?;
+        if !IMAGES.contains(&media_type) {
+            let message = format!("must be one of {}", IMAGES.join(", "));
+            return Err(Refused::new(at, message));
+        }
+        json!({ "type": "base64", "media_type": media_type, "data": data })
+    };
+    Ok(json!({ "type": "image", "source": source }))
+}
+
+fn pdf(at: &str, data: &Value) -> Result<Value, Refused> {
+    let (media_type, data) = data_url(at, data.as_str().unwrap_or_default())?;
+    if media_type != "application/pdf" {
+        return Err(Refused::new(at, "must be a PDF"));
+    }
+    let source = json!({ "type": "base64", "media_type": media_type, "data": data });
+    Ok(json!({ "type": "document", "source": source }))
+}
+
+/// Media type and base64 of a `data:` URL.
+fn data_url<'u>(at: &str, url: &'u str) -> Result<(&'u str, &'u str), Refused> {
+    url.strip_prefix("data:")
+        .and_then(|rest| rest.split_once(";base64,"))
+        .ok_or_else(|| {
+            Refused::new(
+                at,
+                "must be `data:<media type>;base64,...`, or an https URL of an image",
+            )
+        })
+}
+
+fn tool_uses(at: &str, calls: Option<Value>) -> Result<Vec<Value>, Refused> {
+    let calls = match calls {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(calls)) => calls,
+        Some(_) => {
+            return Err(Refused::new(
+                format!("{at}.tool_calls"),
+                "must be a list of calls",
+            ));
+        }
+    };
+    let mut uses = Vec::new();
+    for (index, call) in calls.iter().enumerate() {
+        let at = format!("{at}.tool_calls[{index}]");
+        let (id, function) = (&call["id"], &call["function"]);
+        if !id.is_string() || !function["name"].is_string() {
+            return Err(Refused::new(
+                at,
+                "must be a call of a function, with its `id`",
+            ));
+        }
+        let arguments = function["arguments"].as_str().unwrap_or_default();
+        let input = if arguments.trim().is_empty() {
+            json!({})
+        } else {
+            let input: Option<Value> = serde_json::from_str(arguments).ok();
+            input.filter(Value::is_object).ok_or_else(|| {
+                Refused::new(
+                    format!("{at}.function.arguments"),
+                    "must be a JSON object, as text",
+                )
+            })?
+        };
+        uses.push(
+            json!({ "type": "tool_use", "id": id, "name": function["name"], "input": input }),
+        );
+    }
+    Ok(uses)
+}

@@ -1,0 +1,83 @@
+//! Claude as the last resort: in the API that the caller spoke, in the middle of the same request.
+
+use super::client::{python, run};
+use super::{answered_by, ensure};
+use crate::fakes::Fail;
+use crate::world::{CLAUDE, MODEL, REGIONS, World, api_key};
+use anyhow::Result;
+
+/// Every region's pool fails like this.
+fn regions(world: &World, fail: Fail) {
+    for region in REGIONS {
+        world.pool(region).update(|behaviour| behaviour.fail = fail);
+    }
+}
+
+/// The official clients, with nothing but Claude left.
+pub async fn clients(world: &mut World) -> Result<String> {
+    let api = format!("http://{}", world.block().provider("claude"));
+    let west = world.block().public("us-west-2").to_string();
+    let key = api_key("claude");
+    python("anthropic_client.py", &["api", &api, &key, CLAUDE]).await?;
+    regions(world, Fail::Status(503));
+    let mut seen = vec![run("claude", &west).await?];
+    let own = [
+        "native",
+        &format!("http://{west}"),
+        "the-callers-own",
+        MODEL,
+    ];
+    seen.push(python("anthropic_client.py", &own).await?);
+    let claude = world.provider("claude");
+    claude.update(|behaviour| {
+        behaviour.fail = Fail::Status(429);
+        behaviour.retry_after = Some(7);
+    });
+    seen.push(run("limited", &west).await?);
+    claude.update(|behaviour| behaviour.fail = Fail::Status(529));
+    seen.push(run("exhausted", &west).await?);
+    for fail in [Fail::Cut(3), Fail::ErrorEvent(3)] {
+        claude.update(|behaviour| {
+            behaviour.fail = fail;
+            // What was sent just before a reset is lost.
+            behaviour.token_ms = 50;
+        });
+        seen.push(run("breaks", &west).await?);
+    }
+    Ok(seen.join("; "))
+}
+
+/// All pools die on the attempt: one clean answer, and the caller's key stays here.
+pub async fn midway(world: &mut World) -> Result<String> {
+    let mut asked = 0;
+    for fail in [
+        Fail::Reset,
+        Fail::Status(500),
+        Fail::Abort,
+        Fail::ErrorEvent(0),
+    ] {
+        regions(world, fail);
+        for streamed in [false, true] {
+            let ask = world
+                .ask("us-west-2")
+                .country("US")
+                .header("authorization", "Bearer the-callers-own")
+                .header("cookie", "the-callers-own");
+            let ask = if streamed { ask.streamed() } else { ask };
+            let answer = answered_by(world, &ask, "fallback/claude").await?;
+            let text = answer.text();
+            ensure(
+                text.contains("token7")
+                    && text.contains(CLAUDE)
+                    && text.contains("\"finish_reason\":\"stop\""),
+                || format!("{fail:?}: {text}"),
+            )?;
+            asked += 1;
+        }
+        world.heal().await?;
+        regions(world, Fail::None);
+    }
+    Ok(format!(
+        "{asked} requests whose regions all failed midway: Claude's answer to each, in OpenAI's words"
+    ))
+}
