@@ -4,8 +4,8 @@
 
 use crate::memory;
 use meridian_policy::api::Shape;
-use meridian_policy::claude::{self, Claude, Refused, Stream};
-use meridian_policy::egress::{self, EgressPolicy, Stopped, TRANSLATED, Way};
+use meridian_policy::claude::{self, Addressed, Claude, Refused, Stream};
+use meridian_policy::egress::{self, EgressPolicy, Stopped, Way};
 use meridian_policy::headers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -165,16 +165,17 @@ impl Request {
         let body = body.ok().flatten().unwrap_or_default();
         let (shape, made) = match way {
             Way::AsItIs => return Action::Continue,
-            Way::Messages(claude) => (Shape::Anthropic, self.native(&body, claude)),
+            Way::Messages(claude, path) => (Shape::Anthropic, self.native(&body, claude, path)),
             Way::Chat(claude) => (Shape::OpenAi, self.translated(&body, claude)),
         };
         match made {
-            Ok(body) => {
-                let (version, value) = claude::VERSION;
-                if self.get_http_request_header_bytes(version).is_none() {
-                    self.set_http_request_header(version, Some(value));
-                }
-                let body = body.to_string();
+            Ok(Addressed {
+                path,
+                version,
+                body,
+            }) => {
+                self.set_http_request_header(":path", Some(&path));
+                self.set_http_request_header(claude::VERSION.0, version.as_deref());
                 self.set_http_request_header("content-length", Some(&body.len().to_string()));
                 self.set_http_request_body(0, size, body.as_bytes());
                 Action::Continue
@@ -183,20 +184,23 @@ impl Request {
         }
     }
 
-    fn native(&mut self, body: &[u8], claude: &Claude) -> Result<Value, Refused> {
-        let body = claude::native(body, claude)?;
+    fn native(&mut self, body: &[u8], claude: &Claude, path: &str) -> Result<Addressed, Refused> {
+        let version = self.get_http_request_header_bytes(claude::VERSION.0);
+        let version = version
+            .as_deref()
+            .and_then(|version| std::str::from_utf8(version).ok());
+        let addressed = claude.address(claude::object(body)?, path, version);
         self.state = State::AsItWas;
-        Ok(body)
+        Ok(addressed)
     }
 
-    fn translated(&mut self, body: &[u8], claude: &Claude) -> Result<Value, Refused> {
+    fn translated(&mut self, body: &[u8], claude: &Claude) -> Result<Addressed, Refused> {
         let asked = claude::request(body, claude)?;
         self.state = State::Translated {
             stream: asked.stream,
             include_usage: asked.include_usage,
         };
-        self.set_http_request_header(":path", Some(TRANSLATED));
-        Ok(asked.body)
+        Ok(claude.address(asked.body, claude::MESSAGES, None))
     }
 
     /// The answer in one piece is whole.

@@ -1,6 +1,6 @@
 //! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
 
-use crate::claude::Claude;
+use crate::claude::{COUNT_TOKENS, Claude, MESSAGES};
 use crate::fleet::Fallback;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +30,6 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/responses",
 ];
 
-/// Paths of Anthropic's API.
-const MESSAGES: &str = "/v1/messages";
-const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
-
 /// What the filter on the way out to one fallback needs of the fleet, as the JSON that travels in Envoy's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,8 +53,8 @@ impl EgressPolicy {
 pub enum Provider {
     /// OpenAI's; it is asked for the model by the caller's name for it.
     OpenaiCompatible,
-    /// Anthropic's own.
-    Anthropic(Claude),
+    /// Anthropic's Messages.
+    Claude(Claude),
 }
 
 /// What a request is on its way out.
@@ -66,14 +62,11 @@ pub enum Provider {
 pub enum Way<'p> {
     /// What the provider speaks.
     AsItIs,
-    /// Anthropic's Messages, of which only the model is another.
-    Messages(&'p Claude),
+    /// Anthropic's Messages, at this path, of which only the model is another.
+    Messages(&'p Claude, &'static str),
     /// OpenAI's Chat Completions, for a provider that speaks Messages.
     Chat(&'p Claude),
 }
-
-/// The path of a translated request.
-pub const TRANSLATED: &str = MESSAGES;
 
 /// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +104,7 @@ impl Way<'_> {
     pub fn lets_through(self, name: &str) -> bool {
         name.starts_with(':')
             || GOES_ON.contains(&name)
-            || (matches!(self, Self::Messages(_)) && GOES_ON_TO_MESSAGES.contains(&name))
+            || (matches!(self, Self::Messages(..)) && GOES_ON_TO_MESSAGES.contains(&name))
     }
 }
 
@@ -121,11 +114,13 @@ impl Provider {
         let path = path.split('?').next().unwrap_or_default();
         match self {
             Self::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => Ok(Way::AsItIs),
-            Self::Anthropic(claude) if path == "/v1/chat/completions" => Ok(Way::Chat(claude)),
-            Self::Anthropic(claude) if matches!(path, MESSAGES | COUNT_TOKENS) => {
-                Ok(Way::Messages(claude))
-            }
-            Self::OpenaiCompatible | Self::Anthropic(_) => Err(Stopped::NoSuchApi),
+            Self::Claude(claude) => match path {
+                "/v1/chat/completions" => Ok(Way::Chat(claude)),
+                MESSAGES => Ok(Way::Messages(claude, MESSAGES)),
+                COUNT_TOKENS => Ok(Way::Messages(claude, COUNT_TOKENS)),
+                _ => Err(Stopped::NoSuchApi),
+            },
+            Self::OpenaiCompatible => Err(Stopped::NoSuchApi),
         }
     }
 }
@@ -142,9 +137,11 @@ pub fn judge(status: &[u8]) -> Result<(), Stopped> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claude::Host;
 
     fn claude() -> Claude {
         Claude {
+            host: Host::Anthropic,
             model: "claude-x".into(),
             max_tokens: 1,
             inference_geo: None,
@@ -180,9 +177,12 @@ mod tests {
             "cf-ipcountry",
             "",
         ] {
-            assert!(!Way::Messages(&claude()).lets_through(name), "{name}");
+            assert!(
+                !Way::Messages(&claude(), MESSAGES).lets_through(name),
+                "{name}"
+            );
         }
-        assert!(Way::Messages(&claude()).lets_through("anthropic-version"));
+        assert!(Way::Messages(&claude(), MESSAGES).lets_through("anthropic-version"));
         assert!(!Way::AsItIs.lets_through("anthropic-version"));
     }
 
@@ -196,13 +196,19 @@ mod tests {
         assert_eq!(compatible.admit("/v1/messages"), Err(Stopped::NoSuchApi));
         assert_eq!(compatible.admit("/v1/rerank"), Err(Stopped::NoSuchApi));
         let claude = claude();
-        let anthropic = Provider::Anthropic(claude.clone());
+        let anthropic = Provider::Claude(claude.clone());
         assert_eq!(
             anthropic.admit("/v1/chat/completions"),
             Ok(Way::Chat(&claude))
         );
-        for path in ["/v1/messages?beta=true", "/v1/messages/count_tokens"] {
-            assert_eq!(anthropic.admit(path), Ok(Way::Messages(&claude)));
+        for (path, without_query) in [
+            ("/v1/messages?beta=true", MESSAGES),
+            ("/v1/messages/count_tokens", COUNT_TOKENS),
+        ] {
+            assert_eq!(
+                anthropic.admit(path),
+                Ok(Way::Messages(&claude, without_query))
+            );
         }
         for path in [
             "/v1/embeddings",

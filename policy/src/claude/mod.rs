@@ -11,6 +11,7 @@
 
 mod answer;
 mod error;
+mod host;
 mod messages;
 mod request;
 mod stream;
@@ -18,7 +19,8 @@ mod tools;
 
 pub use answer::answer;
 pub use error::error;
-pub use request::{Asked, Refused, native, request};
+pub use host::{Addressed, COUNT_TOKENS, Host, MESSAGES};
+pub use request::{Asked, Refused, object, request};
 pub use stream::Stream;
 
 use serde::{Deserialize, Serialize};
@@ -30,11 +32,13 @@ pub const VERSION: (&str, &str) = ("anthropic-version", "2026-10-21");
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claude {
+    /// Who runs it.
+    pub host: Host,
     /// The provider's name of the model.
     pub model: String,
     /// Tokens of an answer to a request that does not say how many; the Messages API wants a number.
     pub max_tokens: u32,
-    /// Where it has to run, as the Messages API says it: `us`. Anywhere if not said.
+    /// Where it has to run, as Anthropic's own API says it: `us`. Anywhere if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference_geo: Option<String>,
 }

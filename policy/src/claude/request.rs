@@ -49,8 +49,8 @@ impl Refused {
 /// What Claude is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// The body of the Messages API.
-    pub body: Value,
+    /// The body of the Messages API, but for the model.
+    pub body: Map<String, Value>,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether the caller wants a stream's usage in a chunk of its own.
@@ -107,7 +107,6 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<Asked, Refused> {
     fields.retain(|_, value| !value.is_null());
     fields.remove("model");
     let mut made = Map::new();
-    address(&mut made, claude);
     made.insert(
         "max_tokens".into(),
         json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
@@ -141,30 +140,16 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<Asked, Refused> {
     }
     rest(fields)?;
     Ok(Asked {
-        body: Value::Object(made),
+        body: made,
         stream,
         include_usage,
     })
 }
 
-/// A body of Anthropic's API, for this Claude.
-pub fn native(body: &[u8], claude: &Claude) -> Result<Value, Refused> {
-    let mut fields = object(body)?;
-    address(&mut fields, claude);
-    Ok(Value::Object(fields))
-}
-
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+/// A body as a caller wrote it.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(body)
         .map_err(|error| Refused::new("", format!("is no JSON object: {error}")))
-}
-
-/// Who is to answer, and where.
-fn address(fields: &mut Map<String, Value>, claude: &Claude) {
-    fields.insert("model".into(), json!(claude.model));
-    if let Some(geo) = &claude.inference_geo {
-        fields.insert("inference_geo".into(), json!(geo));
-    }
 }
 
 fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 fn claude() -> Claude {
     Claude {
+        host: Host::Anthropic,
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
@@ -29,13 +30,8 @@ fn asked(body: &Value) -> Result<Asked, Refused> {
 /// What these fields become, beside what every request has.
 fn check(fields: Value, expect: Value) {
     let body = chat(fields);
-    let Value::Object(mut made) = asked(&body)
-        .unwrap_or_else(|refused| panic!("{body}: {refused}"))
-        .body
-    else {
-        panic!("no object")
-    };
-    assert_eq!(made.remove("model"), Some(json!("claude-x")));
+    let asked = asked(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
+    let mut made = asked.body;
     for (field, usual) in [
         ("max_tokens", json!(4096)),
         (
@@ -91,23 +87,83 @@ fn a_chat_becomes_a_message() {
     );
 }
 
+/// Where a body goes, with which version in a header, and as what.
+fn addressed(
+    claude: &Claude,
+    body: Value,
+    path: &str,
+    version: Option<&str>,
+) -> (String, Option<String>, Value) {
+    let body = object(body.to_string().as_bytes()).unwrap();
+    let Addressed {
+        path,
+        version,
+        body,
+    } = claude.address(body, path, version);
+    (path, version, serde_json::from_str(&body).unwrap())
+}
+
 #[test]
-fn where_claude_runs_is_ours_to_say() {
-    let here = Claude {
+fn anthropic_is_told_the_model_in_the_body() {
+    let body = json!({ "model": "llama", "inference_geo": "global", "x": 1 });
+    assert_eq!(
+        addressed(&claude(), body.clone(), MESSAGES, None),
+        (
+            MESSAGES.into(),
+            Some("2026-10-21".into()),
+            json!({ "model": "claude-x", "x": 1 })
+        )
+    );
+    let in_the_us = Claude {
         inference_geo: Some("us".into()),
         ..claude()
     };
-    let chat = chat(json!({})).to_string();
-    let body = request(chat.as_bytes(), &here).unwrap().body;
-    assert_eq!(body["inference_geo"], "us");
-    let body = json!({ "model": "llama", "inference_geo": "global", "max_tokens": 5, "messages": [], "x": 1 }).to_string();
     assert_eq!(
-        native(body.as_bytes(), &here),
-        Ok(
-            json!({ "model": "claude-x", "inference_geo": "us", "max_tokens": 5, "messages": [], "x": 1 })
+        addressed(&in_the_us, body, COUNT_TOKENS, Some("2023-06-01")),
+        (
+            COUNT_TOKENS.into(),
+            Some("2023-06-01".into()),
+            json!({ "model": "claude-x", "inference_geo": "us", "x": 1 })
         )
     );
-    // What a caller says of it means nothing to the others either.
+}
+
+#[test]
+fn vertex_is_told_the_model_in_the_path() {
+    let vertex = Claude {
+        host: Host::Vertex,
+        ..claude()
+    };
+    let version = "2026-10-21";
+    for (body, path, goes_to, as_what) in [
+        (
+            json!({ "model": "llama" }),
+            MESSAGES,
+            "/v1/models/claude-x:rawPredict",
+            json!({ "anthropic_version": version }),
+        ),
+        (
+            json!({ "stream": true }),
+            MESSAGES,
+            "/v1/models/claude-x:streamRawPredict",
+            json!({ "stream": true, "anthropic_version": version }),
+        ),
+        (
+            json!({ "inference_geo": "us" }),
+            COUNT_TOKENS,
+            "/v1/models/count-tokens:rawPredict",
+            json!({ "model": "claude-x", "anthropic_version": version }),
+        ),
+    ] {
+        assert_eq!(
+            addressed(&vertex, body, path, None),
+            (goes_to.into(), None, as_what)
+        );
+    }
+}
+
+#[test]
+fn what_a_chat_says_of_where_it_runs_is_refused() {
     refused(
         json!({ "inference_geo": "eu" }),
         "inference_geo",

@@ -31,6 +31,17 @@ pub fn model_name(text: &str) -> Parsed<()> {
     Ok(())
 }
 
+/// Names of Claude, which may stand in a provider's path.
+pub fn claude_model(text: &str) -> Parsed<String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+    if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
+        return Err(format!(
+            "`{text}` is not the name of a Claude; write it as its provider does, e.g. claude-sonnet-5"
+        ));
+    }
+    Ok(text.into())
+}
+
 /// HTTP field names in Meridian's own space cannot be zone sources: the filter removes them.
 pub fn header_name(text: &str) -> Parsed<String> {
     let lower = text.to_ascii_lowercase();

@@ -229,13 +229,17 @@ pub struct RawPool {
 pub struct RawFallback {
     /// Which API it speaks.
     pub provider: RawProvider,
-    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. Default for `anthropic`:
-    /// `https://api.anthropic.com/v1`.
+    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. `anthropic` and `vertex` have one of their
+    /// own.
     pub url: Option<String>,
-    /// The provider's name of the model that answers, e.g. `claude-sonnet-5`. For `anthropic`.
+    /// The provider's name of the Claude that answers, e.g. `claude-sonnet-5`. For `anthropic` and `vertex`.
     pub model: Option<String>,
-    /// Tokens of an answer to a request that does not say how many, 4096 by default. For `anthropic`.
+    /// Tokens of an answer to a request that does not say how many, 4096 by default. For `anthropic` and `vertex`.
     pub max_tokens: Option<u32>,
+    /// Google Cloud's project. For `vertex`.
+    pub project: Option<String>,
+    /// Google Cloud's location, e.g. `europe-west1` or `eu`. For `vertex`.
+    pub location: Option<String>,
     /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
     pub jurisdiction: Vec<String>,
     /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
@@ -245,13 +249,15 @@ pub struct RawFallback {
 }
 
 /// Which API a provider speaks.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RawProvider {
     /// OpenAI's; it is asked for the model by the caller's name for it.
     OpenaiCompatible,
     /// Anthropic's own API: Chat Completions are translated, `/v1/messages` goes on as it is. It runs in the US or anywhere.
     Anthropic,
+    /// Claude on Google's Vertex AI, in a location; the same translation.
+    Vertex,
 }
 
 /// Where a gateway finds a secret: `env` or `file`.

@@ -27,6 +27,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use meridian_policy::{FallbackName, Fleet, RegionName, headers};
@@ -151,8 +152,11 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
 /// A request without our key does not leave.
 fn credential(fallback_name: &FallbackName, provider: &Provider) -> CredentialInjector {
     let (header, prefix) = match provider {
-        Provider::OpenaiCompatible => ("authorization", "Bearer "),
-        Provider::Anthropic(_) => ("x-api-key", ""),
+        Provider::Claude(Claude {
+            host: Host::Anthropic,
+            ..
+        }) => ("x-api-key", ""),
+        Provider::OpenaiCompatible | Provider::Claude(_) => ("authorization", "Bearer "),
     };
     let generic = Generic {
         credential: Some(SdsSecretConfig {

@@ -3,7 +3,7 @@
 use super::{Check, field};
 use crate::fleet::raw::{RawFallback, RawProvider};
 use meridian_policy::FallbackName;
-use meridian_policy::claude::Claude;
+use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint};
 use std::collections::BTreeMap;
@@ -14,6 +14,45 @@ const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 /// Tokens of an answer to a request that does not say how many: what every Claude can give.
 const MAX_TOKENS: u32 = 4096;
 
+/// Jurisdictions, and the locations of Vertex that keep a request there. London and Zurich are `europe-` too:
+/// <https://cloud.google.com/about/locations>.
+const VERTEX: [(&str, &[&str]); 4] = [
+    (
+        "eea",
+        &[
+            "eu",
+            "europe-central2",
+            "europe-north1",
+            "europe-north2",
+            "europe-southwest1",
+            "europe-west1",
+            "europe-west10",
+            "europe-west12",
+            "europe-west3",
+            "europe-west4",
+            "europe-west8",
+            "europe-west9",
+        ],
+    ),
+    ("uk", &["europe-west2"]),
+    ("ch", &["europe-west6"]),
+    (
+        "us",
+        &[
+            "us",
+            "us-central1",
+            "us-east1",
+            "us-east4",
+            "us-east5",
+            "us-south1",
+            "us-west1",
+            "us-west2",
+            "us-west3",
+            "us-west4",
+        ],
+    ),
+];
+
 impl Check {
     pub(super) fn fallbacks(
         &mut self,
@@ -23,6 +62,7 @@ impl Check {
         for (name, raw) in raw {
             let at = format!("fallbacks.{name}");
             self.at(&at, field::plain_name(&name));
+            self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
             let api_key = self.at(
@@ -61,64 +101,119 @@ impl Check {
         fallbacks
     }
 
+    /// Fields that mean nothing to the provider, and would be believed to mean something.
+    fn fields_of_others(&mut self, at: &str, raw: &RawFallback) {
+        let claude: &[RawProvider] = &[RawProvider::Anthropic, RawProvider::Vertex];
+        let vertex: &[RawProvider] = &[RawProvider::Vertex];
+        let fields = [
+            ("model", raw.model.is_some(), claude),
+            ("max_tokens", raw.max_tokens.is_some(), claude),
+            ("project", raw.project.is_some(), vertex),
+            ("location", raw.location.is_some(), vertex),
+        ];
+        for (field, given, of) in fields {
+            if given && !of.contains(&raw.provider) {
+                let message = "means nothing to this provider; remove it";
+                self.problem(format!("{at}.{field}"), message);
+            }
+        }
+    }
+
     fn endpoint(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
-        let at = format!("{at}.url");
         let url = match (raw.provider, &raw.url) {
+            (RawProvider::Vertex, _) => return self.vertex(at, raw),
             (_, Some(url)) => url,
             (RawProvider::Anthropic, None) => ANTHROPIC,
             (RawProvider::OpenaiCompatible, None) => {
-                self.problem(
-                    at,
-                    "is missing: write the API's base URL, e.g. https://api.example.com/v1",
-                );
+                let message =
+                    "is missing: write the API's base URL, e.g. https://api.example.com/v1";
+                self.problem(format!("{at}.url"), message);
                 return None;
             }
         };
-        self.at(&at, field::provider_url(url))
+        self.at(&format!("{at}.url"), field::provider_url(url))
+    }
+
+    /// Vertex's address follows from its location, and so does where it keeps a request.
+    fn vertex(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
+        let mut name = |field: &str, text: &Option<String>, example: &str| {
+            let at = format!("{at}.{field}");
+            let Some(text) = text else {
+                self.problem(at, format!("is missing: write e.g. {example}"));
+                return None;
+            };
+            self.at(&at, field::plain_name(text))?;
+            Some(text.clone())
+        };
+        let project = name("project", &raw.project, "my-project");
+        let location = name("location", &raw.location, "europe-west1");
+        let (project, location) = project.zip(location)?;
+        for (index, jurisdiction) in raw.jurisdiction.iter().enumerate() {
+            let places = VERTEX.iter().find(|(name, _)| name == jurisdiction);
+            let keeps = match places {
+                Some((_, locations)) => locations.contains(&location.as_str()),
+                None => jurisdiction == "global" || location != "global",
+            };
+            if !keeps {
+                let known = places.map(|(_, locations)| format!("; use {}", locations.join(", ")));
+                let message = format!(
+                    "the location `{location}` does not keep requests in `{jurisdiction}`{}",
+                    known.unwrap_or_default()
+                );
+                self.problem(format!("{at}.jurisdiction[{index}]"), message);
+            }
+        }
+        let host = match location.as_str() {
+            "global" => "aiplatform.googleapis.com".to_owned(),
+            "eu" | "us" => format!("aiplatform.{location}.rep.googleapis.com"),
+            _ => format!("{location}-aiplatform.googleapis.com"),
+        };
+        let base = raw.url.clone();
+        let base = base.unwrap_or_else(|| format!("https://{host}/v1"));
+        let mut endpoint = self.at(&format!("{at}.url"), field::provider_url(&base))?;
+        endpoint.path += &format!("/projects/{project}/locations/{location}/publishers/anthropic");
+        Some(endpoint)
     }
 
     fn provider(&mut self, at: &str, raw: &RawFallback) -> Option<Provider> {
-        match raw.provider {
-            RawProvider::OpenaiCompatible => {
-                let others = [
-                    ("model", raw.model.is_some()),
-                    ("max_tokens", raw.max_tokens.is_some()),
-                ];
-                for (field, _) in others.into_iter().filter(|(_, given)| *given) {
-                    let message = "is for `provider: anthropic`: this provider is asked what the caller asks; remove it";
-                    self.problem(format!("{at}.{field}"), message);
-                }
-                Some(Provider::OpenaiCompatible)
-            }
-            RawProvider::Anthropic => {
-                for (index, name) in raw.jurisdiction.iter().enumerate() {
-                    if !matches!(name.as_str(), "global" | "us") {
-                        let message = format!(
-                            "`{name}` is nowhere that Anthropic's API can be held to: it runs in the US (`us`) or anywhere \
-                             (`global`); for `{name}` use a provider with an endpoint there"
-                        );
-                        self.problem(format!("{at}.jurisdiction[{index}]"), message);
-                    }
-                }
-                if raw.max_tokens == Some(0) {
-                    self.problem(
-                        format!("{at}.max_tokens"),
-                        "at 0 no answer has a word; write e.g. 4096",
-                    );
-                }
-                let Some(model) = raw.model.clone().filter(|model| !model.is_empty()) else {
-                    let message = "is missing: write the name of the Claude that answers, e.g. claude-sonnet-5";
-                    self.problem(format!("{at}.model"), message);
-                    return None;
-                };
-                let in_the_us = raw.jurisdiction.iter().all(|name| name == "us");
-                Some(Provider::Anthropic(Claude {
-                    model,
-                    max_tokens: raw.max_tokens.unwrap_or(MAX_TOKENS),
-                    inference_geo: in_the_us.then(|| "us".to_owned()),
-                }))
+        let (host, inference_geo) = match raw.provider {
+            RawProvider::OpenaiCompatible => return Some(Provider::OpenaiCompatible),
+            RawProvider::Anthropic => (Host::Anthropic, self.inference_geo(at, &raw.jurisdiction)),
+            RawProvider::Vertex => (Host::Vertex, None),
+        };
+        if raw.max_tokens == Some(0) {
+            let message = "at 0 no answer has a word; write e.g. 4096";
+            self.problem(format!("{at}.max_tokens"), message);
+        }
+        let at = format!("{at}.model");
+        let Some(model) = &raw.model else {
+            let message =
+                "is missing: write the name of the Claude that answers, e.g. claude-sonnet-5";
+            self.problem(at, message);
+            return None;
+        };
+        let model = self.at(&at, field::claude_model(model))?;
+        Some(Provider::Claude(Claude {
+            host,
+            model,
+            max_tokens: raw.max_tokens.unwrap_or(MAX_TOKENS),
+            inference_geo,
+        }))
+    }
+
+    /// Anthropic's own API can be held to the US, and to nowhere else.
+    fn inference_geo(&mut self, at: &str, jurisdiction: &[String]) -> Option<String> {
+        for (index, name) in jurisdiction.iter().enumerate() {
+            if !matches!(name.as_str(), "global" | "us") {
+                let message = format!(
+                    "`{name}` is nowhere that Anthropic's API can be held to: it runs in the US (`us`) or anywhere \
+                     (`global`); for `{name}` use a provider with an endpoint there, e.g. vertex"
+                );
+                self.problem(format!("{at}.jurisdiction[{index}]"), message);
             }
         }
+        let in_the_us = jurisdiction.iter().all(|name| name == "us");
+        in_the_us.then(|| "us".to_owned())
     }
 
     pub(super) fn jurisdiction_names(&mut self, at: &str, names: &[String]) {

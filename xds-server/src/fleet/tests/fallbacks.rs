@@ -1,12 +1,15 @@
 //! Hosted providers: what each needs, and what it cannot promise.
 
-use super::{check, edited};
+use super::{check, edited, problems};
 use crate::fleet::parse;
-use meridian_policy::claude::Claude;
+use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
 
 const COMPATIBLE: &str =
     "provider: openai-compatible, url: \"https://api.example.com/v1/\", jurisdiction: [global]";
+
+const EU: &str =
+    "provider: openai-compatible, url: \"https://eu.example.com/v1\", jurisdiction: [eea]";
 
 #[test]
 fn anthropic_needs_a_model_and_knows_its_own_address() {
@@ -16,11 +19,12 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
     );
     let claude = &parse(&text).unwrap().fallbacks["claude"];
     let expect = Claude {
+        host: Host::Anthropic,
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
     };
-    assert_eq!(claude.provider, Provider::Anthropic(expect));
+    assert_eq!(claude.provider, Provider::Claude(expect));
     assert_eq!(
         (
             claude.endpoint.host.as_str(),
@@ -34,12 +38,13 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         "provider: anthropic, model: claude-x, max_tokens: 9, jurisdiction: [us]",
     );
     let expect = Claude {
+        host: Host::Anthropic,
         model: "claude-x".into(),
         max_tokens: 9,
         inference_geo: Some("us".into()),
     };
     let claude = &parse(&in_the_us).unwrap().fallbacks["claude"];
-    assert_eq!(claude.provider, Provider::Anthropic(expect));
+    assert_eq!(claude.provider, Provider::Claude(expect));
     for (fields, at, says) in [
         (
             "jurisdiction: [global]",
@@ -66,11 +71,9 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
 
 #[test]
 fn anthropic_s_own_api_is_nowhere_in_the_eu() {
-    let claude_eu =
-        "provider: openai-compatible, url: \"https://eu.example.com/v1\", jurisdiction: [eea]";
     check(
         &edited(
-            claude_eu,
+            EU,
             "provider: anthropic, model: claude-x, jurisdiction: [eea]",
         ),
         &[(
@@ -80,7 +83,7 @@ fn anthropic_s_own_api_is_nowhere_in_the_eu() {
     );
     check(
         &edited(
-            claude_eu,
+            EU,
             "provider: anthropic, model: claude-x, jurisdiction: [us]",
         ),
         &[("zones.eea.fallbacks[0]", "this pinned zone accepts")],
@@ -95,10 +98,10 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
             &format!("model: m, max_tokens: 5, {COMPATIBLE}"),
         ),
         &[
-            ("fallbacks.claude.model", "is for `provider: anthropic`"),
+            ("fallbacks.claude.model", "means nothing to this provider"),
             (
                 "fallbacks.claude.max_tokens",
-                "is for `provider: anthropic`",
+                "means nothing to this provider",
             ),
         ],
     );
@@ -109,4 +112,93 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
         ),
         &[("fallbacks.claude.url", "the API's base URL")],
     );
+}
+
+const VERTEX: &str = "provider: vertex, project: p1, model: claude-x";
+
+#[test]
+fn vertex_is_where_its_location_is() {
+    for (location, url, host, path) in [
+        (
+            "europe-west1",
+            "",
+            "europe-west1-aiplatform.googleapis.com",
+            "/v1/projects/p1/locations/europe-west1",
+        ),
+        (
+            "eu",
+            "",
+            "aiplatform.eu.rep.googleapis.com",
+            "/v1/projects/p1/locations/eu",
+        ),
+        (
+            "eu",
+            ", url: \"http://127.0.0.1:9/v1\"",
+            "127.0.0.1",
+            "/v1/projects/p1/locations/eu",
+        ),
+    ] {
+        let fields = format!("{VERTEX}, location: {location}{url}, jurisdiction: [eea]");
+        let fleet = parse(&edited(EU, &fields)).unwrap();
+        let fallback = &fleet.fallbacks["claude-eu"];
+        assert_eq!(fallback.endpoint.host, host);
+        assert_eq!(
+            fallback.endpoint.path,
+            format!("{path}/publishers/anthropic")
+        );
+    }
+    for (location, jurisdiction, says) in [
+        (
+            "global",
+            "eea",
+            "the location `global` does not keep requests in `eea`; use eu,",
+        ),
+        (
+            "global",
+            "jp",
+            "the location `global` does not keep requests in `jp`",
+        ),
+        (
+            "europe-west2",
+            "eea",
+            "the location `europe-west2` does not keep requests in `eea`",
+        ),
+        (
+            "europe-west6",
+            "eea",
+            "the location `europe-west6` does not keep requests in `eea`",
+        ),
+        (
+            "us-east5",
+            "eea",
+            "the location `us-east5` does not keep requests in `eea`",
+        ),
+        (
+            "europe-west1",
+            "us",
+            "the location `europe-west1` does not keep requests in `us`",
+        ),
+    ] {
+        let fields = format!("{VERTEX}, location: {location}, jurisdiction: [{jurisdiction}]");
+        let found = problems(&edited(EU, &fields));
+        assert_eq!(found[0].at, "fallbacks.claude-eu.jurisdiction[0]");
+        assert!(found[0].message.contains(says), "{}", found[0]);
+    }
+    for (fields, at) in [
+        ("location: eu", "fallbacks.claude-eu.project"),
+        ("project: p1", "fallbacks.claude-eu.location"),
+        (
+            "project: p1, location: eu, model: \"a/b\"",
+            "fallbacks.claude-eu.model",
+        ),
+    ] {
+        let model = if fields.contains("model") {
+            ""
+        } else {
+            "model: m, "
+        };
+        let fields = format!("provider: vertex, {model}{fields}, jurisdiction: [eea]");
+        let found = problems(&edited(EU, &fields));
+        assert_eq!(found[0].at, at, "{found:?}");
+    }
 }
