@@ -1,4 +1,4 @@
-"""The official OpenAI client against a Meridian gateway: `SCENARIO BASE_URL MODEL`.
+"""The official OpenAI client against a Meridian gateway: `SCENARIO BASE_URL MODEL [COUNTRY]`.
 
 Exits 0 and prints a line if everything is as a user of the client expects.
 """
@@ -8,12 +8,12 @@ import time
 
 import openai
 
-scenario, base_url, model = sys.argv[1:]
+scenario, base_url, model, *country = sys.argv[1:]
 client = openai.OpenAI(
     base_url=base_url,
     api_key="the-callers-own",
     max_retries=0,
-    default_headers={"cf-ipcountry": "US"},
+    default_headers={"cf-ipcountry": country[0] if country else "US"},
 )
 question = [{"role": "user", "content": "hello"}]
 
@@ -119,13 +119,14 @@ def claude():
 
     whole = chat(messages=[{"role": "system", "content": "be brief"}, *question])
     text = whole.choices[0].message.content
-    assert text.startswith("claude token0") and "system be brief" in text, whole
+    server = text.split()[0]
+    assert text.startswith(f"{server} token0") and "system be brief" in text, whole
     assert whole.model.startswith("claude-") and whole.choices[0].finish_reason == "stop", whole
     assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (7, 8), whole.usage
     assert whole.usage.prompt_tokens_details.cached_tokens == 4, whole.usage
     chunks = streamed()
     said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert said.startswith("claude token0 token1"), said
+    assert said.startswith(f"{server} token0 token1"), said
     assert chunks[-1].usage.total_tokens == 15 and chunks[-1].choices == [], chunks[-1]
     assert chunks[-2].choices[0].finish_reason == "stop", chunks[-2]
 
@@ -167,7 +168,7 @@ def claude():
     fails(openai.BadRequestError, 400, lambda: chat(logprobs=True))
     fails(openai.InternalServerError, 503, lambda: client.embeddings.create(model=model, input="x"))
     fails(openai.InternalServerError, 503, lambda: client.completions.create(model=model, prompt="x"))
-    return f"chat, stream, usage, tools there and back, images, JSON schema and refusals by {whole.model}"
+    return f"chat, stream, usage, tools there and back, images, JSON schema and refusals by {whole.model} of {server}"
 
 
 def limited():

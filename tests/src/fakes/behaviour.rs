@@ -20,6 +20,15 @@ pub enum Kind {
         /// The model.
         model: String,
     },
+    /// Claude on Google's Vertex AI, with one model.
+    Vertex {
+        /// Requests must carry `authorization: Bearer <token>`.
+        token: String,
+        /// What stands before the model's method: `/v1/projects/.../models/<model>`.
+        path: String,
+        /// The model.
+        model: String,
+    },
 }
 
 /// How inference requests fail. Probes (`/health`, `/metrics`, `/load`, `/ping`) and `/v1/models` never fail this way.

@@ -1,6 +1,6 @@
 //! Anthropic's Messages API, as strict as its own: what it would refuse is refused, unknown fields first of all.
 
-use super::behaviour::{Behaviour, Fail};
+use super::behaviour::{Behaviour, Fail, Kind};
 use super::decision::{Answer, Said};
 use super::generation::{Events, Finish, event};
 use super::problem::{Dialect, Problem};
@@ -10,10 +10,14 @@ use hyper::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// The version of the API.
+const VERSION: &str = "2026-10-21";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    model: String,
+    model: Option<String>,
+    anthropic_version: Option<String>,
     max_tokens: u64,
     messages: Vec<Message>,
     #[serde(default)]
@@ -138,7 +142,7 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
     if given != (api_key, "") && given != ("", &bearer) {
         return Err(Problem::anthropic(401, "invalid x-api-key"));
     }
-    if header("anthropic-version") != "2026-10-21" {
+    if header("anthropic-version") != VERSION {
         return Err(Problem::anthropic(
             400,
             "anthropic-version: header is required",
@@ -151,16 +155,14 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
 pub(super) fn answer(
     state: &State,
     behaviour: &Behaviour,
-    model: &str,
+    parts: &Parts,
     body: &[u8],
 ) -> Result<Answer, Problem> {
     let refuse = |message: String| Problem::anthropic(400, message);
     let request: Request =
         serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
     request.check().map_err(refuse)?;
-    if request.model != model {
-        return Err(Problem::anthropic(404, format!("model: {}", request.model)));
-    }
+    let model = request.model(&state.kind, parts)?;
     let calls = request.calls();
     let blocks = if calls.is_empty() {
         vec![json!({ "type": "text", "text": request.text(&state.name, behaviour.tokens) })]
@@ -177,7 +179,7 @@ pub(super) fn answer(
         "inference_geo": request.inference_geo.as_deref().unwrap_or("global"),
     });
     let mut message = json!({
-        "id": format!("msg_{:016x}", state.next_id()), "type": "message", "role": "assistant", "model": request.model,
+        "id": format!("msg_{:016x}", state.next_id()), "type": "message", "role": "assistant", "model": model,
         "content": blocks, "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
     });
     let said = if request.stream {
@@ -210,7 +212,44 @@ pub(super) fn answer(
     })
 }
 
+/// Google's token check.
+pub(super) fn authorize_by_google(token: &str, parts: &Parts) -> Result<(), Problem> {
+    let given = parts.headers.get("authorization");
+    let right = given.is_some_and(|given| given.as_bytes() == format!("Bearer {token}").as_bytes());
+    if right && !parts.headers.contains_key("x-api-key") {
+        Ok(())
+    } else {
+        Err(Problem::anthropic(
+            401,
+            "Request had invalid authentication credentials.",
+        ))
+    }
+}
+
 impl Request {
+    /// The model, which stands in the body, or in Vertex's path. The version of the API stands where the model does not.
+    fn model(&self, kind: &Kind, parts: &Parts) -> Result<String, Problem> {
+        let refuse = |message: &str| Err(Problem::anthropic(400, message));
+        match kind {
+            Kind::Vertex { model, .. } => {
+                let streams = parts.uri.path().ends_with(":streamRawPredict");
+                match (&self.model, self.anthropic_version.as_deref()) {
+                    (Some(_), _) => refuse("model: Extra inputs are not permitted"),
+                    (None, Some(VERSION)) if streams == self.stream => Ok(model.clone()),
+                    (None, Some(VERSION)) => refuse("stream: does not go with the method"),
+                    (None, _) => refuse("anthropic_version: Field required"),
+                }
+            }
+            Kind::Anthropic { model, .. } => match (&self.model, &self.anthropic_version) {
+                (_, Some(_)) => refuse("anthropic_version: Extra inputs are not permitted"),
+                (None, _) => refuse("model: Field required"),
+                (Some(asked), None) if asked == model => Ok(model.clone()),
+                (Some(asked), None) => Err(Problem::anthropic(404, format!("model: {asked}"))),
+            },
+            Kind::Pool { .. } | Kind::Provider { .. } => refuse("this is no Claude"),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.max_tokens == 0 {
             return Err("max_tokens: must be at least 1".into());

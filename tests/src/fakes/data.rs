@@ -201,7 +201,7 @@ impl Data {
         }
         let (models, owner) = match &self.state.kind {
             Kind::Pool { models } => (models.as_slice(), "vllm"),
-            Kind::Provider { .. } | Kind::Anthropic { .. } => (&[][..], "fake"),
+            _ => (&[][..], "fake"),
         };
         match route {
             Route::Models => {

@@ -72,7 +72,7 @@ impl Decision {
         match behaviour.fail {
             Fail::Reset => return Self::Reset,
             Fail::Hang => return Self::Hang,
-            Fail::Status(status) if matches!(state.kind, Kind::Anthropic { .. }) => {
+            Fail::Status(status) if is_claude(&state.kind) => {
                 return Self::Refuse(Problem::anthropic(status, "The fake was told so."));
             }
             Fail::Status(status) => return Self::Refuse(Problem::of_status(status)),
@@ -87,11 +87,16 @@ impl Decision {
     }
 }
 
+fn is_claude(kind: &Kind) -> bool {
+    matches!(kind, Kind::Anthropic { .. } | Kind::Vertex { .. })
+}
+
 /// A provider's key check; a pool asks for none.
 pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
     let api_key = match kind {
         Kind::Pool { .. } => return Ok(()),
         Kind::Anthropic { api_key, .. } => return claude::authorize(api_key, parts),
+        Kind::Vertex { token, .. } => return claude::authorize_by_google(token, parts),
         Kind::Provider { api_key } => api_key,
     };
     let given = parts.headers.get(hyper::header::AUTHORIZATION);
@@ -104,7 +109,8 @@ pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
 /// Whose errors are spoken at this endpoint.
 pub(super) fn dialect(kind: &Kind, api: Option<Api>) -> Dialect {
     match (kind, api) {
-        (_, Some(Api::Messages)) | (Kind::Anthropic { .. }, _) => Dialect::Anthropic,
+        (_, Some(Api::Messages)) => Dialect::Anthropic,
+        (Kind::Anthropic { .. } | Kind::Vertex { .. }, _) => Dialect::Anthropic,
         (Kind::Pool { .. }, _) => Dialect::Vllm,
         (Kind::Provider { .. }, _) => Dialect::OpenAi,
     }
@@ -117,8 +123,8 @@ fn answer(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Answer, Problem> {
-    if let Kind::Anthropic { model, .. } = &state.kind {
-        return claude::answer(state, behaviour, model, body);
+    if is_claude(&state.kind) {
+        return claude::answer(state, behaviour, parts, body);
     }
     let asked = Asked::parse(api, &state.kind, parts, body)?;
     if let Kind::Pool { models } = &state.kind

@@ -44,7 +44,7 @@ fn has(kind: &Kind, api: Api) -> bool {
     match kind {
         Kind::Pool { .. } => true,
         Kind::Provider { .. } => api != Api::Messages,
-        Kind::Anthropic { .. } => api == Api::Messages,
+        Kind::Anthropic { .. } | Kind::Vertex { .. } => api == Api::Messages,
     }
 }
 
@@ -64,6 +64,15 @@ pub(super) enum Route {
 impl Route {
     pub(super) fn of(kind: &Kind, method: &Method, path: &str) -> Self {
         let pool = matches!(kind, Kind::Pool { .. });
+        if let Kind::Vertex { path: model, .. } = kind {
+            let rest = path.strip_prefix(model.as_str());
+            return match rest {
+                Some(":rawPredict" | ":streamRawPredict") if method == Method::POST => {
+                    Self::Inference(Api::Messages)
+                }
+                _ => Self::Unknown,
+            };
+        }
         if let Some(api) = APIS
             .into_iter()
             .find(|api| api.path() == path && has(kind, *api))

@@ -1,6 +1,6 @@
 //! Claude as the last resort: in the API that the caller spoke, in the middle of the same request.
 
-use super::client::{python, run};
+use super::client::{python, run, run_from};
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
 use crate::world::{CLAUDE, MODEL, REGIONS, World, api_key};
@@ -20,7 +20,13 @@ pub async fn clients(world: &mut World) -> Result<String> {
     let key = api_key("claude");
     python("anthropic_client.py", &["api", &api, &key, CLAUDE]).await?;
     regions(world, Fail::Status(503));
+    let eu = world.block().public("eu-west-1").to_string();
     let mut seen = vec![run("claude", &west).await?];
+    let before = world.provider("claude").requests().len();
+    seen.push(run_from("DE", "claude", &eu).await?);
+    ensure(world.provider("claude").requests().len() == before, || {
+        "something of an EU caller reached the global fallback".into()
+    })?;
     let own = [
         "native",
         &format!("http://{west}"),

@@ -15,6 +15,12 @@ pub(super) async fn run(scenario: &str, gateway: &str) -> Result<String> {
     .await
 }
 
+/// The same of a caller from elsewhere.
+pub(super) async fn run_from(country: &str, scenario: &str, gateway: &str) -> Result<String> {
+    let url = format!("http://{gateway}/v1");
+    python("openai_client.py", &[scenario, &url, MODEL, country]).await
+}
+
 /// Runs one of the clients.
 pub(super) async fn python(client: &str, arguments: &[&str]) -> Result<String> {
     let python = workspace().join(".tools/python/bin/python");

@@ -83,8 +83,8 @@ stops! {
     "peer": peer::peer, Options::default();
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
-    "claude-clients": claude::clients, Options { anthropic: true, ..Options::default() };
-    "claude-midway": claude::midway, Options { anthropic: true, ..Options::default() };
+    "claude-clients": claude::clients, Options { claude: true, ..Options::default() };
+    "claude-midway": claude::midway, Options { claude: true, ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();

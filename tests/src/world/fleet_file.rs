@@ -10,7 +10,10 @@ pub const MODEL: &str = "llama-3.1-70b";
 /// A model that only us-east-1 and eu-west-1 have, with a name as they come.
 pub const PARTIAL_MODEL: &str = "mistralai/Mistral-7B:instruct";
 
-/// The Claude that answers where a fallback speaks Anthropic's API.
+/// Where Vertex has it, of a project and location.
+pub const VERTEX: &str = "/v1/projects/p1/locations/eu/publishers/anthropic";
+
+/// The Claude that answers.
 pub const CLAUDE: &str = "claude-fake-5";
 
 /// The region whose pools may have a second server.
@@ -27,8 +30,8 @@ pub struct Options {
     pub tls: bool,
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
-    /// Whether the fallback `claude` speaks Anthropic's API.
-    pub anthropic: bool,
+    /// Whether the fallbacks are Claude: Anthropic's own API, and in the EU Vertex AI.
+    pub claude: bool,
     /// Whether the pools of eu-west-1 have a second server.
     pub sibling: bool,
     /// Where the gateways have their configurations from.
@@ -59,7 +62,7 @@ impl Default for Options {
             limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
-            anthropic: false,
+            claude: false,
             sibling: false,
             configured: Configured::ByDelta,
             policy: "",
@@ -98,7 +101,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         limits,
         tls,
         fallbacks,
-        anthropic,
+        claude,
         sibling,
         policy,
         lease,
@@ -112,10 +115,14 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
     } else {
         ("[]", "[]")
     };
-    let claude_speaks = if *anthropic {
-        format!("provider: anthropic, model: {CLAUDE}")
+    let (global_provider, eu_provider) = if *claude {
+        (
+            format!("provider: anthropic, model: {CLAUDE}"),
+            format!("provider: vertex, project: p1, location: eu, model: {CLAUDE}"),
+        )
     } else {
-        "provider: openai-compatible".into()
+        let compatible = "provider: openai-compatible".to_owned();
+        (compatible.clone(), compatible)
     };
     let mut text = format!(
         "\
@@ -139,8 +146,8 @@ gateways:
   filter: {filter}
   access_log: {dir}/access.log
 fallbacks:
-  claude: {{ {claude_speaks}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
-  claude-eu: {{ provider: openai-compatible, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
+  claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
+  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
 regions:
 ",
         control_plane = block.control_plane().ip(),

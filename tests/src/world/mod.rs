@@ -82,11 +82,17 @@ impl World {
         let mut providers = Vec::new();
         for name in PROVIDERS {
             let api_key = api_key(name);
-            let kind = if options.anthropic && name == PROVIDERS[0] {
-                let model = CLAUDE.into();
-                Kind::Anthropic { api_key, model }
-            } else {
-                Kind::Provider { api_key }
+            let kind = match name {
+                _ if !options.claude => Kind::Provider { api_key },
+                "claude" => Kind::Anthropic {
+                    api_key,
+                    model: CLAUDE.into(),
+                },
+                _ => Kind::Vertex {
+                    token: api_key,
+                    path: format!("{}/models/{CLAUDE}", fleet_file::VERTEX),
+                    model: CLAUDE.into(),
+                },
             };
             providers.push(
                 Fake::start(
