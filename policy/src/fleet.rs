@@ -261,8 +261,10 @@ pub struct ProviderEndpoint {
 pub enum Secret {
     /// An environment variable of the Envoy process.
     Env(String),
-    /// A file on the gateway.
+    /// A file on the gateway, read when the gateway starts.
     File(String),
+    /// A file on the gateway that holds it as a resource of Envoy's SDS, read again whenever another is moved over it.
+    Sds(String),
 }
 
 /// Time and size limits.

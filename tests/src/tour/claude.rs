@@ -3,7 +3,7 @@
 use super::client::{python, run, run_from};
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
-use crate::world::{CLAUDE, MODEL, REGIONS, World, api_key};
+use crate::world::{CLAUDE, MODEL, REGIONS, World, api_key, wait_for, write_sds};
 use anyhow::Result;
 
 /// Every region's pool fails like this.
@@ -85,5 +85,25 @@ pub async fn midway(world: &mut World) -> Result<String> {
     }
     Ok(format!(
         "{asked} requests whose regions all failed midway: Claude's answer to each, in OpenAI's words"
+    ))
+}
+
+/// A key that runs out is replaced by another while the gateways run: Google's tokens live for an hour.
+pub async fn keys(world: &mut World) -> Result<String> {
+    regions(world, Fail::Status(503));
+    let ask = || world.ask("eu-west-1").country("DE");
+    answered_by(world, &ask(), "fallback/claude-eu").await?;
+    let mut seen = Vec::new();
+    for (key, status) in [("run out".to_owned(), 502), (api_key("claude-eu"), 200)] {
+        write_sds(world.dir(), "claude-eu", &key)?;
+        wait_for(&format!("{status}"), || async {
+            Ok(ask().send().await?.status == status)
+        })
+        .await?;
+        seen.push(status.to_string());
+    }
+    Ok(format!(
+        "another file moved over the one with the key, first a wrong one: {}; no restart",
+        seen.join(", then ")
     ))
 }

@@ -91,8 +91,22 @@ pub fn api_key(provider: &str) -> String {
 pub fn write_keys(dir: &Path) -> Result<()> {
     for provider in PROVIDERS {
         std::fs::write(dir.join(format!("{provider}.key")), api_key(provider))?;
+        write_sds(dir, provider, &api_key(provider))?;
     }
     Ok(())
+}
+
+/// Moves another file over the one that holds a provider's key as a resource of SDS.
+pub fn write_sds(dir: &Path, provider: &str, key: &str) -> Result<()> {
+    let secret = serde_json::json!({ "resources": [{
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": provider,
+        "generic_secret": { "secret": { "inline_string": key } },
+    }]});
+    let path = dir.join(format!("{provider}.sds.yaml"));
+    let next = path.with_extension("next");
+    std::fs::write(&next, secret.to_string())?;
+    Ok(std::fs::rename(next, path)?)
 }
 
 pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Options) -> String {
@@ -124,6 +138,11 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         let compatible = "provider: openai-compatible".to_owned();
         (compatible.clone(), compatible)
     };
+    let eu_key = if *claude {
+        format!("sds: {dir}/claude-eu.sds.yaml")
+    } else {
+        format!("file: {dir}/claude-eu.key")
+    };
     let mut text = format!(
         "\
 zones:
@@ -147,7 +166,7 @@ gateways:
   access_log: {dir}/access.log
 fallbacks:
   claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
-  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ file: {dir}/claude-eu.key }} }}
+  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ {eu_key} }} }}
 regions:
 ",
         control_plane = block.control_plane().ip(),

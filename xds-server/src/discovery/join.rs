@@ -90,7 +90,7 @@ impl Join<'_> {
             }
         }
         for filter in &mut manager.http_filters {
-            secret_source(filter, None);
+            secret_source(filter, Some(&ads()), None);
             self.filter(at, filter);
         }
     }

@@ -64,8 +64,12 @@ pub fn upstream_filters(cluster: &mut Cluster, mut edit: impl FnMut(&mut HttpFil
     }
 }
 
-/// Edits the source of the secret that a filter injects, if it is that filter.
-pub fn secret_source(filter: &mut HttpFilter, source: Option<ConfigSource>) {
+/// Edits the source of the secret that a filter injects, if it is that filter and the source is this one.
+pub fn secret_source(
+    filter: &mut HttpFilter,
+    from: Option<&ConfigSource>,
+    to: Option<ConfigSource>,
+) {
     let Some(ConfigType::TypedConfig(any)) = &mut filter.config_type else {
         return;
     };
@@ -81,8 +85,9 @@ pub fn secret_source(filter: &mut HttpFilter, source: Option<ConfigSource>) {
     };
     if let Some(mut generic) = opened::<Generic>(Some(credential))
         && let Some(secret) = &mut generic.credential
+        && secret.sds_config.as_ref() == from
     {
-        secret.sds_config = source;
+        secret.sds_config = to;
         *credential = pack_any(generic);
         *any = pack_any(injector);
     }

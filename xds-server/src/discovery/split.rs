@@ -40,7 +40,7 @@ pub fn split(snapshot: Snapshot) -> Parts {
             }
             for filter in &mut manager.http_filters {
                 extensions.extend(extension(filter));
-                secret_source(filter, Some(ads()));
+                secret_source(filter, None, Some(ads()));
             }
         });
     }

@@ -59,6 +59,25 @@ fn joining_undoes_splitting_on_every_gateway() {
 }
 
 #[test]
+fn a_key_that_comes_by_a_file_of_its_own_comes_by_nothing_else() {
+    let by_file = EXAMPLE.replace(
+        "{ file: /run/secrets/claude-eu }",
+        "{ sds: /run/secrets/claude-eu.yaml }",
+    );
+    assert_ne!(by_file, EXAMPLE);
+    let fleet = crate::fleet::parse(&by_file).unwrap();
+    let home = RegionName::from("eu-west-1");
+    let whole = translate(&fleet, &Plan::default(), &home, None);
+    let parts = split(whole.clone());
+    let names: Vec<&String> = parts.secrets.iter().map(|secret| &secret.name).collect();
+    assert_eq!(names, ["claude"]);
+    assert!(said_by(&parts.listeners).contains("/run/secrets/claude-eu.yaml"));
+    let joined = join(&parts).unwrap();
+    assert_eq!(verify(&fleet, &home, &joined), []);
+    assert_eq!(said(joined), said(whole));
+}
+
+#[test]
 fn what_moves_is_cut_out() {
     let parts = split(snapshot("us-west-2"));
     fn names(names: Vec<&String>) -> Vec<&str> {

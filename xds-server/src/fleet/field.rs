@@ -1,5 +1,6 @@
 //! Single values of the fleet file, from text. Errors say what is wrong and how to mend it; the caller knows the place.
 
+use crate::fleet::raw::RawSecret;
 use ipnet::IpNet;
 use meridian_policy::fleet::{Pool, ProviderEndpoint, Secret};
 use std::net::{IpAddr, SocketAddr};
@@ -278,19 +279,22 @@ fn url(text: &str, fix: &str) -> Parsed<Url> {
 }
 
 /// Where a secret is found. Whatever was written could be the secret itself, so it is not repeated.
-pub fn secret(env: Option<String>, file: Option<String>) -> Parsed<Secret> {
-    match (env, file) {
-        (Some(name), None) if variable_name(&name) => Ok(Secret::Env(name)),
-        (Some(_), None) => Err(
+pub fn secret(raw: RawSecret) -> Parsed<Secret> {
+    let RawSecret { env, file, sds } = raw;
+    match (env, file, sds) {
+        (Some(name), None, None) if variable_name(&name) => Ok(Secret::Env(name)),
+        (Some(_), None, None) => Err(
             "`env` is not the name of an environment variable (A-Z, 0-9 and _); it is never the key itself"
                 .into(),
         ),
-        (None, Some(path)) if path.starts_with('/') => Ok(Secret::File(path)),
-        (None, Some(_)) => {
-            Err("`file` is not an absolute path on the gateway; it is never the key itself".into())
-        }
+        (None, Some(path), None) if path.starts_with('/') => Ok(Secret::File(path)),
+        (None, None, Some(path)) if path.starts_with('/') => Ok(Secret::Sds(path)),
+        (None, Some(_), None) | (None, None, Some(_)) => Err(
+            "`file` or `sds` is not an absolute path on the gateway; it is never the key itself"
+                .into(),
+        ),
         _ => Err(
-            "give exactly one of `env` (a variable's name) and `file` (a path), and nothing else; never the key itself"
+            "give exactly one of `env` (a variable's name), `file` and `sds` (paths), and nothing else; never the key itself"
                 .into(),
         ),
     }

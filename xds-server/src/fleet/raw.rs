@@ -242,7 +242,7 @@ pub struct RawFallback {
     pub location: Option<String>,
     /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
     pub jurisdiction: Vec<String>,
-    /// Our key: `{ env: NAME }` or `{ file: PATH }`, read by Envoy.
+    /// Our key: `{ env: NAME }`, `{ file: PATH }` or `{ sds: PATH }`, read by Envoy.
     pub api_key: RawSecret,
     /// Tokens of the longest prompt, for whatever model it is asked; compared with that of the pools.
     pub context: Option<u32>,
@@ -260,7 +260,7 @@ pub enum RawProvider {
     Vertex,
 }
 
-/// Where a gateway finds a secret: `env` or `file`.
+/// Where a gateway finds a secret: `env`, `file` or `sds`.
 #[derive(Debug, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSecret {
@@ -268,6 +268,8 @@ pub struct RawSecret {
     pub env: Option<String>,
     /// A file on the gateway.
     pub file: Option<String>,
+    /// A file on the gateway that holds it as an SDS resource of Envoy's; moving another over it changes it at once.
+    pub sds: Option<String>,
 }
 
 /// What stands here by mistake may be the secret itself, a field's name included. The reader's errors would repeat it,
@@ -280,6 +282,7 @@ impl<'de> Deserialize<'de> for RawSecret {
                 match (field.as_str(), value) {
                     ("env", Value::String(name)) => secret.env = Some(name),
                     ("file", Value::String(path)) => secret.file = Some(path),
+                    ("sds", Value::String(path)) => secret.sds = Some(path),
                     _ => return Ok(Self::default()),
                 }
             }

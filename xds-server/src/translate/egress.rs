@@ -6,7 +6,8 @@ use super::wire::{duration, extension, file, http_filter, number, seconds};
 use super::{answer, filter, name};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
-use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{ApiVersion, ConfigSource, DataSource, PathConfigSource};
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::listener::v3::listener::{InternalListenerConfig, ListenerSpecifier};
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
@@ -70,7 +71,7 @@ pub fn listener(
             filter::egress(fleet, fallback_name, fallback),
             http_filter(
                 "envoy.filters.http.credential_injector",
-                credential(fallback_name, &fallback.provider),
+                credential(fallback_name, fallback),
             ),
             // Envoy would tell the provider the caller's host and path.
             http_filter(
@@ -102,22 +103,36 @@ pub fn listener(
     }
 }
 
-/// Where Envoy finds our key; the value stays there.
-pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> SecretResource {
+/// Where Envoy finds our key; the value stays there. `None` for one that comes by a file of its own.
+pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<SecretResource> {
     let source = match &fallback.api_key {
         Secret::File(path) => file(path),
         Secret::Env(variable) => Some(DataSource {
             specifier: Some(Specifier::EnvironmentVariable(variable.clone())),
             ..Default::default()
         }),
+        Secret::Sds(_) => return None,
     };
     let secret = GenericSecret {
         secret: source,
         ..Default::default()
     };
-    SecretResource {
+    Some(SecretResource {
         name: fallback_name.to_string(),
         r#type: Some(secret_resource::Type::GenericSecret(secret)),
+    })
+}
+
+/// A file that Envoy watches: another that is moved over it counts at once.
+fn watched(path: &str) -> ConfigSource {
+    let source = PathConfigSource {
+        path: path.into(),
+        ..Default::default()
+    };
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::PathConfigSource(source)),
+        ..Default::default()
     }
 }
 
@@ -150,8 +165,8 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
 }
 
 /// A request without our key does not leave.
-fn credential(fallback_name: &FallbackName, provider: &Provider) -> CredentialInjector {
-    let (header, prefix) = match provider {
+fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialInjector {
+    let (header, prefix) = match &fallback.provider {
         Provider::Claude(Claude {
             host: Host::Anthropic,
             ..
@@ -161,7 +176,10 @@ fn credential(fallback_name: &FallbackName, provider: &Provider) -> CredentialIn
     let generic = Generic {
         credential: Some(SdsSecretConfig {
             name: fallback_name.to_string(),
-            sds_config: None,
+            sds_config: match &fallback.api_key {
+                Secret::Sds(path) => Some(watched(path)),
+                Secret::File(_) | Secret::Env(_) => None,
+            },
         }),
         header: header.into(),
         header_value_prefix: prefix.into(),

@@ -139,7 +139,7 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
         listeners.push(egress::listener(fleet, home, name, fallback));
         clusters.push(cluster::fallback(fleet, name));
         clusters.push(cluster::provider(fleet, name, fallback));
-        secrets.push(egress::secret(name, fallback));
+        secrets.extend(egress::secret(name, fallback));
     }
     Snapshot {
         listeners,

@@ -150,11 +150,10 @@ impl Walk<'_> {
             self.leaks.unknown(at, "a credential without a secret");
             return;
         };
-        self.leaks
-            .known(at, credential, &only!(SdsSecretConfig, credential, [name]));
+        let known = only!(SdsSecretConfig, credential, [name, sds_config]);
+        self.leaks.known(at, credential, &known);
         let place = self.fleet.fallbacks.get(provider);
-        let right =
-            place.is_some_and(|fallback| self.secrets.is_at(&credential.name, &fallback.api_key));
+        let right = place.is_some_and(|fallback| self.secrets.is_at(credential, &fallback.api_key));
         if !right {
             self.leaks.add(
                 at,

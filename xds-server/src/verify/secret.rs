@@ -1,10 +1,15 @@
 //! References to secrets: a place on the gateway, never a value.
 
 use super::known::{Leaks, only};
-use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    ApiVersion, ConfigSource, DataSource, PathConfigSource,
+};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{GenericSecret, Secret};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    GenericSecret, SdsSecretConfig, Secret,
+};
 use meridian_policy::fleet;
 use std::collections::BTreeMap;
 
@@ -38,13 +43,26 @@ impl<'f> Secrets<'f> {
         Self(places)
     }
 
-    /// Whether the secret of this name is read from where the fleet keeps it.
-    pub fn is_at(&self, name: &str, place: &fleet::Secret) -> bool {
+    /// Whether a secret is read from where the fleet keeps it.
+    pub fn is_at(&self, secret: &SdsSecretConfig, place: &fleet::Secret) -> bool {
         let specifier = match place {
             fleet::Secret::Env(variable) => Specifier::EnvironmentVariable(variable.clone()),
             fleet::Secret::File(path) => Specifier::Filename(path.clone()),
+            fleet::Secret::Sds(path) => return secret.sds_config == Some(by_file(path)),
         };
-        self.0.get(name) == Some(&&source(specifier))
+        secret.sds_config.is_none() && self.0.get(secret.name.as_str()) == Some(&&source(specifier))
+    }
+}
+
+/// The source of a secret that comes by a file.
+fn by_file(path: &str) -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::PathConfigSource(PathConfigSource {
+            path: path.into(),
+            ..Default::default()
+        })),
+        ..Default::default()
     }
 }
 

@@ -65,10 +65,7 @@ impl Check {
             self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
-            let api_key = self.at(
-                &format!("{at}.api_key"),
-                field::secret(raw.api_key.env, raw.api_key.file),
-            );
+            let api_key = self.at(&format!("{at}.api_key"), field::secret(raw.api_key));
             if raw.jurisdiction.is_empty() {
                 let fix = "say where it may process a request, e.g. [eea] or [global]";
                 self.problem(format!("{at}.jurisdiction"), fix);

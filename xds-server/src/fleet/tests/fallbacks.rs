@@ -4,6 +4,7 @@ use super::{check, edited, problems};
 use crate::fleet::parse;
 use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
+use meridian_policy::fleet::Secret;
 
 const COMPATIBLE: &str =
     "provider: openai-compatible, url: \"https://api.example.com/v1/\", jurisdiction: [global]";
@@ -112,6 +113,27 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
         ),
         &[("fallbacks.claude.url", "the API's base URL")],
     );
+}
+
+#[test]
+fn a_key_may_come_by_a_file_of_its_own() {
+    let text = edited(
+        "{ file: /run/secrets/claude-eu }",
+        "{ sds: /run/secrets/claude-eu.yaml }",
+    );
+    let key = &parse(&text).unwrap().fallbacks["claude-eu"].api_key;
+    assert_eq!(key, &Secret::Sds("/run/secrets/claude-eu.yaml".into()));
+    for wrong in [
+        "{ sds: claude-eu.yaml }",
+        "{ sds: /a, file: /b }",
+        "{ sds: [/a] }",
+    ] {
+        let text = edited("{ file: /run/secrets/claude-eu }", wrong);
+        check(
+            &text,
+            &[("fallbacks.claude-eu.api_key", "never the key itself")],
+        );
+    }
 }
 
 const VERTEX: &str = "provider: vertex, project: p1, model: claude-x";

@@ -1,6 +1,9 @@
 //! Egresses that leak.
 
 use super::*;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{ConfigSource, PathConfigSource};
+use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
 use envoy_types::pb::google::protobuf::StringValue;
 
 #[test]
@@ -50,6 +53,34 @@ fn egresses_that_leak() {
                 |s| {
                     let other = s.secrets[1].r#type.clone();
                     s.secrets[0].r#type = other;
+                },
+                "is not where the fleet keeps the key",
+            ),
+            case(
+                "a key from a file of somebody's",
+                EU,
+                |s| {
+                    manager(listener(s, EGRESS), |m| {
+                        http_filter(m, |injector: &mut CredentialInjector| {
+                            let extension = injector.credential.as_mut().unwrap();
+                            repack(
+                                extension.typed_config.as_mut().unwrap(),
+                                |generic: &mut Generic| {
+                                    let file = PathConfigSource {
+                                        path: "/tmp/key.yaml".into(),
+                                        ..Default::default()
+                                    };
+                                    generic.credential.as_mut().unwrap().sds_config =
+                                        Some(ConfigSource {
+                                            config_source_specifier: Some(
+                                                ConfigSourceSpecifier::PathConfigSource(file),
+                                            ),
+                                            ..Default::default()
+                                        });
+                                },
+                            );
+                        })
+                    })
                 },
                 "is not where the fleet keeps the key",
             ),
