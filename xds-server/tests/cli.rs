@@ -66,7 +66,7 @@ fn export_prints_a_whole_configuration_without_secrets() {
     for part in [
         "id: eu-west-1-gateway",
         "name: chain/eea/llama-3.1-70b/eu-west-1",
-        "filename: /run/secrets/claude-eu",
+        "path: /run/secrets/claude-eu.yaml",
     ] {
         assert!(out.contains(part), "`{part}` is not in the configuration");
     }

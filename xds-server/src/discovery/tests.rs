@@ -60,12 +60,7 @@ fn joining_undoes_splitting_on_every_gateway() {
 
 #[test]
 fn a_key_that_comes_by_a_file_of_its_own_comes_by_nothing_else() {
-    let by_file = EXAMPLE.replace(
-        "{ file: /run/secrets/claude-eu }",
-        "{ sds: /run/secrets/claude-eu.yaml }",
-    );
-    assert_ne!(by_file, EXAMPLE);
-    let fleet = crate::fleet::parse(&by_file).unwrap();
+    let fleet = fleet();
     let home = RegionName::from("eu-west-1");
     let whole = translate(&fleet, &Plan::default(), &home, None);
     let parts = split(whole.clone());

@@ -1,11 +1,11 @@
 //! Hosted providers.
 
 use super::{Check, field};
-use crate::fleet::raw::{RawFallback, RawProvider};
+use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
 use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
-use meridian_policy::fleet::{Fallback, ProviderEndpoint};
+use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use std::collections::BTreeMap;
 
 /// The base URL of Anthropic's API.
@@ -65,7 +65,7 @@ impl Check {
             self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
-            let api_key = self.at(&format!("{at}.api_key"), field::secret(raw.api_key));
+            let api_key = self.api_key(&at, raw.provider, raw.api_key);
             if raw.jurisdiction.is_empty() {
                 let fix = "say where it may process a request, e.g. [eea] or [global]";
                 self.problem(format!("{at}.jurisdiction"), fix);
@@ -96,6 +96,18 @@ impl Check {
             }
         }
         fallbacks
+    }
+
+    /// Google's tokens live for an hour: one that is read when a gateway starts would not do.
+    fn api_key(&mut self, at: &str, provider: RawProvider, raw: RawSecret) -> Option<Secret> {
+        let at = format!("{at}.api_key");
+        let api_key = self.at(&at, field::secret(raw))?;
+        if provider == RawProvider::Vertex && !matches!(api_key, Secret::Sds(_)) {
+            let message = "is read when a gateway starts, and a token of Google's lives for an hour; write \
+                           `{ sds: PATH }`, a file that is read again when another is moved over it";
+            self.problem(at, message);
+        }
+        Some(api_key)
     }
 
     /// Fields that mean nothing to the provider, and would be believed to mean something.

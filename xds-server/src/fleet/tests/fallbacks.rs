@@ -161,7 +161,16 @@ fn vertex_is_where_its_location_is() {
         ),
     ] {
         let fields = format!("{VERTEX}, location: {location}{url}, jurisdiction: [eea]");
-        let fleet = parse(&edited(EU, &fields)).unwrap();
+        let text = edited(EU, &fields);
+        check(
+            &text,
+            &[("fallbacks.claude-eu.api_key", "lives for an hour")],
+        );
+        let by_sds = text.replace(
+            "{ file: /run/secrets/claude-eu }",
+            "{ sds: /run/secrets/claude-eu }",
+        );
+        let fleet = parse(&by_sds).unwrap();
         let fallback = &fleet.fallbacks["claude-eu"];
         assert_eq!(fallback.endpoint.host, host);
         assert_eq!(
