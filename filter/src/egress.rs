@@ -3,6 +3,7 @@
 //! adds the credential behind it.
 
 use crate::memory;
+use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
 use meridian_policy::claude::{self, Addressed, Claude, Refused, Stream};
 use meridian_policy::egress::{self, EgressPolicy, Stopped, Way};
@@ -11,6 +12,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType};
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// One request on its way out.
@@ -18,7 +21,17 @@ pub struct Request {
     /// Without one nothing leaves.
     policy: Option<Rc<EgressPolicy>>,
     path: String,
+    /// Which request of a caller's it is, while the provider is asked for it.
+    asking: Option<Asking>,
     state: State,
+}
+
+/// A fallback, and the id of the request that it is asked for.
+type Asking = (FallbackName, Vec<u8>);
+
+thread_local! {
+    /// What this worker's fallbacks are being asked.
+    static ASKING: RefCell<HashSet<Asking>> = RefCell::default();
 }
 
 enum State {
@@ -36,7 +49,14 @@ enum State {
     Stopped,
 }
 
-impl Context for Request {}
+impl Context for Request {
+    fn on_done(&mut self) -> bool {
+        if let Some(asking) = self.asking.take() {
+            ASKING.with_borrow_mut(|all| all.remove(&asking));
+        }
+        true
+    }
+}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
@@ -52,6 +72,14 @@ impl HttpContext for Request {
             Ok(way) => way,
             Err(stopped) => return self.stop(stopped),
         };
+        let id = headers.iter().find(|(name, _)| name == "x-request-id");
+        if let Some((_, id)) = id {
+            let asking = (policy.fallback.clone(), id.clone());
+            if !ASKING.with_borrow_mut(|all| all.insert(asking.clone())) {
+                return self.asked_already();
+            }
+            self.asking = Some(asking);
+        }
         for (name, _) in headers.iter().filter(|(name, _)| !way.lets_through(name)) {
             self.set_http_request_header(name, None);
         }
@@ -144,8 +172,17 @@ impl Request {
         Self {
             policy,
             path: String::new(),
+            asking: None,
             state: State::Going,
         }
+    }
+
+    /// Past its limits a chain that has nobody else left asks its last member once more. The answer is on its way, and would be
+    /// paid for twice.
+    fn asked_already(&mut self) -> Action {
+        self.state = State::Stopped;
+        self.reset_http_request();
+        Action::Pause
     }
 
     /// The request is whole.

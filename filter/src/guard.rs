@@ -286,6 +286,8 @@ impl Attempt {
         };
         self.asked.count(outcome);
         let Asked { model, to, .. } = self.asked.as_ref();
+        let is_final = status >= 400 && self.policy.is_last(&self.asked.zone, to);
+        self.set_http_response_header(headers::FINAL, is_final.then_some("true"));
         let refused = matches!(status, 429 | 503);
         let part = memory::note_answer(to, model, refused);
         if refused {

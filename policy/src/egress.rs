@@ -1,7 +1,8 @@
 //! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
 
-use crate::claude::{COUNT_TOKENS, Claude, MESSAGES};
+use crate::claude::{self, COUNT_TOKENS, Claude, MESSAGES};
 use crate::fleet::Fallback;
+use crate::name::FallbackName;
 use serde::{Deserialize, Serialize};
 
 /// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
@@ -18,8 +19,8 @@ const GOES_ON: [&str; 9] = [
     "x-forwarded-proto",
 ];
 
-/// Beside them, those that say which Messages API is spoken.
-const GOES_ON_TO_MESSAGES: [&str; 2] = ["anthropic-beta", "anthropic-version"];
+/// Beside them, the one that says which Messages API is spoken.
+const VERSION: &str = claude::VERSION.0;
 
 /// Paths that an OpenAI-compatible provider has.
 const OPENAI_COMPATIBLE: [&str; 5] = [
@@ -34,14 +35,17 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EgressPolicy {
+    /// Its name.
+    pub fallback: FallbackName,
     /// Who is behind it.
     pub provider: Provider,
 }
 
 impl EgressPolicy {
     /// The policy of the way out to a fallback.
-    pub fn of(fallback: &Fallback) -> Self {
+    pub fn of(name: &FallbackName, fallback: &Fallback) -> Self {
         Self {
+            fallback: name.clone(),
             provider: fallback.provider.clone(),
         }
     }
@@ -104,7 +108,7 @@ impl Way<'_> {
     pub fn lets_through(self, name: &str) -> bool {
         name.starts_with(':')
             || GOES_ON.contains(&name)
-            || (matches!(self, Self::Messages(..)) && GOES_ON_TO_MESSAGES.contains(&name))
+            || (matches!(self, Self::Messages(..)) && name == VERSION)
     }
 }
 
@@ -175,6 +179,7 @@ mod tests {
             "origin",
             "x-meridian-zone",
             "cf-ipcountry",
+            "anthropic-beta",
             "",
         ] {
             assert!(

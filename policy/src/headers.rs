@@ -27,6 +27,10 @@ pub const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 /// an answer is final for its server but not for others. It never reaches a caller.
 pub const RETRY: &str = "x-meridian-retry";
 
+/// Envoy's own: an answer that carries it is retried under no other condition. The guard sets it where the last resort has
+/// answered. It never reaches a caller.
+pub const FINAL: &str = "x-envoy-ratelimited";
+
 /// Seconds until a caller should try again who found nobody to answer: health checks and ejections move within seconds.
 pub const RETRY_AFTER: &str = "2";
 

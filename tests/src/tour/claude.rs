@@ -107,3 +107,55 @@ pub async fn keys(world: &mut World) -> Result<String> {
         seen.join(", then ")
     ))
 }
+
+/// The provider is asked once for one request, whether it refuses or takes its time, and whether the regions fail or are known to
+/// be down; when it has had enough the caller is told when to come again.
+pub async fn once(world: &mut World) -> Result<String> {
+    let claude = world.provider("claude");
+    for down in [false, true] {
+        for region in REGIONS {
+            if down {
+                world.pool(region).kill().await?;
+            }
+        }
+        if down {
+            let gateway = world.gateway("us-west-2");
+            wait_for("every region to be known as down", || async {
+                Ok(gateway.unhealthy().await?.len() >= REGIONS.len())
+            })
+            .await?;
+        } else {
+            regions(world, Fail::Status(503));
+        }
+        for (fail, first_token_ms, expect) in [
+            (Fail::Status(429), 0, (429, "7")),
+            (Fail::Status(529), 0, (503, "7")),
+            (Fail::Status(500), 0, (500, "7")),
+            // Past the limit of 1 s everybody else is asked as well, and here nobody else is there.
+            (Fail::None, 4500, (200, "")),
+        ] {
+            claude.update(|behaviour| {
+                behaviour.fail = fail;
+                behaviour.retry_after = Some(7);
+                behaviour.first_token_ms = first_token_ms;
+            });
+            for streamed in [false, true] {
+                let ask = world.ask("us-west-2").country("US");
+                let ask = if streamed { ask.streamed() } else { ask };
+                let answer = ask.send().await?;
+                let seen = (answer.status, answer.header("retry-after"));
+                ensure(seen == expect, || {
+                    format!("{fail:?}: {seen:?} {}", answer.text())
+                })?;
+                let reached = world.reached(ask.marker());
+                let asked = reached.iter().filter(|server| *server == "claude").count();
+                ensure(asked == 1, || format!("{fail:?}: {reached:?}"))?;
+                let ours = answer.headers.contains_key("x-envoy-ratelimited");
+                ensure(!ours, || "our own header went to the caller".into())?;
+            }
+        }
+    }
+    Ok("429, 529, 500 and 4.5 s of silence, with the regions failing or known to be down: Claude is asked once each, and \
+        its Retry-After is passed on"
+        .into())
+}

@@ -84,6 +84,7 @@ stops! {
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
     "claude-clients": claude::clients, Options { claude: true, ..Options::default() };
+    "claude-once": claude::once, Options { claude: true, ..Options::default() };
     "claude-keys": claude::keys, Options { claude: true, ..Options::default() };
     "claude-midway": claude::midway, Options { claude: true, ..Options::default() };
     "models": models::models, Options::default();

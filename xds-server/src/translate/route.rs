@@ -83,7 +83,7 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
             headers::REGION,
             &format!("%UPSTREAM_METADATA({namespace}:{key})%"),
         )],
-        response_headers_to_remove: vec![RETRY.into()],
+        response_headers_to_remove: vec![RETRY.into(), headers::FINAL.into()],
         ..Default::default()
     };
     RouteConfiguration {
@@ -243,9 +243,7 @@ fn retry_policy(
         };
     }
     let policy = RetryPolicy {
-        retry_on:
-            "connect-failure,reset,retriable-status-codes,retriable-headers,envoy-ratelimited"
-                .into(),
+        retry_on: "connect-failure,reset,retriable-status-codes,retriable-headers".into(),
         retriable_status_codes: RETRIABLE.into(),
         retriable_headers: vec![HeaderMatcher {
             name: RETRY.into(),

@@ -114,7 +114,7 @@ fn egresses_that_leak() {
                 |s| {
                     manager(listener(s, EGRESS), |m| {
                         http_filter(m, |w: &mut Wasm| {
-                            let policy = r#"{"provider":{"claude":{"host":"vertex","model":"m","max_tokens":1}}}"#;
+                            let policy = r#"{"fallback":"claude-eu","provider":{"claude":{"host":"vertex","model":"m","max_tokens":1}}}"#;
                             w.config.as_mut().unwrap().configuration =
                                 Some(pack_any(StringValue {
                                     value: policy.into(),
