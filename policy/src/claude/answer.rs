@@ -15,7 +15,7 @@ struct Message {
 /// A block of an answer. Those of Claude's own tools, which nobody here gave it, say nothing to a caller.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
+pub(super) enum Block {
     Text {
         text: String,
     },
@@ -25,6 +25,7 @@ enum Block {
     ToolUse {
         id: String,
         name: String,
+        #[serde(default)]
         input: Value,
     },
     #[serde(other)]

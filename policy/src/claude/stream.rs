@@ -1,6 +1,6 @@
 //! A streamed answer.
 
-use super::answer::{Usage, finish_reason};
+use super::answer::{Block, Usage, finish_reason};
 use super::error::{Error, openai};
 use crate::guard::sse::Events;
 use serde::Deserialize;
@@ -66,23 +66,6 @@ struct Start {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
-    Text {
-        text: String,
-    },
-    Thinking {
-        thinking: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
     #[serde(rename = "text_delta")]
     Text { text: String },
@@ -143,7 +126,8 @@ impl Stream {
             Some(Event::ContentBlockStart { content_block }) => match content_block {
                 Block::Text { text } => self.text("content", &text, out),
                 Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
-                Block::ToolUse { id, name } => {
+                // Its input comes piece by piece.
+                Block::ToolUse { id, name, input: _ } => {
                     let function = json!({ "name": name, "arguments": "" });
                     let call = json!({ "id": id, "type": "function", "function": function });
                     self.calls += 1;
