@@ -69,7 +69,11 @@ fn is_root(path: &Path) -> bool {
     let in_targets = parent.ends_with("tests/tests")
         || parent.ends_with("xds-server/tests")
         || parent.ends_with("src/bin");
+    let in_bin = parent
+        .parent()
+        .is_some_and(|above| above.ends_with("src/bin"));
     in_targets
+        || (name == "main.rs" && in_bin)
         || ((name == "lib.rs" || name == "main.rs") && parent.ends_with("src"))
         || name == "build.rs"
 }

@@ -1,6 +1,8 @@
 //! `scripts/bench`: what a request costs on its way through a gateway, against a bare Envoy in the same run.
 #![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
 
+mod translation;
+
 use anyhow::{Context, Result};
 use meridian_policy::RegionName;
 use meridian_policy::plan::Plan;
@@ -61,13 +63,14 @@ async fn main() -> Result<()> {
         ];
         for _ in 0..ROUNDS {
             for way in &mut ways {
-                round(way, &client).await?;
+                round(way, &client, REQUESTS).await?;
             }
             world.pool("us-west-2").clear();
         }
-        report(size, &mut ways);
+        report(&format!("{size} B"), &mut ways);
     }
-    first_tokens(&world).await
+    first_tokens(&world).await?;
+    translation::translation().await
 }
 
 const STREAMS: usize = 200;
@@ -161,9 +164,9 @@ fn unguarded(
     Ok(meridian_proto::to_json(&bootstrap)?.to_string())
 }
 
-async fn round(way: &mut Way<'_>, client: &reqwest::Client) -> Result<()> {
+async fn round(way: &mut Way<'_>, client: &reqwest::Client, requests: usize) -> Result<()> {
     let cpu = way.envoy.cpu()?;
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         let start = Instant::now();
         let answer = way.ask.send_with(client).await?;
         anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
@@ -173,7 +176,7 @@ async fn round(way: &mut Way<'_>, client: &reqwest::Client) -> Result<()> {
     Ok(())
 }
 
-fn report(size: usize, ways: &mut [Way<'_>]) {
+fn report(what: &str, ways: &mut [Way<'_>]) {
     let mut first: Option<(f64, f64)> = None;
     for way in ways {
         way.latencies.sort_unstable();
@@ -181,7 +184,7 @@ fn report(size: usize, ways: &mut [Way<'_>]) {
         let cpu = way.cpu.as_secs_f64() * 1e6 / way.latencies.len() as f64;
         let (bare_p50, bare_cpu) = *first.get_or_insert((p50, cpu));
         println!(
-            "{size:>8} B  {:24} {p50:>7.0} us {:>8.2} {cpu:>11.0} us {:>8.2}",
+            "{what:>10}  {:24} {p50:>7.0} us {:>8.2} {cpu:>11.0} us {:>8.2}",
             way.name,
             p50 / bare_p50,
             cpu / bare_cpu

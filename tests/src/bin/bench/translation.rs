@@ -1,0 +1,160 @@
+//! What it costs to translate for Claude: natively, against reading and writing the same bytes; and in Envoy, against callers who
+//! speak Anthropic's API themselves, on the same way to the same fake.
+
+use super::{REQUESTS, ROUNDS, Way, report, round};
+use anyhow::{Context, Result};
+use meridian_policy::claude::{Claude, Host, Stream, request};
+use meridian_policy::guard::sse::Events;
+use meridian_tests::world::{Ask, CLAUDE, MODEL, Options, REGIONS, World, client, wait_for};
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Bytes of a request.
+const SIZE: usize = 4 << 10;
+/// Chunks of a stream.
+const CHUNKS: usize = 500;
+
+pub async fn translation() -> Result<()> {
+    natively()?;
+    let world = World::start(&Options {
+        claude: true,
+        ..Options::default()
+    })
+    .await?;
+    let gateway = world.gateway("us-west-2");
+    for region in REGIONS {
+        world.pool(region).kill().await?;
+    }
+    wait_for("every region to be known as down", || async {
+        Ok(gateway.unhealthy().await?.len() >= REGIONS.len())
+    })
+    .await?;
+    let client = client().build()?;
+    for stream in [false, true] {
+        let tokens = if stream { CHUNKS } else { 8 };
+        world
+            .provider("claude")
+            .update(|behaviour| behaviour.tokens = tokens);
+        let asked = |name, path: &str| Way {
+            name,
+            envoy: gateway,
+            ask: ask(&world, path, stream),
+            latencies: Vec::new(),
+            cpu: Duration::ZERO,
+        };
+        let mut ways = [
+            asked("to Claude, as it is", "/v1/messages"),
+            asked("to Claude, translated", "/v1/chat/completions"),
+        ];
+        let requests = if stream { REQUESTS / 10 } else { REQUESTS };
+        for _ in 0..ROUNDS {
+            for way in &mut ways {
+                round(way, &client, requests).await?;
+            }
+            world.provider("claude").clear();
+        }
+        let what = if stream {
+            format!("{CHUNKS} chunks")
+        } else {
+            format!("{SIZE} B")
+        };
+        report(&what, &mut ways);
+    }
+    Ok(())
+}
+
+fn ask(world: &World, path: &str, stream: bool) -> Ask {
+    let ask = world.ask("us-west-2").country("US").path(path);
+    ask.json(&chat(stream))
+}
+
+fn chat(stream: bool) -> Value {
+    let content = "x".repeat(SIZE);
+    json!({
+        "model": MODEL, "max_tokens": 1000, "stream": stream,
+        "messages": [{ "role": "user", "content": content }],
+    })
+}
+
+fn natively() -> Result<()> {
+    let claude = Claude {
+        host: Host::Anthropic,
+        model: CLAUDE.into(),
+        max_tokens: 4096,
+        inference_geo: None,
+    };
+    let body = chat(false).to_string();
+    let copied = each(1, || {
+        let value: Value = serde_json::from_slice(black_box(body.as_bytes()))?;
+        black_box(value.to_string());
+        Ok(())
+    })?;
+    let translated = each(1, || {
+        let asked = request(black_box(body.as_bytes()), &claude)?;
+        black_box(Value::Object(asked.body).to_string());
+        Ok(())
+    })?;
+    say(
+        &format!("a request of {SIZE} B"),
+        "read and written",
+        copied,
+        translated,
+    );
+
+    let delta = |text: String| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
+    let start = json!({ "type": "message_start", "message": { "id": "msg_1", "model": CLAUDE, "usage": { "input_tokens": 3 } } });
+    let deltas = (0..CHUNKS).map(|index| delta(format!(" token{index}")));
+    let events: Vec<String> = std::iter::once(start)
+        .chain(deltas)
+        .map(|event| format!("event: x\ndata: {event}\n\n"))
+        .collect();
+    let copied = each(CHUNKS, || {
+        let mut reader = Events::default();
+        let mut out = String::new();
+        for event in &events {
+            let mut value = Ok(Value::Null);
+            reader.read(black_box(event.as_bytes()), |event| {
+                value = serde_json::from_slice(event.data.unwrap_or_default());
+            });
+            out.clear();
+            out += &value?.to_string();
+            black_box(&out);
+        }
+        Ok(())
+    })?;
+    let translated = each(CHUNKS, || {
+        let mut stream = Stream::new(0, false);
+        for event in &events {
+            black_box(stream.read(black_box(event.as_bytes())));
+        }
+        Ok(())
+    })?;
+    say(
+        "a chunk of a stream",
+        "read and written",
+        copied,
+        translated,
+    );
+    Ok(())
+}
+
+/// Time of each of `parts`, the least of several runs.
+fn each(parts: usize, mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed());
+    }
+    let least = times.into_iter().min().context("no run")?;
+    Ok(least / u32::try_from(parts)?)
+}
+
+#[allow(clippy::print_stdout)] // For a person at a terminal.
+fn say(what: &str, against: &str, copied: Duration, translated: Duration) {
+    let ratio = translated.as_secs_f64() / copied.as_secs_f64();
+    println!(
+        "natively, {what}: {against} {copied:.1?}, translated {translated:.1?}, ratio {ratio:.2}"
+    );
+}
