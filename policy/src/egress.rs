@@ -35,9 +35,9 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EgressPolicy {
-    /// Its name.
+    /// The fallback's name.
     pub fallback: FallbackName,
-    /// Who is behind it.
+    /// Which API it speaks.
     pub provider: Provider,
 }
 

@@ -103,7 +103,7 @@ pub async fn keys(world: &mut World) -> Result<String> {
         seen.push(status.to_string());
     }
     Ok(format!(
-        "another file moved over the one with the key, first a wrong one: {}; no restart",
+        "another key in the place of the one before, as Kubernetes does it, first a wrong one: {}; no restart",
         seen.join(", then ")
     ))
 }

@@ -3,6 +3,7 @@
 use super::certificates::{CONTROL_PLANE, Certificates};
 use super::{Block, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// A model that every region has.
@@ -96,17 +97,28 @@ pub fn write_keys(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves another file over the one that holds a provider's key as a resource of SDS.
+/// Puts a provider's key, as a resource of SDS, where the one before it was, as Kubernetes does with a secret: the file is a link
+/// into a directory that is a link, and that one is moved.
 pub fn write_sds(dir: &Path, provider: &str, key: &str) -> Result<()> {
     let secret = serde_json::json!({ "resources": [{
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         "name": provider,
         "generic_secret": { "secret": { "inline_string": key } },
     }]});
-    let path = dir.join(format!("{provider}.sds.yaml"));
-    let next = path.with_extension("next");
-    std::fs::write(&next, secret.to_string())?;
-    Ok(std::fs::rename(next, path)?)
+    let mounted = dir.join(format!("{provider}.sds"));
+    std::fs::create_dir_all(&mounted)?;
+    let version = tempfile::Builder::new()
+        .disable_cleanup(true)
+        .tempdir_in(&mounted)?;
+    std::fs::write(version.path().join("key.yaml"), secret.to_string())?;
+    let next = mounted.join("..data_tmp");
+    symlink(version.path(), &next)?;
+    std::fs::rename(next, mounted.join("..data"))?;
+    let file = mounted.join("key.yaml");
+    if !file.is_symlink() {
+        symlink("..data/key.yaml", file)?;
+    }
+    Ok(())
 }
 
 pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Options) -> String {
@@ -139,7 +151,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         (compatible.clone(), compatible)
     };
     let eu_key = if *claude {
-        format!("sds: {dir}/claude-eu.sds.yaml")
+        format!("sds: {dir}/claude-eu.sds/key.yaml")
     } else {
         format!("file: {dir}/claude-eu.key")
     };

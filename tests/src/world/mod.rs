@@ -12,8 +12,7 @@ mod request;
 pub use address::Block;
 pub use control_plane::ControlPlane;
 pub use envoy::Envoy;
-pub use fleet_file::write_sds;
-pub use fleet_file::{CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, api_key};
+pub use fleet_file::{CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, api_key, write_sds};
 pub use request::{Answer, Ask, client};
 
 use crate::fakes::{Behaviour, Fake, Kind};

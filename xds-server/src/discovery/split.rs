@@ -77,7 +77,7 @@ fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
     Some(extension)
 }
 
-/// Takes the configuration out of a filter that every chain has: one for all. A chain waits for it before it serves.
+/// Takes the configuration out of a filter that every chain has: one for all.
 fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
     let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
         return;

@@ -7,7 +7,7 @@ use super::{answer, filter, name};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{ApiVersion, ConfigSource, DataSource, PathConfigSource};
+use envoy_types::pb::envoy::config::core::v3::{ApiVersion, ConfigSource, DataSource, PathConfigSource, WatchedDirectory};
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::listener::v3::listener::{InternalListenerConfig, ListenerSpecifier};
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
@@ -123,10 +123,18 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<Secre
     })
 }
 
-/// A file that Envoy watches: another that is moved over it counts at once.
+/// A file that Envoy watches: another that is moved over it counts at once. So does a whole directory that is swapped behind a
+/// link, as Kubernetes does with secrets: then it is not the file that moves.
 fn watched(path: &str) -> ConfigSource {
+    let directory = path
+        .rsplit_once('/')
+        .map(|(directory, _)| WatchedDirectory {
+            path: format!("{directory}/"),
+        ..Default::default()
+        });
     let source = PathConfigSource {
         path: path.into(),
+        watched_directory: directory,
         ..Default::default()
     };
     ConfigSource {

@@ -4,7 +4,7 @@ use super::known::{Leaks, only};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    ApiVersion, ConfigSource, DataSource, PathConfigSource,
+    ApiVersion, ConfigSource, DataSource, PathConfigSource, WatchedDirectory,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
@@ -54,12 +54,18 @@ impl<'f> Secrets<'f> {
     }
 }
 
-/// The source of a secret that comes by a file.
+/// The source of a secret that comes by a file, read again with every move in its directory.
 fn by_file(path: &str) -> ConfigSource {
+    let end = path.rfind('/').map_or(0, |slash| slash + 1);
+    let watched = WatchedDirectory {
+        path: path[..end].into(),
+        ..Default::default()
+    };
     ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
         config_source_specifier: Some(ConfigSourceSpecifier::PathConfigSource(PathConfigSource {
             path: path.into(),
+            watched_directory: Some(watched),
             ..Default::default()
         })),
         ..Default::default()
