@@ -130,7 +130,7 @@ fn watched(path: &str) -> ConfigSource {
         .rsplit_once('/')
         .map(|(directory, _)| WatchedDirectory {
             path: format!("{directory}/"),
-        ..Default::default()
+            ..Default::default()
         });
     let source = PathConfigSource {
         path: path.into(),
