@@ -3,6 +3,7 @@
 use super::ensure;
 use crate::world::{Ask, MODEL, World, wait_for};
 use anyhow::{Context, Result};
+use meridian_xds_server::translate::ROUTER;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,9 +91,9 @@ pub(super) async fn in_force(
     };
     let policy = of("EcdsConfigDump")
         .flat_map(|dump| dump["ecds_filters"].as_array().into_iter().flatten())
-        .find_map(|filter| {
-            filter["ecds_filter"]["typed_config"]["config"]["configuration"]["value"].as_str()
-        })
+        .map(|filter| &filter["ecds_filter"])
+        .find(|filter| filter["name"] == ROUTER)
+        .and_then(|filter| filter["typed_config"]["config"]["configuration"]["value"].as_str())
         .context("no policy in the dump")?;
     let routes = of("RoutesConfigDump")
         .flat_map(|dump| {
