@@ -226,7 +226,7 @@ impl Request {
         let version = version
             .as_deref()
             .and_then(|version| std::str::from_utf8(version).ok());
-        let addressed = claude.address(claude::object(body)?, path, version);
+        let addressed = claude.address(claude::native(body)?, path, version);
         self.state = State::AsItWas;
         Ok(addressed)
     }

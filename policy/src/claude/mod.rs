@@ -20,7 +20,7 @@ mod tools;
 pub use answer::answer;
 pub use error::error;
 pub use host::{Addressed, COUNT_TOKENS, Host, MESSAGES};
-pub use request::{Asked, Refused, object, request};
+pub use request::{Asked, Refused, native, request};
 pub use stream::Stream;
 
 use serde::{Deserialize, Serialize};

@@ -146,8 +146,29 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<Asked, Refused> {
     })
 }
 
-/// A body as a caller wrote it.
-pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+/// A body of the Messages API as a caller wrote it. What would have the provider reach others on its own is refused: nobody could
+/// say where that goes.
+pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+    let fields = object(body)?;
+    for field in ["mcp_servers", "container"] {
+        if fields.get(field).is_some_and(|value| !value.is_null()) {
+            return Err(Refused::new(field, BY_ITSELF));
+        }
+    }
+    let tools = fields.get("tools").and_then(Value::as_array);
+    for (index, tool) in tools.into_iter().flatten().enumerate() {
+        if !matches!(tool["type"].as_str(), None | Some("custom")) {
+            return Err(Refused::new(format!("tools[{index}].type"), BY_ITSELF));
+        }
+    }
+    Ok(fields)
+}
+
+/// Why tools of the provider's own are refused.
+const BY_ITSELF: &str =
+    "would have the provider run tools of its own; give it tools that the caller runs";
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(body)
         .map_err(|error| Refused::new("", format!("is no JSON object: {error}")))
 }

@@ -83,7 +83,7 @@ fn addressed(
     path: &str,
     version: Option<&str>,
 ) -> (String, Option<String>, Value) {
-    let body = object(body.to_string().as_bytes()).unwrap();
+    let body = native(body.to_string().as_bytes()).unwrap();
     let Addressed {
         path,
         version,
@@ -340,4 +340,29 @@ fn what_claude_cannot_do_is_refused_by_name() {
     }
     let error = request(b"[", &claude()).unwrap_err();
     assert!(error.message.contains("no JSON object"), "{error}");
+}
+
+#[test]
+fn callers_of_the_messages_api_get_no_tools_that_the_provider_runs() {
+    let fine = json!({ "tools": [{ "name": "f", "input_schema": {} }, { "type": "custom", "name": "g" }], "mcp_servers": null });
+    assert!(native(fine.to_string().as_bytes()).is_ok());
+    for (body, param) in [
+        (
+            json!({ "tools": [{ "name": "f" }, { "type": "web_search_20250305" }] }),
+            "tools[1].type",
+        ),
+        (
+            json!({ "tools": [{ "type": "code_execution_20250825" }] }),
+            "tools[0].type",
+        ),
+        (
+            json!({ "mcp_servers": [{ "url": "https://example.com" }] }),
+            "mcp_servers",
+        ),
+        (json!({ "container": "c" }), "container"),
+    ] {
+        let refused = native(body.to_string().as_bytes()).unwrap_err();
+        assert_eq!(refused.param, param);
+        assert!(refused.message.contains("tools of its own"), "{refused}");
+    }
 }
