@@ -2,16 +2,18 @@
 //! provider does not speak is translated ([`meridian_policy::claude`]), and a quarrel about our credential stays here. Envoy
 //! adds the credential behind it.
 
-use crate::memory;
+use crate::{log, memory, metric};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
-use meridian_policy::claude::{self, Addressed, Claude, Refused, Stream};
+use meridian_policy::budget::{Admitted, Estimate};
+use meridian_policy::claude::{self, Addressed, Back, Caller, Claude, Refused, Stream, Usage};
 use meridian_policy::egress::{self, EgressPolicy, Stopped, Way};
 use meridian_policy::headers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType};
+use proxy_wasm::types::{Action, BufferType, LogLevel};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -23,7 +25,16 @@ pub struct Request {
     path: String,
     /// Which request of a caller's it is, while the provider is asked for it.
     asking: Option<Asking>,
+    /// What is kept of the budget for it.
+    kept: Option<Kept>,
     state: State,
+}
+
+/// A part of a budget.
+struct Kept {
+    admitted: Admitted,
+    /// What it has cost, as far as that is known.
+    cost: u64,
 }
 
 /// A fallback, and the id of the request that it is asked for.
@@ -37,14 +48,14 @@ thread_local! {
 enum State {
     /// It goes as it is, or is being held until it is whole.
     Going,
-    /// It went as it was, and so does its answer.
-    AsItWas,
-    /// It was translated; its answer is to come.
-    Translated { stream: bool, include_usage: bool },
+    /// What still comes goes as it is.
+    AsItIs,
+    /// Claude is asked; its answer is to come.
+    Asked(Back),
     /// The answer is a stream.
     Streaming(Box<Stream>),
     /// The answer is held until it is whole. Its status.
-    Held(u16),
+    Held(Back, u16),
     /// Answered here: what follows is that answer.
     Stopped,
 }
@@ -54,6 +65,10 @@ impl Context for Request {
         if let Some(asking) = self.asking.take() {
             ASKING.with_borrow_mut(|all| all.remove(&asking));
         }
+        if let State::Streaming(stream) = &self.state {
+            self.took(&stream.usage());
+        }
+        self.settle();
         true
     }
 }
@@ -84,10 +99,13 @@ impl HttpContext for Request {
             self.set_http_request_header(name, None);
         }
         match way {
-            Way::AsItIs => {
-                self.state = State::AsItWas;
-                Action::Continue
-            }
+            Way::AsItIs => match self.admit(&policy, Estimate::default()) {
+                Ok(()) => {
+                    self.state = State::AsItIs;
+                    Action::Continue
+                }
+                Err(stopped) => self.stop(stopped),
+            },
             way if ends => self.whole(way, 0),
             _ => Action::Pause,
         }
@@ -113,31 +131,32 @@ impl HttpContext for Request {
         let status = self
             .get_http_response_header_bytes(":status")
             .unwrap_or_default();
-        match self.state {
-            State::AsItWas => match egress::judge(&status) {
-                Ok(()) => Action::Continue,
-                Err(stopped) => self.stop(stopped),
-            },
-            State::Translated {
-                stream,
-                include_usage,
-            } => {
-                self.set_http_response_header("content-length", None);
-                let status = std::str::from_utf8(&status).ok();
-                let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
-                if stream && status == 200 {
-                    self.state = State::Streaming(Box::new(Stream::new(now(), include_usage)));
-                    return Action::Continue;
-                }
-                self.state = State::Held(status);
-                if ends {
-                    self.set_status(claude::error(status, &[]).0);
-                    return Action::Continue;
-                }
-                Action::Pause
-            }
-            _ => Action::Continue,
+        if let State::Stopped = self.state {
+            return Action::Continue;
         }
+        if let Err(stopped) = egress::judge(&status) {
+            self.took(&Usage::default());
+            return self.stop(stopped);
+        }
+        let State::Asked(back) = self.state else {
+            return Action::Continue;
+        };
+        let status = std::str::from_utf8(&status).ok();
+        let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
+        self.set_http_response_header("content-length", None);
+        if let Some(stream) = back.stream(status, now()) {
+            self.set_http_response_header("content-type", Some(EVENTS));
+            self.state = State::Streaming(Box::new(stream));
+            return Action::Continue;
+        }
+        self.state = State::Held(back, status);
+        if ends {
+            let answer = back.whole(status, &self.error_name(), &[], now());
+            self.took(&answer.usage);
+            self.set_status(answer.status);
+            return Action::Continue;
+        }
+        Action::Pause
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
@@ -145,23 +164,24 @@ impl HttpContext for Request {
             State::Streaming(stream) => {
                 let piece = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size);
                 let piece = piece.ok().flatten().unwrap_or_default();
-                let chunks = stream.read(&piece);
-                self.set_http_response_body(0, size, chunks.as_bytes());
+                if let Cow::Owned(made) = stream.read(&piece) {
+                    self.set_http_response_body(0, size, &made);
+                }
             }
-            State::Held(_) if !ends => return Action::Pause,
-            State::Held(status) => {
-                let status = *status;
-                self.answer(status, size);
+            State::Held(..) if !ends => return Action::Pause,
+            State::Held(back, status) => {
+                let (back, status) = (*back, *status);
+                self.answer(back, status, size);
             }
-            _ => {}
+            State::Going | State::AsItIs | State::Asked(_) | State::Stopped => {}
         }
         Action::Continue
     }
 
     /// A body that is followed by trailers ends here.
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        if let State::Held(status) = self.state {
-            self.answer(status, usize::MAX);
+        if let State::Held(back, status) = self.state {
+            self.answer(back, status, usize::MAX);
         }
         Action::Continue
     }
@@ -173,6 +193,7 @@ impl Request {
             policy,
             path: String::new(),
             asking: None,
+            kept: None,
             state: State::Going,
         }
     }
@@ -203,58 +224,126 @@ impl Request {
         let (shape, made) = match way {
             Way::AsItIs => return Action::Continue,
             Way::Messages(claude, path) => (Shape::Anthropic, self.native(&body, claude, path)),
-            Way::Chat(claude) => (Shape::OpenAi, self.translated(&body, claude)),
+            Way::Chat(claude) => (Shape::OpenAi, chat(&body, claude)),
         };
-        match made {
-            Ok(Addressed {
-                path,
-                version,
-                body,
-            }) => {
-                self.set_http_request_header(":path", Some(&path));
-                self.set_http_request_header(claude::VERSION.0, version.as_deref());
-                self.set_http_request_header("content-length", Some(&body.len().to_string()));
-                self.set_http_request_body(0, size, body.as_bytes());
-                Action::Continue
-            }
-            Err(refused) => self.refuse(&refused.answer(shape)),
+        let (addressed, back) = match made {
+            Ok(made) => made,
+            Err(refused) => return self.refuse(&refused.answer(shape)),
+        };
+        if let Err(stopped) = self.admit_claude(&addressed) {
+            return self.stop(stopped);
         }
+        let Addressed {
+            path,
+            version,
+            body,
+            ..
+        } = addressed;
+        self.set_http_request_header(":path", Some(&path));
+        self.set_http_request_header(claude::VERSION.0, version.as_deref());
+        self.set_http_request_header("content-length", Some(&body.len().to_string()));
+        self.set_http_request_body(0, size, body.as_bytes());
+        self.state = State::Asked(back);
+        Action::Continue
     }
 
-    fn native(&mut self, body: &[u8], claude: &Claude, path: &str) -> Result<Addressed, Refused> {
+    fn native(
+        &self,
+        body: &[u8],
+        claude: &Claude,
+        path: &str,
+    ) -> Result<(Addressed, Back), Refused> {
         let version = self.get_http_request_header_bytes(claude::VERSION.0);
         let version = version
             .as_deref()
             .and_then(|version| std::str::from_utf8(version).ok());
         let addressed = claude.address(claude::native(body)?, path, version);
-        self.state = State::AsItWas;
-        Ok(addressed)
+        let back = Back {
+            host: claude.host,
+            caller: Caller::Messages,
+            stream: addressed.stream,
+        };
+        Ok((addressed, back))
     }
 
-    fn translated(&mut self, body: &[u8], claude: &Claude) -> Result<Addressed, Refused> {
-        let asked = claude::request(body, claude)?;
-        self.state = State::Translated {
-            stream: asked.stream,
-            include_usage: asked.include_usage,
+    /// Takes what a request to Claude may cost off the budget.
+    fn admit_claude(&mut self, addressed: &Addressed) -> Result<(), Stopped> {
+        let Some(policy) = self.policy.clone() else {
+            return Err(Stopped::NoSuchApi);
         };
-        Ok(claude.address(asked.body, claude::MESSAGES, None))
+        let estimate = policy.price.map(|price| {
+            let bytes = addressed.body.len();
+            price.estimate(bytes, addressed.max_tokens)
+        });
+        self.admit(&policy, estimate.unwrap_or_default())
+    }
+
+    fn admit(&mut self, policy: &EgressPolicy, estimate: Estimate) -> Result<(), Stopped> {
+        match memory::admit(policy, estimate) {
+            Ok(admitted) => {
+                self.kept = admitted.map(|admitted| Kept {
+                    admitted,
+                    // Until the answer tells, or has not come.
+                    cost: estimate.prompt,
+                });
+                Ok(())
+            }
+            Err(over) => {
+                metric::over_budget(&policy.fallback, over.what);
+                Err(Stopped::OverBudget(over.retry_after))
+            }
+        }
+    }
+
+    /// What the request was let in for is not kept any longer than the answer takes.
+    fn settle(&mut self) {
+        let (Some(policy), Some(kept)) = (&self.policy, self.kept.take()) else {
+            return;
+        };
+        memory::settle(policy, kept.admitted, kept.cost);
+        metric::spent(&policy.fallback, kept.cost);
     }
 
     /// The answer in one piece is whole.
-    fn answer(&mut self, status: u16, size: usize) {
+    fn answer(&mut self, back: Back, status: u16, size: usize) {
         let body = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size);
         let body = body.ok().flatten().unwrap_or_default();
-        let answer = (status == 200).then(|| claude::answer(&body, now()));
-        let (status, made) = match answer {
-            Some(Some(answer)) => (200, answer),
-            // Something is there, and no answer.
-            Some(None) => claude::error(502, &body),
-            None => claude::error(status, &body),
-        };
-        self.set_status(status);
-        self.set_http_response_header("content-type", Some("application/json"));
-        self.set_http_response_body(0, size, made.to_string().as_bytes());
-        self.state = State::AsItWas;
+        let answer = back.whole(status, &self.error_name(), &body, now());
+        self.state = State::AsItIs;
+        self.took(&answer.usage);
+        self.set_status(answer.status);
+        if let Some(made) = answer.body {
+            self.set_http_response_header("content-type", Some("application/json"));
+            self.set_http_response_body(0, size, made.to_string().as_bytes());
+        }
+    }
+
+    /// The answer has told what it took, and perhaps where it was made.
+    fn took(&mut self, usage: &Usage) {
+        let Some(policy) = &self.policy else { return };
+        if let (Some(price), Some(kept)) = (policy.price, &mut self.kept) {
+            kept.cost = price.of(usage);
+        }
+        let geo = usage.inference_geo.as_deref();
+        if let Some(geo) = geo.filter(|geo| policy.is_misplaced(geo)) {
+            metric::misplaced(&policy.fallback);
+            let id = self.asking.as_ref().map(|(_, id)| id.as_slice());
+            let id = String::from_utf8_lossy(id.unwrap_or_default());
+            let (name, declared) = (&policy.fallback, &policy.jurisdiction);
+            log(
+                LogLevel::Error,
+                &format!(
+                    "meridian: request {id}: the fallback {name} says that its answer was made in {geo:?}, and its \
+                     jurisdiction is {declared:?}"
+                ),
+            );
+        }
+    }
+
+    /// What AWS calls an error.
+    fn error_name(&self) -> String {
+        let name = self.get_http_response_header_bytes("x-amzn-errortype");
+        String::from_utf8_lossy(&name.unwrap_or_default()).into_owned()
     }
 
     fn set_status(&self, status: u16) {
@@ -277,14 +366,37 @@ impl Request {
     /// Plain text: the listener's local replies put it into the shape of the API that was spoken.
     fn stop(&mut self, stopped: Stopped) -> Action {
         self.state = State::Stopped;
+        let retry_after = match stopped {
+            Stopped::OverBudget(seconds) => Some(seconds.to_string()),
+            Stopped::NoSuchApi | Stopped::OurCredential => None,
+        };
+        let retry_after = retry_after.as_deref();
         self.send_http_response(
             u32::from(stopped.status()),
-            vec![],
+            retry_after
+                .map(|seconds| ("retry-after", seconds))
+                .into_iter()
+                .collect(),
             Some(stopped.message().as_bytes()),
         );
         Action::Pause
     }
 }
+
+fn chat(body: &[u8], claude: &Claude) -> Result<(Addressed, Back), Refused> {
+    let asked = claude::request(body, claude)?;
+    let back = Back {
+        host: claude.host,
+        caller: Caller::Chat {
+            include_usage: asked.include_usage,
+        },
+        stream: asked.stream,
+    };
+    Ok((claude.address(asked.body, claude::MESSAGES, None), back))
+}
+
+/// The content type of a stream.
+const EVENTS: &str = "text/event-stream; charset=utf-8";
 
 /// Seconds since the Unix epoch.
 fn now() -> u64 {

@@ -1,6 +1,8 @@
 //! What all workers of an Envoy share, and the clock.
 
+use meridian_policy::budget::{Admitted, Budget, Estimate, Over, Spending};
 use meridian_policy::cooling::{Cooling, Lately};
+use meridian_policy::egress::EgressPolicy;
 use meridian_policy::filter_policy::Lease;
 use proxy_wasm::hostcalls;
 use std::cell::RefCell;
@@ -94,6 +96,47 @@ pub fn lease_runs_out(lease: Lease) -> u64 {
     };
     arrived.saturating_add(lease.runs_ms)
 }
+
+/// Takes what a request may cost off a fallback's budget. `None`: it has none, and no price either.
+pub fn admit(policy: &EgressPolicy, estimate: Estimate) -> Result<Option<Admitted>, Over> {
+    let now = now_ms();
+    if policy.budget == Budget::default() && policy.price.is_none() {
+        return Ok(None);
+    }
+    spending(policy, |spending| {
+        spending.admit(&policy.budget, estimate, now)
+    })
+    .map_or(Err(BUSY), |admitted| admitted.map(Some))
+}
+
+/// An admitted request has cost so much, in billionths of a dollar.
+pub fn settle(policy: &EgressPolicy, admitted: Admitted, cost: u64) {
+    let now = now_ms();
+    // What is lost leaves the budget too small for an hour.
+    let _ = spending(policy, |spending| spending.settle(admitted, cost, now));
+}
+
+/// Changes what was spent with a fallback. `None`: other workers were faster every time.
+fn spending<R>(policy: &EgressPolicy, mut change: impl FnMut(&mut Spending) -> R) -> Option<R> {
+    let key = format!("spending {}", policy.fallback);
+    for _ in 0..MOST_TRIES {
+        let (before, version) = hostcalls::get_shared_data(&key).unwrap_or_default();
+        let mut spending = Spending::from_bytes(&before.unwrap_or_default());
+        let result = change(&mut spending);
+        if hostcalls::set_shared_data(&key, Some(&spending.to_bytes()), version).is_ok() {
+            return Some(result);
+        }
+    }
+    None
+}
+
+/// Tries where nothing may be lost.
+const MOST_TRIES: usize = 100;
+/// Money is not spent that cannot be counted.
+const BUSY: Over = Over {
+    what: "busy",
+    retry_after: 1,
+};
 
 /// The lease, and when it arrived.
 const LEASE: &str = "lease";

@@ -1,6 +1,8 @@
 //! Counters and histograms, in Envoy's own statistics. Their labels stand in their names, from where Envoy's tag extraction
 //! takes them (`meridian bootstrap` has the rules): `meridian_attempts;zone=eea;model=m;...`.
 
+use meridian_policy::FallbackName;
+use meridian_policy::chain::Member;
 use meridian_policy::guard::Usage;
 use meridian_policy::guard::load::Load;
 use proxy_wasm::hostcalls;
@@ -70,6 +72,34 @@ pub fn load(model: &str, to: &str, load: Load) {
             let _ = hostcalls::record_metric(id, value.round() as u64);
         }
     }
+}
+
+/// Counts a request that a fallback's budget did not let through: `requests` or `usd`.
+pub fn over_budget(fallback: &FallbackName, what: &str) {
+    add(
+        format!("meridian_over_budget;to={};what={what}", to(fallback)),
+        1,
+    );
+}
+
+/// Counts what a fallback has cost, in billionths of a dollar.
+pub fn spent(fallback: &FallbackName, nanousd: u64) {
+    let microusd = nanousd / 1000;
+    if microusd > 0 {
+        add(
+            format!("meridian_spent_microusd;to={}", to(fallback)),
+            microusd,
+        );
+    }
+}
+
+/// Counts an answer that says that it was made where it may not be.
+pub fn misplaced(fallback: &FallbackName) {
+    add(format!("meridian_misplaced;to={}", to(fallback)), 1);
+}
+
+fn to(fallback: &FallbackName) -> String {
+    Member::Fallback(fallback.clone()).answers_as()
 }
 
 fn add(name: String, count: u64) {

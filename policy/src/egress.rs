@@ -1,9 +1,11 @@
 //! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
 
-use crate::claude::{self, COUNT_TOKENS, Claude, MESSAGES};
-use crate::fleet::Fallback;
+use crate::budget::{Budget, Price};
+use crate::claude::{self, COUNT_TOKENS, Claude, Host, MESSAGES};
+use crate::fleet::{Fallback, Fleet};
 use crate::name::FallbackName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
 const GOES_ON: [&str; 9] = [
@@ -39,15 +41,36 @@ pub struct EgressPolicy {
     pub fallback: FallbackName,
     /// Which API it speaks.
     pub provider: Provider,
+    /// Where it may process a request. Empty: nothing is known.
+    #[serde(default)]
+    pub jurisdiction: BTreeSet<String>,
+    /// This gateway's part of what it may cost.
+    #[serde(default)]
+    pub budget: Budget,
+    /// What it costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 impl EgressPolicy {
-    /// The policy of the way out to a fallback.
-    pub fn of(name: &FallbackName, fallback: &Fallback) -> Self {
+    /// The policy of the way out to a fallback, of one of the gateways.
+    pub fn of(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> Self {
         Self {
             fallback: name.clone(),
             provider: fallback.provider.clone(),
+            jurisdiction: fallback.jurisdiction.clone(),
+            budget: fallback.budget.split(fleet.gateways_of(name)),
+            price: fallback.price,
         }
+    }
+
+    /// Whether an answer that says where it was made was made where it may not be. Some say that they do not say.
+    pub fn is_misplaced(&self, inference_geo: &str) -> bool {
+        let known = !self.jurisdiction.is_empty() && inference_geo != "not_available";
+        known
+            && !["global", inference_geo]
+                .iter()
+                .any(|name| self.jurisdiction.contains(*name))
     }
 }
 
@@ -77,15 +100,17 @@ pub enum Way<'p> {
 pub enum Stopped {
     /// The provider does not have the API that was spoken.
     NoSuchApi,
+    /// What the fallback may cost is spent. Seconds until it may cost something again.
+    OverBudget(u64),
     /// The provider refuses our credential: nothing that the caller could mend.
     OurCredential,
 }
 
 impl Stopped {
-    /// HTTP status: the next member of a chain is asked for both.
+    /// HTTP status: the next member of a chain is asked for each.
     pub fn status(self) -> u16 {
         match self {
-            Self::NoSuchApi => 503,
+            Self::NoSuchApi | Self::OverBudget(_) => 503,
             Self::OurCredential => 502,
         }
     }
@@ -95,6 +120,9 @@ impl Stopped {
         match self {
             Self::NoSuchApi => {
                 "no region could serve this request, and there is no fallback for its API"
+            }
+            Self::OverBudget(_) => {
+                "no region could serve this request, and the budget of the fallback is spent"
             }
             Self::OurCredential => {
                 "no region could serve this request, and the fallback refused the gateway's credential"
@@ -106,9 +134,16 @@ impl Stopped {
 impl Way<'_> {
     /// Whether a request header goes on to the provider. Pseudo-headers do.
     pub fn lets_through(self, name: &str) -> bool {
-        name.starts_with(':')
-            || GOES_ON.contains(&name)
-            || (matches!(self, Self::Messages(..)) && name == VERSION)
+        match self {
+            // Its streams are none of server-sent events, whatever the caller accepts.
+            Self::Messages(claude, _) | Self::Chat(claude)
+                if claude.host == Host::Bedrock && name == "accept" =>
+            {
+                false
+            }
+            Self::Messages(..) if name == VERSION => true,
+            _ => name.starts_with(':') || GOES_ON.contains(&name),
+        }
     }
 }
 
@@ -121,7 +156,10 @@ impl Provider {
             Self::Claude(claude) => match path {
                 "/v1/chat/completions" => Ok(Way::Chat(claude)),
                 MESSAGES => Ok(Way::Messages(claude, MESSAGES)),
-                COUNT_TOKENS => Ok(Way::Messages(claude, COUNT_TOKENS)),
+                // Bedrock counts in a way of its own.
+                COUNT_TOKENS if claude.host != Host::Bedrock => {
+                    Ok(Way::Messages(claude, COUNT_TOKENS))
+                }
                 _ => Err(Stopped::NoSuchApi),
             },
             Self::OpenaiCompatible => Err(Stopped::NoSuchApi),
@@ -141,7 +179,6 @@ pub fn judge(status: &[u8]) -> Result<(), Stopped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claude::Host;
 
     fn claude() -> Claude {
         Claude {
@@ -223,8 +260,32 @@ mod tests {
         ] {
             assert_eq!(anthropic.admit(path), Err(Stopped::NoSuchApi), "{path}");
         }
+        let bedrock = Provider::Claude(Claude {
+            host: Host::Bedrock,
+            ..claude.clone()
+        });
+        assert_eq!(bedrock.admit(COUNT_TOKENS), Err(Stopped::NoSuchApi));
+        let way = bedrock.admit(MESSAGES).unwrap();
+        assert!(!way.lets_through("accept") && way.lets_through("content-type"));
         assert_eq!(judge(b"401"), Err(Stopped::OurCredential));
         assert_eq!(judge(b"200"), Ok(()));
         assert_eq!(judge(b"429"), Ok(()));
+    }
+    #[test]
+    fn where_an_answer_was_made() {
+        let policy = |jurisdiction: &[&str]| EgressPolicy {
+            fallback: "claude".into(),
+            provider: Provider::OpenaiCompatible,
+            jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
+            budget: Budget::default(),
+            price: None,
+        };
+        assert!(policy(&["us"]).is_misplaced("global"));
+        assert!(policy(&["eea", "us"]).is_misplaced("eu"));
+        for fine in ["us", "not_available"] {
+            assert!(!policy(&["us"]).is_misplaced(fine), "{fine}");
+        }
+        assert!(!policy(&["global"]).is_misplaced("us"));
+        assert!(!policy(&[]).is_misplaced("us"));
     }
 }

@@ -2,6 +2,7 @@
 //! which refuses whatever contradicts itself, so the rest of the code has no case for it: every name that is
 //! mentioned exists, no pinned zone accepts a fallback of another jurisdiction, and every zone has a way to be served.
 
+use crate::budget::{Budget, Price};
 use crate::country::Country;
 use crate::egress::Provider;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
@@ -241,6 +242,10 @@ pub struct Fallback {
     pub api_key: Secret,
     /// Tokens of the longest prompt, where that is told.
     pub context: Option<u32>,
+    /// What all gateways together may spend with it.
+    pub budget: Budget,
+    /// What it costs, where that is told.
+    pub price: Option<Price>,
 }
 
 /// A provider's base URL, taken apart.
@@ -385,6 +390,17 @@ impl Fleet {
     /// The SPIFFE ID in the control plane's certificate.
     pub fn control_plane_id(&self) -> String {
         format!("spiffe://{}/control-plane", self.trust_domain)
+    }
+
+    /// How many gateways have a way out to a fallback.
+    pub fn gateways_of(&self, fallback: &FallbackName) -> usize {
+        let uses = |home: &RegionName| {
+            let zones = self.zones.values();
+            zones
+                .filter(|zone| zone.passes_through(home))
+                .any(|zone| zone.fallbacks.contains(fallback))
+        };
+        self.regions.keys().filter(|home| uses(home)).count()
     }
 
     /// The SPIFFE ID in a gateway's certificate.

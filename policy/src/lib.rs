@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod api;
 pub mod body;
+pub mod budget;
 pub mod chain;
 pub mod classify;
 pub mod claude;

@@ -1,6 +1,7 @@
-"""The official Anthropic client: `SCENARIO BASE_URL API_KEY MODEL`.
+"""The official Anthropic client: `SCENARIO BASE_URL API_KEY MODEL [COUNTRY]`.
 
-`api` says what the Messages API is: it runs against a fake of the API, so that the fake does not drift.
+`api`, `vertex` and `bedrock` say what the Messages API is, as Anthropic, Google and AWS have it: each runs against a fake of
+that API, so that the fake does not drift.
 `native` is a caller of a Meridian gateway that speaks the Messages API itself.
 
 Exits 0 and prints a line if everything is as a user of the client expects.
@@ -10,10 +11,18 @@ import sys
 
 import anthropic
 
-scenario, base_url, api_key, model = sys.argv[1:]
-client = anthropic.Anthropic(
-    base_url=base_url, api_key=api_key, max_retries=0, default_headers={"cf-ipcountry": "US"}
-)
+scenario, base_url, api_key, model, *country = sys.argv[1:]
+headers = {"cf-ipcountry": country[0] if country else "US"}
+if scenario == "bedrock":
+    client = anthropic.AnthropicBedrock(
+        base_url=base_url, api_key=api_key, aws_region="eu-central-1", max_retries=0
+    )
+elif scenario == "vertex":
+    client = anthropic.AnthropicVertex(
+        base_url=f"{base_url}/v1", access_token=api_key, project_id="p1", region="eu", max_retries=0
+    )
+else:
+    client = anthropic.Anthropic(base_url=base_url, api_key=api_key, max_retries=0, default_headers=headers)
 question = {"role": "user", "content": "hello"}
 tool = {
     "name": "weather",
@@ -31,7 +40,8 @@ def fails(error, **changes):
         answer = client.messages.create(**ask(**changes))
     except anthropic.APIStatusError as raised:
         assert type(raised) is error, f"{type(raised)} instead of {error}: {raised}"
-        assert raised.body["error"]["message"], raised.body
+        said = raised.body if scenario == "bedrock" else raised.body["error"]
+        assert said["message"], raised.body
         return
     raise AssertionError(f"no error but {answer}")
 
@@ -91,4 +101,4 @@ def native():
     return f"messages, whole and streamed, by {message.model}"
 
 
-print({"api": api, "native": native}[scenario]())
+print({"api": api, "vertex": api, "bedrock": api, "native": native}[scenario]())

@@ -49,7 +49,7 @@ impl Error {
 
 /// Status and body, in OpenAI's shape, of an answer of Claude's API that is an error. Its own words go on where they are about
 /// the request; what it says of our account does not.
-pub fn error(status: u16, body: &[u8]) -> (u16, Value) {
+pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
     let said = serde_json::from_slice(body).map(|Body { error }| error);
     let error = said.unwrap_or_else(|_| Error::unreadable());
     let (status, mut made) = match status {

@@ -12,6 +12,8 @@ pub enum Host {
     Anthropic,
     /// Google's Vertex AI: the model stands in the path, the version in the body.
     Vertex,
+    /// Amazon Bedrock: as with Vertex; answers that are streamed, and errors, are AWS's ([`super::bedrock`]).
+    Bedrock,
 }
 
 /// Anthropic's path.
@@ -28,6 +30,10 @@ pub struct Addressed {
     pub version: Option<String>,
     /// The body.
     pub body: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Tokens that the answer may have; 0 where nothing is to be made.
+    pub max_tokens: u64,
 }
 
 impl Claude {
@@ -40,39 +46,50 @@ impl Claude {
         version: Option<&str>,
     ) -> Addressed {
         let version = version.unwrap_or(VERSION.1);
-        body.insert("model".into(), json!(self.model));
+        let stream = body.get("stream") == Some(&json!(true));
+        let max_tokens = body.get("max_tokens").and_then(Value::as_u64);
         body.remove("inference_geo");
-        match self.host {
+        let in_body = self.host != Host::Anthropic;
+        let path = match self.host {
             Host::Anthropic => {
                 if let Some(geo) = &self.inference_geo {
                     body.insert("inference_geo".into(), json!(geo));
                 }
-                Addressed {
-                    path: path.into(),
-                    version: Some(version.into()),
-                    body: Value::Object(body).to_string(),
-                }
+                path.into()
             }
+            Host::Vertex if path == COUNT_TOKENS => "/v1/models/count-tokens:rawPredict".into(),
             Host::Vertex => {
-                body.insert("anthropic_version".into(), json!(version));
-                let model = if path == COUNT_TOKENS {
-                    "count-tokens"
-                } else {
-                    body.remove("model");
-                    self.model.as_str()
-                };
-                let streamed = body.get("stream") == Some(&json!(true));
-                let method = if streamed {
+                let method = if stream {
                     "streamRawPredict"
                 } else {
                     "rawPredict"
                 };
-                Addressed {
-                    path: format!("/v1/models/{model}:{method}"),
-                    version: None,
-                    body: Value::Object(body).to_string(),
-                }
+                format!("/v1/models/{}:{method}", self.model)
             }
+            Host::Bedrock => {
+                body.remove("stream");
+                let method = if stream {
+                    "invoke-with-response-stream"
+                } else {
+                    "invoke"
+                };
+                format!("/v1/model/{}/{method}", self.model)
+            }
+        };
+        if in_body {
+            body.insert("anthropic_version".into(), json!(version));
+        }
+        if self.host == Host::Anthropic || path.contains("count-tokens") {
+            body.insert("model".into(), json!(self.model));
+        } else {
+            body.remove("model");
+        }
+        Addressed {
+            path,
+            version: (!in_body).then(|| version.into()),
+            body: Value::Object(body).to_string(),
+            stream,
+            max_tokens: max_tokens.unwrap_or(0),
         }
     }
 }

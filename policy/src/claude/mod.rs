@@ -2,7 +2,7 @@
 //! streamed, one of Chat Completions.
 //!
 //! ```text
-//! chat body --request()--> messages body      message --answer()--> chat.completion
+//! chat body --request()--> messages body      message --Back::whole()--> chat.completion
 //!                                             events  --Stream::read()--> chat.completion.chunk ... [DONE]
 //! ```
 //!
@@ -10,18 +10,22 @@
 //! reference and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
 
 mod answer;
+mod back;
+mod bedrock;
+mod chat;
 mod error;
 mod host;
 mod messages;
 mod request;
 mod stream;
 mod tools;
+mod usage;
 
-pub use answer::answer;
-pub use error::error;
+pub use back::{Answer, Back, Caller};
 pub use host::{Addressed, COUNT_TOKENS, Host, MESSAGES};
 pub use request::{Asked, Refused, native, request};
 pub use stream::Stream;
+pub use usage::Usage;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,213 +1,94 @@
-//! A streamed answer.
+//! A streamed answer, on its way from whoever runs Claude to the caller.
 
-use super::answer::{Block, Usage, finish_reason};
-use super::error::{Error, openai};
+use super::bedrock::Frames;
+use super::chat::{Chat, Event};
+use super::{Host, Usage};
 use crate::guard::sse::Events;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
-/// Turns Claude's events into chunks of OpenAI's, as they come.
+/// Bytes of an event that are no text: `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`.
+const AROUND_TEXT: usize = 80;
+/// Bytes of a token, at the least.
+const TOKEN: usize = 3;
+
+/// Reads what the host sends, and says what goes to the caller for it.
 #[derive(Debug)]
 pub struct Stream {
+    /// For a host that does not send server-sent events.
+    frames: Option<Frames>,
     events: Events,
-    head: Head,
     usage: Usage,
-    include_usage: bool,
-    /// Calls that were begun.
-    calls: usize,
-    /// The call that is being made has no arguments yet.
-    lacks_arguments: bool,
-    /// Nothing goes on any more.
-    is_over: bool,
-}
-
-/// What every chunk of one answer says.
-#[derive(Debug, Default)]
-struct Head {
-    id: String,
-    model: String,
-    created: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockStart {
-        content_block: Block,
-    },
-    ContentBlockDelta {
-        delta: Delta,
-    },
-    ContentBlockStop,
-    MessageDelta {
-        delta: Stop,
-        #[serde(default)]
-        usage: Usage,
-    },
-    MessageStop,
-    Error {
-        error: Error,
-    },
-    /// A ping, or an event that is newer than this.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    id: String,
-    model: String,
-    #[serde(default)]
-    usage: Usage,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "thinking_delta")]
-    Thinking { thinking: String },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: String },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    stop_reason: Option<String>,
+    /// Tokens that were seen to come, as long as the answer has not told how many they are.
+    seen: u64,
+    has_told: bool,
+    /// For a caller who does not speak the Messages API.
+    chat: Option<Chat>,
 }
 
 impl Stream {
-    /// Before the first event of an answer that is made at a time in seconds since the Unix epoch.
-    pub fn new(created: u64, include_usage: bool) -> Self {
+    /// Before the first byte. With a `chat` the caller speaks Chat Completions.
+    pub(super) fn new(host: Host, chat: Option<Chat>) -> Self {
         Self {
+            frames: (host == Host::Bedrock).then(Frames::default),
             events: Events::default(),
-            head: Head {
-                created,
-                ..Head::default()
-            },
             usage: Usage::default(),
-            include_usage,
-            calls: 0,
-            lacks_arguments: false,
-            is_over: false,
+            seen: 0,
+            has_told: false,
+            chat,
         }
     }
 
-    /// Takes the next piece in; returns what goes to the caller for it. An answer that has failed ends with an error event, and
-    /// one that just stops has no end here either.
-    pub fn read(&mut self, piece: &[u8]) -> String {
-        let mut out = String::new();
+    /// Takes the next piece in; returns what goes to the caller for it.
+    pub fn read<'p>(&mut self, piece: &'p [u8]) -> Cow<'p, [u8]> {
+        let piece = match &mut self.frames {
+            None => Cow::Borrowed(piece),
+            Some(frames) => Cow::Owned(frames.read(piece).into_bytes()),
+        };
+        let mut chunks = String::new();
         let mut events = std::mem::take(&mut self.events);
-        events.read(piece, |event| {
-            if !self.is_over {
+        events.read(&piece, |event| {
+            if let Some(data) = event.data {
+                let text = data.len().saturating_sub(AROUND_TEXT) / TOKEN;
+                self.seen += 1 + text as u64;
+            }
+            // Of what goes on as it is, nothing else is of interest.
+            let tells = |data: &[u8]| data.windows(USAGE.len()).any(|part| part == USAGE);
+            if self.chat.is_some() || event.data.is_some_and(tells) {
                 let event = event.data.map(serde_json::from_slice);
-                self.event(event.and_then(Result::ok), &mut out);
+                self.event(event.and_then(Result::ok), &mut chunks);
             }
         });
         self.events = events;
-        out
-    }
-
-    /// `None`: one that cannot be read, or is too long to be.
-    fn event(&mut self, event: Option<Event>, out: &mut String) {
-        match event {
-            Some(Event::MessageStart { message }) => {
-                self.head.id = message.id;
-                self.head.model = message.model;
-                self.usage = message.usage;
-                self.delta(json!({ "role": "assistant", "content": "" }), out);
-            }
-            Some(Event::ContentBlockStart { content_block }) => match content_block {
-                Block::Text { text } => self.text("content", &text, out),
-                Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
-                // Its input comes piece by piece.
-                Block::ToolUse { id, name, input: _ } => {
-                    let function = json!({ "name": name, "arguments": "" });
-                    let call = json!({ "id": id, "type": "function", "function": function });
-                    self.calls += 1;
-                    self.lacks_arguments = true;
-                    self.call(call, out);
-                }
-                Block::Other => {}
-            },
-            Some(Event::ContentBlockDelta { delta }) => match delta {
-                Delta::Text { text } => self.text("content", &text, out),
-                Delta::Thinking { thinking } => {
-                    self.text("reasoning_content", &thinking, out);
-                }
-                Delta::InputJson { partial_json } if self.calls > 0 => {
-                    if !partial_json.is_empty() {
-                        self.arguments(&partial_json, out);
-                    }
-                }
-                Delta::InputJson { .. } | Delta::Other => {}
-            },
-            // A call without arguments is one with an empty object.
-            Some(Event::ContentBlockStop) if self.lacks_arguments => self.arguments("{}", out),
-            Some(Event::MessageDelta { delta, usage }) => {
-                self.usage = usage.or(self.usage);
-                if let Some(reason) = delta.stop_reason {
-                    self.choice(json!({}), Some(finish_reason(&reason)), out);
-                }
-            }
-            Some(Event::MessageStop) => {
-                if self.include_usage {
-                    self.chunk(json!([]), self.usage.openai(), out);
-                }
-                out.push_str("data: [DONE]\n\n");
-                self.is_over = true;
-            }
-            Some(Event::Error { error }) => self.fail(&error, out),
-            Some(Event::ContentBlockStop | Event::Other) => {}
-            None => self.fail(&Error::unreadable(), out),
+        if self.chat.is_some() {
+            Cow::Owned(chunks.into_bytes())
+        } else {
+            piece
         }
     }
 
-    fn text(&self, field: &str, text: &str, out: &mut String) {
-        if !text.is_empty() {
-            self.delta(json!({ field: text }), out);
+    /// Tokens so far: those that the answer has told of, or else at least those that were seen.
+    pub fn usage(&self) -> Usage {
+        let mut usage = self.usage.clone();
+        if !self.has_told {
+            usage.output_tokens = usage.output_tokens.max(Some(self.seen));
         }
+        usage
     }
 
-    fn arguments(&mut self, arguments: &str, out: &mut String) {
-        self.lacks_arguments = false;
-        self.call(json!({ "function": { "arguments": arguments } }), out);
-    }
-
-    fn call(&self, mut call: Value, out: &mut String) {
-        call["index"] = json!(self.calls.saturating_sub(1));
-        self.delta(json!({ "tool_calls": [call] }), out);
-    }
-
-    fn delta(&self, delta: Value, out: &mut String) {
-        self.choice(delta, None, out);
-    }
-
-    fn choice(&self, delta: Value, finish_reason: Option<&str>, out: &mut String) {
-        let choice =
-            json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason });
-        self.chunk(json!([choice]), Value::Null, out);
-    }
-
-    fn chunk(&self, choices: Value, usage: Value, out: &mut String) {
-        let Head { id, model, created } = &self.head;
-        let mut chunk = json!({
-            "id": id, "object": "chat.completion.chunk", "created": created, "model": model, "choices": choices,
-        });
-        if self.include_usage {
-            chunk["usage"] = usage;
+    fn event(&mut self, event: Option<Event>, chunks: &mut String) {
+        match &event {
+            Some(Event::MessageStart { message }) => self.usage = message.usage.clone(),
+            Some(Event::MessageDelta { usage, .. }) => {
+                self.usage.note(usage);
+                self.has_told |= usage.output_tokens.is_some();
+            }
+            _ => {}
         }
-        out.push_str(&format!("data: {chunk}\n\n"));
-    }
-
-    fn fail(&mut self, error: &Error, out: &mut String) {
-        self.is_over = true;
-        out.push_str(&format!("data: {}\n\n", openai(error.status(), error)));
+        if let Some(chat) = &mut self.chat {
+            chat.read(event, &self.usage, chunks);
+        }
     }
 }
+
+/// What the events have in them that tell of tokens.
+const USAGE: &[u8] = b"\"usage\"";

@@ -15,12 +15,30 @@ fn claude() -> Claude {
     }
 }
 
+fn whole_answers(body: &[u8]) {
+    for host in [Host::Anthropic, Host::Bedrock] {
+        for caller in [
+            Caller::Messages,
+            Caller::Chat {
+                include_usage: true,
+            },
+        ] {
+            let back = Back {
+                host,
+                caller,
+                stream: false,
+            };
+            let _ = back.whole(200, "", body, 0);
+            let _ = back.whole(500, "", body, 0);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = request(&body, &claude());
-        let _ = answer(&body, 0);
-        let _ = error(500, &body);
+        whole_answers(&body);
         let _ = streams::translated([body.as_slice()], true);
     }
 
@@ -28,7 +46,7 @@ proptest! {
     fn any_json_is_read(body in any_json()) {
         let body = body.to_string();
         let _ = request(body.as_bytes(), &claude());
-        let _ = answer(body.as_bytes(), 0);
+        whole_answers(body.as_bytes());
         let _ = streams::translated([format!("data: {body}\n\n").as_bytes()], true);
     }
 }

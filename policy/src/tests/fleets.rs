@@ -1,5 +1,6 @@
 //! Fixed fleets to test with, and what fleets are built of.
 
+use crate::budget::Budget;
 use crate::country::Country;
 use crate::egress::Provider;
 use crate::fleet::{
@@ -187,5 +188,7 @@ pub fn fallback(jurisdiction: &str) -> Fallback {
         jurisdiction: [jurisdiction.to_owned()].into(),
         api_key: Secret::Env("KEY".into()),
         context: None,
+        budget: Budget::default(),
+        price: None,
     }
 }

@@ -29,6 +29,13 @@ pub enum Kind {
         /// The model.
         model: String,
     },
+    /// Claude on Amazon Bedrock, with one model.
+    Bedrock {
+        /// Requests must carry `authorization: Bearer <api_key>`.
+        api_key: String,
+        /// The model, or the inference profile.
+        model: String,
+    },
 }
 
 /// How inference requests fail. Probes (`/health`, `/metrics`, `/load`, `/ping`) and `/v1/models` never fail this way.

@@ -1,5 +1,6 @@
 //! Anthropic's Messages API, as strict as its own: what it would refuse is refused, unknown fields first of all.
 
+use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind};
 use super::decision::{Answer, Said};
 use super::generation::{Events, Finish, event};
@@ -22,8 +23,7 @@ struct Request {
     messages: Vec<Message>,
     #[serde(default)]
     system: Vec<Block>,
-    #[serde(default)]
-    stream: bool,
+    stream: Option<bool>,
     #[serde(default)]
     stop_sequences: Vec<String>,
     #[serde(default)]
@@ -182,7 +182,8 @@ pub(super) fn answer(
         "id": format!("msg_{:016x}", state.next_id()), "type": "message", "role": "assistant", "model": model,
         "content": blocks, "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
     });
-    let said = if request.stream {
+    let is_streamed = request.is_streamed(&state.kind, parts);
+    let said = if is_streamed {
         message["content"] = json!([]);
         message["stop_reason"] = Value::Null;
         Said::Events(events(&message, &blocks, stop_reason, behaviour.tokens))
@@ -197,7 +198,7 @@ pub(super) fn answer(
     };
     let stop = match behaviour.fail {
         Fail::Cut(after) => Some(Break::Cut(after)),
-        Fail::ErrorEvent(_) if !request.stream => {
+        Fail::ErrorEvent(_) if !is_streamed => {
             return Err(Problem::anthropic(529, "Overloaded"));
         }
         Fail::ErrorEvent(after) => Some(Break::Error(after, overloaded())),
@@ -227,7 +228,14 @@ pub(super) fn authorize_by_google(token: &str, parts: &Parts) -> Result<(), Prob
 }
 
 impl Request {
-    /// The model, which stands in the body, or in Vertex's path. The version of the API stands where the model does not.
+    fn is_streamed(&self, kind: &Kind, parts: &Parts) -> bool {
+        match kind {
+            Kind::Bedrock { model, .. } => bedrock::streams(model, parts.uri.path()) == Some(true),
+            _ => self.stream == Some(true),
+        }
+    }
+
+    /// The model, which stands in the body, or in Vertex's or Bedrock's path. The version of the API stands where the model does not.
     fn model(&self, kind: &Kind, parts: &Parts) -> Result<String, Problem> {
         let refuse = |message: &str| Err(Problem::anthropic(400, message));
         match kind {
@@ -235,9 +243,25 @@ impl Request {
                 let streams = parts.uri.path().ends_with(":streamRawPredict");
                 match (&self.model, self.anthropic_version.as_deref()) {
                     (Some(_), _) => refuse("model: Extra inputs are not permitted"),
-                    (None, Some(VERSION)) if streams == self.stream => Ok(model.clone()),
+                    (None, Some(VERSION)) if streams == (self.stream == Some(true)) => {
+                        Ok(model.clone())
+                    }
                     (None, Some(VERSION)) => refuse("stream: does not go with the method"),
                     (None, _) => refuse("anthropic_version: Field required"),
+                }
+            }
+            Kind::Bedrock { model, .. } => {
+                match (&self.model, self.stream, self.anthropic_version.as_deref()) {
+                    (Some(_), _, _) => refuse("model: Extra inputs are not permitted"),
+                    (None, Some(_), _) => refuse("stream: Extra inputs are not permitted"),
+                    // It does not say where it ran, and takes no `inference_geo`.
+                    (None, None, Some(VERSION)) if self.inference_geo.is_none() => {
+                        Ok(model.clone())
+                    }
+                    (None, None, Some(VERSION)) => {
+                        refuse("inference_geo: Extra inputs are not permitted")
+                    }
+                    (None, None, _) => refuse("anthropic_version: Field required"),
                 }
             }
             Kind::Anthropic { model, .. } => match (&self.model, &self.anthropic_version) {

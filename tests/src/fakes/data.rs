@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 
+use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Metrics};
 use super::decision::{Answer, Decision, Said, authorize, dialect};
 use super::metrics;
@@ -167,11 +168,12 @@ impl Data {
         };
         let whole = match answer.said {
             Said::Events(events) => {
-                return typed(
-                    200,
-                    "text/event-stream; charset=utf-8",
-                    play(events, course, running, takeover),
-                );
+                let (content_type, encode): (_, fn(String) -> Bytes) = match self.state.kind {
+                    Kind::Bedrock { .. } => (bedrock::CONTENT_TYPE, bedrock::frame),
+                    _ => ("text/event-stream; charset=utf-8", Bytes::from),
+                };
+                let body = play(events, encode, course, running, takeover);
+                return typed(200, content_type, body);
             }
             Said::Whole(whole) => whole,
         };
@@ -279,7 +281,12 @@ impl Data {
 }
 
 fn problem(problem: &Problem, dialect: Dialect) -> Response<Payload> {
-    full(problem.status, JSON, problem.render(dialect))
+    let mut response = full(problem.status, JSON, problem.render(dialect));
+    if dialect == Dialect::Aws {
+        let name = HeaderValue::from_static(problem.aws_name());
+        response.headers_mut().insert("x-amzn-errortype", name);
+    }
+    response
 }
 
 /// An answer in one piece.

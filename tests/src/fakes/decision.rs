@@ -5,6 +5,7 @@ use hyper::http::request::Parts;
 
 use super::anthropic::{message, message_events};
 use super::asked::Asked;
+use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Replay};
 use super::claude;
 use super::embeddings::{self, embeddings};
@@ -88,7 +89,10 @@ impl Decision {
 }
 
 fn is_claude(kind: &Kind) -> bool {
-    matches!(kind, Kind::Anthropic { .. } | Kind::Vertex { .. })
+    matches!(
+        kind,
+        Kind::Anthropic { .. } | Kind::Vertex { .. } | Kind::Bedrock { .. }
+    )
 }
 
 /// A provider's key check; a pool asks for none.
@@ -97,6 +101,7 @@ pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
         Kind::Pool { .. } => return Ok(()),
         Kind::Anthropic { api_key, .. } => return claude::authorize(api_key, parts),
         Kind::Vertex { token, .. } => return claude::authorize_by_google(token, parts),
+        Kind::Bedrock { api_key, .. } => return bedrock::authorize(api_key, parts),
         Kind::Provider { api_key } => api_key,
     };
     let given = parts.headers.get(hyper::header::AUTHORIZATION);
@@ -109,6 +114,7 @@ pub(super) fn authorize(kind: &Kind, parts: &Parts) -> Result<(), Problem> {
 /// Whose errors are spoken at this endpoint.
 pub(super) fn dialect(kind: &Kind, api: Option<Api>) -> Dialect {
     match (kind, api) {
+        (Kind::Bedrock { .. }, _) => Dialect::Aws,
         (_, Some(Api::Messages)) => Dialect::Anthropic,
         (Kind::Anthropic { .. } | Kind::Vertex { .. }, _) => Dialect::Anthropic,
         (Kind::Pool { .. }, _) => Dialect::Vllm,

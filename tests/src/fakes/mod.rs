@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod asked;
+mod bedrock;
 mod behaviour;
 mod claude;
 mod control;

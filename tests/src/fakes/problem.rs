@@ -6,6 +6,8 @@ pub(super) enum Dialect {
     Vllm,
     OpenAi,
     Anthropic,
+    /// AWS's, whose name for the error is a header: [`Problem::aws_name`].
+    Aws,
 }
 
 /// An error answer.
@@ -160,10 +162,25 @@ impl Problem {
         Self::new(status, kind, message, None)
     }
 
+    /// What AWS calls it.
+    pub(super) fn aws_name(&self) -> &'static str {
+        match self.status {
+            400 => "ValidationException",
+            401 | 403 => "AccessDeniedException",
+            404 => "ResourceNotFoundException",
+            429 => "ThrottlingException",
+            503 => "ServiceUnavailableException",
+            _ => "InternalServerException",
+        }
+    }
+
     /// The JSON text of this error.
     pub(super) fn render(&self, dialect: Dialect) -> String {
         let message = quoted(&self.message);
-        if self.detail && dialect != Dialect::OpenAi {
+        if dialect == Dialect::Aws {
+            return format!(r#"{{"message":{message}}}"#);
+        }
+        if self.detail && dialect == Dialect::Vllm {
             return format!(r#"{{"detail":{message}}}"#);
         }
         let kind = quoted(&self.kind);

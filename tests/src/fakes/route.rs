@@ -1,5 +1,6 @@
 use hyper::Method;
 
+use super::bedrock;
 use super::behaviour::Kind;
 
 /// The inference endpoints.
@@ -44,7 +45,7 @@ fn has(kind: &Kind, api: Api) -> bool {
     match kind {
         Kind::Pool { .. } => true,
         Kind::Provider { .. } => api != Api::Messages,
-        Kind::Anthropic { .. } | Kind::Vertex { .. } => api == Api::Messages,
+        Kind::Anthropic { .. } | Kind::Vertex { .. } | Kind::Bedrock { .. } => api == Api::Messages,
     }
 }
 
@@ -71,6 +72,14 @@ impl Route {
                     Self::Inference(Api::Messages)
                 }
                 _ => Self::Unknown,
+            };
+        }
+        if let Kind::Bedrock { model, .. } = kind {
+            let invoke = bedrock::streams(model, path).is_some() && method == Method::POST;
+            return if invoke {
+                Self::Inference(Api::Messages)
+            } else {
+                Self::Unknown
             };
         }
         if let Some(api) = APIS

@@ -41,6 +41,7 @@ impl Course {
 /// Streams events. The body owns `running`, so a client that goes away ends the work.
 pub(super) fn play(
     events: Events,
+    encode: fn(String) -> Bytes,
     course: Course,
     running: Running,
     takeover: Takeover,
@@ -54,7 +55,7 @@ pub(super) fn play(
         pause(course.first_token).await;
         running.first_token();
         for event in events.opening {
-            send(&out, event).await;
+            send(&out, encode(event)).await;
         }
         for (index, event) in events.tokens.into_iter().take(breaks).enumerate() {
             if index > 0 {
@@ -63,21 +64,21 @@ pub(super) fn play(
             }
             // Counted first: who has read a token must find it counted.
             running.state().generated.fetch_add(1, Ordering::SeqCst);
-            send(&out, event).await;
+            send(&out, encode(event)).await;
         }
         match course.stop {
             Some(Break::Cut(_)) => match takeover.reset().await {},
             Some(Break::Error(_, error)) => {
-                send(&out, error).await;
+                send(&out, encode(error)).await;
                 if let Some(end) = events.end {
-                    send(&out, end).await;
+                    send(&out, encode(end)).await;
                 }
             }
             None => {
                 // Complete before the last bytes leave: who has read the end must find it counted.
                 running.finish(tokens, course.finish);
                 for event in events.closing {
-                    send(&out, event).await;
+                    send(&out, encode(event)).await;
                 }
             }
         }
@@ -93,8 +94,8 @@ pub(super) fn half(whole: Bytes, running: Running, takeover: Takeover) -> Payloa
     })
 }
 
-async fn send(out: &mpsc::Sender<Bytes>, event: String) {
-    let _ = out.send(Bytes::from(event)).await;
+async fn send(out: &mpsc::Sender<Bytes>, event: Bytes) {
+    let _ = out.send(event).await;
 }
 
 async fn pause(time: Duration) {
@@ -157,8 +158,8 @@ mod tests {
     #[test]
     fn a_body_rests_after_each_piece_so_that_it_is_flushed() {
         let mut body = pieces(|out| async move {
-            send(&out, "one".to_owned()).await;
-            send(&out, "two".to_owned()).await;
+            send(&out, "one".into()).await;
+            send(&out, "two".into()).await;
         });
         let mut poll = || {
             let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));

@@ -1,9 +1,9 @@
 //! Claude as the last resort: in the API that the caller spoke, in the middle of the same request.
 
-use super::client::{python, run, run_from};
+use super::client::{python, run_from};
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
-use crate::world::{CLAUDE, MODEL, REGIONS, World, api_key, wait_for, write_sds};
+use crate::world::{CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds};
 use anyhow::Result;
 
 /// Every region's pool fails like this.
@@ -15,42 +15,80 @@ fn regions(world: &World, fail: Fail) {
 
 /// The official clients, with nothing but Claude left.
 pub async fn clients(world: &mut World) -> Result<String> {
-    let api = format!("http://{}", world.block().provider("claude"));
-    let west = world.block().public("us-west-2").to_string();
-    let key = api_key("claude");
-    python("anthropic_client.py", &["api", &api, &key, CLAUDE]).await?;
+    let url = |name| format!("http://{}", world.block().provider(name));
+    for (scenario, name) in [("api", "claude"), ("vertex", "claude-eu")] {
+        let fake = [scenario, &url(name), &api_key(name), CLAUDE];
+        python("anthropic_client.py", &fake).await?;
+    }
     regions(world, Fail::Status(503));
-    let eu = world.block().public("eu-west-1").to_string();
-    let mut seen = vec![run("claude", &west).await?];
+    let mut seen = from(world, "US", "us-west-2").await?;
     let before = world.provider("claude").requests().len();
-    seen.push(run_from("DE", "claude", &eu).await?);
-    ensure(world.provider("claude").requests().len() == before, || {
-        "something of an EU caller reached the global fallback".into()
-    })?;
-    let own = [
-        "native",
-        &format!("http://{west}"),
-        "the-callers-own",
-        MODEL,
+    seen.extend(from(world, "DE", "eu-west-1").await?);
+    in_the_eu(world, before).await?;
+    Ok(seen.join("; "))
+}
+
+/// The same with Bedrock in the EU: other paths, frames instead of events, errors of AWS's.
+pub async fn bedrock(world: &mut World) -> Result<String> {
+    let fake = format!("http://{}", world.block().provider("claude-eu"));
+    let key = api_key("claude-eu");
+    python("anthropic_client.py", &["bedrock", &fake, &key, PROFILE]).await?;
+    regions(world, Fail::Status(503));
+    let seen = from(world, "DE", "eu-west-1").await?;
+    in_the_eu(world, 0).await?;
+    Ok(seen.join("; "))
+}
+
+/// The official clients as callers from a country, of a gateway whose regions all fail.
+async fn from(world: &World, country: &str, gateway: &str) -> Result<Vec<String>> {
+    let public = world.block().public(gateway).to_string();
+    let run = |scenario| run_from(country, scenario, &public);
+    let claude = world.provider(if country == "DE" {
+        "claude-eu"
+    } else {
+        "claude"
+    });
+    let url = format!("http://{public}");
+    let native = ["native", &url, "the-callers-own", MODEL, country];
+    let mut seen = vec![
+        run("claude").await?,
+        python("anthropic_client.py", &native).await?,
     ];
-    seen.push(python("anthropic_client.py", &own).await?);
-    let claude = world.provider("claude");
     claude.update(|behaviour| {
         behaviour.fail = Fail::Status(429);
         behaviour.retry_after = Some(7);
     });
-    seen.push(run("limited", &west).await?);
-    claude.update(|behaviour| behaviour.fail = Fail::Status(529));
-    seen.push(run("exhausted", &west).await?);
+    seen.push(run("limited").await?);
+    claude.update(|behaviour| behaviour.fail = Fail::Status(503));
+    seen.push(run("exhausted").await?);
     for fail in [Fail::Cut(3), Fail::ErrorEvent(3)] {
         claude.update(|behaviour| {
             behaviour.fail = fail;
             // What was sent just before a reset is lost.
             behaviour.token_ms = 50;
         });
-        seen.push(run("breaks", &west).await?);
+        seen.push(run("breaks").await?);
     }
-    Ok(seen.join("; "))
+    Ok(seen)
+}
+
+/// With the EU's fallback down as well its callers get 503, and the global one has still not been asked for any of them.
+async fn in_the_eu(world: &World, asked: usize) -> Result<()> {
+    let eu = world.provider("claude-eu");
+    for fail in [Fail::Status(503), Fail::Reset] {
+        eu.update(|behaviour| behaviour.fail = fail);
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let ask = world.ask("eu-west-1").country("DE").path(path);
+            let answer = ask.send().await?;
+            ensure(answer.status == 503, || {
+                format!("{fail:?}: {} {}", answer.status, answer.text())
+            })?;
+        }
+    }
+    let reached = world.provider("claude").requests().len();
+    ensure(reached == asked, || {
+        "something of an EU caller reached the global fallback".into()
+    })
 }
 
 /// All pools die on the attempt: one clean answer, and the caller's key stays here.

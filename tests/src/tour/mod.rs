@@ -24,6 +24,7 @@ mod streaming;
 
 use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
+use meridian_policy::claude::Host;
 use std::pin::Pin;
 
 /// One promise.
@@ -83,10 +84,11 @@ stops! {
     "peer": peer::peer, Options::default();
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
-    "claude-clients": claude::clients, Options { claude: true, ..Options::default() };
-    "claude-once": claude::once, Options { claude: true, ..Options::default() };
-    "claude-keys": claude::keys, Options { claude: true, ..Options::default() };
-    "claude-midway": claude::midway, Options { claude: true, ..Options::default() };
+    "claude-clients": claude::clients, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-once": claude::once, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();

@@ -3,6 +3,7 @@
 use super::certificates::{CONTROL_PLANE, Certificates};
 use super::{Block, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
+use meridian_policy::claude::Host;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -16,6 +17,9 @@ pub const VERTEX: &str = "/v1/projects/p1/locations/eu/publishers/anthropic";
 
 /// The Claude that answers.
 pub const CLAUDE: &str = "claude-fake-5";
+
+/// The same by an inference profile of Bedrock's.
+pub const PROFILE: &str = "eu.anthropic.claude-fake-5-v1:0";
 
 /// The region whose pools may have a second server.
 pub const SIBLING_OF: &str = "eu-west-1";
@@ -31,8 +35,10 @@ pub struct Options {
     pub tls: bool,
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
-    /// Whether the fallbacks are Claude: Anthropic's own API, and in the EU Vertex AI.
-    pub claude: bool,
+    /// Whether the fallbacks are Claude: Anthropic's own API, and in the EU by this host.
+    pub claude: Option<Host>,
+    /// What the fallbacks have besides, as in the fleet file.
+    pub fallback: &'static str,
     /// Whether the pools of eu-west-1 have a second server.
     pub sibling: bool,
     /// Where the gateways have their configurations from.
@@ -63,7 +69,8 @@ impl Default for Options {
             limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
-            claude: false,
+            claude: None,
+            fallback: "",
             sibling: false,
             configured: Configured::ByDelta,
             policy: "",
@@ -128,6 +135,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         tls,
         fallbacks,
         claude,
+        fallback,
         sibling,
         policy,
         lease,
@@ -141,19 +149,30 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
     } else {
         ("[]", "[]")
     };
-    let (global_provider, eu_provider) = if *claude {
-        (
-            format!("provider: anthropic, model: {CLAUDE}"),
-            format!("provider: vertex, project: p1, location: eu, model: {CLAUDE}"),
-        )
-    } else {
-        let compatible = "provider: openai-compatible".to_owned();
-        (compatible.clone(), compatible)
+    let anthropic = format!("provider: anthropic, model: {CLAUDE}");
+    let compatible = "provider: openai-compatible".to_owned();
+    let (global_provider, eu_provider) = match claude {
+        Some(Host::Bedrock) => {
+            let place = "location: eu-central-1, destinations: [eu-central-1, eu-west-3]";
+            let model = format!("model: \"{PROFILE}\"");
+            (anthropic, format!("provider: bedrock, {place}, {model}"))
+        }
+        Some(_) => {
+            let place = "project: p1, location: eu";
+            let vertex = format!("provider: vertex, {place}, model: {CLAUDE}");
+            (anthropic, vertex)
+        }
+        None => (compatible.clone(), compatible),
     };
-    let eu_key = if *claude {
-        format!("sds: {dir}/claude-eu.sds/key.yaml")
+    let eu_key = match claude {
+        Some(_) => format!("sds: {dir}/claude-eu.sds/key.yaml"),
+        None => format!("file: {dir}/claude-eu.key"),
+    };
+    // Bedrock has no version in its paths.
+    let eu_path = if *claude == Some(Host::Bedrock) {
+        ""
     } else {
-        format!("file: {dir}/claude-eu.key")
+        "/v1"
     };
     let mut text = format!(
         "\
@@ -177,8 +196,8 @@ gateways:
   filter: {filter}
   access_log: {dir}/access.log
 fallbacks:
-  claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} }}
-  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}/v1\", jurisdiction: [eea], api_key: {{ {eu_key} }} }}
+  claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} {fallback} }}
+  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}{eu_path}\", jurisdiction: [eea], api_key: {{ {eu_key} }} {fallback} }}
 regions:
 ",
         control_plane = block.control_plane().ip(),

@@ -12,13 +12,16 @@ mod request;
 pub use address::Block;
 pub use control_plane::ControlPlane;
 pub use envoy::Envoy;
-pub use fleet_file::{CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, api_key, write_sds};
+pub use fleet_file::{
+    CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PROFILE, api_key, write_sds,
+};
 pub use request::{Answer, Ask, client};
 
 use crate::fakes::{Behaviour, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use meridian_policy::claude::Host;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
@@ -83,10 +86,14 @@ impl World {
         for name in PROVIDERS {
             let api_key = api_key(name);
             let kind = match name {
-                _ if !options.claude => Kind::Provider { api_key },
+                _ if options.claude.is_none() => Kind::Provider { api_key },
                 "claude" => Kind::Anthropic {
                     api_key,
                     model: CLAUDE.into(),
+                },
+                _ if options.claude == Some(Host::Bedrock) => Kind::Bedrock {
+                    api_key,
+                    model: PROFILE.into(),
                 },
                 _ => Kind::Vertex {
                     token: api_key,

@@ -43,6 +43,25 @@ pub fn claude_model(text: &str) -> Parsed<String> {
     Ok(text.into())
 }
 
+/// A model of Bedrock's, e.g. `anthropic.claude-sonnet-5-v1:0`, or an inference profile of one. An ARN would hide where it runs.
+pub fn bedrock_model(text: &str) -> Parsed<String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+    let (_, name) = text.split_once("anthropic.").unwrap_or_default();
+    if name.is_empty() || text.len() > 128 || !text.chars().all(fine) {
+        return Err(format!(
+            "`{text}` is not the name of a Claude; write it as Bedrock does, e.g. anthropic.claude-sonnet-5 or, with \
+             `destinations`, eu.anthropic.claude-sonnet-5"
+        ));
+    }
+    Ok(text.into())
+}
+
+/// What stands before the model in the name of an inference profile: `eu`, `global` and the like.
+pub fn inference_profile(model: &str) -> Option<&str> {
+    let (before, _) = model.split_once("anthropic.")?;
+    Some(before.trim_end_matches('.')).filter(|profile| !profile.is_empty())
+}
+
 /// HTTP field names in Meridian's own space cannot be zone sources: the filter removes them.
 pub fn header_name(text: &str) -> Parsed<String> {
     let lower = text.to_ascii_lowercase();

@@ -229,23 +229,58 @@ pub struct RawPool {
 pub struct RawFallback {
     /// Which API it speaks.
     pub provider: RawProvider,
-    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. `anthropic` and `vertex` have one of their
-    /// own.
+    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. `anthropic`, `vertex` and `bedrock` have one
+    /// of their own.
     pub url: Option<String>,
-    /// The provider's name of the Claude that answers, e.g. `claude-sonnet-5`. For `anthropic` and `vertex`.
+    /// The provider's name of the Claude that answers, e.g. `claude-sonnet-5`. Not for `openai-compatible`, which is asked for the
+    /// model by the caller's name for it.
     pub model: Option<String>,
-    /// Tokens of an answer to a request that does not say how many, 4096 by default. For `anthropic` and `vertex`.
+    /// Tokens of an answer to a request that does not say how many, 4096 by default. Not for `openai-compatible`.
     pub max_tokens: Option<u32>,
     /// Google Cloud's project. For `vertex`.
     pub project: Option<String>,
-    /// Google Cloud's location, e.g. `europe-west1` or `eu`. For `vertex`.
+    /// Google Cloud's location, e.g. `europe-west1` or `eu`, or AWS's region, e.g. `eu-central-1`. For `vertex` and `bedrock`.
     pub location: Option<String>,
+    /// All AWS regions that the inference profile sends requests to. For `bedrock`, where the model is one, as
+    /// `eu.anthropic.claude-sonnet-5` is.
+    #[serde(default)]
+    pub destinations: Vec<String>,
     /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
     pub jurisdiction: Vec<String>,
     /// Our key: `{ env: NAME }`, `{ file: PATH }` or `{ sds: PATH }`, read by Envoy.
     pub api_key: RawSecret,
     /// Tokens of the longest prompt, for whatever model it is asked; compared with that of the pools.
     pub context: Option<u32>,
+    /// What it may cost. Past it callers get 503 with `Retry-After`.
+    #[serde(default)]
+    pub budget: RawBudget,
+    /// What it costs. Not for `openai-compatible`.
+    pub price: Option<RawPrice>,
+}
+
+/// What all gateways together may spend with a fallback. Each has an equal part of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawBudget {
+    /// Requests in any minute.
+    pub max_requests_per_minute: Option<u64>,
+    /// Dollars in any hour, by `price` and the tokens that answers tell of. A request that is under way counts with the most that
+    /// it can cost.
+    pub max_usd_per_hour: Option<f64>,
+}
+
+/// Prices, in dollars for a million tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPrice {
+    /// Of prompts.
+    pub input: f64,
+    /// Of answers.
+    pub output: f64,
+    /// Of prompts, read from a cache. Default: `input`.
+    pub cache_read: Option<f64>,
+    /// Of prompts, written to a cache. Default: twice `input`.
+    pub cache_write: Option<f64>,
 }
 
 /// Which API a provider speaks.
@@ -258,6 +293,8 @@ pub enum RawProvider {
     Anthropic,
     /// Claude on Google's Vertex AI, in a location; the same translation.
     Vertex,
+    /// Claude on Amazon Bedrock, in an AWS region or an inference profile of several; the same translation.
+    Bedrock,
 }
 
 /// Where a gateway finds a secret: `env`, `file` or `sds`.

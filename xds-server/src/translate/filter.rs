@@ -82,7 +82,7 @@ pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
 
 /// Lets through to a provider what may go there, in its own words. In a VM of its own: a fault in it never touches routing.
 pub fn egress(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> HttpFilter {
-    let policy = json(&EgressPolicy::of(name, fallback));
+    let policy = json(&EgressPolicy::of(fleet, name, fallback));
     let name = format!("meridian.egress/{name}");
     plugin(fleet, &name, "egress", "meridian-egress", policy)
 }

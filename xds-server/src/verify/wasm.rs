@@ -71,7 +71,9 @@ impl Walk<'_> {
         let Some(policy) = policy else { return };
         for name in providers {
             let fallback = self.fleet.fallbacks.get(*name);
-            if fallback.is_none_or(|fallback| EgressPolicy::of(name, fallback) != policy) {
+            if fallback
+                .is_none_or(|fallback| EgressPolicy::of(self.fleet, name, fallback) != policy)
+            {
                 let message = format!("the filter's policy is not that of the fallback `{name}`");
                 self.leaks.add(at, message);
             }

@@ -22,9 +22,115 @@ fn a_message_becomes_a_completion() {
         } }],
         "usage": { "prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40, "prompt_tokens_details": { "cached_tokens": 20 } },
     });
-    assert_eq!(answer(body.to_string().as_bytes(), 5), Some(expect));
+    let answer = chat().whole(200, "", body.to_string().as_bytes(), 5);
+    assert_eq!((answer.status, answer.body), (200, Some(expect)));
+    assert_eq!(answer.usage.cache_creation_input_tokens, Some(10));
+    let native = Back {
+        caller: Caller::Messages,
+        ..chat()
+    };
+    let as_it_is = native.whole(200, "", body.to_string().as_bytes(), 5);
+    assert_eq!((as_it_is.status, as_it_is.body), (200, None));
+    assert_eq!(as_it_is.usage, answer.usage);
     for none in ["", "{}", r#"{"type":"error"}"#] {
-        assert_eq!(answer(none.as_bytes(), 5), None, "{none}");
+        assert_eq!(
+            chat().whole(200, "", none.as_bytes(), 5).status,
+            502,
+            "{none}"
+        );
+        assert_eq!(
+            native.whole(200, "", none.as_bytes(), 5).usage,
+            Usage::default()
+        );
+    }
+}
+
+fn chat() -> Back {
+    Back {
+        host: Host::Anthropic,
+        caller: Caller::Chat {
+            include_usage: false,
+        },
+        stream: false,
+    }
+}
+
+/// A chat's error: status, and what the caller is told.
+fn error(status: u16, body: &[u8]) -> (u16, Value) {
+    let answer = chat().whole(status, "", body, 5);
+    (answer.status, answer.body.unwrap())
+}
+
+#[test]
+fn errors_of_aws_s_are_anthropic_s() {
+    let bedrock = |caller, status, name: &str| {
+        let back = Back {
+            host: Host::Bedrock,
+            caller,
+            stream: true,
+        };
+        let answer = back.whole(status, name, br#"{"message":"account 1234"}"#, 5);
+        (answer.status, answer.body.unwrap())
+    };
+    for (status, name, native, kind, made) in [
+        (
+            400,
+            "ValidationException:http://internal",
+            400,
+            "invalid_request_error",
+            400,
+        ),
+        (
+            400,
+            "ServiceQuotaExceededException",
+            429,
+            "rate_limit_error",
+            429,
+        ),
+        (
+            429,
+            "com.amazon#ThrottlingException",
+            429,
+            "rate_limit_error",
+            429,
+        ),
+        (429, "", 429, "rate_limit_error", 429),
+        (408, "ModelTimeoutException", 504, "timeout_error", 504),
+        (424, "ModelErrorException", 502, "api_error", 502),
+        (
+            404,
+            "ResourceNotFoundException",
+            404,
+            "not_found_error",
+            502,
+        ),
+        (403, "AccessDeniedException", 403, "permission_error", 502),
+        (
+            503,
+            "ServiceUnavailableException",
+            503,
+            "overloaded_error",
+            503,
+        ),
+        (500, "", 500, "api_error", 500),
+        (418, "", 502, "api_error", 502),
+    ] {
+        let (status_seen, said) = bedrock(Caller::Messages, status, name);
+        assert_eq!(
+            (status_seen, &said["error"]["type"]),
+            (native, &json!(kind)),
+            "{name}"
+        );
+        assert_eq!(said["error"]["message"], "account 1234");
+        let (status_seen, said) = bedrock(
+            Caller::Chat {
+                include_usage: false,
+            },
+            status,
+            name,
+        );
+        assert_eq!(status_seen, made, "{name}");
+        assert_eq!(said.to_string().contains("1234"), made == 400, "{said}");
     }
 }
 

@@ -84,11 +84,15 @@ fn addressed(
     version: Option<&str>,
 ) -> (String, Option<String>, Value) {
     let body = native(body.to_string().as_bytes()).unwrap();
+    let is_streamed = body.get("stream") == Some(&json!(true));
     let Addressed {
         path,
         version,
         body,
+        stream,
+        ..
     } = claude.address(body, path, version);
+    assert_eq!(stream, is_streamed);
     (path, version, serde_json::from_str(&body).unwrap())
 }
 
@@ -147,6 +151,31 @@ fn vertex_is_told_the_model_in_the_path() {
         assert_eq!(
             addressed(&vertex, body, path, None),
             (goes_to.into(), None, as_what)
+        );
+    }
+}
+
+#[test]
+fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
+    let bedrock = Claude {
+        host: Host::Bedrock,
+        model: "eu.anthropic.claude-x-v1:0".into(),
+        ..claude()
+    };
+    for (body, goes_to) in [
+        (json!({ "model": "llama", "stream": false }), "invoke"),
+        (
+            json!({ "stream": true, "inference_geo": "us" }),
+            "invoke-with-response-stream",
+        ),
+    ] {
+        assert_eq!(
+            addressed(&bedrock, body, MESSAGES, None),
+            (
+                format!("/v1/model/eu.anthropic.claude-x-v1:0/{goes_to}"),
+                None,
+                json!({ "anthropic_version": "2026-10-21" })
+            )
         );
     }
 }

@@ -1,8 +1,13 @@
 //! Streams, in whatever pieces they come.
 
 use super::*;
+use crate::claude::chat::Chat;
 use crate::guard::tests::pieces;
 use crate::guard::{Judge, Kind, Release, Step};
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 fn events(all: &[Value]) -> String {
     let event = |data: &Value| {
@@ -83,8 +88,21 @@ pub(super) fn translated<'p>(
     pieces: impl IntoIterator<Item = &'p [u8]>,
     include_usage: bool,
 ) -> String {
-    let mut stream = Stream::new(5, include_usage);
-    pieces.into_iter().map(|piece| stream.read(piece)).collect()
+    passed(Host::Anthropic, Some(Chat::new(5, include_usage)), pieces).0
+}
+
+/// What goes to the caller, and what it took.
+fn passed<'p>(
+    host: Host,
+    chat: Option<Chat>,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> (String, Usage) {
+    let mut stream = Stream::new(host, chat);
+    let mut all = Vec::new();
+    for piece in pieces {
+        all.extend_from_slice(&stream.read(piece));
+    }
+    (String::from_utf8_lossy(&all).into_owned(), stream.usage())
 }
 
 /// The data of events, `[DONE]` as a string.
@@ -210,5 +228,172 @@ proptest! {
     fn cuts_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         let text = whole();
         prop_assert_eq!(translated(pieces(text.as_bytes(), &cuts), true), translated([text.as_bytes()], true));
+    }
+}
+
+#[test]
+fn what_goes_on_as_it_is_tells_what_it_took() {
+    let text = whole();
+    let (passed, usage) = passed(Host::Vertex, None, [text.as_bytes()]);
+    assert_eq!(passed, text);
+    let expect = Usage {
+        input_tokens: Some(3),
+        cache_read_input_tokens: Some(4),
+        output_tokens: Some(9),
+        ..Usage::default()
+    };
+    assert_eq!(usage, expect);
+}
+
+#[test]
+fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
+    let long = "x".repeat(3000);
+    let begun = events(&[
+        start(),
+        delta(0, json!({ "type": "text_delta", "text": long })),
+    ]);
+    for chat in [None, Some(Chat::new(5, false))] {
+        let (_, usage) = passed(Host::Anthropic, chat, [begun.as_bytes()]);
+        assert_eq!(usage.input_tokens, Some(3));
+        let output = usage.output_tokens.unwrap();
+        assert!((1000..1100).contains(&output), "{output}");
+    }
+}
+
+/// A frame of AWS's event stream.
+fn frame(headers: &[(&'static str, &str)], payload: &str) -> Vec<u8> {
+    let mut message = Message::new(payload.as_bytes().to_vec());
+    for (name, value) in headers {
+        let value = HeaderValue::String((*value).to_owned().into());
+        message = message.add_header(Header::new(*name, value));
+    }
+    let mut bytes = Vec::new();
+    write_message_to(&message, &mut bytes).unwrap();
+    bytes
+}
+
+/// A frame that holds an event of the Messages API.
+fn chunk(data: &str) -> Vec<u8> {
+    let payload = json!({ "bytes": STANDARD.encode(data), "p": "abcd" }).to_string();
+    frame(
+        &[
+            (":event-type", "chunk"),
+            (":content-type", "application/json"),
+            (":message-type", "event"),
+        ],
+        &payload,
+    )
+}
+
+/// A stream of server-sent events in frames.
+fn framed(text: &str) -> Vec<u8> {
+    let events = text.split_terminator("\n\n");
+    let data = events.map(|event| event.split_once("\ndata: ").unwrap().1);
+    data.flat_map(chunk).collect()
+}
+
+#[test]
+fn frames_become_the_events_in_them() {
+    let (text, frames) = (whole(), framed(&whole()));
+    let (seen, usage) = passed(Host::Bedrock, None, [frames.as_slice()]);
+    assert_eq!(seen, text);
+    assert_eq!(usage.output_tokens, Some(9));
+    let chat = || Some(Chat::new(5, true));
+    let (chunks, _) = passed(Host::Bedrock, chat(), [frames.as_slice()]);
+    assert_eq!(chunks, translated([text.as_bytes()], true));
+    for at in 0..=frames.len() {
+        let (one, other) = frames.split_at(at);
+        let (cut, _) = passed(Host::Bedrock, chat(), [one, other]);
+        assert_eq!(cut, chunks, "cut at {at}");
+    }
+    // A newer kind of event is none of ours, and a line may end inside of one.
+    let newer = frame(
+        &[(":message-type", "event"), (":event-type", "newer")],
+        "{}",
+    );
+    let lines = chunk("{\n\"type\":\"ping\"\r\n}");
+    let (seen, _) = passed(Host::Bedrock, None, [&[newer, lines].concat()[..]]);
+    assert_eq!(seen, "event: ping\ndata: { \"type\":\"ping\"  }\n\n");
+}
+
+#[test]
+fn a_frame_that_is_none_ends_the_stream_with_an_error() {
+    let begun = framed(&events(&[
+        start(),
+        delta(0, json!({ "type": "text_delta", "text": "one" })),
+    ]));
+    let after = framed(&events(&end("end_turn")));
+    let exception = |name| {
+        frame(
+            &[(":message-type", "exception"), (":exception-type", name)],
+            r#"{"message":"account 1234"}"#,
+        )
+    };
+    let error = frame(
+        &[
+            (":message-type", "error"),
+            (":error-code", "internalServerException"),
+            (":error-message", "oh"),
+        ],
+        "",
+    );
+    // One bit of the payload, of the prelude, of the checksum; a length that is none.
+    let wrong = |at: usize| {
+        let mut frame = chunk(r#"{"type":"ping"}"#);
+        frame[at] ^= 1;
+        frame
+    };
+    let last = chunk(r#"{"type":"ping"}"#).len() - 1;
+    for (bad, code) in [
+        (exception("throttlingException"), 429),
+        (exception("modelStreamErrorException"), 500),
+        (exception("serviceUnavailableException"), 503),
+        (exception("modelTimeoutException"), 504),
+        (exception("newerException"), 500),
+        (error, 500),
+        (wrong(60), 500),
+        (wrong(9), 500),
+        (wrong(last), 500),
+        (vec![0xff; 16], 500),
+        (vec![0; 16], 500),
+        (chunk("no JSON"), 500),
+        (chunk(r#"{"type":"a\nb"}"#), 500),
+        (frame(&[], "{}"), 500),
+        (
+            frame(
+                &[(":message-type", "event"), (":event-type", "chunk")],
+                "{\"bytes\":\"%\"}",
+            ),
+            500,
+        ),
+    ] {
+        let stream = [begun.clone(), bad.clone(), after.clone()].concat();
+        let (seen, _) = passed(Host::Bedrock, Some(Chat::new(5, true)), [&stream[..]]);
+        let chunks = chunks(&seen);
+        assert_eq!(chunks.len(), 3, "{bad:?} {chunks:?}");
+        assert_eq!(chunks[2]["error"]["code"], code, "{bad:?}");
+        assert!(!seen.contains("1234"));
+        let (native, _) = passed(Host::Bedrock, None, [&stream[..]]);
+        assert_eq!(native.matches("event: ").count(), 3, "{native}");
+        assert!(
+            native.contains("event: error\ndata: {\"error\":{\"message\":"),
+            "{native}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn cuts_of_frames_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+        let frames = framed(&whole());
+        let (seen, usage) = passed(Host::Bedrock, None, pieces(&frames, &cuts));
+        prop_assert_eq!(seen, whole());
+        prop_assert_eq!(usage.output_tokens, Some(9));
+    }
+
+    #[test]
+    fn any_bytes_in_frames_are_read(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8), data in ".{0,40}") {
+        let frames = [chunk(&data), pieces.concat()].concat();
+        let _ = passed(Host::Bedrock, Some(Chat::new(5, true)), [&frames[..]]);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{REQUESTS, ROUNDS, Way, report, round};
 use anyhow::{Context, Result};
-use meridian_policy::claude::{Claude, Host, Stream, request};
+use meridian_policy::claude::{Back, Caller, Claude, Host, request};
 use meridian_policy::guard::sse::Events;
 use meridian_tests::world::{Ask, CLAUDE, MODEL, Options, REGIONS, World, client, wait_for};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const CHUNKS: usize = 500;
 pub async fn translation() -> Result<()> {
     natively()?;
     let world = World::start(&Options {
-        claude: true,
+        claude: Some(Host::Vertex),
         ..Options::default()
     })
     .await?;
@@ -123,8 +123,15 @@ fn natively() -> Result<()> {
         }
         Ok(())
     })?;
+    let back = Back {
+        host: Host::Anthropic,
+        caller: Caller::Chat {
+            include_usage: false,
+        },
+        stream: true,
+    };
     let translated = each(CHUNKS, || {
-        let mut stream = Stream::new(0, false);
+        let mut stream = back.stream(200, 0).context("no stream")?;
         for event in &events {
             black_box(stream.read(black_box(event.as_bytes())));
         }

@@ -1,5 +1,6 @@
 //! Hosted providers.
 
+use super::places::{AWS, Places, VERTEX};
 use super::{Check, field};
 use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
@@ -14,45 +15,6 @@ const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 /// Tokens of an answer to a request that does not say how many: what every Claude can give.
 const MAX_TOKENS: u32 = 4096;
 
-/// Jurisdictions, and the locations of Vertex that keep a request there. London and Zurich are `europe-` too:
-/// <https://cloud.google.com/about/locations>.
-const VERTEX: [(&str, &[&str]); 4] = [
-    (
-        "eea",
-        &[
-            "eu",
-            "europe-central2",
-            "europe-north1",
-            "europe-north2",
-            "europe-southwest1",
-            "europe-west1",
-            "europe-west10",
-            "europe-west12",
-            "europe-west3",
-            "europe-west4",
-            "europe-west8",
-            "europe-west9",
-        ],
-    ),
-    ("uk", &["europe-west2"]),
-    ("ch", &["europe-west6"]),
-    (
-        "us",
-        &[
-            "us",
-            "us-central1",
-            "us-east1",
-            "us-east4",
-            "us-east5",
-            "us-south1",
-            "us-west1",
-            "us-west2",
-            "us-west3",
-            "us-west4",
-        ],
-    ),
-];
-
 impl Check {
     pub(super) fn fallbacks(
         &mut self,
@@ -65,6 +27,8 @@ impl Check {
             self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
+            let budget = self.budget(&at, &raw);
+            let price = self.price(&at, raw.price.as_ref());
             let api_key = self.api_key(&at, raw.provider, raw.api_key);
             if raw.jurisdiction.is_empty() {
                 let fix = "say where it may process a request, e.g. [eea] or [global]";
@@ -91,6 +55,8 @@ impl Check {
                         jurisdiction,
                         api_key,
                         context: raw.context,
+                        budget,
+                        price,
                     },
                 );
             }
@@ -112,13 +78,20 @@ impl Check {
 
     /// Fields that mean nothing to the provider, and would be believed to mean something.
     fn fields_of_others(&mut self, at: &str, raw: &RawFallback) {
-        let claude: &[RawProvider] = &[RawProvider::Anthropic, RawProvider::Vertex];
+        let claude: &[RawProvider] = &[
+            RawProvider::Anthropic,
+            RawProvider::Vertex,
+            RawProvider::Bedrock,
+        ];
         let vertex: &[RawProvider] = &[RawProvider::Vertex];
+        let bedrock: &[RawProvider] = &[RawProvider::Bedrock];
         let fields = [
             ("model", raw.model.is_some(), claude),
             ("max_tokens", raw.max_tokens.is_some(), claude),
             ("project", raw.project.is_some(), vertex),
-            ("location", raw.location.is_some(), vertex),
+            ("location", raw.location.is_some(), &claude[1..]),
+            ("destinations", !raw.destinations.is_empty(), bedrock),
+            ("price", raw.price.is_some(), claude),
         ];
         for (field, given, of) in fields {
             if given && !of.contains(&raw.provider) {
@@ -131,6 +104,7 @@ impl Check {
     fn endpoint(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
         let url = match (raw.provider, &raw.url) {
             (RawProvider::Vertex, _) => return self.vertex(at, raw),
+            (RawProvider::Bedrock, _) => return self.bedrock(at, raw),
             (_, Some(url)) => url,
             (RawProvider::Anthropic, None) => ANTHROPIC,
             (RawProvider::OpenaiCompatible, None) => {
@@ -145,33 +119,10 @@ impl Check {
 
     /// Vertex's address follows from its location, and so does where it keeps a request.
     fn vertex(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
-        let mut name = |field: &str, text: &Option<String>, example: &str| {
-            let at = format!("{at}.{field}");
-            let Some(text) = text else {
-                self.problem(at, format!("is missing: write e.g. {example}"));
-                return None;
-            };
-            self.at(&at, field::plain_name(text))?;
-            Some(text.clone())
-        };
-        let project = name("project", &raw.project, "my-project");
-        let location = name("location", &raw.location, "europe-west1");
+        let project = self.plain(at, "project", raw.project.as_ref(), "my-project");
+        let location = self.plain(at, "location", raw.location.as_ref(), "europe-west1");
         let (project, location) = project.zip(location)?;
-        for (index, jurisdiction) in raw.jurisdiction.iter().enumerate() {
-            let places = VERTEX.iter().find(|(name, _)| name == jurisdiction);
-            let keeps = match places {
-                Some((_, locations)) => locations.contains(&location.as_str()),
-                None => jurisdiction == "global" || location != "global",
-            };
-            if !keeps {
-                let known = places.map(|(_, locations)| format!("; use {}", locations.join(", ")));
-                let message = format!(
-                    "the location `{location}` does not keep requests in `{jurisdiction}`{}",
-                    known.unwrap_or_default()
-                );
-                self.problem(format!("{at}.jurisdiction[{index}]"), message);
-            }
-        }
+        self.keeps(at, &raw.jurisdiction, VERTEX, &location);
         let host = match location.as_str() {
             "global" => "aiplatform.googleapis.com".to_owned(),
             "eu" | "us" => format!("aiplatform.{location}.rep.googleapis.com"),
@@ -184,11 +135,75 @@ impl Check {
         Some(endpoint)
     }
 
+    /// So does Bedrock's; but an inference profile sends requests on, to wherever AWS has said.
+    fn bedrock(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
+        let location = self.plain(at, "location", raw.location.as_ref(), "eu-central-1")?;
+        self.keeps(at, &raw.jurisdiction, AWS, &location);
+        let model = raw
+            .model
+            .as_deref()
+            .filter(|model| field::bedrock_model(model).is_ok());
+        let profile = model.and_then(field::inference_profile);
+        let is_held = raw.jurisdiction.iter().any(|name| name != "global");
+        match profile {
+            None if !raw.destinations.is_empty() => {
+                let message = "is for inference profiles, and `model` is none: it runs in `location`; remove it";
+                self.problem(format!("{at}.destinations"), message);
+            }
+            Some("global") if is_held => {
+                let message = "a `global.` inference profile runs anywhere; use the model of one AWS region, or a profile whose \
+                               destinations are known";
+                self.problem(format!("{at}.model"), message);
+            }
+            Some(profile) if is_held && raw.destinations.is_empty() => {
+                let message = format!(
+                    "is missing: the inference profile `{profile}.` sends requests on to other AWS regions; list them all, as \
+                     `aws bedrock get-inference-profile` shows them"
+                );
+                self.problem(format!("{at}.destinations"), message);
+            }
+            _ => {}
+        }
+        for destination in &raw.destinations {
+            self.keeps(at, &raw.jurisdiction, AWS, destination);
+        }
+        let base = raw.url.clone();
+        let base =
+            base.unwrap_or_else(|| format!("https://bedrock-runtime.{location}.amazonaws.com"));
+        self.at(&format!("{at}.url"), field::provider_url(&base))
+    }
+
+    /// A field that is a plain name, and has to be there.
+    fn plain(
+        &mut self,
+        at: &str,
+        field: &str,
+        text: Option<&String>,
+        example: &str,
+    ) -> Option<String> {
+        let at = format!("{at}.{field}");
+        let Some(text) = text else {
+            self.problem(at, format!("is missing: write e.g. {example}"));
+            return None;
+        };
+        self.at(&at, field::plain_name(text))?;
+        Some(text.clone())
+    }
+
+    /// Every jurisdiction has to be where a location keeps its requests.
+    fn keeps(&mut self, at: &str, jurisdiction: &[String], places: Places, location: &str) {
+        for (index, name) in jurisdiction.iter().enumerate() {
+            let kept = places.keep(location, name);
+            self.at(&format!("{at}.jurisdiction[{index}]"), kept);
+        }
+    }
+
     fn provider(&mut self, at: &str, raw: &RawFallback) -> Option<Provider> {
         let (host, inference_geo) = match raw.provider {
             RawProvider::OpenaiCompatible => return Some(Provider::OpenaiCompatible),
             RawProvider::Anthropic => (Host::Anthropic, self.inference_geo(at, &raw.jurisdiction)),
             RawProvider::Vertex => (Host::Vertex, None),
+            RawProvider::Bedrock => (Host::Bedrock, None),
         };
         if raw.max_tokens == Some(0) {
             let message = "at 0 no answer has a word; write e.g. 4096";
@@ -201,7 +216,11 @@ impl Check {
             self.problem(at, message);
             return None;
         };
-        let model = self.at(&at, field::claude_model(model))?;
+        let model = match host {
+            Host::Bedrock => field::bedrock_model(model),
+            Host::Anthropic | Host::Vertex => field::claude_model(model),
+        };
+        let model = self.at(&at, model)?;
         Some(Provider::Claude(Claude {
             host,
             model,

@@ -3,10 +3,12 @@
 mod addresses;
 mod contexts;
 mod control_plane;
+mod costs;
 mod fallbacks;
 mod gateways;
 mod limits;
 mod load;
+mod places;
 mod regions;
 mod served;
 mod signals;
@@ -55,6 +57,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     check.addresses(&fleet);
     check.signals_stay_fresh(&fleet);
     check.contexts_compare(&fleet);
+    check.budgets_are_parted(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);

@@ -2,6 +2,7 @@
 
 use super::{check, edited, problems};
 use crate::fleet::parse;
+use meridian_policy::budget::{Budget, Price};
 use meridian_policy::claude::{Claude, Host};
 use meridian_policy::egress::Provider;
 use meridian_policy::fleet::Secret;
@@ -231,5 +232,158 @@ fn vertex_is_where_its_location_is() {
         let fields = format!("provider: vertex, {model}{fields}, jurisdiction: [eea]");
         let found = problems(&edited(EU, &fields));
         assert_eq!(found[0].at, at, "{found:?}");
+    }
+}
+
+const BEDROCK: &str = "provider: bedrock, location: eu-central-1";
+
+/// The EU's fallback, with this besides what Bedrock needs.
+fn bedrock(fields: &str) -> String {
+    edited(EU, &format!("{BEDROCK}, {fields}"))
+}
+
+#[test]
+fn bedrock_is_where_its_location_and_its_destinations_are() {
+    for fields in [
+        "model: \"anthropic.claude-x-v1:0\"",
+        "model: eu.anthropic.claude-x, destinations: [eu-central-1, eu-north-1, eu-west-3]",
+    ] {
+        let fleet = parse(&bedrock(&format!("{fields}, jurisdiction: [eea]"))).unwrap();
+        let endpoint = &fleet.fallbacks["claude-eu"].endpoint;
+        assert_eq!(
+            (endpoint.host.as_str(), endpoint.path.as_str()),
+            ("bedrock-runtime.eu-central-1.amazonaws.com", "")
+        );
+    }
+    let at = |field: &str| format!("fallbacks.claude-eu.{field}");
+    for (fields, place, says) in [
+        (
+            "model: eu.anthropic.claude-x, jurisdiction: [eea]",
+            "destinations",
+            "the inference profile `eu.` sends requests on to other AWS regions; list them all",
+        ),
+        (
+            "model: eu.anthropic.claude-x, destinations: [eu-west-1, eu-west-2], jurisdiction: [eea]",
+            "jurisdiction[0]",
+            "the location `eu-west-2` does not keep requests in `eea`",
+        ),
+        (
+            "model: eu.anthropic.claude-x, destinations: [eu-central-2], jurisdiction: [eea]",
+            "jurisdiction[0]",
+            "the location `eu-central-2` does not keep requests in `eea`",
+        ),
+        (
+            "model: global.anthropic.claude-x, jurisdiction: [eea]",
+            "model",
+            "a `global.` inference profile runs anywhere",
+        ),
+        (
+            "model: global.anthropic.claude-x, destinations: [eu-west-1], jurisdiction: [eea]",
+            "model",
+            "a `global.` inference profile runs anywhere",
+        ),
+        (
+            "model: anthropic.claude-x, destinations: [eu-west-1], jurisdiction: [eea]",
+            "destinations",
+            "it runs in `location`; remove it",
+        ),
+        (
+            "model: \"arn:aws:bedrock:eu-west-1:1:application-inference-profile/anthropic.x\", jurisdiction: [eea]",
+            "model",
+            "is not the name of a Claude",
+        ),
+        (
+            "model: claude-x, jurisdiction: [eea]",
+            "model",
+            "write it as Bedrock does",
+        ),
+        (
+            "model: anthropic.claude-x, project: p1, jurisdiction: [eea]",
+            "project",
+            "means nothing to this provider",
+        ),
+    ] {
+        check(&bedrock(fields), &[(at(place).as_str(), says)]);
+    }
+    let elsewhere = bedrock("model: anthropic.claude-x, jurisdiction: [eea]")
+        .replace("location: eu-central-1", "location: us-east-1");
+    check(
+        &elsewhere,
+        &[(
+            at("jurisdiction[0]").as_str(),
+            "the location `us-east-1` does not keep requests in `eea`; use eu-central-1,",
+        )],
+    );
+    // Whoever is held nowhere may be sent anywhere.
+    let global = format!("{BEDROCK}, model: global.anthropic.claude-x, jurisdiction: [global]");
+    parse(&edited(COMPATIBLE, &global)).unwrap();
+}
+
+#[test]
+fn a_budget_is_parted_and_needs_prices() {
+    const ANTHROPIC: &str = "provider: anthropic, model: claude-x, jurisdiction: [global]";
+    let fields = format!(
+        "{ANTHROPIC}, budget: {{ max_requests_per_minute: 60, max_usd_per_hour: 2.5 }}, \
+         price: {{ input: 3, output: 15, cache_read: 0.3 }}"
+    );
+    let fleet = parse(&edited(COMPATIBLE, &fields)).unwrap();
+    let fallback = &fleet.fallbacks["claude"];
+    let budget = Budget {
+        requests: Some(60),
+        nanousd: Some(2_500_000_000),
+    };
+    assert_eq!(fallback.budget, budget);
+    let price = Price {
+        input: 3000,
+        cache_read: 300,
+        cache_write: 6000,
+        output: 15_000,
+    };
+    assert_eq!(fallback.price, Some(price));
+    let gateways = fleet.gateways_of(&"claude".into());
+    assert_eq!(gateways, fleet.regions.len());
+    assert_eq!(fleet.gateways_of(&"claude-eu".into()), 1);
+    let at = |field: &str| format!("fallbacks.claude.{field}");
+    let price = "price: { input: 3, output: 15 }";
+    for (fields, place, says) in [
+        (
+            format!("{ANTHROPIC}, budget: {{ max_usd_per_hour: 1 }}"),
+            "budget.max_usd_per_hour",
+            "says nothing without prices",
+        ),
+        (
+            format!("{ANTHROPIC}, {price}, budget: {{ max_usd_per_hour: 0 }}"),
+            "budget.max_usd_per_hour",
+            "must be more than 0",
+        ),
+        (
+            format!("{ANTHROPIC}, {price}, budget: {{ max_usd_per_hour: .nan }}"),
+            "budget.max_usd_per_hour",
+            "must be more than 0",
+        ),
+        (
+            format!("{ANTHROPIC}, budget: {{ max_requests_per_minute: 1 }}"),
+            "budget.max_requests_per_minute",
+            "is shared equally by 3 gateways, and leaves each without a request; write at least 3",
+        ),
+        (
+            format!("{ANTHROPIC}, price: {{ input: -1, output: 15 }}"),
+            "price.input",
+            "dollars for a million tokens",
+        ),
+        (
+            format!("{COMPATIBLE}, {price}"),
+            "price",
+            "means nothing to this provider",
+        ),
+        (
+            format!("{COMPATIBLE}, budget: {{ max_usd_per_hour: 1 }}"),
+            "budget.max_usd_per_hour",
+            "use `max_requests_per_minute`",
+        ),
+    ] {
+        let found = problems(&edited(COMPATIBLE, &fields));
+        assert_eq!(found[0].at, at(place), "{found:?}");
+        assert!(found[0].message.contains(says), "{}", found[0]);
     }
 }

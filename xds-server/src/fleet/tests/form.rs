@@ -27,7 +27,7 @@ fn fields() {
     );
     check(
         &edited("provider: openai-compatible", "provider: openai"),
-        "line 26, column 26: `openai` is not possible here; write one of: openai-compatible, anthropic, vertex",
+        "line 26, column 26: `openai` is not possible here; write one of: openai-compatible, anthropic, vertex, bedrock",
     );
     check(
         &edited("gives: zone", "gives: planet"),

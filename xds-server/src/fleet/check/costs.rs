@@ -1,0 +1,71 @@
+//! What fallbacks cost, and may cost.
+
+use super::Check;
+use crate::fleet::raw::{RawFallback, RawPrice, RawProvider};
+use meridian_policy::Fleet;
+use meridian_policy::budget::{Budget, Price};
+
+/// Billionths of a dollar in a dollar.
+const NANO: f64 = 1e9;
+/// Of a price for a million tokens, what a token costs.
+const EACH: f64 = NANO / 1e6;
+/// Nobody has a higher price or budget, in dollars.
+const MOST: f64 = 1e6;
+
+impl Check {
+    pub(super) fn budget(&mut self, at: &str, raw: &RawFallback) -> Budget {
+        let usd = raw.budget.max_usd_per_hour;
+        let at_usd = format!("{at}.budget.max_usd_per_hour");
+        if usd.is_some() && raw.provider == RawProvider::OpenaiCompatible {
+            let message = "cannot be kept: not every answer of such a provider tells its tokens; use `max_requests_per_minute`";
+            self.problem(at_usd, message);
+        } else if usd.is_some() && raw.price.is_none() {
+            let message = "says nothing without prices; add `price: { input: 3, output: 15 }`, dollars for a million tokens";
+            self.problem(at_usd, message);
+        } else if usd.is_some_and(|usd| !(usd > 0.0 && usd <= MOST)) {
+            let message = format!("must be more than 0, and not above {MOST}");
+            self.problem(at_usd, message);
+        }
+        Budget {
+            requests: raw.budget.max_requests_per_minute,
+            nanousd: usd.map(|usd| (usd * NANO) as u64),
+        }
+    }
+
+    pub(super) fn price(&mut self, at: &str, raw: Option<&RawPrice>) -> Option<Price> {
+        let raw = raw?;
+        let mut each = |field: &str, usd: f64| {
+            if !(0.0..=MOST).contains(&usd) {
+                let message = format!(
+                    "must be dollars for a million tokens, 0 to {MOST}; write what the provider's price list says"
+                );
+                self.problem(format!("{at}.price.{field}"), message);
+            }
+            (usd * EACH).round() as u64
+        };
+        Some(Price {
+            input: each("input", raw.input),
+            cache_read: each("cache_read", raw.cache_read.unwrap_or(raw.input)),
+            cache_write: each("cache_write", raw.cache_write.unwrap_or(2.0 * raw.input)),
+            output: each("output", raw.output),
+        })
+    }
+
+    /// Each gateway has its part of the requests; of less than one it would have none.
+    pub(super) fn budgets_are_parted(&mut self, fleet: &Fleet) {
+        for (name, fallback) in &fleet.fallbacks {
+            let gateways = fleet.gateways_of(name);
+            if fallback.budget.requests.is_some()
+                && fallback.budget.split(gateways).requests == Some(0)
+            {
+                let message = format!(
+                    "is shared equally by {gateways} gateways, and leaves each without a request; write at least {gateways}"
+                );
+                self.problem(
+                    format!("fallbacks.{name}.budget.max_requests_per_minute"),
+                    message,
+                );
+            }
+        }
+    }
+}
