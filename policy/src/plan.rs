@@ -321,6 +321,17 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
             }
         }
     }
+    for region in fleet.regions.keys() {
+        for (fallback, answers) in state.misplaced(region, now) {
+            alarms.insert(Alarm {
+                region: region.clone(),
+                message: format!(
+                    "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction, the last one within \
+                     an hour; see the gateway's log, and take it from the zones that it may not serve"
+                ),
+            });
+        }
+    }
     each_choice(fleet, |gateway, zone, model, (first, _)| {
         let placement = plan.placement(gateway, zone, model);
         if placement.is_some_and(|placement| placement.without_effect) {

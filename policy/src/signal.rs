@@ -4,7 +4,7 @@
 //! between two observations is [`crate::state`]'s to find out, restarts included.
 
 use crate::filter_policy::Lane;
-use crate::name::{ModelName, RegionName, ZoneName};
+use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -90,6 +90,13 @@ pub enum Reading {
         to: RegionName,
         /// The times.
         times: Histogram,
+    },
+    /// A fallback's answers to the region's gateway that say that they were made outside of its jurisdiction.
+    Misplaced {
+        /// The fallback.
+        fallback: FallbackName,
+        /// How many.
+        answers: f64,
     },
 }
 

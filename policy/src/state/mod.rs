@@ -12,7 +12,7 @@ pub use region::Gpu;
 
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
-use crate::name::{ModelName, RegionName, ZoneName};
+use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::signal::{Millis, Observation};
 use region::RegionState;
 use std::collections::BTreeMap;
@@ -23,6 +23,9 @@ pub const CALM: Duration = Duration::from_secs(5);
 
 /// Nothing asks for what is older.
 pub const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// An answer from outside of its fallback's jurisdiction is spoken of for so long.
+const MISPLACED: Duration = Duration::from_secs(3600);
 
 /// Everything that was observed lately.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +85,13 @@ impl FleetState {
             }
         }
         demand
+    }
+
+    /// Fallbacks whose answers to a region's gateway have been outside of their jurisdiction in the last hour, and how many were.
+    pub fn misplaced(&self, region: &RegionName, now: Millis) -> BTreeMap<&FallbackName, f64> {
+        let state = self.regions.get(region);
+        let lately = |at| now.since(at) <= MISPLACED;
+        state.map_or_else(BTreeMap::new, |state| state.misplaced_of(lately))
     }
 
     /// Whether a region's GPUs have been busy for a minute on end.

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::{CALM, sound};
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Preset, Region, SignalSource};
-use crate::name::{ModelName, RegionName, ZoneName};
+use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::placement::Utilization;
 use crate::plan::GPU_HOT;
 use crate::signal::{Figures, Histogram, Millis, Observation, Reading};
@@ -79,6 +79,14 @@ struct Load {
     waiting: f64,
 }
 
+/// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
+#[derive(Clone, Copy, Debug)]
+struct Misplaced {
+    answers: f64,
+    /// When there was another one.
+    last: Millis,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
     /// When each source was heard last, and what about.
@@ -93,6 +101,7 @@ pub struct RegionState {
     /// Answered, overloaded, failed.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     pub first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    misplaced: BTreeMap<(FallbackName, String), Misplaced>,
     /// Values that were not taken: there were too many series.
     untaken: u64,
 }
@@ -196,6 +205,11 @@ impl RegionState {
                         window.push(at, times.clone());
                     }
                 }
+                Reading::Misplaced { fallback, answers }
+                    if sound::amount(*answers) && fleet.fallbacks.contains_key(fallback) =>
+                {
+                    self.misplaced(fallback, source, *answers, at);
+                }
                 _ => {}
             }
         }
@@ -233,6 +247,31 @@ impl RegionState {
         self.endpoints.retain(|_, (at, _)| !old(*at));
         self.attempts.retain(|_, window| !old(window.at()));
         self.first_token.retain(|_, window| !old(window.at()));
+    }
+
+    /// Fallbacks that have lately answered from outside of their jurisdiction, and how often in all.
+    pub fn misplaced_of(&self, lately: impl Fn(Millis) -> bool) -> BTreeMap<&FallbackName, f64> {
+        let mut all = BTreeMap::new();
+        for ((fallback, _), misplaced) in &self.misplaced {
+            if lately(misplaced.last) {
+                *all.entry(fallback).or_default() += misplaced.answers;
+            }
+        }
+        all
+    }
+
+    /// A gateway that counts less than before has begun anew.
+    fn misplaced(&mut self, fallback: &FallbackName, source: &str, answers: f64, at: Millis) {
+        let key = (fallback.clone(), source.to_owned());
+        let new = || Misplaced {
+            answers: 0.0,
+            last: at,
+        };
+        if let Some(known) = series(&mut self.misplaced, &mut self.untaken, key, new)
+            && known.answers != answers
+        {
+            *known = Misplaced { answers, last: at };
+        }
     }
 
     /// The pool's engines that were heard lately.

@@ -72,6 +72,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             to: to.into(),
             counts: AttemptCounts { answered, overloaded, failed },
         }),
+        1 => any_value().prop_map(|answers| Reading::Misplaced { fallback: "claude".into(), answers }),
         1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.into(), to: to.into(), times }),
     ]
 }

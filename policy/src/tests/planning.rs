@@ -265,6 +265,46 @@ fn utilization_is_what_runs_out_first() {
 }
 
 #[test]
+fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
+    let mut watch = Watch::new(watched());
+    let alarm = |watch: &Watch, later: u64| {
+        let now = Millis(watch.now + later);
+        let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, now);
+        let mut alarms = alarms.into_iter().map(|alarm| alarm.message);
+        alarms.find(|message| message.contains("jurisdiction"))
+    };
+    let misplaced = |answers| {
+        vec![Reading::Misplaced {
+            fallback: "claude-eu".into(),
+            answers,
+        }]
+    };
+    assert_eq!(alarm(&watch, 0), None);
+    for _ in 0..5 {
+        watch.see(EU, misplaced(3.0));
+        watch.tick();
+    }
+    let said = alarm(&watch, 0).unwrap();
+    assert!(
+        said.contains("claude-eu") && said.contains("3 answers"),
+        "{said}"
+    );
+    // That it is told again and again is no news.
+    assert!(alarm(&watch, 3_594_000).is_some());
+    assert_eq!(alarm(&watch, 3_601_000), None);
+    watch.see(EU, misplaced(4.0));
+    assert!(alarm(&watch, 3_599_000).is_some());
+    watch.see(
+        EU,
+        vec![Reading::Misplaced {
+            fallback: "none".into(),
+            answers: 1.0,
+        }],
+    );
+    assert!(!alarm(&watch, 0).unwrap().contains("none"));
+}
+
+#[test]
 fn hot_gpus_are_an_alarm_after_a_minute() {
     let mut watch = Watch::new(watched());
     let hot = |watch: &Watch| {

@@ -99,6 +99,8 @@ pub struct Behaviour {
     pub fail_health: Option<u16>,
     /// `/health` and `/ping` are never answered.
     pub hang_health: bool,
+    /// Where Claude says that it answered, if it is to say something else than what is true.
+    pub inference_geo: Option<String>,
     /// Milliseconds until the first token.
     pub first_token_ms: u64,
     /// Milliseconds between two tokens.
@@ -129,6 +131,7 @@ impl Default for Behaviour {
             retry_after: None,
             fail_health: None,
             hang_health: false,
+            inference_geo: None,
             first_token_ms: 0,
             token_ms: 0,
             tokens: 8,

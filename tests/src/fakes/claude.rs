@@ -174,9 +174,15 @@ pub(super) fn answer(
     } else {
         "end_turn"
     };
+    // Only Anthropic's own API is told where to run, and tells it.
+    let geo = match (&behaviour.inference_geo, &state.kind) {
+        (Some(geo), _) => geo,
+        (None, Kind::Anthropic { .. }) => request.inference_geo.as_deref().unwrap_or("global"),
+        (None, _) => "not_available",
+    };
     let usage = json!({
         "input_tokens": 3, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4, "output_tokens": behaviour.tokens,
-        "inference_geo": request.inference_geo.as_deref().unwrap_or("global"),
+        "inference_geo": geo,
     });
     let mut message = json!({
         "id": format!("msg_{:016x}", state.next_id()), "type": "message", "role": "assistant", "model": model,

@@ -3,8 +3,9 @@
 use super::client::{python, run_from};
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
-use crate::world::{CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds};
+use crate::world::{Answer, CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds};
 use anyhow::Result;
+use tokio::task::JoinSet;
 
 /// Every region's pool fails like this.
 fn regions(world: &World, fail: Fail) {
@@ -77,8 +78,8 @@ async fn in_the_eu(world: &World, asked: usize) -> Result<()> {
     let eu = world.provider("claude-eu");
     for fail in [Fail::Status(503), Fail::Reset] {
         eu.update(|behaviour| behaviour.fail = fail);
-        for path in ["/v1/chat/completions", "/v1/messages"] {
-            let ask = world.ask("eu-west-1").country("DE").path(path);
+        let ask = || world.ask("eu-west-1").country("DE");
+        for ask in [ask(), ask().streamed(), ask().messages(true)] {
             let answer = ask.send().await?;
             ensure(answer.status == 503, || {
                 format!("{fail:?}: {} {}", answer.status, answer.text())
@@ -196,4 +197,135 @@ pub async fn once(world: &mut World) -> Result<String> {
     Ok("429, 529, 500 and 4.5 s of silence, with the regions failing or known to be down: Claude is asked once each, and \
         its Retry-After is passed on"
         .into())
+}
+
+/// An answer that says that it was made elsewhere reaches its caller, and a person.
+pub async fn geo(world: &mut World) -> Result<String> {
+    regions(world, Fail::Status(503));
+    let eu = world.provider("claude-eu");
+    let gateway = world.gateway("eu-west-1");
+    let misplaced = "wasmcustom.meridian_misplaced";
+    let ask = || world.ask("eu-west-1").country("DE");
+    answered_by(world, &ask(), "fallback/claude-eu").await?;
+    ensure(gateway.counter(misplaced).await? == 0, || {
+        "an answer that does not say where it was made is counted".into()
+    })?;
+    eu.update(|behaviour| behaviour.inference_geo = Some("us".into()));
+    for ask in [
+        ask(),
+        ask().streamed(),
+        ask().messages(false),
+        ask().messages(true),
+    ] {
+        answered_by(world, &ask, "fallback/claude-eu").await?;
+    }
+    wait_for("four of them to be counted", || async {
+        Ok(gateway.counter(misplaced).await? == 4)
+    })
+    .await?;
+    let log = std::fs::read_to_string(world.dir().join("eu-west-1.log"))?;
+    ensure(
+        log.contains("says that its answer was made in \"us\""),
+        || "the gateway's log says nothing".into(),
+    )?;
+    wait_for("the alarm", || async {
+        Ok(world
+            .status()
+            .await?
+            .contains("made 4 answers outside of its jurisdiction"))
+    })
+    .await?;
+    Ok("an EU fallback says `inference_geo: us` in 4 answers: counted, logged, and an alarm in `meridian status`".into())
+}
+
+/// The price of a fake's answer, of 3 tokens to read, 4 from a cache and 8 to write: 141 millionths of a dollar. One that is under
+/// way counts with 4096 tokens to write, 61.4 thousandths.
+pub const BUDGET: &str = ", price: { input: 3, output: 15 }, budget: { max_requests_per_minute: 36, max_usd_per_hour: 0.6 }";
+
+/// What a fallback may cost is kept, and callers are told when to come again.
+pub async fn budget(world: &mut World) -> Result<String> {
+    regions(world, Fail::Status(503));
+    let west = world.gateway("us-west-2");
+    let claude = world.provider("claude");
+    let ask = || world.ask("us-west-2").country("US");
+    let over = |what: &'static str| async move {
+        let of = format!("wasmcustom.meridian_over_budget.*what={what}");
+        west.counter(&of).await
+    };
+    // Three of 61.4 are less than a third of 600; a fourth could cost more than what is left.
+    claude.update(|behaviour| behaviour.first_token_ms = 3000);
+    let mut under_way = JoinSet::new();
+    for ask in [ask(), ask(), ask()] {
+        under_way.spawn(async move { ask.send().await });
+    }
+    wait_for("three to be under way", || async {
+        Ok(claude.running() == 3)
+    })
+    .await?;
+    for ask in [ask(), ask().messages(true)] {
+        let answer = ask.send().await?;
+        let seconds: u64 = answer.header("retry-after").parse()?;
+        let told = answer.json()["error"]["message"].to_string();
+        let fine = answer.status == 503 && (3540..=3660).contains(&seconds);
+        ensure(
+            fine && told.contains("the budget of the fallback is spent"),
+            || format!("{} {seconds}: {told}", answer.status),
+        )?;
+        let reached = world.reached(ask.marker());
+        ensure(!reached.contains(&"claude".into()), || {
+            "what is over the budget reached the provider".into()
+        })?;
+    }
+    let answers = under_way.join_all().await;
+    let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+    ensure(answers.iter().all(|answer| answer.status == 200), || {
+        format!("{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>())
+    })?;
+    ensure(over("usd").await? == 2, || "the metric says nothing".into())?;
+    // What they have cost in the end leaves room.
+    claude.update(|behaviour| behaviour.first_token_ms = 0);
+    for ask in [
+        ask(),
+        ask().streamed(),
+        ask().messages(false),
+        ask().messages(true),
+    ] {
+        answered_by(world, &ask, "fallback/claude").await?;
+    }
+    let spent = "wasmcustom.meridian_spent_microusd";
+    wait_for("seven answers of 141 to be counted", || async {
+        Ok(west.counter(spent).await? == 7 * 141)
+    })
+    .await?;
+    // A third of 36 requests a minute is 12; the other gateways have theirs.
+    for _ in 7..12 {
+        answered_by(world, &ask(), "fallback/claude").await?;
+    }
+    let answer = ask().send().await?;
+    let seconds: u64 = answer.header("retry-after").parse()?;
+    ensure(answer.status == 503 && (1..=61).contains(&seconds), || {
+        format!("{} {seconds}: {}", answer.status, answer.text())
+    })?;
+    ensure(over("requests").await? == 1, || {
+        "the metric says nothing".into()
+    })?;
+    ensure(claude.requests().len() == 12, || {
+        "more than the budget went out".into()
+    })?;
+    answered_by(
+        world,
+        &world.ask("us-east-1").country("US"),
+        "fallback/claude",
+    )
+    .await?;
+    answered_by(
+        world,
+        &world.ask("eu-west-1").country("DE"),
+        "fallback/claude-eu",
+    )
+    .await?;
+    Ok(format!(
+        "the 13th request of a gateway's 12 a minute: 503, again after {seconds} s; with three under way that may cost 0.184 $ of its \
+         0.2 $ an hour the next two: 503; settled at 141 millionths of a dollar each, they leave room"
+    ))
 }

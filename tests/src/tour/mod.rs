@@ -89,6 +89,8 @@ stops! {
     "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
+    "claude-geo": claude::geo, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-budget": claude::budget, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();

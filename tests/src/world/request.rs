@@ -60,6 +60,15 @@ impl Ask {
         self.json(&json!({ "model": MODEL, "stream": true, "messages": [{ "role": "user", "content": content }] }))
     }
 
+    /// The same in Anthropic's API.
+    pub fn messages(self, stream: bool) -> Self {
+        let content = format!("tell me about {}", self.marker);
+        let turns = json!([{ "role": "user", "content": content }]);
+        self.path("/v1/messages").json(
+            &json!({ "model": MODEL, "max_tokens": 4096, "stream": stream, "messages": turns }),
+        )
+    }
+
     /// The same request to another gateway, by its URL.
     pub fn gateway_at(mut self, url: &str) -> Self {
         self.gateway = url.into();

@@ -1,7 +1,7 @@
 //! What Envoy itself answers and writes down: local replies in the API's own shape, and the access log.
 
 use super::route::RETRY;
-use super::wire::{extension, header, structure, text};
+use super::wire::{extension, header, header_if_absent, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
@@ -49,7 +49,8 @@ fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
         let conditions = FilterSpecifier::AndFilter(AndFilter {
             filters: conditions,
         });
-        let retry_after = unavailable.then(|| header("retry-after", headers::RETRY_AFTER));
+        let retry_after =
+            unavailable.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
         ResponseMapper {
             filter: Some(AccessLogFilter {
                 filter_specifier: Some(conditions),

@@ -124,6 +124,14 @@ pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
     }
 }
 
+/// A header where there is none of the same name.
+pub fn header_if_absent(name: &str, value: &str) -> HeaderValueOption {
+    HeaderValueOption {
+        append_action: HeaderAppendAction::AddIfAbsent.into(),
+        ..header(name, value)
+    }
+}
+
 /// A header that replaces one of the same name.
 pub fn header(name: &str, value: &str) -> HeaderValueOption {
     HeaderValueOption {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 pub(super) const ATTEMPTS: &str = "wasmcustom.meridian_attempts";
 pub(super) const FIRST_TOKEN: &str = "wasmcustom.meridian_first_token_ms";
+pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
 
@@ -38,6 +39,7 @@ pub(super) fn read(
         attempts: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         first_tokens: Vec::new(),
+        misplaced: Vec::new(),
     };
     for family in &families {
         match (family.name(), family.r#type()) {
@@ -47,10 +49,12 @@ pub(super) fn read(
             }
             // Envoy tells a histogram as a summary as well, unless its sink is told not to.
             (FIRST_TOKEN, MetricType::Summary) => {}
+            (MISPLACED, MetricType::Counter) => message.each(family, MISPLACED, Message::misplaced),
             (HEALTHY, MetricType::Gauge) => message.each(family, HEALTHY, Message::healthy),
             (MEMBERS, MetricType::Gauge) => message.each(family, MEMBERS, Message::members),
             (ATTEMPTS, other) => message.refuse_type(ATTEMPTS, other),
             (FIRST_TOKEN, other) => message.refuse_type(FIRST_TOKEN, other),
+            (MISPLACED, other) => message.refuse_type(MISPLACED, other),
             (HEALTHY, other) => message.refuse_type(HEALTHY, other),
             (MEMBERS, other) => message.refuse_type(MEMBERS, other),
             _ => {}
@@ -79,6 +83,7 @@ struct Message<'m> {
     attempts: BTreeMap<Attempted, AttemptCounts>,
     endpoints: BTreeMap<ModelName, Members>,
     first_tokens: Vec<Reading>,
+    misplaced: Vec<Reading>,
 }
 
 impl Message<'_> {
@@ -88,12 +93,13 @@ impl Message<'_> {
         name: &'static str,
         take: fn(&mut Self, &Metric) -> Result<(), Why>,
     ) {
-        // What a provider answers is in the gateway's own statistics; no region is the better or worse for it.
-        let asked_a_region = |metric: &&Metric| {
+        // How a provider answers is in the gateway's own statistics; no region is the better or worse for it.
+        let is_of_interest = |metric: &&Metric| {
             let mut labels = metric.label.iter();
-            !labels.any(|it| it.name() == "to" && it.value().starts_with(PROVIDER))
+            name == MISPLACED
+                || !labels.any(|it| it.name() == "to" && it.value().starts_with(PROVIDER))
         };
-        for metric in family.metric.iter().filter(asked_a_region) {
+        for metric in family.metric.iter().filter(is_of_interest) {
             if let Err(why) = take(self, metric) {
                 let labels = metric.label.iter();
                 let labels = labels.map(|it| format!("{}={}", it.name(), it.value()));
@@ -139,6 +145,16 @@ impl Message<'_> {
         let times = times.clone();
         self.first_tokens
             .push(Reading::FirstToken { model, to, times });
+        Ok(())
+    }
+
+    fn misplaced(&mut self, metric: &Metric) -> Result<(), Why> {
+        let counter = metric.counter.as_ref().ok_or(Why::WrongType)?;
+        let answers = value::amount(counter.value(), MOST_COUNTED)?;
+        let fallback = label(metric, "to")?.strip_prefix(PROVIDER);
+        let fallback = self.names.fallback(fallback.ok_or(Why::UnknownName)?)?;
+        self.misplaced
+            .push(Reading::Misplaced { fallback, answers });
         Ok(())
     }
 
@@ -190,6 +206,7 @@ impl Message<'_> {
             }),
         );
         readings.append(&mut self.first_tokens);
+        readings.append(&mut self.misplaced);
         (readings, self.refusals.into_vec())
     }
 }

@@ -4,7 +4,7 @@ use crate::collect::Why;
 use crate::translate::name;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Region;
-use meridian_policy::{Fleet, ModelName, RegionName, ZoneName};
+use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that a gateway's statistics may mention. Those of models have lost their dots, and are looked up: the fleet
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Names {
     zones: BTreeSet<ZoneName>,
     regions: BTreeSet<RegionName>,
+    fallbacks: BTreeSet<FallbackName>,
     models: BTreeMap<String, ModelName>,
     /// Clusters of the pools that are at home in a region.
     pools: BTreeMap<RegionName, BTreeMap<String, ModelName>>,
@@ -28,6 +29,7 @@ impl From<&Fleet> for Names {
         Self {
             zones: fleet.zones.keys().cloned().collect(),
             regions: fleet.regions.keys().cloned().collect(),
+            fallbacks: fleet.fallbacks.keys().cloned().collect(),
             models: fleet.models().into_iter().map(model).collect(),
             pools: fleet.regions.iter().map(pools).collect(),
         }
@@ -45,6 +47,10 @@ impl Names {
 
     pub(super) fn region(&self, label: &str) -> Result<RegionName, Why> {
         self.regions.get(label).cloned().ok_or(Why::UnknownName)
+    }
+
+    pub(super) fn fallback(&self, label: &str) -> Result<FallbackName, Why> {
+        self.fallbacks.get(label).cloned().ok_or(Why::UnknownName)
     }
 
     pub(super) fn model(&self, label: &str) -> Result<ModelName, Why> {

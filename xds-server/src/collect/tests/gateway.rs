@@ -38,6 +38,11 @@ async fn a_message_becomes_an_observation() {
         counter(ATTEMPTS, &attempts("mistral-7b", "failed"), 1.0),
         gauge(MEMBERS, &LLAMA_POOL, 2.0),
         histogram(&LLAMA, &[(250.0, 1), (1000.0, 2)], 850.0, 3),
+        counter(
+            "wasmcustom.meridian_misplaced",
+            &[("to", "fallback/claude")],
+            2.0,
+        ),
     ];
     stream.introduce("gw-1", "us-west-2", families).await;
     let report = stream.report().await;
@@ -78,6 +83,10 @@ async fn a_message_becomes_an_observation() {
                 sum: 0.85,
                 count: 3.0,
             },
+        },
+        Reading::Misplaced {
+            fallback: "claude".into(),
+            answers: 2.0,
         },
     ];
     assert_eq!(readings(&report), expect);
