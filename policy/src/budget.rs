@@ -22,8 +22,8 @@ pub struct Budget {
 impl Budget {
     /// The part of each of so many gateways. They share nothing at request time, so that the whole holds whatever happens.
     #[must_use]
-    pub fn split(self, gateways: usize) -> Self {
-        let gateways = u64::try_from(gateways).unwrap_or(u64::MAX).max(1);
+    pub fn split(self, gateways: u64) -> Self {
+        let gateways = gateways.max(1);
         Self {
             requests: self.requests.map(|requests| requests / gateways),
             nanousd: self.nanousd.map(|nanousd| nanousd / gateways),

@@ -204,6 +204,8 @@ pub struct Gateway {
     pub identity: KeyPair,
     /// The authority that signed the other gateways' certificates, a path on the gateway.
     pub ca: String,
+    /// Envoys that the region runs at most: they share its part of budgets.
+    pub replicas: u32,
 }
 
 /// Paths of a certificate chain and its key on the gateway, PEM.
@@ -392,15 +394,18 @@ impl Fleet {
         format!("spiffe://{}/control-plane", self.trust_domain)
     }
 
-    /// How many gateways have a way out to a fallback.
-    pub fn gateways_of(&self, fallback: &FallbackName) -> usize {
+    /// How many Envoys have a way out to a fallback, at most.
+    pub fn gateways_of(&self, fallback: &FallbackName) -> u64 {
         let uses = |home: &RegionName| {
             let zones = self.zones.values();
             zones
                 .filter(|zone| zone.passes_through(home))
                 .any(|zone| zone.fallbacks.contains(fallback))
         };
-        self.regions.keys().filter(|home| uses(home)).count()
+        let homes = self.regions.iter().filter(|(home, _)| uses(home));
+        homes
+            .map(|(_, region)| u64::from(region.gateway.replicas))
+            .sum()
     }
 
     /// The SPIFFE ID in a gateway's certificate.

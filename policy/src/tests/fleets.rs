@@ -164,6 +164,7 @@ pub fn region<'m>(
             port: 8443,
             identity,
             ca: file(),
+            replicas: 1,
         },
         admin: "127.0.0.1:9901".parse().unwrap(),
         nearest,

@@ -172,6 +172,8 @@ pub struct RawGateway {
     pub port: u16,
     /// Where the listener binds. Default: `0.0.0.0:<port>`.
     pub listen: Option<String>,
+    /// Envoys that the region runs at most, which share its part of the fallbacks' budgets. Default: 1.
+    pub replicas: Option<u32>,
     /// This gateway's certificate and the authority of all gateways. Default: `/etc/meridian/tls/{gateway.crt,gateway.key,ca.crt}`.
     pub tls: Option<RawGatewayTls>,
 }

@@ -9,6 +9,7 @@ use super::report::{
 };
 use crate::collect::Scrape;
 use crate::collect::gateway::{Heard, Report as GatewayReport};
+use meridian_policy::budget::Budget;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
 use meridian_policy::signal::Millis;
@@ -377,8 +378,11 @@ impl Conductor {
     /// What can be seen from outside.
     pub fn report(&self, now: Millis) -> Report {
         let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
+        let mut fallbacks = self.fleet.fallbacks.values();
+        let has_budget = fallbacks.any(|fallback| fallback.budget != Budget::default());
         for (name, region) in &self.fleet.regions {
             let report = regions.entry(name.clone()).or_default();
+            report.budgeted = has_budget.then_some(region.gateway.replicas);
             for model in region.pools.keys() {
                 let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));
                 let pool = PoolReport {

@@ -63,6 +63,9 @@ pub struct ErrorReport {
 pub struct RegionReport {
     /// Its pools.
     pub pools: BTreeMap<ModelName, PoolReport>,
+    /// Envoys that its part of budgets is for; `None` where no fallback has one.
+    #[serde(default)]
+    pub budgeted: Option<u32>,
     /// Its sources, by their place in the fleet file or the node id of their gateway.
     pub sources: BTreeMap<String, SourceReport>,
 }
@@ -200,6 +203,7 @@ impl Report {
     /// The same with what the xDS server shows.
     pub fn with_clients(mut self, hub: &Hub) -> Self {
         self.envoys = hub.clients().iter().map(envoy).collect();
+        self.alarms.extend(self.too_many());
         let Counts {
             pushes,
             acks,
@@ -220,6 +224,26 @@ impl Report {
             .map(|(why, count)| (why.to_owned(), count))
             .collect();
         self
+    }
+}
+
+impl Report {
+    /// Regions with more Envoys than their part of budgets is for: together they may spend more.
+    pub(super) fn too_many(&self) -> Vec<Alarm> {
+        let regions = self.regions.iter();
+        let alarms = regions.filter_map(|(region, report)| {
+            let of = |envoy: &&EnvoyReport| envoy.region == region.as_str();
+            let connected = self.envoys.iter().filter(of).count();
+            let known = report.budgeted?;
+            (connected > usize::try_from(known).unwrap_or(usize::MAX)).then(|| Alarm {
+                region: region.clone(),
+                message: format!(
+                    "{connected} Envoys are connected, and its part of the fallbacks' budgets is for {known}: together they may \
+                     spend more; set `gateway.replicas`"
+                ),
+            })
+        });
+        alarms.collect()
     }
 }
 

@@ -172,6 +172,10 @@ impl Check {
             Some(listen) => self.listen(&format!("{at}.listen"), &listen),
             None => SocketAddr::new(UNSPECIFIED.ip(), raw.port),
         };
+        if raw.replicas == Some(0) {
+            let message = "a region without an Envoy serves nobody; write how many it runs at most";
+            self.problem(format!("{at}.replicas"), message);
+        }
         let path = |file: &str| format!("/etc/meridian/tls/{file}");
         let (ca, certificate, key) = match raw.tls {
             Some(tls) => (tls.ca, tls.certificate, tls.key),
@@ -184,6 +188,7 @@ impl Check {
             port: raw.port,
             identity: self.key_pair(&format!("{at}.tls"), certificate, key),
             ca,
+            replicas: raw.replicas.unwrap_or(1),
         }
     }
 

@@ -341,7 +341,16 @@ fn a_budget_is_parted_and_needs_prices() {
     };
     assert_eq!(fallback.price, Some(price));
     let gateways = fleet.gateways_of(&"claude".into());
-    assert_eq!(gateways, fleet.regions.len());
+    assert_eq!(gateways, 3);
+    let replicas = edited(
+        "{ address: gw.us-west-2.example.com, port: 8443 }",
+        "{ address: gw.us-west-2.example.com, port: 8443, replicas: 4 }",
+    );
+    assert_eq!(parse(&replicas).unwrap().gateways_of(&"claude".into()), 6);
+    check(
+        &replicas.replace("replicas: 4", "replicas: 0"),
+        &[("regions.us-west-2.gateway.replicas", "write how many")],
+    );
     assert_eq!(fleet.gateways_of(&"claude-eu".into()), 1);
     let at = |field: &str| format!("fallbacks.claude.{field}");
     let price = "price: { input: 3, output: 15 }";

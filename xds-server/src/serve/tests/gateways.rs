@@ -114,3 +114,22 @@ fn envoys_of_one_node_id_are_shown_both_and_counted_together() {
     let refusing = r#"meridian_envoy_refuses{region="us-west-2",node="gw",type="listener"} 2"#;
     assert!(page.contains(refusing), "{page}");
 }
+
+#[test]
+fn more_envoys_than_budgets_are_for_are_an_alarm() {
+    let mut report = Stand::new().report();
+    let envoy = |region: &str| EnvoyReport {
+        region: region.into(),
+        ..Default::default()
+    };
+    report.envoys = vec![envoy("us-west-2"), envoy("us-west-2"), envoy("eu-west-1")];
+    assert_eq!(report.too_many(), [], "nothing has a budget");
+    for region in report.regions.values_mut() {
+        region.budgeted = Some(1);
+    }
+    let alarms = report.too_many();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert!(alarms[0].message.starts_with("2 Envoys are connected"));
+    report.regions.get_mut("us-west-2").unwrap().budgeted = Some(2);
+    assert_eq!(report.too_many(), []);
+}
