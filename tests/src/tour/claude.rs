@@ -6,6 +6,7 @@ use crate::fakes::Fail;
 use crate::world::{Answer, CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds};
 use anyhow::Result;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Every region's pool fails like this.
 fn regions(world: &World, fail: Fail) {
@@ -327,5 +328,35 @@ pub async fn budget(world: &mut World) -> Result<String> {
     Ok(format!(
         "the 13th request of a gateway's 12 a minute: 503, again after {seconds} s; with three under way that may cost 0.184 $ of its \
          0.2 $ an hour the next two: 503; settled at 141 millionths of a dollar each, they leave room"
+    ))
+}
+
+/// A provider that cannot be reached is not knocked at for every request, and is back soon when it is there again.
+pub async fn away(world: &mut World) -> Result<String> {
+    regions(world, Fail::Status(503));
+    let (claude, gateway) = (world.provider("claude"), world.gateway("us-west-2"));
+    claude.kill().await?;
+    let ask = || world.ask("us-west-2").country("US");
+    for _ in 0..40 {
+        let answer = ask().send().await?;
+        ensure(answer.status == 503, || {
+            format!("{}: {}", answer.status, answer.text())
+        })?;
+    }
+    let knocked = gateway
+        .counter("^cluster.provider_claude.upstream_cx_connect_fail$")
+        .await?;
+    ensure((5..=20).contains(&knocked), || {
+        format!("40 requests knocked at it {knocked} times")
+    })?;
+    claude.revive().await?;
+    let since = Instant::now();
+    wait_for("it to be back", || async {
+        Ok(ask().send().await?.status == 200)
+    })
+    .await?;
+    Ok(format!(
+        "40 requests while it refused connections knocked {knocked} times; back {:.1} s after it was",
+        since.elapsed().as_secs_f64()
     ))
 }

@@ -91,6 +91,7 @@ stops! {
     "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
     "claude-geo": claude::geo, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-budget": claude::budget, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
+    "claude-away": claude::away, Options { claude: Some(Host::Vertex), ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();

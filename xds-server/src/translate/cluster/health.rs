@@ -45,6 +45,16 @@ pub(super) fn of_gateways() -> Option<OutlierDetection> {
     })
 }
 
+/// A provider that cannot be reached, or ends connections without an answer, is asked again after some seconds only: meanwhile
+/// requests go on at once, to the next fallback or back to the caller. What it answers takes it out never.
+pub(super) fn of_providers() -> Option<OutlierDetection> {
+    of_gateways().map(|detection| OutlierDetection {
+        base_ejection_time: seconds(5),
+        max_ejection_time: seconds(5),
+        ..detection
+    })
+}
+
 fn ejection() -> OutlierDetection {
     OutlierDetection {
         interval: seconds(1),

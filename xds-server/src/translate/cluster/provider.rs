@@ -1,10 +1,13 @@
 //! A fallback in chains, and the hosted API behind it.
 
+use super::health;
 use super::{base, circuit_breakers, kind, load_assignment, with_options};
 use crate::translate::name;
 use crate::translate::wire::{exactly, socket_address, transport_socket};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    CommonLbConfig, DiscoveryType, DnsLookupFamily,
+};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, EnvoyInternalAddress};
@@ -16,6 +19,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     AutoHttpConfig, UpstreamProtocolOptions,
 };
+use envoy_types::pb::envoy::r#type::v3::Percent;
 use meridian_policy::fleet::Fallback;
 use meridian_policy::{FallbackName, Fleet};
 use std::net::IpAddr;
@@ -56,6 +60,12 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         cluster_discovery_type: Some(kind(discovery)),
         // By itself Envoy takes IPv6 wherever a name has it, reachable or not.
         dns_lookup_family: DnsLookupFamily::All.into(),
+        outlier_detection: health::of_providers(),
+        // In panic Envoy would ask it all the same.
+        common_lb_config: Some(CommonLbConfig {
+            healthy_panic_threshold: Some(Percent { value: 0.0 }),
+            ..Default::default()
+        }),
         circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(
             &cluster_name,
