@@ -9,10 +9,15 @@ fuzz_target!(|input: &[u8]| {
     let Some((choice, cuts, body)) = parts(input) else {
         return;
     };
-    let caller = Caller::Chat { include_usage: choice & 1 == 0 };
+    let caller = Caller::Chat {
+        include_usage: choice & 1 == 0,
+    };
     let (whole, usage) = passed(Host::Anthropic, caller, [body]);
     assert_chunks(&whole);
-    assert_eq!(passed(Host::Anthropic, caller, pieces(cuts, body)), (whole, usage.clone()));
+    assert_eq!(
+        passed(Host::Anthropic, caller, pieces(cuts, body)),
+        (whole, usage.clone())
+    );
     // What a caller gets as it is tells the same.
     let (as_it_is, native) = passed(Host::Anthropic, Caller::Messages, pieces(cuts, body));
     assert_eq!(as_it_is, body);
@@ -20,10 +25,17 @@ fuzz_target!(|input: &[u8]| {
     let statuses = [200, 400, 404, 429, 500, 503, 529];
     let status = statuses[usize::from(choice) % statuses.len()];
     for host in [Host::Anthropic, Host::Bedrock] {
-        let back = Back { host, caller, stream: false };
+        let back = Back {
+            host,
+            caller,
+            stream: false,
+        };
         let answer = back.whole(status, "", body, 0);
         let made = answer.body.expect("a chat's answer is made");
-        assert_eq!(answer.status == 200, made["choices"][0]["message"].is_object());
+        assert_eq!(
+            answer.status == 200,
+            made["choices"][0]["message"].is_object()
+        );
         assert_eq!(answer.status != 200, made["error"]["message"].is_string());
     }
 });

@@ -5,8 +5,11 @@ use libfuzzer_sys::fuzz_target;
 use meridian_fuzz::{parts, pieces};
 use meridian_policy::guard::sse::Events;
 
-/// Data and begins of the events, and the bytes of complete ones.
-fn read(pieces: &[&[u8]]) -> (Vec<(Option<Vec<u8>>, u64)>, u64) {
+/// An event: its data, and where it begins.
+type Event = (Option<Vec<u8>>, u64);
+
+/// The events, and the bytes of complete ones.
+fn read(pieces: &[&[u8]]) -> (Vec<Event>, u64) {
     let mut events = Events::default();
     let mut all = Vec::new();
     let (mut complete, mut at) = (0, 0);

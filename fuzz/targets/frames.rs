@@ -14,8 +14,14 @@ fn framed(lines: &[u8]) -> Vec<u8> {
         let (kind, payload) = line.split_first().unwrap_or((&0, line));
         let headers = match kind % 4 {
             0 | 1 => [(":message-type", "event"), (":event-type", "chunk")],
-            2 => [(":message-type", "exception"), (":exception-type", "throttlingException")],
-            _ => [(":message-type", "error"), (":error-code", "internalServerException")],
+            2 => [
+                (":message-type", "exception"),
+                (":exception-type", "throttlingException"),
+            ],
+            _ => [
+                (":message-type", "error"),
+                (":error-code", "internalServerException"),
+            ],
         };
         let mut message = Message::new(payload.to_vec());
         for (name, value) in headers {
@@ -30,13 +36,24 @@ fuzz_target!(|input: &[u8]| {
     let Some((choice, cuts, rest)) = parts(input) else {
         return;
     };
-    let chat = Caller::Chat { include_usage: choice & 2 == 0 };
+    let chat = Caller::Chat {
+        include_usage: choice & 2 == 0,
+    };
     let framed = (choice & 1 == 0).then(|| framed(rest));
     let stream = framed.as_deref().unwrap_or(rest);
-    let cuts = cuts.map(|cut| if rest.is_empty() { 0 } else { cut * stream.len() / rest.len() });
+    let cuts = cuts.map(|cut| {
+        if rest.is_empty() {
+            0
+        } else {
+            cut * stream.len() / rest.len()
+        }
+    });
     for caller in [Caller::Messages, chat] {
         let (whole, usage) = passed(Host::Bedrock, caller, [stream]);
-        assert_eq!(passed(Host::Bedrock, caller, pieces(cuts, stream)), (whole.clone(), usage));
+        assert_eq!(
+            passed(Host::Bedrock, caller, pieces(cuts, stream)),
+            (whole.clone(), usage)
+        );
         if caller == chat {
             assert_chunks(&whole);
         }

@@ -11,8 +11,14 @@ fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
     assert!(addressed.path.starts_with("/v1/"));
     let body: Value = serde_json::from_str(&addressed.body).expect("a body is JSON");
     let in_body = body["model"] == claude.model.as_str();
-    assert_eq!(in_body, claude.host == Host::Anthropic || path == COUNT_TOKENS);
-    assert_eq!(body["inference_geo"].as_str(), claude.inference_geo.as_deref());
+    assert_eq!(
+        in_body,
+        claude.host == Host::Anthropic || path == COUNT_TOKENS
+    );
+    assert_eq!(
+        body["inference_geo"].as_str(),
+        claude.inference_geo.as_deref()
+    );
 }
 
 fuzz_target!(|body: &[u8]| {
@@ -26,9 +32,17 @@ fuzz_target!(|body: &[u8]| {
         match request(body, &claude) {
             Ok(asked) => {
                 let turns = asked.body["messages"].as_array().expect("there are turns");
-                assert!(turns.iter().all(|turn| matches!(turn["role"].as_str(), Some("user" | "assistant"))));
+                assert!(
+                    turns
+                        .iter()
+                        .all(|turn| matches!(turn["role"].as_str(), Some("user" | "assistant")))
+                );
                 assert!(turns.windows(2).all(|two| two[0]["role"] != two[1]["role"]));
-                assert!(asked.body["max_tokens"].as_u64().is_some_and(|tokens| tokens > 0));
+                assert!(
+                    asked.body["max_tokens"]
+                        .as_u64()
+                        .is_some_and(|tokens| tokens > 0)
+                );
                 sent(&claude, asked.body, MESSAGES);
             }
             Err(refused) => {
