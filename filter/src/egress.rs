@@ -6,7 +6,9 @@ use crate::{log, memory, metric};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
 use meridian_policy::budget::{Admitted, Estimate};
-use meridian_policy::claude::{self, Addressed, Back, Caller, Claude, Refused, Stream, Usage};
+use meridian_policy::claude::{
+    self, Addressed, Answer, Back, Caller, Claude, Refused, Stream, Usage,
+};
 use meridian_policy::egress::{self, EgressPolicy, Stopped, Way};
 use meridian_policy::headers;
 use proxy_wasm::hostcalls;
@@ -33,6 +35,7 @@ pub struct Request {
 /// A part of a budget.
 struct Kept {
     admitted: Admitted,
+    estimate: Estimate,
     /// What it has cost, as far as that is known.
     cost: u64,
 }
@@ -62,13 +65,13 @@ enum State {
 
 impl Context for Request {
     fn on_done(&mut self) -> bool {
-        if let Some(asking) = self.asking.take() {
-            ASKING.with_borrow_mut(|all| all.remove(&asking));
-        }
         if let State::Streaming(stream) = &self.state {
             self.took(&stream.usage());
         }
         self.settle();
+        if let Some(asking) = self.asking.take() {
+            ASKING.with_borrow_mut(|all| all.remove(&asking));
+        }
         true
     }
 }
@@ -134,12 +137,14 @@ impl HttpContext for Request {
         if let State::Stopped = self.state {
             return Action::Continue;
         }
-        if let Err(stopped) = egress::judge(&status) {
-            self.took(&Usage::default());
-            return self.stop(stopped);
+        if self.is_ours() {
+            self.give_back();
         }
         let State::Asked(back) = self.state else {
-            return Action::Continue;
+            return match egress::judge(&status) {
+                Ok(()) => Action::Continue,
+                Err(stopped) => self.stop(stopped),
+            };
         };
         let status = std::str::from_utf8(&status).ok();
         let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
@@ -152,8 +157,7 @@ impl HttpContext for Request {
         self.state = State::Held(back, status);
         if ends {
             let answer = back.whole(status, &self.error_name(), &[], now());
-            self.took(&answer.usage);
-            self.set_status(answer.status);
+            self.answered(&answer);
             return Action::Continue;
         }
         Action::Pause
@@ -233,6 +237,14 @@ impl Request {
         if let Err(stopped) = self.admit_claude(&addressed) {
             return self.stop(stopped);
         }
+        if let Some(kept) = &mut self.kept {
+            // Of an answer in one piece nothing is seen before it is there, and all of it was made.
+            kept.cost = if back.stream {
+                kept.estimate.prompt
+            } else {
+                kept.estimate.all()
+            };
+        }
         let Addressed {
             path,
             version,
@@ -271,10 +283,8 @@ impl Request {
         let Some(policy) = self.policy.clone() else {
             return Err(Stopped::NoSuchApi);
         };
-        let estimate = policy.price.map(|price| {
-            let bytes = addressed.body.len();
-            price.estimate(bytes, addressed.max_tokens)
-        });
+        let price = policy.price;
+        let estimate = price.map(|price| price.estimate(addressed.tokens, policy.context));
         self.admit(&policy, estimate.unwrap_or_default())
     }
 
@@ -283,8 +293,8 @@ impl Request {
             Ok(admitted) => {
                 self.kept = admitted.map(|admitted| Kept {
                     admitted,
-                    // Until the answer tells, or has not come.
-                    cost: estimate.prompt,
+                    estimate,
+                    cost: 0,
                 });
                 Ok(())
             }
@@ -293,6 +303,19 @@ impl Request {
                 Err(Stopped::OverBudget(over.retry_after))
             }
         }
+    }
+
+    /// The provider was not asked: the answer is Envoy's own.
+    fn give_back(&mut self) {
+        if let (Some(policy), Some(kept)) = (&self.policy, self.kept.take()) {
+            memory::give_back(policy, kept.admitted);
+        }
+    }
+
+    /// Whether the answer is none of the provider's.
+    fn is_ours(&self) -> bool {
+        let details = self.get_property(vec!["response", "code_details"]);
+        details.is_some_and(|details| details != b"via_upstream")
     }
 
     /// What the request was let in for is not kept any longer than the answer takes.
@@ -309,12 +332,21 @@ impl Request {
         let body = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size);
         let body = body.ok().flatten().unwrap_or_default();
         let answer = back.whole(status, &self.error_name(), &body, now());
-        self.state = State::AsItIs;
-        self.took(&answer.usage);
-        self.set_status(answer.status);
+        self.answered(&answer);
         if let Some(made) = answer.body {
             self.set_http_response_header("content-type", Some("application/json"));
             self.set_http_response_body(0, size, made.to_string().as_bytes());
+        }
+    }
+
+    /// The answer in one piece is there. One that is an error has cost nothing.
+    fn answered(&mut self, answer: &Answer) {
+        self.state = State::AsItIs;
+        self.set_status(answer.status);
+        if answer.status == 200 {
+            self.took(&answer.usage);
+        } else if let Some(kept) = &mut self.kept {
+            kept.cost = 0;
         }
     }
 
@@ -322,7 +354,7 @@ impl Request {
     fn took(&mut self, usage: &Usage) {
         let Some(policy) = &self.policy else { return };
         if let (Some(price), Some(kept)) = (policy.price, &mut self.kept) {
-            kept.cost = price.of(usage);
+            kept.cost = price.told(usage, kept.estimate);
         }
         let geo = usage.inference_geo.as_deref();
         if let Some(geo) = geo.filter(|geo| policy.is_misplaced(geo)) {

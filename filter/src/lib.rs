@@ -60,7 +60,10 @@ impl RootContext for Root {
                 Role::Guard(Rc::new(policy))
             }),
             b"egress" if configuration.is_empty() => Ok(Role::Egress(None)),
-            b"egress" => policy(&configuration).map(|policy| Role::Egress(Some(Rc::new(policy)))),
+            b"egress" => policy(&configuration).map(|policy| {
+                memory::begin_spending(&policy);
+                Role::Egress(Some(Rc::new(policy)))
+            }),
             other => Err(format!(
                 "there is no root_id `{}`; use router, guard or egress",
                 String::from_utf8_lossy(other)

@@ -116,9 +116,29 @@ pub fn settle(policy: &EgressPolicy, admitted: Admitted, cost: u64) {
     let _ = spending(policy, |spending| spending.settle(admitted, cost, now));
 }
 
+/// An admitted request never reached its provider.
+pub fn give_back(policy: &EgressPolicy, admitted: Admitted) {
+    let now = now_ms();
+    let _ = spending(policy, |spending| spending.give_back(admitted, now));
+}
+
+/// What was spent with a fallback is there from the start: what is written where nothing is, is not compared with what others
+/// write.
+pub fn begin_spending(policy: &EgressPolicy) {
+    let key = spending_key(policy);
+    if let Ok((None, _)) = hostcalls::get_shared_data(&key) {
+        let nothing = Spending::default().to_bytes();
+        let _ = hostcalls::set_shared_data(&key, Some(&nothing), None);
+    }
+}
+
+fn spending_key(policy: &EgressPolicy) -> String {
+    format!("spending {}", policy.fallback)
+}
+
 /// Changes what was spent with a fallback. `None`: other workers were faster every time.
 fn spending<R>(policy: &EgressPolicy, mut change: impl FnMut(&mut Spending) -> R) -> Option<R> {
-    let key = format!("spending {}", policy.fallback);
+    let key = spending_key(policy);
     for _ in 0..MOST_TRIES {
         let (before, version) = hostcalls::get_shared_data(&key).unwrap_or_default();
         let mut spending = Spending::from_bytes(&before.unwrap_or_default());

@@ -4,7 +4,7 @@
 //! take, and [settled](Spending::settle) with what it took, so that requests which are under way at the same time do not
 //! spend the same dollar.
 
-use crate::claude::Usage;
+use crate::claude::{Tokens, Usage};
 use serde::{Deserialize, Serialize};
 
 /// What one gateway may spend with one fallback.
@@ -45,9 +45,6 @@ pub struct Price {
     pub output: u64,
 }
 
-/// Bytes of a request that are a token, about.
-const TOKEN: u64 = 4;
-
 impl Price {
     /// Billionths of a dollar that an answer has cost.
     pub fn of(&self, usage: &Usage) -> u64 {
@@ -58,15 +55,27 @@ impl Price {
             .saturating_add(cost(usage.output_tokens, self.output))
     }
 
-    /// What a prompt of so many bytes will cost, and the most that its answer can.
-    pub fn estimate(&self, bytes: usize, max_tokens: u64) -> Estimate {
-        let tokens = u64::try_from(bytes).unwrap_or(u64::MAX) / TOKEN;
+    /// What a request of so many tokens will cost, of which no more than `context` are read.
+    pub fn estimate(&self, tokens: Tokens, context: Option<u32>) -> Estimate {
+        let prompt = tokens.prompt.min(context.map_or(LONGEST, u64::from));
         Estimate {
-            prompt: tokens.saturating_mul(self.input.max(self.cache_write)),
-            answer: max_tokens.saturating_mul(self.output),
+            prompt: prompt.saturating_mul(self.input.max(self.cache_write)),
+            answer: tokens.answer.saturating_mul(self.output),
         }
     }
+
+    /// What an answer has cost as far as it has told: one that does not tell of its prompt has read it all the same.
+    pub fn told(&self, usage: &Usage, estimate: Estimate) -> u64 {
+        let prompt = match usage.input_tokens {
+            Some(_) => 0,
+            None => estimate.prompt,
+        };
+        self.of(usage).saturating_add(prompt)
+    }
 }
+
+/// No Claude reads more tokens.
+const LONGEST: u64 = 1_000_000;
 
 /// What a request may cost, in billionths of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +87,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn all(self) -> u64 {
+    /// Both.
+    pub fn all(self) -> u64 {
         self.prompt.saturating_add(self.answer)
     }
 }
@@ -136,6 +146,13 @@ impl Spending {
             at: now_ms,
             reserved,
         })
+    }
+
+    /// An admitted request was answered without its provider: it counts for nothing.
+    pub fn give_back(&mut self, admitted: Admitted, now_ms: u64) {
+        self.requests
+            .change(admitted.at, now_ms, |requests| requests.saturating_sub(1));
+        self.settle(admitted, 0, now_ms);
     }
 
     /// What an admitted request has cost, in billionths of a dollar.
@@ -315,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_provider_never_saw_counts_for_nothing() {
+        let mut spending = Spending::default();
+        let budget = Budget {
+            requests: Some(1),
+            nanousd: Some(100),
+        };
+        let admitted = spending.admit(&budget, costs(60), NOW).unwrap();
+        spending.give_back(admitted, NOW + 100);
+        spending.admit(&budget, costs(60), NOW + 100).unwrap();
+        assert!(spending.admit(&budget, costs(0), NOW + 100).is_err());
+    }
+
+    #[test]
     fn the_parts_of_all_gateways_are_no_more_than_the_whole() {
         let whole = Budget {
             requests: Some(10),
@@ -342,8 +372,25 @@ mod tests {
         };
         assert_eq!(price.of(&usage), 30_000 + 375_000 + 300_000 + 30_000);
         assert_eq!(price.of(&Usage::default()), 0);
-        let estimate = price.estimate(400, 100);
+        let tokens = Tokens {
+            prompt: 100,
+            answer: 100,
+        };
+        let estimate = price.estimate(tokens, None);
         assert_eq!((estimate.prompt, estimate.answer), (375_000, 1_500_000));
+        assert_eq!(price.estimate(tokens, Some(10)).prompt, 37_500);
+        let endless = Tokens {
+            prompt: u64::MAX,
+            answer: u64::MAX,
+        };
+        let most = price.estimate(endless, None);
+        assert_eq!((most.prompt, most.all()), (3_750_000_000, u64::MAX));
+        assert_eq!(price.told(&usage, estimate), price.of(&usage));
+        let seen = Usage {
+            output_tokens: Some(2),
+            ..Usage::default()
+        };
+        assert_eq!(price.told(&seen, estimate), 375_000 + 30_000);
     }
 
     #[test]

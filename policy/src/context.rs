@@ -6,11 +6,13 @@ use crate::name::{ModelName, RegionName, ZoneName};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// What servers say of a prompt that is longer than their context: vLLM and OpenAI, vLLM before it, Anthropic, llama.cpp.
-const TOO_LONG: [&str; 4] = [
+/// What servers say of a prompt that is longer than their context: vLLM and OpenAI, vLLM before it, Anthropic, Bedrock,
+/// llama.cpp.
+const TOO_LONG: [&str; 5] = [
     "maximum context length",
     "longer than the maximum model length",
     "prompt is too long",
+    "Input is too long",
     "exceeds the available context size",
 ];
 

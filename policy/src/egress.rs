@@ -50,6 +50,9 @@ pub struct EgressPolicy {
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Tokens of the longest prompt, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
 }
 
 impl EgressPolicy {
@@ -61,6 +64,7 @@ impl EgressPolicy {
             jurisdiction: fallback.jurisdiction.clone(),
             budget: fallback.budget.split(fleet.gateways_of(name)),
             price: fallback.price,
+            context: fallback.context,
         }
     }
 
@@ -279,6 +283,7 @@ mod tests {
             jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
             budget: Budget::default(),
             price: None,
+            context: None,
         };
         assert!(policy(&["us"]).is_misplaced("global"));
         assert!(policy(&["eea", "us"]).is_misplaced("eu"));

@@ -326,8 +326,8 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
             alarms.insert(Alarm {
                 region: region.clone(),
                 message: format!(
-                    "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction, the last one within \
-                     an hour; see the gateway's log, and take it from the zones that it may not serve"
+                    "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction; see the gateway's \
+                     log, and take it from the zones that it may not serve"
                 ),
             });
         }

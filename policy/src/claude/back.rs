@@ -33,7 +33,7 @@ pub enum Caller {
 pub struct Answer {
     /// Its HTTP status.
     pub status: u16,
-    /// The JSON that its body becomes; `None` leaves it as it is.
+    /// The JSON that its body becomes; `None` leaves it as it is, which is an answer of 200 only.
     pub body: Option<Value>,
     /// What it took.
     pub usage: Usage,
@@ -49,29 +49,25 @@ impl Back {
         (self.stream && status == 200).then(|| Stream::new(self.host, chat))
     }
 
-    /// An answer in one piece, at a time in seconds since the Unix epoch. `error_name`: that of AWS's header, if it has one.
+    /// An answer in one piece, at a time in seconds since the Unix epoch. `error_name`: that of AWS's header, if it has one. What an
+    /// error says goes on where it is about the request; what it says of our account does not.
     pub fn whole(&self, status: u16, error_name: &str, body: &[u8], now: u64) -> Answer {
         if status == 200 {
             return self.answered(body, now);
         }
-        let (status, said) = match self.host {
-            Host::Bedrock => {
-                let (status, said) = bedrock::error(status, error_name, body);
-                (status, Some(said))
-            }
-            Host::Anthropic | Host::Vertex => (status, None),
+        let aws = (self.host == Host::Bedrock).then(|| bedrock::error(status, error_name, body));
+        let aws = aws.map(|(status, said)| (status, said.to_string().into_bytes()));
+        let (status, said) = match &aws {
+            Some((status, said)) => (*status, said.as_slice()),
+            None => (status, body),
         };
-        let (status, body) = match self.caller {
-            Caller::Messages => (status, said),
-            Caller::Chat { .. } => {
-                let said = said.map(|said| said.to_string().into_bytes());
-                let (status, made) = error::error(status, said.as_deref().unwrap_or(body));
-                (status, Some(made))
-            }
+        let (status, made) = match self.caller {
+            Caller::Messages => error::messages(status, said),
+            Caller::Chat { .. } => error::error(status, said),
         };
         Answer {
             status,
-            body,
+            body: Some(made),
             usage: Usage::default(),
         }
     }

@@ -102,7 +102,7 @@ fn event(message: &Message) -> Result<Option<Event>, Unreadable> {
         value.map_or("", |value| value.as_str())
     };
     match (header(":message-type"), header(":event-type")) {
-        ("event", "chunk") => chunk(message.payload()).map(Some),
+        ("event", "chunk") => chunk(message.payload()),
         ("event", _) => Ok(None),
         ("exception", _) => {
             let (_, said) = error(0, header(":exception-type"), message.payload());
@@ -124,8 +124,8 @@ fn failed(said: &Value) -> Event {
     }
 }
 
-/// An event of the Messages API, in base64.
-fn chunk(payload: &[u8]) -> Result<Event, Unreadable> {
+/// An event of the Messages API, in base64; `None` for one without a type.
+fn chunk(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
@@ -134,7 +134,7 @@ fn chunk(payload: &[u8]) -> Result<Event, Unreadable> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(rename = "type")]
-        kind: String,
+        kind: Option<String>,
     }
     let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| Unreadable)?;
     let data = STANDARD
@@ -142,12 +142,13 @@ fn chunk(payload: &[u8]) -> Result<Event, Unreadable> {
         .map_err(|_| Unreadable)?;
     let data = String::from_utf8(data).map_err(|_| Unreadable)?;
     let Typed { kind } = serde_json::from_str(&data).map_err(|_| Unreadable)?;
+    let Some(kind) = kind else { return Ok(None) };
     if kind.contains(['\r', '\n']) {
         return Err(Unreadable);
     }
     // In JSON a line ends between two tokens only.
     let data = data.replace(['\r', '\n'], " ");
-    Ok(Event { kind, data })
+    Ok(Some(Event { kind, data }))
 }
 
 /// An error of AWS's, by the name that its header has: the status and the body that Anthropic's API would have had for it. By the

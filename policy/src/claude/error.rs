@@ -69,6 +69,23 @@ pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
     (status, made)
 }
 
+/// The same in Anthropic's shape, for callers who speak it.
+pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
+    let (made, said) = error(status, body);
+    let status = if status == 529 { 529 } else { made };
+    let kind = match status {
+        400 => "invalid_request_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        _ => "api_error",
+    };
+    let message = &said["error"]["message"];
+    let error = json!({ "type": kind, "message": message });
+    (status, json!({ "type": "error", "error": error }))
+}
+
 /// An error in OpenAI's shape.
 pub(super) fn openai(status: u16, error: &Error) -> Value {
     match status {

@@ -32,8 +32,90 @@ pub struct Addressed {
     pub body: String,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// Tokens that the answer may have; 0 where nothing is to be made.
-    pub max_tokens: u64,
+    /// Tokens of its prompt, about, and those that its answer may have. None where nothing is to be made.
+    pub tokens: Tokens,
+}
+
+/// Tokens of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of its prompt, about.
+    pub prompt: u64,
+    /// Of its answer, at most.
+    pub answer: u64,
+}
+
+/// Fields that would change what a request costs or who can be told by it, and are ours to say: betas, other prices for more
+/// speed, capacity that was reserved, names of our account's.
+const OURS: [&str; 6] = [
+    "anthropic_beta",
+    "inference_geo",
+    "service_tier",
+    "speed",
+    "user_profile_id",
+    "workspace_id",
+];
+
+/// Bytes of a request that are a token, about.
+const TOKEN: usize = 4;
+/// Tokens of an image, at most, however many bytes it has.
+const IMAGE: usize = 5000;
+
+impl Tokens {
+    /// Of a body of the Messages API.
+    fn of(body: &Map<String, Value>, bytes: usize) -> Self {
+        let mut images = Images::default();
+        images.count(body.get("messages").unwrap_or(&Value::Null));
+        let text = bytes.saturating_sub(images.bytes) / TOKEN;
+        let prompt = text.saturating_add(images.count.saturating_mul(IMAGE));
+        let answer = body.get("max_tokens").and_then(Value::as_u64);
+        Self {
+            prompt: u64::try_from(prompt).unwrap_or(u64::MAX),
+            answer: answer.unwrap_or(0),
+        }
+    }
+}
+
+/// The images of a body, which are no text.
+#[derive(Default)]
+struct Images {
+    count: usize,
+    bytes: usize,
+}
+
+impl Images {
+    /// Looks through turns and the blocks in them. JSON is not read deeper than its reader allows.
+    fn count(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.count(value)),
+            Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "image") => {
+                self.count += 1;
+                let data = value["source"]["data"].as_str();
+                self.bytes += data.map_or(0, str::len);
+            }
+            Value::Object(fields) => {
+                if let Some(content) = fields.get("content") {
+                    self.count(content);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The version before ours, which callers may still speak.
+const BEFORE: &str = "2023-06-01";
+
+impl Host {
+    /// How it calls the version of the API that a caller speaks.
+    fn version(self, spoken: Option<&str>) -> &str {
+        match (self, spoken) {
+            (Self::Anthropic, spoken) => spoken.unwrap_or(VERSION.1),
+            (Self::Vertex, Some(BEFORE)) => "vertex-2023-10-16",
+            (Self::Bedrock, Some(BEFORE)) => "bedrock-2023-05-31",
+            (Self::Vertex | Self::Bedrock, _) => VERSION.1,
+        }
+    }
 }
 
 impl Claude {
@@ -45,11 +127,13 @@ impl Claude {
         path: &str,
         version: Option<&str>,
     ) -> Addressed {
-        let version = version.unwrap_or(VERSION.1);
+        let version = self.host.version(version);
         let stream = body.get("stream") == Some(&json!(true));
-        let max_tokens = body.get("max_tokens").and_then(Value::as_u64);
-        body.remove("inference_geo");
+        for field in OURS {
+            body.remove(field);
+        }
         let in_body = self.host != Host::Anthropic;
+        let counts = path == COUNT_TOKENS;
         let path = match self.host {
             Host::Anthropic => {
                 if let Some(geo) = &self.inference_geo {
@@ -57,7 +141,7 @@ impl Claude {
                 }
                 path.into()
             }
-            Host::Vertex if path == COUNT_TOKENS => "/v1/models/count-tokens:rawPredict".into(),
+            Host::Vertex if counts => "/v1/models/count-tokens:rawPredict".into(),
             Host::Vertex => {
                 let method = if stream {
                     "streamRawPredict"
@@ -79,17 +163,23 @@ impl Claude {
         if in_body {
             body.insert("anthropic_version".into(), json!(version));
         }
-        if self.host == Host::Anthropic || path.contains("count-tokens") {
+        if self.host == Host::Anthropic || counts {
             body.insert("model".into(), json!(self.model));
         } else {
             body.remove("model");
         }
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let tokens = if counts {
+            Tokens::default()
+        } else {
+            Tokens::of(&body, text.len())
+        };
         Addressed {
             path,
             version: (!in_body).then(|| version.into()),
-            body: Value::Object(body).to_string(),
+            body: text,
             stream,
-            max_tokens: max_tokens.unwrap_or(0),
+            tokens,
         }
     }
 }

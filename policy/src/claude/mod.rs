@@ -22,7 +22,7 @@ mod tools;
 mod usage;
 
 pub use back::{Answer, Back, Caller};
-pub use host::{Addressed, COUNT_TOKENS, Host, MESSAGES};
+pub use host::{Addressed, COUNT_TOKENS, Host, MESSAGES, Tokens};
 pub use request::{Asked, Refused, native, request};
 pub use stream::Stream;
 pub use usage::Usage;

@@ -150,7 +150,7 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<Asked, Refused> {
 /// say where that goes.
 pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     let fields = object(body)?;
-    for field in ["mcp_servers", "container"] {
+    for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
             return Err(Refused::new(field, BY_ITSELF));
         }
@@ -160,6 +160,15 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
         if !matches!(tool["type"].as_str(), None | Some("custom")) {
             return Err(Refused::new(format!("tools[{index}].type"), BY_ITSELF));
         }
+    }
+    if fields
+        .get("max_tokens")
+        .is_some_and(|tokens| tokens.as_u64().is_none())
+    {
+        return Err(Refused::new(
+            "max_tokens",
+            "must be a whole number of 1 or more",
+        ));
     }
     Ok(fields)
 }

@@ -234,6 +234,12 @@ impl RegionState {
         self.endpoints.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
+        // Whoever comes back by this name counts from nothing.
+        let own = self
+            .misplaced
+            .iter_mut()
+            .filter(|((_, gateway), _)| gateway == source);
+        own.for_each(|(_, misplaced)| misplaced.answers = 0.0);
     }
 
     /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.

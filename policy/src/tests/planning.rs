@@ -294,6 +294,13 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
     assert_eq!(alarm(&watch, 3_601_000), None);
     watch.see(EU, misplaced(4.0));
     assert!(alarm(&watch, 3_599_000).is_some());
+    // A gateway that begins anew, and has as many again.
+    watch.now += 4_000_000;
+    assert_eq!(alarm(&watch, 0), None);
+    let source = watch.fleet.regions[EU].signals[0].key();
+    watch.state.gone(&EU.into(), &source);
+    watch.see(EU, misplaced(4.0));
+    assert!(alarm(&watch, 0).is_some());
     watch.see(
         EU,
         vec![Reading::Misplaced {

@@ -26,6 +26,7 @@ pub async fn clients(world: &mut World) -> Result<String> {
     let mut seen = from(world, "US", "us-west-2").await?;
     let before = world.provider("claude").requests().len();
     seen.extend(from(world, "DE", "eu-west-1").await?);
+    key_refused(world).await?;
     in_the_eu(world, before).await?;
     Ok(seen.join("; "))
 }
@@ -37,6 +38,7 @@ pub async fn bedrock(world: &mut World) -> Result<String> {
     python("anthropic_client.py", &["bedrock", &fake, &key, PROFILE]).await?;
     regions(world, Fail::Status(503));
     let seen = from(world, "DE", "eu-west-1").await?;
+    key_refused(world).await?;
     in_the_eu(world, 0).await?;
     Ok(seen.join("; "))
 }
@@ -74,6 +76,30 @@ async fn from(world: &World, country: &str, gateway: &str) -> Result<Vec<String>
     Ok(seen)
 }
 
+/// Our key is refused: callers of either API are told in their own API's words, and not in the provider's.
+async fn key_refused(world: &World) -> Result<()> {
+    world
+        .provider("claude-eu")
+        .update(|behaviour| behaviour.fail = Fail::Status(403));
+    let ask = || world.ask("eu-west-1").country("DE");
+    for (ask, shape) in [
+        (ask(), "server_error"),
+        (ask().streamed(), "server_error"),
+        (ask().messages(false), "api_error"),
+        (ask().messages(true), "api_error"),
+    ] {
+        let answer = ask.send().await?;
+        let error = &answer.json()["error"];
+        let says = error["message"].to_string();
+        let fine = answer.status == 502 && error["type"] == shape;
+        ensure(
+            fine && says.contains("refused the gateway's credential"),
+            || format!("{}: {}", answer.status, answer.text()),
+        )?;
+    }
+    Ok(())
+}
+
 /// With the EU's fallback down as well its callers get 503, and the global one has still not been asked for any of them.
 async fn in_the_eu(world: &World, asked: usize) -> Result<()> {
     let eu = world.provider("claude-eu");
@@ -81,8 +107,12 @@ async fn in_the_eu(world: &World, asked: usize) -> Result<()> {
         eu.update(|behaviour| behaviour.fail = fail);
         let ask = || world.ask("eu-west-1").country("DE");
         for ask in [ask(), ask().streamed(), ask().messages(true)] {
+            let native = ask.is_messages();
             let answer = ask.send().await?;
-            ensure(answer.status == 503, || {
+            let said = answer.json();
+            let shape = (said["type"] == "error") == native;
+            let says = said["error"]["message"].as_str().unwrap_or_default();
+            ensure(answer.status == 503 && shape && !says.is_empty(), || {
                 format!("{fail:?}: {} {}", answer.status, answer.text())
             })?;
         }
@@ -225,10 +255,16 @@ pub async fn geo(world: &mut World) -> Result<String> {
     })
     .await?;
     let log = std::fs::read_to_string(world.dir().join("eu-west-1.log"))?;
-    ensure(
-        log.contains("says that its answer was made in \"us\""),
-        || "the gateway's log says nothing".into(),
-    )?;
+    let told = log.lines().filter(|line| {
+        let id = line.split("meridian: request ").nth(1);
+        // An id of Envoy's.
+        id.is_some_and(|id| id.split(':').next().is_some_and(|id| id.len() == 36))
+            && line.contains("says that its answer was made in \"us\"")
+    });
+    let told = told.count();
+    ensure(told == 4, || {
+        format!("the gateway's log names {told} of 4 requests")
+    })?;
     wait_for("the alarm", || async {
         Ok(world
             .status()
@@ -298,8 +334,22 @@ pub async fn budget(world: &mut World) -> Result<String> {
         Ok(west.counter(spent).await? == 7 * 141)
     })
     .await?;
+    // What the provider never saw counts for nothing.
+    claude.kill().await?;
+    for ask in [ask(), ask().messages(false)].into_iter().cycle().take(20) {
+        let answer = ask.send().await?;
+        let said = answer.json();
+        let right =
+            answer.status == 503 && !said["error"]["message"].to_string().contains("budget");
+        ensure(right, || format!("{}: {said}", answer.status))?;
+    }
+    claude.revive().await?;
+    wait_for("the provider to be back", || async {
+        Ok(ask().send().await?.status == 200)
+    })
+    .await?;
     // A third of 36 requests a minute is 12; the other gateways have theirs.
-    for _ in 7..12 {
+    for _ in 8..12 {
         answered_by(world, &ask(), "fallback/claude").await?;
     }
     let answer = ask().send().await?;

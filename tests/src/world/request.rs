@@ -69,6 +69,11 @@ impl Ask {
         )
     }
 
+    /// Whether it is in Anthropic's API.
+    pub fn is_messages(&self) -> bool {
+        self.path == "/v1/messages"
+    }
+
     /// The same request to another gateway, by its URL.
     pub fn gateway_at(mut self, url: &str) -> Self {
         self.gateway = url.into();

@@ -72,66 +72,97 @@ fn errors_of_aws_s_are_anthropic_s() {
         let answer = back.whole(status, name, br#"{"message":"account 1234"}"#, 5);
         (answer.status, answer.body.unwrap())
     };
-    for (status, name, native, kind, made) in [
+    for (status, name, made, kind) in [
         (
             400,
             "ValidationException:http://internal",
             400,
             "invalid_request_error",
-            400,
         ),
         (
             400,
             "ServiceQuotaExceededException",
             429,
             "rate_limit_error",
-            429,
         ),
         (
             429,
             "com.amazon#ThrottlingException",
             429,
             "rate_limit_error",
-            429,
         ),
-        (429, "", 429, "rate_limit_error", 429),
-        (408, "ModelTimeoutException", 504, "timeout_error", 504),
-        (424, "ModelErrorException", 502, "api_error", 502),
-        (
-            404,
-            "ResourceNotFoundException",
-            404,
-            "not_found_error",
-            502,
-        ),
-        (403, "AccessDeniedException", 403, "permission_error", 502),
-        (
-            503,
-            "ServiceUnavailableException",
-            503,
-            "overloaded_error",
-            503,
-        ),
-        (500, "", 500, "api_error", 500),
-        (418, "", 502, "api_error", 502),
+        (429, "", 429, "rate_limit_error"),
+        (408, "ModelTimeoutException", 504, "timeout_error"),
+        (424, "ModelErrorException", 502, "api_error"),
+        (404, "ResourceNotFoundException", 502, "api_error"),
+        (403, "AccessDeniedException", 502, "api_error"),
+        (503, "ServiceUnavailableException", 503, "overloaded_error"),
+        (500, "", 500, "api_error"),
+        (418, "", 502, "api_error"),
     ] {
-        let (status_seen, said) = bedrock(Caller::Messages, status, name);
+        let (seen, said) = bedrock(Caller::Messages, status, name);
         assert_eq!(
-            (status_seen, &said["error"]["type"]),
-            (native, &json!(kind)),
+            (seen, &said["error"]["type"]),
+            (made, &json!(kind)),
             "{name}"
         );
-        assert_eq!(said["error"]["message"], "account 1234");
-        let (status_seen, said) = bedrock(
+        let (seen, chat) = bedrock(
             Caller::Chat {
                 include_usage: false,
             },
             status,
             name,
         );
-        assert_eq!(status_seen, made, "{name}");
-        assert_eq!(said.to_string().contains("1234"), made == 400, "{said}");
+        assert_eq!(seen, made, "{name}");
+        for said in [said, chat] {
+            assert_eq!(said.to_string().contains("1234"), made == 400, "{said}");
+        }
     }
+}
+
+#[test]
+fn errors_tell_callers_of_either_api_nothing_of_our_account() {
+    let native = Back {
+        caller: Caller::Messages,
+        ..chat()
+    };
+    let overloaded =
+        br#"{"type":"error","error":{"type":"overloaded_error","message":"org 1234"}}"#;
+    let openai =
+        br#"{"error":{"message":"org 1234","type":"gateway_error","param":null,"code":"x"}}"#;
+    for body in [&overloaded[..], openai, b"<html>1234"] {
+        for (status, made, kind) in [
+            (401, 502, "api_error"),
+            (402, 502, "api_error"),
+            (404, 502, "api_error"),
+            (429, 429, "rate_limit_error"),
+            (503, 503, "overloaded_error"),
+            (529, 529, "overloaded_error"),
+        ] {
+            let answer = native.whole(status, "", body, 0);
+            let said = answer.body.unwrap();
+            assert_eq!(
+                (answer.status, &said["error"]["type"]),
+                (made, &json!(kind))
+            );
+            assert_eq!(said["type"], "error");
+            let message = said["error"]["message"].as_str().unwrap();
+            assert!(
+                !message.is_empty() && !message.contains("1234"),
+                "{message}"
+            );
+        }
+    }
+    let long = br#"{"message":"Input is too long for requested model."}"#;
+    let bedrock = Back {
+        host: Host::Bedrock,
+        ..chat()
+    };
+    let said = bedrock
+        .whole(400, "ValidationException", long, 0)
+        .body
+        .unwrap();
+    assert_eq!(said["error"]["code"], "context_length_exceeded");
 }
 
 #[test]

@@ -181,6 +181,62 @@ fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
 }
 
 #[test]
+fn what_is_ours_to_say_does_not_go_on() {
+    let body = json!({
+        "anthropic_beta": ["context-1m"], "speed": "fast", "service_tier": "auto", "user_profile_id": "u", "workspace_id": "w",
+        "inference_geo": "us", "x": 1,
+    });
+    for host in [Host::Anthropic, Host::Vertex, Host::Bedrock] {
+        let claude = Claude { host, ..claude() };
+        let (_, _, mut sent) = addressed(&claude, body.clone(), MESSAGES, None);
+        for added in ["model", "anthropic_version"] {
+            sent.as_object_mut().unwrap().remove(added);
+        }
+        assert_eq!(sent, json!({ "x": 1 }), "{host:?}");
+    }
+}
+
+#[test]
+fn the_version_before_has_a_name_at_every_host() {
+    for (host, name) in [
+        (Host::Vertex, "vertex-2023-10-16"),
+        (Host::Bedrock, "bedrock-2023-05-31"),
+    ] {
+        let claude = Claude { host, ..claude() };
+        for (spoken, name) in [
+            (Some("2023-06-01"), name),
+            (Some("2026-10-21"), "2026-10-21"),
+            (Some("none"), "2026-10-21"),
+            (None, "2026-10-21"),
+        ] {
+            let (_, header, body) = addressed(&claude, json!({}), MESSAGES, spoken);
+            assert_eq!((header, &body["anthropic_version"]), (None, &json!(name)));
+        }
+    }
+}
+
+#[test]
+fn tokens_are_counted_without_the_bytes_of_images() {
+    let tokens = |body: Value, path| {
+        let body = native(body.to_string().as_bytes()).unwrap();
+        claude().address(body, path, None).tokens
+    };
+    let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } });
+    let text = json!({ "type": "text", "text": "a".repeat(4000) });
+    let result = json!({ "type": "tool_result", "tool_use_id": "x", "content": [image] });
+    let turns = json!([{ "role": "user", "content": [text, image, result] }]);
+    let body = json!({ "max_tokens": 7, "messages": turns });
+    let Tokens { prompt, answer } = tokens(body.clone(), MESSAGES);
+    assert!((11_000..11_200).contains(&prompt), "{prompt}");
+    assert_eq!(answer, 7);
+    assert_eq!(tokens(body, COUNT_TOKENS), Tokens::default());
+    for wrong in [json!(7.0), json!("7"), json!(-1)] {
+        let refused = native(json!({ "max_tokens": wrong }).to_string().as_bytes());
+        assert_eq!(refused.unwrap_err().param, "max_tokens");
+    }
+}
+
+#[test]
 fn what_a_chat_says_of_where_it_runs_is_refused() {
     refused(
         json!({ "inference_geo": "eu" }),

@@ -312,7 +312,8 @@ fn frames_become_the_events_in_them() {
         "{}",
     );
     let lines = chunk("{\n\"type\":\"ping\"\r\n}");
-    let (seen, _) = passed(Host::Bedrock, None, [&[newer, lines].concat()[..]]);
+    let untyped = chunk("{\"x\":1}");
+    let (seen, _) = passed(Host::Bedrock, None, [&[newer, untyped, lines].concat()[..]]);
     assert_eq!(seen, "event: ping\ndata: { \"type\":\"ping\"  }\n\n");
 }
 

@@ -131,6 +131,7 @@ impl Check {
         let base = raw.url.clone();
         let base = base.unwrap_or_else(|| format!("https://{host}/v1"));
         let mut endpoint = self.at(&format!("{at}.url"), field::provider_url(&base))?;
+        self.is_there(at, &endpoint, "googleapis.com", &location);
         endpoint.path += &format!("/projects/{project}/locations/{location}/publishers/anthropic");
         Some(endpoint)
     }
@@ -170,7 +171,25 @@ impl Check {
         let base = raw.url.clone();
         let base =
             base.unwrap_or_else(|| format!("https://bedrock-runtime.{location}.amazonaws.com"));
-        self.at(&format!("{at}.url"), field::provider_url(&base))
+        let endpoint = self.at(&format!("{at}.url"), field::provider_url(&base))?;
+        self.is_there(at, &endpoint, "amazonaws.com", &location);
+        Some(endpoint)
+    }
+
+    /// The location is what was checked, and the URL what is asked: where the provider's own hosts name a place it has to be that one.
+    fn is_there(&mut self, at: &str, endpoint: &ProviderEndpoint, domain: &str, location: &str) {
+        let host = endpoint.host.to_ascii_lowercase();
+        let labels = host.split('.');
+        let names = |label: &str| label == location || label == format!("{location}-aiplatform");
+        let is_theirs = host.ends_with(&format!(".{domain}"));
+        if is_theirs && location != "global" && !labels.clone().any(names) {
+            let message = format!(
+                "`{}` is not in the location `{location}`, which is what the jurisdiction was checked with; leave `url` out, \
+                 or name the location's own host",
+                endpoint.host
+            );
+            self.problem(format!("{at}.url"), message);
+        }
     }
 
     /// A field that is a plain name, and has to be there.

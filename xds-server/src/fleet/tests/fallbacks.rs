@@ -314,6 +314,26 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
             "the location `us-east-1` does not keep requests in `eea`; use eu-central-1,",
         )],
     );
+    for (url, fine) in [
+        ("https://bedrock-runtime.us-east-1.amazonaws.com", false),
+        (
+            "https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com",
+            true,
+        ),
+        ("https://bedrock.example.com", true),
+    ] {
+        let text = bedrock(&format!(
+            "url: \"{url}\", model: anthropic.claude-x, jurisdiction: [eea]"
+        ));
+        let found = parse(&text)
+            .err()
+            .map_or(String::new(), |error| error.to_string());
+        assert_eq!(found.is_empty(), fine, "{url}: {found}");
+        assert!(
+            fine || found.contains("is not in the location `eu-central-1`"),
+            "{found}"
+        );
+    }
     // Whoever is held nowhere may be sent anywhere.
     let global = format!("{BEDROCK}, model: global.anthropic.claude-x, jurisdiction: [global]");
     parse(&edited(COMPATIBLE, &global)).unwrap();
