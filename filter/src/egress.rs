@@ -48,6 +48,9 @@ thread_local! {
     static ASKING: RefCell<HashSet<Asking>> = RefCell::default();
 }
 
+/// Of Envoy's response flags, those of a provider that no connection leads to: none is healthy (UH), or they fail (UF).
+const UNREACHABLE: u64 = 1 << 1 | 1 << 5;
+
 enum State {
     /// It goes as it is, or is being held until it is whole.
     Going,
@@ -137,7 +140,7 @@ impl HttpContext for Request {
         if let State::Stopped = self.state {
             return Action::Continue;
         }
-        if self.is_ours() {
+        if self.never_left() {
             self.give_back();
         }
         let State::Asked(back) = self.state else {
@@ -305,17 +308,24 @@ impl Request {
         }
     }
 
-    /// The provider was not asked: the answer is Envoy's own.
+    /// The provider was not asked.
     fn give_back(&mut self) {
         if let (Some(policy), Some(kept)) = (&self.policy, self.kept.take()) {
             memory::give_back(policy, kept.admitted);
         }
     }
 
-    /// Whether the answer is none of the provider's.
-    fn is_ours(&self) -> bool {
+    /// Whether the answer is Envoy's own because the provider cannot be reached.
+    fn never_left(&self) -> bool {
+        let flags = self.get_property(vec!["response", "flags"]);
+        let flags = flags.and_then(|flags| flags.try_into().ok());
+        flags.is_some_and(|flags| u64::from_le_bytes(flags) & UNREACHABLE != 0)
+    }
+
+    /// Whether the answer is the provider's. One that it was asked for, and that Envoy gave up, may have been made.
+    fn is_providers(&self) -> bool {
         let details = self.get_property(vec!["response", "code_details"]);
-        details.is_some_and(|details| details != b"via_upstream")
+        details.is_none_or(|details| details == b"via_upstream")
     }
 
     /// What the request was let in for is not kept any longer than the answer takes.
@@ -339,13 +349,15 @@ impl Request {
         }
     }
 
-    /// The answer in one piece is there. One that is an error has cost nothing.
+    /// The answer in one piece is there. One of the provider's that is an error has cost nothing.
     fn answered(&mut self, answer: &Answer) {
         self.state = State::AsItIs;
         self.set_status(answer.status);
         if answer.status == 200 {
             self.took(&answer.usage);
-        } else if let Some(kept) = &mut self.kept {
+        } else if self.is_providers()
+            && let Some(kept) = &mut self.kept
+        {
             kept.cost = 0;
         }
     }
