@@ -1,7 +1,7 @@
 //! Amazon Bedrock's own words, as Anthropic's API would have said them: streams come in frames of AWS's event stream instead of
 //! server-sent events, and errors are AWS's.
 //!
-//! Formats: the API reference of `InvokeModelWithResponseStream` and the client for it (anthropic 2.13, botocore 1.43).
+//! Formats: the API reference of `InvokeModelWithResponseStream` and the client for it (anthropic 2.13, botocore 1.44).
 
 use crate::guard::sse::LONGEST_EVENT;
 use aws_smithy_eventstream::frame::read_message_from;
@@ -35,36 +35,24 @@ impl Frames {
             return out;
         }
         self.kept.extend_from_slice(piece);
-        let kept = std::mem::take(&mut self.kept);
-        let mut rest = kept.as_slice();
-        while !self.is_over {
-            match frame(rest).and_then(|frame| {
-                let Some((message, after)) = frame else {
-                    return Ok(None);
-                };
-                event(&message).map(|event| Some((event, after)))
-            }) {
-                Ok(Some((event, after))) => {
-                    rest = after;
-                    if let Some(Event { kind, data }) = event {
-                        self.is_over = kind == "error";
-                        out.push_str(&format!("event: {kind}\ndata: {data}\n\n"));
-                    }
-                }
-                Ok(None) => break,
-                Err(Unreadable) => {
-                    let data = anthropic(
-                        "api_error",
-                        "The fallback sent something that is no answer.",
-                    );
-                    self.is_over = true;
-                    out.push_str(&format!("event: error\ndata: {data}\n\n"));
-                }
+        let mut rest = self.kept.as_slice();
+        while !self.is_over
+            && let Some(frame) = frame(rest).transpose()
+        {
+            let said = frame.and_then(|(message, after)| {
+                rest = after;
+                event(&message)
+            });
+            let message = "The fallback sent something that is no answer.";
+            let said =
+                said.unwrap_or_else(|Unreadable| Some(failed(&anthropic("api_error", message))));
+            if let Some(Event { kind, data }) = said {
+                self.is_over = kind == "error";
+                out.push_str(&format!("event: {kind}\ndata: {data}\n\n"));
             }
         }
-        if !self.is_over {
-            self.kept = rest.to_vec();
-        }
+        let read = self.kept.len() - rest.len();
+        self.kept.drain(..read);
         out
     }
 }
