@@ -133,14 +133,19 @@ pub async fn midway(world: &mut World) -> Result<String> {
         Fail::ErrorEvent(0),
     ] {
         regions(world, fail);
-        for streamed in [false, true] {
+        for (streamed, gateway, country, fallback) in [
+            (false, "us-west-2", "US", "fallback/claude"),
+            (true, "us-west-2", "US", "fallback/claude"),
+            (false, "eu-west-1", "DE", "fallback/claude-eu"),
+            (true, "eu-west-1", "DE", "fallback/claude-eu"),
+        ] {
             let ask = world
-                .ask("us-west-2")
-                .country("US")
+                .ask(gateway)
+                .country(country)
                 .header("authorization", "Bearer the-callers-own")
                 .header("cookie", "the-callers-own");
             let ask = if streamed { ask.streamed() } else { ask };
-            let answer = answered_by(world, &ask, "fallback/claude").await?;
+            let answer = answered_by(world, &ask, fallback).await?;
             let text = answer.text();
             ensure(
                 text.contains("token7")

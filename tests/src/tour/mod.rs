@@ -89,6 +89,7 @@ stops! {
     "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
+    "claude-bedrock-midway": claude::midway, Options { claude: Some(Host::Bedrock), ..Options::default() };
     "claude-geo": claude::geo, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-budget": claude::budget, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
     "claude-away": claude::away, Options { claude: Some(Host::Vertex), ..Options::default() };
