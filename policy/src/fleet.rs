@@ -162,19 +162,52 @@ impl SignalSource {
 pub enum Preset {
     /// vLLM.
     Vllm,
+    /// SGLang.
+    Sglang,
+    /// Hugging Face's TGI.
+    Tgi,
+    /// llama.cpp's server.
+    Llamacpp,
+    /// NVIDIA's Triton, with TensorRT-LLM.
+    Triton,
     /// NVIDIA's DCGM exporter.
     Dcgm,
     /// The PostgreSQL exporter beside a replica.
     Postgres,
+    /// Milvus, or its tool for change data capture.
+    Milvus,
 }
 
 impl Preset {
+    /// Whether it is an inference server, which tells of the load of a pool.
+    pub fn is_server(self) -> bool {
+        matches!(
+            self,
+            Self::Vllm | Self::Sglang | Self::Tgi | Self::Llamacpp | Self::Triton
+        )
+    }
+
+    /// Whether its pages say whose metrics they are, by the name of a model.
+    pub fn names_models(self) -> bool {
+        matches!(self, Self::Vllm | Self::Sglang | Self::Triton)
+    }
+
+    /// Whether it is a data store, which tells how far it is behind.
+    pub fn is_store(self) -> bool {
+        matches!(self, Self::Postgres | Self::Milvus)
+    }
+
     /// Its name in the fleet file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vllm => "vllm",
             Self::Dcgm => "dcgm",
             Self::Postgres => "postgres",
+            Self::Milvus => "milvus",
+            Self::Sglang => "sglang",
+            Self::Tgi => "tgi",
+            Self::Llamacpp => "llamacpp",
+            Self::Triton => "triton",
         }
     }
 }

@@ -4,7 +4,7 @@
 //! It holds what the next plan must know of this one, and nothing that changes without a decision.
 
 use crate::chain::{Member, chain};
-use crate::fleet::{Fleet, Preset};
+use crate::fleet::Fleet;
 use crate::health::Health;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
@@ -233,7 +233,7 @@ impl<'p> Known<'p> {
                 .chain([region])
                 .filter_map(|region| self.fleet.regions.get(region))
                 .flat_map(|region| &region.signals)
-                .filter(|source| source.preset != Preset::Postgres)
+                .filter(|source| !source.preset.is_store())
                 .map(|source| source.every)
                 .max()
                 .unwrap_or(Duration::ZERO),

@@ -333,14 +333,16 @@ impl RegionState {
             let lately = heard.is_some_and(|heard| fresh(heard.at));
             let told = heard.is_some_and(|heard| heard.pools.contains(model));
             // One that names no model is about the region's only one; of several its own words tell, once it was heard.
-            let about = match (source.preset, &source.model) {
-                (Preset::Vllm, Some(named)) => named == model,
-                (Preset::Vllm, None) => known.pools.len() == 1,
-                (Preset::Dcgm, _) => fleet.overflow.gpu,
-                (Preset::Postgres, _) => continue,
+            if source.preset.is_store() {
+                continue;
+            }
+            let about = match &source.model {
+                _ if source.preset == Preset::Dcgm => fleet.overflow.gpu,
+                Some(named) => named == model,
+                None => known.pools.len() == 1,
             };
             let unknown = source.model.is_none()
-                && source.preset == Preset::Vllm
+                && source.preset.is_server()
                 && heard.is_none_or(|heard| heard.pools.is_empty());
             if lately && (told || (source.preset == Preset::Dcgm && about)) {
                 voices.told = true;

@@ -137,13 +137,16 @@ pub struct RawRegion {
 pub struct RawSignal {
     /// Its URL: Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`.
     pub prometheus: String,
-    /// Whose names the metrics have: `vllm` (load of a pool), `dcgm` (GPUs), `postgres` (replication lag).
+    /// Whose names the metrics have: `vllm`, `sglang`, `tgi`, `llamacpp`, `triton` (load of a pool), `dcgm` (GPUs), `postgres`,
+    /// `milvus` (replication lag).
     #[schemars(with = "RawPreset")]
     pub preset: Preset,
-    /// With `vllm`: the model that is served there. Default: the metrics' own label `model_name`.
+    /// Of an inference server: the model that is served there. Default: the metrics' own label; those of `tgi` and `llamacpp` have
+    /// none.
     pub model: Option<String>,
-    /// With `vllm`: what the server was given as `--max-num-seqs`, per engine; its metrics do not tell. Without it the
-    /// number of running requests says nothing about utilization.
+    /// Of an inference server: how many requests an engine works on at once (vLLM's `--max-num-seqs`, SGLang's
+    /// `--max-running-requests`, TGI's `--max-batch-size`, llama.cpp's `--parallel`); its metrics do not tell. Without it the number of running
+    /// requests says nothing about utilization.
     pub max_running: Option<u32>,
     /// How often it is read. Default: `2s`.
     pub every: Option<String>,
@@ -156,10 +159,20 @@ pub struct RawSignal {
 enum RawPreset {
     /// vLLM.
     Vllm,
+    /// SGLang.
+    Sglang,
+    /// Hugging Face's TGI.
+    Tgi,
+    /// llama.cpp's server.
+    Llamacpp,
+    /// NVIDIA's Triton, with TensorRT-LLM.
+    Triton,
     /// NVIDIA's DCGM exporter.
     Dcgm,
     /// The PostgreSQL exporter beside a replica.
     Postgres,
+    /// Milvus, or its tool for change data capture.
+    Milvus,
 }
 
 /// How the other gateways reach this one, over mTLS.

@@ -1,8 +1,9 @@
 //! What a page means, by whose names its metrics have.
 
 mod dcgm;
+mod milvus;
 mod postgres;
-mod vllm;
+mod server;
 
 use super::page::{MetricType, Page, Sample};
 use super::refused::Refusals;
@@ -27,19 +28,26 @@ pub fn read(page: &Page<'_>, signal: &SignalSource, pools: &BTreeSet<ModelName>)
     if let Some((count, first)) = page.bad_lines() {
         refusals.add_many("page", Why::BadLine, *count, first);
     }
-    let known = match signal.preset {
-        Preset::Vllm => vllm::KNOWN,
-        Preset::Dcgm => dcgm::KNOWN,
-        Preset::Postgres => postgres::KNOWN,
+    let mut server = |names: &'static server::Names| {
+        let readings = server::read(names, page, signal, pools, &mut refusals);
+        (names.known(), readings)
+    };
+    let (known, readings) = match signal.preset {
+        Preset::Vllm => server(&server::VLLM),
+        Preset::Sglang => server(&server::SGLANG),
+        Preset::Tgi => server(&server::TGI),
+        Preset::Llamacpp => server(&server::LLAMACPP),
+        Preset::Triton => server(&server::TRITON),
+        Preset::Dcgm => (dcgm::KNOWN.to_vec(), dcgm::read(page, &mut refusals)),
+        Preset::Postgres => {
+            let readings = postgres::read(page, &mut refusals);
+            (postgres::KNOWN.to_vec(), readings)
+        }
+        Preset::Milvus => (milvus::KNOWN.to_vec(), milvus::read(page, &mut refusals)),
     };
     if known.iter().all(|name| page.samples(name).is_empty()) {
         refusals.add("page", Why::Nothing, &known.join(", "));
     }
-    let readings = match signal.preset {
-        Preset::Vllm => vllm::read(page, signal, pools, &mut refusals),
-        Preset::Dcgm => dcgm::read(page, &mut refusals),
-        Preset::Postgres => postgres::read(page, &mut refusals),
-    };
     Read {
         readings,
         refused: refusals.into_vec(),

@@ -54,7 +54,16 @@ fn check(bytes: &[u8]) -> Result<usize, TestCaseError> {
         return Ok(0);
     };
     let mut found = 0;
-    for preset in [Preset::Vllm, Preset::Dcgm, Preset::Postgres] {
+    for preset in [
+        Preset::Vllm,
+        Preset::Sglang,
+        Preset::Tgi,
+        Preset::Llamacpp,
+        Preset::Triton,
+        Preset::Dcgm,
+        Preset::Postgres,
+        Preset::Milvus,
+    ] {
         for model in [None, Some("tiny-llama".into())] {
             let mut signal = signal(preset);
             signal.model = model;

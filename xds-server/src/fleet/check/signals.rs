@@ -2,7 +2,7 @@
 
 use super::{Check, field, listed, region_at};
 use crate::fleet::raw::{RawPool, RawSignal};
-use meridian_policy::fleet::{Preset, SignalSource};
+use meridian_policy::fleet::SignalSource;
 use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,15 +31,24 @@ impl Check {
                 let message = format!("`{url}` is read already with this preset; remove one");
                 self.problem(format!("{at}.prometheus"), message);
             }
-            let only_vllm = [
+            let of_servers = [
                 ("model", raw.model.is_some()),
                 ("max_running", raw.max_running.is_some()),
             ];
-            for (field, _) in only_vllm.into_iter().filter(|(_, there)| *there) {
-                if raw.preset != Preset::Vllm {
-                    let message = "means something with `preset: vllm` only; remove it";
+            for (field, _) in of_servers.into_iter().filter(|(_, there)| *there) {
+                if !raw.preset.is_server() {
+                    let message = "means something for inference servers only; remove it";
                     self.problem(format!("{at}.{field}"), message);
                 }
+            }
+            let is_nameless = raw.preset.is_server() && !raw.preset.names_models();
+            if is_nameless && raw.model.is_none() && pools.len() > 1 {
+                let message = format!(
+                    "is missing: the pages of `{}` do not say which model they are about; write one of: {}",
+                    raw.preset.as_str(),
+                    listed(pools.keys())
+                );
+                self.problem(format!("{at}.model"), message);
             }
             if let Some(model) = raw
                 .model
@@ -53,7 +62,7 @@ impl Check {
                 self.problem(format!("{at}.model"), message);
             }
             if raw.max_running == Some(0) {
-                let message = "0 requests at once is no server; give its `--max-num-seqs`";
+                let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
                 self.problem(format!("{at}.max_running"), message);
             }
             let every = raw.every.as_deref().unwrap_or("2s");

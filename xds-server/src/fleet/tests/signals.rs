@@ -71,12 +71,12 @@ fn sources() {
     check_signal(
         &format!("{{ prometheus: {url}, preset: dcgm, max_running: 4 }}"),
         "max_running",
-        "`preset: vllm` only",
+        "inference servers only",
     );
     check_signal(
         &format!("{{ prometheus: {url}, preset: dcgm, model: mistral-7b }}"),
         "model",
-        "`preset: vllm` only",
+        "inference servers only",
     );
     check_signal(
         &format!("{{ prometheus: {url}, preset: vllm, model: gpt }}"),
@@ -98,6 +98,17 @@ fn sources() {
         "every",
         "`policy.unhealthy.signal_ttl` is 10s",
     );
+    for preset in ["tgi", "llamacpp"] {
+        check_signal(
+            &format!("{{ prometheus: {url}, preset: {preset} }}"),
+            "model",
+            "do not say which model they are about; write one of: llama-3.1-70b, mistral-7b",
+        );
+        let text = format!(
+            "[{{ prometheus: {url}, preset: {preset}, model: mistral-7b, max_running: 8 }}]"
+        );
+        parse(&with(&text, "")).unwrap();
+    }
     let twice =
         format!("[{{ prometheus: {url}, preset: vllm }}, {{ prometheus: {url}, preset: vllm }}]");
     check(
@@ -105,13 +116,13 @@ fn sources() {
         &[("regions.us-west-2.signals[1].prometheus", "is read already")],
     );
     let error = parse(&with(
-        "[{ prometheus: http://a/metrics, preset: sglang }]",
+        "[{ prometheus: http://a/metrics, preset: ollama }]",
         "",
     ))
     .unwrap_err()
     .to_string();
     assert!(
-        error.contains("write one of: vllm, dcgm, postgres"),
+        error.contains("write one of: vllm, sglang, tgi, llamacpp, triton, dcgm, postgres, milvus"),
         "{error}"
     );
 }

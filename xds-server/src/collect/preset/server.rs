@@ -1,0 +1,368 @@
+//! Inference servers: one reading per engine, by the names that each server has for what it tells.
+
+use super::samples;
+use crate::collect::Why;
+use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::Refusals;
+use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
+use meridian_policy::ModelName;
+use meridian_policy::fleet::SignalSource;
+use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a server calls what it tells. Of several gauges for one thing, the first that a page has is read.
+pub(super) struct Names {
+    running: &'static [Gauge],
+    waiting: &'static [Gauge],
+    kv_cache: &'static [Gauge],
+    /// In seconds.
+    queue_time: Option<Times>,
+    first_token: Option<Times>,
+    /// Whether it counts its answers, as vLLM does.
+    counts_answers: bool,
+    /// The label with the model's name.
+    model: Option<&'static str>,
+    /// The label that tells its engines apart.
+    engine: Option<&'static str>,
+}
+
+/// A gauge, where these labels have these values or are not there: with others it is about a part.
+struct Gauge(&'static str, &'static [(&'static str, &'static str)]);
+
+/// A histogram's name, the names of its parts, and where its labels have to say what.
+struct Times {
+    metric: &'static str,
+    bucket: &'static str,
+    sum: &'static str,
+    count: &'static str,
+    only: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! times {
+    ($metric:literal, $only:expr) => {
+        Some(Times {
+            metric: $metric,
+            bucket: concat!($metric, "_bucket"),
+            sum: concat!($metric, "_sum"),
+            count: concat!($metric, "_count"),
+            only: $only,
+        })
+    };
+}
+
+/// Its `kv_cache_usage_perc` is a ratio, whatever its name says; its first tokens are those of requests that are not streamed as
+/// well. With several API servers the gauges are there from the first request on only, the histograms from the start.
+pub(super) const VLLM: Names = Names {
+    running: &[Gauge("vllm:num_requests_running", &[])],
+    waiting: &[Gauge("vllm:num_requests_waiting", &[])],
+    kv_cache: &[Gauge("vllm:kv_cache_usage_perc", &[])],
+    queue_time: times!("vllm:request_queue_time_seconds", &[]),
+    first_token: times!("vllm:time_to_first_token_seconds", &[]),
+    counts_answers: true,
+    model: Some("model_name"),
+    engine: Some("engine"),
+};
+
+/// Its gauges are there for each priority as well; the one without is the total. A part of a model that is spread over GPUs says
+/// what all of them do: only the first counts.
+pub(super) const SGLANG: Names = Names {
+    running: &[Gauge("sglang:num_running_reqs", SGLANG_TOTAL)],
+    waiting: &[Gauge("sglang:num_queue_reqs", SGLANG_TOTAL)],
+    kv_cache: &[Gauge("sglang:token_usage", SGLANG_TOTAL)],
+    queue_time: times!("sglang:queue_time_seconds", SGLANG_TOTAL),
+    first_token: times!(
+        "sglang:time_to_first_token_seconds",
+        &[("is_streaming", "true")]
+    ),
+    counts_answers: false,
+    model: Some("model_name"),
+    engine: Some("dp_rank"),
+};
+
+const SGLANG_TOTAL: &[(&str, &str)] = &[
+    ("priority", ""),
+    ("tp_rank", "0"),
+    ("pp_rank", "0"),
+    ("moe_ep_rank", "0"),
+];
+
+/// It has no KV-cache use and no first tokens.
+pub(super) const TGI: Names = Names {
+    running: &[Gauge("tgi_batch_current_size", &[])],
+    waiting: &[Gauge("tgi_queue_size", &[])],
+    kv_cache: &[],
+    queue_time: times!("tgi_request_queue_duration", &[]),
+    first_token: None,
+    counts_answers: false,
+    model: None,
+    engine: None,
+};
+
+/// It has no histograms, and its KV-cache use is on another page.
+pub(super) const LLAMACPP: Names = Names {
+    running: &[Gauge("llamacpp:requests_processing", &[])],
+    waiting: &[Gauge("llamacpp:requests_deferred", &[])],
+    kv_cache: &[],
+    queue_time: None,
+    first_token: None,
+    counts_answers: false,
+    model: None,
+    engine: None,
+};
+
+/// With TensorRT-LLM; with other backends it tells only what waits.
+pub(super) const TRITON: Names = Names {
+    running: &[Gauge(
+        "nv_trt_llm_request_metrics",
+        &[("request_type", "scheduled")],
+    )],
+    waiting: &[
+        Gauge("nv_trt_llm_request_metrics", &[("request_type", "waiting")]),
+        Gauge("nv_inference_pending_request_count", &[]),
+    ],
+    kv_cache: &[Gauge(
+        "nv_trt_llm_kv_cache_block_metrics",
+        &[("kv_cache_block_type", "fraction")],
+    )],
+    queue_time: None,
+    first_token: None,
+    counts_answers: false,
+    model: Some("model"),
+    engine: None,
+};
+
+impl Names {
+    /// Every metric that is read, but for the count of answers, which other servers have as well.
+    pub(super) fn known(&self) -> Vec<&'static str> {
+        let gauges = [self.running, self.waiting, self.kv_cache];
+        let gauges = gauges.into_iter().flatten().map(|Gauge(metric, _)| *metric);
+        let times = self.queue_time.iter().chain(&self.first_token);
+        gauges.chain(times.map(|times| times.count)).collect()
+    }
+}
+
+const ANSWERS: &str = "http_requests_total";
+
+/// More engines than one page is about.
+const MOST_ENGINES: usize = 256;
+/// Longer than the name of an engine, in bytes.
+const LONGEST_ENGINE: usize = 64;
+
+/// A pool's model and the engine.
+type Key = (ModelName, String);
+
+pub(super) fn read(
+    names: &'static Names,
+    page: &Page<'_>,
+    signal: &SignalSource,
+    pools: &BTreeSet<ModelName>,
+    refusals: &mut Refusals,
+) -> Vec<Reading> {
+    let mut engines = Engines {
+        names,
+        page,
+        signal,
+        pools,
+        refusals,
+        figures: BTreeMap::new(),
+    };
+    engines.gauge(names.running, requests, |figures| &mut figures.running);
+    engines.gauge(names.waiting, requests, |figures| &mut figures.waiting);
+    engines.gauge(names.kv_cache, value::ratio, |figures| {
+        &mut figures.kv_cache
+    });
+    engines.times(&names.queue_time, |figures| &mut figures.queue_time);
+    engines.times(&names.first_token, |figures| &mut figures.first_token);
+    let mut figures = engines.figures;
+    figures.retain(|_, figures| *figures != Figures::default());
+    // The counter is about the whole server: with every engine it would count as often as there are engines.
+    if names.counts_answers
+        && let Some(mut first) = figures.first_entry()
+    {
+        first.get_mut().answers = answers(page, refusals);
+    }
+    figures
+        .into_iter()
+        .map(|((model, engine), mut figures)| {
+            figures.max_running = signal.max_running.map(f64::from);
+            Reading::Server {
+                model,
+                engine,
+                figures,
+            }
+        })
+        .collect()
+}
+
+fn requests(value: f64) -> Result<f64, Why> {
+    value::amount(value, MOST_REQUESTS)
+}
+
+struct Engines<'p, 'a> {
+    names: &'static Names,
+    page: &'p Page<'a>,
+    signal: &'p SignalSource,
+    pools: &'p BTreeSet<ModelName>,
+    refusals: &'p mut Refusals,
+    figures: BTreeMap<Key, Figures>,
+}
+
+impl Engines<'_, '_> {
+    fn gauge(
+        &mut self,
+        gauges: &'static [Gauge],
+        check: fn(f64) -> Result<f64, Why>,
+        place: fn(&mut Figures) -> &mut Option<f64>,
+    ) {
+        let on_page = |Gauge(metric, _): &&Gauge| !self.page.samples(metric).is_empty();
+        let Some(Gauge(metric, only)) = gauges.iter().find(on_page) else {
+            return;
+        };
+        for sample in samples(self.page, metric, MetricType::Gauge, self.refusals) {
+            if !is_about_all(sample, only) {
+                continue;
+            }
+            let Some(key) = self.key(metric, sample) else {
+                continue;
+            };
+            if let Some(value) = self.refusals.believe(metric, check(sample.value), sample) {
+                self.put(metric, key, place, value, sample);
+            }
+        }
+    }
+
+    fn times(
+        &mut self,
+        times: &'static Option<Times>,
+        place: fn(&mut Figures) -> &mut Option<Histogram>,
+    ) {
+        let Some(times) = times else { return };
+        let of = |name| {
+            let samples = self.page.samples(name).iter();
+            samples.filter(|sample| is_about_all(sample, times.only))
+        };
+        let said = self.page.kind(times.metric);
+        if said != MetricType::Histogram && said != MetricType::Untyped {
+            self.refusals
+                .add(times.metric, Why::WrongType, &format!("{said:?}"));
+            return;
+        }
+        let mut parts: BTreeMap<Key, Parts> = BTreeMap::new();
+        for sample in of(times.bucket) {
+            let bound = sample.label("le").and_then(|bound| bound.parse().ok());
+            let Some(bound) = bound else {
+                self.refusals.add(times.metric, Why::MissingLabel, sample);
+                continue;
+            };
+            if let Some(key) = self.key(times.metric, sample) {
+                let bucket = (bound, sample.value);
+                parts.entry(key).or_default().buckets.push(bucket);
+            }
+        }
+        for sample in of(times.sum) {
+            if let Some(key) = self.key(times.metric, sample) {
+                parts.entry(key).or_default().sum = Some(sample.value);
+            }
+        }
+        for sample in of(times.count) {
+            if let Some(key) = self.key(times.metric, sample) {
+                parts.entry(key).or_default().count = Some(sample.value);
+            }
+        }
+        for (key, parts) in parts {
+            let example = format!("engine={}", key.1);
+            let times_of = self
+                .refusals
+                .believe(times.metric, parts.assemble(1.0), &example);
+            if let Some(histogram) = times_of {
+                self.put(times.metric, key, place, histogram, &example);
+            }
+        }
+    }
+
+    fn put<T>(
+        &mut self,
+        metric: &'static str,
+        key: Key,
+        place: fn(&mut Figures) -> &mut Option<T>,
+        value: T,
+        example: &dyn std::fmt::Display,
+    ) {
+        if self.figures.len() >= MOST_ENGINES && !self.figures.contains_key(&key) {
+            return self.refusals.add(metric, Why::TooMany, example);
+        }
+        let place = place(self.figures.entry(key).or_default());
+        match place {
+            Some(_) => self.refusals.add(metric, Why::Twice, example),
+            None => *place = Some(value),
+        }
+    }
+
+    /// Whose value it is: a pool of the region, or nobody's.
+    fn key(&mut self, metric: &'static str, sample: &Sample<'_>) -> Option<Key> {
+        // Versions without the label have one engine.
+        let engine = self.names.engine.and_then(|label| sample.label(label));
+        let engine = engine.unwrap_or("0").to_owned();
+        if engine.len() > LONGEST_ENGINE {
+            self.refusals.add(metric, Why::TooLarge, sample);
+            return None;
+        }
+        if let Some(model) = &self.signal.model {
+            return Some((model.clone(), engine));
+        }
+        // A page without names is about the only pool that there is.
+        if let (None, [only]) = (
+            self.names.model,
+            self.pools.iter().collect::<Vec<_>>().as_slice(),
+        ) {
+            return Some(((*only).clone(), engine));
+        }
+        let Some(name) = self.names.model.and_then(|label| sample.label(label)) else {
+            self.refusals.add(metric, Why::MissingLabel, sample);
+            return None;
+        };
+        let Some(model) = self.pools.get(name) else {
+            self.refusals.add(metric, Why::UnknownName, sample);
+            return None;
+        };
+        Some((model.clone(), engine))
+    }
+}
+
+/// Whether these labels of a sample have these values, as far as it has them.
+fn is_about_all(sample: &Sample<'_>, only: &[(&str, &str)]) -> bool {
+    only.iter()
+        .all(|(label, value)| sample.label(label).is_none_or(|has| has == *value))
+}
+
+/// Inference requests that the server answered; `None` if it does not count them. The first one makes the first sample.
+fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
+    if !page.mentions(ANSWERS) {
+        return None;
+    }
+    let series = samples(page, ANSWERS, MetricType::Counter, refusals);
+    if series.is_empty() && !page.samples(ANSWERS).is_empty() {
+        return None;
+    }
+    let mut answers = Answers::default();
+    for sample in series {
+        let handler = sample.label("handler").unwrap_or_default();
+        // Loading an adapter is a POST under /v1 as well.
+        let inference = handler.starts_with("/v1/") && !handler.ends_with("_lora_adapter");
+        if !inference || sample.label("method") != Some("POST") {
+            continue;
+        }
+        let Some(status) = sample.label("status") else {
+            refusals.add(ANSWERS, Why::MissingLabel, sample);
+            continue;
+        };
+        let count = value::amount(sample.value, MOST_COUNTED);
+        // Without one of its parts the sum would seem to fall.
+        let count = refusals.believe(ANSWERS, count, sample)?;
+        answers.all += count;
+        if status.starts_with('5') {
+            answers.failed += count;
+        }
+    }
+    Some(answers)
+}
