@@ -145,6 +145,8 @@ pub struct SignalSource {
     pub model: Option<ModelName>,
     /// Requests that one engine can have in work: vLLM's `--max-num-seqs`, which its metrics do not tell.
     pub max_running: Option<u32>,
+    /// Where its bearer token is, a path on the control plane's machine.
+    pub token: Option<String>,
     /// How often it is read.
     pub every: Duration,
 }

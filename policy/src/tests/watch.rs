@@ -20,6 +20,7 @@ pub(super) fn watched() -> Fleet {
         region.signals = vec![SignalSource {
             url: format!("http://{name}/metrics"),
             preset: Preset::Vllm,
+            token: None,
             model: Some(LLAMA.into()),
             max_running: None,
             every: Duration::from_secs(1),

@@ -82,6 +82,9 @@ pub struct Scraped {
 /// Why a source said nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
+    /// The file with its token cannot be read, or holds none.
+    #[error("no token: {0}")]
+    Token(String),
     /// Nobody there, or no TLS with it.
     #[error("no connection: {0}")]
     Connect(String),
@@ -112,6 +115,7 @@ impl ScrapeError {
     /// A short name that does not change, for metrics.
     pub fn label(&self) -> &'static str {
         match self {
+            Self::Token(_) => "token",
             Self::Connect(_) => "connect",
             Self::Timeout(_) => "timeout",
             Self::Status(_) => "status",
@@ -145,7 +149,7 @@ pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: C
     let at = clock();
     let begun = tokio::time::Instant::now();
     let limit = watched.limit();
-    let fetched = tokio::time::timeout(limit, fetch(client, &watched.signal.url)).await;
+    let fetched = tokio::time::timeout(limit, fetch(client, &watched.signal)).await;
     let outcome = match fetched.unwrap_or(Err(ScrapeError::Timeout(limit))) {
         Ok(bytes) => understand(bytes, watched.clone(), at).await,
         Err(error) => Err(error),
@@ -160,10 +164,13 @@ pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: C
     }
 }
 
-async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, ScrapeError> {
-    let request = client
-        .get(url)
+async fn fetch(client: &reqwest::Client, signal: &SignalSource) -> Result<Vec<u8>, ScrapeError> {
+    let mut request = client
+        .get(&signal.url)
         .header(ACCEPT, "text/plain;version=0.0.4, */*;q=0.1");
+    if let Some(path) = &signal.token {
+        request = request.bearer_auth(token(path.clone()).await?);
+    }
     let mut response = request.send().await?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(ScrapeError::Status(response.status().as_u16()));
@@ -188,6 +195,17 @@ async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, ScrapeErr
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A token as it is now: it may be another than at the last look.
+async fn token(path: String) -> Result<String, ScrapeError> {
+    let read = tokio::task::spawn_blocking(move || match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().is_empty() => Err(format!("{path} is empty")),
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) => Err(format!("{path}: {error}")),
+    });
+    let token = read.await.map_err(|_| ScrapeError::Reader)?;
+    token.map_err(ScrapeError::Token)
 }
 
 /// Off the threads that everybody shares: a page of 8 MiB keeps one busy for a while.

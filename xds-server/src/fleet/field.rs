@@ -240,6 +240,21 @@ pub fn page_url(text: &str) -> Parsed<String> {
     Ok(url.into())
 }
 
+/// Whether nobody on the way can read what goes to a URL: TLS, or loopback.
+pub fn is_private(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https" || url.host().is_some_and(|host| is_loopback(&host))
+    })
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+        Host::Domain(_) => false,
+    }
+}
+
 /// A provider's base URL.
 pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     let fix = "write the API's base URL, e.g. https://api.example.com/v1";
@@ -247,11 +262,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     let host = url
         .host()
         .ok_or_else(|| format!("`{text}` names no host; {fix}"))?;
-    let loopback = match &host {
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-        Host::Domain(_) => false,
-    };
+    let loopback = is_loopback(&host);
     let tls = match url.scheme() {
         "https" => true,
         "http" if loopback => false,

@@ -148,6 +148,9 @@ pub struct RawSignal {
     /// `--max-running-requests`, TGI's `--max-batch-size`, llama.cpp's `--parallel`); its metrics do not tell. Without it the number of running
     /// requests says nothing about utilization.
     pub max_running: Option<u32>,
+    /// A file with the bearer token that its server wants, on the control plane's machine; read again at every look. Over `https`, or
+    /// on loopback.
+    pub token: Option<String>,
     /// How often it is read. Default: `2s`.
     pub every: Option<String>,
 }

@@ -41,6 +41,7 @@ fn signal(preset: Preset) -> SignalSource {
         preset,
         model: None,
         max_running: None,
+        token: None,
         every: Duration::from_millis(100),
     }
 }

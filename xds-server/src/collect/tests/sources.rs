@@ -20,6 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How a server answers.
 #[derive(Clone)]
 pub enum Manner {
+    /// Says this to who shows a token.
+    Wants(String, Vec<u8>),
     /// With these bytes, whatever they are, and hangs up.
     Says(Vec<u8>),
     /// With a beginning, and then one that repeats without end.
@@ -91,6 +93,12 @@ async fn answer(
         head.push(stream.read_u8().await?);
     }
     match manner {
+        Manner::Wants(token, page) => {
+            let said = String::from_utf8_lossy(&head);
+            let right = said.contains(&format!("authorization: Bearer {token}\r\n"));
+            let wrong = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(if right { &page } else { wrong }).await
+        }
         Manner::Says(bytes) => stream.write_all(&bytes).await,
         Manner::Repeats { head, piece, pause } => {
             stream.write_all(head.as_bytes()).await?;
@@ -287,4 +295,43 @@ async fn nobody_there_is_no_connection() {
     let error = scrape.outcome.unwrap_err();
     assert_eq!(error.label(), "connect");
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_is_read_again_at_every_look() {
+    let Manner::Says(page) = page(&super::fixture("vllm/metrics.load.prom")) else {
+        panic!("a page is said");
+    };
+    let server = Server::start(Manner::Wants("second".into(), page)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    let mut watched = server.watched(Preset::Vllm);
+    watched.signal.token = Some(path.display().to_string());
+    let (sender, mut receiver) = mpsc::channel(1);
+    let collector = Collector::start(vec![watched], sender, noon).unwrap();
+    for (text, expect) in [
+        (None, "token"),
+        (Some(" \n"), "token"),
+        (Some("first\n"), "status"),
+        (Some("second\n"), "page"),
+    ] {
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        // A look may have begun before the file was another.
+        let until = async {
+            loop {
+                let label = match receiver.recv().await.unwrap().outcome {
+                    Ok(_) => "page",
+                    Err(error) => error.label(),
+                };
+                if label == expect {
+                    return;
+                }
+            }
+        };
+        let seen = tokio::time::timeout(DEADLINE, until).await;
+        seen.unwrap_or_else(|_| panic!("no {expect} with {text:?}"));
+    }
+    collector.stop().await;
 }

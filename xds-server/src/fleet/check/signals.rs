@@ -65,6 +65,13 @@ impl Check {
                 let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
                 self.problem(format!("{at}.max_running"), message);
             }
+            if let Some(token) = &raw.token {
+                self.path(&format!("{at}.token"), token);
+                if !url.is_empty() && !field::is_private(&url) {
+                    let message = "would go over the network in the clear; use https:// (http:// is for loopback only)";
+                    self.problem(format!("{at}.token"), message);
+                }
+            }
             let every = raw.every.as_deref().unwrap_or("2s");
             let every = self
                 .at(&format!("{at}.every"), field::duration(every))
@@ -81,6 +88,7 @@ impl Check {
                 preset: raw.preset,
                 model: raw.model.map(ModelName::from),
                 max_running: raw.max_running,
+                token: raw.token,
                 every,
             });
         }

@@ -109,6 +109,22 @@ fn sources() {
         );
         parse(&with(&text, "")).unwrap();
     }
+    check_signal(
+        "{ prometheus: http://a/metrics, preset: vllm, token: /run/secrets/a }",
+        "token",
+        "in the clear",
+    );
+    check_signal(
+        "{ prometheus: https://a/metrics, preset: vllm, token: secrets/a }",
+        "token",
+        "absolute path",
+    );
+    for fine in ["https://a/metrics", "http://127.0.0.1:9/metrics"] {
+        let text = format!("[{{ prometheus: {fine}, preset: vllm, token: /run/secrets/a }}]");
+        let fleet = parse(&with(&text, "")).unwrap();
+        let token = fleet.regions["us-west-2"].signals[0].token.as_deref();
+        assert_eq!(token, Some("/run/secrets/a"));
+    }
     let twice =
         format!("[{{ prometheus: {url}, preset: vllm }}, {{ prometheus: {url}, preset: vllm }}]");
     check(
