@@ -77,7 +77,7 @@ impl Stream {
 
     fn event(&mut self, event: Option<Event>, chunks: &mut String) {
         match &event {
-            Some(Event::MessageStart { message }) => self.usage = message.usage.clone(),
+            Some(Event::MessageStart { message }) => self.usage.note(&message.usage),
             Some(Event::MessageDelta { usage, .. }) => {
                 self.usage.note(usage);
                 self.has_told |= usage.output_tokens.is_some();

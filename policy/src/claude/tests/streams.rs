@@ -260,6 +260,17 @@ fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
     }
 }
 
+#[test]
+fn a_stream_that_begins_twice_tells_either_caller_the_same() {
+    let mut again = start();
+    again["message"].as_object_mut().unwrap().remove("usage");
+    let text = events(&[start(), again]);
+    for chat in [None, Some(Chat::new(5, false))] {
+        let (_, usage) = passed(Host::Anthropic, chat, [text.as_bytes()]);
+        assert_eq!(usage.cache_read_input_tokens, Some(4));
+    }
+}
+
 /// A frame of AWS's event stream.
 fn frame(headers: &[(&'static str, &str)], payload: &str) -> Vec<u8> {
     let mut message = Message::new(payload.as_bytes().to_vec());
