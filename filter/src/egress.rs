@@ -241,12 +241,7 @@ impl Request {
             return self.stop(stopped);
         }
         if let Some(kept) = &mut self.kept {
-            // Of an answer in one piece nothing is seen before it is there, and all of it was made.
-            kept.cost = if back.stream {
-                kept.estimate.prompt
-            } else {
-                kept.estimate.all()
-            };
+            kept.cost = kept.estimate.unheard(back.stream);
         }
         let Addressed {
             path,

@@ -87,16 +87,21 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Both.
-    pub fn all(self) -> u64 {
+    fn all(self) -> u64 {
         self.prompt.saturating_add(self.answer)
+    }
+
+    /// What it has cost as long as nothing is heard of its answer. Of one in one piece nothing is heard before it is there, and
+    /// all of it may have been made.
+    pub fn unheard(self, stream: bool) -> u64 {
+        if stream { self.prompt } else { self.all() }
     }
 }
 
 /// Why a request is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Over {
-    /// Which limit is reached: `requests` or `usd`.
+    /// Which limit is reached: `requests` or `usd`; `busy` if it could not be counted.
     pub what: &'static str,
     /// Seconds until there is room again.
     pub retry_after: u64,
@@ -105,8 +110,8 @@ pub struct Over {
 /// What was spent lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
-    requests: Window<SECOND>,
-    nanousd: Window<MINUTE>,
+    requests: Sliding<SECOND>,
+    nanousd: Sliding<MINUTE>,
 }
 
 const SECOND: u64 = 1000;
@@ -172,7 +177,7 @@ impl Spending {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (numbers, _) = bytes.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
-        let all = (Window::read(&mut numbers), Window::read(&mut numbers));
+        let all = (Sliding::read(&mut numbers), Sliding::read(&mut numbers));
         match all {
             (Some(requests), Some(nanousd)) => Self { requests, nanousd },
             _ => Self::default(),
@@ -185,13 +190,13 @@ const PARTS: usize = 61;
 
 /// What was counted in the last 60 parts of so many milliseconds, and in the one that is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Window<const PART_MS: u64> {
+struct Sliding<const PART_MS: u64> {
     /// The number of the newest part, since the Unix epoch.
     newest: u64,
     parts: [u64; PARTS],
 }
 
-impl<const PART_MS: u64> Default for Window<PART_MS> {
+impl<const PART_MS: u64> Default for Sliding<PART_MS> {
     fn default() -> Self {
         Self {
             newest: 0,
@@ -200,7 +205,7 @@ impl<const PART_MS: u64> Default for Window<PART_MS> {
     }
 }
 
-impl<const PART_MS: u64> Window<PART_MS> {
+impl<const PART_MS: u64> Sliding<PART_MS> {
     /// Milliseconds until so much more keeps to a limit; 0 is now.
     fn wait(&mut self, more: u64, limit: Option<u64>, now_ms: u64) -> u64 {
         self.turn(now_ms);
@@ -385,6 +390,8 @@ mod tests {
         };
         let most = price.estimate(endless, None);
         assert_eq!((most.prompt, most.all()), (3_750_000_000, u64::MAX));
+        assert_eq!(estimate.unheard(true), 375_000);
+        assert_eq!(estimate.unheard(false), 1_875_000);
         assert_eq!(price.told(&usage, estimate), price.of(&usage));
         let seen = Usage {
             output_tokens: Some(2),

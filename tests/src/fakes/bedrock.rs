@@ -1,5 +1,6 @@
 //! What Amazon Bedrock puts around Anthropic's Messages API: the model in the path, frames of AWS's event stream.
 
+use super::claude::header;
 use super::problem::Problem;
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -23,12 +24,7 @@ pub(super) fn streams(model: &str, path: &str) -> Option<bool> {
 
 /// Its key check. An answer is JSON, in frames or not: who accepts something else gets nothing.
 pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
-    let header = |name: &str| {
-        let value = parts.headers.get(name);
-        value
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let header = |name| header(parts, name);
     if header("authorization") != format!("Bearer {api_key}") || !header("x-api-key").is_empty() {
         return Err(Problem::anthropic(
             403,

@@ -1,5 +1,7 @@
 //! Anthropic's Messages API, as strict as its own: what it would refuse is refused, unknown fields first of all.
 
+mod request;
+
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind};
 use super::decision::{Answer, Said};
@@ -8,134 +10,15 @@ use super::problem::{Dialect, Problem};
 use super::state::State;
 use super::stream::Break;
 use hyper::http::request::Parts;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use request::Request;
+use serde_json::{Value, json};
 
 /// The version of the API.
 const VERSION: &str = "2026-10-21";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    model: Option<String>,
-    anthropic_version: Option<String>,
-    max_tokens: u64,
-    messages: Vec<Message>,
-    #[serde(default)]
-    system: Vec<Block>,
-    stream: Option<bool>,
-    #[serde(default)]
-    stop_sequences: Vec<String>,
-    #[serde(default)]
-    tools: Vec<Tool>,
-    tool_choice: Option<Choice>,
-    output_config: Option<OutputConfig>,
-    inference_geo: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message {
-    role: Role,
-    content: Content,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Role {
-    User,
-    Assistant,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Blocks(Vec<Block>),
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Block {
-    Text {
-        text: String,
-    },
-    Image {
-        source: Source,
-    },
-    Document {
-        source: Source,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-        #[serde(rename = "input")]
-        _input: Map<String, Value>,
-    },
-    ToolResult {
-        tool_use_id: String,
-        #[serde(default)]
-        content: Vec<Block>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Source {
-    Base64 { media_type: String, data: String },
-    Url { url: String },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tool {
-    name: String,
-    #[serde(rename = "description")]
-    _description: Option<String>,
-    input_schema: Value,
-    #[serde(rename = "strict")]
-    _strict: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Choice {
-    Auto {
-        #[serde(default)]
-        disable_parallel_tool_use: bool,
-    },
-    Any {
-        #[serde(default)]
-        disable_parallel_tool_use: bool,
-    },
-    Tool {
-        name: String,
-        #[serde(default, rename = "disable_parallel_tool_use")]
-        _disable_parallel_tool_use: bool,
-    },
-    None {},
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OutputConfig {
-    format: Format,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Format {
-    JsonSchema { schema: Map<String, Value> },
-}
-
 /// Its key check, and the version that it is asked for.
 pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
-    let header = |name: &str| {
-        let value = parts.headers.get(name);
-        value
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let header = |name| header(parts, name);
     // The API takes either; who sends both sends one too many.
     let bearer = format!("Bearer {api_key}");
     let given = (header("x-api-key"), header("authorization"));
@@ -149,6 +32,14 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
         ));
     }
     Ok(())
+}
+
+/// A header of a request; empty where it has none.
+pub(super) fn header<'p>(parts: &'p Parts, name: &str) -> &'p str {
+    let value = parts.headers.get(name);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 /// Answers a request, or says what the API would say of it.
@@ -279,227 +170,6 @@ impl Request {
             Kind::Pool { .. } | Kind::Provider { .. } => refuse("this is no Claude"),
         }
     }
-
-    fn check(&self) -> Result<(), String> {
-        if self.max_tokens == 0 {
-            return Err("max_tokens: must be at least 1".into());
-        }
-        for text in &self.stop_sequences {
-            if text.trim().is_empty() {
-                return Err(
-                    "stop_sequences: each stop sequence must contain non-whitespace".into(),
-                );
-            }
-        }
-        for block in &self.system {
-            match block {
-                Block::Text { text } => not_blank("system", text)?,
-                _ => return Err("system: must be text".into()),
-            }
-        }
-        for tool in &self.tools {
-            if tool.input_schema["type"] != "object" {
-                return Err(format!(
-                    "tools.{}.input_schema.type: must be object",
-                    tool.name
-                ));
-            }
-        }
-        if let Some(choice) = &self.tool_choice {
-            let known = |name: &String| self.tools.iter().any(|tool| tool.name == *name);
-            if self.tools.is_empty() || matches!(choice, Choice::Tool { name, .. } if !known(name))
-            {
-                return Err("tool_choice: there is no such tool".into());
-            }
-        }
-        self.check_messages()
-    }
-
-    fn check_messages(&self) -> Result<(), String> {
-        let mut open: Vec<&String> = Vec::new();
-        let mut before = Role::Assistant;
-        for (index, message) in self.messages.iter().enumerate() {
-            let at = format!("messages.{index}");
-            if index == 0 && message.role != Role::User {
-                return Err("messages: first message must use the \"user\" role".into());
-            }
-            // The API joins them; whoever translates is to do so itself.
-            if message.role == before && index > 0 {
-                return Err(format!("{at}: two turns of one role"));
-            }
-            before = message.role;
-            let blocks = match &message.content {
-                Content::Text(text) => {
-                    not_blank(&at, text)?;
-                    &[][..]
-                }
-                Content::Blocks(blocks) if blocks.is_empty() => {
-                    return Err(format!("{at}: is empty"));
-                }
-                Content::Blocks(blocks) => blocks.as_slice(),
-            };
-            let mut results = Vec::new();
-            for block in blocks {
-                match (block, message.role) {
-                    (Block::Text { text }, _) => not_blank(&at, text)?,
-                    (Block::Image { source }, Role::User) => source.check(&at, "image/")?,
-                    (Block::Document { source }, Role::User) => {
-                        source.check(&at, "application/pdf")?
-                    }
-                    (Block::ToolResult { tool_use_id, .. }, Role::User) => {
-                        results.push(tool_use_id)
-                    }
-                    (Block::ToolUse { .. }, Role::Assistant) => {}
-                    _ => return Err(format!("{at}: a block that this role does not have")),
-                }
-            }
-            if results != open {
-                return Err(format!(
-                    "{at}: `tool_use` ids were found without `tool_result` blocks immediately after: {open:?}, {results:?}"
-                ));
-            }
-            open = blocks
-                .iter()
-                .filter_map(|block| match block {
-                    Block::ToolUse { id, .. } => Some(id),
-                    _ => None,
-                })
-                .collect();
-        }
-        match self.messages.last() {
-            None => Err("messages: at least one message is required".into()),
-            Some(last)
-                if last.role == Role::Assistant && last.said().ends_with(char::is_whitespace) =>
-            {
-                Err("messages: final assistant content cannot end with trailing whitespace".into())
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// The calls that Claude makes where it is given tools and no results.
-    fn calls(&self) -> Vec<Value> {
-        let has_results = self.messages.last().is_some_and(|last| {
-            matches!(&last.content, Content::Blocks(blocks)
-                if blocks.iter().any(|block| matches!(block, Block::ToolResult { .. })))
-        });
-        let most = match &self.tool_choice {
-            _ if has_results => 0,
-            Some(Choice::None {}) => 0,
-            Some(Choice::Tool { .. })
-            | Some(
-                Choice::Auto {
-                    disable_parallel_tool_use: true,
-                }
-                | Choice::Any {
-                    disable_parallel_tool_use: true,
-                },
-            ) => 1,
-            _ => 2,
-        };
-        let chosen = |tool: &&Tool| match &self.tool_choice {
-            Some(Choice::Tool { name, .. }) => tool.name == *name,
-            _ => true,
-        };
-        let tools = self.tools.iter().filter(chosen).take(most).enumerate();
-        tools
-            .map(|(index, tool)| {
-                let input = filled(&tool.input_schema);
-                json!({ "type": "tool_use", "id": format!("toolu_{index}"), "name": tool.name, "input": input })
-            })
-            .collect()
-    }
-
-    /// Tokens by number; or what the schema wants; and what was seen of the request.
-    fn text(&self, name: &str, tokens: usize) -> String {
-        if let Some(OutputConfig {
-            format: Format::JsonSchema { schema },
-        }) = &self.output_config
-        {
-            return filled(&Value::Object(schema.clone())).to_string();
-        }
-        let mut seen = Vec::new();
-        for message in &self.messages {
-            let Content::Blocks(blocks) = &message.content else {
-                continue;
-            };
-            for block in blocks {
-                match block {
-                    Block::Image { source } => seen.push(format!("image {}", source.shown())),
-                    Block::Document { source } => seen.push(format!("document {}", source.shown())),
-                    Block::ToolResult {
-                        tool_use_id,
-                        content,
-                    } => {
-                        let content: Vec<&str> = content.iter().map(Block::text).collect();
-                        seen.push(format!("{tool_use_id}={}", content.concat()));
-                    }
-                    Block::Text { .. } | Block::ToolUse { .. } => {}
-                }
-            }
-        }
-        for block in &self.system {
-            seen.push(format!("system {}", block.text()));
-        }
-        let tokens: Vec<String> = (0..tokens).map(|index| format!("token{index}")).collect();
-        format!("{name} {} [{}]", tokens.join(" "), seen.join("; "))
-    }
-}
-
-impl Message {
-    fn said(&self) -> &str {
-        match &self.content {
-            Content::Text(text) => text,
-            Content::Blocks(blocks) => blocks.last().map_or("", Block::text),
-        }
-    }
-}
-
-impl Block {
-    fn text(&self) -> &str {
-        match self {
-            Self::Text { text } => text,
-            Self::ToolUse { name, .. } => name,
-            _ => "",
-        }
-    }
-}
-
-impl Source {
-    fn check(&self, at: &str, of: &str) -> Result<(), String> {
-        match self {
-            Self::Url { url } if url.starts_with("https://") => Ok(()),
-            Self::Base64 { media_type, data } if media_type.starts_with(of) && !data.is_empty() => {
-                Ok(())
-            }
-            _ => Err(format!("{at}: source")),
-        }
-    }
-
-    fn shown(&self) -> &str {
-        match self {
-            Self::Url { url } => url,
-            Self::Base64 { media_type, .. } => media_type,
-        }
-    }
-}
-
-fn not_blank(at: &str, text: &str) -> Result<(), String> {
-    if text.trim().is_empty() {
-        return Err(format!(
-            "{at}: text content blocks must contain non-whitespace text"
-        ));
-    }
-    Ok(())
-}
-
-/// An object with a text in each property.
-fn filled(schema: &Value) -> Value {
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    properties
-        .map(|(name, _)| (name.clone(), json!(format!("a {name}"))))
-        .collect::<Map<String, Value>>()
-        .into()
 }
 
 fn events(message: &Value, blocks: &[Value], stop_reason: &str, tokens: usize) -> Events {
