@@ -3,7 +3,7 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
-use crate::{log, memory, metric, silence};
+use crate::{log, memory, metric, pace, silence};
 use meridian_policy::context;
 use meridian_policy::guard::{Failure, GuardPolicy, HOLD_LIMIT, Judge, Kind, Release, Step, load};
 use meridian_policy::headers;
@@ -27,6 +27,8 @@ pub struct Attempt {
     state: State,
     /// How it ended is counted.
     is_counted: bool,
+    /// It waits for its first token, and so many did as it began, itself included.
+    waits: Option<u32>,
 }
 
 /// Who is asked for what.
@@ -77,6 +79,9 @@ impl Context for Attempt {
     fn on_done(&mut self) -> bool {
         silence::forget(self.id);
         let Asked { model, to, .. } = self.asked.as_ref();
+        if self.waits.take().is_some() {
+            pace::gone(to, model);
+        }
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
             self.asked.count("unanswered");
@@ -113,6 +118,9 @@ impl HttpContext for Attempt {
             streamed: text(headers::STREAM) == "1",
             ..Self::new(self.id, self.policy.clone())
         };
+        if self.streamed {
+            self.waits = Some(pace::begin(&self.asked.to, &self.asked.model));
+        }
         let (name, value) = load::ASK;
         self.set_http_request_header(name, Some(value));
         Action::Continue
@@ -382,7 +390,11 @@ impl Attempt {
         self.answered(200);
         if judge.is_stream() {
             let took = memory::now_ms().saturating_sub(self.began);
-            metric::first_token(&self.asked.model, &self.asked.to, took);
+            let Asked { model, to, .. } = self.asked.as_ref();
+            metric::first_token(model, to, took);
+            if let Some(before) = self.waits.take() {
+                pace::first_token(to, model, before, took);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod egress;
 mod guard;
 mod memory;
 mod metric;
+mod pace;
 mod router;
 mod silence;
 
@@ -54,9 +55,8 @@ impl RootContext for Root {
             b"router" => policy(&configuration)
                 .map(|policy| Role::Router(Some(router::Policy::arrived(policy)))),
             b"guard" => policy(&configuration).map(|policy: GuardPolicy| {
-                if let Some(gap) = policy.gap_ms {
-                    self.set_tick_period(silence::look_every(gap));
-                }
+                let look = policy.gap_ms.map_or(pace::TELL_EVERY, silence::look_every);
+                self.set_tick_period(look.min(pace::TELL_EVERY));
                 Role::Guard(Rc::new(policy))
             }),
             b"egress" if configuration.is_empty() => Ok(Role::Egress(None)),
@@ -83,6 +83,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         silence::end();
+        pace::tell();
     }
 
     fn get_type(&self) -> Option<ContextType> {

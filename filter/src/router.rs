@@ -1,6 +1,6 @@
 //! The plugin root `router`: strips what callers may not send, has the policy decide, and sets the route headers.
 
-use crate::{log, memory};
+use crate::{log, memory, pace};
 use meridian_policy::FilterPolicy;
 use meridian_policy::answer::Answer;
 use meridian_policy::api;
@@ -151,6 +151,8 @@ impl Request {
             request_id: &self.id,
             lease_ran_out: policy.runs_out.is_some_and(|end| memory::now_ms() >= end),
             cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
+            pace: &|region, model| pace::of(region.as_str(), model.as_str()),
+            now_ms: memory::now_ms(),
         };
         let decision = match policy.policy.decide(admitted, &body, &here) {
             Ok(decision) => decision,

@@ -7,6 +7,7 @@ use crate::classify::{self, Classified};
 use crate::filter_policy::{FilterPolicy, Lane, ModelRule, TurnAway, ZoneRule};
 use crate::headers;
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::pace::Pace;
 use crate::refusal::{Reason, Refusal};
 use std::net::IpAddr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -48,6 +49,10 @@ pub struct Here<'a> {
     pub lease_ran_out: bool,
     /// How much a region's pool should get less by what it has just said, 0 to 1.
     pub cooling: &'a dyn Fn(&RegionName, &ModelName) -> f64,
+    /// How soon a region's pool gives first tokens.
+    pub pace: &'a dyn Fn(&RegionName, &ModelName) -> Pace,
+    /// By the gateway's own clock, in milliseconds.
+    pub now_ms: u64,
 }
 
 /// Where a request goes, and why.
@@ -77,6 +82,8 @@ pub struct Choice {
     pub floor: u8,
     /// How much less it kept because it had no room a moment ago, and others had, 0 to 1.
     pub cooling: f64,
+    /// How much less it kept because first tokens come sooner elsewhere, 0 to 1.
+    pub pressure: f64,
     /// The lease had run out, so none of it counted.
     pub lease_ran_out: bool,
     /// Picks the region in the overflow lane.
@@ -166,6 +173,7 @@ impl FilterPolicy {
             home_share: split.home_share,
             floor: split.floor,
             cooling: split.cooling(|region| (here.cooling)(region, model)),
+            pressure: split.pressure(|region| (here.pace)(region, model), here.now_ms),
             lease_ran_out: here.lease_ran_out,
             spread: hash(key, SPREAD),
         });
@@ -189,7 +197,8 @@ impl Choice {
     fn leaves(&self, key: u64) -> bool {
         let place = hash(key, LEAVE) as f64 / u64::MAX as f64;
         let share = f64::from(self.home_share);
-        let keeps = (share * (1.0 - self.cooling)).max(share.min(f64::from(self.floor)));
+        let less = self.cooling.max(self.pressure);
+        let keeps = (share * (1.0 - less)).max(share.min(f64::from(self.floor)));
         !self.lease_ran_out && place >= keeps / 100.0
     }
 }
@@ -245,6 +254,9 @@ impl Decision {
             why += &format!(" home_share={}", choice.home_share);
             if choice.cooling > 0.0 {
                 why += &format!(" cooling={:.2}", choice.cooling);
+            }
+            if choice.pressure > 0.0 {
+                why += &format!(" pressure={:.2}", choice.pressure);
             }
             if choice.lease_ran_out {
                 why += " lease=ran-out";

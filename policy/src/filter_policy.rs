@@ -5,6 +5,7 @@ use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::pace::{self, Pace};
 use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,20 @@ impl Split {
         } else {
             0.0
         }
+    }
+
+    /// How much less the first region gets because first tokens come sooner elsewhere at this moment.
+    pub fn pressure(&self, of: impl Fn(&RegionName) -> Pace, now_ms: u64) -> f64 {
+        let others: Vec<(Pace, u32)> = self
+            .overflow
+            .iter()
+            .map(|(region, weight)| (of(region), *weight))
+            .collect();
+        pace::pressure(
+            &of(&self.first),
+            others.iter().map(|(pace, weight)| (pace, *weight)),
+            now_ms,
+        )
     }
 }
 

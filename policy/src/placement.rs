@@ -18,11 +18,12 @@ pub const TOTAL_WEIGHT: u32 = 100;
 pub const STEP_DOWN: u8 = 30;
 /// The most that it rises in one step, unless it must.
 pub const STEP_UP: u8 = 10;
-/// What an unhealthy region sheds in one step.
-const STEP_UNHEALTHY: u8 = 25;
 
 /// A change is seen in the signals after this time at the earliest.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// And after this time at the latest.
+const SETTLE_MOST: Duration = Duration::from_secs(30);
 
 /// Less than this part of what was expected is no effect.
 const EFFECT: f64 = 0.25;
@@ -30,6 +31,8 @@ const EFFECT: f64 = 0.25;
 const MOST_VAIN: u8 = 3;
 /// Where shedding had no effect, utilization must grow by this before it is tried again.
 const WORSE: f64 = 0.05;
+/// While nothing leaves, those that would take some at once, the nearest first, in these proportions.
+const AT_REST: [f64; 3] = [50.0, 30.0, 20.0];
 /// A utilization that fell by this in the last seconds is on its way down.
 const FALLS: f64 = 0.02;
 
@@ -68,8 +71,12 @@ pub struct Step {
 pub struct First {
     /// Its utilization, if known.
     pub utilization: Option<Utilization>,
+    /// It serves nobody: what is not sent elsewhere goes along the chain.
+    pub down: bool,
     /// Its callers are better off elsewhere; when that was seen last.
     pub unhealthy: Option<Millis>,
+    /// What it sheds for that in one step, in percent.
+    pub unhealthy_step: u8,
     /// Requests wait in it.
     pub queues: bool,
     /// It has sources that were not heard lately.
@@ -78,9 +85,23 @@ pub struct First {
     pub sheddable: f64,
     /// The longest time between two looks at it or at one of the others.
     pub every: Duration,
+    /// How long requests stay in it: its utilization follows its share by so much.
+    pub stay: Duration,
+    /// By how many percent its utilization changes with each percent of the requests.
+    pub elasticity: f64,
 }
 
 impl First {
+    /// Its utilization; unknown is taken for full.
+    fn saw(&self) -> f64 {
+        self.utilization.map_or(1.0, |utilization| utilization.now)
+    }
+
+    /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
+    fn settles(&self) -> Duration {
+        self.stay.clamp(SETTLE, SETTLE_MOST) + self.every
+    }
+
     /// It is full and requests wait: that fewer come is not seen before those are gone.
     fn is_full(&self) -> bool {
         self.queues
@@ -110,6 +131,8 @@ pub struct Other {
     pub open: bool,
     /// What it can take more, in utilization; below nothing if it has too much already.
     pub room: f64,
+    /// How many requests it takes for the same utilization, over how many the first region takes.
+    pub size: f64,
     /// Whether the room follows from what it has: if not, what it was given already is part of it.
     pub measured: bool,
     /// It has sources, and none of them was heard lately.
@@ -118,15 +141,29 @@ pub struct Other {
 
 impl Other {
     /// What it can take more, in percent of the requests; below nothing if it has too much.
-    fn fits(&self, load: f64, had: f64) -> f64 {
+    fn fits(&self, first: &First, load: f64, had: f64) -> f64 {
+        let fits = self.room * self.size / first.elasticity / load;
         if !self.open {
             0.0
         } else if self.measured || self.room < 0.0 {
-            self.room / load
+            fits
         } else {
-            (self.room / load - had).max(0.0)
+            (fits - had).max(0.0)
         }
     }
+}
+
+/// What is to become of a placement, before it is known what fits where.
+struct Draft {
+    /// What each region keeps of what it has, in percent of the requests.
+    parts: Vec<f64>,
+    /// What it can take more.
+    room: Vec<f64>,
+    /// What goes to other regions than now.
+    leaves: f64,
+    /// Something does.
+    moves: bool,
+    without_effect: bool,
 }
 
 /// What a settled placement does next.
@@ -134,8 +171,8 @@ enum Move {
     Stay,
     /// This much less at home, in percent of all requests.
     Shed(u8),
-    /// Back home from regions that have too much themselves.
-    GiveBack,
+    /// Away from regions that have too much themselves, to others or back home.
+    Relieve,
     /// Back home.
     Rise(u8),
 }
@@ -157,47 +194,27 @@ impl Placement {
         f64::from(weight) / f64::from(TOTAL_WEIGHT) * f64::from(100 - self.home_share)
     }
 
+    /// One percent of the requests is this much of the first region's utilization.
+    pub fn load(&self, first: &First) -> f64 {
+        (first.saw() * first.sheddable).max(0.01) / f64::from(self.home_share.max(1))
+    }
+
+    /// What it would send to other regions than now, in percent of the requests, were there room for all of it.
+    pub fn wants(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> f64 {
+        self.draft(limits, first, others, now).leaves
+    }
+
     /// The placement that follows this one.
     pub fn next(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Self {
-        // Unknown is taken for full.
-        let saw = first.utilization.map_or(1.0, |utilization| utilization.now);
-        // One percent of the requests is this much of the first region's utilization.
-        let load = (saw * first.sheddable).max(0.01) / f64::from(self.home_share.max(1));
-        let had: Vec<f64> = others
-            .iter()
-            .map(|other| self.part(&other.region))
-            .collect();
-        let each = others.iter().zip(&had);
-        let room: Vec<f64> = each
-            .clone()
-            .map(|(other, had)| other.fits(load, *had))
-            .collect();
-        let mut parts: Vec<f64> = each
-            .map(|(other, had)| if other.open { *had } else { 0.0 })
-            .collect();
-        let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
-        let mut without_effect = self.without_effect;
-        let mut back = 0.0;
-        let mut shed = 0.0;
-        match self.wish(limits, first, &parts, &room, now, &mut without_effect) {
-            Move::Stay => {}
-            Move::Shed(step) => shed = f64::from(step),
-            Move::GiveBack => {
-                // The farthest first.
-                for (part, room) in parts.iter_mut().zip(&room).rev() {
-                    let gives = (-room).clamp(0.0, *part).min(f64::from(STEP_UP) - back);
-                    *part -= gives;
-                    back += gives;
-                }
-            }
-            Move::Rise(step) => {
-                let sum: f64 = parts.iter().sum();
-                let kept = (1.0 - f64::from(step) / sum).max(0.0);
-                parts.iter_mut().for_each(|part| *part *= kept);
-            }
-        }
-        // What must move goes first; what fits nowhere stays at home.
-        let mut left = lost + shed;
+        let Draft {
+            mut parts,
+            room,
+            leaves,
+            moves,
+            mut without_effect,
+        } = self.draft(limits, first, others, now);
+        // What fits nowhere stays at home.
+        let mut left = leaves;
         for (part, room) in parts.iter_mut().zip(&room) {
             let fits = room.clamp(0.0, left.max(0.0));
             *part += fits;
@@ -206,21 +223,20 @@ impl Placement {
         // Whole percents; a hair is rounding.
         let away = (parts.iter().sum::<f64>() + 1e-6).floor().clamp(0.0, 100.0) as u8;
         let home_share = 100 - away;
-        let moved = lost > 1e-6 || back > 0.0 || shed > 0.0;
         let overflow = if away == 0 {
             self.at_rest(limits, others)
-        } else if (moved && home_share != self.home_share) || lost > 1e-6 {
+        } else if moves {
             to_weights(others, &parts)
         } else {
             self.overflow.clone()
         };
         let mut step = self.step;
-        if home_share != self.home_share {
-            step = Some(self.step_to(home_share, saw, first, now));
+        if home_share != self.home_share || (moves && overflow != self.overflow) {
+            step = Some(self.step_to(home_share, first, now));
         }
         if away == 0 {
             without_effect = false;
-            step = step.filter(|step| now.since(step.at) < SETTLE + first.every * 2);
+            step = step.filter(|step| now.since(step.at) < first.settles() + first.every);
         }
         Self {
             home_share,
@@ -230,7 +246,51 @@ impl Placement {
         }
     }
 
-    fn step_to(&self, home_share: u8, saw: f64, first: &First, now: Millis) -> Step {
+    fn draft(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Draft {
+        let load = self.load(first);
+        let had = others.iter().map(|other| self.part(&other.region));
+        let each = others.iter().zip(had);
+        let room: Vec<f64> = each
+            .clone()
+            .map(|(other, had)| other.fits(first, load, had))
+            .collect();
+        let mut parts: Vec<f64> = each
+            .map(|(other, had)| if other.open { had } else { 0.0 })
+            .collect();
+        // Of a region that serves nobody any more, all of it leaves, at once.
+        let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
+        let mut leaves = lost;
+        let mut without_effect = self.without_effect;
+        match self.wish(limits, first, &parts, &room, now, &mut without_effect) {
+            Move::Stay => {}
+            Move::Shed(step) => leaves += f64::from(step),
+            Move::Relieve => {
+                // The farthest first.
+                let mut relieved = 0.0;
+                for (part, room) in parts.iter_mut().zip(&room).rev() {
+                    let gives = (-room).clamp(0.0, *part).min(f64::from(STEP_UP) - relieved);
+                    *part -= gives;
+                    relieved += gives;
+                }
+                leaves += relieved;
+            }
+            Move::Rise(step) => {
+                let sum: f64 = parts.iter().sum();
+                let kept = (1.0 - f64::from(step) / sum).max(0.0);
+                parts.iter_mut().for_each(|part| *part *= kept);
+            }
+        }
+        Draft {
+            parts,
+            room,
+            leaves,
+            moves: leaves > 1e-6,
+            without_effect,
+        }
+    }
+
+    fn step_to(&self, home_share: u8, first: &First, now: Millis) -> Step {
+        let saw = first.saw();
         let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
         let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
         // Three digits are all that is known, and what is stored reads back as it was.
@@ -252,7 +312,11 @@ impl Placement {
         now: Millis,
         without_effect: &mut bool,
     ) -> Move {
-        let settled = |step: Step| now.since(step.at) >= SETTLE + first.every;
+        if first.down {
+            *without_effect = false;
+            return self.lowered(limits, f64::from(STEP_DOWN));
+        }
+        let settled = |step: Step| now.since(step.at) >= first.settles();
         if !self.step.is_none_or(settled) {
             return Move::Stay;
         }
@@ -260,7 +324,7 @@ impl Placement {
             *without_effect = false;
             let again = self.step.is_none_or(|step| seen.since(step.at) >= SETTLE);
             return if again {
-                self.lowered(limits, f64::from(STEP_UNHEALTHY))
+                self.lowered(limits, f64::from(first.unhealthy_step))
             } else {
                 Move::Stay
             };
@@ -270,7 +334,7 @@ impl Placement {
             .zip(room)
             .any(|(part, room)| *part > 0.0 && *room < 0.0)
         {
-            return Move::GiveBack;
+            return Move::Relieve;
         }
         let Some(utilization) = first.utilization else {
             // Where nothing measures its load, its health alone decides; what is silent is left as it is.
@@ -296,6 +360,7 @@ impl Placement {
             let fits = if utilization.peak > 0.0 && first.sheddable > 0.0 {
                 f64::from(self.home_share.max(1)) * (limits.target() / utilization.peak - 1.0)
                     / first.sheddable
+                    / first.elasticity
             } else {
                 f64::from(STEP_UP)
             };
@@ -318,7 +383,7 @@ impl Placement {
         if *without_effect {
             return Move::Stay;
         }
-        let surplus = 1.0 - limits.target() / utilization.now;
+        let surplus = (1.0 - limits.target() / utilization.now) / first.elasticity;
         let part = if first.sheddable > 0.0 {
             (surplus / first.sheddable).min(1.0)
         } else {
@@ -366,14 +431,20 @@ impl Placement {
                 && (self.overflow.contains_key(&other.region)
                     || (other.room > calm && !other.silent))
         };
-        let nearest = others
+        let mut rest: Vec<&Other> = others.iter().filter(may).take(AT_REST.len()).collect();
+        if rest.is_empty() {
+            rest.extend(others.iter().find(|other| other.open && other.silent));
+        }
+        let parts: Vec<f64> = others
             .iter()
-            .find(may)
-            .or_else(|| others.iter().find(|other| other.open && other.silent));
-        nearest
-            .map(|other| (other.region.clone(), TOTAL_WEIGHT))
-            .into_iter()
-            .collect()
+            .map(|other| {
+                let rank = rest.iter().position(|chosen| chosen.region == other.region);
+                rank.and_then(|rank| AT_REST.get(rank))
+                    .copied()
+                    .unwrap_or_default()
+            })
+            .collect();
+        to_weights(others, &parts)
     }
 }
 

@@ -4,8 +4,9 @@
 //! It holds what the next plan must know of this one, and nothing that changes without a decision.
 
 use crate::chain::{Member, chain};
-use crate::fleet::Fleet;
-use crate::health::Health;
+use crate::fleet::{Fleet, Overflow};
+use crate::flow::{Want, allot};
+use crate::health::{Health, Reason};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
 use crate::signal::Millis;
@@ -16,6 +17,19 @@ use std::time::Duration;
 
 /// What a region can take at most while nobody knows how loaded it is, in utilization.
 const UNKNOWN_ROOM: f64 = 0.10;
+
+/// Of a pool with less utilization, or fewer requests per second, it is not known how many it can take.
+const LEAST_UTILIZATION: f64 = 0.05;
+const LEAST_RATE: f64 = 0.5;
+
+/// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
+/// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
+const ELASTICITY: f64 = 2.5;
+
+/// What an unhealthy region sheds in one step, in percent.
+const STEP_UNHEALTHY: u8 = 25;
+/// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
+const STEP_SLOW: u8 = 10;
 
 /// The room of a region that is sick.
 const SICK: f64 = -1.0;
@@ -134,17 +148,119 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
         pools: known.health(),
         gateways: BTreeMap::new(),
     };
+    let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     each_choice(fleet, |gateway, zone, model, (first, others)| {
         let before = prev.placement(gateway, zone, model).cloned();
-        let placement = before.unwrap_or_else(Placement::home).next(
-            &fleet.overflow,
-            &known.first(&first, &others, model),
-            &known.others(&others, model),
-            now,
-        );
-        next.place(gateway, zone, model, placement);
+        let choice = Choice {
+            gateway: gateway.clone(),
+            zone: zone.clone(),
+            before: before.unwrap_or_else(Placement::home),
+            size: known.size(&first, model),
+            first: known.first(&first, &others, model),
+            others: known.others(&first, &others, model),
+        };
+        choices.entry(model.clone()).or_default().push(choice);
     });
+    for (model, mut choices) in choices {
+        share_room(&fleet.overflow, &mut choices, now);
+        for choice in choices {
+            let placement = choice
+                .before
+                .next(&fleet.overflow, &choice.first, &choice.others, now);
+            next.place(&choice.gateway, &choice.zone, &model, placement);
+        }
+    }
     next
+}
+
+/// A gateway's choice between regions, for one zone and model.
+struct Choice {
+    gateway: RegionName,
+    zone: ZoneName,
+    before: Placement,
+    first: First,
+    /// Requests per second that are a utilization of 1 in the first region.
+    size: f64,
+    others: Vec<Other>,
+}
+
+impl Choice {
+    /// Requests per second in one percent of them.
+    fn percent(&self) -> f64 {
+        self.before.load(&self.first) * self.size
+    }
+}
+
+/// Of the room that regions have, each choice that wants some gets its own: together they take no more than there is.
+fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
+    let wanted: Vec<f64> = choices
+        .iter()
+        .map(|choice| {
+            choice
+                .before
+                .wants(limits, &choice.first, &choice.others, now)
+        })
+        .collect();
+    if wanted.iter().all(|wanted| *wanted <= 0.0) {
+        return;
+    }
+    let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
+    let each = choices.iter().flat_map(|choice| &choice.others);
+    for other in each.clone() {
+        let place = regions.len();
+        regions.entry(other.region.clone()).or_insert((place, 0.0));
+    }
+    let mut rooms = vec![0.0; regions.len()];
+    for choice in choices.iter() {
+        for other in &choice.others {
+            let Some((place, given)) = regions.get_mut(&other.region) else {
+                continue;
+            };
+            rooms[*place] = other.room * other.size * choice.size / choice.first.elasticity;
+            *given += choice.before.part(&other.region) * choice.percent();
+        }
+    }
+    // Where nothing measures it, what was given already is part of the room.
+    for other in each.filter(|other| !other.measured) {
+        if let Some((place, given)) = regions.get_mut(&other.region) {
+            rooms[*place] -= std::mem::take(given);
+        }
+    }
+    let place = |other: &Other| regions.get(&other.region).map(|(place, _)| *place);
+    let open = |other: &&Other| other.open;
+    let wants: Vec<Want> = choices
+        .iter()
+        .zip(&wanted)
+        .map(|(choice, wanted)| Want {
+            amount: wanted * choice.percent(),
+            to: choice
+                .others
+                .iter()
+                .filter(open)
+                .filter_map(place)
+                .collect(),
+        })
+        .collect();
+    for (choice, taken) in choices.iter_mut().zip(allot(&wants, &rooms)) {
+        let (percent, size) = (choice.percent(), choice.size);
+        let elasticity = choice.first.elasticity;
+        let had: Vec<f64> = choice
+            .others
+            .iter()
+            .map(|other| choice.before.part(&other.region) * percent)
+            .collect();
+        let open = choice
+            .others
+            .iter_mut()
+            .zip(had)
+            .filter(|(other, _)| other.open);
+        for ((other, had), taken) in open.zip(taken) {
+            if other.room >= 0.0 {
+                let own = if other.measured { taken } else { taken + had };
+                other.room = own * elasticity / (other.size * size);
+            }
+        }
+    }
 }
 
 /// The part of a pool's own callers that belongs to zones with another region to go to.
@@ -166,40 +282,111 @@ pub(crate) fn sheddable(
     movable.map(|(_, rate)| rate).sum::<f64>() / all
 }
 
+/// What the plan sends to each region, in requests per second.
+fn planned<'f>(
+    fleet: &'f Fleet,
+    state: &FleetState,
+    plan: &Plan,
+    model: &ModelName,
+    over: Duration,
+    now: Millis,
+) -> BTreeMap<&'f RegionName, f64> {
+    let mut sent: BTreeMap<&RegionName, f64> = BTreeMap::new();
+    // Past a region that serves nobody, the chain goes on.
+    let send_along = |zone: &ZoneName, gateway: &RegionName| {
+        let members = chain(fleet, zone, model, gateway).into_iter();
+        let mut regions = members.filter_map(|member| match member {
+            Member::Pool(region) | Member::Peer(region) => Some(region),
+            Member::Fallback(_) => None,
+        });
+        regions.find(|region| !plan.is_down(region, model))
+    };
+    let mut send = |region: &RegionName, rate: f64| {
+        if let Some((region, _)) = fleet.regions.get_key_value(region) {
+            *sent.entry(region).or_default() += rate;
+        }
+    };
+    for gateway in fleet.regions.keys() {
+        for (zone, rate) in state.served(fleet, gateway, model, over, now) {
+            let Some(first) = send_along(zone, gateway) else {
+                continue;
+            };
+            let Some(placement) = plan.placement(gateway, zone, model) else {
+                send(&first, rate);
+                continue;
+            };
+            send(&first, rate * f64::from(placement.home_share) / 100.0);
+            for region in placement.overflow.keys() {
+                send(region, rate * placement.part(region) / 100.0);
+            }
+        }
+    }
+    sent
+}
+
+/// How far back it is looked for what came.
+const LOOK_LEAST: Duration = Duration::from_secs(5);
+const LOOK_MOST: Duration = Duration::from_secs(30);
+
+/// By which factor utilization is taken to change at most.
+const GROWS: (f64, f64) = (0.3, 3.0);
+
 /// Every pool as it is now.
 struct Known<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
     now: Millis,
     pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
-    /// How many regions shed each model: they share the room of the others.
-    shedding: BTreeMap<&'p ModelName, usize>,
 }
 
 impl<'p> Known<'p> {
     fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
         let mut pools = BTreeMap::new();
-        let mut shedding: BTreeMap<&ModelName, usize> = BTreeMap::new();
         for (name, region) in &fleet.regions {
             for model in region.pools.keys() {
                 let signals = state.pool(fleet, name, model, now);
                 let before = prev.pools.get(name).and_then(|pools| pools.get(model));
                 let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()));
-                let over = signals
-                    .utilization
-                    .is_some_and(|utilization| utilization.now > fleet.overflow.above);
-                if over || health.sheds() {
-                    *shedding.entry(model).or_default() += 1;
-                }
                 pools.insert((name, model), (signals, health));
             }
         }
-        Self {
+        let mut known = Self {
             fleet,
             state,
             now,
             pools,
-            shedding,
+        };
+        known.look_ahead(prev);
+        known
+    }
+
+    /// A pool's utilization follows what comes to it as slowly as requests stay: what it will be is told by what the plan sends
+    /// there, over what came while it got as full as it is.
+    fn look_ahead(&mut self, prev: &Plan) {
+        let (fleet, state, now) = (self.fleet, self.state, self.now);
+        let ttl = fleet.unhealthy.signal_ttl;
+        let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
+        for model in models {
+            let over = |signals: &PoolSignals| signals.stay().clamp(LOOK_LEAST, LOOK_MOST);
+            let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
+            let over = of_model.map(|(_, (signals, _))| over(signals)).max();
+            let over = over.unwrap_or(LOOK_LEAST);
+            let planned = planned(fleet, state, prev, model, over, now);
+            for (region, sent) in planned {
+                let came = state.comes_to(region, model, |at| now.since(at) <= ttl, over);
+                let Some(came) = came.filter(|came| *came >= LEAST_RATE) else {
+                    continue;
+                };
+                let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
+                    continue;
+                };
+                let grows = (1.0 + ELASTICITY * (sent / came - 1.0)).clamp(GROWS.0, GROWS.1);
+                if let Some(utilization) = &mut signals.utilization {
+                    utilization.now *= grows;
+                    utilization.low *= grows;
+                    utilization.peak *= grows;
+                }
+            }
         }
     }
 
@@ -219,6 +406,7 @@ impl<'p> Known<'p> {
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
         First {
             utilization: signals.utilization,
+            down: health.down,
             unhealthy: health
                 .sheds_for()
                 .filter_map(|reason| signals.signs.get(&reason))
@@ -237,11 +425,46 @@ impl<'p> Known<'p> {
                 .map(|source| source.every)
                 .max()
                 .unwrap_or(Duration::ZERO),
+            unhealthy_step: if health
+                .sheds_for()
+                .all(|reason| reason == Reason::FirstToken)
+            {
+                STEP_SLOW
+            } else {
+                STEP_UNHEALTHY
+            },
+            stay: signals.stay(),
+            elasticity: if signals.comes.is_some_and(|comes| comes >= LEAST_RATE) {
+                ELASTICITY
+            } else {
+                1.0
+            },
         }
     }
 
-    fn others(&self, regions: &[RegionName], model: &ModelName) -> Vec<Other> {
-        let sharing = self.shedding.get(model).copied().unwrap_or_default().max(1) as f64;
+    /// Requests per second that are a utilization of 1 in a pool; the mean of the others' where its own is not known, and 1 where
+    /// none is.
+    fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
+        let size = |signals: &PoolSignals| {
+            let utilization = signals.utilization?.now;
+            let comes = signals.comes?;
+            (utilization >= LEAST_UTILIZATION && comes >= LEAST_RATE).then(|| comes / utilization)
+        };
+        let own = self.pools.get(&(region, model));
+        own.and_then(|(signals, _)| size(signals))
+            .unwrap_or_else(|| {
+                let all = self.pools.iter().filter(|((_, of), _)| *of == model);
+                let known: Vec<f64> = all.filter_map(|(_, (signals, _))| size(signals)).collect();
+                if known.is_empty() {
+                    1.0
+                } else {
+                    known.iter().sum::<f64>() / known.len() as f64
+                }
+            })
+    }
+
+    fn others(&self, first: &RegionName, regions: &[RegionName], model: &ModelName) -> Vec<Other> {
+        let of_first = self.size(first, model);
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
             let room = if health.takes_more() {
@@ -252,7 +475,8 @@ impl<'p> Known<'p> {
             Some(Other {
                 region: region.clone(),
                 open: !health.down,
-                room: room / sharing,
+                room,
+                size: self.size(region, model) / of_first,
                 measured: signals.utilization.is_some(),
                 silent: signals.stale,
             })

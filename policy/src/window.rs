@@ -126,6 +126,22 @@ impl<C: Counts> Window<C> {
             .unwrap_or_else(|| self.growth())
     }
 
+    /// Growth of the last time that is at least so long, as far back as there is something, and how long that took.
+    pub fn lately(&self, least: Duration) -> (C, Duration) {
+        let Some((at, last)) = self.grown.back() else {
+            return (self.growth(), Duration::ZERO);
+        };
+        let begin = self.grown.iter().rev();
+        let mut begin = begin.filter(|(then, _)| at.since(*then) >= least);
+        match begin.next().or(self.grown.front()) {
+            Some((then, first)) => {
+                let growth = last.combined(first, |last, first| (last - first).max(0.0));
+                (growth, at.since(*then))
+            }
+            None => (self.growth(), Duration::ZERO),
+        }
+    }
+
     /// When this was true last of what grew from one sample to the next.
     pub fn last_seen(&self, sign: impl Fn(&C) -> bool) -> Option<Millis> {
         let later = self.grown.iter().rev();

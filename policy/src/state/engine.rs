@@ -65,8 +65,8 @@ impl Engine {
             .zip(max_running.filter(|most| *most > 0.0))
             .map(|(running, most)| running / most);
         let queue_time = self.queue_time.as_ref();
-        let waited =
-            queue_time.map(|window| window.recent(super::CALM, |waited| waited.count >= MIN_WAITS));
+        let waited = queue_time
+            .map(|window| window.recent(super::LATELY, |waited| waited.count >= MIN_WAITS));
         let wait = waited
             .filter(|waited| waited.count >= MIN_WAITS)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());

@@ -18,8 +18,17 @@ use region::RegionState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Utilization must have been low for this long before a region takes its callers back.
-pub const CALM: Duration = Duration::from_secs(5);
+/// What is looked at as the last seconds.
+pub const LATELY: Duration = Duration::from_secs(5);
+
+/// The longest time for which utilization must have been low before a region takes its callers back.
+const CALM_MOST: Duration = Duration::from_secs(60);
+
+/// Utilization must have been low for this long before a region takes its callers back: while some generations of requests
+/// came and went.
+fn calm(stay: Duration) -> Duration {
+    (stay * 3).clamp(LATELY, CALM_MOST)
+}
 
 /// Nothing asks for what is older.
 pub const FORGOTTEN: Duration = Duration::from_secs(600);
@@ -85,6 +94,26 @@ impl FleetState {
             }
         }
         demand
+    }
+
+    /// Requests per second of a gateway's callers that any region has answered, by zone, over so much time at least.
+    pub fn served<'s>(
+        &'s self,
+        fleet: &Fleet,
+        gateway: &RegionName,
+        model: &ModelName,
+        over: Duration,
+        now: Millis,
+    ) -> BTreeMap<&'s ZoneName, f64> {
+        let mut served = BTreeMap::new();
+        let own = self.regions.get(gateway);
+        for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
+            if attempts.model == *model && now.since(window.at()) <= fleet.unhealthy.signal_ttl {
+                *served.entry(&attempts.zone).or_default() +=
+                    pool::rate(window, over, |[answered, ..]| *answered);
+            }
+        }
+        served
     }
 
     /// Fallbacks whose answers to a region's gateway have been outside of their jurisdiction in the last hour, and how many were.

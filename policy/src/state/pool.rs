@@ -1,16 +1,17 @@
 //! What is known about a pool.
 
-use super::FleetState;
 use super::engine::Engine;
 use super::region::{Gpu, RegionState};
+use super::{FleetState, calm};
 use crate::fleet::Fleet;
 use crate::health::Reason;
 use crate::name::{ModelName, RegionName};
 use crate::placement::Utilization;
 use crate::signal::{Figures, Histogram, Millis};
-use crate::window::{Window, merged, quantile};
+use crate::window::{WINDOW, Window, merged, quantile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Fewer answers than this say nothing about a rate or a percentile.
 const MIN_SAMPLES: f64 = 20.0;
@@ -35,6 +36,8 @@ pub struct PoolSignals {
     pub error_rate: Option<f64>,
     /// Seconds that the region's data store is behind.
     pub replication_lag: Option<f64>,
+    /// Requests per second that all gateways send there, as far as they are counted.
+    pub comes: Option<f64>,
     /// The region's GPUs.
     pub gpu: Gpu,
     /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
@@ -46,6 +49,37 @@ pub struct PoolSignals {
     /// When each thing that is wrong was last seen to go on: a rate of the last half minute alone does not tell.
     #[serde(skip)]
     pub signs: BTreeMap<Reason, Millis>,
+}
+
+impl PoolSignals {
+    /// How long requests stay, by Little's law: those in work over those that come.
+    pub fn stay(&self) -> Duration {
+        stay(self.running, self.comes)
+    }
+}
+
+/// What grows in a second, over so much time at least.
+pub(super) fn rate(
+    window: &Window<[f64; 3]>,
+    over: Duration,
+    what: impl Fn(&[f64; 3]) -> f64,
+) -> f64 {
+    let (growth, took) = window.lately(over);
+    let seconds = took.as_secs_f64();
+    if seconds > 0.0 {
+        what(&growth) / seconds
+    } else {
+        0.0
+    }
+}
+
+/// A longer stay is not believed.
+const LONGEST_STAY: f64 = 600.0;
+
+fn stay(running: Option<f64>, comes: Option<f64>) -> Duration {
+    let seconds = running.zip(comes).map(|(running, comes)| running / comes);
+    let seconds = seconds.filter(|seconds| seconds.is_finite());
+    Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, LONGEST_STAY))
 }
 
 impl FleetState {
@@ -67,14 +101,17 @@ impl FleetState {
             Some(values.collect::<Vec<f64>>()).filter(|values| !values.is_empty())
         };
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();
-        let utilization = state.utilization(model, fresh, now);
+        let running = values(|figures| figures.running).map(sum);
+        let comes = self.comes_to(region, model, fresh, WINDOW);
+        let utilization = state.utilization(model, fresh, calm(stay(running, comes)), now);
         let known = fleet.regions.get(region);
         let voices = known
             .map(|known| state.voices(fleet, known, model, fresh))
             .unwrap_or_default();
         PoolSignals {
             utilization,
-            running: values(|figures| figures.running).map(sum),
+            running,
+            comes,
             waiting: values(|figures| figures.waiting).map(sum),
             kv_cache: values(|figures| figures.kv_cache)
                 .map(|values| values.iter().sum::<f64>() / values.len() as f64),
@@ -186,6 +223,20 @@ impl FleetState {
             .into_iter()
             .filter_map(|(reason, at)| Some((reason, at?)))
             .collect()
+    }
+
+    /// Requests per second that come to a pool from all gateways, over so much time at least.
+    pub(crate) fn comes_to(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+        over: Duration,
+    ) -> Option<f64> {
+        let each = self.attempts(region, model, fresh);
+        let each = each.map(|window| rate(window, over, |counts| counts.iter().sum()));
+        each.filter(|rate| *rate > 0.0)
+            .reduce(|sum, rate| sum + rate)
     }
 
     /// What all gateways count of their attempts at a pool.

@@ -1,7 +1,7 @@
 //! What was observed in one region, by who observed it.
 
 use super::engine::Engine;
-use super::{CALM, sound};
+use super::{CALM_MOST, LATELY, sound};
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Preset, Region, SignalSource};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
 const MOST_SERIES: usize = 10_000;
+
+/// Loads that are noted within this time are of one moment.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A queue of less than this part of what it was is on its way down.
 const QUEUE_FALLS: f64 = 0.95;
@@ -291,21 +294,25 @@ impl RegionState {
             .filter(move |engine| fresh(engine.at))
     }
 
-    /// Utilization of now and of the last seconds; the last value counts however few there are.
+    /// Utilization of now, and its lowest of the last seconds and highest for as long as `calm`; the last value counts
+    /// however few there are.
     pub fn utilization(
         &self,
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
+        calm: Duration,
         now: Millis,
     ) -> Option<Utilization> {
         let series = self.load.get(model)?;
         let last = series.back().filter(|load| fresh(load.at))?.utilization?;
-        let recent = series.iter().filter(|load| now.since(load.at) <= CALM);
-        let values: Vec<f64> = recent.filter_map(|load| load.utilization).collect();
+        let since = |age: Duration| {
+            let recent = series.iter().filter(move |load| now.since(load.at) <= age);
+            recent.filter_map(|load| load.utilization)
+        };
         Some(Utilization {
             now: last,
-            low: values.iter().copied().fold(last, f64::min),
-            peak: values.into_iter().fold(last, f64::max),
+            low: since(LATELY).fold(last, f64::min),
+            peak: since(calm).fold(last, f64::max),
         })
     }
 
@@ -313,7 +320,7 @@ impl RegionState {
     pub fn queue_falls(&self, model: &ModelName, now: Millis) -> bool {
         let series = self.load.get(model).into_iter().flatten();
         let recent = series
-            .filter(|load| now.since(load.at) <= CALM)
+            .filter(|load| now.since(load.at) <= LATELY)
             .map(|load| load.waiting);
         let last = recent.clone().next_back().unwrap_or_default();
         recent.fold(0.0, f64::max) * QUEUE_FALLS > last
@@ -443,7 +450,15 @@ impl RegionState {
                 .sum(),
         };
         let series = self.load.entry(model.clone()).or_default();
-        series.retain(|then| at.since(then.at) <= CALM && then.at <= at);
+        series.retain(|then| at.since(then.at) <= CALM_MOST && then.at <= at);
+        // Many engines are one after the other heard of the same moment: the last word of it stands for all.
+        let before = series
+            .len()
+            .checked_sub(2)
+            .and_then(|index| series.get(index));
+        if before.is_some_and(|before| at.since(before.at) < MOMENT) {
+            series.pop_back();
+        }
         series.push_back(load);
     }
 }

@@ -6,6 +6,7 @@ use crate::answer::Answer;
 use crate::decide::{Admission, Admitted, Decision, Head, Here};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
+use crate::pace::Pace;
 use crate::plan::Plan;
 use serde_json::{Value, json};
 
@@ -96,6 +97,8 @@ pub(super) fn here() -> Here<'static> {
         request_id: b"id",
         lease_ran_out: false,
         cooling: &|_, _| 0.0,
+        pace: &|_, _| Pace::default(),
+        now_ms: 0,
     }
 }
 

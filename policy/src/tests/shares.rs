@@ -5,6 +5,7 @@ use super::fleets::{LLAMA, example};
 use crate::FilterPolicy;
 use crate::decide::{Decision, Here};
 use crate::filter_policy::{Lane, Split};
+use crate::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy of us-west-2, which keeps this share of its callers.
@@ -39,6 +40,8 @@ fn here(cooling: &dyn Fn(&crate::RegionName, &crate::ModelName) -> f64) -> Here<
         request_id: b"id",
         lease_ran_out: false,
         cooling,
+        pace: &|_, _| Pace::default(),
+        now_ms: 0,
     }
 }
 
@@ -113,6 +116,8 @@ fn without_a_conversation_the_request_s_own_id_decides() {
             request_id: id,
             lease_ran_out: false,
             cooling: &|_, _| 0.0,
+            pace: &|_, _| Pace::default(),
+            now_ms: 0,
         };
         policy
             .decide(&admitted(admission), body.as_bytes(), &here)
@@ -169,6 +174,8 @@ fn past_the_lease_everyone_goes_home() {
         request_id: b"id",
         lease_ran_out: true,
         cooling: &|_, _| 1.0,
+        pace: &|_, _| Pace::default(),
+        now_ms: 0,
     };
     assert!(who_leaves(&keeping(0), &here).is_empty());
     assert!(

@@ -1,0 +1,125 @@
+//! Who takes what: the requests that gateways want to send away, put into the room that regions have, as a flow of least cost.
+//!
+//! It is a linear program, small (gateways times regions) and solved anew whenever somebody wants something. As much as can
+//! is placed; of the ways to do that, the one whose ways are the shortest.
+
+use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variable};
+
+/// What one gateway wants to send away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Want {
+    /// Requests per second, or whatever rooms are measured in.
+    pub amount: f64,
+    /// Regions that may take some, by their places among the rooms, the nearest first.
+    pub to: Vec<usize>,
+}
+
+/// What each region takes of each want, in the order of its regions. A room below nothing is none.
+pub fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
+    let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
+    // To be placed at all is worth more than all ways that others may have to go farther for it.
+    let most = (rooms.len() + 1).pow(2);
+    let worth = |rank: usize| most.saturating_sub(rank) as f64;
+    let mut problem = Problem::new(OptimizationDirection::Maximize);
+    let placed: Vec<Vec<Variable>> = wants
+        .iter()
+        .map(|want| {
+            let ranks = 0..want.to.len();
+            let parts: Vec<Variable> = ranks
+                .map(|rank| problem.add_var(worth(rank), (0.0, f64::INFINITY)))
+                .collect();
+            let sum: Vec<(Variable, f64)> = parts.iter().map(|part| (*part, 1.0)).collect();
+            problem.add_constraint(&sum, ComparisonOp::Le, want.amount.max(0.0));
+            parts
+        })
+        .collect();
+    for (region, room) in rooms.iter().enumerate() {
+        let into: Vec<(Variable, f64)> = wants
+            .iter()
+            .zip(&placed)
+            .flat_map(|(want, parts)| want.to.iter().zip(parts))
+            .filter(|(to, _)| **to == region)
+            .map(|(_, part)| (*part, 1.0))
+            .collect();
+        if !into.is_empty() {
+            problem.add_constraint(&into, ComparisonOp::Le, room.max(0.0));
+        }
+    }
+    // Everything at nothing is always possible, so that only a solver at fault has no solution: then nobody moves.
+    match problem.solve() {
+        Ok(SolveOutcome::Solution(solution)) => {
+            let value = |part: &Variable| solution[*part].max(0.0);
+            let each = placed.iter();
+            each.map(|parts| parts.iter().map(value).collect())
+                .collect()
+        }
+        _ => nothing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn want(amount: f64, to: &[usize]) -> Want {
+        Want {
+            amount,
+            to: to.to_vec(),
+        }
+    }
+
+    fn rounded(parts: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let round = |part: f64| (part * 1e6).round() / 1e6;
+        let each = parts.into_iter();
+        each.map(|parts| parts.into_iter().map(round).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_nearest_takes_what_it_can() {
+        assert_eq!(
+            rounded(allot(&[want(5.0, &[0, 1])], &[9.0, 9.0])),
+            [[5.0, 0.0]]
+        );
+        assert_eq!(
+            rounded(allot(&[want(5.0, &[1, 0])], &[9.0, 2.0])),
+            [[2.0, 3.0]]
+        );
+        assert_eq!(
+            rounded(allot(&[want(5.0, &[1, 0])], &[1.0, -2.0])),
+            [[0.0, 1.0]]
+        );
+    }
+
+    #[test]
+    fn who_has_no_other_way_comes_first() {
+        // The first could use the room that is all that the second has.
+        let wants = [want(4.0, &[0, 1]), want(4.0, &[0])];
+        assert_eq!(
+            rounded(allot(&wants, &[4.0, 4.0])),
+            [vec![0.0, 4.0], vec![4.0]]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_given_more_than_was_wanted_or_there_is_and_room_is_used(
+            amounts in prop::collection::vec(0.0..20.0f64, 1..6), rooms in prop::collection::vec(-5.0..20.0f64, 1..6),
+        ) {
+            let all: Vec<usize> = (0..rooms.len()).collect();
+            let wants: Vec<Want> = amounts.iter().map(|amount| want(*amount, &all)).collect();
+            let parts = allot(&wants, &rooms);
+            for (want, parts) in wants.iter().zip(&parts) {
+                prop_assert!(parts.iter().sum::<f64>() <= want.amount + 1e-6);
+            }
+            for (region, room) in rooms.iter().enumerate() {
+                prop_assert!(parts.iter().map(|parts| parts[region]).sum::<f64>() <= room.max(0.0) + 1e-6);
+            }
+            let placed: f64 = parts.iter().flatten().sum();
+            let (wanted, room): (f64, f64) = (amounts.iter().sum(), rooms.iter().map(|room| room.max(0.0)).sum());
+            prop_assert!((placed - wanted.min(room)).abs() < 1e-6);
+            prop_assert_eq!(parts, allot(&wants, &rooms), "the same on replay");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Meridian: the policy crate's own state, planner and decision, fed with what the pages and its own gateways say.
+
+use super::{Answered, Ask, Router, Verdict};
+use crate::case::Case;
+use crate::page::{FIRST_TOKEN, Page, empty, note};
+use meridian_policy::chain::overflow_chain;
+use meridian_policy::chain::{Member, chain};
+use meridian_policy::decide::{Admission, Admitted, Head, Here};
+use meridian_policy::filter_policy::Lane;
+use meridian_policy::pace::Pace;
+use meridian_policy::plan::{Plan, carried_over, plan};
+use meridian_policy::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
+use meridian_policy::state::FleetState;
+use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
+use std::collections::BTreeMap;
+
+/// The header that tells a caller's zone here.
+pub const ZONE_HEADER: &str = "x-zone";
+/// The only model.
+pub const MODEL: &str = "model";
+
+/// From the answers of a gateway to the control plane: the gateways' statistics are flushed once a second.
+const FLUSH: f64 = 1.0;
+
+/// Shares of each (gateway, zone) in percent, second by second.
+pub type Shares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
+
+pub struct Meridian {
+    fleet: Fleet,
+    names: Vec<RegionName>,
+    model: ModelName,
+    state: FleetState,
+    plan: Plan,
+    policies: Vec<FilterPolicy>,
+    admitted: BTreeMap<(usize, ZoneName), Admitted>,
+    /// What each gateway counts, by zone, lane and region.
+    attempts: Vec<BTreeMap<(ZoneName, Lane, usize), AttemptCounts>>,
+    first_tokens: Vec<BTreeMap<usize, Histogram>>,
+    /// Healthy replicas, and all.
+    endpoints: Vec<(u64, u64)>,
+    /// What each gateway sees of its attempts at each region, and of those on their way how many were before them.
+    paces: Vec<Vec<Pace>>,
+    before: BTreeMap<usize, u32>,
+    shares: Shares,
+    flushed: f64,
+}
+
+/// The beginning of time, so that no difference goes below zero.
+const EPOCH: u64 = 1_700_000_000_000;
+
+fn millis(now: f64) -> Millis {
+    Millis(EPOCH + (now.max(0.0) * 1000.0) as u64)
+}
+
+impl Meridian {
+    pub fn new(case: &Case) -> Self {
+        let fleet = case.fleet.clone();
+        let plan = carried_over(&fleet, &Plan::default());
+        let count = case.regions.len();
+        let mut new = Self {
+            names: case.regions.iter().map(|site| site.name.clone()).collect(),
+            model: MODEL.into(),
+            state: FleetState::default(),
+            policies: Vec::new(),
+            admitted: BTreeMap::new(),
+            attempts: vec![BTreeMap::new(); count],
+            first_tokens: vec![BTreeMap::new(); count],
+            endpoints: vec![(0, 0); count],
+            paces: vec![vec![Pace::default(); count]; count],
+            before: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            flushed: 0.0,
+            fleet,
+            plan,
+        };
+        new.publish();
+        new
+    }
+
+    fn publish(&mut self) {
+        let policy = |name| FilterPolicy::for_region(&self.fleet, &self.plan, name, None);
+        self.policies = self.names.iter().map(policy).collect();
+    }
+
+    fn place(&self, name: &RegionName) -> Option<usize> {
+        self.names.iter().position(|other| other == name)
+    }
+
+    fn admitted(&mut self, home: usize, zone: &ZoneName) -> Option<Admitted> {
+        let key = (home, zone.clone());
+        if let Some(admitted) = self.admitted.get(&key) {
+            return Some(admitted.clone());
+        }
+        let headers = [(ZONE_HEADER.to_owned(), zone.to_string())];
+        let head = Head {
+            method: "POST",
+            path: "/v1/chat/completions",
+            source: Some([127, 0, 0, 1].into()),
+            headers: &headers,
+        };
+        let Admission::ReadBody(admitted) = self.policies[home].admit(&head) else {
+            return None;
+        };
+        self.admitted.insert(key, admitted.clone());
+        Some(admitted)
+    }
+
+    /// The regions of a chain that are not known to be dead.
+    fn regions(&self, members: &[Member], allowed: &[usize]) -> Vec<usize> {
+        let place = |member: &Member| match member {
+            Member::Pool(region) | Member::Peer(region) => self.place(region),
+            Member::Fallback(_) => None,
+        };
+        let regions = members.iter().filter_map(place);
+        regions.filter(|region| allowed.contains(region)).collect()
+    }
+}
+
+impl Router for Meridian {
+    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
+        let (home, zone) = (ask.request.home, &ask.request.zone);
+        let Some(admitted) = self.admitted(home, zone) else {
+            return Verdict::Go(Vec::new());
+        };
+        // Who belongs to no conversation begins one.
+        let conversation = ask.request.session.unwrap_or(ask.id as u64);
+        let body = format!(
+            r#"{{"model":"{MODEL}","stream":true,"messages":[],"prompt_cache_key":"{conversation}"}}"#
+        );
+        let here = Here {
+            request_id: &ask.id.to_le_bytes(),
+            lease_ran_out: false,
+            cooling: &|_, _| 0.0,
+            pace: &|region, _| {
+                let place = self.place(region);
+                place.map_or_else(Pace::default, |place| self.paces[home][place])
+            },
+            now_ms: millis(ask.now).0,
+        };
+        let policy = &self.policies[home];
+        let Ok(decision) = policy.decide(&admitted, body.as_bytes(), &here) else {
+            return Verdict::Go(Vec::new());
+        };
+        let name = &self.names[home];
+        let split = policy
+            .zones
+            .get(zone)
+            .and_then(|rule| rule.models.get(&self.model));
+        let split = split.and_then(|rule| rule.split.as_ref());
+        let members = match (decision.lane, decision.choice, split) {
+            (Lane::Overflow, Some(choice), Some(split)) => {
+                // As Envoy's weighted clusters read the header: modulo the sum of the weights.
+                let sum: u32 = split.overflow.values().sum();
+                let mut drawn = choice.spread % u64::from(sum.max(1));
+                let target = split.overflow.iter().find(|(_, weight)| {
+                    let within = drawn < u64::from(**weight);
+                    drawn = drawn.saturating_sub(u64::from(**weight));
+                    within
+                });
+                target.map_or_else(Vec::new, |(to, _)| {
+                    overflow_chain(&self.fleet, zone, &self.model, name, to)
+                })
+            }
+            _ => chain(&self.fleet, zone, &self.model, name),
+        };
+        let order = self.regions(&members, ask.allowed);
+        if let Some(region) = order.first() {
+            let before = self.paces[home][*region].begin();
+            self.before.insert(ask.id, before);
+            let key = (zone.clone(), decision.lane, *region);
+            self.attempts[home].entry(key).or_default().answered += 1.0;
+        }
+        Verdict::Go(order)
+    }
+
+    fn page(&mut self, page: &Page, _now: f64) {
+        let region = &self.names[page.region];
+        for (index, figures) in page.replicas.iter().enumerate() {
+            let source = self.fleet.regions.get(region);
+            let Some(source) = source.and_then(|region| region.signals.get(index)) else {
+                continue;
+            };
+            let observation = Observation {
+                region: region.clone(),
+                source: source.key(),
+                at: millis(page.at),
+                readings: vec![Reading::Server {
+                    model: self.model.clone(),
+                    engine: "0".into(),
+                    figures: figures.clone(),
+                }],
+            };
+            self.state.apply(&self.fleet, &observation);
+        }
+    }
+
+    fn answered(&mut self, answered: &Answered, now: f64) {
+        let pace = &mut self.paces[answered.home][answered.region];
+        match (answered.first_token, self.before.remove(&answered.id)) {
+            (Some(seconds), Some(before)) => pace.first_token(before, seconds, millis(now).0),
+            (None, Some(_)) => pace.gone(),
+            (_, None) => {}
+        }
+        if let Some(seconds) = answered.first_token {
+            let times = self.first_tokens[answered.home]
+                .entry(answered.region)
+                .or_insert_with(|| empty(&FIRST_TOKEN));
+            note(times, seconds);
+        }
+    }
+
+    fn endpoints(&mut self, region: usize, healthy: usize, all: usize) {
+        self.endpoints[region] = (healthy as u64, all as u64);
+    }
+
+    fn tick(&mut self, now: f64) {
+        if now - self.flushed >= FLUSH {
+            self.flushed = now;
+            for (home, name) in self.names.iter().enumerate() {
+                let attempts = self.attempts[home]
+                    .iter()
+                    .map(|((zone, lane, to), counts)| Reading::Attempts {
+                        zone: zone.clone(),
+                        model: self.model.clone(),
+                        lane: *lane,
+                        to: self.names[*to].clone(),
+                        counts: *counts,
+                    });
+                let first_tokens =
+                    self.first_tokens[home]
+                        .iter()
+                        .map(|(to, times)| Reading::FirstToken {
+                            model: self.model.clone(),
+                            to: self.names[*to].clone(),
+                            times: times.clone(),
+                        });
+                let (healthy, total) = self.endpoints[home];
+                let endpoints = Reading::Endpoints {
+                    model: self.model.clone(),
+                    healthy,
+                    total,
+                };
+                let observation = Observation {
+                    region: name.clone(),
+                    source: format!("{name}-gateway"),
+                    at: millis(now),
+                    readings: attempts.chain(first_tokens).chain([endpoints]).collect(),
+                };
+                self.state.apply(&self.fleet, &observation);
+            }
+        }
+        let next = plan(&self.fleet, &self.state, &self.plan, millis(now));
+        if next != self.plan {
+            self.plan = next;
+            self.publish();
+        }
+        for (gateway, zones) in &self.plan.gateways {
+            for (zone, models) in zones {
+                if let Some(placement) = models.get(&self.model) {
+                    let key = (gateway.clone(), zone.clone());
+                    let shares = self.shares.entry(key).or_default();
+                    shares.push(placement.home_share);
+                }
+            }
+        }
+    }
+
+    fn shares(&self) -> Option<&Shares> {
+        Some(&self.shares)
+    }
+}

@@ -1,0 +1,167 @@
+//! Ways to route, side by side. All of them see the same: who may be asked, nearest first, without those that the
+//! gateways' health checks have found dead; pages of metrics once a second; light probes; their own answers.
+
+mod latency;
+mod least_load;
+mod meridian;
+mod oracle;
+mod queue;
+mod simple;
+
+pub use meridian::{MODEL, Shares, ZONE_HEADER};
+
+use crate::case::{Case, Request};
+use crate::page::Page;
+use crate::replica::Replica;
+use rand::rand_core::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// One request, and who may serve it.
+pub struct Ask<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// Its number.
+    pub id: usize,
+    /// Regions that may serve it and are not known to be dead, home first, then by distance. Never empty.
+    pub allowed: &'a [usize],
+    /// The replicas of all regions as they are at this moment: for the oracle alone.
+    pub truth: &'a [Vec<Replica>],
+    /// Seconds from the begin.
+    pub now: f64,
+}
+
+/// What becomes of a request.
+pub enum Verdict {
+    /// These regions are asked, one after the other until one answers.
+    Go(Vec<usize>),
+    /// It waits at its gateway until the next probes.
+    Hold,
+}
+
+/// How an attempt went, as its gateway sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// The request.
+    pub id: usize,
+    /// The gateway.
+    pub home: usize,
+    /// Who was asked.
+    pub region: usize,
+    /// Seconds until the first token; `None` for an attempt that failed.
+    pub first_token: Option<f64>,
+    /// Tokens of the prompt.
+    pub prompt: u64,
+}
+
+/// A region's load by a light probe.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Requests in work or waiting.
+    pub requests: usize,
+    /// Replicas at which nobody waits.
+    pub free: usize,
+    /// Replicas.
+    pub replicas: usize,
+}
+
+/// A way to route.
+pub trait Router {
+    /// Where a request goes.
+    fn route(&mut self, ask: &Ask<'_>) -> Verdict;
+    /// Pages of metrics arrive.
+    fn page(&mut self, _page: &Page, _now: f64) {}
+    /// A region's gateway says how many of its replicas are healthy.
+    fn endpoints(&mut self, _region: usize, _healthy: usize, _all: usize) {}
+    /// A probe arrives at a gateway.
+    fn probe(&mut self, _gateway: usize, _region: usize, _load: Load) {}
+    /// An attempt is answered.
+    fn answered(&mut self, _answered: &Answered, _now: f64) {}
+    /// A request has left the region that served it.
+    fn done(&mut self, _home: usize, _region: usize) {}
+    /// Once a second.
+    fn tick(&mut self, _now: f64) {}
+    /// The shares that it keeps at home, second by second, if it has such.
+    fn shares(&self) -> Option<&Shares> {
+        None
+    }
+}
+
+/// The ways to route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// The nearest region, always.
+    Nearest,
+    /// One after the other.
+    RoundRobin,
+    /// At random, by how large regions are.
+    FixedWeights,
+    /// In order, leaving out who has failed for a while: LiteLLM's order with cooldowns.
+    Priority,
+    /// The lowest latency of the last answers: LiteLLM's `latency-based-routing`.
+    Latency,
+    /// As much at home as its part of all capacity carries: Envoy's zone-aware routing.
+    ZoneAware,
+    /// The lowest load by the last pages.
+    LeastLoad,
+    /// At home while nobody waits there, else where nobody does, else it is held back: SkyWalker's selective pushing.
+    QueuePush,
+    /// Meridian.
+    Meridian,
+    /// The soonest first token by what is true at this moment.
+    Oracle,
+}
+
+impl Way {
+    /// All of them, Meridian and the oracle last.
+    pub const ALL: [Self; 10] = [
+        Self::Nearest,
+        Self::RoundRobin,
+        Self::FixedWeights,
+        Self::Priority,
+        Self::Latency,
+        Self::ZoneAware,
+        Self::LeastLoad,
+        Self::QueuePush,
+        Self::Meridian,
+        Self::Oracle,
+    ];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest only",
+            Self::RoundRobin => "round robin",
+            Self::FixedWeights => "fixed weights",
+            Self::Priority => "priority, cooldown",
+            Self::Latency => "lowest latency",
+            Self::ZoneAware => "zone-aware weights",
+            Self::LeastLoad => "least load, delayed",
+            Self::QueuePush => "push on queue state",
+            Self::Meridian => "Meridian",
+            Self::Oracle => "oracle",
+        }
+    }
+
+    /// A router that goes this way.
+    pub fn router(self, case: &Case, seed: u64) -> Box<dyn Router> {
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        match self {
+            Self::Nearest => Box::new(simple::Nearest),
+            Self::RoundRobin => Box::new(simple::RoundRobin::default()),
+            Self::FixedWeights => Box::new(simple::FixedWeights::new(case, random)),
+            Self::Priority => Box::new(simple::Priority::default()),
+            Self::Latency => Box::new(latency::Latency::new(case, random)),
+            Self::ZoneAware => Box::new(simple::ZoneAware::new(case, random)),
+            Self::LeastLoad => Box::new(least_load::LeastLoad::new(case)),
+            Self::QueuePush => Box::new(queue::QueuePush::new(case)),
+            Self::Meridian => Box::new(meridian::Meridian::new(case)),
+            Self::Oracle => Box::new(oracle::Oracle::new(case)),
+        }
+    }
+}
+
+/// A region first, then the others in their order.
+fn first(region: usize, allowed: &[usize]) -> Verdict {
+    let others = allowed.iter().copied().filter(|other| *other != region);
+    Verdict::Go(std::iter::once(region).chain(others).collect())
+}

@@ -1,0 +1,215 @@
+//! Traces: recorded requests in the formats in which they were published. What each is and where it comes from is in
+//! `traces/README.md`.
+
+use rand::rand_core::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Gamma, Weibull};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A recorded request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Job {
+    /// Seconds from the first one.
+    pub at: f64,
+    /// Tokens of the prompt.
+    pub prompt: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// The conversation that it belongs to, where that is told.
+    pub session: Option<u64>,
+}
+
+/// What is wrong with a trace.
+#[derive(Debug)]
+pub struct Broken {
+    /// The line, from 1.
+    pub line: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: expected {}", self.line, self.expected)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Azure's LLM inference traces: `TIMESTAMP,ContextTokens,GeneratedTokens`.
+///
+/// # Errors
+/// A line that is no request.
+pub fn azure(text: &str) -> Result<Vec<Job>, Broken> {
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut first = None;
+    for (index, row) in rows(text).enumerate() {
+        let broken = |expected| Broken {
+            line: index + 2,
+            expected,
+        };
+        let row = row.map_err(|_| broken("a row of CSV"))?;
+        let at = row.get(0).and_then(seconds_of_day);
+        let at = at.ok_or_else(|| broken("a time, as in 2023-11-16 18:17:03.9799600"))?;
+        let first = *first.get_or_insert(at);
+        let count = |column| row.get(column).and_then(|value| value.parse().ok());
+        jobs.push(Job {
+            at: at - first,
+            prompt: count(1).ok_or_else(|| broken("ContextTokens"))?,
+            output: count(2).ok_or_else(|| broken("GeneratedTokens"))?,
+            session: None,
+        });
+    }
+    Ok(jobs)
+}
+
+/// Seconds since midnight of `2023-11-16 18:17:03.9799600`.
+fn seconds_of_day(timestamp: &str) -> Option<f64> {
+    let mut parts = timestamp.split_whitespace().nth(1)?.split(':');
+    let mut next = || parts.next()?.parse::<f64>().ok();
+    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
+}
+
+/// Mooncake's traces: a line of JSON for each request. Requests with the same first two blocks are one conversation.
+///
+/// # Errors
+/// A line that is no request.
+pub fn mooncake(text: &str) -> Result<Vec<Job>, Broken> {
+    #[derive(Deserialize)]
+    struct Row {
+        timestamp: f64,
+        input_length: u64,
+        output_length: u64,
+        hash_ids: Vec<u64>,
+    }
+    let rows = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty());
+    rows.map(|(index, line)| {
+        let row: Row = serde_json::from_str(line).map_err(|_| Broken {
+            line: index + 1,
+            expected: "timestamp, input_length, output_length and hash_ids",
+        })?;
+        let conversation = row.hash_ids.iter().take(2);
+        Ok(Job {
+            at: row.timestamp / 1000.0,
+            prompt: row.input_length,
+            output: row.output_length,
+            session: conversation.copied().reduce(|one, next| (one << 32) ^ next),
+        })
+    })
+    .collect()
+}
+
+/// `ServeGen`'s clients over a day, `client,window_start_s,rate_rps,cv,distribution,p1,p2`, played `speed` times as fast: each
+/// client's times between requests are drawn by its own distribution. They have no lengths: those are `lengths`', in turn.
+///
+/// # Errors
+/// A line that is no window.
+pub fn servegen(text: &str, lengths: &[Job], speed: f64, seed: u64) -> Result<Vec<Job>, Broken> {
+    const WINDOW: f64 = 600.0;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // The window's end that the next request of a client overshoots counts for its next window.
+    let mut next: BTreeMap<u32, f64> = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for (index, row) in rows(text).enumerate() {
+        let broken = |expected| Broken {
+            line: index + 2,
+            expected,
+        };
+        let row = row.map_err(|_| broken("a row of CSV"))?;
+        let number = |column: usize| row.get(column).and_then(|value| value.parse::<f64>().ok());
+        let client = number(0).ok_or_else(|| broken("a client's number"))? as u32;
+        let start = number(1).ok_or_else(|| broken("window_start_s"))? / speed;
+        let rate = number(2).filter(|rate| *rate > 0.0);
+        let rate = rate.ok_or_else(|| broken("rate_rps above 0"))?;
+        let shape = number(5).filter(|shape| *shape > 0.0);
+        let shape = shape.ok_or_else(|| broken("p1 above 0, the distribution's shape"))?;
+        let unit = Unit::new(row.get(4).unwrap_or_default(), shape)
+            .ok_or_else(|| broken("Gamma or Weibull"))?;
+        let end = start + WINDOW / speed;
+        let at = next.entry(client).or_insert(start);
+        *at = at.max(start);
+        while *at < end {
+            jobs.push(*at);
+            *at += unit.draw(&mut random) / rate;
+        }
+    }
+    jobs.sort_unstable_by(f64::total_cmp);
+    let with_lengths = jobs.into_iter().zip(lengths.iter().cycle());
+    Ok(with_lengths.map(|(at, job)| Job { at, ..*job }).collect())
+}
+
+/// A distribution with a mean of 1.
+enum Unit {
+    Gamma(Gamma<f64>),
+    Weibull(Weibull<f64>, f64),
+}
+
+impl Unit {
+    fn new(name: &str, shape: f64) -> Option<Self> {
+        match name {
+            "Gamma" => Gamma::new(shape, 1.0 / shape).ok().map(Self::Gamma),
+            "Weibull" => {
+                // Its mean has no simple form: it is taken from a thousand evenly spread quantiles.
+                let quantile = |index: u32| {
+                    let part = (f64::from(index) + 0.5) / 1000.0;
+                    (-(1.0 - part).ln()).powf(1.0 / shape)
+                };
+                let mean = (0..1000).map(quantile).sum::<f64>() / 1000.0;
+                let drawn = Weibull::new(1.0, shape).ok()?;
+                Some(Self::Weibull(drawn, mean))
+            }
+            _ => None,
+        }
+    }
+
+    fn draw(&self, random: &mut ChaCha8Rng) -> f64 {
+        match self {
+            Self::Gamma(gamma) => gamma.sample(random),
+            Self::Weibull(weibull, mean) => weibull.sample(random) / mean,
+        }
+    }
+}
+
+/// The shape of a day, `day,tokens_per_s` with times in days: means of each half hour, the highest 1.
+///
+/// # Errors
+/// A line that is no point.
+pub fn day(text: &str) -> Result<Vec<f64>, Broken> {
+    const SLOTS: usize = 48;
+    let mut slots = [(0.0, 0.0); SLOTS];
+    for (index, row) in rows(text).enumerate() {
+        let broken = |expected| Broken {
+            line: index + 2,
+            expected,
+        };
+        let row = row.map_err(|_| broken("a row of CSV"))?;
+        let number = |column: usize| row.get(column).and_then(|value| value.parse::<f64>().ok());
+        let time = number(0).ok_or_else(|| broken("a time in days"))?;
+        let slot = (time.rem_euclid(1.0) * SLOTS as f64) as usize;
+        let (sum, count) = &mut slots[slot.min(SLOTS - 1)];
+        *sum += number(1).ok_or_else(|| broken("tokens_per_s"))?;
+        *count += 1.0;
+    }
+    let means: Vec<f64> = slots
+        .iter()
+        .map(|(sum, count)| sum / f64::max(*count, 1.0))
+        .collect();
+    let highest = means.iter().copied().fold(0.0, f64::max);
+    Ok(means.into_iter().map(|mean| mean / highest).collect())
+}
+
+/// JSON of any kind is left to serde; CSV has a header.
+fn rows(text: &str) -> impl Iterator<Item = Result<csv::StringRecord, csv::Error>> {
+    csv::Reader::from_reader(text.as_bytes()).into_records()
+}
+
+/// Whether a text is a line of JSON: what tells Mooncake's format from a CSV.
+pub fn is_json(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object())
+}
