@@ -11,6 +11,8 @@ pub const MODEL: &str = "x-meridian-model";
 pub const LANE: &str = "x-meridian-lane";
 /// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
 pub const STREAM: &str = "x-meridian-stream";
+/// On a health check of another gateway: it asks for the vector database.
+pub const VECTOR_DB: &str = "x-meridian-vector-db";
 /// Picks one of the overflow lane's regions: the same for every request of a conversation. It ends at the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
 /// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.

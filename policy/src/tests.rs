@@ -5,6 +5,7 @@ mod classification;
 mod closed_loop;
 mod decisions;
 pub(crate) mod fleets;
+mod freshness;
 mod misdirection;
 mod observations;
 mod patience;
