@@ -32,6 +32,7 @@ pub mod guard;
 pub mod headers;
 pub mod health;
 pub mod name;
+pub mod needs;
 pub mod patience;
 pub mod placement;
 pub mod plan;

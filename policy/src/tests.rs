@@ -7,6 +7,7 @@ mod decisions;
 pub(crate) mod fleets;
 mod freshness;
 mod misdirection;
+mod needs;
 mod observations;
 mod patience;
 mod placements;
