@@ -7,10 +7,10 @@
 //!
 //! | cut out | moves |
 //! | --- | --- |
-//! | routes of every listener (RDS) | weights of the overflow lane |
+//! | routes of every listener (RDS) | weights of the lanes that lead elsewhere |
 //! | endpoints of pools, peers and databases with addresses (EDS) | endpoints in the fleet file, regions that are down |
 //! | the database that serves what is retrieved (EDS) | replicas that are behind |
-//! | the router's policy (ECDS) | shares, the lease |
+//! | the router's policy (ECDS) | shares, whose data is fresh, the lease |
 //! | what peers may bring (ECDS) | zones in the fleet file |
 //! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |

@@ -12,6 +12,7 @@ use meridian_policy::health::Health;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
@@ -210,8 +211,9 @@ fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
         split(translate(&fleet(), &plan, &"us-west-2".into(), None))
     };
     let at_home = parts(Freshness::default());
+    // That it is behind is for requests that need fresh data: policy and weights say it.
     let away = parts(Freshness {
-        behind: ["us-west-2".into()].into(),
+        behind: BTreeSet::new(),
         retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
     });
     assert_eq!(said_by(&at_home.clusters), said_by(&away.clusters));
