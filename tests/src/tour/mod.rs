@@ -7,6 +7,7 @@ mod config;
 mod control_plane;
 mod exhausted;
 mod failover;
+mod fresh;
 mod gdpr;
 mod guard;
 mod hostile;
@@ -123,6 +124,7 @@ stops! {
     "retrieval-sotw": retrieval::follows, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
     "retrieval-eu": retrieval::eu, Options { databases: true, ..Options::default() };
     "retrieval-dead": retrieval::dead, Options { databases: true, ..Options::default() };
+    "fresh": fresh::fresh, Options::default();
     "config-edits": config::edits, Options::default();
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
     "config-zones": config::zones, Options { misdirected: "forward", ..Options::default() };

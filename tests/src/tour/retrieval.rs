@@ -19,18 +19,18 @@ async fn data(world: &World, region: &str) -> Result<DataReport> {
 }
 
 /// A region's database is so far behind, and the control plane has heard of it.
-async fn lag(world: &World, region: &str, seconds: f64) -> Result<DataReport> {
+pub(super) async fn lag(world: &World, region: &str, seconds: f64) -> Result<DataReport> {
     let pool = world.pool(region);
     pool.update(|behaviour| behaviour.replication_lag_seconds = seconds);
     wait_for(&format!("{region} to be {seconds} s behind"), || async {
         Ok(data(world, region).await?.lag == Some(seconds))
     })
     .await?;
-    // What follows from a value is planned in the same second.
-    let limit = if seconds > 30.0 { Some(true) } else { None };
+    // Above the limit and well below it there is no question what the plan will say.
+    let clear = (!(24.0..=30.0).contains(&seconds)).then_some(seconds > 30.0);
     wait_for("the plan to follow", || async {
         let behind = data(world, region).await?.behind;
-        Ok(limit.is_none_or(|limit| behind == limit))
+        Ok(clear.is_none_or(|clear| behind == clear))
     })
     .await?;
     data(world, region).await
