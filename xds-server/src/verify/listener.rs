@@ -87,7 +87,7 @@ impl<'f> Walk<'f> {
             );
             self.leaks.known(at, chain, &known);
             if retrieval::is_of_connections(chain) {
-                self.retrieval(at, chain, inside.is_some());
+                self.retrieval(at, chain, listener.address.as_ref());
                 if self.inside.contains_key(&listener.name) {
                     self.leaks
                         .add(at, "requests are led into a listener for retrieval");

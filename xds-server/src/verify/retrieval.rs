@@ -5,7 +5,9 @@ use super::endpoint::Target;
 use super::known::{Leaks, only};
 use super::owner::Owner;
 use super::{Walk, tls};
-use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, TransportSocket};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, filter};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Rbac as Rules, permission};
@@ -45,8 +47,8 @@ fn configuration(filter: &Filter) -> Option<&Any> {
 }
 
 impl<'f> Walk<'f> {
-    /// A chain of filters that carries connections. `inside`: of an internal listener.
-    pub fn retrieval(&mut self, at: &str, chain: &FilterChain, inside: bool) {
+    /// A chain of filters that carries connections, of a listener at an address; an internal one has none.
+    pub fn retrieval(&mut self, at: &str, chain: &FilterChain, address: Option<&Address>) {
         let (rbac, proxy) = match chain.filters.as_slice() {
             [proxy] => (None, proxy),
             [rbac, proxy] => (Some(rbac), proxy),
@@ -59,18 +61,19 @@ impl<'f> Walk<'f> {
             }
         };
         let socket = chain.transport_socket.as_ref();
-        let from = match (inside, rbac) {
-            (true, None) if socket.is_none() => From::Inside,
-            (true, _) => {
+        let from = match (address, rbac) {
+            (None, None) if socket.is_none() => From::Inside,
+            (None, _) => {
                 self.leaks
                     .unknown(at, "RBAC or a transport socket inside a process");
                 return;
             }
-            (false, Some(rbac)) => {
+            (Some(_), Some(rbac)) => {
                 self.readers(at, rbac, socket);
                 From::Gateways
             }
-            (false, None) => {
+            (Some(address), None) => {
+                self.for_the_region(at, address);
                 if let Some(socket) = socket
                     && let Some(context) = tls::context(at, socket, &mut self.leaks)
                 {
@@ -125,6 +128,32 @@ impl<'f> Walk<'f> {
                     }
                 }
             }
+        }
+    }
+
+    /// Who comes without a proof is taken for one of the region: by the place that the fleet has for them, and no other.
+    fn for_the_region(&mut self, at: &str, address: &Address) {
+        let home = self.fleet.regions.get(self.home);
+        let place = home.and_then(|home| home.vector_db.as_ref());
+        let is_place = place.is_some_and(|database| {
+            let own = (
+                database.listen.ip().to_string(),
+                u32::from(database.listen.port()),
+            );
+            matches!(
+                &address.address,
+                Some(AddressKind::SocketAddress(SocketAddress {
+                    address,
+                    port_specifier: Some(PortSpecifier::PortValue(port)),
+                    ..
+                })) if (address, port) == (&own.0, &own.1)
+            )
+        });
+        if !is_place {
+            self.leaks.add(
+                at,
+                "anybody can retrieve here, and it is not where the fleet has the region listen for that",
+            );
         }
     }
 

@@ -292,6 +292,16 @@ fn readers_that_leak() {
                 "client certificates are asked for, and no RBAC",
             ),
             case(
+                "nobody proves anything",
+                "eu-1",
+                |s| {
+                    let chain = &mut listener(s, "milvus-peer").filter_chains[0];
+                    chain.filters.remove(0);
+                    chain.transport_socket = None;
+                },
+                "anybody can retrieve here",
+            ),
+            case(
                 "no TLS",
                 "eu-1",
                 |s| listener(s, "milvus-peer").filter_chains[0].transport_socket = None,
