@@ -73,7 +73,7 @@ pub fn classify(
     first_unpinned.filter(|_| !unclear).or_else(unknown)
 }
 
-/// The names of the headers that must not go on: Meridian's own, and zone sources from someone who is not trusted.
+/// The names of the headers that must not go on: Meridian's own but for the one that is for callers, and zone sources from someone who is not trusted.
 pub fn untrusted<'r>(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
@@ -87,7 +87,10 @@ pub fn untrusted<'r>(
     let mut names: Vec<&str> = request
         .iter()
         .map(|(name, _)| name.as_str())
-        .filter(|name| headers::is_ours(name) || forged(name))
+        .filter(|name| {
+            let for_callers = name.eq_ignore_ascii_case(headers::NEEDS);
+            (headers::is_ours(name) && !for_callers) || forged(name)
+        })
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -7,6 +7,7 @@ use crate::classify::{self, Classified};
 use crate::filter_policy::{FilterPolicy, Lane, ModelRule, TurnAway, ZoneRule};
 use crate::headers;
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::needs::{self, Way};
 use crate::pace::Pace;
 use crate::refusal::{Reason, Refusal};
 use std::net::IpAddr;
@@ -39,6 +40,7 @@ pub enum Admission {
 pub struct Admitted {
     caller: Classified,
     shape: Shape,
+    needs_fresh: bool,
 }
 
 /// What a decision takes from the moment and the place at which it is made.
@@ -68,6 +70,10 @@ pub struct Decision {
     pub stream: bool,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
+    /// Of a request that needs fresh data: whether the lane leads to some.
+    pub fresh: Option<Met>,
+    /// Picks the region in the overflow and the fresh lane.
+    pub spread: u64,
     /// How long each attempt may be silent before the next member is asked as well, in milliseconds; `None` leaves it to
     /// the route.
     pub patience_ms: Option<u64>,
@@ -86,8 +92,17 @@ pub struct Choice {
     pub pressure: f64,
     /// The lease had run out, so none of it counted.
     pub lease_ran_out: bool,
-    /// Picks the region in the overflow lane.
-    pub spread: u64,
+}
+
+/// Whether a need is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// As far as is known.
+    Yes,
+    /// Nobody who may serve it can: it goes where it would go without the need.
+    No,
+    /// What was known is too old, by the lease.
+    Unknown,
 }
 
 impl FilterPolicy {
@@ -129,7 +144,11 @@ impl FilterPolicy {
                 });
                 match encoding {
                     Some((_, encoding)) => Err(Reason::Encoded(encoding.clone())),
-                    None => Ok(Admission::ReadBody(Admitted { caller, shape })),
+                    None => Ok(Admission::ReadBody(Admitted {
+                        caller,
+                        shape,
+                        needs_fresh: needs::fresh(head.headers).map_err(Reason::UnknownNeed)?,
+                    })),
                 }
             }
             Api::Models(shape) => Ok(Admission::Answer(models(&caller, rule, shape))),
@@ -175,19 +194,45 @@ impl FilterPolicy {
             cooling: split.cooling(|region| (here.cooling)(region, model)),
             pressure: split.pressure(|region| (here.pace)(region, model), here.now_ms),
             lease_ran_out: here.lease_ran_out,
-            spread: hash(key, SPREAD),
         });
         let leaves = choice.is_some_and(|choice| choice.leaves(key));
+        let ordinary = if leaves { Lane::Overflow } else { rule.lane };
+        let (lane, fresh) = if admitted.needs_fresh {
+            let (lane, met) = fresh_lane(rule, ordinary, leaves, here.lease_ran_out);
+            (lane, Some(met))
+        } else {
+            (ordinary, None)
+        };
         Ok(Decision {
             caller: admitted.caller.clone(),
             model: model.clone(),
-            lane: if leaves { Lane::Overflow } else { rule.lane },
+            lane,
             stream,
             choice,
+            fresh,
+            spread: hash(key, SPREAD),
             patience_ms: rule
                 .patience
                 .map(|patience| patience.limit_ms(stream, body.len())),
         })
+    }
+}
+
+/// The lane of a request that needs fresh data, and whether it leads to some. Who answers last if the regions there fail may be
+/// behind: an old answer is better than none.
+fn fresh_lane(rule: &ModelRule, ordinary: Lane, leaves: bool, lease_ran_out: bool) -> (Lane, Met) {
+    let Some(fresh) = rule.fresh.as_ref().filter(|_| !lease_ran_out) else {
+        let met = if lease_ran_out {
+            Met::Unknown
+        } else {
+            Met::Yes
+        };
+        return (ordinary, met);
+    };
+    match fresh.way(leaves) {
+        Way::First => (rule.lane, Met::Yes),
+        Way::Others => (Lane::Fresh, Met::Yes),
+        Way::Nowhere => (ordinary, Met::No),
     }
 }
 
@@ -230,8 +275,8 @@ impl Decision {
                 if self.stream { "1" } else { "0" }.to_owned(),
             ),
         ];
-        if let (Lane::Overflow, Some(choice)) = (self.lane, &self.choice) {
-            headers.push((headers::SPREAD, format!("{:016x}", choice.spread)));
+        if matches!(self.lane, Lane::Overflow | Lane::Fresh) {
+            headers.push((headers::SPREAD, format!("{:016x}", self.spread)));
         }
         headers.extend(
             self.patience_ms
@@ -262,6 +307,12 @@ impl Decision {
                 why += " lease=ran-out";
             }
         }
+        why += match self.fresh {
+            None => "",
+            Some(Met::Yes) => " fresh=yes",
+            Some(Met::No) => " fresh=no",
+            Some(Met::Unknown) => " fresh=unknown",
+        };
         why
     }
 }

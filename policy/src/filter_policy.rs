@@ -5,6 +5,7 @@ use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
+use crate::needs::Fresh;
 use crate::pace::{self, Pace};
 use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
@@ -66,6 +67,9 @@ pub struct ModelRule {
     /// Set where another region may take some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// Set while not every region that could serve them has fresh data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<Fresh>,
     /// How long an attempt may be silent; set where somebody else can be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
@@ -139,6 +143,8 @@ pub enum Lane {
     Home,
     /// Another region first, by weight: home sheds.
     Overflow,
+    /// Another region first, by weight, whose data is fresh: the request needs it, and home's is not, or home sheds.
+    Fresh,
     /// Straight to the fallbacks: no region that the zone may use has the model.
     Fallback,
 }
@@ -149,6 +155,7 @@ impl Lane {
         match self {
             Self::Home => "home",
             Self::Overflow => "overflow",
+            Self::Fresh => "fresh",
             Self::Fallback => "fallback",
         }
     }
@@ -223,6 +230,7 @@ fn zone_rule(
         let rule = ModelRule {
             lane,
             split,
+            fresh: Fresh::of(fleet, plan, name, model, home),
             patience,
         };
         Some((model.clone(), rule))

@@ -6,6 +6,7 @@ use crate::budget::{Budget, Price};
 use crate::country::Country;
 use crate::egress::Provider;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
+use crate::retrieval::VectorDb;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,6 +133,8 @@ pub struct Region {
     pub contexts: BTreeMap<ModelName, u32>,
     /// Where the control plane reads how the region is.
     pub signals: Vec<SignalSource>,
+    /// Its vector database.
+    pub vector_db: Option<VectorDb>,
 }
 
 /// A page of metrics about a region.

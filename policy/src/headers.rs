@@ -1,5 +1,5 @@
-//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed: only the filter and,
-//! over mTLS, another gateway may set them.
+//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed, but for the one that is for callers:
+//! only the filter and, over mTLS, another gateway may set them.
 
 /// Every header with this prefix is Meridian's.
 pub const PREFIX: &str = "x-meridian-";
@@ -7,11 +7,15 @@ pub const PREFIX: &str = "x-meridian-";
 pub const ZONE: &str = "x-meridian-zone";
 /// The model that the request names; routes match on it.
 pub const MODEL: &str = "x-meridian-model";
-/// The lane that the filter chose: `home`, `overflow` or `fallback`.
+/// From callers, and theirs alone: what they need besides an answer, `fresh`. Nothing is routed by it but by what the filter makes of it.
+pub const NEEDS: &str = "x-meridian-needs";
+/// The lane that the filter chose: `home`, `overflow`, `fresh` or `fallback`.
 pub const LANE: &str = "x-meridian-lane";
 /// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
 pub const STREAM: &str = "x-meridian-stream";
-/// Picks one of the overflow lane's regions: the same for every request of a conversation. It ends at the gateway.
+/// On a health check of another gateway: it asks for the vector database.
+pub const VECTOR_DB: &str = "x-meridian-vector-db";
+/// Picks one of the overflow or fresh lane's regions: the same for every request of a conversation. It ends at the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
 /// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
 pub const REFUSED: &str = "x-meridian-refused";

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// A limit that was passed counts until the signal is this far below it again: no coming and going at the limit.
-const CLEAR_OF: f64 = 0.8;
+pub(crate) const CLEAR_OF: f64 = 0.8;
 
 /// Half of all answers failing is a region that does not work, whatever its health checks say.
 const BROKEN: f64 = 0.5;

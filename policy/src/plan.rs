@@ -6,6 +6,7 @@
 use crate::chain::{Member, chain};
 use crate::fleet::{Fleet, Overflow};
 use crate::flow::{Want, allot};
+use crate::freshness::Freshness;
 use crate::health::{Health, Reason};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
@@ -44,6 +45,9 @@ pub struct Plan {
     pub pools: BTreeMap<RegionName, BTreeMap<ModelName, Health>>,
     /// What each gateway does with its callers' requests, where it has a choice between regions.
     pub gateways: BTreeMap<RegionName, Placements>,
+    /// Whose data is too far behind, and whose database serves instead.
+    #[serde(default)]
+    pub freshness: Freshness,
 }
 
 impl Plan {
@@ -100,7 +104,10 @@ pub fn regions_of(
 /// What is left of a plan in a fleet that may be another since: for a beginning at which nothing is observed yet. What the
 /// plan does not have, or has for regions that are not there any more, stays at home.
 pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
-    let mut next = Plan::default();
+    let mut next = Plan {
+        freshness: prev.freshness.carried_over(fleet),
+        ..Plan::default()
+    };
     for (name, region) in &fleet.regions {
         for model in region.pools.keys() {
             let health = prev.pools.get(name).and_then(|pools| pools.get(model));
@@ -147,6 +154,9 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     let mut next = Plan {
         pools: known.health(),
         gateways: BTreeMap::new(),
+        freshness: prev
+            .freshness
+            .next(fleet, |region| state.lag(fleet, region, now)),
     };
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     each_choice(fleet, |gateway, zone, model, (first, others)| {

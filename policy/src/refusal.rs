@@ -37,6 +37,8 @@ pub enum Reason {
         /// Gateway, path and query.
         location: String,
     },
+    /// The caller needs something that there is not.
+    UnknownNeed(String),
     /// The body has a content encoding, which hides the model.
     Encoded(String),
     /// The body cannot be routed.
@@ -122,6 +124,7 @@ impl Reason {
             Self::UnknownZone => (403, "unknown_zone"),
             Self::Misdirected { .. } => (421, "misdirected"),
             Self::Redirected { .. } => (307, "misdirected"),
+            Self::UnknownNeed(_) => (400, "unknown_need"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
             Self::UnknownModel { .. } => (404, "model_not_found"),
@@ -153,6 +156,10 @@ impl Reason {
                     "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
                 )
             }
+            Self::UnknownNeed(need) => format!(
+                "The header `{}` asks for `{need}`, which is nothing that can be had; `fresh` is.",
+                headers::NEEDS
+            ),
             Self::Encoded(encoding) => {
                 format!(
                     "The request body has the content encoding `{encoding}`; send it without one."

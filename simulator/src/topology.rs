@@ -205,6 +205,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         )]
         .into(),
         contexts: BTreeMap::new(),
+        vector_db: None,
         signals: (1..=replicas).map(source).collect(),
     }
 }

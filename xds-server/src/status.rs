@@ -41,6 +41,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     section(out, "regions", &regions(report))?;
     section(out, "placements", &placements(report))?;
+    if report.regions.values().any(|of| of.data.role.is_some()) {
+        section(out, "retrieval", &retrieval(report))?;
+    }
     section(out, "sources", &sources(report))?;
     section(out, "envoys", &envoys(report))?;
     for envoy in &report.envoys {
@@ -142,6 +145,23 @@ fn placements(report: &Report) -> Table {
                     },
                 ]);
             }
+        }
+    }
+    table
+}
+
+fn retrieval(report: &Report) -> Table {
+    let mut table = table(["region", "vector database", "behind", "", "served by"]);
+    for (region, of) in &report.regions {
+        let data = &of.data;
+        if let (Some(role), Some(serves)) = (data.role, &data.serves) {
+            table.add_row([
+                region.to_string(),
+                role.to_string(),
+                seconds(data.lag),
+                if data.behind { "too far" } else { "" }.into(),
+                serves.to_string(),
+            ]);
         }
     }
     table

@@ -116,6 +116,12 @@ impl FleetState {
         served
     }
 
+    /// Seconds that a region's data is behind.
+    pub fn lag(&self, fleet: &Fleet, region: &RegionName, now: Millis) -> Option<f64> {
+        let fresh = |at| now.since(at) <= fleet.unhealthy.signal_ttl;
+        self.regions.get(region)?.lag(fresh)
+    }
+
     /// Fallbacks whose answers to a region's gateway have been outside of their jurisdiction in the last hour, and how many were.
     pub fn misplaced(&self, region: &RegionName, now: Millis) -> BTreeMap<&FallbackName, f64> {
         let state = self.regions.get(region);

@@ -1,8 +1,9 @@
 //! Arbitrary fleets that the fleet file's loader would let through.
 
-use super::fleets::{LLAMA, MISTRAL, fallback, fleet, names, region, source, zone};
+use super::fleets::{LLAMA, MISTRAL, fallback, fleet, names, region, retrieves, source, zone};
 use crate::country::Country;
 use crate::fleet::{Fleet, Gives, Misdirected, Region, UnknownZone, Zone, ZoneSource};
+use crate::retrieval::Role;
 use crate::{FallbackName, RegionName};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -116,10 +117,15 @@ fn region_of(index: usize, count: usize) -> impl Strategy<Value = Region> {
         .map(|other| REGIONS[other].into())
         .collect();
     let models = prop::sample::subsequence(MODELS.to_vec(), 0..=MODELS.len());
-    (Just(others).prop_shuffle(), models, any::<bool>()).prop_map(
-        move |(nearest, models, has_url)| {
+    let role = prop::sample::select(vec![Role::Primary, Role::Replica]);
+    let database = prop::option::of(role.prop_map(retrieves));
+    (Just(others).prop_shuffle(), models, any::<bool>(), database).prop_map(
+        move |(nearest, models, has_url, vector_db)| {
             let url = has_url.then(|| format!("https://{}.llm.example.com", REGIONS[index]));
-            region(nearest, models, url)
+            Region {
+                vector_db,
+                ..region(nearest, models, url)
+            }
         },
     )
 }

@@ -7,6 +7,7 @@ use crate::fleet::{
     Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool,
     ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
+use crate::retrieval::{Role, VectorDb};
 use crate::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -174,6 +175,18 @@ pub fn region<'m>(
             .collect(),
         contexts: BTreeMap::new(),
         signals: Vec::new(),
+        vector_db: None,
+    }
+}
+
+/// A vector database.
+pub fn retrieves(role: Role) -> VectorDb {
+    VectorDb {
+        host: "10.0.0.2".into(),
+        port: 19530,
+        role,
+        listen: "0.0.0.0:19530".parse().unwrap(),
+        gateway_port: 8444,
     }
 }
 

@@ -147,11 +147,11 @@ impl Router for Meridian {
             .get(zone)
             .and_then(|rule| rule.models.get(&self.model));
         let split = split.and_then(|rule| rule.split.as_ref());
-        let members = match (decision.lane, decision.choice, split) {
-            (Lane::Overflow, Some(choice), Some(split)) => {
+        let members = match (decision.lane, split) {
+            (Lane::Overflow, Some(split)) => {
                 // As Envoy's weighted clusters read the header: modulo the sum of the weights.
                 let sum: u32 = split.overflow.values().sum();
-                let mut drawn = choice.spread % u64::from(sum.max(1));
+                let mut drawn = decision.spread % u64::from(sum.max(1));
                 let target = split.overflow.iter().find(|(_, weight)| {
                     let within = drawn < u64::from(**weight);
                     drawn = drawn.saturating_sub(u64::from(**weight));

@@ -9,6 +9,7 @@ mod behaviour;
 mod claude;
 mod control;
 mod data;
+mod database;
 mod decision;
 mod embeddings;
 mod generation;
@@ -33,6 +34,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::Mutex;
 
 pub use behaviour::{Behaviour, Fail, Kind, Metrics, Replay};
+pub use database::Database;
 pub use embeddings::embedding;
 pub use recorded::Recorded;
 

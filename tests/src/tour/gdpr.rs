@@ -158,6 +158,7 @@ pub async fn forged(world: &mut World) -> Result<String> {
             ask.header("x-meridian-model", "llama-3.1-70b")
                 .header("x-meridian-stream", "0")
         }),
+        ("needs fresh data", eu().header("x-meridian-needs", "fresh")),
         ("x-meridian-refused", eu().header("x-meridian-refused", "1")),
         (
             "country from a stranger",

@@ -7,6 +7,7 @@ mod config;
 mod control_plane;
 mod exhausted;
 mod failover;
+mod fresh;
 mod gdpr;
 mod guard;
 mod hostile;
@@ -19,6 +20,7 @@ mod overflow;
 mod peer;
 mod replay;
 mod retries;
+mod retrieval;
 mod signals;
 mod streaming;
 
@@ -118,6 +120,11 @@ stops! {
     "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
     "signal-down": signals::down, Options::default();
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
+    "retrieval": retrieval::follows, Options { databases: true, ..Options::default() };
+    "retrieval-sotw": retrieval::follows, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
+    "retrieval-eu": retrieval::eu, Options { databases: true, ..Options::default() };
+    "retrieval-dead": retrieval::dead, Options { databases: true, ..Options::default() };
+    "fresh": fresh::fresh, Options::default();
     "config-edits": config::edits, Options::default();
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
     "config-zones": config::zones, Options { misdirected: "forward", ..Options::default() };

@@ -95,8 +95,12 @@ pub async fn peer(world: &mut World) -> Result<String> {
     ))
 }
 
-/// A client with a gateway's certificate.
 fn as_gateway(world: &World, identity: Option<&str>) -> Result<reqwest::Client> {
+    Ok(certified(world, identity)?.build()?)
+}
+
+/// A client with a gateway's certificate.
+pub(super) fn certified(world: &World, identity: Option<&str>) -> Result<reqwest::ClientBuilder> {
     let certificates = world.certificates();
     let ca = reqwest::Certificate::from_pem(&std::fs::read(certificates.ca())?)?;
     let mut client = client().tls_certs_only([ca]);
@@ -105,5 +109,5 @@ fn as_gateway(world: &World, identity: Option<&str>) -> Result<reqwest::Client> 
         pem.extend(std::fs::read(certificates.key(name))?);
         client = client.identity(reqwest::Identity::from_pem(&pem)?);
     }
-    Ok(client.build()?)
+    Ok(client)
 }

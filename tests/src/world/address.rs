@@ -20,6 +20,9 @@ const ADMIN: u16 = 9901;
 const POOL: u16 = 8000;
 const CONTROL: u16 = 8001;
 const SIBLING: u16 = 8002;
+const MILVUS: u16 = 19530;
+const MILVUS_PEER: u16 = 8444;
+const DATABASE: u16 = 19531;
 
 impl Block {
     /// Takes the first block that is free: from the one that is wished for, else from where this process is likely to
@@ -82,6 +85,21 @@ impl Block {
     /// A pool's data port.
     pub fn pool(&self, region: &str) -> SocketAddr {
         self.region(region, POOL)
+    }
+
+    /// Where a gateway listens for those who retrieve.
+    pub fn milvus(&self, region: &str) -> SocketAddr {
+        self.region(region, MILVUS)
+    }
+
+    /// Where it listens for other gateways that do.
+    pub fn milvus_peer(&self, region: &str) -> SocketAddr {
+        self.region(region, MILVUS_PEER)
+    }
+
+    /// A region's vector database.
+    pub fn database(&self, region: &str) -> SocketAddr {
+        self.region(region, DATABASE)
     }
 
     /// The second server of a pool.

@@ -24,6 +24,9 @@ pub const PROFILE: &str = "eu.anthropic.claude-fake-5-v1:0";
 /// The region whose pools may have a second server.
 pub const SIBLING_OF: &str = "eu-west-1";
 
+/// The region whose vector database is written to.
+pub const PRIMARY: &str = "us-east-1";
+
 /// What worlds differ in.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -41,6 +44,8 @@ pub struct Options {
     pub fallback: &'static str,
     /// Whether the pools of eu-west-1 have a second server.
     pub sibling: bool,
+    /// Whether the regions have vector databases: the primary in us-east-1.
+    pub databases: bool,
     /// Where the gateways have their configurations from.
     pub configured: Configured,
     /// `overflow` and `unhealthy`, as in the fleet file.
@@ -72,6 +77,7 @@ impl Default for Options {
             claude: None,
             fallback: "",
             sibling: false,
+            databases: false,
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
@@ -137,6 +143,7 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         claude,
         fallback,
         sibling,
+        databases,
         policy,
         lease,
         ..
@@ -241,6 +248,19 @@ regions:
             pool = block.pool(region),
             nearest = nearest.join(", "),
         );
+        if *databases {
+            let role = if region == PRIMARY {
+                "primary"
+            } else {
+                "replica"
+            };
+            let (database, milvus) = (block.database(region), block.milvus(region));
+            text = text.replacen(
+                &format!("  {region}:\n"),
+                &format!("  {region}:\n    vector_db: {{ endpoint: \"{database}\", role: {role}, listen: \"{milvus}\" }}\n"),
+                1,
+            );
+        }
         let mut endpoints = format!("\"{}\"", block.pool(region));
         if *sibling && region == SIBLING_OF {
             endpoints += &format!(", \"{}\"", block.sibling());

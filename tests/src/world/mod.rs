@@ -8,16 +8,18 @@ mod control_plane;
 mod envoy;
 mod fleet_file;
 mod request;
+mod retrieval;
 
 pub use address::Block;
 pub use control_plane::ControlPlane;
 pub use envoy::Envoy;
 pub use fleet_file::{
-    CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PROFILE, api_key, write_sds,
+    CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
 };
 pub use request::{Answer, Ask, client};
+pub use retrieval::Retrieval;
 
-use crate::fakes::{Behaviour, Fake, Kind};
+use crate::fakes::{Behaviour, Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -49,6 +51,7 @@ pub struct World {
     pools: Vec<Fake>,
     providers: Vec<Fake>,
     sibling: Option<Fake>,
+    databases: Vec<Database>,
     control_plane: Option<ControlPlane>,
     gateways: Vec<Envoy>,
     certificates: Certificates,
@@ -121,6 +124,10 @@ impl World {
         } else {
             None
         };
+        let mut databases = Vec::new();
+        for region in REGIONS.into_iter().filter(|_| options.databases) {
+            databases.push(Database::start(region, block.database(region)).await?);
+        }
         let text = fleet_file::text(&block, &certificates, dir.path(), options);
         std::fs::write(dir.path().join("fleet.yaml"), &text)?;
         fleet_file::write_keys(dir.path())?;
@@ -130,6 +137,7 @@ impl World {
             pools,
             providers,
             sibling,
+            databases,
             control_plane: None,
             gateways: Vec::new(),
             certificates,
@@ -260,6 +268,20 @@ impl World {
     pub fn pool(&self, region: &str) -> &Fake {
         // The index is of the same array, so it is always there.
         &self.pools[position(&REGIONS, region)]
+    }
+
+    /// A region's vector database, in a world that has them.
+    pub fn database(&mut self, region: &str) -> &mut Database {
+        &mut self.databases[position(&REGIONS, region)]
+    }
+
+    /// The vector databases that a line came to.
+    pub fn retrieved_from(&self, marker: &str) -> Vec<&str> {
+        let databases = self.databases.iter();
+        databases
+            .filter(|database| database.saw(marker))
+            .map(Database::name)
+            .collect()
     }
 
     /// A provider.

@@ -7,9 +7,10 @@
 //!
 //! | cut out | moves |
 //! | --- | --- |
-//! | routes of every listener (RDS) | weights of the overflow lane |
-//! | endpoints of pools and peers with addresses (EDS) | endpoints in the fleet file, regions that are down |
-//! | the router's policy (ECDS) | shares, the lease |
+//! | routes of every listener (RDS) | weights of the lanes that lead elsewhere |
+//! | endpoints of pools, peers and databases with addresses (EDS) | endpoints in the fleet file, regions that are down |
+//! | the database that serves what is retrieved (EDS) | replicas that are behind |
+//! | the router's policy (ECDS) | shares, whose data is fresh, the lease |
 //! | what peers may bring (ECDS) | zones in the fleet file |
 //! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |
@@ -41,7 +42,7 @@ pub struct Parts {
     pub listeners: Vec<Listener>,
     /// Clusters that refer to their endpoints and to the guard.
     pub clusters: Vec<Cluster>,
-    /// Endpoints of pools and peers, by their cluster's name.
+    /// Endpoints of pools, peers and databases, by their cluster's name.
     pub endpoints: Vec<ClusterLoadAssignment>,
     /// Routes, by name.
     pub routes: Vec<RouteConfiguration>,

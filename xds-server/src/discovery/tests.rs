@@ -7,10 +7,12 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::util::pack_any;
 use meridian_policy::filter_policy::Lease;
+use meridian_policy::freshness::Freshness;
 use meridian_policy::health::Health;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
@@ -100,7 +102,11 @@ fn what_moves_is_cut_out() {
                 .map(|each| &each.cluster_name)
                 .collect()
         ),
-        ["pool/us-west-2/llama-3.1-70b"],
+        [
+            "pool/us-west-2/llama-3.1-70b",
+            "vector_db/us-west-2",
+            "database/us-west-2"
+        ],
         "names are for Envoy to resolve"
     );
     let listeners = said_by(&parts.listeners);
@@ -112,8 +118,9 @@ fn what_moves_is_cut_out() {
     assert!(listeners.contains("default_config"));
     let allowing_nothing = listeners.matches("\"rules\":{}").count();
     assert_eq!(
-        (allowing_nothing, listeners.contains("policies")),
-        (2, false)
+        (allowing_nothing, listeners.contains("zone/eea")),
+        (2, false),
+        "what peers may bring is nowhere but in the rules"
     );
     assert!(said_by(&parts.extensions).contains("runs_ms"));
 }
@@ -192,6 +199,33 @@ fn a_region_that_is_down_moves_its_endpoints_and_no_cluster() {
         let moved = said_by(&up.endpoints) != said_by(&down.endpoints);
         assert_eq!(moved, marked, "{text}");
     }
+}
+
+#[test]
+fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
+    let parts = |freshness: Freshness| {
+        let plan = Plan {
+            freshness,
+            ..Default::default()
+        };
+        split(translate(&fleet(), &plan, &"us-west-2".into(), None))
+    };
+    let at_home = parts(Freshness::default());
+    // That it is behind is for requests that need fresh data: policy and weights say it.
+    let away = parts(Freshness {
+        behind: BTreeSet::new(),
+        retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
+    });
+    assert_eq!(said_by(&at_home.clusters), said_by(&away.clusters));
+    assert_eq!(said_by(&at_home.listeners), said_by(&away.listeners));
+    assert_eq!(said_by(&at_home.routes), said_by(&away.routes));
+    assert_eq!(said_by(&at_home.extensions), said_by(&away.extensions));
+    let both = at_home.endpoints.iter().zip(&away.endpoints);
+    let moved: Vec<&str> = both
+        .filter(|(one, other)| one != other)
+        .map(|(one, _)| one.cluster_name.as_str())
+        .collect();
+    assert_eq!(moved, ["vector_db/us-west-2"]);
 }
 
 #[test]

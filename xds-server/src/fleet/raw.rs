@@ -2,6 +2,10 @@
 //!
 //! The docs of these fields are the docs of the file: `meridian schema` prints them.
 
+mod vector_db;
+
+pub use vector_db::{RawRole, RawVectorDb};
+
 use meridian_policy::fleet::{Gives, Preset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -129,6 +133,8 @@ pub struct RawRegion {
     /// always had room.
     #[serde(default)]
     pub signals: Vec<RawSignal>,
+    /// Its vector database.
+    pub vector_db: Option<RawVectorDb>,
 }
 
 /// A page of metrics.

@@ -13,6 +13,7 @@ mod served;
 mod signals;
 mod urls;
 mod values;
+mod vector_dbs;
 mod zones;
 
 const EXAMPLE: &str = include_str!("tests/example.yaml");

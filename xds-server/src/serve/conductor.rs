@@ -5,13 +5,16 @@ use super::handover::handover;
 use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{
-    CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
+    CountsReport, DataReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report,
+    SourceReport,
 };
 use crate::collect::Scrape;
 use crate::collect::gateway::{Heard, Report as GatewayReport};
 use meridian_policy::budget::Budget;
 use meridian_policy::filter_policy::Lease;
+use meridian_policy::freshness;
 use meridian_policy::plan::{Plan, alarms, carried_over, plan};
+use meridian_policy::retrieval::Role;
 use meridian_policy::signal::Millis;
 use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
@@ -382,6 +385,7 @@ impl Conductor {
         let has_budget = fallbacks.any(|fallback| fallback.budget != Budget::default());
         for (name, region) in &self.fleet.regions {
             let report = regions.entry(name.clone()).or_default();
+            report.data = self.data(name, region.vector_db.as_ref().map(|of| of.role), now);
             report.budgeted = has_budget.then_some(region.gateway.replicas);
             for model in region.pools.keys() {
                 let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));
@@ -412,8 +416,22 @@ impl Conductor {
             regions,
             placements: self.plan.gateways.clone(),
             envoys: Vec::new(),
-            alarms: alarms(&self.fleet, &self.state, &self.plan, now),
+            alarms: [
+                alarms(&self.fleet, &self.state, &self.plan, now),
+                freshness::alarms(&self.fleet, &self.plan),
+            ]
+            .concat(),
             counts: self.counts.clone(),
+        }
+    }
+
+    fn data(&self, region: &RegionName, role: Option<Role>, now: Millis) -> DataReport {
+        let freshness = &self.plan.freshness;
+        DataReport {
+            lag: self.state.lag(&self.fleet, region, now),
+            behind: freshness.behind.contains(region),
+            role,
+            serves: role.map(|_| freshness.serves(&self.fleet, region).clone()),
         }
     }
 }
@@ -456,6 +474,13 @@ fn say_what_moves(before: &Plan, next: &Plan) {
                     tracing::info!(%gateway, %zone, %model, home_share = share, overflow = weights.join(" "), "placement");
                 }
             }
+        }
+    }
+    for region in next.pools.keys() {
+        let old = before.freshness.retrieval.get(region).unwrap_or(region);
+        let serves = next.freshness.retrieval.get(region).unwrap_or(region);
+        if old != serves {
+            tracing::info!(%region, %serves, "retrieval");
         }
     }
     for (region, pools) in &next.pools {

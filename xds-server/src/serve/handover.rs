@@ -16,7 +16,8 @@ use crate::xds::ResourceType;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::{Misdirected, Zone};
 use meridian_policy::plan::{Plan, carried_over};
-use meridian_policy::{Fleet, ZoneName};
+use meridian_policy::retrieval::{databases, may_read};
+use meridian_policy::{Fleet, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -71,10 +72,31 @@ fn between(before: &Fleet, next: &Fleet) -> Option<Fleet> {
         }
     }
     let same = shown(&zones) == shown(&before.zones) && shown(&zones) == shown(&next.zones);
-    (!same).then(|| Fleet {
-        zones,
-        ..next.clone()
+    (!same).then(|| {
+        let fleet = Fleet {
+            zones,
+            ..next.clone()
+        };
+        kept_apart(fleet, before, next)
     })
+}
+
+/// A zone that is narrowed on the way has fewer regions inside of its border: those that could read each other's databases for that
+/// reason alone, by neither fleet, have none meanwhile.
+fn kept_apart(mut fleet: Fleet, before: &Fleet, next: &Fleet) -> Fleet {
+    let one_lets = |home: &RegionName, other: &RegionName| {
+        may_read(next, home, other) || may_read(before, home, other)
+    };
+    let torn = fleet.regions.keys().filter(|home| {
+        let databases = databases(&fleet, home);
+        databases.iter().any(|other| !one_lets(home, other))
+    });
+    let torn: Vec<RegionName> = torn.cloned().collect();
+    let regions = fleet.regions.iter_mut();
+    for (_, region) in regions.filter(|(name, _)| torn.contains(name)) {
+        region.vector_db = None;
+    }
+    fleet
 }
 
 /// All of zones that routes show.

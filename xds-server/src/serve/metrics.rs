@@ -33,6 +33,7 @@ impl Collector for Page {
         let report = &self.0;
         pools(report, &mut encoder)?;
         placements(report, &mut encoder)?;
+        data(report, &mut encoder)?;
         sources(report, &mut encoder)?;
         envoys(report, &mut encoder)?;
         counts(&report.counts, &mut encoder)?;
@@ -59,6 +60,29 @@ impl Collector for Page {
             [(Vec::new(), report.alarms.len() as f64)],
         )
     }
+}
+
+fn data(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let behind = report.regions.iter().map(|(region, of)| {
+        let labels = vec![("region", region.to_string())];
+        (labels, f64::from(u8::from(of.data.behind)))
+    });
+    gauges(
+        encoder,
+        "meridian_data_behind",
+        "1 while a region's data is too far behind",
+        behind,
+    )?;
+    let serves = report.regions.iter().filter_map(|(region, of)| {
+        let by = of.data.serves.as_ref()?.to_string();
+        Some((vec![("region", region.to_string()), ("by", by)], 1.0))
+    });
+    gauges(
+        encoder,
+        "meridian_retrieval_served",
+        "1 for the region whose vector database serves what is retrieved in a region",
+        serves,
+    )
 }
 
 fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use meridian_policy::filter_policy::Lease;
 use meridian_policy::health::Health;
 use meridian_policy::placement::Placement;
 use meridian_policy::plan::Alarm;
+use meridian_policy::retrieval::Role;
 use meridian_policy::signal::Millis;
 use meridian_policy::state::PoolSignals;
 use meridian_policy::{ModelName, RegionName, ZoneName};
@@ -63,11 +64,27 @@ pub struct ErrorReport {
 pub struct RegionReport {
     /// Its pools.
     pub pools: BTreeMap<ModelName, PoolReport>,
+    /// How fresh its data is.
+    #[serde(default)]
+    pub data: DataReport,
     /// Envoys that its part of budgets is for; `None` where no fallback has one.
     #[serde(default)]
     pub budgeted: Option<u32>,
     /// Its sources, by their place in the fleet file or the node id of their gateway.
     pub sources: BTreeMap<String, SourceReport>,
+}
+
+/// A region's data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Seconds that it is behind, where that is known.
+    pub lag: Option<f64>,
+    /// Whether that is too far.
+    pub behind: bool,
+    /// What its vector database is; `None` where it has none.
+    pub role: Option<Role>,
+    /// The region whose vector database serves what is retrieved there.
+    pub serves: Option<RegionName>,
 }
 
 /// A pool.

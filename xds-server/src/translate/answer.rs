@@ -187,6 +187,38 @@ pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLo
         ("duration_ms", text("%DURATION%")),
         ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
     ]);
+    let requests_only = FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {});
+    let filter = AccessLogFilter {
+        filter_specifier: Some(requests_only),
+    };
+    vec![AccessLog {
+        filter: Some(filter),
+        ..file_log(path, fields)
+    }]
+}
+
+/// One JSON object per connection of which nothing is understood: where it led, how much, how long.
+pub fn connection_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
+    let fields = structure([
+        ("time", text("%START_TIME%")),
+        ("gateway", text(home.as_str())),
+        ("listener", text(listener)),
+        ("from", text("%DOWNSTREAM_REMOTE_ADDRESS%")),
+        ("region", text("%UPSTREAM_METADATA(meridian:region)%")),
+        ("upstream", text("%UPSTREAM_HOST%")),
+        ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
+        ("details", text("%CONNECTION_TERMINATION_DETAILS%")),
+        ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
+        ("flags", text("%RESPONSE_FLAGS%")),
+        ("bytes_in", text("%BYTES_RECEIVED%")),
+        ("bytes_out", text("%BYTES_SENT%")),
+        ("duration_ms", text("%DURATION%")),
+        ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
+    ]);
+    vec![file_log(path, fields)]
+}
+
+fn file_log(path: &str, fields: Struct) -> AccessLog {
     let format = SubstitutionFormatString {
         format: Some(Format::JsonFormat(fields)),
         ..Default::default()
@@ -196,12 +228,9 @@ pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLo
         access_log_format: Some(AccessLogFormat::LogFormat(format)),
     };
     let log = extension("envoy.access_loggers.file", log);
-    let requests_only = FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {});
-    vec![AccessLog {
+    AccessLog {
         name: log.name,
-        filter: Some(AccessLogFilter {
-            filter_specifier: Some(requests_only),
-        }),
         config_type: log.typed_config.map(access_log::ConfigType::TypedConfig),
-    }]
+        ..Default::default()
+    }
 }

@@ -9,6 +9,7 @@ mod filter;
 pub mod name;
 mod peer;
 mod public;
+mod retrieval;
 mod route;
 pub(crate) mod tls;
 pub(crate) mod wire;
@@ -140,6 +141,10 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
         clusters.push(cluster::fallback(fleet, name));
         clusters.push(cluster::provider(fleet, name, fallback));
         secrets.extend(egress::secret(name, fallback));
+    }
+    if let Some(database) = &region.vector_db {
+        listeners.extend(retrieval::listeners(&node, region, database));
+        clusters.extend(cluster::databases_of(&node));
     }
     Snapshot {
         listeners,

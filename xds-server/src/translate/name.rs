@@ -33,6 +33,21 @@ pub fn provider(fallback: &FallbackName) -> String {
     format!("provider/{fallback}")
 }
 
+/// The database that serves what is retrieved in a region.
+pub fn vector_db(home: &RegionName) -> String {
+    format!("vector_db/{home}")
+}
+
+/// The way to a region's database, and to the others where it does not answer.
+pub fn retrieval(first: &RegionName) -> String {
+    format!("retrieval/{first}")
+}
+
+/// A region's vector database.
+pub fn database(region: &RegionName) -> String {
+    format!("database/{region}")
+}
+
 /// A member of a chain.
 pub fn member(member: &Member, model: &ModelName) -> String {
     match member {

@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action as RouteTo;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+    HeaderMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
@@ -44,6 +44,10 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         .keys()
         .map(|model| pool_health(node.home, model))
         .collect();
+    if region.vector_db.is_some() {
+        let database = header_is(headers::VECTOR_DB, "1");
+        http_filters.push(health(database, name::database(node.home)));
+    }
     http_filters.push(http_filter("meridian.forbidden", forbidden(node)));
     http_filters.push(http_filter("meridian.allowed", allowed(node)));
     http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
@@ -108,14 +112,16 @@ fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
 
 /// 200 while the pool has a healthy endpoint: the answer to the other gateways' health checks.
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
+    let asked = header_is(headers::MODEL, model.as_str());
+    health(asked, name::pool(home, model))
+}
+
+fn health(asked: HeaderMatcher, cluster: String) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
         pass_through_mode: no(),
-        headers: vec![
-            header_is(":path", HEALTH_PATH),
-            header_is(headers::MODEL, model.as_str()),
-        ],
-        cluster_min_healthy_percentages: [(name::pool(home, model), any)].into(),
+        headers: vec![header_is(":path", HEALTH_PATH), asked],
+        cluster_min_healthy_percentages: [(cluster, any)].into(),
         ..Default::default()
     };
     http_filter("envoy.filters.http.health_check", check)

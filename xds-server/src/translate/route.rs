@@ -28,8 +28,10 @@ use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 use meridian_policy::chain::{Member, has_another};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Limits;
+use meridian_policy::needs::Fresh;
 use meridian_policy::placement::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
+use std::collections::BTreeMap;
 
 pub use meridian_policy::headers::RETRY;
 
@@ -39,7 +41,8 @@ const RETRY_AFTER: &str = "retry-after";
 /// Answers that another member may do better: overload, and failures that the servers' health checks do not show.
 const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
 
-/// The public listener's routes: two per zone, model and lane, then the catch-all.
+/// The public listener's routes: two per zone, model and lane, then the catch-all. Those of the lanes that lead elsewhere are there
+/// whether anybody takes them or not.
 pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let limits = &node.fleet.limits;
     let mut routes: Vec<Route> = Vec::new();
@@ -47,11 +50,21 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         let Some((_, members)) = chains.first() else {
             continue;
         };
-        let to = ClusterSpecifier::WeightedClusters(by_weight(node, zone, model, chains));
-        for stream in [true, false] {
-            let lane = Some(Lane::Overflow);
-            let route = route(node, zone, model, lane, members, to.clone(), stream);
-            routes.push(spread(route));
+        let planned = node.plan.placement(node.home, zone, model);
+        let overflow = planned.map(|placement| &placement.overflow);
+        let fresh = Fresh::of(node.fleet, node.plan, zone, model, node.home);
+        let lanes = [
+            (Lane::Overflow, overflow),
+            (Lane::Fresh, fresh.as_ref().map(|fresh| &fresh.others)),
+        ];
+        for (lane, weights) in lanes {
+            let to = by_weight(zone, model, chains, weights);
+            let to = ClusterSpecifier::WeightedClusters(to);
+            for stream in [true, false] {
+                let lane = Some(lane);
+                let route = route(node, zone, model, lane, members, to.clone(), stream);
+                routes.push(spread(route));
+            }
         }
     }
     // Whatever lane is left: policy and routes change one after the other, and a request may meet the one without the
@@ -93,16 +106,14 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     }
 }
 
-/// The chains of the overflow lane by the plan's weights; without any, the nearest. Their sum is always the same, and a
+/// The chains of a lane that leads elsewhere, by their weights; without any, the nearest. Their sum is always the same, and a
 /// weight of nothing is left out.
 fn by_weight(
-    node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
     chains: &[(RegionName, Vec<Member>)],
+    planned: Option<&BTreeMap<RegionName, u32>>,
 ) -> WeightedCluster {
-    let planned = node.plan.placement(node.home, zone, model);
-    let planned = planned.map(|placement| &placement.overflow);
     let weight = |index: usize, to: &RegionName| match planned {
         Some(weights) if !weights.is_empty() => weights.get(to).copied().unwrap_or(0),
         _ if index == 0 => TOTAL_WEIGHT,

@@ -27,9 +27,12 @@ fn golden(name: &str, resources: &Value) {
 /// The routes of the listeners, taken out: they are looked at by themselves.
 fn take_routes(listeners: &mut Value) -> Vec<Value> {
     let managers = listeners.as_array_mut().unwrap().iter_mut();
-    let managers = managers.map(|listener| &mut listener["filter_chains"][0]["filters"][0]);
     managers
-        .map(|manager| manager["typed_config"]["route_config"].take())
+        .filter_map(|listener| {
+            let filter = &mut listener["filter_chains"][0]["filters"][0];
+            let routes = filter["typed_config"].get_mut("route_config")?;
+            Some(routes.take())
+        })
         .collect()
 }
 

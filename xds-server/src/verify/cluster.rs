@@ -222,7 +222,7 @@ fn ends<'f>(
     }
     for owner in seen {
         match owner {
-            Some(Owner::Gateway(region)) => {
+            Some(Owner::Gateway(region) | Owner::DatabaseGateway(region)) => {
                 tls::to_gateway(fleet, home, region, at, socket, leaks);
             }
             Some(Owner::Provider(name)) => {
@@ -230,9 +230,10 @@ fn ends<'f>(
                     tls::to_provider(&fallback.endpoint, at, socket, leaks);
                 }
             }
-            Some(Owner::Pool(_)) | None => {
+            Some(Owner::Pool(_) | Owner::Database(_)) | None => {
                 if socket.is_some() {
-                    leaks.unknown(at, "a transport socket to a pool or an internal listener");
+                    let what = "a transport socket to a pool, a database or an internal listener";
+                    leaks.unknown(at, what);
                 }
             }
         }

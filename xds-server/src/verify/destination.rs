@@ -50,7 +50,10 @@ impl<'f> Walk<'f> {
             self.direction(entry, &path, owner);
             for (name, zone) in &self.fleet.zones {
                 let fine = match owner {
-                    Owner::Pool(region) | Owner::Gateway(region) => zone.regions.contains(region),
+                    Owner::Pool(region)
+                    | Owner::Gateway(region)
+                    | Owner::Database(region)
+                    | Owner::DatabaseGateway(region) => zone.regions.contains(region),
                     Owner::Provider(fallback) => zone.fallbacks.contains(fallback),
                 };
                 if zone.pinned && zones.contains(name) && !fine {
@@ -70,6 +73,9 @@ impl<'f> Walk<'f> {
     /// What may be reached from where, whatever the zone.
     fn direction(&mut self, entry: &Entry<'f>, path: &str, owner: Owner<'f>) {
         let wrong = match (entry, owner) {
+            (_, Owner::Database(_) | Owner::DatabaseGateway(_)) => Some(format!(
+                "a request is led to {owner}: only retrieval goes there"
+            )),
             (Entry::Peers(_), Owner::Pool(region)) => (region != self.home).then(|| {
                 format!(
                     "another gateway's request may only reach pools of `{}`",

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::config::core::v3::socket_address::{PortSpecifier, Pr
 use envoy_types::pb::envoy::config::core::v3::{
     Address, EnvoyInternalAddress, Metadata, SocketAddress,
 };
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
@@ -97,7 +98,15 @@ fn end<'f>(
         leaks.unknown(at, "an endpoint by name");
         return None;
     };
-    leaks.known(at, endpoint, &only!(Endpoint, endpoint, [address]));
+    leaks.known(
+        at,
+        endpoint,
+        &only!(Endpoint, endpoint, [address, health_check_config]),
+    );
+    if let Some(check) = &endpoint.health_check_config {
+        // A probe at another port of the same host, which holds nothing of a request.
+        leaks.known(at, check, &only!(HealthCheckConfig, check, [port_value]));
+    }
     match endpoint
         .address
         .as_ref()

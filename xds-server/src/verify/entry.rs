@@ -64,7 +64,9 @@ impl<'f> Walk<'f> {
             .is_some_and(|tls| tls.require_client_certificate.is_some());
         match (rbac.as_slice(), tls) {
             ([_, ..], Some(tls)) => {
-                tls::from_gateways(self.fleet, self.home, at, &tls, &mut self.leaks);
+                let regions = self.fleet.regions.keys();
+                let others: Vec<_> = regions.filter(|region| *region != self.home).collect();
+                tls::from_gateways(self.fleet, self.home, &others, at, &tls, &mut self.leaks);
                 Entry::Peers(self.admitted(at, &rbac))
             }
             ([_, ..], None) => {
@@ -230,7 +232,7 @@ impl<'f> Walk<'f> {
     }
 
     /// The other region whose gateway a principal is; reports any other principal.
-    fn sender(&mut self, at: &str, principal: &Principal) -> Option<&'f RegionName> {
+    pub fn sender(&mut self, at: &str, principal: &Principal) -> Option<&'f RegionName> {
         if !matches!(principal.identifier, Some(Identifier::Authenticated(_))) {
             self.leaks
                 .unknown(at, "a principal that is not one client certificate");

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::known::only;
-use super::{Walk, Zones, endpoint, protocol};
+use super::{Walk, Zones, endpoint, protocol, retrieval};
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
@@ -29,7 +29,7 @@ impl<'f> Walk<'f> {
                 self.chains(&at, listener, None);
             }
         }
-        for name in self.inside.keys() {
+        for name in self.inside.keys().chain(&self.retrieved) {
             if !internal.contains_key(name) {
                 let at = format!("listeners.{name}");
                 self.leaks
@@ -86,6 +86,18 @@ impl<'f> Walk<'f> {
                 ]
             );
             self.leaks.known(at, chain, &known);
+            if retrieval::is_of_connections(chain) {
+                self.retrieval(at, chain, listener.address.as_ref());
+                if self.inside.contains_key(&listener.name) {
+                    self.leaks
+                        .add(at, "requests are led into a listener for retrieval");
+                }
+                continue;
+            }
+            if self.retrieved.contains(&listener.name) {
+                self.leaks
+                    .add(at, "retrieval is led into a listener for requests");
+            }
             for filter in &chain.filters {
                 self.network_filter(at, filter, chain.transport_socket.as_ref(), inside.clone());
             }
@@ -188,7 +200,7 @@ impl<'f> Walk<'f> {
         }
     }
 
-    fn access_logs(&mut self, at: &str, logs: &[AccessLog]) {
+    pub fn access_logs(&mut self, at: &str, logs: &[AccessLog]) {
         for log in logs {
             let any = log
                 .config_type

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! listener -> who may enter (entry) -> routes with their zones (route) -> clusters (cluster) -> addresses (owner)
+//!          -> who may read (retrieval) ---------------------------------> clusters (cluster) -> addresses (owner)
 //! ```
 
 mod agreement;
@@ -19,6 +20,7 @@ mod known;
 mod listener;
 mod owner;
 mod protocol;
+mod retrieval;
 mod retry;
 mod route;
 mod secret;
@@ -60,6 +62,8 @@ struct Walk<'f> {
     secrets: Secrets<'f>,
     /// Internal listeners, with the zones whose requests some route sends into them.
     inside: BTreeMap<String, Zones<'f>>,
+    /// Internal listeners that retrieval is led into.
+    retrieved: BTreeSet<String>,
     leaks: Leaks,
 }
 
@@ -92,6 +96,7 @@ pub fn verify(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Vec<Leak
         ways,
         secrets,
         inside: BTreeMap::new(),
+        retrieved: BTreeSet::new(),
         leaks,
     };
     walk.listeners(listeners);

@@ -15,6 +15,10 @@ pub enum Owner<'f> {
     Gateway(&'f RegionName),
     /// The hosted provider of a fallback.
     Provider(&'f FallbackName),
+    /// A region's vector database.
+    Database(&'f RegionName),
+    /// A region's gateway, at the port that leads to its vector database.
+    DatabaseGateway(&'f RegionName),
 }
 
 impl fmt::Display for Owner<'_> {
@@ -22,6 +26,10 @@ impl fmt::Display for Owner<'_> {
         match self {
             Self::Pool(region) => write!(f, "a pool of `{region}`"),
             Self::Gateway(region) => write!(f, "the gateway of `{region}`"),
+            Self::Database(region) => write!(f, "the vector database of `{region}`"),
+            Self::DatabaseGateway(region) => {
+                write!(f, "the vector database of `{region}`, by its gateway")
+            }
             Self::Provider(fallback) => write!(f, "the provider of the fallback `{fallback}`"),
         }
     }
@@ -35,6 +43,7 @@ impl<'f> Owners<'f> {
     pub fn of(fleet: &'f Fleet, home: &RegionName) -> Self {
         let mut owners = Self(BTreeMap::new());
         let own = pools(fleet, home);
+        let own_database = database(fleet, home);
         for (name, region) in &fleet.regions {
             let gateway = &region.gateway;
             owners.add(&gateway.address, gateway.port, Owner::Gateway(name));
@@ -43,6 +52,16 @@ impl<'f> Owners<'f> {
                 if !(elsewhere && is_local(&host)) {
                     owners.add(&host, port, Owner::Pool(name));
                 }
+            }
+            if let Some((host, port)) = database(fleet, name)
+                && let Some(known) = &region.vector_db
+            {
+                let elsewhere = name != home && own_database == Some((host.clone(), port));
+                if !(elsewhere && is_local(&host)) {
+                    owners.add(&host, port, Owner::Database(name));
+                }
+                let by_gateway = Owner::DatabaseGateway(name);
+                owners.add(&gateway.address, known.gateway_port, by_gateway);
             }
         }
         for (name, fallback) in &fleet.fallbacks {
@@ -85,6 +104,12 @@ fn pools(fleet: &Fleet, region: &RegionName) -> BTreeSet<(String, u16)> {
         }
     }
     addresses
+}
+
+/// The address of a region's vector database.
+fn database(fleet: &Fleet, region: &RegionName) -> Option<(String, u16)> {
+    let database = fleet.regions.get(region)?.vector_db.as_ref()?;
+    Some((plain(&database.host), database.port))
 }
 
 /// Whether an address means something else on each machine or in each Kubernetes cluster: dialled from home, it is

@@ -111,10 +111,11 @@ pub fn from_callers(at: &str, context: &DownstreamTlsContext, leaks: &mut Leaks)
     }
 }
 
-/// The server's side of a listener that only other gateways can enter.
+/// The server's side of a listener that only other gateways can enter: those of these regions.
 pub fn from_gateways(
     fleet: &Fleet,
     home: &RegionName,
+    regions: &[&RegionName],
     at: &str,
     context: &DownstreamTlsContext,
     leaks: &mut Leaks,
@@ -138,10 +139,8 @@ pub fn from_gateways(
         return;
     };
     mutual(at, &own.gateway, common, validation, leaks);
-    let mut others: Vec<San> = fleet
-        .regions
-        .keys()
-        .filter(|region| *region != home)
+    let mut others: Vec<San> = regions
+        .iter()
         .map(|region| (SanType::Uri, fleet.spiffe_id(region)))
         .collect();
     if others.is_empty() {

@@ -28,15 +28,12 @@ impl Check {
                 self.problem(format!("fallbacks.{name}.url"), message);
             }
         }
+        self.databases_have_their_own(fleet, &ours);
     }
 
     /// The listeners of one Envoy, which cannot share a port.
     fn listeners(&mut self, at: &str, region: &Region) {
-        let listeners = [
-            ("public.listen", region.public.listen),
-            ("gateway.listen", region.gateway.listen),
-            ("admin", region.admin),
-        ];
+        let listeners = listeners(region);
         for (index, (name, listen)) in listeners.iter().enumerate() {
             if let Some((other, _)) = listeners[..index]
                 .iter()
@@ -117,16 +114,19 @@ fn pool_endpoints(at: &str, region: &Region) -> Vec<(String, usize, SocketAddr)>
 }
 
 /// A host and port as a connection sees them. Names are in lower case since they were read.
-fn reach(host: &str, port: u16) -> (String, u16) {
+pub(super) fn reach(host: &str, port: u16) -> (String, u16) {
     let host = host.trim_end_matches('.');
     let ip = host.parse::<IpAddr>();
     let host = ip.map_or(host.to_owned(), |ip| ip.to_canonical().to_string());
     (host, port)
 }
 
+/// Whose an address is, by the places that say so.
+pub(super) type Places = BTreeMap<(String, u16), Vec<String>>;
+
 /// Everything in the fleet that can be connected to by host and port, with its places.
-fn ours(fleet: &Fleet) -> BTreeMap<(String, u16), Vec<String>> {
-    let mut ours: BTreeMap<(String, u16), Vec<String>> = BTreeMap::new();
+fn ours(fleet: &Fleet) -> Places {
+    let mut ours = Places::new();
     let mut add = |host: &str, port: u16, place: String| {
         ours.entry(reach(host, port)).or_default().push(place);
     };
@@ -153,6 +153,19 @@ fn ours(fleet: &Fleet) -> BTreeMap<(String, u16), Vec<String>> {
                 format!("`{at}.public.url`"),
             );
         }
+        if let Some(database) = &region.vector_db {
+            let gateway = &region.gateway.address;
+            add(
+                &database.host,
+                database.port,
+                format!("`{at}.vector_db.endpoint`"),
+            );
+            add(
+                gateway,
+                database.gateway_port,
+                format!("`{at}.vector_db.gateway_port`"),
+            );
+        }
         for (model, pool) in &region.pools {
             let place = format!("`{at}.pools.{model}`");
             match pool {
@@ -176,20 +189,30 @@ fn own_listener(fleet: &Fleet, endpoint: &ProviderEndpoint) -> Option<String> {
     }
     let provider = SocketAddr::new(ip, endpoint.port);
     fleet.regions.iter().find_map(|(name, region)| {
-        let listeners = [
-            ("public.listen", region.public.listen),
-            ("gateway.listen", region.gateway.listen),
-            ("admin", region.admin),
-        ];
-        listeners
+        listeners(region)
             .into_iter()
             .find(|(_, listen)| overlap(*listen, provider))
             .map(|(listener, _)| format!("`{}.{listener}`", region_at(name)))
     })
 }
 
+/// Where a gateway listens, by the field that says it.
+pub(super) fn listeners(region: &Region) -> Vec<(&'static str, SocketAddr)> {
+    let mut listeners = vec![
+        ("public.listen", region.public.listen),
+        ("gateway.listen", region.gateway.listen),
+        ("admin", region.admin),
+    ];
+    if let Some(database) = &region.vector_db {
+        let for_gateways = database.listen_for_gateways(&region.gateway);
+        listeners.push(("vector_db.listen", database.listen));
+        listeners.push(("vector_db.gateway_port", for_gateways));
+    }
+    listeners
+}
+
 /// Whether two listeners, or a listener and an address, meet. Port 0 stands for an address that did not parse.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     let met = one.ip() == other.ip() || (any && one.is_ipv4() == other.is_ipv4());
     met && one.port() == other.port() && one.port() != 0

@@ -13,6 +13,7 @@ mod regions;
 mod served;
 mod signals;
 mod sources;
+mod vector_dbs;
 mod zones;
 
 use super::Problem;
@@ -61,6 +62,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);
+        check.databases_agree(&fleet);
     }
     if check.problems.is_empty() {
         Ok(fleet)

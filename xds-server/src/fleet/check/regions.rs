@@ -63,6 +63,9 @@ impl Check {
             nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
             contexts: contexts(&raw.pools),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
+            vector_db: raw
+                .vector_db
+                .map(|raw| self.vector_db(&format!("{at}.vector_db"), raw)),
             pools: self.pools(&format!("{at}.pools"), raw.pools, stat_names),
         }
     }

@@ -181,6 +181,32 @@ fn a_region_and_a_fallback_that_are_others_are_not_kept() {
 }
 
 #[test]
+fn regions_that_neither_fleet_lets_read_each_other_do_not_on_the_way() {
+    let zones = |countries: &str, with: &str| {
+        with_zones(&format!(
+            "
+  eea: {{ countries: [{countries}], pinned: true, regions: [eu-west-1, {with}], fallbacks: [claude-eu] }}
+  global: {{ countries: [preset:rest], regions: [us-west-2, us-east-1], fallbacks: [claude] }}
+unknown_zone: eea
+"
+        ))
+    };
+    let before = zones("preset:eea", "us-west-2");
+    let next = zones("preset:eea, preset:uk", "us-east-1");
+    let on_the_way = between(&before, &next).unwrap();
+    assert_eq!(on_the_way.zones["eea"].regions, ["eu-west-1".into()].into());
+    let has = |region: &str| on_the_way.regions[region].vector_db.is_some();
+    assert_eq!(
+        ["us-west-2", "us-east-1", "eu-west-1"].map(has),
+        [false, false, true]
+    );
+    // Other edits leave them alone.
+    let renamed = between(&with_zones(ORIGINAL), &with_zones(RENAMED)).unwrap();
+    let mut regions = renamed.regions.values();
+    assert!(regions.all(|region| region.vector_db.is_some()));
+}
+
+#[test]
 fn a_name_that_means_something_else_leads_where_both_let_it() {
     let fleet = between(&with_zones(ORIGINAL), &with_zones(SWAPPED)).unwrap();
     let eea = &fleet.zones["eea"];

@@ -3,10 +3,21 @@
 use crate::translate::wire::{no, number, seconds};
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
-use envoy_types::pb::envoy::config::core::v3::health_check::{HealthChecker, HttpHealthCheck};
+use envoy_types::pb::envoy::config::core::v3::health_check::{
+    HealthChecker, HttpHealthCheck, TcpHealthCheck,
+};
 
 /// The intervals without traffic default to a minute, which would keep a dead region in the chain that long.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
+    every_two_seconds(HealthChecker::HttpHealthCheck(check))
+}
+
+/// Whether a connection stands.
+pub(super) fn tcp_check() -> HealthCheck {
+    every_two_seconds(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
+}
+
+fn every_two_seconds(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),
         interval: seconds(2),
@@ -14,7 +25,7 @@ pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
         no_traffic_healthy_interval: seconds(2),
         unhealthy_threshold: number(2),
         healthy_threshold: number(1),
-        health_checker: Some(HealthChecker::HttpHealthCheck(check)),
+        health_checker: Some(checker),
         ..Default::default()
     }
 }
@@ -51,6 +62,15 @@ pub(super) fn of_providers() -> Option<OutlierDetection> {
     of_gateways().map(|detection| OutlierDetection {
         base_ejection_time: seconds(5),
         max_ejection_time: seconds(5),
+        ..detection
+    })
+}
+
+/// A database that cannot be reached is passed over at once, for some seconds: the very connection that met it goes on to the
+/// next.
+pub(super) fn of_databases() -> Option<OutlierDetection> {
+    of_providers().map(|detection| OutlierDetection {
+        consecutive_local_origin_failure: number(1),
         ..detection
     })
 }

@@ -1,10 +1,12 @@
-//! Clusters: chains, and the pools, peers, fallbacks and providers that they lead to.
+//! Clusters: chains, and the pools, peers, fallbacks and providers that they lead to; vector databases.
 
+mod database;
 mod health;
 mod peer;
 mod pool;
 mod provider;
 
+pub use database::databases_of;
 pub use peer::peer;
 pub use pool::pool;
 pub use provider::{fallback, provider};

@@ -8,12 +8,13 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{
-    HealthStatus, Http2ProtocolOptions, KeepaliveSettings,
+    HealthStatus, Http2ProtocolOptions, KeepaliveSettings, TransportSocket,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
+use meridian_policy::fleet::Gateway;
 use meridian_policy::{Fleet, ModelName, RegionName, headers};
 use std::net::IpAddr;
 
@@ -25,6 +26,28 @@ fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
         }
     }
     assignment
+}
+
+/// mTLS to the gateway of a region, and to no other.
+pub(super) fn to_gateway(
+    fleet: &Fleet,
+    own: &Gateway,
+    region: &RegionName,
+    gateway: &Gateway,
+) -> Option<TransportSocket> {
+    let is_ip = gateway.address.parse::<IpAddr>().is_ok();
+    transport_socket(UpstreamTlsContext {
+        sni: if is_ip {
+            String::new()
+        } else {
+            gateway.address.clone()
+        },
+        common_tls_context: Some(tls::between_gateways(
+            own,
+            vec![tls::gateway_san(fleet, region)],
+        )),
+        ..Default::default()
+    })
 }
 
 /// Another region's gateway, as the way to one of its pools, which may be known to be down. `None` if the region is
@@ -44,18 +67,6 @@ pub fn peer(
         &fleet.regions.get(peer)?.gateway,
     );
     let is_ip = other.address.parse::<IpAddr>().is_ok();
-    let tls = UpstreamTlsContext {
-        sni: if is_ip {
-            String::new()
-        } else {
-            other.address.clone()
-        },
-        common_tls_context: Some(tls::between_gateways(
-            own,
-            vec![tls::gateway_san(fleet, peer)],
-        )),
-        ..Default::default()
-    };
     // The peer's gateway answers with the health of its pool of this model.
     // Envoy would send the cluster's name as the host, and its slashes make an HTTP/2 server end the connection.
     let check = HttpHealthCheck {
@@ -85,7 +96,7 @@ pub fn peer(
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
-        transport_socket: transport_socket(tls),
+        transport_socket: to_gateway(fleet, own, peer, other),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_gateways(),
         circuit_breakers: circuit_breakers(&fleet.limits),

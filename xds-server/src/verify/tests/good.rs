@@ -1,6 +1,6 @@
 //! Everything that `translate` makes verifies clean.
 
-use super::fleets::{EXAMPLE, LOCAL, LONE, TWO_PINNED, UNPINNED, fleet};
+use super::fleets::{EXAMPLE, LOCAL, LONE, RETRIEVAL, TWO_PINNED, UNPINNED, fleet};
 use crate::translate::{Snapshot, translate};
 use crate::verify::verify;
 use meridian_policy::RegionName;
@@ -8,7 +8,7 @@ use meridian_policy::plan::Plan;
 
 #[test]
 fn every_gateway_of_every_fleet_is_clean() {
-    for text in [EXAMPLE, TWO_PINNED, LONE, LOCAL, UNPINNED] {
+    for text in [EXAMPLE, TWO_PINNED, LONE, LOCAL, UNPINNED, RETRIEVAL] {
         let fleet = fleet(text);
         for home in fleet.regions.keys() {
             let snapshot = translate(&fleet, &Plan::default(), home, None);

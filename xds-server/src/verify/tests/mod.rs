@@ -1,5 +1,6 @@
 //! What `translate` makes verifies clean; edits that leak do not.
 
+mod connections;
 mod edit;
 mod fleets;
 mod good;

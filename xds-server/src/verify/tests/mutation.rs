@@ -343,6 +343,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                     ModelRule {
                         lane: Lane::Home,
                         split: None,
+                        fresh: None,
                         patience: None,
                     },
                 )

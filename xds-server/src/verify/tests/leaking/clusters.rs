@@ -104,7 +104,7 @@ fn clusters_that_leak() {
                         ..Default::default()
                     });
                 },
-                "`health_check_config` of this Endpoint",
+                "`address` of this HealthCheckConfig",
             ),
             case(
                 "original destination",

@@ -15,7 +15,7 @@ fn listeners_that_leak() {
                         filter::ConfigType::TypedConfig(pack_any(TcpProxy::default())),
                     )
                 },
-                "TcpProxy` is not something",
+                "this way to name a cluster is not something",
             ),
             case(
                 "Lua",

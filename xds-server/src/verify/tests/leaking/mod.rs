@@ -6,10 +6,11 @@ mod filters;
 mod guards;
 mod listeners;
 mod peers;
+mod retrieval;
 mod routes;
 
 use super::edit::*;
-use super::fleets::{EXAMPLE, TWO_PINNED, fleet, snapshot};
+use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, snapshot};
 use crate::translate::Snapshot;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};

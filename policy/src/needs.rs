@@ -1,0 +1,125 @@
+//! What a caller needs besides an answer: `x-meridian-needs: fresh`, and where such requests go.
+
+use crate::chain::{Member, chain};
+use crate::fleet::Fleet;
+use crate::headers::NEEDS;
+use crate::name::{ModelName, RegionName, ZoneName};
+use crate::placement::TOTAL_WEIGHT;
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The one need that there is: an answer from a region whose data is not behind.
+const FRESH: &str = "fresh";
+
+/// Whether a request needs fresh data.
+///
+/// # Errors
+/// A need that nobody knows. It cannot be met, and must not be passed over.
+pub fn fresh(request: &[(String, String)]) -> Result<bool, String> {
+    let values = request
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(NEEDS))
+        .flat_map(|(_, value)| value.split(','))
+        .map(str::trim)
+        .filter(|value| !value.is_empty());
+    let mut fresh = false;
+    for value in values {
+        if !value.eq_ignore_ascii_case(FRESH) {
+            return Err(value.to_owned());
+        }
+        fresh = true;
+    }
+    Ok(fresh)
+}
+
+/// Which of the regions that may serve a (zone, model) have fresh data, while some have not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fresh {
+    /// Whether the region that the home lane leads to has.
+    pub first: bool,
+    /// The others that have, by weight: the fresh lane leads to them.
+    #[serde(default)]
+    pub others: BTreeMap<RegionName, u32>,
+}
+
+impl Fresh {
+    /// Those of a (zone, model) at a gateway; `None` where all have, or no region serves it.
+    pub fn of(
+        fleet: &Fleet,
+        plan: &Plan,
+        zone: &ZoneName,
+        model: &ModelName,
+        gateway: &RegionName,
+    ) -> Option<Self> {
+        let members = chain(fleet, zone, model, gateway);
+        let mut regions = members.iter().filter_map(|member| match member {
+            Member::Pool(region) | Member::Peer(region) => Some(region),
+            Member::Fallback(_) => None,
+        });
+        let is_behind = |region: &RegionName| plan.freshness.behind.contains(region);
+        let first = regions.next()?;
+        let others: Vec<&RegionName> = regions.collect();
+        if !is_behind(first) && !others.iter().any(|other| is_behind(other)) {
+            return None;
+        }
+        let fresh = others
+            .into_iter()
+            .filter(|other| !is_behind(other) && !plan.is_down(other, model));
+        let planned = plan.placement(gateway, zone, model);
+        let planned = planned.map(|placement| &placement.overflow);
+        let weights = fresh.clone().filter_map(|other| {
+            let weight = planned?.get(other)?;
+            Some((other.clone(), *weight))
+        });
+        let mut weights: BTreeMap<RegionName, u32> = weights.collect();
+        if weights.is_empty() {
+            // Nobody has room, or nothing says so: the nearest.
+            weights.extend(fresh.take(1).map(|other| (other.clone(), TOTAL_WEIGHT)));
+        }
+        Some(Self {
+            first: !is_behind(first),
+            others: to_total(weights),
+        })
+    }
+
+    /// Where a request that needs fresh data goes, if others leave the first region or not: there, by the fresh lane, or, where
+    /// nobody's data is fresh, wherever it would go without the need.
+    pub fn way(&self, leaves: bool) -> Way {
+        match (self.first, self.others.is_empty()) {
+            (true, true) => Way::First,
+            (true, false) if !leaves => Way::First,
+            (_, false) => Way::Others,
+            (false, true) => Way::Nowhere,
+        }
+    }
+}
+
+/// Where fresh data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In the first region.
+    First,
+    /// In other regions.
+    Others,
+    /// In none.
+    Nowhere,
+}
+
+/// Weights of the same proportions, as far as whole numbers have them, whose sum is the one that routes have.
+fn to_total(weights: BTreeMap<RegionName, u32>) -> BTreeMap<RegionName, u32> {
+    let sum: u32 = weights.values().sum();
+    let mut left = TOTAL_WEIGHT;
+    let mut of = sum;
+    let mut scaled = BTreeMap::new();
+    for (region, weight) in weights {
+        let part = left * weight / of.max(1);
+        of -= weight;
+        left -= part;
+        if part > 0 {
+            scaled.insert(region, part);
+        }
+    }
+    scaled
+}

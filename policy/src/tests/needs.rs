@@ -1,0 +1,227 @@
+//! Requests that need fresh data.
+
+use super::any_fleet::fleets;
+use super::decisions::{CHAT, DE, US, admit, admitted, answered, check};
+use super::fleets::{LLAMA, example};
+use super::refusals::openai;
+use super::watch::{EAST, EU, WEST};
+use crate::chain::{Member, chain};
+use crate::classify::untrusted;
+use crate::decide::{Decision, Here};
+use crate::filter_policy::{FilterPolicy, Lane};
+use crate::freshness::Freshness;
+use crate::needs::{Fresh, fresh};
+use crate::placement::{Placement, TOTAL_WEIGHT};
+use crate::plan::Plan;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const NEEDS: (&str, &str) = ("x-meridian-needs", "fresh");
+
+/// A plan by which these regions are behind.
+fn behind(regions: &[&str]) -> Plan {
+    Plan {
+        freshness: Freshness {
+            behind: regions.iter().map(|region| (*region).into()).collect(),
+            ..Freshness::default()
+        },
+        ..Plan::default()
+    }
+}
+
+/// By which us-west-2 keeps this share of its callers, and sends the others to these.
+fn shedding(mut plan: Plan, home_share: u8, overflow: &[(&str, u32)]) -> Plan {
+    let placement = Placement {
+        home_share,
+        overflow: overflow
+            .iter()
+            .map(|(region, weight)| ((*region).into(), *weight))
+            .collect(),
+        ..Placement::home()
+    };
+    let models = BTreeMap::from([(LLAMA.into(), placement)]);
+    let zones = BTreeMap::from([("global".into(), models)]);
+    plan.gateways.insert(WEST.into(), zones);
+    plan
+}
+
+fn decide(plan: &Plan, home: &str, headers: &[(&str, &str)], lease_ran_out: bool) -> Decision {
+    let fleet = example();
+    let policy = FilterPolicy::for_region(&fleet, plan, &home.into(), None);
+    let (_, admission) = admit(&fleet, home, "POST", CHAT, headers);
+    let body = format!(r#"{{"model":"{LLAMA}"}}"#);
+    let here = Here {
+        request_id: b"id",
+        lease_ran_out,
+        cooling: &|_, _| 0.0,
+        pace: &|_, _| crate::pace::Pace::default(),
+        now_ms: 0,
+    };
+    policy
+        .decide(&admitted(admission), body.as_bytes(), &here)
+        .unwrap()
+}
+
+fn explained(plan: &Plan, home: &str, country: (&str, &str)) -> (Lane, String) {
+    let decision = decide(plan, home, &[country, NEEDS], false);
+    let why = decision.explain();
+    let (_, fresh) = why.rsplit_once(' ').unwrap();
+    (decision.lane, fresh.into())
+}
+
+#[test]
+fn home_where_it_is_fresh_else_a_region_that_is() {
+    let at_west = |plan: &Plan| explained(plan, WEST, US);
+    assert_eq!(at_west(&behind(&[])), (Lane::Home, "fresh=yes".into()));
+    assert_eq!(at_west(&behind(&[EAST])), (Lane::Home, "fresh=yes".into()));
+    assert_eq!(at_west(&behind(&[WEST])), (Lane::Fresh, "fresh=yes".into()));
+    let all = behind(&[WEST, EAST, EU]);
+    assert_eq!(at_west(&all), (Lane::Home, "fresh=no".into()));
+    // Who does not ask for it goes where the others go.
+    let decision = decide(&behind(&[WEST]), WEST, &[US], false);
+    assert_eq!(decision.lane, Lane::Home);
+    assert!(!decision.explain().contains("fresh"));
+}
+
+#[test]
+fn nobody_leaves_the_zone_for_it() {
+    let plan = behind(&[EU]);
+    assert_eq!(explained(&plan, EU, DE), (Lane::Home, "fresh=no".into()));
+    assert_eq!(explained(&plan, EU, US), (Lane::Fresh, "fresh=yes".into()));
+}
+
+#[test]
+fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
+    let plan = |behind_too: &[&str]| shedding(behind(behind_too), 0, &[(EAST, 60), (EU, 40)]);
+    assert_eq!(explained(&plan(&[]), WEST, US).0, Lane::Overflow, "all are");
+    assert_eq!(explained(&plan(&[EAST]), WEST, US).0, Lane::Fresh);
+    let none_else = explained(&plan(&[EAST, EU]), WEST, US);
+    assert_eq!(none_else, (Lane::Home, "fresh=yes".into()));
+    let fresh = |plan: &Plan| {
+        Fresh::of(
+            &example(),
+            plan,
+            &"global".into(),
+            &LLAMA.into(),
+            &WEST.into(),
+        )
+    };
+    assert_eq!(fresh(&plan(&[])), None);
+    let weights = fresh(&plan(&[EAST])).unwrap().others;
+    assert_eq!(weights, BTreeMap::from([(EU.into(), TOTAL_WEIGHT)]));
+    let weights = fresh(&plan(&[WEST])).unwrap().others;
+    let as_planned = BTreeMap::from([(EAST.into(), 60), (EU.into(), 40)]);
+    assert_eq!(weights, as_planned);
+    // Where nobody is said to have room, the nearest.
+    let weights = fresh(&behind(&[WEST])).unwrap().others;
+    assert_eq!(weights, BTreeMap::from([(EAST.into(), TOTAL_WEIGHT)]));
+}
+
+#[test]
+fn past_the_lease_nothing_is_known_of_it() {
+    let decision = decide(&behind(&[WEST]), WEST, &[US, NEEDS], true);
+    assert_eq!(decision.lane, Lane::Home);
+    assert!(decision.explain().ends_with(" fresh=unknown"));
+}
+
+#[test]
+fn the_lane_picks_a_region_by_the_conversation() {
+    let decision = decide(&behind(&[WEST]), WEST, &[US, NEEDS], false);
+    let headers: BTreeMap<_, _> = decision.route_headers().into_iter().collect();
+    assert_eq!(headers["x-meridian-lane"], "fresh");
+    assert_eq!(headers["x-meridian-spread"].len(), 16);
+}
+
+#[test]
+fn what_a_caller_may_write() {
+    let read = |values: &[&str]| {
+        let headers = values.iter().map(|value| ("X-Meridian-Needs", *value));
+        let headers: Vec<(String, String)> = headers
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        fresh(&headers)
+    };
+    assert_eq!(read(&[]), Ok(false));
+    assert_eq!(read(&["", " , "]), Ok(false));
+    for values in [
+        &["fresh"][..],
+        &["Fresh"],
+        &["fresh, fresh"],
+        &["", "fresh"],
+    ] {
+        assert_eq!(read(values), Ok(true), "{values:?}");
+    }
+    assert_eq!(read(&["fresh", "cheap"]), Err("cheap".into()));
+    let (_, admission) = admit(
+        &example(),
+        WEST,
+        "POST",
+        CHAT,
+        &[US, ("x-meridian-needs", "frech")],
+    );
+    let message = "The header `x-meridian-needs` asks for `frech`, which is nothing that can be had; `fresh` is.";
+    let body = openai(
+        message,
+        "invalid_request_error",
+        Value::Null,
+        "unknown_need",
+    );
+    check(&answered(admission), 400, &[], "refused=unknown_need", body);
+}
+
+#[test]
+fn it_is_the_one_header_of_ours_that_callers_may_send() {
+    let fleet = example();
+    let policy = FilterPolicy::for_region(&fleet, &Plan::default(), &WEST.into(), None);
+    let headers = [
+        "x-meridian-needs",
+        "x-meridian-needs-not",
+        "x-meridian-zone",
+    ];
+    let request: Vec<_> = headers
+        .iter()
+        .map(|name| ((*name).to_owned(), "fresh".to_owned()))
+        .collect();
+    let removed = untrusted(&policy, None, &request);
+    assert_eq!(removed, ["x-meridian-needs-not", "x-meridian-zone"]);
+}
+
+#[test]
+fn a_policy_says_nothing_of_it_while_all_are_fresh() {
+    let policy = |plan: &Plan| {
+        let policy = FilterPolicy::for_region(&example(), plan, &WEST.into(), None);
+        let json = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<FilterPolicy>(&json).unwrap(), policy);
+        json
+    };
+    assert!(!policy(&behind(&[])).contains("\"fresh\""));
+    assert!(policy(&behind(&[WEST])).contains("\"fresh\""));
+}
+
+proptest! {
+    #[test]
+    fn the_fresh_lane_leads_to_fresh_regions_of_the_zone(fleet in fleets(), which in any::<u8>()) {
+        let regions = fleet.regions.keys().enumerate();
+        let some = regions.filter(|(index, _)| which >> index & 1 == 1);
+        let names: Vec<&str> = some.map(|(_, region)| region.as_str()).collect();
+        let plan = behind(&names);
+        for home in fleet.regions.keys() {
+            for (name, zone) in &fleet.zones {
+                for model in fleet.models() {
+                    let members = chain(&fleet, name, model, home);
+                    let Some(fresh) = Fresh::of(&fleet, &plan, name, model, home) else {
+                        continue;
+                    };
+                    let sum: u32 = fresh.others.values().sum();
+                    prop_assert!(fresh.others.is_empty() || sum == TOTAL_WEIGHT, "{fresh:?}");
+                    for other in fresh.others.keys() {
+                        prop_assert!(zone.regions.contains(other) && other != home);
+                        prop_assert!(members.contains(&Member::Peer(other.clone())));
+                        prop_assert!(!names.contains(&other.as_str()), "{other} is behind");
+                    }
+                }
+            }
+        }
+    }
+}

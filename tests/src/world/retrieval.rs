@@ -1,0 +1,52 @@
+//! A connection of someone who retrieves.
+
+use anyhow::{Context, Result, bail};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than any database takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection to a region's listener `milvus`.
+pub struct Retrieval(BufReader<TcpStream>);
+
+impl Retrieval {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub async fn connect(milvus: SocketAddr) -> Result<Self> {
+        let stream = timeout(PATIENCE, TcpStream::connect(milvus)).await??;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Sends a line; who answers it.
+    ///
+    /// # Errors
+    /// The connection ends, or nobody answers in time.
+    pub async fn ask(&mut self, line: &str) -> Result<String> {
+        self.0.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        timeout(PATIENCE, self.0.read_line(&mut answer))
+            .await
+            .context("no answer")??;
+        let Some((by, echo)) = answer.trim_end().split_once(' ') else {
+            bail!("the connection ended without an answer");
+        };
+        if echo != line {
+            bail!("an answer to something else: {answer}");
+        }
+        Ok(by.to_owned())
+    }
+
+    /// Who answers on a new connection.
+    ///
+    /// # Errors
+    /// As of the two steps.
+    pub async fn once(milvus: SocketAddr, line: &str) -> Result<String> {
+        Self::connect(milvus).await?.ask(line).await
+    }
+}

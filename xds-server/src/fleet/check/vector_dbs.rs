@@ -1,0 +1,149 @@
+//! Vector databases: where they are, and who may read which.
+
+use super::addresses::{Places, listeners, overlap, reach};
+use super::{Check, UNSPECIFIED, field, listed, region_at};
+use crate::fleet::raw::{RawRole, RawVectorDb};
+use meridian_policy::fleet::{Pool, Region, SignalSource};
+use meridian_policy::retrieval::{Role, VectorDb, databases};
+use meridian_policy::{Fleet, RegionName};
+use std::net::{IpAddr, SocketAddr};
+
+impl Check {
+    pub(super) fn vector_db(&mut self, at: &str, raw: RawVectorDb) -> VectorDb {
+        let endpoint = self.at(&format!("{at}.endpoint"), endpoint(&raw.endpoint));
+        let (host, port) = endpoint.unwrap_or_default();
+        let gateway_port = raw.gateway_port.unwrap_or(8444);
+        if gateway_port == 0 {
+            self.problem(
+                format!("{at}.gateway_port"),
+                "0 is no port that can be connected to",
+            );
+        }
+        let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:19530");
+        VectorDb {
+            host,
+            port,
+            role: match raw.role {
+                RawRole::Primary => Role::Primary,
+                RawRole::Replica => Role::Replica,
+            },
+            listen: self
+                .at(&format!("{at}.listen"), field::socket(listen))
+                .unwrap_or(UNSPECIFIED),
+            gateway_port,
+        }
+    }
+
+    /// Those that may stand in for one another hold the same, and a replica is left for how far it is behind.
+    pub(super) fn databases_agree(&mut self, fleet: &Fleet) {
+        for (name, region) in &fleet.regions {
+            let Some(database) = &region.vector_db else {
+                continue;
+            };
+            let at = format!("{}.vector_db.role", region_at(name));
+            let others = databases(fleet, name);
+            let others = others.iter().filter(|other| *other != name);
+            let is_primary = |other: &&RegionName| {
+                let other = fleet.regions.get(*other);
+                other
+                    .and_then(|other| other.vector_db.as_ref())
+                    .is_some_and(|other| other.role == Role::Primary)
+            };
+            match database.role {
+                Role::Primary => {
+                    // Said once, at the second of the two.
+                    let mut before = others.clone().filter(is_primary);
+                    if let Some(other) = before.find(|other| *other < name) {
+                        let message = format!(
+                            "`{other}` has a primary as well, and either may be read in place of the other; make one a `replica`, or \
+                             keep them apart by a pinned zone"
+                        );
+                        self.problem(at, message);
+                    }
+                }
+                Role::Replica if others.clone().next().is_some() && !tells_lag(region) => {
+                    let message = format!(
+                        "nothing tells how far it is behind, so that it would never be left for {}; add a source with the preset \
+                         `postgres` or `milvus` to `{}.signals`",
+                        listed(others),
+                        region_at(name)
+                    );
+                    self.problem(at, message);
+                }
+                Role::Replica => {}
+            }
+        }
+    }
+
+    /// A database is nothing else of the fleet's, and the port that leads to it leads nowhere else.
+    pub(super) fn databases_have_their_own(&mut self, fleet: &Fleet, ours: &Places) {
+        for (name, region) in &fleet.regions {
+            let Some(database) = &region.vector_db else {
+                continue;
+            };
+            let at = format!("{}.vector_db", region_at(name));
+            let ip = database.host.parse::<IpAddr>().ok();
+            if let Some(listener) = ip.and_then(|ip| own_listener(region, ip, database.port)) {
+                let message = format!(
+                    "the gateway itself listens there, by `{listener}`; give that another port"
+                );
+                self.problem(format!("{at}.endpoint"), message);
+            }
+            // Loopback is each gateway's own machine, and a name may mean another thing in each region.
+            let may_share = ip.is_none_or(|ip| ip.is_loopback());
+            let others = ours.get(&reach(&database.host, database.port));
+            let others = others.into_iter().flatten().filter(|place| {
+                let is_database = place.ends_with(".vector_db.endpoint`");
+                **place != format!("`{at}.endpoint`") && !(is_database && may_share)
+            });
+            self.taken(format!("{at}.endpoint"), &database.host, others);
+            let gateway = &region.gateway.address;
+            let others = ours.get(&reach(gateway, database.gateway_port));
+            let others = others.into_iter().flatten().filter(|place| {
+                let of_requests = format!("`{}.gateway`", region_at(name));
+                // That one is known by what it listens at.
+                ![format!("`{at}.gateway_port`"), of_requests].contains(place)
+            });
+            self.taken(format!("{at}.gateway_port"), gateway, others);
+        }
+    }
+
+    fn taken<'p>(&mut self, at: String, host: &str, by: impl Iterator<Item = &'p String>) {
+        let mut by = by.peekable();
+        // What did not parse is said already.
+        if by.peek().is_some() && !host.is_empty() {
+            let message = format!(
+                "leads to {} already; give it an address of its own",
+                listed(by)
+            );
+            self.problem(at, message);
+        }
+    }
+}
+
+/// The listener of a gateway that an address on its own machine is.
+fn own_listener(region: &Region, ip: IpAddr, port: u16) -> Option<&'static str> {
+    let own = SocketAddr::new(ip.to_canonical(), port);
+    let mut listeners = listeners(region).into_iter();
+    listeners
+        .find(|(_, listen)| own.ip().is_loopback() && overlap(*listen, own))
+        .map(|(listener, _)| listener)
+}
+
+fn tells_lag(region: &Region) -> bool {
+    let is_store = |source: &SignalSource| source.preset.is_store();
+    region.signals.iter().any(is_store)
+}
+
+/// Host and port: an address, or a name.
+fn endpoint(text: &str) -> Result<(String, u16), String> {
+    if let Ok(address) = field::endpoint(text) {
+        return Ok((address.ip().to_string(), address.port()));
+    }
+    match field::dns_pool(text) {
+        Ok(Pool::Dns { host, port }) => Ok((host, port)),
+        _ => Err(format!(
+            "`{text}` is no address of a database; write `ip:port` or `name:port`, e.g. 10.0.1.20:19530"
+        )),
+    }
+}

@@ -1,0 +1,160 @@
+//! Vector databases: the one that serves now, the chains of those that may, and each of them.
+
+use super::health::{self, health_check, tcp_check};
+use super::peer::to_gateway;
+use super::{base, circuit_breakers, kind, load_assignment};
+use crate::translate::wire::{header, socket_address};
+use crate::translate::{Node, name, peer as listener};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, DnsLookupFamily, LbPolicy,
+};
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
+use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
+use envoy_types::pb::envoy::config::core::v3::{Address, EnvoyInternalAddress};
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use envoy_types::pb::envoy::r#type::v3::CodecClientType;
+use envoy_types::util::pack_any;
+use meridian_policy::fleet::Gateway;
+use meridian_policy::retrieval::{VectorDb, chain, databases};
+use meridian_policy::{Fleet, RegionName, headers};
+use std::net::IpAddr;
+
+/// All clusters of a region's retrieval; none where it has no database.
+pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
+    let (fleet, home) = (node.fleet, node.home);
+    let all = databases(fleet, home);
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let mut clusters = vec![serving(
+        fleet,
+        home,
+        node.plan.freshness.serves(fleet, home),
+    )];
+    clusters.extend(all.iter().map(|first| in_turn(fleet, home, first)));
+    clusters.extend(
+        all.iter()
+            .filter_map(|region| database(fleet, home, region)),
+    );
+    clusters
+}
+
+/// The database that serves now: its way, in this process. A plan moves this one endpoint, and nothing else; connections that
+/// stand stay where they are.
+fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
+    let internal = EnvoyInternalAddress {
+        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::retrieval(
+            serves,
+        ))),
+        ..Default::default()
+    };
+    let way = Some(Address {
+        address: Some(AddressKind::EnvoyInternalAddress(internal)),
+    });
+    let cluster_name = name::vector_db(home);
+    Cluster {
+        cluster_discovery_type: Some(kind(DiscoveryType::Static)),
+        circuit_breakers: circuit_breakers(&fleet.limits),
+        load_assignment: load_assignment(&cluster_name, serves.as_str(), Some(serves), vec![way]),
+        ..base(&cluster_name, fleet.limits.connect)
+    }
+}
+
+/// The databases in the order in which they are tried.
+fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
+    let members = chain(fleet, home, first);
+    let aggregate = CustomClusterType {
+        name: "envoy.clusters.aggregate".into(),
+        typed_config: Some(pack_any(ClusterConfig {
+            clusters: members.iter().map(name::database).collect(),
+        })),
+    };
+    Cluster {
+        cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(aggregate)),
+        lb_policy: LbPolicy::ClusterProvided.into(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
+        ..base(&name::retrieval(first), fleet.limits.connect)
+    }
+}
+
+/// A database: home's own, or that of another region through its gateway.
+fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Cluster> {
+    let (own, other) = (fleet.regions.get(home)?, fleet.regions.get(region)?);
+    let database = other.vector_db.as_ref()?;
+    if region == home {
+        let cluster = reached(fleet, region, &database.host, database.port);
+        return Some(Cluster {
+            health_checks: vec![tcp_check()],
+            ..cluster
+        });
+    }
+    Some(through_gateway(
+        fleet,
+        region,
+        &own.gateway,
+        &other.gateway,
+        database,
+    ))
+}
+
+fn through_gateway(
+    fleet: &Fleet,
+    region: &RegionName,
+    own: &Gateway,
+    other: &Gateway,
+    database: &VectorDb,
+) -> Cluster {
+    // The gateway takes every connection; whether its database does, its listener for requests tells.
+    let check = HttpHealthCheck {
+        host: region.to_string(),
+        path: listener::HEALTH_PATH.into(),
+        request_headers_to_add: vec![header(headers::VECTOR_DB, "1")],
+        codec_client_type: CodecClientType::Http2.into(),
+        ..Default::default()
+    };
+    let mut cluster = reached(fleet, region, &other.address, database.gateway_port);
+    let localities = cluster
+        .load_assignment
+        .iter_mut()
+        .flat_map(|all| &mut all.endpoints);
+    for endpoint in localities.flat_map(|locality| &mut locality.lb_endpoints) {
+        if let Some(HostIdentifier::Endpoint(endpoint)) = &mut endpoint.host_identifier {
+            endpoint.health_check_config = Some(HealthCheckConfig {
+                port_value: other.port.into(),
+                ..Default::default()
+            });
+        }
+    }
+    Cluster {
+        transport_socket: to_gateway(fleet, own, region, other),
+        health_checks: vec![health_check(check)],
+        ..cluster
+    }
+}
+
+fn reached(fleet: &Fleet, region: &RegionName, host: &str, port: u16) -> Cluster {
+    let is_ip = host.parse::<IpAddr>().is_ok();
+    let discovery = if is_ip {
+        DiscoveryType::Static
+    } else {
+        DiscoveryType::StrictDns
+    };
+    let cluster_name = name::database(region);
+    Cluster {
+        cluster_discovery_type: Some(kind(discovery)),
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        outlier_detection: health::of_databases(),
+        circuit_breakers: circuit_breakers(&fleet.limits),
+        load_assignment: load_assignment(
+            &cluster_name,
+            region.as_str(),
+            Some(region),
+            vec![socket_address(host, port)],
+        ),
+        ..base(&cluster_name, fleet.limits.connect)
+    }
+}
