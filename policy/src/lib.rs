@@ -36,6 +36,7 @@ pub mod placement;
 pub mod plan;
 pub mod refusal;
 pub mod signal;
+pub mod source;
 pub mod state;
 pub mod window;
 

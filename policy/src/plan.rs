@@ -9,6 +9,7 @@ use crate::health::Health;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
 use crate::signal::Millis;
+use crate::source::Subject;
 use crate::state::{FleetState, PoolSignals};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,7 +234,7 @@ impl<'p> Known<'p> {
                 .chain([region])
                 .filter_map(|region| self.fleet.regions.get(region))
                 .flat_map(|region| &region.signals)
-                .filter(|source| !source.preset.is_store())
+                .filter(|source| source.subject() != Subject::Store)
                 .map(|source| source.every)
                 .max()
                 .unwrap_or(Duration::ZERO),

@@ -48,15 +48,16 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         maybe(),
         maybe(),
         maybe(),
+        maybe(),
         prop::option::of(any_histogram()),
         prop::option::of((any_value(), any_value())),
     );
     prop_oneof![
-        4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, histogram, answers))| Reading::Server {
+        4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, utilization, histogram, answers))| Reading::Server {
             model: model.into(),
             engine: "0".into(),
             figures: Figures {
-                running, max_running, waiting, kv_cache,
+                running, max_running, waiting, kv_cache, utilization,
                 queue_time: histogram.clone(),
                 first_token: histogram,
                 answers: answers.map(|(all, failed)| Answers { all, failed }),

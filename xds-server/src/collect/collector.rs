@@ -49,7 +49,8 @@ impl Collector {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("meridian")
-            .pool_max_idle_per_host(1)
+            // Queries of one source are asked at once.
+            .pool_max_idle_per_host(16)
             .build()?;
         let mut collector = Self {
             client,
@@ -100,7 +101,7 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
 
 /// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
 fn offset(watched: &Watched) -> Duration {
-    let name = format!("{}/{}", watched.region, watched.source);
+    let name = format!("{} {}", watched.region, watched.signal.key());
     let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
     watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))
 }

@@ -1,7 +1,8 @@
-//! Signals, collected: pages of metrics that are scraped, and what the gateways stream by themselves.
+//! Signals, collected: pages of metrics that are scraped, queries that are asked, and what the gateways stream by themselves.
 //!
 //! ```text
-//! source of the fleet file --Collector--> bytes --Page--> samples --preset::read--> [Reading] --> Scrape
+//! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
+//!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
 //! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
 //! ```
 //!
@@ -9,11 +10,15 @@
 //! says nothing and holds up nobody else.
 
 mod collector;
+mod fetch;
 pub mod gateway;
+mod metrics;
 pub mod page;
 pub mod preset;
+mod query;
 mod refused;
 mod scrape;
+mod told;
 mod value;
 
 pub use collector::Collector;

@@ -148,7 +148,6 @@ impl Conductor {
             region,
             source,
             url,
-            at,
             outcome,
             ..
         } = scrape;
@@ -162,7 +161,7 @@ impl Conductor {
             .entry((region.clone(), source.clone()))
             .or_default();
         let was_fine = report.error.is_none();
-        report.note(url, *at, outcome);
+        report.note(url, outcome);
         if let (true, Some(error)) = (was_fine, &report.error) {
             tracing::warn!(%region, source, url, error, "a source is not understood");
         } else if !was_fine && report.error.is_none() {

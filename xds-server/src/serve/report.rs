@@ -153,7 +153,7 @@ pub struct CountsReport {
 
 impl SourceReport {
     /// Notes a look at it.
-    pub fn note(&mut self, url: &str, at: Millis, outcome: &Result<Scraped, ScrapeError>) {
+    pub fn note(&mut self, url: &str, outcome: &Result<Scraped, ScrapeError>) {
         // What stood at this place before an edit was another source.
         if self.url != url {
             *self = Self {
@@ -164,11 +164,12 @@ impl SourceReport {
         match outcome {
             Ok(scraped) => {
                 self.note_refused(&scraped.refused);
-                if scraped.observation.is_some() {
-                    self.heard = Some(at);
-                    self.error = None;
-                } else {
-                    self.error = Some("nothing that this preset knows".into());
+                match &scraped.observation {
+                    Some(observation) => {
+                        self.heard = Some(observation.at);
+                        self.error = None;
+                    }
+                    None => self.error = Some("nothing that can be used".into()),
                 }
             }
             Err(error) => {

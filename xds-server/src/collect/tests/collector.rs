@@ -4,7 +4,7 @@ use super::{noon, signal};
 use crate::collect::{Collector, Scrape, Watched};
 use crate::fleet::parse;
 use axum::extract::State;
-use meridian_policy::fleet::Preset;
+use meridian_policy::source::{Preset, Tells};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ fn watched(source: &str, address: SocketAddr) -> Watched {
         source: source.to_owned(),
         signal,
         pools: BTreeSet::new(),
+        ttl: Duration::from_secs(10),
     }
 }
 
@@ -144,7 +145,7 @@ fn every_source_of_the_fleet_is_watched() {
             (
                 it.region.as_str(),
                 it.source.as_str(),
-                it.signal.preset,
+                it.signal.tells.clone(),
                 it.limit(),
             )
         })
@@ -153,8 +154,18 @@ fn every_source_of_the_fleet_is_watched() {
     assert_eq!(
         found,
         [
-            ("eu-west-1", "signals[0]", Preset::Vllm, seconds(2)),
-            ("eu-west-1", "signals[1]", Preset::Dcgm, seconds(5)),
+            (
+                "eu-west-1",
+                "signals[0]",
+                Tells::Preset(Preset::Vllm),
+                seconds(2)
+            ),
+            (
+                "eu-west-1",
+                "signals[1]",
+                Tells::Preset(Preset::Dcgm),
+                seconds(5)
+            ),
         ]
     );
     assert_eq!(watched[0].pools, super::pools(&["llama-3.1-70b"]));

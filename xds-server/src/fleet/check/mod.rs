@@ -5,6 +5,7 @@ mod contexts;
 mod control_plane;
 mod costs;
 mod fallbacks;
+mod figures;
 mod gateways;
 mod limits;
 mod load;
