@@ -17,6 +17,7 @@ mod models;
 mod nearest;
 mod overflow;
 mod peer;
+mod queries;
 mod replay;
 mod retries;
 mod signals;
@@ -116,6 +117,7 @@ stops! {
     "signal-errors": signals::errors, Options::default();
     "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
     "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-prometheus": queries::prometheus, Options { policy: SHORT_TTL, ..Options::default() };
     "signal-down": signals::down, Options::default();
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
     "config-edits": config::edits, Options::default();

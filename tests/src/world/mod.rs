@@ -7,6 +7,7 @@ pub mod certificates;
 mod control_plane;
 mod envoy;
 mod fleet_file;
+mod prometheus;
 mod request;
 
 pub use address::Block;
@@ -15,6 +16,7 @@ pub use envoy::Envoy;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PROFILE, api_key, write_sds,
 };
+pub use prometheus::Prometheus;
 pub use request::{Answer, Ask, client};
 
 use crate::fakes::{Behaviour, Fake, Kind};
