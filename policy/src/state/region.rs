@@ -49,11 +49,16 @@ struct Gpus {
 /// Attempts of one kind, at one gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempts {
+    /// The region that was asked.
     pub to: RegionName,
+    /// The model.
     pub model: ModelName,
+    /// The callers' zone.
     pub zone: ZoneName,
+    /// The lane.
     pub lane: Lane,
-    gateway: String,
+    /// The gateway's node id.
+    pub gateway: String,
 }
 
 /// First tokens as one gateway sees them.

@@ -5,6 +5,7 @@ mod claude;
 mod client;
 mod config;
 mod control_plane;
+mod counted;
 mod exhausted;
 mod failover;
 mod gdpr;
@@ -118,6 +119,7 @@ stops! {
     "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
     "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
     "signal-prometheus": queries::prometheus, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-counted": counted::counted_exactly, Options::default();
     "signal-down": signals::down, Options::default();
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
     "config-edits": config::edits, Options::default();

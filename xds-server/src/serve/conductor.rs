@@ -5,7 +5,8 @@ use super::handover::handover;
 use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{
-    CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report, SourceReport,
+    AttemptsReport, CountsReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report,
+    SourceReport,
 };
 use crate::collect::Scrape;
 use crate::collect::gateway::{Heard, Report as GatewayReport};
@@ -381,6 +382,8 @@ impl Conductor {
         let has_budget = fallbacks.any(|fallback| fallback.budget != Budget::default());
         for (name, region) in &self.fleet.regions {
             let report = regions.entry(name.clone()).or_default();
+            let attempts = self.state.attempts_at(name);
+            report.attempts = attempts.map(AttemptsReport::from).collect();
             report.budgeted = has_budget.then_some(region.gateway.replicas);
             for model in region.pools.keys() {
                 let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));
