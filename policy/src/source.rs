@@ -2,13 +2,13 @@
 
 use crate::name::ModelName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A source of signals about a region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalSource {
-    /// Its URL, over HTTP or HTTPS: a page of metrics, or what `/api/v1/query` is under.
+    /// Its URL, over HTTP or HTTPS: a page of metrics, or what `/api/v1/query` is under. Of one that pushes, its SPIFFE ID.
     pub url: String,
     /// How it tells, and what.
     pub tells: Tells,
@@ -18,7 +18,7 @@ pub struct SignalSource {
     pub max_running: Option<u32>,
     /// Where its bearer token is, a path on the control plane's machine.
     pub token: Option<String>,
-    /// How often it is read.
+    /// How often it is read, or pushes.
     pub every: Duration,
 }
 
@@ -43,6 +43,8 @@ pub enum Tells {
         /// The value of `X-Scope-OrgID`.
         tenant: Option<String>,
     },
+    /// It pushes these figures by itself.
+    Pushed(BTreeSet<Figure>),
 }
 
 /// What a source may be said to measure.
@@ -120,6 +122,7 @@ impl SignalSource {
             Tells::Preset(preset) => format!("{} {}", preset.as_str(), self.url),
             Tells::Metrics { metrics, .. } => self.named("metrics", metrics.keys()),
             Tells::Queries { queries, .. } => self.named("queries", queries.keys()),
+            Tells::Pushed(_) => format!("push {}", self.url),
         }
     }
 
@@ -136,6 +139,7 @@ impl SignalSource {
             Tells::Preset(preset) => preset.subject(),
             Tells::Metrics { metrics, .. } => subject(metrics.keys()),
             Tells::Queries { queries, .. } => subject(queries.keys()),
+            Tells::Pushed(figures) => subject(figures.iter()),
         }
     }
 }

@@ -18,6 +18,7 @@ mod models;
 mod nearest;
 mod overflow;
 mod peer;
+mod pushed;
 mod queries;
 mod replay;
 mod retries;
@@ -119,6 +120,7 @@ stops! {
     "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
     "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
     "signal-prometheus": queries::prometheus, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-pushed": pushed::pushed, Options { policy: SHORT_TTL, ..Options::default() };
     "signal-counted": counted::counted_exactly, Options::default();
     "signal-down": signals::down, Options::default();
     "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };

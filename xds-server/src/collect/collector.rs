@@ -2,6 +2,7 @@
 
 use super::Clock;
 use super::scrape::{Scrape, Watched, scrape};
+use meridian_policy::source::Tells;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
@@ -67,7 +68,9 @@ impl Collector {
     /// A look at one that is gone may be in the channel already.
     pub fn replace(&mut self, sources: Vec<Watched>) {
         self.tasks.retain(|(watched, _)| sources.contains(watched));
-        for watched in sources {
+        // Whoever pushes is not looked at.
+        let is_read = |watched: &Watched| !matches!(watched.signal.tells, Tells::Pushed(_));
+        for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());
                 let task = tokio::spawn(watch(client, watched.clone(), sender, self.clock));

@@ -1,8 +1,9 @@
-//! Signals, collected: pages of metrics that are scraped, queries that are asked, and what the gateways stream by themselves.
+//! Signals, collected: pages of metrics that are scraped, queries that are asked, what is pushed, and what the gateways stream by themselves.
 //!
 //! ```text
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
 //!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
+//! whoever pushes --Signals--> samples --push::understand--> [Reading] --> Scrape
 //! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod gateway;
 mod metrics;
 pub mod page;
 pub mod preset;
+pub mod push;
 mod query;
 mod refused;
 mod scrape;

@@ -37,6 +37,8 @@ pub enum Why {
     Nothing,
     /// The sample is older than a signal may be.
     Stale,
+    /// It came too soon after the one before.
+    TooOften,
 }
 
 impl Why {
@@ -58,6 +60,7 @@ impl Why {
             Self::BadLine => "bad_line",
             Self::Nothing => "nothing",
             Self::Stale => "stale",
+            Self::TooOften => "too_often",
         }
     }
 }
@@ -80,6 +83,7 @@ impl fmt::Display for Why {
             Self::BadLine => "not Prometheus' text format",
             Self::Nothing => "nothing that is known or asked for",
             Self::Stale => "older than `signal_ttl`",
+            Self::TooOften => "too soon after the one before",
         })
     }
 }
@@ -87,7 +91,7 @@ impl fmt::Display for Why {
 /// Values of one metric that are not believed for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The metric or figure; `page` or `answer` for what is about the whole.
+    /// The metric or figure; `page`, `answer` or `push` for what is about the whole.
     pub metric: Cow<'static, str>,
     /// The reason.
     pub why: Why,

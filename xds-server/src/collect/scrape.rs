@@ -214,6 +214,11 @@ async fn look(
             };
             query::look(client, watched, asked, at).await
         }
+        // It speaks by itself.
+        Tells::Pushed(_) => Ok(Scraped {
+            observation: None,
+            refused: Vec::new(),
+        }),
     }
 }
 

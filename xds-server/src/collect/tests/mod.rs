@@ -8,6 +8,7 @@ mod gateway;
 mod milvus;
 mod pages;
 mod postgres;
+mod push;
 mod query;
 mod servers;
 mod sources;

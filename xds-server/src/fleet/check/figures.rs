@@ -1,20 +1,27 @@
 //! How a source tells: by a preset, by metrics of any names, or by queries.
 
-use super::{Check, listed};
+use super::{Check, listed, region_at};
 use crate::fleet::raw::{RawFigures, RawMetric, RawSignal};
+use meridian_policy::Fleet;
 use meridian_policy::source::{Figure, Metric, Tells};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The label of vLLM, SGLang and others.
 const MODEL_LABEL: &str = "model_name";
 /// Longer than any query that somebody wants to read, in bytes.
 const LONGEST_QUERY: usize = 4096;
+const FAILURES_ALONE: &str =
+    "a number of failures says nothing without that of all `answers`; give both";
 /// Mimir takes no longer tenants, in bytes.
 const LONGEST_TENANT: usize = 150;
 
 impl Check {
     /// Takes what says it out of an entry.
     pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+        if raw.figures.is_some() {
+            let message = "belongs to `push`; what is read is listed under `metrics` or `queries`";
+            self.problem(format!("{at}.figures"), message);
+        }
         if raw.queries.is_none() && raw.tenant.is_some() {
             let message = "is sent with `queries` only; remove it";
             self.problem(format!("{at}.tenant"), message);
@@ -45,6 +52,54 @@ impl Check {
                                `queries` (PromQL)";
                 self.problem(at, message);
                 None
+            }
+        }
+    }
+
+    /// What of an entry only makes sense for a source that pushes.
+    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+        let of_others = [
+            ("preset", raw.preset.is_some()),
+            ("metrics", raw.metrics.is_some()),
+            ("queries", raw.queries.is_some()),
+            ("model_label", raw.model_label.is_some()),
+            ("tenant", raw.tenant.is_some()),
+            ("token", raw.token.is_some()),
+        ];
+        for (field, _) in of_others.into_iter().filter(|(_, there)| *there) {
+            let message = "means nothing for a source that pushes; remove it";
+            self.problem(format!("{at}.{field}"), message);
+        }
+        let figures: BTreeSet<Figure> = raw.figures.take().into_iter().flatten().collect();
+        if figures.is_empty() {
+            let all = listed(Figure::ALL.map(Figure::as_str));
+            let message = format!("is missing: list what it may push, of: {all}");
+            self.problem(format!("{at}.figures"), message);
+        }
+        if figures.contains(&Figure::Failures) && !figures.contains(&Figure::Answers) {
+            self.problem(format!("{at}.figures"), FAILURES_ALONE);
+        }
+        Some(Tells::Pushed(figures))
+    }
+
+    /// Whoever pushes has a certificate of the trust domain.
+    pub(super) fn pushes_can_be_known(&mut self, fleet: &Fleet) {
+        let prefix = format!("spiffe://{}/", fleet.trust_domain);
+        for (name, region) in &fleet.regions {
+            for (index, signal) in region.signals.iter().enumerate() {
+                let path = signal.url.strip_prefix(&prefix).unwrap_or_default();
+                let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+                let is_path = !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
+                if matches!(signal.tells, Tells::Pushed(_)) && !is_path {
+                    let message = format!(
+                        "`{}` is not a SPIFFE ID of the trust domain; write e.g. {prefix}source/loads",
+                        signal.url
+                    );
+                    self.problem(
+                        format!("{}.signals[{index}].push", region_at(name)),
+                        message,
+                    );
+                }
             }
         }
     }
@@ -101,9 +156,7 @@ impl Check {
             self.problem(at, format!("is empty; give at least one of: {figures}"));
         }
         if given.contains_key(&Figure::Failures) && !given.contains_key(&Figure::Answers) {
-            let message =
-                "a number of failures says nothing without that of all `answers`; give both";
-            self.problem(format!("{at}.failures"), message);
+            self.problem(format!("{at}.failures"), FAILURES_ALONE);
         }
         given
     }

@@ -32,12 +32,23 @@ impl Check {
                             signal.url
                         )
                     }
+                    Tells::Pushed(_) => {
+                        format!(
+                            "`{}` may push already; put all figures into one",
+                            signal.url
+                        )
+                    }
                     _ => format!(
                         "`{}` is read already for these figures; put both into one, or give each its `model`",
                         signal.url
                     ),
                 };
-                self.problem(format!("{at}.prometheus"), message);
+                let field = if matches!(signal.tells, Tells::Pushed(_)) {
+                    "push"
+                } else {
+                    "prometheus"
+                };
+                self.problem(format!("{at}.{field}"), message);
             }
             signals.push(signal);
         }
@@ -50,16 +61,23 @@ impl Check {
         mut raw: RawSignal,
         pools: &BTreeMap<String, RawPool>,
     ) -> Option<SignalSource> {
-        let tells = self.tells(at, &mut raw);
-        let url = self
-            .at(
-                &format!("{at}.prometheus"),
-                field::page_url(&raw.prometheus),
-            )
-            .unwrap_or_default();
+        let (url, tells) = match (raw.prometheus.take(), raw.push.take()) {
+            (Some(prometheus), None) => {
+                let tells = self.tells(at, &mut raw);
+                let url = field::page_url(&prometheus);
+                let url = self.at(&format!("{at}.prometheus"), url);
+                (url.unwrap_or_default(), tells)
+            }
+            (None, Some(id)) => (id, self.pushed(at, &mut raw)),
+            _ => {
+                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of who pushes)";
+                self.problem(at, message);
+                return None;
+            }
+        };
         if let Some(token) = &raw.token {
             self.path(&format!("{at}.token"), token);
-            if !url.is_empty() && !field::is_private(&url) {
+            if url.starts_with("http") && !field::is_private(&url) {
                 let message = "would go over the network in the clear; use https:// (http:// is for loopback only)";
                 self.problem(format!("{at}.token"), message);
             }

@@ -5,14 +5,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A source of signals: a page of metrics, with a `preset` or with `metrics` of any names, or the answers of a Prometheus, Thanos
-/// or Mimir to `queries`.
+/// A source of signals: a page of metrics, with a `preset` or with `metrics` of any names; the answers of a Prometheus, Thanos or
+/// Mimir to `queries`; or one that pushes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSignal {
     /// URL of a page in Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`. With `queries`: what `/api/v1/query` is under,
     /// e.g. `http://prometheus:9090`, or Mimir's `https://mimir.example.com/prometheus`.
-    pub prometheus: String,
+    pub prometheus: Option<String>,
+    /// In place of `prometheus`: the SPIFFE ID of who pushes `figures` by itself, to `control_plane` with a certificate of the gateways'
+    /// authority, e.g. `spiffe://meridian/source/loads`.
+    pub push: Option<String>,
+    /// With `push`: what may be pushed.
+    #[schemars(with = "Option<Vec<RawFigure>>")]
+    pub figures: Option<Vec<Figure>>,
     /// Whose names the page's metrics have: `vllm`, `sglang`, `tgi`, `llamacpp`, `triton` (load of a pool), `dcgm` (GPUs), `postgres`,
     /// `milvus` (replication lag).
     #[schemars(with = "Option<RawPreset>")]
@@ -38,7 +44,7 @@ pub struct RawSignal {
     /// A file with the bearer token that its server wants, on the control plane's machine; read again at every look. Over `https`, or
     /// on loopback.
     pub token: Option<String>,
-    /// How often it is read. With `queries` no more often than the Prometheus itself reads. Default: `2s`.
+    /// How often it is read, or pushed. With `queries` no more often than the Prometheus itself reads. Default: `2s`.
     pub every: Option<String>,
 }
 
@@ -84,6 +90,31 @@ impl<T> RawFigures<T> {
             .filter_map(|(figure, given)| Some((figure, given?)))
             .collect()
     }
+}
+
+/// What a source may push.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)] // The schema of `Figure`, which the policy crate owns.
+enum RawFigure {
+    /// Requests in work at an engine.
+    Running,
+    /// Requests that wait at an engine.
+    Waiting,
+    /// KV-cache of an engine in use, a ratio.
+    KvCache,
+    /// How full an engine is in a measure of your own, a ratio; above 1 is too full.
+    Utilization,
+    /// Requests answered: a counter.
+    Answers,
+    /// Those of `answers` that failed by the server's fault: a counter.
+    Failures,
+    /// GPUs of the region with a kernel running, a ratio.
+    GpuBusy,
+    /// GPUs of the region with active engines, a ratio.
+    GpuActive,
+    /// Seconds that the region's data store is behind.
+    ReplicationLag,
 }
 
 /// A metric of a page.

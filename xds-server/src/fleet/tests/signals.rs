@@ -336,3 +336,69 @@ fn a_prometheus_may_be_asked_for_each_model_and_for_the_store() {
     let keys: BTreeSet<String> = signals.iter().map(|signal| signal.key()).collect();
     assert_eq!(keys.len(), 4);
 }
+
+#[test]
+fn pushes() {
+    let push = "push: spiffe://meridian/source/loads";
+    let prometheus = "prometheus: http://a/metrics";
+    for (signal, at, says) in [
+        ("every: 2s".to_owned(), "", "exactly one of `prometheus`"),
+        (
+            format!("{push}, {prometheus}, figures: [running]"),
+            "",
+            "exactly one of `prometheus`",
+        ),
+        (
+            push.to_owned(),
+            ".figures",
+            "list what it may push, of: running",
+        ),
+        (
+            format!("{push}, figures: [failures]"),
+            ".figures",
+            "without that of all `answers`",
+        ),
+        (
+            format!("{push}, figures: [running], token: /run/secrets/a"),
+            ".token",
+            "a source that pushes",
+        ),
+        (
+            format!("{push}, figures: [running], model: gpt"),
+            ".model",
+            "there are: llama-3.1-70b, mistral-7b",
+        ),
+        (
+            format!("{push}, figures: [running], every: 6s"),
+            ".every",
+            "`policy.unhealthy.signal_ttl` is 10s",
+        ),
+        (
+            format!("{prometheus}, preset: vllm, figures: [running]"),
+            ".figures",
+            "belongs to `push`",
+        ),
+        (
+            "push: loads, figures: [running]".to_owned(),
+            ".push",
+            "write e.g. spiffe://meridian/source/loads",
+        ),
+        (
+            "push: spiffe://elsewhere/source/loads, figures: [running]".to_owned(),
+            ".push",
+            "of the trust domain",
+        ),
+    ] {
+        let at = format!("regions.us-west-2.signals[0]{at}");
+        check(&with(&format!("[{{ {signal} }}]"), ""), &[(&at, says)]);
+    }
+    let entry = |figure: &str| format!("{{ {push}, figures: [{figure}] }}");
+    check(
+        &with(&format!("[{}, {}]", entry("running"), entry("waiting")), ""),
+        &[("regions.us-west-2.signals[1].push", "may push already")],
+    );
+    let fleet = parse(&with(&format!("[{}]", entry("gpu_busy, running")), "")).unwrap();
+    let signal = &fleet.regions["us-west-2"].signals[0];
+    assert_eq!(signal.subject(), Subject::Servers);
+    assert_eq!(signal.key(), "push spiffe://meridian/source/loads");
+}
