@@ -1,5 +1,6 @@
 //! Sources of signals: where the control plane learns how a region is, and what of it it learns there.
 
+use crate::fleet::KeyPair;
 use crate::name::ModelName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,19 @@ pub struct SignalSource {
     pub max_running: Option<u32>,
     /// Where its bearer token is, a path on the control plane's machine.
     pub token: Option<String>,
+    /// How its server is known, and how it knows us; `None` by the machine's authorities, and not at all.
+    pub tls: Option<SourceTls>,
     /// How often it is read, or pushes.
     pub every: Duration,
+}
+
+/// TLS with a source: paths on the control plane's machine, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTls {
+    /// The authority of its server; `None` for those of the machine.
+    pub ca: Option<String>,
+    /// Our certificate for it.
+    pub identity: Option<KeyPair>,
 }
 
 /// How a source tells.

@@ -22,6 +22,7 @@ pub(super) fn watched() -> Fleet {
             url: format!("http://{name}/metrics"),
             tells: Tells::Preset(Preset::Vllm),
             token: None,
+            tls: None,
             model: Some(LLAMA.into()),
             max_running: None,
             every: Duration::from_secs(1),

@@ -2,6 +2,7 @@
 
 use super::ensure;
 use super::overflow::{in_force, left, share, who_answers};
+use crate::world::certificates::{Certificates, PUSHER};
 use crate::world::{MODEL, Prometheus, REGIONS, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_policy::health::Reason;
@@ -10,7 +11,13 @@ use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// The fleet file with every source replaced by queries to a Prometheus, as an operator would write them.
-fn by_queries(text: &str, prometheus: SocketAddr) -> String {
+fn by_queries(text: &str, certificates: &Certificates, prometheus: SocketAddr) -> String {
+    let tls = format!(
+        "{{ ca: {}, certificate: {}, key: {} }}",
+        certificates.ca().display(),
+        certificates.certificate(PUSHER).display(),
+        certificates.key(PUSHER).display(),
+    );
     let mut region = "";
     let mut edited = String::new();
     for line in text.lines() {
@@ -21,7 +28,7 @@ fn by_queries(text: &str, prometheus: SocketAddr) -> String {
         if line.contains("preset: vllm") {
             let of = |metric: &str| format!("'{metric}{{region=\"{region}\"}}'");
             edited += &format!(
-                "      - prometheus: \"http://{prometheus}\"\n        model: {MODEL}\n        max_running: 256\n        every: 500ms\n        \
+                "      - prometheus: \"https://{prometheus}\"\n        tls: {tls}\n        model: {MODEL}\n        max_running: 256\n        every: 500ms\n        \
                  queries:\n          running: {}\n          waiting: {}\n          kv_cache: {}\n          gpu_busy: {}\n          \
                  replication_lag: 'max(pg_replication_lag_seconds{{region=\"{region}\"}})'\n",
                 of("vllm:num_requests_running"),
@@ -45,8 +52,12 @@ async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
 /// Load that only Prometheus knows of moves callers; a data store that is behind does; a Prometheus that dies moves nobody.
 pub async fn prometheus(world: &mut World) -> Result<String> {
     let listen = SocketAddr::new(world.block().status().ip(), 9090);
-    let prometheus = Prometheus::start(world.dir(), world.block(), listen).await?;
-    world.edit(&by_queries(&world.fleet_file()?, listen))?;
+    let prometheus = Prometheus::start(world, listen).await?;
+    world.edit(&by_queries(
+        &world.fleet_file()?,
+        world.certificates(),
+        listen,
+    ))?;
     wait_for("Prometheus to be the only source, understood", || async {
         let report = world.report().await?;
         Ok(REGIONS.iter().all(|region| {
@@ -106,7 +117,7 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.replication_lag_seconds = 45.0);
-    let prometheus = Prometheus::start(world.dir(), world.block(), listen).await?;
+    let prometheus = Prometheus::start(world, listen).await?;
     wait_for("the lag to be seen", || async {
         Ok(reasons(world, "us-west-2").await? == BTreeSet::from([Reason::ReplicationLag]))
     })

@@ -1,6 +1,7 @@
 //! Looks at every source, again and again.
 
 use super::Clock;
+use super::access::{self, Access};
 use super::scrape::{Scrape, Watched, scrape};
 use meridian_policy::source::Tells;
 use std::time::Duration;
@@ -44,15 +45,7 @@ impl Collector {
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        // The second time it is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent("meridian")
-            // Queries of one source are asked at once.
-            .pool_max_idle_per_host(16)
-            .build()?;
+        let client = access::builder().build()?;
         let mut collector = Self {
             client,
             sender,
@@ -93,9 +86,10 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
     let every = watched.signal.every;
     let mut ticks = interval_at(Instant::now() + offset(&watched), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut access = Access::new(client);
     loop {
         ticks.tick().await;
-        let scrape = scrape(&client, &watched, clock).await;
+        let scrape = scrape(&mut access, &watched, clock).await;
         if sender.send(scrape).await.is_err() {
             return;
         }
@@ -103,7 +97,7 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
 }
 
 /// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
-fn offset(watched: &Watched) -> Duration {
+pub(super) fn offset(watched: &Watched) -> Duration {
     let name = format!("{} {}", watched.region, watched.signal.key());
     let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
     watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))

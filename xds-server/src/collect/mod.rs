@@ -10,6 +10,7 @@
 //! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails
 //! says nothing and holds up nobody else.
 
+mod access;
 mod collector;
 mod fetch;
 pub mod gateway;

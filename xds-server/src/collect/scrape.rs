@@ -1,5 +1,6 @@
 //! One look at one page.
 
+use super::access::Access;
 use super::fetch::{body, send};
 use super::page::{Page, PageError};
 use super::preset::{self, Read};
@@ -92,6 +93,9 @@ pub enum ScrapeError {
     /// The file with its token cannot be read, or holds none.
     #[error("no token: {0}")]
     Token(String),
+    /// A file that TLS with it needs cannot be read or used.
+    #[error("no TLS: {0}")]
+    Tls(String),
     /// Nobody there, or no TLS with it.
     #[error("no connection: {0}")]
     Connect(String),
@@ -131,6 +135,7 @@ impl ScrapeError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
+            Self::Tls(_) => "tls",
             Self::Connect(_) => "connect",
             Self::Timeout(_) => "timeout",
             Self::Status(_) => "status",
@@ -161,11 +166,15 @@ impl From<reqwest::Error> for ScrapeError {
 }
 
 /// Looks at a source once.
-pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: Clock) -> Scrape {
+pub(super) async fn scrape(access: &mut Access, watched: &Watched, clock: Clock) -> Scrape {
     let at = clock();
     let begun = tokio::time::Instant::now();
     let limit = watched.limit();
-    let looked = tokio::time::timeout(limit, look(client, watched, at)).await;
+    let looked = tokio::time::timeout(limit, async {
+        let client = access.client(watched.signal.tls.as_ref()).await?;
+        look(&client, watched, at).await
+    })
+    .await;
     let outcome = looked.unwrap_or(Err(ScrapeError::Timeout(limit)));
     Scrape {
         region: watched.region.clone(),

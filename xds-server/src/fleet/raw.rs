@@ -4,7 +4,7 @@
 
 mod signal;
 
-pub use signal::{RawFigures, RawMetric, RawSignal};
+pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 
 use meridian_policy::fleet::Gives;
 use schemars::JsonSchema;

@@ -1,6 +1,7 @@
 //! Which sources are looked at.
 
 use super::{noon, signal};
+use crate::collect::collector::offset;
 use crate::collect::{Collector, Scrape, Watched};
 use crate::fleet::parse;
 use axum::extract::State;
@@ -169,4 +170,39 @@ fn every_source_of_the_fleet_is_watched() {
         ]
     );
     assert_eq!(watched[0].pools, super::pools(&["llama-3.1-70b"]));
+}
+
+#[test]
+fn sources_are_spread_over_a_round_by_what_they_are() {
+    let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let offsets = |every: Duration| -> Vec<Duration> {
+        let each = (0..64).map(|number| {
+            let mut watched = watched("signals[0]", address);
+            watched.signal.url += &format!("/{number}");
+            watched.signal.every = every;
+            offset(&watched)
+        });
+        each.collect()
+    };
+    for (every, round) in [(500, 500), (5000, 2000)] {
+        let found = offsets(Duration::from_millis(every));
+        assert_eq!(
+            found,
+            offsets(Duration::from_millis(every)),
+            "always the same"
+        );
+        let distinct: BTreeSet<&Duration> = found.iter().collect();
+        assert_eq!(distinct.len(), 64);
+        for quarter in 0..4 {
+            let within = |offset: &&Duration| offset.as_millis() * 4 / round == quarter;
+            let count = found.iter().filter(within).count();
+            assert!(
+                count >= 8,
+                "{count} of 64 in quarter {quarter} of {round} ms"
+            );
+        }
+    }
+    // Wherever it stands in the file.
+    let moved = watched("signals[7]", address);
+    assert_eq!(offset(&moved), offset(&watched("signals[0]", address)));
 }

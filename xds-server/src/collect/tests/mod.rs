@@ -45,6 +45,7 @@ fn signal(preset: Preset) -> SignalSource {
         model: None,
         max_running: None,
         token: None,
+        tls: None,
         every: Duration::from_millis(100),
     }
 }

@@ -3,7 +3,7 @@
 use super::{noon, pools, signal, whys};
 use crate::collect::{Collector, Scrape, ScrapeError, Watched, Why};
 use meridian_policy::signal::Reading;
-use meridian_policy::source::Preset;
+use meridian_policy::source::{Preset, SourceTls};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -365,4 +365,32 @@ async fn a_token_is_read_again_at_every_look() {
         seen.unwrap_or_else(|_| panic!("no {expect} with {text:?}"));
     }
     collector.stop().await;
+}
+
+#[tokio::test]
+async fn what_tls_needs_is_read_at_every_look() {
+    let server = Server::start(page("up 1\n")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.crt");
+    let mut watched = server.watched(Preset::Vllm);
+    watched.signal.url = format!("https://{}/metrics", server.address);
+    watched.signal.tls = Some(SourceTls {
+        ca: Some(path.display().to_string()),
+        identity: None,
+    });
+    let of = |watched: &Watched| look(watched.clone());
+    let missing = of(&watched).await.outcome.unwrap_err();
+    assert!(
+        missing.label() == "tls" && missing.to_string().contains("ca.crt"),
+        "{missing}"
+    );
+    std::fs::write(&path, "no certificate").unwrap();
+    let broken = of(&watched).await.outcome.unwrap_err();
+    assert!(broken.to_string().contains("`tls.ca`"), "{broken}");
+    // With a good one it gets as far as to the server, which waits for a request in the clear.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::default();
+    std::fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
+    let spoken = of(&watched).await.outcome.unwrap_err();
+    assert_eq!(spoken, ScrapeError::Timeout(LIMIT));
 }

@@ -65,6 +65,7 @@ impl Check {
             ("model_label", raw.model_label.is_some()),
             ("tenant", raw.tenant.is_some()),
             ("token", raw.token.is_some()),
+            ("tls", raw.tls.is_some()),
         ];
         for (field, _) in of_others.into_iter().filter(|(_, there)| *there) {
             let message = "means nothing for a source that pushes; remove it";

@@ -1,8 +1,8 @@
 //! Where a region's signals are read.
 
 use super::{Check, field, listed, region_at};
-use crate::fleet::raw::{RawPool, RawSignal};
-use meridian_policy::source::{SignalSource, Subject, Tells};
+use crate::fleet::raw::{RawPool, RawSignal, RawSourceTls};
+use meridian_policy::source::{SignalSource, SourceTls, Subject, Tells};
 use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,7 +82,10 @@ impl Check {
                 self.problem(format!("{at}.token"), message);
             }
         }
+        let tls = raw.tls.take();
+        let tls = tls.map(|tls| self.source_tls(&format!("{at}.tls"), tls, &url));
         let signal = SignalSource {
+            tls,
             url,
             tells: tells?,
             model: raw.model.map(ModelName::from),
@@ -92,6 +95,30 @@ impl Check {
         };
         self.of_servers(at, &signal, pools);
         Some(signal)
+    }
+
+    fn source_tls(&mut self, at: &str, raw: RawSourceTls, url: &str) -> SourceTls {
+        if url.starts_with("http://") {
+            self.problem(
+                at,
+                "is not spoken over http://; write https:// or remove it",
+            );
+        }
+        if let Some(ca) = &raw.ca {
+            self.path(&format!("{at}.ca"), ca);
+        }
+        let identity = match (raw.certificate, raw.key) {
+            (Some(certificate), Some(key)) => Some(self.key_pair(at, certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.problem(at, "needs `certificate` and `key` together, or neither");
+                None
+            }
+        };
+        SourceTls {
+            ca: raw.ca,
+            identity,
+        }
     }
 
     fn every(&mut self, at: &str, every: Option<&str>) -> Duration {

@@ -44,8 +44,22 @@ pub struct RawSignal {
     /// A file with the bearer token that its server wants, on the control plane's machine; read again at every look. Over `https`, or
     /// on loopback.
     pub token: Option<String>,
+    /// With `https`: how its server is known and how it knows us.
+    pub tls: Option<RawSourceTls>,
     /// How often it is read, or pushed. With `queries` no more often than the Prometheus itself reads. Default: `2s`.
     pub every: Option<String>,
+}
+
+/// Paths on the control plane's machine, PEM; read again at every look.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSourceTls {
+    /// The authority of its server. Default: those that the machine trusts.
+    pub ca: Option<String>,
+    /// Our certificate, where it wants one.
+    pub certificate: Option<String>,
+    /// Its private key.
+    pub key: Option<String>,
 }
 
 /// One of these for each figure that a source gives.

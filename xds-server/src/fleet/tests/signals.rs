@@ -402,3 +402,25 @@ fn pushes() {
     assert_eq!(signal.subject(), Subject::Servers);
     assert_eq!(signal.key(), "push spiffe://meridian/source/loads");
 }
+
+#[test]
+fn tls_with_sources() {
+    let of =
+        |url: &str, tls: &str| format!("{{ prometheus: {url}, preset: vllm, tls: {{ {tls} }} }}");
+    let https = "https://a/metrics";
+    check_signal(&of("http://a/metrics", "ca: /a"), "tls", "write https://");
+    check_signal(&of(https, "ca: a"), "tls.ca", "absolute path");
+    check_signal(&of(https, "certificate: /a"), "tls", "together, or neither");
+    check_signal(
+        &of(https, "certificate: a, key: /b"),
+        "tls.certificate",
+        "absolute path",
+    );
+    let push = "{ push: spiffe://meridian/source/loads, figures: [running], tls: { ca: /a } }";
+    check_signal(push, "tls", "a source that pushes");
+    let text = format!("[{}]", of(https, "ca: /a, certificate: /b, key: /c"));
+    let fleet = parse(&with(&text, "")).unwrap();
+    let tls = fleet.regions["us-west-2"].signals[0].tls.clone().unwrap();
+    assert_eq!(tls.ca.as_deref(), Some("/a"));
+    assert_eq!(tls.identity.unwrap().key, "/c");
+}
