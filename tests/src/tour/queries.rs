@@ -64,6 +64,8 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
             let sources = &report.regions[*region].sources;
             let mut files = sources.keys().filter(|name| name.starts_with("signals"));
             files.by_ref().eq(["signals[0]"])
+                // Not the page that was read at this place before.
+                && sources["signals[0]"].url.starts_with("https://")
                 && sources["signals[0]"].heard.is_some()
                 && sources["signals[0]"].error.is_none()
                 && report.regions[*region].pools[MODEL].signals.kv_cache == Some(0.0)

@@ -21,6 +21,8 @@ pub(super) const LARGEST_PAGE: usize = 8 << 20;
 const LONGEST: Duration = Duration::from_secs(5);
 /// However often a page is read, a connection needs this long.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// Queries are asked one after the other for their times, and these say how old the samples are, however long it took.
+const SHORTEST_OF_QUERIES: Duration = Duration::from_secs(2);
 
 /// A source of the fleet file, with what is needed to understand it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +59,11 @@ impl Watched {
 
     /// How long one look may take.
     pub(super) fn limit(&self) -> Duration {
-        self.signal.every.clamp(SHORTEST, LONGEST)
+        let shortest = match self.signal.tells {
+            Tells::Queries { .. } => SHORTEST_OF_QUERIES,
+            _ => SHORTEST,
+        };
+        self.signal.every.clamp(shortest, LONGEST)
     }
 }
 
