@@ -1,13 +1,26 @@
-//! Finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside the code that it
-//! generated from them, but does not export them.
+//! Compiles our own .proto files, and finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside
+//! the code that it generated from them, but does not export them.
 
 use anyhow::{Context, Result};
 use cargo_metadata::{CargoOpt, MetadataCommand};
 use std::path::Path;
 use std::{env, fs};
 
+/// Our own contracts.
+const CONTRACTS: [&str; 1] = ["meridian/signals/v1/signals.proto"];
+
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=meridian");
+    // In Rust: nobody needs a protoc.
+    let contracts = protox::compile(CONTRACTS, ["."])?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .compile_fds(contracts)?;
+    envoy_api()
+}
+
+fn envoy_api() -> Result<()> {
     println!("cargo::rerun-if-changed=../Cargo.lock");
     let metadata = MetadataCommand::new()
         .features(CargoOpt::NoDefaultFeatures)

@@ -7,6 +7,7 @@ use crate::country::Country;
 use crate::egress::Provider;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::retrieval::VectorDb;
+use crate::source::SignalSource;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,86 +136,6 @@ pub struct Region {
     pub signals: Vec<SignalSource>,
     /// Its vector database.
     pub vector_db: Option<VectorDb>,
-}
-
-/// A page of metrics about a region.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignalSource {
-    /// Its URL: Prometheus' text format, over HTTP or HTTPS.
-    pub url: String,
-    /// Whose names the metrics have.
-    pub preset: Preset,
-    /// The model that an inference server serves here; `None` takes it from the metrics' own label.
-    pub model: Option<ModelName>,
-    /// Requests that one engine can have in work: vLLM's `--max-num-seqs`, which its metrics do not tell.
-    pub max_running: Option<u32>,
-    /// Where its bearer token is, a path on the control plane's machine.
-    pub token: Option<String>,
-    /// How often it is read.
-    pub every: Duration,
-}
-
-impl SignalSource {
-    /// What tells it from all others of its region, wherever it stands in the file.
-    pub fn key(&self) -> String {
-        format!("{} {}", self.preset.as_str(), self.url)
-    }
-}
-
-/// Whose names the metrics of a source have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Preset {
-    /// vLLM.
-    Vllm,
-    /// SGLang.
-    Sglang,
-    /// Hugging Face's TGI.
-    Tgi,
-    /// llama.cpp's server.
-    Llamacpp,
-    /// NVIDIA's Triton, with TensorRT-LLM.
-    Triton,
-    /// NVIDIA's DCGM exporter.
-    Dcgm,
-    /// The PostgreSQL exporter beside a replica.
-    Postgres,
-    /// Milvus, or its tool for change data capture.
-    Milvus,
-}
-
-impl Preset {
-    /// Whether it is an inference server, which tells of the load of a pool.
-    pub fn is_server(self) -> bool {
-        matches!(
-            self,
-            Self::Vllm | Self::Sglang | Self::Tgi | Self::Llamacpp | Self::Triton
-        )
-    }
-
-    /// Whether its pages say whose metrics they are, by the name of a model.
-    pub fn names_models(self) -> bool {
-        matches!(self, Self::Vllm | Self::Sglang | Self::Triton)
-    }
-
-    /// Whether it is a data store, which tells how far it is behind.
-    pub fn is_store(self) -> bool {
-        matches!(self, Self::Postgres | Self::Milvus)
-    }
-
-    /// Its name in the fleet file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vllm => "vllm",
-            Self::Dcgm => "dcgm",
-            Self::Postgres => "postgres",
-            Self::Milvus => "milvus",
-            Self::Sglang => "sglang",
-            Self::Tgi => "tgi",
-            Self::Llamacpp => "llamacpp",
-            Self::Triton => "triton",
-        }
-    }
 }
 
 /// The listener that callers reach.

@@ -27,7 +27,7 @@ impl Millis {
 pub struct Observation {
     /// The region that it is about.
     pub region: RegionName,
-    /// Who says so: a source of the fleet file by [`crate::fleet::SignalSource::key`], or a gateway, by its node id.
+    /// Who says so: a source of the fleet file by [`crate::source::SignalSource::key`], or a gateway, by its node id.
     pub source: String,
     /// When it was read.
     pub at: Millis,
@@ -111,6 +111,8 @@ pub struct Figures {
     pub waiting: Option<f64>,
     /// KV-cache in use, a ratio.
     pub kv_cache: Option<f64>,
+    /// How full it is in the source's own measure, a ratio; above 1 is too full.
+    pub utilization: Option<f64>,
     /// Seconds that requests waited.
     pub queue_time: Option<Histogram>,
     /// Seconds until the first token.

@@ -102,6 +102,11 @@ impl<C: Counts> Window<C> {
         }
     }
 
+    /// What was counted last.
+    pub fn counted(&self) -> &C {
+        &self.last
+    }
+
     /// Growth within the window, as of the last sample.
     pub fn growth(&self) -> C {
         match (self.grown.front(), self.grown.back()) {

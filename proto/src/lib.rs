@@ -1,5 +1,11 @@
-//! Protobuf contracts. Today: the descriptors of Envoy's API, which give any Envoy message a readable JSON form with
+//! Protobuf contracts: our own, and the descriptors of Envoy's API, which give any Envoy message a readable JSON form with
 //! every `Any` in it resolved, as Envoy itself reads and prints it.
+
+/// Signals that are pushed to the control plane: `meridian/signals/v1/signals.proto`.
+pub mod signals {
+    #![allow(missing_docs, unused_qualifications, clippy::all)] // Generated; its docs are those of the .proto file.
+    tonic::include_proto!("meridian.signals.v1");
+}
 
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};

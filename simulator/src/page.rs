@@ -63,6 +63,7 @@ impl Counters {
             max_running: Some(replica.max_running() as f64),
             waiting: Some(replica.waiting() as f64),
             kv_cache: Some(replica.kv_cache().min(1.0)),
+            utilization: None,
             queue_time: Some(self.queue_time.clone()),
             first_token: Some(self.first_token.clone()),
             answers: Some(Answers {

@@ -5,10 +5,11 @@ use crate::profile::Profile;
 use crate::router::{MODEL, ZONE_HEADER};
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool, Preset, Public,
-    Region, SignalSource, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool, Public, Region,
+    Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
 use meridian_policy::name::{RegionName, ZoneName};
+use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -171,10 +172,11 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
     let endpoint = |replica: usize| std::net::SocketAddr::from(([10, 0, 0, replica as u8], 8000));
     let source = |replica: usize| SignalSource {
         url: format!("http://{}/metrics", endpoint(replica)),
-        preset: Preset::Vllm,
+        tells: Tells::Preset(Preset::Vllm),
         model: Some(MODEL.into()),
         max_running: None,
         token: None,
+        tls: None,
         every: Duration::from_secs(1),
     };
     Region {

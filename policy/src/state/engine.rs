@@ -59,6 +59,7 @@ impl Engine {
             running,
             max_running,
             kv_cache,
+            utilization,
             ..
         } = &self.figures;
         let running = running
@@ -70,7 +71,9 @@ impl Engine {
         let wait = waited
             .filter(|waited| waited.count >= MIN_WAITS)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
-        let all = [*kv_cache, running, wait].into_iter().flatten();
+        let all = [*kv_cache, *utilization, running, wait]
+            .into_iter()
+            .flatten();
         // Ten times too much is as full as it gets.
         all.filter(|value| value.is_finite())
             .reduce(f64::max)

@@ -8,12 +8,12 @@ mod region;
 mod sound;
 
 pub use pool::PoolSignals;
-pub use region::Gpu;
+pub use region::{Attempts, Gpu};
 
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
-use crate::signal::{Millis, Observation};
+use crate::signal::{AttemptCounts, Millis, Observation};
 use region::RegionState;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,6 +69,25 @@ impl FleetState {
                 state.forget(known, |at| now.since(at) > FORGOTTEN);
             }
         }
+    }
+
+    /// What the gateways of a region have counted of their attempts since each began: by gateway, zone, model, lane and the region that
+    /// was asked.
+    pub fn attempts_at(
+        &self,
+        region: &RegionName,
+    ) -> impl Iterator<Item = (&Attempts, AttemptCounts)> {
+        let own = self.regions.get(region).into_iter();
+        let all = own.flat_map(|state| &state.attempts);
+        all.map(|(attempts, window)| {
+            let [answered, overloaded, failed] = *window.counted();
+            let counts = AttemptCounts {
+                answered,
+                overloaded,
+                failed,
+            };
+            (attempts, counts)
+        })
     }
 
     /// Requests per second that a region's own callers had its pool asked for first, by zone.

@@ -3,11 +3,12 @@
 use super::engine::Engine;
 use super::{CALM_MOST, LATELY, sound};
 use crate::filter_policy::Lane;
-use crate::fleet::{Fleet, Preset, Region, SignalSource};
+use crate::fleet::{Fleet, Region};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::placement::Utilization;
 use crate::plan::GPU_HOT;
 use crate::signal::{Figures, Histogram, Millis, Observation, Reading};
+use crate::source::{SignalSource, Subject};
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -51,11 +52,16 @@ struct Gpus {
 /// Attempts of one kind, at one gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempts {
+    /// The region that was asked.
     pub to: RegionName,
+    /// The model.
     pub model: ModelName,
+    /// The callers' zone.
     pub zone: ZoneName,
+    /// The lane.
     pub lane: Lane,
-    gateway: String,
+    /// The gateway's node id.
+    pub gateway: String,
 }
 
 /// First tokens as one gateway sees them.
@@ -340,18 +346,19 @@ impl RegionState {
             let lately = heard.is_some_and(|heard| fresh(heard.at));
             let told = heard.is_some_and(|heard| heard.pools.contains(model));
             // One that names no model is about the region's only one; of several its own words tell, once it was heard.
-            if source.preset.is_store() {
+            let subject = source.subject();
+            if subject == Subject::Store {
                 continue;
             }
             let about = match &source.model {
-                _ if source.preset == Preset::Dcgm => fleet.overflow.gpu,
+                _ if subject == Subject::Gpus => fleet.overflow.gpu,
                 Some(named) => named == model,
                 None => known.pools.len() == 1,
             };
             let unknown = source.model.is_none()
-                && source.preset.is_server()
+                && subject == Subject::Servers
                 && heard.is_none_or(|heard| heard.pools.is_empty());
-            if lately && (told || (source.preset == Preset::Dcgm && about)) {
+            if lately && (told || (subject == Subject::Gpus && about)) {
                 voices.told = true;
             } else if about || (!lately && (told || unknown)) {
                 voices.missing = true;

@@ -35,6 +35,7 @@ pub fn figures(figures: &Figures) -> Figures {
         max_running: plain(figures.max_running),
         waiting: plain(figures.waiting),
         kv_cache: ratio(figures.kv_cache),
+        utilization: plain(figures.utilization),
         queue_time: figures.queue_time.clone().filter(histogram),
         first_token: figures.first_token.clone().filter(histogram),
         answers: figures

@@ -6,10 +6,12 @@ use crate::chain::{Member, chain};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use crate::placement::{Placement, STEP_DOWN, STEP_UP, TOTAL_WEIGHT};
-use crate::plan::{Plan, plan, regions_of, sheddable};
+use crate::plan::known::Known;
+use crate::plan::{Plan, plan, regions_of};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const WEST: &str = "us-west-2";
 const EAST: &str = "us-east-1";
@@ -48,15 +50,16 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         maybe(),
         maybe(),
         maybe(),
+        maybe(),
         prop::option::of(any_histogram()),
         prop::option::of((any_value(), any_value())),
     );
     prop_oneof![
-        4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, histogram, answers))| Reading::Server {
+        4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, utilization, histogram, answers))| Reading::Server {
             model: model.into(),
             engine: "0".into(),
             figures: Figures {
-                running, max_running, waiting, kv_cache,
+                running, max_running, waiting, kv_cache, utilization,
                 queue_time: histogram.clone(),
                 first_token: histogram,
                 answers: answers.map(|(all, failed)| Answers { all, failed }),
@@ -148,6 +151,8 @@ fn is_sound(
     prev: &Plan,
     next: &Plan,
 ) -> Result<(), TestCaseError> {
+    let known = Known::of(fleet, state, prev, now);
+    let mut gains = BTreeMap::new();
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
             for (model, placement) in models {
@@ -190,25 +195,28 @@ fn is_sound(
                     "{change}"
                 );
                 // Nobody gets more than it has room for; one percent is rounding.
-                let utilization = state.pool(fleet, &first, model, now).utilization;
-                let load = (utilization.map_or(1.0, |of| of.now)
-                    * sheddable(fleet, state, &first, model, now))
-                .max(0.01)
-                    / f64::from(before.home_share.max(1));
-                for region in &others {
-                    let more = placement.part(region) - before.part(region);
-                    let room = match state.pool(fleet, region, model, now).utilization {
-                        _ if !next.pools[region][model].takes_more() => 0.0,
-                        Some(of) => (fleet.overflow.target() - of.now).max(0.0),
-                        None => fleet.overflow.target(),
-                    };
-                    prop_assert!(
-                        more <= 1.0 || (more - 1.0) * load <= room + 1e-6,
-                        "{region}, {room}: {change}"
-                    );
+                let (here, there) = (
+                    known.first(&first, &others, model),
+                    known.others(&first, &others, model),
+                );
+                let percent = before.load(&here) * known.size(&first, model);
+                for other in &there {
+                    let more = placement.part(&other.region) - before.part(&other.region);
+                    let room =
+                        other.room.max(0.0) * known.size(&other.region, model) / here.elasticity;
+                    let (gained, _) = gains
+                        .entry((other.region.clone(), model.clone()))
+                        .or_insert((0.0, room));
+                    *gained += (more - 1.0).max(0.0) * percent;
                 }
             }
         }
+    }
+    for ((region, model), (gained, room)) in gains {
+        prop_assert!(
+            gained <= room + 1e-6,
+            "{region} of {model}: {gained} for a room of {room}"
+        );
     }
     Ok(())
 }

@@ -239,6 +239,14 @@ fn utilization_is_what_runs_out_first() {
     };
     watch.see(WEST, vec![server(figures(0.2, 192.0))]);
     assert!((utilization(&watch) - 0.75).abs() < 1e-9);
+    // The source's own measure is one of them.
+    let mut measured = Watch::new(fleet.clone());
+    let own = Figures {
+        utilization: Some(0.9),
+        ..figures(0.2, 192.0)
+    };
+    measured.see(WEST, vec![server(own)]);
+    assert!((utilization(&measured) - 0.9).abs() < 1e-9);
     // The mean over engines.
     let second = Reading::Server {
         model: LLAMA.into(),

@@ -2,10 +2,11 @@
 
 use super::fleets::{LLAMA, MISTRAL};
 use super::watch::{EAST, EU, WEST, Watch, kv, watched};
-use crate::fleet::{Fleet, Preset, SignalSource};
+use crate::fleet::Fleet;
 use crate::health::Reason;
 use crate::plan::alarms;
 use crate::signal::{Millis, Reading};
+use crate::source::{Preset, SignalSource, Tells};
 use crate::state::FleetState;
 
 #[test]
@@ -121,7 +122,7 @@ fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
     let mut fleet = watched();
     fleet.overflow.gpu = true;
     for region in fleet.regions.values_mut() {
-        region.signals[0].preset = Preset::Dcgm;
+        region.signals[0].tells = Tells::Preset(Preset::Dcgm);
     }
     let active = |engine_active: f64| Reading::Gpu {
         busy: None,

@@ -2,10 +2,11 @@
 
 use super::fleets::{LLAMA, example};
 use crate::filter_policy::Lane;
-use crate::fleet::{Fleet, Preset, SignalSource};
+use crate::fleet::Fleet;
 use crate::health::Reason;
 use crate::plan::{Plan, plan};
 use crate::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
+use crate::source::{Preset, SignalSource, Tells};
 use crate::state::FleetState;
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ pub(super) fn watched() -> Fleet {
     for (name, region) in &mut fleet.regions {
         region.signals = vec![SignalSource {
             url: format!("http://{name}/metrics"),
-            preset: Preset::Vllm,
+            tells: Tells::Preset(Preset::Vllm),
             token: None,
+            tls: None,
             model: Some(LLAMA.into()),
             max_running: None,
             every: Duration::from_secs(1),

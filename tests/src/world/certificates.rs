@@ -14,6 +14,8 @@ pub struct Certificates {
 
 /// The control plane's certificate.
 pub const CONTROL_PLANE: &str = "control-plane";
+/// Of what pushes signals.
+pub const PUSHER: &str = "pusher";
 /// A certificate of the gateways' authority whose SAN names no region of the fleet.
 pub const STRANGER: &str = "stranger";
 /// A certificate with a right SAN from another authority.
@@ -36,6 +38,8 @@ impl Certificates {
         let ip = SanType::IpAddress(block.control_plane().ip());
         let spiffe = uri("spiffe://meridian/control-plane")?;
         certificates.issue(CONTROL_PLANE, vec![spiffe, ip], &authority)?;
+        let spiffe = uri("spiffe://meridian/source/west")?;
+        certificates.issue(PUSHER, vec![spiffe], &authority)?;
         certificates.issue(
             STRANGER,
             vec![uri("spiffe://meridian/region/nowhere")?],

@@ -7,6 +7,7 @@ pub mod certificates;
 mod control_plane;
 mod envoy;
 mod fleet_file;
+mod prometheus;
 mod request;
 mod retrieval;
 
@@ -16,6 +17,7 @@ pub use envoy::Envoy;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
 };
+pub use prometheus::Prometheus;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 

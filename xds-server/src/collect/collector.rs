@@ -1,7 +1,9 @@
 //! Looks at every source, again and again.
 
 use super::Clock;
+use super::access::{self, Access};
 use super::scrape::{Scrape, Watched, scrape};
+use meridian_policy::source::Tells;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
@@ -43,14 +45,7 @@ impl Collector {
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        // The second time it is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent("meridian")
-            .pool_max_idle_per_host(1)
-            .build()?;
+        let client = access::builder().build()?;
         let mut collector = Self {
             client,
             sender,
@@ -66,7 +61,9 @@ impl Collector {
     /// A look at one that is gone may be in the channel already.
     pub fn replace(&mut self, sources: Vec<Watched>) {
         self.tasks.retain(|(watched, _)| sources.contains(watched));
-        for watched in sources {
+        // Whoever pushes is not looked at.
+        let is_read = |watched: &Watched| !matches!(watched.signal.tells, Tells::Pushed(_));
+        for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());
                 let task = tokio::spawn(watch(client, watched.clone(), sender, self.clock));
@@ -89,9 +86,10 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
     let every = watched.signal.every;
     let mut ticks = interval_at(Instant::now() + offset(&watched), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut access = Access::new(client);
     loop {
         ticks.tick().await;
-        let scrape = scrape(&client, &watched, clock).await;
+        let scrape = scrape(&mut access, &watched, clock).await;
         if sender.send(scrape).await.is_err() {
             return;
         }
@@ -99,8 +97,8 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
 }
 
 /// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
-fn offset(watched: &Watched) -> Duration {
-    let name = format!("{}/{}", watched.region, watched.source);
+pub(super) fn offset(watched: &Watched) -> Duration {
+    let name = format!("{} {}", watched.region, watched.signal.key());
     let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
     watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))
 }

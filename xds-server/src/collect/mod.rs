@@ -1,19 +1,27 @@
-//! Signals, collected: pages of metrics that are scraped, and what the gateways stream by themselves.
+//! Signals, collected: pages of metrics that are scraped, queries that are asked, what is pushed, and what the gateways stream by themselves.
 //!
 //! ```text
-//! source of the fleet file --Collector--> bytes --Page--> samples --preset::read--> [Reading] --> Scrape
+//! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
+//!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
+//! whoever pushes --Signals--> samples --push::understand--> [Reading] --> Scrape
 //! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
 //! ```
 //!
 //! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails
 //! says nothing and holds up nobody else.
 
+mod access;
 mod collector;
+mod fetch;
 pub mod gateway;
+mod metrics;
 pub mod page;
 pub mod preset;
+pub mod push;
+mod query;
 mod refused;
 mod scrape;
+mod told;
 mod value;
 
 pub use collector::Collector;

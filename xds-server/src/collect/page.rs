@@ -167,6 +167,12 @@ impl Sample<'_> {
             .filter(|value| !value.is_empty())
     }
 
+    /// All labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.labels.iter();
+        labels.map(|label| (label.name.as_ref(), label.value.as_ref()))
+    }
+
     /// Whether both are about the same thing: the same labels, in whichever order.
     pub fn same_labels(&self, other: &Sample<'_>) -> bool {
         let has = |one: &LabelPair<'_>| other.label(&one.name) == self.label(&one.name);

@@ -1,5 +1,6 @@
 //! What a source said that is not believed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -32,8 +33,12 @@ pub enum Why {
     TooMany,
     /// The line is not of the text format.
     BadLine,
-    /// Nothing that this preset knows is on the page.
+    /// Nothing that is known or asked for is there.
     Nothing,
+    /// The sample is older than a signal may be.
+    Stale,
+    /// It came too soon after the one before.
+    TooOften,
 }
 
 impl Why {
@@ -54,6 +59,8 @@ impl Why {
             Self::TooMany => "too_many",
             Self::BadLine => "bad_line",
             Self::Nothing => "nothing",
+            Self::Stale => "stale",
+            Self::TooOften => "too_often",
         }
     }
 }
@@ -74,7 +81,9 @@ impl fmt::Display for Why {
             Self::UnknownName => "about something that the fleet file does not have there",
             Self::TooMany => "more series than there can be",
             Self::BadLine => "not Prometheus' text format",
-            Self::Nothing => "nothing of this preset on the page",
+            Self::Nothing => "nothing that is known or asked for",
+            Self::Stale => "older than `signal_ttl`",
+            Self::TooOften => "too soon after the one before",
         })
     }
 }
@@ -82,8 +91,8 @@ impl fmt::Display for Why {
 /// Values of one metric that are not believed for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The metric; `page` for what is about the page as a whole.
-    pub metric: &'static str,
+    /// The metric or figure; `page`, `answer` or `push` for what is about the whole.
+    pub metric: Cow<'static, str>,
     /// The reason.
     pub why: Why,
     /// How many.
@@ -105,24 +114,30 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Refusals while they are counted. Its size depends on the metrics that we know, not on what a source makes up.
+/// Refusals while they are counted. Its size depends on the metrics that we know, or the fleet file names, not on what a source
+/// makes up.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<(&'static str, Why), (u64, String)>);
+pub(super) struct Refusals(BTreeMap<(Cow<'static, str>, Why), (u64, String)>);
 
 impl Refusals {
-    pub(super) fn add(&mut self, metric: &'static str, why: Why, example: &dyn fmt::Display) {
+    pub(super) fn add(
+        &mut self,
+        metric: impl Into<Cow<'static, str>>,
+        why: Why,
+        example: &dyn fmt::Display,
+    ) {
         self.add_many(metric, why, 1, example);
     }
 
     pub(super) fn add_many(
         &mut self,
-        metric: &'static str,
+        metric: impl Into<Cow<'static, str>>,
         why: Why,
         count: u64,
         example: &dyn fmt::Display,
     ) {
         self.0
-            .entry((metric, why))
+            .entry((metric.into(), why))
             .or_insert_with(|| (0, excerpt(&example.to_string())))
             .0 += count;
     }
@@ -130,7 +145,7 @@ impl Refusals {
     /// The value, or nothing and a refusal.
     pub(super) fn believe<T>(
         &mut self,
-        metric: &'static str,
+        metric: impl Into<Cow<'static, str>>,
         value: Result<T, Why>,
         example: &dyn fmt::Display,
     ) -> Option<T> {

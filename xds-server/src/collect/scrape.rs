@@ -1,9 +1,14 @@
 //! One look at one page.
 
+use super::access::Access;
+use super::fetch::{body, send};
 use super::page::{Page, PageError};
-use super::{Clock, Refused, preset};
-use meridian_policy::fleet::{Fleet, SignalSource};
+use super::preset::{self, Read};
+use super::query::{self, Asked};
+use super::{Clock, Refused, metrics};
+use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::signal::{Millis, Observation};
+use meridian_policy::source::{SignalSource, Tells};
 use meridian_policy::{ModelName, RegionName};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use std::collections::BTreeSet;
@@ -16,6 +21,8 @@ pub(super) const LARGEST_PAGE: usize = 8 << 20;
 const LONGEST: Duration = Duration::from_secs(5);
 /// However often a page is read, a connection needs this long.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// Queries are asked one after the other for their times, and these say how old the samples are, however long it took.
+const SHORTEST_OF_QUERIES: Duration = Duration::from_secs(2);
 
 /// A source of the fleet file, with what is needed to understand it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,18 +35,21 @@ pub struct Watched {
     pub signal: SignalSource,
     /// The models that the region has.
     pub pools: BTreeSet<ModelName>,
+    /// What is older is no signal.
+    pub ttl: Duration,
 }
 
 impl Watched {
     /// Every source of a fleet.
     pub fn of(fleet: &Fleet) -> Vec<Self> {
-        let of_region = |(name, region): (&RegionName, &meridian_policy::fleet::Region)| {
+        let of_region = |(name, region): (&RegionName, &Region)| {
             let pools: BTreeSet<ModelName> = region.pools.keys().cloned().collect();
             let watched = |(index, signal): (usize, &SignalSource)| Self {
                 region: name.clone(),
                 source: format!("signals[{index}]"),
                 signal: signal.clone(),
                 pools: pools.clone(),
+                ttl: fleet.unhealthy.signal_ttl,
             };
             let watched: Vec<Self> = region.signals.iter().enumerate().map(watched).collect();
             watched
@@ -49,7 +59,11 @@ impl Watched {
 
     /// How long one look may take.
     pub(super) fn limit(&self) -> Duration {
-        self.signal.every.clamp(SHORTEST, LONGEST)
+        let shortest = match self.signal.tells {
+            Tells::Queries { .. } => SHORTEST_OF_QUERIES,
+            _ => SHORTEST,
+        };
+        self.signal.every.clamp(shortest, LONGEST)
     }
 }
 
@@ -85,6 +99,9 @@ pub enum ScrapeError {
     /// The file with its token cannot be read, or holds none.
     #[error("no token: {0}")]
     Token(String),
+    /// A file that TLS with it needs cannot be read or used.
+    #[error("no TLS: {0}")]
+    Tls(String),
     /// Nobody there, or no TLS with it.
     #[error("no connection: {0}")]
     Connect(String),
@@ -94,9 +111,17 @@ pub enum ScrapeError {
     /// It answered with another status than 200; redirects are not followed.
     #[error("status {0}")]
     Status(u16),
-    /// The body is larger than 8 MiB.
-    #[error("more than {LARGEST_PAGE} bytes")]
-    TooLarge,
+    /// The body has more bytes than these.
+    #[error("more than {0} bytes")]
+    TooLarge(usize),
+    /// A query was not answered with what it should have been.
+    #[error("`queries.{figure}`: {message}")]
+    Query {
+        /// What it is for.
+        figure: &'static str,
+        /// What the answer was instead.
+        message: String,
+    },
     /// Its content type is not that of a page of metrics.
     #[error("a page of type `{0}`; expected text/plain")]
     ContentType(String),
@@ -116,10 +141,12 @@ impl ScrapeError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
+            Self::Tls(_) => "tls",
             Self::Connect(_) => "connect",
             Self::Timeout(_) => "timeout",
             Self::Status(_) => "status",
-            Self::TooLarge => "too_large",
+            Self::TooLarge(_) => "too_large",
+            Self::Query { .. } => "query",
             Self::ContentType(_) => "content_type",
             Self::Broken(_) => "broken",
             Self::Page(_) => "page",
@@ -145,15 +172,16 @@ impl From<reqwest::Error> for ScrapeError {
 }
 
 /// Looks at a source once.
-pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: Clock) -> Scrape {
+pub(super) async fn scrape(access: &mut Access, watched: &Watched, clock: Clock) -> Scrape {
     let at = clock();
     let begun = tokio::time::Instant::now();
     let limit = watched.limit();
-    let fetched = tokio::time::timeout(limit, fetch(client, &watched.signal)).await;
-    let outcome = match fetched.unwrap_or(Err(ScrapeError::Timeout(limit))) {
-        Ok(bytes) => understand(bytes, watched.clone(), at).await,
-        Err(error) => Err(error),
-    };
+    let looked = tokio::time::timeout(limit, async {
+        let client = access.client(watched.signal.tls.as_ref()).await?;
+        look(&client, watched, at).await
+    })
+    .await;
+    let outcome = looked.unwrap_or(Err(ScrapeError::Timeout(limit)));
     Scrape {
         region: watched.region.clone(),
         source: watched.source.clone(),
@@ -164,14 +192,56 @@ pub(super) async fn scrape(client: &reqwest::Client, watched: &Watched, clock: C
     }
 }
 
-async fn fetch(client: &reqwest::Client, signal: &SignalSource) -> Result<Vec<u8>, ScrapeError> {
-    let mut request = client
+async fn look(
+    client: &reqwest::Client,
+    watched: &Watched,
+    at: Millis,
+) -> Result<Scraped, ScrapeError> {
+    match &watched.signal.tells {
+        Tells::Preset(preset) => {
+            let preset = *preset;
+            let bytes = page(client, &watched.signal).await?;
+            understand(bytes, watched.clone(), at, move |page, watched| {
+                preset::read(page, preset, &watched.signal, &watched.pools)
+            })
+            .await
+        }
+        Tells::Metrics {
+            metrics,
+            model_label,
+        } => {
+            let (metrics, label) = (metrics.clone(), model_label.clone());
+            let bytes = page(client, &watched.signal).await?;
+            understand(bytes, watched.clone(), at, move |page, watched| {
+                metrics::read(page, &watched.signal, (&metrics, &label), &watched.pools)
+            })
+            .await
+        }
+        Tells::Queries {
+            queries,
+            model_label,
+            tenant,
+        } => {
+            let asked = Asked {
+                queries,
+                model_label,
+                tenant: tenant.as_deref(),
+            };
+            query::look(client, watched, asked, at).await
+        }
+        // It speaks by itself.
+        Tells::Pushed(_) => Ok(Scraped {
+            observation: None,
+            refused: Vec::new(),
+        }),
+    }
+}
+
+async fn page(client: &reqwest::Client, signal: &SignalSource) -> Result<Vec<u8>, ScrapeError> {
+    let request = client
         .get(&signal.url)
         .header(ACCEPT, "text/plain;version=0.0.4, */*;q=0.1");
-    if let Some(path) = &signal.token {
-        request = request.bearer_auth(token(path.clone()).await?);
-    }
-    let mut response = request.send().await?;
+    let response = send(request, signal.token.as_deref()).await?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(ScrapeError::Status(response.status().as_u16()));
     }
@@ -183,36 +253,19 @@ async fn fetch(client: &reqwest::Client, signal: &SignalSource) -> Result<Vec<u8
             return Err(ScrapeError::ContentType(super::refused::excerpt(essence)));
         }
     }
-    let announced = response.content_length().unwrap_or_default();
-    if announced > LARGEST_PAGE as u64 {
-        return Err(ScrapeError::TooLarge);
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LARGEST_PAGE {
-            return Err(ScrapeError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// A token as it is now: it may be another than at the last look.
-async fn token(path: String) -> Result<String, ScrapeError> {
-    let read = tokio::task::spawn_blocking(move || match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().is_empty() => Err(format!("{path} is empty")),
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(error) => Err(format!("{path}: {error}")),
-    });
-    let token = read.await.map_err(|_| ScrapeError::Reader)?;
-    token.map_err(ScrapeError::Token)
+    body(response, LARGEST_PAGE).await
 }
 
 /// Off the threads that everybody shares: a page of 8 MiB keeps one busy for a while.
-async fn understand(bytes: Vec<u8>, watched: Watched, at: Millis) -> Result<Scraped, ScrapeError> {
+async fn understand(
+    bytes: Vec<u8>,
+    watched: Watched,
+    at: Millis,
+    read: impl FnOnce(&Page<'_>, &Watched) -> Read + Send + 'static,
+) -> Result<Scraped, ScrapeError> {
     let task = tokio::task::spawn_blocking(move || {
         let page = Page::parse(&bytes)?;
-        let read = preset::read(&page, &watched.signal, &watched.pools);
+        let read = read(&page, &watched);
         let observation = (!read.readings.is_empty()).then_some(Observation {
             region: watched.region,
             source: watched.signal.key(),

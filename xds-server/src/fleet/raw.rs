@@ -2,11 +2,13 @@
 //!
 //! The docs of these fields are the docs of the file: `meridian schema` prints them.
 
+mod signal;
 mod vector_db;
 
+pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 pub use vector_db::{RawRole, RawVectorDb};
 
-use meridian_policy::fleet::{Gives, Preset};
+use meridian_policy::fleet::Gives;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -129,59 +131,11 @@ pub struct RawRegion {
     /// The pool of each model deployed here, by the name that callers use.
     #[serde(default)]
     pub pools: BTreeMap<String, RawPool>,
-    /// Pages of metrics that tell how the region is, read by the control plane. A region without any is asked as if it
-    /// always had room.
+    /// Where the control plane learns how the region is. A region without any is asked as if it always had room.
     #[serde(default)]
     pub signals: Vec<RawSignal>,
     /// Its vector database.
     pub vector_db: Option<RawVectorDb>,
-}
-
-/// A page of metrics.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawSignal {
-    /// Its URL: Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`.
-    pub prometheus: String,
-    /// Whose names the metrics have: `vllm`, `sglang`, `tgi`, `llamacpp`, `triton` (load of a pool), `dcgm` (GPUs), `postgres`,
-    /// `milvus` (replication lag).
-    #[schemars(with = "RawPreset")]
-    pub preset: Preset,
-    /// Of an inference server: the model that is served there. Default: the metrics' own label; those of `tgi` and `llamacpp` have
-    /// none.
-    pub model: Option<String>,
-    /// Of an inference server: how many requests an engine works on at once (vLLM's `--max-num-seqs`, SGLang's
-    /// `--max-running-requests`, TGI's `--max-batch-size`, llama.cpp's `--parallel`); its metrics do not tell. Without it the number of running
-    /// requests says nothing about utilization.
-    pub max_running: Option<u32>,
-    /// A file with the bearer token that its server wants, on the control plane's machine; read again at every look. Over `https`, or
-    /// on loopback.
-    pub token: Option<String>,
-    /// How often it is read. Default: `2s`.
-    pub every: Option<String>,
-}
-
-/// Whose names the metrics have.
-#[derive(JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(dead_code)] // The schema of `Preset`, which the policy crate owns.
-enum RawPreset {
-    /// vLLM.
-    Vllm,
-    /// SGLang.
-    Sglang,
-    /// Hugging Face's TGI.
-    Tgi,
-    /// llama.cpp's server.
-    Llamacpp,
-    /// NVIDIA's Triton, with TensorRT-LLM.
-    Triton,
-    /// NVIDIA's DCGM exporter.
-    Dcgm,
-    /// The PostgreSQL exporter beside a replica.
-    Postgres,
-    /// Milvus, or its tool for change data capture.
-    Milvus,
 }
 
 /// How the other gateways reach this one, over mTLS.

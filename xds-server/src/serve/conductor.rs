@@ -5,8 +5,8 @@ use super::handover::handover;
 use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{
-    CountsReport, DataReport, ErrorReport, FleetReport, PoolReport, RegionReport, Report,
-    SourceReport,
+    AttemptsReport, CountsReport, DataReport, ErrorReport, FleetReport, PoolReport, RegionReport,
+    Report, SourceReport,
 };
 use crate::collect::Scrape;
 use crate::collect::gateway::{Heard, Report as GatewayReport};
@@ -151,7 +151,6 @@ impl Conductor {
             region,
             source,
             url,
-            at,
             outcome,
             ..
         } = scrape;
@@ -165,7 +164,7 @@ impl Conductor {
             .entry((region.clone(), source.clone()))
             .or_default();
         let was_fine = report.error.is_none();
-        report.note(url, *at, outcome);
+        report.note(url, outcome);
         if let (true, Some(error)) = (was_fine, &report.error) {
             tracing::warn!(%region, source, url, error, "a source is not understood");
         } else if !was_fine && report.error.is_none() {
@@ -386,6 +385,8 @@ impl Conductor {
         for (name, region) in &self.fleet.regions {
             let report = regions.entry(name.clone()).or_default();
             report.data = self.data(name, region.vector_db.as_ref().map(|of| of.role), now);
+            let attempts = self.state.attempts_at(name);
+            report.attempts = attempts.map(AttemptsReport::from).collect();
             report.budgeted = has_budget.then_some(region.gateway.replicas);
             for model in region.pools.keys() {
                 let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));

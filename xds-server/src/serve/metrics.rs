@@ -34,6 +34,7 @@ impl Collector for Page {
         pools(report, &mut encoder)?;
         placements(report, &mut encoder)?;
         data(report, &mut encoder)?;
+        attempts(report, &mut encoder)?;
         sources(report, &mut encoder)?;
         envoys(report, &mut encoder)?;
         counts(&report.counts, &mut encoder)?;
@@ -215,6 +216,37 @@ fn placements(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
         "meridian_overflow_weight",
         "Weight of another region for what the first does not keep",
         weights,
+    )
+}
+
+fn attempts(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let regions = report.regions.iter();
+    let each = regions.flat_map(|(region, of)| of.attempts.iter().map(move |it| (region, it)));
+    let values = each.flat_map(|(region, it)| {
+        let outcomes = [
+            ("answered", it.counts.answered),
+            ("overloaded", it.counts.overloaded),
+            ("failed", it.counts.failed),
+        ];
+        outcomes.map(|(outcome, count)| {
+            let labels = vec![
+                ("region", region.to_string()),
+                ("gateway", it.gateway.clone()),
+                ("zone", it.zone.to_string()),
+                ("model", it.model.to_string()),
+                ("lane", it.lane.as_str().to_owned()),
+                ("to", it.to.to_string()),
+                ("outcome", outcome.to_owned()),
+            ];
+            // Whole numbers, as counters are.
+            (labels, count as u64)
+        })
+    });
+    counters(
+        encoder,
+        "meridian_attempts",
+        "Attempts that a gateway has made since it began",
+        values,
     )
 }
 

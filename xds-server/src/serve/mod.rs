@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sources --Collector--> Scrape  \
+//! pushers --Signals--> Scrape     \
 //! gateways --MetricsService--> Heard  --> Event --Conductor--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile--> Fleet /          \--> Report --> /status, /metrics
 //! ```
@@ -20,6 +21,7 @@ pub mod report;
 pub use publication::{Publication, Unpublishable, publication};
 
 use crate::collect::gateway::{Gateways, Heard, Names};
+use crate::collect::push::Pushes;
 use crate::collect::{Collector, Scrape, Watched, wall_clock};
 use crate::fleet::FleetError;
 use crate::xds::{self, Hub, Peer, ServeError, Tls, Trust};
@@ -86,7 +88,8 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let (scrapes, scraped) = mpsc::channel(WAITING);
     let (gateways, heard) = mpsc::channel(WAITING);
     let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
-    let collector = Collector::start(Watched::of(&fleet), scrapes, wall_clock)?;
+    let sources = Arc::new(ArcSwap::from_pointee(Watched::of(&fleet)));
+    let collector = Collector::start(Watched::of(&fleet), scrapes.clone(), wall_clock)?;
 
     let (edits, edited) = mpsc::channel(1);
     tokio::spawn(file.watch(edits));
@@ -99,6 +102,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         hub: hub.clone(),
         trust: trust.clone(),
         names: names.clone(),
+        sources: sources.clone(),
         collector,
         report: report.clone(),
     };
@@ -113,13 +117,18 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         }
     };
     let gateways = Gateways::new(identify, names, gateways, wall_clock).into_service();
+    let identify = {
+        let trust = trust.clone();
+        move |request: &Request<_>| trust.id(request).map_err(Status::from)
+    };
+    let pushes = Pushes::new(identify, sources, scrapes, wall_clock).into_service();
     let (stop, stopped) = watch::channel(false);
     let xds = xds::serve(
         xds_listener,
         tls,
         hub.clone(),
         trust,
-        Routes::new(gateways),
+        Routes::new(gateways).add_service(pushes),
         until(stopped.clone()),
     );
     let pages = pages(Pages {
@@ -190,6 +199,7 @@ struct Task {
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     names: Arc<ArcSwap<Names>>,
+    sources: Arc<ArcSwap<Vec<Watched>>>,
     collector: Collector,
     report: Arc<ArcSwap<report::Report>>,
 }
@@ -258,7 +268,9 @@ impl Task {
         if let Some(fleet) = fleet {
             self.trust.set_regions(regions(&fleet));
             self.names.store(Arc::new(Names::from(fleet.as_ref())));
-            self.collector.replace(Watched::of(&fleet));
+            let sources = Watched::of(&fleet);
+            self.sources.store(Arc::new(sources.clone()));
+            self.collector.replace(sources);
         }
         if let Some(publication) = publish {
             self.hub.publish(publication);

@@ -2,13 +2,13 @@
 
 use crate::collect::{Refused, ScrapeError, Scraped, Why};
 use crate::xds::{ClientStatus, Counts, Hub};
-use meridian_policy::filter_policy::Lease;
+use meridian_policy::filter_policy::{Lane, Lease};
 use meridian_policy::health::Health;
 use meridian_policy::placement::Placement;
 use meridian_policy::plan::Alarm;
 use meridian_policy::retrieval::Role;
-use meridian_policy::signal::Millis;
-use meridian_policy::state::PoolSignals;
+use meridian_policy::signal::{AttemptCounts, Millis};
+use meridian_policy::state::{Attempts, PoolSignals};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +70,9 @@ pub struct RegionReport {
     /// Envoys that its part of budgets is for; `None` where no fallback has one.
     #[serde(default)]
     pub budgeted: Option<u32>,
+    /// What its gateways have counted of their attempts.
+    #[serde(default)]
+    pub attempts: Vec<AttemptsReport>,
     /// Its sources, by their place in the fleet file or the node id of their gateway.
     pub sources: BTreeMap<String, SourceReport>,
 }
@@ -96,6 +99,23 @@ pub struct PoolReport {
     pub health: Health,
     /// Requests per second that the region's own callers had it asked for first, by zone.
     pub demand: BTreeMap<ZoneName, f64>,
+}
+
+/// Attempts of one kind, counted by a gateway since it began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptsReport {
+    /// The gateway's node id.
+    pub gateway: String,
+    /// The callers' zone.
+    pub zone: ZoneName,
+    /// The model.
+    pub model: ModelName,
+    /// The lane.
+    pub lane: Lane,
+    /// The region that was asked.
+    pub to: RegionName,
+    /// How they ended.
+    pub counts: AttemptCounts,
 }
 
 /// A source of signals.
@@ -168,9 +188,22 @@ pub struct CountsReport {
     pub refused_streams: BTreeMap<String, u64>,
 }
 
+impl From<(&Attempts, AttemptCounts)> for AttemptsReport {
+    fn from((attempts, counts): (&Attempts, AttemptCounts)) -> Self {
+        Self {
+            gateway: attempts.gateway.clone(),
+            zone: attempts.zone.clone(),
+            model: attempts.model.clone(),
+            lane: attempts.lane,
+            to: attempts.to.clone(),
+            counts,
+        }
+    }
+}
+
 impl SourceReport {
     /// Notes a look at it.
-    pub fn note(&mut self, url: &str, at: Millis, outcome: &Result<Scraped, ScrapeError>) {
+    pub fn note(&mut self, url: &str, outcome: &Result<Scraped, ScrapeError>) {
         // What stood at this place before an edit was another source.
         if self.url != url {
             *self = Self {
@@ -181,11 +214,12 @@ impl SourceReport {
         match outcome {
             Ok(scraped) => {
                 self.note_refused(&scraped.refused);
-                if scraped.observation.is_some() {
-                    self.heard = Some(at);
-                    self.error = None;
-                } else {
-                    self.error = Some("nothing that this preset knows".into());
+                match &scraped.observation {
+                    Some(observation) => {
+                        self.heard = Some(observation.at);
+                        self.error = None;
+                    }
+                    None => self.error = Some("nothing that can be used".into()),
                 }
             }
             Err(error) => {

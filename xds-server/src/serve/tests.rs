@@ -179,6 +179,7 @@ fn a_hot_region_moves_its_own_weights_and_policy_and_nothing_else() {
         "eu-west-1 extension meridian.router",
         "us-east-1 route public",
         "us-west-2 extension meridian.router",
+        "us-west-2 route public",
     ]);
     let moved = changed(&before, &stand.published);
     assert!(

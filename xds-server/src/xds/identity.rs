@@ -85,19 +85,21 @@ impl Trust {
     ///
     /// [`serve`]: super::serve
     pub fn peer<T>(&self, request: &Request<T>) -> Result<Peer, Refused> {
-        let extensions = request.extensions();
-        if let Some(tls) = extensions.get::<TlsConnectInfo<TcpConnectInfo>>() {
-            let chain = tls.peer_certs().ok_or(Refused::NoCertificate)?;
-            let certificate = chain.first().ok_or(Refused::NoCertificate)?;
-            let region = certified_region(certificate, &self.domain)?;
-            return Ok(Peer::Certified(self.known(&region)?));
+        match certificate(request)? {
+            Some(certificate) => {
+                let region = certified_region(&certificate, &self.domain)?;
+                Ok(Peer::Certified(self.known(&region)?))
+            }
+            None => Ok(Peer::Local),
         }
-        let remote = request.remote_addr();
-        if remote.is_some_and(|remote| remote.ip().to_canonical().is_loopback()) {
-            Ok(Peer::Local)
-        } else {
-            Err(Refused::NotLocal)
-        }
+    }
+
+    /// The SPIFFE ID of the trust domain that the connection of a request proves; `None` for one from this machine without TLS.
+    pub fn id<T>(&self, request: &Request<T>) -> Result<Option<String>, Refused> {
+        let certificate = certificate(request)?;
+        certificate
+            .map(|certificate| spiffe_id(&certificate, &self.domain))
+            .transpose()
     }
 
     /// The region of a caller, from what its connection proves and the node that it says it is.
@@ -125,9 +127,36 @@ impl Trust {
     }
 }
 
-/// The region that a certificate (DER) names. Whatever is odd is refused: two programs must never read one SAN in two
-/// ways.
+/// The certificate (DER) of a caller; `None` for one from this machine without TLS.
+fn certificate<T>(request: &Request<T>) -> Result<Option<Vec<u8>>, Refused> {
+    let extensions = request.extensions();
+    if let Some(tls) = extensions.get::<TlsConnectInfo<TcpConnectInfo>>() {
+        let chain = tls.peer_certs().ok_or(Refused::NoCertificate)?;
+        let certificate = chain.first().ok_or(Refused::NoCertificate)?;
+        return Ok(Some(certificate.to_vec()));
+    }
+    let remote = request.remote_addr();
+    if remote.is_some_and(|remote| remote.ip().to_canonical().is_loopback()) {
+        Ok(None)
+    } else {
+        Err(Refused::NotLocal)
+    }
+}
+
+/// The region that a certificate (DER) names.
 fn certified_region(certificate: &[u8], domain: &str) -> Result<String, Refused> {
+    let id = spiffe_id(certificate, domain)?;
+    let region = id
+        .strip_prefix(&format!("spiffe://{domain}/region/"))
+        .filter(|region| is_name(region));
+    region.map(str::to_owned).ok_or(Refused::Certificate(
+        "its SPIFFE ID is not /region/<region>",
+    ))
+}
+
+/// The SPIFFE ID of the trust domain that a certificate (DER) names. Whatever is odd is refused: two programs must never read one SAN
+/// in two ways.
+fn spiffe_id(certificate: &[u8], domain: &str) -> Result<String, Refused> {
     let odd = Refused::Certificate;
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Err(odd("it cannot be read"));
@@ -157,13 +186,7 @@ fn certified_region(certificate: &[u8], domain: &str) -> Result<String, Refused>
     let [ours] = ours.as_slice() else {
         return Err(odd("it needs exactly one SPIFFE ID of the trust domain"));
     };
-    let region = ours
-        .strip_prefix(&prefix)
-        .and_then(|path| path.strip_prefix("region/"))
-        .filter(|region| is_name(region));
-    region
-        .map(str::to_owned)
-        .ok_or(odd("its SPIFFE ID is not /region/<region>"))
+    Ok((*ours).to_owned())
 }
 
 /// The characters of a segment of a SPIFFE ID's path.

@@ -9,8 +9,9 @@ use super::page::{MetricType, Page, Sample};
 use super::refused::Refusals;
 use super::{Refused, Why};
 use meridian_policy::ModelName;
-use meridian_policy::fleet::{Preset, SignalSource};
 use meridian_policy::signal::Reading;
+use meridian_policy::source::{Preset, SignalSource};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a page says.
@@ -23,7 +24,12 @@ pub struct Read {
 }
 
 /// Reads a page of a source. `pools` are the models that the source's region has.
-pub fn read(page: &Page<'_>, signal: &SignalSource, pools: &BTreeSet<ModelName>) -> Read {
+pub fn read(
+    page: &Page<'_>,
+    preset: Preset,
+    signal: &SignalSource,
+    pools: &BTreeSet<ModelName>,
+) -> Read {
     let mut refusals = Refusals::default();
     if let Some((count, first)) = page.bad_lines() {
         refusals.add_many("page", Why::BadLine, *count, first);
@@ -32,7 +38,7 @@ pub fn read(page: &Page<'_>, signal: &SignalSource, pools: &BTreeSet<ModelName>)
         let readings = server::read(names, page, signal, pools, &mut refusals);
         (names.known(), readings)
     };
-    let (known, readings) = match signal.preset {
+    let (known, readings) = match preset {
         Preset::Vllm => server(&server::VLLM),
         Preset::Sglang => server(&server::SGLANG),
         Preset::Tgi => server(&server::TGI),
@@ -55,15 +61,16 @@ pub fn read(page: &Page<'_>, signal: &SignalSource, pools: &BTreeSet<ModelName>)
 }
 
 /// The samples of a metric, if the page does not say that they are of another type.
-fn samples<'p, 'a>(
+pub(super) fn samples<'p, 'a>(
     page: &'p Page<'a>,
-    metric: &'static str,
+    metric: impl Into<Cow<'static, str>>,
     kind: MetricType,
     refusals: &mut Refusals,
 ) -> &'p [Sample<'a>] {
-    let said = page.kind(metric);
+    let metric = metric.into();
+    let said = page.kind(&metric);
     if said == kind || said == MetricType::Untyped {
-        return page.samples(metric);
+        return page.samples(&metric);
     }
     refusals.add(metric, Why::WrongType, &format!("{said:?}"));
     &[]

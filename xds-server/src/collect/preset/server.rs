@@ -6,8 +6,8 @@ use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::Refusals;
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
 use meridian_policy::ModelName;
-use meridian_policy::fleet::SignalSource;
 use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
+use meridian_policy::source::SignalSource;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a server calls what it tells. Of several gauges for one thing, the first that a page has is read.
@@ -218,14 +218,14 @@ impl Engines<'_, '_> {
         let Some(Gauge(metric, only)) = gauges.iter().find(on_page) else {
             return;
         };
-        for sample in samples(self.page, metric, MetricType::Gauge, self.refusals) {
+        for sample in samples(self.page, *metric, MetricType::Gauge, self.refusals) {
             if !is_about_all(sample, only) {
                 continue;
             }
             let Some(key) = self.key(metric, sample) else {
                 continue;
             };
-            if let Some(value) = self.refusals.believe(metric, check(sample.value), sample) {
+            if let Some(value) = self.refusals.believe(*metric, check(sample.value), sample) {
                 self.put(metric, key, place, value, sample);
             }
         }

@@ -3,8 +3,8 @@
 use super::{pools, signal};
 use crate::collect::page::Page;
 use crate::collect::preset;
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::{Figures, Histogram, Reading};
+use meridian_policy::source::Preset;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -26,11 +26,12 @@ fn numbers(reading: &Reading) -> Vec<f64> {
                 max_running,
                 waiting,
                 kv_cache,
+                utilization,
                 queue_time,
                 first_token,
                 answers,
             } = figures;
-            let single = [running, max_running, waiting, kv_cache];
+            let single = [running, max_running, waiting, kv_cache, utilization];
             let mut numbers: Vec<f64> = single.into_iter().copied().flatten().collect();
             numbers.extend(queue_time.iter().chain(first_token).flat_map(times));
             numbers.extend(answers.iter().flat_map(|it| [it.all, it.failed]));
@@ -67,7 +68,7 @@ fn check(bytes: &[u8]) -> Result<usize, TestCaseError> {
         for model in [None, Some("tiny-llama".into())] {
             let mut signal = signal(preset);
             signal.model = model;
-            let read = preset::read(&page, &signal, &pools(&["tiny-llama"]));
+            let read = preset::read(&page, preset, &signal, &pools(&["tiny-llama"]));
             for reading in &read.readings {
                 let numbers = numbers(reading);
                 prop_assert!(!numbers.is_empty(), "{reading:?} says nothing");

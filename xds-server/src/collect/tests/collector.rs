@@ -1,10 +1,11 @@
 //! Which sources are looked at.
 
 use super::{noon, signal};
+use crate::collect::collector::offset;
 use crate::collect::{Collector, Scrape, Watched};
 use crate::fleet::parse;
 use axum::extract::State;
-use meridian_policy::fleet::Preset;
+use meridian_policy::source::{Preset, Tells};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +77,7 @@ fn watched(source: &str, address: SocketAddr) -> Watched {
         source: source.to_owned(),
         signal,
         pools: BTreeSet::new(),
+        ttl: Duration::from_secs(10),
     }
 }
 
@@ -144,7 +146,7 @@ fn every_source_of_the_fleet_is_watched() {
             (
                 it.region.as_str(),
                 it.source.as_str(),
-                it.signal.preset,
+                it.signal.tells.clone(),
                 it.limit(),
             )
         })
@@ -153,9 +155,54 @@ fn every_source_of_the_fleet_is_watched() {
     assert_eq!(
         found,
         [
-            ("eu-west-1", "signals[0]", Preset::Vllm, seconds(2)),
-            ("eu-west-1", "signals[1]", Preset::Dcgm, seconds(5)),
+            (
+                "eu-west-1",
+                "signals[0]",
+                Tells::Preset(Preset::Vllm),
+                seconds(2)
+            ),
+            (
+                "eu-west-1",
+                "signals[1]",
+                Tells::Preset(Preset::Dcgm),
+                seconds(5)
+            ),
         ]
     );
     assert_eq!(watched[0].pools, super::pools(&["llama-3.1-70b"]));
+}
+
+#[test]
+fn sources_are_spread_over_a_round_by_what_they_are() {
+    let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let offsets = |every: Duration| -> Vec<Duration> {
+        let each = (0..64).map(|number| {
+            let mut watched = watched("signals[0]", address);
+            watched.signal.url += &format!("/{number}");
+            watched.signal.every = every;
+            offset(&watched)
+        });
+        each.collect()
+    };
+    for (every, round) in [(500, 500), (5000, 2000)] {
+        let found = offsets(Duration::from_millis(every));
+        assert_eq!(
+            found,
+            offsets(Duration::from_millis(every)),
+            "always the same"
+        );
+        let distinct: BTreeSet<&Duration> = found.iter().collect();
+        assert_eq!(distinct.len(), 64);
+        for quarter in 0..4 {
+            let within = |offset: &&Duration| offset.as_millis() * 4 / round == quarter;
+            let count = found.iter().filter(within).count();
+            assert!(
+                count >= 8,
+                "{count} of 64 in quarter {quarter} of {round} ms"
+            );
+        }
+    }
+    // Wherever it stands in the file.
+    let moved = watched("signals[7]", address);
+    assert_eq!(offset(&moved), offset(&watched("signals[0]", address)));
 }

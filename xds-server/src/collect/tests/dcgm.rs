@@ -2,8 +2,8 @@
 
 use super::{fixture, read, whys};
 use crate::collect::Why;
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::Reading;
+use meridian_policy::source::Preset;
 
 const BUSY: &str = "DCGM_FI_DEV_GPU_UTIL";
 const ACTIVE: &str = "DCGM_FI_PROF_GR_ENGINE_ACTIVE";

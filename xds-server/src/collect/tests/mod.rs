@@ -8,9 +8,12 @@ mod gateway;
 mod milvus;
 mod pages;
 mod postgres;
+mod push;
+mod query;
 mod servers;
 mod sources;
 mod stream;
+mod told;
 mod vllm;
 mod vllm_lies;
 
@@ -18,8 +21,8 @@ use super::page::Page;
 use super::preset::{self, Read};
 use super::{Refused, Why};
 use meridian_policy::ModelName;
-use meridian_policy::fleet::{Preset, SignalSource};
 use meridian_policy::signal::Millis;
+use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,10 +41,11 @@ fn fixture(name: &str) -> String {
 fn signal(preset: Preset) -> SignalSource {
     SignalSource {
         url: "http://127.0.0.1:1/metrics".to_owned(),
-        preset,
+        tells: Tells::Preset(preset),
         model: None,
         max_running: None,
         token: None,
+        tls: None,
         every: Duration::from_millis(100),
     }
 }
@@ -53,13 +57,13 @@ fn pools(models: &[&str]) -> BTreeSet<ModelName> {
 /// Reads a page of a region that has `tiny-llama`.
 fn read(text: &str, preset: Preset) -> Read {
     let page = Page::parse(text.as_bytes()).unwrap();
-    preset::read(&page, &signal(preset), &pools(&["tiny-llama"]))
+    preset::read(&page, preset, &signal(preset), &pools(&["tiny-llama"]))
 }
 
-fn whys(refused: &[Refused]) -> Vec<(&'static str, Why, u64)> {
+fn whys(refused: &[Refused]) -> Vec<(&str, Why, u64)> {
     refused
         .iter()
-        .map(|refused| (refused.metric, refused.why, refused.count))
+        .map(|refused| (refused.metric.as_ref(), refused.why, refused.count))
         .collect()
 }
 

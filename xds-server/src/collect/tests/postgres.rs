@@ -2,8 +2,8 @@
 
 use super::{fixture, read, whys};
 use crate::collect::Why;
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::Reading;
+use meridian_policy::source::Preset;
 
 fn lag(text: &str) -> Option<f64> {
     match read(text, Preset::Postgres).readings[..] {

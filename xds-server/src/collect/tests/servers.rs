@@ -2,13 +2,13 @@
 
 use super::{Page, Read, fixture, pools, preset, read, signal, whys};
 use crate::collect::Why;
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::{Figures, Reading};
+use meridian_policy::source::Preset;
 
 /// Reads a page of a region that has these models.
 fn of(text: &str, preset: Preset, models: &[&str]) -> Read {
     let page = Page::parse(text.as_bytes()).unwrap();
-    preset::read(&page, &signal(preset), &pools(models))
+    preset::read(&page, preset, &signal(preset), &pools(models))
 }
 
 /// The figures of the only engine of the only model.

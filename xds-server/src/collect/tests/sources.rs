@@ -2,11 +2,11 @@
 
 use super::{noon, pools, signal, whys};
 use crate::collect::{Collector, Scrape, ScrapeError, Watched, Why};
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::Reading;
+use meridian_policy::source::{Preset, SourceTls};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub enum Manner {
     /// Says this to who shows a token.
     Wants(String, Vec<u8>),
+    /// With the first of these answers whose text stands in the request, as often as it is asked.
+    Knows(Vec<(String, Vec<u8>)>),
     /// With these bytes, whatever they are, and hangs up.
     Says(Vec<u8>),
     /// With a beginning, and then one that repeats without end.
@@ -39,6 +41,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Bytes that it got rid of.
     pub sent: Arc<AtomicUsize>,
+    asked: Arc<Mutex<String>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -54,17 +57,26 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let sent = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&sent);
+        let asked: Arc<Mutex<String>> = Arc::default();
+        let heard = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // Whoever hangs up gets no more.
-                tokio::spawn(answer(stream, manner.clone(), Arc::clone(&counted)));
+                let (counted, heard) = (Arc::clone(&counted), Arc::clone(&heard));
+                tokio::spawn(answer(stream, manner.clone(), counted, heard));
             }
         });
         Self {
             address,
             sent,
+            asked,
             task,
         }
+    }
+
+    /// What the last to ask said, where somebody knew.
+    pub fn asked(&self) -> String {
+        self.asked.lock().unwrap().clone()
     }
 
     pub fn watched(&self, preset: Preset) -> Watched {
@@ -80,6 +92,7 @@ fn watched(address: SocketAddr, preset: Preset) -> Watched {
         source: "signals[0]".to_owned(),
         signal,
         pools: pools(&["tiny-llama"]),
+        ttl: Duration::from_secs(10),
     }
 }
 
@@ -87,12 +100,22 @@ async fn answer(
     mut stream: TcpStream,
     manner: Manner,
     sent: Arc<AtomicUsize>,
+    asked: Arc<Mutex<String>>,
 ) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
-    }
+    let mut head = head_of(&mut stream).await?;
     match manner {
+        Manner::Knows(answers) => loop {
+            let said = String::from_utf8_lossy(&head).into_owned();
+            let length = said.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.lines().next()?.parse().ok());
+            let mut body = vec![0; length.unwrap_or_default()];
+            stream.read_exact(&mut body).await?;
+            let said = said + &String::from_utf8_lossy(&body);
+            let known = answers.iter().find(|(text, _)| said.contains(text));
+            *asked.lock().unwrap() = said.clone();
+            stream.write_all(&known.unwrap().1).await?;
+            head = head_of(&mut stream).await?;
+        },
         Manner::Wants(token, page) => {
             let said = String::from_utf8_lossy(&head);
             let right = said.contains(&format!("authorization: Bearer {token}\r\n"));
@@ -112,12 +135,20 @@ async fn answer(
     }
 }
 
+async fn head_of(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(head)
+}
+
 /// An answer of 200 with a page.
 pub fn page(body: &str) -> Manner {
     typed("text/plain; version=1.0.0; charset=utf-8", body.as_bytes())
 }
 
-fn typed(kind: &str, body: &[u8]) -> Manner {
+pub fn typed(kind: &str, body: &[u8]) -> Manner {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -126,7 +157,7 @@ fn typed(kind: &str, body: &[u8]) -> Manner {
 }
 
 /// The first look at a source.
-async fn look(watched: Watched) -> Scrape {
+pub async fn look(watched: Watched) -> Scrape {
     let (sender, mut receiver) = mpsc::channel(1);
     let collector = Collector::start(vec![watched], sender, noon).unwrap();
     let scrape = tokio::time::timeout(DEADLINE, receiver.recv()).await;
@@ -201,7 +232,7 @@ async fn a_hundred_megabytes_are_cut_at_eight() {
         // Long enough that it is the size that ends it.
         watched.signal.every = Duration::from_secs(5);
         let scrape = look(watched).await;
-        assert_eq!(scrape.outcome.unwrap_err(), ScrapeError::TooLarge);
+        assert_eq!(scrape.outcome.unwrap_err(), ScrapeError::TooLarge(8 << 20));
         let sent = server.sent.load(Ordering::Relaxed);
         assert!(sent < most, "it could send {sent} bytes");
     }
@@ -334,4 +365,32 @@ async fn a_token_is_read_again_at_every_look() {
         seen.unwrap_or_else(|_| panic!("no {expect} with {text:?}"));
     }
     collector.stop().await;
+}
+
+#[tokio::test]
+async fn what_tls_needs_is_read_at_every_look() {
+    let server = Server::start(page("up 1\n")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.crt");
+    let mut watched = server.watched(Preset::Vllm);
+    watched.signal.url = format!("https://{}/metrics", server.address);
+    watched.signal.tls = Some(SourceTls {
+        ca: Some(path.display().to_string()),
+        identity: None,
+    });
+    let of = |watched: &Watched| look(watched.clone());
+    let missing = of(&watched).await.outcome.unwrap_err();
+    assert!(
+        missing.label() == "tls" && missing.to_string().contains("ca.crt"),
+        "{missing}"
+    );
+    std::fs::write(&path, "no certificate").unwrap();
+    let broken = of(&watched).await.outcome.unwrap_err();
+    assert!(broken.to_string().contains("`tls.ca`"), "{broken}");
+    // With a good one it gets as far as to the server, which waits for a request in the clear.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::default();
+    std::fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
+    let spoken = of(&watched).await.outcome.unwrap_err();
+    assert_eq!(spoken, ScrapeError::Timeout(LIMIT));
 }

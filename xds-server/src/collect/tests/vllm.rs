@@ -4,8 +4,8 @@ use super::{fixture, pools, read, signal, whys};
 use crate::collect::Why;
 use crate::collect::page::Page;
 use crate::collect::preset;
-use meridian_policy::fleet::Preset;
 use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_policy::source::Preset;
 
 /// Engine and figures of each reading.
 pub fn engines(readings: &[Reading]) -> Vec<(&str, &Figures)> {
@@ -145,7 +145,7 @@ fn the_source_may_name_the_model_and_the_most_that_run() {
     let mut signal = signal(Preset::Vllm);
     signal.model = Some("llama-3.1-70b".into());
     signal.max_running = Some(4);
-    let read = preset::read(&page, &signal, &pools(&["llama-3.1-70b"]));
+    let read = preset::read(&page, Preset::Vllm, &signal, &pools(&["llama-3.1-70b"]));
     assert_eq!(read.refused, []);
     let [Reading::Server { model, figures, .. }] = &read.readings[..] else {
         panic!("{read:?}");

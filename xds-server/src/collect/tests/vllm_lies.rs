@@ -5,7 +5,7 @@ use super::{pools, read, signal, whys};
 use crate::collect::Why;
 use crate::collect::page::Page;
 use crate::collect::preset;
-use meridian_policy::fleet::Preset;
+use meridian_policy::source::Preset;
 
 #[test]
 fn a_model_without_a_pool_is_refused_and_the_others_stay() {
@@ -43,7 +43,7 @@ fn values_that_cannot_be_are_refused_one_by_one() {
         let page = Page::parse(text.as_bytes()).unwrap();
         let mut signal = signal(Preset::Vllm);
         signal.model = Some("tiny-llama".into());
-        let read = preset::read(&page, &signal, &pools(&["tiny-llama"]));
+        let read = preset::read(&page, Preset::Vllm, &signal, &pools(&["tiny-llama"]));
         assert_eq!(whys(&read.refused), [(metric, why, 1)], "{value}");
         let figures = engines(&read.readings)[0].1;
         assert_eq!((figures.kv_cache, figures.running), (None, Some(1.0)));

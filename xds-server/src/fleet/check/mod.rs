@@ -5,6 +5,7 @@ mod contexts;
 mod control_plane;
 mod costs;
 mod fallbacks;
+mod figures;
 mod gateways;
 mod limits;
 mod load;
@@ -57,6 +58,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     };
     check.addresses(&fleet);
     check.signals_stay_fresh(&fleet);
+    check.pushes_can_be_known(&fleet);
     check.contexts_compare(&fleet);
     check.budgets_are_parted(&fleet);
     // What did not parse would be missed here a second time.

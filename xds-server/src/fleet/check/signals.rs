@@ -1,8 +1,8 @@
 //! Where a region's signals are read.
 
 use super::{Check, field, listed, region_at};
-use crate::fleet::raw::{RawPool, RawSignal};
-use meridian_policy::fleet::SignalSource;
+use crate::fleet::raw::{RawPool, RawSignal, RawSourceTls};
+use meridian_policy::source::{SignalSource, SourceTls, Subject, Tells};
 use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,79 +20,160 @@ impl Check {
         let mut signals: Vec<SignalSource> = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let at = format!("{at}[{index}]");
-            let url = self
-                .at(
-                    &format!("{at}.prometheus"),
-                    field::page_url(&raw.prometheus),
-                )
-                .unwrap_or_default();
-            let again = |other: &SignalSource| other.url == url && other.preset == raw.preset;
-            if !url.is_empty() && signals.iter().any(again) {
-                let message = format!("`{url}` is read already with this preset; remove one");
-                self.problem(format!("{at}.prometheus"), message);
+            let Some(signal) = self.signal(&at, raw, pools) else {
+                continue;
+            };
+            let key = signal.key();
+            if !signal.url.is_empty() && signals.iter().any(|other| other.key() == key) {
+                let message = match &signal.tells {
+                    Tells::Preset(_) => {
+                        format!(
+                            "`{}` is read already with this preset; remove one",
+                            signal.url
+                        )
+                    }
+                    Tells::Pushed(_) => {
+                        format!(
+                            "`{}` may push already; put all figures into one",
+                            signal.url
+                        )
+                    }
+                    _ => format!(
+                        "`{}` is read already for these figures; put both into one, or give each its `model`",
+                        signal.url
+                    ),
+                };
+                let field = if matches!(signal.tells, Tells::Pushed(_)) {
+                    "push"
+                } else {
+                    "prometheus"
+                };
+                self.problem(format!("{at}.{field}"), message);
             }
-            let of_servers = [
-                ("model", raw.model.is_some()),
-                ("max_running", raw.max_running.is_some()),
-            ];
-            for (field, _) in of_servers.into_iter().filter(|(_, there)| *there) {
-                if !raw.preset.is_server() {
-                    let message = "means something for inference servers only; remove it";
-                    self.problem(format!("{at}.{field}"), message);
-                }
-            }
-            let is_nameless = raw.preset.is_server() && !raw.preset.names_models();
-            if is_nameless && raw.model.is_none() && pools.len() > 1 {
-                let message = format!(
-                    "is missing: the pages of `{}` do not say which model they are about; write one of: {}",
-                    raw.preset.as_str(),
-                    listed(pools.keys())
-                );
-                self.problem(format!("{at}.model"), message);
-            }
-            if let Some(model) = raw
-                .model
-                .as_ref()
-                .filter(|model| !pools.contains_key(*model))
-            {
-                let message = format!(
-                    "the region has no pool of `{model}`; there are: {}",
-                    listed(pools.keys())
-                );
-                self.problem(format!("{at}.model"), message);
-            }
-            if raw.max_running == Some(0) {
-                let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
-                self.problem(format!("{at}.max_running"), message);
-            }
-            if let Some(token) = &raw.token {
-                self.path(&format!("{at}.token"), token);
-                if !url.is_empty() && !field::is_private(&url) {
-                    let message = "would go over the network in the clear; use https:// (http:// is for loopback only)";
-                    self.problem(format!("{at}.token"), message);
-                }
-            }
-            let every = raw.every.as_deref().unwrap_or("2s");
-            let every = self
-                .at(&format!("{at}.every"), field::duration(every))
-                .unwrap_or(OFTEN);
-            if every < OFTEN {
-                let message = format!(
-                    "{} is too often; at least 100ms",
-                    humantime::format_duration(every)
-                );
-                self.problem(format!("{at}.every"), message);
-            }
-            signals.push(SignalSource {
-                url,
-                preset: raw.preset,
-                model: raw.model.map(ModelName::from),
-                max_running: raw.max_running,
-                token: raw.token,
-                every,
-            });
+            signals.push(signal);
         }
         signals
+    }
+
+    fn signal(
+        &mut self,
+        at: &str,
+        mut raw: RawSignal,
+        pools: &BTreeMap<String, RawPool>,
+    ) -> Option<SignalSource> {
+        let (url, tells) = match (raw.prometheus.take(), raw.push.take()) {
+            (Some(prometheus), None) => {
+                let tells = self.tells(at, &mut raw);
+                let url = field::page_url(&prometheus);
+                let url = self.at(&format!("{at}.prometheus"), url);
+                (url.unwrap_or_default(), tells)
+            }
+            (None, Some(id)) => (id, self.pushed(at, &mut raw)),
+            _ => {
+                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of who pushes)";
+                self.problem(at, message);
+                return None;
+            }
+        };
+        if let Some(token) = &raw.token {
+            self.path(&format!("{at}.token"), token);
+            if url.starts_with("http") && !field::is_private(&url) {
+                let message = "would go over the network in the clear; use https:// (http:// is for loopback only)";
+                self.problem(format!("{at}.token"), message);
+            }
+        }
+        let tls = raw.tls.take();
+        let tls = tls.map(|tls| self.source_tls(&format!("{at}.tls"), tls, &url));
+        let signal = SignalSource {
+            tls,
+            url,
+            tells: tells?,
+            model: raw.model.map(ModelName::from),
+            max_running: raw.max_running,
+            token: raw.token,
+            every: self.every(at, raw.every.as_deref()),
+        };
+        self.of_servers(at, &signal, pools);
+        Some(signal)
+    }
+
+    fn source_tls(&mut self, at: &str, raw: RawSourceTls, url: &str) -> SourceTls {
+        if url.starts_with("http://") {
+            self.problem(
+                at,
+                "is not spoken over http://; write https:// or remove it",
+            );
+        }
+        if let Some(ca) = &raw.ca {
+            self.path(&format!("{at}.ca"), ca);
+        }
+        let identity = match (raw.certificate, raw.key) {
+            (Some(certificate), Some(key)) => Some(self.key_pair(at, certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.problem(at, "needs `certificate` and `key` together, or neither");
+                None
+            }
+        };
+        SourceTls {
+            ca: raw.ca,
+            identity,
+        }
+    }
+
+    fn every(&mut self, at: &str, every: Option<&str>) -> Duration {
+        let at = format!("{at}.every");
+        let every = self
+            .at(&at, field::duration(every.unwrap_or("2s")))
+            .unwrap_or(OFTEN);
+        if every < OFTEN {
+            let message = format!(
+                "{} is too often; at least 100ms",
+                humantime::format_duration(every)
+            );
+            self.problem(at, message);
+        }
+        every
+    }
+
+    /// What only sources have that tell of inference servers.
+    fn of_servers(&mut self, at: &str, signal: &SignalSource, pools: &BTreeMap<String, RawPool>) {
+        let of_servers = [
+            ("model", signal.model.is_some()),
+            ("max_running", signal.max_running.is_some()),
+        ];
+        if signal.subject() != Subject::Servers {
+            for (field, _) in of_servers.into_iter().filter(|(_, there)| *there) {
+                let message = "means something for inference servers only; remove it";
+                self.problem(format!("{at}.{field}"), message);
+            }
+            return;
+        }
+        if let Tells::Preset(preset) = &signal.tells
+            && !preset.names_models()
+            && signal.model.is_none()
+            && pools.len() > 1
+        {
+            let message = format!(
+                "is missing: the pages of `{}` do not say which model they are about; write one of: {}",
+                preset.as_str(),
+                listed(pools.keys())
+            );
+            self.problem(format!("{at}.model"), message);
+        }
+        if let Some(model) = &signal.model
+            && !pools.contains_key(model.as_str())
+        {
+            let message = format!(
+                "the region has no pool of `{model}`; there are: {}",
+                listed(pools.keys())
+            );
+            self.problem(format!("{at}.model"), message);
+        }
+        if signal.max_running == Some(0) {
+            let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
+            self.problem(format!("{at}.max_running"), message);
+        }
     }
 
     /// A source that is read too rarely would say nothing for part of the time, however well it is.

@@ -3,8 +3,9 @@
 use super::addresses::{Places, listeners, overlap, reach};
 use super::{Check, UNSPECIFIED, field, listed, region_at};
 use crate::fleet::raw::{RawRole, RawVectorDb};
-use meridian_policy::fleet::{Pool, Region, SignalSource};
+use meridian_policy::fleet::{Pool, Region};
 use meridian_policy::retrieval::{Role, VectorDb, databases};
+use meridian_policy::source::{SignalSource, Subject};
 use meridian_policy::{Fleet, RegionName};
 use std::net::{IpAddr, SocketAddr};
 
@@ -131,7 +132,7 @@ fn own_listener(region: &Region, ip: IpAddr, port: u16) -> Option<&'static str> 
 }
 
 fn tells_lag(region: &Region) -> bool {
-    let is_store = |source: &SignalSource| source.preset.is_store();
+    let is_store = |source: &SignalSource| source.subject() == Subject::Store;
     region.signals.iter().any(is_store)
 }
 

@@ -2,7 +2,8 @@
 
 use super::{EXAMPLE, check, check_edit};
 use crate::fleet::parse;
-use meridian_policy::fleet::Preset;
+use meridian_policy::source::{Preset, Subject, Tells};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The example with these signals in us-west-2, and this under `policy`.
@@ -30,8 +31,8 @@ fn what_is_left_out_has_the_field_s_usual_values() {
     .unwrap();
     let signal = &fleet.regions["us-west-2"].signals[0];
     assert_eq!(
-        (signal.preset, signal.every),
-        (Preset::Vllm, Duration::from_secs(2))
+        (&signal.tells, signal.every),
+        (&Tells::Preset(Preset::Vllm), Duration::from_secs(2))
     );
     assert_eq!(signal.url, "http://10.0.1.10:8000/metrics");
     let (overflow, unhealthy) = (fleet.overflow, fleet.unhealthy);
@@ -198,4 +199,228 @@ fn limits() {
         "policy.overflow.above",
         "not a part",
     );
+}
+
+#[test]
+fn metrics_and_queries() {
+    let page = "prometheus: http://a/metrics";
+    let prometheus = "prometheus: http://prometheus:9090";
+    for (signal, at, says) in [
+        (page.to_owned(), "", "exactly one of `preset`"),
+        (
+            format!("{page}, preset: vllm, metrics: {{ running: {{ name: mine }} }}"),
+            "",
+            "exactly one of `preset`",
+        ),
+        (
+            format!("{page}, metrics: {{ running: {{ name: mine }} }}, tenant: a"),
+            ".tenant",
+            "with `queries` only",
+        ),
+        (
+            format!("{page}, preset: vllm, model_label: model"),
+            ".model_label",
+            "a preset knows its label",
+        ),
+        (
+            format!("{page}, model_label: \"my model\", metrics: {{ running: {{ name: mine }} }}"),
+            ".model_label",
+            "not a label's name",
+        ),
+        (
+            format!("{page}, metrics: {{}}"),
+            ".metrics",
+            "at least one of: running, waiting, kv_cache, utilization",
+        ),
+        (
+            format!("{page}, metrics: {{ running: {{ name: \"my metric\" }} }}"),
+            ".metrics.running.name",
+            "not a metric's name",
+        ),
+        (
+            format!("{page}, metrics: {{ kv_cache: {{ name: mine, scale: 0 }} }}"),
+            ".metrics.kv_cache.scale",
+            "0.01 for a percentage",
+        ),
+        (
+            format!("{page}, metrics: {{ running: {{ name: mine, labels: {{ \"1\": x }} }} }}"),
+            ".metrics.running.labels",
+            "not a label's name",
+        ),
+        (
+            format!("{page}, metrics: {{ failures: {{ name: mine }} }}"),
+            ".metrics.failures",
+            "without that of all `answers`",
+        ),
+        (
+            format!("{prometheus}, queries: {{ running: \" \" }}"),
+            ".queries.running",
+            "write PromQL",
+        ),
+        (
+            format!("{prometheus}, tenant: \"a b\", queries: {{ running: mine }}"),
+            ".tenant",
+            "not a tenant",
+        ),
+        (
+            format!("{prometheus}, max_running: 8, queries: {{ replication_lag: mine }}"),
+            ".max_running",
+            "inference servers only",
+        ),
+        (
+            format!("{prometheus}, model: gpt, queries: {{ running: mine }}"),
+            ".model",
+            "there are: llama-3.1-70b, mistral-7b",
+        ),
+        (
+            format!("{prometheus}, token: /run/secrets/a, queries: {{ running: mine }}"),
+            ".token",
+            "in the clear",
+        ),
+    ] {
+        let at = format!("regions.us-west-2.signals[0]{at}");
+        check(&with(&format!("[{{ {signal} }}]"), ""), &[(&at, says)]);
+    }
+    let twice = format!("{{ {prometheus}, queries: {{ running: mine }} }}");
+    check(
+        &with(&format!("[{twice}, {twice}]"), ""),
+        &[(
+            "regions.us-west-2.signals[1].prometheus",
+            "is read already for these figures",
+        )],
+    );
+    let error = parse(&with(
+        &format!("[{{ {prometheus}, queries: {{ load: mine }} }}]"),
+        "",
+    ));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("load") && error.contains("kv_cache"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_prometheus_may_be_asked_for_each_model_and_for_the_store() {
+    let prometheus = "prometheus: \"https://mimir.example.com/prometheus\", token: /run/secrets/mimir, tenant: team-a";
+    let text = format!(
+        "[{{ {prometheus}, model: mistral-7b, queries: {{ running: a }} }},
+          {{ {prometheus}, model_label: served, queries: {{ running: b, gpu_busy: c }} }},
+          {{ {prometheus}, queries: {{ replication_lag: d }} }},
+          {{ prometheus: http://a/metrics, metrics: {{ gpu_active: {{ name: x, labels: {{ a: b }}, scale: 0.01 }} }} }}]"
+    );
+    let fleet = parse(&with(&text, "")).unwrap();
+    let signals = &fleet.regions["us-west-2"].signals;
+    let subjects: Vec<Subject> = signals.iter().map(|signal| signal.subject()).collect();
+    assert_eq!(
+        subjects,
+        [
+            Subject::Servers,
+            Subject::Servers,
+            Subject::Store,
+            Subject::Gpus
+        ]
+    );
+    let Tells::Queries {
+        model_label,
+        tenant,
+        ..
+    } = &signals[1].tells
+    else {
+        panic!("{:?}", signals[1]);
+    };
+    assert_eq!(
+        (model_label.as_str(), tenant.as_deref()),
+        ("served", Some("team-a"))
+    );
+    let keys: BTreeSet<String> = signals.iter().map(|signal| signal.key()).collect();
+    assert_eq!(keys.len(), 4);
+}
+
+#[test]
+fn pushes() {
+    let push = "push: spiffe://meridian/source/loads";
+    let prometheus = "prometheus: http://a/metrics";
+    for (signal, at, says) in [
+        ("every: 2s".to_owned(), "", "exactly one of `prometheus`"),
+        (
+            format!("{push}, {prometheus}, figures: [running]"),
+            "",
+            "exactly one of `prometheus`",
+        ),
+        (
+            push.to_owned(),
+            ".figures",
+            "list what it may push, of: running",
+        ),
+        (
+            format!("{push}, figures: [failures]"),
+            ".figures",
+            "without that of all `answers`",
+        ),
+        (
+            format!("{push}, figures: [running], token: /run/secrets/a"),
+            ".token",
+            "a source that pushes",
+        ),
+        (
+            format!("{push}, figures: [running], model: gpt"),
+            ".model",
+            "there are: llama-3.1-70b, mistral-7b",
+        ),
+        (
+            format!("{push}, figures: [running], every: 6s"),
+            ".every",
+            "`policy.unhealthy.signal_ttl` is 10s",
+        ),
+        (
+            format!("{prometheus}, preset: vllm, figures: [running]"),
+            ".figures",
+            "belongs to `push`",
+        ),
+        (
+            "push: loads, figures: [running]".to_owned(),
+            ".push",
+            "write e.g. spiffe://meridian/source/loads",
+        ),
+        (
+            "push: spiffe://elsewhere/source/loads, figures: [running]".to_owned(),
+            ".push",
+            "of the trust domain",
+        ),
+    ] {
+        let at = format!("regions.us-west-2.signals[0]{at}");
+        check(&with(&format!("[{{ {signal} }}]"), ""), &[(&at, says)]);
+    }
+    let entry = |figure: &str| format!("{{ {push}, figures: [{figure}] }}");
+    check(
+        &with(&format!("[{}, {}]", entry("running"), entry("waiting")), ""),
+        &[("regions.us-west-2.signals[1].push", "may push already")],
+    );
+    let fleet = parse(&with(&format!("[{}]", entry("gpu_busy, running")), "")).unwrap();
+    let signal = &fleet.regions["us-west-2"].signals[0];
+    assert_eq!(signal.subject(), Subject::Servers);
+    assert_eq!(signal.key(), "push spiffe://meridian/source/loads");
+}
+
+#[test]
+fn tls_with_sources() {
+    let of =
+        |url: &str, tls: &str| format!("{{ prometheus: {url}, preset: vllm, tls: {{ {tls} }} }}");
+    let https = "https://a/metrics";
+    check_signal(&of("http://a/metrics", "ca: /a"), "tls", "write https://");
+    check_signal(&of(https, "ca: a"), "tls.ca", "absolute path");
+    check_signal(&of(https, "certificate: /a"), "tls", "together, or neither");
+    check_signal(
+        &of(https, "certificate: a, key: /b"),
+        "tls.certificate",
+        "absolute path",
+    );
+    let push = "{ push: spiffe://meridian/source/loads, figures: [running], tls: { ca: /a } }";
+    check_signal(push, "tls", "a source that pushes");
+    let text = format!("[{}]", of(https, "ca: /a, certificate: /b, key: /c"));
+    let fleet = parse(&with(&text, "")).unwrap();
+    let tls = fleet.regions["us-west-2"].signals[0].tls.clone().unwrap();
+    assert_eq!(tls.ca.as_deref(), Some("/a"));
+    assert_eq!(tls.identity.unwrap().key, "/c");
 }

@@ -142,7 +142,7 @@ fn a_lease_that_is_due_is_renewed_after_the_edit() {
 fn a_source_that_takes_the_place_of_another_begins_anew() {
     let mut source = SourceReport::default();
     for (url, failures) in [("http://a/", 1), ("http://a/", 2), ("http://b/", 1)] {
-        source.note(url, Millis(0), &Err(ScrapeError::Status(500)));
+        source.note(url, &Err(ScrapeError::Status(500)));
         assert_eq!(
             (source.url.as_str(), source.failures["status"]),
             (url, failures)

@@ -1,0 +1,288 @@
+//! Every pool as it is now, and as it will be by what the plan sends there.
+
+use super::{Plan, regions_of};
+use crate::chain::{Member, chain};
+use crate::fleet::Fleet;
+use crate::health::{Health, Reason};
+use crate::name::{ModelName, RegionName, ZoneName};
+use crate::placement::{First, Other};
+use crate::signal::Millis;
+use crate::source::Subject;
+use crate::state::{FleetState, PoolSignals};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What a region can take at most while nobody knows how loaded it is, in utilization.
+const UNKNOWN_ROOM: f64 = 0.10;
+
+/// Of a pool with less utilization, or fewer requests per second, it is not known how many it can take.
+const LEAST_UTILIZATION: f64 = 0.05;
+const LEAST_RATE: f64 = 0.5;
+
+/// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
+/// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
+const ELASTICITY: f64 = 2.5;
+
+/// What an unhealthy region sheds in one step, in percent.
+const STEP_UNHEALTHY: u8 = 25;
+/// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
+const STEP_SLOW: u8 = 10;
+
+/// The room of a region that is sick.
+const SICK: f64 = -1.0;
+
+/// What the plan sends to each region, in requests per second.
+fn planned<'f>(
+    fleet: &'f Fleet,
+    state: &FleetState,
+    plan: &Plan,
+    model: &ModelName,
+    over: Duration,
+    now: Millis,
+) -> BTreeMap<&'f RegionName, f64> {
+    let mut sent: BTreeMap<&RegionName, f64> = BTreeMap::new();
+    // Past a region that serves nobody, the chain goes on.
+    let send_along = |zone: &ZoneName, gateway: &RegionName| {
+        let members = chain(fleet, zone, model, gateway).into_iter();
+        let mut regions = members.filter_map(|member| match member {
+            Member::Pool(region) | Member::Peer(region) => Some(region),
+            Member::Fallback(_) => None,
+        });
+        regions.find(|region| !plan.is_down(region, model))
+    };
+    let mut send = |region: &RegionName, rate: f64| {
+        if let Some((region, _)) = fleet.regions.get_key_value(region) {
+            *sent.entry(region).or_default() += rate;
+        }
+    };
+    for gateway in fleet.regions.keys() {
+        for (zone, rate) in state.served(fleet, gateway, model, over, now) {
+            let Some(first) = send_along(zone, gateway) else {
+                continue;
+            };
+            let Some(placement) = plan.placement(gateway, zone, model) else {
+                send(&first, rate);
+                continue;
+            };
+            send(&first, rate * f64::from(placement.home_share) / 100.0);
+            for region in placement.overflow.keys() {
+                send(region, rate * placement.part(region) / 100.0);
+            }
+        }
+    }
+    sent
+}
+
+/// How far back it is looked for what came.
+const LOOK_LEAST: Duration = Duration::from_secs(5);
+const LOOK_MOST: Duration = Duration::from_secs(30);
+
+/// By which factor utilization is taken to change at most.
+const GROWS: (f64, f64) = (0.3, 3.0);
+
+/// Every pool as it is now.
+pub struct Known<'p> {
+    fleet: &'p Fleet,
+    state: &'p FleetState,
+    now: Millis,
+    pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
+}
+
+impl<'p> Known<'p> {
+    pub fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
+        let mut pools = BTreeMap::new();
+        for (name, region) in &fleet.regions {
+            for model in region.pools.keys() {
+                let signals = state.pool(fleet, name, model, now);
+                let before = prev.pools.get(name).and_then(|pools| pools.get(model));
+                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()));
+                pools.insert((name, model), (signals, health));
+            }
+        }
+        let mut known = Self {
+            fleet,
+            state,
+            now,
+            pools,
+        };
+        known.look_ahead(prev);
+        known
+    }
+
+    /// A pool's utilization follows what comes to it as slowly as requests stay: what it will be is told by what the plan sends
+    /// there, over what came while it got as full as it is.
+    fn look_ahead(&mut self, prev: &Plan) {
+        let (fleet, state, now) = (self.fleet, self.state, self.now);
+        let ttl = fleet.unhealthy.signal_ttl;
+        let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
+        for model in models {
+            let over = |signals: &PoolSignals| signals.stay().clamp(LOOK_LEAST, LOOK_MOST);
+            let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
+            let over = of_model.map(|(_, (signals, _))| over(signals)).max();
+            let over = over.unwrap_or(LOOK_LEAST);
+            let planned = planned(fleet, state, prev, model, over, now);
+            for (region, sent) in planned {
+                let came = state.comes_to(region, model, |at| now.since(at) <= ttl, over);
+                let Some(came) = came.filter(|came| *came >= LEAST_RATE) else {
+                    continue;
+                };
+                let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
+                    continue;
+                };
+                let grows = (1.0 + ELASTICITY * (sent / came - 1.0)).clamp(GROWS.0, GROWS.1);
+                if let Some(utilization) = &mut signals.utilization {
+                    utilization.now *= grows;
+                    utilization.low *= grows;
+                    utilization.peak *= grows;
+                }
+            }
+        }
+    }
+
+    pub fn health(&self) -> BTreeMap<RegionName, BTreeMap<ModelName, Health>> {
+        let mut health: BTreeMap<RegionName, BTreeMap<ModelName, Health>> = BTreeMap::new();
+        for ((region, model), (_, of)) in &self.pools {
+            health
+                .entry((*region).clone())
+                .or_default()
+                .insert((*model).clone(), of.clone());
+        }
+        health
+    }
+
+    pub fn first(&self, region: &RegionName, others: &[RegionName], model: &ModelName) -> First {
+        let nothing = (PoolSignals::default(), Health::default());
+        let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
+        First {
+            utilization: signals.utilization,
+            down: health.down,
+            unhealthy: health
+                .sheds_for()
+                .filter_map(|reason| signals.signs.get(&reason))
+                .max()
+                .copied()
+                .or(health.sheds().then_some(Millis(0))),
+            queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
+            silent: signals.stale || signals.partial,
+            sheddable: sheddable(self.fleet, self.state, region, model, self.now),
+            every: others
+                .iter()
+                .chain([region])
+                .filter_map(|region| self.fleet.regions.get(region))
+                .flat_map(|region| &region.signals)
+                .filter(|source| source.subject() != Subject::Store)
+                .map(|source| source.every)
+                .max()
+                .unwrap_or(Duration::ZERO),
+            unhealthy_step: if health
+                .sheds_for()
+                .all(|reason| reason == Reason::FirstToken)
+            {
+                STEP_SLOW
+            } else {
+                STEP_UNHEALTHY
+            },
+            stay: signals.stay(),
+            elasticity: self.elasticity(model),
+        }
+    }
+
+    /// By how many percent the utilization of a model's pools changes with each percent of their requests.
+    fn elasticity(&self, model: &ModelName) -> f64 {
+        let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
+        let counted =
+            |signals: &PoolSignals| signals.comes.is_some_and(|comes| comes >= LEAST_RATE);
+        if pools.any(|(_, (signals, _))| counted(signals)) {
+            ELASTICITY
+        } else {
+            1.0
+        }
+    }
+
+    /// Requests per second that are a utilization of 1 in a pool; the mean of the others' where its own is not known, and 1 where
+    /// none is.
+    pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
+        let size = |signals: &PoolSignals| {
+            let utilization = signals.utilization?.now;
+            let comes = signals.comes?;
+            (utilization >= LEAST_UTILIZATION && comes >= LEAST_RATE).then(|| comes / utilization)
+        };
+        let own = self.pools.get(&(region, model));
+        own.and_then(|(signals, _)| size(signals))
+            .unwrap_or_else(|| {
+                let all = self.pools.iter().filter(|((_, of), _)| *of == model);
+                let known: Vec<f64> = all.filter_map(|(_, (signals, _))| size(signals)).collect();
+                if known.is_empty() {
+                    1.0
+                } else {
+                    known.iter().sum::<f64>() / known.len() as f64
+                }
+            })
+    }
+
+    pub fn others(
+        &self,
+        first: &RegionName,
+        regions: &[RegionName],
+        model: &ModelName,
+    ) -> Vec<Other> {
+        let of_first = self.size(first, model);
+        let other = |region: &RegionName| {
+            let (signals, health) = self.pools.get(&(region, model))?;
+            let room = if health.takes_more() {
+                self.room(region, signals)
+            } else {
+                SICK
+            };
+            Some(Other {
+                region: region.clone(),
+                open: !health.down,
+                room,
+                size: self.size(region, model) / of_first,
+                measured: signals.utilization.is_some(),
+                silent: signals.stale,
+            })
+        };
+        regions.iter().filter_map(other).collect()
+    }
+
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to.
+    fn room(&self, region: &RegionName, signals: &PoolSignals) -> f64 {
+        let limits = &self.fleet.overflow;
+        let target = limits.target();
+        match signals.utilization {
+            Some(utilization) if utilization.now > limits.above => target - utilization.now,
+            Some(utilization) => (target - utilization.peak).max(0.0),
+            None if signals.stale => UNKNOWN_ROOM,
+            None if self
+                .fleet
+                .regions
+                .get(region)
+                .is_some_and(|region| region.signals.is_empty()) =>
+            {
+                target
+            }
+            // It has sources, of other things than its load.
+            None => UNKNOWN_ROOM,
+        }
+    }
+}
+
+/// The part of a pool's own callers that belongs to zones with another region to go to.
+pub(crate) fn sheddable(
+    fleet: &Fleet,
+    state: &FleetState,
+    region: &RegionName,
+    model: &ModelName,
+    now: Millis,
+) -> f64 {
+    let demand = state.demand(fleet, region, model, now);
+    let all: f64 = demand.values().sum();
+    if all <= 0.0 {
+        return 1.0;
+    }
+    let movable = demand
+        .iter()
+        .filter(|(zone, _)| regions_of(fleet, zone, model, region).is_some());
+    movable.map(|(_, rate)| rate).sum::<f64>() / all
+}

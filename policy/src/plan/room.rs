@@ -1,0 +1,98 @@
+//! Room: what regions can take more, and which gateway has how much of it.
+
+use crate::fleet::Overflow;
+use crate::flow::{Want, allot};
+use crate::name::{RegionName, ZoneName};
+use crate::placement::{First, Other, Placement};
+use crate::signal::Millis;
+use std::collections::BTreeMap;
+
+/// A gateway's choice between regions, for one zone and model.
+pub struct Choice {
+    pub gateway: RegionName,
+    pub zone: ZoneName,
+    pub before: Placement,
+    pub first: First,
+    /// Requests per second that are a utilization of 1 in the first region.
+    pub size: f64,
+    pub others: Vec<Other>,
+}
+
+impl Choice {
+    /// Requests per second in one percent of them.
+    fn percent(&self) -> f64 {
+        self.before.load(&self.first) * self.size
+    }
+}
+
+/// Of the room that regions have, each choice that wants some gets its own: together they take no more than there is.
+pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
+    let wanted: Vec<f64> = choices
+        .iter()
+        .map(|choice| {
+            choice
+                .before
+                .wants(limits, &choice.first, &choice.others, now)
+        })
+        .collect();
+    if wanted.iter().all(|wanted| *wanted <= 0.0) {
+        return;
+    }
+    let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
+    let each = choices.iter().flat_map(|choice| &choice.others);
+    for other in each.clone() {
+        let place = regions.len();
+        regions.entry(other.region.clone()).or_insert((place, 0.0));
+    }
+    let mut rooms = vec![0.0; regions.len()];
+    for choice in choices.iter() {
+        for other in &choice.others {
+            let Some((place, given)) = regions.get_mut(&other.region) else {
+                continue;
+            };
+            rooms[*place] = other.room * other.size * choice.size / choice.first.elasticity;
+            *given += choice.before.part(&other.region) * choice.percent();
+        }
+    }
+    // Where nothing measures it, what was given already is part of the room.
+    for other in each.filter(|other| !other.measured) {
+        if let Some((place, given)) = regions.get_mut(&other.region) {
+            rooms[*place] -= std::mem::take(given);
+        }
+    }
+    let place = |other: &Other| regions.get(&other.region).map(|(place, _)| *place);
+    let open = |other: &&Other| other.open;
+    let wants: Vec<Want> = choices
+        .iter()
+        .zip(&wanted)
+        .map(|(choice, wanted)| Want {
+            amount: wanted * choice.percent(),
+            to: choice
+                .others
+                .iter()
+                .filter(open)
+                .filter_map(place)
+                .collect(),
+        })
+        .collect();
+    for (choice, taken) in choices.iter_mut().zip(allot(&wants, &rooms)) {
+        let (percent, size) = (choice.percent(), choice.size);
+        let elasticity = choice.first.elasticity;
+        let had: Vec<f64> = choice
+            .others
+            .iter()
+            .map(|other| choice.before.part(&other.region) * percent)
+            .collect();
+        let open = choice
+            .others
+            .iter_mut()
+            .zip(had)
+            .filter(|(other, _)| other.open);
+        for ((other, had), taken) in open.zip(taken) {
+            if other.room >= 0.0 {
+                let own = if other.measured { taken } else { taken + had };
+                other.room = own * elasticity / (other.size * size);
+            }
+        }
+    }
+}

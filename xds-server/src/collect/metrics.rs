@@ -1,0 +1,64 @@
+//! A page whose metrics have names of their own: which ones mean what, the fleet file says.
+
+use super::Why;
+use super::page::{MetricType, Page, Sample};
+use super::preset::{Read, samples};
+use super::told::{Said, Told, engine};
+use meridian_policy::ModelName;
+use meridian_policy::source::{Figure, Metric, SignalSource};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Reads a page. `pools` are the models that the source's region has.
+pub(super) fn read(
+    page: &Page<'_>,
+    signal: &SignalSource,
+    (metrics, model_label): (&BTreeMap<Figure, Metric>, &str),
+    pools: &BTreeSet<ModelName>,
+) -> Read {
+    let mut told = Told::new(signal, pools);
+    if let Some((count, first)) = page.bad_lines() {
+        told.refusals.add_many("page", Why::BadLine, *count, first);
+    }
+    for (figure, metric) in metrics {
+        let kind = if figure.is_counter() {
+            MetricType::Counter
+        } else {
+            MetricType::Gauge
+        };
+        let name = metric.name.clone();
+        for sample in samples(page, name, kind, &mut told.refusals) {
+            let has = |(label, value): (&String, &String)| sample.label(label) == Some(value);
+            if !metric.labels.iter().all(has) {
+                continue;
+            }
+            let said = Said {
+                figure: *figure,
+                metric: metric.name.clone().into(),
+                model: sample.label(model_label),
+                engine: if figure.is_counter() {
+                    String::new()
+                } else {
+                    engine(others(sample, metric, model_label))
+                },
+                value: sample.value * metric.scale,
+            };
+            told.take(said, sample);
+        }
+    }
+    let mut names = metrics.values().map(|metric| metric.name.as_str());
+    if names.clone().all(|name| page.samples(name).is_empty()) {
+        let names: Vec<&str> = names.by_ref().collect();
+        told.refusals.add("page", Why::Nothing, &names.join(", "));
+    }
+    told.finish()
+}
+
+/// The labels that tell engines apart.
+fn others<'s>(
+    sample: &'s Sample<'_>,
+    metric: &'s Metric,
+    model_label: &'s str,
+) -> impl Iterator<Item = (&'s str, &'s str)> {
+    let is_other = move |name: &str| name != model_label && !metric.labels.contains_key(name);
+    sample.labels().filter(move |(name, _)| is_other(name))
+}

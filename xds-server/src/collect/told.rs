@@ -1,0 +1,226 @@
+//! Figures by their own names, as readings: of metrics of any name, and of answers to queries.
+
+use super::Why;
+use super::preset::Read;
+use super::refused::Refusals;
+use super::value::{self, MOST_COUNTED, MOST_REQUESTS, MOST_SECONDS};
+use meridian_policy::ModelName;
+use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_policy::source::{Figure, SignalSource, Subject};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+/// More engines than one source is about.
+const MOST_ENGINES: usize = 256;
+/// An engine that is fuller than this is as full as it gets; a percentage would be taken for it.
+const FULLEST: f64 = 10.0;
+
+/// A pool's model and the engine.
+type Key = (ModelName, String);
+
+/// One value.
+pub(super) struct Said<'v> {
+    pub(super) figure: Figure,
+    /// What it is called where it stands.
+    pub(super) metric: Cow<'static, str>,
+    /// The model that it says it is about.
+    pub(super) model: Option<&'v str>,
+    /// Tells the engines of a source apart.
+    pub(super) engine: String,
+    pub(super) value: f64,
+}
+
+/// Takes values in, and gives readings.
+pub(super) struct Told<'s> {
+    signal: &'s SignalSource,
+    pools: &'s BTreeSet<ModelName>,
+    pub(super) refusals: Refusals,
+    engines: BTreeMap<Key, Figures>,
+    counts: BTreeMap<(Figure, Key), Count>,
+    busy: Mean,
+    active: Mean,
+    lag: Option<f64>,
+}
+
+/// A counter of several series.
+struct Count {
+    metric: Cow<'static, str>,
+    /// Nothing if a part of it is not believed: without it the sum would seem to fall.
+    sum: Option<f64>,
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+}
+
+impl<'s> Told<'s> {
+    /// For a source in a region that has these pools.
+    pub(super) fn new(signal: &'s SignalSource, pools: &'s BTreeSet<ModelName>) -> Self {
+        Self {
+            signal,
+            pools,
+            refusals: Refusals::default(),
+            engines: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            busy: Mean::default(),
+            active: Mean::default(),
+            lag: None,
+        }
+    }
+
+    /// Takes a value in; says whether it is believed.
+    pub(super) fn take(&mut self, said: Said<'_>, example: &dyn Display) -> bool {
+        let (figure, metric) = (said.figure, said.metric.clone());
+        let value = check(figure, said.value);
+        let taken = match figure.subject() {
+            Subject::Servers => self.of_engine(said, value),
+            Subject::Gpus | Subject::Store => value.map(|value| self.of_region(figure, value)),
+        };
+        self.refusals.believe(metric, taken, example).is_some()
+    }
+
+    fn of_region(&mut self, figure: Figure, value: f64) {
+        match figure {
+            Figure::GpuBusy => self.busy.add(value),
+            Figure::GpuActive => self.active.add(value),
+            _ => self.lag = Some(self.lag.map_or(value, |other| other.max(value))),
+        }
+    }
+
+    fn of_engine(&mut self, said: Said<'_>, value: Result<f64, Why>) -> Result<(), Why> {
+        let model = self.model(said.model)?;
+        let key = (model, said.engine);
+        if said.figure.is_counter() {
+            let key = (said.figure, key);
+            if self.counts.len() >= MOST_ENGINES && !self.counts.contains_key(&key) {
+                return Err(Why::TooMany);
+            }
+            let count = self.counts.entry(key).or_insert(Count {
+                metric: said.metric,
+                sum: Some(0.0),
+            });
+            count.sum = count.sum.zip(value.ok()).map(|(sum, value)| sum + value);
+            return value.map(|_| ());
+        }
+        let value = value?;
+        if self.engines.len() >= MOST_ENGINES && !self.engines.contains_key(&key) {
+            return Err(Why::TooMany);
+        }
+        let figures = self.engines.entry(key).or_default();
+        let place = match said.figure {
+            Figure::Running => &mut figures.running,
+            Figure::Waiting => &mut figures.waiting,
+            Figure::KvCache => &mut figures.kv_cache,
+            _ => &mut figures.utilization,
+        };
+        if place.is_some() {
+            return Err(Why::Twice);
+        }
+        *place = Some(value);
+        Ok(())
+    }
+
+    /// Which pool it is about: the one that the fleet file says, else the one that it says itself, else the only one.
+    fn model(&self, said: Option<&str>) -> Result<ModelName, Why> {
+        let mut pools = self.pools.iter();
+        match (&self.signal.model, said, pools.next(), pools.next()) {
+            (Some(model), ..) => Ok(model.clone()),
+            (None, Some(said), ..) => self.pools.get(said).cloned().ok_or(Why::UnknownName),
+            (None, None, Some(only), None) => Ok(only.clone()),
+            (None, None, ..) => Err(Why::MissingLabel),
+        }
+    }
+
+    /// What was said.
+    pub(super) fn finish(mut self) -> Read {
+        self.count_answers();
+        let mut readings: Vec<Reading> = Vec::new();
+        for ((model, engine), mut figures) in self.engines {
+            figures.max_running = self.signal.max_running.map(f64::from);
+            readings.push(Reading::Server {
+                model,
+                engine,
+                figures,
+            });
+        }
+        let (busy, engine_active) = (self.busy.value(), self.active.value());
+        if busy.is_some() || engine_active.is_some() {
+            readings.push(Reading::Gpu {
+                busy,
+                engine_active,
+            });
+        }
+        readings.extend(self.lag.map(|seconds| Reading::ReplicationLag { seconds }));
+        Read {
+            readings,
+            refused: self.refusals.into_vec(),
+        }
+    }
+
+    fn count_answers(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        for ((figure, key), count) in &counts {
+            let example = format!("engine={}", key.1);
+            if *figure == Figure::Failures {
+                if !counts.contains_key(&(Figure::Answers, key.clone())) {
+                    self.refusals
+                        .add(count.metric.clone(), Why::Contradicts, &example);
+                }
+                continue;
+            }
+            let failed = counts.get(&(Figure::Failures, key.clone()));
+            let failed = failed.map_or(Some(0.0), |count| count.sum);
+            match count.sum.zip(failed) {
+                Some((all, failed)) if failed <= all => {
+                    let figures = self.engines.entry(key.clone()).or_default();
+                    figures.answers = Some(Answers { all, failed });
+                }
+                Some(_) => self
+                    .refusals
+                    .add(count.metric.clone(), Why::Contradicts, &example),
+                None => {}
+            }
+        }
+    }
+}
+
+fn check(figure: Figure, value: f64) -> Result<f64, Why> {
+    match figure {
+        Figure::Running | Figure::Waiting => value::amount(value, MOST_REQUESTS),
+        Figure::KvCache | Figure::GpuBusy | Figure::GpuActive => value::ratio(value),
+        Figure::Utilization => value::amount(value, FULLEST),
+        Figure::Answers | Figure::Failures => value::amount(value, MOST_COUNTED),
+        Figure::ReplicationLag => value::amount(value, MOST_SECONDS),
+    }
+}
+
+/// A name for an engine that has no other than its labels: short, however many they are.
+pub(super) fn engine<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> String {
+    let labels: BTreeMap<&str, &str> = labels
+        .into_iter()
+        .filter(|(_, it)| !it.is_empty())
+        .collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (name, value) in labels {
+        // Neither holds such a byte in a way that could be taken for it: both are escaped.
+        text += &format!("{name:?}={value:?},");
+    }
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+}

@@ -1,0 +1,185 @@
+//! How a source tells: by a preset, by metrics of any names, or by queries.
+
+use super::{Check, listed, region_at};
+use crate::fleet::raw::{RawFigures, RawMetric, RawSignal};
+use meridian_policy::Fleet;
+use meridian_policy::source::{Figure, Metric, Tells};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The label of vLLM, SGLang and others.
+const MODEL_LABEL: &str = "model_name";
+/// Longer than any query that somebody wants to read, in bytes.
+const LONGEST_QUERY: usize = 4096;
+const FAILURES_ALONE: &str =
+    "a number of failures says nothing without that of all `answers`; give both";
+/// Mimir takes no longer tenants, in bytes.
+const LONGEST_TENANT: usize = 150;
+
+impl Check {
+    /// Takes what says it out of an entry.
+    pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+        if raw.figures.is_some() {
+            let message = "belongs to `push`; what is read is listed under `metrics` or `queries`";
+            self.problem(format!("{at}.figures"), message);
+        }
+        if raw.queries.is_none() && raw.tenant.is_some() {
+            let message = "is sent with `queries` only; remove it";
+            self.problem(format!("{at}.tenant"), message);
+        }
+        if raw.preset.is_some() && raw.model_label.is_some() {
+            let message = "a preset knows its label; remove it";
+            self.problem(format!("{at}.model_label"), message);
+        }
+        let label = raw.model_label.take();
+        if let Some(label) = label.as_deref().filter(|label| !is_label(label)) {
+            let message = format!("`{label}` is not a label's name; e.g. model_name");
+            self.problem(format!("{at}.model_label"), message);
+        }
+        let model_label = label.unwrap_or_else(|| MODEL_LABEL.into());
+        match (raw.preset, raw.metrics.take(), raw.queries.take()) {
+            (Some(preset), None, None) => Some(Tells::Preset(preset)),
+            (None, Some(metrics), None) => Some(Tells::Metrics {
+                metrics: self.metrics(&format!("{at}.metrics"), metrics),
+                model_label,
+            }),
+            (None, None, Some(queries)) => Some(Tells::Queries {
+                queries: self.queries(&format!("{at}.queries"), queries),
+                model_label,
+                tenant: self.tenant(at, raw.tenant.take()),
+            }),
+            _ => {
+                let message = "give exactly one of `preset` (a known server or exporter), `metrics` (names of your own on the page) and \
+                               `queries` (PromQL)";
+                self.problem(at, message);
+                None
+            }
+        }
+    }
+
+    /// What of an entry only makes sense for a source that pushes.
+    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+        let of_others = [
+            ("preset", raw.preset.is_some()),
+            ("metrics", raw.metrics.is_some()),
+            ("queries", raw.queries.is_some()),
+            ("model_label", raw.model_label.is_some()),
+            ("tenant", raw.tenant.is_some()),
+            ("token", raw.token.is_some()),
+            ("tls", raw.tls.is_some()),
+        ];
+        for (field, _) in of_others.into_iter().filter(|(_, there)| *there) {
+            let message = "means nothing for a source that pushes; remove it";
+            self.problem(format!("{at}.{field}"), message);
+        }
+        let figures: BTreeSet<Figure> = raw.figures.take().into_iter().flatten().collect();
+        if figures.is_empty() {
+            let all = listed(Figure::ALL.map(Figure::as_str));
+            let message = format!("is missing: list what it may push, of: {all}");
+            self.problem(format!("{at}.figures"), message);
+        }
+        if figures.contains(&Figure::Failures) && !figures.contains(&Figure::Answers) {
+            self.problem(format!("{at}.figures"), FAILURES_ALONE);
+        }
+        Some(Tells::Pushed(figures))
+    }
+
+    /// Whoever pushes has a certificate of the trust domain.
+    pub(super) fn pushes_can_be_known(&mut self, fleet: &Fleet) {
+        let prefix = format!("spiffe://{}/", fleet.trust_domain);
+        for (name, region) in &fleet.regions {
+            for (index, signal) in region.signals.iter().enumerate() {
+                let path = signal.url.strip_prefix(&prefix).unwrap_or_default();
+                let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+                let is_path = !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
+                if matches!(signal.tells, Tells::Pushed(_)) && !is_path {
+                    let message = format!(
+                        "`{}` is not a SPIFFE ID of the trust domain; write e.g. {prefix}source/loads",
+                        signal.url
+                    );
+                    self.problem(
+                        format!("{}.signals[{index}].push", region_at(name)),
+                        message,
+                    );
+                }
+            }
+        }
+    }
+
+    fn metrics(&mut self, at: &str, raw: RawFigures<RawMetric>) -> BTreeMap<Figure, Metric> {
+        let mut metrics = BTreeMap::new();
+        for (figure, raw) in self.given(at, raw) {
+            let at = format!("{at}.{}", figure.as_str());
+            if !is_metric(&raw.name) {
+                let message = format!(
+                    "`{}` is not a metric's name; use letters, digits, `_` and `:`, e.g. my_server_running",
+                    raw.name
+                );
+                self.problem(format!("{at}.name"), message);
+            }
+            for label in raw.labels.keys().filter(|label| !is_label(label)) {
+                let message = format!("`{label}` is not a label's name");
+                self.problem(format!("{at}.labels"), message);
+            }
+            let scale = raw.scale.unwrap_or(1.0);
+            if !(scale.is_finite() && scale > 0.0) {
+                let message =
+                    format!("{scale} is not a number above 0, e.g. 0.01 for a percentage");
+                self.problem(format!("{at}.scale"), message);
+            }
+            let metric = Metric {
+                name: raw.name,
+                labels: raw.labels,
+                scale,
+            };
+            metrics.insert(figure, metric);
+        }
+        metrics
+    }
+
+    fn queries(&mut self, at: &str, raw: RawFigures<String>) -> BTreeMap<Figure, String> {
+        let queries = self.given(at, raw);
+        for (figure, query) in &queries {
+            if query.trim().is_empty() || query.len() > LONGEST_QUERY {
+                let message = format!(
+                    "is no expression; write PromQL of at most {LONGEST_QUERY} bytes, e.g. my_metric{{region=\"us-west-2\"}}"
+                );
+                self.problem(format!("{at}.{}", figure.as_str()), message);
+            }
+        }
+        queries
+    }
+
+    /// The figures that are given: at least one, and none that needs another.
+    fn given<T>(&mut self, at: &str, raw: RawFigures<T>) -> BTreeMap<Figure, T> {
+        let given = raw.given();
+        if given.is_empty() {
+            let figures = listed(Figure::ALL.map(Figure::as_str));
+            self.problem(at, format!("is empty; give at least one of: {figures}"));
+        }
+        if given.contains_key(&Figure::Failures) && !given.contains_key(&Figure::Answers) {
+            self.problem(format!("{at}.failures"), FAILURES_ALONE);
+        }
+        given
+    }
+
+    fn tenant(&mut self, at: &str, tenant: Option<String>) -> Option<String> {
+        let fine = |c: char| c.is_ascii_graphic();
+        let tenant = tenant?;
+        if tenant.is_empty() || tenant.len() > LONGEST_TENANT || !tenant.chars().all(fine) {
+            let message = format!(
+                "`{tenant}` is not a tenant; use letters, digits and punctuation, at most {LONGEST_TENANT}"
+            );
+            self.problem(format!("{at}.tenant"), message);
+        }
+        Some(tenant)
+    }
+}
+
+fn is_metric(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fine)
+}
+
+fn is_label(name: &str) -> bool {
+    is_metric(name) && !name.contains(':')
+}
