@@ -4,6 +4,10 @@
 //! step needs signs that are newer than the one before it; and where steps are seen to do nothing, shedding stops. Room
 //! is taken nearest first, and what fits nowhere stays at home.
 
+mod seen;
+
+pub use seen::{First, Other, Utilization};
+
 use crate::fleet::Overflow;
 use crate::name::RegionName;
 use crate::signal::Millis;
@@ -24,6 +28,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// And after this time at the latest.
 const SETTLE_MOST: Duration = Duration::from_secs(30);
+
+/// Unless all of it together would keep it below this part of where it takes back.
+const RELAPSE: f64 = 0.75;
+
+/// So long a region that had to shed again what it had taken back takes nothing back.
+const PATIENT: Duration = Duration::from_secs(600);
 
 /// Less than this part of what was expected is no effect.
 const EFFECT: f64 = 0.25;
@@ -64,93 +74,15 @@ pub struct Step {
     /// How many steps in a row, before this one, had no effect.
     #[serde(default)]
     pub vain: u8,
-}
-
-/// The first region, as far as a placement needs to know it.
-#[derive(Clone, Copy, Debug)]
-pub struct First {
-    /// Its utilization, if known.
-    pub utilization: Option<Utilization>,
-    /// It serves nobody: what is not sent elsewhere goes along the chain.
-    pub down: bool,
-    /// Its callers are better off elsewhere; when that was seen last.
-    pub unhealthy: Option<Millis>,
-    /// What it sheds for that in one step, in percent.
-    pub unhealthy_step: u8,
-    /// Requests wait in it.
-    pub queues: bool,
-    /// It has sources that were not heard lately.
-    pub silent: bool,
-    /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
-    pub sheddable: f64,
-    /// The longest time between two looks at it or at one of the others.
-    pub every: Duration,
-    /// How long requests stay in it: its utilization follows its share by so much.
-    pub stay: Duration,
-    /// By how many percent its utilization changes with each percent of the requests.
-    pub elasticity: f64,
-}
-
-impl First {
-    /// Its utilization; unknown is taken for full.
-    fn saw(&self) -> f64 {
-        self.utilization.map_or(1.0, |utilization| utilization.now)
-    }
-
-    /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
-    fn settles(&self) -> Duration {
-        self.stay.clamp(SETTLE, SETTLE_MOST) + self.every
-    }
-
-    /// It is full and requests wait: that fewer come is not seen before those are gone.
-    fn is_full(&self) -> bool {
-        self.queues
-            && self
-                .utilization
-                .is_some_and(|utilization| utilization.now >= 1.0 - FALLS)
-    }
-}
-
-/// How full a pool is; 1 is full.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Utilization {
-    /// Now.
-    pub now: f64,
-    /// The lowest of the last seconds.
-    pub low: f64,
-    /// The highest of them.
-    pub peak: f64,
-}
-
-/// Another region that could take some: nearest first in a list of these.
-#[derive(Clone, Debug)]
-pub struct Other {
-    /// Which.
-    pub region: RegionName,
-    /// It serves, so that it may be asked at all.
-    pub open: bool,
-    /// What it can take more, in utilization; below nothing if it has too much already.
-    pub room: f64,
-    /// How many requests it takes for the same utilization, over how many the first region takes.
-    pub size: f64,
-    /// Whether the room follows from what it has: if not, what it was given already is part of it.
-    pub measured: bool,
-    /// It has sources, and none of them was heard lately.
-    pub silent: bool,
-}
-
-impl Other {
-    /// What it can take more, in percent of the requests; below nothing if it has too much.
-    fn fits(&self, first: &First, load: f64, had: f64) -> f64 {
-        let fits = self.room * self.size / first.elasticity / load;
-        if !self.open {
-            0.0
-        } else if self.measured || self.room < 0.0 {
-            fits
-        } else {
-            (fits - had).max(0.0)
-        }
-    }
+    /// The first region served nobody then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fled: bool,
+    /// It gave the first region more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rose: bool,
+    /// The first region had to shed again what it had taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relapsed: bool,
 }
 
 /// What is to become of a placement, before it is known what fits where.
@@ -236,7 +168,11 @@ impl Placement {
         }
         if away == 0 {
             without_effect = false;
-            step = step.filter(|step| now.since(step.at) < first.settles() + first.every);
+            let counts = |step: &Step| {
+                let age = now.since(step.at);
+                age < first.settles() + first.every || (age < PATIENT && first.elasticity > 1.0)
+            };
+            step = step.filter(counts);
         }
         Self {
             home_share,
@@ -300,7 +236,17 @@ impl Placement {
             saw: rounded(saw),
             expected: rounded(expected),
             vain: self.vain(first),
+            fled: first.down,
+            rose: home_share > self.home_share,
+            relapsed: self
+                .lately(now)
+                .is_some_and(|step| step.relapsed || (step.rose && home_share < self.home_share)),
         }
+    }
+
+    /// The last step, if it is not long ago.
+    fn lately(&self, now: Millis) -> Option<Step> {
+        self.step.filter(|step| now.since(step.at) < PATIENT)
     }
 
     fn wish(
@@ -315,6 +261,10 @@ impl Placement {
         if first.down {
             *without_effect = false;
             return self.lowered(limits, f64::from(STEP_DOWN));
+        }
+        if self.step.is_some_and(|step| step.fled) && self.home_share < 100 {
+            // It serves again, and is empty.
+            return Move::Rise(100 - self.home_share);
         }
         let settled = |step: Step| now.since(step.at) >= first.settles();
         if !self.step.is_none_or(settled) {
@@ -345,10 +295,11 @@ impl Placement {
             };
         };
         if utilization.now > limits.above {
-            // Further steps are for what lasts, and is not on its way down.
+            // What is far too much is shed at once; the rest, and further steps, are for what lasts and is not on its way down.
             let lasts =
                 utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
-            return if self.home_share == 100 || lasts {
+            let much = utilization.now > f64::midpoint(limits.above, 1.0);
+            return if lasts || (much && self.home_share == 100) {
                 self.shed_load(limits, first, utilization, without_effect)
             } else {
                 Move::Stay
@@ -356,6 +307,15 @@ impl Placement {
         }
         if utilization.peak < limits.back_below && !first.silent {
             *without_effect = false;
+            // What was taken back once too early waits, unless there is room for all of it.
+            let away = f64::from(100 - self.home_share) / f64::from(self.home_share.max(1));
+            let grows = 1.0 + first.elasticity * first.sheddable * away;
+            let relapsed = |step: Step| step.relapsed && !step.rose;
+            if self.lately(now).is_some_and(relapsed)
+                && utilization.peak * grows > RELAPSE * limits.back_below
+            {
+                return Move::Stay;
+            }
             // As much as keeps the first region below where it would shed again.
             let fits = if utilization.peak > 0.0 && first.sheddable > 0.0 {
                 f64::from(self.home_share.max(1)) * (limits.target() / utilization.peak - 1.0)
