@@ -57,9 +57,33 @@ pub struct Placement {
     /// When the share last changed, and what was seen and expected then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
+    /// What it was before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Was>,
     /// Shedding was seen to do nothing; it goes no further until things get worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_effect: bool,
+}
+
+/// An earlier share, with its weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Was {
+    /// Percent of the requests that the first region kept.
+    pub home_share: u8,
+    /// The regions that took the rest, by weight.
+    pub overflow: BTreeMap<RegionName, u32>,
+}
+
+impl Was {
+    /// What a region had of all requests, in percent.
+    pub fn part(&self, region: &RegionName) -> f64 {
+        part(self.home_share, &self.overflow, region)
+    }
+}
+
+fn part(home_share: u8, overflow: &BTreeMap<RegionName, u32>, region: &RegionName) -> f64 {
+    let weight = overflow.get(region).copied().unwrap_or_default();
+    f64::from(weight) / f64::from(TOTAL_WEIGHT) * f64::from(100 - home_share)
 }
 
 /// The last change of a share.
@@ -116,14 +140,14 @@ impl Placement {
             home_share: 100,
             overflow: BTreeMap::new(),
             step: None,
+            was: None,
             without_effect: false,
         }
     }
 
     /// What a region has of all requests, in percent.
     pub fn part(&self, region: &RegionName) -> f64 {
-        let weight = self.overflow.get(region).copied().unwrap_or_default();
-        f64::from(weight) / f64::from(TOTAL_WEIGHT) * f64::from(100 - self.home_share)
+        part(self.home_share, &self.overflow, region)
     }
 
     /// One percent of the requests is this much of the first region's utilization.
@@ -162,9 +186,13 @@ impl Placement {
         } else {
             self.overflow.clone()
         };
-        let mut step = self.step;
+        let (mut step, mut was) = (self.step, self.was.clone());
         if home_share != self.home_share || (moves && overflow != self.overflow) {
             step = Some(self.step_to(home_share, first, now));
+            was = Some(Was {
+                home_share: self.home_share,
+                overflow: self.overflow.clone(),
+            });
         }
         if away == 0 {
             without_effect = false;
@@ -177,6 +205,7 @@ impl Placement {
         Self {
             home_share,
             overflow,
+            was: was.filter(|_| step.is_some()),
             step,
             without_effect,
         }

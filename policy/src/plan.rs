@@ -3,6 +3,7 @@
 //! A plan is a value: it can be stored, sent and compared, and the same fleet, observations and time give the same plan.
 //! It holds what the next plan must know of this one, and nothing that changes without a decision.
 
+mod ahead;
 pub(crate) mod known;
 mod room;
 

@@ -1,10 +1,10 @@
 //! Every pool as it is now, and as it will be by what the plan sends there.
 
+use super::ahead::{Flow, LEAST_RATE};
 use super::{Plan, regions_of};
-use crate::chain::{Member, chain};
 use crate::fleet::Fleet;
 use crate::health::{Health, Reason};
-use crate::name::{ModelName, RegionName, ZoneName};
+use crate::name::{ModelName, RegionName};
 use crate::placement::{First, Other};
 use crate::signal::Millis;
 use crate::source::Subject;
@@ -15,9 +15,8 @@ use std::time::Duration;
 /// What a region can take at most while nobody knows how loaded it is, in utilization.
 const UNKNOWN_ROOM: f64 = 0.10;
 
-/// Of a pool with less utilization, or fewer requests per second, it is not known how many it can take.
+/// Of a pool with less utilization it is not known how many requests it can take.
 const LEAST_UTILIZATION: f64 = 0.05;
-const LEAST_RATE: f64 = 0.5;
 
 /// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
 /// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
@@ -28,57 +27,11 @@ const STEP_UNHEALTHY: u8 = 25;
 /// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
 const STEP_SLOW: u8 = 10;
 
-/// The room of a region that is sick.
-const SICK: f64 = -1.0;
-
-/// What the plan sends to each region, in requests per second.
-fn planned<'f>(
-    fleet: &'f Fleet,
-    state: &FleetState,
-    plan: &Plan,
-    model: &ModelName,
-    over: Duration,
-    now: Millis,
-) -> BTreeMap<&'f RegionName, f64> {
-    let mut sent: BTreeMap<&RegionName, f64> = BTreeMap::new();
-    // Past a region that serves nobody, the chain goes on.
-    let send_along = |zone: &ZoneName, gateway: &RegionName| {
-        let members = chain(fleet, zone, model, gateway).into_iter();
-        let mut regions = members.filter_map(|member| match member {
-            Member::Pool(region) | Member::Peer(region) => Some(region),
-            Member::Fallback(_) => None,
-        });
-        regions.find(|region| !plan.is_down(region, model))
-    };
-    let mut send = |region: &RegionName, rate: f64| {
-        if let Some((region, _)) = fleet.regions.get_key_value(region) {
-            *sent.entry(region).or_default() += rate;
-        }
-    };
-    for gateway in fleet.regions.keys() {
-        for (zone, rate) in state.served(fleet, gateway, model, over, now) {
-            let Some(first) = send_along(zone, gateway) else {
-                continue;
-            };
-            let Some(placement) = plan.placement(gateway, zone, model) else {
-                send(&first, rate);
-                continue;
-            };
-            send(&first, rate * f64::from(placement.home_share) / 100.0);
-            for region in placement.overflow.keys() {
-                send(region, rate * placement.part(region) / 100.0);
-            }
-        }
-    }
-    sent
-}
-
-/// How far back it is looked for what came.
-const LOOK_LEAST: Duration = Duration::from_secs(5);
-const LOOK_MOST: Duration = Duration::from_secs(30);
-
 /// By which factor utilization is taken to change at most.
 const GROWS: (f64, f64) = (0.3, 3.0);
+
+/// The room of a region that is sick.
+const SICK: f64 = -1.0;
 
 /// Every pool as it is now.
 pub struct Known<'p> {
@@ -109,31 +62,30 @@ impl<'p> Known<'p> {
         known
     }
 
-    /// A pool's utilization follows what comes to it as slowly as requests stay: what it will be is told by what the plan sends
-    /// there, over what came while it got as full as it is.
+    /// Takes utilization for what it will be: it follows what comes as slowly as requests stay.
     fn look_ahead(&mut self, prev: &Plan) {
-        let (fleet, state, now) = (self.fleet, self.state, self.now);
-        let ttl = fleet.unhealthy.signal_ttl;
         let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
         for model in models {
-            let over = |signals: &PoolSignals| signals.stay().clamp(LOOK_LEAST, LOOK_MOST);
             let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
-            let over = of_model.map(|(_, (signals, _))| over(signals)).max();
-            let over = over.unwrap_or(LOOK_LEAST);
-            let planned = planned(fleet, state, prev, model, over, now);
-            for (region, sent) in planned {
-                let came = state.comes_to(region, model, |at| now.since(at) <= ttl, over);
-                let Some(came) = came.filter(|came| *came >= LEAST_RATE) else {
-                    continue;
-                };
+            let stay = of_model.map(|(_, (signals, _))| signals.stay()).max();
+            let flow = Flow {
+                fleet: self.fleet,
+                state: self.state,
+                plan: prev,
+                model,
+                stay: stay.unwrap_or_default(),
+                now: self.now,
+            };
+            for (region, more) in flow.growth() {
                 let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
                     continue;
                 };
-                let grows = (1.0 + ELASTICITY * (sent / came - 1.0)).clamp(GROWS.0, GROWS.1);
+                let grows = (1.0 + ELASTICITY * (more - 1.0)).clamp(GROWS.0, GROWS.1);
+                // Nobody sheds for what is not there yet, or takes back for what is not gone.
                 if let Some(utilization) = &mut signals.utilization {
-                    utilization.now *= grows;
-                    utilization.low *= grows;
-                    utilization.peak *= grows;
+                    utilization.now *= grows.min(1.0);
+                    utilization.low *= grows.min(1.0);
+                    utilization.peak *= grows.max(1.0);
                 }
             }
         }

@@ -226,7 +226,7 @@ impl FleetState {
     }
 
     /// Requests per second that come to a pool from all gateways, over so much time at least.
-    pub(crate) fn comes_to(
+    fn comes_to(
         &self,
         region: &RegionName,
         model: &ModelName,
