@@ -19,6 +19,7 @@ mod models;
 mod nearest;
 mod overflow;
 mod peer;
+mod pressure;
 mod pushed;
 mod queries;
 mod replay;
@@ -117,6 +118,7 @@ stops! {
     "overflow-noise": overflow::noise, Options::default();
     "affinity": overflow::affinity, Options::default();
     "fast-path": overflow::fast_path, Options::default();
+    "pressure": pressure::pressure_at_home, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Options::default();
     "signal-errors": signals::errors, Options::default();
     "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
