@@ -22,12 +22,22 @@ pub struct Case {
     pub requests: Vec<Request>,
     /// What is promised to callers.
     pub objective: Objective,
+    /// Requests per second that a region serves as promised.
+    pub capacity: f64,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Length in seconds.
     pub seconds: f64,
     /// When something about demand or capacity changes at once, in seconds.
     pub disturbances: Vec<f64>,
+}
+
+impl Case {
+    /// Whether a region may serve a request: a pinned zone's requests stay in its regions.
+    pub fn may_use(&self, request: usize, region: usize) -> bool {
+        let zone = self.fleet.zones.get(&self.requests[request].zone);
+        zone.is_some_and(|zone| !zone.pinned || zone.regions.contains(&self.regions[region].name))
+    }
 }
 
 /// A region.
@@ -78,7 +88,7 @@ pub enum What {
     Lost,
     /// Everything takes this many times as long.
     Slower(f64),
-    /// Its metrics pages say that it has next to nothing to do.
+    /// Its metrics pages say that it has nothing to do, and that nothing has come since that began.
     SaysIdle,
     /// Its metrics pages say what they said when that began.
     Frozen,

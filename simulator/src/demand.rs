@@ -87,35 +87,19 @@ fn attainment(
 /// What a region is provisioned for.
 const GOOD: f64 = 0.95;
 
-/// How much each region's callers ask for, over time.
-pub trait Rates {
-    /// Requests per second of a region's own callers.
-    fn rate(&self, region: usize, now: f64) -> f64;
-}
-
-impl<F: Fn(usize, f64) -> f64> Rates for F {
-    fn rate(&self, region: usize, now: f64) -> f64 {
-        self(region, now)
-    }
-}
-
-/// Requests for some seconds. A trace is played as often at a time as the rates need, each time from another place in it, and
+/// Requests for some seconds; `rate` says, by region and second, how many of its own callers' come per second. A trace is played as often at a time as the rates need, each time from another place in it, and
 /// its requests are left out with the probability that gives the rates of that moment: its bursts stay.
 pub fn place(
     jobs: &[Job],
     places: &[Place],
-    rates: &impl Rates,
+    rate: impl Fn(usize, f64) -> f64,
     seconds: f64,
     seed: u64,
 ) -> Vec<Request> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let length = jobs.last().map_or(1.0, |job| job.at + 1.0);
     let own = jobs.len() as f64 / length;
-    let all = |now: f64| -> f64 {
-        (0..places.len())
-            .map(|region| rates.rate(region, now))
-            .sum()
-    };
+    let all = |now: f64| -> f64 { (0..places.len()).map(|region| rate(region, now)).sum() };
     let most = (0..=seconds as u32)
         .map(|now| all(f64::from(now)))
         .fold(0.0, f64::max);
@@ -135,7 +119,7 @@ pub fn place(
                 let drawn = random.random::<f64>() * own * f64::from(copies);
                 let mut sum = 0.0;
                 let home = (0..places.len()).find(|region| {
-                    sum += rates.rate(*region, at);
+                    sum += rate(*region, at);
                     drawn < sum
                 });
                 let Some(home) = home else {

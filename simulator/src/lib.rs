@@ -7,11 +7,16 @@
 pub mod case;
 pub mod cases;
 pub mod demand;
+pub mod gate;
 pub mod outcome;
 pub mod page;
 pub mod profile;
 pub mod replica;
+pub mod report;
 pub mod router;
+pub mod spread;
+pub mod study;
 pub mod topology;
 pub mod trace;
+pub mod turns;
 pub mod world;

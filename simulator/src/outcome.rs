@@ -26,20 +26,18 @@ pub struct Served {
     pub fallback: bool,
     /// Its answer broke off.
     pub broken: bool,
-    came: f64,
 }
 
 impl Served {
-    /// The first token reaches the gateway.
-    pub fn first(&mut self, request: &Request, at: f64) {
-        self.came = request.at;
+    /// The first token, by a region, reaches the gateway.
+    pub fn first(&mut self, region: usize, request: &Request, at: f64) {
+        self.region = Some(region);
         self.first_token = Some(at - request.at);
     }
 
     /// The last one does.
-    pub fn done(&mut self, region: usize, at: f64) {
-        self.region = Some(region);
-        self.whole = Some(at - self.came);
+    pub fn done(&mut self, request: &Request, at: f64) {
+        self.whole = Some(at - request.at);
     }
 
     /// It has lost who served it amid its answer.
@@ -65,6 +63,8 @@ pub struct Outcome {
     pub shares: Shares,
     /// Requests that were thrown out of a KV-cache.
     pub preempted: u64,
+    /// Attempts at regions that the caller's zone may not use.
+    pub violations: u64,
 }
 
 /// What is promised to callers.
@@ -106,7 +106,7 @@ pub struct Figures {
     pub cost: f64,
     /// Answers that broke off, and requests that had none.
     pub failed: f64,
-    /// Requests served by a region that their zone may not use.
+    /// Attempts at regions that the caller's zone may not use, from the first second on.
     pub violations: f64,
 }
 
@@ -138,6 +138,7 @@ impl Outcome {
         let mut figures = Figures {
             first_token: times(|served| served.first_token),
             whole: times(|served| served.whole),
+            violations: self.violations as f64,
             ..Figures::default()
         };
         for (request, served) in each() {
@@ -161,11 +162,6 @@ impl Outcome {
                     + request.output as f64 * STREAM_BYTES)
                     / 1e9;
             }
-            let zone = case.fleet.zones.get(&request.zone);
-            let may = zone.is_some_and(|zone| {
-                !zone.pinned || zone.regions.contains(&case.regions[region].name)
-            });
-            figures.violations += f64::from(u8::from(!may));
         }
         figures
     }

@@ -41,6 +41,15 @@ pub enum Made {
     Last(Id),
 }
 
+impl Made {
+    /// Whose it is.
+    pub fn id(self) -> Id {
+        match self {
+            Self::First(id) | Self::Last(id) => id,
+        }
+    }
+}
+
 /// Passes that are under way.
 #[derive(Clone, Copy, Debug)]
 struct Passes {
@@ -112,12 +121,13 @@ impl Replica {
         self.kv as f64 / self.profile.kv_tokens as f64
     }
 
-    /// Seconds of work before it gets to a new prompt, and for that prompt: what it has to read, and the passes that it takes.
-    pub fn first_token_after(&self, prompt: u64) -> f64 {
+    /// Seconds until the first token of a prompt that comes now, after `coming` tokens of others that are on their way: what is
+    /// to be read until then, and the passes that it takes. An estimate: who comes later is not known.
+    pub fn first_token_after(&self, prompt: u64, coming: u64) -> f64 {
         let profile = &self.profile;
         let ahead = self.running.iter().map(|sequence| sequence.unread);
         let ahead = ahead.chain(self.waiting.iter().map(|sequence| sequence.unread));
-        let tokens = (ahead.sum::<u64>() + prompt) as f64;
+        let tokens = (ahead.sum::<u64>() + coming + prompt) as f64;
         let decoding = self.running.len() as f64;
         let pass =
             profile.pass + profile.sequence * decoding + profile.context_token * self.kv as f64;
@@ -135,6 +145,14 @@ impl Replica {
         (queue + passes * pass + read) * self.slowness
     }
 
+    /// Seconds that reading a prompt takes from those who are in work: all of their passes are longer by them.
+    pub fn takes(&self, prompt: u64) -> f64 {
+        let tokens = prompt as f64;
+        let profile = &self.profile;
+        let read = tokens * profile.prompt_token + tokens * tokens / 2.0 * profile.prompt_square;
+        read * self.running.len() as f64 * self.slowness
+    }
+
     /// Takes a request in. Whatever passes are under way end with the one that is.
     pub fn arrive(&mut self, id: Id, prompt: u64, output: u64, now: f64) {
         self.waiting.push_back(Sequence {
@@ -148,15 +166,6 @@ impl Replica {
         if let Some(passes) = &mut self.passes {
             let under_way = ((now - passes.began) / passes.each).ceil().max(1.0) as u64;
             passes.count = passes.count.min(under_way);
-        }
-    }
-
-    /// A request that nobody waits for any more.
-    pub fn abort(&mut self, id: Id) {
-        self.waiting.retain(|sequence| sequence.id != id);
-        if let Some(index) = self.running.iter().position(|sequence| sequence.id == id) {
-            let sequence = self.running.remove(index);
-            self.kv = self.kv.saturating_sub(sequence.prompt - sequence.unread);
         }
     }
 
@@ -185,7 +194,7 @@ impl Replica {
         }
         let decoding = self.running.iter().filter(|sequence| sequence.decodes());
         let decoding = decoding.count() as u64;
-        let budget = self.profile.chunk.saturating_sub(decoding).max(1);
+        let budget = self.budget();
         let (mut chunk, mut square) = (0, 0.0);
         for sequence in self.running.iter().filter(|sequence| !sequence.decodes()) {
             let part = sequence.unread.min(budget - chunk);
@@ -223,12 +232,7 @@ impl Replica {
         let Some(passes) = self.passes.take() else {
             return Vec::new();
         };
-        let decoding = self.running.iter().filter(|sequence| sequence.decodes());
-        let mut budget = self
-            .profile
-            .chunk
-            .saturating_sub(decoding.count() as u64)
-            .max(1);
+        let mut budget = self.budget();
         let mut made = Vec::new();
         for sequence in &mut self.running {
             let tokens = if sequence.decodes() {
@@ -267,12 +271,14 @@ impl Replica {
         self.running.len() < self.profile.max_running && self.waiting.front().is_some_and(fits)
     }
 
-    /// Takes in who waits, in their order, as long as there is room for the prompts.
+    /// Takes in who waits, in their order, as long as there are a place, room for the prompt, and tokens of the next pass that
+    /// nobody else reads.
     fn admit(&mut self, now: f64) {
         // Prompts that are being read will fill what they have not yet.
         let unread: u64 = self.running.iter().map(|sequence| sequence.unread).sum();
         let mut claimed = self.kv + unread;
-        while self.running.len() < self.profile.max_running {
+        let mut budget = self.budget().saturating_sub(unread);
+        while self.running.len() < self.profile.max_running && budget > 0 {
             let Some(next) = self.waiting.front().copied() else {
                 return;
             };
@@ -280,12 +286,20 @@ impl Replica {
                 return;
             }
             claimed += next.prompt;
+            budget = budget.saturating_sub(next.unread);
             self.waiting.pop_front();
             if !next.begun {
                 self.waits.push(now - next.arrived);
             }
             self.running.push(next);
         }
+    }
+
+    /// Tokens of prompts that the next pass can read: those who decode come first.
+    fn budget(&self) -> u64 {
+        let decoding = self.running.iter().filter(|sequence| sequence.decodes());
+        let decoding = decoding.count() as u64;
+        self.profile.chunk.saturating_sub(decoding).max(1)
     }
 
     /// Throws the youngest out until the next pass fits; they read what they had once more.

@@ -5,7 +5,6 @@ use rand::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, Weibull};
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A recorded request.
@@ -22,21 +21,14 @@ pub struct Job {
 }
 
 /// What is wrong with a trace.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: expected {expected}")]
 pub struct Broken {
     /// The line, from 1.
     pub line: usize,
     /// What was expected there.
     pub expected: &'static str,
 }
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: expected {}", self.line, self.expected)
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// Azure's LLM inference traces: `TIMESTAMP,ContextTokens,GeneratedTokens`.
 ///
@@ -200,16 +192,16 @@ pub fn day(text: &str) -> Result<Vec<f64>, Broken> {
         .map(|(sum, count)| sum / f64::max(*count, 1.0))
         .collect();
     let highest = means.iter().copied().fold(0.0, f64::max);
+    if highest <= 0.0 {
+        return Err(Broken {
+            line: 2,
+            expected: "a day with tokens in it",
+        });
+    }
     Ok(means.into_iter().map(|mean| mean / highest).collect())
 }
 
 /// JSON of any kind is left to serde; CSV has a header.
 fn rows(text: &str) -> impl Iterator<Item = Result<csv::StringRecord, csv::Error>> {
     csv::Reader::from_reader(text.as_bytes()).into_records()
-}
-
-/// Whether a text is a line of JSON: what tells Mooncake's format from a CSV.
-pub fn is_json(text: &str) -> bool {
-    let line = text.lines().next().unwrap_or_default();
-    serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object())
 }

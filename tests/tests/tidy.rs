@@ -6,10 +6,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: [&str; 5] = ["policy", "filter", "proto", "xds-server", "tests"];
+const CRATES: [&str; 6] = [
+    "policy",
+    "filter",
+    "proto",
+    "simulator",
+    "xds-server",
+    "tests",
+];
 
 /// Dependencies that must not be: the decision knows nobody, and the filter and the control plane never meet.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 5] = [
     (
         "policy",
         &[
@@ -35,6 +42,16 @@ const FORBIDDEN: [(&str, &[&str]); 4] = [
     (
         "proto",
         &["meridian-policy", "meridian-filter", "meridian-xds-server"],
+    ),
+    (
+        "simulator",
+        &[
+            "meridian-filter",
+            "meridian-proto",
+            "meridian-xds-server",
+            "tokio",
+            "tonic",
+        ],
     ),
     ("xds-server", &["meridian-filter", "proxy-wasm"]),
 ];
@@ -68,6 +85,7 @@ fn is_root(path: &Path) -> bool {
     let parent = path.parent().unwrap();
     let in_targets = parent.ends_with("tests/tests")
         || parent.ends_with("xds-server/tests")
+        || parent.ends_with("simulator/tests")
         || parent.ends_with("src/bin");
     let in_bin = parent
         .parent()

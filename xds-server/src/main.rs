@@ -1,5 +1,7 @@
 //! `meridian`: the command line.
 
+mod simulate;
+
 use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -78,6 +80,8 @@ enum Command {
         /// The fleet file.
         file: PathBuf,
     },
+    /// Plays traces through Meridian's decisions and through other ways to route, and shows them side by side.
+    Simulate(#[command(flatten)] simulate::Options),
 }
 
 #[tokio::main]
@@ -142,6 +146,7 @@ async fn run(command: Command) -> Result<()> {
             let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no such region")?;
             print(&mut out, &bootstrap)?;
         }
+        Command::Simulate(options) => simulate::simulate(&options, &mut out)?,
     }
     Ok(())
 }

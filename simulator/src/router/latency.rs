@@ -1,24 +1,30 @@
-//! LiteLLM's `latency-based-routing`: the deployment whose last answers were the fastest. For streams it is the time to the
-//! first token that counts; the mean of the last ten, kept for an hour; who has none yet is tried first.
+//! LiteLLM's `latency-based-routing`, as it is documented: the deployment whose last answers were the fastest. For streams it
+//! is the time to the first token that counts; the mean of the last ten, kept for an hour; who has none yet is tried first,
+//! and who fails cools down.
 
+use super::cooldown::Cooldown;
 use super::{Answered, Ask, Router, Verdict, first};
-use crate::case::Case;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
 
+/// `max_latency_list_size`.
 const KEPT: usize = 10;
+/// `ttl`, in seconds.
 const TTL: f64 = 3600.0;
 
 pub struct Latency {
+    /// By gateway and region: when answers came, and after how many seconds.
     last: BTreeMap<(usize, usize), VecDeque<(f64, f64)>>,
+    cooldown: Cooldown,
     random: ChaCha8Rng,
 }
 
 impl Latency {
-    pub fn new(_case: &Case, random: ChaCha8Rng) -> Self {
+    pub fn new(random: ChaCha8Rng) -> Self {
         Self {
             last: BTreeMap::new(),
+            cooldown: Cooldown::default(),
             random,
         }
     }
@@ -36,16 +42,13 @@ impl Latency {
 impl Router for Latency {
     fn route(&mut self, ask: &Ask<'_>) -> Verdict {
         let home = ask.request.home;
-        let means: Vec<f64> = ask
-            .allowed
-            .iter()
-            .map(|region| self.mean(home, *region, ask.now))
-            .collect();
+        let (well, cooling) = self.cooldown.order(home, ask.allowed, ask.now);
+        let among = if well.is_empty() { cooling } else { well };
+        let means = among.iter().map(|region| self.mean(home, *region, ask.now));
+        let means: Vec<f64> = means.collect();
         let least = means.iter().copied().fold(f64::INFINITY, f64::min);
-        let best: Vec<usize> = ask
-            .allowed
-            .iter()
-            .zip(&means)
+        let best = among.iter().zip(&means);
+        let best: Vec<usize> = best
             .filter(|(_, mean)| **mean <= least)
             .map(|(region, _)| *region)
             .collect();
@@ -54,12 +57,12 @@ impl Router for Latency {
     }
 
     fn answered(&mut self, answered: &Answered, now: f64) {
-        // A failure counts as a very slow answer.
-        let seconds = answered.first_token.unwrap_or(1000.0);
-        let last = self
-            .last
-            .entry((answered.home, answered.region))
-            .or_default();
+        let (home, region) = (answered.home, answered.region);
+        let Some(seconds) = answered.first_token else {
+            self.cooldown.failed(home, region, now);
+            return;
+        };
+        let last = self.last.entry((home, region)).or_default();
         last.push_back((now, seconds));
         if last.len() > KEPT {
             last.pop_front();

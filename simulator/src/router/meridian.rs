@@ -19,8 +19,9 @@ pub const ZONE_HEADER: &str = "x-zone";
 /// The only model.
 pub const MODEL: &str = "model";
 
-/// From the answers of a gateway to the control plane: the gateways' statistics are flushed once a second.
-const FLUSH: f64 = 1.0;
+/// Seconds from the control plane's reading of what gateways say, once a second, to what they do by the plan that follows: the
+/// way of their statistics, and that of the policy.
+const PUBLISHED_AFTER: f64 = 0.25;
 
 /// Shares of each (gateway, zone) in percent, second by second.
 pub type Shares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
@@ -32,17 +33,26 @@ pub struct Meridian {
     state: FleetState,
     plan: Plan,
     policies: Vec<FilterPolicy>,
+    /// What the gateways get next, and when.
+    coming: Option<(f64, Vec<FilterPolicy>)>,
     admitted: BTreeMap<(usize, ZoneName), Admitted>,
     /// What each gateway counts, by zone, lane and region.
     attempts: Vec<BTreeMap<(ZoneName, Lane, usize), AttemptCounts>>,
     first_tokens: Vec<BTreeMap<usize, Histogram>>,
     /// Healthy replicas, and all.
     endpoints: Vec<(u64, u64)>,
-    /// What each gateway sees of its attempts at each region, and of those on their way how many were before them.
+    /// What each gateway sees of its attempts at each region.
     paces: Vec<Vec<Pace>>,
-    before: BTreeMap<usize, u32>,
+    under_way: BTreeMap<usize, Attempt>,
     shares: Shares,
-    flushed: f64,
+}
+
+/// The first attempt of a request, until it is answered.
+struct Attempt {
+    /// Attempts at the region that had no first token as it began, itself included.
+    before: u32,
+    zone: ZoneName,
+    lane: Lane,
 }
 
 /// The beginning of time, so that no difference goes below zero.
@@ -62,24 +72,31 @@ impl Meridian {
             model: MODEL.into(),
             state: FleetState::default(),
             policies: Vec::new(),
+            coming: None,
             admitted: BTreeMap::new(),
             attempts: vec![BTreeMap::new(); count],
             first_tokens: vec![BTreeMap::new(); count],
             endpoints: vec![(0, 0); count],
             paces: vec![vec![Pace::default(); count]; count],
-            before: BTreeMap::new(),
+            under_way: BTreeMap::new(),
             shares: BTreeMap::new(),
-            flushed: 0.0,
             fleet,
             plan,
         };
-        new.publish();
+        new.policies = new.compiled();
         new
     }
 
-    fn publish(&mut self) {
+    /// The gateways' policies by the plan.
+    fn compiled(&self) -> Vec<FilterPolicy> {
         let policy = |name| FilterPolicy::for_region(&self.fleet, &self.plan, name, None);
-        self.policies = self.names.iter().map(policy).collect();
+        self.names.iter().map(policy).collect()
+    }
+
+    fn take_what_came(&mut self, now: f64) {
+        if let Some((_, policies)) = self.coming.take_if(|(at, _)| *at <= now) {
+            self.policies = policies;
+        }
     }
 
     fn place(&self, name: &RegionName) -> Option<usize> {
@@ -105,22 +122,59 @@ impl Meridian {
         Some(admitted)
     }
 
-    /// The regions of a chain that are not known to be dead.
-    fn regions(&self, members: &[Member], allowed: &[usize]) -> Vec<usize> {
+    /// The regions of a chain that are not known to be lost.
+    fn regions(&self, members: &[Member], lost: &[bool]) -> Vec<usize> {
         let place = |member: &Member| match member {
             Member::Pool(region) | Member::Peer(region) => self.place(region),
             Member::Fallback(_) => None,
         };
         let regions = members.iter().filter_map(place);
-        regions.filter(|region| allowed.contains(region)).collect()
+        regions.filter(|region| !lost[*region]).collect()
+    }
+
+    /// What the gateways say: what they count, and how many of their endpoints are healthy.
+    fn hear(&mut self, now: f64) {
+        for (home, name) in self.names.iter().enumerate() {
+            let attempts = self.attempts[home]
+                .iter()
+                .map(|((zone, lane, to), counts)| Reading::Attempts {
+                    zone: zone.clone(),
+                    model: self.model.clone(),
+                    lane: *lane,
+                    to: self.names[*to].clone(),
+                    counts: *counts,
+                });
+            let first_tokens =
+                self.first_tokens[home]
+                    .iter()
+                    .map(|(to, times)| Reading::FirstToken {
+                        model: self.model.clone(),
+                        to: self.names[*to].clone(),
+                        times: times.clone(),
+                    });
+            let (healthy, total) = self.endpoints[home];
+            let endpoints = Reading::Endpoints {
+                model: self.model.clone(),
+                healthy,
+                total,
+            };
+            let observation = Observation {
+                region: name.clone(),
+                source: format!("{name}-gateway"),
+                at: millis(now),
+                readings: attempts.chain(first_tokens).chain([endpoints]).collect(),
+            };
+            self.state.apply(&self.fleet, &observation);
+        }
     }
 }
 
 impl Router for Meridian {
     fn route(&mut self, ask: &Ask<'_>) -> Verdict {
+        self.take_what_came(ask.now);
         let (home, zone) = (ask.request.home, &ask.request.zone);
         let Some(admitted) = self.admitted(home, zone) else {
-            return Verdict::Go(Vec::new());
+            return Verdict::go(Vec::new());
         };
         // Who belongs to no conversation begins one.
         let conversation = ask.request.session.unwrap_or(ask.id as u64);
@@ -139,7 +193,7 @@ impl Router for Meridian {
         };
         let policy = &self.policies[home];
         let Ok(decision) = policy.decide(&admitted, body.as_bytes(), &here) else {
-            return Verdict::Go(Vec::new());
+            return Verdict::go(Vec::new());
         };
         let name = &self.names[home];
         let split = policy
@@ -163,14 +217,14 @@ impl Router for Meridian {
             }
             _ => chain(&self.fleet, zone, &self.model, name),
         };
-        let order = self.regions(&members, ask.allowed);
+        let order = self.regions(&members, ask.lost);
         if let Some(region) = order.first() {
             let before = self.paces[home][*region].begin();
-            self.before.insert(ask.id, before);
-            let key = (zone.clone(), decision.lane, *region);
-            self.attempts[home].entry(key).or_default().answered += 1.0;
+            let (zone, lane) = (zone.clone(), decision.lane);
+            self.under_way
+                .insert(ask.id, Attempt { before, zone, lane });
         }
-        Verdict::Go(order)
+        Verdict::go(order)
     }
 
     fn page(&mut self, page: &Page, _now: f64) {
@@ -195,9 +249,14 @@ impl Router for Meridian {
     }
 
     fn answered(&mut self, answered: &Answered, now: f64) {
-        let pace = &mut self.paces[answered.home][answered.region];
-        match (answered.first_token, self.before.remove(&answered.id)) {
-            (Some(seconds), Some(before)) => pace.first_token(before, seconds, millis(now).0),
+        let (home, region) = (answered.home, answered.region);
+        let pace = &mut self.paces[home][region];
+        match (answered.first_token, self.under_way.remove(&answered.id)) {
+            (Some(seconds), Some(attempt)) => {
+                pace.first_token(attempt.before, seconds, millis(now).0);
+                let key = (attempt.zone, attempt.lane, region);
+                self.attempts[home].entry(key).or_default().answered += 1.0;
+            }
             (None, Some(_)) => pace.gone(),
             (_, None) => {}
         }
@@ -214,45 +273,12 @@ impl Router for Meridian {
     }
 
     fn tick(&mut self, now: f64) {
-        if now - self.flushed >= FLUSH {
-            self.flushed = now;
-            for (home, name) in self.names.iter().enumerate() {
-                let attempts = self.attempts[home]
-                    .iter()
-                    .map(|((zone, lane, to), counts)| Reading::Attempts {
-                        zone: zone.clone(),
-                        model: self.model.clone(),
-                        lane: *lane,
-                        to: self.names[*to].clone(),
-                        counts: *counts,
-                    });
-                let first_tokens =
-                    self.first_tokens[home]
-                        .iter()
-                        .map(|(to, times)| Reading::FirstToken {
-                            model: self.model.clone(),
-                            to: self.names[*to].clone(),
-                            times: times.clone(),
-                        });
-                let (healthy, total) = self.endpoints[home];
-                let endpoints = Reading::Endpoints {
-                    model: self.model.clone(),
-                    healthy,
-                    total,
-                };
-                let observation = Observation {
-                    region: name.clone(),
-                    source: format!("{name}-gateway"),
-                    at: millis(now),
-                    readings: attempts.chain(first_tokens).chain([endpoints]).collect(),
-                };
-                self.state.apply(&self.fleet, &observation);
-            }
-        }
+        self.take_what_came(now);
+        self.hear(now);
         let next = plan(&self.fleet, &self.state, &self.plan, millis(now));
         if next != self.plan {
             self.plan = next;
-            self.publish();
+            self.coming = Some((now + PUBLISHED_AFTER, self.compiled()));
         }
         for (gateway, zones) in &self.plan.gateways {
             for (zone, models) in zones {

@@ -1,6 +1,7 @@
 //! Ways to route, side by side. All of them see the same: who may be asked, nearest first, without those that the
 //! gateways' health checks have found dead; pages of metrics once a second; light probes; their own answers.
 
+mod cooldown;
 mod latency;
 mod least_load;
 mod meridian;
@@ -24,6 +25,8 @@ pub struct Ask<'a> {
     pub id: usize,
     /// Regions that may serve it and are not known to be dead, home first, then by distance. Never empty.
     pub allowed: &'a [usize],
+    /// By region: the gateways' health checks say that it is lost.
+    pub lost: &'a [bool],
     /// The replicas of all regions as they are at this moment: for the oracle alone.
     pub truth: &'a [Vec<Replica>],
     /// Seconds from the begin.
@@ -32,10 +35,37 @@ pub struct Ask<'a> {
 
 /// What becomes of a request.
 pub enum Verdict {
-    /// These regions are asked, one after the other until one answers.
-    Go(Vec<usize>),
+    /// Regions are asked until one answers.
+    Go {
+        /// Which, one after the other.
+        order: Vec<usize>,
+        /// The replica in the first of them.
+        pick: Pick,
+    },
     /// It waits at its gateway until the next probes.
     Hold,
+}
+
+impl Verdict {
+    /// The first region that answers, by its own gateway's choice of a replica.
+    fn go(order: Vec<usize>) -> Self {
+        Self::Go {
+            order,
+            pick: Pick::BetterOfTwo,
+        }
+    }
+}
+
+/// How a replica of a region is chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Pick {
+    /// The one of two, drawn at random, that has less requests: Envoy's `LEAST_REQUEST`.
+    #[default]
+    BetterOfTwo,
+    /// The one that the router names as the request reaches the region.
+    AtArrival,
+    /// This one.
+    Replica(usize),
 }
 
 /// How an attempt went, as its gateway sees it.
@@ -49,19 +79,13 @@ pub struct Answered {
     pub region: usize,
     /// Seconds until the first token; `None` for an attempt that failed.
     pub first_token: Option<f64>,
-    /// Tokens of the prompt.
-    pub prompt: u64,
 }
 
 /// A region's load by a light probe.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Load {
-    /// Requests in work or waiting.
-    pub requests: usize,
-    /// Replicas at which nobody waits.
-    pub free: usize,
-    /// Replicas.
-    pub replicas: usize,
+    /// By replica: requests that wait, and all.
+    pub replicas: Vec<(usize, usize)>,
 }
 
 /// A way to route.
@@ -73,11 +97,13 @@ pub trait Router {
     /// A region's gateway says how many of its replicas are healthy.
     fn endpoints(&mut self, _region: usize, _healthy: usize, _all: usize) {}
     /// A probe arrives at a gateway.
-    fn probe(&mut self, _gateway: usize, _region: usize, _load: Load) {}
+    fn probe(&mut self, _gateway: usize, _region: usize, _load: &Load) {}
+    /// The replica for a request that has just reached a region, where [`Pick::AtArrival`] asks for it.
+    fn replica(&mut self, _region: usize) -> Option<usize> {
+        None
+    }
     /// An attempt is answered.
     fn answered(&mut self, _answered: &Answered, _now: f64) {}
-    /// A request has left the region that served it.
-    fn done(&mut self, _home: usize, _region: usize) {}
     /// Once a second.
     fn tick(&mut self, _now: f64) {}
     /// The shares that it keeps at home, second by second, if it has such.
@@ -103,17 +129,19 @@ pub enum Way {
     ZoneAware,
     /// The lowest load by the last pages.
     LeastLoad,
-    /// At home while nobody waits there, else where nobody does, else it is held back: SkyWalker's selective pushing.
+    /// At home while a replica has nobody waiting, else where one has, else it is held back: SkyWalker's selective pushing.
     QueuePush,
+    /// The same between regions; in them the replica is Envoy's choice, as for everybody else.
+    QueuePushByRegion,
     /// Meridian.
     Meridian,
-    /// The soonest first token by what is true at this moment.
+    /// The replica that costs the least by what is true at this moment.
     Oracle,
 }
 
 impl Way {
     /// All of them, Meridian and the oracle last.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Nearest,
         Self::RoundRobin,
         Self::FixedWeights,
@@ -122,6 +150,7 @@ impl Way {
         Self::ZoneAware,
         Self::LeastLoad,
         Self::QueuePush,
+        Self::QueuePushByRegion,
         Self::Meridian,
         Self::Oracle,
     ];
@@ -137,9 +166,15 @@ impl Way {
             Self::ZoneAware => "zone-aware weights",
             Self::LeastLoad => "least load, delayed",
             Self::QueuePush => "push on queue state",
+            Self::QueuePushByRegion => "push, Envoy picks",
             Self::Meridian => "Meridian",
             Self::Oracle => "oracle",
         }
+    }
+
+    /// Whether it asks regions for their queues.
+    pub fn probes(self) -> bool {
+        matches!(self, Self::QueuePush | Self::QueuePushByRegion)
     }
 
     /// A router that goes this way.
@@ -150,10 +185,11 @@ impl Way {
             Self::RoundRobin => Box::new(simple::RoundRobin::default()),
             Self::FixedWeights => Box::new(simple::FixedWeights::new(case, random)),
             Self::Priority => Box::new(simple::Priority::default()),
-            Self::Latency => Box::new(latency::Latency::new(case, random)),
+            Self::Latency => Box::new(latency::Latency::new(random)),
             Self::ZoneAware => Box::new(simple::ZoneAware::new(case, random)),
             Self::LeastLoad => Box::new(least_load::LeastLoad::new(case)),
-            Self::QueuePush => Box::new(queue::QueuePush::new(case)),
+            Self::QueuePush => Box::new(queue::QueuePush::new(case, Pick::AtArrival)),
+            Self::QueuePushByRegion => Box::new(queue::QueuePush::new(case, Pick::BetterOfTwo)),
             Self::Meridian => Box::new(meridian::Meridian::new(case)),
             Self::Oracle => Box::new(oracle::Oracle::new(case)),
         }
@@ -163,5 +199,5 @@ impl Way {
 /// A region first, then the others in their order.
 fn first(region: usize, allowed: &[usize]) -> Verdict {
     let others = allowed.iter().copied().filter(|other| *other != region);
-    Verdict::Go(std::iter::once(region).chain(others).collect())
+    Verdict::go(std::iter::once(region).chain(others).collect())
 }

@@ -1,5 +1,6 @@
 //! Ways that look at no load.
 
+use super::cooldown::Cooldown;
 use super::{Answered, Ask, Router, Verdict, first};
 use crate::case::Case;
 use rand::RngExt;
@@ -11,7 +12,7 @@ pub struct Nearest;
 
 impl Router for Nearest {
     fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        Verdict::Go(ask.allowed.to_vec())
+        Verdict::go(ask.allowed.to_vec())
     }
 }
 
@@ -64,38 +65,22 @@ fn weighted(weights: &[f64], among: &[usize], random: &mut ChaCha8Rng) -> usize 
     among[among.len() - 1]
 }
 
-/// LiteLLM's deployments in order: the first that is not cooling down. One that fails more than so often within a minute is
-/// left out for `cooldown_time`, whose default is 5 s.
+/// LiteLLM's deployments in order: the first that is not cooling down.
 #[derive(Default)]
 pub struct Priority {
-    /// By gateway and region: failures with their times, and until when it is left out.
-    failures: BTreeMap<(usize, usize), (Vec<f64>, f64)>,
+    cooldown: Cooldown,
 }
-
-const ALLOWED_FAILURES: usize = 3;
-const COOLDOWN: f64 = 5.0;
 
 impl Router for Priority {
     fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let cools = |region: &usize| {
-            let failures = self.failures.get(&(ask.request.home, *region));
-            failures.is_some_and(|(_, until)| *until > ask.now)
-        };
-        let (cooling, mut order): (Vec<usize>, Vec<usize>) =
-            ask.allowed.iter().partition(|region| cools(region));
+        let (mut order, cooling) = self.cooldown.order(ask.request.home, ask.allowed, ask.now);
         order.extend(cooling);
-        Verdict::Go(order)
+        Verdict::go(order)
     }
 
     fn answered(&mut self, answered: &Answered, now: f64) {
         if answered.first_token.is_none() {
-            let key = (answered.home, answered.region);
-            let (failures, until) = self.failures.entry(key).or_default();
-            failures.retain(|at| now - at < 60.0);
-            failures.push(now);
-            if failures.len() > ALLOWED_FAILURES {
-                *until = now + COOLDOWN;
-            }
+            self.cooldown.failed(answered.home, answered.region, now);
         }
     }
 }

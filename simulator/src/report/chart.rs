@@ -1,0 +1,139 @@
+//! Charts as SVG.
+
+use plotters::prelude::*;
+use plotters::style::full_palette::GREY_600;
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Pixels of a chart.
+const SIZE: (u32, u32) = (560, 260);
+const FONT: &str = "sans-serif";
+
+/// A bar for each name. They are cut at twice the median, so that one that is far off leaves the others to be seen; a number
+/// says what it is.
+///
+/// # Errors
+/// A chart that cannot be drawn.
+pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Failed> {
+    let mut values: Vec<f64> = bars.iter().map(|(_, value)| *value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let median = values.get(values.len() / 2).copied().unwrap_or_default();
+    let most = values.last().copied().unwrap_or_default();
+    let top = most.min(median * 2.0);
+    let top = if top > 0.0 { top } else { most.max(1.0) };
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let rows = 0..bars.len() as i32;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, (FONT, 14))
+            .margin(8)
+            .x_label_area_size(24)
+            .y_label_area_size(124)
+            .build_cartesian_2d(0.0..top * 1.15, rows.into_segmented())
+            .map_err(|error| error.to_string())?;
+        let name = |row: &SegmentValue<i32>| match row {
+            SegmentValue::CenterOf(row) => bars
+                .get(bars.len().saturating_sub(1 + *row as usize))
+                .map_or_else(String::new, |(name, _)| (*name).to_owned()),
+            SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .light_line_style(TRANSPARENT)
+            .y_labels(bars.len())
+            .y_label_formatter(&name)
+            .x_label_formatter(&|value| format!("{value:.2}"))
+            .label_style((FONT, 11))
+            .draw()
+            .map_err(|error| error.to_string())?;
+        for (index, (name, value)) in bars.iter().enumerate() {
+            let row = (bars.len() - 1 - index) as i32;
+            let end = value.min(top);
+            let bar = Rectangle::new(
+                [
+                    (0.0, SegmentValue::Exact(row)),
+                    (end, SegmentValue::Exact(row + 1)),
+                ],
+                colour(name).filled(),
+            );
+            chart
+                .draw_series([bar])
+                .map_err(|error| error.to_string())?;
+            let label = Text::new(
+                format!(" {value:.2} {unit}"),
+                (end, SegmentValue::CenterOf(row)),
+                (FONT, 11),
+            );
+            chart
+                .draw_series([label])
+                .map_err(|error| error.to_string())?;
+        }
+        area.present().map_err(|error| error.to_string())?;
+    }
+    Ok(svg)
+}
+
+fn colour(way: &str) -> RGBColor {
+    match way {
+        "Meridian" => RGBColor(20, 100, 180),
+        "oracle" => RGBColor(200, 160, 60),
+        _ => RGBColor(150, 150, 150),
+    }
+}
+
+/// Shares in percent, second by second, a line for each name; a grey line where something changed at once.
+///
+/// # Errors
+/// A chart that cannot be drawn.
+pub fn shares(
+    title: &str,
+    lines: &[(String, &[u8])],
+    disturbances: &[f64],
+) -> Result<String, Failed> {
+    let longest = lines.iter().map(|(_, share)| share.len()).max();
+    let longest = longest.unwrap_or(1).max(1) as f64;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (SIZE.0 * 2, SIZE.1)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, (FONT, 14))
+            .margin(8)
+            .x_label_area_size(24)
+            .y_label_area_size(40)
+            .build_cartesian_2d(0.0..longest * 1.3, 0.0..105.0)
+            .map_err(|error| error.to_string())?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .label_style((FONT, 11))
+            .x_label_formatter(&|second| format!("{second:.0} s"))
+            .y_label_formatter(&|share| format!("{share:.0} %"))
+            .draw()
+            .map_err(|error| error.to_string())?;
+        for at in disturbances {
+            let line = LineSeries::new([(*at, 0.0), (*at, 105.0)], GREY_600.mix(0.6));
+            chart.draw_series(line).map_err(|error| error.to_string())?;
+        }
+        for (index, (name, share)) in lines.iter().enumerate() {
+            let colour = Palette99::pick(index).to_rgba();
+            let points = share.iter().enumerate();
+            let points = points.map(|(second, share)| (second as f64 + 1.0, f64::from(*share)));
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))
+                .map_err(|error| error.to_string())?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .label_font((FONT, 11))
+            .border_style(TRANSPARENT)
+            .draw()
+            .map_err(|error| error.to_string())?;
+        area.present().map_err(|error| error.to_string())?;
+    }
+    Ok(svg)
+}

@@ -1,0 +1,157 @@
+//! `docs/decision-quality.md`: what is assumed, the tables, and what they say.
+
+use super::{Report, table};
+use crate::cases::REPLICAS;
+use crate::gate::Judged;
+use crate::profile::Point;
+use crate::study::Studied;
+
+/// How the document begins, so that whoever opens it knows not to edit it.
+pub const HEAD: &str = "# Decision quality\n\n<!-- Written by `meridian simulate`; edit simulator/src/report instead. -->\n";
+
+/// The command that writes it.
+pub const COMMAND: &str =
+    "meridian simulate --markdown docs/decision-quality.md --html target/decision-quality.html";
+
+const HOW: &str = include_str!("how.md");
+const LIMITS: &str = include_str!("limits.md");
+
+/// The document.
+pub fn document(report: &Report) -> String {
+    let parts = [
+        HEAD.to_owned(),
+        format!(
+            "How well Meridian's decisions serve callers, next to other ways to route, in a simulation with the product's own planner \
+             and decision in the loop. {} cases, {} seeds each. Written by one command:\n\n```sh\n{COMMAND}\n```\n",
+            report.cases.len(),
+            report.seeds
+        ),
+        verdict(report),
+        HOW.to_owned(),
+        fits(report),
+        cases(report),
+        LIMITS.to_owned(),
+    ];
+    parts.join("\n")
+}
+
+/// The gate, and what is not as it should be.
+fn verdict(report: &Report) -> String {
+    let gate = &report.gate;
+    let problems = gate.problems();
+    let mut text = String::from("## Verdict\n\n");
+    text += &format!(
+        "Meridian is the best of all ways but the oracle, in both the 95th percentile of the time to the first token (TTFT) and the \
+         promises kept, in {} of {} cases. ",
+        gate.best(),
+        gate.judged.len()
+    );
+    text += if problems.is_empty() {
+        "The gate is met: the best in at least two thirds of the cases, nowhere more than 2 % worse in either, no share that turns \
+         round more than twice after a disturbance, no request outside of its zone.\n\n"
+    } else {
+        "The gate is **not met**. It asks for the best in at least two thirds of the cases, nowhere more than 2 % worse in either, no \
+         share that turns round more than twice after a disturbance (past its first 60 s), and no request outside of its zone:\n\n"
+    };
+    for problem in &problems {
+        text += &format!("- {problem}\n");
+    }
+    if !problems.is_empty() {
+        text += "\n";
+    }
+    text += &table::gate(gate);
+    text += "\nMeans over the seeds; `turns` is the most of any share with any seed. \"Over it\" is Meridian's P95 over the oracle's.\n";
+    let behind: Vec<&Judged> = gate.judged.iter().filter(|one| !one.is_best()).collect();
+    if !behind.is_empty() {
+        text += "\nWhere Meridian is not the best:\n\n";
+    }
+    for judged in behind {
+        text += &format!("- {}: {}.\n", judged.case, behind_in(judged));
+    }
+    text
+}
+
+/// In what another way is ahead in a case.
+fn behind_in(judged: &Judged) -> String {
+    let mut parts = Vec::new();
+    let (way, seconds) = judged.soonest;
+    if judged.meridian.first_token >= seconds {
+        let more = (judged.meridian.first_token / seconds - 1.0) * 100.0;
+        parts.push(format!(
+            "its P95 is {more:.1} % above that of {}",
+            way.name()
+        ));
+    }
+    let (way, kept) = judged.most_kept;
+    if judged.meridian.attainment <= kept {
+        let less = (kept - judged.meridian.attainment) * 100.0;
+        parts.push(format!(
+            "it keeps {less:.2} points fewer promises than {}",
+            way.name()
+        ));
+    }
+    parts.join("; ")
+}
+
+fn fits(report: &Report) -> String {
+    let profile = &report.fit.profile;
+    let mean = |points: &[Point]| {
+        let errors = points.iter().map(Point::error);
+        errors.sum::<f64>() / points.len().max(1) as f64 * 100.0
+    };
+    format!(
+        "### The service model and what it is fitted to\n\n\
+         A forward pass takes {:.2} ms, and {:.4} ms more for each prompt token in it, {:.3} ns for each pair of a prompt token and \
+         a token before it, {:.3} ms for each sequence that decodes, {:.3} µs for each token of their context. Fitted by least \
+         absolute deviations to measured times of Llama 2 70B on four H100; the fixed part of a pass is that of decoding.\n\n\
+         Prompts, off by {:.1} % in the mean. Tiny prompts are further off than others: their times hardly follow their size, and \
+         the fit takes what one costs from the large ones, which is where the time goes.\n\n{}\n\
+         Tokens, off by {:.1} % in the mean.\n\n{}",
+        profile.pass * 1e3,
+        profile.prompt_token * 1e3,
+        profile.prompt_square * 1e9,
+        profile.sequence * 1e3,
+        profile.context_token * 1e6,
+        mean(&report.fit.prompts),
+        table::fit(&report.fit.prompts),
+        mean(&report.fit.tokens),
+        table::fit(&report.fit.tokens),
+    )
+}
+
+fn cases(report: &Report) -> String {
+    let mut text = String::from(
+        "## Cases\n\n\
+         Seconds; means over the seeds, and the lowest and the highest in brackets where they differ. `kept`: requests that got what is \
+         promised. `home`: served by the region that they came to. `GB between`: bytes of prompts and answers between regions. \
+         `fallback`, `its cost`: requests that no region could take, and what they cost at a hosted provider. `failed`: answers that \
+         broke off. `left zone`: attempts at regions that the caller's zone may not use.\n",
+    );
+    for case in &report.cases {
+        text += &format!(
+            "\n### {}\n\n{}\n{}",
+            case.name,
+            about(case),
+            table::case(case)
+        );
+    }
+    text
+}
+
+fn about(case: &Studied) -> String {
+    let promise = &case.objective;
+    let mut about = case.about.clone();
+    if let Some(first) = about.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    format!(
+        "{about}. {} regions of {REPLICAS} servers, each good for {:.1} requests/s; {:.0} requests. Promised: the first token within \
+         {} s and {} ms a token of the prompt, then {} ms a token.\n",
+        case.regions,
+        case.capacity.mean,
+        case.requests.mean,
+        promise.first_token,
+        promise.prompt_token * 1e3,
+        promise.token * 1e3,
+    )
+}

@@ -1,0 +1,193 @@
+//! Tables, as Markdown that is aligned: to be read in a terminal as well.
+
+use crate::gate::{Gate, Judged};
+use crate::outcome::Figures;
+use crate::profile::Point;
+use crate::router::Way;
+use crate::spread::Spread;
+use crate::study::Studied;
+
+/// Rows under a head, each cell as wide as the widest of its column; all but the first are right-aligned.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let cells = cells.map(String::as_str).chain([head[column]]);
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let each = cells.iter().zip(&widths).enumerate();
+        let each = each.map(|(column, (cell, width))| match column {
+            0 => format!("| {cell:<width$} "),
+            _ => format!("| {cell:>width$} "),
+        });
+        each.collect::<String>() + "|\n"
+    };
+    let rule = widths.iter().enumerate().map(|(column, width)| {
+        let dashes = "-".repeat(width + 1);
+        let end = if column == 0 { "-" } else { ":" };
+        format!("|{dashes}{end}")
+    });
+    let mut table = line(head) + &rule.collect::<String>() + "|\n";
+    for row in rows {
+        let row: Vec<&str> = row.iter().map(String::as_str).collect();
+        table += &line(&row);
+    }
+    table
+}
+
+/// The columns of a case's table.
+type Column = (&'static str, fn(&Figures) -> f64, fn(Spread) -> String);
+
+const COLUMNS: [Column; 13] = [
+    ("TTFT P50", |of| of.first_token[0], seconds),
+    ("TTFT P95", |of| of.first_token[1], seconds),
+    ("TTFT P99", |of| of.first_token[2], seconds),
+    ("whole P50", |of| of.whole[0], seconds),
+    ("whole P95", |of| of.whole[1], seconds),
+    ("whole P99", |of| of.whole[2], seconds),
+    ("kept", |of| of.attainment, percent),
+    (
+        "home",
+        |of| of.home,
+        |of| format!("{:.0} %", of.mean * 100.0),
+    ),
+    (
+        "GB between",
+        |of| of.crossed,
+        |of| format!("{:.2}", of.mean),
+    ),
+    (
+        "fallback",
+        |of| of.fallbacks,
+        |of| format!("{:.0}", of.mean),
+    ),
+    ("its cost", |of| of.cost, |of| format!("{:.2} $", of.mean)),
+    ("failed", |of| of.failed, |of| format!("{:.0}", of.mean)),
+    (
+        "left zone",
+        |of| of.violations,
+        |of| format!("{:.0}", of.high),
+    ),
+];
+
+/// A mean, and the lowest and the highest where they differ.
+fn between(of: Spread, write: impl Fn(f64) -> String) -> String {
+    let (low, mean, high) = (write(of.low), write(of.mean), write(of.high));
+    if low == high {
+        mean
+    } else {
+        format!("{mean} ({low}–{high})")
+    }
+}
+
+fn seconds(of: Spread) -> String {
+    between(of, |value| {
+        if value < 9.95 {
+            format!("{value:.2}")
+        } else {
+            format!("{value:.0}")
+        }
+    })
+}
+
+fn percent(of: Spread) -> String {
+    between(of, |value| format!("{:.1}", value * 100.0)) + " %"
+}
+
+/// One case: a row for each way.
+pub fn case(studied: &Studied) -> String {
+    let mut head = vec!["way"];
+    head.extend(COLUMNS.map(|(name, _, _)| name));
+    let rows = studied.ways.iter().map(|(way, _)| {
+        let cells = COLUMNS.map(|(_, figure, write)| write(studied.spread(*way, figure)));
+        let name = way.name().to_owned();
+        std::iter::once(name).chain(cells).collect()
+    });
+    table(&head, &rows.collect::<Vec<_>>())
+}
+
+/// The gate: a row for each case.
+pub fn gate(gate: &Gate) -> String {
+    let head = [
+        "case",
+        "TTFT P95",
+        "soonest other",
+        "kept",
+        "other that kept most",
+        "verdict",
+        "oracle's P95",
+        "over it",
+        "oracle kept",
+        "turns",
+        "left zone",
+    ];
+    let row = |judged: &Judged| {
+        let seconds = |value: f64| format!("{value:.3}");
+        let percent = |value: f64| format!("{:.2} %", value * 100.0);
+        let by = |(way, value): (Way, f64), write: fn(f64) -> String| {
+            format!("{} {}", way.name(), write(value))
+        };
+        vec![
+            judged.case.clone(),
+            seconds(judged.meridian.first_token),
+            by(judged.soonest, seconds),
+            percent(judged.meridian.attainment),
+            by(judged.most_kept, percent),
+            verdict(judged).to_owned(),
+            seconds(judged.oracle.first_token),
+            format!("{:+.0} %", (judged.over_oracle() - 1.0) * 100.0),
+            percent(judged.oracle.attainment),
+            judged.turns.to_string(),
+            format!("{:.0}", judged.violations),
+        ]
+    };
+    table(&head, &gate.judged.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What became of a case, in a word.
+pub fn verdict(judged: &Judged) -> &'static str {
+    if judged.is_best() {
+        "best"
+    } else if judged.is_worse() {
+        "worse"
+    } else {
+        "even"
+    }
+}
+
+/// Measured and fitted times.
+pub fn fit(points: &[Point]) -> String {
+    let head = ["prompt", "batch", "measured ms", "fitted ms", "off by"];
+    let row = |point: &Point| {
+        vec![
+            point.prompt_size.to_string(),
+            point.batch_size.to_string(),
+            format!("{:.1}", point.measured),
+            format!("{:.1}", point.fitted),
+            format!("{:.0} %", point.error() * 100.0),
+        ]
+    };
+    table(&head, &points.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["nearest".to_owned(), "1.00 (0.9–1.1)".to_owned()]];
+        assert_eq!(
+            table(&["way", "s"], &rows),
+            "| way     |              s |\n|---------|---------------:|\n| nearest | 1.00 (0.9–1.1) |\n"
+        );
+    }
+
+    #[test]
+    fn what_does_not_differ_is_written_once() {
+        assert_eq!(seconds(Spread::of([1.0, 1.004])), "1.00");
+        assert_eq!(seconds(Spread::of([1.0, 12.0])), "6.50 (1.00–12)");
+        assert_eq!(percent(Spread::of([0.5, 0.75])), "62.5 (50.0–75.0) %");
+    }
+}

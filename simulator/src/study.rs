@@ -1,0 +1,124 @@
+//! All ways through all cases, several seeds each, on all cores.
+
+use crate::cases::{Library, NoCases, Recipe, WARM_UP};
+use crate::outcome::{Figures, Objective};
+use crate::router::{Shares, Way};
+use crate::spread::Spread;
+use crate::{turns, world};
+use rayon::prelude::*;
+
+/// What came of one case.
+#[derive(Clone, Debug)]
+pub struct Studied {
+    /// Its name.
+    pub name: String,
+    /// What happens in it, in a sentence.
+    pub about: String,
+    /// Its regions.
+    pub regions: usize,
+    /// What is promised to callers.
+    pub objective: Objective,
+    /// Requests per second that a region serves as promised.
+    pub capacity: Spread,
+    /// Requests.
+    pub requests: Spread,
+    /// When something about demand or capacity changes at once, in seconds.
+    pub disturbances: Vec<f64>,
+    /// The figures of each way, by seed.
+    pub ways: Vec<(Way, Vec<Figures>)>,
+    /// Meridian's shares with the first seed.
+    pub shares: Shares,
+    /// The most turns of any share of Meridian's after a disturbance, with any seed.
+    pub turns: u32,
+}
+
+impl Studied {
+    /// A figure of a way, over the seeds.
+    pub fn spread(&self, way: Way, figure: impl Fn(&Figures) -> f64) -> Spread {
+        let figures = self.ways.iter().find(|(of, _)| *of == way);
+        let each = figures.into_iter().flat_map(|(_, figures)| figures);
+        Spread::of(each.map(figure))
+    }
+}
+
+/// What came of one case with one seed.
+struct Seeded {
+    regions: usize,
+    objective: Objective,
+    disturbances: Vec<f64>,
+    capacity: f64,
+    requests: usize,
+    figures: Vec<Figures>,
+    shares: Shares,
+    turns: u32,
+}
+
+/// Runs the cases with the seeds from 1 on; `progress` is told of each case and seed that is through.
+///
+/// # Errors
+/// A trace that cannot be played.
+pub fn study(
+    library: &Library,
+    recipes: &[Recipe],
+    seeds: u64,
+    progress: impl Fn(&str, u64) + Sync,
+) -> Result<Vec<Studied>, NoCases> {
+    let seeded = |recipe: &Recipe, seed: u64| {
+        let case = library.build(recipe, seed)?;
+        let outcomes: Vec<_> = Way::ALL
+            .par_iter()
+            .map(|way| {
+                let outcome = world::run(&case, *way, seed);
+                (outcome.figures(&case, WARM_UP), outcome.shares)
+            })
+            .collect();
+        progress(&case.name, seed);
+        let (figures, mut shares): (Vec<Figures>, Vec<Shares>) = outcomes.into_iter().unzip();
+        // Of all ways Meridian alone has shares.
+        shares.retain(|shares| !shares.is_empty());
+        let shares = shares.pop().unwrap_or_default();
+        let turns = shares
+            .values()
+            .map(|share| turns::most(share, &case.disturbances, case.seconds));
+        Ok(Seeded {
+            turns: turns.max().unwrap_or(0),
+            figures,
+            shares,
+            regions: case.regions.len(),
+            objective: case.objective,
+            capacity: case.capacity,
+            requests: case.requests.len(),
+            disturbances: case.disturbances,
+        })
+    };
+    let each = recipes.par_iter().map(|recipe| {
+        let runs = (1..=seeds).into_par_iter();
+        let runs: Vec<Seeded> = runs
+            .map(|seed| seeded(recipe, seed))
+            .collect::<Result<_, NoCases>>()?;
+        Ok(gathered(recipe, runs))
+    });
+    let studied: Vec<Option<Studied>> = each.collect::<Result<_, NoCases>>()?;
+    Ok(studied.into_iter().flatten().collect())
+}
+
+fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
+    let first = runs.first()?;
+    let of = |index: usize| runs.iter().map(|run| run.figures[index]).collect();
+    Some(Studied {
+        name: recipe.name().to_owned(),
+        about: recipe.about().to_owned(),
+        regions: first.regions,
+        objective: first.objective,
+        capacity: Spread::of(runs.iter().map(|run| run.capacity)),
+        requests: Spread::of(runs.iter().map(|run| run.requests as f64)),
+        disturbances: first.disturbances.clone(),
+        ways: Way::ALL
+            .iter()
+            .enumerate()
+            .map(|(index, way)| (*way, of(index)))
+            .collect(),
+        shares: first.shares.clone(),
+        turns: runs.iter().map(|run| run.turns).max().unwrap_or(0),
+    })
+}
