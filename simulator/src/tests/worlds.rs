@@ -199,18 +199,37 @@ fn meridian_and_the_oracle_are_better_than_the_nearest_when_one_is_asked_for_too
 
 #[test]
 fn who_believes_pages_believes_one_that_lies() {
-    let lie = Fault {
-        region: Some(1),
-        from: 0.0,
-        to: SECONDS,
-        what: What::SaysIdle,
+    let with = |what: Option<What>| {
+        let fault = |what| Fault {
+            region: Some(1),
+            from: 30.0,
+            to: SECONDS,
+            what,
+        };
+        let case = small([4.0, 6.0, 4.0], what.map(fault).into_iter().collect());
+        figures(&case, Way::LeastLoad).whole[1]
     };
-    let honest = figures(&small([4.0, 6.0, 4.0], vec![]), Way::LeastLoad);
-    let fooled = figures(&small([4.0, 6.0, 4.0], vec![lie]), Way::LeastLoad);
+    let (honest, idle) = (with(None), with(Some(What::SaysIdle)));
     assert!(
-        fooled.whole[1] > 1.5 * honest.whole[1],
-        "{fooled:?} {honest:?}"
+        idle > 1.5 * honest,
+        "{idle} s, with honest pages {honest} s"
     );
+    // One that stands still is believed as well, but does not draw everybody.
+    let frozen = with(Some(What::Frozen));
+    assert!(
+        frozen < 0.8 * idle,
+        "{frozen} s, with an idle page {idle} s"
+    );
+}
+
+#[test]
+fn a_pinned_request_may_use_its_zone_alone() {
+    let case = small([1.0, 1.0, 1.0], Vec::new());
+    for (id, request) in case.requests.iter().enumerate() {
+        let may = [0, 1, 2].map(|region| case.may_use(id, region));
+        let all = request.zone != pinned();
+        assert_eq!(may, [true, all, all]);
+    }
 }
 
 proptest! {
