@@ -20,3 +20,6 @@ pub mod topology;
 pub mod trace;
 pub mod turns;
 pub mod world;
+
+#[cfg(test)]
+mod tests;

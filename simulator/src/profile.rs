@@ -27,6 +27,16 @@ pub struct Profile {
     pub chunk: u64,
 }
 
+impl Profile {
+    /// Seconds that a replica which has nothing else to do takes to read prompts that come together: each of its passes has the
+    /// fixed part.
+    pub fn reads(&self, prompt: u64, batch: u64) -> f64 {
+        let (size, tokens) = (prompt as f64, (prompt * batch) as f64);
+        let passes = (prompt * batch).div_ceil(self.chunk) as f64;
+        passes * self.pass + tokens * (self.prompt_token + size / 2.0 * self.prompt_square)
+    }
+}
+
 /// A measurement of the table: one prompt size, batch size and number of tokens.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Measured {

@@ -156,17 +156,23 @@ pub fn verdict(judged: &Judged) -> &'static str {
     }
 }
 
-/// Measured and fitted times.
-pub fn fit(points: &[Point]) -> String {
-    let head = ["prompt", "batch", "measured ms", "fitted ms", "off by"];
+/// One more column of measured times: its head, and its cells.
+pub type More<'m> = (&'m str, &'m dyn Fn(&Point) -> String);
+
+/// Measured and fitted times, and what else is to be said of each.
+pub fn fit(points: &[Point], more: &[More<'_>]) -> String {
+    let mut head = vec!["prompt", "batch", "measured ms", "fitted ms", "off by"];
+    head.extend(more.iter().map(|(name, _)| *name));
     let row = |point: &Point| {
-        vec![
+        let mut row = vec![
             point.prompt_size.to_string(),
             point.batch_size.to_string(),
             format!("{:.1}", point.measured),
             format!("{:.1}", point.fitted),
             format!("{:.0} %", point.error() * 100.0),
-        ]
+        ];
+        row.extend(more.iter().map(|(_, cell)| cell(point)));
+        row
     };
     table(&head, &points.iter().map(row).collect::<Vec<_>>())
 }

@@ -5,8 +5,9 @@
 use super::{Ask, Pick, Router, Verdict};
 use crate::case::Case;
 
-/// What the seconds that a request takes from each of those who are there count, over its own.
-const OTHERS: f64 = 0.0;
+/// What the seconds that a request takes from all who are there count, over its own: of what was tried, from 0 to 0.3, this keeps
+/// the most promises and costs first tokens the least.
+const OTHERS: f64 = 0.03;
 
 pub struct Oracle {
     round_trip: Vec<Vec<f64>>,
