@@ -51,7 +51,7 @@ impl Verdict {
     fn go(order: Vec<usize>) -> Self {
         Self::Go {
             order,
-            pick: Pick::BetterOfTwo,
+            pick: Pick::Fewest,
         }
     }
 }
@@ -59,9 +59,9 @@ impl Verdict {
 /// How a replica of a region is chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Pick {
-    /// The one of two, drawn at random, that has less requests: Envoy's `LEAST_REQUEST`.
+    /// The one that has the fewest requests: Envoy's `LEAST_REQUEST` with a choice among all, as Meridian's pools have it.
     #[default]
-    BetterOfTwo,
+    Fewest,
     /// The one that the router names as the request reaches the region.
     AtArrival,
     /// This one.
@@ -189,7 +189,7 @@ impl Way {
             Self::ZoneAware => Box::new(simple::ZoneAware::new(case, random)),
             Self::LeastLoad => Box::new(least_load::LeastLoad::new(case)),
             Self::QueuePush => Box::new(queue::QueuePush::new(case, Pick::AtArrival)),
-            Self::QueuePushByRegion => Box::new(queue::QueuePush::new(case, Pick::BetterOfTwo)),
+            Self::QueuePushByRegion => Box::new(queue::QueuePush::new(case, Pick::Fewest)),
             Self::Meridian => Box::new(meridian::Meridian::new(case)),
             Self::Oracle => Box::new(oracle::Oracle::new(case)),
         }

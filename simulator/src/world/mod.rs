@@ -270,19 +270,17 @@ impl<'c> World<'c> {
         let named = match std::mem::take(&mut self.journeys[id].pick) {
             Pick::Replica(replica) => Some(replica),
             Pick::AtArrival => self.router.replica(region),
-            Pick::BetterOfTwo => None,
+            Pick::Fewest => None,
         };
         if let Some(named) = named.filter(|named| *named < count) {
             return named;
         }
-        let one = self.random.random_range(0..count);
-        let other = self.random.random_range(0..count);
         let requests = |replica: usize| self.replicas[region][replica].requests();
-        if requests(one) <= requests(other) {
-            one
-        } else {
-            other
-        }
+        let fewest = (0..count).map(requests).min().unwrap_or_default();
+        let best: Vec<usize> = (0..count)
+            .filter(|replica| requests(*replica) == fewest)
+            .collect();
+        best[self.random.random_range(0..best.len())]
     }
 
     /// An attempt fails before its first token: its gateway knows after a way back.
