@@ -7,18 +7,25 @@ use meridian_policy::filter_policy::Lease;
 use proxy_wasm::hostcalls;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tries to write what another worker writes at the same moment. What is lost is one answer's worth.
 const TRIES: usize = 5;
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
+    u64::try_from(now().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds since the Unix epoch.
+pub fn now_ns() -> u64 {
+    u64::try_from(now().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn now() -> Duration {
     let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-    let since = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 thread_local! {

@@ -18,8 +18,18 @@ const MOST_WORKERS: u32 = 256;
 thread_local! {
     /// By region and model.
     static PACES: RefCell<HashMap<String, Pace>> = RefCell::default();
-    /// This worker's place among all.
-    static PLACE: Cell<Option<u32>> = const { Cell::new(None) };
+    /// This worker's place among all, and by what it knows it as its own.
+    static PLACE: Cell<Option<(u32, u64)>> = const { Cell::new(None) };
+}
+
+/// What a worker said.
+struct Said {
+    /// When, in milliseconds since the Unix epoch.
+    at: u64,
+    /// Who: the moment at which it took its place.
+    token: u64,
+    /// How many attempts wait, by region and model.
+    waiting: Vec<(String, u32)>,
 }
 
 /// An attempt begins; how many wait, this one included.
@@ -48,20 +58,20 @@ pub fn of(region: &str, model: &str) -> Pace {
 /// Tells the other workers how many attempts wait here, and hears it of them.
 pub fn tell() {
     let now = memory::now_ms();
-    let Some(place) = PLACE.get().or_else(|| take_place(now)) else {
+    // Two that took one place at a moment find it out here: it is the one's who was written last.
+    let is_own =
+        |(place, token): &(u32, u64)| heard(*place).is_some_and(|said| said.token == *token);
+    let Some((place, token)) = PLACE.get().filter(is_own).or_else(|| free_place(now)) else {
         return;
     };
-    PLACE.set(Some(place));
-    let _ = hostcalls::set_shared_data(&board(place), Some(said(now).as_bytes()), None);
+    PLACE.set(Some((place, token)));
+    let _ = hostcalls::set_shared_data(&board(place), Some(say(now, token).as_bytes()), None);
     let mut elsewhere: HashMap<String, u32> = HashMap::new();
-    for other in (0..MOST_WORKERS).filter(|other| *other != place) {
-        let Some((at, waiting)) = heard(other) else {
-            break;
-        };
-        if now.saturating_sub(at) < STALE_MS {
-            for (key, count) in waiting {
-                *elsewhere.entry(key).or_default() += count;
-            }
+    let others = (0..MOST_WORKERS).filter(|other| *other != place).map(heard);
+    let fresh = |said: &Said| now.saturating_sub(said.at) < STALE_MS;
+    for said in others.map_while(|said| said).filter(fresh) {
+        for (key, count) in said.waiting {
+            *elsewhere.entry(key).or_default() += count;
         }
     }
     PACES.with_borrow_mut(|paces| {
@@ -71,38 +81,39 @@ pub fn tell() {
     });
 }
 
-/// A place that nobody has, or whose worker is gone.
-fn take_place(now: u64) -> Option<u32> {
-    (0..MOST_WORKERS).find(|place| {
-        let free = heard(*place).is_none_or(|(at, _)| now.saturating_sub(at) > 10 * STALE_MS);
-        let (_, version) = hostcalls::get_shared_data(&board(*place)).unwrap_or_default();
-        // Of two workers that take the same one at a moment, the later one is told so, unless nothing was there before.
-        free && hostcalls::set_shared_data(&board(*place), Some(said(now).as_bytes()), version)
-            .is_ok()
-    })
+/// A place that nobody has, or whose worker is gone, and a token for it.
+fn free_place(now: u64) -> Option<(u32, u64)> {
+    let is_free =
+        |place: &u32| heard(*place).is_none_or(|said| now.saturating_sub(said.at) > 10 * STALE_MS);
+    let place = (0..MOST_WORKERS).find(is_free)?;
+    Some((place, memory::now_ns()))
 }
 
-/// A line for the time, and one for each pool.
-fn said(now: u64) -> String {
+/// A line for who says it and when, and one for each pool.
+fn say(now: u64, token: u64) -> String {
     PACES.with_borrow(|paces| {
         let waits = paces.iter().filter(|(_, pace)| pace.own() > 0);
-        waits.fold(now.to_string(), |said, (key, pace)| {
+        waits.fold(format!("{now} {token}"), |said, (key, pace)| {
             format!("{said}\n{} {key}", pace.own())
         })
     })
 }
 
-/// What another worker said, and when; `None` for a place that was never taken.
-fn heard(place: u32) -> Option<(u64, Vec<(String, u32)>)> {
+/// What the worker of a place said last; `None` for a place that was never taken.
+fn heard(place: u32) -> Option<Said> {
     let (said, _) = hostcalls::get_shared_data(&board(place)).ok()?;
     let said = String::from_utf8(said?).ok()?;
     let mut lines = said.lines();
-    let at = lines.next()?.parse().ok()?;
+    let (at, token) = lines.next()?.split_once(' ')?;
     let pool = |line: &str| {
         let (count, key) = line.split_once(' ')?;
         Some((key.to_owned(), count.parse().ok()?))
     };
-    Some((at, lines.filter_map(pool).collect()))
+    Some(Said {
+        at: at.parse().ok()?,
+        token: token.parse().ok()?,
+        waiting: lines.filter_map(pool).collect(),
+    })
 }
 
 fn with<R>(region: &str, model: &str, what: impl FnOnce(&mut Pace) -> R) -> R {

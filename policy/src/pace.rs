@@ -4,8 +4,8 @@
 
 /// Answers that the memory is about: each one counts as this part of it.
 const EACH: f64 = 0.03;
-/// Half of what was learnt is forgotten after this time without an answer, in milliseconds: who is not asked may have become
-/// better.
+/// Half of what was learnt is forgotten after this time in which nobody asks, in milliseconds: who is not asked may have become
+/// better. Who is asked and does not answer has not.
 const HALF_LIFE_MS: f64 = 20_000.0;
 /// Fewer answers than this say nothing.
 const MIN_SEEN: f64 = 10.0;
@@ -84,6 +84,9 @@ impl Pace {
     }
 
     fn remembered(&self, now_ms: u64) -> f64 {
+        if self.waiting() > 0 {
+            return self.seen;
+        }
         let age = now_ms.saturating_sub(self.at);
         self.seen * 0.5_f64.powf(age as f64 / HALF_LIFE_MS)
     }
@@ -198,6 +201,16 @@ mod tests {
             home.first_token(4, 0.2, later);
         }
         assert_eq!(pressure(&home, [(&bad, 100)], later), 1.0);
+    }
+
+    #[test]
+    fn a_home_that_answers_nobody_any_more_is_not_forgotten_to_be_one() {
+        let stalled = with_waiting(steady(0.2, 4), 20);
+        let much_later = NOW + 600_000;
+        assert_eq!(
+            pressure(&stalled, [(&Pace::default(), 100)], much_later),
+            1.0
+        );
     }
 
     proptest! {

@@ -196,11 +196,7 @@ impl Placement {
         }
         if away == 0 {
             without_effect = false;
-            let counts = |step: &Step| {
-                let age = now.since(step.at);
-                age < first.settles() + first.every || (age < PATIENT && first.elasticity > 1.0)
-            };
-            step = step.filter(counts);
+            step = step.filter(|step| now.since(step.at) < PATIENT);
         }
         Self {
             home_share,

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct First {
     /// Its utilization, if known.
     pub utilization: Option<Utilization>,
-    /// It serves nobody: what is not sent elsewhere goes along the chain.
+    /// It has no healthy endpoint: what is not sent elsewhere goes along the chain.
     pub down: bool,
     /// Its callers are better off elsewhere; when that was seen last.
     pub unhealthy: Option<Millis>,

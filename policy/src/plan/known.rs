@@ -107,7 +107,7 @@ impl<'p> Known<'p> {
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
         First {
             utilization: signals.utilization,
-            down: health.down,
+            down: health.reasons.contains(&Reason::NoEndpoints),
             unhealthy: health
                 .sheds_for()
                 .filter_map(|reason| signals.signs.get(&reason))
