@@ -305,6 +305,19 @@ impl Overflow {
     }
 }
 
+/// What holds where a fleet file says nothing.
+impl Default for Overflow {
+    fn default() -> Self {
+        Self {
+            above: 0.80,
+            back_below: 0.70,
+            floor: 0.10,
+            queue_wait: Duration::from_secs(5),
+            gpu: false,
+        }
+    }
+}
+
 /// When a region is soft-unhealthy: other regions are asked first as far as they have room.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unhealthy {
@@ -318,6 +331,19 @@ pub struct Unhealthy {
     pub replication_lag: Duration,
     /// A signal that is older says nothing.
     pub signal_ttl: Duration,
+}
+
+/// What holds where a fleet file says nothing.
+impl Default for Unhealthy {
+    fn default() -> Self {
+        Self {
+            queue_depth: 100,
+            first_token_p95: Duration::from_secs(3),
+            error_rate: 0.01,
+            replication_lag: Duration::from_secs(30),
+            signal_ttl: Duration::from_secs(10),
+        }
+    }
 }
 
 /// The control plane, as the gateways reach it.

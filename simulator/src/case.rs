@@ -90,8 +90,6 @@ pub enum What {
     Slower(f64),
     /// Its metrics pages say that it has nothing to do, and that nothing has come since that began.
     SaysIdle,
-    /// Its metrics pages say what they said when that began.
-    Frozen,
 }
 
 impl Fault {

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, Weibull};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// A recorded request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,27 +31,23 @@ pub struct Broken {
     pub expected: &'static str,
 }
 
-/// Azure's LLM inference traces: `TIMESTAMP,ContextTokens,GeneratedTokens`.
+/// Azure's LLM inference traces, up to a day: `TIMESTAMP,ContextTokens,GeneratedTokens`.
 ///
 /// # Errors
 /// A line that is no request.
 pub fn azure(text: &str) -> Result<Vec<Job>, Broken> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut first = None;
-    for (index, row) in rows(text).enumerate() {
-        let broken = |expected| Broken {
-            line: index + 2,
-            expected,
-        };
-        let row = row.map_err(|_| broken("a row of CSV"))?;
-        let at = row.get(0).and_then(seconds_of_day);
-        let at = at.ok_or_else(|| broken("a time, as in 2023-11-16 18:17:03.9799600"))?;
+    for row in rows(text) {
+        let row = row?;
+        let at = seconds_of_day(row.text(0));
+        let at = at.ok_or_else(|| row.broken("a time, as in 2023-11-16 18:17:03.9799600"))?;
         let first = *first.get_or_insert(at);
-        let count = |column| row.get(column).and_then(|value| value.parse().ok());
         jobs.push(Job {
-            at: at - first,
-            prompt: count(1).ok_or_else(|| broken("ContextTokens"))?,
-            output: count(2).ok_or_else(|| broken("GeneratedTokens"))?,
+            // Past midnight.
+            at: (at - first).rem_euclid(24.0 * 3600.0),
+            prompt: row.number(1, "ContextTokens")?,
+            output: row.number(2, "GeneratedTokens")?,
             session: None,
         });
     }
@@ -107,21 +104,13 @@ pub fn servegen(text: &str, lengths: &[Job], speed: f64, seed: u64) -> Result<Ve
     // The window's end that the next request of a client overshoots counts for its next window.
     let mut next: BTreeMap<u32, f64> = BTreeMap::new();
     let mut jobs = Vec::new();
-    for (index, row) in rows(text).enumerate() {
-        let broken = |expected| Broken {
-            line: index + 2,
-            expected,
-        };
-        let row = row.map_err(|_| broken("a row of CSV"))?;
-        let number = |column: usize| row.get(column).and_then(|value| value.parse::<f64>().ok());
-        let client = number(0).ok_or_else(|| broken("a client's number"))? as u32;
-        let start = number(1).ok_or_else(|| broken("window_start_s"))? / speed;
-        let rate = number(2).filter(|rate| *rate > 0.0);
-        let rate = rate.ok_or_else(|| broken("rate_rps above 0"))?;
-        let shape = number(5).filter(|shape| *shape > 0.0);
-        let shape = shape.ok_or_else(|| broken("p1 above 0, the distribution's shape"))?;
-        let unit = Unit::new(row.get(4).unwrap_or_default(), shape)
-            .ok_or_else(|| broken("Gamma or Weibull"))?;
+    for row in rows(text) {
+        let row = row?;
+        let client: u32 = row.number(0, "a client's number")?;
+        let start = row.number::<f64>(1, "window_start_s")? / speed;
+        let rate = row.positive(2, "rate_rps above 0")?;
+        let shape = row.positive(5, "p1 above 0, the distribution's shape")?;
+        let unit = Unit::new(row.text(4), shape).ok_or_else(|| row.broken("Gamma or Weibull"))?;
         let end = start + WINDOW / speed;
         let at = next.entry(client).or_insert(start);
         *at = at.max(start);
@@ -174,17 +163,12 @@ impl Unit {
 pub fn day(text: &str) -> Result<Vec<f64>, Broken> {
     const SLOTS: usize = 48;
     let mut slots = [(0.0, 0.0); SLOTS];
-    for (index, row) in rows(text).enumerate() {
-        let broken = |expected| Broken {
-            line: index + 2,
-            expected,
-        };
-        let row = row.map_err(|_| broken("a row of CSV"))?;
-        let number = |column: usize| row.get(column).and_then(|value| value.parse::<f64>().ok());
-        let time = number(0).ok_or_else(|| broken("a time in days"))?;
+    for row in rows(text) {
+        let row = row?;
+        let time: f64 = row.number(0, "a time in days")?;
         let slot = (time.rem_euclid(1.0) * SLOTS as f64) as usize;
         let (sum, count) = &mut slots[slot.min(SLOTS - 1)];
-        *sum += number(1).ok_or_else(|| broken("tokens_per_s"))?;
+        *sum += row.number::<f64>(1, "tokens_per_s")?;
         *count += 1.0;
     }
     let means: Vec<f64> = slots
@@ -201,7 +185,48 @@ pub fn day(text: &str) -> Result<Vec<f64>, Broken> {
     Ok(means.into_iter().map(|mean| mean / highest).collect())
 }
 
-/// JSON of any kind is left to serde; CSV has a header.
-fn rows(text: &str) -> impl Iterator<Item = Result<csv::StringRecord, csv::Error>> {
-    csv::Reader::from_reader(text.as_bytes()).into_records()
+/// A row of CSV.
+struct Row {
+    line: usize,
+    record: csv::StringRecord,
+}
+
+impl Row {
+    fn broken(&self, expected: &'static str) -> Broken {
+        Broken {
+            line: self.line,
+            expected,
+        }
+    }
+
+    fn text(&self, column: usize) -> &str {
+        self.record.get(column).unwrap_or_default()
+    }
+
+    fn number<N: FromStr>(&self, column: usize, expected: &'static str) -> Result<N, Broken> {
+        let number = self.text(column).parse();
+        number.map_err(|_| self.broken(expected))
+    }
+
+    fn positive(&self, column: usize, expected: &'static str) -> Result<f64, Broken> {
+        let number = self.number(column, expected)?;
+        if number > 0.0 {
+            Ok(number)
+        } else {
+            Err(self.broken(expected))
+        }
+    }
+}
+
+/// The rows after the header, which is line 1.
+fn rows(text: &str) -> impl Iterator<Item = Result<Row, Broken>> {
+    let records = csv::Reader::from_reader(text.as_bytes()).into_records();
+    records.enumerate().map(|(index, record)| {
+        let line = index + 2;
+        let record = record.map_err(|_| Broken {
+            line,
+            expected: "a row of CSV",
+        })?;
+        Ok(Row { line, record })
+    })
 }

@@ -93,7 +93,6 @@ fn every_request_ends_once_whatever_fails() {
             fault(None, What::Slower(1.5)),
             fault(Some(1), What::SaysIdle),
         ],
-        vec![fault(Some(1), What::Frozen)],
     ] {
         let case = small([3.0, 6.0, 3.0], faults);
         for way in Way::ALL {
@@ -213,12 +212,6 @@ fn who_believes_pages_believes_one_that_lies() {
     assert!(
         idle > 1.5 * honest,
         "{idle} s, with honest pages {honest} s"
-    );
-    // One that stands still is believed as well, but does not draw everybody.
-    let frozen = with(Some(What::Frozen));
-    assert!(
-        frozen < 0.8 * idle,
-        "{frozen} s, with an idle page {idle} s"
     );
 }
 

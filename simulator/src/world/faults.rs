@@ -20,14 +20,12 @@ impl World<'_> {
                         replica.slowness = if begins { factor } else { 1.0 };
                     }
                 }
-                What::SaysIdle | What::Frozen if begins => {
+                What::SaysIdle if begins => {
                     let mut says = self.pages(region);
-                    if fault.what == What::SaysIdle {
-                        says.iter_mut().for_each(idle);
-                    }
+                    says.iter_mut().for_each(idle);
                     self.regions[region].says = Some(says);
                 }
-                What::SaysIdle | What::Frozen => self.regions[region].says = None,
+                What::SaysIdle => self.regions[region].says = None,
             }
         }
     }

@@ -8,11 +8,12 @@ use std::time::Duration;
 impl Check {
     pub(super) fn overflow(&mut self, raw: RawOverflow) -> Overflow {
         let at = "policy.overflow";
-        let above = self.ratio(&format!("{at}.above"), raw.above, 0.80);
+        let default = Overflow::default();
+        let above = self.ratio(&format!("{at}.above"), raw.above, default.above);
         // What is not said fits what is said.
         let fitting = ((above * 100.0).round() - 10.0).max(above * 50.0) / 100.0;
         let back_below = self.ratio(&format!("{at}.back_below"), raw.back_below, fitting);
-        let floor = self.ratio(&format!("{at}.floor"), raw.floor, 0.10);
+        let floor = self.ratio(&format!("{at}.floor"), raw.floor, default.floor);
         if back_below >= above {
             let message = format!(
                 "{back_below} is not below `above` ({above}): load would come and go; leave a gap of 0.05 or more"
@@ -23,19 +24,32 @@ impl Check {
             above,
             back_below,
             floor,
-            queue_wait: self.time(&format!("{at}.queue_wait"), raw.queue_wait, 5),
+            queue_wait: self.time(
+                &format!("{at}.queue_wait"),
+                raw.queue_wait,
+                default.queue_wait,
+            ),
             gpu: raw.gpu,
         }
     }
 
     pub(super) fn unhealthy(&mut self, raw: RawUnhealthy) -> Unhealthy {
-        let at = "policy.unhealthy";
+        let at = |field: &str| format!("policy.unhealthy.{field}");
+        let default = Unhealthy::default();
         Unhealthy {
-            queue_depth: raw.queue_depth.unwrap_or(100),
-            first_token_p95: self.time(&format!("{at}.first_token_p95"), raw.first_token_p95, 3),
-            error_rate: self.ratio(&format!("{at}.error_rate"), raw.error_rate, 0.01),
-            replication_lag: self.time(&format!("{at}.replication_lag"), raw.replication_lag, 30),
-            signal_ttl: self.time(&format!("{at}.signal_ttl"), raw.signal_ttl, 10),
+            queue_depth: raw.queue_depth.unwrap_or(default.queue_depth),
+            first_token_p95: self.time(
+                &at("first_token_p95"),
+                raw.first_token_p95,
+                default.first_token_p95,
+            ),
+            error_rate: self.ratio(&at("error_rate"), raw.error_rate, default.error_rate),
+            replication_lag: self.time(
+                &at("replication_lag"),
+                raw.replication_lag,
+                default.replication_lag,
+            ),
+            signal_ttl: self.time(&at("signal_ttl"), raw.signal_ttl, default.signal_ttl),
         }
     }
 
@@ -51,8 +65,7 @@ impl Check {
         value
     }
 
-    fn time(&mut self, at: &str, text: Option<String>, default: u64) -> Duration {
-        let default = Duration::from_secs(default);
+    fn time(&mut self, at: &str, text: Option<String>, default: Duration) -> Duration {
         match text {
             Some(text) => self.at(at, field::duration(&text)).unwrap_or(default),
             None => default,
