@@ -3,10 +3,11 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
+use crate::servers::{self, Sent};
 use crate::{log, memory, metric, pace, silence};
 use meridian_policy::context;
 use meridian_policy::guard::{Failure, GuardPolicy, HOLD_LIMIT, Judge, Kind, Release, Step, load};
-use meridian_policy::headers;
+use meridian_policy::{RegionName, headers};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel};
@@ -29,6 +30,8 @@ pub struct Attempt {
     is_counted: bool,
     /// It waits for its first token, and so many did as it began, itself included.
     waits: Option<u32>,
+    /// It is at a server of this region.
+    sent: Option<Sent>,
 }
 
 /// Who is asked for what.
@@ -82,6 +85,12 @@ impl Context for Attempt {
         if self.waits.take().is_some() {
             pace::gone(to, model);
         }
+        if let Some(sent) = self.sent.take()
+            && !self.is_counted
+            && !self.caller_has_left()
+        {
+            servers::failed(&sent);
+        }
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
             self.asked.count("unanswered");
@@ -121,6 +130,7 @@ impl HttpContext for Attempt {
         if self.streamed {
             self.waits = Some(pace::begin(&self.asked.to, &self.asked.model));
         }
+        self.sent = self.sent_here();
         let (name, value) = load::ASK;
         self.set_http_request_header(name, Some(value));
         Action::Continue
@@ -272,6 +282,21 @@ impl Attempt {
         String::from_utf8_lossy(&to.unwrap_or_default()).into_owned()
     }
 
+    /// Where Envoy has sent an attempt at this region's own pool.
+    fn sent_here(&self) -> Option<Sent> {
+        let Asked { model, to, .. } = self.asked.as_ref();
+        if self.policy.region.as_ref().map(RegionName::as_str) != Some(to) {
+            return None;
+        }
+        let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap_or_default()).ok();
+        let address = text(self.get_property(vec!["upstream", "address"]))?;
+        if let Ok(slot) = text(self.get_http_request_header_bytes(headers::SLOT))?.parse() {
+            servers::learn(model, slot, &address);
+        }
+        let length = text(self.get_http_request_header_bytes("content-length"))?;
+        Some(servers::begin(model, &address, &length))
+    }
+
     /// Whether the caller has ended the request, by what Envoy says of it so far.
     fn caller_has_left(&self) -> bool {
         let flags = self.get_property(vec!["response", "flags"]);
@@ -297,6 +322,9 @@ impl Attempt {
         let is_final = status >= 400 && self.policy.is_last(&self.asked.zone, to);
         self.set_http_response_header(headers::FINAL, is_final.then_some("true"));
         let refused = matches!(status, 429 | 503);
+        if let Some(sent) = self.sent.as_ref().filter(|_| refused || status >= 500) {
+            servers::failed(sent);
+        }
         let part = memory::note_answer(to, model, refused);
         if refused {
             // A date instead of seconds says nothing here.
@@ -394,6 +422,9 @@ impl Attempt {
             metric::first_token(model, to, took);
             if let Some(before) = self.waits.take() {
                 pace::first_token(to, model, before, took);
+            }
+            if let Some(sent) = &mut self.sent {
+                sent.first_token();
             }
         }
     }

@@ -2,21 +2,26 @@
 //!
 //! - `router`: decides where a request goes (see [`router`]).
 //! - `guard`: sees every attempt's answer (see [`guard`]). It shares its VM with the router.
+//! - `pool`: picks the server for what other gateways send (see [`pool`]), with them in one VM.
 //! - `egress`: what leaves for a hosted provider (see [`egress`]).
 //!
 //! Callbacks and host calls only: what is decided, and what callers are told, is in `meridian-policy`.
 #![allow(unsafe_code, missing_docs)] // `proxy_wasm::main!` exports the ABI's entry points.
 
+mod board;
 mod egress;
 mod guard;
 mod memory;
 mod metric;
 mod pace;
+mod pool;
 mod router;
+mod servers;
 mod silence;
 
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::guard::GuardPolicy;
+use meridian_policy::slots::PoolPolicy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
@@ -37,6 +42,8 @@ enum Role {
     /// Without a policy it refuses every request.
     Router(Option<Rc<router::Policy>>),
     Guard(Rc<GuardPolicy>),
+    /// Without a policy all pools balance by load.
+    Pool(Rc<PoolPolicy>),
     /// Without a policy nothing leaves.
     Egress(Option<Rc<EgressPolicy>>),
 }
@@ -55,17 +62,19 @@ impl RootContext for Root {
             b"router" => policy(&configuration)
                 .map(|policy| Role::Router(Some(router::Policy::arrived(policy)))),
             b"guard" => policy(&configuration).map(|policy: GuardPolicy| {
-                let look = policy.gap_ms.map_or(pace::TELL_EVERY, silence::look_every);
-                self.set_tick_period(look.min(pace::TELL_EVERY));
+                let look = policy.gap_ms.map_or(board::KEEP_EVERY, silence::look_every);
+                self.set_tick_period(look.min(board::KEEP_EVERY));
                 Role::Guard(Rc::new(policy))
             }),
+            b"pool" if configuration.is_empty() => Ok(Role::Pool(Rc::default())),
+            b"pool" => policy(&configuration).map(|policy| Role::Pool(Rc::new(policy))),
             b"egress" if configuration.is_empty() => Ok(Role::Egress(None)),
             b"egress" => policy(&configuration).map(|policy| {
                 memory::begin_spending(&policy);
                 Role::Egress(Some(Rc::new(policy)))
             }),
             other => Err(format!(
-                "there is no root_id `{}`; use router, guard or egress",
+                "there is no root_id `{}`; use router, guard, pool or egress",
                 String::from_utf8_lossy(other)
             )),
         };
@@ -83,6 +92,9 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         silence::end();
+        if board::keep() {
+            servers::tell_all();
+        }
         pace::tell();
     }
 
@@ -94,6 +106,7 @@ impl RootContext for Root {
         Some(match &self.role {
             Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
             Role::Guard(policy) => Box::new(guard::Attempt::new(context, policy.clone())),
+            Role::Pool(policy) => Box::new(pool::Request::new(policy.clone())),
             Role::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
         })
     }

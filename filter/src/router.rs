@@ -1,6 +1,6 @@
 //! The plugin root `router`: strips what callers may not send, has the policy decide, and sets the route headers.
 
-use crate::{log, memory, pace};
+use crate::{log, memory, pace, servers};
 use meridian_policy::FilterPolicy;
 use meridian_policy::answer::Answer;
 use meridian_policy::api;
@@ -152,6 +152,7 @@ impl Request {
             lease_ran_out: policy.runs_out.is_some_and(|end| memory::now_ms() >= end),
             cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
             pace: &|region, model| pace::of(region.as_str(), model.as_str()),
+            slot: &|model, ask| servers::pick(model.as_str(), ask),
             now_ms: memory::now_ms(),
         };
         let decision = match policy.policy.decide(admitted, &body, &here) {

@@ -10,6 +10,7 @@ use crate::name::{ModelName, RegionName, ZoneName};
 use crate::needs::{self, Way};
 use crate::pace::Pace;
 use crate::refusal::{Reason, Refusal};
+use crate::slots::{self, Ask};
 use std::net::IpAddr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -53,6 +54,8 @@ pub struct Here<'a> {
     pub cooling: &'a dyn Fn(&RegionName, &ModelName) -> f64,
     /// How soon a region's pool gives first tokens.
     pub pace: &'a dyn Fn(&RegionName, &ModelName) -> Pace,
+    /// The slot, and so the server, of a request that goes to this region's own pool of a model.
+    pub slot: &'a dyn Fn(&ModelName, Ask) -> u16,
     /// By the gateway's own clock, in milliseconds.
     pub now_ms: u64,
 }
@@ -74,6 +77,8 @@ pub struct Decision {
     pub fresh: Option<Met>,
     /// Picks the region in the overflow and the fresh lane.
     pub spread: u64,
+    /// Picks the server in this region's pool; for another gateway it is the conversation's own.
+    pub slot: u16,
     /// How long each attempt may be silent before the next member is asked as well, in milliseconds; `None` leaves it to
     /// the route.
     pub patience_ms: Option<u64>,
@@ -203,6 +208,16 @@ impl FilterPolicy {
         } else {
             (ordinary, None)
         };
+        let place = slots::slot(hash(key, SLOT));
+        let pool = self.pools.get(model).filter(|_| lane == Lane::Home);
+        let slot = pool.map_or(place, |balance| {
+            let ask = Ask {
+                balance: *balance,
+                place,
+                random: slots::hash(here.request_id),
+            };
+            (here.slot)(model, ask)
+        });
         Ok(Decision {
             caller: admitted.caller.clone(),
             model: model.clone(),
@@ -211,6 +226,7 @@ impl FilterPolicy {
             choice,
             fresh,
             spread: hash(key, SPREAD),
+            slot,
             patience_ms: rule
                 .patience
                 .map(|patience| patience.limit_ms(stream, body.len())),
@@ -248,9 +264,10 @@ impl Choice {
     }
 }
 
-/// Two hashes of one key that say nothing about each other: whoever leaves is spread over all regions.
+/// Hashes of one key that say nothing about each other: whoever leaves is spread over all regions, and all of their servers.
 const LEAVE: u64 = 1;
 const SPREAD: u64 = 2;
+const SLOT: u64 = 3;
 
 fn hash(key: u64, seed: u64) -> u64 {
     xxh3_64_with_seed(&key.to_le_bytes(), seed)
@@ -274,6 +291,7 @@ impl Decision {
                 headers::STREAM,
                 if self.stream { "1" } else { "0" }.to_owned(),
             ),
+            (headers::SLOT, self.slot.to_string()),
         ];
         if matches!(self.lane, Lane::Overflow | Lane::Fresh) {
             headers.push((headers::SPREAD, format!("{:016x}", self.spread)));

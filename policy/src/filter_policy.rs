@@ -9,6 +9,7 @@ use crate::needs::Fresh;
 use crate::pace::{self, Pace};
 use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
+use crate::slots::Balance;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,9 @@ pub struct FilterPolicy {
     pub unknown_zone: UnknownZone,
     /// What each zone may do here.
     pub zones: BTreeMap<ZoneName, ZoneRule>,
+    /// How each pool of this region balances over its servers.
+    #[serde(default)]
+    pub pools: BTreeMap<ModelName, Balance>,
     /// How long the shares below hold, if not for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -200,6 +204,7 @@ impl FilterPolicy {
                 .map(|(name, _)| name.clone()),
             unknown_zone: fleet.unknown_zone.clone(),
             zones,
+            pools: fleet.balances(home),
             lease,
         }
     }

@@ -7,6 +7,7 @@ use crate::country::Country;
 use crate::egress::Provider;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::retrieval::VectorDb;
+use crate::slots::Balance;
 use crate::source::SignalSource;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct Fleet {
     pub limits: Limits,
     /// The limits of those models that have some of their own.
     pub own_limits: BTreeMap<ModelName, OwnLimits>,
+    /// How the pools of a model balance, where that is told.
+    pub balance: BTreeMap<ModelName, Balance>,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.
@@ -404,6 +407,14 @@ impl Fleet {
         let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
         let model = own(self.own_limits.get(model));
         self.limits.or_own(&zone).or_own(&model)
+    }
+
+    /// How each pool of a region balances over its servers.
+    pub fn balances(&self, region: &RegionName) -> BTreeMap<ModelName, Balance> {
+        let pools = self.regions.get(region).map(|region| region.pools.keys());
+        let balance = |model: &ModelName| self.balance.get(model).copied().unwrap_or_default();
+        let pools = pools.into_iter().flatten();
+        pools.map(|model| (model.clone(), balance(model))).collect()
     }
 
     /// Every model that is deployed anywhere.

@@ -17,6 +17,8 @@ pub const STREAM: &str = "x-meridian-stream";
 pub const VECTOR_DB: &str = "x-meridian-vector-db";
 /// Picks one of the overflow or fresh lane's regions: the same for every request of a conversation. It ends at the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
+/// Picks the server in a pool: a number that Envoy hashes over the healthy ones. A gateway that gets a request from another one picks anew.
+pub const SLOT: &str = "x-meridian-slot";
 /// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
 pub const REFUSED: &str = "x-meridian-refused";
 /// On answers: why the request went where it went, e.g. `lane=home zone=eea by=cf-ipcountry model=m`.

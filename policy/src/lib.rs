@@ -41,6 +41,7 @@ pub mod plan;
 pub mod refusal;
 pub mod retrieval;
 pub mod signal;
+pub mod slots;
 pub mod source;
 pub mod state;
 pub mod window;

@@ -15,6 +15,7 @@ mod planning;
 mod properties;
 mod refusals;
 mod requests;
+mod servers;
 mod shares;
 mod signs;
 mod silence;

@@ -140,6 +140,7 @@ pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
             body: 64 << 20,
         },
         own_limits: BTreeMap::new(),
+        balance: BTreeMap::new(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardPolicy {
+    /// The region whose gateway it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
     /// How long a stream may be silent after its first content, in milliseconds; as long as it likes if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_ms: Option<u64>,
@@ -26,6 +29,7 @@ impl GuardPolicy {
     /// The policy of the guard at a region's gateway.
     pub fn for_region(fleet: &Fleet, home: &RegionName) -> Self {
         let mut policy = Self {
+            region: Some(home.clone()),
             gap_ms: u64::try_from(fleet.limits.gap.as_millis()).ok(),
             ..Self::default()
         };

@@ -98,6 +98,7 @@ pub(super) fn here() -> Here<'static> {
         lease_ran_out: false,
         cooling: &|_, _| 0.0,
         pace: &|_, _| Pace::default(),
+        slot: &|_, ask| ask.place,
         now_ms: 0,
     }
 }

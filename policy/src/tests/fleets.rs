@@ -107,6 +107,7 @@ pub fn fleet() -> Fleet {
             body: 1 << 20,
         },
         own_limits: BTreeMap::new(),
+        balance: BTreeMap::new(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

@@ -56,6 +56,7 @@ fn decide(plan: &Plan, home: &str, headers: &[(&str, &str)], lease_ran_out: bool
         lease_ran_out,
         cooling: &|_, _| 0.0,
         pace: &|_, _| crate::pace::Pace::default(),
+        slot: &|_, ask| ask.place,
         now_ms: 0,
     };
     policy

@@ -41,6 +41,7 @@ fn here(cooling: &dyn Fn(&crate::RegionName, &crate::ModelName) -> f64) -> Here<
         lease_ran_out: false,
         cooling,
         pace: &|_, _| Pace::default(),
+        slot: &|_, ask| ask.place,
         now_ms: 0,
     }
 }
@@ -117,6 +118,7 @@ fn without_a_conversation_the_request_s_own_id_decides() {
             lease_ran_out: false,
             cooling: &|_, _| 0.0,
             pace: &|_, _| Pace::default(),
+            slot: &|_, ask| ask.place,
             now_ms: 0,
         };
         policy
@@ -175,6 +177,7 @@ fn past_the_lease_everyone_goes_home() {
         lease_ran_out: true,
         cooling: &|_, _| 1.0,
         pace: &|_, _| Pace::default(),
+        slot: &|_, ask| ask.place,
         now_ms: 0,
     };
     assert!(who_leaves(&keeping(0), &here).is_empty());

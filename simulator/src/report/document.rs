@@ -2,9 +2,8 @@
 
 use super::{Report, table};
 use crate::cases::REPLICAS;
-use crate::gate::{Entry, Judged, judge};
+use crate::gate::Judged;
 use crate::profile::Point;
-use crate::router::Way;
 use crate::study::Studied;
 
 /// How the document begins, so that whoever opens it knows not to edit it.
@@ -69,37 +68,7 @@ fn verdict(report: &Report) -> String {
     for judged in behind {
         text += &format!("- {}: {}.\n", judged.case, behind_in(judged));
     }
-    text + &between_regions(report)
-}
-
-/// The same without the way that picks servers itself: what is left is the choice of a region.
-fn between_regions(report: &Report) -> String {
-    let entries = report.cases.iter().map(Entry::from).map(|mut entry| {
-        entry.ways.retain(|(way, _)| *way != Way::QueuePush);
-        entry
-    });
-    let gate = judge(entries);
-    let worse: Vec<&str> = gate
-        .judged
-        .iter()
-        .filter(|judged| judged.is_worse())
-        .map(|judged| judged.case.as_str())
-        .collect();
-    let worse = if worse.is_empty() {
-        "in none".to_owned()
-    } else {
-        format!("in {}", worse.join(", "))
-    };
-    format!(
-        "\n### The choice of a region alone\n\n*{}* picks the server within a region as well; all others leave that to Envoy. Without \
-         it, with the server left to Envoy in every way but the oracle, Meridian is the best in {} of {} cases, and worse by more than \
-         2 % {worse}. This is no verdict of the gate's; it tells how much of the distance is the choice of a region, and how much that of \
-         a server.\n\n{}",
-        Way::QueuePush.name(),
-        gate.best(),
-        gate.judged.len(),
-        table::gate(&gate)
-    )
+    text
 }
 
 /// In what another way is ahead in a case.

@@ -59,7 +59,7 @@ impl Verdict {
 /// How a replica of a region is chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Pick {
-    /// The one that has the fewest requests: Envoy's `LEAST_REQUEST` with a choice among all, as Meridian's pools have it.
+    /// The one that has the fewest requests: Envoy's `LEAST_REQUEST` with a choice among all.
     #[default]
     Fewest,
     /// The one that the router names as the request reaches the region.
@@ -99,9 +99,13 @@ pub trait Router {
     /// A probe arrives at a gateway.
     fn probe(&mut self, _gateway: usize, _region: usize, _load: &Load) {}
     /// The replica for a request that has just reached a region, where [`Pick::AtArrival`] asks for it.
-    fn replica(&mut self, _region: usize) -> Option<usize> {
+    fn replica(&mut self, _region: usize, _id: usize, _request: &Request) -> Option<usize> {
         None
     }
+    /// A region's own gateway sees the first token of a request that it has sent to a replica.
+    fn begun(&mut self, _region: usize, _id: usize) {}
+    /// A region's own gateway sees that a request is over.
+    fn ended(&mut self, _region: usize, _id: usize) {}
     /// An attempt is answered.
     fn answered(&mut self, _answered: &Answered, _now: f64) {}
     /// Once a second.
@@ -131,8 +135,6 @@ pub enum Way {
     LeastLoad,
     /// At home while a replica has nobody waiting, else where one has, else it is held back: SkyWalker's selective pushing.
     QueuePush,
-    /// The same between regions; in them the replica is Envoy's choice, as for everybody else.
-    QueuePushByRegion,
     /// Meridian.
     Meridian,
     /// The replica that costs the least by what is true at this moment.
@@ -141,7 +143,7 @@ pub enum Way {
 
 impl Way {
     /// All of them, Meridian and the oracle last.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Nearest,
         Self::RoundRobin,
         Self::FixedWeights,
@@ -150,7 +152,6 @@ impl Way {
         Self::ZoneAware,
         Self::LeastLoad,
         Self::QueuePush,
-        Self::QueuePushByRegion,
         Self::Meridian,
         Self::Oracle,
     ];
@@ -166,7 +167,6 @@ impl Way {
             Self::ZoneAware => "zone-aware weights",
             Self::LeastLoad => "least load, delayed",
             Self::QueuePush => "push on queue state",
-            Self::QueuePushByRegion => "push, Envoy picks",
             Self::Meridian => "Meridian",
             Self::Oracle => "oracle",
         }
@@ -174,7 +174,7 @@ impl Way {
 
     /// Whether it asks regions for their queues.
     pub fn probes(self) -> bool {
-        matches!(self, Self::QueuePush | Self::QueuePushByRegion)
+        self == Self::QueuePush
     }
 
     /// A router that goes this way.
@@ -188,8 +188,7 @@ impl Way {
             Self::Latency => Box::new(latency::Latency::new(random)),
             Self::ZoneAware => Box::new(simple::ZoneAware::new(case, random)),
             Self::LeastLoad => Box::new(least_load::LeastLoad::new(case)),
-            Self::QueuePush => Box::new(queue::QueuePush::new(case, Pick::AtArrival)),
-            Self::QueuePushByRegion => Box::new(queue::QueuePush::new(case, Pick::Fewest)),
+            Self::QueuePush => Box::new(queue::QueuePush::new(case)),
             Self::Meridian => Box::new(meridian::Meridian::new(case)),
             Self::Oracle => Box::new(oracle::Oracle::new(case)),
         }

@@ -4,7 +4,7 @@
 //! waiting by the probe before, with what was pushed to it since.
 
 use super::{Ask, Load, Pick, Router, Verdict};
-use crate::case::Case;
+use crate::case::{Case, Request};
 use std::collections::BTreeMap;
 
 pub struct QueuePush {
@@ -12,12 +12,10 @@ pub struct QueuePush {
     free: BTreeMap<(usize, usize), (usize, usize)>,
     /// By region, of its own gateway's last probe: who waits at each replica, and all, with what was pushed since.
     replicas: Vec<Vec<(usize, usize)>>,
-    pick: Pick,
 }
 
 impl QueuePush {
-    /// `pick` says how a region chooses the replica: SkyWalker does it itself.
-    pub fn new(case: &Case, pick: Pick) -> Self {
+    pub fn new(case: &Case) -> Self {
         let regions = 0..case.regions.len();
         let pairs = regions
             .clone()
@@ -31,7 +29,6 @@ impl QueuePush {
                 .iter()
                 .map(|site| vec![(0, 0); site.replicas])
                 .collect(),
-            pick,
         }
     }
 }
@@ -48,7 +45,7 @@ impl Router for QueuePush {
                 let others = others.filter(|other| other != region);
                 return Verdict::Go {
                     order: std::iter::once(*region).chain(others).collect(),
-                    pick: self.pick,
+                    pick: Pick::AtArrival,
                 };
             }
         }
@@ -63,7 +60,7 @@ impl Router for QueuePush {
         }
     }
 
-    fn replica(&mut self, region: usize) -> Option<usize> {
+    fn replica(&mut self, region: usize, _: usize, _: &Request) -> Option<usize> {
         let replicas = self.replicas[region].iter_mut().enumerate();
         let (index, (waiting, all)) = replicas.min_by_key(|(_, load)| **load)?;
         // Whether it waits there is not known before the next probe: it counts as if it did.

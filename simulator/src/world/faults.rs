@@ -44,6 +44,7 @@ impl World<'_> {
         let replicas = self.replicas[region].iter_mut();
         let lost: Vec<usize> = replicas.flat_map(|replica| replica.die()).collect();
         for id in lost {
+            self.router.ended(region, id);
             if self.journeys[id].begun {
                 self.served[id].broken();
                 self.left -= 1;

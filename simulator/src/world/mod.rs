@@ -267,9 +267,9 @@ impl<'c> World<'c> {
     /// The replica that works on a request. What a router says holds for the region that it chose.
     fn pick(&mut self, id: usize, region: usize) -> usize {
         let count = self.replicas[region].len();
-        let named = match std::mem::take(&mut self.journeys[id].pick) {
+        let named = match self.journeys[id].pick {
             Pick::Replica(replica) => Some(replica),
-            Pick::AtArrival => self.router.replica(region),
+            Pick::AtArrival => self.router.replica(region, id, &self.case.requests[id]),
             Pick::Fewest => None,
         };
         if let Some(named) = named.filter(|named| *named < count) {
@@ -301,7 +301,9 @@ impl<'c> World<'c> {
             self.now,
         );
         self.journeys[id].failed.push(region);
-        self.journeys[id].pick = Pick::default();
+        if matches!(self.journeys[id].pick, Pick::Replica(_)) {
+            self.journeys[id].pick = Pick::default();
+        }
         self.go(id);
     }
 
@@ -330,10 +332,12 @@ impl<'c> World<'c> {
                     counters.first_token(self.now - self.journeys[id].reached);
                     self.served[id].first(region, &self.case.requests[id], self.now + back);
                     self.journeys[id].begun = true;
+                    self.router.begun(region, id);
                     self.queue.push(self.now + back, Event::First { id });
                 }
                 Made::Last(_) => {
                     counters.answered();
+                    self.router.ended(region, id);
                     self.served[id].done(&self.case.requests[id], self.now + back);
                     self.left -= 1;
                 }

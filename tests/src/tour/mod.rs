@@ -25,6 +25,7 @@ mod queries;
 mod replay;
 mod retries;
 mod retrieval;
+mod servers;
 mod signals;
 mod streaming;
 
@@ -118,6 +119,7 @@ stops! {
     "overflow-noise": overflow::noise, Options::default();
     "affinity": overflow::affinity, Options::default();
     "fast-path": overflow::fast_path, Options::default();
+    "servers": servers::by_load, Options { limits: SLOW, sibling: true, ..Options::default() };
     "pressure": pressure::pressure_at_home, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Options::default();
     "signal-errors": signals::errors, Options::default();

@@ -301,6 +301,13 @@ impl World {
         &mut self.gateways[position(&REGIONS, region)]
     }
 
+    /// The second server of eu-west-1's pools, if there is one.
+    pub fn sibling(&self) -> Result<&Fake> {
+        self.sibling
+            .as_ref()
+            .context("`Options::sibling` is not set")
+    }
+
     /// Every pool and provider.
     pub fn servers(&self) -> impl Iterator<Item = &Fake> {
         self.pools

@@ -90,6 +90,7 @@ fn what_moves_is_cut_out() {
             "meridian.router",
             "meridian.forbidden",
             "meridian.allowed",
+            "meridian.pool",
             "meridian.egress/claude",
             "meridian.guard"
         ]

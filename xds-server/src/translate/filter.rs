@@ -17,6 +17,7 @@ use envoy_types::util::pack_any;
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::fleet::Fallback;
 use meridian_policy::guard::GuardPolicy;
+use meridian_policy::slots::PoolPolicy;
 use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName};
 use serde::Serialize;
 
@@ -78,6 +79,18 @@ pub fn router(node: &Node<'_>) -> HttpFilter {
 pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     let policy = json(&GuardPolicy::for_region(fleet, home));
     plugin(fleet, "meridian.guard", "guard", "meridian", policy)
+}
+
+/// Picks the servers for what other gateways send. In the router's VM: they count together.
+pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
+    let pools = fleet.balances(home);
+    plugin(
+        fleet,
+        "meridian.pool",
+        "pool",
+        "meridian",
+        json(&PoolPolicy { pools }),
+    )
 }
 
 /// Lets through to a provider what may go there, in its own words. In a VM of its own: a fault in it never touches routing.

@@ -2,9 +2,9 @@
 //! who may send what is decided by Envoy's own RBAC.
 
 use super::public::connection_manager;
-use super::route::on_another_host;
+use super::route::{by_header, on_another_host};
 use super::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
-use super::{Node, answer, name, tls};
+use super::{Node, answer, filter, name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier, Set};
@@ -50,6 +50,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     }
     http_filters.push(http_filter("meridian.forbidden", forbidden(node)));
     http_filters.push(http_filter("meridian.allowed", allowed(node)));
+    http_filters.push(filter::pool(node.fleet, node.home));
     http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
@@ -207,6 +208,7 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
         }),
         action: Some(RouteTo::Route(RouteAction {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
+            hash_policy: by_header(headers::SLOT),
             timeout: duration(node.fleet.limits.answer),
             // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
             retry_policy: Some(on_another_host(RetryPolicy {

@@ -141,17 +141,22 @@ fn by_weight(
 /// A conversation keeps its region: by a hash that the filter made for this, and that goes no further.
 fn spread(mut route: Route) -> Route {
     if let Some(Action::Route(action)) = &mut route.action {
-        let header = HashHeader {
-            header_name: headers::SPREAD.into(),
-            ..Default::default()
-        };
-        action.hash_policy = vec![HashPolicy {
-            policy_specifier: Some(PolicySpecifier::Header(header)),
-            ..Default::default()
-        }];
+        action.hash_policy = by_header(headers::SPREAD);
     }
     route.request_headers_to_remove = vec![headers::SPREAD.into()];
     route
+}
+
+/// A header is hashed: where there is a choice, the same value leads to the same place.
+pub fn by_header(name: &str) -> Vec<HashPolicy> {
+    let header = HashHeader {
+        header_name: name.into(),
+        ..Default::default()
+    };
+    vec![HashPolicy {
+        policy_specifier: Some(PolicySpecifier::Header(header)),
+        ..Default::default()
+    }]
 }
 
 /// The filter's headers lead to one chain, or to several by weight.
@@ -179,6 +184,7 @@ fn route(
     let lane = lane.or(Lane::of(members)).map_or("", |lane| lane.as_str());
     let action = RouteAction {
         cluster_specifier: Some(to),
+        hash_policy: by_header(headers::SLOT),
         timeout: duration(limits.answer),
         // It would count from the request on, and end requests that wait for a first content: the guard ends streams that fall
         // silent after it. An answer that is not streamed is silent until it is whole.

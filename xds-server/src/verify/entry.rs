@@ -2,6 +2,7 @@
 
 use super::http_filter::{Filter, Placed};
 use super::known::only;
+use super::wasm::{is_pool, pool_plugin};
 use super::{Walk, Zones, tls};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
@@ -41,6 +42,10 @@ impl<'f> Walk<'f> {
         let mut rbac: Vec<(&str, &Rbac)> = Vec::new();
         for placed in filters {
             match &placed.filter {
+                // It sets no zone: who comes in is no other for it.
+                Filter::Wasm(wasm) if is_pool(wasm) => {
+                    pool_plugin(self.fleet, &placed.at, wasm, &mut self.leaks);
+                }
                 Filter::Wasm(wasm) => {
                     filtered = true;
                     self.router_plugin(&placed.at, wasm);

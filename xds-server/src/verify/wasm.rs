@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, 
 use envoy_types::pb::google::protobuf::StringValue;
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::guard::GuardPolicy;
+use meridian_policy::slots::PoolPolicy;
 use meridian_policy::{FallbackName, Fleet};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -19,6 +20,9 @@ const ROUTER: &str = "router";
 
 /// The plugin root that sees the answers to attempts.
 const GUARD: &str = "guard";
+
+/// The plugin root that picks the servers for other gateways' requests.
+const POOL: &str = "pool";
 
 /// The plugin root that lets an allow-list of headers through to a provider.
 const EGRESS: &str = "egress";
@@ -86,6 +90,20 @@ impl Walk<'_> {
 pub fn guard_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
     let plugin = plugin(fleet, at, wasm, GUARD, leaks);
     plugin.and_then(|plugin| policy::<GuardPolicy>(at, plugin, leaks));
+}
+
+/// Whether a Wasm filter is the one that picks servers.
+pub fn is_pool(wasm: &Wasm) -> bool {
+    wasm.config
+        .as_ref()
+        .is_some_and(|plugin| plugin.root_id == POOL)
+}
+
+/// Checks the filter that picks servers for other gateways' requests: the header that it sets picks an endpoint of whatever cluster a
+/// route leads to.
+pub fn pool_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
+    let plugin = plugin(fleet, at, wasm, POOL, leaks);
+    plugin.and_then(|plugin| policy::<PoolPolicy>(at, plugin, leaks));
 }
 
 /// The policy of a plugin, if the filter can read it.

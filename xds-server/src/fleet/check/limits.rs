@@ -1,8 +1,9 @@
 //! Limits: the fleet's, and those that zones and models have of their own.
 
 use super::{Check, field, listed};
-use crate::fleet::raw::{RawLimits, RawModel, RawOwnLimits};
+use crate::fleet::raw::{RawBalance, RawLimits, RawModel, RawOwnLimits};
 use meridian_policy::fleet::{Limits, OwnLimits, Region};
+use meridian_policy::slots::Balance;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -83,13 +84,13 @@ impl Check {
         }
     }
 
-    /// The limits that models have of their own; each is deployed somewhere.
+    /// What models have of their own; each is deployed somewhere.
     pub(super) fn models(
         &mut self,
         raw: BTreeMap<String, RawModel>,
         limits: &Limits,
         regions: &BTreeMap<RegionName, Region>,
-    ) -> BTreeMap<ModelName, OwnLimits> {
+    ) -> BTreeMap<ModelName, (OwnLimits, Balance)> {
         let pools = regions.values().flat_map(|region| region.pools.keys());
         let deployed: BTreeSet<&ModelName> = pools.collect();
         let mut models = BTreeMap::new();
@@ -103,7 +104,11 @@ impl Check {
                     format!("no region has a pool of `{name}`; there are pools of: {known}");
                 self.problem(at, message);
             }
-            models.insert(name, own);
+            let balance = match raw.balance {
+                RawBalance::LeastLoad => Balance::LeastLoad,
+                RawBalance::Affinity => Balance::Affinity,
+            };
+            models.insert(name, (own, balance));
         }
         models
     }

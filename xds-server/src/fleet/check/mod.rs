@@ -40,10 +40,18 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
     let regions = check.regions(raw.regions, &names);
     let gateways = check.gateways(raw.gateways);
+    let models = check.models(raw.models, &limits, &regions);
     let fleet = Fleet {
         unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
         sources: check.sources(raw.classify),
-        own_limits: check.models(raw.models, &limits, &regions),
+        own_limits: models
+            .iter()
+            .map(|(name, (limits, _))| (name.clone(), *limits))
+            .collect(),
+        balance: models
+            .into_iter()
+            .map(|(name, (_, balance))| (name, balance))
+            .collect(),
         limits,
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),

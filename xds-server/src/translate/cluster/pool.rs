@@ -3,10 +3,10 @@
 use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
 use crate::translate::name;
-use crate::translate::wire::{address, number, seconds, socket_address};
+use crate::translate::wire::{address, seconds, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    DiscoveryType, DnsLookupFamily, LbConfig, LbPolicy, LeastRequestLbConfig,
+    DiscoveryType, DnsLookupFamily, LbPolicy,
 };
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -16,11 +16,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use meridian_policy::fleet::Pool;
 use meridian_policy::{Fleet, ModelName, RegionName};
 
-/// Servers that are drawn for each request, of which the one with the fewest gets it. A long prompt fills a server for seconds: with
-/// two, Envoy's default, it is often put on top of another one.
-const CHOICES: u32 = 100;
-
-/// The home region's inference servers.
+/// The home region's inference servers. Which one is the filter's choice, by the slot that it gives a request
+/// ([`meridian_policy::slots`]); Envoy's is who is healthy.
 pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) -> Cluster {
     let (discovery, addresses) = match pool {
         Pool::Endpoints(endpoints) => (
@@ -45,11 +42,7 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
     Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
-        lb_policy: LbPolicy::LeastRequest.into(),
-        lb_config: Some(LbConfig::LeastRequestLbConfig(LeastRequestLbConfig {
-            choice_count: number(CHOICES),
-            ..Default::default()
-        })),
+        lb_policy: LbPolicy::Maglev.into(),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_servers(),
         circuit_breakers: circuit_breakers(&fleet.limits),

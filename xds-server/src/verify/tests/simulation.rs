@@ -147,7 +147,12 @@ impl Envoy<'_> {
                 };
                 open(any)
             });
-        if let Some(wasm) = manager.filter::<Wasm>() {
+        let decides = |wasm: &Wasm| {
+            wasm.config
+                .as_ref()
+                .is_some_and(|one| one.root_id != "pool")
+        };
+        if let Some(wasm) = manager.filter::<Wasm>().filter(decides) {
             return self.filtered(&manager, &wasm);
         }
         let rbac: Vec<Rbac> = manager.filters.iter().filter_map(open).collect();

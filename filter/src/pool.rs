@@ -1,0 +1,99 @@
+//! The plugin root `pool`: on requests that other gateways send, it picks the server. It decides nothing else, and forwards as it
+//! is whatever it does not understand.
+
+use crate::servers::{self, Sent};
+use meridian_policy::headers;
+use meridian_policy::slots::{Ask, PoolPolicy, hash, slot};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::rc::Rc;
+
+/// A request of another gateway.
+pub struct Request {
+    policy: Rc<PoolPolicy>,
+    model: String,
+    /// `content-length`.
+    length: String,
+    streamed: bool,
+    slot: u16,
+    sent: Option<Sent>,
+    /// Who is known to have it.
+    address: Option<String>,
+}
+
+impl Request {
+    pub fn new(policy: Rc<PoolPolicy>) -> Self {
+        Self {
+            policy,
+            model: String::new(),
+            length: String::new(),
+            streamed: false,
+            slot: 0,
+            sent: None,
+            address: None,
+        }
+    }
+
+    fn begin(&mut self, address: String) {
+        self.sent = Some(servers::begin(&self.model, &address, &self.length));
+        self.address = Some(address);
+    }
+}
+
+impl Context for Request {
+    fn on_done(&mut self) -> bool {
+        self.sent = None;
+        true
+    }
+}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let text = |name| {
+            let value = self.get_http_request_header_bytes(name).unwrap_or_default();
+            String::from_utf8_lossy(&value).into_owned()
+        };
+        let random = hash(text("x-request-id").as_bytes());
+        let place = text(headers::SLOT).parse().unwrap_or_else(|_| slot(random));
+        let (model, length) = (text(headers::MODEL), text("content-length"));
+        let streamed = text(headers::STREAM) == "1";
+        (self.model, self.length, self.streamed) = (model, length, streamed);
+        self.slot = servers::pick(
+            &self.model,
+            Ask {
+                balance: self.policy.balance(&self.model),
+                place,
+                random,
+            },
+        );
+        self.set_http_request_header(headers::SLOT, Some(&self.slot.to_string()));
+        if let Some(address) = servers::address(&self.model, self.slot) {
+            self.begin(address);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let address = self.get_property(vec!["upstream", "address"]);
+        let address = address.and_then(|address| String::from_utf8(address).ok());
+        if let Some(address) = address.filter(|address| !address.is_empty()) {
+            servers::learn(&self.model, self.slot, &address);
+            if self.address.as_ref() != Some(&address) {
+                self.begin(address);
+            }
+        }
+        let status = self.get_http_response_header_bytes(":status");
+        let failed = status.is_none_or(|status| status == b"429" || status.starts_with(b"5"));
+        if let Some(sent) = self.sent.as_ref().filter(|_| failed) {
+            servers::failed(sent);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+        if let Some(sent) = self.sent.as_mut().filter(|_| size > 0 && self.streamed) {
+            sent.first_token();
+        }
+        Action::Continue
+    }
+}

@@ -1,0 +1,115 @@
+//! What the servers of this region's pools have to do, by what this Envoy sends them. Workers tell each other at once, so that no
+//! two choose the same.
+
+use crate::board;
+use meridian_policy::slots::{Ask, Begun, Load, Slots};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+thread_local! {
+    /// By model.
+    static POOLS: RefCell<HashMap<String, Slots>> = RefCell::default();
+}
+
+/// What a request of unknown length is taken to have, in bytes.
+const BYTES: u64 = 4096;
+
+/// A request at a server, until it is dropped.
+pub struct Sent {
+    model: String,
+    begun: Option<Begun>,
+}
+
+/// The slot of a request.
+pub fn pick(model: &str, ask: Ask) -> u16 {
+    let said = board::read(&topic(model));
+    let lines = said.iter().flat_map(|said| said.lines());
+    let elsewhere: Vec<(&str, Load)> = lines.filter_map(load).collect();
+    with(model, |slots| {
+        slots.hear(elsewhere);
+        slots.pick(ask)
+    })
+}
+
+/// The server that a slot is known to lead to.
+pub fn address(model: &str, slot: u16) -> Option<String> {
+    with(model, |slots| slots.address(slot).map(str::to_owned))
+}
+
+/// A slot has led to this server.
+pub fn learn(model: &str, slot: u16, address: &str) {
+    with(model, |slots| slots.learn(slot, address));
+}
+
+/// A server has failed: it is left to chance to find it again.
+pub fn failed(sent: &Sent) {
+    if let Some(begun) = &sent.begun {
+        with(&sent.model, |slots| slots.forget(begun));
+    }
+}
+
+/// A request is sent to a server. `length`: its `content-length`.
+pub fn begin(model: &str, address: &str, length: &str) -> Sent {
+    let bytes = length.parse().unwrap_or(BYTES);
+    let begun = with(model, |slots| slots.begin(address, bytes));
+    tell(model);
+    Sent {
+        model: model.to_owned(),
+        begun: Some(begun),
+    }
+}
+
+impl Sent {
+    /// Its first token has come.
+    pub fn first_token(&mut self) {
+        if let Some(begun) = &mut self.begun {
+            with(&self.model, |slots| slots.first_token(begun));
+            tell(&self.model);
+        }
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            with(&self.model, |slots| slots.end(begun));
+            tell(&self.model);
+        }
+    }
+}
+
+/// Says all of it again: this worker has another place.
+pub fn tell_all() {
+    let models: Vec<String> = POOLS.with_borrow(|pools| pools.keys().cloned().collect());
+    for model in models {
+        tell(&model);
+    }
+}
+
+/// A line for each server: bytes, requests, address.
+fn tell(model: &str) {
+    let said = with(model, |slots| {
+        slots.own().fold(String::new(), |said, (address, load)| {
+            said + &format!("{} {} {address}\n", load.unread, load.requests)
+        })
+    });
+    board::write(&topic(model), &said);
+}
+
+fn load(line: &str) -> Option<(&str, Load)> {
+    let (unread, rest) = line.split_once(' ')?;
+    let (requests, address) = rest.split_once(' ')?;
+    let load = Load {
+        unread: unread.parse().ok()?,
+        requests: requests.parse().ok()?,
+    };
+    Some((address, load))
+}
+
+fn topic(model: &str) -> String {
+    format!("servers {model}")
+}
+
+fn with<R>(model: &str, what: impl FnOnce(&mut Slots) -> R) -> R {
+    POOLS.with_borrow_mut(|pools| what(pools.entry(model.to_owned()).or_default()))
+}

@@ -1,0 +1,93 @@
+//! Which server of a pool gets a request: the one that will have read its prompts first, not the one with the fewest requests.
+
+use super::ensure;
+use crate::world::{Answer, Ask, MODEL, World, wait_for};
+use anyhow::Result;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+/// Requests by which a gateway learns which servers there are.
+const TEACH: usize = 150;
+/// Those who come while one server reads.
+const COME: usize = 24;
+/// Of these, those who may be put behind it: a few find out whether there are other servers.
+const BEHIND: usize = 4;
+
+/// Bytes of a long prompt.
+const LONG: usize = 40_000;
+/// How long it is read, in milliseconds.
+const READ_MS: u64 = 8000;
+
+fn streamed(ask: Ask, bytes: usize) -> Ask {
+    let content = format!("{} {}", ask.marker(), "a".repeat(bytes));
+    ask.json(&json!({
+        "model": MODEL,
+        "stream": true,
+        "messages": [{ "role": "user", "content": content }],
+    }))
+}
+
+/// One of eu-west-1's two servers reads a long prompt, the other generates many answers: who comes is sent to the other one, through the
+/// callers' own gateway as through another.
+pub async fn by_load(world: &mut World) -> Result<String> {
+    let at_home = shown(world, "eu-west-1", "DE").await?;
+    world.heal().await?;
+    for region in ["us-west-2", "us-east-1"] {
+        world.pool(region).kill().await?;
+    }
+    wait_for("the other regions to be out", || async {
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        Ok(answer.region() == "eu-west-1")
+    })
+    .await?;
+    let by_peer = shown(world, "us-west-2", "US").await?;
+    Ok(format!("{at_home} at home, {by_peer} by another gateway"))
+}
+
+async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
+    let ask = |bytes| streamed(world.ask(gateway).country(country), bytes);
+    for _ in 0..TEACH {
+        let answer = ask(10).send().await?;
+        ensure(answer.region() == "eu-west-1", || answer.text())?;
+    }
+    let (reading, other) = (world.pool("eu-west-1"), world.sibling()?);
+    ensure(
+        reading.requests().len() > TEACH / 4 && other.requests().len() > TEACH / 4,
+        || "callers are not spread over both servers".into(),
+    )?;
+    reading.update(|behaviour| behaviour.first_token_ms = READ_MS);
+    other.update(|behaviour| behaviour.gated = true);
+    // Each of them that the other server gets goes on there, so that it has more requests than this one ever has.
+    let mut under_way: JoinSet<Result<Answer>> = JoinSet::new();
+    wait_for("a long prompt to be read", || {
+        if reading.running() == 0 {
+            let ask = ask(LONG);
+            under_way.spawn(async move { ask.send().await });
+        }
+        async { Ok(reading.running() > 0) }
+    })
+    .await?;
+    for _ in 0..COME {
+        let ask = ask(10);
+        under_way.spawn(async move { ask.send().await });
+    }
+    let before = other.running();
+    wait_for("those who come to be at work", || async {
+        Ok((reading.running() + other.running()) as usize >= COME + before as usize)
+    })
+    .await?;
+    let behind = reading.running() as usize - 1;
+    ensure(behind <= BEHIND, || {
+        format!("{behind} of {COME} were put behind a long prompt")
+    })?;
+    let ahead = other.running();
+    other.update(|behaviour| behaviour.gated = false);
+    other.release(1_000_000);
+    for answer in under_way.join_all().await {
+        let answer = answer?;
+        ensure(answer.status == 200, || answer.text())?;
+    }
+    Ok(format!(
+        "{behind} of {COME} behind a prompt that is being read, while the other server had {ahead} requests"
+    ))
+}
