@@ -1,6 +1,6 @@
 //! Chains: who serves a (zone, model) at a gateway, in which order.
 
-use crate::fleet::{Fleet, Pool};
+use crate::fleet::{Fleet, Order, Pool};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 
 /// One link of a chain.
@@ -25,7 +25,7 @@ impl Member {
 }
 
 /// The chain of a zone's requests for a model at the gateway of `home`: home if it may, the other regions by
-/// distance, then the fallbacks. Empty if nobody may serve it from here. Unknown names give an empty chain.
+/// distance, or in the order that the zone has, then the fallbacks. Empty if nobody may serve it from here. Unknown names give an empty chain.
 pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionName) -> Vec<Member> {
     let (Some(zone), Some(region)) = (fleet.zones.get(zone), fleet.regions.get(home)) else {
         return Vec::new();
@@ -40,19 +40,26 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
                 .get(*name)
                 .is_some_and(|region| region.pools.contains_key(model))
     };
-    let own = Some(home)
+    let mut regions: Vec<&RegionName> = std::iter::once(home)
+        .chain(&region.nearest)
         .filter(serves)
-        .map(|home| Member::Pool(home.clone()));
-    let peers = region
-        .nearest
-        .iter()
-        .filter(serves)
-        .map(|peer| Member::Peer(peer.clone()));
+        .collect();
+    if let Order::Priority(order) = &zone.order {
+        let place = |region: &RegionName| order.iter().position(|other| other == region);
+        regions.sort_by_key(|region| place(region).unwrap_or(order.len()));
+    }
+    let regions = regions.into_iter().map(|region| {
+        if region == home {
+            Member::Pool(region.clone())
+        } else {
+            Member::Peer(region.clone())
+        }
+    });
     let fallbacks = zone
         .fallbacks
         .iter()
         .map(|fallback| Member::Fallback(fallback.clone()));
-    own.into_iter().chain(peers).chain(fallbacks).collect()
+    regions.chain(fallbacks).collect()
 }
 
 /// The chain of requests that leave the first region for another: that one, the others by distance, the first region, the
@@ -67,7 +74,11 @@ pub fn overflow_chain(
     let (fallbacks, mut regions): (Vec<Member>, Vec<Member>) = chain(fleet, zone, model, home)
         .into_iter()
         .partition(|member| matches!(member, Member::Fallback(_)));
-    let target = Member::Peer(to.clone());
+    let target = if to == home {
+        Member::Pool(to.clone())
+    } else {
+        Member::Peer(to.clone())
+    };
     if !regions.iter().skip(1).any(|member| *member == target) {
         return Vec::new();
     }

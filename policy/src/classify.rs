@@ -73,7 +73,7 @@ pub fn classify(
     first_unpinned.filter(|_| !unclear).or_else(unknown)
 }
 
-/// The names of the headers that must not go on: Meridian's own but for the one that is for callers, and zone sources from someone who is not trusted.
+/// The names of the headers that must not go on: Meridian's own but for those that are for callers, and zone sources from someone who is not trusted.
 pub fn untrusted<'r>(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
@@ -88,7 +88,8 @@ pub fn untrusted<'r>(
         .iter()
         .map(|(name, _)| name.as_str())
         .filter(|name| {
-            let for_callers = name.eq_ignore_ascii_case(headers::NEEDS);
+            let mut all = headers::FOR_CALLERS.iter();
+            let for_callers = all.any(|header| name.eq_ignore_ascii_case(header));
             (headers::is_ours(name) && !for_callers) || forged(name)
         })
         .collect();

@@ -11,6 +11,7 @@ use crate::needs::{self, Way};
 use crate::pace::Pace;
 use crate::refusal::{Reason, Refusal};
 use crate::slots::{self, Ask};
+use crate::tier::{self, Tier};
 use std::net::IpAddr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -42,6 +43,9 @@ pub struct Admitted {
     caller: Classified,
     shape: Shape,
     needs_fresh: bool,
+    tier: Tier,
+    /// The hash of its session, if it names one.
+    session: Option<u64>,
 }
 
 /// What a decision takes from the moment and the place at which it is made.
@@ -73,6 +77,8 @@ pub struct Decision {
     pub stream: bool,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
+    /// Whether somebody waits for it.
+    pub tier: Tier,
     /// Of a request that needs fresh data: whether the lane leads to some.
     pub fresh: Option<Met>,
     /// Picks the region in the overflow and the fresh lane.
@@ -153,6 +159,9 @@ impl FilterPolicy {
                         caller,
                         shape,
                         needs_fresh: needs::fresh(head.headers).map_err(Reason::UnknownNeed)?,
+                        tier: tier::tier(head.headers, &self.batch_keys)
+                            .map_err(Reason::UnknownTier)?,
+                        session: session(head.headers),
                     })),
                 }
             }
@@ -192,7 +201,8 @@ impl FilterPolicy {
             .get(zone)
             .ok_or_else(|| refuse(Reason::UnknownZone))?;
         let (model, rule) = known(rule, zone, &model).map_err(refuse)?;
-        let key = affinity.unwrap_or_else(|| xxh3_64(here.request_id));
+        let key = admitted.session.or(affinity);
+        let key = key.unwrap_or_else(|| xxh3_64(here.request_id));
         let choice = rule.split.as_ref().map(|split| Choice {
             home_share: split.home_share,
             floor: split.floor,
@@ -201,7 +211,18 @@ impl FilterPolicy {
             lease_ran_out: here.lease_ran_out,
         });
         let leaves = choice.is_some_and(|choice| choice.leaves(key));
-        let ordinary = if leaves { Lane::Overflow } else { rule.lane };
+        let is_batch = admitted.tier == Tier::Batch && rule.lane != Lane::Fallback;
+        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(rule.batch) {
+            return Err(refuse(Reason::Later));
+        }
+        // Batch leaves first: all of it, where some of the others would.
+        let away = choice.is_some_and(|choice| choice.presses());
+        let ordinary = match (is_batch, leaves) {
+            (true, _) if away => Lane::Overflow,
+            (true, _) => Lane::Batch,
+            (false, true) => Lane::Overflow,
+            (false, false) => rule.lane,
+        };
         let (lane, fresh) = if admitted.needs_fresh {
             let (lane, met) = fresh_lane(rule, ordinary, leaves, here.lease_ran_out);
             (lane, Some(met))
@@ -209,7 +230,8 @@ impl FilterPolicy {
             (ordinary, None)
         };
         let place = slots::slot(hash(key, SLOT));
-        let pool = self.pools.get(model).filter(|_| lane == Lane::Home);
+        let may_stay = matches!(lane, Lane::Home | Lane::Batch);
+        let pool = self.pools.get(model).filter(|_| may_stay);
         let slot = pool.map_or(place, |balance| {
             let ask = Ask {
                 balance: *balance,
@@ -224,6 +246,7 @@ impl FilterPolicy {
             lane,
             stream,
             choice,
+            tier: admitted.tier,
             fresh,
             spread: hash(key, SPREAD),
             slot,
@@ -252,7 +275,21 @@ fn fresh_lane(rule: &ModelRule, ordinary: Lane, leaves: bool, lease_ran_out: boo
     }
 }
 
+/// The session that a request names.
+fn session(request: &[(String, String)]) -> Option<u64> {
+    let named = |(name, value): &&(String, String)| {
+        name.eq_ignore_ascii_case(headers::SESSION) && !value.is_empty()
+    };
+    let (_, value) = request.iter().find(named)?;
+    Some(xxh3_64(value.as_bytes()))
+}
+
 impl Choice {
+    /// Home has less room at this moment than others have.
+    fn presses(&self) -> bool {
+        !self.lease_ran_out && self.cooling.max(self.pressure) > 0.0
+    }
+
     /// Whether a conversation leaves. Those with the highest place leave first and come back last: the others stay where
     /// they are, and so does their KV-cache.
     fn leaves(&self, key: u64) -> bool {
@@ -293,7 +330,7 @@ impl Decision {
             ),
             (headers::SLOT, self.slot.to_string()),
         ];
-        if matches!(self.lane, Lane::Overflow | Lane::Fresh) {
+        if matches!(self.lane, Lane::Overflow | Lane::Fresh | Lane::Batch) {
             headers.push((headers::SPREAD, format!("{:016x}", self.spread)));
         }
         headers.extend(
@@ -324,6 +361,9 @@ impl Decision {
             if choice.lease_ran_out {
                 why += " lease=ran-out";
             }
+        }
+        if self.tier == Tier::Batch {
+            why += " tier=batch";
         }
         why += match self.fresh {
             None => "",

@@ -10,8 +10,9 @@ use crate::pace::{self, Pace};
 use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use crate::slots::Balance;
+use crate::tier;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct FilterPolicy {
     pub unknown_zone: UnknownZone,
     /// What each zone may do here.
     pub zones: BTreeMap<ZoneName, ZoneRule>,
+    /// API keys whose requests are batch: SHA-256, in hex.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub batch_keys: BTreeSet<String>,
     /// How each pool of this region balances over its servers.
     #[serde(default)]
     pub pools: BTreeMap<ModelName, Balance>,
@@ -74,9 +78,21 @@ pub struct ModelRule {
     /// Set while not every region that could serve them has fresh data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<Fresh>,
+    /// Percent of the batch requests that are served; the others are told to come later.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub batch: u8,
     /// How long an attempt may be silent; set where somebody else can be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
+}
+
+fn all() -> u8 {
+    100
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_all(percent: &u8) -> bool {
+    *percent == 100
 }
 
 /// What the first region keeps; the rest takes the overflow lane.
@@ -147,6 +163,8 @@ pub enum Lane {
     Home,
     /// Another region first, by weight: home sheds.
     Overflow,
+    /// A region by weight, home or another: the request can wait.
+    Batch,
     /// Another region first, by weight, whose data is fresh: the request needs it, and home's is not, or home sheds.
     Fresh,
     /// Straight to the fallbacks: no region that the zone may use has the model.
@@ -154,11 +172,21 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Home,
+        Self::Overflow,
+        Self::Batch,
+        Self::Fresh,
+        Self::Fallback,
+    ];
+
     /// The value of the lane header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Home => "home",
             Self::Overflow => "overflow",
+            Self::Batch => "batch",
             Self::Fresh => "fresh",
             Self::Fallback => "fallback",
         }
@@ -204,6 +232,7 @@ impl FilterPolicy {
                 .map(|(name, _)| name.clone()),
             unknown_zone: fleet.unknown_zone.clone(),
             zones,
+            batch_keys: fleet.batch_keys.clone(),
             pools: fleet.balances(home),
             lease,
         }
@@ -236,6 +265,7 @@ fn zone_rule(
             lane,
             split,
             fresh: Fresh::of(fleet, plan, name, model, home),
+            batch: tier::batch(fleet, plan, name, model, home).map_or(100, |batch| batch.admitted),
             patience,
         };
         Some((model.clone(), rule))

@@ -34,6 +34,8 @@ pub struct Fleet {
     pub own_limits: BTreeMap<ModelName, OwnLimits>,
     /// How the pools of a model balance, where that is told.
     pub balance: BTreeMap<ModelName, Balance>,
+    /// API keys whose requests are batch: SHA-256, in hex.
+    pub batch_keys: BTreeSet<String>,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.
@@ -65,8 +67,23 @@ pub struct Zone {
     pub fallbacks: Vec<FallbackName>,
     /// What a gateway outside the zone does with its callers. Only pinned zones are ever misdirected.
     pub misdirected: Misdirected,
+    /// Which of its regions is asked first.
+    pub order: Order,
     /// Limits of its own.
     pub limits: OwnLimits,
+}
+
+/// Which of a zone's regions its callers are sent to first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Home, then the others by distance: all regions serve their own callers (active-active).
+    #[default]
+    Nearest,
+    /// These in their order, at every gateway, then the others by distance (active-passive).
+    Priority(Vec<RegionName>),
+    /// A fixed part to each, at every gateway: load moves nobody. Where a region fails, the others are asked as for
+    /// [`Order::Nearest`].
+    Weighted(BTreeMap<RegionName, u32>),
 }
 
 /// What a gateway does with a pinned caller that it must not serve itself.
@@ -137,6 +154,8 @@ pub struct Region {
     pub contexts: BTreeMap<ModelName, u32>,
     /// Where the control plane reads how the region is.
     pub signals: Vec<SignalSource>,
+    /// What serving costs here, in a unit that all regions share.
+    pub price: Option<f64>,
     /// Its vector database.
     pub vector_db: Option<VectorDb>,
 }

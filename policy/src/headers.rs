@@ -1,4 +1,4 @@
-//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed, but for the one that is for callers:
+//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed, but for those that are for callers:
 //! only the filter and, over mTLS, another gateway may set them.
 
 /// Every header with this prefix is Meridian's.
@@ -7,15 +7,21 @@ pub const PREFIX: &str = "x-meridian-";
 pub const ZONE: &str = "x-meridian-zone";
 /// The model that the request names; routes match on it.
 pub const MODEL: &str = "x-meridian-model";
-/// From callers, and theirs alone: what they need besides an answer, `fresh`. Nothing is routed by it but by what the filter makes of it.
+/// From callers: what they need besides an answer, `fresh`. No route is picked by it but by what the filter makes of it.
 pub const NEEDS: &str = "x-meridian-needs";
-/// The lane that the filter chose: `home`, `overflow`, `fresh` or `fallback`.
+/// From callers: `batch` for what can wait, else `interactive`.
+pub const TIER: &str = "x-meridian-tier";
+/// From callers: requests of one session stay together. In the place of what their bodies tell of it.
+pub const SESSION: &str = "x-meridian-session";
+/// Those that are for callers.
+pub const FOR_CALLERS: [&str; 3] = [NEEDS, TIER, SESSION];
+/// The lane that the filter chose: `home`, `overflow`, `fresh`, `batch` or `fallback`.
 pub const LANE: &str = "x-meridian-lane";
 /// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
 pub const STREAM: &str = "x-meridian-stream";
 /// On a health check of another gateway: it asks for the vector database.
 pub const VECTOR_DB: &str = "x-meridian-vector-db";
-/// Picks one of the overflow or fresh lane's regions: the same for every request of a conversation. It ends at the gateway.
+/// Picks one of the overflow, fresh or batch lane's regions: the same for every request of a conversation. It ends at the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
 /// Picks the server in a pool: a number that Envoy hashes over the healthy ones. A gateway that gets a request from another one picks anew.
 pub const SLOT: &str = "x-meridian-slot";

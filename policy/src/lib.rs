@@ -44,6 +44,7 @@ pub mod signal;
 pub mod slots;
 pub mod source;
 pub mod state;
+pub mod tier;
 pub mod window;
 
 pub use filter_policy::FilterPolicy;

@@ -6,6 +6,7 @@ use crate::headers::NEEDS;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::TOTAL_WEIGHT;
 use crate::plan::Plan;
+use crate::tier::to_total;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -105,21 +106,4 @@ pub enum Way {
     Others,
     /// In none.
     Nowhere,
-}
-
-/// Weights of the same proportions, as far as whole numbers have them, whose sum is the one that routes have.
-fn to_total(weights: BTreeMap<RegionName, u32>) -> BTreeMap<RegionName, u32> {
-    let sum: u32 = weights.values().sum();
-    let mut left = TOTAL_WEIGHT;
-    let mut of = sum;
-    let mut scaled = BTreeMap::new();
-    for (region, weight) in weights {
-        let part = left * weight / of.max(1);
-        of -= weight;
-        left -= part;
-        if part > 0 {
-            scaled.insert(region, part);
-        }
-    }
-    scaled
 }

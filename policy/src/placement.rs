@@ -145,6 +145,35 @@ impl Placement {
         }
     }
 
+    /// A fixed part to each region that may be asked, and nothing else. The first one is not among the others.
+    pub fn fixed(
+        weights: &BTreeMap<RegionName, u32>,
+        first: (&RegionName, &First),
+        others: &[Other],
+    ) -> Self {
+        let weight = |region: &RegionName| f64::from(weights.get(region).copied().unwrap_or(0));
+        let parts: Vec<f64> = others
+            .iter()
+            .map(|other| {
+                if other.open {
+                    weight(&other.region)
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let own = if first.1.down { 0.0 } else { weight(first.0) };
+        let away = parts.iter().sum::<f64>();
+        if away <= 0.0 {
+            return Self::home();
+        }
+        Self {
+            home_share: (own / (own + away) * 100.0).round() as u8,
+            overflow: to_weights(others, &parts),
+            ..Self::home()
+        }
+    }
+
     /// What a region has of all requests, in percent.
     pub fn part(&self, region: &RegionName) -> f64 {
         part(self.home_share, &self.overflow, region)
@@ -324,6 +353,9 @@ impl Placement {
             let lasts =
                 utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
             let much = utilization.now > f64::midpoint(limits.above, 1.0);
+            if first.batch && !much {
+                return Move::Stay;
+            }
             return if lasts || (much && self.home_share == 100) {
                 self.shed_load(limits, first, utilization, without_effect)
             } else {

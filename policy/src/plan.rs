@@ -8,13 +8,14 @@ pub(crate) mod known;
 mod room;
 
 use crate::chain::{Member, chain};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Order};
 use crate::freshness::Freshness;
 use crate::health::Health;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::Placement;
 use crate::signal::Millis;
 use crate::state::FleetState;
+use crate::tier::Gate;
 use known::Known;
 use room::{Choice, share_room};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct Plan {
     pub pools: BTreeMap<RegionName, BTreeMap<ModelName, Health>>,
     /// What each gateway does with its callers' requests, where it has a choice between regions.
     pub gateways: BTreeMap<RegionName, Placements>,
+    /// How much of what batch brings each pool takes; all of it where nothing is said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub batch: BTreeMap<RegionName, BTreeMap<ModelName, Gate>>,
     /// Whose data is too far behind, and whose database serves instead.
     #[serde(default)]
     pub freshness: Freshness,
@@ -56,6 +60,16 @@ impl Plan {
         model: &ModelName,
     ) -> Option<&Placement> {
         self.gateways.get(gateway)?.get(zone)?.get(model)
+    }
+
+    /// How much of what batch brings a region's pool takes, in percent.
+    pub fn batch_gate(&self, region: &RegionName, model: &ModelName) -> u8 {
+        if self.is_down(region, model) {
+            return 0;
+        }
+        let gates = self.batch.get(region);
+        let gate = gates.and_then(|gates| gates.get(model));
+        gate.map_or(100, |gate| gate.open)
     }
 
     /// Whether a region's pool serves nobody, so that no other region sends anything there.
@@ -100,6 +114,15 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
             pools.insert(model.clone(), health.cloned().unwrap_or_default());
         }
     }
+    for (region, gates) in &prev.batch {
+        let pools = fleet.regions.get(region).map(|region| &region.pools);
+        let is_there = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
+        let kept = gates.iter().filter(|(model, _)| is_there(model));
+        let kept: BTreeMap<_, _> = kept.map(|(model, gate)| (model.clone(), *gate)).collect();
+        if !kept.is_empty() {
+            next.batch.insert(region.clone(), kept);
+        }
+    }
     each_choice(fleet, |gateway, zone, model, (_, others)| {
         let before = prev.placement(gateway, zone, model);
         let fits = |placement: &&Placement| {
@@ -139,12 +162,22 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     let mut next = Plan {
         pools: known.health(),
         gateways: BTreeMap::new(),
+        batch: known.gates(prev),
         freshness: prev
             .freshness
             .next(fleet, |region| state.lag(fleet, region, now)),
     };
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     each_choice(fleet, |gateway, zone, model, (first, others)| {
+        if let Some(Order::Weighted(weights)) = fleet.zones.get(zone).map(|zone| &zone.order) {
+            let (of_first, others) = (
+                known.first(&first, &others, model),
+                known.others(&first, &others, model),
+            );
+            let placement = Placement::fixed(weights, (&first, &of_first), &others);
+            next.place(gateway, zone, model, placement);
+            return;
+        }
         let before = prev.placement(gateway, zone, model).cloned();
         let choice = Choice {
             gateway: gateway.clone(),

@@ -39,6 +39,10 @@ pub enum Reason {
     },
     /// The caller needs something that there is not.
     UnknownNeed(String),
+    /// The caller names a tier that there is not.
+    UnknownTier(String),
+    /// It can wait, and no region has room for it.
+    Later,
     /// The body has a content encoding, which hides the model.
     Encoded(String),
     /// The body cannot be routed.
@@ -53,6 +57,9 @@ pub enum Reason {
         known: Vec<ModelName>,
     },
 }
+
+/// Seconds after which a batch request may be tried again.
+const LATER: &str = "30";
 
 /// A refusal and the shape to give it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +83,7 @@ impl Refusal {
             body: self.body(status, code),
         };
         match &self.reason {
+            Reason::Later => answer.headers.push(("retry-after", LATER.into())),
             Reason::NoPolicy | Reason::NoRoute => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),
@@ -92,7 +100,9 @@ impl Refusal {
         let message = self.reason.message();
         let body = match self.shape {
             Shape::OpenAi => {
-                let kind = if status < 500 {
+                let kind = if status == 429 {
+                    "rate_limit_error"
+                } else if status < 500 {
                     "invalid_request_error"
                 } else {
                     "server_error"
@@ -104,6 +114,7 @@ impl Refusal {
                 let kind = match status {
                     403 => "permission_error",
                     404 => "not_found_error",
+                    429 => "rate_limit_error",
                     500.. => "api_error",
                     _ => "invalid_request_error",
                 };
@@ -125,6 +136,8 @@ impl Reason {
             Self::Misdirected { .. } => (421, "misdirected"),
             Self::Redirected { .. } => (307, "misdirected"),
             Self::UnknownNeed(_) => (400, "unknown_need"),
+            Self::UnknownTier(_) => (400, "unknown_tier"),
+            Self::Later => (429, "batch_later"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
             Self::UnknownModel { .. } => (404, "model_not_found"),
@@ -160,6 +173,13 @@ impl Reason {
                 "The header `{}` asks for `{need}`, which is nothing that can be had; `fresh` is.",
                 headers::NEEDS
             ),
+            Self::UnknownTier(tier) => format!(
+                "The header `{}` says `{tier}`, which is no tier; `batch` and `interactive` are.",
+                headers::TIER
+            ),
+            Self::Later => {
+                "No region has room for batch requests at this moment; try again later.".into()
+            }
             Self::Encoded(encoding) => {
                 format!(
                     "The request body has the content encoding `{encoding}`; send it without one."

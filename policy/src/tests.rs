@@ -19,4 +19,5 @@ mod servers;
 mod shares;
 mod signs;
 mod silence;
+mod tiers;
 mod watch;

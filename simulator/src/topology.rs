@@ -5,8 +5,8 @@ use crate::profile::Profile;
 use crate::router::{MODEL, ZONE_HEADER};
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool, Public, Region,
-    Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
+    Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
 use meridian_policy::name::{RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalSource, Tells};
@@ -105,6 +105,7 @@ pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
         regions,
         fallbacks: Vec::new(),
         misdirected: Misdirected::Refuse,
+        order: Order::Nearest,
         limits: OwnLimits::default(),
     };
     let eea = Zone {
@@ -141,6 +142,7 @@ pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
         },
         own_limits: BTreeMap::new(),
         balance: BTreeMap::new(),
+        batch_keys: BTreeSet::new(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,
@@ -196,6 +198,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         )]
         .into(),
         contexts: BTreeMap::new(),
+        price: None,
         vector_db: None,
         signals: (1..=replicas).map(source).collect(),
     }

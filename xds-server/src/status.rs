@@ -83,6 +83,7 @@ fn regions(report: &Report) -> Table {
         "lag",
         "GPU",
         "endpoints",
+        "batch",
         "health",
     ]);
     for (region, of) in &report.regions {
@@ -111,6 +112,7 @@ fn regions(report: &Report) -> Table {
                 signals
                     .endpoints
                     .map_or_else(none, |(healthy, total)| format!("{healthy}/{total}")),
+                format!("{} %", pool.batch),
                 health,
             ]);
         }

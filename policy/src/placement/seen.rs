@@ -21,6 +21,8 @@ pub struct First {
     pub queues: bool,
     /// It has sources that were not heard lately.
     pub silent: bool,
+    /// It has batch requests, which leave first.
+    pub batch: bool,
     /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
     pub sheddable: f64,
     /// The longest time between two looks at it or at one of the others.
@@ -38,7 +40,7 @@ impl First {
     }
 
     /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
-    pub(super) fn settles(&self) -> Duration {
+    pub(crate) fn settles(&self) -> Duration {
         self.stay.clamp(SETTLE, SETTLE_MOST) + self.every
     }
 

@@ -9,6 +9,7 @@ use crate::placement::{First, Other};
 use crate::signal::Millis;
 use crate::source::Subject;
 use crate::state::{FleetState, PoolSignals};
+use crate::tier::{self, Gate, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -116,6 +117,7 @@ impl<'p> Known<'p> {
                 .or(health.sheds().then_some(Millis(0))),
             queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
             silent: signals.stale || signals.partial,
+            batch: self.batch(region, model) >= LEAST_RATE,
             sheddable: sheddable(self.fleet, self.state, region, model, self.now),
             every: others
                 .iter()
@@ -137,6 +139,31 @@ impl<'p> Known<'p> {
             stay: signals.stay(),
             elasticity: self.elasticity(model),
         }
+    }
+
+    fn batch(&self, region: &RegionName, model: &ModelName) -> f64 {
+        self.state.batch(self.fleet, region, model, self.now)
+    }
+
+    /// How much of what batch brings each pool takes, where it does not take all.
+    pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
+        let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
+        for ((region, model), (_, health)) in &self.pools {
+            let first = self.first(region, &[], model);
+            let seen = Seen {
+                utilization: first.utilization.filter(|_| !first.silent),
+                // One without endpoints takes nothing, and is as open as before once it has some.
+                sick: health.sheds() && !first.down,
+                batch: first.batch,
+                settles: first.settles(),
+            };
+            let before = prev.batch.get(*region).and_then(|gates| gates.get(*model));
+            if let Some(gate) = tier::next(before.copied(), &self.fleet.overflow, &seen, self.now) {
+                let of_region = gates.entry((*region).clone()).or_default();
+                of_region.insert((*model).clone(), gate);
+            }
+        }
+        gates
     }
 
     /// By how many percent the utilization of a model's pools changes with each percent of their requests.
@@ -229,7 +256,7 @@ pub(crate) fn sheddable(
     now: Millis,
 ) -> f64 {
     let demand = state.demand(fleet, region, model, now);
-    let all: f64 = demand.values().sum();
+    let all = demand.values().sum::<f64>() + state.batch(fleet, region, model, now);
     if all <= 0.0 {
         return 1.0;
     }

@@ -127,12 +127,34 @@ impl FleetState {
         let mut served = BTreeMap::new();
         let own = self.regions.get(gateway);
         for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
-            if attempts.model == *model && now.since(window.at()) <= fleet.unhealthy.signal_ttl {
+            let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
+            // Where batch goes no share says.
+            if attempts.model == *model && attempts.lane != Lane::Batch && fresh {
                 *served.entry(&attempts.zone).or_default() +=
                     pool::rate(window, over, |[answered, ..]| *answered);
             }
         }
         served
+    }
+
+    /// Batch requests per second that a region's pool is asked for, by all gateways.
+    pub fn batch(&self, fleet: &Fleet, region: &RegionName, model: &ModelName, now: Millis) -> f64 {
+        let all = self.regions.values().flat_map(|state| &state.attempts);
+        let its = all.filter(|(attempts, window)| {
+            attempts.to == *region
+                && attempts.model == *model
+                && attempts.lane == Lane::Batch
+                && now.since(window.at()) <= fleet.unhealthy.signal_ttl
+        });
+        its.map(|(_, window)| {
+            let seconds = window.length().as_secs_f64();
+            if seconds > 0.0 {
+                window.growth().iter().sum::<f64>() / seconds
+            } else {
+                0.0
+            }
+        })
+        .sum()
     }
 
     /// Seconds that a region's data is behind.

@@ -2,7 +2,7 @@
 
 use super::fleets::{LLAMA, MISTRAL, fallback, fleet, names, region, retrieves, source, zone};
 use crate::country::Country;
-use crate::fleet::{Fleet, Gives, Misdirected, Region, UnknownZone, Zone, ZoneSource};
+use crate::fleet::{Fleet, Gives, Misdirected, Order, Region, UnknownZone, Zone, ZoneSource};
 use crate::retrieval::Role;
 use crate::{FallbackName, RegionName};
 use proptest::prelude::*;
@@ -119,10 +119,13 @@ fn region_of(index: usize, count: usize) -> impl Strategy<Value = Region> {
     let models = prop::sample::subsequence(MODELS.to_vec(), 0..=MODELS.len());
     let role = prop::sample::select(vec![Role::Primary, Role::Replica]);
     let database = prop::option::of(role.prop_map(retrieves));
-    (Just(others).prop_shuffle(), models, any::<bool>(), database).prop_map(
-        move |(nearest, models, has_url, vector_db)| {
+    let price = prop::option::of(0.0..2.0f64);
+    let others = Just(others).prop_shuffle();
+    (others, models, any::<bool>(), database, price).prop_map(
+        move |(nearest, models, has_url, vector_db, price)| {
             let url = has_url.then(|| format!("https://{}.llm.example.com", REGIONS[index]));
             Region {
+                price,
                 vector_db,
                 ..region(nearest, models, url)
             }
@@ -139,15 +142,28 @@ fn any_zone(regions: usize, fallbacks: usize) -> impl Strategy<Value = Zone> {
         Misdirected::Redirect,
         Misdirected::Forward,
     ]);
-    (any::<bool>(), regions, fallbacks, misdirected).prop_map(
-        |(pinned, regions, fallbacks, misdirected)| Zone {
+    (any::<bool>(), regions, fallbacks, misdirected, any_order()).prop_map(
+        |(pinned, regions, fallbacks, misdirected, order)| Zone {
             pinned,
             regions: names(&regions).collect(),
             fallbacks: names::<FallbackName>(&fallbacks).collect(),
             misdirected,
+            order,
             ..zone()
         },
     )
+}
+
+/// Of regions that a zone may not use nothing follows.
+fn any_order() -> impl Strategy<Value = Order> {
+    let some = || prop::sample::subsequence(REGIONS.to_vec(), 1..=3);
+    let weights = (some(), prop::collection::vec(0..10u32, 3));
+    prop_oneof![
+        Just(Order::Nearest),
+        some().prop_map(|order| Order::Priority(names(&order).collect())),
+        weights
+            .prop_map(|(regions, weights)| Order::Weighted(names(&regions).zip(weights).collect())),
+    ]
 }
 
 fn any_sources() -> impl Strategy<Value = Vec<ZoneSource>> {

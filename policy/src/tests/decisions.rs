@@ -248,6 +248,7 @@ fn a_decision_s_headers() {
             header("x-meridian-model", MISTRAL),
             header("x-meridian-lane", "fallback"),
             header("x-meridian-stream", "1"),
+            header("x-meridian-slot", &decision.slot.to_string()),
         ]
     );
     let body = format!(r#"{{"model":"{MISTRAL}"}}"#);

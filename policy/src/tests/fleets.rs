@@ -4,8 +4,9 @@ use crate::budget::Budget;
 use crate::country::Country;
 use crate::egress::Provider;
 use crate::fleet::{
-    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Overflow, OwnLimits, Pool,
-    ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    Fallback, Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits,
+    Pool, ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone,
+    ZoneSource,
 };
 use crate::retrieval::{Role, VectorDb};
 use crate::{ModelName, RegionName};
@@ -108,6 +109,7 @@ pub fn fleet() -> Fleet {
         },
         own_limits: BTreeMap::new(),
         balance: BTreeMap::new(),
+        batch_keys: BTreeSet::new(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,
@@ -127,6 +129,7 @@ pub fn zone() -> Zone {
         regions: BTreeSet::new(),
         fallbacks: Vec::new(),
         misdirected: Misdirected::Refuse,
+        order: Order::Nearest,
         limits: OwnLimits::default(),
     }
 }
@@ -164,6 +167,7 @@ pub fn region<'m>(
             .collect(),
         contexts: BTreeMap::new(),
         signals: Vec::new(),
+        price: None,
         vector_db: None,
     }
 }

@@ -2,14 +2,15 @@
 
 use super::any_fleet::fleets;
 use super::fleets::{LLAMA, MISTRAL};
-use crate::chain::{Member, chain};
+use crate::chain::chain;
 use crate::filter_policy::Lane;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Order};
 use crate::placement::{Placement, STEP_DOWN, STEP_UP, TOTAL_WEIGHT};
 use crate::plan::known::Known;
 use crate::plan::{Plan, plan, regions_of};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
+use crate::tier::batch;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -160,7 +161,8 @@ fn is_sound(
                 let allowed = chain(fleet, zone, model, gateway);
                 for (region, weight) in &placement.overflow {
                     prop_assert!(*weight > 0 && others.contains(region) && *region != first);
-                    prop_assert!(allowed.contains(&Member::Peer(region.clone())));
+                    let mut others = allowed[1..].iter();
+                    prop_assert!(others.any(|member| member.answers_as() == region.as_str()));
                     prop_assert!(
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"
@@ -173,6 +175,9 @@ fn is_sound(
                         || (placement.overflow.is_empty() && placement.home_share == 100),
                     "{placement:?}"
                 );
+                if matches!(fleet.zones[zone].order, Order::Weighted(_)) {
+                    continue;
+                }
                 let home = Placement::home();
                 let before = prev.placement(gateway, zone, model).unwrap_or(&home);
                 let change = format!("{before:?} -> {placement:?}");
@@ -211,6 +216,19 @@ fn is_sound(
                         .or_insert((0.0, room));
                     *gained += (more - 1.0).max(0.0) * percent;
                 }
+            }
+        }
+    }
+    for gateway in fleet.regions.keys() {
+        for (name, zone) in &fleet.zones {
+            for model in fleet.models() {
+                let Some(batch) = batch(fleet, next, name, model, gateway) else {
+                    continue;
+                };
+                let mut regions = batch.weights.keys();
+                prop_assert!(regions.all(|region| zone.regions.contains(region)));
+                let sum: u32 = batch.weights.values().sum();
+                prop_assert!(sum == TOTAL_WEIGHT && batch.admitted <= 100, "{batch:?}");
             }
         }
     }

@@ -17,6 +17,7 @@ fn first(utilization: f64) -> First {
         unhealthy_step: 25,
         queues: false,
         silent: false,
+        batch: false,
         sheddable: 1.0,
         stay: Duration::ZERO,
         elasticity: 1.0,

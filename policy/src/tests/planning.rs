@@ -24,7 +24,7 @@ fn overflow_and_back() {
     );
     watch.at(0.75, 0.4, 0.3, 10);
     assert_eq!(watch.share(WEST, "global"), Some(78));
-    watch.at(0.4, 0.3, 0.3, 40);
+    watch.at(0.4, 0.3, 0.3, 80);
     assert_eq!(watch.share(WEST, "global"), Some(100));
     // A quiet fleet is left alone.
     let before = watch.plan.clone();

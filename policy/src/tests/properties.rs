@@ -10,7 +10,7 @@ use crate::classify::{classify, untrusted};
 use crate::country::Country;
 use crate::decide::Admission;
 use crate::filter_policy::{FilterPolicy, Lane};
-use crate::fleet::{Fleet, Gives, Misdirected, Zone};
+use crate::fleet::{Fleet, Gives, Misdirected, Order, Zone};
 use crate::plan::Plan;
 use crate::{ModelName, RegionName, ZoneName};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_is_home_then_peers_by_distance_then_fallbacks(fleet in fleets()) {
+    fn a_chain_is_the_zone_s_order_then_home_then_peers_by_distance_then_fallbacks(fleet in fleets()) {
         for (zone_name, model, home) in everything(&fleet) {
             let chain = chain(&fleet, &zone_name, &model, &home);
             let (Some(zone), Some(region)) = (fleet.zones.get(&zone_name), fleet.regions.get(&home)) else {
@@ -95,19 +95,20 @@ proptest! {
             }
             let members: BTreeSet<&Member> = chain.iter().collect();
             prop_assert_eq!(members.len(), chain.len(), "twice in a chain: {:?}", chain);
-            let mut sorted = chain.clone();
-            sorted.sort_by_key(|member| match member {
-                Member::Pool(_) => 0,
-                Member::Peer(_) => 1,
-                Member::Fallback(_) => 2,
-            });
-            prop_assert_eq!(&sorted, &chain, "pool, peers, fallbacks");
+            let distance = |peer: &RegionName| region.nearest.iter().position(|other| other == peer);
+            let place = |region: &RegionName| match &zone.order {
+                Order::Priority(order) => order.iter().position(|other| other == region).unwrap_or(order.len()),
+                Order::Nearest | Order::Weighted(_) => 0,
+            };
+            // Who is nowhere among the others is home.
+            prop_assert!(chain.is_sorted_by_key(|member| match member {
+                Member::Pool(region) | Member::Peer(region) => (0, place(region), distance(region)),
+                Member::Fallback(_) => (1, 0, None),
+            }), "{chain:?}");
 
             let (own, peers, fallbacks) = parts(&chain);
             let has_it = zone.regions.iter().filter(|name| fleet.regions[*name].pools.contains_key(&model));
             prop_assert_eq!(own.len() + peers.len(), has_it.count(), "nobody is left out");
-            let distance = |peer: &RegionName| region.nearest.iter().position(|other| other == peer).unwrap();
-            prop_assert!(peers.is_sorted_by_key(|peer| distance(peer)));
             prop_assert_eq!(fallbacks, zone.fallbacks.len());
             let order: Vec<Member> = zone.fallbacks.iter().cloned().map(Member::Fallback).collect();
             prop_assert!(chain.ends_with(&order), "in the zone's own order");

@@ -1,6 +1,7 @@
 //! The tour: what Meridian promises, each promise shown on real Envoys, with the requests that the fakes recorded as
 //! the evidence. `scripts/demo --once` walks it, and the tests do.
 
+mod batch;
 mod claude;
 mod client;
 mod config;
@@ -134,6 +135,8 @@ stops! {
     "retrieval-sotw": retrieval::follows, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
     "retrieval-eu": retrieval::eu, Options { databases: true, ..Options::default() };
     "retrieval-dead": retrieval::dead, Options { databases: true, ..Options::default() };
+    "batch": batch::batch, Options::default();
+    "order": batch::order, Options::default();
     "fresh": fresh::fresh, Options::default();
     "config-edits": config::edits, Options::default();
     "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };

@@ -65,6 +65,11 @@ pub struct RawZone {
     pub jurisdictions: Option<Vec<String>>,
     /// What a gateway outside a pinned zone does with its callers. Default: `refuse`.
     pub misdirected: Option<RawMisdirected>,
+    /// Regions that are asked first, in this order, whichever gateway a caller reaches (active-passive). Default: the gateway's own,
+    /// then the nearest (active-active).
+    pub order: Option<Vec<String>>,
+    /// A fixed part of the requests to each region, at every gateway; regions without one get nothing while others serve.
+    pub weights: Option<BTreeMap<String, u32>>,
     /// Limits in place of those under `policy.limits`.
     #[serde(default)]
     pub limits: RawOwnLimits,
@@ -134,6 +139,8 @@ pub struct RawRegion {
     /// Where the control plane learns how the region is. A region without any is asked as if it always had room.
     #[serde(default)]
     pub signals: Vec<RawSignal>,
+    /// What serving costs here, over the other regions: any unit that all share. Batch goes where it is lowest. Default: all the same.
+    pub price: Option<f64>,
     /// Its vector database.
     pub vector_db: Option<RawVectorDb>,
 }
@@ -355,6 +362,19 @@ pub struct RawPolicy {
     /// When a region counts as unhealthy.
     #[serde(default)]
     pub unhealthy: RawUnhealthy,
+    /// Requests that can wait.
+    #[serde(default)]
+    pub batch: RawBatch,
+}
+
+/// Requests that can wait: they leave a region before others do, and are refused with 429 where no region has room. So are those that
+/// say `x-meridian-tier: batch`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawBatch {
+    /// API keys (`authorization: Bearer`, `x-api-key`, `api-key`) whose requests are batch, as SHA-256 in hex: `printf %s KEY | sha256sum`.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// When a region sheds load. The utilization of a pool is the highest of: KV-cache in use, running requests of those it

@@ -3,6 +3,7 @@
 use super::{FleetError, Problem, parse};
 
 mod addresses;
+mod batch;
 mod control_plane;
 mod example;
 mod fallbacks;

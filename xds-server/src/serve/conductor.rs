@@ -393,6 +393,7 @@ impl Conductor {
                 let pool = PoolReport {
                     signals: self.state.pool(&self.fleet, name, model, now),
                     health: health.cloned().unwrap_or_default(),
+                    batch: self.plan.batch_gate(name, model),
                     demand: self
                         .state
                         .demand(&self.fleet, name, model, now)

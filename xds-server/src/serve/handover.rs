@@ -109,6 +109,7 @@ fn shown(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
             regions,
             fallbacks,
             misdirected,
+            order: _,
             limits: _,
         } = zone;
         (name, pinned, regions, fallbacks, misdirected)

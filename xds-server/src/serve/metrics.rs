@@ -149,7 +149,7 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         of(|signals| signals.gpu.busy),
     )?;
     let mut demand: Vec<(Labels, f64)> = Vec::new();
-    let mut reasons = Vec::new();
+    let (mut reasons, mut gates) = (Vec::new(), Vec::new());
     for (region, of) in &report.regions {
         for (model, pool) in &of.pools {
             for (zone, rate) in &pool.demand {
@@ -160,6 +160,8 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
                 ];
                 demand.push((labels, *rate));
             }
+            let labels = vec![("region", region.to_string()), ("model", model.to_string())];
+            gates.push((labels, f64::from(pool.batch) / 100.0));
             for reason in &pool.health.reasons {
                 let reason = reason.to_string();
                 let labels = vec![
@@ -176,6 +178,12 @@ fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "meridian_demand_requests_per_second",
         "Requests that a region's own callers had its pool asked for first",
         demand,
+    )?;
+    gauges(
+        encoder,
+        "meridian_pool_batch_open",
+        "How much of what batch brings a pool takes, a ratio",
+        gates,
     )?;
     gauges(
         encoder,

@@ -97,6 +97,9 @@ pub struct PoolReport {
     pub signals: PoolSignals,
     /// How it is.
     pub health: Health,
+    /// How much of what batch brings it takes, in percent.
+    #[serde(default)]
+    pub batch: u8,
     /// Requests per second that the region's own callers had it asked for first, by zone.
     pub demand: BTreeMap<ZoneName, f64>,
 }

@@ -30,6 +30,7 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Limits;
 use meridian_policy::needs::Fresh;
 use meridian_policy::placement::TOTAL_WEIGHT;
+use meridian_policy::tier;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
 
@@ -53,17 +54,34 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         let planned = node.plan.placement(node.home, zone, model);
         let overflow = planned.map(|placement| &placement.overflow);
         let fresh = Fresh::of(node.fleet, node.plan, zone, model, node.home);
+        let batch = tier::batch(node.fleet, node.plan, zone, model, node.home);
         let lanes = [
             (Lane::Overflow, overflow),
             (Lane::Fresh, fresh.as_ref().map(|fresh| &fresh.others)),
+            (Lane::Batch, batch.as_ref().map(|batch| &batch.weights)),
         ];
+        // Batch alone may be at home as well.
+        let home = node
+            .chains
+            .get(&(*zone, *model))
+            .zip(node.first(zone, model));
+        let home = home.map(|(members, first)| (first, members.clone()));
+        let with_home: Vec<_> = home.into_iter().chain(chains.iter().cloned()).collect();
         for (lane, weights) in lanes {
+            let chains = if lane == Lane::Batch {
+                &with_home
+            } else {
+                chains
+            };
             let to = by_weight(zone, model, chains, weights);
-            let to = ClusterSpecifier::WeightedClusters(to);
             for stream in [true, false] {
-                let lane = Some(lane);
-                let route = route(node, zone, model, lane, members, to.clone(), stream);
-                routes.push(spread(route));
+                let to = match to.clusters.as_slice() {
+                    [one] if lane == Lane::Batch => ClusterSpecifier::Cluster(one.name.clone()),
+                    _ => ClusterSpecifier::WeightedClusters(to.clone()),
+                };
+                let is_spread = matches!(to, ClusterSpecifier::WeightedClusters(_));
+                let route = route(node, zone, model, Some(lane), members, to, stream);
+                routes.push(if is_spread { spread(route) } else { route });
             }
         }
     }

@@ -64,7 +64,7 @@ impl Names {
 }
 
 pub(super) fn lane(label: &str) -> Result<Lane, Why> {
-    [Lane::Home, Lane::Overflow, Lane::Fresh, Lane::Fallback]
+    Lane::ALL
         .into_iter()
         .find(|lane| lane.as_str() == label)
         .ok_or(Why::UnknownName)

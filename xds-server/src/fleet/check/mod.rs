@@ -1,6 +1,7 @@
 //! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
 
 mod addresses;
+mod batch;
 mod contexts;
 mod control_plane;
 mod costs;
@@ -53,6 +54,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
             .map(|(name, (_, balance))| (name, balance))
             .collect(),
         limits,
+        batch_keys: check.batch_keys(raw.policy.batch.keys),
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
@@ -68,6 +70,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     check.signals_stay_fresh(&fleet);
     check.pushes_can_be_known(&fleet);
     check.contexts_compare(&fleet);
+    check.prices_compare(&fleet);
     check.budgets_are_parted(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {

@@ -63,6 +63,7 @@ impl Check {
             nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
             contexts: contexts(&raw.pools),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
+            price: self.region_price(&format!("{at}.price"), raw.price),
             vector_db: raw
                 .vector_db
                 .map(|raw| self.vector_db(&format!("{at}.vector_db"), raw)),

@@ -3,7 +3,7 @@
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawMisdirected, RawZone};
 use meridian_policy::country::Country;
-use meridian_policy::fleet::{Fallback, Limits, Misdirected, OwnLimits, UnknownZone, Zone};
+use meridian_policy::fleet::{Fallback, Limits, Misdirected, Order, OwnLimits, UnknownZone, Zone};
 use meridian_policy::{FallbackName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,7 @@ impl Check {
             &names.regions,
             "region",
         );
+        let order = self.order(&at, raw.order, raw.weights, &regions);
         let zone_fallbacks: Vec<FallbackName> = self.resolve(
             &format!("{at}.fallbacks"),
             raw.fallbacks,
@@ -107,7 +108,60 @@ impl Check {
                 Some(RawMisdirected::Redirect) => Misdirected::Redirect,
                 Some(RawMisdirected::Forward) => Misdirected::Forward,
             },
+            order,
             limits: OwnLimits::default(),
+        }
+    }
+
+    /// Which of the zone's regions is asked first.
+    fn order(
+        &mut self,
+        at: &str,
+        order: Option<Vec<String>>,
+        weights: Option<BTreeMap<String, u32>>,
+        regions: &[RegionName],
+    ) -> Order {
+        let is_known = |region: &str| regions.iter().any(|known| known.as_str() == region);
+        let foreign = |region: &str| {
+            format!(
+                "the zone may not use `{region}`; its regions are: {}",
+                listed(regions)
+            )
+        };
+        match (order, weights) {
+            (None, None) => Order::Nearest,
+            (Some(_), Some(_)) => {
+                let message = "either regions have an order or each has a fixed part; remove `order` or `weights`";
+                self.problem(format!("{at}.order"), message);
+                Order::Nearest
+            }
+            (Some(order), None) => {
+                let mut seen = BTreeSet::new();
+                for (index, region) in order.iter().enumerate() {
+                    let at = format!("{at}.order[{index}]");
+                    if !is_known(region) {
+                        self.problem(at, foreign(region));
+                    } else if !seen.insert(region) {
+                        self.problem(at, format!("`{region}` is listed twice; remove one"));
+                    }
+                }
+                Order::Priority(order.into_iter().map(RegionName::from).collect())
+            }
+            (None, Some(weights)) => {
+                for region in weights.keys().filter(|region| !is_known(region)) {
+                    self.problem(format!("{at}.weights.{region}"), foreign(region));
+                }
+                if weights.values().all(|weight| *weight == 0) {
+                    let message =
+                        "nobody would get anything; give at least one region a weight above 0";
+                    self.problem(format!("{at}.weights"), message);
+                }
+                let each = weights.into_iter();
+                Order::Weighted(
+                    each.map(|(region, weight)| (region.into(), weight))
+                        .collect(),
+                )
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use envoy_types::pb::google::protobuf::{Any, StringValue};
 use meridian_policy::classify::classify;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::fleet::{Misdirected, OwnLimits, UnknownZone, Zone};
+use meridian_policy::fleet::{Misdirected, Order, OwnLimits, UnknownZone, Zone};
 use meridian_policy::plan::Plan;
 use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName, ZoneName, headers};
 use proptest::collection::vec;
@@ -245,6 +245,7 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
                     } else {
                         Misdirected::Refuse
                     },
+                    order: Order::Nearest,
                     limits: OwnLimits::default(),
                 };
                 (ZoneName::from(*name), zone)

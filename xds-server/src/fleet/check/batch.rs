@@ -1,0 +1,48 @@
+//! Requests that can wait: whose they are, and what regions cost.
+
+use super::{Check, listed, region_at};
+use meridian_policy::Fleet;
+use std::collections::BTreeSet;
+
+impl Check {
+    /// Digests of API keys: never the keys.
+    pub(super) fn batch_keys(&mut self, raw: Vec<String>) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        for (index, key) in raw.into_iter().enumerate() {
+            let digits = |key: &str| key.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if key.len() != 64 || !digits(&key) {
+                let message = "is no SHA-256 of an API key; write the 64 digits that `printf %s KEY | sha256sum` prints, never the key";
+                self.problem(format!("policy.batch.keys[{index}]"), message);
+            }
+            keys.insert(key.to_ascii_lowercase());
+        }
+        keys
+    }
+
+    pub(super) fn region_price(&mut self, at: &str, price: Option<f64>) -> Option<f64> {
+        let price = price?;
+        if !price.is_finite() || price < 0.0 {
+            self.problem(at, format!("{price} is no price; write a number from 0 on"));
+        }
+        Some(price)
+    }
+
+    /// Prices are compared: a region without one has none to compare.
+    pub(super) fn prices_compare(&mut self, fleet: &Fleet) {
+        let serving = || fleet.regions.iter().filter(|(_, of)| !of.pools.is_empty());
+        let without: Vec<_> = serving()
+            .filter(|(_, region)| region.price.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        if without.len() == serving().count() {
+            return;
+        }
+        if let Some(first) = without.first() {
+            let message = format!(
+                "other regions have a price and these have none: {}; give all of them one",
+                listed(&without)
+            );
+            self.problem(format!("{}.price", region_at(first)), message);
+        }
+    }
+}
