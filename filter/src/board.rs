@@ -90,7 +90,7 @@ fn text(key: &str) -> Option<String> {
     String::from_utf8(said?).ok()
 }
 
-/// Topics hold no digit at their end: no two keys are the same.
+/// What follows the last `#` is a number, so that no two keys are the same.
 fn key(topic: &str, number: u32) -> String {
     format!("{topic} #{number}")
 }

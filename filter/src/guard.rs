@@ -85,11 +85,11 @@ impl Context for Attempt {
         if self.waits.take().is_some() {
             pace::gone(to, model);
         }
-        if let Some(sent) = self.sent.take()
+        if let Some(mut sent) = self.sent.take()
             && !self.is_counted
             && !self.caller_has_left()
         {
-            servers::failed(&sent);
+            sent.failed();
         }
         let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
@@ -288,12 +288,18 @@ impl Attempt {
         if self.policy.region.as_ref().map(RegionName::as_str) != Some(to) {
             return None;
         }
-        let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap_or_default()).ok();
+        let text = |value: Option<Vec<u8>>| String::from_utf8(value?).ok();
+        let header = |name| text(self.get_http_request_header_bytes(name));
         let address = text(self.get_property(vec!["upstream", "address"]))?;
-        if let Ok(slot) = text(self.get_http_request_header_bytes(headers::SLOT))?.parse() {
+        // Later ones must be at another server, whatever their slot.
+        let is_first = header(headers::ATTEMPT).is_none_or(|attempt| attempt == "1");
+        if let Some(Ok(slot)) = header(headers::SLOT).map(|slot| slot.parse())
+            && is_first
+        {
             servers::learn(model, slot, &address);
         }
-        let length = text(self.get_http_request_header_bytes("content-length"))?;
+        let length = header("content-length").or_else(|| header(headers::LENGTH));
+        let length = length.unwrap_or_default();
         Some(servers::begin(model, &address, &length))
     }
 
@@ -322,8 +328,8 @@ impl Attempt {
         let is_final = status >= 400 && self.policy.is_last(&self.asked.zone, to);
         self.set_http_response_header(headers::FINAL, is_final.then_some("true"));
         let refused = matches!(status, 429 | 503);
-        if let Some(sent) = self.sent.as_ref().filter(|_| refused || status >= 500) {
-            servers::failed(sent);
+        if let Some(sent) = self.sent.as_mut().filter(|_| refused || status >= 500) {
+            sent.failed();
         }
         let part = memory::note_answer(to, model, refused);
         if refused {

@@ -1,6 +1,7 @@
 //! The plugin root `pool`: on requests that other gateways send, it picks the server. It decides nothing else, and forwards as it
 //! is whatever it does not understand.
 
+use crate::memory;
 use crate::servers::{self, Sent};
 use meridian_policy::headers;
 use meridian_policy::slots::{Ask, PoolPolicy, hash, slot};
@@ -12,7 +13,7 @@ use std::rc::Rc;
 pub struct Request {
     policy: Rc<PoolPolicy>,
     model: String,
-    /// `content-length`.
+    /// What tells its bytes.
     length: String,
     streamed: bool,
     slot: u16,
@@ -54,16 +55,20 @@ impl HttpContext for Request {
             String::from_utf8_lossy(&value).into_owned()
         };
         let random = hash(text("x-request-id").as_bytes());
-        let place = text(headers::SLOT).parse().unwrap_or_else(|_| slot(random));
-        let (model, length) = (text(headers::MODEL), text("content-length"));
+        let place = [headers::PLACE, headers::SLOT].map(|name| text(name).parse().ok());
+        let place = place.into_iter().flatten().next();
+        let length = ["content-length", headers::LENGTH].map(text);
+        let length = length.into_iter().find(|length| !length.is_empty());
+        let (model, length) = (text(headers::MODEL), length.unwrap_or_default());
         let streamed = text(headers::STREAM) == "1";
         (self.model, self.length, self.streamed) = (model, length, streamed);
         self.slot = servers::pick(
             &self.model,
             Ask {
                 balance: self.policy.balance(&self.model),
-                place,
+                place: place.unwrap_or_else(|| slot(random)),
                 random,
+                now_ms: memory::now_ms(),
             },
         );
         self.set_http_request_header(headers::SLOT, Some(&self.slot.to_string()));
@@ -74,18 +79,22 @@ impl HttpContext for Request {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let attempt = self.get_http_response_header_bytes(headers::ATTEMPT);
         let address = self.get_property(vec!["upstream", "address"]);
         let address = address.and_then(|address| String::from_utf8(address).ok());
         if let Some(address) = address.filter(|address| !address.is_empty()) {
-            servers::learn(&self.model, self.slot, &address);
+            // Later ones must be at another server, whatever their slot.
+            if attempt.is_none_or(|attempt| attempt == b"1") {
+                servers::learn(&self.model, self.slot, &address);
+            }
             if self.address.as_ref() != Some(&address) {
                 self.begin(address);
             }
         }
         let status = self.get_http_response_header_bytes(":status");
         let failed = status.is_none_or(|status| status == b"429" || status.starts_with(b"5"));
-        if let Some(sent) = self.sent.as_ref().filter(|_| failed) {
-            servers::failed(sent);
+        if let Some(sent) = self.sent.as_mut().filter(|_| failed) {
+            sent.failed();
         }
         Action::Continue
     }

@@ -162,6 +162,13 @@ impl Request {
         for (name, value) in decision.route_headers() {
             self.set_http_request_header(name, Some(&value));
         }
+        if self
+            .get_http_request_header_bytes("content-length")
+            .is_none()
+        {
+            let length = body.len().to_string();
+            self.set_http_request_header(headers::LENGTH, Some(&length));
+        }
         // Until now the route was the one that the caller's own headers picked: it must not be kept.
         match hostcalls::call_foreign_function("clear_route_cache", None) {
             Ok(_) => {

@@ -1,7 +1,7 @@
 //! What the servers of this region's pools have to do, by what this Envoy sends them. Workers tell each other at once, so that no
 //! two choose the same.
 
-use crate::board;
+use crate::{board, memory};
 use meridian_policy::slots::{Ask, Begun, Load, Slots};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -41,14 +41,7 @@ pub fn learn(model: &str, slot: u16, address: &str) {
     with(model, |slots| slots.learn(slot, address));
 }
 
-/// A server has failed: it is left to chance to find it again.
-pub fn failed(sent: &Sent) {
-    if let Some(begun) = &sent.begun {
-        with(&sent.model, |slots| slots.forget(begun));
-    }
-}
-
-/// A request is sent to a server. `length`: its `content-length`.
+/// A request is sent to a server. `length`: what tells its bytes.
 pub fn begin(model: &str, address: &str, length: &str) -> Sent {
     let bytes = length.parse().unwrap_or(BYTES);
     let begun = with(model, |slots| slots.begin(address, bytes));
@@ -60,6 +53,14 @@ pub fn begin(model: &str, address: &str, length: &str) -> Sent {
 }
 
 impl Sent {
+    /// Its server has failed it, and is left alone for a while.
+    pub fn failed(&mut self) {
+        if let Some(begun) = &mut self.begun {
+            let now = memory::now_ms();
+            with(&self.model, |slots| slots.failed(begun, now));
+        }
+    }
+
     /// Its first token has come.
     pub fn first_token(&mut self) {
         if let Some(begun) = &mut self.begun {

@@ -10,7 +10,7 @@ use crate::name::{ModelName, RegionName, ZoneName};
 use crate::needs::{self, Way};
 use crate::pace::Pace;
 use crate::refusal::{Reason, Refusal};
-use crate::slots::{self, Ask};
+use crate::slots::{self, Ask, Balance};
 use crate::tier::{self, Tier};
 use std::net::IpAddr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -83,8 +83,10 @@ pub struct Decision {
     pub fresh: Option<Met>,
     /// Picks the region in the overflow and the fresh lane.
     pub spread: u64,
-    /// Picks the server in this region's pool; for another gateway it is the conversation's own.
+    /// Picks the server in this region's pool, where it has one, and else is the conversation's own.
     pub slot: u16,
+    /// The conversation's own slot, where conversations have servers of their own and this is not the one: for other gateways.
+    pub place: Option<u16>,
     /// How long each attempt may be silent before the next member is asked as well, in milliseconds; `None` leaves it to
     /// the route.
     pub patience_ms: Option<u64>,
@@ -211,12 +213,14 @@ impl FilterPolicy {
             lease_ran_out: here.lease_ran_out,
         });
         let leaves = choice.is_some_and(|choice| choice.leaves(key));
-        let is_batch = admitted.tier == Tier::Batch && rule.lane != Lane::Fallback;
-        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(rule.batch) {
+        // Past the lease what the gates say is too old.
+        let is_batch =
+            admitted.tier == Tier::Batch && rule.lane != Lane::Fallback && !here.lease_ran_out;
+        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(rule.batch.admitted) {
             return Err(refuse(Reason::Later));
         }
         // Batch leaves first: all of it, where some of the others would.
-        let away = choice.is_some_and(|choice| choice.presses());
+        let away = rule.batch.at_first && choice.is_some_and(|choice| choice.presses());
         let ordinary = match (is_batch, leaves) {
             (true, _) if away => Lane::Overflow,
             (true, _) => Lane::Batch,
@@ -237,6 +241,7 @@ impl FilterPolicy {
                 balance: *balance,
                 place,
                 random: slots::hash(here.request_id),
+                now_ms: here.now_ms,
             };
             (here.slot)(model, ask)
         });
@@ -250,6 +255,7 @@ impl FilterPolicy {
             fresh,
             spread: hash(key, SPREAD),
             slot,
+            place: (pool == Some(&Balance::Affinity) && slot != place).then_some(place),
             patience_ms: rule
                 .patience
                 .map(|patience| patience.limit_ms(stream, body.len())),
@@ -333,6 +339,8 @@ impl Decision {
         if matches!(self.lane, Lane::Overflow | Lane::Fresh | Lane::Batch) {
             headers.push((headers::SPREAD, format!("{:016x}", self.spread)));
         }
+        let place = self.place.map(|place| (headers::PLACE, place.to_string()));
+        headers.extend(place);
         headers.extend(
             self.patience_ms
                 .map(|ms| (headers::PATIENCE, ms.to_string())),

@@ -3,7 +3,7 @@
 
 use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
-use crate::fleet::{Fleet, Misdirected, UnknownZone, Zone, ZoneSource};
+use crate::fleet::{Fleet, Misdirected, Order, UnknownZone, Zone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::needs::Fresh;
 use crate::pace::{self, Pace};
@@ -78,21 +78,57 @@ pub struct ModelRule {
     /// Set while not every region that could serve them has fresh data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<Fresh>,
-    /// Percent of the batch requests that are served; the others are told to come later.
-    #[serde(default = "all", skip_serializing_if = "is_all")]
-    pub batch: u8,
+    /// What becomes of batch requests.
+    #[serde(default, skip_serializing_if = "BatchRule::is_default")]
+    pub batch: BatchRule,
     /// How long an attempt may be silent; set where somebody else can be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
 }
 
-fn all() -> u8 {
-    100
+/// What becomes of batch requests for a (zone, model).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRule {
+    /// Percent of them that are served; the others are told to come later.
+    pub admitted: u8,
+    /// Some of them go to the region that the home lane leads to.
+    pub at_first: bool,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
-fn is_all(percent: &u8) -> bool {
-    *percent == 100
+impl Default for BatchRule {
+    fn default() -> Self {
+        Self {
+            admitted: 100,
+            at_first: true,
+        }
+    }
+}
+
+impl BatchRule {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn of(
+        fleet: &Fleet,
+        plan: &Plan,
+        zone: &ZoneName,
+        model: &ModelName,
+        home: &RegionName,
+    ) -> Self {
+        let first = chain(fleet, zone, model, home).into_iter().next();
+        let batch = tier::batch(fleet, plan, zone, model, home);
+        batch
+            .zip(first)
+            .map_or_else(Self::default, |(batch, first)| {
+                let first = RegionName::from(first.answers_as());
+                Self {
+                    admitted: batch.admitted,
+                    at_first: batch.weights.contains_key(&first),
+                }
+            })
+    }
 }
 
 /// What the first region keeps; the rest takes the overflow lane.
@@ -109,13 +145,16 @@ pub struct Split {
     /// The regions that the overflow lane leads to, by weight.
     #[serde(default)]
     pub overflow: BTreeMap<RegionName, u32>,
+    /// The share is a fixed part: load moves nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
 }
 
 impl Split {
     /// How much less the first region gets because it had no room a moment ago: as much as the others still have.
     pub fn cooling(&self, of: impl Fn(&RegionName) -> f64) -> f64 {
         let home = of(&self.first);
-        if home <= 0.0 {
+        if home <= 0.0 || self.fixed {
             return 0.0;
         }
         let each = self.overflow.iter();
@@ -132,6 +171,9 @@ impl Split {
 
     /// How much less the first region gets because first tokens come sooner elsewhere at this moment.
     pub fn pressure(&self, of: impl Fn(&RegionName) -> Pace, now_ms: u64) -> f64 {
+        if self.fixed {
+            return 0.0;
+        }
         let others: Vec<(Pace, u32)> = self
             .overflow
             .iter()
@@ -260,12 +302,13 @@ fn zone_rule(
                 home_share: placement.home_share,
                 floor: fleet.overflow.floor_percent(),
                 overflow: placement.overflow.clone(),
+                fixed: matches!(zone.order, Order::Weighted(_)),
             });
         let rule = ModelRule {
             lane,
             split,
             fresh: Fresh::of(fleet, plan, name, model, home),
-            batch: tier::batch(fleet, plan, name, model, home).map_or(100, |batch| batch.admitted),
+            batch: BatchRule::of(fleet, plan, name, model, home),
             patience,
         };
         Some((model.clone(), rule))

@@ -32,6 +32,7 @@ pub mod freshness;
 pub mod guard;
 pub mod headers;
 pub mod health;
+pub mod location;
 pub mod name;
 pub mod needs;
 pub mod pace;

@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, Order};
 use crate::freshness::Freshness;
 use crate::health::Health;
 use crate::name::{ModelName, RegionName, ZoneName};
-use crate::placement::Placement;
+use crate::placement::{First, Placement};
 use crate::signal::Millis;
 use crate::state::FleetState;
 use crate::tier::Gate;
@@ -69,7 +69,7 @@ impl Plan {
         }
         let gates = self.batch.get(region);
         let gate = gates.and_then(|gates| gates.get(model));
-        gate.map_or(100, |gate| gate.open)
+        gate.map_or(100, |gate| gate.open.min(100))
     }
 
     /// Whether a region's pool serves nobody, so that no other region sends anything there.
@@ -179,12 +179,17 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
             return;
         }
         let before = prev.placement(gateway, zone, model).cloned();
+        let of_first = known.first(&first, &others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),
             before: before.unwrap_or_else(Placement::home),
             size: known.size(&first, model),
-            first: known.first(&first, &others, model),
+            first: First {
+                // What a closed gate still has are others' retries.
+                batch: of_first.batch && next.batch_gate(&first, model) > 0,
+                ..of_first
+            },
             others: known.others(&first, &others, model),
         };
         choices.entry(model.clone()).or_default().push(choice);

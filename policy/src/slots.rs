@@ -18,6 +18,14 @@ const ENOUGH: usize = 8;
 /// One in so many requests goes to a slot that nothing is known of, before that and after. While a server has nothing to do every
 /// one may: chance finds one as good.
 const EXPLORES: (u64, u64) = (8, 64);
+/// Slots that are tried, and how far they are apart.
+const TRIES: u64 = 8;
+const PRIME: u64 = 509;
+/// A server is gone when so many slots in a row led elsewhere that are known to lead to it.
+const ASTRAY: u32 = 3;
+/// A server that failed is left alone for so long, in milliseconds; after each failure more twice as long, so many times.
+const SHUNNED_MS: u64 = 1000;
+const LONGER: u32 = 4;
 /// With affinity a server may have so many hundredths of the requests that all have in the mean, before others get those whose
 /// place it is.
 const BOUND: u64 = 125;
@@ -76,9 +84,11 @@ impl Load {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slots {
     servers: Vec<Server>,
+    /// Which server each known slot leads to, by its address.
+    leads: BTreeMap<u16, String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Server {
     address: String,
     /// Those that lead to it.
@@ -86,6 +96,12 @@ struct Server {
     own: Load,
     /// What the gateway's other workers see.
     elsewhere: Load,
+    /// Failures in a row.
+    failures: u32,
+    /// Until when it is left alone for them, in milliseconds.
+    shunned: u64,
+    /// Slots in a row that have led elsewhere.
+    astray: u32,
 }
 
 impl Server {
@@ -103,6 +119,7 @@ impl Server {
 pub struct Begun {
     address: String,
     unread: u64,
+    failed: bool,
 }
 
 /// A request that wants a slot.
@@ -114,6 +131,8 @@ pub struct Ask {
     pub place: u16,
     /// A hash of the request itself.
     pub random: u64,
+    /// By the gateway's own clock, in milliseconds.
+    pub now_ms: u64,
 }
 
 /// A hash of a request's id.
@@ -136,23 +155,31 @@ impl Begun {
 impl Slots {
     /// The slot of a request.
     pub fn pick(&self, ask: Ask) -> u16 {
-        let random = ask.random;
+        let Ask { random, now_ms, .. } = ask;
         if ask.balance == Balance::Affinity {
             let own = ask.place % SLOTS;
-            if self.at(own).is_none_or(|server| self.has_room(server)) {
+            let may = |server: &Server| server.shunned <= now_ms && self.has_room(server);
+            if self.at(own).is_none_or(may) {
                 return own;
             }
         }
-        let known = self.servers.iter().filter(|one| !one.slots.is_empty());
-        let least = known.clone().map(|one| one.load().cost()).min();
+        let known = || self.servers.iter().filter(|one| !one.slots.is_empty());
+        let well: Vec<&Server> = known().filter(|one| one.shunned <= now_ms).collect();
+        let among = if well.is_empty() {
+            known().collect()
+        } else {
+            well
+        };
+        let least = among.iter().map(|one| one.load().cost()).min();
         if ask.balance == Balance::LeastLoad
             && let Some(unknown) = self.explored(least == Some(0), random)
         {
             return unknown;
         }
-        let best: Vec<&Server> = known
+        let best = among
+            .iter()
             .filter(|one| Some(one.load().cost()) == least)
-            .collect();
+            .collect::<Vec<_>>();
         let one_of = |count: usize, hash: u64| (hash % count.max(1) as u64) as usize;
         let server = best.get(one_of(best.len(), random / 64));
         let its = server.and_then(|one| one.slots.get(one_of(one.slots.len(), random / 4096)));
@@ -161,9 +188,8 @@ impl Slots {
 
     /// A slot that nothing is known of, for one of many requests: of few while servers may be unknown.
     fn explored(&self, one_is_idle: bool, random: u64) -> Option<u16> {
-        let known: usize = self.servers.iter().map(|one| one.slots.len()).sum();
         let (before, after) = EXPLORES;
-        let is_enough = known >= (self.servers.len() + 1) * ENOUGH;
+        let is_enough = self.leads.len() >= (self.servers.len() + 1) * ENOUGH;
         let every = match (is_enough, one_is_idle) {
             (true, _) => after,
             (false, true) => 1,
@@ -172,9 +198,9 @@ impl Slots {
         if !random.is_multiple_of(every) {
             return None;
         }
-        let from = (random / every % u64::from(SLOTS)) as u16;
-        let all = (from..SLOTS).chain(0..from);
-        all.into_iter().find(|slot| self.at(*slot).is_none())
+        let tries = (0..TRIES).map(|turn| slot((random / every).wrapping_add(turn * PRIME)));
+        let unknown = |slot: &u16| !self.leads.contains_key(slot);
+        tries.into_iter().find(unknown)
     }
 
     /// Whether a server may take one more by the bound of affinity.
@@ -186,57 +212,86 @@ impl Slots {
     }
 
     fn at(&self, slot: u16) -> Option<&Server> {
-        self.servers.iter().find(|one| one.slots.contains(&slot))
+        let address = self.leads.get(&slot)?;
+        self.servers.iter().find(|one| one.address == *address)
     }
 
     /// A slot has led to this server.
     pub fn learn(&mut self, slot: u16, address: &str) {
         let slot = slot % SLOTS;
-        if self.at(slot).is_some_and(|one| one.address == address) {
+        let before = self.leads.insert(slot, address.to_owned());
+        if before.as_deref() == Some(address) {
+            self.change(address, |server| server.astray = 0);
             return;
         }
-        // Who is not where it was is gone, or has less slots than before: what was known of it may be wrong altogether.
-        if let Some(other) = self.servers.iter_mut().find(|o| o.slots.contains(&slot)) {
-            other.slots.clear();
+        if let Some(before) = before {
+            let lost = self.change(&before, |server| {
+                server.astray += 1;
+                server.slots.retain(|other| *other != slot);
+                // One is a change of the others' places; several are a server that is gone.
+                let is_gone = server.astray >= ASTRAY;
+                if is_gone {
+                    std::mem::take(&mut server.slots)
+                } else {
+                    Vec::new()
+                }
+            });
+            for slot in lost {
+                self.leads.remove(&slot);
+            }
         }
-        self.server(address).slots.push(slot);
-        self.servers.retain(|one| !one.is_gone());
+        self.change(address, |server| server.slots.push(slot));
+        self.forget_gone();
     }
 
     /// The server that a slot is known to lead to.
     pub fn address(&self, slot: u16) -> Option<&str> {
-        self.at(slot).map(|one| one.address.as_str())
-    }
-
-    /// A server has failed: no slot is known to lead to it any more.
-    pub fn forget(&mut self, begun: &Begun) {
-        self.server(&begun.address).slots.clear();
+        self.leads.get(&slot).map(String::as_str)
     }
 
     /// A request of so many bytes is sent to a server.
     pub fn begin(&mut self, address: &str, bytes: u64) -> Begun {
-        let own = &mut self.server(address).own;
-        own.unread = own.unread.saturating_add(bytes);
-        own.requests = own.requests.saturating_add(1);
+        self.change(address, |server| {
+            server.own.unread = server.own.unread.saturating_add(bytes);
+            server.own.requests = server.own.requests.saturating_add(1);
+        });
         Begun {
             address: address.to_owned(),
             unread: bytes,
+            failed: false,
         }
     }
 
     /// Its prompt has been read: the first token is here.
     pub fn first_token(&mut self, begun: &mut Begun) {
         let read = std::mem::take(&mut begun.unread);
-        let own = &mut self.server(&begun.address).own;
-        own.unread = own.unread.saturating_sub(read);
+        self.change(&begun.address, |server| {
+            server.own.unread = server.own.unread.saturating_sub(read);
+        });
+    }
+
+    /// Its server has failed it, and is left alone for a while: for longer, the more often it has in a row.
+    pub fn failed(&mut self, begun: &mut Begun, now_ms: u64) {
+        if std::mem::replace(&mut begun.failed, true) {
+            return;
+        }
+        self.change(&begun.address, |server| {
+            let longer = 1 << server.failures.min(LONGER);
+            server.failures = server.failures.saturating_add(1);
+            server.shunned = now_ms.saturating_add(SHUNNED_MS * longer);
+        });
     }
 
     /// It is over.
     pub fn end(&mut self, mut begun: Begun) {
         self.first_token(&mut begun);
-        let own = &mut self.server(&begun.address).own;
-        own.requests = own.requests.saturating_sub(1);
-        self.servers.retain(|one| !one.is_gone());
+        self.change(&begun.address, |server| {
+            server.own.requests = server.own.requests.saturating_sub(1);
+            if !begun.failed {
+                server.failures = 0;
+            }
+        });
+        self.forget_gone();
     }
 
     /// What this worker sees of each server, if it is anything.
@@ -251,23 +306,27 @@ impl Slots {
             server.elsewhere = Load::default();
         }
         for (address, load) in elsewhere {
-            let server = self.server(address);
-            server.elsewhere = server.elsewhere.and(load);
+            self.change(address, |server| {
+                server.elsewhere = server.elsewhere.and(load)
+            });
         }
+        self.forget_gone();
+    }
+
+    fn forget_gone(&mut self) {
         self.servers.retain(|one| !one.is_gone());
     }
 
-    fn server(&mut self, address: &str) -> &mut Server {
-        let place = self.servers.iter().position(|one| one.address == address);
-        let place = place.unwrap_or_else(|| {
-            self.servers.push(Server {
-                address: address.to_owned(),
-                slots: Vec::new(),
-                own: Load::default(),
-                elsewhere: Load::default(),
-            });
-            self.servers.len() - 1
-        });
-        &mut self.servers[place]
+    fn change<R>(&mut self, address: &str, change: impl FnOnce(&mut Server) -> R) -> R {
+        if let Some(server) = self.servers.iter_mut().find(|one| one.address == address) {
+            return change(server);
+        }
+        let mut server = Server {
+            address: address.to_owned(),
+            ..Server::default()
+        };
+        let result = change(&mut server);
+        self.servers.push(server);
+        result
     }
 }

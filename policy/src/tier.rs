@@ -2,7 +2,7 @@
 //! cheapest, leaves a region before they do, and is told to come later where nothing is left.
 
 use crate::chain::{Member, chain};
-use crate::fleet::{Fleet, Overflow};
+use crate::fleet::{Fleet, Order, Overflow};
 use crate::headers::TIER;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{TOTAL_WEIGHT, Utilization};
@@ -70,6 +70,9 @@ const CALM: f64 = 0.10;
 /// It opens so many times more slowly than it closes.
 const SLOWER: u32 = 3;
 
+/// All of a gateway's batch, in hundredths of a percent.
+const WHOLE: f64 = 10_000.0;
+
 /// How much of what batch brings a region's pool takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
@@ -84,6 +87,8 @@ pub struct Gate {
 pub struct Seen {
     /// If known.
     pub utilization: Option<Utilization>,
+    /// It has sources that were not heard lately.
+    pub silent: bool,
     /// Interactive callers are better off elsewhere.
     pub sick: bool,
     /// Batch is there.
@@ -102,9 +107,11 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> 
     if seen.sick {
         return if open == 0 { gate } else { to(0) };
     }
-    // What is silent stays as it is.
+    let may_open = open < 100 && !seen.silent && settled(SLOWER);
+    let opened = || to((open + OPENS).min(100));
     let Some(utilization) = seen.utilization else {
-        return gate;
+        // Where nothing measures its load, its health alone decides; what is silent stays as it is.
+        return if may_open { opened() } else { gate };
     };
     let yields = limits.back_below;
     if open > 0 && utilization.now > f64::midpoint(limits.above, 1.0) {
@@ -118,8 +125,8 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> 
             0
         });
     }
-    if open < 100 && utilization.peak < yields - CALM && settled(SLOWER) {
-        return to((open + OPENS).min(100));
+    if may_open && utilization.peak < yields - CALM {
+        return opened();
     }
     gate
 }
@@ -129,7 +136,8 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> 
 pub struct Batch {
     /// Percent of them that are served.
     pub admitted: u8,
-    /// Where, by weight: the cheapest region that takes any comes first, and of those that cost as much the nearest.
+    /// Where, by weight: the cheapest region that takes any comes first, and of those that cost as much the nearest. Where a zone has fixed
+    /// parts, each region has its own.
     pub weights: BTreeMap<RegionName, u32>,
 }
 
@@ -155,17 +163,33 @@ pub fn batch(
         region.and_then(|region| region.price).unwrap_or_default()
     };
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
+    let parts = match &fleet.zones.get(zone)?.order {
+        Order::Weighted(parts) => Some(parts),
+        Order::Nearest | Order::Priority(_) => None,
+    };
+    let part = |region: &RegionName| {
+        parts
+            .and_then(|parts| parts.get(region))
+            .copied()
+            .unwrap_or(0)
+    };
+    let all: f64 = regions.iter().map(|region| f64::from(part(region))).sum();
     let mut weights = BTreeMap::new();
-    // In hundredths of a percent.
-    let mut left = TOTAL_WEIGHT * 100;
+    let mut left = WHOLE;
     for region in regions {
-        let takes = left * u32::from(plan.batch_gate(region, model)) / 100;
+        let offered = match parts {
+            None => left,
+            Some(_) if all > 0.0 => f64::from(part(region)) / all * WHOLE,
+            Some(_) => 0.0,
+        };
+        let takes = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
         left -= takes;
-        if takes > 0 {
-            weights.insert(region.clone(), takes);
+        let weight = takes.round() as u32;
+        if weight > 0 {
+            weights.insert(region.clone(), weight);
         }
     }
-    let admitted = u8::try_from(100 - left / 100).unwrap_or(100);
+    let admitted = (100.0 - left / WHOLE * 100.0).round().clamp(0.0, 100.0) as u8;
     if weights.is_empty() {
         weights.insert(first.clone(), TOTAL_WEIGHT);
     }

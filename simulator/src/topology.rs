@@ -8,6 +8,7 @@ use meridian_policy::fleet::{
     Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
     Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
+use meridian_policy::location::Location;
 use meridian_policy::name::{RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +19,8 @@ use std::time::Duration;
 pub struct Place {
     /// Its name.
     pub name: &'static str,
-    /// Degrees north.
-    pub latitude: f64,
-    /// Degrees east.
-    pub longitude: f64,
+    /// Where it is.
+    pub at: Location,
     /// Hours that its clocks are ahead of UTC in winter.
     pub hours: f64,
     /// Whether its own callers are of the pinned zone.
@@ -29,10 +28,13 @@ pub struct Place {
 }
 
 const fn place(name: &'static str, at: (f64, f64), hours: f64, eea: bool) -> Place {
+    let (latitude, longitude) = at;
     Place {
         name,
-        latitude: at.0,
-        longitude: at.1,
+        at: Location {
+            latitude,
+            longitude,
+        },
         hours,
         eea,
     }
@@ -60,14 +62,7 @@ pub const EIGHT: [Place; 8] = [
 /// A round trip by the great circle: light in glass does 200 km in a millisecond, cables are half as long again as the way is,
 /// and routers take some.
 pub fn round_trip(one: &Place, other: &Place) -> f64 {
-    const EARTH: f64 = 6371.0;
-    let radians = f64::to_radians;
-    let half = |one: f64, other: f64| (radians(other - one) / 2.0).sin().powi(2);
-    let haversine = half(one.latitude, other.latitude)
-        + radians(one.latitude).cos()
-            * radians(other.latitude).cos()
-            * half(one.longitude, other.longitude);
-    let kilometres = 2.0 * EARTH * haversine.sqrt().asin();
+    let kilometres = one.at.kilometres_to(&other.at);
     if kilometres < 1.0 {
         0.001
     } else {

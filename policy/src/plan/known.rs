@@ -2,9 +2,9 @@
 
 use super::ahead::{Flow, LEAST_RATE};
 use super::{Plan, regions_of};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Order};
 use crate::health::{Health, Reason};
-use crate::name::{ModelName, RegionName};
+use crate::name::{ModelName, RegionName, ZoneName};
 use crate::placement::{First, Other};
 use crate::signal::Millis;
 use crate::source::Subject;
@@ -151,7 +151,8 @@ impl<'p> Known<'p> {
         for ((region, model), (_, health)) in &self.pools {
             let first = self.first(region, &[], model);
             let seen = Seen {
-                utilization: first.utilization.filter(|_| !first.silent),
+                utilization: first.utilization,
+                silent: first.silent,
                 // One without endpoints takes nothing, and is as open as before once it has some.
                 sick: health.sheds() && !first.down,
                 batch: first.batch,
@@ -260,8 +261,12 @@ pub(crate) fn sheddable(
     if all <= 0.0 {
         return 1.0;
     }
+    let moves = |zone: &ZoneName| {
+        let zone = fleet.zones.get(zone);
+        zone.is_some_and(|zone| !matches!(zone.order, Order::Weighted(_)))
+    };
     let movable = demand
         .iter()
-        .filter(|(zone, _)| regions_of(fleet, zone, model, region).is_some());
+        .filter(|(zone, _)| moves(zone) && regions_of(fleet, zone, model, region).is_some());
     movable.map(|(_, rate)| rate).sum::<f64>() / all
 }

@@ -222,6 +222,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
         home_share: 100,
         floor: 10,
         overflow: BTreeMap::from([(NAMES[1 - home].into(), 100)]),
+        fixed: false,
     };
     let splits = [split(0), split(1)];
     let mut lately = [[Lately::default(); 2]; 2];

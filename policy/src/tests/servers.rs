@@ -19,6 +19,7 @@ fn ask(balance: Balance, number: u64) -> Ask {
         balance,
         place: (number % 7) as u16,
         random: hash(&number.to_le_bytes()),
+        now_ms: number,
     }
 }
 
@@ -102,18 +103,63 @@ fn what_other_workers_send_counts_as_well() {
 }
 
 #[test]
-fn a_server_that_failed_is_found_again_by_chance_alone() {
+fn a_server_that_failed_is_left_alone_for_a_while() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
-    let begun = slots.begin(THREE[0], 100);
-    slots.forget(&begun);
-    slots.end(begun);
     let busy = [slots.begin(THREE[1], 100), slots.begin(THREE[2], 100)];
-    let went = servers(&mut slots, &envoy, 1000, 8);
-    assert!(count(&went, THREE[0]) <= 3);
-    let went = servers(&mut slots, &envoy, 2000, 300);
-    assert!(count(&went, THREE[0]) > 100, "it is the least busy one");
+    let fails = |slots: &mut Slots, now_ms: u64| {
+        let mut begun = slots.begin(THREE[0], 100);
+        slots.failed(&mut begun, now_ms);
+        slots.failed(&mut begun, now_ms + 500);
+        slots.end(begun);
+    };
+    fails(&mut slots, 1000);
+    let went = servers(&mut slots, &envoy, 1000, 100);
+    assert!(count(&went, THREE[0]) <= 5, "{}", count(&went, THREE[0]));
+    let went = servers(&mut slots, &envoy, 2000, 100);
+    assert!(count(&went, THREE[0]) >= 90, "it is the least busy one");
+    // It was well again: the next time is as short. Twice in a row is twice as long.
+    fails(&mut slots, 3000);
+    fails(&mut slots, 3000);
+    let went = servers(&mut slots, &envoy, 4500, 100);
+    assert!(count(&went, THREE[0]) <= 5);
+    let went = servers(&mut slots, &envoy, 5000, 100);
+    assert!(count(&went, THREE[0]) >= 90);
     drop(busy);
+}
+
+#[test]
+fn where_all_have_failed_one_of_them_is_asked() {
+    let envoy = Envoy(vec![THREE[0]]);
+    let mut slots = taught(&envoy);
+    let mut begun = slots.begin(THREE[0], 100);
+    slots.failed(&mut begun, 1000);
+    assert_eq!(
+        envoy.leads(slots.pick(ask(Balance::LeastLoad, 1001))),
+        THREE[0]
+    );
+}
+
+#[test]
+fn one_slot_that_leads_elsewhere_moves_alone() {
+    let envoy = Envoy(THREE.to_vec());
+    let mut slots = taught(&envoy);
+    let of = |slots: &Slots| {
+        (0..SLOTS)
+            .filter(|slot| slots.address(*slot) == Some(THREE[0]))
+            .count()
+    };
+    let known = of(&slots);
+    let own: Vec<u16> = (0..SLOTS)
+        .filter(|slot| slots.address(*slot) == Some(THREE[0]))
+        .take(4)
+        .collect();
+    slots.learn(own[0], THREE[1]);
+    assert_eq!(of(&slots), known - 1);
+    slots.learn(own[1], THREE[0]);
+    slots.learn(own[2], THREE[1]);
+    slots.learn(own[3], THREE[1]);
+    assert_eq!(of(&slots), known - 3, "two in a row");
 }
 
 #[test]
@@ -175,7 +221,7 @@ proptest! {
                     slots.end(begun);
                 }
                 3 => if let Some(begun) = held.last_mut() { slots.first_token(begun) },
-                4 => if let Some(begun) = held.last() { slots.forget(begun) },
+                4 => if let Some(begun) = held.last_mut() { slots.failed(begun, number) },
                 5 => envoy.0.rotate_left(1),
                 _ => {}
             }

@@ -23,6 +23,7 @@ fn keeping(home_share: u8) -> FilterPolicy {
         home_share,
         floor: 10,
         overflow: BTreeMap::from([("us-east-1".into(), 100)]),
+        fixed: false,
     });
     policy
 }

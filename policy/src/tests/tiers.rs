@@ -6,10 +6,10 @@ use super::watch::{EAST, EU, WEST, Watch, attempts, kv, watched};
 use crate::answer::Answer;
 use crate::chain::{Member, chain, overflow_chain};
 use crate::decide::{Admission, Decision, Here};
-use crate::filter_policy::{FilterPolicy, Lane, Split};
+use crate::filter_policy::{FilterPolicy, Lane, ModelRule, Split};
 use crate::fleet::{Fleet, Order};
 use crate::plan::{Plan, regions_of};
-use crate::signal::{AttemptCounts, Reading};
+use crate::signal::{AttemptCounts, Millis, Observation, Reading};
 use crate::tier::{Batch, Tier, batch, digest, tier};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +60,11 @@ fn a_tier_is_said_by_a_header_or_by_a_key() {
     );
 }
 
+fn rule_of(policy: &mut FilterPolicy) -> &mut ModelRule {
+    let zone = policy.zones.get_mut("global").unwrap();
+    zone.models.get_mut(LLAMA).unwrap()
+}
+
 fn decide(
     policy: &FilterPolicy,
     headers: &[(&str, &str)],
@@ -81,18 +86,13 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
         calm.explain()
     );
     assert_eq!(decide(&policy, &[US], &here()).unwrap().lane, Lane::Home);
-    let rule = policy
-        .zones
-        .get_mut("global")
-        .unwrap()
-        .models
-        .get_mut(LLAMA)
-        .unwrap();
+    let rule = rule_of(&mut policy);
     rule.split = Some(Split {
         first: WEST.into(),
         home_share: 100,
         floor: 10,
         overflow: BTreeMap::from([(EAST.into(), 100)]),
+        fixed: false,
     });
     let pressed = Here {
         cooling: &|region, _| if region.as_str() == WEST { 0.01 } else { 0.0 },
@@ -101,19 +101,30 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
     let first = |headers: &[_]| decide(&policy, headers, &pressed).unwrap().lane;
     assert_eq!(first(&[US]), Lane::Home, "a hundredth of the others leaves");
     assert_eq!(first(&[US, BATCH]), Lane::Overflow, "all of batch does");
+    let rule = rule_of(&mut policy);
+    rule.batch.at_first = false;
+    let lane = decide(&policy, &[US, BATCH], &pressed).unwrap().lane;
+    assert_eq!(lane, Lane::Batch, "it is elsewhere already");
+    let rule = rule_of(&mut policy);
+    let split = rule.split.as_mut().unwrap();
+    (split.home_share, split.fixed) = (60, true);
+    let full = Here {
+        cooling: &|region, _| f64::from(u8::from(region.as_str() == WEST)),
+        ..here()
+    };
+    let choice = decide(&policy, &[US], &full).unwrap().choice.unwrap();
+    assert_eq!(
+        (choice.home_share, choice.cooling),
+        (60, 0.0),
+        "a fixed part"
+    );
 }
 
 #[test]
 fn batch_that_has_no_room_is_told_to_come_later() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
-    let rule = policy
-        .zones
-        .get_mut("global")
-        .unwrap()
-        .models
-        .get_mut(LLAMA)
-        .unwrap();
-    rule.batch = 40;
+    let rule = rule_of(&mut policy);
+    rule.batch.admitted = 40;
     let ids: Vec<[u8; 8]> = (0..1000_u64).map(u64::to_le_bytes).collect();
     let served = ids.iter().filter(|id| {
         let here = Here {
@@ -133,6 +144,20 @@ fn batch_that_has_no_room_is_told_to_come_later() {
     let served = served.count();
     assert!(served.abs_diff(400) < 60, "{served}");
     assert!(decide(&policy, &[US], &here()).is_ok());
+}
+
+#[test]
+fn past_the_lease_batch_goes_home_as_others_do() {
+    let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
+    let rule = rule_of(&mut policy);
+    rule.batch.admitted = 0;
+    assert!(decide(&policy, &[US, BATCH], &here()).is_err());
+    let here = Here {
+        lease_ran_out: true,
+        ..here()
+    };
+    let decision = decide(&policy, &[US, BATCH], &here).unwrap();
+    assert_eq!(decision.lane, Lane::Home);
 }
 
 #[test]
@@ -213,7 +238,7 @@ fn batch_goes_where_it_is_cheapest_as_far_as_there_is_room() {
     let mut plan = plan;
     let mut gate = |region: &str, open| {
         let gates = plan.batch.entry(region.into()).or_default();
-        let since = crate::signal::Millis(0);
+        let since = Millis(0);
         gates.insert(LLAMA.into(), crate::tier::Gate { open, since });
         weights(&fleet, &plan, WEST)
     };
@@ -276,6 +301,35 @@ fn batch_leaves_a_region_before_its_interactive_callers_do() {
 }
 
 #[test]
+fn a_gate_that_closed_for_health_opens_where_nobody_measures_load() {
+    let mut fleet = watched();
+    for region in fleet.regions.values_mut() {
+        region.signals.clear();
+    }
+    let mut watch = Watch::new(fleet);
+    let gate = |watch: &Watch| watch.plan.batch_gate(&WEST.into(), &LLAMA.into());
+    let failing = |watch: &mut Watch, second: f64, failed: f64| {
+        let seen = Observation {
+            region: WEST.into(),
+            source: "gateway".into(),
+            at: Millis(watch.now),
+            readings: vec![attempts(50.0 * second, 0.0, failed)],
+        };
+        watch.state.apply(&watch.fleet, &seen);
+        watch.tick();
+    };
+    for second in 0..10 {
+        let second = f64::from(second);
+        failing(&mut watch, second, 10.0 * second);
+    }
+    assert_eq!(gate(&watch), 0);
+    for second in 10..300 {
+        failing(&mut watch, f64::from(second), 90.0);
+    }
+    assert_eq!(gate(&watch), 100);
+}
+
+#[test]
 fn a_region_that_is_far_too_full_takes_no_batch_at_once() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
@@ -317,6 +371,18 @@ fn a_zone_may_have_fixed_parts() {
         assert_eq!(watch.weights(WEST), [(EU, 50), (EAST, 50)]);
         assert_eq!(watch.weights(EAST), [(EU, 25), (WEST, 75)]);
     }
+    let own = batch(
+        &watch.fleet,
+        &Plan::default(),
+        &"global".into(),
+        &LLAMA.into(),
+        &EAST.into(),
+    );
+    assert_eq!(
+        own.unwrap().weights,
+        to([(WEST, 60), (EAST, 20), (EU, 20)]),
+        "batch has the same"
+    );
     // One without endpoints has no part.
     watch.see(
         EAST,

@@ -24,7 +24,8 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Fai
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let rows = 0..bars.len() as i32;
+        // Both ends of it have a row.
+        let rows = 0..bars.len() as i32 - 1;
         let mut chart = ChartBuilder::on(&area)
             .caption(title, (FONT, 14))
             .margin(8)
@@ -33,8 +34,9 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Fai
             .build_cartesian_2d(0.0..top * 1.15, rows.into_segmented())
             .map_err(|error| error.to_string())?;
         let name = |row: &SegmentValue<i32>| match row {
-            SegmentValue::CenterOf(row) => bars
-                .get(bars.len().saturating_sub(1 + *row as usize))
+            SegmentValue::CenterOf(row) => (bars.len() - 1)
+                .checked_sub(*row as usize)
+                .and_then(|row| bars.get(row))
                 .map_or_else(String::new, |(name, _)| (*name).to_owned()),
             SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
         };

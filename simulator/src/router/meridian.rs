@@ -262,6 +262,7 @@ impl Router for Meridian {
             balance: Balance::LeastLoad,
             place: 0,
             random,
+            now_ms: 0,
         });
         // Maglev gives each server as many slots.
         let replica = usize::from(slot) % *count;

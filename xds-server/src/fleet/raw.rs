@@ -2,9 +2,11 @@
 //!
 //! The docs of these fields are the docs of the file: `meridian schema` prints them.
 
+mod model;
 mod signal;
 mod vector_db;
 
+pub use model::{RawBalance, RawModel, RawOwnLimits};
 pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 pub use vector_db::{RawRole, RawVectorDb};
 
@@ -130,7 +132,10 @@ pub struct RawRegion {
     pub public: RawPublic,
     /// Address of Envoy's admin interface; loopback only. Default: `127.0.0.1:9901`.
     pub admin: Option<String>,
-    /// The other regions, the nearest first. Those left out follow in the order of their names.
+    /// Where it is: what `nearest` does not say follows from the distance.
+    pub location: Option<RawLocation>,
+    /// The other regions, the nearest first. Those left out follow by their distance, where both have a `location`, and then in the
+    /// order of their names.
     #[serde(default)]
     pub nearest: Vec<String>,
     /// The pool of each model deployed here, by the name that callers use.
@@ -143,6 +148,16 @@ pub struct RawRegion {
     pub price: Option<f64>,
     /// Its vector database.
     pub vector_db: Option<RawVectorDb>,
+}
+
+/// A place on the Earth, in degrees; a tenth is near enough.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLocation {
+    /// North of the equator, -90 to 90.
+    pub latitude: f64,
+    /// East of Greenwich, -180 to 180.
+    pub longitude: f64,
 }
 
 /// How the other gateways reach this one, over mTLS.
@@ -311,42 +326,6 @@ impl<'de> Deserialize<'de> for RawSecret {
         }
         Ok(secret)
     }
-}
-
-/// What a model has of its own, wherever it is deployed.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawModel {
-    /// Limits in place of its zones' and of those under `policy.limits`.
-    #[serde(default)]
-    pub limits: RawOwnLimits,
-    /// How its pools pick a server. Default: `least_load`.
-    #[serde(default)]
-    pub balance: RawBalance,
-}
-
-/// How a pool's server is picked.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawBalance {
-    /// The one that will have read its prompts first.
-    #[default]
-    LeastLoad,
-    /// The one that a conversation had before, whose KV-cache may hold its beginning, unless it has clearly more to do than the
-    /// others: a hash with bounded load.
-    Affinity,
-}
-
-/// Limits of a zone or a model: those that depend on hardware and size. What is left out is as it is elsewhere.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawOwnLimits {
-    /// As in `policy.limits`.
-    pub first_token: Option<String>,
-    /// As in `policy.limits`.
-    pub unstreamed: Option<String>,
-    /// As in `policy.limits`.
-    pub prefill_rate: Option<u32>,
 }
 
 /// Fleet-wide policy.

@@ -229,6 +229,7 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
     let virtual_host = VirtualHost {
         name: "pools".into(),
         domains: vec!["*".into()],
+        include_attempt_count_in_response: true,
         routes: pools.collect(),
         ..Default::default()
     };

@@ -109,6 +109,7 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         name: "inference".into(),
         domains: vec!["*".into()],
         routes,
+        include_request_attempt_count: true,
         include_attempt_count_in_response: true,
         response_headers_to_add: vec![header(
             headers::REGION,
@@ -156,12 +157,18 @@ fn by_weight(
     }
 }
 
-/// A conversation keeps its region: by a hash that the filter made for this, and that goes no further.
+/// A conversation keeps its region: by a hash that the filter made for this.
 fn spread(mut route: Route) -> Route {
     if let Some(Action::Route(action)) = &mut route.action {
-        action.hash_policy = by_header(headers::SPREAD);
+        // Of the pool that it may end in, another header picks the server: the first one is gone by then.
+        let spread = by_header(headers::SPREAD)
+            .into_iter()
+            .map(|policy| HashPolicy {
+                terminal: true,
+                ..policy
+            });
+        action.hash_policy = spread.chain(by_header(headers::SLOT)).collect();
     }
-    route.request_headers_to_remove = vec![headers::SPREAD.into()];
     route
 }
 
@@ -220,6 +227,8 @@ fn route(
     Route {
         name: format!("{zone}/{model}/{lane}/{label}"),
         r#match: Some(matching(matched)),
+        // It ends here, whether there was a choice or not.
+        request_headers_to_remove: vec![headers::SPREAD.into()],
         action: Some(Action::Route(action)),
         ..with_body_limit(&limits)
     }

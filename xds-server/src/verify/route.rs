@@ -48,6 +48,7 @@ impl<'f> Walk<'f> {
                     routes,
                     response_headers_to_add,
                     response_headers_to_remove,
+                    include_request_attempt_count,
                     include_attempt_count_in_response,
                     retry_policy,
                     hedge_policy,

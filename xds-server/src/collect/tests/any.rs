@@ -1,12 +1,15 @@
 //! Whatever a source sends, nothing panics and no reading holds what cannot be.
 
 use super::{pools, signal};
+use crate::collect::metrics;
 use crate::collect::page::Page;
-use crate::collect::preset;
+use crate::collect::preset::{self, Read};
+use crate::collect::told::{Said, Told};
 use meridian_policy::signal::{Figures, Histogram, Reading};
-use meridian_policy::source::Preset;
+use meridian_policy::source::{Figure, Metric, Preset};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
+use std::collections::BTreeMap;
 
 fn times(histogram: &Histogram) -> Vec<f64> {
     let mut numbers: Vec<f64> = histogram
@@ -50,6 +53,50 @@ fn numbers(reading: &Reading) -> Vec<f64> {
     }
 }
 
+/// How many readings there are, each of which says something that can be.
+fn sound(read: &Read) -> Result<usize, TestCaseError> {
+    for reading in &read.readings {
+        let numbers = numbers(reading);
+        prop_assert!(!numbers.is_empty(), "{reading:?} says nothing");
+        let fine = |number: &f64| number.is_finite() && !number.is_sign_negative();
+        prop_assert!(numbers.iter().all(fine), "{reading:?}");
+    }
+    Ok(read.readings.len())
+}
+
+const FIGURES: [Figure; 9] = [
+    Figure::Running,
+    Figure::Waiting,
+    Figure::KvCache,
+    Figure::Utilization,
+    Figure::Answers,
+    Figure::Failures,
+    Figure::GpuBusy,
+    Figure::GpuActive,
+    Figure::ReplicationLag,
+];
+
+/// Metrics of any name, under names that pages here have.
+fn named() -> BTreeMap<Figure, Metric> {
+    let names = [
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:kv_cache_usage_perc",
+        "vllm:kv_cache_usage_perc",
+        "http_requests_total",
+        "http_requests_total",
+        "DCGM_FI_DEV_GPU_UTIL",
+        "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+        "pg_replication_lag_seconds",
+    ];
+    let metric = |name: &str| Metric {
+        name: name.into(),
+        labels: BTreeMap::new(),
+        scale: 0.01,
+    };
+    FIGURES.into_iter().zip(names.map(metric)).collect()
+}
+
 fn check(bytes: &[u8]) -> Result<usize, TestCaseError> {
     let Ok(page) = Page::parse(bytes) else {
         return Ok(0);
@@ -69,16 +116,17 @@ fn check(bytes: &[u8]) -> Result<usize, TestCaseError> {
             let mut signal = signal(preset);
             signal.model = model;
             let read = preset::read(&page, preset, &signal, &pools(&["tiny-llama"]));
-            for reading in &read.readings {
-                let numbers = numbers(reading);
-                prop_assert!(!numbers.is_empty(), "{reading:?} says nothing");
-                let fine = |number: &f64| number.is_finite() && !number.is_sign_negative();
-                prop_assert!(numbers.iter().all(fine), "{reading:?}");
-                found += 1;
-            }
+            found += sound(&read)?;
         }
     }
-    Ok(found)
+    let signal = signal(Preset::Vllm);
+    let read = metrics::read(
+        &page,
+        &signal,
+        (&named(), "model_name"),
+        &pools(&["tiny-llama"]),
+    );
+    Ok(found + sound(&read)?)
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
@@ -126,6 +174,25 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// What is pushed, and what queries find.
+    #[test]
+    fn values(said in prop::collection::vec((0..FIGURES.len(), any::<bool>(), 0..3_u8, any::<f64>()), 0..40)) {
+        let (signal, pools) = (signal(Preset::Vllm), pools(&["tiny-llama", "other"]));
+        let mut told = Told::new(&signal, &pools);
+        for (figure, names_model, engine, value) in said {
+            let figure = FIGURES[figure];
+            let said = Said {
+                figure,
+                metric: figure.as_str().into(),
+                model: names_model.then_some("tiny-llama"),
+                engine: engine.to_string(),
+                value,
+            };
+            told.take(said, &value);
+        }
+        sound(&told.finish())?;
+    }
+
     #[test]
     fn bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         check(&bytes)?;

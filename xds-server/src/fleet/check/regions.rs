@@ -1,9 +1,10 @@
 //! Regions: listeners, gateways and pools.
 
 use super::{Check, Names, UNSPECIFIED, field};
-use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
+use crate::fleet::raw::{RawGateway, RawLocation, RawPool, RawPublic, RawRegion};
 use crate::translate::name::stat;
 use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
+use meridian_policy::location::Location;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,6 +17,9 @@ fn contexts(pools: &BTreeMap<String, RawPool>) -> BTreeMap<ModelName, u32> {
         .map(|(model, context)| (ModelName::from(model.clone()), context))
         .collect()
 }
+
+/// Where regions are, as far as that is told.
+type Locations = BTreeMap<String, Location>;
 
 /// The model that each name in statistics stands for.
 type StatNames = BTreeMap<String, String>;
@@ -30,9 +34,10 @@ impl Check {
             self.problem("regions", "a fleet needs at least one region");
         }
         let mut stat_names = StatNames::new();
+        let locations = self.locations(&raw);
         let mut regions = BTreeMap::new();
         for (name, raw) in raw {
-            let region = self.region(&name, raw, names, &mut stat_names);
+            let region = self.region(&name, raw, names, &locations, &mut stat_names);
             regions.insert(name.into(), region);
         }
         regions
@@ -43,6 +48,7 @@ impl Check {
         name: &str,
         raw: RawRegion,
         names: &Names,
+        locations: &Locations,
         stat_names: &mut StatNames,
     ) -> Region {
         let at = format!("regions.{name}");
@@ -60,7 +66,13 @@ impl Check {
             public: self.public(&format!("{at}.public"), raw.public),
             gateway: self.gateway(&format!("{at}.gateway"), raw.gateway),
             admin,
-            nearest: self.nearest(&format!("{at}.nearest"), name, raw.nearest, names),
+            nearest: self.nearest(
+                &format!("{at}.nearest"),
+                name,
+                raw.nearest,
+                names,
+                locations,
+            ),
             contexts: contexts(&raw.pools),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
@@ -71,13 +83,42 @@ impl Check {
         }
     }
 
-    /// Every other region: those listed, then the rest in the order of their names.
+    fn locations(&mut self, raw: &BTreeMap<String, RawRegion>) -> Locations {
+        let mut locations = Locations::new();
+        for (name, region) in raw {
+            let Some(RawLocation {
+                latitude,
+                longitude,
+            }) = region.location
+            else {
+                continue;
+            };
+            for (field, value, most) in [
+                ("latitude", latitude, 90.0),
+                ("longitude", longitude, 180.0),
+            ] {
+                if !(-most..=most).contains(&value) {
+                    let message = format!("{value} is not between -{most} and {most} degrees");
+                    self.problem(format!("regions.{name}.location.{field}"), message);
+                }
+            }
+            let location = Location {
+                latitude,
+                longitude,
+            };
+            locations.insert(name.clone(), location);
+        }
+        locations
+    }
+
+    /// Every other region: those listed, then the rest by distance, and those of unknown distance in the order of their names.
     fn nearest(
         &mut self,
         at: &str,
         name: &str,
         listed: Vec<String>,
         names: &Names,
+        locations: &Locations,
     ) -> Vec<RegionName> {
         if let Some(index) = listed.iter().position(|other| other == name) {
             self.problem(
@@ -86,7 +127,17 @@ impl Check {
             );
         }
         let mut nearest: Vec<RegionName> = self.resolve(at, listed, &names.regions, "region");
-        for other in names.regions.iter().filter(|other| *other != name) {
+        let distance = |other: &String| match (locations.get(name), locations.get(other)) {
+            (Some(here), Some(there)) => here.kilometres_to(there),
+            _ => f64::INFINITY,
+        };
+        let mut others: Vec<&String> = names
+            .regions
+            .iter()
+            .filter(|other| *other != name)
+            .collect();
+        others.sort_by(|one, other| distance(one).total_cmp(&distance(other)));
+        for other in others {
             if !nearest.iter().any(|listed| listed.as_str() == other) {
                 nearest.push(other.clone().into());
             }

@@ -1,6 +1,7 @@
 //! Regions: listeners, gateways, neighbours and pools.
 
-use super::{check, check_edit, edited};
+use super::super::parse;
+use super::{EXAMPLE, check, check_edit, edited};
 
 #[test]
 fn pools() {
@@ -189,4 +190,54 @@ fn listeners() {
     ] {
         check(&edited(nearest, &format!("{nearest}    {line}\n")), &[]);
     }
+}
+
+/// The example with locations, and without neighbours.
+fn located(west: &str) -> String {
+    let dublin = "{ latitude: 53.3, longitude: -6.3 }";
+    let virginia = "{ latitude: 38.9, longitude: -77.5 }";
+    let places = [
+        ("us-west-2", west),
+        ("us-east-1", virginia),
+        ("eu-west-1", dublin),
+    ];
+    let text = EXAMPLE
+        .replace("    nearest: [us-east-1, eu-west-1]\n", "")
+        .replace("    nearest: [eu-west-1]\n", "");
+    places.iter().fold(text, |text, (region, place)| {
+        text.replace(
+            &format!("  {region}:\n"),
+            &format!("  {region}:\n    location: {place}\n"),
+        )
+    })
+}
+
+#[test]
+fn neighbours_follow_from_locations() {
+    let nearest = |text: &str, region: &str| parse(text).unwrap().regions[region].nearest.clone();
+    let oregon = located("{ latitude: 45.8, longitude: -119.7 }");
+    assert_eq!(
+        nearest(&oregon, "us-west-2"),
+        ["us-east-1".into(), "eu-west-1".into()]
+    );
+    assert_eq!(
+        nearest(&oregon, "us-east-1"),
+        ["us-west-2".into(), "eu-west-1".into()]
+    );
+    // What is said comes first.
+    let said = oregon.replace("  us-west-2:\n", "  us-west-2:\n    nearest: [eu-west-1]\n");
+    assert_eq!(
+        nearest(&said, "us-west-2"),
+        ["eu-west-1".into(), "us-east-1".into()]
+    );
+    let error = parse(&located("{ latitude: 145.8, longitude: .nan }"));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("regions.us-west-2.location.latitude: 145.8 is not between -90 and 90"),
+        "{error}"
+    );
+    assert!(
+        error.contains("regions.us-west-2.location.longitude"),
+        "{error}"
+    );
 }

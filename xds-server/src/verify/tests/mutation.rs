@@ -344,7 +344,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                         lane: Lane::Home,
                         split: None,
                         fresh: None,
-                        batch: 100,
+                        batch: Default::default(),
                         patience: None,
                     },
                 )

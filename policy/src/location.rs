@@ -1,0 +1,51 @@
+//! Where a region is, and how far it is from another one.
+
+/// A place on the Earth, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Location {
+    /// North of the equator, -90 to 90.
+    pub latitude: f64,
+    /// East of Greenwich, -180 to 180.
+    pub longitude: f64,
+}
+
+/// The Earth's mean radius, in kilometres.
+const EARTH: f64 = 6371.0;
+
+impl Location {
+    /// Kilometres to another place, by the great circle.
+    pub fn kilometres_to(&self, other: &Self) -> f64 {
+        let half = |one: f64, other: f64| ((other - one).to_radians() / 2.0).sin().powi(2);
+        let haversine = half(self.latitude, other.latitude)
+            + self.latitude.to_radians().cos()
+                * other.latitude.to_radians().cos()
+                * half(self.longitude, other.longitude);
+        2.0 * EARTH * haversine.clamp(0.0, 1.0).sqrt().asin()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(latitude: f64, longitude: f64) -> Location {
+        Location {
+            latitude,
+            longitude,
+        }
+    }
+
+    #[test]
+    fn great_circles() {
+        let (dublin, virginia) = (at(53.3, -6.3), at(38.9, -77.5));
+        let way = dublin.kilometres_to(&virginia);
+        assert!((way - 5460.0).abs() < 60.0, "{way}");
+        assert!((virginia.kilometres_to(&dublin) - way).abs() < 1e-6);
+        assert_eq!(dublin.kilometres_to(&dublin), 0.0);
+        // Across the date line it is not far.
+        let line = at(0.0, 179.0).kilometres_to(&at(0.0, -179.0));
+        assert!((line - 222.4).abs() < 1.0, "{line}");
+        let poles = at(90.0, 0.0).kilometres_to(&at(-90.0, 0.0));
+        assert!((poles - std::f64::consts::PI * EARTH).abs() < 1.0);
+    }
+}
