@@ -65,8 +65,8 @@ pub fn digest(key: &str) -> String {
 const CLOSES: u8 = 25;
 /// What it opens by.
 const OPENS: u8 = 20;
-/// It opens where utilization is so far below what closes it.
-const CALM: f64 = 0.10;
+/// It opens where utilization is below this part of what closes it.
+const CALM: f64 = 0.85;
 /// It opens so many times more slowly than it closes.
 const SLOWER: u32 = 3;
 
@@ -100,7 +100,7 @@ pub struct Seen {
 /// The gate that follows one; `None` is an open one. Batch leaves where utilization stays above where interactive callers would come
 /// back, so that it has left before they have to.
 pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> Option<Gate> {
-    let open = gate.map_or(100, |gate| gate.open);
+    let open = gate.map_or(100, |gate| gate.open.min(100));
     let to = |open: u8| (open < 100).then_some(Gate { open, since: now });
     let rests = gate.map(|gate| now.since(gate.since));
     let settled = |times: u32| rests.is_none_or(|rests| rests >= seen.settles * times);
@@ -125,7 +125,7 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> 
             0
         });
     }
-    if may_open && utilization.peak < yields - CALM {
+    if may_open && utilization.peak < CALM * yields {
         return opened();
     }
     gate

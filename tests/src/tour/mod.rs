@@ -121,6 +121,7 @@ stops! {
     "affinity": overflow::affinity, Options::default();
     "fast-path": overflow::fast_path, Options::default();
     "servers": servers::by_load, Options { limits: SLOW, sibling: true, ..Options::default() };
+    "servers-affinity": servers::by_conversation, Options { sibling: true, ..Options::default() };
     "pressure": pressure::pressure_at_home, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Options::default();
     "signal-errors": signals::errors, Options::default();

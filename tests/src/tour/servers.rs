@@ -91,3 +91,66 @@ async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
         "{behind} of {COME} behind a prompt that is being read, while the other server had {ahead} requests"
     ))
 }
+
+/// Conversations that come back, and how often.
+const CONVERSATIONS: usize = 20;
+const TURNS: usize = 3;
+
+/// With `balance: affinity` a conversation has one server, through the callers' own gateway as through another one.
+pub async fn by_conversation(world: &mut World) -> Result<String> {
+    let original = world.fleet_file()?;
+    world.edit(&format!(
+        "{original}models: {{ \"{MODEL}\": {{ balance: affinity }} }}\n"
+    ))?;
+    // Until then a gateway sends each request where there is least to do.
+    wait_for("conversations to have servers of their own", || async {
+        Ok(turns(world, "eu-west-1", "DE").await?.is_some())
+    })
+    .await?;
+    let at_home = turns(world, "eu-west-1", "DE").await?;
+    for region in ["us-west-2", "us-east-1"] {
+        world.pool(region).kill().await?;
+    }
+    wait_for("the other regions to be out", || async {
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        Ok(answer.region() == "eu-west-1")
+    })
+    .await?;
+    let by_peer = turns(world, "us-west-2", "US").await?;
+    ensure(at_home.is_some() && by_peer == at_home, || {
+        format!("one server each at home: {at_home:?}; by another gateway: {by_peer:?}")
+    })?;
+    Ok(format!(
+        "{CONVERSATIONS} conversations of {TURNS} turns over two servers: each has its own, the same through another gateway"
+    ))
+}
+
+/// Which conversations the first server has, if each of them has one server.
+async fn turns(world: &World, gateway: &str, country: &str) -> Result<Option<Vec<usize>>> {
+    let sibling = world.sibling()?;
+    let mut first = Vec::new();
+    for conversation in 0..CONVERSATIONS {
+        let mut at = [0; 2];
+        for _ in 0..TURNS {
+            let ask = world.ask(gateway).country(country);
+            let content = format!("tell me about {}", ask.marker());
+            let ask = ask.json(&json!({
+                "model": MODEL,
+                "prompt_cache_key": format!("conversation-{conversation}"),
+                "messages": [{ "role": "user", "content": content }],
+            }));
+            let answer = ask.send().await?;
+            ensure(answer.region() == "eu-west-1", || answer.text())?;
+            let reached = world.reached(ask.marker());
+            let by_sibling = reached.iter().any(|name| name == sibling.name());
+            at[usize::from(by_sibling)] += 1;
+        }
+        match at {
+            [TURNS, 0] => first.push(conversation),
+            [0, TURNS] => {}
+            _ => return Ok(None),
+        }
+    }
+    // One that has all of them is no choice.
+    Ok((first.len() > 1 && first.len() < CONVERSATIONS - 1).then_some(first))
+}

@@ -24,6 +24,7 @@ use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::wasm::v3::PluginConfig;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
@@ -147,13 +148,9 @@ impl Envoy<'_> {
                 };
                 open(any)
             });
-        let decides = |wasm: &Wasm| {
-            wasm.config
-                .as_ref()
-                .is_some_and(|one| one.root_id != "pool")
-        };
-        if let Some(wasm) = manager.filter::<Wasm>().filter(decides) {
-            return self.filtered(&manager, &wasm);
+        let plugin = manager.filter::<Wasm>().and_then(|wasm| wasm.config);
+        if let Some(plugin) = plugin.filter(|plugin| plugin.root_id != "pool") {
+            return self.filtered(&manager, &plugin);
         }
         let rbac: Vec<Rbac> = manager.filters.iter().filter_map(open).collect();
         match (rbac.is_empty(), tls) {
@@ -162,8 +159,7 @@ impl Envoy<'_> {
         }
     }
 
-    fn filtered(&self, manager: &Manager, wasm: &Wasm) -> Option<String> {
-        let plugin = wasm.config.as_ref().unwrap();
+    fn filtered(&self, manager: &Manager, plugin: &PluginConfig) -> Option<String> {
         let open_on_failure = 3;
         if plugin.failure_policy == open_on_failure {
             return self.open(manager);
