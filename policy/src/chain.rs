@@ -15,6 +15,23 @@ pub enum Member {
 }
 
 impl Member {
+    /// The region whose pool it leads to; a provider has none.
+    pub fn region(&self) -> Option<&RegionName> {
+        match self {
+            Self::Pool(region) | Self::Peer(region) => Some(region),
+            Self::Fallback(_) => None,
+        }
+    }
+
+    /// A region as a gateway sees it.
+    fn of(region: &RegionName, home: &RegionName) -> Self {
+        if region == home {
+            Self::Pool(region.clone())
+        } else {
+            Self::Peer(region.clone())
+        }
+    }
+
     /// How answers name it: `x-meridian-region`, from endpoints' metadata.
     pub fn answers_as(&self) -> String {
         match self {
@@ -24,8 +41,9 @@ impl Member {
     }
 }
 
-/// The chain of a zone's requests for a model at the gateway of `home`: home if it may, the other regions by
-/// distance, or in the order that the zone has, then the fallbacks. Empty if nobody may serve it from here. Unknown names give an empty chain.
+/// The chain of a zone's requests for a model at the gateway of `home`: home if it may and the other regions by
+/// distance, unless the zone has an order of its own, then the fallbacks. Empty if nobody may serve it from here. Unknown
+/// names give an empty chain.
 pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionName) -> Vec<Member> {
     let (Some(zone), Some(region)) = (fleet.zones.get(zone), fleet.regions.get(home)) else {
         return Vec::new();
@@ -48,13 +66,7 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
         let place = |region: &RegionName| order.iter().position(|other| other == region);
         regions.sort_by_key(|region| place(region).unwrap_or(order.len()));
     }
-    let regions = regions.into_iter().map(|region| {
-        if region == home {
-            Member::Pool(region.clone())
-        } else {
-            Member::Peer(region.clone())
-        }
-    });
+    let regions = regions.into_iter().map(|region| Member::of(region, home));
     let fallbacks = zone
         .fallbacks
         .iter()
@@ -74,11 +86,7 @@ pub fn overflow_chain(
     let (fallbacks, mut regions): (Vec<Member>, Vec<Member>) = chain(fleet, zone, model, home)
         .into_iter()
         .partition(|member| matches!(member, Member::Fallback(_)));
-    let target = if to == home {
-        Member::Pool(to.clone())
-    } else {
-        Member::Peer(to.clone())
-    };
+    let target = Member::of(to, home);
     if !regions.iter().skip(1).any(|member| *member == target) {
         return Vec::new();
     }

@@ -81,7 +81,7 @@ pub struct Decision {
     pub tier: Tier,
     /// Of a request that needs fresh data: whether the lane leads to some.
     pub fresh: Option<Met>,
-    /// Picks the region in the overflow and the fresh lane.
+    /// Picks the region in the lanes that may lead to several: overflow, fresh and batch.
     pub spread: u64,
     /// Picks the server in this region's pool, where it has one, and else is the conversation's own.
     pub slot: u16,

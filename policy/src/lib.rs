@@ -46,6 +46,7 @@ pub mod slots;
 pub mod source;
 pub mod state;
 pub mod tier;
+pub mod weights;
 pub mod window;
 
 pub use filter_policy::FilterPolicy;

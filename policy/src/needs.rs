@@ -4,9 +4,8 @@ use crate::chain::{Member, chain};
 use crate::fleet::Fleet;
 use crate::headers::NEEDS;
 use crate::name::{ModelName, RegionName, ZoneName};
-use crate::placement::TOTAL_WEIGHT;
 use crate::plan::Plan;
-use crate::tier::to_total;
+use crate::weights;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,10 +54,7 @@ impl Fresh {
         gateway: &RegionName,
     ) -> Option<Self> {
         let members = chain(fleet, zone, model, gateway);
-        let mut regions = members.iter().filter_map(|member| match member {
-            Member::Pool(region) | Member::Peer(region) => Some(region),
-            Member::Fallback(_) => None,
-        });
+        let mut regions = members.iter().filter_map(Member::region);
         let is_behind = |region: &RegionName| plan.freshness.behind.contains(region);
         let first = regions.next()?;
         let others: Vec<&RegionName> = regions.collect();
@@ -70,18 +66,18 @@ impl Fresh {
             .filter(|other| !is_behind(other) && !plan.is_down(other, model));
         let planned = plan.placement(gateway, zone, model);
         let planned = planned.map(|placement| &placement.overflow);
-        let weights = fresh.clone().filter_map(|other| {
+        let parts = fresh.clone().filter_map(|other| {
             let weight = planned?.get(other)?;
-            Some((other.clone(), *weight))
+            Some((other, f64::from(*weight)))
         });
-        let mut weights: BTreeMap<RegionName, u32> = weights.collect();
-        if weights.is_empty() {
+        let mut parts: Vec<(&RegionName, f64)> = parts.collect();
+        if parts.is_empty() {
             // Nobody has room, or nothing says so: the nearest.
-            weights.extend(fresh.take(1).map(|other| (other.clone(), TOTAL_WEIGHT)));
+            parts.extend(fresh.take(1).map(|other| (other, 1.0)));
         }
         Some(Self {
             first: !is_behind(first),
-            others: to_total(weights),
+            others: weights::whole(parts),
         })
     }
 

@@ -11,12 +11,10 @@ pub use seen::{First, Other, Utilization};
 use crate::fleet::Overflow;
 use crate::name::RegionName;
 use crate::signal::Millis;
+use crate::weights::{self, TOTAL_WEIGHT};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// The sum of a placement's weights.
-pub const TOTAL_WEIGHT: u32 = 100;
 
 /// The most that a share falls in one step, in percent.
 pub const STEP_DOWN: u8 = 30;
@@ -465,19 +463,7 @@ impl Placement {
     }
 }
 
-/// Whole weights in proportion, none of them nothing; what rounding leaves goes to the largest.
 fn to_weights(others: &[Other], parts: &[f64]) -> BTreeMap<RegionName, u32> {
-    let sum: f64 = parts.iter().sum();
-    let whole = |part: f64| (part / sum * f64::from(TOTAL_WEIGHT)).round() as u32;
-    let mut weights: BTreeMap<RegionName, u32> = others
-        .iter()
-        .zip(parts)
-        .map(|(other, part)| (other.region.clone(), whole(*part)))
-        .filter(|(_, weight)| *weight > 0)
-        .collect();
-    let given: u32 = weights.values().sum();
-    if let Some(largest) = weights.values_mut().max() {
-        *largest = (*largest + TOTAL_WEIGHT).saturating_sub(given);
-    }
-    weights
+    let regions = others.iter().map(|other| &other.region);
+    weights::whole(regions.zip(parts.iter().copied()))
 }

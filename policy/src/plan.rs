@@ -89,12 +89,8 @@ pub fn regions_of(
     model: &ModelName,
     gateway: &RegionName,
 ) -> Option<(RegionName, Vec<RegionName>)> {
-    let mut regions = chain(fleet, zone, model, gateway)
-        .into_iter()
-        .filter_map(|member| match member {
-            Member::Pool(region) | Member::Peer(region) => Some(region),
-            Member::Fallback(_) => None,
-        });
+    let members = chain(fleet, zone, model, gateway);
+    let mut regions = members.iter().filter_map(Member::region).cloned();
     let first = regions.next()?;
     let others: Vec<RegionName> = regions.collect();
     (!others.is_empty()).then_some((first, others))

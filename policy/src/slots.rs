@@ -140,6 +140,11 @@ pub fn hash(id: &[u8]) -> u64 {
     xxh3_64(id)
 }
 
+/// Whether this status is a server's failure, after which it is left alone for a while: it has too much, or does not work.
+pub fn is_failure(status: u16) -> bool {
+    status == 429 || status >= 500
+}
+
 /// The slot of a hash.
 pub fn slot(hash: u64) -> u16 {
     (hash % u64::from(SLOTS)) as u16

@@ -5,9 +5,10 @@ use crate::chain::{Member, chain};
 use crate::fleet::{Fleet, Order, Overflow};
 use crate::headers::TIER;
 use crate::name::{ModelName, RegionName, ZoneName};
-use crate::placement::{TOTAL_WEIGHT, Utilization};
+use crate::placement::Utilization;
 use crate::plan::Plan;
 use crate::signal::Millis;
+use crate::weights::{self, TOTAL_WEIGHT};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,9 +70,6 @@ const OPENS: u8 = 20;
 const CALM: f64 = 0.85;
 /// It opens so many times more slowly than it closes.
 const SLOWER: u32 = 3;
-
-/// All of a gateway's batch, in hundredths of a percent.
-const WHOLE: f64 = 10_000.0;
 
 /// How much of what batch brings a region's pool takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +134,8 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> 
 pub struct Batch {
     /// Percent of them that are served.
     pub admitted: u8,
-    /// Where, by weight: the cheapest region that takes any comes first, and of those that cost as much the nearest. Where a zone has fixed
-    /// parts, each region has its own.
+    /// Where, by weight: the cheapest region that takes any comes first, and of those that cost as much the nearest. Where a
+    /// zone has fixed parts, each region has its own.
     pub weights: BTreeMap<RegionName, u32>,
 }
 
@@ -150,67 +148,36 @@ pub fn batch(
     gateway: &RegionName,
 ) -> Option<Batch> {
     let members = chain(fleet, zone, model, gateway);
-    let mut regions: Vec<&RegionName> = members
-        .iter()
-        .filter_map(|member| match member {
-            Member::Pool(region) | Member::Peer(region) => Some(region),
-            Member::Fallback(_) => None,
-        })
-        .collect();
+    let mut regions: Vec<&RegionName> = members.iter().filter_map(Member::region).collect();
     let first = *regions.first()?;
     let price = |region: &RegionName| {
         let region = fleet.regions.get(region);
         region.and_then(|region| region.price).unwrap_or_default()
     };
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
-    let parts = match &fleet.zones.get(zone)?.order {
-        Order::Weighted(parts) => Some(parts),
+    let fixed = |region: &RegionName| match &fleet.zones.get(zone)?.order {
+        Order::Weighted(parts) => parts.get(region).copied(),
         Order::Nearest | Order::Priority(_) => None,
     };
-    let part = |region: &RegionName| {
-        parts
-            .and_then(|parts| parts.get(region))
-            .copied()
-            .unwrap_or(0)
-    };
-    let all: f64 = regions.iter().map(|region| f64::from(part(region))).sum();
-    let mut weights = BTreeMap::new();
-    let mut left = WHOLE;
+    let all: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
+    let mut parts = Vec::new();
+    let mut left = 1.0;
     for region in regions {
-        let offered = match parts {
-            None => left,
-            Some(_) if all > 0.0 => f64::from(part(region)) / all * WHOLE,
-            Some(_) => 0.0,
+        // Where no region that serves has a fixed part, they are asked as if there were none.
+        let offered = match all {
+            0 => left,
+            _ => f64::from(fixed(region).unwrap_or(0)) / f64::from(all),
         };
         let takes = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
         left -= takes;
-        let weight = takes.round() as u32;
-        if weight > 0 {
-            weights.insert(region.clone(), weight);
-        }
+        parts.push((region, takes));
     }
-    let admitted = (100.0 - left / WHOLE * 100.0).round().clamp(0.0, 100.0) as u8;
+    let mut weights = weights::whole(parts);
     if weights.is_empty() {
         weights.insert(first.clone(), TOTAL_WEIGHT);
     }
     Some(Batch {
-        admitted,
-        weights: to_total(weights),
+        admitted: ((1.0 - left) * 100.0).round().clamp(0.0, 100.0) as u8,
+        weights,
     })
-}
-
-/// Weights of the same proportions, as far as whole numbers have them, whose sum is the one that routes have.
-pub(crate) fn to_total(weights: BTreeMap<RegionName, u32>) -> BTreeMap<RegionName, u32> {
-    let mut of: u32 = weights.values().sum();
-    let mut left = TOTAL_WEIGHT;
-    let mut scaled = BTreeMap::new();
-    for (region, weight) in weights {
-        let part = left * weight / of.max(1);
-        of -= weight;
-        left -= part;
-        if part > 0 {
-            scaled.insert(region, part);
-        }
-    }
-    scaled
 }

@@ -84,11 +84,10 @@ impl<'f> Flow<'f, '_> {
 
     /// Who is asked first on the home lane: past a region that serves nobody, the chain goes on.
     fn first(&self, zone: &ZoneName, gateway: &RegionName) -> Option<RegionName> {
-        let members = chain(self.fleet, zone, self.model, gateway).into_iter();
-        let mut regions = members.filter_map(|member| match member {
-            Member::Pool(region) | Member::Peer(region) => Some(region),
-            Member::Fallback(_) => None,
-        });
-        regions.find(|region| !self.plan.is_down(region, self.model))
+        let members = chain(self.fleet, zone, self.model, gateway);
+        let mut regions = members.iter().filter_map(Member::region);
+        regions
+            .find(|region| !self.plan.is_down(region, self.model))
+            .cloned()
     }
 }

@@ -14,6 +14,7 @@ use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::signal::{AttemptCounts, Millis, Observation};
+use crate::window::Window;
 use region::RegionState;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,15 +102,13 @@ impl FleetState {
         let mut demand = BTreeMap::new();
         let own = self.regions.get(region);
         for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
-            let seconds = window.length().as_secs_f64();
             if attempts.to == *region
                 && attempts.model == *model
                 && attempts.lane == Lane::Home
                 && now.since(window.at()) <= fleet.unhealthy.signal_ttl
-                && seconds > 0.0
+                && let Some(rate) = per_second(window)
             {
-                *demand.entry(&attempts.zone).or_default() +=
-                    window.growth().iter().sum::<f64>() / seconds;
+                *demand.entry(&attempts.zone).or_default() += rate;
             }
         }
         demand
@@ -146,15 +145,7 @@ impl FleetState {
                 && attempts.lane == Lane::Batch
                 && now.since(window.at()) <= fleet.unhealthy.signal_ttl
         });
-        its.map(|(_, window)| {
-            let seconds = window.length().as_secs_f64();
-            if seconds > 0.0 {
-                window.growth().iter().sum::<f64>() / seconds
-            } else {
-                0.0
-            }
-        })
-        .sum()
+        its.filter_map(|(_, window)| per_second(window)).sum()
     }
 
     /// Seconds that a region's data is behind.
@@ -177,4 +168,10 @@ impl FleetState {
             state.gpu_is_hot(|at| now.since(at) <= fleet.unhealthy.signal_ttl, now)
         })
     }
+}
+
+/// Attempts per second, of all outcomes; `None` of a window that has just begun.
+fn per_second(window: &Window<[f64; 3]>) -> Option<f64> {
+    let seconds = window.length().as_secs_f64();
+    (seconds > 0.0).then(|| window.growth().iter().sum::<f64>() / seconds)
 }

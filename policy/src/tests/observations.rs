@@ -5,12 +5,13 @@ use super::fleets::{LLAMA, MISTRAL};
 use crate::chain::chain;
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Order};
-use crate::placement::{Placement, STEP_DOWN, STEP_UP, TOTAL_WEIGHT};
+use crate::placement::{Placement, STEP_DOWN, STEP_UP};
 use crate::plan::known::Known;
 use crate::plan::{Plan, plan, regions_of};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
 use crate::tier::batch;
+use crate::weights::TOTAL_WEIGHT;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

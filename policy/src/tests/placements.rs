@@ -1,8 +1,9 @@
 //! Shares and weights of one placement, step by step.
 
 use super::fleets::fleet;
-use crate::placement::{First, Other, Placement, STEP_UP, TOTAL_WEIGHT, Utilization};
+use crate::placement::{First, Other, Placement, STEP_UP, Utilization};
 use crate::signal::Millis;
+use crate::weights::TOTAL_WEIGHT;
 use std::time::Duration;
 
 fn first(utilization: f64) -> First {

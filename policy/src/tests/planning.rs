@@ -4,9 +4,9 @@ use super::fleets::LLAMA;
 use super::watch::{EAST, EU, WEST, Watch, attempts, kv, server, watched};
 use crate::filter_policy::Lane;
 use crate::health::Reason;
-use crate::placement::TOTAL_WEIGHT;
 use crate::plan::alarms;
 use crate::signal::{Answers, Figures, Histogram, Millis, Reading};
+use crate::weights::TOTAL_WEIGHT;
 
 #[test]
 fn overflow_and_back() {

@@ -1,6 +1,6 @@
 //! Which server of a pool gets a request, with a stand-in for Envoy's hash.
 
-use crate::slots::{Ask, Balance, Begun, Load, SLOTS, Slots, hash};
+use crate::slots::{Ask, Balance, Begun, Load, SLOTS, Slots, hash, is_failure};
 use proptest::prelude::*;
 
 /// Who is healthy, by address: a slot leads to one of them.
@@ -126,6 +126,19 @@ fn a_server_that_failed_is_left_alone_for_a_while() {
     let went = servers(&mut slots, &envoy, 5000, 100);
     assert!(count(&went, THREE[0]) >= 90);
     drop(busy);
+}
+
+#[test]
+fn what_a_caller_did_wrong_is_no_failure_of_the_server() {
+    for (status, failed) in [
+        (200, false),
+        (400, false),
+        (404, false),
+        (429, true),
+        (500, true),
+    ] {
+        assert_eq!(is_failure(status), failed, "{status}");
+    }
 }
 
 #[test]
