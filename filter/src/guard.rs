@@ -327,10 +327,10 @@ impl Attempt {
         let Asked { model, to, .. } = self.asked.as_ref();
         let is_final = status >= 400 && self.policy.is_last(&self.asked.zone, to);
         self.set_http_response_header(headers::FINAL, is_final.then_some("true"));
-        let refused = matches!(status, 429 | 503);
-        if let Some(sent) = self.sent.as_mut().filter(|_| refused || status >= 500) {
-            sent.failed();
+        if let Some(sent) = &mut self.sent {
+            sent.answered(status);
         }
+        let refused = matches!(status, 429 | 503);
         let part = memory::note_answer(to, model, refused);
         if refused {
             // A date instead of seconds says nothing here.

@@ -92,9 +92,9 @@ impl HttpContext for Request {
             }
         }
         let status = self.get_http_response_header_bytes(":status");
-        let failed = status.is_none_or(|status| status == b"429" || status.starts_with(b"5"));
-        if let Some(sent) = self.sent.as_mut().filter(|_| failed) {
-            sent.failed();
+        let status = String::from_utf8_lossy(&status.unwrap_or_default()).parse();
+        if let Some(sent) = &mut self.sent {
+            sent.answered(status.unwrap_or_default());
         }
         Action::Continue
     }

@@ -2,7 +2,7 @@
 //! two choose the same.
 
 use crate::{board, memory};
-use meridian_policy::slots::{Ask, Begun, Load, Slots};
+use meridian_policy::slots::{Ask, Begun, Load, Slots, is_failure};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -58,6 +58,13 @@ impl Sent {
         if let Some(begun) = &mut self.begun {
             let now = memory::now_ms();
             with(&self.model, |slots| slots.failed(begun, now));
+        }
+    }
+
+    /// Its server has answered with this status.
+    pub fn answered(&mut self, status: u16) {
+        if is_failure(status) {
+            self.failed();
         }
     }
 

@@ -79,11 +79,6 @@ impl<'f> Node<'f> {
         }
     }
 
-    /// The region that a home chain begins with.
-    fn first(&self, zone: &ZoneName, model: &ModelName) -> Option<RegionName> {
-        regions_of(self.fleet, zone, model, self.home).map(|(first, _)| first)
-    }
-
     /// Other regions' pools that some chain here leads to.
     fn peers(&self) -> BTreeSet<(&RegionName, &'f ModelName)> {
         let peers = self.chains.iter().flat_map(|((_, model), members)| {

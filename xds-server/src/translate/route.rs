@@ -29,8 +29,8 @@ use meridian_policy::chain::{Member, has_another};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Limits;
 use meridian_policy::needs::Fresh;
-use meridian_policy::placement::TOTAL_WEIGHT;
 use meridian_policy::tier;
+use meridian_policy::weights::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
 
@@ -61,11 +61,10 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
             (Lane::Batch, batch.as_ref().map(|batch| &batch.weights)),
         ];
         // Batch alone may be at home as well.
-        let home = node
-            .chains
-            .get(&(*zone, *model))
-            .zip(node.first(zone, model));
-        let home = home.map(|(members, first)| (first, members.clone()));
+        let home = node.chains.get(&(*zone, *model)).and_then(|members| {
+            let first = members.first()?.region()?;
+            Some((first.clone(), members.clone()))
+        });
         let with_home: Vec<_> = home.into_iter().chain(chains.iter().cloned()).collect();
         for (lane, weights) in lanes {
             let chains = if lane == Lane::Batch {

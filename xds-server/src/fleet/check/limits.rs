@@ -90,10 +90,10 @@ impl Check {
         raw: BTreeMap<String, RawModel>,
         limits: &Limits,
         regions: &BTreeMap<RegionName, Region>,
-    ) -> BTreeMap<ModelName, (OwnLimits, Balance)> {
+    ) -> (BTreeMap<ModelName, OwnLimits>, BTreeMap<ModelName, Balance>) {
         let pools = regions.values().flat_map(|region| region.pools.keys());
         let deployed: BTreeSet<&ModelName> = pools.collect();
-        let mut models = BTreeMap::new();
+        let (mut limited, mut balanced) = (BTreeMap::new(), BTreeMap::new());
         for (name, raw) in raw {
             let at = format!("models.{name}");
             let own = self.own_limits(&format!("{at}.limits"), raw.limits, limits);
@@ -108,9 +108,10 @@ impl Check {
                 RawBalance::LeastLoad => Balance::LeastLoad,
                 RawBalance::Affinity => Balance::Affinity,
             };
-            models.insert(name, (own, balance));
+            limited.insert(name.clone(), own);
+            balanced.insert(name, balance);
         }
-        models
+        (limited, balanced)
     }
 
     fn part_of(&mut self, (at, short): (&str, Duration), (whole, long): (&str, Duration)) {

@@ -41,18 +41,12 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
     let regions = check.regions(raw.regions, &names);
     let gateways = check.gateways(raw.gateways);
-    let models = check.models(raw.models, &limits, &regions);
+    let (own_limits, balance) = check.models(raw.models, &limits, &regions);
     let fleet = Fleet {
         unknown_zone: check.unknown_zone(raw.unknown_zone, &zones),
         sources: check.sources(raw.classify),
-        own_limits: models
-            .iter()
-            .map(|(name, (limits, _))| (name.clone(), *limits))
-            .collect(),
-        balance: models
-            .into_iter()
-            .map(|(name, (_, balance))| (name, balance))
-            .collect(),
+        own_limits,
+        balance,
         limits,
         batch_keys: check.batch_keys(raw.policy.batch.keys),
         overflow: check.overflow(raw.policy.overflow),
