@@ -12,6 +12,7 @@
 //! | the database that serves what is retrieved (EDS) | replicas that are behind |
 //! | the router's policy (ECDS) | shares, whose data is fresh, the lease |
 //! | what peers may bring (ECDS) | zones in the fleet file |
+//! | what picks servers for peers (ECDS) | how pools balance, in the fleet file |
 //! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |
 //!

@@ -1,6 +1,7 @@
 //! Filters that leak.
 
 use super::*;
+use envoy_types::pb::google::protobuf::StringValue;
 
 #[test]
 fn filters_that_leak() {
@@ -31,6 +32,21 @@ fn filters_that_leak() {
                 EU,
                 |s| plugin(s, |w| w.config.as_mut().unwrap().root_id = "guard".into()),
                 "the plugin root `guard`",
+            ),
+            case(
+                "the root that picks servers in the router's place",
+                EU,
+                |s| {
+                    plugin(s, |w| {
+                        let plugin = w.config.as_mut().unwrap();
+                        plugin.root_id = "pool".into();
+                        let policy = StringValue {
+                            value: r#"{"pools":{}}"#.into(),
+                        };
+                        plugin.configuration = Some(pack_any(policy));
+                    });
+                },
+                "a request of the pinned zone `eea` can reach the gateway of `us-west-2`",
             ),
             case(
                 "code from elsewhere",

@@ -117,6 +117,22 @@ fn overflow_that_leaks() {
                 },
                 "`us-1`",
             ),
+            case(
+                "batch to the US",
+                "eu-1",
+                |s| {
+                    route(
+                        listener(s, "public"),
+                        "eea/meta-llama/Llama-3.1:8b/batch",
+                        |r| {
+                            action(r).cluster_specifier = Some(ClusterSpecifier::Cluster(
+                                "chain/global/meta-llama/Llama-3.1:8b/us-1".into(),
+                            ));
+                        },
+                    )
+                },
+                "a request of the pinned zone `eea` can reach the gateway of `us-1`",
+            ),
         ],
     );
 }

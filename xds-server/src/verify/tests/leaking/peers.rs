@@ -2,6 +2,12 @@
 
 use super::*;
 
+fn pool_plugin(snapshot: &mut Snapshot, edit: impl FnOnce(&mut Wasm)) {
+    manager(listener(snapshot, "peer"), |manager| {
+        http_filter(manager, edit)
+    });
+}
+
 #[test]
 fn peers_that_leak() {
     check(
@@ -157,6 +163,24 @@ fn peers_that_leak() {
                     })
                 },
                 "admits the pinned zone `eea` from `us-west-2`, which it may not pass through",
+            ),
+            case(
+                "another root than the one that picks servers",
+                EU,
+                |s| pool_plugin(s, |w| w.config.as_mut().unwrap().root_id = "router".into()),
+                "the filter cannot read its policy",
+            ),
+            case(
+                "servers picked by code from elsewhere",
+                EU,
+                |s| pool_plugin(s, |w| vm(w).code = None),
+                "must be the file",
+            ),
+            case(
+                "servers picked by who is free to call",
+                EU,
+                |s| pool_plugin(s, |w| vm(w).capability_restriction_config = None),
+                "requests of its own",
             ),
             case(
                 "on to another peer",
