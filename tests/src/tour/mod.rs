@@ -72,7 +72,7 @@ stops! {
     "failover-reset": failover::reset, Options::default();
     "failover-503": failover::unavailable, Options::default();
     "failover-500": failover::broken, Options::default();
-    "failover-hang": failover::hang, Options::default();
+    "failover-hang": failover::hang, Options { limits: QUICK, ..Options::default() };
     "failover-gateway": failover::gateway, Options::default();
     "failover-sibling": failover::sibling, Options { fallbacks: false, sibling: true, ..Options::default() };
     "failover-poison": failover::poison, Options::default();
@@ -83,7 +83,7 @@ stops! {
     "guard-context": guard::context, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-nowhere": guard::nowhere, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Options::default();
-    "gdpr-failing": gdpr::failing, Options::default();
+    "gdpr-failing": gdpr::failing, Options { limits: QUICK, ..Options::default() };
     "gdpr-no-fallback": gdpr::no_fallback, Options { fallbacks: false, ..Options::default() };
     "gdpr-forged": gdpr::forged, Options::default();
     "gdpr-refuse": misdirected::refuse, Options::default();
@@ -93,7 +93,7 @@ stops! {
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
     "claude-clients": claude::clients, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-once": claude::once, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-once": claude::once, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
     "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
     "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
@@ -106,7 +106,7 @@ stops! {
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
     "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
-    "limits-prompt": limits::prompt, Options::default();
+    "limits-prompt": limits::prompt, Options { limits: QUICK, ..Options::default() };
     "retries-crowd": retries::crowd, Options { limits: SLOW, ..Options::default() };
     "retries-slow": retries::slow, Options { limits: retries::FEW, ..Options::default() };
     "retry-after": retries::after, Options { fallbacks: false, ..Options::default() };
@@ -157,6 +157,10 @@ stops! {
 const SLOW: &str =
     "{ first_token: 10s, unstreamed: 20s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
 
+/// Who says nothing is left soon.
+const QUICK: &str =
+    "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
+
 /// Silence counts soon.
 const SHORT_TTL: &str = "unhealthy: { signal_ttl: 2s }";
 
@@ -176,7 +180,8 @@ async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
         format!("status {}: {}", answer.status, answer.text())
     })?;
     ensure(answer.region() == by, || {
-        format!("answered by `{}`, not by {by}", answer.region())
+        let (region, decision) = (answer.region(), answer.header("x-meridian-decision"));
+        format!("answered by `{region}`, not by {by}: {decision}")
     })?;
     let server = by.trim_start_matches("fallback/");
     let reached = world.reached(ask.marker());

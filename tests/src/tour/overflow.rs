@@ -60,6 +60,12 @@ pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
     })
     .await?;
     relieved(world, region);
+    let planned_in_force = || async {
+        let (policy, _) = in_force(world, region).await?;
+        let split = &policy["zones"]["global"]["models"][MODEL]["split"];
+        Ok(split["home_share"] == share(world, region).await?)
+    };
+    wait_for(&format!("{region}'s Envoy to have it"), planned_in_force).await?;
     share(world, region).await
 }
 
@@ -199,7 +205,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
 
 /// The EU's one region at 0.95: its callers stay, and nothing is paid for. Others than EU callers leave.
 pub async fn eu(world: &mut World) -> Result<String> {
-    overload(world, "eu-west-1").await?;
+    let share = overload(world, "eu-west-1").await?;
     let mut stayed = 0;
     for conversation in 0..60 {
         let answer = turn(world, "eu-west-1", "DE", conversation).send().await?;
@@ -209,11 +215,17 @@ pub async fn eu(world: &mut World) -> Result<String> {
         stayed += 1;
     }
     let mut left = 0;
+    let mut decision = String::new();
     for conversation in 0..60 {
         let answer = turn(world, "eu-west-1", "JP", conversation).send().await?;
         left += usize::from(answer.region() != "eu-west-1");
+        answer
+            .header("x-meridian-decision")
+            .clone_into(&mut decision);
     }
-    ensure(left > 0, || "no caller from outside the EU left".into())?;
+    ensure(left > 0, || {
+        format!("no caller from outside the EU left at a share of {share}; the last: {decision}")
+    })?;
     let spent =
         world.provider("claude").requests().len() + world.provider("claude-eu").requests().len();
     ensure(spent == 0, || {

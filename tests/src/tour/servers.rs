@@ -32,6 +32,13 @@ fn streamed(ask: Ask, bytes: usize) -> Ask {
 pub async fn by_load(world: &mut World) -> Result<String> {
     let at_home = shown(world, "eu-west-1", "DE").await?;
     world.heal().await?;
+    only_eu_west_1(world).await?;
+    let by_peer = shown(world, "us-west-2", "US").await?;
+    Ok(format!("{at_home} at home, {by_peer} by another gateway"))
+}
+
+/// Ends the pools of the other regions, and waits until nobody is sent there.
+async fn only_eu_west_1(world: &World) -> Result<()> {
     for region in ["us-west-2", "us-east-1"] {
         world.pool(region).kill().await?;
     }
@@ -39,9 +46,7 @@ pub async fn by_load(world: &mut World) -> Result<String> {
         let answer = world.ask("us-west-2").country("US").send().await?;
         Ok(answer.region() == "eu-west-1")
     })
-    .await?;
-    let by_peer = shown(world, "us-west-2", "US").await?;
-    Ok(format!("{at_home} at home, {by_peer} by another gateway"))
+    .await
 }
 
 async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
@@ -108,14 +113,7 @@ pub async fn by_conversation(world: &mut World) -> Result<String> {
     })
     .await?;
     let at_home = turns(world, "eu-west-1", "DE").await?;
-    for region in ["us-west-2", "us-east-1"] {
-        world.pool(region).kill().await?;
-    }
-    wait_for("the other regions to be out", || async {
-        let answer = world.ask("us-west-2").country("US").send().await?;
-        Ok(answer.region() == "eu-west-1")
-    })
-    .await?;
+    only_eu_west_1(world).await?;
     let by_peer = turns(world, "us-west-2", "US").await?;
     ensure(at_home.is_some() && by_peer == at_home, || {
         format!("one server each at home: {at_home:?}; by another gateway: {by_peer:?}")

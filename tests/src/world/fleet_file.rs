@@ -32,7 +32,7 @@ pub const PRIMARY: &str = "us-east-1";
 pub struct Options {
     /// `misdirected` of the zone `eea`.
     pub misdirected: &'static str,
-    /// Limits, as in the fleet file.
+    /// Limits, as in the fleet file. By default nothing that answers is taken for slow, however busy the machine is.
     pub limits: &'static str,
     /// Whether the public listeners speak TLS.
     pub tls: bool,
@@ -71,7 +71,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             misdirected: "refuse",
-            limits: "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }",
+            limits: "{ first_token: 5s, unstreamed: 5s, connect: 5s, gap: 20s, answer: 30s, body: 64MiB }",
             tls: false,
             fallbacks: true,
             claude: None,
