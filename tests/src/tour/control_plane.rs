@@ -141,6 +141,15 @@ pub async fn gateways(world: &mut World) -> Result<String> {
         })
         .await?;
         took.push(begun.elapsed());
+        wait_for("the gateway to report", || async {
+            let report = world.report().await?;
+            let pool = &report.regions[region].pools[MODEL];
+            ensure(!pool.health.down, || {
+                format!("{region} is taken for down before anybody has checked it")
+            })?;
+            Ok(pool.signals.endpoints.is_some())
+        })
+        .await?;
         world.until_healthy().await?;
         load.stop().await?;
     }

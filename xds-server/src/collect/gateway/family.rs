@@ -20,6 +20,11 @@ pub(super) const FIRST_TOKEN: &str = "wasmcustom.meridian_first_token_ms";
 pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
+pub(super) const WARMING: &str = "cluster.warming_state";
+pub(super) const STATE: &str = "server.state";
+
+/// From this `server.state` on (`PRE_INITIALIZING`) an Envoy is still starting.
+const STARTING: f64 = 2.0;
 
 const CLUSTER: &str = "envoy.cluster_name";
 const SECONDS_PER_MILLISECOND: f64 = 1e-3;
@@ -38,6 +43,7 @@ pub(super) fn read(
         refusals: Refusals::default(),
         attempts: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        is_starting: false,
         first_tokens: Vec::new(),
         misplaced: Vec::new(),
     };
@@ -52,11 +58,15 @@ pub(super) fn read(
             (MISPLACED, MetricType::Counter) => message.each(family, MISPLACED, Message::misplaced),
             (HEALTHY, MetricType::Gauge) => message.each(family, HEALTHY, Message::healthy),
             (MEMBERS, MetricType::Gauge) => message.each(family, MEMBERS, Message::members),
+            (WARMING, MetricType::Gauge) => message.each(family, WARMING, Message::warming),
+            (STATE, MetricType::Gauge) => message.each(family, STATE, Message::state),
             (ATTEMPTS, other) => message.refuse_type(ATTEMPTS, other),
             (FIRST_TOKEN, other) => message.refuse_type(FIRST_TOKEN, other),
             (MISPLACED, other) => message.refuse_type(MISPLACED, other),
             (HEALTHY, other) => message.refuse_type(HEALTHY, other),
             (MEMBERS, other) => message.refuse_type(MEMBERS, other),
+            (WARMING, other) => message.refuse_type(WARMING, other),
+            (STATE, other) => message.refuse_type(STATE, other),
             _ => {}
         }
     }
@@ -73,6 +83,14 @@ type Attempted = (ZoneName, ModelName, Lane, RegionName);
 struct Members {
     healthy: Option<f64>,
     total: Option<f64>,
+    warming: Option<f64>,
+}
+
+impl Members {
+    /// Until a cluster's first health checks are done none of its endpoints is healthy, and that says nothing.
+    fn is_unchecked(&self) -> bool {
+        self.warming.is_some_and(|warming| warming > 0.0)
+    }
 }
 
 struct Message<'m> {
@@ -82,6 +100,7 @@ struct Message<'m> {
     refusals: Refusals,
     attempts: BTreeMap<Attempted, AttemptCounts>,
     endpoints: BTreeMap<ModelName, Members>,
+    is_starting: bool,
     first_tokens: Vec<Reading>,
     misplaced: Vec<Reading>,
 }
@@ -166,6 +185,16 @@ impl Message<'_> {
         self.endpoints(metric, |members| &mut members.total)
     }
 
+    fn warming(&mut self, metric: &Metric) -> Result<(), Why> {
+        self.endpoints(metric, |members| &mut members.warming)
+    }
+
+    fn state(&mut self, metric: &Metric) -> Result<(), Why> {
+        let gauge = metric.gauge.as_ref().ok_or(Why::WrongType)?;
+        self.is_starting = value::amount(gauge.value(), MOST_REQUESTS)? >= STARTING;
+        Ok(())
+    }
+
     fn endpoints(
         &mut self,
         metric: &Metric,
@@ -182,7 +211,10 @@ impl Message<'_> {
 
     fn finish(mut self) -> (Vec<Reading>, Vec<Refused>) {
         let mut readings = Vec::new();
-        for (model, members) in self.endpoints {
+        // Clusters that a start begins with are not said to be warming.
+        let checked = |members: &Members| !self.is_starting && !members.is_unchecked();
+        let endpoints = self.endpoints.into_iter();
+        for (model, members) in endpoints.filter(|(_, members)| checked(members)) {
             match (members.healthy, members.total) {
                 (Some(healthy), Some(total)) if healthy <= total => {
                     readings.push(Reading::Endpoints {
