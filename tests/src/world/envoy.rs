@@ -146,10 +146,10 @@ impl Envoy {
                 .unwrap_or_default()
             {
                 let status = &host["health_status"];
+                // Its own checks and ejections say `true`, the control plane `UNHEALTHY`.
                 let failed = status.as_object().is_some_and(|flags| {
-                    flags
-                        .iter()
-                        .any(|(flag, value)| flag != "eds_health_status" && *value == true)
+                    let mut values = flags.values();
+                    values.any(|value| *value == true || *value == "UNHEALTHY")
                 });
                 if failed {
                     let address = &host["address"]["socket_address"]["address"];

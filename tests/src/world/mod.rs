@@ -30,7 +30,7 @@ use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet;
-use meridian_xds_server::serve::report::Report;
+use meridian_xds_server::serve::report::{RegionReport, Report};
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a fleet and waits until every gateway sees every pool healthy.
+    /// Starts a fleet and waits until every gateway sees every pool healthy, and the control plane has heard so.
     pub async fn start(options: &Options) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("meridian-")
@@ -155,6 +155,12 @@ impl World {
             world.gateways.push(envoy);
         }
         world.until_healthy().await?;
+        if world.control_plane.is_some() {
+            wait_for("the control plane to have heard of it", || async {
+                Ok(world.report().await?.regions.values().all(is_known_healthy))
+            })
+            .await?;
+        }
         Ok(world)
     }
 
@@ -379,6 +385,11 @@ impl Drop for World {
             }
         }
     }
+}
+
+fn is_known_healthy(region: &RegionReport) -> bool {
+    let mut pools = region.pools.values();
+    pools.all(|pool| matches!(pool.signals.endpoints, Some((healthy, total)) if healthy == total && !pool.health.down))
 }
 
 /// Polls until a condition holds.

@@ -1,13 +1,14 @@
 //! How dead and failing endpoints are noticed.
 
-use crate::translate::wire::{no, number, seconds};
+use crate::translate::wire::{millis, no, number, seconds};
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 use envoy_types::pb::envoy::config::core::v3::health_check::{
     HealthChecker, HttpHealthCheck, TcpHealthCheck,
 };
 
-/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long.
+/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long. Who is back is seen
+/// sooner than who is gone: while an Envoy starts, its first checks may time out for its own work.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
     every_two_seconds(HealthChecker::HttpHealthCheck(check))
 }
@@ -21,8 +22,9 @@ fn every_two_seconds(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),
         interval: seconds(2),
-        no_traffic_interval: seconds(2),
         no_traffic_healthy_interval: seconds(2),
+        unhealthy_interval: millis(500),
+        no_traffic_interval: millis(500),
         unhealthy_threshold: number(2),
         healthy_threshold: number(1),
         health_checker: Some(checker),
