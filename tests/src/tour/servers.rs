@@ -64,23 +64,21 @@ async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
     other.update(|behaviour| behaviour.gated = true);
     // Each of them that the other server gets goes on there, so that it has more requests than this one ever has.
     let mut under_way: JoinSet<Result<Answer>> = JoinSet::new();
-    wait_for("a long prompt to be read", || {
-        if reading.running() == 0 {
-            let ask = ask(LONG);
-            under_way.spawn(async move { ask.send().await });
-        }
-        async { Ok(reading.running() > 0) }
-    })
-    .await?;
+    let at_work = |count: usize| {
+        wait_for("all of them to be at work", move || async move {
+            Ok((reading.running() + other.running()) as usize >= count)
+        })
+    };
+    while reading.running() == 0 {
+        let ask = ask(LONG);
+        under_way.spawn(async move { ask.send().await });
+        at_work(under_way.len()).await?;
+    }
     for _ in 0..COME {
         let ask = ask(10);
         under_way.spawn(async move { ask.send().await });
     }
-    let before = other.running();
-    wait_for("those who come to be at work", || async {
-        Ok((reading.running() + other.running()) as usize >= COME + before as usize)
-    })
-    .await?;
+    at_work(under_way.len()).await?;
     let behind = reading.running() as usize - 1;
     ensure(behind <= BEHIND, || {
         format!("{behind} of {COME} were put behind a long prompt")
