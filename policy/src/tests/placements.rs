@@ -38,7 +38,7 @@ fn other(region: &str, room: f64) -> Other {
 }
 
 /// Who would take some while nothing leaves: both, the nearer one more.
-const BOTH_AT_REST: [(&str, u32); 2] = [("far", 38), ("near", 62)];
+const BOTH_AT_REST: [(&str, u32); 2] = [("far", 37), ("near", 63)];
 
 /// One that serves nobody.
 fn closed(region: &str) -> Other {
