@@ -7,18 +7,19 @@ use envoy_types::pb::envoy::config::core::v3::health_check::{
     HealthChecker, HttpHealthCheck, TcpHealthCheck,
 };
 
-/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long. Who is back is seen
-/// sooner than who is gone: while an Envoy starts, its first checks may time out for its own work.
+/// Whether a request is answered.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
-    every_two_seconds(HealthChecker::HttpHealthCheck(check))
+    now_and_then(HealthChecker::HttpHealthCheck(check))
 }
 
 /// Whether a connection stands.
 pub(super) fn tcp_check() -> HealthCheck {
-    every_two_seconds(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
+    now_and_then(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
 }
 
-fn every_two_seconds(checker: HealthChecker) -> HealthCheck {
+/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long. Who is back is seen
+/// sooner than who is gone: while an Envoy starts, its first checks may time out for its own work.
+fn now_and_then(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),
         interval: seconds(2),
