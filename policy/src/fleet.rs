@@ -148,6 +148,8 @@ pub struct Region {
     pub admin: SocketAddr,
     /// Every other region, the nearest first.
     pub nearest: Vec<RegionName>,
+    /// How long it takes to another region and back: measured by somebody, or by the distance. Of some it may not be known.
+    pub round_trips: BTreeMap<RegionName, Duration>,
     /// The pool of each model deployed here.
     pub pools: BTreeMap<ModelName, Pool>,
     /// Tokens of the longest prompt of those pools that tell it.

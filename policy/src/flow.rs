@@ -10,23 +10,33 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variab
 pub struct Want {
     /// Requests per second, or whatever rooms are measured in.
     pub amount: f64,
-    /// Regions that may take some, by their places among the rooms, the nearest first.
-    pub to: Vec<usize>,
+    /// Regions that may take some: their places among the rooms, and what it costs to send one request there.
+    pub to: Vec<Way>,
+}
+
+/// A way that requests may go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Way {
+    /// The region's place among the rooms.
+    pub room: usize,
+    /// How long it is, in a unit that all share; not below nothing.
+    pub cost: f64,
 }
 
 /// What each region takes of each want, in the order of its regions. A room below nothing is none.
 pub fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
     // To be placed at all is worth more than all ways that others may have to go farther for it.
-    let most = (rooms.len() + 1).pow(2);
-    let worth = |rank: usize| most.saturating_sub(rank) as f64;
+    let ways = wants.iter().flat_map(|want| &want.to);
+    let longest = ways.map(|way| way.cost).fold(1.0, f64::max);
+    let most = longest * (rooms.len() + 1) as f64;
     let mut problem = Problem::new(OptimizationDirection::Maximize);
     let placed: Vec<Vec<Variable>> = wants
         .iter()
         .map(|want| {
-            let ranks = 0..want.to.len();
-            let parts: Vec<Variable> = ranks
-                .map(|rank| problem.add_var(worth(rank), (0.0, f64::INFINITY)))
+            let ways = want.to.iter();
+            let parts: Vec<Variable> = ways
+                .map(|way| problem.add_var(most - way.cost, (0.0, f64::INFINITY)))
                 .collect();
             let sum: Vec<(Variable, f64)> = parts.iter().map(|part| (*part, 1.0)).collect();
             problem.add_constraint(&sum, ComparisonOp::Le, want.amount.max(0.0));
@@ -38,7 +48,7 @@ pub fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
             .iter()
             .zip(&placed)
             .flat_map(|(want, parts)| want.to.iter().zip(parts))
-            .filter(|(to, _)| **to == region)
+            .filter(|(way, _)| way.room == region)
             .map(|(_, part)| (*part, 1.0))
             .collect();
         if !into.is_empty() {
@@ -62,11 +72,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn ways(amount: f64, to: &[(usize, f64)]) -> Want {
+        let to = to.iter().map(|&(room, cost)| Way { room, cost }).collect();
+        Want { amount, to }
+    }
+
+    /// The nearest first, each as far behind the one before.
     fn want(amount: f64, to: &[usize]) -> Want {
-        Want {
-            amount,
-            to: to.to_vec(),
-        }
+        let to: Vec<_> = (1..)
+            .zip(to)
+            .map(|(rank, to)| (*to, f64::from(rank)))
+            .collect();
+        ways(amount, &to)
     }
 
     fn rounded(parts: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
@@ -100,6 +117,31 @@ mod tests {
             rounded(allot(&wants, &[4.0, 4.0])),
             [vec![0.0, 4.0], vec![4.0]]
         );
+    }
+
+    #[test]
+    fn who_would_have_farther_to_go_comes_first() {
+        // One room is the nearest of both, and the second's other one is on the far side of the Earth.
+        let near = ways(4.0, &[(0, 60.0), (1, 70.0)]);
+        let far = ways(4.0, &[(0, 60.0), (1, 200.0)]);
+        for wants in [[near.clone(), far.clone()], [far.clone(), near.clone()]] {
+            for (want, parts) in wants.iter().zip(rounded(allot(&wants, &[4.0, 9.0]))) {
+                let nearest = if *want == far { 4.0 } else { 0.0 };
+                assert_eq!(parts, [nearest, 4.0 - nearest]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_way_is_so_long_that_a_request_stays_without_room() {
+        // That the third finds room, the two others have to go the long way.
+        let wants = [
+            ways(1.0, &[(0, 0.0), (1, 300.0)]),
+            ways(1.0, &[(1, 0.0), (2, 300.0)]),
+            ways(1.0, &[(0, 300.0)]),
+        ];
+        let parts = rounded(allot(&wants, &[1.0, 1.0, 1.0]));
+        assert_eq!(parts, [vec![0.0, 1.0], vec![0.0, 1.0], vec![1.0]]);
     }
 
     proptest! {

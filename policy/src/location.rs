@@ -1,5 +1,7 @@
 //! Where a region is, and how far it is from another one.
 
+use std::time::Duration;
+
 /// A place on the Earth, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Location {
@@ -12,6 +14,15 @@ pub struct Location {
 /// The Earth's mean radius, in kilometres.
 const EARTH: f64 = 6371.0;
 
+/// What light in glass does in a millisecond, in kilometres.
+const LIGHT: f64 = 200.0;
+
+/// What a cable is longer than the great circle by.
+const DETOUR: f64 = 1.5;
+
+/// What routers take of a round trip, in milliseconds.
+const ROUTERS: f64 = 5.0;
+
 impl Location {
     /// Kilometres to another place, by the great circle.
     pub fn kilometres_to(&self, other: &Self) -> f64 {
@@ -21,6 +32,12 @@ impl Location {
                 * other.latitude.to_radians().cos()
                 * half(self.longitude, other.longitude);
         2.0 * EARTH * haversine.clamp(0.0, 1.0).sqrt().asin()
+    }
+
+    /// How long it probably takes to another place and back, where nobody has measured it.
+    pub fn round_trip(&self, other: &Self) -> Duration {
+        let way = self.kilometres_to(other) * DETOUR;
+        Duration::from_secs_f64((2.0 * way / LIGHT + ROUTERS) / 1e3)
     }
 }
 
@@ -42,6 +59,9 @@ mod tests {
         assert!((way - 5460.0).abs() < 60.0, "{way}");
         assert!((virginia.kilometres_to(&dublin) - way).abs() < 1e-6);
         assert_eq!(dublin.kilometres_to(&dublin), 0.0);
+        // AWS's own regions there are about 70 ms apart, the long way round by New York included.
+        let there_and_back = dublin.round_trip(&virginia).as_millis();
+        assert!((60..100).contains(&there_and_back), "{there_and_back}");
         // Across the date line it is not far.
         let line = at(0.0, 179.0).kilometres_to(&at(0.0, -179.0));
         assert!((line - 222.4).abs() < 1.0, "{line}");

@@ -176,6 +176,7 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
         }
         let before = prev.placement(gateway, zone, model).cloned();
         let of_first = known.first(&first, &others, model);
+        let others = known.others(&first, &others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),
@@ -186,7 +187,8 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
                 batch: of_first.batch && next.batch_gate(&first, model) > 0,
                 ..of_first
             },
-            others: known.others(&first, &others, model),
+            ways: known.ways(gateway, &others),
+            others,
         };
         choices.entry(model.clone()).or_default().push(choice);
     });

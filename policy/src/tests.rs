@@ -21,3 +21,4 @@ mod signs;
 mod silence;
 mod tiers;
 mod watch;
+mod ways;

@@ -155,9 +155,10 @@ pub fn batch(
         region.and_then(|region| region.price).unwrap_or_default()
     };
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
+    // As for everybody, the part of a region that serves nobody is the others'.
     let fixed = |region: &RegionName| match &fleet.zones.get(zone)?.order {
-        Order::Weighted(parts) => parts.get(region).copied(),
-        Order::Nearest | Order::Priority(_) => None,
+        Order::Weighted(parts) if !plan.is_down(region, model) => parts.get(region).copied(),
+        Order::Weighted(_) | Order::Nearest | Order::Priority(_) => None,
     };
     let all: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
     let mut parts = Vec::new();

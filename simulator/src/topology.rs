@@ -59,18 +59,16 @@ pub const EIGHT: [Place; 8] = [
     place("us-west-2", (45.8, -119.7), -8.0, false),
 ];
 
-/// A round trip by the great circle: light in glass does 200 km in a millisecond, cables are half as long again as the way is,
-/// and routers take some.
-pub fn round_trip(one: &Place, other: &Place) -> f64 {
-    let kilometres = one.at.kilometres_to(&other.at);
-    if kilometres < 1.0 {
+/// A round trip, in seconds; within a region it is short.
+fn round_trip(one: &Place, other: &Place) -> f64 {
+    if one.name == other.name {
         0.001
     } else {
-        0.005 + 2.0 * kilometres * 1.5 / 200_000.0
+        one.at.round_trip(&other.at).as_secs_f64()
     }
 }
 
-/// All round trips.
+/// All round trips, in seconds.
 pub fn round_trips(places: &[Place]) -> Vec<Vec<f64>> {
     let from = |one: &Place| places.iter().map(|other| round_trip(one, other)).collect();
     places.iter().map(from).collect()
@@ -183,6 +181,10 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
             replicas: 1,
         },
         admin: ([127, 0, 0, 1], 9901).into(),
+        round_trips: others
+            .iter()
+            .map(|other| (RegionName::from(other.name), place.at.round_trip(&other.at)))
+            .collect(),
         nearest: others
             .into_iter()
             .map(|other| RegionName::from(other.name))

@@ -31,6 +31,9 @@ const STEP_SLOW: u8 = 10;
 /// By which factor utilization is taken to change at most.
 const GROWS: (f64, f64) = (0.3, 3.0);
 
+/// How much farther it is to a region than to the one before, where nobody knows, in milliseconds.
+const UNKNOWN_WAY: f64 = 50.0;
+
 /// The room of a region that is sick.
 const SICK: f64 = -1.0;
 
@@ -224,6 +227,24 @@ impl<'p> Known<'p> {
             })
         };
         regions.iter().filter_map(other).collect()
+    }
+
+    /// How far it is from a gateway to regions, in milliseconds there and back. They are in the order in which they are to be
+    /// asked, and none is taken for nearer than the one before, for that order is somebody's word.
+    pub fn ways(&self, gateway: &RegionName, regions: &[Other]) -> Vec<f64> {
+        let here = self.fleet.regions.get(gateway);
+        let known = |region: &RegionName| match here?.round_trips.get(region) {
+            Some(way) => Some(way.as_secs_f64() * 1e3),
+            None => (region == gateway).then_some(0.0),
+        };
+        let ways = regions.iter().scan(0.0, |last: &mut f64, other| {
+            *last = match known(&other.region) {
+                Some(way) => way.max(*last + 1.0),
+                None => *last + UNKNOWN_WAY,
+            };
+            Some(*last)
+        });
+        ways.collect()
     }
 
     /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to.

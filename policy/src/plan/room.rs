@@ -1,7 +1,7 @@
 //! Room: what regions can take more, and which gateway has how much of it.
 
 use crate::fleet::Overflow;
-use crate::flow::{Want, allot};
+use crate::flow::{Want, Way, allot};
 use crate::name::{RegionName, ZoneName};
 use crate::placement::{First, Other, Placement};
 use crate::signal::Millis;
@@ -16,6 +16,8 @@ pub struct Choice {
     /// Requests per second that are a utilization of 1 in the first region.
     pub size: f64,
     pub others: Vec<Other>,
+    /// How far it is to each of them.
+    pub ways: Vec<f64>,
 }
 
 impl Choice {
@@ -60,8 +62,10 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
             rooms[*place] -= std::mem::take(given);
         }
     }
-    let place = |other: &Other| regions.get(&other.region).map(|(place, _)| *place);
-    let open = |other: &&Other| other.open;
+    let way = |(other, cost): (&Other, &f64)| {
+        let (room, _) = *regions.get(&other.region)?;
+        Some(Way { room, cost: *cost })
+    };
     let wants: Vec<Want> = choices
         .iter()
         .zip(&wanted)
@@ -70,8 +74,9 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
             to: choice
                 .others
                 .iter()
-                .filter(open)
-                .filter_map(place)
+                .zip(&choice.ways)
+                .filter(|(other, _)| other.open)
+                .filter_map(way)
                 .collect(),
         })
         .collect();

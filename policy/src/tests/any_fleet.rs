@@ -7,6 +7,7 @@ use crate::retrieval::Role;
 use crate::{FallbackName, RegionName};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Models of arbitrary fleets; not every fleet has each.
 pub const MODELS: [&str; 3] = [LLAMA, MISTRAL, "qwen"];
@@ -120,13 +121,19 @@ fn region_of(index: usize, count: usize) -> impl Strategy<Value = Region> {
     let role = prop::sample::select(vec![Role::Primary, Role::Replica]);
     let database = prop::option::of(role.prop_map(retrieves));
     let price = prop::option::of(0.0..2.0f64);
+    let ways = prop::collection::vec(prop::option::of(1..300u64), others.len());
     let others = Just(others).prop_shuffle();
-    (others, models, any::<bool>(), database, price).prop_map(
-        move |(nearest, models, has_url, vector_db, price)| {
+    (others, ways, models, any::<bool>(), database, price).prop_map(
+        move |(nearest, ways, models, has_url, vector_db, price)| {
+            let known = nearest.iter().zip(ways);
+            let known = known.filter_map(|(other, way)| Some((other.clone(), way?)));
+            let round_trips = known.map(|(other, ms)| (other, Duration::from_millis(ms)));
+            let round_trips = round_trips.collect();
             let url = has_url.then(|| format!("https://{}.llm.example.com", REGIONS[index]));
             Region {
                 price,
                 vector_db,
+                round_trips,
                 ..region(nearest, models, url)
             }
         },

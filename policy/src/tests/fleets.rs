@@ -161,6 +161,7 @@ pub fn region<'m>(
         },
         admin: "127.0.0.1:9901".parse().unwrap(),
         nearest,
+        round_trips: BTreeMap::new(),
         pools: models
             .into_iter()
             .map(|model| (ModelName::from(model), pool.clone()))

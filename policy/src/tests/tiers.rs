@@ -371,18 +371,18 @@ fn a_zone_may_have_fixed_parts() {
         assert_eq!(watch.weights(WEST), [(EU, 50), (EAST, 50)]);
         assert_eq!(watch.weights(EAST), [(EU, 25), (WEST, 75)]);
     }
-    let own = batch(
-        &watch.fleet,
-        &Plan::default(),
-        &"global".into(),
-        &LLAMA.into(),
-        &EAST.into(),
-    );
+    let of_batch = |watch: &Watch| {
+        let (zone, model, gateway) = ("global".into(), LLAMA.into(), EAST.into());
+        batch(&watch.fleet, &watch.plan, &zone, &model, &gateway).unwrap()
+    };
+    watch.at(0.3, 0.3, 0.3, 60);
+    let own = of_batch(&watch);
     assert_eq!(
-        own.unwrap().weights,
+        own.weights,
         to([(WEST, 60), (EAST, 20), (EU, 20)]),
         "batch has the same"
     );
+    assert_eq!(own.admitted, 100);
     // One without endpoints has no part.
     watch.see(
         EAST,
@@ -395,6 +395,9 @@ fn a_zone_may_have_fixed_parts() {
     watch.at(0.3, 0.3, 0.3, 1);
     assert_eq!(watch.share(WEST, "global"), Some(75));
     assert_eq!(watch.weights(WEST), [(EU, 100)]);
+    let own = of_batch(&watch);
+    assert_eq!(own.weights, to([(WEST, 75), (EU, 25)]));
+    assert_eq!(own.admitted, 100, "others take its part");
     let own = decide(
         &admit(&watch.fleet, WEST, "POST", CHAT, &[DE]).0,
         &[US],

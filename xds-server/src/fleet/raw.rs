@@ -132,10 +132,13 @@ pub struct RawRegion {
     pub public: RawPublic,
     /// Address of Envoy's admin interface; loopback only. Default: `127.0.0.1:9901`.
     pub admin: Option<String>,
-    /// Where it is: what `nearest` does not say follows from the distance.
+    /// Where it is: what `round_trips` does not say is taken from the distance.
     pub location: Option<RawLocation>,
-    /// The other regions, the nearest first. Those left out follow by their distance, where both have a `location`, and then in the
-    /// order of their names.
+    /// How long it takes to other regions and back, e.g. `us-east-1: 62ms`. What one of two regions says counts for both.
+    #[serde(default)]
+    pub round_trips: BTreeMap<String, String>,
+    /// The other regions, the nearest first. Those left out follow by their `round_trips`, and those of which nobody knows in the order
+    /// of their names.
     #[serde(default)]
     pub nearest: Vec<String>,
     /// The pool of each model deployed here, by the name that callers use.

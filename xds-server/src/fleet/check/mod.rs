@@ -10,6 +10,7 @@ mod figures;
 mod gateways;
 mod limits;
 mod load;
+mod neighbours;
 mod places;
 mod regions;
 mod served;

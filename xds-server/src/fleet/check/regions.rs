@@ -1,10 +1,10 @@
 //! Regions: listeners, gateways and pools.
 
+use super::neighbours::Neighbours;
 use super::{Check, Names, UNSPECIFIED, field};
-use crate::fleet::raw::{RawGateway, RawLocation, RawPool, RawPublic, RawRegion};
+use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
 use crate::translate::name::stat;
 use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
-use meridian_policy::location::Location;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,9 +17,6 @@ fn contexts(pools: &BTreeMap<String, RawPool>) -> BTreeMap<ModelName, u32> {
         .map(|(model, context)| (ModelName::from(model.clone()), context))
         .collect()
 }
-
-/// Where regions are, as far as that is told.
-type Locations = BTreeMap<String, Location>;
 
 /// The model that each name in statistics stands for.
 type StatNames = BTreeMap<String, String>;
@@ -34,10 +31,10 @@ impl Check {
             self.problem("regions", "a fleet needs at least one region");
         }
         let mut stat_names = StatNames::new();
-        let locations = self.locations(&raw);
+        let neighbours = self.neighbours(&raw);
         let mut regions = BTreeMap::new();
         for (name, raw) in raw {
-            let region = self.region(&name, raw, names, &locations, &mut stat_names);
+            let region = self.region(&name, raw, names, &neighbours, &mut stat_names);
             regions.insert(name.into(), region);
         }
         regions
@@ -48,7 +45,7 @@ impl Check {
         name: &str,
         raw: RawRegion,
         names: &Names,
-        locations: &Locations,
+        neighbours: &Neighbours,
         stat_names: &mut StatNames,
     ) -> Region {
         let at = format!("regions.{name}");
@@ -71,8 +68,9 @@ impl Check {
                 name,
                 raw.nearest,
                 names,
-                locations,
+                neighbours,
             ),
+            round_trips: neighbours.round_trips(name),
             contexts: contexts(&raw.pools),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
@@ -81,68 +79,6 @@ impl Check {
                 .map(|raw| self.vector_db(&format!("{at}.vector_db"), raw)),
             pools: self.pools(&format!("{at}.pools"), raw.pools, stat_names),
         }
-    }
-
-    fn locations(&mut self, raw: &BTreeMap<String, RawRegion>) -> Locations {
-        let mut locations = Locations::new();
-        for (name, region) in raw {
-            let Some(RawLocation {
-                latitude,
-                longitude,
-            }) = region.location
-            else {
-                continue;
-            };
-            for (field, value, most) in [
-                ("latitude", latitude, 90.0),
-                ("longitude", longitude, 180.0),
-            ] {
-                if !(-most..=most).contains(&value) {
-                    let message = format!("{value} is not between -{most} and {most} degrees");
-                    self.problem(format!("regions.{name}.location.{field}"), message);
-                }
-            }
-            let location = Location {
-                latitude,
-                longitude,
-            };
-            locations.insert(name.clone(), location);
-        }
-        locations
-    }
-
-    /// Every other region: those listed, then the rest by distance, and those of unknown distance in the order of their names.
-    fn nearest(
-        &mut self,
-        at: &str,
-        name: &str,
-        listed: Vec<String>,
-        names: &Names,
-        locations: &Locations,
-    ) -> Vec<RegionName> {
-        if let Some(index) = listed.iter().position(|other| other == name) {
-            self.problem(
-                format!("{at}[{index}]"),
-                "a region is not its own neighbour; list the others",
-            );
-        }
-        let mut nearest: Vec<RegionName> = self.resolve(at, listed, &names.regions, "region");
-        let distance = |other: &String| match (locations.get(name), locations.get(other)) {
-            (Some(here), Some(there)) => here.kilometres_to(there),
-            _ => f64::INFINITY,
-        };
-        let mut others: Vec<&String> = names
-            .regions
-            .iter()
-            .filter(|other| *other != name)
-            .collect();
-        others.sort_by(|one, other| distance(one).total_cmp(&distance(other)));
-        for other in others {
-            if !nearest.iter().any(|listed| listed.as_str() == other) {
-                nearest.push(other.clone().into());
-            }
-        }
-        nearest
     }
 
     fn pools(

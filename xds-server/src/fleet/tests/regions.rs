@@ -241,3 +241,41 @@ fn neighbours_follow_from_locations() {
         "{error}"
     );
 }
+
+#[test]
+fn round_trips_are_those_that_are_said_and_else_guessed() {
+    let way = |text: &str, here: &str, there: &str| {
+        let region = parse(text).unwrap().regions[here].clone();
+        region.round_trips[there].as_millis()
+    };
+    let text = located("{ latitude: 45.8, longitude: -119.7 }");
+    let guess = way(&text, "us-west-2", "us-east-1");
+    assert!((50..80).contains(&guess), "{guess}");
+    assert_eq!(way(&text, "us-east-1", "us-west-2"), guess);
+    let says = |said: &str| {
+        text.replace(
+            "  us-west-2:\n",
+            &format!("  us-west-2:\n    round_trips: {said}\n"),
+        )
+    };
+    // What one side says counts for both, and for the order.
+    let said = says("{ eu-west-1: 20ms }");
+    assert_eq!(way(&said, "us-west-2", "eu-west-1"), 20);
+    assert_eq!(way(&said, "eu-west-1", "us-west-2"), 20);
+    assert_eq!(way(&said, "us-west-2", "us-east-1"), guess);
+    let nearest = &parse(&said).unwrap().regions["us-west-2"].nearest;
+    assert_eq!(nearest[0].as_str(), "eu-west-1");
+    let nowhere = parse(EXAMPLE).unwrap();
+    assert!(nowhere.regions["us-west-2"].round_trips.is_empty());
+
+    for (said, at, problem) in [
+        ("{ us-west-2: 1ms }", "us-west-2", "not its own neighbour"),
+        ("{ us-east-9: 1ms }", "us-east-9", "there is no region"),
+        ("{ us-east-1: 60 }", "us-east-1", "500ms"),
+        ("{ us-east-1: 0ms }", "us-east-1", "0ms"),
+    ] {
+        let error = parse(&says(said)).unwrap_err().to_string();
+        let at = format!("regions.us-west-2.round_trips.{at}: ");
+        assert!(error.contains(&at) && error.contains(problem), "{error}");
+    }
+}

@@ -1,0 +1,58 @@
+//! What little room there is goes to whom the other ways would cost more.
+
+use super::fleets::LLAMA;
+use super::watch::{EAST, EU, WEST, Watch, kv, watched};
+use crate::fleet::Fleet;
+use std::time::Duration;
+
+const SOUTH: &str = "ap-south-1";
+
+/// Four regions: the second's callers and the first's go to Dublin first and to Mumbai then, so many milliseconds away.
+fn fleet(west: [u64; 2], east: [u64; 2]) -> Fleet {
+    let mut fleet = watched();
+    let mut south = fleet.regions[EU].clone();
+    south.signals[0].url = format!("http://{SOUTH}/metrics");
+    fleet.regions.insert(SOUTH.into(), south);
+    let global = fleet.zones.get_mut("global").unwrap();
+    global.regions.insert(SOUTH.into());
+    for (here, other, [eu, south]) in [(WEST, EAST, west), (EAST, WEST, east)] {
+        let region = fleet.regions.get_mut(here).unwrap();
+        region.nearest = vec![EU.into(), SOUTH.into(), other.into()];
+        let ways = [(EU, eu), (SOUTH, south)];
+        region.round_trips = ways
+            .map(|(to, ms)| (to.into(), Duration::from_millis(ms)))
+            .into();
+    }
+    fleet
+}
+
+/// What part of those who leave the two goes to Dublin, in percent, when both are hot and it has room for some of the one's.
+fn to_dublin(fleet: Fleet) -> [u32; 2] {
+    let mut watch = Watch::new(fleet);
+    for _ in 0..4 {
+        watch.see(SOUTH, vec![kv(0.1)]);
+        watch.at(0.95, 0.95, 0.6, 1);
+    }
+    [WEST, EAST].map(|gateway| {
+        let placement = &watch.plan.gateways[gateway]["global"][LLAMA];
+        assert!(placement.home_share < 100, "{gateway} sheds");
+        placement.overflow.get(EU).copied().unwrap_or_default()
+    })
+}
+
+#[test]
+fn the_room_that_is_near_goes_to_whom_the_far_one_is_farther() {
+    let [west, east] = to_dublin(fleet([140, 150], [70, 250]));
+    assert!(west == 0 && east > 50, "{west} {east}");
+    let [west, east] = to_dublin(fleet([70, 250], [140, 150]));
+    assert!(west > 50 && east == 0, "{west} {east}");
+}
+
+#[test]
+fn an_order_that_somebody_gave_stands_against_the_round_trips() {
+    // Dublin comes first, though it is said to be farther.
+    let mut watch = Watch::new(fleet([250, 10], [250, 10]));
+    watch.see(SOUTH, vec![kv(0.1)]);
+    watch.at(0.95, 0.3, 0.3, 4);
+    assert_eq!(watch.weights(WEST), [(EU, 100)]);
+}
