@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout)] // For a person at a terminal.
 
 use crate::world::{MODEL, PROVIDERS, REGIONS, World, client};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use meridian_xds_server::serve::report::Report;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -144,7 +144,7 @@ pub async fn live(world: &mut World) -> Result<()> {
                 "messages": [{ "role": "user", "content": content }],
             }));
             let client = client.clone();
-            // Who is served, and by whom, is read from the access log.
+            // Who is served, and by whom, is read from the access logs.
             tokio::spawn(async move { ask.send_with(&client).await });
         }
         if tick % 5 == 4 {
@@ -242,10 +242,10 @@ fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
     )
 }
 
-/// Who answered at each gateway, from the access log.
+/// Who answered at each gateway, from the access logs.
 struct Seen {
-    log: std::fs::File,
-    rest: String,
+    /// Each with what was read of its last line.
+    logs: Vec<(std::fs::File, String)>,
     answers: VecDeque<(Instant, String, String)>,
 }
 
@@ -259,33 +259,39 @@ const AWAY: Duration = Duration::from_secs(15);
 
 impl Seen {
     fn new(world: &World) -> Result<Self> {
-        let log = std::fs::File::open(world.dir().join("access.log"))?;
+        let open = |region| {
+            Ok((
+                std::fs::File::open(world.access_log(region))?,
+                String::new(),
+            ))
+        };
+        let logs: Result<Vec<_>> = REGIONS.into_iter().map(open).collect();
         Ok(Self {
-            log,
-            rest: String::new(),
+            logs: logs?,
             answers: VecDeque::new(),
         })
     }
 
     /// Reads what was written since the last time.
     fn read(&mut self) -> Result<()> {
-        self.log.read_to_string(&mut self.rest)?;
-        let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
-        for line in self.rest.drain(..whole).collect::<String>().lines() {
-            let Ok(request) = serde_json::from_str::<Value>(line) else {
-                continue;
-            };
-            if request["listener"] != "public" {
-                continue;
+        for (log, rest) in &mut self.logs {
+            log.read_to_string(rest)?;
+            let whole = rest.rfind('\n').map_or(0, |end| end + 1);
+            for line in rest.drain(..whole).collect::<String>().lines() {
+                let request: Value = serde_json::from_str(line).context("in an access log")?;
+                // A caller who left was not refused.
+                if request["listener"] != "public" || request["status"] == 0 {
+                    continue;
+                }
+                let by = if request["status"] == 200 {
+                    request["region"].as_str()
+                } else {
+                    None
+                };
+                let gateway = request["gateway"].as_str().unwrap_or_default().to_owned();
+                let by = by.unwrap_or(REFUSED).to_owned();
+                self.answers.push_back((Instant::now(), gateway, by));
             }
-            let by = if request["status"] == 200 {
-                request["region"].as_str()
-            } else {
-                None
-            };
-            let gateway = request["gateway"].as_str().unwrap_or_default().to_owned();
-            self.answers
-                .push_back((Instant::now(), gateway, by.unwrap_or(REFUSED).to_owned()));
         }
         while self
             .answers

@@ -224,7 +224,7 @@ pub async fn late(world: &mut World) -> Result<String> {
     let mut leaves = ask(world, CHAT, true).open().await?;
     leaves.chunk().await?;
     drop(leaves);
-    let log = world.dir().join("access.log");
+    let log = world.access_log("us-west-2");
     wait_for("the access log to tell", || async {
         let log = std::fs::read_to_string(&log)?;
         let told = |how: &str| log.matches(&format!("\"broken\":\"{how}\"")).count();

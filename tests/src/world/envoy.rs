@@ -8,6 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
+/// What an access log's name ends with.
+pub(super) const ACCESS_LOG: &str = "access.log";
+
 /// A running Envoy; dropping it kills it.
 pub struct Envoy {
     name: String,
@@ -17,9 +20,14 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy with a configuration and waits until it takes traffic.
+    /// Starts Envoy with a configuration and waits until it takes traffic. Beside the configuration are its log and its access
+    /// log: no two of them write into one file, for they do not write whole lines.
     pub async fn start(name: &str, config: &Path, admin: SocketAddr) -> Result<Self> {
         let log_path = config.with_extension("log");
+        let access_log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(config.with_extension(ACCESS_LOG))?;
         // Even if this process is killed, its Envoys end with it.
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -34,7 +42,7 @@ impl Envoy {
                 "100",
             ])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(access_log)
             .stderr(std::fs::File::create(&log_path)?)
             .kill_on_drop(true)
             .spawn()

@@ -201,7 +201,6 @@ control_plane:
 gateways:
   trust_domain: meridian
   filter: {filter}
-  access_log: {dir}/access.log
 fallbacks:
   claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} {fallback} }}
   claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}{eu_path}\", jurisdiction: [eea], api_key: {{ {eu_key} }} {fallback} }}

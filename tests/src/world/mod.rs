@@ -255,6 +255,11 @@ impl World {
             .await
     }
 
+    /// The access log of a region's gateway.
+    pub fn access_log(&self, region: &str) -> PathBuf {
+        self.dir().join(region).with_extension(envoy::ACCESS_LOG)
+    }
+
     /// Where the fleet file, the configurations, certificates and logs are.
     pub fn dir(&self) -> &Path {
         self.dir
