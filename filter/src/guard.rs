@@ -3,15 +3,16 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
+use crate::asked::Asked;
 use crate::servers::{self, Sent};
-use crate::{log, memory, metric, pace, silence};
+use crate::{memory, metric, pace, silence};
 use meridian_policy::context;
 use meridian_policy::guard::{Failure, GuardPolicy, HOLD_LIMIT, Judge, Kind, Release, Step, load};
+use meridian_policy::slots::is_failure;
 use meridian_policy::{RegionName, headers};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, LogLevel};
-use std::cell::Cell;
+use proxy_wasm::types::{Action, BufferType};
 use std::rc::Rc;
 
 /// One attempt.
@@ -34,20 +35,8 @@ pub struct Attempt {
     sent: Option<Sent>,
 }
 
-/// Who is asked for what.
-#[derive(Default)]
-pub struct Asked {
-    zone: String,
-    model: String,
-    lane: String,
-    /// A region or `fallback/<name>`.
-    to: String,
-    request_id: String,
-    is_broken: Cell<bool>,
-}
-
 /// Less than this is no time to wait for a first content, in milliseconds.
-const UNANSWERED_MS: u64 = 1000;
+pub const UNANSWERED_MS: u64 = 1000;
 
 /// Of Envoy's response flags, those of a caller who has ended the connection (DC) or the stream (DR).
 const LEFT: u64 = 1 << 14 | 1 << 28;
@@ -85,13 +74,14 @@ impl Context for Attempt {
         if self.waits.take().is_some() {
             pace::gone(to, model);
         }
+        let waited = memory::now_ms().saturating_sub(self.began);
         if let Some(mut sent) = self.sent.take()
             && !self.is_counted
             && !self.caller_has_left()
+            && (waited >= UNANSWERED_MS || !self.asked.was_answered_last())
         {
             sent.failed();
         }
-        let waited = memory::now_ms().saturating_sub(self.began);
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
             self.asked.count("unanswered");
             let part = memory::note_answer(to, model, true);
@@ -121,7 +111,7 @@ impl HttpContext for Attempt {
                 lane: text(headers::LANE),
                 to: self.region(),
                 request_id: text("x-request-id"),
-                is_broken: Cell::new(false),
+                ..Asked::default()
             }),
             kind: Kind::of(&text(":path")),
             streamed: text(headers::STREAM) == "1",
@@ -330,6 +320,9 @@ impl Attempt {
         if let Some(sent) = &mut self.sent {
             sent.answered(status);
         }
+        if !is_failure(status) {
+            self.asked.note_answered();
+        }
         let refused = matches!(status, 429 | 503);
         let part = memory::note_answer(to, model, refused);
         if refused {
@@ -458,37 +451,5 @@ impl Attempt {
         self.answered(status);
         self.asked
             .failed(failure.label(), "before its first content");
-    }
-}
-
-impl Asked {
-    fn count(&self, outcome: &str) {
-        metric::attempt(&self.zone, &self.model, &self.lane, &self.to, outcome);
-    }
-
-    /// The caller has a part of the answer, and gets no more.
-    pub fn broken(&self, how: &'static str) {
-        if self.is_broken.replace(true) {
-            return;
-        }
-        self.count("broken");
-        memory::note_broken(&self.request_id, how);
-        self.failed(how, "after its first content");
-    }
-
-    fn failed(&self, how: &str, when: &str) {
-        metric::failure(&self.model, &self.to, how);
-        let Self {
-            model,
-            to,
-            request_id,
-            ..
-        } = self;
-        log(
-            LogLevel::Warn,
-            &format!(
-                "meridian: request {request_id}: {to}'s answer for {model} failed {when}: {how}"
-            ),
-        );
     }
 }

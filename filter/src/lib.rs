@@ -8,6 +8,7 @@
 //! Callbacks and host calls only: what is decided, and what callers are told, is in `meridian-policy`.
 #![allow(unsafe_code, missing_docs)] // `proxy_wasm::main!` exports the ABI's entry points.
 
+mod asked;
 mod board;
 mod egress;
 mod guard;

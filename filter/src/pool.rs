@@ -1,10 +1,11 @@
 //! The plugin root `pool`: on requests that other gateways send, it picks the server. It decides nothing else, and forwards as it
 //! is whatever it does not understand.
 
+use crate::guard::UNANSWERED_MS;
 use crate::memory;
 use crate::servers::{self, Sent};
 use meridian_policy::headers;
-use meridian_policy::slots::{Ask, PoolPolicy, hash, slot};
+use meridian_policy::slots::{Ask, PoolPolicy, hash, is_failure, slot};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub struct Request {
     sent: Option<Sent>,
     /// Who is known to have it.
     address: Option<String>,
+    /// When it came, in milliseconds since the Unix epoch.
+    began: u64,
 }
 
 impl Request {
@@ -32,6 +35,7 @@ impl Request {
             slot: 0,
             sent: None,
             address: None,
+            began: memory::now_ms(),
         }
     }
 
@@ -42,8 +46,15 @@ impl Request {
 }
 
 impl Context for Request {
+    /// Why one is over without an answer is not told. Whoever has not begun a stream for a while has given it up, or was given up.
     fn on_done(&mut self) -> bool {
-        self.sent = None;
+        let waited = memory::now_ms().saturating_sub(self.began);
+        if let Some(mut sent) = self.sent.take()
+            && self.streamed
+            && waited >= UNANSWERED_MS
+        {
+            sent.failed();
+        }
         true
     }
 }
@@ -93,14 +104,19 @@ impl HttpContext for Request {
         }
         let status = self.get_http_response_header_bytes(":status");
         let status = String::from_utf8_lossy(&status.unwrap_or_default()).parse();
-        if let Some(sent) = &mut self.sent {
-            sent.answered(status.unwrap_or_default());
+        let status = status.unwrap_or_default();
+        // Servers write the head of a stream before they have anything to say.
+        if let Some(sent) = &mut self.sent
+            && (is_failure(status) || !self.streamed)
+        {
+            sent.answered(status);
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
         if let Some(sent) = self.sent.as_mut().filter(|_| size > 0 && self.streamed) {
+            sent.answered(200);
             sent.first_token();
         }
         Action::Continue

@@ -8,8 +8,18 @@ use std::collections::HashMap;
 
 thread_local! {
     /// By model.
-    static POOLS: RefCell<HashMap<String, Slots>> = RefCell::default();
+    static POOLS: RefCell<HashMap<String, Pool>> = RefCell::default();
 }
+
+#[derive(Default)]
+struct Pool {
+    slots: Slots,
+    /// When it heard the other workers last, in milliseconds since the Unix epoch.
+    heard: u64,
+}
+
+/// What other workers say is as good for so long, in milliseconds: to read it takes longer than to pick.
+const FRESH_MS: u64 = 2;
 
 /// What a request of unknown length is taken to have, in bytes.
 const BYTES: u64 = 4096;
@@ -22,29 +32,31 @@ pub struct Sent {
 
 /// The slot of a request.
 pub fn pick(model: &str, ask: Ask) -> u16 {
-    let said = board::read(&topic(model));
-    let lines = said.iter().flat_map(|said| said.lines());
-    let elsewhere: Vec<(&str, Load)> = lines.filter_map(load).collect();
-    with(model, |slots| {
-        slots.hear(elsewhere);
-        slots.pick(ask)
+    with(model, |pool| {
+        if ask.now_ms.abs_diff(pool.heard) >= FRESH_MS {
+            pool.heard = ask.now_ms;
+            let said = board::read(&topic(model));
+            let lines = said.iter().flat_map(|said| said.lines());
+            pool.slots.hear(lines.filter_map(load));
+        }
+        pool.slots.pick(ask)
     })
 }
 
 /// The server that a slot is known to lead to.
 pub fn address(model: &str, slot: u16) -> Option<String> {
-    with(model, |slots| slots.address(slot).map(str::to_owned))
+    with(model, |pool| pool.slots.address(slot).map(str::to_owned))
 }
 
 /// A slot has led to this server.
 pub fn learn(model: &str, slot: u16, address: &str) {
-    with(model, |slots| slots.learn(slot, address));
+    with(model, |pool| pool.slots.learn(slot, address));
 }
 
 /// A request is sent to a server. `length`: what tells its bytes.
 pub fn begin(model: &str, address: &str, length: &str) -> Sent {
     let bytes = length.parse().unwrap_or(BYTES);
-    let begun = with(model, |slots| slots.begin(address, bytes));
+    let begun = with(model, |pool| pool.slots.begin(address, bytes));
     tell(model);
     Sent {
         model: model.to_owned(),
@@ -53,11 +65,11 @@ pub fn begin(model: &str, address: &str, length: &str) -> Sent {
 }
 
 impl Sent {
-    /// Its server has failed it, and is left alone for a while.
+    /// Its server has failed it, unless it has answered already, and is left alone for a while.
     pub fn failed(&mut self) {
         if let Some(begun) = &mut self.begun {
             let now = memory::now_ms();
-            with(&self.model, |slots| slots.failed(begun, now));
+            with(&self.model, |pool| pool.slots.failed(begun, now));
         }
     }
 
@@ -65,13 +77,15 @@ impl Sent {
     pub fn answered(&mut self, status: u16) {
         if is_failure(status) {
             self.failed();
+        } else if let Some(begun) = &mut self.begun {
+            with(&self.model, |pool| pool.slots.answered(begun));
         }
     }
 
     /// Its first token has come.
     pub fn first_token(&mut self) {
-        if let Some(begun) = &mut self.begun {
-            with(&self.model, |slots| slots.first_token(begun));
+        if let Some(begun) = self.begun.as_mut().filter(|begun| !begun.is_read()) {
+            with(&self.model, |pool| pool.slots.first_token(begun));
             tell(&self.model);
         }
     }
@@ -80,7 +94,7 @@ impl Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         if let Some(begun) = self.begun.take() {
-            with(&self.model, |slots| slots.end(begun));
+            with(&self.model, |pool| pool.slots.end(begun));
             tell(&self.model);
         }
     }
@@ -96,10 +110,12 @@ pub fn tell_all() {
 
 /// A line for each server: bytes, requests, address.
 fn tell(model: &str) {
-    let said = with(model, |slots| {
-        slots.own().fold(String::new(), |said, (address, load)| {
-            said + &format!("{} {} {address}\n", load.unread, load.requests)
-        })
+    let said = with(model, |pool| {
+        pool.slots
+            .own()
+            .fold(String::new(), |said, (address, load)| {
+                said + &format!("{} {} {address}\n", load.unread, load.requests)
+            })
     });
     board::write(&topic(model), &said);
 }
@@ -118,6 +134,6 @@ fn topic(model: &str) -> String {
     format!("servers {model}")
 }
 
-fn with<R>(model: &str, what: impl FnOnce(&mut Slots) -> R) -> R {
+fn with<R>(model: &str, what: impl FnOnce(&mut Pool) -> R) -> R {
     POOLS.with_borrow_mut(|pools| what(pools.entry(model.to_owned()).or_default()))
 }

@@ -1,7 +1,7 @@
 //! Streams that fall silent after their first content. Envoy's own limit for silence would count from the request on, and end
 //! requests that wait for a first content: so each worker looks now and then who has not been heard for too long.
 
-use crate::guard::Asked;
+use crate::asked::{Asked, STALL};
 use crate::memory;
 use proxy_wasm::hostcalls;
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ pub fn end() {
     let silent: Vec<(u32, Heard)> = STREAMS
         .with_borrow_mut(|streams| streams.extract_if(|_, heard| heard.until < now).collect());
     for (context, heard) in silent {
-        heard.asked.broken("stall");
+        heard.asked.broken(STALL);
         // One that is over by now needs no end.
         if hostcalls::set_effective_context(context).is_ok() {
             let _ = hostcalls::reset_http_response();

@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::api::{self, Api, Shape, Unroutable};
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
-use crate::filter_policy::{FilterPolicy, Lane, ModelRule, TurnAway, ZoneRule};
+use crate::filter_policy::{FilterPolicy, Lane, Less, ModelRule, TurnAway, ZoneRule};
 use crate::headers;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::needs::{self, Way};
@@ -99,10 +99,8 @@ pub struct Choice {
     pub home_share: u8,
     /// Percent that it keeps whatever it said a moment ago.
     pub floor: u8,
-    /// How much less it kept because it had no room a moment ago, and others had, 0 to 1.
-    pub cooling: f64,
-    /// How much less it kept because first tokens come sooner elsewhere, 0 to 1.
-    pub pressure: f64,
+    /// How much less it kept.
+    pub less: Less,
     /// The lease had run out, so none of it counted.
     pub lease_ran_out: bool,
 }
@@ -208,19 +206,26 @@ impl FilterPolicy {
         let choice = rule.split.as_ref().map(|split| Choice {
             home_share: split.home_share,
             floor: split.floor,
-            cooling: split.cooling(|region| (here.cooling)(region, model)),
-            pressure: split.pressure(|region| (here.pace)(region, model), here.now_ms),
+            less: split.less(
+                |region| (here.cooling)(region, model),
+                |region| (here.pace)(region, model),
+                here.now_ms,
+            ),
             lease_ran_out: here.lease_ran_out,
         });
         let leaves = choice.is_some_and(|choice| choice.leaves(key));
         // Past the lease what the gates say is too old.
         let is_batch =
             admitted.tier == Tier::Batch && rule.lane != Lane::Fallback && !here.lease_ran_out;
-        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(rule.batch.admitted) {
-            return Err(refuse(Reason::Later));
-        }
         // Batch leaves first: all of it, where some of the others would.
         let away = rule.batch.at_first && choice.is_some_and(|choice| choice.presses());
+        let admitted_percent = match away {
+            true => rule.batch.admitted.min(rule.batch.elsewhere),
+            false => rule.batch.admitted,
+        };
+        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(admitted_percent) {
+            return Err(refuse(Reason::Later));
+        }
         let ordinary = match (is_batch, leaves) {
             (true, _) if away => Lane::Overflow,
             (true, _) => Lane::Batch,
@@ -293,7 +298,7 @@ fn session(request: &[(String, String)]) -> Option<u64> {
 impl Choice {
     /// Home has less room at this moment than others have.
     fn presses(&self) -> bool {
-        !self.lease_ran_out && self.cooling.max(self.pressure) > 0.0
+        !self.lease_ran_out && self.less.most() > 0.0
     }
 
     /// Whether a conversation leaves. Those with the highest place leave first and come back last: the others stay where
@@ -301,7 +306,7 @@ impl Choice {
     fn leaves(&self, key: u64) -> bool {
         let place = hash(key, LEAVE) as f64 / u64::MAX as f64;
         let share = f64::from(self.home_share);
-        let less = self.cooling.max(self.pressure);
+        let less = self.less.most();
         let keeps = (share * (1.0 - less)).max(share.min(f64::from(self.floor)));
         !self.lease_ran_out && place >= keeps / 100.0
     }
@@ -360,11 +365,12 @@ impl Decision {
         let mut why = format!("lane={} zone={zone} by={by} model={model}", lane.as_str());
         if let Some(choice) = &self.choice {
             why += &format!(" home_share={}", choice.home_share);
-            if choice.cooling > 0.0 {
-                why += &format!(" cooling={:.2}", choice.cooling);
+            let Less { cooling, pressure } = choice.less;
+            if cooling > 0.0 {
+                why += &format!(" cooling={cooling:.2}");
             }
-            if choice.pressure > 0.0 {
-                why += &format!(" pressure={:.2}", choice.pressure);
+            if pressure > 0.0 {
+                why += &format!(" pressure={pressure:.2}");
             }
             if choice.lease_ran_out {
                 why += " lease=ran-out";

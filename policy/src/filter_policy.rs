@@ -94,13 +94,25 @@ pub struct BatchRule {
     pub admitted: u8,
     /// Some of them go to the region that the home lane leads to.
     pub at_first: bool,
+    /// Percent of them that are served while that region presses: no more than any of those that take them then lets in.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub elsewhere: u8,
+}
+
+fn all() -> u8 {
+    100
+}
+
+fn is_all(percent: &u8) -> bool {
+    *percent == all()
 }
 
 impl Default for BatchRule {
     fn default() -> Self {
         Self {
-            admitted: 100,
+            admitted: all(),
             at_first: true,
+            elsewhere: all(),
         }
     }
 }
@@ -119,6 +131,9 @@ impl BatchRule {
     ) -> Self {
         let first = chain(fleet, zone, model, home).into_iter().next();
         let batch = tier::batch(fleet, plan, zone, model, home);
+        let overflow = plan.placement(home, zone, model);
+        let overflow = overflow.into_iter().flat_map(|of| of.overflow.keys());
+        let elsewhere = overflow.map(|region| plan.batch_gate(region, model)).min();
         batch
             .zip(first)
             .map_or_else(Self::default, |(batch, first)| {
@@ -126,6 +141,7 @@ impl BatchRule {
                 Self {
                     admitted: batch.admitted,
                     at_first: batch.weights.contains_key(&first),
+                    elsewhere: elsewhere.unwrap_or_else(all),
                 }
             })
     }
@@ -151,39 +167,48 @@ pub struct Split {
 }
 
 impl Split {
-    /// How much less the first region gets because it had no room a moment ago: as much as the others still have.
-    pub fn cooling(&self, of: impl Fn(&RegionName) -> f64) -> f64 {
-        let home = of(&self.first);
-        if home <= 0.0 || self.fixed {
-            return 0.0;
+    /// How much less the first region gets at this moment, because of what gateways see of it and of the others. `cooling`:
+    /// what part a region refuses; `pace`: how soon it gives first tokens.
+    pub fn less(
+        &self,
+        cooling: impl Fn(&RegionName) -> f64,
+        pace: impl Fn(&RegionName) -> Pace,
+        now_ms: u64,
+    ) -> Less {
+        let all: u32 = self.overflow.values().sum();
+        if self.fixed || all == 0 {
+            return Less::default();
         }
         let each = self.overflow.iter();
-        let (refuse, all) = each.fold((0.0, 0.0), |(refuse, all), (region, weight)| {
-            let weight = f64::from(*weight);
-            (refuse + weight * of(region), all + weight)
-        });
-        if all > 0.0 {
-            home * (1.0 - refuse / all)
-        } else {
-            0.0
-        }
-    }
-
-    /// How much less the first region gets because first tokens come sooner elsewhere at this moment.
-    pub fn pressure(&self, of: impl Fn(&RegionName) -> Pace, now_ms: u64) -> f64 {
-        if self.fixed {
-            return 0.0;
-        }
+        let refuse = each.map(|(region, weight)| f64::from(*weight) * cooling(region));
+        // Nobody is sent to whom would refuse them, however soon that is said.
+        let take = (1.0 - refuse.sum::<f64>() / f64::from(all)).max(0.0);
         let others: Vec<(Pace, u32)> = self
             .overflow
             .iter()
-            .map(|(region, weight)| (of(region), *weight))
+            .map(|(region, weight)| (pace(region), *weight))
             .collect();
-        pace::pressure(
-            &of(&self.first),
-            others.iter().map(|(pace, weight)| (pace, *weight)),
-            now_ms,
-        )
+        let others = others.iter().map(|(pace, weight)| (pace, *weight));
+        Less {
+            cooling: take * cooling(&self.first),
+            pressure: take * pace::pressure(&pace(&self.first), others, now_ms),
+        }
+    }
+}
+
+/// How much less a first region gets than its share, 0 to 1; the more of both counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Less {
+    /// Because it had no room a moment ago, and others had.
+    pub cooling: f64,
+    /// Because first tokens come sooner elsewhere.
+    pub pressure: f64,
+}
+
+impl Less {
+    /// What counts.
+    pub fn most(self) -> f64 {
+        self.cooling.max(self.pressure)
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Slots of a pool, of which each server has its part.
-pub const SLOTS: u16 = 1024;
+/// Slots of a pool, of which each server has its part: enough for a thousand servers, of whom with 1024 a third would have none.
+pub const SLOTS: u16 = 16_384;
 
 /// Bytes of prompts that a request counts as much as while it is in work: it makes every pass of its server longer.
 const EACH: u64 = 600;
@@ -83,14 +83,14 @@ impl Load {
 /// A pool's servers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slots {
-    servers: Vec<Server>,
+    /// By their addresses.
+    servers: BTreeMap<String, Server>,
     /// Which server each known slot leads to, by its address.
     leads: BTreeMap<u16, String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Server {
-    address: String,
     /// Those that lead to it.
     slots: Vec<u16>,
     own: Load,
@@ -119,7 +119,7 @@ impl Server {
 pub struct Begun {
     address: String,
     unread: u64,
-    failed: bool,
+    is_judged: bool,
 }
 
 /// A request that wants a slot.
@@ -155,6 +155,11 @@ impl Begun {
     pub fn address(&self) -> &str {
         &self.address
     }
+
+    /// Its first token has come.
+    pub fn is_read(&self) -> bool {
+        self.unread == 0
+    }
 }
 
 impl Slots {
@@ -168,7 +173,7 @@ impl Slots {
                 return own;
             }
         }
-        let known = || self.servers.iter().filter(|one| !one.slots.is_empty());
+        let known = || self.servers.values().filter(|one| !one.slots.is_empty());
         let well: Vec<&Server> = known().filter(|one| one.shunned <= now_ms).collect();
         let among = if well.is_empty() {
             known().collect()
@@ -210,15 +215,14 @@ impl Slots {
 
     /// Whether a server may take one more by the bound of affinity.
     fn has_room(&self, server: &Server) -> bool {
-        let all: u64 = self.servers.iter().map(|one| one.load().requests).sum();
+        let all: u64 = self.servers.values().map(|one| one.load().requests).sum();
         let count = self.servers.len() as u64;
         let most = (BOUND * (all + 1)).div_ceil(100 * count.max(1));
         server.load().requests < most
     }
 
     fn at(&self, slot: u16) -> Option<&Server> {
-        let address = self.leads.get(&slot)?;
-        self.servers.iter().find(|one| one.address == *address)
+        self.servers.get(self.leads.get(&slot)?)
     }
 
     /// A slot has led to this server.
@@ -263,7 +267,7 @@ impl Slots {
         Begun {
             address: address.to_owned(),
             unread: bytes,
-            failed: false,
+            is_judged: false,
         }
     }
 
@@ -275,9 +279,10 @@ impl Slots {
         });
     }
 
-    /// Its server has failed it, and is left alone for a while: for longer, the more often it has in a row.
+    /// Its server has failed it, unless it has answered already, and is left alone for a while: for longer, the more often it has
+    /// in a row.
     pub fn failed(&mut self, begun: &mut Begun, now_ms: u64) {
-        if std::mem::replace(&mut begun.failed, true) {
+        if std::mem::replace(&mut begun.is_judged, true) {
             return;
         }
         self.change(&begun.address, |server| {
@@ -287,27 +292,32 @@ impl Slots {
         });
     }
 
-    /// It is over.
+    /// Its server has answered it.
+    pub fn answered(&mut self, begun: &mut Begun) {
+        if !std::mem::replace(&mut begun.is_judged, true) {
+            self.change(&begun.address, |server| server.failures = 0);
+        }
+    }
+
+    /// It is over. Of one that was neither answered nor failed nothing follows.
     pub fn end(&mut self, mut begun: Begun) {
         self.first_token(&mut begun);
         self.change(&begun.address, |server| {
             server.own.requests = server.own.requests.saturating_sub(1);
-            if !begun.failed {
-                server.failures = 0;
-            }
         });
         self.forget_gone();
     }
 
     /// What this worker sees of each server, if it is anything.
     pub fn own(&self) -> impl Iterator<Item = (&str, Load)> {
-        let busy = self.servers.iter().filter(|one| one.own != Load::default());
-        busy.map(|one| (one.address.as_str(), one.own))
+        let each = self.servers.iter();
+        let busy = each.filter(|(_, one)| one.own != Load::default());
+        busy.map(|(address, one)| (address.as_str(), one.own))
     }
 
     /// What the gateway's other workers see, of each server that they see anything of.
     pub fn hear<'a>(&mut self, elsewhere: impl IntoIterator<Item = (&'a str, Load)>) {
-        for server in &mut self.servers {
+        for server in self.servers.values_mut() {
             server.elsewhere = Load::default();
         }
         for (address, load) in elsewhere {
@@ -319,19 +329,13 @@ impl Slots {
     }
 
     fn forget_gone(&mut self) {
-        self.servers.retain(|one| !one.is_gone());
+        self.servers.retain(|_, one| !one.is_gone());
     }
 
     fn change<R>(&mut self, address: &str, change: impl FnOnce(&mut Server) -> R) -> R {
-        if let Some(server) = self.servers.iter_mut().find(|one| one.address == address) {
+        if let Some(server) = self.servers.get_mut(address) {
             return change(server);
         }
-        let mut server = Server {
-            address: address.to_owned(),
-            ..Server::default()
-        };
-        let result = change(&mut server);
-        self.servers.push(server);
-        result
+        change(self.servers.entry(address.to_owned()).or_default())
     }
 }

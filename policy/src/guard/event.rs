@@ -38,32 +38,31 @@ pub struct Said {
 /// A choice beyond this is counted as the last one.
 const MOST_CHOICES: u32 = 127;
 
-#[derive(Deserialize)]
-pub(super) struct RawUsage {
-    #[serde(alias = "input_tokens")]
-    prompt_tokens: Option<u64>,
-    #[serde(alias = "output_tokens")]
-    completion_tokens: Option<u64>,
-    #[serde(alias = "input_tokens_details")]
-    prompt_tokens_details: Option<Details>,
-    cache_read_input_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    cached_tokens: Option<u64>,
-}
-
-impl RawUsage {
-    pub fn tokens(&self) -> Usage {
-        let details = self.prompt_tokens_details.as_ref();
-        let cached = details.and_then(|details| details.cached_tokens);
-        Usage {
-            prompt: self.prompt_tokens.unwrap_or(0),
-            completion: self.completion_tokens.unwrap_or(0),
-            cached: cached.or(self.cache_read_input_tokens).unwrap_or(0),
-        }
+/// Tokens by either API's names; servers that speak both write both. Whatever else stands there, an answer is one without them.
+pub(super) fn tokens(usage: &RawValue) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Raw {
+        prompt_tokens: Option<u64>,
+        input_tokens: Option<u64>,
+        completion_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        prompt_tokens_details: Option<Details>,
+        input_tokens_details: Option<Details>,
+        cache_read_input_tokens: Option<u64>,
     }
+    #[derive(Deserialize)]
+    struct Details {
+        cached_tokens: Option<u64>,
+    }
+    let raw: Option<Raw> = serde_json::from_str(usage.get()).ok()?;
+    let raw = raw?;
+    let details = raw.prompt_tokens_details.or(raw.input_tokens_details);
+    let cached = details.and_then(|details| details.cached_tokens);
+    Some(Usage {
+        prompt: raw.prompt_tokens.or(raw.input_tokens).unwrap_or(0),
+        completion: raw.completion_tokens.or(raw.output_tokens).unwrap_or(0),
+        cached: cached.or(raw.cache_read_input_tokens).unwrap_or(0),
+    })
 }
 
 #[derive(Deserialize)]
@@ -72,7 +71,8 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<Vec<Choice<'a>>>,
-    usage: Option<RawUsage>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +100,8 @@ struct Typed<'a> {
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
-    usage: Option<RawUsage>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 /// What the data of an event says in an API.
@@ -135,7 +136,7 @@ fn chunk(data: &[u8]) -> serde_json::Result<Said> {
         return Ok(failed(told(error)));
     }
     let mut said = Said {
-        usage: chunk.usage.as_ref().map(RawUsage::tokens),
+        usage: chunk.usage.and_then(tokens),
         ..Said::default()
     };
     for choice in chunk.choices.into_iter().flatten() {
@@ -169,23 +170,24 @@ fn is_something(value: &RawValue) -> bool {
 fn message(data: &[u8]) -> serde_json::Result<Said> {
     let event: Typed<'_> = serde_json::from_slice(data)?;
     let mut said = Said {
-        usage: event.usage.as_ref().map(RawUsage::tokens),
+        usage: event.usage.and_then(tokens),
         ..Said::default()
     };
     match &*event.kind {
         "error" => said.failure = Some(event.error.map_or(Failure::Malformed, told)),
         "message_start" => {
             #[derive(Deserialize)]
-            struct Started {
-                usage: Option<RawUsage>,
+            struct Started<'a> {
+                #[serde(borrow)]
+                usage: Option<&'a RawValue>,
             }
             let started = event
                 .message
-                .map(|message| serde_json::from_str::<Started>(message.get()));
+                .map(|message| serde_json::from_str::<Started<'_>>(message.get()));
             said.usage = started
                 .transpose()?
                 .and_then(|started| started.usage)
-                .map(|usage| usage.tokens());
+                .and_then(tokens);
         }
         "content_block_delta" => said.content = true,
         "content_block_start" => {
@@ -228,7 +230,8 @@ fn response(data: &[u8]) -> serde_json::Result<Said> {
     struct Response<'a> {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
-        usage: Option<RawUsage>,
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
     }
     let event: Typed<'_> = serde_json::from_slice(data)?;
     let response = || -> serde_json::Result<Option<Response<'_>>> {
@@ -253,7 +256,7 @@ fn response(data: &[u8]) -> serde_json::Result<Said> {
             said.finished = 1;
             said.usage = response()?
                 .and_then(|response| response.usage)
-                .map(|usage| usage.tokens());
+                .and_then(tokens);
         }
         kind if kind.ends_with(".delta") => said.content = event.delta.is_none_or(is_something),
         _ => {}

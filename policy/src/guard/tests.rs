@@ -134,6 +134,30 @@ fn a_stream_is_the_caller_s_from_its_first_content_on() {
 }
 
 #[test]
+fn an_answer_is_one_whatever_it_says_of_its_tokens() {
+    for (said, usage) in [
+        (
+            r#"{"prompt_tokens":8,"input_tokens":8,"output_tokens":null,"completion_tokens":7,"input_tokens_details":null}"#,
+            Some((8, 7)),
+        ),
+        (r#"{"input_tokens":3,"output_tokens":2}"#, Some((3, 2))),
+        (r#"{"prompt_tokens":8.0}"#, None),
+        (r#""none""#, None),
+        ("null", None),
+    ] {
+        let chunk = format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n");
+        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{said}}}"#);
+        let stream = chat(&[ROLE, WORD, LAST, &chunk, DONE]);
+        let pieces = [whole.as_bytes(), b""];
+        for outcome in [stream, judged(Kind::Chat, "application/json", pieces)] {
+            assert_eq!((outcome.failure, outcome.broken), (None, None), "{said}");
+            let tokens = outcome.usage.map(|usage| (usage.prompt, usage.completion));
+            assert_eq!(tokens, usage, "{said}");
+        }
+    }
+}
+
+#[test]
 fn what_fails_before_its_first_content_is_no_answer() {
     assert_eq!(
         chat(&[ERROR, DONE]).failure,

@@ -1,7 +1,7 @@
 //! An answer in one piece.
 
 use super::error::{Failure, told};
-use super::event::{RawUsage, Usage, is_abort};
+use super::event::{Usage, is_abort, tokens};
 use super::{HOLD_LIMIT, Kind, Release, Step};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,7 +32,8 @@ struct Answer<'a> {
     status: Option<Cow<'a, str>>,
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
-    usage: Option<RawUsage>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +88,7 @@ impl Whole {
         if let Some(error) = answer.error {
             return Err(told(error));
         }
-        self.usage = answer.usage.as_ref().map(RawUsage::tokens);
+        self.usage = answer.usage.and_then(tokens);
         let is_there = match self.kind {
             Kind::Chat | Kind::Completions => {
                 answer.choices.as_ref().is_some_and(|all| !all.is_empty())

@@ -4,6 +4,8 @@ use super::fleets::LLAMA;
 use super::watch::{EAST, EU, WEST, Watch, server, watched};
 use crate::cooling::{Cooling, Lately};
 use crate::filter_policy::Split;
+use crate::name::RegionName;
+use crate::pace::Pace;
 use crate::signal::{Figures, Reading};
 use std::collections::BTreeMap;
 
@@ -244,10 +246,12 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 }
                 due[gateway] -= 1.0;
                 sent[gateway] += 1;
-                let level = splits[gateway].cooling(|region| {
+                let refuses = |region: &RegionName| {
                     let which = usize::from(region.as_str() == EAST);
                     cooling[gateway][which].level(now)
-                });
+                };
+                let less = splits[gateway].less(refuses, |_| Pace::default(), now);
+                let level = less.most();
                 // Conversations in turn, spread evenly.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();
                 let stays = place < (1.0 - level).max(0.1);

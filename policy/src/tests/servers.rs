@@ -2,6 +2,7 @@
 
 use crate::slots::{Ask, Balance, Begun, Load, SLOTS, Slots, hash, is_failure};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// Who is healthy, by address: a slot leads to one of them.
 struct Envoy(Vec<&'static str>);
@@ -35,7 +36,8 @@ fn send(slots: &mut Slots, envoy: &Envoy, ask: Ask, bytes: u64) -> Begun {
 fn taught(envoy: &Envoy) -> Slots {
     let mut slots = Slots::default();
     for number in 0..400 {
-        let begun = send(&mut slots, envoy, ask(Balance::LeastLoad, number), 100);
+        let mut begun = send(&mut slots, envoy, ask(Balance::LeastLoad, number), 100);
+        slots.answered(&mut begun);
         slots.end(begun);
     }
     slots
@@ -46,8 +48,9 @@ const THREE: [&str; 3] = ["10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000"];
 fn servers(slots: &mut Slots, envoy: &Envoy, from: u64, count: u64) -> Vec<String> {
     let mut servers = Vec::new();
     for number in from..from + count {
-        let begun = send(slots, envoy, ask(Balance::LeastLoad, number), 100);
+        let mut begun = send(slots, envoy, ask(Balance::LeastLoad, number), 100);
         servers.push(begun.address().to_owned());
+        slots.answered(&mut begun);
         slots.end(begun);
     }
     servers
@@ -125,7 +128,33 @@ fn a_server_that_failed_is_left_alone_for_a_while() {
     assert!(count(&went, THREE[0]) <= 5);
     let went = servers(&mut slots, &envoy, 5000, 100);
     assert!(count(&went, THREE[0]) >= 90);
+    // Who was given up says nothing: the next failure is still one in a row.
+    fails(&mut slots, 6000);
+    let begun = slots.begin(THREE[0], 100);
+    slots.end(begun);
+    fails(&mut slots, 6000);
+    let went = servers(&mut slots, &envoy, 7500, 100);
+    assert!(count(&went, THREE[0]) <= 5, "{}", count(&went, THREE[0]));
+    // One that has answered has not failed, whatever becomes of it.
+    let mut begun = slots.begin(THREE[0], 100);
+    slots.answered(&mut begun);
+    slots.failed(&mut begun, 9000);
+    slots.end(begun);
+    let went = servers(&mut slots, &envoy, 9000, 100);
+    assert!(count(&went, THREE[0]) >= 90);
     drop(busy);
+}
+
+#[test]
+fn of_many_servers_each_has_a_slot() {
+    const MANY: u16 = 300;
+    let weight = |slot: u16, server: u16| {
+        let [[a, b], [c, d]] = [slot.to_le_bytes(), server.to_le_bytes()];
+        hash(&[a, b, c, d])
+    };
+    let leads = |slot| (0..MANY).max_by_key(|server| weight(slot, *server));
+    let led: BTreeSet<u16> = (0..SLOTS).filter_map(leads).collect();
+    assert_eq!(led.len(), usize::from(MANY));
 }
 
 #[test]

@@ -172,6 +172,39 @@ fn an_overloaded_home_keeps_its_floor_and_what_the_others_refuse_too() {
 }
 
 #[test]
+fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
+    let mut queue = Pace::default();
+    for now in 0..40 {
+        queue.begin();
+        queue.first_token(1, 1.0, now);
+    }
+    for _ in 0..20 {
+        queue.begin();
+    }
+    let at_home = |region: &crate::RegionName| region.as_str() == "us-west-2";
+    let pace = |region: &crate::RegionName, _: &crate::ModelName| {
+        if at_home(region) {
+            queue
+        } else {
+            Pace::default()
+        }
+    };
+    let leave = |refuses: f64| {
+        let cooling = move |region: &crate::RegionName, _: &crate::ModelName| {
+            if at_home(region) { 0.0 } else { refuses }
+        };
+        let here = Here {
+            pace: &pace,
+            ..here(&cooling)
+        };
+        who_leaves(&keeping(100), &here).len()
+    };
+    assert!(leave(0.0).abs_diff(900) < 50, "all but the floor");
+    assert!(leave(0.6).abs_diff(400) < 50, "what the other takes");
+    assert_eq!(leave(1.0), 0);
+}
+
+#[test]
 fn past_the_lease_everyone_goes_home() {
     let here = Here {
         request_id: b"id",

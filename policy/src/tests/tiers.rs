@@ -6,7 +6,7 @@ use super::watch::{EAST, EU, WEST, Watch, attempts, kv, watched};
 use crate::answer::Answer;
 use crate::chain::{Member, chain, overflow_chain};
 use crate::decide::{Admission, Decision, Here};
-use crate::filter_policy::{FilterPolicy, Lane, ModelRule, Split};
+use crate::filter_policy::{BatchRule, FilterPolicy, Lane, Less, ModelRule, Split};
 use crate::fleet::{Fleet, Order};
 use crate::plan::{Plan, regions_of};
 use crate::signal::{AttemptCounts, Millis, Observation, Reading};
@@ -102,7 +102,17 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
     assert_eq!(first(&[US]), Lane::Home, "a hundredth of the others leaves");
     assert_eq!(first(&[US, BATCH]), Lane::Overflow, "all of batch does");
     let rule = rule_of(&mut policy);
-    rule.batch.at_first = false;
+    rule.batch.elsewhere = 0;
+    assert!(
+        decide(&policy, &[US, BATCH], &pressed).is_err(),
+        "not through a gate that is closed"
+    );
+    assert!(decide(&policy, &[US, BATCH], &here()).is_ok());
+    let rule = rule_of(&mut policy);
+    rule.batch = BatchRule {
+        at_first: false,
+        ..BatchRule::default()
+    };
     let lane = decide(&policy, &[US, BATCH], &pressed).unwrap().lane;
     assert_eq!(lane, Lane::Batch, "it is elsewhere already");
     let rule = rule_of(&mut policy);
@@ -114,8 +124,8 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
     };
     let choice = decide(&policy, &[US], &full).unwrap().choice.unwrap();
     assert_eq!(
-        (choice.home_share, choice.cooling),
-        (60, 0.0),
+        (choice.home_share, choice.less),
+        (60, Less::default()),
         "a fixed part"
     );
 }

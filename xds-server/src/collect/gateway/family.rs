@@ -148,6 +148,8 @@ impl Message<'_> {
             "overloaded" | "unanswered" => |counts| &mut counts.overloaded,
             // The one that was begun was counted as answered.
             "failed" | "broken" => |counts| &mut counts.failed,
+            // As well, and its caller may have stopped to read.
+            "stalled" => return Ok(()),
             _ => return Err(Why::UnknownName),
         };
         *place(self.attempts.entry(key).or_default()) += count;
