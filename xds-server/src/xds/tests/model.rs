@@ -218,6 +218,34 @@ fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, mut last: State) {
     world.client.assert_holds(&last);
 }
 
+/// A name that the client has refused to be told about, given up and asked for again does not exist still: that is an answer, and takes
+/// nothing away.
+#[test]
+fn what_was_given_up_is_not_taken_away() {
+    use ResourceType::{Cluster, Endpoint, Listener};
+    let mut something = State::default();
+    for kind in [Cluster, Listener] {
+        something[index(kind)].insert("c".to_owned(), "1".to_owned());
+    }
+    let steps = vec![
+        Step::Publish(State::default()),
+        Step::Subscribe(Endpoint, "b"),
+        Step::Subscribe(Cluster, "a"),
+        Step::Subscribe(Cluster, "a"),
+        Step::Subscribe(Endpoint, "a"),
+        Step::ToServer,
+        Step::Subscribe(Listener, "a"),
+        Step::ToClient { accept: false },
+        Step::Publish(State::default()),
+        Step::Publish(State::default()),
+        Step::Unsubscribe(Endpoint, "b"),
+        Step::ToServer,
+        Step::Subscribe(Endpoint, "b"),
+        Step::Publish(something),
+    ];
+    converse(Wire::Delta, steps, false, State::default());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 

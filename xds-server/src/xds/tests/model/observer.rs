@@ -129,6 +129,7 @@ impl Observer {
                 this.owed.insert(name.clone());
             } else {
                 this.accepted.remove(name);
+                this.unclear.remove(name);
             }
         }
         let names = request.names.iter().filter(|name| *name != "*");
