@@ -63,7 +63,7 @@ impl Fresh {
         }
         let fresh = others
             .into_iter()
-            .filter(|other| !is_behind(other) && !plan.is_down(other, model));
+            .filter(|other| !is_behind(other) && plan.serves(other, model));
         let planned = plan.placement(gateway, zone, model);
         let planned = planned.map(|placement| &placement.overflow);
         let parts = fresh.clone().filter_map(|other| {

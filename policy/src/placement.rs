@@ -179,7 +179,7 @@ impl Placement {
 
     /// One percent of the requests is this much of the first region's utilization.
     pub fn load(&self, first: &First) -> f64 {
-        (first.saw() * first.sheddable).max(0.01) / f64::from(self.home_share.max(1))
+        (first.saw() * first.sheddable * first.own).max(0.01) / f64::from(self.home_share.max(1))
     }
 
     /// What it would send to other regions than now, in percent of the requests, were there room for all of it.

@@ -64,7 +64,7 @@ impl Plan {
 
     /// How much of what batch brings a region's pool takes, in percent.
     pub fn batch_gate(&self, region: &RegionName, model: &ModelName) -> u8 {
-        if self.is_down(region, model) {
+        if !self.serves(region, model) {
             return 0;
         }
         let gates = self.batch.get(region);
@@ -74,10 +74,16 @@ impl Plan {
 
     /// Whether a region's pool serves nobody, so that no other region sends anything there.
     pub fn is_down(&self, region: &RegionName, model: &ModelName) -> bool {
-        let pools = self.pools.get(region);
-        pools
-            .and_then(|pools| pools.get(model))
-            .is_some_and(|health| health.down)
+        self.health(region, model).is_some_and(|health| health.down)
+    }
+
+    /// Whether a region's pool serves, as far as is known.
+    pub fn serves(&self, region: &RegionName, model: &ModelName) -> bool {
+        self.health(region, model).is_none_or(Health::serves)
+    }
+
+    fn health(&self, region: &RegionName, model: &ModelName) -> Option<&Health> {
+        self.pools.get(region)?.get(model)
     }
 }
 
@@ -185,6 +191,7 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
             first: First {
                 // What a closed gate still has are others' retries.
                 batch: of_first.batch && next.batch_gate(&first, model) > 0,
+                own: known.own(&first, model, gateway, zone),
                 ..of_first
             },
             ways: known.ways(gateway, &others),
@@ -238,7 +245,7 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
             }
             if state.pool(fleet, name, model, now).partial {
                 alarm(format!(
-                    "{model}: some of its sources are silent; it takes nobody back"
+                    "{model}: some of its sources are silent, or no longer tell its load; it takes nobody back"
                 ));
             }
         }

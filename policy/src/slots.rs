@@ -17,7 +17,7 @@ const EACH: u64 = 600;
 const ENOUGH: usize = 8;
 /// One in so many requests goes to a slot that nothing is known of, before that and after. While a server has nothing to do every
 /// one may: chance finds one as good.
-const EXPLORES: (u64, u64) = (8, 64);
+const EXPLORES: (u64, u64) = (8, 512);
 /// Slots that are tried, and how far they are apart.
 const TRIES: u64 = 8;
 const PRIME: u64 = 509;

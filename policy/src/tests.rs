@@ -6,6 +6,7 @@ mod closed_loop;
 mod decisions;
 pub(crate) mod fleets;
 mod freshness;
+mod guests;
 mod misdirection;
 mod needs;
 mod observations;

@@ -157,7 +157,7 @@ pub fn batch(
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
     // As for everybody, the part of a region that serves nobody is the others'.
     let fixed = |region: &RegionName| match &fleet.zones.get(zone)?.order {
-        Order::Weighted(parts) if !plan.is_down(region, model) => parts.get(region).copied(),
+        Order::Weighted(parts) if plan.serves(region, model) => parts.get(region).copied(),
         Order::Weighted(_) | Order::Nearest | Order::Priority(_) => None,
     };
     let all: u32 = regions.iter().filter_map(|region| fixed(region)).sum();

@@ -25,6 +25,8 @@ pub struct First {
     pub batch: bool,
     /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
     pub sheddable: f64,
+    /// The part of those who can leave it that the placement is about: of several gateways and zones each has its own.
+    pub own: f64,
     /// The longest time between two looks at it or at one of the others.
     pub every: Duration,
     /// How long requests stay in it: its utilization follows its share by so much.

@@ -87,7 +87,7 @@ impl<'f> Flow<'f, '_> {
         let members = chain(self.fleet, zone, self.model, gateway);
         let mut regions = members.iter().filter_map(Member::region);
         regions
-            .find(|region| !self.plan.is_down(region, self.model))
+            .find(|region| self.plan.serves(region, self.model))
             .cloned()
     }
 }

@@ -43,17 +43,43 @@ pub struct Known<'p> {
     state: &'p FleetState,
     now: Millis,
     pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
+    demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
+}
+
+/// Who asks a pool first, in requests per second.
+#[derive(Default)]
+struct Demand<'p> {
+    /// Batch requests, wherever they come from.
+    batch: f64,
+    /// By the callers' gateway and zone, and whether they have another region to go to.
+    interactive: BTreeMap<(&'p RegionName, &'p ZoneName), (f64, bool)>,
+}
+
+impl Demand<'_> {
+    /// Of those that can go elsewhere.
+    fn movable(&self) -> f64 {
+        let each = self.interactive.values();
+        each.filter(|(_, moves)| *moves).map(|(rate, _)| rate).sum()
+    }
+
+    /// The part of the load that belongs to those.
+    fn sheddable(&self) -> f64 {
+        let each = self.interactive.values();
+        let all = self.batch + each.map(|(rate, _)| rate).sum::<f64>();
+        if all > 0.0 { self.movable() / all } else { 1.0 }
+    }
 }
 
 impl<'p> Known<'p> {
     pub fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
-        let mut pools = BTreeMap::new();
+        let (mut pools, mut demands) = (BTreeMap::new(), BTreeMap::new());
         for (name, region) in &fleet.regions {
             for model in region.pools.keys() {
                 let signals = state.pool(fleet, name, model, now);
                 let before = prev.pools.get(name).and_then(|pools| pools.get(model));
-                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()));
+                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()), now);
                 pools.insert((name, model), (signals, health));
+                demands.insert((name, model), demand(fleet, state, name, model, now));
             }
         }
         let mut known = Self {
@@ -61,6 +87,7 @@ impl<'p> Known<'p> {
             state,
             now,
             pools,
+            demands,
         };
         known.look_ahead(prev);
         known
@@ -109,6 +136,8 @@ impl<'p> Known<'p> {
     pub fn first(&self, region: &RegionName, others: &[RegionName], model: &ModelName) -> First {
         let nothing = (PoolSignals::default(), Health::default());
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
+        let nobody = Demand::default();
+        let demand = self.demands.get(&(region, model)).unwrap_or(&nobody);
         First {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
@@ -120,8 +149,9 @@ impl<'p> Known<'p> {
                 .or(health.sheds().then_some(Millis(0))),
             queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
             silent: signals.stale || signals.partial,
-            batch: self.batch(region, model) >= LEAST_RATE,
-            sheddable: sheddable(self.fleet, self.state, region, model, self.now),
+            batch: demand.batch >= LEAST_RATE,
+            sheddable: demand.sheddable(),
+            own: 1.0,
             every: others
                 .iter()
                 .chain([region])
@@ -144,8 +174,24 @@ impl<'p> Known<'p> {
         }
     }
 
-    fn batch(&self, region: &RegionName, model: &ModelName) -> f64 {
-        self.state.batch(self.fleet, region, model, self.now)
+    /// The part of those who can leave a region that are of one gateway and zone.
+    pub fn own(
+        &self,
+        first: &RegionName,
+        model: &ModelName,
+        gateway: &RegionName,
+        zone: &ZoneName,
+    ) -> f64 {
+        let Some(demand) = self.demands.get(&(first, model)) else {
+            return 1.0;
+        };
+        let movable = demand.movable();
+        let own = demand.interactive.get(&(gateway, zone));
+        if movable > 0.0 {
+            own.map_or(0.0, |(rate, _)| rate / movable)
+        } else {
+            1.0
+        }
     }
 
     /// How much of what batch brings each pool takes, where it does not take all.
@@ -219,11 +265,11 @@ impl<'p> Known<'p> {
             };
             Some(Other {
                 region: region.clone(),
-                open: !health.down,
+                open: health.serves(),
                 room,
                 size: self.size(region, model) / of_first,
                 measured: signals.utilization.is_some(),
-                silent: signals.stale,
+                silent: signals.stale || (signals.partial && signals.utilization.is_none()),
             })
         };
         regions.iter().filter_map(other).collect()
@@ -269,25 +315,24 @@ impl<'p> Known<'p> {
     }
 }
 
-/// The part of a pool's own callers that belongs to zones with another region to go to.
-pub(crate) fn sheddable(
-    fleet: &Fleet,
-    state: &FleetState,
+/// Who asks a pool first.
+fn demand<'p>(
+    fleet: &'p Fleet,
+    state: &'p FleetState,
     region: &RegionName,
     model: &ModelName,
     now: Millis,
-) -> f64 {
-    let demand = state.demand(fleet, region, model, now);
-    let all = demand.values().sum::<f64>() + state.batch(fleet, region, model, now);
-    if all <= 0.0 {
-        return 1.0;
-    }
-    let moves = |zone: &ZoneName| {
-        let zone = fleet.zones.get(zone);
-        zone.is_some_and(|zone| !matches!(zone.order, Order::Weighted(_)))
+) -> Demand<'p> {
+    let asked = state.demand(fleet, region, model, now).into_iter();
+    let moves = |gateway: &RegionName, zone: &ZoneName| {
+        let order = fleet.zones.get(zone).map(|zone| &zone.order);
+        order.is_some_and(|order| !matches!(order, Order::Weighted(_)))
+            && regions_of(fleet, zone, model, gateway).is_some()
     };
-    let movable = demand
-        .iter()
-        .filter(|(zone, _)| moves(zone) && regions_of(fleet, zone, model, region).is_some());
-    movable.map(|(_, rate)| rate).sum::<f64>() / all
+    Demand {
+        batch: state.batch(fleet, region, model, now),
+        interactive: asked
+            .map(|((gateway, zone), rate)| ((gateway, zone), (rate, moves(gateway, zone))))
+            .collect(),
+    }
 }

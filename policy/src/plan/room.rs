@@ -80,7 +80,11 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
                 .collect(),
         })
         .collect();
-    for (choice, taken) in choices.iter_mut().zip(allot(&wants, &rooms)) {
+    for ((choice, taken), wanted) in choices.iter_mut().zip(allot(&wants, &rooms)).zip(wanted) {
+        // Who wants nothing sees the room that there is: it is where its callers would go.
+        if wanted <= 0.0 {
+            continue;
+        }
         let (percent, size) = (choice.percent(), choice.size);
         let elasticity = choice.first.elasticity;
         let had: Vec<f64> = choice

@@ -16,6 +16,37 @@ pub struct Engine {
     pub first_token: Option<Window<Histogram>>,
     pub answers: Option<Window<[f64; 2]>>,
     queue_time: Option<Window<Histogram>>,
+    /// What it has told of its load at any time.
+    told: Tells,
+}
+
+/// Which figures of its load an engine tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tells {
+    running: bool,
+    kv_cache: bool,
+    utilization: bool,
+    queue_time: bool,
+}
+
+impl Tells {
+    fn of(figures: &Figures) -> Self {
+        Self {
+            running: figures.running.is_some(),
+            kv_cache: figures.kv_cache.is_some(),
+            utilization: figures.utilization.is_some(),
+            queue_time: figures.queue_time.is_some(),
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            running: self.running || other.running,
+            kv_cache: self.kv_cache || other.kv_cache,
+            utilization: self.utilization || other.utilization,
+            queue_time: self.queue_time || other.queue_time,
+        }
+    }
 }
 
 impl Engine {
@@ -27,6 +58,7 @@ impl Engine {
         };
         Self {
             at,
+            told: Tells::of(&figures),
             queue_time: window(&figures.queue_time),
             first_token: window(&figures.first_token),
             answers: figures
@@ -50,11 +82,20 @@ impl Engine {
             }
         }
         self.at = at;
+        self.told = self.told.or(Tells::of(&figures));
         self.figures = figures;
+    }
+
+    /// It no longer tells what it has told of its load: how full it is is not known, however little the rest of it is.
+    pub fn is_mute(&self) -> bool {
+        self.told != Tells::of(&self.figures)
     }
 
     /// The highest of what may run out first.
     pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
+        if self.is_mute() {
+            return None;
+        }
         let Figures {
             running,
             max_running,

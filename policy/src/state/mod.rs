@@ -3,6 +3,7 @@
 //! A signal past its TTL says nothing, whatever it said. Values that cannot be are not taken, whoever sends them.
 
 mod engine;
+mod load;
 mod pool;
 mod region;
 mod sound;
@@ -10,6 +11,7 @@ mod sound;
 pub use pool::PoolSignals;
 pub use region::{Attempts, Gpu};
 
+use crate::chain::{Member, chain};
 use crate::filter_policy::Lane;
 use crate::fleet::Fleet;
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
@@ -41,6 +43,8 @@ const MISPLACED: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, Default)]
 pub struct FleetState {
     regions: BTreeMap<RegionName, RegionState>,
+    /// When the fleet became another one.
+    edited: Option<Millis>,
 }
 
 impl FleetState {
@@ -51,7 +55,14 @@ impl FleetState {
             return 0;
         };
         let state = self.regions.entry(observation.region.clone()).or_default();
-        state.apply(fleet, known, observation)
+        let edited = self.edited.map(|edited| observation.at.since(edited));
+        let anew = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
+        state.apply(fleet, known, observation, anew)
+    }
+
+    /// The fleet is another one from here on. What gateways have counted for ever of a region that is put back is no growth.
+    pub fn edited(&mut self, now: Millis) {
+        self.edited = Some(now);
     }
 
     /// Forgets what a gateway said that has gone: what it counted is nobody's rate any more.
@@ -91,26 +102,30 @@ impl FleetState {
         })
     }
 
-    /// Requests per second that a region's own callers had its pool asked for first, by zone.
+    /// Requests per second that are for a region's pool first, by the callers' gateway and zone. What other regions could not serve is
+    /// not among them.
     pub fn demand<'s>(
         &'s self,
         fleet: &Fleet,
         region: &RegionName,
         model: &ModelName,
         now: Millis,
-    ) -> BTreeMap<&'s ZoneName, f64> {
+    ) -> BTreeMap<(&'s RegionName, &'s ZoneName), f64> {
         let mut demand = BTreeMap::new();
-        let own = self.regions.get(region);
-        for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
-            if attempts.to == *region
-                && attempts.model == *model
-                && attempts.lane == Lane::Home
-                && now.since(window.at()) <= fleet.unhealthy.signal_ttl
-                && let Some(rate) = per_second(window)
-            {
-                *demand.entry(&attempts.zone).or_default() += rate;
+        for (gateway, state) in &self.regions {
+            for (attempts, window) in state.attempts_to(region, model) {
+                if attempts.lane == Lane::Home
+                    && now.since(window.at()) <= fleet.unhealthy.signal_ttl
+                    && let Some(rate) = per_second(window)
+                {
+                    *demand.entry((gateway, &attempts.zone)).or_default() += rate;
+                }
             }
         }
+        demand.retain(|(gateway, zone), _| {
+            let members = chain(fleet, zone, model, gateway);
+            members.first().and_then(Member::region) == Some(region)
+        });
         demand
     }
 
@@ -138,12 +153,10 @@ impl FleetState {
 
     /// Batch requests per second that a region's pool is asked for, by all gateways.
     pub fn batch(&self, fleet: &Fleet, region: &RegionName, model: &ModelName, now: Millis) -> f64 {
-        let all = self.regions.values().flat_map(|state| &state.attempts);
-        let its = all.filter(|(attempts, window)| {
-            attempts.to == *region
-                && attempts.model == *model
-                && attempts.lane == Lane::Batch
-                && now.since(window.at()) <= fleet.unhealthy.signal_ttl
+        let all = self.regions.values();
+        let its = all.flat_map(|state| state.attempts_to(region, model));
+        let its = its.filter(|(attempts, window)| {
+            attempts.lane == Lane::Batch && now.since(window.at()) <= fleet.unhealthy.signal_ttl
         });
         its.filter_map(|(_, window)| per_second(window)).sum()
     }

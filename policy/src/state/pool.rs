@@ -19,6 +19,9 @@ const MIN_SAMPLES: f64 = 20.0;
 /// Fewer failures than this are bad requests rather than a bad region.
 const MIN_FAILURES: f64 = 5.0;
 
+/// So many answers without a fault are enough to believe in.
+const FEW: f64 = 5.0;
+
 /// What is known about a pool at some time; `None` where nothing fresh is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSignals {
@@ -103,7 +106,9 @@ impl FleetState {
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();
         let running = values(|figures| figures.running).map(sum);
         let comes = self.comes_to(region, model, fresh, WINDOW);
-        let utilization = state.utilization(model, fresh, calm(stay(running, comes)), now);
+        let utilization = state
+            .loads
+            .utilization(model, fresh, calm(stay(running, comes)), now);
         let known = fleet.regions.get(region);
         let voices = known
             .map(|known| state.voices(fleet, known, model, fresh))
@@ -121,7 +126,8 @@ impl FleetState {
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
             stale: voices.missing && !voices.told,
-            partial: voices.missing && voices.told,
+            partial: (voices.missing && voices.told)
+                || engines.iter().any(|engine| engine.is_mute()),
             signs: self.signs(fleet, region, model, &engines, now),
         }
     }
@@ -172,7 +178,7 @@ impl FleetState {
         }
         [servers, gateways]
             .into_iter()
-            .filter(|(all, _)| *all >= MIN_SAMPLES)
+            .filter(|(all, failed)| *all >= MIN_SAMPLES || (*all >= FEW && *failed <= 0.0))
             .map(|(all, failed)| {
                 if failed >= MIN_FAILURES {
                     failed / all
@@ -212,7 +218,7 @@ impl FleetState {
         let queue_falls = self
             .regions
             .get(region)
-            .is_some_and(|state| state.queue_falls(model, now));
+            .is_some_and(|state| state.loads.queue_falls(model, now));
         let signs = [
             (Reason::Errors, errors.max()),
             (Reason::FirstToken, first_token.max()),
@@ -246,9 +252,10 @@ impl FleetState {
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<[f64; 3]>> {
-        let all = self.regions.values().flat_map(|state| &state.attempts);
-        all.filter(move |(of, window)| of.to == *region && of.model == *model && fresh(window.at()))
-            .map(|(_, window)| window)
+        let all = self.regions.values();
+        let its = all.flat_map(|state| state.attempts_to(region, model));
+        its.map(|(_, window)| window)
+            .filter(move |window| fresh(window.at()))
     }
 
     /// What all gateways see of a pool's first tokens.
@@ -258,8 +265,8 @@ impl FleetState {
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<Histogram>> {
-        let all = self.regions.values().flat_map(|state| &state.first_token);
-        all.filter(move |(of, window)| of.to == *region && of.model == *model && fresh(window.at()))
-            .map(|(_, window)| window)
+        let all = self.regions.values();
+        let its = all.flat_map(|state| state.first_tokens_of(region, model));
+        its.filter(move |window| fresh(window.at()))
     }
 }

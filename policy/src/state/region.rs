@@ -1,27 +1,21 @@
 //! What was observed in one region, by who observed it.
 
 use super::engine::Engine;
-use super::{CALM_MOST, LATELY, sound};
+use super::load::{Load, Loads};
+use super::sound;
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Region};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
-use crate::placement::Utilization;
 use crate::plan::GPU_HOT;
 use crate::signal::{Figures, Histogram, Millis, Observation, Reading};
 use crate::source::{SignalSource, Subject};
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
 const MOST_SERIES: usize = 10_000;
-
-/// Loads that are noted within this time are of one moment.
-const MOMENT: Duration = Duration::from_millis(200);
-
-/// A queue of less than this part of what it was is on its way down.
-const QUEUE_FALLS: f64 = 0.95;
 
 /// Who tells of a pool's load.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +43,7 @@ struct Gpus {
     hot_since: Option<Millis>,
 }
 
-/// Attempts of one kind, at one gateway.
+/// Attempts of one kind, at one gateway. Those at one pool follow each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempts {
     /// The region that was asked.
@@ -80,14 +74,6 @@ struct Heard {
     pools: BTreeSet<ModelName>,
 }
 
-/// A pool's load at one time.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    at: Millis,
-    utilization: Option<f64>,
-    waiting: f64,
-}
-
 /// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
 #[derive(Clone, Copy, Debug)]
 struct Misplaced {
@@ -102,26 +88,35 @@ pub struct RegionState {
     heard: BTreeMap<String, Heard>,
     /// By model, source and the source's own name for it.
     engines: BTreeMap<(ModelName, String, String), Engine>,
-    load: BTreeMap<ModelName, VecDeque<Load>>,
+    pub loads: Loads,
     gpus: BTreeMap<String, Gpus>,
     lag: BTreeMap<String, (Millis, f64)>,
     /// By model and gateway: healthy, all.
     endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
     /// Answered, overloaded, failed.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
-    pub first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    first_token: BTreeMap<FirstTokens, Window<Histogram>>,
     misplaced: BTreeMap<(FallbackName, String), Misplaced>,
     /// Values that were not taken: there were too many series.
     untaken: u64,
 }
 
 impl RegionState {
-    /// Takes an observation in; says how many of its values it has not taken because there are too many series.
-    pub fn apply(&mut self, fleet: &Fleet, known: &Region, observation: &Observation) -> u64 {
+    /// Takes an observation in; says how many of its values it has not taken because there are too many series. `anew`: the fleet
+    /// is another one since a moment ago.
+    pub fn apply(
+        &mut self,
+        fleet: &Fleet,
+        known: &Region,
+        observation: &Observation,
+        anew: bool,
+    ) -> u64 {
         let untaken = self.untaken;
         let (at, source) = (observation.at, &observation.source);
-        // What a source counts that it did not before has happened since; what it counts at first may be old.
-        let since = self.heard.get(source).map(|heard| heard.at);
+        let last = self.heard.get(source).map(|heard| heard.at);
+        // What a source counts that it did not before has happened since; what it counts at first may be old, and so may be what it
+        // counts of a region or zone that is new in the fleet.
+        let since = last.filter(|_| !anew);
         let mut changed: Vec<&ModelName> = Vec::new();
         let mut told = BTreeSet::new();
         for reading in &observation.readings {
@@ -145,7 +140,9 @@ impl RegionState {
                         engine_active: sound::ratio(*engine_active),
                     };
                     self.gpu(source, at, gpu);
-                    changed.extend(known.pools.keys());
+                    if fleet.overflow.gpu {
+                        changed.extend(known.pools.keys());
+                    }
                 }
                 Reading::ReplicationLag { seconds } if sound::amount(*seconds) => {
                     later(
@@ -222,7 +219,7 @@ impl RegionState {
                 _ => {}
             }
         }
-        if since.is_none_or(|since| since <= at) {
+        if last.is_none_or(|last| last <= at) {
             let heard = Heard { at, pools: told };
             if let Some(before) = series(&mut self.heard, &mut self.untaken, source.clone(), || {
                 heard.clone()
@@ -236,6 +233,39 @@ impl RegionState {
             self.note_load(fleet, model, at);
         }
         self.untaken - untaken
+    }
+
+    /// What its gateways have counted of attempts at a pool.
+    pub fn attempts_to<'s>(
+        &'s self,
+        to: &RegionName,
+        model: &ModelName,
+    ) -> impl Iterator<Item = (&'s Attempts, &'s Window<[f64; 3]>)> {
+        let first = Attempts {
+            to: to.clone(),
+            model: model.clone(),
+            zone: "".into(),
+            lane: Lane::ALL[0],
+            gateway: String::new(),
+        };
+        let all = self.attempts.range(first.clone()..);
+        all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
+    }
+
+    /// What its gateways have seen of a pool's first tokens.
+    pub fn first_tokens_of<'s>(
+        &'s self,
+        to: &RegionName,
+        model: &ModelName,
+    ) -> impl Iterator<Item = &'s Window<Histogram>> {
+        let first = FirstTokens {
+            to: to.clone(),
+            model: model.clone(),
+            gateway: String::new(),
+        };
+        let all = self.first_token.range(first.clone()..);
+        all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
+            .map(|(_, window)| window)
     }
 
     pub fn gone(&mut self, source: &str) {
@@ -298,38 +328,6 @@ impl RegionState {
         let own = self.engines.iter().filter(move |((of, ..), _)| of == model);
         own.map(|(_, engine)| engine)
             .filter(move |engine| fresh(engine.at))
-    }
-
-    /// Utilization of now, and its lowest of the last seconds and highest for as long as `calm`; the last value counts
-    /// however few there are.
-    pub fn utilization(
-        &self,
-        model: &ModelName,
-        fresh: impl Fn(Millis) -> bool,
-        calm: Duration,
-        now: Millis,
-    ) -> Option<Utilization> {
-        let series = self.load.get(model)?;
-        let last = series.back().filter(|load| fresh(load.at))?.utilization?;
-        let since = |age: Duration| {
-            let recent = series.iter().filter(move |load| now.since(load.at) <= age);
-            recent.filter_map(|load| load.utilization)
-        };
-        Some(Utilization {
-            now: last,
-            low: since(LATELY).fold(last, f64::min),
-            peak: since(calm).fold(last, f64::max),
-        })
-    }
-
-    /// Whether fewer requests wait than did in the last seconds.
-    pub fn queue_falls(&self, model: &ModelName, now: Millis) -> bool {
-        let series = self.load.get(model).into_iter().flatten();
-        let recent = series
-            .filter(|load| now.since(load.at) <= LATELY)
-            .map(|load| load.waiting);
-        let last = recent.clone().next_back().unwrap_or_default();
-        recent.fold(0.0, f64::max) * QUEUE_FALLS > last
     }
 
     /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
@@ -438,6 +436,8 @@ impl RegionState {
     /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
     /// requests go to the one with the least.
     fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
+        // What comes late tells what is known by now, and nothing of what was.
+        let at = self.loads.at(model).map_or(at, |last| at.max(last));
         let fresh = |then: Millis| at.since(then) <= fleet.unhealthy.signal_ttl;
         let of_gpu = self
             .gpu_of(fresh)
@@ -456,17 +456,7 @@ impl RegionState {
                 .filter_map(|engine| engine.figures.waiting)
                 .sum(),
         };
-        let series = self.load.entry(model.clone()).or_default();
-        series.retain(|then| at.since(then.at) <= CALM_MOST && then.at <= at);
-        // Many engines are one after the other heard of the same moment: the last word of it stands for all.
-        let before = series
-            .len()
-            .checked_sub(2)
-            .and_then(|index| series.get(index));
-        if before.is_some_and(|before| at.since(before.at) < MOMENT) {
-            series.pop_back();
-        }
-        series.push_back(load);
+        self.loads.note(model, load);
     }
 }
 

@@ -5,7 +5,7 @@ use super::fleets::{LLAMA, MISTRAL};
 use crate::chain::chain;
 use crate::filter_policy::Lane;
 use crate::fleet::{Fleet, Order};
-use crate::placement::{Placement, STEP_DOWN, STEP_UP};
+use crate::placement::{First, Placement, STEP_DOWN, STEP_UP};
 use crate::plan::known::Known;
 use crate::plan::{Plan, plan, regions_of};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
@@ -168,7 +168,7 @@ fn is_sound(
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"
                     );
-                    prop_assert!(!next.is_down(region, model), "{region} serves nobody");
+                    prop_assert!(next.serves(region, model), "{region} serves nobody");
                 }
                 let sum: u32 = placement.overflow.values().sum();
                 prop_assert!(
@@ -192,7 +192,7 @@ fn is_sound(
                 let lost: f64 = before
                     .overflow
                     .keys()
-                    .filter(|region| next.is_down(region, model))
+                    .filter(|region| !next.serves(region, model))
                     .map(|region| before.part(region))
                     .sum();
                 let back = placement.home_share.saturating_sub(before.home_share);
@@ -203,10 +203,11 @@ fn is_sound(
                     "{change}"
                 );
                 // Nobody gets more than it has room for; one percent is rounding.
-                let (here, there) = (
-                    known.first(&first, &others, model),
-                    known.others(&first, &others, model),
-                );
+                let here = First {
+                    own: known.own(&first, model, gateway, zone),
+                    ..known.first(&first, &others, model)
+                };
+                let there = known.others(&first, &others, model);
                 let percent = before.load(&here) * known.size(&first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);

@@ -20,6 +20,7 @@ fn first(utilization: f64) -> First {
         silent: false,
         batch: false,
         sheddable: 1.0,
+        own: 1.0,
         stay: Duration::ZERO,
         elasticity: 1.0,
         every: Duration::from_secs(1),

@@ -143,8 +143,8 @@ fn sickness(reason: Reason) {
             "{reason:?}"
         );
     }
-    watch.at(0.3, 0.3, 0.3, 90);
-    // Lag and rates are forgotten, or have gone from the window.
+    // Lag is forgotten; rates have gone from the window, and minutes later nobody believes any more what they said.
+    watch.at(0.3, 0.3, 0.3, 400);
     assert_eq!(
         watch.share(WEST, "global"),
         Some(100),

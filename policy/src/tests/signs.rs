@@ -1,8 +1,9 @@
 //! What goes on, and what was only a moment.
 
 use super::fleets::LLAMA;
-use super::watch::{EAST, EU, WEST, Watch, attempts, kv, server, watched};
-use crate::signal::{Figures, Histogram};
+use super::watch::{EAST, EU, WEST, Watch, attempts, counts, kv, server, tried, watched};
+use crate::filter_policy::Lane;
+use crate::signal::{Figures, Histogram, Millis};
 
 #[test]
 fn a_moment_of_failures_is_one_step() {
@@ -83,5 +84,87 @@ fn one_slow_request_is_no_queue() {
         watch.see(WEST, vec![server(figures)]);
         watch.tick();
         assert_eq!(watch.share(WEST, "global"), Some(100));
+    }
+}
+
+/// How often us-west-2's share turns round in ten minutes in which it fails everything that comes, so many requests a second; and what
+/// it is two minutes after it works again.
+fn turns(requests: f64) -> (usize, u8) {
+    let mut watch = Watch::new(watched());
+    let (mut answered, mut failed) = (0.0, 0.0);
+    let mut shares = Vec::new();
+    for second in 0..720 {
+        let share = watch.share(WEST, "global").unwrap_or(100);
+        let come = requests * f64::from(share) / 100.0;
+        *(if second < 600 {
+            &mut failed
+        } else {
+            &mut answered
+        }) += come;
+        watch.see(WEST, vec![attempts(answered, 0.0, failed)]);
+        watch.at(0.1, 0.3, 0.3, 1);
+        if second < 600 {
+            shares.push(i32::from(watch.share(WEST, "global").unwrap()));
+        }
+    }
+    let steps: Vec<i32> = shares.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let moves: Vec<i32> = steps.into_iter().filter(|step| *step != 0).collect();
+    let turns = moves
+        .windows(2)
+        .filter(|pair| (pair[0] > 0) != (pair[1] > 0));
+    (turns.count(), watch.share(WEST, "global").unwrap())
+}
+
+#[test]
+fn a_region_that_few_ask_for_what_is_wrong_with_it_is_not_well_again() {
+    for requests in [3.0, 5.0, 8.0, 20.0] {
+        let (turns, in_the_end) = turns(requests);
+        assert!(turns <= 2, "{requests}/s: {turns}");
+        assert_eq!(in_the_end, 100, "{requests}/s");
+    }
+}
+
+#[test]
+fn what_was_counted_while_a_region_was_not_in_the_fleet_is_no_growth() {
+    let mut watch = Watch::new(watched());
+    let whole = watch.fleet.clone();
+    let mut without = whole.clone();
+    without.regions.remove(EAST);
+    for zone in without.zones.values_mut() {
+        zone.regions.remove(EAST);
+    }
+    for region in without.regions.values_mut() {
+        region.nearest.retain(|other| other.as_str() != EAST);
+    }
+    let mut for_seconds = |fleet, seconds: u32| {
+        watch.fleet = fleet;
+        watch.state.edited(Millis(watch.now));
+        for second in 0..seconds {
+            let of_west = counts(10.0 * f64::from(second), 0.0);
+            let own = tried("global", Lane::Home, WEST, of_west);
+            let old = tried("global", Lane::Overflow, EAST, counts(40_000.0, 60_000.0));
+            watch.hear(WEST, "gateway", 0, vec![own, old]);
+            watch.state.forget(&watch.fleet, Millis(watch.now));
+            watch.at(0.5, 0.3, 0.3, 1);
+        }
+        let (east, now) = (EAST.into(), Millis(watch.now));
+        let comes = watch
+            .state
+            .pool(&watch.fleet, &east, &LLAMA.into(), now)
+            .comes;
+        (
+            comes,
+            watch
+                .plan
+                .pools
+                .get(EAST)
+                .map(|pools| pools[LLAMA].reasons.clone()),
+        )
+    };
+    for_seconds(whole.clone(), 5);
+    for_seconds(without, 700);
+    for seconds in [1, 20] {
+        let (comes, reasons) = for_seconds(whole.clone(), seconds);
+        assert_eq!((comes, reasons), (None, Some([].into())));
     }
 }

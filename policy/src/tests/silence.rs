@@ -1,11 +1,11 @@
 //! Sources that are not heard: silence is neither calm nor alarm.
 
 use super::fleets::{LLAMA, MISTRAL};
-use super::watch::{EAST, EU, WEST, Watch, kv, watched};
+use super::watch::{EAST, EU, WEST, Watch, kv, server, watched};
 use crate::fleet::Fleet;
 use crate::health::Reason;
 use crate::plan::alarms;
-use crate::signal::{Millis, Reading};
+use crate::signal::{Figures, Histogram, Millis, Reading};
 use crate::source::{Preset, SignalSource, Tells};
 use crate::state::FleetState;
 
@@ -140,4 +140,119 @@ fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
     }
     assert_eq!(watch.reasons(WEST), [Reason::Stale]);
     assert_eq!(watch.share(WEST, "global"), Some(78));
+}
+
+#[test]
+fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
+    // Its queue is told of all the while, and there is none to speak of.
+    let figures = |kv_cache, second: u32| {
+        let count = 10.0 * f64::from(second);
+        server(Figures {
+            kv_cache,
+            running: Some(60.0),
+            waiting: Some(3.0),
+            queue_time: Some(Histogram {
+                buckets: Vec::new(),
+                sum: 0.05 * count,
+                count,
+            }),
+            ..Default::default()
+        })
+    };
+    let mut watch = Watch::new(watched());
+    for second in 0..120 {
+        let kv_cache = match second {
+            0..3 => Some(0.95),
+            3..40 => Some(0.78),
+            _ => None,
+        };
+        watch.see(WEST, vec![figures(kv_cache, second)]);
+        watch.at_others(0.3, 0.79);
+        if second > 5 {
+            assert_eq!(watch.share(WEST, "global"), Some(78), "{second}");
+        }
+    }
+    let west = watch
+        .state
+        .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), Millis(watch.now));
+    assert!(west.utilization.is_none() && west.partial && !west.stale);
+    // Whoever is hot gives it a little at most.
+    for second in 120..150 {
+        watch.see(WEST, vec![figures(None, second)]);
+        watch.at_others(0.95, 0.79);
+    }
+    let east = watch.share(EAST, "global").unwrap();
+    assert!(east >= 85, "{east}");
+    // It tells it again.
+    for second in 150..250 {
+        watch.see(WEST, vec![figures(Some(0.3), second)]);
+        watch.at_others(0.3, 0.3);
+    }
+    assert_eq!(watch.share(WEST, "global"), Some(100));
+}
+
+#[test]
+fn who_was_down_and_fell_silent_is_sent_nobody() {
+    let mut watch = Watch::new(watched());
+    watch.at(0.5, 0.3, 0.3, 3);
+    let endpoints = |healthy| Reading::Endpoints {
+        model: LLAMA.into(),
+        healthy,
+        total: 4,
+    };
+    watch.hear(EAST, "gateway", 0, vec![endpoints(0)]);
+    for second in 0..40 {
+        watch.see(WEST, vec![kv(0.95)]);
+        watch.see(EU, vec![kv(0.5)]);
+        if second == 5 {
+            // The region is lost, its gateway and its sources with it.
+            watch.state.gone(&EAST.into(), "gateway");
+        }
+        watch.tick();
+        let weights = watch.weights(WEST);
+        assert_eq!(weights, [(EU, 100)], "{second}");
+    }
+    // Envoy's own health checks may know better by now: the chain may ask it.
+    assert!(!watch.plan.is_down(&EAST.into(), &LLAMA.into()));
+    watch.hear(EAST, "gateway", 0, vec![endpoints(4)]);
+    watch.at(0.3, 0.3, 0.3, 1);
+    assert!(watch.plan.serves(&EAST.into(), &LLAMA.into()));
+    assert_eq!(watch.share(EAST, "global"), Some(100));
+}
+
+#[test]
+fn what_comes_late_takes_nothing_back() {
+    // GPUs that are the load, too, and are told of some seconds late.
+    let mut fleet = watched();
+    fleet.overflow.gpu = true;
+    let gpus = Reading::Gpu {
+        busy: Some(0.5),
+        engine_active: Some(0.5),
+    };
+    let shares = |late: bool, low: f64, peak: f64, begin: f64| {
+        let mut watch = Watch::new(fleet.clone());
+        watch.at(begin, 0.3, 0.3, 5);
+        let mut shares = Vec::new();
+        for second in 0..120 {
+            let load = if second % 5 == 0 { peak } else { low };
+            watch.see(WEST, vec![kv(load)]);
+            if late && second % 5 == 4 {
+                watch.hear(
+                    WEST,
+                    "queries",
+                    4000 + second % 4 * 1000,
+                    vec![gpus.clone()],
+                );
+            }
+            watch.at_others(0.3, 0.3);
+            shares.push(watch.share(WEST, "global").unwrap());
+        }
+        shares
+    };
+    // A second of much is not what lasts, and five of little no calm.
+    for (low, peak, begin) in [(0.72, 0.86, 0.6), (0.6, 0.79, 0.95)] {
+        let with = shares(true, low, peak, begin);
+        assert_eq!(with, shares(false, low, peak, begin));
+        assert!(with.iter().all(|share| share == &with[0]), "{with:?}");
+    }
 }

@@ -50,15 +50,17 @@ impl Watch {
     }
 
     pub(super) fn see(&mut self, region: &str, readings: Vec<Reading>) {
+        let known = self.fleet.regions.get(region);
+        let source = known.map(|known| known.signals[0].key());
+        self.hear(region, &source.unwrap_or_default(), 0, readings);
+    }
+
+    /// Of any source, and as old as this, in milliseconds.
+    pub(super) fn hear(&mut self, region: &str, source: &str, age: u64, readings: Vec<Reading>) {
         let observation = Observation {
             region: region.into(),
-            source: self
-                .fleet
-                .regions
-                .get(region)
-                .map(|known| known.signals[0].key())
-                .unwrap_or_default(),
-            at: Millis(self.now),
+            source: source.into(),
+            at: Millis(self.now - age),
             readings,
         };
         self.state.apply(&self.fleet, &observation);
@@ -77,6 +79,13 @@ impl Watch {
             }
             self.tick();
         }
+    }
+
+    /// A second in which us-west-2 has said already how it is.
+    pub(super) fn at_others(&mut self, east: f64, eu: f64) {
+        self.see(EAST, vec![kv(east)]);
+        self.see(EU, vec![kv(eu)]);
+        self.tick();
     }
 
     pub(super) fn share(&self, gateway: &str, zone: &str) -> Option<u8> {
@@ -117,15 +126,30 @@ pub(super) fn kv(kv_cache: f64) -> Reading {
 
 /// Attempts of us-west-2's own gateway at its pool.
 pub(super) fn attempts(answered: f64, overloaded: f64, failed: f64) -> Reading {
+    let counts = AttemptCounts {
+        answered,
+        overloaded,
+        failed,
+    };
+    tried("global", Lane::Home, WEST, counts)
+}
+
+/// Attempts of a zone's callers at a region.
+pub(super) fn tried(zone: &str, lane: Lane, to: &str, counts: AttemptCounts) -> Reading {
     Reading::Attempts {
-        zone: "global".into(),
+        zone: zone.into(),
         model: LLAMA.into(),
-        lane: Lane::Home,
-        to: WEST.into(),
-        counts: AttemptCounts {
-            answered,
-            overloaded,
-            failed,
-        },
+        lane,
+        to: to.into(),
+        counts,
+    }
+}
+
+/// Answers, and failures.
+pub(super) fn counts(answered: f64, failed: f64) -> AttemptCounts {
+    AttemptCounts {
+        answered,
+        overloaded: 0.0,
+        failed,
     }
 }

@@ -1,8 +1,9 @@
 //! What little room there is goes to whom the other ways would cost more.
 
-use super::fleets::LLAMA;
+use super::fleets::{LLAMA, names};
 use super::watch::{EAST, EU, WEST, Watch, kv, watched};
 use crate::fleet::Fleet;
+use crate::signal::Reading;
 use std::time::Duration;
 
 const SOUTH: &str = "ap-south-1";
@@ -46,6 +47,36 @@ fn the_room_that_is_near_goes_to_whom_the_far_one_is_farther() {
     assert!(west == 0 && east > 50, "{west} {east}");
     let [west, east] = to_dublin(fleet([70, 250], [140, 150]));
     assert!(west > 50 && east == 0, "{west} {east}");
+}
+
+#[test]
+fn who_wants_nothing_keeps_somebody_to_go_to() {
+    // Two zones with two regions each: the one has no room left at all.
+    let mut fleet = fleet([70, 250], [70, 250]);
+    for (zone, regions) in [("global", [WEST, EAST]), ("eea", [EU, SOUTH])] {
+        fleet.zones.get_mut(zone).unwrap().regions = names(&regions).collect();
+    }
+    let mut watch = Watch::new(fleet);
+    let endpoints = |healthy| Reading::Endpoints {
+        model: LLAMA.into(),
+        healthy,
+        total: 1,
+    };
+    for second in 0..60 {
+        watch.see(SOUTH, vec![kv(0.95)]);
+        match second {
+            10 => watch.hear(EAST, "gateway", 0, vec![endpoints(0)]),
+            20 => watch.hear(EAST, "gateway", 0, vec![endpoints(1)]),
+            _ => {}
+        }
+        watch.at(0.3, 0.3, 0.95, 1);
+        let whom = watch.weights(WEST);
+        if (10..20).contains(&second) {
+            assert_eq!(whom, [], "nobody is left");
+        } else {
+            assert_eq!(whom, [(EAST, 100)], "{second}");
+        }
+    }
 }
 
 #[test]

@@ -1,20 +1,16 @@
 //! The one task that owns the fleet's state: it takes events in, plans, and says what is to be published. It does no IO
 //! and knows no clock.
 
+mod shown;
+
 use super::handover::handover;
 use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
-use super::report::{
-    AttemptsReport, CountsReport, DataReport, ErrorReport, FleetReport, PoolReport, RegionReport,
-    Report, SourceReport,
-};
+use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use crate::collect::Scrape;
 use crate::collect::gateway::{Heard, Report as GatewayReport};
-use meridian_policy::budget::Budget;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::freshness;
-use meridian_policy::plan::{Plan, alarms, carried_over, plan};
-use meridian_policy::retrieval::Role;
+use meridian_policy::plan::{Plan, carried_over, plan};
 use meridian_policy::signal::Millis;
 use meridian_policy::state::FleetState;
 use meridian_policy::{Fleet, RegionName};
@@ -351,6 +347,9 @@ impl Conductor {
         mut steps: Vec<Publication>,
         now: Millis,
     ) -> Effects {
+        if self.fleet != fleet {
+            self.state.edited(now);
+        }
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
@@ -375,66 +374,6 @@ impl Conductor {
     /// The fleet that is in force.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-
-    /// What can be seen from outside.
-    pub fn report(&self, now: Millis) -> Report {
-        let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
-        let mut fallbacks = self.fleet.fallbacks.values();
-        let has_budget = fallbacks.any(|fallback| fallback.budget != Budget::default());
-        for (name, region) in &self.fleet.regions {
-            let report = regions.entry(name.clone()).or_default();
-            report.data = self.data(name, region.vector_db.as_ref().map(|of| of.role), now);
-            let attempts = self.state.attempts_at(name);
-            report.attempts = attempts.map(AttemptsReport::from).collect();
-            report.budgeted = has_budget.then_some(region.gateway.replicas);
-            for model in region.pools.keys() {
-                let health = self.plan.pools.get(name).and_then(|pools| pools.get(model));
-                let pool = PoolReport {
-                    signals: self.state.pool(&self.fleet, name, model, now),
-                    health: health.cloned().unwrap_or_default(),
-                    batch: self.plan.batch_gate(name, model),
-                    demand: self
-                        .state
-                        .demand(&self.fleet, name, model, now)
-                        .into_iter()
-                        .map(|(zone, rate)| (zone.clone(), rate))
-                        .collect(),
-                };
-                report.pools.insert(model.clone(), pool);
-            }
-        }
-        for ((region, source), report) in &self.sources {
-            if let Some(region) = regions.get_mut(region) {
-                region.sources.insert(source.clone(), report.clone());
-            }
-        }
-        Report {
-            at: now,
-            version: env!("CARGO_PKG_VERSION").into(),
-            fleet: self.file.clone(),
-            unpublished: self.unpublished.clone(),
-            lease: Some(self.lease),
-            regions,
-            placements: self.plan.gateways.clone(),
-            envoys: Vec::new(),
-            alarms: [
-                alarms(&self.fleet, &self.state, &self.plan, now),
-                freshness::alarms(&self.fleet, &self.plan),
-            ]
-            .concat(),
-            counts: self.counts.clone(),
-        }
-    }
-
-    fn data(&self, region: &RegionName, role: Option<Role>, now: Millis) -> DataReport {
-        let freshness = &self.plan.freshness;
-        DataReport {
-            lag: self.state.lag(&self.fleet, region, now),
-            behind: freshness.behind.contains(region),
-            role,
-            serves: role.map(|_| freshness.serves(&self.fleet, region).clone()),
-        }
     }
 }
 
@@ -487,7 +426,8 @@ fn say_what_moves(before: &Plan, next: &Plan) {
     }
     for (region, pools) in &next.pools {
         for (model, health) in pools {
-            if before.pools.get(region).and_then(|pools| pools.get(model)) != Some(health) {
+            let old = before.pools.get(region).and_then(|pools| pools.get(model));
+            if old.is_none_or(|old| (old.down, &old.reasons) != (health.down, &health.reasons)) {
                 let reasons: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
                 tracing::info!(%region, %model, down = health.down, reasons = reasons.join(", "), "health");
             }

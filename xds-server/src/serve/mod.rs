@@ -224,6 +224,7 @@ impl Task {
                     Err(error) => Err(error.to_string()),
                 }),
                 _ = ticks.tick() => {
+                    self.take_in(&mut scraped, &mut heard);
                     let arrived = self.conductor.is_handing_over() && self.hub.settled();
                     if arrived { Event::Settled } else { Event::Tick }
                 }
@@ -236,6 +237,18 @@ impl Task {
             };
             let now = wall_clock();
             let effects = self.conductor.handle(event, now);
+            self.follow(effects);
+        }
+    }
+
+    /// Whatever has come by now, before it is planned for: a plan of a large fleet takes longer than the next observation.
+    fn take_in(&mut self, scraped: &mut mpsc::Receiver<Scrape>, heard: &mut mpsc::Receiver<Heard>) {
+        // As many as there are: what comes meanwhile has its turn later.
+        let (scrapes, hearings) = (scraped.len(), heard.len());
+        let scraped = std::iter::from_fn(|| scraped.try_recv().ok()).take(scrapes);
+        let heard = std::iter::from_fn(|| heard.try_recv().ok()).take(hearings);
+        for event in scraped.map(Event::Scraped).chain(heard.map(Event::Heard)) {
+            let effects = self.conductor.handle(event, wall_clock());
             self.follow(effects);
         }
     }

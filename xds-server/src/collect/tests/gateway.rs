@@ -154,8 +154,8 @@ async fn gateways_of_one_node_id_are_counted_each_by_itself() {
     let mut state = FleetState::default();
     let end = Millis(noon().0 + 10_000);
     let demand = |state: &FleetState, now: Millis| {
-        let zones = state.demand(&fleet, &region, &model, now);
-        zones.values().sum::<f64>()
+        let asked = state.demand(&fleet, &region, &model, now);
+        asked.values().sum::<f64>()
     };
     let answered = |count| {
         let labels = attempts("llama-3_1-70b", "answered");
