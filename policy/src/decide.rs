@@ -219,25 +219,26 @@ impl FilterPolicy {
             admitted.tier == Tier::Batch && rule.lane != Lane::Fallback && !here.lease_ran_out;
         // Batch leaves first: all of it, where some of the others would.
         let away = rule.batch.at_first && choice.is_some_and(|choice| choice.presses());
-        let admitted_percent = match away {
-            true => rule.batch.admitted.min(rule.batch.elsewhere),
-            false => rule.batch.admitted,
+        let leaves = match is_batch {
+            true => away || !rule.batch.at_first,
+            false => leaves,
         };
-        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(admitted_percent) {
-            return Err(refuse(Reason::Later));
-        }
+        let batch = rule.batch;
         let ordinary = match (is_batch, leaves) {
-            (true, _) if away => Lane::Overflow,
-            (true, _) => Lane::Batch,
-            (false, true) => Lane::Overflow,
-            (false, false) => rule.lane,
+            (true, _) if away => (Lane::Overflow, batch.admitted.min(batch.elsewhere)),
+            (true, _) => (Lane::Batch, batch.admitted),
+            (false, true) => (Lane::Overflow, 100),
+            (false, false) => (rule.lane, 100),
         };
-        let (lane, fresh) = if admitted.needs_fresh {
+        let ((lane, takes), fresh) = if admitted.needs_fresh {
             let (lane, met) = fresh_lane(rule, ordinary, leaves, here.lease_ran_out);
             (lane, Some(met))
         } else {
             (ordinary, None)
         };
+        if is_batch && slots::hash(here.request_id) % 100 >= u64::from(takes) {
+            return Err(refuse(Reason::Later));
+        }
         let place = slots::slot(hash(key, SLOT));
         let may_stay = matches!(lane, Lane::Home | Lane::Batch);
         let pool = self.pools.get(model).filter(|_| may_stay);
@@ -268,9 +269,17 @@ impl FilterPolicy {
     }
 }
 
+/// A lane, and percent of batch requests that it takes.
+type Takes = (Lane, u8);
+
 /// The lane of a request that needs fresh data, and whether it leads to some. Who answers last if the regions there fail may be
 /// behind: an old answer is better than none.
-fn fresh_lane(rule: &ModelRule, ordinary: Lane, leaves: bool, lease_ran_out: bool) -> (Lane, Met) {
+fn fresh_lane(
+    rule: &ModelRule,
+    ordinary: Takes,
+    leaves: bool,
+    lease_ran_out: bool,
+) -> (Takes, Met) {
     let Some(fresh) = rule.fresh.as_ref().filter(|_| !lease_ran_out) else {
         let met = if lease_ran_out {
             Met::Unknown
@@ -280,8 +289,8 @@ fn fresh_lane(rule: &ModelRule, ordinary: Lane, leaves: bool, lease_ran_out: boo
         return (ordinary, met);
     };
     match fresh.way(leaves) {
-        Way::First => (rule.lane, Met::Yes),
-        Way::Others => (Lane::Fresh, Met::Yes),
+        Way::First => ((rule.lane, fresh.batch.first), Met::Yes),
+        Way::Others => ((Lane::Fresh, fresh.batch.others), Met::Yes),
         Way::Nowhere => (ordinary, Met::No),
     }
 }

@@ -42,6 +42,34 @@ pub struct Fresh {
     /// The others that have, by weight: the fresh lane leads to them.
     #[serde(default)]
     pub others: BTreeMap<RegionName, u32>,
+    /// What becomes of those of them that are batch.
+    #[serde(default, skip_serializing_if = "FreshBatch::is_default")]
+    pub batch: FreshBatch,
+}
+
+/// Percent of the batch requests that need fresh data that are served, by where they would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreshBatch {
+    /// In the first region: as far as its gate is open.
+    pub first: u8,
+    /// In the others: no more than any of them lets in.
+    pub others: u8,
+}
+
+impl Default for FreshBatch {
+    fn default() -> Self {
+        Self {
+            first: 100,
+            others: 100,
+        }
+    }
+}
+
+impl FreshBatch {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Fresh {
@@ -75,9 +103,18 @@ impl Fresh {
             // Nobody has room, or nothing says so: the nearest.
             parts.extend(fresh.take(1).map(|other| (other, 1.0)));
         }
+        let others = weights::whole(parts);
+        let gates = others
+            .keys()
+            .map(|other: &RegionName| plan.batch_gate(other, model));
+        let batch = FreshBatch {
+            first: plan.batch_gate(first, model),
+            others: gates.min().unwrap_or(100),
+        };
         Some(Self {
             first: !is_behind(first),
-            others: weights::whole(parts),
+            others,
+            batch,
         })
     }
 

@@ -5,6 +5,7 @@ use super::decisions::{CHAT, DE, US, admit, admitted, answered, check};
 use super::fleets::{LLAMA, example};
 use super::refusals::openai;
 use super::watch::{EAST, EU, WEST};
+use crate::answer::Answer;
 use crate::chain::chain;
 use crate::classify::untrusted;
 use crate::decide::{Decision, Here};
@@ -13,6 +14,8 @@ use crate::freshness::Freshness;
 use crate::needs::{Fresh, fresh};
 use crate::placement::Placement;
 use crate::plan::Plan;
+use crate::signal::Millis;
+use crate::tier::Gate;
 use crate::weights::TOTAL_WEIGHT;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -48,6 +51,15 @@ fn shedding(mut plan: Plan, home_share: u8, overflow: &[(&str, u32)]) -> Plan {
 }
 
 fn decide(plan: &Plan, home: &str, headers: &[(&str, &str)], lease_ran_out: bool) -> Decision {
+    asked(plan, home, headers, lease_ran_out).unwrap()
+}
+
+fn asked(
+    plan: &Plan,
+    home: &str,
+    headers: &[(&str, &str)],
+    lease_ran_out: bool,
+) -> Result<Decision, Answer> {
     let fleet = example();
     let policy = FilterPolicy::for_region(&fleet, plan, &home.into(), None);
     let (_, admission) = admit(&fleet, home, "POST", CHAT, headers);
@@ -60,9 +72,7 @@ fn decide(plan: &Plan, home: &str, headers: &[(&str, &str)], lease_ran_out: bool
         slot: &|_, ask| ask.place,
         now_ms: 0,
     };
-    policy
-        .decide(&admitted(admission), body.as_bytes(), &here)
-        .unwrap()
+    policy.decide(&admitted(admission), body.as_bytes(), &here)
 }
 
 fn explained(plan: &Plan, home: &str, country: (&str, &str)) -> (Lane, String) {
@@ -118,6 +128,58 @@ fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
     // Where nobody is said to have room, the nearest.
     let weights = fresh(&behind(&[WEST])).unwrap().others;
     assert_eq!(weights, BTreeMap::from([(EAST.into(), TOTAL_WEIGHT)]));
+}
+
+#[test]
+fn batch_stops_at_the_gates_of_those_that_are_fresh() {
+    const BATCH: (&str, &str) = ("x-meridian-tier", "batch");
+    let gates = |mut plan: Plan, gates: &[(&str, u8)]| {
+        for (region, open) in gates {
+            let gate = Gate {
+                open: *open,
+                since: Millis::default(),
+            };
+            let gates = BTreeMap::from([(LLAMA.into(), gate)]);
+            plan.batch.insert((*region).into(), gates);
+        }
+        plan
+    };
+    let lane = |plan: &Plan| {
+        let decision = asked(plan, WEST, &[US, NEEDS, BATCH], false);
+        decision
+            .map(|decision| decision.lane)
+            .map_err(|answer| answer.status)
+    };
+    let west_behind = |open| gates(behind(&[WEST]), open);
+    assert_eq!(lane(&west_behind(&[])), Ok(Lane::Fresh));
+    assert_eq!(lane(&west_behind(&[(EAST, 0)])), Err(429));
+    assert_eq!(
+        lane(&west_behind(&[(EU, 0)])),
+        Ok(Lane::Fresh),
+        "nobody goes there"
+    );
+    let others = shedding(west_behind(&[(EU, 0)]), 80, &[(EAST, 60), (EU, 40)]);
+    assert_eq!(lane(&others), Err(429), "no more than any of them lets in");
+    let east_behind = |open| gates(behind(&[EAST]), open);
+    assert_eq!(lane(&east_behind(&[])), Ok(Lane::Home));
+    let full = east_behind(&[(WEST, 0)]);
+    assert_eq!(
+        lane(&full),
+        Ok(Lane::Fresh),
+        "it leaves home for who is fresh"
+    );
+    let full = east_behind(&[(WEST, 0), (EU, 0)]);
+    assert_eq!(lane(&full), Err(429));
+    let only_home = gates(behind(&[EAST, EU]), &[(WEST, 0)]);
+    assert_eq!(lane(&only_home), Err(429), "also where others take batch");
+    let nobody = gates(behind(&[WEST, EAST, EU]), &[(WEST, 0)]);
+    assert_eq!(lane(&nobody), Ok(Lane::Batch), "as without the need");
+    for plan in [full, only_home] {
+        let interactive = asked(&plan, WEST, &[US, NEEDS], false);
+        assert_eq!(interactive.unwrap().lane, Lane::Home);
+        let past_the_lease = asked(&plan, WEST, &[US, NEEDS, BATCH], true);
+        assert_eq!(past_the_lease.unwrap().lane, Lane::Home);
+    }
 }
 
 #[test]
