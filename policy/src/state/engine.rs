@@ -16,7 +16,7 @@ pub struct Engine {
     pub first_token: Option<Window<Histogram>>,
     pub answers: Option<Window<[f64; 2]>>,
     queue_time: Option<Window<Histogram>>,
-    /// What it has told of its load at any time.
+    /// What it has told of its load since it began.
     told: Tells,
 }
 
@@ -81,8 +81,12 @@ impl Engine {
                 *window = answers.map(|answers| Window::new(at, counted(answers)));
             }
         }
+        let tells = Tells::of(&figures);
+        self.told = match began_anew(&self.figures, &figures) {
+            true => tells,
+            false => self.told.or(tells),
+        };
         self.at = at;
-        self.told = self.told.or(Tells::of(&figures));
         self.figures = figures;
     }
 
@@ -120,6 +124,20 @@ impl Engine {
             .reduce(f64::max)
             .map(|value| value.min(10.0))
     }
+}
+
+/// It has counted less than before: another process, which may be of a version that tells other things.
+fn began_anew(before: &Figures, now: &Figures) -> bool {
+    let counts = |figures: &Figures| {
+        let count = |histogram: &Option<Histogram>| histogram.as_ref().map(|values| values.count);
+        [
+            count(&figures.queue_time),
+            count(&figures.first_token),
+            figures.answers.map(|answers| answers.all),
+        ]
+    };
+    let mut both = counts(before).into_iter().zip(counts(now));
+    both.any(|(before, now)| before.zip(now).is_some_and(|(before, now)| now < before))
 }
 
 fn counted(answers: Answers) -> [f64; 2] {

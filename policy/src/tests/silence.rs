@@ -189,6 +189,18 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
         watch.at_others(0.3, 0.3);
     }
     assert_eq!(watch.share(WEST, "global"), Some(100));
+    // Its next version, which counts from nothing, never will: what it tells is all that there is to go by.
+    for second in 250..350 {
+        let counted = if second < 270 { second } else { second - 270 };
+        watch.see(WEST, vec![figures(None, counted)]);
+        watch.at_others(0.3, 0.3);
+        let now = Millis(watch.now);
+        let west = watch
+            .state
+            .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
+        assert_eq!(west.partial, second < 270, "{second}");
+    }
+    assert_eq!(watch.reasons(WEST), []);
 }
 
 #[test]
