@@ -228,25 +228,33 @@ impl<'p> Known<'p> {
         }
     }
 
-    /// Requests per second that are a utilization of 1 in a pool; the mean of the others' where its own is not known, and 1 where
-    /// none is.
+    /// Requests per second that are a utilization of 1 in a pool. Where its own is not known it is guessed by the others': as many
+    /// for each of its healthy endpoints, or, where endpoints are not known either, their mean; and 1 where none is known.
     pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
         let size = |signals: &PoolSignals| {
             let utilization = signals.utilization?.now;
             let comes = signals.comes?;
             (utilization >= LEAST_UTILIZATION && comes >= LEAST_RATE).then(|| comes / utilization)
         };
-        let own = self.pools.get(&(region, model));
-        own.and_then(|(signals, _)| size(signals))
-            .unwrap_or_else(|| {
-                let all = self.pools.iter().filter(|((_, of), _)| *of == model);
-                let known: Vec<f64> = all.filter_map(|(_, (signals, _))| size(signals)).collect();
-                if known.is_empty() {
-                    1.0
-                } else {
-                    known.iter().sum::<f64>() / known.len() as f64
-                }
-            })
+        let endpoints = |signals: &PoolSignals| {
+            let (healthy, _) = signals.endpoints?;
+            (healthy > 0).then_some(healthy as f64)
+        };
+        let own = self.pools.get(&(region, model)).map(|(own, _)| own);
+        if let Some(own) = own.and_then(size) {
+            return own;
+        }
+        let all = self.pools.iter().filter(|((_, of), _)| *of == model);
+        let known: Vec<(f64, &PoolSignals)> = all
+            .filter_map(|(_, (signals, _))| Some((size(signals)?, signals)))
+            .collect();
+        let sum: f64 = known.iter().map(|(size, _)| size).sum();
+        let servers: Option<f64> = known.iter().map(|(_, signals)| endpoints(signals)).sum();
+        match (known.len(), own.and_then(endpoints), servers) {
+            (0, ..) => 1.0,
+            (_, Some(own), Some(servers)) => sum * own / servers,
+            (others, ..) => sum / others as f64,
+        }
     }
 
     pub fn others(

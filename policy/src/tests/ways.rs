@@ -1,7 +1,7 @@
 //! What little room there is goes to whom the other ways would cost more.
 
 use super::fleets::{LLAMA, names};
-use super::watch::{EAST, EU, WEST, Watch, kv, watched};
+use super::watch::{EAST, EU, WEST, Watch, attempts, kv, watched};
 use crate::fleet::Fleet;
 use crate::signal::Reading;
 use std::time::Duration;
@@ -86,4 +86,41 @@ fn an_order_that_somebody_gave_stands_against_the_round_trips() {
     watch.see(SOUTH, vec![kv(0.1)]);
     watch.at(0.95, 0.3, 0.3, 4);
     assert_eq!(watch.weights(WEST), [(EU, 100)]);
+}
+
+#[test]
+fn a_region_that_nobody_asks_is_as_large_as_it_has_endpoints() {
+    let weights = |east: Option<u64>| {
+        let mut watch = Watch::new(watched());
+        let all = [(WEST, Some(8)), (EAST, east), (EU, Some(8))];
+        for (region, endpoints) in all {
+            if let Some(healthy) = endpoints {
+                let reading = Reading::Endpoints {
+                    model: LLAMA.into(),
+                    healthy,
+                    total: healthy,
+                };
+                watch.hear(region, "gateway", 0, vec![reading]);
+            }
+        }
+        for second in 0..10 {
+            let hot = if second < 8 { 0.3 } else { 0.95 };
+            watch.see(WEST, vec![attempts(100.0 * f64::from(second), 0.0, 0.0)]);
+            watch.at(hot, 0.3, 0.3, 1);
+        }
+        let weights = watch.weights(WEST);
+        let to = |region| {
+            let mut to = weights.iter().filter(|(to, _)| *to == region);
+            to.next().map_or(0, |(_, weight)| *weight)
+        };
+        (to(EAST), to(EU))
+    };
+    assert_eq!(weights(Some(8)), (100, 0), "it has room for all");
+    assert_eq!(
+        weights(None),
+        (100, 0),
+        "as the others, for all that is known"
+    );
+    let (small, large) = weights(Some(1));
+    assert!(small > 0 && small < large, "{small} {large}");
 }
