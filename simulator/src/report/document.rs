@@ -59,7 +59,7 @@ fn verdict(report: &Report) -> String {
     if !problems.is_empty() {
         text += "\n";
     }
-    text += &table::gate(gate);
+    text += &table::gate(gate).to_string();
     text += "\nMeans over the seeds; `turns` is the most of any share with any seed. \"Over it\" is Meridian's P95 over the oracle's.\n";
     let behind: Vec<&Judged> = gate.judged.iter().filter(|one| !one.is_best()).collect();
     if !behind.is_empty() {

@@ -1,13 +1,16 @@
 //! The page: one HTML file with everything in it, that needs no network.
 
-use super::{Report, chart, table};
+use super::table::{self, Table};
+use super::{Report, chart};
 use crate::outcome::Figures;
 use crate::study::Studied;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
-pre{overflow-x:auto;font-size:11px;background:#f6f6f6;padding:.8em}\
-figure{display:inline-block;margin:0}svg{max-width:100%;height:auto}nav a{margin-right:.8em}.bad{color:#a00}";
+.table{overflow-x:auto}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}\
+th,td{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}\
+th:first-child,td:first-child{text-align:left}\
+figure{display:inline-block;margin:0}svg{max-width:100%;height:auto}nav a{display:inline-block;margin-right:.8em}.bad{color:#a00}";
 
 /// A chart of one figure.
 type Chart = (&'static str, &'static str, fn(&Figures) -> f64);
@@ -53,7 +56,7 @@ pub fn page(report: &Report) -> Result<String, Box<dyn std::error::Error + Send 
                     p.bad { "The gate is not met:" }
                     ul { @for problem in &problems { li { (problem) } } }
                 }
-                pre { (table::gate(&report.gate)) }
+                (rows(&table::gate(&report.gate)))
                 nav { @for case in &report.cases { a href={ "#" (case.name) } { (case.name) } } }
                 @for case in &cases { (case) }
             }
@@ -87,7 +90,22 @@ fn case(case: &Studied) -> Result<Markup, Box<dyn std::error::Error + Send + Syn
             p { (case.about) }
             figure { (PreEscaped(shares)) }
             @for chart in &charts { figure { (PreEscaped(chart)) } }
-            pre { (table::case(case)) }
+            (rows(&table::case(case)))
         }
     })
+}
+
+fn rows(table: &Table<'_>) -> Markup {
+    html! {
+        div.table {
+            table {
+                thead { tr { @for name in &table.head { th { (name) } } } }
+                tbody {
+                    @for row in &table.rows {
+                        tr { @for cell in row { td { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -6,34 +6,48 @@ use crate::profile::Point;
 use crate::router::Way;
 use crate::spread::Spread;
 use crate::study::Studied;
+use std::fmt::{self, Display, Formatter};
 
-/// Rows under a head, each cell as wide as the widest of its column; all but the first are right-aligned.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        let cells = cells.map(String::as_str).chain([head[column]]);
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &[&str]| {
-        let each = cells.iter().zip(&widths).enumerate();
-        let each = each.map(|(column, (cell, width))| match column {
-            0 => format!("| {cell:<width$} "),
-            _ => format!("| {cell:>width$} "),
+/// Rows under a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table<'h> {
+    /// What the columns are called.
+    pub head: Vec<&'h str>,
+    /// A cell for each column.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// As Markdown: each cell as wide as the widest of its column, all but the first right-aligned.
+impl Display for Table<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let Self { head, rows } = self;
+        let width = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            let cells = cells.map(String::as_str).chain([head[column]]);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        let line = |cells: &[&str]| {
+            let each = cells.iter().zip(&widths).enumerate();
+            let each = each.map(|(column, (cell, width))| match column {
+                0 => format!("| {cell:<width$} "),
+                _ => format!("| {cell:>width$} "),
+            });
+            each.collect::<String>() + "|"
+        };
+        let rule = widths.iter().enumerate().map(|(column, width)| {
+            let dashes = "-".repeat(width + 1);
+            let end = if column == 0 { "-" } else { ":" };
+            format!("|{dashes}{end}")
         });
-        each.collect::<String>() + "|\n"
-    };
-    let rule = widths.iter().enumerate().map(|(column, width)| {
-        let dashes = "-".repeat(width + 1);
-        let end = if column == 0 { "-" } else { ":" };
-        format!("|{dashes}{end}")
-    });
-    let mut table = line(head) + &rule.collect::<String>() + "|\n";
-    for row in rows {
-        let row: Vec<&str> = row.iter().map(String::as_str).collect();
-        table += &line(&row);
+        writeln!(out, "{}", line(head))?;
+        writeln!(out, "{}|", rule.collect::<String>())?;
+        for row in rows {
+            let row: Vec<&str> = row.iter().map(String::as_str).collect();
+            writeln!(out, "{}", line(&row))?;
+        }
+        Ok(())
     }
-    table
 }
 
 /// The columns of a case's table.
@@ -96,7 +110,7 @@ fn percent(of: Spread) -> String {
 }
 
 /// One case: a row for each way.
-pub fn case(studied: &Studied) -> String {
+pub fn case(studied: &Studied) -> Table<'static> {
     let mut head = vec!["way"];
     head.extend(COLUMNS.map(|(name, _, _)| name));
     let rows = studied.ways.iter().map(|(way, _)| {
@@ -104,12 +118,15 @@ pub fn case(studied: &Studied) -> String {
         let name = way.name().to_owned();
         std::iter::once(name).chain(cells).collect()
     });
-    table(&head, &rows.collect::<Vec<_>>())
+    Table {
+        head,
+        rows: rows.collect(),
+    }
 }
 
 /// The gate: a row for each case.
-pub fn gate(gate: &Gate) -> String {
-    let head = [
+pub fn gate(gate: &Gate) -> Table<'static> {
+    let head = vec![
         "case",
         "TTFT P95",
         "soonest other",
@@ -142,7 +159,10 @@ pub fn gate(gate: &Gate) -> String {
             format!("{:.0}", judged.violations),
         ]
     };
-    table(&head, &gate.judged.iter().map(row).collect::<Vec<_>>())
+    Table {
+        head,
+        rows: gate.judged.iter().map(row).collect(),
+    }
 }
 
 /// What became of a case, in a word.
@@ -160,7 +180,7 @@ pub fn verdict(judged: &Judged) -> &'static str {
 pub type More<'m> = (&'m str, &'m dyn Fn(&Point) -> String);
 
 /// Measured and fitted times, and what else is to be said of each.
-pub fn fit(points: &[Point], more: &[More<'_>]) -> String {
+pub fn fit<'m>(points: &[Point], more: &[More<'m>]) -> Table<'m> {
     let mut head = vec!["prompt", "batch", "measured ms", "fitted ms", "off by"];
     head.extend(more.iter().map(|(name, _)| *name));
     let row = |point: &Point| {
@@ -174,7 +194,10 @@ pub fn fit(points: &[Point], more: &[More<'_>]) -> String {
         row.extend(more.iter().map(|(_, cell)| cell(point)));
         row
     };
-    table(&head, &points.iter().map(row).collect::<Vec<_>>())
+    Table {
+        head,
+        rows: points.iter().map(row).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -183,9 +206,12 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["nearest".to_owned(), "1.00 (0.9–1.1)".to_owned()]];
+        let table = Table {
+            head: vec!["way", "s"],
+            rows: vec![vec!["nearest".to_owned(), "1.00 (0.9–1.1)".to_owned()]],
+        };
         assert_eq!(
-            table(&["way", "s"], &rows),
+            table.to_string(),
             "| way     |              s |\n|---------|---------------:|\n| nearest | 1.00 (0.9–1.1) |\n"
         );
     }
