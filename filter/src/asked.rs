@@ -3,6 +3,7 @@
 use crate::{log, memory, metric};
 use proxy_wasm::types::LogLevel;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 /// Who is asked for what.
 #[derive(Default)]
@@ -22,6 +23,32 @@ pub const STALL: &str = "stall";
 thread_local! {
     /// The request that was answered last in this worker: its other attempts are ended at that moment.
     static ANSWERED: RefCell<String> = RefCell::default();
+    /// How many attempts of a request wait for an answer in this worker.
+    static WAIT: RefCell<HashMap<String, u32>> = RefCell::default();
+}
+
+/// An attempt that waits for an answer.
+pub struct Waits(String);
+
+impl Waits {
+    pub fn begin(request_id: &str) -> Self {
+        let request_id = request_id.to_owned();
+        WAIT.with_borrow_mut(|all| *all.entry(request_id.clone()).or_default() += 1);
+        Self(request_id)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        WAIT.with_borrow_mut(|all| {
+            if let Some(attempts) = all.get_mut(&self.0) {
+                *attempts -= 1;
+                if *attempts == 0 {
+                    all.remove(&self.0);
+                }
+            }
+        });
+    }
 }
 
 impl Asked {
@@ -33,6 +60,11 @@ impl Asked {
     /// It is the one that was answered last, so that this attempt is over because another was sooner.
     pub fn was_answered_last(&self) -> bool {
         ANSWERED.with_borrow(|answered| *answered == self.request_id)
+    }
+
+    /// Whether another attempt of the same request may still be answered.
+    pub fn others_wait(&self) -> bool {
+        WAIT.with_borrow(|all| all.contains_key(&self.request_id))
     }
 
     /// Counts how an attempt ended.

@@ -3,6 +3,7 @@
 //! adds the credential behind it.
 
 use crate::{log, memory, metric};
+use lru::LruCache;
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
 use meridian_policy::budget::{Admitted, Estimate};
@@ -18,6 +19,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 /// One request on its way out.
@@ -46,7 +48,12 @@ type Asking = (FallbackName, Vec<u8>);
 thread_local! {
     /// What this worker's fallbacks are being asked.
     static ASKING: RefCell<HashSet<Asking>> = RefCell::default();
+    /// What they were asked lately.
+    static ASKED: RefCell<LruCache<Asking, ()>> = RefCell::new(LruCache::new(REMEMBERED));
 }
+
+/// So many requests are remembered: those of some seconds, for which others may still be asked.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 /// Of Envoy's response flags, those of a provider that no connection leads to: none is healthy (UH), or they fail (UF).
 const UNREACHABLE: u64 = 1 << 1 | 1 << 5;
@@ -74,6 +81,7 @@ impl Context for Request {
         self.settle();
         if let Some(asking) = self.asking.take() {
             ASKING.with_borrow_mut(|all| all.remove(&asking));
+            ASKED.with_borrow_mut(|all| all.put(asking, ()));
         }
         true
     }
@@ -96,7 +104,8 @@ impl HttpContext for Request {
         let id = headers.iter().find(|(name, _)| name == "x-request-id");
         if let Some((_, id)) = id {
             let asking = (policy.fallback.clone(), id.clone());
-            if !ASKING.with_borrow_mut(|all| all.insert(asking.clone())) {
+            let before = ASKED.with_borrow(|all| all.contains(&asking));
+            if before || !ASKING.with_borrow_mut(|all| all.insert(asking.clone())) {
                 return self.asked_already();
             }
             self.asking = Some(asking);
@@ -205,8 +214,8 @@ impl Request {
         }
     }
 
-    /// Past its limits a chain that has nobody else left asks its last member once more. The answer is on its way, and would be
-    /// paid for twice.
+    /// Past its limits a chain that has nobody else left asks its last member once more, also where that one has failed and others
+    /// may still answer. The answer is on its way, or was none, and would be paid for twice.
     fn asked_already(&mut self) -> Action {
         self.state = State::Stopped;
         self.reset_http_request();

@@ -3,7 +3,7 @@
 //! before that goes to the next region; counts what each region answered, how soon and with how many tokens; and tells the
 //! router of this Envoy when a region refuses requests for lack of room.
 
-use crate::asked::Asked;
+use crate::asked::{Asked, Waits};
 use crate::servers::{self, Sent};
 use crate::{memory, metric, pace, silence};
 use meridian_policy::context;
@@ -29,8 +29,10 @@ pub struct Attempt {
     state: State,
     /// How it ended is counted.
     is_counted: bool,
+    /// It has no answer yet.
+    waits: Option<Waits>,
     /// It waits for its first token, and so many did as it began, itself included.
-    waits: Option<u32>,
+    queues: Option<u32>,
     /// It is at a server of this region.
     sent: Option<Sent>,
 }
@@ -70,8 +72,9 @@ impl Context for Attempt {
     /// says that its region has no room, as a refusal would.
     fn on_done(&mut self) -> bool {
         silence::forget(self.id);
+        self.waits = None;
         let Asked { model, to, .. } = self.asked.as_ref();
-        if self.waits.take().is_some() {
+        if self.queues.take().is_some() {
             pace::gone(to, model);
         }
         let waited = memory::now_ms().saturating_sub(self.began);
@@ -117,8 +120,9 @@ impl HttpContext for Attempt {
             streamed: text(headers::STREAM) == "1",
             ..Self::new(self.id, self.policy.clone())
         };
+        self.waits = Some(Waits::begin(&self.asked.request_id));
         if self.streamed {
-            self.waits = Some(pace::begin(&self.asked.to, &self.asked.model));
+            self.queues = Some(pace::begin(&self.asked.to, &self.asked.model));
         }
         self.sent = self.sent_here();
         let (name, value) = load::ASK;
@@ -315,8 +319,15 @@ impl Attempt {
         };
         self.asked.count(outcome);
         let Asked { model, to, .. } = self.asked.as_ref();
-        let is_final = status >= 400 && self.policy.is_last(&self.asked.zone, to);
+        self.waits = None;
+        let is_last = status >= 400 && self.policy.is_last(&self.asked.zone, to);
+        let others_wait = self.asked.others_wait();
+        let is_final = is_last && !others_wait;
         self.set_http_response_header(headers::FINAL, is_final.then_some("true"));
+        // Envoy waits for the others only if this one would be retried. The fallback itself sees to it that it is not.
+        if is_last && others_wait {
+            self.set_http_response_header(headers::RETRY, Some("others"));
+        }
         if let Some(sent) = &mut self.sent {
             sent.answered(status);
         }
@@ -419,7 +430,7 @@ impl Attempt {
             let took = memory::now_ms().saturating_sub(self.began);
             let Asked { model, to, .. } = self.asked.as_ref();
             metric::first_token(model, to, took);
-            if let Some(before) = self.waits.take() {
+            if let Some(before) = self.queues.take() {
                 pace::first_token(to, model, before, took);
             }
             if let Some(sent) = &mut self.sent {

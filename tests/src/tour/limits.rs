@@ -2,10 +2,11 @@
 
 use super::{answered_by, ensure};
 use crate::fakes::{Behaviour, Fail};
-use crate::world::{DEADLINE, MODEL, REGIONS, World};
+use crate::world::{DEADLINE, MODEL, REGIONS, World, wait_for};
 use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Short enough to be met.
@@ -142,5 +143,71 @@ pub async fn prompt(world: &mut World) -> Result<String> {
     Ok(format!(
         "a hanging region is left after {waited:.1?}: a short prompt, and 24 kB; callers cannot change it, servers do \
          not see it"
+    ))
+}
+
+/// A fleet that is slower than its limit, and a last fallback that has no answer: what it says ends nobody's waiting.
+pub async fn fallback(world: &mut World) -> Result<String> {
+    let claude = world.provider("claude");
+    let mut asked = Vec::new();
+    let rounds = [(429, false), (400, false), (503, true)];
+    for (status, down) in rounds {
+        if down {
+            // Of the attempts that there are one is left when all have been asked.
+            world.pool("us-east-1").kill().await?;
+            let gateway = world.gateway("us-west-2");
+            wait_for("us-east-1 to be known as down", || async {
+                Ok(!gateway.unhealthy().await?.is_empty())
+            })
+            .await?;
+        }
+        for region in REGIONS {
+            world
+                .pool(region)
+                .update(|behaviour| behaviour.first_token_ms = 3500);
+        }
+        claude.update(|behaviour| behaviour.fail = Fail::Status(status));
+        let ask = || world.ask("us-west-2").country("US");
+        let words = json!([{ "role": "user", "content": "twice" }]);
+        let untranslatable = json!({ "model": MODEL, "n": 2, "messages": words });
+        let response = json!({ "model": MODEL, "input": "which Claude has no API for" });
+        let asks = [
+            ask(),
+            ask().streamed(),
+            ask().messages(true),
+            ask().json(&untranslatable),
+            ask().path("/v1/responses").json(&response),
+        ];
+        let mut under_way = JoinSet::new();
+        for ask in asks.clone() {
+            under_way.spawn(async move { timeout(DEADLINE, ask.send()).await? });
+        }
+        for answer in under_way.join_all().await {
+            let answer = answer?;
+            let by = answer.header("x-meridian-region").to_owned();
+            ensure(
+                answer.status == 200 && REGIONS.contains(&by.as_str()),
+                || {
+                    format!(
+                        "{status}, down {down}: {} by {by}: {}",
+                        answer.status,
+                        answer.text()
+                    )
+                },
+            )?;
+        }
+        for ask in &asks[..3] {
+            let reached = world.reached(ask.marker());
+            let times = reached.iter().filter(|server| *server == "claude").count();
+            ensure(times <= 1, || format!("{status}: {reached:?}"))?;
+            asked.push(times);
+        }
+        world.heal().await?;
+    }
+    let asked: usize = asked.iter().sum();
+    ensure(asked > 0, || "the fallback was never asked".into())?;
+    Ok(format!(
+        "15 requests to a fleet slower than its limit, whose fallback says 429, 400 or 503, or speaks another API: all answered by a \
+         region; the provider was asked {asked} times, never twice for one"
     ))
 }

@@ -106,6 +106,7 @@ stops! {
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
     "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
+    "limits-fallback": limits::fallback, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
     "limits-prompt": limits::prompt, Options { limits: QUICK, ..Options::default() };
     "retries-crowd": retries::crowd, Options { limits: SLOW, ..Options::default() };
     "retries-slow": retries::slow, Options { limits: retries::FEW, ..Options::default() };
