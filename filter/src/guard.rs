@@ -21,7 +21,7 @@ pub struct Attempt {
     /// The context's.
     id: u32,
     policy: Rc<GuardPolicy>,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// When it began, by the worker's clock, in milliseconds.
     began: u64,
     asked: Rc<Asked>,
     kind: Option<Kind>,
@@ -69,7 +69,7 @@ struct Watched {
 
 impl Context for Attempt {
     /// The attempt is over. A stream that got no first content for a while, because the limit passed or the caller went away,
-    /// says that its region has no room, as a refusal would.
+    /// says that its region has no room, as a refusal would. Who goes away while the region answers others has reasons of their own.
     fn on_done(&mut self) -> bool {
         silence::forget(self.id);
         self.waits = None;
@@ -77,7 +77,7 @@ impl Context for Attempt {
         if self.queues.take().is_some() {
             pace::gone(to, model);
         }
-        let waited = memory::now_ms().saturating_sub(self.began);
+        let waited = memory::steady_ms().saturating_sub(self.began);
         if let Some(mut sent) = self.sent.take()
             && !self.is_counted
             && !self.caller_has_left()
@@ -87,8 +87,10 @@ impl Context for Attempt {
         }
         if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
             self.asked.count("unanswered");
-            let part = memory::note_answer(to, model, true);
-            memory::note_refusal(to, model, part, None);
+            if !self.caller_has_left() || !pace::has_answered(to, model, self.began) {
+                let part = memory::note_answer(to, model, true);
+                memory::note_refusal(to, model, part, None);
+            }
         }
         if let State::Watched(watched) = &self.state {
             self.count_tokens(&watched.judge);
@@ -107,7 +109,7 @@ impl HttpContext for Attempt {
             String::from_utf8_lossy(&value).into_owned()
         };
         *self = Self {
-            began: memory::now_ms(),
+            began: memory::steady_ms(),
             asked: Rc::new(Asked {
                 zone: text(headers::ZONE),
                 model: text(headers::MODEL),
@@ -427,7 +429,7 @@ impl Attempt {
     fn committed(&mut self, judge: &Judge) {
         self.answered(200);
         if judge.is_stream() {
-            let took = memory::now_ms().saturating_sub(self.began);
+            let took = memory::steady_ms().saturating_sub(self.began);
             let Asked { model, to, .. } = self.asked.as_ref();
             metric::first_token(model, to, took);
             if let Some(before) = self.queues.take() {

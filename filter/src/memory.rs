@@ -1,6 +1,7 @@
 //! What all workers of an Envoy share, and the clock.
 
 use meridian_policy::budget::{Admitted, Budget, Estimate, Over, Spending};
+use meridian_policy::clock::Steady;
 use meridian_policy::cooling::{Cooling, Lately};
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::filter_policy::Lease;
@@ -17,6 +18,12 @@ pub fn now_ms() -> u64 {
     u64::try_from(now().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds of this worker's, for what it measures itself: a clock that is set moves nothing.
+pub fn steady_ms() -> u64 {
+    let now = now_ms();
+    STEADY.with_borrow_mut(|clock| clock.at(now))
+}
+
 /// Nanoseconds since the Unix epoch.
 pub fn now_ns() -> u64 {
     u64::try_from(now().as_nanos()).unwrap_or(u64::MAX)
@@ -29,6 +36,7 @@ fn now() -> Duration {
 }
 
 thread_local! {
+    static STEADY: RefCell<Steady> = RefCell::default();
     /// What each pool answered this worker.
     static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
     /// Requests of this worker whose answer broke off, and how.

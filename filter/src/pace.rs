@@ -23,13 +23,18 @@ pub fn begin(region: &str, model: &str) -> u32 {
 pub fn first_token(region: &str, model: &str, before: u32, took_ms: u64) {
     let seconds = took_ms as f64 / 1000.0;
     with(region, model, |pace| {
-        pace.first_token(before, seconds, memory::now_ms());
+        pace.first_token(before, seconds, memory::steady_ms());
     });
 }
 
 /// An attempt is over without a first token.
 pub fn gone(region: &str, model: &str) {
     with(region, model, Pace::gone);
+}
+
+/// Whether a region's pool has given a first token since.
+pub fn has_answered(region: &str, model: &str, since_ms: u64) -> bool {
+    of(region, model).has_answered(since_ms)
 }
 
 /// What is known of a region's pool.

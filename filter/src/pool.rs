@@ -35,7 +35,7 @@ impl Request {
             slot: 0,
             sent: None,
             address: None,
-            began: memory::now_ms(),
+            began: memory::steady_ms(),
         }
     }
 
@@ -48,7 +48,7 @@ impl Request {
 impl Context for Request {
     /// Why one is over without an answer is not told. Whoever has not begun a stream for a while has given it up, or was given up.
     fn on_done(&mut self) -> bool {
-        let waited = memory::now_ms().saturating_sub(self.began);
+        let waited = memory::steady_ms().saturating_sub(self.began);
         if let Some(mut sent) = self.sent.take()
             && self.streamed
             && waited >= UNANSWERED_MS
@@ -79,7 +79,7 @@ impl HttpContext for Request {
                 balance: self.policy.balance(&self.model),
                 place: place.unwrap_or_else(|| slot(random)),
                 random,
-                now_ms: memory::now_ms(),
+                now_ms: memory::steady_ms(),
             },
         );
         self.set_http_request_header(headers::SLOT, Some(&self.slot.to_string()));

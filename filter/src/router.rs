@@ -153,7 +153,7 @@ impl Request {
             cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
             pace: &|region, model| pace::of(region.as_str(), model.as_str()),
             slot: &|model, ask| servers::pick(model.as_str(), ask),
-            now_ms: memory::now_ms(),
+            now_ms: memory::steady_ms(),
         };
         let decision = match policy.policy.decide(admitted, &body, &here) {
             Ok(decision) => decision,

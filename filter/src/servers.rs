@@ -68,7 +68,7 @@ impl Sent {
     /// Its server has failed it, unless it has answered already, and is left alone for a while.
     pub fn failed(&mut self) {
         if let Some(begun) = &mut self.begun {
-            let now = memory::now_ms();
+            let now = memory::steady_ms();
             with(&self.model, |pool| pool.slots.failed(begun, now));
         }
     }

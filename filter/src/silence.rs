@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A stream of which its caller has a part.
 struct Heard {
     asked: Rc<Asked>,
-    /// When it is given up, in milliseconds since the Unix epoch.
+    /// When it is given up, by the worker's clock, in milliseconds.
     until: u64,
 }
 
@@ -28,7 +28,7 @@ pub fn look_every(gap_ms: u64) -> Duration {
 
 /// Something of a stream goes to its caller, who will wait so long for more, in milliseconds.
 pub fn heard(context: u32, asked: &Rc<Asked>, gap_ms: u64) {
-    let until = memory::now_ms().saturating_add(gap_ms);
+    let until = memory::steady_ms().saturating_add(gap_ms);
     STREAMS.with_borrow_mut(|streams| {
         let heard = streams.entry(context).or_insert_with(|| Heard {
             asked: asked.clone(),
@@ -45,7 +45,7 @@ pub fn forget(context: u32) {
 
 /// Ends the streams that have been silent for too long: their callers see a connection that breaks off.
 pub fn end() {
-    let now = memory::now_ms();
+    let now = memory::steady_ms();
     let silent: Vec<(u32, Heard)> = STREAMS
         .with_borrow_mut(|streams| streams.extract_if(|_, heard| heard.until < now).collect());
     for (context, heard) in silent {

@@ -112,7 +112,7 @@ pub enum Met {
     Yes,
     /// Nobody who may serve it can: it goes where it would go without the need.
     No,
-    /// What was known is too old, by the lease.
+    /// Nothing tells it, or what was known is too old, by the lease.
     Unknown,
 }
 
@@ -223,10 +223,16 @@ impl FilterPolicy {
             true => away || !rule.batch.at_first,
             false => leaves,
         };
-        let batch = rule.batch;
+        let batch = &rule.batch;
         let ordinary = match (is_batch, leaves) {
             (true, _) if away => (Lane::Overflow, batch.admitted.min(batch.elsewhere)),
-            (true, _) => (Lane::Batch, batch.admitted),
+            (true, _) => {
+                let takes = batch.not_refused(|region| (here.cooling)(region, model));
+                (
+                    Lane::Batch,
+                    (f64::from(batch.admitted) * takes).round() as u8,
+                )
+            }
             (false, true) => (Lane::Overflow, 100),
             (false, false) => (rule.lane, 100),
         };
@@ -280,17 +286,13 @@ fn fresh_lane(
     leaves: bool,
     lease_ran_out: bool,
 ) -> (Takes, Met) {
+    let met = |unknown: bool| if unknown { Met::Unknown } else { Met::Yes };
     let Some(fresh) = rule.fresh.as_ref().filter(|_| !lease_ran_out) else {
-        let met = if lease_ran_out {
-            Met::Unknown
-        } else {
-            Met::Yes
-        };
-        return (ordinary, met);
+        return (ordinary, met(lease_ran_out || rule.fresh_unknown));
     };
     match fresh.way(leaves) {
-        Way::First => ((rule.lane, fresh.batch.first), Met::Yes),
-        Way::Others => ((Lane::Fresh, fresh.batch.others), Met::Yes),
+        Way::First => ((rule.lane, fresh.batch.first), met(fresh.first_unknown)),
+        Way::Others => ((Lane::Fresh, fresh.batch.others), met(fresh.others_unknown)),
         Way::Nowhere => (ordinary, Met::No),
     }
 }

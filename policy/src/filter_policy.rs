@@ -11,6 +11,7 @@ use crate::patience::Patience;
 use crate::plan::{Plan, regions_of};
 use crate::slots::Balance;
 use crate::tier;
+use crate::weights::TOTAL_WEIGHT;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,9 +76,12 @@ pub struct ModelRule {
     /// Set where another region may take some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// Set while not every region that could serve them has fresh data.
+    /// Set while some region that could serve them is known to have no fresh data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<Fresh>,
+    /// While none is, nothing tells of some whether they have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh_unknown: bool,
     /// What becomes of batch requests.
     #[serde(default, skip_serializing_if = "BatchRule::is_default")]
     pub batch: BatchRule,
@@ -87,7 +91,7 @@ pub struct ModelRule {
 }
 
 /// What becomes of batch requests for a (zone, model).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRule {
     /// Percent of them that are served; the others are told to come later.
@@ -97,6 +101,9 @@ pub struct BatchRule {
     /// Percent of them that are served while that region presses: no more than any of those that take them then lets in.
     #[serde(default = "all", skip_serializing_if = "is_all")]
     pub elsewhere: u8,
+    /// What each other region has of them, in percent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<RegionName, u32>,
 }
 
 fn all() -> u8 {
@@ -113,11 +120,19 @@ impl Default for BatchRule {
             admitted: all(),
             at_first: true,
             elsewhere: all(),
+            others: BTreeMap::new(),
         }
     }
 }
 
 impl BatchRule {
+    /// The part of them that does not go where others would refuse it, 0 to 1. `cooling`: what part a region refuses.
+    pub fn not_refused(&self, cooling: impl Fn(&RegionName) -> f64) -> f64 {
+        let each = self.others.iter();
+        let refused = each.map(|(region, weight)| f64::from(*weight) * cooling(region));
+        (1.0 - refused.sum::<f64>() / f64::from(TOTAL_WEIGHT)).max(0.0)
+    }
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -137,11 +152,13 @@ impl BatchRule {
         batch
             .zip(first)
             .map_or_else(Self::default, |(batch, first)| {
-                let first = RegionName::from(first.answers_as());
+                let mut others = batch.weights;
+                let of_first = others.remove(&RegionName::from(first.answers_as()));
                 Self {
                     admitted: batch.admitted,
-                    at_first: batch.weights.contains_key(&first),
+                    at_first: of_first.is_some(),
                     elsewhere: elsewhere.unwrap_or_else(all),
+                    others,
                 }
             })
     }
@@ -333,6 +350,10 @@ fn zone_rule(
             lane,
             split,
             fresh: Fresh::of(fleet, plan, name, model, home),
+            fresh_unknown: members
+                .iter()
+                .filter_map(Member::region)
+                .any(|region| plan.freshness.unknown.contains(region)),
             batch: BatchRule::of(fleet, plan, name, model, home),
             patience,
         };

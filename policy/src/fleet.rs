@@ -162,6 +162,13 @@ pub struct Region {
     pub vector_db: Option<VectorDb>,
 }
 
+impl Region {
+    /// Whether a source tells how far its data store is behind.
+    pub fn tells_lag(&self) -> bool {
+        self.signals.iter().any(SignalSource::tells_lag)
+    }
+}
+
 /// The listener that callers reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Public {

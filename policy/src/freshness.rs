@@ -1,6 +1,6 @@
 //! Freshness: whose data is too far behind, and whose database serves instead.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Region};
 use crate::health::CLEAR_OF;
 use crate::name::RegionName;
 use crate::plan::{Alarm, Plan};
@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Freshness {
     /// Regions whose data is too far behind.
     pub behind: BTreeSet<RegionName>,
+    /// Others, of whose data nothing tells how old it is, or nothing that was heard lately.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<RegionName>,
     /// The region whose database serves what is retrieved in a region, where that is not its own.
     pub retrieval: BTreeMap<RegionName, RegionName>,
 }
@@ -28,17 +31,24 @@ impl Freshness {
     /// What follows, by how many seconds each region's data is behind; `None` where nothing fresh is known.
     ///
     /// A region that is too far behind is so until it is well below the limit. One that is not heard of stays what it was, and
-    /// nobody is sent there.
+    /// nobody is sent there. A primary of which no source tells is not behind.
     #[must_use]
     pub fn next(&self, fleet: &Fleet, lag: impl Fn(&RegionName) -> Option<f64>) -> Self {
         let limit = fleet.unhealthy.replication_lag.as_secs_f64();
-        let is_behind = |region: &&RegionName| {
-            let before = self.behind.contains(*region);
+        let mut behind = BTreeSet::new();
+        let mut unknown = BTreeSet::new();
+        for (name, region) in &fleet.regions {
+            let before = self.behind.contains(name);
             let limit = if before { limit * CLEAR_OF } else { limit };
-            lag(region).map_or(before, |lag| lag > limit)
-        };
-        let behind: BTreeSet<RegionName> =
-            fleet.regions.keys().filter(is_behind).cloned().collect();
+            let is_primary = role(region) == Some(Role::Primary);
+            match lag(name) {
+                Some(lag) if lag <= limit => {}
+                None if before && region.tells_lag() => _ = behind.insert(name.clone()),
+                None if is_primary && !region.tells_lag() => {}
+                Some(_) => _ = behind.insert(name.clone()),
+                None => _ = unknown.insert(name.clone()),
+            }
+        }
         let retrieval = behind
             .iter()
             .filter_map(|home| {
@@ -46,7 +56,11 @@ impl Freshness {
                 Some((home.clone(), other))
             })
             .collect();
-        Self { behind, retrieval }
+        Self {
+            behind,
+            unknown,
+            retrieval,
+        }
     }
 
     /// The database that serves in place of that of `home`: the primary, else the one that does already, else the freshest. None
@@ -58,7 +72,7 @@ impl Freshness {
         behind: &BTreeSet<RegionName>,
         lag: &impl Fn(&RegionName) -> Option<f64>,
     ) -> Option<RegionName> {
-        let role = |region: &RegionName| Some(fleet.regions.get(region)?.vector_db.as_ref()?.role);
+        let role = |region: &RegionName| role(fleet.regions.get(region)?);
         let mut others = databases(fleet, home);
         others.retain(|other| other != home && !behind.contains(other));
         let primary = others
@@ -83,24 +97,40 @@ impl Freshness {
         let mut kept = self.clone();
         kept.behind
             .retain(|region| fleet.regions.contains_key(region));
+        kept.unknown
+            .retain(|region| fleet.regions.contains_key(region));
         kept.retrieval
             .retain(|home, other| databases(fleet, home).contains(other));
         kept
     }
 }
 
-/// Retrieval that nobody can serve with fresh data.
+fn role(region: &Region) -> Option<Role> {
+    Some(region.vector_db.as_ref()?.role)
+}
+
+/// Data that is old and retrieved all the same, or may be old.
 pub fn alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     let freshness = &plan.freshness;
     let stuck = freshness.behind.iter().filter(|home| {
         !databases(fleet, home).is_empty() && freshness.serves(fleet, home) == *home
     });
-    stuck
-        .map(|home| Alarm {
-            region: home.clone(),
-            message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
-                      retrieved there is old"
-                .into(),
-        })
-        .collect()
+    let stuck = stuck.map(|home| Alarm {
+        region: home.clone(),
+        message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
+                  retrieved there is old"
+            .into(),
+    });
+    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::tells_lag);
+    let silent = fleet
+        .regions
+        .keys()
+        .filter(told)
+        .filter(|region| freshness.unknown.contains(*region));
+    let silent = silent.map(|region| Alarm {
+        region: region.clone(),
+        message: "its sources for replication lag are silent: how old its data is is not known"
+            .into(),
+    });
+    stuck.chain(silent).collect()
 }

@@ -96,6 +96,10 @@ impl Health {
                 reasons.insert(reason);
             }
         }
+        // Data gets no younger by its source's silence.
+        if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
+            reasons.insert(Reason::ReplicationLag);
+        }
         let mut failed = reasons.contains(&Reason::Errors).then_some(now);
         if signals.error_rate.is_none() && before.reasons.contains(&Reason::Errors) {
             let last = before
@@ -303,6 +307,27 @@ mod tests {
         assert!(later.down && later.sheds());
         assert!(of(&rare, &later, 580_000).down);
         assert_eq!(of(&rare, &later, 600_000), Health::default());
+    }
+
+    #[test]
+    fn data_gets_no_younger_by_silence() {
+        let of = |replication_lag, lag_is_silent, before: &Health| {
+            let signals = PoolSignals {
+                replication_lag,
+                lag_is_silent,
+                ..Default::default()
+            };
+            Health::of(&example(), &signals, before, NOW)
+        };
+        let behind = of(Some(600.0), false, &Health::default());
+        assert_eq!(of(None, true, &behind), behind);
+        assert_eq!(
+            of(None, false, &behind),
+            Health::default(),
+            "it has no source any more"
+        );
+        assert_eq!(of(Some(1.0), false, &behind), Health::default());
+        assert_eq!(of(None, true, &Health::default()), Health::default());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod budget;
 pub mod chain;
 pub mod classify;
 pub mod claude;
+pub mod clock;
 pub mod context;
 pub mod cooling;
 pub mod country;

@@ -37,11 +37,17 @@ pub fn fresh(request: &[(String, String)]) -> Result<bool, String> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fresh {
-    /// Whether the region that the home lane leads to has.
+    /// Whether the region that the home lane leads to has, and serves.
     pub first: bool,
+    /// Nothing tells whether it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_unknown: bool,
     /// The others that have, by weight: the fresh lane leads to them.
     #[serde(default)]
     pub others: BTreeMap<RegionName, u32>,
+    /// Nothing tells whether any of them has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others_unknown: bool,
     /// What becomes of those of them that are batch.
     #[serde(default, skip_serializing_if = "FreshBatch::is_default")]
     pub batch: FreshBatch,
@@ -73,7 +79,7 @@ impl FreshBatch {
 }
 
 impl Fresh {
-    /// Those of a (zone, model) at a gateway; `None` where all have, or no region serves it.
+    /// Those of a (zone, model) at a gateway; `None` where none is known to be behind, or no region serves it.
     pub fn of(
         fleet: &Fleet,
         plan: &Plan,
@@ -89,9 +95,14 @@ impl Fresh {
         if !is_behind(first) && !others.iter().any(|other| is_behind(other)) {
             return None;
         }
-        let fresh = others
+        let is_unknown = |region: &RegionName| plan.freshness.unknown.contains(region);
+        let serving = |region: &RegionName| !is_behind(region) && plan.serves(region, model);
+        let (unknown, known): (Vec<_>, Vec<_>) = others
             .into_iter()
-            .filter(|other| !is_behind(other) && plan.serves(other, model));
+            .filter(|other| serving(other))
+            .partition(|other| is_unknown(other));
+        let others_unknown = known.is_empty() && !unknown.is_empty();
+        let fresh = if others_unknown { unknown } else { known }.into_iter();
         let planned = plan.placement(gateway, zone, model);
         let planned = planned.map(|placement| &placement.overflow);
         let parts = fresh.clone().filter_map(|other| {
@@ -112,8 +123,10 @@ impl Fresh {
             others: gates.min().unwrap_or(100),
         };
         Some(Self {
-            first: !is_behind(first),
+            first: serving(first),
+            first_unknown: is_unknown(first),
             others,
+            others_unknown,
             batch,
         })
     }

@@ -52,6 +52,11 @@ impl Pace {
         self.seen = self.seen.min(1.0 / EACH);
     }
 
+    /// Whether a first token has come since, in milliseconds.
+    pub fn has_answered(&self, since_ms: u64) -> bool {
+        self.seen > 0.0 && self.at >= since_ms
+    }
+
     /// An attempt is over without a first token.
     pub fn gone(&mut self) {
         self.own = self.own.saturating_sub(1);
@@ -201,6 +206,15 @@ mod tests {
             home.first_token(4, 0.2, later);
         }
         assert_eq!(pressure(&home, [(&bad, 100)], later), 1.0);
+    }
+
+    #[test]
+    fn it_has_answered_since_when_a_first_token_came() {
+        assert!(!Pace::default().has_answered(0));
+        let mut pace = Pace::default();
+        pace.begin();
+        pace.first_token(1, 1.0, 500);
+        assert!(pace.has_answered(400) && !pace.has_answered(600));
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub struct Step {
     /// How many steps in a row, before this one, had no effect.
     #[serde(default)]
     pub vain: u8,
-    /// The first region served nobody then.
+    /// The first region served nobody then, or a part of it did again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fled: bool,
     /// It gave the first region more.
@@ -125,8 +125,8 @@ enum Move {
     Stay,
     /// This much less at home, in percent of all requests.
     Shed(u8),
-    /// Away from regions that have too much themselves, to others or back home.
-    Relieve,
+    /// Away from regions that have too much themselves, to others or back home: this much at most, in percent of all requests.
+    Relieve(f64),
     /// Back home.
     Rise(u8),
 }
@@ -252,11 +252,11 @@ impl Placement {
         match self.wish(limits, first, &parts, &room, now, &mut without_effect) {
             Move::Stay => {}
             Move::Shed(step) => leaves += f64::from(step),
-            Move::Relieve => {
+            Move::Relieve(most) => {
                 // The farthest first.
                 let mut relieved = 0.0;
                 for (part, room) in parts.iter_mut().zip(&room).rev() {
-                    let gives = (-room).clamp(0.0, *part).min(f64::from(STEP_UP) - relieved);
+                    let gives = (-room).clamp(0.0, *part).min(most - relieved);
                     *part -= gives;
                     relieved += gives;
                 }
@@ -279,6 +279,7 @@ impl Placement {
 
     fn step_to(&self, home_share: u8, first: &First, now: Millis) -> Step {
         let saw = first.saw();
+        let rose = home_share > self.home_share;
         let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
         let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
         // Three digits are all that is known, and what is stored reads back as it was.
@@ -288,12 +289,18 @@ impl Placement {
             saw: rounded(saw),
             expected: rounded(expected),
             vain: self.vain(first),
-            fled: first.down,
-            rose: home_share > self.home_share,
+            // Until all of it serves: it takes back as much as does.
+            fled: first.down || (rose && self.has_fled() && first.serving < 100),
+            rose,
             relapsed: self
                 .lately(now)
                 .is_some_and(|step| step.relapsed || (step.rose && home_share < self.home_share)),
         }
+    }
+
+    /// The first region served nobody at the last step, or was on its way back.
+    fn has_fled(&self) -> bool {
+        self.step.is_some_and(|step| step.fled)
     }
 
     /// The last step, if it is not long ago.
@@ -310,20 +317,35 @@ impl Placement {
         now: Millis,
         without_effect: &mut bool,
     ) -> Move {
+        let settled = self
+            .step
+            .is_none_or(|step| now.since(step.at) >= first.settles());
+        let mut both = parts.iter().zip(room);
+        let too_many = settled && both.any(|(part, room)| *part > 0.0 && *room < 0.0);
+        let relieve = |most: f64| {
+            (too_many && most >= 1.0).then_some(Move::Relieve(most.min(f64::from(STEP_UP))))
+        };
+        // Where home is no better, only as far as others have room.
+        let elsewhere: f64 = room.iter().map(|room| room.max(0.0)).sum();
         if first.down {
             *without_effect = false;
-            return self.lowered(limits, f64::from(STEP_DOWN));
+            return match self.lowered(limits, f64::from(STEP_DOWN)) {
+                Move::Stay => relieve(elsewhere).unwrap_or(Move::Stay),
+                lower => lower,
+            };
         }
-        if self.step.is_some_and(|step| step.fled) && self.home_share < 100 {
+        if self.has_fled() && self.home_share < first.serving {
             // It serves again, and is empty.
-            return Move::Rise(100 - self.home_share);
+            return Move::Rise(first.serving - self.home_share);
         }
-        let settled = |step: Step| now.since(step.at) >= first.settles();
-        if !self.step.is_none_or(settled) {
+        if !settled {
             return Move::Stay;
         }
         if let Some(seen) = first.unhealthy {
             *without_effect = false;
+            if let Some(relieve) = relieve(elsewhere) {
+                return relieve;
+            }
             let again = self.step.is_none_or(|step| seen.since(step.at) >= SETTLE);
             return if again {
                 self.lowered(limits, f64::from(first.unhealthy_step))
@@ -331,12 +353,8 @@ impl Placement {
                 Move::Stay
             };
         }
-        if parts
-            .iter()
-            .zip(room)
-            .any(|(part, room)| *part > 0.0 && *room < 0.0)
-        {
-            return Move::Relieve;
+        if let Some(relieve) = relieve(100.0) {
+            return relieve;
         }
         let Some(utilization) = first.utilization else {
             // Where nothing measures its load, its health alone decides; what is silent is left as it is.

@@ -145,6 +145,16 @@ impl SignalSource {
         format!("{kind} {} {}{model}", self.url, figures.join(","))
     }
 
+    /// Whether it tells how far the region's data store is behind.
+    pub fn tells_lag(&self) -> bool {
+        match &self.tells {
+            Tells::Preset(preset) => preset.subject() == Subject::Store,
+            Tells::Metrics { metrics, .. } => metrics.contains_key(&Figure::ReplicationLag),
+            Tells::Queries { queries, .. } => queries.contains_key(&Figure::ReplicationLag),
+            Tells::Pushed(figures) => figures.contains(&Figure::ReplicationLag),
+        }
+    }
+
     /// What it tells of: of several things, the first of [`Subject`].
     pub fn subject(&self) -> Subject {
         match &self.tells {

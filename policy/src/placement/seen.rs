@@ -13,6 +13,8 @@ pub struct First {
     pub utilization: Option<Utilization>,
     /// It has no healthy endpoint: what is not sent elsewhere goes along the chain.
     pub down: bool,
+    /// Percent of its endpoints that serve; all of them where nobody tells.
+    pub serving: u8,
     /// Its callers are better off elsewhere; when that was seen last.
     pub unhealthy: Option<Millis>,
     /// What it sheds for that in one step, in percent.

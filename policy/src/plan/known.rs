@@ -141,6 +141,12 @@ impl<'p> Known<'p> {
         First {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
+            serving: match signals.endpoints {
+                Some((healthy, total)) if total > 0 => {
+                    (healthy as f64 / total as f64 * 100.0).ceil().min(100.0) as u8
+                }
+                _ => 100,
+            },
             unhealthy: health
                 .sheds_for()
                 .filter_map(|reason| signals.signs.get(&reason))

@@ -126,7 +126,7 @@ impl Engine {
     }
 }
 
-/// It has counted less than before: another process, which may be of a version that tells other things.
+/// It has counted less than before, or nothing any more: another process, which may be of a version that tells other things.
 fn began_anew(before: &Figures, now: &Figures) -> bool {
     let counts = |figures: &Figures| {
         let count = |histogram: &Option<Histogram>| histogram.as_ref().map(|values| values.count);
@@ -136,8 +136,10 @@ fn began_anew(before: &Figures, now: &Figures) -> bool {
             figures.answers.map(|answers| answers.all),
         ]
     };
-    let mut both = counts(before).into_iter().zip(counts(now));
-    both.any(|(before, now)| before.zip(now).is_some_and(|(before, now)| now < before))
+    let (before, now) = (counts(before), counts(now));
+    let mut both = before.iter().zip(&now);
+    both.any(|(before, now)| before.zip(*now).is_some_and(|(before, now)| now < before))
+        || (before.iter().any(Option::is_some) && now.iter().all(Option::is_none))
 }
 
 fn counted(answers: Answers) -> [f64; 2] {

@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::region::{Gpu, RegionState};
 use super::{FleetState, calm};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Region};
 use crate::health::Reason;
 use crate::name::{ModelName, RegionName};
 use crate::placement::Utilization;
@@ -39,6 +39,8 @@ pub struct PoolSignals {
     pub error_rate: Option<f64>,
     /// Seconds that the region's data store is behind.
     pub replication_lag: Option<f64>,
+    /// That has sources, none of which was heard lately.
+    pub lag_is_silent: bool,
     /// Requests per second that all gateways send there, as far as they are counted.
     pub comes: Option<f64>,
     /// The region's GPUs.
@@ -123,6 +125,7 @@ impl FleetState {
             first_token_p95: self.first_token_p95(region, model, &engines, fresh),
             error_rate: self.error_rate(region, model, &engines, fresh),
             replication_lag: state.lag(fresh),
+            lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::tells_lag),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
             stale: voices.missing && !voices.told,

@@ -8,8 +8,10 @@ use crate::fleet::Fleet;
 use crate::freshness::{Freshness, alarms};
 use crate::plan::Plan;
 use crate::retrieval::{Role, chain, databases, may_read, readers};
+use crate::source::{Preset, SignalSource, Tells};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The example; us-east-1 has the primary, the other two a replica each.
 fn with_databases() -> Fleet {
@@ -21,6 +23,17 @@ fn with_databases() -> Fleet {
     ] {
         let region = fleet.regions.get_mut(name).unwrap();
         region.vector_db = Some(retrieves(role));
+        if role == Role::Replica {
+            region.signals.push(SignalSource {
+                url: format!("http://{name}/lag"),
+                tells: Tells::Preset(Preset::Postgres),
+                token: None,
+                tls: None,
+                model: None,
+                max_running: None,
+                every: Duration::from_secs(1),
+            });
+        }
     }
     fleet
 }
@@ -88,6 +101,55 @@ fn silence_moves_nobody() {
     assert_eq!(told.serves(WEST), EAST, "not heard since");
     told.lags(&[(WEST, 20.0)]).lags(&[]);
     assert_eq!(told.serves(WEST), WEST, "not heard since it is well");
+}
+
+#[test]
+fn a_new_primary_of_which_nothing_tells_is_not_behind() {
+    let mut told = Told::new(unpinned());
+    told.lags(&[(WEST, 45.0), (EU, 1.0)]);
+    assert_eq!(told.serves(WEST), EAST);
+    // us-east-1 is lost, and us-west-2 made the primary.
+    for (name, role) in [(EAST, Role::Replica), (WEST, Role::Primary)] {
+        let region = told.fleet.regions.get_mut(name).unwrap();
+        region.signals.clear();
+        region.vector_db = Some(retrieves(role));
+    }
+    told.lags(&[(EU, 1.0)]);
+    assert_eq!(told.serves(WEST), WEST);
+    assert!(told.freshness.behind.is_empty());
+}
+
+#[test]
+fn what_nothing_tells_of_is_unknown() {
+    let mut told = Told::new(with_databases());
+    let unknown =
+        |told: &Told| named(&told.freshness.unknown.iter().cloned().collect::<Vec<_>>()).join(" ");
+    let alarmed = |told: &Told| {
+        let plan = Plan {
+            freshness: told.freshness.clone(),
+            ..Plan::default()
+        };
+        let alarms = alarms(&told.fleet, &plan);
+        let silent = alarms
+            .iter()
+            .filter(|alarm| alarm.message.contains("silent"));
+        silent
+            .map(|alarm| alarm.region.to_string())
+            .collect::<Vec<_>>()
+    };
+    told.lags(&[(WEST, 1.0), (EU, 1.0)]);
+    assert_eq!(unknown(&told), "");
+    told.lags(&[(EU, 1.0)]);
+    assert_eq!(
+        (unknown(&told).as_str(), alarmed(&told)),
+        (WEST, vec![WEST.to_owned()])
+    );
+    told.lags(&[(WEST, 31.0), (EU, 1.0)]).lags(&[(EU, 1.0)]);
+    assert_eq!(unknown(&told), "", "it is behind, as far as is known");
+    // Where no source would tell it, silence is no news.
+    told.fleet.regions.get_mut(EU).unwrap().signals.clear();
+    told.lags(&[(WEST, 1.0)]);
+    assert_eq!((unknown(&told).as_str(), alarmed(&told)), (EU, vec![]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::classify::untrusted;
 use crate::decide::{Decision, Here};
 use crate::filter_policy::{FilterPolicy, Lane};
 use crate::freshness::Freshness;
+use crate::health::{Health, Reason};
 use crate::needs::{Fresh, fresh};
 use crate::placement::Placement;
 use crate::plan::Plan;
@@ -131,6 +132,48 @@ fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
 }
 
 #[test]
+fn what_nobody_knows_is_not_called_fresh() {
+    let unknown = |mut plan: Plan, regions: &[&str]| {
+        plan.freshness.unknown = regions.iter().map(|region| (*region).into()).collect();
+        plan
+    };
+    let at_west = |plan: &Plan| explained(plan, WEST, US);
+    let yes = |lane| (lane, "fresh=yes".to_owned());
+    let maybe = |lane| (lane, "fresh=unknown".to_owned());
+    assert_eq!(at_west(&unknown(behind(&[]), &[EU])), maybe(Lane::Home));
+    assert_eq!(at_west(&unknown(behind(&[EU]), &[EAST])), yes(Lane::Home));
+    assert_eq!(at_west(&unknown(behind(&[EU]), &[WEST])), maybe(Lane::Home));
+    // One that is known to be fresh goes before a nearer one that is not.
+    let plan = unknown(behind(&[WEST]), &[EAST]);
+    assert_eq!(at_west(&plan), yes(Lane::Fresh));
+    let others = |plan: &Plan| {
+        let policy = FilterPolicy::for_region(&example(), plan, &WEST.into(), None);
+        let fresh = policy.zones["global"].models[LLAMA].fresh.clone();
+        fresh.unwrap().others
+    };
+    assert_eq!(others(&plan), [(EU.into(), TOTAL_WEIGHT)].into());
+    let plan = unknown(behind(&[WEST]), &[EAST, EU]);
+    assert_eq!(at_west(&plan), maybe(Lane::Fresh));
+    assert_eq!(others(&plan), [(EAST.into(), TOTAL_WEIGHT)].into());
+}
+
+#[test]
+fn a_home_that_serves_nobody_is_not_fresh() {
+    let mut plan = behind(&[EAST]);
+    let dead = Health {
+        down: true,
+        reasons: [Reason::NoEndpoints].into(),
+        failed: None,
+    };
+    plan.pools
+        .insert(WEST.into(), [(LLAMA.into(), dead)].into());
+    assert_eq!(
+        explained(&plan, WEST, US),
+        (Lane::Fresh, "fresh=yes".into())
+    );
+}
+
+#[test]
 fn batch_stops_at_the_gates_of_those_that_are_fresh() {
     const BATCH: (&str, &str) = ("x-meridian-tier", "batch");
     let gates = |mut plan: Plan, gates: &[(&str, u8)]| {
@@ -235,7 +278,7 @@ fn what_a_caller_may_write() {
 }
 
 #[test]
-fn it_is_the_one_header_of_ours_that_callers_may_send() {
+fn it_is_a_header_of_ours_that_callers_may_send() {
     let fleet = example();
     let policy = FilterPolicy::for_region(&fleet, &Plan::default(), &WEST.into(), None);
     let headers = [

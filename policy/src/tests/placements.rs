@@ -14,6 +14,7 @@ fn first(utilization: f64) -> First {
             peak: utilization,
         }),
         down: false,
+        serving: 100,
         unhealthy: None,
         unhealthy_step: 25,
         queues: false,
@@ -250,6 +251,80 @@ fn a_region_with_too_much_gives_back_step_by_step() {
         };
         assert_eq!(steps.step(&sick, &[other("near", -0.1)]), 78);
     }
+}
+
+#[test]
+fn guests_are_passed_on_also_while_home_is_no_better() {
+    for (down, unhealthy) in [(true, None), (false, Some(Millis(1)))] {
+        let mut steps = Steps::new();
+        let home = First {
+            down,
+            unhealthy,
+            ..first(0.4)
+        };
+        let near = |room: f64| [other("near", room), other("far", 0.0)];
+        while steps.placement.home_share > 10 {
+            let home = First {
+                unhealthy: unhealthy.map(|_| Millis(steps.now + 1000)),
+                ..home
+            };
+            steps.step(&home, &near(1.0));
+        }
+        assert_eq!(steps.weights(), [("near", 100)]);
+        // At night it had room for all of them; by day the other one has some.
+        let day = [other("near", -0.1), other("far", 0.5)];
+        for _ in 0..40 {
+            assert!(steps.step(&home, &day) <= 10);
+        }
+        let far = steps
+            .weights()
+            .iter()
+            .find(|(to, _)| *to == "far")
+            .map(|(_, weight)| *weight);
+        assert!(
+            far.is_some_and(|far| far > 20),
+            "{down}: {:?}",
+            steps.weights()
+        );
+        // And where nobody has, home gets nobody.
+        for _ in 0..40 {
+            assert!(steps.step(&home, &[other("near", -0.1), other("far", -0.1)]) <= 10);
+        }
+    }
+}
+
+#[test]
+fn a_region_that_comes_back_takes_as_much_as_serves() {
+    let mut steps = Steps::new();
+    let down = First {
+        down: true,
+        ..first(0.0)
+    };
+    while steps.placement.home_share > 10 {
+        steps.step(&down, &roomy());
+    }
+    let back = |serving| First {
+        serving,
+        ..first(0.5)
+    };
+    assert_eq!(steps.step(&back(5), &roomy()), 10);
+    assert_eq!(steps.step(&back(30), &roomy()), 30);
+    assert_eq!(steps.step(&back(30), &roomy()), 30);
+    assert_eq!(steps.step(&back(60), &roomy()), 60);
+    // What comes is too much for those that serve: it is shed as ever, and no longer taken for empty.
+    steps.now += 60_000;
+    let full = First {
+        serving: 60,
+        ..first(0.95)
+    };
+    let shed = steps.step(&full, &roomy());
+    assert!(shed < 60, "{shed}");
+    assert_eq!(steps.step(&back(60), &roomy()), shed);
+    // One that comes back whole is asked as before at once.
+    while steps.placement.home_share > 10 {
+        steps.step(&down, &roomy());
+    }
+    assert_eq!(steps.step(&back(100), &roomy()), 100);
 }
 
 #[test]

@@ -200,6 +200,21 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
             .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
         assert_eq!(west.partial, second < 270, "{second}");
     }
+    // Nor one that tells nothing of what it counts before it has answered somebody.
+    for second in 350..360 {
+        let told = Figures {
+            running: Some(60.0),
+            waiting: Some(0.0),
+            ..Figures::default()
+        };
+        watch.see(WEST, vec![server(told)]);
+        watch.at_others(0.3, 0.3);
+        let now = Millis(watch.now);
+        let west = watch
+            .state
+            .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
+        assert!(!west.partial, "{second}");
+    }
     assert_eq!(watch.reasons(WEST), []);
 }
 

@@ -8,6 +8,7 @@ use crate::chain::{Member, chain, overflow_chain};
 use crate::decide::{Admission, Decision, Here};
 use crate::filter_policy::{BatchRule, FilterPolicy, Lane, Less, ModelRule, Split};
 use crate::fleet::{Fleet, Order};
+use crate::name::{ModelName, RegionName};
 use crate::plan::{Plan, regions_of};
 use crate::signal::{AttemptCounts, Millis, Observation, Reading};
 use crate::tier::{Batch, Tier, batch, digest, tier};
@@ -154,6 +155,31 @@ fn batch_that_has_no_room_is_told_to_come_later() {
     let served = served.count();
     assert!(served.abs_diff(400) < 60, "{served}");
     assert!(decide(&policy, &[US], &here()).is_ok());
+}
+
+#[test]
+fn batch_is_not_sent_to_whom_refuses() {
+    let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
+    let rule = rule_of(&mut policy);
+    rule.batch = BatchRule {
+        at_first: false,
+        others: [(EAST.into(), 100)].into(),
+        ..BatchRule::default()
+    };
+    let refuses = |who: &'static str| {
+        let refuses =
+            move |region: &RegionName, _: &ModelName| f64::from(u8::from(region.as_str() == who));
+        let here = Here {
+            cooling: &refuses,
+            ..here()
+        };
+        (
+            decide(&policy, &[US, BATCH], &here).is_err(),
+            decide(&policy, &[US], &here).is_err(),
+        )
+    };
+    assert_eq!(refuses(EAST), (true, false));
+    assert_eq!(refuses(EU), (false, false));
 }
 
 #[test]

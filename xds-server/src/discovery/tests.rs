@@ -12,7 +12,6 @@ use meridian_policy::health::Health;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
@@ -214,8 +213,8 @@ fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
     let at_home = parts(Freshness::default());
     // That it is behind is for requests that need fresh data: policy and weights say it.
     let away = parts(Freshness {
-        behind: BTreeSet::new(),
         retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
+        ..Freshness::default()
     });
     assert_eq!(said_by(&at_home.clusters), said_by(&away.clusters));
     assert_eq!(said_by(&at_home.listeners), said_by(&away.listeners));

@@ -5,7 +5,6 @@ use super::{Check, UNSPECIFIED, field, listed, region_at};
 use crate::fleet::raw::{RawRole, RawVectorDb};
 use meridian_policy::fleet::{Pool, Region};
 use meridian_policy::retrieval::{Role, VectorDb, databases};
-use meridian_policy::source::{SignalSource, Subject};
 use meridian_policy::{Fleet, RegionName};
 use std::net::{IpAddr, SocketAddr};
 
@@ -62,7 +61,7 @@ impl Check {
                         self.problem(at, message);
                     }
                 }
-                Role::Replica if others.clone().next().is_some() && !tells_lag(region) => {
+                Role::Replica if others.clone().next().is_some() && !region.tells_lag() => {
                     let message = format!(
                         "nothing tells how far it is behind, so that it would never be left for {}; add a source with the preset \
                          `postgres` or `milvus` to `{}.signals`",
@@ -129,11 +128,6 @@ fn own_listener(region: &Region, ip: IpAddr, port: u16) -> Option<&'static str> 
     listeners
         .find(|(_, listen)| own.ip().is_loopback() && overlap(*listen, own))
         .map(|(listener, _)| listener)
-}
-
-fn tells_lag(region: &Region) -> bool {
-    let is_store = |source: &SignalSource| source.subject() == Subject::Store;
-    region.signals.iter().any(is_store)
 }
 
 /// Host and port: an address, or a name.

@@ -344,6 +344,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                         lane: Lane::Home,
                         split: None,
                         fresh: None,
+                        fresh_unknown: false,
                         batch: Default::default(),
                         patience: None,
                     },

@@ -350,6 +350,7 @@ fn no_plan_leads_retrieval_across_a_border() {
             let freshness = Freshness {
                 behind: [(*home).clone()].into(),
                 retrieval: [((*home).clone(), (*other).clone())].into(),
+                ..Freshness::default()
             };
             let plan = Plan {
                 freshness,
