@@ -180,7 +180,11 @@ impl HttpContext for Attempt {
 impl Attempt {
     fn head(&mut self, ends: bool) -> Action {
         let load = load::read(&self.header(load::HEADER));
-        metric::load(&self.asked.model, &self.asked.to, load);
+        let Asked { model, to, .. } = self.asked.as_ref();
+        metric::load(model, to, load);
+        if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
+            memory::note_load(to, model, full, above);
+        }
         self.set_http_response_header(load::HEADER, None);
         let status = self.header(":status").parse().unwrap_or(0);
         let content_type = self.header("content-type");

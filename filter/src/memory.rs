@@ -2,7 +2,7 @@
 
 use meridian_policy::budget::{Admitted, Budget, Estimate, Over, Spending};
 use meridian_policy::clock::Steady;
-use meridian_policy::cooling::{Cooling, Lately};
+use meridian_policy::cooling::{Cooling, Lately, Told, surplus};
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::filter_policy::Lease;
 use proxy_wasm::hostcalls;
@@ -39,6 +39,8 @@ thread_local! {
     static STEADY: RefCell<Steady> = RefCell::default();
     /// What each pool answered this worker.
     static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
+    /// How full each pool told this worker that it is.
+    static TOLD: RefCell<HashMap<String, Told>> = RefCell::default();
     /// Requests of this worker whose answer broke off, and how.
     static BROKEN: RefCell<HashMap<String, &'static str>> = RefCell::default();
 }
@@ -71,20 +73,49 @@ pub fn note_answer(region: &str, model: &str, refused: bool) -> f64 {
 
 /// A region's pool has refused a request for lack of room.
 pub fn note_refusal(region: &str, model: &str, part: f64, retry_after: Option<u64>) {
-    let key = key(region, model);
+    change(&key(region, model), |cooling| {
+        cooling.after_refusal(part, retry_after, now_ms())
+    });
+}
+
+/// Changes what all workers share.
+fn change(key: &str, change: impl Fn(Cooling) -> Cooling) {
     for _ in 0..TRIES {
-        let (before, version) = hostcalls::get_shared_data(&key).unwrap_or_default();
-        let before = Cooling::from_bytes(&before.unwrap_or_default());
-        let after = before.after_refusal(part, retry_after, now_ms());
-        if hostcalls::set_shared_data(&key, Some(&after.to_bytes()), version).is_ok() {
+        let (before, version) = hostcalls::get_shared_data(key).unwrap_or_default();
+        let after = change(Cooling::from_bytes(&before.unwrap_or_default()));
+        if hostcalls::set_shared_data(key, Some(&after.to_bytes()), version).is_ok() {
             return;
         }
     }
 }
 
-/// How much the share of a region's pool is lowered now, 0 to 1.
+/// A region's pool has said how full it is, as a ratio. `above` is the limit.
+pub fn note_load(region: &str, model: &str, load: f64, above: f64) {
+    let now = now_ms();
+    let mean = TOLD.with_borrow_mut(|all| {
+        let told = all.entry(key(region, model)).or_default();
+        told.note(load, now)
+    });
+    let part = surplus(mean, above);
+    if part > 0.0 {
+        change(&full_key(region, model), |full| {
+            full.after_surplus(part, now)
+        });
+    }
+}
+
+/// How much the share of a region's pool is lowered now because it refuses, 0 to 1.
 pub fn cooling(region: &str, model: &str) -> f64 {
-    match hostcalls::get_shared_data(&key(region, model)) {
+    level(&key(region, model))
+}
+
+/// What part of its requests is too much for a region's pool now, by its own word, 0 to 1.
+pub fn full(region: &str, model: &str) -> f64 {
+    level(&full_key(region, model))
+}
+
+fn level(key: &str) -> f64 {
+    match hostcalls::get_shared_data(key) {
         Ok((Some(bytes), _)) => Cooling::from_bytes(&bytes).level(now_ms()),
         _ => 0.0,
     }
@@ -179,4 +210,8 @@ const LEASE: &str = "lease";
 /// Names hold no spaces.
 fn key(region: &str, model: &str) -> String {
     format!("cooling {region} {model}")
+}
+
+fn full_key(region: &str, model: &str) -> String {
+    format!("full {region} {model}")
 }

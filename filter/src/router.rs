@@ -151,6 +151,7 @@ impl Request {
             request_id: &self.id,
             lease_ran_out: policy.runs_out.is_some_and(|end| memory::now_ms() >= end),
             cooling: &|region, model| memory::cooling(region.as_str(), model.as_str()),
+            full: &|region, model| memory::full(region.as_str(), model.as_str()),
             pace: &|region, model| pace::of(region.as_str(), model.as_str()),
             slot: &|model, ask| servers::pick(model.as_str(), ask),
             now_ms: memory::steady_ms(),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Half of what happened is forgotten after this time.
 const LATELY_MS: f64 = 500.0;
+/// The same of what servers say of their load: each answer says it anew.
+const TOLD_MS: f64 = 250.0;
 /// Answers that are taken as seen beforehand, none of them a refusal: one refusal alone is not all there is.
 const PRIOR: f64 = 2.0;
 
@@ -40,6 +42,36 @@ impl Lately {
             at: now_ms,
         };
         self.refused / (self.answers + PRIOR)
+    }
+}
+
+/// How full a pool's servers say that they are, in the heads of their answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Told {
+    answers: f64,
+    sum: f64,
+    at: u64,
+}
+
+impl Told {
+    /// Takes in what an answer says, a ratio. The mean of those that came lately.
+    pub fn note(&mut self, load: f64, now_ms: u64) -> f64 {
+        let left = forgotten(now_ms.saturating_sub(self.at), TOLD_MS);
+        *self = Self {
+            answers: self.answers * left + 1.0,
+            sum: self.sum * left + load,
+            at: now_ms,
+        };
+        self.sum / self.answers
+    }
+}
+
+/// The part of a pool's requests that is too much, 0 to 1, where it is as full as this and `above` is the limit.
+pub fn surplus(load: f64, above: f64) -> f64 {
+    if load > above {
+        1.0 - above / load
+    } else {
+        0.0
     }
 }
 
@@ -85,6 +117,16 @@ impl Cooling {
             },
             at: held.max(now_ms.saturating_add(hold)),
             grew: if pause { self.grew } else { now_ms },
+        }
+    }
+
+    /// After a pool has said how full it is, by which this part of its requests is too much. What is said again adds nothing.
+    #[must_use]
+    pub fn after_surplus(&self, part: f64, now_ms: u64) -> Self {
+        Self {
+            level: self.level(now_ms).max(part.clamp(0.0, 1.0)),
+            at: now_ms,
+            grew: now_ms,
         }
     }
 
@@ -160,6 +202,21 @@ mod tests {
         let at_once = one.after_refusal(0.3, None, 1_100);
         assert!(at_once.level(1_100) < 0.3, "one step at a time");
         assert!(at_once.after_refusal(0.3, None, 1_250).level(1_250) > 0.45);
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_by_the_mean_and_forgotten() {
+        let mut told = Told::default();
+        assert_eq!(told.note(0.95, 1_000), 0.95);
+        let mean = told.note(0.35, 1_000);
+        assert!((mean - 0.65).abs() < 1e-9, "{mean}");
+        assert!(told.note(0.9, 60_000) > 0.899, "long ago");
+        assert_eq!(surplus(0.8, 0.8), 0.0);
+        assert!((surplus(1.0, 0.8) - 0.2).abs() < 1e-9);
+        let one = Cooling::default().after_surplus(0.2, 1_000);
+        let again = one.after_surplus(0.2, 2_000);
+        assert_eq!(again.level(2_000), 0.2);
+        assert!((again.after_surplus(0.0, 5_000).level(5_000) - 0.1).abs() < 1e-9);
     }
 
     #[test]

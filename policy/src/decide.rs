@@ -56,6 +56,8 @@ pub struct Here<'a> {
     pub lease_ran_out: bool,
     /// How much a region's pool should get less by what it has just said, 0 to 1.
     pub cooling: &'a dyn Fn(&RegionName, &ModelName) -> f64,
+    /// What part of a region's requests is too much, by what its servers have just said, 0 to 1.
+    pub full: &'a dyn Fn(&RegionName, &ModelName) -> f64,
     /// How soon a region's pool gives first tokens.
     pub pace: &'a dyn Fn(&RegionName, &ModelName) -> Pace,
     /// The slot, and so the server, of a request that goes to this region's own pool of a model.
@@ -208,6 +210,7 @@ impl FilterPolicy {
             floor: split.floor,
             less: split.less(
                 |region| (here.cooling)(region, model),
+                |region| (here.full)(region, model),
                 |region| (here.pace)(region, model),
                 here.now_ms,
             ),
@@ -309,7 +312,7 @@ fn session(request: &[(String, String)]) -> Option<u64> {
 impl Choice {
     /// Home has less room at this moment than others have.
     fn presses(&self) -> bool {
-        !self.lease_ran_out && self.less.most() > 0.0
+        !self.lease_ran_out && (self.less.most() > 0.0 || self.less.full > 0.0)
     }
 
     /// Whether a conversation leaves. Those with the highest place leave first and come back last: the others stay where
@@ -318,7 +321,10 @@ impl Choice {
         let place = hash(key, LEAVE) as f64 / u64::MAX as f64;
         let share = f64::from(self.home_share);
         let less = self.less.most();
-        let keeps = (share * (1.0 - less)).max(share.min(f64::from(self.floor)));
+        // By what is full the share may have been lowered already.
+        let most = 100.0 * (1.0 - self.less.full);
+        let keeps = (share * (1.0 - less)).min(most);
+        let keeps = keeps.max(share.min(f64::from(self.floor)));
         !self.lease_ran_out && place >= keeps / 100.0
     }
 }
@@ -376,9 +382,16 @@ impl Decision {
         let mut why = format!("lane={} zone={zone} by={by} model={model}", lane.as_str());
         if let Some(choice) = &self.choice {
             why += &format!(" home_share={}", choice.home_share);
-            let Less { cooling, pressure } = choice.less;
+            let Less {
+                cooling,
+                full,
+                pressure,
+            } = choice.less;
             if cooling > 0.0 {
                 why += &format!(" cooling={cooling:.2}");
+            }
+            if full > 0.0 {
+                why += &format!(" full={full:.2}");
             }
             if pressure > 0.0 {
                 why += &format!(" pressure={pressure:.2}");

@@ -185,10 +185,12 @@ pub struct Split {
 
 impl Split {
     /// How much less the first region gets at this moment, because of what gateways see of it and of the others. `cooling`:
-    /// what part a region refuses; `pace`: how soon it gives first tokens.
+    /// what part a region refuses; `full`: what part of its requests is too much, by its own word; `pace`: how soon it gives first
+    /// tokens.
     pub fn less(
         &self,
         cooling: impl Fn(&RegionName) -> f64,
+        full: impl Fn(&RegionName) -> f64,
         pace: impl Fn(&RegionName) -> Pace,
         now_ms: u64,
     ) -> Less {
@@ -208,6 +210,7 @@ impl Split {
         let others = others.iter().map(|(pace, weight)| (pace, *weight));
         Less {
             cooling: take * cooling(&self.first),
+            full: take * full(&self.first),
             pressure: take * pace::pressure(&pace(&self.first), others, now_ms),
         }
     }
@@ -218,12 +221,14 @@ impl Split {
 pub struct Less {
     /// Because it had no room a moment ago, and others had.
     pub cooling: f64,
+    /// Because its servers say that they are too full: not less than the share, which may follow from it, but less than all.
+    pub full: f64,
     /// Because first tokens come sooner elsewhere.
     pub pressure: f64,
 }
 
 impl Less {
-    /// What counts.
+    /// What counts, of what lowers the share.
     pub fn most(self) -> f64 {
         self.cooling.max(self.pressure)
     }

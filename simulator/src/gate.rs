@@ -27,8 +27,8 @@ pub struct Entry {
     pub case: String,
     /// Every way.
     pub ways: Vec<(Way, Compared)>,
-    /// The most turns of a share after a disturbance.
-    pub turns: u32,
+    /// The most turns of a share after a disturbance, if there was one.
+    pub turns: Option<u32>,
     /// Attempts of Meridian's at regions that a zone may not use, all seeds together.
     pub violations: f64,
 }
@@ -67,8 +67,8 @@ pub struct Judged {
     pub most_kept: (Way, f64),
     /// The oracle.
     pub oracle: Compared,
-    /// The most turns of a share after a disturbance.
-    pub turns: u32,
+    /// The most turns of a share after a disturbance, if there was one.
+    pub turns: Option<u32>,
     /// Attempts at regions that a zone may not use.
     pub violations: f64,
 }
@@ -191,8 +191,8 @@ impl Gate {
             if judged.is_worse() {
                 problems.push(Problem::Worse(case()));
             }
-            if judged.turns > TURNS {
-                problems.push(Problem::Oscillates(case(), judged.turns));
+            if let Some(turns) = judged.turns.filter(|turns| *turns > TURNS) {
+                problems.push(Problem::Oscillates(case(), turns));
             }
             if judged.violations > 0.0 {
                 problems.push(Problem::Violations(case(), judged.violations));
@@ -220,7 +220,7 @@ mod tests {
                 (Way::Meridian, compared(first_token, attainment)),
                 (Way::Oracle, compared(0.5, 0.99)),
             ],
-            turns: 0,
+            turns: Some(0),
             violations: 0.0,
         }
     }
@@ -270,8 +270,9 @@ mod tests {
             turns,
             ..best.clone()
         };
-        assert_eq!(of(turns(2)), []);
-        assert_eq!(of(turns(3)), [Problem::Oscillates(case(), 3)]);
+        assert_eq!(of(turns(None)), []);
+        assert_eq!(of(turns(Some(2))), []);
+        assert_eq!(of(turns(Some(3))), [Problem::Oscillates(case(), 3)]);
         let left = Entry {
             violations: 1.0,
             ..best.clone()

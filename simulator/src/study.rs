@@ -29,7 +29,7 @@ pub struct Studied {
     /// Meridian's shares with the first seed.
     pub shares: Shares,
     /// The most turns of any share of Meridian's after a disturbance, with any seed.
-    pub turns: u32,
+    pub turns: Option<u32>,
 }
 
 impl Studied {
@@ -50,7 +50,7 @@ struct Seeded {
     requests: usize,
     figures: Vec<Figures>,
     shares: Shares,
-    turns: u32,
+    turns: Option<u32>,
 }
 
 /// Runs the cases with the seeds from 1 on; `progress` is told of each case and seed that is through.
@@ -79,9 +79,9 @@ pub fn study(
         let shares = shares.pop().unwrap_or_default();
         let turns = shares
             .values()
-            .map(|share| turns::most(share, &case.disturbances, case.seconds));
+            .filter_map(|share| turns::most(share, &case.disturbances, case.seconds));
         Ok(Seeded {
-            turns: turns.max().unwrap_or(0),
+            turns: turns.max(),
             figures,
             shares,
             regions: case.regions.len(),
@@ -119,6 +119,6 @@ fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
             .map(|(index, way)| (*way, of(index)))
             .collect(),
         shares: first.shares.clone(),
-        turns: runs.iter().map(|run| run.turns).max().unwrap_or(0),
+        turns: runs.iter().filter_map(|run| run.turns).max(),
     })
 }

@@ -14,6 +14,9 @@ use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Pages of metrics are read every so many seconds, as Meridian does where the fleet file says nothing else.
+pub const PAGE_EVERY: usize = 2;
+
 /// Where a region is.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -161,7 +164,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         max_running: None,
         token: None,
         tls: None,
-        every: Duration::from_secs(1),
+        every: Duration::from_secs(PAGE_EVERY as u64),
     };
     Region {
         public: Public {

@@ -4,12 +4,12 @@
 const FINDS_ITS_PLACE: f64 = 60.0;
 
 /// The most turns after one disturbance of a share that has these values, second by second from the first on. `end` is the end
-/// of the case, in seconds.
-pub fn most(share: &[u8], disturbances: &[f64], end: f64) -> u32 {
+/// of the case, in seconds. `None` without a disturbance.
+pub fn most(share: &[u8], disturbances: &[f64], end: f64) -> Option<u32> {
     let ends = disturbances.iter().copied().skip(1).chain([end]);
     let each = disturbances.iter().zip(ends);
     let each = each.map(|(from, to)| after(share, *from, to));
-    each.max().unwrap_or(0)
+    each.max()
 }
 
 /// Turns from a disturbance until the next one: changes whose direction is not that of the change before.
@@ -60,7 +60,7 @@ mod tests {
                 "down, up, down, up",
             ),
         ] {
-            assert_eq!(most(&share(steps), &[100.0], 300.0), turns, "{why}");
+            assert_eq!(most(&share(steps), &[100.0], 300.0), Some(turns), "{why}");
         }
     }
 
@@ -74,8 +74,8 @@ mod tests {
             (10, 80),
             (200, 70),
         ]);
-        assert_eq!(most(&swings, &[], 600.0), 0, "nobody disturbed it");
-        assert_eq!(most(&swings, &[100.0], 600.0), 4);
-        assert_eq!(most(&swings, &[100.0, 300.0], 600.0), 2);
+        assert_eq!(most(&swings, &[], 600.0), None, "nobody disturbed it");
+        assert_eq!(most(&swings, &[100.0], 600.0), Some(4));
+        assert_eq!(most(&swings, &[100.0, 300.0], 600.0), Some(2));
     }
 }

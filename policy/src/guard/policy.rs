@@ -17,6 +17,9 @@ pub struct GuardPolicy {
     /// How long a stream may be silent after its first content, in milliseconds; as long as it likes if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_ms: Option<u64>,
+    /// Above this utilization a region has too many requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
     /// By zone and model, who is followed in its chain by one with a larger context: regions and `fallback/<name>`.
     #[serde(default)]
     pub outgrown: BTreeMap<ZoneName, BTreeMap<ModelName, BTreeSet<String>>>,
@@ -30,6 +33,7 @@ impl GuardPolicy {
     pub fn for_region(fleet: &Fleet, home: &RegionName) -> Self {
         let mut policy = Self {
             region: Some(home.clone()),
+            above: Some(fleet.overflow.above),
             gap_ms: u64::try_from(fleet.limits.gap.as_millis()).ok(),
             ..Self::default()
         };

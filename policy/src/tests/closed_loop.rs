@@ -250,7 +250,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                     let which = usize::from(region.as_str() == EAST);
                     cooling[gateway][which].level(now)
                 };
-                let less = splits[gateway].less(refuses, |_| Pace::default(), now);
+                let less = splits[gateway].less(refuses, |_| 0.0, |_| Pace::default(), now);
                 let level = less.most();
                 // Conversations in turn, spread evenly.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();

@@ -97,6 +97,7 @@ pub(super) fn here() -> Here<'static> {
         request_id: b"id",
         lease_ran_out: false,
         cooling: &|_, _| 0.0,
+        full: &|_, _| 0.0,
         pace: &|_, _| Pace::default(),
         slot: &|_, ask| ask.place,
         now_ms: 0,

@@ -69,6 +69,7 @@ fn asked(
         request_id: b"id",
         lease_ran_out,
         cooling: &|_, _| 0.0,
+        full: &|_, _| 0.0,
         pace: &|_, _| crate::pace::Pace::default(),
         slot: &|_, ask| ask.place,
         now_ms: 0,

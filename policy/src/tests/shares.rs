@@ -5,6 +5,7 @@ use super::fleets::{LLAMA, example};
 use crate::FilterPolicy;
 use crate::decide::{Decision, Here};
 use crate::filter_policy::{Lane, Split};
+use crate::name::{ModelName, RegionName};
 use crate::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,11 +37,12 @@ fn decide(policy: &FilterPolicy, conversation: usize, here: &Here<'_>) -> Decisi
         .unwrap()
 }
 
-fn here(cooling: &dyn Fn(&crate::RegionName, &crate::ModelName) -> f64) -> Here<'_> {
+fn here(cooling: &dyn Fn(&RegionName, &ModelName) -> f64) -> Here<'_> {
     Here {
         request_id: b"id",
         lease_ran_out: false,
         cooling,
+        full: &|_, _| 0.0,
         pace: &|_, _| Pace::default(),
         slot: &|_, ask| ask.place,
         now_ms: 0,
@@ -118,6 +120,7 @@ fn without_a_conversation_the_request_s_own_id_decides() {
             request_id: id,
             lease_ran_out: false,
             cooling: &|_, _| 0.0,
+            full: &|_, _| 0.0,
             pace: &|_, _| Pace::default(),
             slot: &|_, ask| ask.place,
             now_ms: 0,
@@ -133,7 +136,7 @@ fn without_a_conversation_the_request_s_own_id_decides() {
 
 #[test]
 fn an_overloaded_home_keeps_less_at_once() {
-    let hot = |region: &crate::RegionName, model: &crate::ModelName| {
+    let hot = |region: &RegionName, model: &ModelName| {
         if region.as_str() == "us-west-2" && model.as_str() == LLAMA {
             0.3
         } else {
@@ -181,8 +184,8 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
     for _ in 0..20 {
         queue.begin();
     }
-    let at_home = |region: &crate::RegionName| region.as_str() == "us-west-2";
-    let pace = |region: &crate::RegionName, _: &crate::ModelName| {
+    let at_home = |region: &RegionName| region.as_str() == "us-west-2";
+    let pace = |region: &RegionName, _: &ModelName| {
         if at_home(region) {
             queue
         } else {
@@ -190,7 +193,7 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
         }
     };
     let leave = |refuses: f64| {
-        let cooling = move |region: &crate::RegionName, _: &crate::ModelName| {
+        let cooling = move |region: &RegionName, _: &ModelName| {
             if at_home(region) { 0.0 } else { refuses }
         };
         let here = Here {
@@ -205,11 +208,38 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
 }
 
 #[test]
+fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
+    let kept = |home_share: u8, full: f64, lease_ran_out: bool| {
+        let full = |region: &RegionName, _: &ModelName| {
+            if region.as_str() == "us-west-2" {
+                full
+            } else {
+                0.0
+            }
+        };
+        let here = Here {
+            full: &full,
+            lease_ran_out,
+            ..here(&|_, _| 0.0)
+        };
+        1000 - who_leaves(&keeping(home_share), &here).len()
+    };
+    assert!(kept(100, 0.16, false).abs_diff(840) < 40);
+    assert!(
+        kept(78, 0.16, false).abs_diff(780) < 40,
+        "it has shed that already"
+    );
+    assert!(kept(50, 0.0, false).abs_diff(500) < 50);
+    assert_eq!(kept(100, 0.16, true), 1000);
+}
+
+#[test]
 fn past_the_lease_everyone_goes_home() {
     let here = Here {
         request_id: b"id",
         lease_ran_out: true,
         cooling: &|_, _| 1.0,
+        full: &|_, _| 0.0,
         pace: &|_, _| Pace::default(),
         slot: &|_, ask| ask.place,
         now_ms: 0,

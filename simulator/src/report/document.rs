@@ -60,7 +60,7 @@ fn verdict(report: &Report) -> String {
         text += "\n";
     }
     text += &table::gate(gate).to_string();
-    text += "\nMeans over the seeds; `turns` is the most of any share with any seed. \"Over it\" is Meridian's P95 over the oracle's.\n";
+    text += "\nMeans over the seeds; `turns` is the most of any share with any seed after something happened: in the other cases nothing does. \"Over it\" is Meridian's P95 over the oracle's.\n";
     let behind: Vec<&Judged> = gate.judged.iter().filter(|one| !one.is_best()).collect();
     if !behind.is_empty() {
         text += "\nWhere Meridian is not the best:\n\n";

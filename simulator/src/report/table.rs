@@ -155,7 +155,9 @@ pub fn gate(gate: &Gate) -> Table<'static> {
             seconds(judged.oracle.first_token),
             format!("{:+.0} %", (judged.over_oracle() - 1.0) * 100.0),
             percent(judged.oracle.attainment),
-            judged.turns.to_string(),
+            judged
+                .turns
+                .map_or("–".to_owned(), |turns| turns.to_string()),
             format!("{:.0}", judged.violations),
         ]
     };

@@ -208,6 +208,7 @@ impl Router for Meridian {
             request_id: &ask.id.to_le_bytes(),
             lease_ran_out: false,
             cooling: &|_, _| 0.0,
+            full: &|_, _| 0.0,
             pace: &|region, _| {
                 let place = self.place(region);
                 place.map_or_else(Pace::default, |place| self.paces[home][place])

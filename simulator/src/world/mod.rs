@@ -72,6 +72,10 @@ struct World<'c> {
     left: usize,
     violations: u64,
     random: ChaCha8Rng,
+    /// How far signals are off.
+    noise: ChaCha8Rng,
+    /// Seconds that have begun.
+    ticks: usize,
 }
 
 /// Runs a case.
@@ -135,6 +139,8 @@ impl<'c> World<'c> {
             left: case.requests.len(),
             violations: 0,
             random: ChaCha8Rng::seed_from_u64(seed ^ 0x5EED),
+            noise: ChaCha8Rng::seed_from_u64(seed ^ 0x0FF),
+            ticks: 0,
         };
         if let Some(first) = case.requests.first() {
             world.queue.push(first.at, Event::Comes);

@@ -4,10 +4,15 @@ use super::World;
 use super::event::Event;
 use crate::page::Page;
 use crate::router::Load;
+use crate::topology::PAGE_EVERY;
 use meridian_policy::signal::Figures;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
 
-/// Pages of metrics are read once a second, and are so long on their way, in seconds.
-const PAGE_DELAY: f64 = 0.05;
+/// Pages of metrics are so long on their way, in seconds: at least, and at most.
+const PAGE_DELAY: std::ops::Range<f64> = 0.05..0.2;
+/// What they say of load is off by so much, one time with another: a part of it, as a standard deviation.
+const NOISE: f64 = 0.03;
 /// Seconds between two probes.
 const PROBE_EVERY: f64 = 0.1;
 
@@ -22,7 +27,20 @@ impl World<'_> {
             .collect()
     }
 
+    /// What they say: not quite that.
+    fn noisy_pages(&mut self, region: usize) -> Vec<Figures> {
+        let mut pages = self.pages(region);
+        for page in &mut pages {
+            for value in [&mut page.running, &mut page.waiting, &mut page.kv_cache] {
+                let off: f64 = StandardNormal.sample(&mut self.noise);
+                *value = value.map(|value| (value * (1.0 + NOISE * off)).max(0.0));
+            }
+        }
+        pages
+    }
+
     pub(super) fn tick(&mut self) {
+        self.ticks += 1;
         for region in 0..self.case.regions.len() {
             let all = self.replicas[region].len();
             let healthy = if self.regions[region].known_lost {
@@ -31,16 +49,17 @@ impl World<'_> {
                 all
             };
             self.router.endpoints(region, healthy, all);
-            if self.regions[region].lost {
+            let is_read = (self.ticks + region).is_multiple_of(PAGE_EVERY);
+            if self.regions[region].lost || !is_read {
                 continue;
             }
-            let honest = self.pages(region);
+            let honest = self.noisy_pages(region);
             let page = Page {
                 region,
                 at: self.now,
                 replicas: self.regions[region].says.clone().unwrap_or(honest),
             };
-            let arrives = self.now + PAGE_DELAY;
+            let arrives = self.now + self.noise.random_range(PAGE_DELAY);
             self.queue.push(arrives, Event::Page(Box::new(page)));
         }
         self.router.tick(self.now);

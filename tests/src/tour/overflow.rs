@@ -1,13 +1,13 @@
 //! A region is too full: part of its callers go elsewhere, and come back.
 
 use super::ensure;
-use crate::world::{Ask, MODEL, World, wait_for};
+use crate::world::{Ask, DEADLINE, MODEL, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_xds_server::translate::ROUTER;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
 /// One turn of a conversation.
 pub(super) fn turn(world: &World, region: &str, country: &str, conversation: usize) -> Ask {
@@ -151,7 +151,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
         if answer.region() != "us-west-2" {
             break (pool.scrapes() - scrapes) as f64 / 3.0;
         }
-        ensure(until_seen.elapsed() < crate::world::DEADLINE, || {
+        ensure(until_seen.elapsed() < DEADLINE, || {
             "nobody ever left".into()
         })?;
     };
@@ -352,6 +352,41 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
         Ok(cooling(&turn(world, "us-west-2", "US", 1).send().await?).is_none())
     })
     .await?;
+    // What its servers say of their load in their answers counts as soon.
+    let full = |answer: &crate::world::Answer| {
+        let decision = answer.header("x-meridian-decision");
+        let (_, rest) = decision.split_once(" full=")?;
+        rest.split(' ').next()?.parse::<f64>().ok()
+    };
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    let since = Instant::now();
+    let too_much = timeout(DEADLINE, async {
+        loop {
+            let next = turn(world, "us-west-2", "US", 1).send().await?;
+            if let Some(told) = full(&next).filter(|told| *told > 0.1) {
+                return anyhow::Ok(told);
+            }
+        }
+    })
+    .await
+    .context("what is too much was not kept away")??;
+    let full_after = since.elapsed();
+    ensure(too_much < 0.17, || {
+        format!("{too_much} of the requests is more than what is too much")
+    })?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.1);
+    wait_for("it to be forgotten, and its callers to be back", || async {
+        let next = turn(world, "us-west-2", "US", 1).send().await?;
+        Ok(full(&next).is_none()
+            && next
+                .header("x-meridian-decision")
+                .contains("home_share=100"))
+    })
+    .await?;
     // A Retry-After is kept, of a pool that refuses most.
     world.pool("us-west-2").update(|behaviour| {
         behaviour.fail = crate::fakes::Fail::Status(429);
@@ -378,6 +413,7 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
         })?;
     }
     Ok(format!(
-        "one 429: the next request, {took:?} later, finds the share lowered by {level}; {left} of 40 left; forgotten by itself"
+        "one 429: the next request, {took:?} later, finds the share lowered by {level}; {left} of 40 left; forgotten by itself; answers that say 0.95 \
+         of its KV-cache: after {full_after:?} a part of {too_much} is kept away"
     ))
 }
