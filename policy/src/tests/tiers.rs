@@ -246,7 +246,7 @@ fn weights(fleet: &Fleet, plan: &Plan, gateway: &str) -> Batch {
     .unwrap()
 }
 
-fn to<'r>(weights: impl IntoIterator<Item = (&'r str, u32)>) -> BTreeMap<crate::RegionName, u32> {
+fn to<'r>(weights: impl IntoIterator<Item = (&'r str, u32)>) -> BTreeMap<RegionName, u32> {
     weights
         .into_iter()
         .map(|(region, weight)| (region.into(), weight))
