@@ -2,7 +2,7 @@
 
 use meridian_policy::budget::{Admitted, Budget, Estimate, Over, Spending};
 use meridian_policy::clock::Steady;
-use meridian_policy::cooling::{Cooling, Lately, Told, surplus};
+use meridian_policy::cooling::{Cooling, Lately, surplus};
 use meridian_policy::egress::EgressPolicy;
 use meridian_policy::filter_policy::Lease;
 use proxy_wasm::hostcalls;
@@ -40,7 +40,7 @@ thread_local! {
     /// What each pool answered this worker.
     static LATELY: RefCell<HashMap<String, Lately>> = RefCell::default();
     /// How full each pool told this worker that it is.
-    static TOLD: RefCell<HashMap<String, Told>> = RefCell::default();
+    static TOLD: RefCell<HashMap<String, Lately>> = RefCell::default();
     /// Requests of this worker whose answer broke off, and how.
     static BROKEN: RefCell<HashMap<String, &'static str>> = RefCell::default();
 }
@@ -94,7 +94,7 @@ pub fn note_load(region: &str, model: &str, load: f64, above: f64) {
     let now = now_ms();
     let mean = TOLD.with_borrow_mut(|all| {
         let told = all.entry(key(region, model)).or_default();
-        told.note(load, now)
+        told.note_load(load, now)
     });
     let part = surplus(mean, above);
     if part > 0.0 {

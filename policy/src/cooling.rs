@@ -24,45 +24,34 @@ const MOSTLY: f64 = 0.3;
 /// The longest `Retry-After` that is obeyed, in milliseconds.
 const LONGEST_HOLD_MS: u64 = 60_000;
 
-/// What a pool answered lately.
+/// What a pool answered lately: how many, and the sum of what counts of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lately {
     answers: f64,
-    refused: f64,
+    sum: f64,
     at: u64,
 }
 
 impl Lately {
     /// Takes in an answer: whether it was 429 or 503. The part of the answers that were.
     pub fn note(&mut self, refused: bool, now_ms: u64) -> f64 {
-        let left = forgotten(now_ms.saturating_sub(self.at), LATELY_MS);
-        *self = Self {
-            answers: self.answers * left + 1.0,
-            refused: self.refused * left + f64::from(u8::from(refused)),
-            at: now_ms,
-        };
-        self.refused / (self.answers + PRIOR)
+        self.take_in(f64::from(u8::from(refused)), LATELY_MS, now_ms);
+        self.sum / (self.answers + PRIOR)
     }
-}
 
-/// How full a pool's servers say that they are, in the heads of their answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Told {
-    answers: f64,
-    sum: f64,
-    at: u64,
-}
+    /// Takes in what an answer says of its server's load, a ratio. The mean.
+    pub fn note_load(&mut self, load: f64, now_ms: u64) -> f64 {
+        self.take_in(load, TOLD_MS, now_ms);
+        self.sum / self.answers
+    }
 
-impl Told {
-    /// Takes in what an answer says, a ratio. The mean of those that came lately.
-    pub fn note(&mut self, load: f64, now_ms: u64) -> f64 {
-        let left = forgotten(now_ms.saturating_sub(self.at), TOLD_MS);
+    fn take_in(&mut self, value: f64, half_life_ms: f64, now_ms: u64) {
+        let left = forgotten(now_ms.saturating_sub(self.at), half_life_ms);
         *self = Self {
             answers: self.answers * left + 1.0,
-            sum: self.sum * left + load,
+            sum: self.sum * left + value,
             at: now_ms,
         };
-        self.sum / self.answers
     }
 }
 
@@ -206,11 +195,11 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_told_by_the_mean_and_forgotten() {
-        let mut told = Told::default();
-        assert_eq!(told.note(0.95, 1_000), 0.95);
-        let mean = told.note(0.35, 1_000);
+        let mut told = Lately::default();
+        assert_eq!(told.note_load(0.95, 1_000), 0.95);
+        let mean = told.note_load(0.35, 1_000);
         assert!((mean - 0.65).abs() < 1e-9, "{mean}");
-        assert!(told.note(0.9, 60_000) > 0.899, "long ago");
+        assert!(told.note_load(0.9, 60_000) > 0.899, "long ago");
         assert_eq!(surplus(0.8, 0.8), 0.0);
         assert!((surplus(1.0, 0.8) - 0.2).abs() < 1e-9);
         let one = Cooling::default().after_surplus(0.2, 1_000);
