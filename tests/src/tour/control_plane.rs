@@ -84,13 +84,10 @@ pub async fn restarts(world: &mut World) -> Result<String> {
 
 /// Stopped without dying, as a machine that swaps: nothing fails, and past the lease everyone goes home.
 pub async fn hangs(world: &mut World) -> Result<String> {
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
-    wait_for("us-west-2 to shed", || async {
-        Ok(left(&who_answers(world, 0..40).await?) > 0)
-    })
-    .await?;
+    overload(world, "us-west-2").await?;
+    ensure(left(&who_answers(world, 0..40).await?) > 0, || {
+        "nobody left".into()
+    })?;
     let load = Load::start(world, &CALLERS)?;
     world.control_plane()?.freeze().await?;
     let ran_out = |answer: &crate::world::Answer| {
