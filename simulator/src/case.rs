@@ -22,8 +22,8 @@ pub struct Case {
     pub requests: Vec<Request>,
     /// What is promised to callers.
     pub objective: Objective,
-    /// Requests per second that a region serves as promised.
-    pub capacity: f64,
+    /// Requests per second that each region serves as promised.
+    pub capacity: Vec<f64>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Length in seconds.

@@ -27,6 +27,8 @@ pub struct Entry {
     pub case: String,
     /// Every way.
     pub ways: Vec<(Way, Compared)>,
+    /// Every way, of the pinned zone's callers alone: the gate is not about them.
+    pub pinned: Vec<(Way, Compared)>,
     /// The most turns of a share after a disturbance, if there was one.
     pub turns: Option<u32>,
     /// Attempts of Meridian's at regions that a zone may not use, all seeds together.
@@ -35,45 +37,39 @@ pub struct Entry {
 
 impl From<&Studied> for Entry {
     fn from(studied: &Studied) -> Self {
-        let compared = |way: Way| Compared {
-            first_token: studied.spread(way, |figures| figures.first_token[1]).mean,
-            attainment: studied.spread(way, |figures| figures.attainment).mean,
+        let all = |way| Compared {
+            first_token: studied.spread(way, |of| of.first_token[1]).mean,
+            attainment: studied.spread(way, |of| of.attainment).mean,
         };
+        let pinned = |way| Compared {
+            first_token: studied.spread(way, |of| of.pinned_first_token).mean,
+            attainment: studied.spread(way, |of| of.pinned_attainment).mean,
+        };
+        let ways = || studied.ways.iter().map(|(way, _)| *way);
         let of_meridian = studied.ways.iter().filter(|(way, _)| *way == Way::Meridian);
         let figures = of_meridian.flat_map(|(_, figures)| figures);
         Self {
             case: studied.name.clone(),
-            ways: studied
-                .ways
-                .iter()
-                .map(|(way, _)| (*way, compared(*way)))
-                .collect(),
+            ways: ways().map(|way| (way, all(way))).collect(),
+            pinned: ways().map(|way| (way, pinned(way))).collect(),
             turns: studied.turns,
             violations: figures.map(|figures| figures.violations).sum(),
         }
     }
 }
 
-/// How Meridian does in one case.
+/// Meridian against the best of the other ways, at some callers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
-    /// The case.
-    pub case: String,
+pub struct Against {
     /// Meridian.
     pub meridian: Compared,
-    /// The other way with the soonest first tokens, without the oracle, and its seconds.
+    /// The other way with the soonest first tokens, and its seconds.
     pub soonest: (Way, f64),
     /// The one that kept most promises, and its attainment.
     pub most_kept: (Way, f64),
-    /// The oracle.
-    pub oracle: Compared,
-    /// The most turns of a share after a disturbance, if there was one.
-    pub turns: Option<u32>,
-    /// Attempts at regions that a zone may not use.
-    pub violations: f64,
 }
 
-impl Judged {
+impl Against {
     /// It is better than the best in both.
     pub fn is_best(&self) -> bool {
         self.meridian.first_token < self.soonest.1 && self.meridian.attainment > self.most_kept.1
@@ -84,10 +80,29 @@ impl Judged {
         self.meridian.first_token > self.soonest.1 * (1.0 + WORSE)
             || self.meridian.attainment < self.most_kept.1 * (1.0 - WORSE)
     }
+}
 
+/// How Meridian does in one case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The case.
+    pub case: String,
+    /// At all callers.
+    pub all: Against,
+    /// At those of the pinned zone alone: the gate is not about them.
+    pub pinned: Against,
+    /// The oracle.
+    pub oracle: Compared,
+    /// The most turns of a share after a disturbance, if there was one.
+    pub turns: Option<u32>,
+    /// Attempts at regions that a zone may not use.
+    pub violations: f64,
+}
+
+impl Judged {
     /// Its first tokens' P95 over the oracle's.
     pub fn over_oracle(&self) -> f64 {
-        self.meridian.first_token / self.oracle.first_token
+        self.all.meridian.first_token / self.oracle.first_token
     }
 }
 
@@ -106,30 +121,37 @@ pub fn judge(entries: impl IntoIterator<Item = Entry>) -> Gate {
 }
 
 fn one(entry: Entry) -> Option<Judged> {
-    let of = |wanted: Way| {
-        let mut ways = entry.ways.iter();
-        ways.find(|(way, _)| *way == wanted).map(|(_, of)| *of)
-    };
-    let others = || {
-        let ways = entry.ways.iter();
-        ways.filter(|(way, _)| !matches!(way, Way::Meridian | Way::Oracle))
-    };
-    let soonest =
-        others().min_by(|(_, one), (_, other)| one.first_token.total_cmp(&other.first_token));
-    // Of equal ones the first, as above.
-    let most_kept = others()
-        .rev()
-        .max_by(|(_, one), (_, other)| one.attainment.total_cmp(&other.attainment));
-    let (soonest, most_kept) = (soonest?, most_kept?);
     Some(Judged {
-        meridian: of(Way::Meridian)?,
-        oracle: of(Way::Oracle)?,
-        soonest: (soonest.0, soonest.1.first_token),
-        most_kept: (most_kept.0, most_kept.1.attainment),
+        all: against(&entry.ways)?,
+        pinned: against(&entry.pinned)?,
+        oracle: of(&entry.ways, Way::Oracle)?,
         turns: entry.turns,
         violations: entry.violations,
         case: entry.case,
     })
+}
+
+fn against(ways: &[(Way, Compared)]) -> Option<Against> {
+    let others = || {
+        let ways = ways.iter();
+        ways.filter(|(way, _)| way.is_other())
+    };
+    let soonest =
+        others().min_by(|(_, one), (_, other)| one.first_token.total_cmp(&other.first_token))?;
+    // Of equal ones the first, as above.
+    let most_kept = others()
+        .rev()
+        .max_by(|(_, one), (_, other)| one.attainment.total_cmp(&other.attainment))?;
+    Some(Against {
+        meridian: of(ways, Way::Meridian)?,
+        soonest: (soonest.0, soonest.1.first_token),
+        most_kept: (most_kept.0, most_kept.1.attainment),
+    })
+}
+
+fn of(ways: &[(Way, Compared)], wanted: Way) -> Option<Compared> {
+    let mut ways = ways.iter();
+    ways.find(|(way, _)| *way == wanted).map(|(_, of)| *of)
 }
 
 /// Something that the gate does not let through.
@@ -174,7 +196,7 @@ impl fmt::Display for Problem {
 impl Gate {
     /// In how many cases Meridian is the best.
     pub fn best(&self) -> usize {
-        let best = self.judged.iter().filter(|judged| judged.is_best());
+        let best = self.judged.iter().filter(|judged| judged.all.is_best());
         best.count()
     }
 
@@ -188,7 +210,7 @@ impl Gate {
             .collect();
         for judged in &self.judged {
             let case = || judged.case.clone();
-            if judged.is_worse() {
+            if judged.all.is_worse() {
                 problems.push(Problem::Worse(case()));
             }
             if let Some(turns) = judged.turns.filter(|turns| *turns > TURNS) {
@@ -212,14 +234,18 @@ mod tests {
             first_token,
             attainment,
         };
+        let ways = vec![
+            (Way::Nearest, compared(1.0, 0.90)),
+            (Way::RoundRobin, compared(2.0, 0.95)),
+            (Way::Meridian, compared(first_token, attainment)),
+            (Way::Oracle, compared(0.5, 0.99)),
+            (Way::OwnServers, compared(0.4, 0.99)),
+            (Way::OwnRegions, compared(0.4, 0.99)),
+        ];
         Entry {
             case: "case".to_owned(),
-            ways: vec![
-                (Way::Nearest, compared(1.0, 0.90)),
-                (Way::RoundRobin, compared(2.0, 0.95)),
-                (Way::Meridian, compared(first_token, attainment)),
-                (Way::Oracle, compared(0.5, 0.99)),
-            ],
+            pinned: ways.clone(),
+            ways,
             turns: Some(0),
             violations: 0.0,
         }
@@ -238,10 +264,10 @@ mod tests {
         ] {
             let gate = judge([entry(first_token, attainment)]);
             let judged = &gate.judged[0];
-            let got = (judged.is_best(), judged.is_worse());
+            let got = (judged.all.is_best(), judged.all.is_worse());
             assert_eq!(got, (is_best, is_worse), "{first_token} s, {attainment}");
-            assert_eq!(judged.soonest.0, Way::Nearest);
-            assert_eq!(judged.most_kept.0, Way::RoundRobin);
+            assert_eq!(judged.all.soonest.0, Way::Nearest);
+            assert_eq!(judged.all.most_kept.0, Way::RoundRobin);
             assert!((judged.over_oracle() - first_token / 0.5).abs() < 1e-9);
         }
     }
@@ -278,6 +304,15 @@ mod tests {
             ..best.clone()
         };
         assert_eq!(of(left), [Problem::Violations(case(), 1.0)]);
+    }
+
+    #[test]
+    fn the_gate_is_not_about_the_pinned_zone_alone() {
+        let mut odd = entry(0.9, 0.96);
+        odd.pinned = entry(1.5, 0.5).pinned;
+        let gate = judge([odd]);
+        assert!(gate.judged[0].pinned.is_worse());
+        assert_eq!(gate.problems(), []);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::case::{Case, Request};
 use crate::router::Shares;
+use crate::topology::pinned;
+use crate::world::NEVER;
 
 /// A fallback's first token, in seconds, and its tokens a second: a hosted provider far away.
 const FALLBACK_FIRST_TOKEN: f64 = 1.5;
@@ -96,6 +98,10 @@ pub struct Figures {
     pub whole: [f64; 3],
     /// Requests that got what is promised, a ratio.
     pub attainment: f64,
+    /// The P95 of the seconds until the first token, of the pinned zone's callers alone.
+    pub pinned_first_token: f64,
+    /// Of their requests, those that got what is promised, a ratio.
+    pub pinned_attainment: f64,
     /// Requests served at home, a ratio.
     pub home: f64,
     /// Gigabytes between regions.
@@ -117,6 +123,7 @@ impl Outcome {
             let all = case.requests.iter().zip(&self.served);
             all.filter(|(request, _)| request.at >= warm_up)
         };
+        let of_pinned = || each().filter(|(request, _)| request.zone == pinned());
         let count = each().count().max(1) as f64;
         let met = |request: &Request, served: &Served| {
             let (Some(first), Some(whole)) = (served.first_token, served.whole) else {
@@ -127,17 +134,12 @@ impl Outcome {
                     .objective
                     .is_met(request.prompt, request.output, first, whole)
         };
-        // What never came is later than everything that came.
-        let times = |time: fn(&Served) -> Option<f64>| {
-            let mut times: Vec<f64> = each()
-                .map(|(_, served)| time(served).unwrap_or(crate::world::NEVER))
-                .collect();
-            times.sort_unstable_by(f64::total_cmp);
-            [0.5, 0.95, 0.99].map(|part| quantile(&times, part))
-        };
+        let pinned_met = of_pinned().filter(|(request, served)| met(request, served));
         let mut figures = Figures {
-            first_token: times(|served| served.first_token),
-            whole: times(|served| served.whole),
+            first_token: times(each().map(|(_, served)| served.first_token)),
+            whole: times(each().map(|(_, served)| served.whole)),
+            pinned_first_token: times(of_pinned().map(|(_, served)| served.first_token))[1],
+            pinned_attainment: pinned_met.count() as f64 / of_pinned().count().max(1) as f64,
             violations: self.violations as f64,
             ..Figures::default()
         };
@@ -165,6 +167,13 @@ impl Outcome {
         }
         figures
     }
+}
+
+/// P50, P95 and P99. What never came is later than everything that came.
+fn times(each: impl Iterator<Item = Option<f64>>) -> [f64; 3] {
+    let mut times: Vec<f64> = each.map(|time| time.unwrap_or(NEVER)).collect();
+    times.sort_unstable_by(f64::total_cmp);
+    [0.5, 0.95, 0.99].map(|part| quantile(&times, part))
 }
 
 /// The value that this part of all stays at or under.

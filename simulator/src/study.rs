@@ -14,12 +14,10 @@ pub struct Studied {
     pub name: String,
     /// What happens in it, in a sentence.
     pub about: String,
-    /// Its regions.
-    pub regions: usize,
+    /// Of each region its servers, and the requests per second that it serves as promised.
+    pub regions: Vec<(usize, Spread)>,
     /// What is promised to callers.
     pub objective: Objective,
-    /// Requests per second that a region serves as promised.
-    pub capacity: Spread,
     /// Requests.
     pub requests: Spread,
     /// When something about demand or capacity changes at once, in seconds.
@@ -43,10 +41,10 @@ impl Studied {
 
 /// What came of one case with one seed.
 struct Seeded {
-    regions: usize,
+    servers: Vec<usize>,
     objective: Objective,
     disturbances: Vec<f64>,
-    capacity: f64,
+    capacity: Vec<f64>,
     requests: usize,
     figures: Vec<Figures>,
     shares: Shares,
@@ -73,10 +71,10 @@ pub fn study(
             })
             .collect();
         progress(&case.name, seed);
-        let (figures, mut shares): (Vec<Figures>, Vec<Shares>) = outcomes.into_iter().unzip();
-        // Of all ways Meridian alone has shares.
-        shares.retain(|shares| !shares.is_empty());
-        let shares = shares.pop().unwrap_or_default();
+        let (figures, shares): (Vec<Figures>, Vec<Shares>) = outcomes.into_iter().unzip();
+        let mut shares = Way::ALL.iter().zip(shares);
+        let of_meridian = shares.find(|(way, _)| **way == Way::Meridian);
+        let shares = of_meridian.map(|(_, shares)| shares).unwrap_or_default();
         let turns = shares
             .values()
             .filter_map(|share| turns::most(share, &case.disturbances, case.seconds));
@@ -84,7 +82,7 @@ pub fn study(
             turns: turns.max(),
             figures,
             shares,
-            regions: case.regions.len(),
+            servers: case.regions.iter().map(|site| site.replicas).collect(),
             objective: case.objective,
             capacity: case.capacity,
             requests: case.requests.len(),
@@ -105,12 +103,17 @@ pub fn study(
 fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
     let first = runs.first()?;
     let of = |index: usize| runs.iter().map(|run| run.figures[index]).collect();
+    let capacity = |region: usize| Spread::of(runs.iter().map(|run| run.capacity[region]));
     Some(Studied {
         name: recipe.name().to_owned(),
         about: recipe.about().to_owned(),
-        regions: first.regions,
+        regions: first
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(region, servers)| (*servers, capacity(region)))
+            .collect(),
         objective: first.objective,
-        capacity: Spread::of(runs.iter().map(|run| run.capacity)),
         requests: Spread::of(runs.iter().map(|run| run.requests as f64)),
         disturbances: first.disturbances.clone(),
         ways: Way::ALL

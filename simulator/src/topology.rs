@@ -87,8 +87,8 @@ pub fn everybody() -> ZoneName {
     "global".into()
 }
 
-/// A fleet of regions in these places: the zone `eea` keeps to its own, `global` may use all.
-pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
+/// A fleet of regions of so many replicas in these places: the zone `eea` keeps to its own, `global` may use all.
+pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
     let names = |keep: fn(&Place) -> bool| {
         let kept = places.iter().filter(|place| keep(place));
         kept.map(|place| RegionName::from(place.name))
@@ -108,10 +108,10 @@ pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
         countries: Country::preset("eea").into_iter().flatten().collect(),
         ..zone(true, names(|place| place.eea))
     };
-    let own = |place: &Place| {
+    let own = |(place, replicas): (&Place, &usize)| {
         (
             RegionName::from(place.name),
-            region(place, places, replicas),
+            region(place, places, *replicas),
         )
     };
     Fleet {
@@ -124,7 +124,7 @@ pub fn fleet(places: &[Place], replicas: usize) -> Fleet {
                 cidr: [ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))].into(),
             },
         }],
-        regions: places.iter().map(own).collect(),
+        regions: places.iter().zip(sizes).map(own).collect(),
         fallbacks: BTreeMap::new(),
         limits: Limits {
             connect: Duration::from_secs(1),
@@ -205,11 +205,11 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
 }
 
 /// The regions of a case in the order of their names.
-pub fn sites(places: &[Place], replicas: usize, profile: Profile) -> Vec<Site> {
-    let site = |place: &Place| Site {
+pub fn sites(places: &[Place], sizes: &[usize], profile: Profile) -> Vec<Site> {
+    let site = |(place, replicas): (&Place, &usize)| Site {
         name: RegionName::from(place.name),
-        replicas,
+        replicas: *replicas,
         profile,
     };
-    places.iter().map(site).collect()
+    places.iter().zip(sizes).map(site).collect()
 }

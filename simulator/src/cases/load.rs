@@ -85,6 +85,11 @@ pub fn uneven(region: usize, _now: f64) -> f64 {
     [0.9, 0.5, 0.8, 0.7, 0.75, 0.6, 0.95, 0.85][region]
 }
 
+/// As much of each region's callers, for regions of eight, six and four servers.
+pub fn alike(region: usize, _now: f64) -> f64 {
+    [0.54, 0.72, 1.08][region]
+}
+
 pub fn busy_east(region: usize, _now: f64) -> f64 {
     if region == east(&EIGHT) { 0.95 } else { 0.6 }
 }

@@ -14,11 +14,12 @@ use crate::topology::{EIGHT, Place, THREE, fleet, round_trips, sites};
 use crate::trace::{self, Broken, Job};
 use load::Load;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What comes before this is left out of the figures, in seconds: a fleet that begins empty.
 pub const WARM_UP: f64 = 120.0;
-/// Replicas of each region.
+/// Replicas of a region, where a case does not say otherwise.
 pub const REPLICAS: usize = 6;
 
 /// What is promised to callers.
@@ -99,6 +100,8 @@ pub struct Recipe {
     name: String,
     about: String,
     places: &'static [Place],
+    /// Replicas of each region.
+    sizes: Vec<usize>,
     jobs: Jobs,
     load: Load,
     /// Its own shape of a day.
@@ -113,6 +116,7 @@ impl Recipe {
             name: name.to_owned(),
             about: about.to_owned(),
             places,
+            sizes: vec![REPLICAS; places.len()],
             jobs,
             load,
             day: None,
@@ -131,6 +135,11 @@ impl Recipe {
             what,
         });
         self.disturbed(&[from, to])
+    }
+
+    fn sized(mut self, sizes: &[usize]) -> Self {
+        self.sizes = sizes.to_vec();
+        self
     }
 
     fn disturbed(mut self, times: &[f64]) -> Self {
@@ -219,18 +228,23 @@ impl Library {
         }
         let (places, profile) = (recipe.places, self.fit.profile);
         let objective = recipe.objective();
-        let capacity = goodput(&profile, REPLICAS, &jobs, &objective);
-        if capacity < 1.0 / 60.0 {
+        let mut of_size = BTreeMap::new();
+        for size in &recipe.sizes {
+            let goodput = || goodput(&profile, *size, &jobs, &objective);
+            of_size.entry(*size).or_insert_with(goodput);
+        }
+        let capacity: Vec<f64> = recipe.sizes.iter().map(|size| of_size[size]).collect();
+        if capacity.iter().any(|capacity| *capacity < 1.0 / 60.0) {
             return Err(NoCases::TooSlow(recipe.name.clone()));
         }
         let day = recipe.day.as_deref().unwrap_or(&self.day);
         let load = recipe.load.over_time(places, day);
-        let rate = |region: usize, now: f64| load(region, now) * capacity;
+        let rate = |region: usize, now: f64| load(region, now) * capacity[region];
         Ok(Case {
             name: recipe.name.clone(),
             about: recipe.about.clone(),
-            fleet: fleet(places, REPLICAS),
-            regions: sites(places, REPLICAS, profile),
+            fleet: fleet(places, &recipe.sizes),
+            regions: sites(places, &recipe.sizes, profile),
             round_trip: round_trips(places),
             requests: place(&jobs, places, rate, SECONDS, seed),
             objective,
@@ -329,6 +343,13 @@ pub fn all() -> Vec<Recipe> {
             load::busy_east,
         )
         .with(east, What::SaysIdle),
+        chat(
+            "sizes",
+            "regions of eight, six and four servers, whose callers ask for as much",
+            &THREE,
+            load::alike,
+        )
+        .sized(&[8, 6, 4]),
     ]);
     all
 }

@@ -30,7 +30,7 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Fai
             .caption(title, (FONT, 14))
             .margin(8)
             .x_label_area_size(24)
-            .y_label_area_size(124)
+            .y_label_area_size(136)
             .build_cartesian_2d(0.0..top * 1.15, rows.into_segmented())
             .map_err(|error| error.to_string())?;
         let name = |row: &SegmentValue<i32>| match row {
@@ -80,6 +80,7 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Fai
 fn colour(way: &str) -> RGBColor {
     match way {
         "Meridian" => RGBColor(20, 100, 180),
+        "nearest, own servers" | "Meridian, least request" => RGBColor(150, 185, 220),
         "oracle" => RGBColor(200, 160, 60),
         _ => RGBColor(150, 150, 150),
     }

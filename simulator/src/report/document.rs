@@ -1,9 +1,9 @@
 //! `docs/decision-quality.md`: what is assumed, the tables, and what they say.
 
-use super::{Report, table};
-use crate::cases::REPLICAS;
-use crate::gate::Judged;
+use super::{Report, parts, table};
+use crate::gate::{Against, Gate, Judged};
 use crate::profile::Point;
+use crate::spread::Spread;
 use crate::study::Studied;
 
 /// How the document begins, so that whoever opens it knows not to edit it.
@@ -27,6 +27,7 @@ pub fn document(report: &Report) -> String {
             report.seeds
         ),
         verdict(report),
+        parts::parts(&report.cases),
         HOW.to_owned(),
         fits(report),
         cases(report),
@@ -61,30 +62,57 @@ fn verdict(report: &Report) -> String {
     }
     text += &table::gate(gate).to_string();
     text += "\nMeans over the seeds; `turns` is the most of any share with any seed after something happened: in the other cases nothing does. \"Over it\" is Meridian's P95 over the oracle's.\n";
-    let behind: Vec<&Judged> = gate.judged.iter().filter(|one| !one.is_best()).collect();
+    let behind: Vec<&Judged> = gate
+        .judged
+        .iter()
+        .filter(|one| !one.all.is_best())
+        .collect();
     if !behind.is_empty() {
         text += "\nWhere Meridian is not the best:\n\n";
     }
     for judged in behind {
-        text += &format!("- {}: {}.\n", judged.case, behind_in(judged));
+        text += &format!("- {}: {}.\n", judged.case, behind_in(&judged.all));
     }
-    text
+    text + "\n" + &pinned(gate)
+}
+
+/// What the pinned zone's callers get, who cannot go elsewhere.
+fn pinned(gate: &Gate) -> String {
+    let cases = |is: fn(&Against) -> bool| -> Vec<&str> {
+        let cases = gate.judged.iter().filter(|judged| is(&judged.pinned));
+        cases.map(|judged| judged.case.as_str()).collect()
+    };
+    let worse = cases(Against::is_worse);
+    let names = match worse.as_slice() {
+        [] => String::new(),
+        worse => format!(" ({})", worse.join(", ")),
+    };
+    format!(
+        "### The pinned zone alone\n\n\
+         Callers of the zone `eea`, whose requests stay in its regions while others may come there; no part of the gate. Meridian serves \
+         them better than the best other way in both figures in {} of {} cases, worse by more than 2 % in one or both in {}{names}, and \
+         in the rest not better in both, and worse by no more than that.\n\n{}",
+        cases(Against::is_best).len(),
+        gate.judged.len(),
+        worse.len(),
+        table::pinned(gate),
+    )
 }
 
 /// In what another way is ahead in a case.
-fn behind_in(judged: &Judged) -> String {
+fn behind_in(against: &Against) -> String {
     let mut parts = Vec::new();
-    let (way, seconds) = judged.soonest;
-    if judged.meridian.first_token >= seconds {
-        let more = (judged.meridian.first_token / seconds - 1.0) * 100.0;
+    let (way, seconds) = against.soonest;
+    if against.meridian.first_token >= seconds {
+        let more = (against.meridian.first_token / seconds - 1.0) * 100.0;
         parts.push(format!(
             "its P95 is {more:.1} % above that of {}",
             way.name()
         ));
     }
-    let (way, kept) = judged.most_kept;
-    if judged.meridian.attainment <= kept {
-        let less = (kept - judged.meridian.attainment) * 100.0;
+    let (way, kept) = against.most_kept;
+    if against.meridian.attainment <= kept {
+        let less = (kept - against.meridian.attainment) * 100.0;
         parts.push(format!(
             "it keeps {less:.2} points fewer promises than {}",
             way.name()
@@ -131,7 +159,8 @@ fn cases(report: &Report) -> String {
          Seconds; means over the seeds, and the lowest and the highest in brackets where they differ. `kept`: requests that got what is \
          promised. `home`: served by the region that they came to. `GB between`: bytes of prompts and answers between regions. \
          `fallback`, `its cost`: requests that no region could take, and what they cost at a hosted provider. `failed`: answers that \
-         broke off. `left zone`: attempts at regions that the caller's zone may not use.\n",
+         broke off. `left zone`: attempts at regions that the caller's zone may not use. The last two \
+         rows are parts of Meridian, none of the ways that it is compared with.\n",
     );
     for case in &report.cases {
         text += &format!(
@@ -151,13 +180,27 @@ fn about(case: &Studied) -> String {
         first.make_ascii_uppercase();
     }
     format!(
-        "{about}. {} regions of {REPLICAS} servers, each good for {:.1} requests/s; {:.0} requests. Promised: the first token within \
-         {} s and {} ms a token of the prompt, then {} ms a token.\n",
-        case.regions,
-        case.capacity.mean,
+        "{about}. {}; {:.0} requests. Promised: the first token within {} s and {} ms a token of the prompt, then {} ms a token.\n",
+        regions(&case.regions),
         case.requests.mean,
         promise.first_token,
         promise.prompt_token * 1e3,
         promise.token * 1e3,
     )
+}
+
+fn regions(regions: &[(usize, Spread)]) -> String {
+    let count = regions.len();
+    if let Some((servers, good)) = regions.first()
+        && regions.iter().all(|(other, _)| other == servers)
+    {
+        return format!(
+            "{count} regions of {servers} servers, each good for {:.1} requests/s",
+            good.mean
+        );
+    }
+    let each = regions
+        .iter()
+        .map(|(servers, good)| format!("{servers} servers good for {:.1} requests/s", good.mean));
+    format!("{count} regions: {}", each.collect::<Vec<_>>().join(", "))
 }

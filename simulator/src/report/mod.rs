@@ -3,6 +3,7 @@
 mod chart;
 pub mod document;
 pub mod page;
+mod parts;
 pub mod table;
 
 use crate::gate::Gate;

@@ -57,6 +57,9 @@ pub fn page(report: &Report) -> Result<String, Box<dyn std::error::Error + Send 
                     ul { @for problem in &problems { li { (problem) } } }
                 }
                 (rows(&table::gate(&report.gate)))
+                h2 { "The pinned zone's callers alone" }
+                p { "No part of the gate." }
+                (rows(&table::pinned(&report.gate)))
                 nav { @for case in &report.cases { a href={ "#" (case.name) } { (case.name) } } }
                 @for case in &cases { (case) }
             }

@@ -1,6 +1,6 @@
 //! Tables, as Markdown that is aligned: to be read in a terminal as well.
 
-use crate::gate::{Gate, Judged};
+use crate::gate::{Against, Gate, Judged};
 use crate::outcome::Figures;
 use crate::profile::Point;
 use crate::router::Way;
@@ -126,40 +126,28 @@ pub fn case(studied: &Studied) -> Table<'static> {
 
 /// The gate: a row for each case.
 pub fn gate(gate: &Gate) -> Table<'static> {
-    let head = vec![
-        "case",
-        "TTFT P95",
-        "soonest other",
-        "kept",
-        "other that kept most",
-        "verdict",
+    let mut head = vec!["case"];
+    head.extend(AGAINST);
+    head.extend([
         "oracle's P95",
         "over it",
         "oracle kept",
         "turns",
         "left zone",
-    ];
+    ]);
     let row = |judged: &Judged| {
-        let seconds = |value: f64| format!("{value:.3}");
-        let percent = |value: f64| format!("{:.2} %", value * 100.0);
-        let by = |(way, value): (Way, f64), write: fn(f64) -> String| {
-            format!("{} {}", way.name(), write(value))
-        };
-        vec![
-            judged.case.clone(),
-            seconds(judged.meridian.first_token),
-            by(judged.soonest, seconds),
-            percent(judged.meridian.attainment),
-            by(judged.most_kept, percent),
-            verdict(judged).to_owned(),
-            seconds(judged.oracle.first_token),
+        let mut row = vec![judged.case.clone()];
+        row.extend(against(&judged.all));
+        row.extend([
+            precise(judged.oracle.first_token),
             format!("{:+.0} %", (judged.over_oracle() - 1.0) * 100.0),
-            percent(judged.oracle.attainment),
+            precise_percent(judged.oracle.attainment),
             judged
                 .turns
                 .map_or("–".to_owned(), |turns| turns.to_string()),
             format!("{:.0}", judged.violations),
-        ]
+        ]);
+        row
     };
     Table {
         head,
@@ -167,11 +155,55 @@ pub fn gate(gate: &Gate) -> Table<'static> {
     }
 }
 
-/// What became of a case, in a word.
-pub fn verdict(judged: &Judged) -> &'static str {
-    if judged.is_best() {
+/// The pinned zone's callers alone: a row for each case.
+pub fn pinned(gate: &Gate) -> Table<'static> {
+    let mut head = vec!["case, `eea` alone"];
+    head.extend(AGAINST);
+    let row = |judged: &Judged| {
+        let name = std::iter::once(judged.case.clone());
+        name.chain(against(&judged.pinned)).collect()
+    };
+    Table {
+        head,
+        rows: gate.judged.iter().map(row).collect(),
+    }
+}
+
+/// The columns of Meridian against the others.
+const AGAINST: [&str; 5] = [
+    "TTFT P95",
+    "soonest other",
+    "kept",
+    "other that kept most",
+    "verdict",
+];
+
+fn against(of: &Against) -> [String; 5] {
+    let by = |(way, value): (Way, f64), write: fn(f64) -> String| {
+        format!("{} {}", way.name(), write(value))
+    };
+    [
+        precise(of.meridian.first_token),
+        by(of.soonest, precise),
+        precise_percent(of.meridian.attainment),
+        by(of.most_kept, precise_percent),
+        verdict(of).to_owned(),
+    ]
+}
+
+fn precise(seconds: f64) -> String {
+    format!("{seconds:.3}")
+}
+
+fn precise_percent(part: f64) -> String {
+    format!("{:.2} %", part * 100.0)
+}
+
+/// How Meridian did, in a word.
+fn verdict(against: &Against) -> &'static str {
+    if against.is_best() {
         "best"
-    } else if judged.is_worse() {
+    } else if against.is_worse() {
         "worse"
     } else {
         "even"

@@ -1,7 +1,7 @@
-//! Meridian: the policy crate's own state, planner and decision, fed with what the pages and its own gateways say.
+//! Meridian between regions: the policy crate's own state, planner and decision, fed with what the pages and its own gateways say.
 
-use super::{Answered, Ask, Pick, Router, Verdict};
-use crate::case::{Case, Request};
+use super::{Answered, Ask, Router, Verdict};
+use crate::case::Case;
 use crate::page::{FIRST_TOKEN, Page, empty, note};
 use meridian_policy::chain::overflow_chain;
 use meridian_policy::chain::{Member, chain};
@@ -10,7 +10,6 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::pace::Pace;
 use meridian_policy::plan::{Plan, carried_over, plan};
 use meridian_policy::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
-use meridian_policy::slots::{Ask as AskSlot, Balance, Begun, Slots};
 use meridian_policy::state::FleetState;
 use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
@@ -45,10 +44,6 @@ pub struct Meridian {
     /// What each gateway sees of its attempts at each region.
     paces: Vec<Vec<Pace>>,
     under_way: BTreeMap<usize, Attempt>,
-    /// What each gateway knows of its own region's servers, and how many there are.
-    slots: Vec<(Slots, usize)>,
-    /// Requests at each region's servers.
-    at_servers: Vec<BTreeMap<usize, Begun>>,
     shares: Shares,
 }
 
@@ -65,18 +60,6 @@ const EPOCH: u64 = 1_700_000_000_000;
 
 fn millis(now: f64) -> Millis {
     Millis(EPOCH + (now.max(0.0) * 1000.0) as u64)
-}
-
-/// Bytes of a prompt of so many tokens: four each, in the mean, and up to a quarter more or less.
-fn bytes(tokens: u64, random: u64) -> u64 {
-    tokens * (300 + random % 201) / 100
-}
-
-/// A number that looks random.
-fn hash(id: u64) -> u64 {
-    let mixed = (id ^ (id >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 impl Meridian {
@@ -96,12 +79,6 @@ impl Meridian {
             endpoints: vec![(0, 0); count],
             paces: vec![vec![Pace::default(); count]; count],
             under_way: BTreeMap::new(),
-            slots: case
-                .regions
-                .iter()
-                .map(|site| (Slots::default(), site.replicas))
-                .collect(),
-            at_servers: vec![BTreeMap::new(); count],
             shares: BTreeMap::new(),
             fleet,
             plan,
@@ -250,40 +227,7 @@ impl Router for Meridian {
             self.under_way
                 .insert(ask.id, Attempt { before, zone, lane });
         }
-        Verdict::Go {
-            order,
-            pick: Pick::AtArrival,
-        }
-    }
-
-    fn replica(&mut self, region: usize, id: usize, request: &Request) -> Option<usize> {
-        let (slots, count) = &mut self.slots[region];
-        let random = hash(id as u64);
-        let slot = slots.pick(AskSlot {
-            balance: Balance::LeastLoad,
-            place: 0,
-            random,
-            now_ms: 0,
-        });
-        // Maglev gives each server as many slots.
-        let replica = usize::from(slot) % *count;
-        let address = replica.to_string();
-        slots.learn(slot, &address);
-        let begun = slots.begin(&address, bytes(request.prompt, random));
-        self.at_servers[region].insert(id, begun);
-        Some(replica)
-    }
-
-    fn begun(&mut self, region: usize, id: usize) {
-        if let Some(begun) = self.at_servers[region].get_mut(&id) {
-            self.slots[region].0.first_token(begun);
-        }
-    }
-
-    fn ended(&mut self, region: usize, id: usize) {
-        if let Some(begun) = self.at_servers[region].remove(&id) {
-            self.slots[region].0.end(begun);
-        }
+        Verdict::go(order)
     }
 
     fn page(&mut self, page: &Page, _now: f64) {

@@ -7,6 +7,7 @@ mod least_load;
 mod meridian;
 mod oracle;
 mod queue;
+mod servers;
 mod simple;
 
 pub use meridian::{MODEL, Shares, ZONE_HEADER};
@@ -16,6 +17,7 @@ use crate::page::Page;
 use crate::replica::Replica;
 use rand::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use servers::OwnServers;
 
 /// One request, and who may serve it.
 pub struct Ask<'a> {
@@ -139,11 +141,15 @@ pub enum Way {
     Meridian,
     /// The replica that costs the least by what is true at this moment.
     Oracle,
+    /// A part of Meridian: the nearest region, always, and in it the server that Meridian picks.
+    OwnServers,
+    /// A part of Meridian: the region that it picks, and in it the server with the fewest requests.
+    OwnRegions,
 }
 
 impl Way {
-    /// All of them, Meridian and the oracle last.
-    pub const ALL: [Self; 10] = [
+    /// All of them: the others, Meridian, the oracle, and Meridian's parts.
+    pub const ALL: [Self; 12] = [
         Self::Nearest,
         Self::RoundRobin,
         Self::FixedWeights,
@@ -154,7 +160,17 @@ impl Way {
         Self::QueuePush,
         Self::Meridian,
         Self::Oracle,
+        Self::OwnServers,
+        Self::OwnRegions,
     ];
+
+    /// Whether Meridian is held against it: not what nobody can have, and not its own parts.
+    pub fn is_other(self) -> bool {
+        !matches!(
+            self,
+            Self::Meridian | Self::Oracle | Self::OwnServers | Self::OwnRegions
+        )
+    }
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
@@ -169,6 +185,8 @@ impl Way {
             Self::QueuePush => "push on queue state",
             Self::Meridian => "Meridian",
             Self::Oracle => "oracle",
+            Self::OwnServers => "nearest, own servers",
+            Self::OwnRegions => "Meridian, least request",
         }
     }
 
@@ -189,8 +207,10 @@ impl Way {
             Self::ZoneAware => Box::new(simple::ZoneAware::new(case, random)),
             Self::LeastLoad => Box::new(least_load::LeastLoad::new(case)),
             Self::QueuePush => Box::new(queue::QueuePush::new(case)),
-            Self::Meridian => Box::new(meridian::Meridian::new(case)),
+            Self::Meridian => Box::new(OwnServers::new(case, meridian::Meridian::new(case))),
             Self::Oracle => Box::new(oracle::Oracle::new(case)),
+            Self::OwnServers => Box::new(OwnServers::new(case, simple::Nearest)),
+            Self::OwnRegions => Box::new(meridian::Meridian::new(case)),
         }
     }
 }

@@ -59,6 +59,7 @@ fn the_document_tells_the_figures_of_the_run() {
     assert!(text.starts_with(document::HEAD));
     assert!(text.contains(document::COMMAND));
     assert!(text.contains(&table::gate(&report.gate).to_string()));
+    assert!(text.contains(&table::pinned(&report.gate).to_string()));
     assert!(text.contains(&table::case(&report.cases[0]).to_string()));
     assert_eq!(text.contains("not met"), !report.gate.problems().is_empty());
 }
