@@ -4,32 +4,36 @@
 //! is placed; of the ways to do that, the one whose ways are the shortest.
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variable};
+use std::collections::BTreeSet;
 
 /// What one gateway wants to send away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
     /// Requests per second, or whatever rooms are measured in.
     pub amount: f64,
-    /// Regions that may take some: their places among the rooms, and what it costs to send one request there.
+    /// Regions that may take some.
     pub to: Vec<Way>,
 }
 
 /// A way that requests may go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Way {
-    /// The region's place among the rooms.
-    pub room: usize,
+    /// The region's place among all of them.
+    pub region: usize,
+    /// What the region takes of this want and of all that may have no more of it; below nothing is nothing.
+    pub room: f64,
     /// How long it is, in a unit that all share; not below nothing.
     pub cost: f64,
 }
 
-/// What each region takes of each want, in the order of its regions. A room below nothing is none.
-pub fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
+/// What each region takes of each want, in the order of its regions.
+pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
     // To be placed at all is worth more than all ways that others may have to go farther for it.
     let ways = wants.iter().flat_map(|want| &want.to);
-    let longest = ways.map(|way| way.cost).fold(1.0, f64::max);
-    let most = longest * (rooms.len() + 1) as f64;
+    let longest = ways.clone().map(|way| way.cost).fold(1.0, f64::max);
+    let regions: BTreeSet<usize> = ways.map(|way| way.region).collect();
+    let most = longest * (regions.len() + 1) as f64;
     let mut problem = Problem::new(OptimizationDirection::Maximize);
     let placed: Vec<Vec<Variable>> = wants
         .iter()
@@ -43,16 +47,22 @@ pub fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
             parts
         })
         .collect();
-    for (region, room) in rooms.iter().enumerate() {
-        let into: Vec<(Variable, f64)> = wants
+    for region in regions {
+        let mut into: Vec<(f64, Variable)> = wants
             .iter()
             .zip(&placed)
             .flat_map(|(want, parts)| want.to.iter().zip(parts))
-            .filter(|(way, _)| way.room == region)
-            .map(|(_, part)| (*part, 1.0))
+            .filter(|(way, _)| way.region == region)
+            .map(|(way, part)| (way.room.max(0.0), *part))
             .collect();
-        if !into.is_empty() {
-            problem.add_constraint(&into, ComparisonOp::Le, room.max(0.0));
+        // Who may have less of it counts for those who may have more, and they do not for him.
+        into.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let mut parts = Vec::new();
+        for same in into.chunk_by(|(one, _), (other, _)| one == other) {
+            parts.extend(same.iter().map(|(_, part)| (*part, 1.0)));
+            if let Some((room, _)) = same.first() {
+                problem.add_constraint(&parts, ComparisonOp::Le, *room);
+            }
         }
     }
     // Everything at nothing is always possible, so that only a solver at fault has no solution: then nobody moves.
@@ -73,8 +83,22 @@ mod tests {
     use proptest::prelude::*;
 
     fn ways(amount: f64, to: &[(usize, f64)]) -> Want {
-        let to = to.iter().map(|&(room, cost)| Way { room, cost }).collect();
+        let way = |&(region, cost): &(usize, f64)| Way {
+            region,
+            room: 0.0,
+            cost,
+        };
+        let to = to.iter().map(way).collect();
         Want { amount, to }
+    }
+
+    /// Where each region has as much room for everybody.
+    fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
+        let mut wants = wants.to_vec();
+        for way in wants.iter_mut().flat_map(|want| &mut want.to) {
+            way.room = rooms[way.region];
+        }
+        super::allot(&wants)
     }
 
     /// The nearest first, each as far behind the one before.
@@ -142,6 +166,30 @@ mod tests {
         ];
         let parts = rounded(allot(&wants, &[1.0, 1.0, 1.0]));
         assert_eq!(parts, [vec![0.0, 1.0], vec![0.0, 1.0], vec![1.0]]);
+    }
+
+    #[test]
+    fn who_may_have_less_leaves_the_rest_to_others() {
+        let of = |amount, room| Want {
+            amount,
+            to: vec![Way {
+                region: 0,
+                room,
+                cost: 1.0,
+            }],
+        };
+        for (guests, own, gets) in [
+            (of(9.0, 4.0), of(9.0, 10.0), (10.0, [0.0, 4.0])),
+            (of(9.0, 4.0), of(1.0, 10.0), (5.0, [4.0, 4.0])),
+            (of(9.0, -1.0), of(9.0, 10.0), (9.0, [0.0, 0.0])),
+        ] {
+            let parts = super::allot(&[guests, own]);
+            let (sum, [least, most]) = gets;
+            let all = parts[0][0] + parts[1][0];
+            assert!((all - sum).abs() < 1e-6, "{parts:?}");
+            let guest = parts[0][0];
+            assert!(guest >= least - 1e-6 && guest <= most + 1e-6, "{parts:?}");
+        }
     }
 
     proptest! {

@@ -28,6 +28,9 @@ const STEP_UNHEALTHY: u8 = 25;
 /// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
 const STEP_SLOW: u8 = 10;
 
+/// A region that takes others' callers keeps room for so many more of those who may use fewer regions than they: by this part more.
+const KEPT: f64 = 0.4;
+
 /// By which factor utilization is taken to change at most.
 const GROWS: (f64, f64) = (0.3, 3.0);
 
@@ -265,6 +268,7 @@ impl<'p> Known<'p> {
 
     pub fn others(
         &self,
+        zone: &ZoneName,
         first: &RegionName,
         regions: &[RegionName],
         model: &ModelName,
@@ -273,7 +277,7 @@ impl<'p> Known<'p> {
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
             let room = if health.takes_more() {
-                self.room(region, signals)
+                self.room(region, signals, self.kept(zone, region, model))
             } else {
                 SICK
             };
@@ -307,13 +311,29 @@ impl<'p> Known<'p> {
         ways.collect()
     }
 
-    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to.
-    fn room(&self, region: &RegionName, signals: &PoolSignals) -> f64 {
+    /// What a pool keeps free of a zone's callers, in utilization: that is for those who could not go where they can.
+    fn kept(&self, zone: &ZoneName, region: &RegionName, model: &ModelName) -> f64 {
+        let regions = |zone: &ZoneName| self.fleet.zones.get(zone).map(|zone| &zone.regions);
+        let Some(own) = regions(zone) else {
+            return 0.0;
+        };
+        let narrower = |zone: &ZoneName| {
+            regions(zone).is_some_and(|other| other.len() < own.len() && other.is_subset(own))
+        };
+        let asked = self.state.asked(self.fleet, region, model, self.now);
+        let theirs = asked.iter().filter(|(zone, _)| narrower(zone));
+        let theirs: f64 = theirs.map(|(_, rate)| rate).sum();
+        KEPT * self.elasticity(model) * theirs / self.size(region, model)
+    }
+
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is
+    /// kept for others.
+    fn room(&self, region: &RegionName, signals: &PoolSignals, kept: f64) -> f64 {
         let limits = &self.fleet.overflow;
         let target = limits.target();
         match signals.utilization {
             Some(utilization) if utilization.now > limits.above => target - utilization.now,
-            Some(utilization) => (target - utilization.peak).max(0.0),
+            Some(utilization) => (target - kept - utilization.peak).max(0.0),
             None if signals.stale => UNKNOWN_ROOM,
             None if self
                 .fleet

@@ -41,30 +41,20 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
         return;
     }
     let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
-    let each = choices.iter().flat_map(|choice| &choice.others);
-    for other in each.clone() {
-        let place = regions.len();
-        regions.entry(other.region.clone()).or_insert((place, 0.0));
-    }
-    let mut rooms = vec![0.0; regions.len()];
     for choice in choices.iter() {
         for other in &choice.others {
-            let Some((place, given)) = regions.get_mut(&other.region) else {
-                continue;
-            };
-            rooms[*place] = other.room * other.size * choice.size / choice.first.elasticity;
-            *given += choice.before.part(&other.region) * choice.percent();
+            let place = regions.len();
+            let (_, given) = regions.entry(other.region.clone()).or_insert((place, 0.0));
+            // Where nothing measures it, what was given already is part of the room.
+            if !other.measured {
+                *given += choice.before.part(&other.region) * choice.percent();
+            }
         }
     }
-    // Where nothing measures it, what was given already is part of the room.
-    for other in each.filter(|other| !other.measured) {
-        if let Some((place, given)) = regions.get_mut(&other.region) {
-            rooms[*place] -= std::mem::take(given);
-        }
-    }
-    let way = |(other, cost): (&Other, &f64)| {
-        let (room, _) = *regions.get(&other.region)?;
-        Some(Way { room, cost: *cost })
+    let way = |choice: &Choice, other: &Other, cost: f64| {
+        let (region, given) = *regions.get(&other.region)?;
+        let room = other.room * other.size * choice.size / choice.first.elasticity - given;
+        Some(Way { region, room, cost })
     };
     let wants: Vec<Want> = choices
         .iter()
@@ -76,11 +66,11 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
                 .iter()
                 .zip(&choice.ways)
                 .filter(|(other, _)| other.open)
-                .filter_map(way)
+                .filter_map(|(other, cost)| way(choice, other, *cost))
                 .collect(),
         })
         .collect();
-    for ((choice, taken), wanted) in choices.iter_mut().zip(allot(&wants, &rooms)).zip(wanted) {
+    for ((choice, taken), wanted) in choices.iter_mut().zip(allot(&wants)).zip(wanted) {
         // Who wants nothing sees the room that there is: it is where its callers would go.
         if wanted <= 0.0 {
             continue;

@@ -151,6 +151,25 @@ impl FleetState {
         served
     }
 
+    /// Requests per second that a region's pool is asked for by all gateways, by zone, without batch.
+    pub fn asked<'s>(
+        &'s self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        now: Millis,
+    ) -> BTreeMap<&'s ZoneName, f64> {
+        let mut asked = BTreeMap::new();
+        let all = self.regions.values();
+        for (attempts, window) in all.flat_map(|state| state.attempts_to(region, model)) {
+            let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
+            if attempts.lane != Lane::Batch && fresh {
+                *asked.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
+            }
+        }
+        asked
+    }
+
     /// Batch requests per second that a region's pool is asked for, by all gateways.
     pub fn batch(&self, fleet: &Fleet, region: &RegionName, model: &ModelName, now: Millis) -> f64 {
         let all = self.regions.values();

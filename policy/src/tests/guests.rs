@@ -1,8 +1,10 @@
 //! A region that other regions' gateways ask first, with callers of its own who have nowhere else to go.
 
+use super::fleets::LLAMA;
 use super::watch::{EAST, EU, WEST, Watch, counts, server, tried, watched};
 use crate::filter_policy::Lane;
-use crate::signal::{Figures, Reading};
+use crate::plan::known::Known;
+use crate::signal::{Figures, Millis, Reading};
 
 /// Requests per second that fill a region.
 const FILL: f64 = 105.0;
@@ -71,4 +73,47 @@ fn whoever_asks_first_leaves_and_as_many_as_must() {
         );
         assert!(guests_share < 100);
     }
+}
+
+/// How much utilization us-east-1 has to give to callers of us-west-2, by the caller's zone, at half its load: so many of its 50 requests
+/// per second are of the zone `eea`, which may use it and eu-west-1.
+fn room(pinned: f64) -> [f64; 2] {
+    let mut fleet = watched();
+    let eea = fleet.zones.get_mut("eea").unwrap();
+    eea.regions.extend([EAST.into(), WEST.into()]);
+    fleet
+        .regions
+        .insert("ap-south-1".into(), fleet.regions[EU].clone());
+    let global = fleet.zones.get_mut("global").unwrap();
+    global.regions.insert("ap-south-1".into());
+    let mut watch = Watch::new(fleet);
+    for second in 0..30 {
+        watch.see(EAST, loaded(0.5 * FILL));
+        let second = f64::from(second);
+        let come = |zone, rate| tried(zone, Lane::Home, EAST, counts(rate * second, 0.0));
+        let come = vec![come("eea", pinned), come("global", 50.0 - pinned)];
+        watch.hear(EAST, "gateway-east", 0, come);
+        watch.tick();
+    }
+    let now = Millis(watch.now - 1000);
+    let known = Known::of(&watch.fleet, &watch.state, &watch.plan, now);
+    ["eea", "global"].map(|zone| {
+        let others = known.others(&zone.into(), &WEST.into(), &[EAST.into()], &LLAMA.into());
+        others[0].room
+    })
+}
+
+#[test]
+fn room_is_kept_for_those_who_may_use_fewer_regions() {
+    let close = |room: [f64; 2], expected: [f64; 2]| {
+        let mut both = room.iter().zip(expected);
+        assert!(
+            both.all(|(room, expected)| (room - expected).abs() < 0.01),
+            "{room:?}, not {expected:?}"
+        );
+    };
+    close(room(0.0), [0.25, 0.25]);
+    // A tenth of half its load, which may become as much again.
+    close(room(5.0), [0.25, 0.20]);
+    close(room(45.0), [0.25, 0.0]);
 }

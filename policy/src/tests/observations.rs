@@ -207,7 +207,7 @@ fn is_sound(
                     own: known.own(&first, model, gateway, zone),
                     ..known.first(&first, &others, model)
                 };
-                let there = known.others(&first, &others, model);
+                let there = known.others(zone, &first, &others, model);
                 let percent = before.load(&here) * known.size(&first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);
