@@ -160,7 +160,12 @@ impl FilterPolicy {
                     None => Ok(Admission::ReadBody(Admitted {
                         caller,
                         shape,
-                        needs_fresh: needs::fresh(head.headers).map_err(Reason::UnknownNeed)?,
+                        needs_fresh: needs::fresh(head.headers, &self.needs_header).map_err(
+                            |need| Reason::UnknownNeed {
+                                header: self.needs_header.clone(),
+                                need,
+                            },
+                        )?,
                         tier: tier::tier(head.headers, &self.batch_keys)
                             .map_err(Reason::UnknownTier)?,
                         session: session(head.headers),

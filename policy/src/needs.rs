@@ -1,8 +1,7 @@
-//! What a caller needs besides an answer: `x-meridian-needs: fresh`, and where such requests go.
+//! What a caller needs besides an answer, `x-meridian-needs: fresh`, and where such requests go.
 
 use crate::chain::{Member, chain};
 use crate::fleet::Fleet;
-use crate::headers::NEEDS;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::plan::Plan;
 use crate::weights;
@@ -12,14 +11,14 @@ use std::collections::BTreeMap;
 /// The one need that there is: an answer from a region whose data is not behind.
 const FRESH: &str = "fresh";
 
-/// Whether a request needs fresh data.
+/// Whether a request needs fresh data, by the header of this name.
 ///
 /// # Errors
 /// A need that nobody knows. It cannot be met, and must not be passed over.
-pub fn fresh(request: &[(String, String)]) -> Result<bool, String> {
+pub fn fresh(request: &[(String, String)], header: &str) -> Result<bool, String> {
     let values = request
         .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(NEEDS))
+        .filter(|(name, _)| name.eq_ignore_ascii_case(header))
         .flat_map(|(_, value)| value.split(','))
         .map(str::trim)
         .filter(|value| !value.is_empty());

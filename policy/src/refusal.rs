@@ -38,7 +38,12 @@ pub enum Reason {
         location: String,
     },
     /// The caller needs something that there is not.
-    UnknownNeed(String),
+    UnknownNeed {
+        /// Where it was asked for.
+        header: String,
+        /// What was.
+        need: String,
+    },
     /// The caller names a tier that there is not.
     UnknownTier(String),
     /// It can wait, and no region has room for it.
@@ -135,7 +140,7 @@ impl Reason {
             Self::UnknownZone => (403, "unknown_zone"),
             Self::Misdirected { .. } => (421, "misdirected"),
             Self::Redirected { .. } => (307, "misdirected"),
-            Self::UnknownNeed(_) => (400, "unknown_need"),
+            Self::UnknownNeed { .. } => (400, "unknown_need"),
             Self::UnknownTier(_) => (400, "unknown_tier"),
             Self::Later => (429, "batch_later"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
@@ -169,9 +174,8 @@ impl Reason {
                     "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
                 )
             }
-            Self::UnknownNeed(need) => format!(
-                "The header `{}` asks for `{need}`, which is nothing that can be had; `fresh` is.",
-                headers::NEEDS
+            Self::UnknownNeed { header, need } => format!(
+                "The header `{header}` asks for `{need}`, which is nothing that can be had; `fresh` is."
             ),
             Self::UnknownTier(tier) => format!(
                 "The header `{}` says `{tier}`, which is no tier; `batch` and `interactive` are.",

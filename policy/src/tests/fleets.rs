@@ -8,6 +8,7 @@ use crate::fleet::{
     Pool, ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone,
     ZoneSource,
 };
+use crate::headers::NEEDS;
 use crate::retrieval::{Role, VectorDb};
 use crate::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +111,7 @@ pub fn fleet() -> Fleet {
         own_limits: BTreeMap::new(),
         balance: BTreeMap::new(),
         batch_keys: BTreeSet::new(),
+        needs_header: NEEDS.to_owned(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

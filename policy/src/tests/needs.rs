@@ -10,6 +10,7 @@ use crate::chain::chain;
 use crate::classify::untrusted;
 use crate::decide::{Decision, Here};
 use crate::filter_policy::{FilterPolicy, Lane};
+use crate::fleet::Fleet;
 use crate::freshness::Freshness;
 use crate::health::{Health, Reason};
 use crate::needs::{Fresh, fresh};
@@ -61,9 +62,18 @@ fn asked(
     headers: &[(&str, &str)],
     lease_ran_out: bool,
 ) -> Result<Decision, Answer> {
-    let fleet = example();
-    let policy = FilterPolicy::for_region(&fleet, plan, &home.into(), None);
-    let (_, admission) = admit(&fleet, home, "POST", CHAT, headers);
+    asked_of(&example(), plan, home, headers, lease_ran_out)
+}
+
+fn asked_of(
+    fleet: &Fleet,
+    plan: &Plan,
+    home: &str,
+    headers: &[(&str, &str)],
+    lease_ran_out: bool,
+) -> Result<Decision, Answer> {
+    let policy = FilterPolicy::for_region(fleet, plan, &home.into(), None);
+    let (_, admission) = admit(fleet, home, "POST", CHAT, headers);
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
     let here = Here {
         request_id: b"id",
@@ -248,7 +258,7 @@ fn what_a_caller_may_write() {
         let headers: Vec<(String, String)> = headers
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        fresh(&headers)
+        fresh(&headers, "x-meridian-needs")
     };
     assert_eq!(read(&[]), Ok(false));
     assert_eq!(read(&["", " , "]), Ok(false));
@@ -276,6 +286,22 @@ fn what_a_caller_may_write() {
         "unknown_need",
     );
     check(&answered(admission), 400, &[], "refused=unknown_need", body);
+}
+
+#[test]
+fn a_fleet_may_call_it_otherwise() {
+    let mut fleet = example();
+    fleet.needs_header = "x-rag".into();
+    let why = |name, value| {
+        let decided = asked_of(&fleet, &behind(&[]), WEST, &[US, (name, value)], false);
+        decided.map(|decision| decision.explain())
+    };
+    assert!(why("x-rag", "fresh").unwrap().ends_with(" fresh=yes"));
+    let passed_over = why("x-meridian-needs", "fresh").unwrap();
+    assert!(!passed_over.contains("fresh"), "{passed_over}");
+    let (_, admission) = admit(&fleet, WEST, "POST", CHAT, &[US, ("x-rag", "frech")]);
+    let refused = answered(admission).body;
+    assert!(refused.contains("`x-rag` asks for `frech`"), "{refused}");
 }
 
 #[test]

@@ -347,6 +347,17 @@ pub struct RawPolicy {
     /// Requests that can wait.
     #[serde(default)]
     pub batch: RawBatch,
+    /// Requests that need fresh data.
+    #[serde(default)]
+    pub needs: RawNeeds,
+}
+
+/// Requests that need fresh data: they go to a region whose data store is not behind.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawNeeds {
+    /// The header that says so; its value is `fresh`. Default: `x-meridian-needs`.
+    pub header: Option<String>,
 }
 
 /// Requests that can wait: they leave a region before others do, and are refused with 429 where no region has room. So are those that

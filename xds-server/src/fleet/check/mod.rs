@@ -10,6 +10,7 @@ mod figures;
 mod gateways;
 mod limits;
 mod load;
+mod needs;
 mod neighbours;
 mod places;
 mod regions;
@@ -50,6 +51,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         balance,
         limits,
         batch_keys: check.batch_keys(raw.policy.batch.keys),
+        needs_header: check.needs_header(raw.policy.needs.header),
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
@@ -66,6 +68,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     check.pushes_can_be_known(&fleet);
     check.contexts_compare(&fleet);
     check.prices_compare(&fleet);
+    check.needs_say_no_zone(&fleet);
     check.budgets_are_parted(&fleet);
     // What did not parse would be missed here a second time.
     if check.problems.is_empty() {

@@ -370,3 +370,20 @@ fn limits_that_are_left_out_fit_those_that_are_given() {
         [half; 4]
     );
 }
+
+#[test]
+fn the_header_by_which_callers_say_what_they_need() {
+    for (name, says) in [
+        ("x rag", "not a header's name"),
+        ("x-meridian-zone", "one of Meridian's own"),
+        ("CF-IPCountry", "tells callers' zones"),
+    ] {
+        let to = format!("policy:\n  needs: {{ header: {name} }}\n");
+        check_edit("policy:\n", &to, "policy.needs.header", says);
+    }
+    for (name, is) in [("X-RAG", "x-rag"), ("X-Meridian-Needs", "x-meridian-needs")] {
+        let to = format!("policy:\n  needs: {{ header: {name} }}\n");
+        let fleet = parse(&edited("policy:\n", &to)).unwrap();
+        assert_eq!(fleet.needs_header, is);
+    }
+}
