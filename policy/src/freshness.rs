@@ -3,7 +3,7 @@
 use crate::fleet::{Fleet, Region};
 use crate::health::CLEAR_OF;
 use crate::name::RegionName;
-use crate::plan::{Alarm, Plan};
+use crate::plan::{Alarm, AlarmKind, Plan};
 use crate::retrieval::{Role, databases};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +117,7 @@ pub fn alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     });
     let stuck = stuck.map(|home| Alarm {
         region: home.clone(),
+        kind: AlarmKind::OldData,
         message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
                   retrieved there is old"
             .into(),
@@ -129,6 +130,7 @@ pub fn alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
         .filter(|region| freshness.unknown.contains(*region));
     let silent = silent.map(|region| Alarm {
         region: region.clone(),
+        kind: AlarmKind::UnknownLag,
         message: "its sources for replication lag are silent: how old its data is is not known"
             .into(),
     });

@@ -4,8 +4,11 @@
 //! It holds what the next plan must know of this one, and nothing that changes without a decision.
 
 mod ahead;
+mod alarm;
 pub(crate) mod known;
 mod room;
+
+pub use alarm::{Alarm, AlarmKind, GPU_HOT, alarms};
 
 use crate::chain::{Member, chain};
 use crate::fleet::{Fleet, Order};
@@ -19,7 +22,7 @@ use crate::tier::Gate;
 use known::Known;
 use room::{Choice, share_room};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The zones and models of one gateway.
 pub type Placements = BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>;
@@ -210,70 +213,3 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     }
     next
 }
-
-/// Something that a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Alarm {
-    /// The region.
-    pub region: RegionName,
-    /// What is wrong.
-    pub message: String,
-}
-
-/// What a person should look at now.
-pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
-    let mut alarms = BTreeSet::new();
-    for (name, region) in &fleet.regions {
-        for model in region.pools.keys() {
-            let mut alarm = |message: String| {
-                alarms.insert(Alarm {
-                    region: name.clone(),
-                    message,
-                });
-            };
-            if state.gpu_is_hot(fleet, name, now) {
-                alarm(format!("GPUs busy above {GPU_HOT} for a minute"));
-            }
-            for reason in plan
-                .pools
-                .get(name)
-                .and_then(|pools| pools.get(model))
-                .into_iter()
-                .flat_map(|health| &health.reasons)
-            {
-                alarm(format!("{model}: {reason}"));
-            }
-            if state.pool(fleet, name, model, now).partial {
-                alarm(format!(
-                    "{model}: some of its sources are silent, or no longer tell its load; it takes nobody back"
-                ));
-            }
-        }
-    }
-    for region in fleet.regions.keys() {
-        for (fallback, answers) in state.misplaced(region, now) {
-            alarms.insert(Alarm {
-                region: region.clone(),
-                message: format!(
-                    "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction; see the gateway's \
-                     log, and take it from the zones that it may not serve"
-                ),
-            });
-        }
-    }
-    each_choice(fleet, |gateway, zone, model, (first, _)| {
-        let placement = plan.placement(gateway, zone, model);
-        if placement.is_some_and(|placement| placement.without_effect) {
-            alarms.insert(Alarm {
-                region: first,
-                message: format!(
-                    "{model}: shedding at {gateway} does not lower its utilization; it goes no further"
-                ),
-            });
-        }
-    });
-    alarms.into_iter().collect()
-}
-
-/// GPUs that are busier than this for a minute are worth a look.
-pub const GPU_HOT: f64 = 0.85;

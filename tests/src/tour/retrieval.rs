@@ -146,6 +146,11 @@ pub async fn eu(world: &mut World) -> Result<String> {
         alarm.region == EU.into() && alarm.message.contains("vector database is behind")
     });
     ensure(told, || format!("no alarm: {alarms:?}"))?;
+    let metrics = world.metrics().await?;
+    let sample = format!(r#"meridian_alarms{{region="{EU}",kind="old_data"}} 1.0"#);
+    ensure(metrics.contains(&sample), || {
+        format!("no `{sample}`: {metrics}")
+    })?;
     for _ in 0..20 {
         let by = Retrieval::once(milvus, marker).await?;
         ensure(by == EU, || format!("answered by {by}"))?;

@@ -54,13 +54,28 @@ impl Collector for Page {
             let value = f64::from(u8::from(flag));
             gauges(&mut encoder, name, help, [(Vec::new(), value)])?;
         }
-        gauges(
-            &mut encoder,
-            "meridian_alarms",
-            "Things that a person should look at",
-            [(Vec::new(), report.alarms.len() as f64)],
-        )
+        alarms(report, &mut encoder)
     }
+}
+
+fn alarms(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut counts = BTreeMap::new();
+    for alarm in &report.alarms {
+        *counts.entry((&alarm.region, alarm.kind)).or_insert(0.0) += 1.0;
+    }
+    let each = counts.into_iter().map(|((region, kind), count)| {
+        let labels = vec![
+            ("region", region.to_string()),
+            ("kind", kind.label().to_owned()),
+        ];
+        (labels, count)
+    });
+    gauges(
+        encoder,
+        "meridian_alarms",
+        "Things that a person should look at; `meridian status` says what they are",
+        each,
+    )
 }
 
 fn data(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

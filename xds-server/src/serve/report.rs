@@ -5,7 +5,7 @@ use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_policy::filter_policy::{Lane, Lease};
 use meridian_policy::health::Health;
 use meridian_policy::placement::Placement;
-use meridian_policy::plan::Alarm;
+use meridian_policy::plan::{Alarm, AlarmKind};
 use meridian_policy::retrieval::Role;
 use meridian_policy::signal::{AttemptCounts, Millis};
 use meridian_policy::state::{Attempts, PoolSignals};
@@ -291,6 +291,7 @@ impl Report {
             let known = report.budgeted?;
             (connected > usize::try_from(known).unwrap_or(usize::MAX)).then(|| Alarm {
                 region: region.clone(),
+                kind: AlarmKind::TooManyGateways,
                 message: format!(
                     "{connected} Envoys are connected, and its part of the fallbacks' budgets is for {known}: together they may \
                      spend more; set `gateway.replicas`"
