@@ -156,6 +156,8 @@ pub struct Region {
     pub pools: BTreeMap<ModelName, Pool>,
     /// Tokens of the longest prompt of those pools that tell it.
     pub contexts: BTreeMap<ModelName, u32>,
+    /// The path that health checks ask for, of those pools where it is not `/health`.
+    pub health_paths: BTreeMap<ModelName, String>,
     /// Where the control plane reads how the region is.
     pub signals: Vec<SignalSource>,
     /// What serving costs here, in a unit that all regions share.

@@ -200,6 +200,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         )]
         .into(),
         contexts: BTreeMap::new(),
+        health_paths: BTreeMap::new(),
         price: None,
         vector_db: None,
         signals: (1..=replicas).map(source).collect(),

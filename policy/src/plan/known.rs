@@ -29,7 +29,7 @@ const STEP_UNHEALTHY: u8 = 25;
 const STEP_SLOW: u8 = 10;
 
 /// A region that takes others' callers keeps room for so many more of those who may use fewer regions than they: by this part more.
-const KEPT: f64 = 0.4;
+const KEPT: f64 = 0.2;
 
 /// By which factor utilization is taken to change at most.
 const GROWS: (f64, f64) = (0.3, 3.0);
@@ -311,7 +311,8 @@ impl<'p> Known<'p> {
         ways.collect()
     }
 
-    /// What a pool keeps free of a zone's callers, in utilization: that is for those who could not go where they can.
+    /// What of its utilization a pool keeps free of a zone's callers, over what it has: that is for those who could not go where
+    /// they can.
     fn kept(&self, zone: &ZoneName, region: &RegionName, model: &ModelName) -> f64 {
         let regions = |zone: &ZoneName| self.fleet.zones.get(zone).map(|zone| &zone.regions);
         let Some(own) = regions(zone) else {
@@ -321,19 +322,26 @@ impl<'p> Known<'p> {
             regions(zone).is_some_and(|other| other.len() < own.len() && other.is_subset(own))
         };
         let asked = self.state.asked(self.fleet, region, model, self.now);
-        let theirs = asked.iter().filter(|(zone, _)| narrower(zone));
-        let theirs: f64 = theirs.map(|(_, rate)| rate).sum();
-        KEPT * self.elasticity(model) * theirs / self.size(region, model)
+        let of = |each: &dyn Fn(&ZoneName) -> bool| -> f64 {
+            let those = asked.iter().filter(|(zone, _)| each(zone));
+            those.map(|(_, rate)| rate).sum()
+        };
+        let all = of(&|_| true) + self.state.batch(self.fleet, region, model, self.now);
+        if all > 0.0 {
+            KEPT * self.elasticity(model) * of(&narrower) / all
+        } else {
+            0.0
+        }
     }
 
-    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is
-    /// kept for others.
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Of what it has,
+    /// so much more is kept for others.
     fn room(&self, region: &RegionName, signals: &PoolSignals, kept: f64) -> f64 {
         let limits = &self.fleet.overflow;
         let target = limits.target();
         match signals.utilization {
             Some(utilization) if utilization.now > limits.above => target - utilization.now,
-            Some(utilization) => (target - kept - utilization.peak).max(0.0),
+            Some(utilization) => (target - (1.0 + kept) * utilization.peak).max(0.0),
             None if signals.stale => UNKNOWN_ROOM,
             None if self
                 .fleet

@@ -169,6 +169,7 @@ pub fn region<'m>(
             .map(|model| (ModelName::from(model), pool.clone()))
             .collect(),
         contexts: BTreeMap::new(),
+        health_paths: BTreeMap::new(),
         signals: Vec::new(),
         price: None,
         vector_db: None,

@@ -64,11 +64,19 @@ pub async fn edits(world: &mut World) -> Result<String> {
     // A model that only two regions had comes to the third.
     let model = crate::world::PARTIAL_MODEL;
     let pool = world.block().pool("us-west-2");
-    let with_model = original.replacen(
-        "    pools:\n",
-        &format!("    pools:\n      \"{model}\": {{ endpoints: [\"{pool}\"] }}\n"),
-        1,
-    );
+    let with_model = |health: &str| {
+        let pool = format!("\"{model}\": {{ endpoints: [\"{pool}\"], health: {health} }}");
+        original.replacen("    pools:\n", &format!("    pools:\n      {pool}\n"), 1)
+    };
+    // What its servers do not have is no health check.
+    world.edit(&with_model("/nowhere"))?;
+    wait_for("the new pool to be unhealthy", || async {
+        let regions = world.report().await?.regions;
+        let pool = regions["us-west-2"].pools.get(model);
+        Ok(pool.is_some_and(|pool| pool.signals.endpoints == Some((0, 1))))
+    })
+    .await?;
+    let with_model = with_model("/ping");
     world.edit(&with_model)?;
     wait_for("us-west-2 to be asked for the new model", || async {
         let ask = world.ask("us-west-2").country("US").model(model);

@@ -1,6 +1,7 @@
 //! Single values of the fleet file, from text. Errors say what is wrong and how to mend it; the caller knows the place.
 
 use crate::fleet::raw::RawSecret;
+use axum::http::uri::PathAndQuery;
 use ipnet::IpNet;
 use meridian_policy::fleet::{Pool, ProviderEndpoint, Secret};
 use std::net::{IpAddr, SocketAddr};
@@ -156,6 +157,18 @@ pub fn path(text: &str) -> Parsed<()> {
     } else {
         Err(format!(
             "`{text}` is not an absolute path on the gateway; it begins with `/`"
+        ))
+    }
+}
+
+/// A path that is asked for by HTTP, with what may follow a `?`.
+pub fn http_path(text: &str) -> Parsed<()> {
+    let parsed: Result<PathAndQuery, _> = text.parse();
+    if text.starts_with('/') && parsed.is_ok_and(|path| path.as_str() == text) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{text}` is not a path of HTTP; write one such as `/health`"
         ))
     }
 }

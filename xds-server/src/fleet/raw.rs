@@ -224,6 +224,8 @@ pub struct RawPool {
     /// Tokens of the longest prompt: vLLM's `--max-model-len`. A prompt that is too long for one pool goes on to a pool or
     /// fallback later in the chain that says a larger one; without it the refusal is final.
     pub context: Option<u32>,
+    /// The path that answers 200 while a server serves. Default: `/health`; Triton's OpenAI frontend has `/health/ready`.
+    pub health: Option<String>,
 }
 
 /// A hosted provider.

@@ -9,13 +9,15 @@ use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-fn contexts(pools: &BTreeMap<String, RawPool>) -> BTreeMap<ModelName, u32> {
-    let contexts = pools
+/// What those pools say that say it.
+fn told<T>(
+    pools: &BTreeMap<String, RawPool>,
+    what: impl Fn(&RawPool) -> Option<T>,
+) -> BTreeMap<ModelName, T> {
+    let told = pools
         .iter()
-        .filter_map(|(model, pool)| Some((model, pool.context?)));
-    contexts
-        .map(|(model, context)| (ModelName::from(model.clone()), context))
-        .collect()
+        .filter_map(|(model, pool)| Some((ModelName::from(model.clone()), what(pool)?)));
+    told.collect()
 }
 
 /// The model that each name in statistics stands for.
@@ -71,7 +73,8 @@ impl Check {
                 neighbours,
             ),
             round_trips: neighbours.round_trips(name),
-            contexts: contexts(&raw.pools),
+            contexts: told(&raw.pools, |pool| pool.context),
+            health_paths: told(&raw.pools, |pool| pool.health.clone()),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
             vector_db: raw
@@ -108,6 +111,9 @@ impl Check {
 
     fn pool(&mut self, at: &str, raw: RawPool) -> Option<Pool> {
         self.context(&format!("{at}.context"), raw.context);
+        if let Some(path) = &raw.health {
+            self.at(&format!("{at}.health"), field::http_path(path));
+        }
         match (raw.endpoints, raw.dns) {
             (Some(endpoints), None) if !endpoints.is_empty() => {
                 let mut seen = BTreeSet::new();

@@ -54,6 +54,28 @@ fn pools() {
 }
 
 #[test]
+fn health_checks_of_pools() {
+    let pool = "{ endpoints: [10.0.2.10:8000] }";
+    let with = |path: &str| format!("{{ endpoints: [10.0.2.10:8000], health: \"{path}\" }}");
+    let at = "regions.us-east-1.pools.llama-3.1-70b.health";
+    for path in [
+        "",
+        "health",
+        "http://a/health",
+        "/he alth",
+        "/health#now",
+        "*",
+    ] {
+        check_edit(pool, &with(path), at, "is not a path of HTTP");
+    }
+    for path in ["/health/ready", "/v2/health/ready?deep=1"] {
+        let fleet = parse(&edited(pool, &with(path))).unwrap();
+        let paths = &fleet.regions["us-east-1"].health_paths;
+        assert_eq!(paths["llama-3.1-70b"], path);
+    }
+}
+
+#[test]
 fn models_that_statistics_cannot_tell_apart() {
     check_edit(
         "mistral-7b:  ",

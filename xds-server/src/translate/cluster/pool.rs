@@ -26,9 +26,11 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
         ),
         Pool::Dns { host, port } => (DiscoveryType::StrictDns, vec![socket_address(host, *port)]),
     };
+    let region = fleet.regions.get(home);
+    let path = region.and_then(|region| region.health_paths.get(model));
     let check = HttpHealthCheck {
         host: home.to_string(),
-        path: "/health".into(),
+        path: path.cloned().unwrap_or_else(|| "/health".into()),
         ..Default::default()
     };
     // vLLM's web server closes an idle connection after 5 s: let go of it first, or a request meets the close.
