@@ -160,12 +160,7 @@ impl FilterPolicy {
                     None => Ok(Admission::ReadBody(Admitted {
                         caller,
                         shape,
-                        needs_fresh: needs::fresh(head.headers, &self.needs_header).map_err(
-                            |need| Reason::UnknownNeed {
-                                header: self.needs_header.clone(),
-                                need,
-                            },
-                        )?,
+                        needs_fresh: needs::fresh(head.headers, self.needs_header.as_deref())?,
                         tier: tier::tier(head.headers, &self.batch_keys)
                             .map_err(Reason::UnknownTier)?,
                         session: session(head.headers),

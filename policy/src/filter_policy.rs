@@ -4,7 +4,6 @@
 use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
 use crate::fleet::{Fleet, Misdirected, Order, UnknownZone, Zone, ZoneSource};
-use crate::headers::NEEDS;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::needs::Fresh;
 use crate::pace::{self, Pace};
@@ -35,9 +34,9 @@ pub struct FilterPolicy {
     /// API keys whose requests are batch: SHA-256, in hex.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub batch_keys: BTreeSet<String>,
-    /// The header by which callers say what they need.
-    #[serde(default = "needs_header", skip_serializing_if = "is_needs_header")]
-    pub needs_header: String,
+    /// Another header by which callers say what they need, besides [`crate::headers::NEEDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_header: Option<String>,
     /// How each pool of this region balances over its servers.
     #[serde(default)]
     pub pools: BTreeMap<ModelName, Balance>,
@@ -108,14 +107,6 @@ pub struct BatchRule {
     /// What each other region has of them, in percent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<RegionName, u32>,
-}
-
-fn needs_header() -> String {
-    NEEDS.to_owned()
-}
-
-fn is_needs_header(header: &str) -> bool {
-    header == NEEDS
 }
 
 fn all() -> u8 {

@@ -36,8 +36,8 @@ pub struct Fleet {
     pub balance: BTreeMap<ModelName, Balance>,
     /// API keys whose requests are batch: SHA-256, in hex.
     pub batch_keys: BTreeSet<String>,
-    /// The header by which callers say what they need besides an answer, in lower case.
-    pub needs_header: String,
+    /// Another header by which callers say what they need, besides [`crate::headers::NEEDS`]; in lower case.
+    pub needs_header: Option<String>,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.

@@ -6,6 +6,9 @@
 use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variable};
 use std::collections::BTreeSet;
 
+/// Rooms that differ by this part are one.
+const SAME: f64 = 1e-9;
+
 /// What one gateway wants to send away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
@@ -29,11 +32,11 @@ pub struct Way {
 /// What each region takes of each want, in the order of its regions.
 pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
-    // To be placed at all is worth more than all ways that others may have to go farther for it.
+    // To be placed at all is worth more than all ways that others may have to go farther for it: each of them once.
     let ways = wants.iter().flat_map(|want| &want.to);
     let longest = ways.clone().map(|way| way.cost).fold(1.0, f64::max);
     let regions: BTreeSet<usize> = ways.map(|way| way.region).collect();
-    let most = longest * (regions.len() + 1) as f64;
+    let most = longest * (wants.len() + 1) as f64;
     let mut problem = Problem::new(OptimizationDirection::Maximize);
     let placed: Vec<Vec<Variable>> = wants
         .iter()
@@ -58,7 +61,7 @@ pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
         // Who may have less of it counts for those who may have more, and they do not for him.
         into.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         let mut parts = Vec::new();
-        for same in into.chunk_by(|(one, _), (other, _)| one == other) {
+        for same in into.chunk_by(|(one, _), (other, _)| other - one <= SAME * other) {
             parts.extend(same.iter().map(|(_, part)| (*part, 1.0)));
             if let Some((room, _)) = same.first() {
                 problem.add_constraint(&parts, ComparisonOp::Le, *room);
@@ -200,16 +203,32 @@ mod tests {
             let all: Vec<usize> = (0..rooms.len()).collect();
             let wants: Vec<Want> = amounts.iter().map(|amount| want(*amount, &all)).collect();
             let parts = allot(&wants, &rooms);
-            for (want, parts) in wants.iter().zip(&parts) {
-                prop_assert!(parts.iter().sum::<f64>() <= want.amount + 1e-6);
-            }
-            for (region, room) in rooms.iter().enumerate() {
-                prop_assert!(parts.iter().map(|parts| parts[region]).sum::<f64>() <= room.max(0.0) + 1e-6);
-            }
             let placed: f64 = parts.iter().flatten().sum();
             let (wanted, room): (f64, f64) = (amounts.iter().sum(), rooms.iter().map(|room| room.max(0.0)).sum());
             prop_assert!((placed - wanted.min(room)).abs() < 1e-6);
-            prop_assert_eq!(parts, allot(&wants, &rooms), "the same on replay");
+        }
+
+        #[test]
+        fn what_is_kept_from_one_is_kept_from_those_who_may_have_less(
+            wants in prop::collection::vec((0.0..20.0f64, prop::collection::vec((0..4usize, -5.0..20.0f64, 0.0..300.0f64), 0..5)), 1..6),
+        ) {
+            let way = |(region, room, cost): &(usize, f64, f64)| Way { region: *region, room: *room, cost: *cost };
+            let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(way).collect() };
+            let wants: Vec<Want> = wants.iter().map(want).collect();
+            let parts = super::allot(&wants);
+            for (want, parts) in wants.iter().zip(&parts) {
+                prop_assert!(parts.iter().sum::<f64>() <= want.amount + 1e-6);
+            }
+            let each = || {
+                let both = wants.iter().zip(&parts);
+                both.flat_map(|(want, parts)| want.to.iter().zip(parts))
+            };
+            for (way, _) in each() {
+                let no_more = each().filter(|(other, _)| other.region == way.region && other.room <= way.room);
+                let taken: f64 = no_more.map(|(_, part)| part).sum();
+                prop_assert!(taken <= way.room.max(0.0) + 1e-6, "{taken} of {way:?}: {wants:?}");
+            }
+            prop_assert_eq!(parts, super::allot(&wants), "the same on replay");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::chain::{Member, chain};
 use crate::fleet::Fleet;
+use crate::headers::NEEDS;
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::plan::Plan;
+use crate::refusal::Reason;
 use crate::weights;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,21 +13,27 @@ use std::collections::BTreeMap;
 /// The one need that there is: an answer from a region whose data is not behind.
 const FRESH: &str = "fresh";
 
-/// Whether a request needs fresh data, by the header of this name.
+/// Whether a request needs fresh data, by [`NEEDS`] or by a header that the fleet has for it as well.
 ///
 /// # Errors
 /// A need that nobody knows. It cannot be met, and must not be passed over.
-pub fn fresh(request: &[(String, String)], header: &str) -> Result<bool, String> {
+pub fn fresh(request: &[(String, String)], as_well: Option<&str>) -> Result<bool, Reason> {
+    let says = |name: &str| {
+        let mut names = as_well.into_iter().chain([NEEDS]);
+        names.any(|known| name.eq_ignore_ascii_case(known))
+    };
     let values = request
         .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(header))
-        .flat_map(|(_, value)| value.split(','))
-        .map(str::trim)
-        .filter(|value| !value.is_empty());
+        .filter(|(name, _)| says(name))
+        .flat_map(|(name, values)| values.split(',').map(move |value| (name, value.trim())))
+        .filter(|(_, value)| !value.is_empty());
     let mut fresh = false;
-    for value in values {
+    for (name, value) in values {
         if !value.eq_ignore_ascii_case(FRESH) {
-            return Err(value.to_owned());
+            return Err(Reason::UnknownNeed {
+                header: name.clone(),
+                need: value.to_owned(),
+            });
         }
         fresh = true;
     }

@@ -175,17 +175,15 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     each_choice(fleet, |gateway, zone, model, (first, others)| {
         if let Some(Order::Weighted(weights)) = fleet.zones.get(zone).map(|zone| &zone.order) {
-            let (of_first, others) = (
-                known.first(&first, &others, model),
-                known.others(zone, &first, &others, model),
-            );
+            let of_first = known.first(&first, &others, model);
+            let others = known.others(zone, (&first, &of_first), &others, model);
             let placement = Placement::fixed(weights, (&first, &of_first), &others);
             next.place(gateway, zone, model, placement);
             return;
         }
         let before = prev.placement(gateway, zone, model).cloned();
         let of_first = known.first(&first, &others, model);
-        let others = known.others(zone, &first, &others, model);
+        let others = known.others(zone, (&first, &of_first), &others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),

@@ -8,7 +8,6 @@ use meridian_policy::fleet::{
     Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
     Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
-use meridian_policy::headers::NEEDS;
 use meridian_policy::location::Location;
 use meridian_policy::name::{RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalSource, Tells};
@@ -140,7 +139,7 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
         own_limits: BTreeMap::new(),
         balance: BTreeMap::new(),
         batch_keys: BTreeSet::new(),
-        needs_header: NEEDS.to_owned(),
+        needs_header: None,
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

@@ -48,6 +48,11 @@ impl First {
         self.stay.clamp(SETTLE, SETTLE_MOST) + self.every
     }
 
+    /// Whoever stays there is not served as callers should be.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.down || self.unhealthy.is_some() || self.is_full()
+    }
+
     /// It is full and requests wait: that fewer come is not seen before those are gone.
     pub(super) fn is_full(&self) -> bool {
         self.queues

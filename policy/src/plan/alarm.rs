@@ -15,13 +15,14 @@ pub struct Alarm {
     /// The region.
     pub region: RegionName,
     /// What kind of thing is wrong, for alerts.
+    #[serde(default)]
     pub kind: AlarmKind,
     /// What is wrong, for people.
     pub message: String,
 }
 
 /// What kind of thing is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
     /// A pool has no healthy endpoint.
@@ -50,9 +51,30 @@ pub enum AlarmKind {
     UnknownLag,
     /// More Envoys are connected than parts of the fallbacks' budgets are for.
     TooManyGateways,
+    /// One that only another version of the control plane knows.
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 impl AlarmKind {
+    /// All that this version knows.
+    pub const ALL: [Self; 13] = [
+        Self::NoEndpoints,
+        Self::Errors,
+        Self::QueueDepth,
+        Self::FirstToken,
+        Self::ReplicationLag,
+        Self::Stale,
+        Self::PartlySilent,
+        Self::GpuBusy,
+        Self::Misplaced,
+        Self::WithoutEffect,
+        Self::OldData,
+        Self::UnknownLag,
+        Self::TooManyGateways,
+    ];
+
     /// Its name in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -69,6 +91,7 @@ impl AlarmKind {
             Self::OldData => "old_data",
             Self::UnknownLag => "unknown_lag",
             Self::TooManyGateways => "too_many_gateways",
+            Self::Other => "other",
         }
     }
 }
@@ -155,22 +178,19 @@ mod tests {
 
     #[test]
     fn a_kind_has_one_name() {
-        for kind in [
-            AlarmKind::NoEndpoints,
-            AlarmKind::Errors,
-            AlarmKind::QueueDepth,
-            AlarmKind::FirstToken,
-            AlarmKind::ReplicationLag,
-            AlarmKind::Stale,
-            AlarmKind::PartlySilent,
-            AlarmKind::GpuBusy,
-            AlarmKind::Misplaced,
-            AlarmKind::WithoutEffect,
-            AlarmKind::OldData,
-            AlarmKind::UnknownLag,
-            AlarmKind::TooManyGateways,
-        ] {
+        for kind in AlarmKind::ALL {
             assert_eq!(serde_json::json!(kind), kind.label());
+        }
+    }
+
+    #[test]
+    fn what_another_version_says_can_be_read() {
+        for alarm in [
+            r#"{ "region": "eu", "message": "m" }"#,
+            r#"{ "region": "eu", "kind": "flooded", "message": "m" }"#,
+        ] {
+            let alarm: Alarm = serde_json::from_str(alarm).unwrap();
+            assert_eq!(alarm.kind, AlarmKind::Other);
         }
     }
 }

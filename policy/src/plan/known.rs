@@ -28,7 +28,7 @@ const STEP_UNHEALTHY: u8 = 25;
 /// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
 const STEP_SLOW: u8 = 10;
 
-/// A region that takes others' callers keeps room for so many more of those who may use fewer regions than they: by this part more.
+/// A region that takes others' callers keeps room for so many more of those who have fewer regions to go to: by this part more.
 const KEPT: f64 = 0.2;
 
 /// By which factor utilization is taken to change at most.
@@ -49,13 +49,15 @@ pub struct Known<'p> {
     demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
 }
 
-/// Who asks a pool first, in requests per second.
+/// Who asks a pool, in requests per second.
 #[derive(Default)]
 struct Demand<'p> {
     /// Batch requests, wherever they come from.
     batch: f64,
-    /// By the callers' gateway and zone, and whether they have another region to go to.
+    /// Those who ask it first, by the callers' gateway and zone, and whether they have another region to go to.
     interactive: BTreeMap<(&'p RegionName, &'p ZoneName), (f64, bool)>,
+    /// By zone, first or not, without batch.
+    asked: BTreeMap<&'p ZoneName, f64>,
 }
 
 impl Demand<'_> {
@@ -266,18 +268,25 @@ impl<'p> Known<'p> {
         }
     }
 
+    /// Other regions, as a zone's callers of the first one find them.
     pub fn others(
         &self,
         zone: &ZoneName,
-        first: &RegionName,
+        (first, of_first): (&RegionName, &First),
         regions: &[RegionName],
         model: &ModelName,
     ) -> Vec<Other> {
-        let of_first = self.size(first, model);
+        let size = self.size(first, model);
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
             let room = if health.takes_more() {
-                self.room(region, signals, self.kept(zone, region, model))
+                // Nothing is kept from those whose own region does not serve them.
+                let theirs = if of_first.is_lost() {
+                    0.0
+                } else {
+                    self.narrower(zone, region, model)
+                };
+                self.room(region, signals, theirs, of_first.elasticity)
             } else {
                 SICK
             };
@@ -285,7 +294,7 @@ impl<'p> Known<'p> {
                 region: region.clone(),
                 open: health.serves(),
                 room,
-                size: self.size(region, model) / of_first,
+                size: self.size(region, model) / size,
                 measured: signals.utilization.is_some(),
                 silent: signals.stale || (signals.partial && signals.utilization.is_none()),
             })
@@ -311,53 +320,72 @@ impl<'p> Known<'p> {
         ways.collect()
     }
 
-    /// What of its utilization a pool keeps free of a zone's callers, over what it has: that is for those who could not go where
-    /// they can.
-    fn kept(&self, zone: &ZoneName, region: &RegionName, model: &ModelName) -> f64 {
-        let regions = |zone: &ZoneName| self.fleet.zones.get(zone).map(|zone| &zone.regions);
-        let Some(own) = regions(zone) else {
+    /// The part of a pool's requests, 0 to 1, that is of zones with only some of the regions that a zone has for the model.
+    fn narrower(&self, zone: &ZoneName, region: &RegionName, model: &ModelName) -> f64 {
+        let (Some((signals, _)), Some(demand)) = (
+            self.pools.get(&(region, model)),
+            self.demands.get(&(region, model)),
+        ) else {
             return 0.0;
         };
+        let own = self.regions(zone, model);
         let narrower = |zone: &ZoneName| {
-            regions(zone).is_some_and(|other| other.len() < own.len() && other.is_subset(own))
+            let regions = self.regions(zone, model);
+            regions.len() < own.len() && regions.is_subset(&own)
         };
-        let asked = self.state.asked(self.fleet, region, model, self.now);
-        let of = |each: &dyn Fn(&ZoneName) -> bool| -> f64 {
-            let those = asked.iter().filter(|(zone, _)| each(zone));
-            those.map(|(_, rate)| rate).sum()
-        };
-        let all = of(&|_| true) + self.state.batch(self.fleet, region, model, self.now);
-        if all > 0.0 {
-            KEPT * self.elasticity(model) * of(&narrower) / all
-        } else {
-            0.0
-        }
+        let asked = demand.asked.iter();
+        let theirs: f64 = asked
+            .clone()
+            .filter(|(zone, _)| narrower(zone))
+            .map(|(_, rate)| rate)
+            .sum();
+        let all = demand.batch + asked.map(|(_, rate)| rate).sum::<f64>();
+        // Some of what comes to it may be seen by no gateway.
+        let all = all.max(signals.comes.unwrap_or_default());
+        if all > 0.0 { theirs / all } else { 0.0 }
     }
 
-    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Of what it has,
-    /// so much more is kept for others.
-    fn room(&self, region: &RegionName, signals: &PoolSignals, kept: f64) -> f64 {
+    /// Where a zone's requests for a model may go.
+    fn regions(&self, zone: &ZoneName, model: &ModelName) -> BTreeSet<&'p RegionName> {
+        let zone = self.fleet.zones.get(zone);
+        let regions = zone.into_iter().flat_map(|zone| &zone.regions);
+        let has = |region: &&RegionName| self.pools.contains_key(&(*region, model));
+        regions.filter(has).collect()
+    }
+
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is kept
+    /// for callers of its own: this part of what it has is theirs.
+    fn room(
+        &self,
+        region: &RegionName,
+        signals: &PoolSignals,
+        theirs: f64,
+        elasticity: f64,
+    ) -> f64 {
         let limits = &self.fleet.overflow;
         let target = limits.target();
         match signals.utilization {
             Some(utilization) if utilization.now > limits.above => target - utilization.now,
-            Some(utilization) => (target - (1.0 + kept) * utilization.peak).max(0.0),
-            None if signals.stale => UNKNOWN_ROOM,
+            Some(utilization) => {
+                let grown = utilization.peak * (1.0 + KEPT * elasticity * theirs);
+                (target - grown).max(0.0)
+            }
+            None if signals.stale => UNKNOWN_ROOM * (1.0 - theirs),
             None if self
                 .fleet
                 .regions
                 .get(region)
                 .is_some_and(|region| region.signals.is_empty()) =>
             {
-                target
+                target * (1.0 - theirs)
             }
             // It has sources, of other things than its load.
-            None => UNKNOWN_ROOM,
+            None => UNKNOWN_ROOM * (1.0 - theirs),
         }
     }
 }
 
-/// Who asks a pool first.
+/// Who asks a pool.
 fn demand<'p>(
     fleet: &'p Fleet,
     state: &'p FleetState,
@@ -376,5 +404,6 @@ fn demand<'p>(
         interactive: asked
             .map(|((gateway, zone), rate)| ((gateway, zone), (rate, moves(gateway, zone))))
             .collect(),
+        asked: state.asked(fleet, region, model, now),
     }
 }

@@ -8,7 +8,6 @@ use crate::fleet::{
     Pool, ProviderEndpoint, Public, Region, Secret, Trust, Unhealthy, UnknownZone, Zone,
     ZoneSource,
 };
-use crate::headers::NEEDS;
 use crate::retrieval::{Role, VectorDb};
 use crate::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +110,7 @@ pub fn fleet() -> Fleet {
         own_limits: BTreeMap::new(),
         balance: BTreeMap::new(),
         batch_keys: BTreeSet::new(),
-        needs_header: NEEDS.to_owned(),
+        needs_header: None,
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

@@ -3,6 +3,7 @@
 use super::fleets::LLAMA;
 use super::watch::{EAST, EU, WEST, Watch, counts, server, tried, watched};
 use crate::filter_policy::Lane;
+use crate::placement::First;
 use crate::plan::known::Known;
 use crate::signal::{Figures, Millis, Reading};
 
@@ -76,14 +77,17 @@ fn whoever_asks_first_leaves_and_as_many_as_must() {
 }
 
 /// How much utilization us-east-1 has to give to callers of us-west-2, by the caller's zone, at half its load: so many of its 50 requests
-/// per second are of the zone `eea`, which may use it and eu-west-1.
-fn room(pinned: f64) -> [f64; 2] {
+/// per second are of the zone `eea`, which has all regions that `global` has but ap-south-1, where the model may be or not.
+/// us-west-2 serves, or is down.
+fn rooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
     let mut fleet = watched();
     let eea = fleet.zones.get_mut("eea").unwrap();
     eea.regions.extend([EAST.into(), WEST.into()]);
-    fleet
-        .regions
-        .insert("ap-south-1".into(), fleet.regions[EU].clone());
+    let mut asia = fleet.regions[EU].clone();
+    if !elsewhere {
+        asia.pools.clear();
+    }
+    fleet.regions.insert("ap-south-1".into(), asia);
     let global = fleet.zones.get_mut("global").unwrap();
     global.regions.insert("ap-south-1".into());
     let mut watch = Watch::new(fleet);
@@ -97,23 +101,63 @@ fn room(pinned: f64) -> [f64; 2] {
     }
     let now = Millis(watch.now - 1000);
     let known = Known::of(&watch.fleet, &watch.state, &watch.plan, now);
+    let (west, east, model) = (WEST.into(), [EAST.into()], LLAMA.into());
+    let first = First {
+        down,
+        ..known.first(&west, &east, &model)
+    };
     ["eea", "global"].map(|zone| {
-        let others = known.others(&zone.into(), &WEST.into(), &[EAST.into()], &LLAMA.into());
+        let others = known.others(&zone.into(), (&west, &first), &east, &model);
         others[0].room
     })
 }
 
+#[track_caller]
+fn close(rooms: [f64; 2], expected: [f64; 2]) {
+    let mut both = rooms.iter().zip(expected);
+    assert!(
+        both.all(|(room, expected)| (room - expected).abs() < 0.005),
+        "{rooms:?}, not {expected:?}"
+    );
+}
+
 #[test]
 fn room_is_kept_for_those_who_may_use_fewer_regions() {
-    let close = |room: [f64; 2], expected: [f64; 2]| {
-        let mut both = room.iter().zip(expected);
-        assert!(
-            both.all(|(room, expected)| (room - expected).abs() < 0.005),
-            "{room:?}, not {expected:?}"
-        );
-    };
-    close(room(0.0), [0.25, 0.25]);
+    close(rooms(0.0, true, false), [0.25, 0.25]);
     // A tenth of half its load, which may become half as much again.
-    close(room(5.0), [0.25, 0.225]);
-    close(room(45.0), [0.25, 0.025]);
+    close(rooms(5.0, true, false), [0.25, 0.225]);
+    close(rooms(45.0, true, false), [0.25, 0.025]);
+    // Where they have no fewer, by who has the model, it is anybody's.
+    close(rooms(45.0, false, false), [0.25, 0.25]);
+}
+
+#[test]
+fn no_room_is_kept_from_those_whose_own_region_is_lost() {
+    close(rooms(45.0, true, true), [0.25, 0.25]);
+}
+
+#[test]
+fn who_sheds_gets_what_is_not_kept() {
+    let share = |of_eu: &str| {
+        let mut watch = Watch::new(watched());
+        for second in 0..20 {
+            let of_west = if second < 10 { 0.5 } else { 0.92 } * FILL;
+            for (region, zone, requests) in [(WEST, "global", of_west), (EU, of_eu, 0.5 * FILL)] {
+                watch.see(region, loaded(requests));
+                let all = counts(requests * f64::from(second), 0.0);
+                watch.hear(
+                    region,
+                    "gateway",
+                    0,
+                    vec![tried(zone, Lane::Home, region, all)],
+                );
+            }
+            // Nobody else has room.
+            watch.see(EAST, loaded(80.0));
+            watch.tick();
+        }
+        watch.share(WEST, "global").unwrap()
+    };
+    assert!(share("global") < 90, "{}", share("global"));
+    assert_eq!(share("eea"), 100);
 }

@@ -81,22 +81,22 @@ pub async fn fresh(world: &mut World) -> Result<String> {
         lag(world, region, 0.0).await?;
     }
     decided(world, "us-west-2", "US", "home", "yes").await?;
-    called_otherwise(world).await?;
+    by_another_header(world).await?;
     let ask = world.ask("us-west-2").country("US");
     let ask = ask.header("x-meridian-needs", "frech");
     refused(world, &ask, 400, "`fresh` is").await?;
     Ok(format!(
         "us-west-2 31 s behind: {elsewhere} of {elsewhere} such requests for {MODEL} by others, in the lane fresh; the EU behind: 10 of 10 at \
-         home, which says fresh=no; all behind: the same; also by another header's name; another need: 400"
+         home, which says fresh=no; all behind: the same; by another header as well; another need: 400"
     ))
 }
 
-/// A fleet may give the header another name.
-async fn called_otherwise(world: &World) -> Result<()> {
+/// A fleet may have another header for it.
+async fn by_another_header(world: &World) -> Result<()> {
     let original = world.fleet_file()?;
     let named = "policy:\n  needs: { header: x-rag }\n";
     world.edit(&original.replacen("policy:\n", named, 1))?;
-    wait_for("the header's other name", || async {
+    wait_for("the other header", || async {
         let ask = world.ask("us-west-2").country("US");
         let answer = ask.header("x-rag", "fresh").send().await?;
         Ok(decision(&answer).ends_with(" fresh=yes"))

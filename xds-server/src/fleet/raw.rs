@@ -358,7 +358,7 @@ pub struct RawPolicy {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawNeeds {
-    /// The header that says so; its value is `fresh`. Default: `x-meridian-needs`.
+    /// Another header that says so, besides `x-meridian-needs`; its value is `fresh`.
     pub header: Option<String>,
 }
 

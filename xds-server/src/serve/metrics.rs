@@ -1,6 +1,7 @@
 //! The report as a page of metrics.
 
 use super::report::{CountsReport, Report, SourceReport};
+use meridian_policy::plan::AlarmKind;
 use meridian_policy::signal::Millis;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
@@ -59,16 +60,17 @@ impl Collector for Page {
 }
 
 fn alarms(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut counts = BTreeMap::new();
-    for alarm in &report.alarms {
-        *counts.entry((&alarm.region, alarm.kind)).or_insert(0.0) += 1.0;
-    }
-    let each = counts.into_iter().map(|((region, kind), count)| {
-        let labels = vec![
-            ("region", region.to_string()),
-            ("kind", kind.label().to_owned()),
-        ];
-        (labels, count)
+    let regions = report.regions.keys();
+    let each = regions.flat_map(|region| {
+        AlarmKind::ALL.map(|kind| {
+            let those = report.alarms.iter();
+            let those = those.filter(|alarm| alarm.region == *region && alarm.kind == kind);
+            let labels = vec![
+                ("region", region.to_string()),
+                ("kind", kind.label().to_owned()),
+            ];
+            (labels, those.count() as f64)
+        })
     });
     gauges(
         encoder,

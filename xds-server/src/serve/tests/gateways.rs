@@ -130,6 +130,13 @@ fn more_envoys_than_budgets_are_for_are_an_alarm() {
     let alarms = report.too_many();
     assert_eq!(alarms.len(), 1, "{alarms:?}");
     assert!(alarms[0].message.starts_with("2 Envoys are connected"));
+    report.alarms = alarms;
+    let page = metrics::page(report.clone());
+    for (region, count) in [("us-west-2", "1.0"), ("eu-west-1", "0.0")] {
+        let sample =
+            format!(r#"meridian_alarms{{region="{region}",kind="too_many_gateways"}} {count}"#);
+        assert!(page.contains(&sample), "no `{sample}` in {page}");
+    }
     report.regions.get_mut("us-west-2").unwrap().budgeted = Some(2);
     assert_eq!(report.too_many(), []);
 }
