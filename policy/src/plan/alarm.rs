@@ -2,7 +2,6 @@
 
 use super::{Plan, each_choice};
 use crate::fleet::Fleet;
-use crate::health::Reason;
 use crate::name::RegionName;
 use crate::signal::Millis;
 use crate::state::FleetState;
@@ -25,18 +24,8 @@ pub struct Alarm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
-    /// A pool has no healthy endpoint.
-    NoEndpoints,
-    /// Too many of a pool's answers are failures.
-    Errors,
-    /// Too many requests wait in a pool.
-    QueueDepth,
-    /// A pool's first tokens take too long.
-    FirstToken,
-    /// The region's data store is too far behind.
-    ReplicationLag,
-    /// A pool's sources have not been heard lately.
-    Stale,
+    /// A pool is not healthy: `meridian_pool_unhealthy` has the reasons.
+    Unhealthy,
     /// Some of a pool's sources are silent, or no longer tell its load.
     PartlySilent,
     /// GPUs have been busy for a minute.
@@ -59,13 +48,8 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All that this version knows.
-    pub const ALL: [Self; 13] = [
-        Self::NoEndpoints,
-        Self::Errors,
-        Self::QueueDepth,
-        Self::FirstToken,
-        Self::ReplicationLag,
-        Self::Stale,
+    pub const ALL: [Self; 8] = [
+        Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
         Self::Misplaced,
@@ -78,12 +62,7 @@ impl AlarmKind {
     /// Its name in metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Self::NoEndpoints => "no_endpoints",
-            Self::Errors => "errors",
-            Self::QueueDepth => "queue_depth",
-            Self::FirstToken => "first_token",
-            Self::ReplicationLag => "replication_lag",
-            Self::Stale => "stale",
+            Self::Unhealthy => "unhealthy",
             Self::PartlySilent => "partly_silent",
             Self::GpuBusy => "gpu_busy",
             Self::Misplaced => "misplaced",
@@ -92,19 +71,6 @@ impl AlarmKind {
             Self::UnknownLag => "unknown_lag",
             Self::TooManyGateways => "too_many_gateways",
             Self::Other => "other",
-        }
-    }
-}
-
-impl From<Reason> for AlarmKind {
-    fn from(reason: Reason) -> Self {
-        match reason {
-            Reason::NoEndpoints => Self::NoEndpoints,
-            Reason::Errors => Self::Errors,
-            Reason::QueueDepth => Self::QueueDepth,
-            Reason::FirstToken => Self::FirstToken,
-            Reason::ReplicationLag => Self::ReplicationLag,
-            Reason::Stale => Self::Stale,
         }
     }
 }
@@ -132,7 +98,7 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
                 .into_iter()
                 .flat_map(|health| &health.reasons)
             {
-                alarm((*reason).into(), format!("{model}: {reason}"));
+                alarm(AlarmKind::Unhealthy, format!("{model}: {reason}"));
             }
             if state.pool(fleet, name, model, now).partial {
                 let message = format!(
