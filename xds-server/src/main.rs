@@ -12,6 +12,7 @@ use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::{self, Publication, publication};
+use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
@@ -229,7 +230,7 @@ fn load(file: &Path) -> Result<Fleet> {
 }
 
 /// A gateway's configuration, verified.
-fn checked(fleet: &Fleet, home: &RegionName) -> Result<meridian_xds_server::translate::Snapshot> {
+fn checked(fleet: &Fleet, home: &RegionName) -> Result<Snapshot> {
     let snapshot = translate(fleet, &Plan::default(), home, None);
     let leaks = verify(fleet, home, &snapshot);
     if leaks.is_empty() {

@@ -1,7 +1,7 @@
 //! What every Envoy's configuration begins with, wherever the rest comes from.
 
 use crate::collect::gateway::stats_tags;
-use crate::translate::wire::{address, extension, millis};
+use crate::wire::{address, extension, millis};
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;

@@ -2,8 +2,8 @@
 
 use super::common;
 use crate::discovery::ads;
-use crate::translate::tls;
-use crate::translate::wire::{
+use crate::tls;
+use crate::wire::{
     duration, exactly, extension, number, seconds, socket_address, transport_socket,
 };
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;

@@ -5,7 +5,7 @@ mod dynamic;
 
 pub use dynamic::{NoControlPlane, Protocol, dynamic};
 
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use meridian_policy::{Fleet, RegionName};

@@ -2,7 +2,7 @@
 
 use super::Parts;
 use super::open::{ads, managers, secret_source, upstream_filters};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};

@@ -1,6 +1,7 @@
 use super::open::{opened, upstream_filters};
 use super::{Parts, join, split};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;

@@ -11,7 +11,7 @@
 //! | 3 | next | next |
 
 use super::publication::{Publication, Unpublishable, publication};
-use crate::translate::ROUTER;
+use crate::name::ROUTER;
 use crate::xds::ResourceType;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::{Misdirected, Zone};

@@ -1,7 +1,6 @@
 //! What Envoy itself answers and writes down: local replies in the API's own shape, and the access log.
 
-use super::route::RETRY;
-use super::wire::{extension, header, header_if_absent, structure, text};
+use crate::wire::{extension, header, header_if_absent, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
@@ -34,7 +33,7 @@ pub fn replies() -> LocalReplyConfig {
 /// The same on the peer listener, where they also ask for the next member of the chain: gateways that disagree about
 /// the fleet, as they may during a rollout, fail no request.
 pub fn peer_replies() -> LocalReplyConfig {
-    with_header(Some(header(RETRY, "1")))
+    with_header(Some(header(headers::RETRY, "1")))
 }
 
 fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {

@@ -2,8 +2,9 @@
 
 use super::public::connection_manager;
 use super::route::with_body_limit;
-use super::wire::{duration, extension, file, http_filter, number, seconds};
-use super::{answer, filter, name};
+use crate::wire::{duration, extension, file, http_filter, number, seconds};
+use super::{answer, filter};
+use crate::name;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;

@@ -1,7 +1,8 @@
 //! The Wasm filter in a listener.
 
-use super::Node;
-use super::wire::{file, http_filter, millis, yes};
+use super::node::Node;
+use crate::name::ROUTER;
+use crate::wire::{file, http_filter, millis, yes};
 use envoy_types::pb::envoy::config::core::v3::{
     AsyncDataSource, BackoffStrategy, async_data_source,
 };
@@ -20,9 +21,6 @@ use meridian_policy::guard::GuardPolicy;
 use meridian_policy::slots::PoolPolicy;
 use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName};
 use serde::Serialize;
-
-/// The filter that decides, by name.
-pub const ROUTER: &str = "meridian.router";
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
 /// It can open no connection, send no request of its own, and read no file.

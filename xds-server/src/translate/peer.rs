@@ -3,8 +3,10 @@
 
 use super::public::connection_manager;
 use super::route::{by_header, on_another_host};
-use super::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
-use super::{Node, answer, filter, name, tls};
+use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
+use super::node::Node;
+use super::{answer, filter};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier, Set};

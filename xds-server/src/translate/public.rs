@@ -1,7 +1,9 @@
 //! The public listener: callers, the filter, the chains.
 
-use super::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
-use super::{Node, answer, filter, route, tls};
+use crate::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
+use super::node::Node;
+use super::{answer, filter, route};
+use crate::tls;
 use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};

@@ -8,8 +8,10 @@
 //!
 //! The other gateways come to `milvus-peer`, which leads to this region's own database and no further.
 
-use super::wire::{address, exactly, extension, millis, number, transport_socket, yes};
-use super::{Node, answer, name, tls};
+use super::answer;
+use super::node::Node;
+use crate::wire::{address, exactly, extension, millis, number, transport_socket, yes};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::BackoffStrategy;
 use envoy_types::pb::envoy::config::listener::v3::listener::{
     InternalListenerConfig, ListenerSpecifier,

@@ -1,9 +1,9 @@
 //! Routes of the public listener: from the headers that the filter sets to a chain, and nowhere else.
 
-use super::Node;
 use super::cluster::METADATA;
-use super::name;
-use super::wire::{duration, extension, header, header_is, matches, millis, number, seconds};
+use super::node::Node;
+use crate::name;
+use crate::wire::{duration, extension, header, header_is, matches, millis, number, seconds};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
@@ -33,8 +33,6 @@ use meridian_policy::tier;
 use meridian_policy::weights::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
-
-pub use meridian_policy::headers::RETRY;
 
 /// When a server wants to be asked again.
 const RETRY_AFTER: &str = "retry-after";
@@ -114,7 +112,7 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
             headers::REGION,
             &format!("%UPSTREAM_METADATA({namespace}:{key})%"),
         )],
-        response_headers_to_remove: vec![RETRY.into(), headers::FINAL.into()],
+        response_headers_to_remove: vec![headers::RETRY.into(), headers::FINAL.into()],
         ..Default::default()
     };
     RouteConfiguration {
@@ -289,7 +287,7 @@ fn retry_policy(
         retry_on: "connect-failure,reset,retriable-status-codes,retriable-headers".into(),
         retriable_status_codes: RETRIABLE.into(),
         retriable_headers: vec![HeaderMatcher {
-            name: RETRY.into(),
+            name: headers::RETRY.into(),
             header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
             ..Default::default()
         }],

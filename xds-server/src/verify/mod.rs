@@ -27,7 +27,7 @@ mod secret;
 mod tls;
 mod wasm;
 
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use cluster::Ways;
 use known::Leaks;
 use meridian_policy::{Fleet, RegionName, ZoneName};

@@ -1,7 +1,7 @@
 //! The fleet's names as they stand in a gateway's statistics.
 
 use crate::collect::Why;
-use crate::translate::name;
+use crate::name;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Region;
 use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};

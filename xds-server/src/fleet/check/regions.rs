@@ -3,7 +3,7 @@
 use super::neighbours::Neighbours;
 use super::{Check, Names, UNSPECIFIED, field};
 use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
-use crate::translate::name::stat;
+use crate::name::stat;
 use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};

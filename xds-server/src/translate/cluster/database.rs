@@ -3,8 +3,10 @@
 use super::health::{self, health_check, tcp_check};
 use super::peer::to_gateway;
 use super::{base, circuit_breakers, kind, load_assignment};
-use crate::translate::wire::{header, socket_address};
-use crate::translate::{Node, name, peer as listener};
+use crate::name;
+use crate::translate::node::Node;
+use crate::translate::peer as listener;
+use crate::wire::{header, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, DnsLookupFamily, LbPolicy,

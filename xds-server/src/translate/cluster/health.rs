@@ -1,6 +1,6 @@
 //! How dead and failing endpoints are noticed.
 
-use crate::translate::wire::{millis, no, number, seconds};
+use crate::wire::{millis, no, number, seconds};
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 use envoy_types::pb::envoy::config::core::v3::health_check::{

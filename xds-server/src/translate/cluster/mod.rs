@@ -11,8 +11,8 @@ pub use peer::peer;
 pub use pool::pool;
 pub use provider::{fallback, provider};
 
-use super::name;
-use super::wire::{duration, extension, http_filter, number, structure, text};
+use crate::name;
+use crate::wire::{duration, extension, http_filter, number, structure, text};
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,

@@ -2,8 +2,9 @@
 
 use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
-use crate::translate::wire::{header, number, seconds, socket_address, transport_socket};
-use crate::translate::{name, peer as listener, tls};
+use crate::translate::peer as listener;
+use crate::wire::{header, number, seconds, socket_address, transport_socket};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;

@@ -2,8 +2,8 @@
 
 use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
-use crate::translate::name;
-use crate::translate::wire::{address, seconds, socket_address};
+use crate::name;
+use crate::wire::{address, seconds, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     DiscoveryType, DnsLookupFamily, LbPolicy,

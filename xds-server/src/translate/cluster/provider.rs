@@ -2,8 +2,8 @@
 
 use super::health;
 use super::{base, circuit_breakers, kind, load_assignment, with_options};
-use crate::translate::name;
-use crate::translate::wire::{exactly, socket_address, transport_socket};
+use crate::name;
+use crate::wire::{exactly, socket_address, transport_socket};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     CommonLbConfig, DiscoveryType, DnsLookupFamily,

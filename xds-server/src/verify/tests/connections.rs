@@ -4,7 +4,8 @@
 
 use super::edit::{address, endpoints, exactly, is_aggregate, listener, members, repack, tls};
 use super::fleets::{RETRIEVAL, fleet};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::core::v3::EnvoyInternalAddress;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;

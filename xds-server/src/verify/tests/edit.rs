@@ -1,6 +1,6 @@
 //! Ways into a snapshot, to edit what lies deep inside.
 
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;

@@ -1,6 +1,7 @@
 //! Fleets to translate.
 
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 

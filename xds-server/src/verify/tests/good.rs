@@ -1,7 +1,8 @@
 //! Everything that `translate` makes verifies clean.
 
 use super::fleets::{EXAMPLE, LOCAL, LONE, RETRIEVAL, TWO_PINNED, UNPINNED, fleet};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use meridian_policy::RegionName;
 use meridian_policy::plan::Plan;

@@ -3,7 +3,8 @@
 use super::edit::*;
 use super::fleets::{EXAMPLE, TWO_PINNED, fleet};
 use super::simulation;
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};

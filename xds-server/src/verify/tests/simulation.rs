@@ -3,7 +3,7 @@
 //! the verifier.
 
 use super::edit::{configuration, is_aggregate};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action as Mutate;

@@ -11,7 +11,7 @@ mod routes;
 
 use super::edit::*;
 use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, snapshot};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::core::v3::DataSource;

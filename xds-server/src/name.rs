@@ -5,6 +5,9 @@ pub use meridian_policy::name::stat;
 use meridian_policy::chain::Member;
 use meridian_policy::{FallbackName, ModelName, RegionName, ZoneName};
 
+/// The HTTP filter that decides where a request goes. Its configuration is a resource of its own (ECDS).
+pub const ROUTER: &str = "meridian.router";
+
 /// The cluster that never has endpoints: requests that no route is meant for end here.
 pub const NOTHING: &str = "nothing";
 

@@ -1,6 +1,6 @@
 //! TLS: certificates by their paths, and what holds between gateways.
 
-use super::wire::{exactly, file};
+use crate::wire::{exactly, file};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
