@@ -1,7 +1,7 @@
 //! Clusters: where each leads, through aggregates, to endpoints.
 
 use super::endpoint::{self, End, Target};
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::{Owner, Owners};
 use super::{protocol, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -16,26 +16,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const AGGREGATE: &str = "envoy.clusters.aggregate";
 
-/// Where a cluster leads.
-enum Way<'f> {
-    /// On to other clusters.
+/// What a cluster forwards requests to.
+enum ClusterTarget<'f> {
+    /// Other clusters, of an aggregate.
     Members(Vec<String>),
-    /// To endpoints; none at all is a dead end.
-    Ends(Vec<End<'f>>),
+    /// Endpoints; a cluster without any refuses its requests.
+    Endpoints(Vec<End<'f>>),
 }
 
-/// Where every cluster leads, by its name.
-pub struct Ways<'f>(BTreeMap<String, Way<'f>>);
+/// The targets of every cluster, by the cluster's name.
+pub struct Clusters<'f>(BTreeMap<String, ClusterTarget<'f>>);
 
-/// A way from a cluster to its end.
+/// An endpoint that a cluster leads to, and the path to it.
 pub struct Trail<'f> {
     /// E.g. `cluster chain -> cluster pool -> endpoint 10.0.1.10:8000`.
     pub path: String,
-    /// Where it ends.
+    /// The endpoint.
     pub target: Target<'f>,
 }
 
-impl<'f> Ways<'f> {
+impl<'f> Clusters<'f> {
     /// Reads all clusters, used or not.
     pub fn read(
         fleet: &'f Fleet,
@@ -44,26 +44,26 @@ impl<'f> Ways<'f> {
         clusters: &[Cluster],
         leaks: &mut Leaks,
     ) -> Self {
-        let mut ways = BTreeMap::new();
+        let mut targets = BTreeMap::new();
         for cluster in clusters {
             let at = format!("clusters.{}", cluster.name);
-            let way = way(fleet, home, owners, &at, cluster, leaks);
-            if ways.insert(cluster.name.clone(), way).is_some() {
+            let target = target(fleet, home, owners, &at, cluster, leaks);
+            if targets.insert(cluster.name.clone(), target).is_some() {
                 leaks.add(&at, "there are two clusters of this name");
             }
         }
-        Self(ways)
+        Self(targets)
     }
 
-    /// Whether there is such a cluster.
+    /// Whether the snapshot has a cluster of this name.
     pub fn has(&self, cluster: &str) -> bool {
         self.0.contains_key(cluster)
     }
 
-    /// Every end that a cluster leads to.
+    /// All endpoints that a cluster leads to, through aggregates.
     pub fn follow(&self, at: &str, cluster: &str, leaks: &mut Leaks) -> Vec<Trail<'f>> {
         let mut follow = Follow {
-            ways: self,
+            clusters: self,
             leaks,
             above: Vec::new(),
             done: BTreeSet::new(),
@@ -74,9 +74,11 @@ impl<'f> Ways<'f> {
     }
 }
 
+/// A depth-first search through aggregates.
 struct Follow<'w, 'f> {
-    ways: &'w Ways<'f>,
+    clusters: &'w Clusters<'f>,
     leaks: &'w mut Leaks,
+    /// Aggregates on the path to the current cluster.
     above: Vec<String>,
     done: BTreeSet<String>,
     trails: Vec<Trail<'f>>,
@@ -92,37 +94,39 @@ impl Follow<'_, '_> {
         if !self.done.insert(name.to_owned()) {
             return;
         }
-        match self.ways.0.get(name) {
+        match self.clusters.0.get(name) {
             None => self.leaks.add(&path, "there is no such cluster"),
-            Some(Way::Members(members)) => {
+            Some(ClusterTarget::Members(members)) => {
                 self.above.push(name.to_owned());
                 for member in members {
                     self.cluster(&path, member);
                 }
                 self.above.pop();
             }
-            Some(Way::Ends(ends)) => self.trails.extend(ends.iter().map(|end| Trail {
-                path: format!("{path} -> endpoint {}", end.shown),
-                target: end.target.clone(),
-            })),
+            Some(ClusterTarget::Endpoints(ends)) => {
+                self.trails.extend(ends.iter().map(|end| Trail {
+                    path: format!("{path} -> endpoint {}", end.shown),
+                    target: end.target.clone(),
+                }))
+            }
         }
     }
 }
 
-fn way<'f>(
+fn target<'f>(
     fleet: &'f Fleet,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
     cluster: &Cluster,
     leaks: &mut Leaks,
-) -> Way<'f> {
+) -> ClusterTarget<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            Way::Members(members(fleet, at, cluster, custom, leaks))
+            ClusterTarget::Members(members(fleet, at, cluster, custom, leaks))
         }
-        // Without a type it is static: the first of the enumeration.
-        None => Way::Ends(ends(fleet, home, owners, at, cluster, leaks)),
+        // A cluster without a type is STATIC, the enumeration's default.
+        None => ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks)),
         Some(ClusterDiscoveryType::Type(kind)) => {
             match DiscoveryType::try_from(*kind) {
                 Ok(
@@ -133,7 +137,7 @@ fn way<'f>(
                 }
                 Err(_) => leaks.unknown(at, "a cluster of this type"),
             }
-            Way::Ends(ends(fleet, home, owners, at, cluster, leaks))
+            ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks))
         }
     }
 }
@@ -215,7 +219,7 @@ fn ends<'f>(
     for end in &ends {
         match &end.target {
             Target::Owned(owned) => seen.extend(owned.iter().copied().map(Some)),
-            Target::Inside(_) => {
+            Target::Internal(_) => {
                 seen.insert(None);
             }
         }
@@ -241,7 +245,7 @@ fn ends<'f>(
     ends
 }
 
-/// A probe holds nothing of a request.
+/// Health checks carry nothing of a request; any HTTP or TCP check is allowed.
 fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
     let known = only!(
         HealthCheck,

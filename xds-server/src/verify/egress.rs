@@ -1,13 +1,16 @@
 //! The way out to a provider: the caller's credentials go no further, ours are added, and only there.
 
-use super::Walk;
+use super::egress_policy;
 use super::http_filter::{Filter, Placed};
-use super::known::only;
+use super::leak::only;
+use super::walk::Walk;
+use super::wasm;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
     HeaderMutation, Mutations,
 };
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
@@ -25,6 +28,19 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 impl Walk<'_> {
+    /// Checks the filter in front of these providers: its policy must be the one that the fleet gives each of them.
+    fn egress_plugin(&mut self, at: &str, wasm: &Wasm, providers: &BTreeSet<&FallbackName>) {
+        let Some(policy) = wasm::egress_policy(self.fleet, at, wasm, &mut self.leaks) else {
+            return;
+        };
+        for name in providers {
+            if egress_policy::expected(self.fleet, name).as_ref() != Some(&policy) {
+                let message = format!("the filter's policy is not that of the fallback `{name}`");
+                self.leaks.add(at, message);
+            }
+        }
+    }
+
     /// Checks the filters of an internal listener that leads to these providers.
     pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
         let mut removals = Vec::new();

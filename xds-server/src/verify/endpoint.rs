@@ -1,6 +1,6 @@
 //! The addresses of a cluster.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::{Owner, Owners};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
@@ -24,7 +24,7 @@ pub enum Target<'f> {
     /// To the owners of an address.
     Owned(BTreeSet<Owner<'f>>),
     /// Into an internal listener of the same process.
-    Inside(String),
+    Internal(String),
 }
 
 /// An endpoint, and how it is called in a path.
@@ -138,7 +138,7 @@ fn end<'f>(
             };
             Some(End {
                 shown: format!("listener {listener}"),
-                target: Target::Inside(listener.clone()),
+                target: Target::Internal(listener.clone()),
             })
         }
         _ => {

@@ -1,9 +1,11 @@
 //! Who can enter a listener: the zones whose requests may come to its routes.
 
 use super::http_filter::{Filter, Placed};
-use super::known::only;
+use super::leak::only;
+use super::residency::{is_inside, may_transit};
+use super::tls;
+use super::walk::{Walk, Zones};
 use super::wasm::{is_pool, pool_plugin};
-use super::{Walk, Zones, tls};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
@@ -23,7 +25,7 @@ pub enum Entry<'f> {
     /// mTLS and RBAC: these zones, from gateways that may have them. Their zone header is the other gateway's word.
     Peers(Zones<'f>),
     /// A route of this very gateway that leads into an internal listener.
-    Inside(Zones<'f>),
+    Internal(Zones<'f>),
     /// Nothing: anyone can send any header.
     Open,
 }
@@ -156,7 +158,7 @@ impl<'f> Walk<'f> {
                         .unknown(&at, "a permission that is not one zone, to the letter,");
                     continue;
                 };
-                let serves = zone.regions.contains(self.home);
+                let serves = is_inside(zone, self.home);
                 let covers =
                     policy
                         .principals
@@ -165,8 +167,7 @@ impl<'f> Walk<'f> {
                             Some(Identifier::Any(any)) => *any,
                             Some(Identifier::NotId(spared)) => {
                                 self.spared(spared).is_some_and(|all| {
-                                    all.iter()
-                                        .all(|sender| serves && zone.passes_through(sender))
+                                    all.iter().all(|sender| serves && may_transit(zone, sender))
                                 })
                             }
                             _ => false,
@@ -213,7 +214,7 @@ impl<'f> Walk<'f> {
             if !zone.pinned {
                 continue;
             }
-            if !zone.regions.contains(self.home) {
+            if !is_inside(zone, self.home) {
                 self.leaks.add(
                     at,
                     format!(
@@ -223,7 +224,7 @@ impl<'f> Walk<'f> {
                 );
             }
             for sender in senders.iter().flatten() {
-                if !zone.passes_through(sender) {
+                if !may_transit(zone, sender) {
                     self.leaks.add(
                         at,
                         format!(

@@ -1,7 +1,7 @@
 //! HTTP filters: six kinds are known, every other could send a request anywhere.
 
-use super::Walk;
-use super::known::{Leaks, only};
+use super::walk::Walk;
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
@@ -107,7 +107,7 @@ impl Walk<'_> {
             self.leaks.unknown(at, "a health check that passes through");
         }
         for cluster in check.cluster_min_healthy_percentages.keys() {
-            if !self.ways.has(cluster) {
+            if !self.clusters.has(cluster) {
                 self.leaks
                     .add(at, format!("there is no cluster `{cluster}`"));
             }

@@ -1,8 +1,9 @@
 //! Listeners: every filter chain of each, down to its routes.
 
 use super::entry::Entry;
-use super::known::only;
-use super::{Walk, Zones, endpoint, protocol, retrieval};
+use super::leak::only;
+use super::walk::{Walk, Zones};
+use super::{endpoint, protocol, retrieval};
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
@@ -29,7 +30,7 @@ impl<'f> Walk<'f> {
                 self.chains(&at, listener, None);
             }
         }
-        for name in self.inside.keys().chain(&self.retrieved) {
+        for name in self.routed.keys().chain(&self.retrieval) {
             if !internal.contains_key(name) {
                 let at = format!("listeners.{name}");
                 self.leaks
@@ -37,7 +38,7 @@ impl<'f> Walk<'f> {
             }
         }
         for (name, (at, listener)) in internal {
-            let zones = self.inside.get(&name).cloned().unwrap_or_default();
+            let zones = self.routed.get(&name).cloned().unwrap_or_default();
             self.chains(&at, listener, Some(zones));
         }
     }
@@ -88,13 +89,13 @@ impl<'f> Walk<'f> {
             self.leaks.known(at, chain, &known);
             if retrieval::is_of_connections(chain) {
                 self.retrieval(at, chain, listener.address.as_ref());
-                if self.inside.contains_key(&listener.name) {
+                if self.routed.contains_key(&listener.name) {
                     self.leaks
                         .add(at, "requests are led into a listener for retrieval");
                 }
                 continue;
             }
-            if self.retrieved.contains(&listener.name) {
+            if self.retrieval.contains(&listener.name) {
                 self.leaks
                     .add(at, "retrieval is led into a listener for requests");
             }
@@ -128,7 +129,7 @@ impl<'f> Walk<'f> {
                     self.leaks
                         .unknown(at, "a transport socket inside a process");
                 }
-                Entry::Inside(zones)
+                Entry::Internal(zones)
             }
             None => self.entry(at, socket, &filters),
         };
@@ -140,7 +141,7 @@ impl<'f> Walk<'f> {
             return;
         };
         let providers = self.routes(at, &entry, routes);
-        if matches!(entry, Entry::Inside(_)) {
+        if matches!(entry, Entry::Internal(_)) {
             self.egress(at, &filters, &providers);
         }
     }

@@ -1,6 +1,6 @@
 //! HTTP as it is spoken: time limits and windows, nothing that chooses a destination.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::wasm::guard_plugin;
 use envoy_types::pb::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
 use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;

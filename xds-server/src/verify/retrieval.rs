@@ -2,9 +2,11 @@
 //! on the same side of the border of every pinned zone: a question says nothing about whose it is, an answer neither.
 
 use super::endpoint::Target;
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::Owner;
-use super::{Walk, tls};
+use super::residency::is_inside;
+use super::tls;
+use super::walk::Walk;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, TransportSocket};
@@ -113,12 +115,12 @@ impl<'f> Walk<'f> {
             self.leaks.unknown(&place, "this way to name a cluster");
             return;
         };
-        for trail in self.ways.follow(at, cluster, &mut self.leaks) {
+        for trail in self.clusters.follow(at, cluster, &mut self.leaks) {
             match trail.target {
-                Target::Inside(listener) if from == From::Region => {
-                    self.retrieved.insert(listener);
+                Target::Internal(listener) if from == From::Region => {
+                    self.retrieval.insert(listener);
                 }
-                Target::Inside(_) => self.leaks.add(
+                Target::Internal(_) => self.leaks.add(
                     &trail.path,
                     "retrieval goes into one listener and no further",
                 ),
@@ -187,10 +189,7 @@ impl<'f> Walk<'f> {
     fn border(&self, other: &RegionName) -> Option<&'f ZoneName> {
         let mut zones = self.fleet.zones.iter();
         let between = zones.find(|(_, zone)| {
-            let (here, there) = (
-                zone.regions.contains(self.home),
-                zone.regions.contains(other),
-            );
+            let (here, there) = (is_inside(zone, self.home), is_inside(zone, other));
             zone.pinned && here != there
         });
         between.map(|(name, _)| name)

@@ -1,6 +1,6 @@
 //! Retries: again, but only among what the route leads to anyway.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::config::route::v3::RetryPolicy;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     retry_host_predicate, retry_priority,

@@ -1,8 +1,9 @@
 //! Routes: each is for some zones, and everything that it leads to must be right for all of them.
 
 use super::entry::{Entry, exact_zone};
-use super::known::only;
-use super::{Walk, Zones, retry};
+use super::leak::only;
+use super::retry;
+use super::walk::{Walk, Zones};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterSpecifier, HostRewriteSpecifier,
@@ -112,7 +113,7 @@ impl<'f> Walk<'f> {
             Entry::Filtered => self.every_zone(),
             Entry::Peers(zones) => zones.clone(),
             // Headers say nothing here: anyone may have written them, or they were stripped.
-            Entry::Inside(zones) => return zones.clone(),
+            Entry::Internal(zones) => return zones.clone(),
             Entry::Open => return self.every_zone(),
         };
         let Some(matching) = matching else {
@@ -166,8 +167,8 @@ impl<'f> Walk<'f> {
         }
         let mut providers = BTreeSet::new();
         for cluster in self.clusters(at, action.cluster_specifier.as_ref()) {
-            for trail in self.ways.follow(at, &cluster, &mut self.leaks) {
-                providers.extend(self.end(entry, zones, trail));
+            for trail in self.clusters.follow(at, &cluster, &mut self.leaks) {
+                providers.extend(self.destination(entry, zones, trail));
             }
         }
         self.rewrites(at, action, &providers);

@@ -1,6 +1,6 @@
 //! References to secrets: a place on the gateway, never a value.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection: TLS both ways.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::secret::{file, is_place};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;

@@ -1,16 +1,31 @@
-//! The allow-list: a message is rebuilt from the fields that the verifier understands, and whatever is lost by that
-//! is a leak.
+//! Leaks, and the allow-list that finds most of them: a message is rebuilt from the fields that the verifier
+//! understands, and every field that the copy lacks is a leak.
 
-use super::Leak;
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 use std::collections::BTreeSet;
+use std::fmt;
 
-/// A message with these fields of the original, and no others.
+/// One way in which a configuration could break residency, or cannot be shown to keep it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leak {
+    /// Where, e.g. `listeners.public.routes["eea/m/home"] -> cluster chain/eea/m -> endpoint 10.0.1.10:8000`.
+    pub at: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}
+
+/// Copies these fields of a message into a new one.
 macro_rules! only {
     ($message:ident, $original:expr, [$($field:ident),* $(,)?]) => {
         {
-            // Some messages have no other fields, today.
+            // Some messages have no other fields in this version of the API.
             #[allow(clippy::needless_update)]
             let known = $message {
                 $($field: $original.$field.clone(),)*
@@ -22,7 +37,7 @@ macro_rules! only {
 }
 pub(super) use only;
 
-/// What was found so far, in the order in which it was found.
+/// The leaks found so far, in the order of the walk, without duplicates.
 #[derive(Default)]
 pub struct Leaks {
     found: Vec<Leak>,
@@ -30,6 +45,7 @@ pub struct Leaks {
 }
 
 impl Leaks {
+    /// Reports a leak.
     pub fn add(&mut self, at: &str, message: impl Into<String>) {
         let leak = Leak {
             at: at.into(),
@@ -40,11 +56,12 @@ impl Leaks {
         }
     }
 
+    /// The leaks, in the order of the walk.
     pub fn into_vec(self) -> Vec<Leak> {
         self.found
     }
 
-    /// Something that the verifier cannot follow.
+    /// Reports a construct that the verifier does not support.
     pub fn unknown(&mut self, at: &str, what: impl AsRef<str>) {
         let what = what.as_ref();
         self.add(
@@ -53,7 +70,7 @@ impl Leaks {
         );
     }
 
-    /// Nothing but what is understood may be set.
+    /// Reports every field of `original` that `understood`, a copy of its supported fields, lacks.
     pub fn known<M: Message + Name + PartialEq>(&mut self, at: &str, original: &M, understood: &M) {
         if original == understood {
             return;
@@ -68,14 +85,14 @@ impl Leaks {
         }
     }
 
-    /// The message in an `Any`, if it is of the type `M` and holds nothing that `M` has no field for.
+    /// Decodes an `Any` of type `M`. Another type, or bytes that `M` has no field for, is a leak.
     pub fn open<M: Message + Name + Default>(&mut self, at: &str, any: &Any) -> Option<M> {
         if any.type_url != M::type_url() {
             self.unknown(at, format!("`{}`", any.type_url));
             return None;
         }
         let message = M::decode(any.value.as_slice());
-        // Decoding drops fields that a newer Envoy has: a message that has lost bytes was not understood.
+        // Decoding drops fields of a newer API: compare lengths to find them.
         let Some(message) = message
             .ok()
             .filter(|message| message.encoded_len() == any.value.len())
@@ -86,7 +103,7 @@ impl Leaks {
         Some(message)
     }
 
-    /// The same for an `Any` that must be there.
+    /// Decodes an `Any` that must be present.
     pub fn open_some<M: Message + Name + Default>(
         &mut self,
         at: &str,
@@ -100,7 +117,7 @@ impl Leaks {
     }
 }
 
-/// Fields of the original that the rebuilt message lacks, as far as they have a JSON form.
+/// Names of the fields that `original` has and `understood` lacks; empty if a message has no JSON form.
 fn lost_fields<M: Message + Name>(original: &M, understood: &M) -> Vec<String> {
     let (Ok(original), Ok(understood)) = (
         meridian_proto::to_json(original),
