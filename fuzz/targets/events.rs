@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use meridian_fuzz::{parts, pieces};
-use meridian_policy::guard::sse::Events;
+use meridian_filter_core::guard::sse::Events;
 
 /// An event: its data, and where it begins.
 type Event = (Option<Vec<u8>>, u64);

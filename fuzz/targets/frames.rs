@@ -5,7 +5,8 @@ use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use libfuzzer_sys::fuzz_target;
 use meridian_fuzz::{assert_chunks, parts, passed, pieces};
-use meridian_policy::claude::{Caller, Host};
+use meridian_filter_core::claude::Caller;
+use meridian_policy::egress_policy::ClaudeHost;
 
 /// Lines as the payloads of frames of a kind that their first byte tells.
 fn framed(lines: &[u8]) -> Vec<u8> {
@@ -49,9 +50,9 @@ fuzz_target!(|input: &[u8]| {
         }
     });
     for caller in [Caller::Messages, chat] {
-        let (whole, usage) = passed(Host::Bedrock, caller, [stream]);
+        let (whole, usage) = passed(ClaudeHost::Bedrock, caller, [stream]);
         assert_eq!(
-            passed(Host::Bedrock, caller, pieces(cuts, stream)),
+            passed(ClaudeHost::Bedrock, caller, pieces(cuts, stream)),
             (whole.clone(), usage)
         );
         if caller == chat {

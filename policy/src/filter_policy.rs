@@ -1,19 +1,15 @@
 //! The filter's policy: what one gateway's filter needs of the fleet, as the JSON that travels in Envoy's
 //! configuration. It is readable in a config dump, and can be written by hand.
 
-use crate::chain::{Member, chain, has_another};
 use crate::country::Country;
-use crate::fleet::{Fleet, Misdirected, Order, UnknownZone, Zone, ZoneSource};
+use crate::fleet::{UnknownZone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
-use crate::needs::Fresh;
-use crate::pace::{self, Pace};
-use crate::patience::Patience;
-use crate::plan::{Plan, regions_of};
-use crate::slots::Balance;
-use crate::tier;
-use crate::weights::TOTAL_WEIGHT;
+use crate::pool_policy::Balance;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The sum of a set of weights.
+pub const TOTAL_WEIGHT: u32 = 100;
 
 /// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,9 +84,9 @@ pub struct ModelRule {
     /// What becomes of batch requests.
     #[serde(default, skip_serializing_if = "BatchRule::is_default")]
     pub batch: BatchRule,
-    /// How long an attempt may be silent; set where somebody else can be asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patience: Option<Patience>,
+    /// How long an attempt may be silent; set where another server can be asked.
+    #[serde(default, alias = "patience", skip_serializing_if = "Option::is_none")]
+    pub per_try_timeout: Option<PerTryTimeout>,
 }
 
 /// What becomes of batch requests for a (zone, model).
@@ -129,41 +125,8 @@ impl Default for BatchRule {
 }
 
 impl BatchRule {
-    /// The part of them that does not go where others would refuse it, 0 to 1. `cooling`: what part a region refuses.
-    pub fn not_refused(&self, cooling: impl Fn(&RegionName) -> f64) -> f64 {
-        let each = self.others.iter();
-        let refused = each.map(|(region, weight)| f64::from(*weight) * cooling(region));
-        (1.0 - refused.sum::<f64>() / f64::from(TOTAL_WEIGHT)).max(0.0)
-    }
-
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-
-    fn of(
-        fleet: &Fleet,
-        plan: &Plan,
-        zone: &ZoneName,
-        model: &ModelName,
-        home: &RegionName,
-    ) -> Self {
-        let first = chain(fleet, zone, model, home).into_iter().next();
-        let batch = tier::batch(fleet, plan, zone, model, home);
-        let overflow = plan.placement(home, zone, model);
-        let overflow = overflow.into_iter().flat_map(|of| of.overflow.keys());
-        let elsewhere = overflow.map(|region| plan.batch_gate(region, model)).min();
-        batch
-            .zip(first)
-            .map_or_else(Self::default, |(batch, first)| {
-                let mut others = batch.weights;
-                let of_first = others.remove(&RegionName::from(first.answers_as()));
-                Self {
-                    admitted: batch.admitted,
-                    at_first: of_first.is_some(),
-                    elsewhere: elsewhere.unwrap_or_else(all),
-                    others,
-                }
-            })
     }
 }
 
@@ -184,57 +147,6 @@ pub struct Split {
     /// The share is a fixed part: load moves nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
-}
-
-impl Split {
-    /// How much less the first region gets at this moment, because of what gateways see of it and of the others. `cooling`:
-    /// what part a region refuses; `full`: what part of its requests is too much, by its own word; `pace`: how soon it gives first
-    /// tokens.
-    pub fn less(
-        &self,
-        cooling: impl Fn(&RegionName) -> f64,
-        full: impl Fn(&RegionName) -> f64,
-        pace: impl Fn(&RegionName) -> Pace,
-        now_ms: u64,
-    ) -> Less {
-        let all: u32 = self.overflow.values().sum();
-        if self.fixed || all == 0 {
-            return Less::default();
-        }
-        let each = self.overflow.iter();
-        let refuse = each.map(|(region, weight)| f64::from(*weight) * cooling(region));
-        // Nobody is sent to whom would refuse them, however soon that is said.
-        let take = (1.0 - refuse.sum::<f64>() / f64::from(all)).max(0.0);
-        let others: Vec<(Pace, u32)> = self
-            .overflow
-            .iter()
-            .map(|(region, weight)| (pace(region), *weight))
-            .collect();
-        let others = others.iter().map(|(pace, weight)| (pace, *weight));
-        Less {
-            cooling: take * cooling(&self.first),
-            full: take * full(&self.first),
-            pressure: take * pace::pressure(&pace(&self.first), others, now_ms),
-        }
-    }
-}
-
-/// How much less a first region gets than its share, 0 to 1; the more of both counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Less {
-    /// Because it had no room a moment ago, and others had.
-    pub cooling: f64,
-    /// Because its servers say that they are too full: not less than the share, which may follow from it, but less than all.
-    pub full: f64,
-    /// Because first tokens come sooner elsewhere.
-    pub pressure: f64,
-}
-
-impl Less {
-    /// What counts, of what lowers the share.
-    pub fn most(self) -> f64 {
-        self.cooling.max(self.pressure)
-    }
 }
 
 /// How a misdirected caller is turned away.
@@ -283,119 +195,63 @@ impl Lane {
             Self::Fallback => "fallback",
         }
     }
-
-    /// The lane of a chain, `None` for an empty one.
-    pub fn of(chain: &[Member]) -> Option<Self> {
-        chain.first().map(|first| {
-            if matches!(first, Member::Fallback(_)) {
-                Self::Fallback
-            } else {
-                Self::Home
-            }
-        })
-    }
 }
 
-impl FilterPolicy {
-    /// The policy of a region's gateway under a plan.
-    pub fn for_region(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Lease>) -> Self {
-        let zones = fleet
-            .zones
-            .iter()
-            .map(|(name, zone)| (name.clone(), zone_rule(fleet, plan, name, zone, home)))
-            .collect();
-        let countries = fleet
-            .zones
-            .iter()
-            .flat_map(|(name, zone)| {
-                zone.countries
-                    .iter()
-                    .map(move |country| (*country, name.clone()))
-            })
-            .collect();
+/// Which of the regions that may serve a (zone, model) have fresh data, while some have not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fresh {
+    /// Whether the region that the home lane leads to has, and serves.
+    pub first: bool,
+    /// Nothing tells whether it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_unknown: bool,
+    /// The others that have, by weight: the fresh lane leads to them.
+    #[serde(default)]
+    pub others: BTreeMap<RegionName, u32>,
+    /// Nothing tells whether any of them has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others_unknown: bool,
+    /// What becomes of those of them that are batch.
+    #[serde(default, skip_serializing_if = "FreshBatch::is_default")]
+    pub batch: FreshBatch,
+}
+
+/// Percent of the batch requests that need fresh data that are served, by where they would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreshBatch {
+    /// In the first region: as far as its gate is open.
+    pub first: u8,
+    /// In the others: no more than any of them lets in.
+    pub others: u8,
+}
+
+impl Default for FreshBatch {
+    fn default() -> Self {
         Self {
-            region: home.clone(),
-            sources: fleet.sources.clone(),
-            countries,
-            rest_of_world: fleet
-                .zones
-                .iter()
-                .find(|(_, zone)| zone.rest)
-                .map(|(name, _)| name.clone()),
-            unknown_zone: fleet.unknown_zone.clone(),
-            zones,
-            batch_keys: fleet.batch_keys.clone(),
-            needs_header: fleet.needs_header.clone(),
-            pools: fleet.balances(home),
-            lease,
+            first: 100,
+            others: 100,
         }
     }
 }
 
-fn zone_rule(
-    fleet: &Fleet,
-    plan: &Plan,
-    name: &ZoneName,
-    zone: &Zone,
-    home: &RegionName,
-) -> ZoneRule {
-    let rule = |model: &ModelName| {
-        let members = chain(fleet, name, model, home);
-        let lane = Lane::of(&members)?;
-        let patience = has_another(fleet, model, &members)
-            .then(|| Patience::of(&fleet.limits_of(name, model)));
-        let placement = plan.placement(home, name, model);
-        let split = placement
-            .filter(|placement| !placement.overflow.is_empty())
-            .zip(regions_of(fleet, name, model, home))
-            .map(|(placement, (first, _))| Split {
-                first,
-                home_share: placement.home_share,
-                floor: fleet.overflow.floor_percent(),
-                overflow: placement.overflow.clone(),
-                fixed: matches!(zone.order, Order::Weighted(_)),
-            });
-        let rule = ModelRule {
-            lane,
-            split,
-            fresh: Fresh::of(fleet, plan, name, model, home),
-            fresh_unknown: members
-                .iter()
-                .filter_map(Member::region)
-                .any(|region| plan.freshness.unknown.contains(region)),
-            batch: BatchRule::of(fleet, plan, name, model, home),
-            patience,
-        };
-        Some((model.clone(), rule))
-    };
-    ZoneRule {
-        pinned: zone.pinned,
-        turn_away: (!zone.passes_through(home)).then(|| turn_away(fleet, zone, home)),
-        models: fleet.models().into_iter().filter_map(rule).collect(),
+impl FreshBatch {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
-fn turn_away(fleet: &Fleet, zone: &Zone, home: &RegionName) -> TurnAway {
-    let nearest = fleet
-        .regions
-        .get(home)
-        .map(|region| region.nearest.as_slice())
-        .unwrap_or_default();
-    let right = nearest
-        .iter()
-        .filter(|region| zone.regions.contains(*region));
-    let url = |region: &RegionName| {
-        fleet
-            .regions
-            .get(region)
-            .and_then(|region| region.public.url.clone())
-    };
-    match (zone.misdirected, right.clone().find_map(url)) {
-        (Misdirected::Redirect, Some(url)) => TurnAway::Redirect(url),
-        _ => TurnAway::Refuse(
-            right
-                .map(|region| url(region).unwrap_or_else(|| region.to_string()))
-                .collect(),
-        ),
-    }
+/// How long an attempt of a zone's requests for a model may be silent before the next member is asked as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerTryTimeout {
+    /// For a streamed answer to a prompt without length, in milliseconds.
+    pub first_token_ms: u64,
+    /// The same for an answer that is not streamed.
+    pub unstreamed_ms: u64,
+    /// Tokens of a prompt that a server reads in a second.
+    pub prefill_rate: u32,
+    /// What no prompt takes a limit past, in milliseconds.
+    pub longest_ms: u64,
 }

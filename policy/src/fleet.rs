@@ -2,12 +2,11 @@
 //! which refuses whatever contradicts itself, so the rest of the code has no case for it: every name that is
 //! mentioned exists, no pinned zone accepts a fallback of another jurisdiction, and every zone has a way to be served.
 
-use crate::budget::{Budget, Price};
 use crate::country::Country;
-use crate::egress::Provider;
+use crate::egress_policy::{Budget, Price, Provider};
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
+use crate::pool_policy::Balance;
 use crate::retrieval::VectorDb;
-use crate::slots::Balance;
 use crate::source::SignalSource;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -281,7 +280,7 @@ pub struct Limits {
     /// Tokens of a prompt that a server reads in a second, at the slowest: both limits are longer by what the prompt takes.
     pub prefill_rate: u32,
     /// Between two pieces of a streamed answer.
-    pub gap: Duration,
+    pub stream_idle_timeout: Duration,
     /// For the whole answer.
     pub answer: Duration,
     /// Requests of one zone and model at one gateway that may be on their way to another member at a time.
@@ -414,20 +413,6 @@ impl Fleet {
         format!("spiffe://{}/control-plane", self.trust_domain)
     }
 
-    /// How many Envoys have a way out to a fallback, at most.
-    pub fn gateways_of(&self, fallback: &FallbackName) -> u64 {
-        let uses = |home: &RegionName| {
-            let zones = self.zones.values();
-            zones
-                .filter(|zone| zone.passes_through(home))
-                .any(|zone| zone.fallbacks.contains(fallback))
-        };
-        let homes = self.regions.iter().filter(|(home, _)| uses(home));
-        homes
-            .map(|(_, region)| u64::from(region.gateway.replicas))
-            .sum()
-    }
-
     /// The SPIFFE ID in a gateway's certificate.
     pub fn spiffe_id(&self, region: &RegionName) -> String {
         format!("spiffe://{}/region/{region}", self.trust_domain)
@@ -455,12 +440,5 @@ impl Fleet {
             .values()
             .flat_map(|region| region.pools.keys())
             .collect()
-    }
-}
-
-impl Zone {
-    /// Whether a request of this zone may pass through a region's gateway.
-    pub fn passes_through(&self, region: &RegionName) -> bool {
-        !self.pinned || self.regions.contains(region) || self.misdirected == Misdirected::Forward
     }
 }

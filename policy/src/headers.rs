@@ -26,7 +26,7 @@ pub const SPREAD: &str = "x-meridian-spread";
 /// Picks the server in a pool: a number that Envoy hashes over the healthy ones. A gateway that gets a request from another one picks anew.
 pub const SLOT: &str = "x-meridian-slot";
 /// The slot of a request's conversation, where the slot is another one: for other gateways.
-pub const PLACE: &str = "x-meridian-place";
+pub const AFFINITY_SLOT: &str = "x-meridian-place";
 /// The bytes of a request that does not say its length itself.
 pub const LENGTH: &str = "x-meridian-length";
 /// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
@@ -37,7 +37,7 @@ pub const DECISION: &str = "x-meridian-decision";
 pub const REGION: &str = "x-meridian-region";
 /// Envoy's own, in milliseconds: how long each attempt may be silent. Its router reads it in place of the route's
 /// `per_try_timeout`, and takes it off.
-pub const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
+pub const PER_TRY_TIMEOUT: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
 /// Envoy's own: how many attempts a request has had, the present one included.
 pub const ATTEMPT: &str = "x-envoy-attempt-count";

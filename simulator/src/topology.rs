@@ -3,12 +3,12 @@
 use crate::case::Site;
 use crate::profile::Profile;
 use crate::router::{MODEL, ZONE_HEADER};
+use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
     Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
     Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
 };
-use meridian_policy::location::Location;
 use meridian_policy::name::{RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +131,7 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
             first_token: Duration::from_secs(10),
             unstreamed: Duration::from_secs(120),
             prefill_rate: 2000,
-            gap: Duration::from_secs(60),
+            stream_idle_timeout: Duration::from_secs(60),
             answer: Duration::from_secs(600),
             retries: 10_000,
             body: 64 << 20,

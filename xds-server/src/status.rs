@@ -3,7 +3,7 @@
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
-use meridian_policy::signal::Millis;
+use meridian_planner::signal::Millis;
 use std::fmt::Write;
 use std::time::Duration;
 

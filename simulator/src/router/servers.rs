@@ -3,7 +3,8 @@
 use super::{Answered, Ask, Pick, Router, Shares, Verdict};
 use crate::case::{Case, Request};
 use crate::page::Page;
-use meridian_policy::slots::{Ask as AskSlot, Balance, Begun, Slots};
+use meridian_filter_core::slots::{Ask as AskSlot, Begun, Slots};
+use meridian_policy::pool_policy::Balance;
 use std::collections::BTreeMap;
 
 /// Between regions as a way that picks no servers goes, within one as Meridian does.
@@ -56,7 +57,7 @@ impl<R: Router> Router for OwnServers<R> {
         let random = hash(id as u64);
         let slot = slots.pick(AskSlot {
             balance: Balance::LeastLoad,
-            place: 0,
+            affinity_slot: 0,
             random,
             now_ms: 0,
         });

@@ -32,7 +32,7 @@ mod streaming;
 
 use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
-use meridian_policy::claude::Host;
+use meridian_policy::egress_policy::ClaudeHost;
 use std::pin::Pin;
 
 /// One promise.
@@ -92,21 +92,21 @@ stops! {
     "peer": peer::peer, Options::default();
     "exhausted": exhausted::exhausted, Options::default();
     "fallback-fails": exhausted::fallback_fails, Options::default();
-    "claude-clients": claude::clients, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-once": claude::once, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
-    "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-bedrock-midway": claude::midway, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-geo": claude::geo, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-budget": claude::budget, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
-    "claude-away": claude::away, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-clients": claude::clients, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-once": claude::once, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-keys": claude::keys, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-midway": claude::midway, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-bedrock": claude::bedrock, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
+    "claude-bedrock-midway": claude::midway, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
+    "claude-geo": claude::geo, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-budget": claude::budget, Options { claude: Some(ClaudeHost::Bedrock), fallback: claude::BUDGET, ..Options::default() };
+    "claude-away": claude::away, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "models": models::models, Options::default();
     "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Options::default();
     "streaming": streaming::streaming, Options::default();
     "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
-    "limits-fallback": limits::fallback, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
+    "limits-fallback": limits::fallback, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "limits-prompt": limits::prompt, Options { limits: QUICK, ..Options::default() };
     "retries-crowd": retries::crowd, Options { limits: SLOW, ..Options::default() };
     "retries-slow": retries::slow, Options { limits: retries::FEW, ..Options::default() };

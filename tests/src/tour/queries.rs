@@ -5,7 +5,7 @@ use super::overflow::{in_force, left, share, who_answers};
 use crate::world::certificates::{Certificates, PUSHER};
 use crate::world::{MODEL, Prometheus, REGIONS, World, wait_for};
 use anyhow::{Context, Result};
-use meridian_policy::health::Reason;
+use meridian_planner::health::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use tokio::time::Instant;

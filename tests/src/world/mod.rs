@@ -25,8 +25,8 @@ use crate::fakes::{Behaviour, Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
-use meridian_policy::claude::Host;
-use meridian_policy::plan::Plan;
+use meridian_planner::plan::Plan;
+use meridian_policy::egress_policy::ClaudeHost;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet;
@@ -96,7 +96,7 @@ impl World {
                     api_key,
                     model: CLAUDE.into(),
                 },
-                _ if options.claude == Some(Host::Bedrock) => Kind::Bedrock {
+                _ if options.claude == Some(ClaudeHost::Bedrock) => Kind::Bedrock {
                     api_key,
                     model: PROFILE.into(),
                 },

@@ -28,7 +28,7 @@ pub use collector::Collector;
 pub use refused::{Refused, Why};
 pub use scrape::{Scrape, ScrapeError, Scraped, Watched};
 
-use meridian_policy::signal::Millis;
+use meridian_planner::signal::Millis;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -10,7 +10,7 @@ use super::scrape::{ScrapeError, Scraped, Watched};
 use super::told::{Said, Told, engine};
 use super::{Why, value};
 use futures_util::future::try_join_all;
-use meridian_policy::signal::{Millis, Observation};
+use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::source::Figure;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! Which values are believed.
 
 use super::Why;
-use meridian_policy::signal::Histogram;
+use meridian_planner::signal::Histogram;
 
 /// More requests than one engine, or endpoints than one pool, ever has.
 pub(super) const MOST_REQUESTS: f64 = 1e6;

@@ -8,9 +8,9 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::util::pack_any;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::freshness::Freshness;
-use meridian_policy::health::Health;
-use meridian_policy::plan::Plan;
+use meridian_planner::freshness::Freshness;
+use meridian_planner::health::Health;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
 

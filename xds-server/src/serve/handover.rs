@@ -13,10 +13,10 @@
 use super::publication::{Publication, Unpublishable, publication};
 use crate::name::ROUTER;
 use crate::xds::ResourceType;
+use meridian_planner::plan::{Plan, carried_over};
+use meridian_planner::retrieval::{databases, may_read};
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::{Misdirected, Zone};
-use meridian_policy::plan::{Plan, carried_over};
-use meridian_policy::retrieval::{databases, may_read};
 use meridian_policy::{Fleet, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -65,7 +65,7 @@ async fn page(State(pages): State<Pages>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meridian_policy::signal::Millis;
+    use meridian_planner::signal::Millis;
 
     #[tokio::test]
     async fn a_conductor_that_is_stuck_is_not_healthy() {

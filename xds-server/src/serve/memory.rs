@@ -1,8 +1,8 @@
 //! What survives a restart: the plan, and the lease that was given with it. Everything else is observed anew within
 //! seconds; without the plan those seconds would send everyone home, into the very region that was shedding.
 
+use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The report as a page of metrics.
 
 use super::report::{CountsReport, Report, SourceReport};
-use meridian_policy::plan::AlarmKind;
-use meridian_policy::signal::Millis;
+use meridian_planner::plan::AlarmKind;
+use meridian_planner::signal::Millis;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -104,7 +104,7 @@ fn data(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 }
 
 fn pools(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let of = |value: fn(&meridian_policy::state::PoolSignals) -> Option<f64>| {
+    let of = |value: fn(&meridian_planner::state::PoolSignals) -> Option<f64>| {
         let regions = report.regions.iter();
         let pools = regions.flat_map(|(region, of)| {
             of.pools

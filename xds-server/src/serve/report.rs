@@ -2,13 +2,13 @@
 
 use crate::collect::{Refused, ScrapeError, Scraped, Why};
 use crate::xds::{ClientStatus, Counts, Hub};
+use meridian_planner::health::Health;
+use meridian_planner::placement::Placement;
+use meridian_planner::plan::{Alarm, AlarmKind};
+use meridian_planner::signal::{AttemptCounts, Millis};
+use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
-use meridian_policy::health::Health;
-use meridian_policy::placement::Placement;
-use meridian_policy::plan::{Alarm, AlarmKind};
 use meridian_policy::retrieval::Role;
-use meridian_policy::signal::{AttemptCounts, Millis};
-use meridian_policy::state::{Attempts, PoolSignals};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

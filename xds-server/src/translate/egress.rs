@@ -29,8 +29,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
+use meridian_policy::egress_policy::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use meridian_policy::{FallbackName, Fleet, RegionName, headers};
 
@@ -177,7 +177,7 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
 fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialInjector {
     let (header, prefix) = match &fallback.provider {
         Provider::Claude(Claude {
-            host: Host::Anthropic,
+            host: ClaudeHost::Anthropic,
             ..
         }) => ("x-api-key", ""),
         Provider::OpenaiCompatible | Provider::Claude(_) => ("authorization", "Bearer "),

@@ -15,11 +15,10 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_policy::egress::EgressPolicy;
+use meridian_planner::plugins::{egress_policy, filter_policy, guard_policy};
 use meridian_policy::fleet::Fallback;
-use meridian_policy::guard::GuardPolicy;
-use meridian_policy::slots::PoolPolicy;
-use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName};
+use meridian_policy::pool_policy::PoolPolicy;
+use meridian_policy::{FallbackName, Fleet, RegionName};
 use serde::Serialize;
 
 /// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
@@ -68,14 +67,14 @@ const CAPABILITIES: [&str; 36] = [
 
 /// Decides where requests go, by this gateway's policy.
 pub fn router(node: &Node<'_>) -> HttpFilter {
-    let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
+    let policy = filter_policy(node.fleet, node.plan, node.home, node.lease);
     let policy = json(&policy);
     plugin(node.fleet, ROUTER, "router", "meridian", policy)
 }
 
 /// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
 pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
-    let policy = json(&GuardPolicy::for_region(fleet, home));
+    let policy = json(&guard_policy(fleet, home));
     plugin(fleet, "meridian.guard", "guard", "meridian", policy)
 }
 
@@ -93,7 +92,7 @@ pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
 
 /// Lets through to a provider what may go there, in its own words. In a VM of its own: a fault in it never touches routing.
 pub fn egress(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> HttpFilter {
-    let policy = json(&EgressPolicy::of(fleet, name, fallback));
+    let policy = json(&egress_policy(fleet, name, fallback));
     let name = format!("meridian.egress/{name}");
     plugin(fleet, &name, "egress", "meridian-egress", policy)
 }

@@ -13,8 +13,8 @@ mod retrieval;
 mod route;
 
 use crate::snapshot::Snapshot;
+use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use node::Node;
 

@@ -1,8 +1,9 @@
 //! The view that one gateway has of the fleet: its chains and their members.
 
-use meridian_policy::chain::{Member, chain, overflow_chain};
+use meridian_planner::chain::{chain, overflow_chain};
+use meridian_planner::plan::{Plan, regions_of};
+use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::{Plan, regions_of};
 use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 

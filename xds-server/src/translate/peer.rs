@@ -30,6 +30,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::UInt64Value;
+use meridian_planner::chain::passes_through;
 use meridian_policy::fleet::{Region, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::HashMap;
@@ -106,7 +107,7 @@ fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
 fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
     if zone.regions.contains(node.home) {
         others(node)
-            .filter(|other| zone.passes_through(other))
+            .filter(|other| passes_through(zone, other))
             .collect()
     } else {
         Vec::new()

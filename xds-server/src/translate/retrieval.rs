@@ -28,9 +28,10 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
     TcpProxy, UpstreamConnectMode,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use meridian_planner::retrieval::{databases, readers};
 use meridian_policy::RegionName;
 use meridian_policy::fleet::Region;
-use meridian_policy::retrieval::{VectorDb, databases, readers};
+use meridian_policy::retrieval::VectorDb;
 use prost::{Message, Name};
 
 /// The listeners of a region that has a database.

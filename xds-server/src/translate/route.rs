@@ -25,12 +25,13 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
-use meridian_policy::chain::{Member, has_another};
+use meridian_planner::batch::batch;
+use meridian_planner::chain::{has_another, lane_of};
+use meridian_planner::plugins::fresh_rule;
+use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
+use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::fleet::Limits;
-use meridian_policy::needs::Fresh;
-use meridian_policy::tier;
-use meridian_policy::weights::TOTAL_WEIGHT;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
 
@@ -51,8 +52,8 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         };
         let planned = node.plan.placement(node.home, zone, model);
         let overflow = planned.map(|placement| &placement.overflow);
-        let fresh = Fresh::of(node.fleet, node.plan, zone, model, node.home);
-        let batch = tier::batch(node.fleet, node.plan, zone, model, node.home);
+        let fresh = fresh_rule(node.fleet, node.plan, zone, model, node.home);
+        let batch = batch(node.fleet, node.plan, zone, model, node.home);
         let lanes = [
             (Lane::Overflow, overflow),
             (Lane::Fresh, fresh.as_ref().map(|fresh| &fresh.others)),
@@ -203,7 +204,7 @@ fn route(
         header_is(headers::STREAM, flag),
     ];
     matched.extend(lane.map(|lane| header_is(headers::LANE, lane.as_str())));
-    let lane = lane.or(Lane::of(members)).map_or("", |lane| lane.as_str());
+    let lane = lane.or(lane_of(members)).map_or("", |lane| lane.as_str());
     let action = RouteAction {
         cluster_specifier: Some(to),
         hash_policy: by_header(headers::SLOT),
@@ -211,7 +212,7 @@ fn route(
         // It would count from the request on, and end requests that wait for a first content: the guard ends streams that fall
         // silent after it. An answer that is not streamed is silent until it is whole.
         idle_timeout: seconds(0),
-        flush_timeout: duration(limits.gap),
+        flush_timeout: duration(limits.stream_idle_timeout),
         retry_policy: Some(retry_policy(node, &limits, model, members, stream)),
         // Past the first limit the next region is asked as well, and the first to answer wins: a hanging region is
         // left, and a fleet that is slow everywhere still answers.

@@ -2,8 +2,8 @@
 
 use super::translate;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_policy::plan::Plan;
 use serde_json::Value;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");

@@ -1,8 +1,8 @@
 //! The policy that the filter on the way to a provider must have, derived by the verifier alone from the fleet's data.
 
 use super::residency::may_transit;
-use meridian_policy::budget::Budget;
-use meridian_policy::egress::EgressPolicy;
+use meridian_policy::egress_policy::Budget;
+use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::{FallbackName, Fleet};
 
 /// The policy of the egress listener of a fallback; `None` if the fleet has no such fallback.

@@ -7,9 +7,9 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
-use meridian_policy::egress::EgressPolicy;
-use meridian_policy::guard::GuardPolicy;
-use meridian_policy::slots::PoolPolicy;
+use meridian_policy::egress_policy::EgressPolicy;
+use meridian_policy::guard_policy::GuardPolicy;
+use meridian_policy::pool_policy::PoolPolicy;
 use meridian_policy::{FilterPolicy, Fleet};
 use serde::de::DeserializeOwned;
 

@@ -10,8 +10,8 @@ use crate::collect::{Refused, Why};
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
+use meridian_planner::signal::{AttemptCounts, Reading};
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::{AttemptCounts, Reading};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 

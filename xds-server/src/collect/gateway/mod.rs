@@ -18,8 +18,8 @@ use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamMetricsResponse};
+use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
-use meridian_policy::signal::{Millis, Observation};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;

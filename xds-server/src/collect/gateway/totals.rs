@@ -1,6 +1,6 @@
 //! Histograms, added up: an Envoy tells only what came since it told last.
 
-use meridian_policy::signal::Histogram;
+use meridian_planner::signal::Histogram;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::BTreeMap;
 

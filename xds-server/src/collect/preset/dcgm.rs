@@ -5,7 +5,7 @@ use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::Refusals;
 use crate::collect::value;
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Percent.

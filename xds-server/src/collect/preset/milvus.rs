@@ -4,7 +4,7 @@ use super::samples;
 use crate::collect::page::{MetricType, Page};
 use crate::collect::refused::Refusals;
 use crate::collect::value::{self, MOST_SECONDS};
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use std::collections::BTreeMap;
 
 /// What was written last, and what was replicated last: Unix time in seconds, by channel.

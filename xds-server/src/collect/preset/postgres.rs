@@ -5,7 +5,7 @@ use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::Refusals;
 use crate::collect::value::{self, MOST_SECONDS};
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 
 const LAG: &str = "pg_replication_lag_seconds";
 const IS_REPLICA: &str = "pg_replication_is_replica";

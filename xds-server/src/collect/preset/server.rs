@@ -5,8 +5,8 @@ use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::Refusals;
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
+use meridian_planner::signal::{Answers, Figures, Histogram, Reading};
 use meridian_policy::ModelName;
-use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
 use meridian_policy::source::SignalSource;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,7 @@ use crate::collect::metrics;
 use crate::collect::page::Page;
 use crate::collect::preset::{self, Read};
 use crate::collect::told::{Said, Told};
-use meridian_policy::signal::{Figures, Histogram, Reading};
+use meridian_planner::signal::{Figures, Histogram, Reading};
 use meridian_policy::source::{Figure, Metric, Preset};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

@@ -2,7 +2,7 @@
 
 use super::{fixture, read, whys};
 use crate::collect::Why;
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
 const BUSY: &str = "DCGM_FI_DEV_GPU_UTIL";

@@ -9,10 +9,10 @@ use crate::collect::Why;
 use crate::collect::gateway::{Names, Report};
 use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
+use meridian_planner::signal::{AttemptCounts, Millis, Reading};
+use meridian_planner::state::FleetState;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::{AttemptCounts, Millis, Reading};
-use meridian_policy::state::FleetState;
 use std::sync::Arc;
 use tonic::{Code, Status};
 
@@ -104,7 +104,7 @@ async fn a_message_becomes_an_observation() {
         Reading::FirstToken {
             model: "llama-3.1-70b".into(),
             to: "eu-west-1".into(),
-            times: meridian_policy::signal::Histogram {
+            times: meridian_planner::signal::Histogram {
                 buckets: vec![(0.25, 1.0), (1.0, 2.0)],
                 sum: 0.85,
                 count: 3.0,

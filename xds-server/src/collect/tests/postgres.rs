@@ -2,7 +2,7 @@
 
 use super::{fixture, read, whys};
 use crate::collect::Why;
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
 fn lag(text: &str) -> Option<f64> {

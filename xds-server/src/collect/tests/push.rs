@@ -4,7 +4,7 @@ use super::{noon, pools, signal, whys};
 use crate::collect::push::Pushes;
 use crate::collect::{Clock, Scrape, Watched, Why};
 use arc_swap::ArcSwap;
-use meridian_policy::signal::{Answers, Figures, Millis, Observation, Reading};
+use meridian_planner::signal::{Answers, Figures, Millis, Observation, Reading};
 use meridian_policy::source::{Figure, Preset, Tells};
 use meridian_proto::signals::signals_client::SignalsClient;
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};

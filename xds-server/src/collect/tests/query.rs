@@ -3,7 +3,7 @@
 use super::sources::{Manner, Server, look, typed};
 use super::{noon, pools, signal, whys};
 use crate::collect::{ScrapeError, Scraped, Watched, Why};
-use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::{Figure, Preset, Tells};
 use std::time::Duration;
 

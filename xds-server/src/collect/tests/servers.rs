@@ -2,7 +2,7 @@
 
 use super::{Page, Read, fixture, pools, preset, read, signal, whys};
 use crate::collect::Why;
-use meridian_policy::signal::{Figures, Reading};
+use meridian_planner::signal::{Figures, Reading};
 use meridian_policy::source::Preset;
 
 /// Reads a page of a region that has these models.

@@ -2,7 +2,7 @@
 
 use super::{noon, pools, signal, whys};
 use crate::collect::{Collector, Scrape, ScrapeError, Watched, Why};
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::{Preset, SourceTls};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use super::{pools, signal, whys};
 use crate::collect::page::Page;
 use crate::collect::preset::Read;
 use crate::collect::{Why, metrics};
-use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::{Figure, Metric, Preset};
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use super::{fixture, pools, read, signal, whys};
 use crate::collect::Why;
 use crate::collect::page::Page;
 use crate::collect::preset;
-use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::Preset;
 
 /// Engine and figures of each reading.

@@ -2,8 +2,9 @@
 
 use super::Check;
 use crate::fleet::raw::{RawFallback, RawPrice, RawProvider};
+use meridian_planner::chain::gateways_of;
 use meridian_policy::Fleet;
-use meridian_policy::budget::{Budget, Price};
+use meridian_policy::egress_policy::{Budget, Price};
 
 /// Billionths of a dollar in a dollar.
 const NANO: f64 = 1e9;
@@ -54,10 +55,9 @@ impl Check {
     /// Each gateway has its part of the requests; of less than one it would have none.
     pub(super) fn budgets_are_parted(&mut self, fleet: &Fleet) {
         for (name, fallback) in &fleet.fallbacks {
-            let gateways = fleet.gateways_of(name);
-            if fallback.budget.requests.is_some()
-                && fallback.budget.split(gateways).requests == Some(0)
-            {
+            let gateways = gateways_of(fleet, name);
+            let requests = fallback.budget.requests;
+            if requests.is_some_and(|requests| requests < gateways) {
                 let message = format!(
                     "is shared equally by {gateways} gateways, and leaves each without a request; write at least {gateways}"
                 );

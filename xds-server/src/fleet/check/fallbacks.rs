@@ -4,8 +4,8 @@ use super::places::{AWS, Places, VERTEX};
 use super::{Check, field};
 use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use std::collections::BTreeMap;
 
@@ -220,9 +220,12 @@ impl Check {
     fn provider(&mut self, at: &str, raw: &RawFallback) -> Option<Provider> {
         let (host, inference_geo) = match raw.provider {
             RawProvider::OpenaiCompatible => return Some(Provider::OpenaiCompatible),
-            RawProvider::Anthropic => (Host::Anthropic, self.inference_geo(at, &raw.jurisdiction)),
-            RawProvider::Vertex => (Host::Vertex, None),
-            RawProvider::Bedrock => (Host::Bedrock, None),
+            RawProvider::Anthropic => (
+                ClaudeHost::Anthropic,
+                self.inference_geo(at, &raw.jurisdiction),
+            ),
+            RawProvider::Vertex => (ClaudeHost::Vertex, None),
+            RawProvider::Bedrock => (ClaudeHost::Bedrock, None),
         };
         if raw.max_tokens == Some(0) {
             let message = "at 0 no answer has a word; write e.g. 4096";
@@ -236,8 +239,8 @@ impl Check {
             return None;
         };
         let model = match host {
-            Host::Bedrock => field::bedrock_model(model),
-            Host::Anthropic | Host::Vertex => field::claude_model(model),
+            ClaudeHost::Bedrock => field::bedrock_model(model),
+            ClaudeHost::Anthropic | ClaudeHost::Vertex => field::claude_model(model),
         };
         let model = self.at(&at, model)?;
         Some(Provider::Claude(Claude {

@@ -3,7 +3,7 @@
 use super::{Check, field, listed};
 use crate::fleet::raw::{RawBalance, RawLimits, RawModel, RawOwnLimits};
 use meridian_policy::fleet::{Limits, OwnLimits, Region};
-use meridian_policy::slots::Balance;
+use meridian_policy::pool_policy::Balance;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Check {
             first_token: first_token.unwrap_or(Duration::MAX),
             unstreamed: unstreamed.unwrap_or(Duration::MAX),
             prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
-            gap: gap.unwrap_or(Duration::MAX),
+            stream_idle_timeout: gap.unwrap_or(Duration::MAX),
             answer: answer.unwrap_or(Duration::MAX),
             retries: raw.retries.unwrap_or(RETRIES),
             body: body.unwrap_or(0),

@@ -3,8 +3,9 @@
 use super::addresses::{Places, listeners, overlap, reach};
 use super::{Check, UNSPECIFIED, field, listed, region_at};
 use crate::fleet::raw::{RawRole, RawVectorDb};
+use meridian_planner::retrieval::databases;
 use meridian_policy::fleet::{Pool, Region};
-use meridian_policy::retrieval::{Role, VectorDb, databases};
+use meridian_policy::retrieval::{Role, VectorDb};
 use meridian_policy::{Fleet, RegionName};
 use std::net::{IpAddr, SocketAddr};
 

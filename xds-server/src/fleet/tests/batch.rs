@@ -2,9 +2,9 @@
 
 use super::super::parse;
 use super::{EXAMPLE, check_edit, edited};
+use meridian_filter_core::tier::digest;
 use meridian_policy::fleet::Order;
-use meridian_policy::slots::Balance;
-use meridian_policy::tier::digest;
+use meridian_policy::pool_policy::Balance;
 use std::collections::BTreeMap;
 
 const GLOBAL: &str = "regions: [us-west-2, us-east-1, eu-west-1]";

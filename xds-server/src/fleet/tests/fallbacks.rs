@@ -2,9 +2,10 @@
 
 use super::{check, edited, problems};
 use crate::fleet::parse;
-use meridian_policy::budget::{Budget, Price};
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_planner::chain::gateways_of;
+use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{Budget, Price};
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_policy::fleet::Secret;
 
 const COMPATIBLE: &str =
@@ -21,7 +22,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
     );
     let claude = &parse(&text).unwrap().fallbacks["claude"];
     let expect = Claude {
-        host: Host::Anthropic,
+        host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
@@ -40,7 +41,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         "provider: anthropic, model: claude-x, max_tokens: 9, jurisdiction: [us]",
     );
     let expect = Claude {
-        host: Host::Anthropic,
+        host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 9,
         inference_geo: Some("us".into()),
@@ -360,18 +361,18 @@ fn a_budget_is_parted_and_needs_prices() {
         output: 15_000,
     };
     assert_eq!(fallback.price, Some(price));
-    let gateways = fleet.gateways_of(&"claude".into());
+    let gateways = gateways_of(&fleet, &"claude".into());
     assert_eq!(gateways, 3);
     let replicas = edited(
         "{ address: gw.us-west-2.example.com, port: 8443 }",
         "{ address: gw.us-west-2.example.com, port: 8443, replicas: 4 }",
     );
-    assert_eq!(parse(&replicas).unwrap().gateways_of(&"claude".into()), 6);
+    assert_eq!(gateways_of(&parse(&replicas).unwrap(), &"claude".into()), 6);
     check(
         &replicas.replace("replicas: 4", "replicas: 0"),
         &[("regions.us-west-2.gateway.replicas", "write how many")],
     );
-    assert_eq!(fleet.gateways_of(&"claude-eu".into()), 1);
+    assert_eq!(gateways_of(&fleet, &"claude-eu".into()), 1);
     let at = |field: &str| format!("fallbacks.claude.{field}");
     let price = "price: { input: 3, output: 15 }";
     for (fields, place, says) in [

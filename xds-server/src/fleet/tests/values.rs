@@ -365,7 +365,7 @@ fn limits_that_are_left_out_fit_those_that_are_given() {
             limits.connect,
             limits.first_token,
             limits.unstreamed,
-            limits.gap
+            limits.stream_idle_timeout
         ],
         [half; 4]
     );

@@ -2,11 +2,11 @@
 
 use super::Conductor;
 use crate::serve::report::{AttemptsReport, DataReport, PoolReport, RegionReport, Report};
-use meridian_policy::budget::Budget;
-use meridian_policy::freshness;
-use meridian_policy::plan::alarms;
+use meridian_planner::freshness;
+use meridian_planner::plan::alarms;
+use meridian_planner::signal::Millis;
+use meridian_policy::egress_policy::Budget;
 use meridian_policy::retrieval::Role;
-use meridian_policy::signal::Millis;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 

@@ -7,11 +7,12 @@ use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
-use meridian_policy::classify::classify;
+use meridian_filter_core::classify::classify;
+use meridian_planner::plan::Plan;
+use meridian_planner::plugins::filter_policy;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::{Misdirected, Order, OwnLimits, UnknownZone, Zone};
-use meridian_policy::plan::Plan;
 use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName, ZoneName, headers};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -260,7 +261,7 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
 }
 
 fn policy_of(fleet: &Fleet) -> FilterPolicy {
-    FilterPolicy::for_region(fleet, &Plan::default(), &"eu-west-1".into(), None)
+    filter_policy(fleet, &Plan::default(), &"eu-west-1".into(), None)
 }
 
 /// Whether a zone of a fleet lets a request go there; a fallback must be the same still.
@@ -268,7 +269,7 @@ fn allows(fleet: &Fleet, zone: &ZoneName, way: &Way, now: &Fleet) -> bool {
     let zone = &fleet.zones[zone];
     match way {
         Way::Region(name) => !zone.pinned || zone.regions.contains(name),
-        Way::Through(name) => zone.passes_through(name),
+        Way::Through(name) => may_pass(zone, name),
         Way::Fallback(name) => {
             let same = fleet.fallbacks[name] == now.fallbacks[name];
             !zone.pinned || (same && zone.fallbacks.contains(name))
@@ -286,10 +287,7 @@ enum Way {
 fn ways(fleet: &Fleet, zone: &Zone) -> Vec<Way> {
     let regions = zone.regions.iter().cloned().map(Way::Region);
     let fallbacks = zone.fallbacks.iter().cloned().map(Way::Fallback);
-    let through = fleet
-        .regions
-        .keys()
-        .filter(|name| zone.passes_through(name));
+    let through = fleet.regions.keys().filter(|name| may_pass(zone, name));
     let through = through.cloned().map(Way::Through);
     regions.chain(fallbacks).chain(through).collect()
 }
@@ -314,5 +312,13 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Whether a zone's requests may pass through a region's gateway.
+fn may_pass(zone: &Zone, gateway: &RegionName) -> bool {
+    match (zone.pinned, zone.misdirected) {
+        (false, _) | (true, Misdirected::Forward) => true,
+        (true, Misdirected::Refuse | Misdirected::Redirect) => zone.regions.contains(gateway),
     }
 }

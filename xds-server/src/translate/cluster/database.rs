@@ -20,8 +20,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use envoy_types::util::pack_any;
+use meridian_planner::retrieval::{chain, databases};
 use meridian_policy::fleet::Gateway;
-use meridian_policy::retrieval::{VectorDb, chain, databases};
+use meridian_policy::retrieval::VectorDb;
 use meridian_policy::{Fleet, RegionName, headers};
 use std::net::IpAddr;
 

@@ -17,7 +17,7 @@ use meridian_policy::fleet::Pool;
 use meridian_policy::{Fleet, ModelName, RegionName};
 
 /// The home region's inference servers. Which one is the filter's choice, by the slot that it gives a request
-/// ([`meridian_policy::slots`]); Envoy's is who is healthy.
+/// ([`meridian_filter_core::slots`]); Envoy's is who is healthy.
 pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) -> Cluster {
     let (discovery, addresses) = match pool {
         Pool::Endpoints(endpoints) => (

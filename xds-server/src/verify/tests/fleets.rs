@@ -2,7 +2,7 @@
 
 use crate::snapshot::Snapshot;
 use crate::translate::translate;
-use meridian_policy::plan::Plan;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
 /// One pinned zone that refuses, DNS pools, two fallbacks.

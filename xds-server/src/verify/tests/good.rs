@@ -4,8 +4,8 @@ use super::fleets::{EXAMPLE, LOCAL, LONE, RETRIEVAL, TWO_PINNED, UNPINNED, fleet
 use crate::snapshot::Snapshot;
 use crate::translate::translate;
 use crate::verify::verify;
+use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_policy::plan::Plan;
 
 #[test]
 fn every_gateway_of_every_fleet_is_clean() {

@@ -20,10 +20,10 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
+use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{Lane, ModelRule};
 use meridian_policy::fleet::Pool;
-use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName, ZoneName, headers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -347,7 +347,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                         fresh: None,
                         fresh_unknown: false,
                         batch: Default::default(),
-                        patience: None,
+                        per_try_timeout: None,
                     },
                 )
             }));

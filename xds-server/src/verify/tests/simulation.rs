@@ -34,8 +34,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
-use meridian_policy::plan::Plan;
-use meridian_policy::fleet::{Pool, Zone};
+use meridian_planner::plan::Plan;
+use meridian_policy::fleet::{Misdirected, Pool, Zone};
 use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use prost::{Message, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,7 +233,7 @@ impl Envoy<'_> {
                     if !rbac.iter().all(|rbac| admits(rbac, &id, &headers)) {
                         continue;
                     }
-                    if !zone.passes_through(region) || !zone.regions.contains(self.home) {
+                    if !may_pass(zone, region) || !zone.regions.contains(self.home) {
                         return Some(format!("{name} from {region} is let in"));
                     }
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
@@ -387,7 +387,7 @@ impl Envoy<'_> {
             let endpoint = &self.fleet.fallbacks[fallback].endpoint;
             right.insert(format!("{}:{}", endpoint.host, endpoint.port));
         }
-        if !zone.passes_through(self.home) {
+        if !may_pass(zone, self.home) {
             return Some(format!("{name} passes through {} to {address}", self.home));
         }
         if gateways.contains(&address) {
@@ -496,4 +496,10 @@ fn good_snapshots_do_not_leak() {
             assert_eq!(leak(&fleet, home, &snapshot), None, "{home}");
         }
     }
+}
+
+/// Whether a zone's requests may pass through a region's gateway.
+fn may_pass(zone: &Zone, gateway: &RegionName) -> bool {
+    let forwards = zone.misdirected == Misdirected::Forward;
+    forwards || !zone.pinned || zone.regions.iter().any(|region| region == gateway)
 }

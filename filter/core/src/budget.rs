@@ -1,0 +1,396 @@
+//! What a fallback may cost: a limit of requests in any minute and of dollars in any hour.
+//!
+//! What a request will cost is not known before it was answered. It is [admitted](Spending::admit) with the most that it can
+//! take, and [settled](Spending::settle) with what it took, so that requests which are under way at the same time do not
+//! spend the same dollar.
+
+use crate::claude::{Tokens, Usage};
+use meridian_policy::egress_policy::{Budget, Price};
+
+/// Billionths of a dollar that an answer has cost.
+pub fn cost(price: &Price, usage: &Usage) -> u64 {
+    let cost = |tokens: Option<u64>, price: u64| tokens.unwrap_or(0).saturating_mul(price);
+    cost(usage.input_tokens, price.input)
+        .saturating_add(cost(usage.cache_read_input_tokens, price.cache_read))
+        .saturating_add(cost(usage.cache_creation_input_tokens, price.cache_write))
+        .saturating_add(cost(usage.output_tokens, price.output))
+}
+
+/// What a request of so many tokens will cost, of which no more than `context` are read.
+pub fn estimate(price: &Price, tokens: Tokens, context: Option<u32>) -> Estimate {
+    let prompt = tokens.prompt.min(context.map_or(LONGEST, u64::from));
+    Estimate {
+        prompt: prompt.saturating_mul(price.input.max(price.cache_write)),
+        answer: tokens.answer.saturating_mul(price.output),
+    }
+}
+
+/// What an answer has cost by the usage that it reports: one that does not report its prompt has read it all the same.
+pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
+    let prompt = match usage.input_tokens {
+        Some(_) => 0,
+        None => estimate.prompt,
+    };
+    cost(price, usage).saturating_add(prompt)
+}
+
+/// No Claude reads more tokens.
+const LONGEST: u64 = 1_000_000;
+
+/// What a request may cost, in billionths of a dollar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Its prompt, about.
+    pub prompt: u64,
+    /// Its answer, at most.
+    pub answer: u64,
+}
+
+impl Estimate {
+    fn all(self) -> u64 {
+        self.prompt.saturating_add(self.answer)
+    }
+
+    /// What it has cost as long as nothing is heard of its answer. Of one in one piece nothing is heard before it is there, and
+    /// all of it may have been made.
+    pub fn unheard(self, stream: bool) -> u64 {
+        if stream { self.prompt } else { self.all() }
+    }
+}
+
+/// Why a request is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Which limit is reached: `requests` or `usd`; `busy` if it could not be counted.
+    pub what: &'static str,
+    /// Seconds until there is room again.
+    pub retry_after: u64,
+}
+
+/// What was spent lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    requests: Sliding<SECOND>,
+    nanousd: Sliding<MINUTE>,
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+
+/// A request that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    at: u64,
+    reserved: u64,
+}
+
+impl Spending {
+    /// Counts a request in, at a time in milliseconds since the Unix epoch, if there is room for it. A request that alone may
+    /// cost more than all of the budget needs all of it.
+    pub fn admit(
+        &mut self,
+        budget: &Budget,
+        estimate: Estimate,
+        now_ms: u64,
+    ) -> Result<Admitted, Over> {
+        let reserved = estimate.all().min(budget.nanousd.unwrap_or(u64::MAX));
+        let waits = [
+            ("requests", self.requests.wait(1, budget.requests, now_ms)),
+            ("usd", self.nanousd.wait(reserved, budget.nanousd, now_ms)),
+        ];
+        let longest = waits.into_iter().max_by_key(|(_, wait)| *wait);
+        if let Some((what, wait @ 1..)) = longest {
+            return Err(Over {
+                what,
+                retry_after: wait.div_ceil(SECOND),
+            });
+        }
+        self.requests.add(now_ms, 1);
+        self.nanousd.add(now_ms, reserved);
+        Ok(Admitted {
+            at: now_ms,
+            reserved,
+        })
+    }
+
+    /// An admitted request was answered without its provider: it counts for nothing.
+    pub fn give_back(&mut self, admitted: Admitted, now_ms: u64) {
+        self.requests
+            .change(admitted.at, now_ms, |requests| requests.saturating_sub(1));
+        self.settle(admitted, 0, now_ms);
+    }
+
+    /// What an admitted request has cost, in billionths of a dollar.
+    pub fn settle(&mut self, admitted: Admitted, cost: u64, now_ms: u64) {
+        self.nanousd.change(admitted.at, now_ms, |spent| {
+            spent.saturating_sub(admitted.reserved).saturating_add(cost)
+        });
+    }
+
+    /// For the memory that an Envoy's workers share.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let all = self.requests.numbers().chain(self.nanousd.numbers());
+        all.flat_map(u64::to_le_bytes).collect()
+    }
+
+    /// What was written there; nothing spent where it is something else.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let (numbers, _) = bytes.as_chunks::<8>();
+        let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+        let all = (Sliding::read(&mut numbers), Sliding::read(&mut numbers));
+        match all {
+            (Some(requests), Some(nanousd)) => Self { requests, nanousd },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Parts of a window. There is one more than it takes, since the newest is not over.
+const PARTS: usize = 61;
+
+/// What was counted in the last 60 parts of so many milliseconds, and in the one that is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sliding<const PART_MS: u64> {
+    /// The number of the newest part, since the Unix epoch.
+    newest: u64,
+    parts: [u64; PARTS],
+}
+
+impl<const PART_MS: u64> Default for Sliding<PART_MS> {
+    fn default() -> Self {
+        Self {
+            newest: 0,
+            parts: [0; PARTS],
+        }
+    }
+}
+
+impl<const PART_MS: u64> Sliding<PART_MS> {
+    /// Milliseconds until so much more keeps to a limit; 0 is now.
+    fn wait(&mut self, more: u64, limit: Option<u64>, now_ms: u64) -> u64 {
+        self.turn(now_ms);
+        let Some(limit) = limit else { return 0 };
+        let sum = |sum: u64, part: &u64| sum.saturating_add(*part);
+        let mut all = self.parts.iter().fold(more, sum);
+        let oldest = (self.newest + 1).saturating_sub(PARTS as u64);
+        for number in oldest..=self.newest {
+            if all <= limit {
+                let left = number
+                    .saturating_add(PARTS as u64 - 1)
+                    .saturating_mul(PART_MS);
+                return if number == oldest {
+                    0
+                } else {
+                    left.saturating_sub(now_ms)
+                };
+            }
+            all = all.saturating_sub(self.parts[place(number)]);
+        }
+        PARTS as u64 * PART_MS
+    }
+
+    fn add(&mut self, now_ms: u64, more: u64) {
+        self.change(now_ms, now_ms, |part| part.saturating_add(more));
+    }
+
+    /// Changes what was counted at a time; nothing, if that is no longer in the window.
+    fn change(&mut self, then_ms: u64, now_ms: u64, with: impl FnOnce(u64) -> u64) {
+        self.turn(now_ms);
+        let number = then_ms / PART_MS;
+        if number <= self.newest && self.newest - number < PARTS as u64 {
+            let part = &mut self.parts[place(number)];
+            *part = with(*part);
+        }
+    }
+
+    /// Forgets what has left the window. By a clock that was set back nothing would, for a long time: then all of it is forgotten.
+    fn turn(&mut self, now_ms: u64) {
+        let now = now_ms / PART_MS;
+        if now.abs_diff(self.newest) >= PARTS as u64 {
+            *self = Self {
+                newest: now,
+                ..Self::default()
+            };
+        }
+        while self.newest < now {
+            self.newest += 1;
+            self.parts[place(self.newest)] = 0;
+        }
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.newest).chain(self.parts)
+    }
+
+    fn read(numbers: &mut impl Iterator<Item = u64>) -> Option<Self> {
+        let newest = numbers.next()?;
+        let mut parts = [0; PARTS];
+        for part in &mut parts {
+            *part = numbers.next()?;
+        }
+        Some(Self { newest, parts })
+    }
+}
+
+fn place(number: u64) -> usize {
+    usize::try_from(number % PARTS as u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn requests(limit: u64) -> Budget {
+        Budget {
+            requests: Some(limit),
+            nanousd: None,
+        }
+    }
+
+    fn usd(nanousd: u64) -> Budget {
+        Budget {
+            requests: None,
+            nanousd: Some(nanousd),
+        }
+    }
+
+    fn costs(answer: u64) -> Estimate {
+        Estimate { prompt: 0, answer }
+    }
+
+    #[test]
+    fn past_the_limit_a_request_waits_until_the_first_has_left() {
+        let mut spending = Spending::default();
+        let budget = requests(2);
+        for _ in 0..2 {
+            spending.admit(&budget, costs(0), NOW + 400).unwrap();
+        }
+        let over = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
+        assert_eq!(
+            over,
+            Over {
+                what: "requests",
+                retry_after: 60
+            }
+        );
+        assert!(spending.admit(&budget, costs(0), NOW + 60_999).is_err());
+        spending.admit(&budget, costs(0), NOW + 61_400).unwrap();
+    }
+
+    #[test]
+    fn what_is_under_way_counts_with_the_most_that_it_can_cost() {
+        let mut spending = Spending::default();
+        let budget = usd(100);
+        let first = spending.admit(&budget, costs(60), NOW).unwrap();
+        let over = spending.admit(&budget, costs(60), NOW).unwrap_err();
+        assert_eq!((over.what, over.retry_after), ("usd", 3660));
+        spending.settle(first, 10, NOW + 5000);
+        spending.admit(&budget, costs(60), NOW + 5000).unwrap();
+        // One that may cost more than all there is needs all there is.
+        assert!(spending.admit(&budget, costs(1000), NOW).is_err());
+        spending
+            .admit(&budget, costs(1000), NOW + 2 * 3_600_000)
+            .unwrap();
+    }
+
+    #[test]
+    fn what_the_provider_never_saw_counts_for_nothing() {
+        let mut spending = Spending::default();
+        let budget = Budget {
+            requests: Some(1),
+            nanousd: Some(100),
+        };
+        let admitted = spending.admit(&budget, costs(60), NOW).unwrap();
+        spending.give_back(admitted, NOW + 100);
+        spending.admit(&budget, costs(60), NOW + 100).unwrap();
+        assert!(spending.admit(&budget, costs(0), NOW + 100).is_err());
+    }
+
+    #[test]
+    fn prices_are_a_token_s() {
+        let price = Price {
+            input: 3000,
+            cache_read: 300,
+            cache_write: 3750,
+            output: 15_000,
+        };
+        let usage = Usage {
+            input_tokens: Some(10),
+            cache_creation_input_tokens: Some(100),
+            cache_read_input_tokens: Some(1000),
+            output_tokens: Some(2),
+            inference_geo: None,
+        };
+        assert_eq!(cost(&price, &usage), 30_000 + 375_000 + 300_000 + 30_000);
+        assert_eq!(cost(&price, &Usage::default()), 0);
+        let tokens = Tokens {
+            prompt: 100,
+            answer: 100,
+        };
+        let guess = estimate(&price, tokens, None);
+        assert_eq!((guess.prompt, guess.answer), (375_000, 1_500_000));
+        assert_eq!(estimate(&price, tokens, Some(10)).prompt, 37_500);
+        let endless = Tokens {
+            prompt: u64::MAX,
+            answer: u64::MAX,
+        };
+        let most = estimate(&price, endless, None);
+        assert_eq!((most.prompt, most.all()), (3_750_000_000, u64::MAX));
+        assert_eq!(guess.unheard(true), 375_000);
+        assert_eq!(guess.unheard(false), 1_875_000);
+        assert_eq!(cost_so_far(&price, &usage, guess), cost(&price, &usage));
+        let seen = Usage {
+            output_tokens: Some(2),
+            ..Usage::default()
+        };
+        assert_eq!(cost_so_far(&price, &seen, guess), 375_000 + 30_000);
+    }
+
+    #[test]
+    fn it_is_the_same_after_a_while_in_memory() {
+        let mut spending = Spending::default();
+        spending.admit(&usd(100), costs(60), NOW).unwrap();
+        assert_eq!(Spending::from_bytes(&spending.to_bytes()), spending);
+        assert_eq!(Spending::from_bytes(&[1; 9]), Spending::default());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nobody() {
+        let mut spending = Spending::default();
+        spending.admit(&requests(1), costs(0), NOW).unwrap();
+        spending.admit(&requests(1), costs(0), NOW / 2).unwrap();
+    }
+
+    proptest! {
+        /// Whatever comes when: in no window is there more than the limit, and who waits as long as he was told is let in,
+        /// if nobody was before him.
+        #[test]
+        fn the_limit_holds(steps in prop::collection::vec((0..30_000u64, 0..40u64, 0..40u64), 1..60), limit in 1..100u64) {
+            let budget = Budget { requests: Some(limit), nanousd: Some(limit * 7) };
+            let mut spending = Spending::default();
+            let mut now = NOW;
+            let mut made: Vec<(u64, u64)> = Vec::new();
+            for (later, guess, cost) in steps {
+                now += later;
+                let cost = cost.min(guess).min(limit * 7);
+                match spending.admit(&budget, costs(guess), now) {
+                    Ok(admitted) => {
+                        spending.settle(admitted, cost, now);
+                        made.push((now, cost));
+                    }
+                    Err(over) => {
+                        let mut later = spending.clone();
+                        let told = now + over.retry_after * 1000;
+                        prop_assert!(later.admit(&budget, costs(guess), told).is_ok());
+                    }
+                }
+                let lately = |window: u64| made.iter().filter(move |(at, _)| now - at <= window);
+                prop_assert!(lately(60_000).count() as u64 <= limit);
+                prop_assert!(lately(3_600_000).map(|(_, cost)| cost).sum::<u64>() <= limit * 7);
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The request.
+
+use super::messages::{Turns, turns};
+use super::tools::{tool_choice, tools};
+use meridian_policy::api::Shape;
+use meridian_policy::egress_policy::Claude;
+use serde_json::{Map, Value, json};
+
+/// A request that Claude is not asked: 400, with the field that is why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// The field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
+    pub param: String,
+    /// What is wrong, and what to do instead.
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
+        let (param, message) = (param.into(), message.into());
+        let what = if param.is_empty() {
+            "the body".to_owned()
+        } else {
+            format!("`{param}`")
+        };
+        Self {
+            message: format!(
+                "{what} {message} (no region could serve this request, and the fallback is Claude)"
+            ),
+            param,
+        }
+    }
+
+    /// The answer to it: 400, in the shape of the API that was spoken.
+    pub fn answer(&self, shape: Shape) -> Value {
+        let kind = "invalid_request_error";
+        match shape {
+            Shape::OpenAi => json!({
+                "error": { "message": self.message, "type": kind, "param": self.param, "code": null }
+            }),
+            Shape::Anthropic => json!({
+                "type": "error", "error": { "type": kind, "message": self.message }
+            }),
+        }
+    }
+}
+
+/// What Claude is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessagesRequest {
+    /// The body of the Messages API, but for the model.
+    pub body: Map<String, Value>,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Whether the caller wants a stream's usage in a chunk of its own.
+    pub include_usage: bool,
+}
+
+/// Fields that change nothing which a caller could rely on: hints to a sampler or a scheduler, words for OpenAI's or vLLM's
+/// own services.
+const HINTS: [&str; 39] = [
+    "add_generation_prompt",
+    "allowed_token_ids",
+    "bad_words",
+    "best_of",
+    "cache_salt",
+    "chat_template_kwargs",
+    "frequency_penalty",
+    "ignore_eos",
+    "include_reasoning",
+    "length_penalty",
+    "metadata",
+    "min_p",
+    "min_tokens",
+    "mm_processor_kwargs",
+    "prediction",
+    "presence_penalty",
+    "priority",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "repetition_penalty",
+    "request_id",
+    "return_token_ids",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "skip_special_tokens",
+    "spaces_between_special_tokens",
+    "store",
+    "temperature",
+    "thinking",
+    "thinking_token_budget",
+    "top_k",
+    "top_p",
+    "truncate_prompt_tokens",
+    "use_beam_search",
+    "user",
+    "verbosity",
+    "vllm_xargs",
+];
+
+/// Translates a body of `/v1/chat/completions`.
+pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, Refused> {
+    let mut fields = object(body)?;
+    fields.retain(|_, value| !value.is_null());
+    fields.remove("model");
+    let mut made = Map::new();
+    made.insert(
+        "max_tokens".into(),
+        json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
+    );
+    let Turns { system, messages } = turns(fields.remove("messages"))?;
+    if !system.is_empty() {
+        made.insert("system".into(), json!(system));
+    }
+    made.insert("messages".into(), json!(messages));
+    let stream = flag(&mut fields, "stream")?;
+    if stream {
+        made.insert("stream".into(), json!(true));
+    }
+    let include_usage = stream_options(fields.remove("stream_options"))?;
+    if let Some(stop) = fields.remove("stop") {
+        made.insert("stop_sequences".into(), stop_sequences(stop)?);
+    }
+    let tools = tools(fields.remove("tools"))?;
+    let choice = tool_choice(
+        fields.remove("tool_choice"),
+        fields.remove("parallel_tool_calls"),
+    )?;
+    if let Some(tools) = tools {
+        made.insert("tools".into(), tools);
+        if let Some(choice) = choice {
+            made.insert("tool_choice".into(), choice);
+        }
+    }
+    if let Some(format) = response_format(fields.remove("response_format"))? {
+        made.insert("output_config".into(), json!({ "format": format }));
+    }
+    rest(fields)?;
+    Ok(MessagesRequest {
+        body: made,
+        stream,
+        include_usage,
+    })
+}
+
+/// A body of the Messages API as a caller wrote it. What would have the provider reach others on its own is refused: nobody could
+/// say where that goes.
+pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+    let fields = object(body)?;
+    for field in ["mcp_servers", "container", "fallbacks"] {
+        if fields.get(field).is_some_and(|value| !value.is_null()) {
+            return Err(Refused::new(field, BY_ITSELF));
+        }
+    }
+    let tools = fields.get("tools").and_then(Value::as_array);
+    for (index, tool) in tools.into_iter().flatten().enumerate() {
+        if !matches!(tool["type"].as_str(), None | Some("custom")) {
+            return Err(Refused::new(format!("tools[{index}].type"), BY_ITSELF));
+        }
+    }
+    if fields
+        .get("max_tokens")
+        .is_some_and(|tokens| tokens.as_u64().is_none())
+    {
+        return Err(Refused::new(
+            "max_tokens",
+            "must be a whole number of 1 or more",
+        ));
+    }
+    Ok(fields)
+}
+
+/// Why tools of the provider's own are refused.
+const BY_ITSELF: &str =
+    "would have the provider run tools of its own; give it tools that the caller runs";
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refused::new("", format!("is no JSON object: {error}")))
+}
+
+fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {
+    let old = fields
+        .remove("max_tokens")
+        .map(|value| ("max_tokens", value));
+    let new = fields.remove("max_completion_tokens");
+    let new = new.map(|value| ("max_completion_tokens", value));
+    let Some((name, value)) = new.or(old) else {
+        return Ok(None);
+    };
+    let tokens = value.as_u64().filter(|tokens| *tokens > 0);
+    tokens
+        .map(Some)
+        .ok_or_else(|| Refused::new(name, "must be a whole number of 1 or more"))
+}
+
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, Refused> {
+    match fields.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(Refused::new(name, "must be true or false")),
+    }
+}
+
+fn stream_options(options: Option<Value>) -> Result<bool, Refused> {
+    match options {
+        None => Ok(false),
+        Some(Value::Object(mut options)) => {
+            options.retain(|_, value| !value.is_null());
+            flag(&mut options, "include_usage")
+                .map_err(|_| Refused::new("stream_options.include_usage", "must be true or false"))
+        }
+        Some(_) => Err(Refused::new("stream_options", "must be an object")),
+    }
+}
+
+/// Claude takes no sequence of white space alone.
+fn stop_sequences(stop: Value) -> Result<Value, Refused> {
+    let all = match stop {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    for sequence in &all {
+        match sequence.as_str() {
+            Some(text) if !text.trim().is_empty() => {}
+            Some(_) => {
+                let message = "must not be white space alone: Claude has no such stop sequence";
+                return Err(Refused::new("stop", message));
+            }
+            None => {
+                return Err(Refused::new(
+                    "stop",
+                    "must be a string or a list of strings",
+                ));
+            }
+        }
+    }
+    Ok(Value::Array(all))
+}
+
+fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
+    let Some(format) = format else {
+        return Ok(None);
+    };
+    match format["type"].as_str() {
+        Some("text") => Ok(None),
+        Some("json_schema") => {
+            let schema = &format["json_schema"]["schema"];
+            if !schema.is_object() {
+                let message = "must be a JSON schema";
+                return Err(Refused::new("response_format.json_schema.schema", message));
+            }
+            Ok(Some(json!({ "type": "json_schema", "schema": schema })))
+        }
+        Some("json_object") => {
+            let message = "`json_object` is not something that Claude promises; use `json_schema` with a schema";
+            Err(Refused::new("response_format.type", message))
+        }
+        _ => Err(Refused::new(
+            "response_format.type",
+            "must be `text` or `json_schema`",
+        )),
+    }
+}
+
+/// What is left: hints go, and so does what asks for nothing.
+fn rest(fields: Map<String, Value>) -> Result<(), Refused> {
+    for (name, value) in fields {
+        let asks_for_nothing = match name.as_str() {
+            "n" => value == 1,
+            "logprobs" => value == false,
+            "top_logprobs" => value == 0,
+            "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+            "modalities" => value == json!(["text"]),
+            _ => HINTS.contains(&name.as_str()),
+        };
+        if !asks_for_nothing {
+            let message = match name.as_str() {
+                "n" => "must be 1: Claude gives one answer a request",
+                _ => "is not something that Claude can do; leave it out",
+            };
+            return Err(Refused::new(name, message));
+        }
+    }
+    Ok(())
+}

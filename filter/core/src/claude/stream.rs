@@ -1,0 +1,95 @@
+//! A streamed answer, on its way from whoever runs Claude to the caller.
+
+use super::Usage;
+use super::bedrock::Frames;
+use super::chat::{Chat, Event};
+use crate::guard::sse::Events;
+use meridian_policy::egress_policy::ClaudeHost;
+use std::borrow::Cow;
+
+/// Bytes of an event that are no text: `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`.
+const AROUND_TEXT: usize = 80;
+/// Bytes of a token, at the least.
+const TOKEN: usize = 3;
+
+/// Reads what the host sends, and says what goes to the caller for it.
+#[derive(Debug)]
+pub struct Stream {
+    /// For a host that does not send server-sent events.
+    frames: Option<Frames>,
+    events: Events,
+    usage: Usage,
+    /// Tokens that were seen to come, as long as the answer has not told how many they are.
+    seen: u64,
+    has_told: bool,
+    /// For a caller who does not speak the Messages API.
+    chat: Option<Chat>,
+}
+
+impl Stream {
+    /// Before the first byte. With a `chat` the caller speaks Chat Completions.
+    pub(super) fn new(host: ClaudeHost, chat: Option<Chat>) -> Self {
+        Self {
+            frames: (host == ClaudeHost::Bedrock).then(Frames::default),
+            events: Events::default(),
+            usage: Usage::default(),
+            seen: 0,
+            has_told: false,
+            chat,
+        }
+    }
+
+    /// Takes the next piece in; returns what goes to the caller for it.
+    pub fn read<'p>(&mut self, piece: &'p [u8]) -> Cow<'p, [u8]> {
+        let piece = match &mut self.frames {
+            None => Cow::Borrowed(piece),
+            Some(frames) => Cow::Owned(frames.read(piece).into_bytes()),
+        };
+        let mut chunks = String::new();
+        let mut events = std::mem::take(&mut self.events);
+        events.read(&piece, |event| {
+            if let Some(data) = event.data {
+                let text = data.len().saturating_sub(AROUND_TEXT) / TOKEN;
+                self.seen += 1 + text as u64;
+            }
+            // Of what goes on as it is, nothing else is of interest.
+            let tells = |data: &[u8]| data.windows(USAGE.len()).any(|part| part == USAGE);
+            if self.chat.is_some() || event.data.is_some_and(tells) {
+                let event = event.data.map(serde_json::from_slice);
+                self.event(event.and_then(Result::ok), &mut chunks);
+            }
+        });
+        self.events = events;
+        if self.chat.is_some() {
+            Cow::Owned(chunks.into_bytes())
+        } else {
+            piece
+        }
+    }
+
+    /// Tokens so far: those that the answer has told of, or else at least those that were seen.
+    pub fn usage(&self) -> Usage {
+        let mut usage = self.usage.clone();
+        if !self.has_told {
+            usage.output_tokens = usage.output_tokens.max(Some(self.seen));
+        }
+        usage
+    }
+
+    fn event(&mut self, event: Option<Event>, chunks: &mut String) {
+        match &event {
+            Some(Event::MessageStart { message }) => self.usage.note(&message.usage),
+            Some(Event::MessageDelta { usage, .. }) => {
+                self.usage.note(usage);
+                self.has_told |= usage.output_tokens.is_some();
+            }
+            _ => {}
+        }
+        if let Some(chat) = &mut self.chat {
+            chat.read(event, &self.usage, chunks);
+        }
+    }
+}
+
+/// What the events have in them that tell of tokens.
+const USAGE: &[u8] = b"\"usage\"";

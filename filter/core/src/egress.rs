@@ -1,0 +1,243 @@
+//! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
+
+use crate::claude::{self, COUNT_TOKENS, MESSAGES};
+use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
+
+/// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
+const GOES_ON: [&str; 9] = [
+    "accept",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "user-agent",
+    // Envoy's own (`http` or `https`), without which it finds no route.
+    "x-forwarded-proto",
+];
+
+/// Beside them, the one that says which Messages API is spoken.
+const VERSION: &str = claude::VERSION.0;
+
+/// Paths that an OpenAI-compatible provider has.
+const OPENAI_COMPATIBLE: [&str; 5] = [
+    "/v1/audio/speech",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+];
+
+/// What a request is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EgressMode<'p> {
+    /// What the provider speaks.
+    AsItIs,
+    /// Anthropic's Messages, at this path, of which only the model is another.
+    Messages(&'p Claude, &'static str),
+    /// OpenAI's Chat Completions, for a provider that speaks Messages.
+    Chat(&'p Claude),
+}
+
+/// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The provider does not have the API that was spoken.
+    NoSuchApi,
+    /// What the fallback may cost is spent. Seconds until it may cost something again.
+    OverBudget(u64),
+    /// The provider refuses our credential: nothing that the caller could mend.
+    OurCredential,
+}
+
+impl Stopped {
+    /// HTTP status: the next member of a chain is asked for each.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::NoSuchApi | Self::OverBudget(_) => 503,
+            Self::OurCredential => 502,
+        }
+    }
+
+    /// What the caller is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoSuchApi => {
+                "no region could serve this request, and there is no fallback for its API"
+            }
+            Self::OverBudget(_) => {
+                "no region could serve this request, and the budget of the fallback is spent"
+            }
+            Self::OurCredential => {
+                "no region could serve this request, and the fallback refused the gateway's credential"
+            }
+        }
+    }
+}
+
+impl EgressMode<'_> {
+    /// Whether a request header goes on to the provider. Pseudo-headers do.
+    pub fn lets_through(self, name: &str) -> bool {
+        match self {
+            // Its streams are none of server-sent events, whatever the caller accepts.
+            Self::Messages(claude, _) | Self::Chat(claude)
+                if claude.host == ClaudeHost::Bedrock && name == "accept" =>
+            {
+                false
+            }
+            Self::Messages(..) if name == VERSION => true,
+            _ => name.starts_with(':') || GOES_ON.contains(&name),
+        }
+    }
+}
+
+/// How a request to a path, which may carry a query, goes to the provider.
+pub fn admit<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, Stopped> {
+    let path = path.split('?').next().unwrap_or_default();
+    match provider {
+        Provider::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => Ok(EgressMode::AsItIs),
+        Provider::Claude(claude) => match path {
+            "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
+            MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
+            // Bedrock counts in a way of its own.
+            COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
+                Ok(EgressMode::Messages(claude, COUNT_TOKENS))
+            }
+            _ => Err(Stopped::NoSuchApi),
+        },
+        Provider::OpenaiCompatible => Err(Stopped::NoSuchApi),
+    }
+}
+
+/// Whether an answer of this status is for the caller.
+pub fn judge(status: &[u8]) -> Result<(), Stopped> {
+    if matches!(status, b"401" | b"403") {
+        Err(Stopped::OurCredential)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether an answer that reports where it was made was made outside of the fallback's jurisdiction.
+pub fn violates_jurisdiction(policy: &EgressPolicy, inference_geo: &str) -> bool {
+    let known = !policy.jurisdiction.is_empty() && inference_geo != "not_available";
+    let mut allowed = ["global", inference_geo].into_iter();
+    known && !allowed.any(|name| policy.jurisdiction.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meridian_policy::egress_policy::Budget;
+
+    fn claude() -> Claude {
+        Claude {
+            host: ClaudeHost::Anthropic,
+            model: "claude-x".into(),
+            max_tokens: 1,
+            inference_geo: None,
+        }
+    }
+
+    #[test]
+    fn nothing_about_the_caller_goes_on() {
+        for name in [
+            "content-type",
+            ":path",
+            ":authority",
+            "user-agent",
+            "transfer-encoding",
+        ] {
+            assert!(EgressMode::AsItIs.lets_through(name), "{name}");
+        }
+        for name in [
+            "authorization",
+            "cookie",
+            "x-api-key",
+            "apikey",
+            "ocp-apim-subscription-key",
+            "token",
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "baggage",
+            "traceparent",
+            "referer",
+            "origin",
+            "x-meridian-zone",
+            "cf-ipcountry",
+            "anthropic-beta",
+            "",
+        ] {
+            assert!(
+                !EgressMode::Messages(&claude(), MESSAGES).lets_through(name),
+                "{name}"
+            );
+        }
+        assert!(EgressMode::Messages(&claude(), MESSAGES).lets_through("anthropic-version"));
+        assert!(!EgressMode::AsItIs.lets_through("anthropic-version"));
+    }
+
+    #[test]
+    fn what_a_provider_has_and_says() {
+        let compatible = Provider::OpenaiCompatible;
+        assert_eq!(
+            admit(&compatible, "/v1/chat/completions?x=1"),
+            Ok(EgressMode::AsItIs)
+        );
+        assert_eq!(admit(&compatible, "/v1/messages"), Err(Stopped::NoSuchApi));
+        assert_eq!(admit(&compatible, "/v1/rerank"), Err(Stopped::NoSuchApi));
+        let claude = claude();
+        let anthropic = Provider::Claude(claude.clone());
+        assert_eq!(
+            admit(&anthropic, "/v1/chat/completions"),
+            Ok(EgressMode::Chat(&claude))
+        );
+        for (path, without_query) in [
+            ("/v1/messages?beta=true", MESSAGES),
+            ("/v1/messages/count_tokens", COUNT_TOKENS),
+        ] {
+            assert_eq!(
+                admit(&anthropic, path),
+                Ok(EgressMode::Messages(&claude, without_query))
+            );
+        }
+        for path in [
+            "/v1/embeddings",
+            "/v1/completions",
+            "/v1/responses",
+            "/v1/messages/batches",
+        ] {
+            assert_eq!(admit(&anthropic, path), Err(Stopped::NoSuchApi), "{path}");
+        }
+        let bedrock = Provider::Claude(Claude {
+            host: ClaudeHost::Bedrock,
+            ..claude.clone()
+        });
+        assert_eq!(admit(&bedrock, COUNT_TOKENS), Err(Stopped::NoSuchApi));
+        let way = admit(&bedrock, MESSAGES).unwrap();
+        assert!(!way.lets_through("accept") && way.lets_through("content-type"));
+        assert_eq!(judge(b"401"), Err(Stopped::OurCredential));
+        assert_eq!(judge(b"200"), Ok(()));
+        assert_eq!(judge(b"429"), Ok(()));
+    }
+    #[test]
+    fn where_an_answer_was_made() {
+        let policy = |jurisdiction: &[&str]| EgressPolicy {
+            fallback: "claude".into(),
+            provider: Provider::OpenaiCompatible,
+            jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
+            budget: Budget::default(),
+            price: None,
+            context: None,
+        };
+        assert!(violates_jurisdiction(&policy(&["us"]), "global"));
+        assert!(violates_jurisdiction(&policy(&["eea", "us"]), "eu"));
+        for fine in ["us", "not_available"] {
+            assert!(!violates_jurisdiction(&policy(&["us"]), fine), "{fine}");
+        }
+        assert!(!violates_jurisdiction(&policy(&["global"]), "us"));
+        assert!(!violates_jurisdiction(&policy(&[]), "us"));
+    }
+}

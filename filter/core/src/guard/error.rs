@@ -1,0 +1,147 @@
+//! What is wrong with an answer, and how callers are told.
+
+use super::Kind;
+use meridian_policy::api::Shape;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// Longest part of a server's own words that a caller is told, in characters.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// Why an answer is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server says so, inside an answer that began with 200.
+    Error {
+        /// The status that it gives the error, if any.
+        status: Option<u16>,
+        /// Its own words.
+        message: String,
+    },
+    /// It has nothing in it, or ends before its end.
+    Incomplete,
+    /// The server gave up on it: `finish_reason: "abort"`.
+    Aborted,
+    /// It is not what the API sends.
+    Malformed,
+}
+
+impl Failure {
+    /// A short name that does not change, for metrics and logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Error { .. } => "error",
+            Self::Incomplete => "incomplete",
+            Self::Aborted => "aborted",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// The status of the answer that it should have been: one for which the next region is asked, unless it is the
+    /// caller's own fault.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Error {
+                status: Some(status @ (400..=499 | 500 | 502 | 503 | 504)),
+                ..
+            } if *status != 408 => *status,
+            Self::Error {
+                status: Some(529), ..
+            } => 503,
+            _ => 502,
+        }
+    }
+
+    /// Whether the request is what is wrong: no other region would answer it.
+    pub fn is_callers(&self) -> bool {
+        matches!(self.status(), 400..=499) && self.status() != 429
+    }
+
+    fn message(&self) -> &str {
+        match self {
+            Self::Error { message, .. } if !message.is_empty() => message,
+            Self::Error { .. } => "The inference server reported an error.",
+            Self::Incomplete => "The inference server ended its answer before it was complete.",
+            Self::Aborted => "The inference server aborted the request.",
+            Self::Malformed => "The inference server sent something that is no answer.",
+        }
+    }
+
+    /// The answer's body instead.
+    pub fn body(&self, kind: Kind) -> String {
+        match kind.shape() {
+            Shape::OpenAi => json!({ "error": self.openai() }),
+            Shape::Anthropic => self.anthropic(),
+        }
+        .to_string()
+    }
+
+    /// An event in the answer's stream.
+    pub fn event(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Messages => format!("event: error\ndata: {}\n\n", self.anthropic()),
+            Kind::Responses => {
+                let event = json!({
+                    "type": "error", "code": self.label(), "message": self.message(), "param": null, "sequence_number": 0
+                });
+                format!("event: error\ndata: {event}\n\n")
+            }
+            _ => format!("data: {}\n\n", json!({ "error": self.openai() })),
+        }
+    }
+
+    fn openai(&self) -> Value {
+        let kind = if self.is_callers() {
+            "invalid_request_error"
+        } else {
+            "server_error"
+        };
+        json!({ "message": self.message(), "type": kind, "param": null, "code": self.status() })
+    }
+
+    fn anthropic(&self) -> Value {
+        let kind = match self.status() {
+            429 => "rate_limit_error",
+            503 | 529 => "overloaded_error",
+            _ if self.is_callers() => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({ "type": "error", "error": { "type": kind, "message": self.message() } })
+    }
+}
+
+/// An error's object, in whatever shape servers give it.
+#[derive(Deserialize)]
+struct Error<'a> {
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// The failure that an `error` field tells: an object, or a text.
+pub fn told(error: &RawValue) -> Failure {
+    let (status, message) = if let Ok(text) = serde_json::from_str::<String>(error.get()) {
+        (None, text)
+    } else if let Ok(error) = serde_json::from_str::<Error<'_>>(error.get()) {
+        let code = error.code.map(RawValue::get).unwrap_or_default();
+        let by_kind = match error.kind.as_deref() {
+            Some("overloaded_error") => Some(503),
+            Some("rate_limit_error") => Some(429),
+            Some("invalid_request_error" | "BadRequestError") => Some(400),
+            _ => None,
+        };
+        let status = code.trim_matches('"').parse().ok().or(by_kind);
+        (status, error.message.unwrap_or_default().into_owned())
+    } else {
+        (None, String::new())
+    };
+    Failure::Error {
+        status,
+        message: message.chars().take(LONGEST_MESSAGE).collect(),
+    }
+}

@@ -1,0 +1,248 @@
+//! How soon a region gives a first token at this moment, by what a gateway sees of its own attempts: how many wait for one
+//! now, and how long those took that came lately, with as many before them. It costs no question and has no delay, and a
+//! queue shows the moment that it begins, long before anybody has waited through it.
+
+/// Answers that the memory is about: each one counts as this part of it.
+const EACH: f64 = 0.03;
+/// Half of what was learnt is forgotten after this time in which nobody asks, in milliseconds: who is not asked may have become
+/// better. Who is asked and does not answer has not.
+const HALF_LIFE_MS: f64 = 20_000.0;
+/// Fewer answers than this say nothing.
+const MIN_SEEN: f64 = 10.0;
+
+/// Fewer requests than this are no queue.
+const MIN_WAITING: f64 = 4.0;
+/// So much later than elsewhere a first token may come at home, in seconds, before anybody leaves for it.
+const MARGIN: f64 = 0.1;
+/// Everybody leaves that may where it comes later by this part of the time elsewhere.
+const WIDTH: f64 = 0.3;
+
+/// What a gateway sees of the streamed attempts at a region's pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Attempts without a first token that are seen here.
+    own: u32,
+    /// Those that the gateway's other workers saw a moment ago.
+    elsewhere: u32,
+    /// Mean time to the first token, in seconds.
+    first_token: f64,
+    /// Mean number of those that waited as an attempt began, itself included.
+    before: f64,
+    /// Answers seen, no more than count.
+    seen: f64,
+    /// When the last one came, in milliseconds.
+    at: u64,
+}
+
+impl Pace {
+    /// An attempt begins. How many wait, this one included: what [`Pace::first_token`] wants to know.
+    pub fn begin(&mut self) -> u32 {
+        self.own = self.own.saturating_add(1);
+        self.waiting()
+    }
+
+    /// The first token of an attempt has come after so many seconds; `before` is what [`Pace::begin`] said.
+    pub fn first_token(&mut self, before: u32, seconds: f64, now_ms: u64) {
+        self.own = self.own.saturating_sub(1);
+        self.seen = self.remembered(now_ms) + 1.0;
+        self.at = now_ms;
+        let part = (1.0 / self.seen).max(EACH);
+        self.first_token += part * (seconds - self.first_token);
+        self.before += part * (f64::from(before) - self.before);
+        self.seen = self.seen.min(1.0 / EACH);
+    }
+
+    /// Whether a first token has come since, in milliseconds.
+    pub fn has_answered(&self, since_ms: u64) -> bool {
+        self.seen > 0.0 && self.at >= since_ms
+    }
+
+    /// An attempt is over without a first token.
+    pub fn gone(&mut self) {
+        self.own = self.own.saturating_sub(1);
+    }
+
+    /// Sets how many attempts wait at the other workers of the gateway.
+    pub fn set_elsewhere(&mut self, elsewhere: u32) {
+        self.elsewhere = elsewhere;
+    }
+
+    /// Attempts that wait for their first token and are seen here.
+    pub fn own(&self) -> u32 {
+        self.own
+    }
+
+    /// Attempts that wait for their first token.
+    pub fn waiting(&self) -> u32 {
+        self.own.saturating_add(self.elsewhere)
+    }
+
+    /// Seconds until the first token of a request that would be sent there now, if enough is known.
+    pub fn expected(&self, now_ms: u64) -> Option<f64> {
+        (self.remembered(now_ms) >= MIN_SEEN)
+            .then(|| self.first_token * (f64::from(self.waiting()) + 1.0) / self.before.max(1.0))
+    }
+
+    /// Seconds until the first token of a request that nobody waits before.
+    fn alone(&self) -> f64 {
+        self.first_token / self.before.max(1.0)
+    }
+
+    fn remembered(&self, now_ms: u64) -> f64 {
+        if self.waiting() > 0 {
+            return self.seen;
+        }
+        let age = now_ms.saturating_sub(self.at);
+        self.seen * 0.5_f64.powf(age as f64 / HALF_LIFE_MS)
+    }
+}
+
+/// What part of home's requests should leave because their first tokens would come sooner elsewhere, 0 to 1. The others are
+/// weighted; one that nothing is known of is taken to be as good as home is when nobody waits.
+pub fn pressure<'p>(
+    home: &Pace,
+    others: impl IntoIterator<Item = (&'p Pace, u32)>,
+    now_ms: u64,
+) -> f64 {
+    let Some(here) = home.expected(now_ms) else {
+        return 0.0;
+    };
+    if f64::from(home.waiting()) < MIN_WAITING {
+        return 0.0;
+    }
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for (other, weight) in others {
+        let weight = f64::from(weight);
+        sum += weight * other.expected(now_ms).unwrap_or_else(|| home.alone());
+        weights += weight;
+    }
+    if weights <= 0.0 || sum <= 0.0 {
+        return 0.0;
+    }
+    let there = sum / weights;
+    ((here - there - MARGIN) / (WIDTH * there)).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A pace at which each takes so long, with so many before it.
+    fn steady(seconds: f64, before: u32) -> Pace {
+        let mut pace = Pace::default();
+        for now in 0..40 {
+            pace.begin();
+            pace.first_token(before, seconds, now * 100);
+        }
+        pace
+    }
+
+    fn with_waiting(mut pace: Pace, waiting: u32) -> Pace {
+        pace.own = waiting / 2;
+        pace.set_elsewhere(waiting - waiting / 2);
+        pace
+    }
+
+    const NOW: u64 = 4000;
+
+    #[test]
+    fn a_queue_shows_before_anybody_has_waited_through_it() {
+        let calm = steady(0.2, 4);
+        let expected = |waiting| with_waiting(calm, waiting).expected(NOW).unwrap();
+        assert!((expected(3) - 0.2).abs() < 0.01);
+        assert!((expected(39) - 2.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn home_is_left_for_what_is_clearly_sooner() {
+        let home = |waiting| with_waiting(steady(0.2, 4), waiting);
+        let far = steady(0.3, 1);
+        let leaves = |home: &Pace, other: &Pace| pressure(home, [(other, 100)], NOW);
+        assert_eq!(leaves(&home(4), &far), 0.0, "as it always is");
+        assert_eq!(
+            leaves(&home(6), &far),
+            0.0,
+            "0.35 s here, 0.3 s there: not worth a journey"
+        );
+        let some = leaves(&home(8), &far);
+        assert!(some > 0.0 && some < 1.0, "{some}");
+        assert_eq!(leaves(&home(20), &far), 1.0);
+        assert_eq!(leaves(&home(20), &steady(2.0, 1)), 0.0, "it is worse there");
+        let both = pressure(&home(20), [(&far, 50), (&steady(2.0, 1), 50)], NOW);
+        assert_eq!(both, 0.0, "half of them would find it worse");
+        assert_eq!(
+            pressure(&home(20), [], NOW),
+            0.0,
+            "nobody else can take any"
+        );
+    }
+
+    #[test]
+    fn little_is_no_queue_and_no_knowledge() {
+        let alone = steady(1.0, 1);
+        let other = steady(0.2, 1);
+        let two = with_waiting(alone, 2);
+        assert_eq!(pressure(&two, [(&other, 100)], NOW), 0.0, "two at a time");
+        let mut few = Pace::default();
+        for now in 0..5 {
+            few.begin();
+            few.first_token(1, 1.0, now);
+        }
+        assert_eq!(few.expected(5), None);
+    }
+
+    #[test]
+    fn who_is_unknown_or_was_bad_long_ago_is_tried() {
+        let home = with_waiting(steady(0.2, 4), 20);
+        assert_eq!(pressure(&home, [(&Pace::default(), 100)], NOW), 1.0);
+        let bad = steady(30.0, 1);
+        assert_eq!(pressure(&home, [(&bad, 100)], NOW), 0.0);
+        // Home goes on answering.
+        let later = NOW + 60_000;
+        let mut home = home;
+        for _ in 0..40 {
+            home.begin();
+            home.first_token(4, 0.2, later);
+        }
+        assert_eq!(pressure(&home, [(&bad, 100)], later), 1.0);
+    }
+
+    #[test]
+    fn it_has_answered_since_when_a_first_token_came() {
+        assert!(!Pace::default().has_answered(0));
+        let mut pace = Pace::default();
+        pace.begin();
+        pace.first_token(1, 1.0, 500);
+        assert!(pace.has_answered(400) && !pace.has_answered(600));
+    }
+
+    #[test]
+    fn a_home_that_answers_nobody_any_more_is_not_forgotten_to_be_one() {
+        let stalled = with_waiting(steady(0.2, 4), 20);
+        let much_later = NOW + 600_000;
+        assert_eq!(
+            pressure(&stalled, [(&Pace::default(), 100)], much_later),
+            1.0
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_in_its_range_whatever_comes(
+            steps in prop::collection::vec((0..3u8, 0..1000u32, 0.0..1e6f64, any::<u64>()), 0..60), now in any::<u64>(),
+        ) {
+            let mut paces = [Pace::default(); 2];
+            for (what, before, seconds, at) in steps {
+                let pace = &mut paces[usize::from(before % 2 == 0)];
+                match what {
+                    0 => { pace.begin(); }
+                    1 => pace.first_token(before, seconds, at),
+                    _ => pace.gone(),
+                }
+            }
+            let level = pressure(&paces[0], [(&paces[1], 100)], now);
+            prop_assert!((0.0..=1.0).contains(&level));
+        }
+    }
+}

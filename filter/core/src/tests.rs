@@ -1,0 +1,14 @@
+//! Tests of the decision as a whole: tables of classifications and decisions, and properties of random fleets.
+
+mod classification;
+mod decisions;
+mod fast_path;
+mod misdirection;
+mod needs;
+mod patience;
+mod properties;
+mod refusals;
+mod requests;
+mod servers;
+mod shares;
+mod tiers;
