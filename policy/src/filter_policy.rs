@@ -2,9 +2,9 @@
 //! configuration. It is readable in a config dump, and can be written by hand.
 
 use crate::country::Country;
-use crate::fleet::{UnknownZone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::pool_policy::Balance;
+use crate::zone::{UnknownZone, ZoneSource};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Retrieval: each region's vector database.
 
-use crate::fleet::Gateway;
+use crate::listener::Gateway;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Sources of signals: where the control plane learns how a region is, and what of it it learns there.
 
-use crate::fleet::KeyPair;
+use crate::listener::KeyPair;
 use crate::name::ModelName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
