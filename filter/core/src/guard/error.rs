@@ -1,6 +1,6 @@
 //! What is wrong with an answer, and how callers are told.
 
-use super::Kind;
+use super::api_kind::ApiKind;
 use meridian_policy::api::Shape;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Longest part of a server's own words that a caller is told, in characters.
-const LONGEST_MESSAGE: usize = 1000;
+const MAX_MESSAGE_CHARS: usize = 1000;
 
 /// Why an answer is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Failure {
     }
 
     /// Whether the request is what is wrong: no other region would answer it.
-    pub fn is_callers(&self) -> bool {
+    pub fn is_request_error(&self) -> bool {
         matches!(self.status(), 400..=499) && self.status() != 429
     }
 
@@ -70,7 +70,7 @@ impl Failure {
     }
 
     /// The answer's body instead.
-    pub fn body(&self, kind: Kind) -> String {
+    pub fn body(&self, kind: ApiKind) -> String {
         match kind.shape() {
             Shape::OpenAi => json!({ "error": self.openai() }),
             Shape::Anthropic => self.anthropic(),
@@ -79,10 +79,10 @@ impl Failure {
     }
 
     /// An event in the answer's stream.
-    pub fn event(&self, kind: Kind) -> String {
+    pub fn event(&self, kind: ApiKind) -> String {
         match kind {
-            Kind::Messages => format!("event: error\ndata: {}\n\n", self.anthropic()),
-            Kind::Responses => {
+            ApiKind::Messages => format!("event: error\ndata: {}\n\n", self.anthropic()),
+            ApiKind::Responses => {
                 let event = json!({
                     "type": "error", "code": self.label(), "message": self.message(), "param": null, "sequence_number": 0
                 });
@@ -93,7 +93,7 @@ impl Failure {
     }
 
     fn openai(&self) -> Value {
-        let kind = if self.is_callers() {
+        let kind = if self.is_request_error() {
             "invalid_request_error"
         } else {
             "server_error"
@@ -105,7 +105,7 @@ impl Failure {
         let kind = match self.status() {
             429 => "rate_limit_error",
             503 | 529 => "overloaded_error",
-            _ if self.is_callers() => "invalid_request_error",
+            _ if self.is_request_error() => "invalid_request_error",
             _ => "api_error",
         };
         json!({ "type": "error", "error": { "type": kind, "message": self.message() } })
@@ -124,7 +124,7 @@ struct Error<'a> {
 }
 
 /// The failure that an `error` field tells: an object, or a text.
-pub fn told(error: &RawValue) -> Failure {
+pub fn reported_failure(error: &RawValue) -> Failure {
     let (status, message) = if let Ok(text) = serde_json::from_str::<String>(error.get()) {
         (None, text)
     } else if let Ok(error) = serde_json::from_str::<Error<'_>>(error.get()) {
@@ -142,6 +142,6 @@ pub fn told(error: &RawValue) -> Failure {
     };
     Failure::Error {
         status,
-        message: message.chars().take(LONGEST_MESSAGE).collect(),
+        message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
     }
 }

@@ -9,81 +9,24 @@
 //! that is none is a [`Failure`], and another region can be asked. After it a failure is said in the stream, and the
 //! stream does not end like a whole one.
 
+mod api_kind;
 mod error;
 mod event;
-pub mod load;
+pub mod load_report;
 pub mod sse;
+mod step;
 mod stream;
+mod usage;
 mod whole;
 
+pub use api_kind::ApiKind;
 pub use error::Failure;
-pub use event::Usage;
 
-use meridian_policy::api::Shape;
+pub use step::{HOLD_LIMIT, Release, Step};
+pub use usage::Usage;
+
 use stream::Stream;
 use whole::Whole;
-
-/// An answer is held back up to this size, in bytes.
-pub const HOLD_LIMIT: usize = 256 * 1024;
-
-/// APIs whose answers are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `/v1/chat/completions`
-    Chat,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/responses`
-    Responses,
-    /// `/v1/embeddings`
-    Embeddings,
-    /// `/v1/messages`
-    Messages,
-}
-
-impl Kind {
-    /// The API of a path, which may carry a query.
-    pub fn of(path: &str) -> Option<Self> {
-        match path.split('?').next().unwrap_or_default() {
-            "/v1/chat/completions" => Some(Self::Chat),
-            "/v1/completions" => Some(Self::Completions),
-            "/v1/responses" => Some(Self::Responses),
-            "/v1/embeddings" => Some(Self::Embeddings),
-            "/v1/messages" => Some(Self::Messages),
-            _ => None,
-        }
-    }
-
-    /// Whose shape its errors have.
-    pub fn shape(self) -> Shape {
-        match self {
-            Self::Messages => Shape::Anthropic,
-            _ => Shape::OpenAi,
-        }
-    }
-}
-
-/// What becomes of an answer after another piece of it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Nothing of it is the caller's yet.
-    Hold,
-    /// It is no answer, and nothing of it was released.
-    Fail(Failure),
-    /// A part of it is the caller's.
-    Release(Release),
-}
-
-/// What the caller gets of an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Release {
-    /// Up to here, in bytes from the answer's begin. What comes after is held back until more has come.
-    pub until: u64,
-    /// To be added there.
-    pub add: String,
-    /// Nothing that the server sends from here on goes on: it has failed.
-    pub broken: Option<Failure>,
-}
 
 /// Judges one answer.
 #[derive(Debug)]
@@ -100,7 +43,7 @@ enum Form {
 
 impl Judge {
     /// By the head of an answer; `None` if its body says nothing that its status does not.
-    pub fn begin(kind: Kind, status: u16, content_type: &str) -> Option<Self> {
+    pub fn begin(kind: ApiKind, status: u16, content_type: &str) -> Option<Self> {
         if status != 200 {
             return None;
         }
@@ -141,4 +84,6 @@ impl Judge {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod pieces;
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::tests::pieces;
+    use crate::guard::pieces::pieces;
     use proptest::prelude::*;
 
     /// Data and begins of each event, and the bytes of complete ones, of a stream that comes in these pieces.

@@ -1,5 +1,6 @@
 //! Answers as real servers send them, and what becomes of each.
 
+use super::pieces::pieces;
 use super::*;
 use proptest::prelude::*;
 
@@ -34,7 +35,7 @@ struct Outcome {
 }
 
 fn judged<'p>(
-    kind: Kind,
+    kind: ApiKind,
     content_type: &str,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Outcome {
@@ -77,7 +78,7 @@ fn chat(events: &[&str]) -> Outcome {
         .iter()
         .map(|event| event.as_bytes())
         .chain([&b""[..]]);
-    judged(Kind::Chat, "text/event-stream; charset=utf-8", pieces)
+    judged(ApiKind::Chat, "text/event-stream; charset=utf-8", pieces)
 }
 
 fn error(status: Option<u16>, message: &str) -> Option<Failure> {
@@ -94,7 +95,7 @@ fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
         let outcome = chat(&[ROLE, WORD, last]);
         assert_eq!(outcome.broken, Some(Failure::Incomplete));
         let events: Vec<&str> = outcome.body.trim_end().split("\n\n").collect();
-        let error = Failure::Incomplete.event(Kind::Chat);
+        let error = Failure::Incomplete.event(ApiKind::Chat);
         assert_eq!(events.last(), Some(&error.trim_end()));
     }
 }
@@ -149,7 +150,7 @@ fn an_answer_is_one_whatever_it_says_of_its_tokens() {
         let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{said}}}"#);
         let stream = chat(&[ROLE, WORD, LAST, &chunk, DONE]);
         let pieces = [whole.as_bytes(), b""];
-        for outcome in [stream, judged(Kind::Chat, "application/json", pieces)] {
+        for outcome in [stream, judged(ApiKind::Chat, "application/json", pieces)] {
             assert_eq!((outcome.failure, outcome.broken), (None, None), "{said}");
             let tokens = outcome.usage.map(|usage| (usage.prompt, usage.completion));
             assert_eq!(tokens, usage, "{said}");
@@ -207,7 +208,7 @@ fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
             (None, &failure),
             "{rest:?}"
         );
-        let said = failure.unwrap().event(Kind::Chat);
+        let said = failure.unwrap().event(ApiKind::Chat);
         let passes = if *rest == [&unfinished] {
             &unfinished
         } else {
@@ -263,7 +264,7 @@ fn anthropic_s_stream() {
             .iter()
             .map(|event| event.as_bytes())
             .chain([&b""[..]]);
-        judged(Kind::Messages, "text/event-stream", pieces)
+        judged(ApiKind::Messages, "text/event-stream", pieces)
     };
     let whole = messages(&[start, block, ping, word, end, stop]);
     assert_eq!((whole.released_at, whole.broken), (Some(3), None));
@@ -309,7 +310,7 @@ fn the_responses_api_s_stream() {
             .iter()
             .map(|event| event.as_bytes())
             .chain([&b""[..]]);
-        judged(Kind::Responses, "text/event-stream", pieces)
+        judged(ApiKind::Responses, "text/event-stream", pieces)
     };
     let whole = responses(&[created, item, word, end]);
     assert_eq!((whole.released_at, &whole.broken), (Some(2), &None));
@@ -327,67 +328,71 @@ fn the_responses_api_s_stream() {
     );
 }
 
-fn whole(kind: Kind, body: &str) -> Outcome {
+fn whole(kind: ApiKind, body: &str) -> Outcome {
     judged(kind, "application/json", [body.as_bytes(), b""])
 }
 
 #[test]
 fn answers_in_one_piece() {
     let fine = r#"{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#;
-    let outcome = whole(Kind::Chat, fine);
+    let outcome = whole(ApiKind::Chat, fine);
     assert_eq!((outcome.body.as_str(), outcome.failure), (fine, None));
     assert_eq!(outcome.usage.unwrap().prompt, 8);
     let cases = [
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"choices":[{"message":{"content":""},"finish_reason":"abort"}]}"#,
             Some(Failure::Aborted),
         ),
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"error":{"message":"no","code":500}}"#,
             error(Some(500), "no"),
         ),
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"error":"Unauthorized"}"#,
             error(None, "Unauthorized"),
         ),
-        (Kind::Chat, r#"{"choices":[]}"#, Some(Failure::Incomplete)),
-        (Kind::Completions, "", Some(Failure::Incomplete)),
-        (Kind::Completions, "<html>", Some(Failure::Malformed)),
         (
-            Kind::Completions,
+            ApiKind::Chat,
+            r#"{"choices":[]}"#,
+            Some(Failure::Incomplete),
+        ),
+        (ApiKind::Completions, "", Some(Failure::Incomplete)),
+        (ApiKind::Completions, "<html>", Some(Failure::Malformed)),
+        (
+            ApiKind::Completions,
             r#"{"choices":[{"text":"x","finish_reason":"length"}]}"#,
             None,
         ),
         (
-            Kind::Embeddings,
+            ApiKind::Embeddings,
             r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#,
             None,
         ),
         (
-            Kind::Embeddings,
+            ApiKind::Embeddings,
             r#"{"data":[]}"#,
             Some(Failure::Incomplete),
         ),
         (
-            Kind::Messages,
+            ApiKind::Messages,
             r#"{"content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"}"#,
             None,
         ),
         (
-            Kind::Messages,
+            ApiKind::Messages,
             r#"{"content":[],"stop_reason":"abort"}"#,
             Some(Failure::Aborted),
         ),
         (
-            Kind::Responses,
+            ApiKind::Responses,
             r#"{"output":[],"status":"completed"}"#,
             None,
         ),
         (
-            Kind::Responses,
+            ApiKind::Responses,
             r#"{"output":[],"status":"failed"}"#,
             Some(Failure::Aborted),
         ),
@@ -398,7 +403,7 @@ fn answers_in_one_piece() {
     // Too large to be held: it passes as it comes.
     let large = format!("{{\"data\":[{}0]}}", "0,".repeat(1_000_000));
     let pieces = large.as_bytes().chunks(16_384).chain([&b""[..]]);
-    let outcome = judged(Kind::Embeddings, "application/json", pieces);
+    let outcome = judged(ApiKind::Embeddings, "application/json", pieces);
     assert_eq!(
         (outcome.body.len(), outcome.released_at),
         (large.len(), Some(HOLD_LIMIT / 16_384))
@@ -407,10 +412,13 @@ fn answers_in_one_piece() {
 
 #[test]
 fn what_is_not_judged() {
-    assert!(Judge::begin(Kind::Chat, 500, "application/json").is_none());
-    assert!(Judge::begin(Kind::Chat, 200, "text/plain").is_none());
-    assert_eq!(Kind::of("/v1/audio/speech"), None);
-    assert_eq!(Kind::of("/v1/messages?beta=true"), Some(Kind::Messages));
+    assert!(Judge::begin(ApiKind::Chat, 500, "application/json").is_none());
+    assert!(Judge::begin(ApiKind::Chat, 200, "text/plain").is_none());
+    assert_eq!(ApiKind::of("/v1/audio/speech"), None);
+    assert_eq!(
+        ApiKind::of("/v1/messages?beta=true"),
+        Some(ApiKind::Messages)
+    );
 }
 
 #[test]
@@ -425,22 +433,9 @@ fn a_failure_s_status_is_its_own_if_it_has_one() {
         ),
         (503, 400, 502, 502)
     );
-    assert!(error(Some(400), "").unwrap().is_callers());
-    assert!(!error(Some(429), "").unwrap().is_callers());
-    assert!(!Failure::Aborted.is_callers());
-}
-
-/// A stream, cut at these places.
-pub(crate) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    cuts.sort_unstable();
-    let mut from = 0;
-    let mut pieces = Vec::new();
-    for cut in cuts.into_iter().chain([stream.len()]) {
-        pieces.push(&stream[from..cut]);
-        from = cut;
-    }
-    pieces
+    assert!(error(Some(400), "").unwrap().is_request_error());
+    assert!(!error(Some(429), "").unwrap().is_request_error());
+    assert!(!Failure::Aborted.is_request_error());
 }
 
 fn any_events() -> impl Strategy<Value = String> {
@@ -463,15 +458,15 @@ proptest! {
     #[test]
     fn however_a_stream_is_cut_nothing_broken_looks_whole(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
         let pieces = pieces(stream.as_bytes(), &cuts);
-        let outcome = judged(Kind::Chat, "text/event-stream", pieces);
-        let at_once = judged(Kind::Chat, "text/event-stream", [stream.as_bytes()]);
+        let outcome = judged(ApiKind::Chat, "text/event-stream", pieces);
+        let at_once = judged(ApiKind::Chat, "text/event-stream", [stream.as_bytes()]);
         let fine = at_once.failure.is_none() && at_once.broken.is_none();
         if fine {
             prop_assert!(outcome.body.starts_with(&stream), "it is the server's, byte by byte");
             prop_assert!(outcome.body.contains("\"stop\"") && outcome.body.contains("[DONE]"));
             prop_assert_eq!(outcome.usage, at_once.usage);
         } else if let Some(broken) = &outcome.broken {
-            prop_assert!(outcome.body.ends_with(&broken.event(Kind::Chat)));
+            prop_assert!(outcome.body.ends_with(&broken.event(ApiKind::Chat)));
         } else {
             prop_assert!(outcome.failure.is_some() && outcome.body.is_empty());
         }
@@ -481,7 +476,7 @@ proptest! {
     fn any_bytes_are_judged(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..8), kind in 0..5usize, stream in any::<bool>(),
     ) {
-        let kind = [Kind::Chat, Kind::Completions, Kind::Responses, Kind::Embeddings, Kind::Messages][kind];
+        let kind = [ApiKind::Chat, ApiKind::Completions, ApiKind::Responses, ApiKind::Embeddings, ApiKind::Messages][kind];
         let content_type = if stream { "text/event-stream" } else { "application/json" };
         let mut judge = Judge::begin(kind, 200, content_type).unwrap();
         let last = pieces.len() - 1;

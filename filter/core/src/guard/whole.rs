@@ -1,15 +1,17 @@
 //! An answer in one piece.
 
-use super::error::{Failure, told};
-use super::event::{Usage, is_abort, tokens};
-use super::{HOLD_LIMIT, Kind, Release, Step};
+use super::api_kind::ApiKind;
+use super::error::{Failure, reported_failure};
+use super::event::is_aborted;
+use super::step::{HOLD_LIMIT, Release, Step};
+use super::usage::{Usage, parse_usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 #[derive(Debug)]
 pub struct Whole {
-    kind: Kind,
+    kind: ApiKind,
     /// What has come, until it is judged or too long to be held.
     held: Vec<u8>,
     at: u64,
@@ -43,7 +45,7 @@ struct Choice<'a> {
 }
 
 impl Whole {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: ApiKind) -> Self {
         Self {
             kind,
             held: Vec::new(),
@@ -86,23 +88,23 @@ impl Whole {
         }
         let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| Failure::Malformed)?;
         if let Some(error) = answer.error {
-            return Err(told(error));
+            return Err(reported_failure(error));
         }
-        self.usage = answer.usage.and_then(tokens);
+        self.usage = answer.usage.and_then(parse_usage);
         let is_there = match self.kind {
-            Kind::Chat | Kind::Completions => {
+            ApiKind::Chat | ApiKind::Completions => {
                 answer.choices.as_ref().is_some_and(|all| !all.is_empty())
             }
-            Kind::Embeddings => answer.data.as_ref().is_some_and(|all| !all.is_empty()),
-            Kind::Messages => answer.content.is_some(),
-            Kind::Responses => answer.output.is_some(),
+            ApiKind::Embeddings => answer.data.as_ref().is_some_and(|all| !all.is_empty()),
+            ApiKind::Messages => answer.content.is_some(),
+            ApiKind::Responses => answer.output.is_some(),
         };
         let mut reasons = answer
             .choices
             .iter()
             .flatten()
             .map(|choice| &choice.finish_reason);
-        let aborted = |reason: &Option<Cow<'_, str>>| reason.as_deref().is_some_and(is_abort);
+        let aborted = |reason: &Option<Cow<'_, str>>| reason.as_deref().is_some_and(is_aborted);
         if reasons.any(aborted)
             || aborted(&answer.stop_reason)
             || answer.status.as_deref() == Some("failed")

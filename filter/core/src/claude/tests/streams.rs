@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::claude::chat::Chat;
-use crate::guard::tests::pieces;
-use crate::guard::{Judge, Kind, Release, Step};
+use crate::guard::pieces::pieces;
+use crate::guard::{ApiKind, Judge, Release, Step};
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::Engine;
@@ -201,7 +201,7 @@ fn a_stream_that_fails_does_not_end_like_a_whole_one() {
 
 /// What the guard of the chain, which sees what the translation makes, says of it.
 fn judged(text: &str) -> (bool, bool) {
-    let mut judge = Judge::begin(Kind::Chat, 200, "text/event-stream").unwrap();
+    let mut judge = Judge::begin(ApiKind::Chat, 200, "text/event-stream").unwrap();
     match judge.read(text.as_bytes(), true) {
         Step::Release(Release { broken, add, .. }) => (broken.is_none(), add.is_empty()),
         Step::Hold | Step::Fail(_) => (false, true),

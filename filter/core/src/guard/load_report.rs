@@ -1,14 +1,14 @@
 //! What a server says of its load in an answer's head: ORCA's `endpoint-load-metrics`, as vLLM fills it in.
 
 /// The request header that asks for it, and the form that is asked for.
-pub const ASK: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
+pub const REQUEST_HEADER: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
 
 /// The answer's header.
-pub const HEADER: &str = "endpoint-load-metrics";
+pub const RESPONSE_HEADER: &str = "endpoint-load-metrics";
 
 /// A server's load; `None` where it does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
+pub struct LoadReport {
     /// Requests that wait, of all its engines.
     pub waiting: Option<f64>,
     /// KV-cache in use, a ratio, of the engine that has the most.
@@ -16,8 +16,8 @@ pub struct Load {
 }
 
 /// Reads the header's text form. A server with several engines repeats its keys.
-pub fn read(value: &str) -> Load {
-    let mut load = Load::default();
+pub fn read(value: &str) -> LoadReport {
+    let mut load = LoadReport::default();
     let pairs = value.strip_prefix("TEXT ").unwrap_or_default().split(',');
     for (key, value) in pairs.filter_map(|pair| pair.trim().split_once('=')) {
         let Some(value) = value
@@ -48,7 +48,7 @@ mod tests {
     fn loads_as_vllm_tells_them() {
         let two = "TEXT named_metrics.num_requests_waiting=1.0, named_metrics.num_requests_waiting=3.0, \
                    named_metrics.kv_cache_usage_perc=0.03, named_metrics.kv_cache_usage_perc=0.06";
-        let load = Load {
+        let load = LoadReport {
             waiting: Some(4.0),
             kv_cache: Some(0.06),
         };
@@ -61,7 +61,7 @@ mod tests {
             "TEXT named_metrics.kv_cache_usage_perc=NaN",
             "TEXT named_metrics.num_requests_waiting=-1",
         ] {
-            assert_eq!(read(nothing), Load::default(), "{nothing}");
+            assert_eq!(read(nothing), LoadReport::default(), "{nothing}");
         }
     }
 }
