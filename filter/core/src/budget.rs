@@ -18,7 +18,7 @@ pub fn cost(price: &Price, usage: &Usage) -> u64 {
 
 /// What a request of so many tokens will cost, of which no more than `context` are read.
 pub fn estimate(price: &Price, tokens: Tokens, context: Option<u32>) -> Estimate {
-    let prompt = tokens.prompt.min(context.map_or(LONGEST, u64::from));
+    let prompt = tokens.prompt.min(context.map_or(MAX_CONTEXT, u64::from));
     Estimate {
         prompt: prompt.saturating_mul(price.input.max(price.cache_write)),
         answer: tokens.answer.saturating_mul(price.output),
@@ -35,7 +35,7 @@ pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
 }
 
 /// No Claude reads more tokens.
-const LONGEST: u64 = 1_000_000;
+const MAX_CONTEXT: u64 = 1_000_000;
 
 /// What a request may cost, in billionths of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,16 +53,16 @@ impl Estimate {
 
     /// What it has cost as long as nothing is heard of its answer. Of one in one piece nothing is heard before it is there, and
     /// all of it may have been made.
-    pub fn unheard(self, stream: bool) -> u64 {
+    pub fn without_usage(self, stream: bool) -> u64 {
         if stream { self.prompt } else { self.all() }
     }
 }
 
 /// Why a request is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over {
+pub struct BudgetExceeded {
     /// Which limit is reached: `requests` or `usd`; `busy` if it could not be counted.
-    pub what: &'static str,
+    pub limit: &'static str,
     /// Seconds until there is room again.
     pub retry_after: u64,
 }
@@ -70,8 +70,8 @@ pub struct Over {
 /// What was spent lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
-    requests: Sliding<SECOND>,
-    nanousd: Sliding<MINUTE>,
+    requests: SlidingWindow<SECOND>,
+    nanousd: SlidingWindow<MINUTE>,
 }
 
 const SECOND: u64 = 1000;
@@ -92,16 +92,16 @@ impl Spending {
         budget: &Budget,
         estimate: Estimate,
         now_ms: u64,
-    ) -> Result<Admitted, Over> {
+    ) -> Result<Admitted, BudgetExceeded> {
         let reserved = estimate.all().min(budget.nanousd.unwrap_or(u64::MAX));
         let waits = [
             ("requests", self.requests.wait(1, budget.requests, now_ms)),
             ("usd", self.nanousd.wait(reserved, budget.nanousd, now_ms)),
         ];
         let longest = waits.into_iter().max_by_key(|(_, wait)| *wait);
-        if let Some((what, wait @ 1..)) = longest {
-            return Err(Over {
-                what,
+        if let Some((limit, wait @ 1..)) = longest {
+            return Err(BudgetExceeded {
+                limit,
                 retry_after: wait.div_ceil(SECOND),
             });
         }
@@ -137,7 +137,10 @@ impl Spending {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (numbers, _) = bytes.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
-        let all = (Sliding::read(&mut numbers), Sliding::read(&mut numbers));
+        let all = (
+            SlidingWindow::read(&mut numbers),
+            SlidingWindow::read(&mut numbers),
+        );
         match all {
             (Some(requests), Some(nanousd)) => Self { requests, nanousd },
             _ => Self::default(),
@@ -146,47 +149,47 @@ impl Spending {
 }
 
 /// Parts of a window. There is one more than it takes, since the newest is not over.
-const PARTS: usize = 61;
+const BUCKETS: usize = 61;
 
-/// What was counted in the last 60 parts of so many milliseconds, and in the one that is now.
+/// What was counted in the last 60 buckets of so many milliseconds, and in the one that is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sliding<const PART_MS: u64> {
+struct SlidingWindow<const BUCKET_MS: u64> {
     /// The number of the newest part, since the Unix epoch.
     newest: u64,
-    parts: [u64; PARTS],
+    buckets: [u64; BUCKETS],
 }
 
-impl<const PART_MS: u64> Default for Sliding<PART_MS> {
+impl<const BUCKET_MS: u64> Default for SlidingWindow<BUCKET_MS> {
     fn default() -> Self {
         Self {
             newest: 0,
-            parts: [0; PARTS],
+            buckets: [0; BUCKETS],
         }
     }
 }
 
-impl<const PART_MS: u64> Sliding<PART_MS> {
+impl<const BUCKET_MS: u64> SlidingWindow<BUCKET_MS> {
     /// Milliseconds until so much more keeps to a limit; 0 is now.
     fn wait(&mut self, more: u64, limit: Option<u64>, now_ms: u64) -> u64 {
-        self.turn(now_ms);
+        self.advance(now_ms);
         let Some(limit) = limit else { return 0 };
         let sum = |sum: u64, part: &u64| sum.saturating_add(*part);
-        let mut all = self.parts.iter().fold(more, sum);
-        let oldest = (self.newest + 1).saturating_sub(PARTS as u64);
+        let mut all = self.buckets.iter().fold(more, sum);
+        let oldest = (self.newest + 1).saturating_sub(BUCKETS as u64);
         for number in oldest..=self.newest {
             if all <= limit {
                 let left = number
-                    .saturating_add(PARTS as u64 - 1)
-                    .saturating_mul(PART_MS);
+                    .saturating_add(BUCKETS as u64 - 1)
+                    .saturating_mul(BUCKET_MS);
                 return if number == oldest {
                     0
                 } else {
                     left.saturating_sub(now_ms)
                 };
             }
-            all = all.saturating_sub(self.parts[place(number)]);
+            all = all.saturating_sub(self.buckets[bucket_index(number)]);
         }
-        PARTS as u64 * PART_MS
+        BUCKETS as u64 * BUCKET_MS
     }
 
     fn add(&mut self, now_ms: u64, more: u64) {
@@ -195,18 +198,18 @@ impl<const PART_MS: u64> Sliding<PART_MS> {
 
     /// Changes what was counted at a time; nothing, if that is no longer in the window.
     fn change(&mut self, then_ms: u64, now_ms: u64, with: impl FnOnce(u64) -> u64) {
-        self.turn(now_ms);
-        let number = then_ms / PART_MS;
-        if number <= self.newest && self.newest - number < PARTS as u64 {
-            let part = &mut self.parts[place(number)];
+        self.advance(now_ms);
+        let number = then_ms / BUCKET_MS;
+        if number <= self.newest && self.newest - number < BUCKETS as u64 {
+            let part = &mut self.buckets[bucket_index(number)];
             *part = with(*part);
         }
     }
 
     /// Forgets what has left the window. By a clock that was set back nothing would, for a long time: then all of it is forgotten.
-    fn turn(&mut self, now_ms: u64) {
-        let now = now_ms / PART_MS;
-        if now.abs_diff(self.newest) >= PARTS as u64 {
+    fn advance(&mut self, now_ms: u64) {
+        let now = now_ms / BUCKET_MS;
+        if now.abs_diff(self.newest) >= BUCKETS as u64 {
             *self = Self {
                 newest: now,
                 ..Self::default()
@@ -214,26 +217,26 @@ impl<const PART_MS: u64> Sliding<PART_MS> {
         }
         while self.newest < now {
             self.newest += 1;
-            self.parts[place(self.newest)] = 0;
+            self.buckets[bucket_index(self.newest)] = 0;
         }
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
-        std::iter::once(self.newest).chain(self.parts)
+        std::iter::once(self.newest).chain(self.buckets)
     }
 
     fn read(numbers: &mut impl Iterator<Item = u64>) -> Option<Self> {
         let newest = numbers.next()?;
-        let mut parts = [0; PARTS];
-        for part in &mut parts {
+        let mut buckets = [0; BUCKETS];
+        for part in &mut buckets {
             *part = numbers.next()?;
         }
-        Some(Self { newest, parts })
+        Some(Self { newest, buckets })
     }
 }
 
-fn place(number: u64) -> usize {
-    usize::try_from(number % PARTS as u64).unwrap_or_default()
+fn bucket_index(number: u64) -> usize {
+    usize::try_from(number % BUCKETS as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -271,8 +274,8 @@ mod tests {
         let over = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
         assert_eq!(
             over,
-            Over {
-                what: "requests",
+            BudgetExceeded {
+                limit: "requests",
                 retry_after: 60
             }
         );
@@ -286,7 +289,7 @@ mod tests {
         let budget = usd(100);
         let first = spending.admit(&budget, costs(60), NOW).unwrap();
         let over = spending.admit(&budget, costs(60), NOW).unwrap_err();
-        assert_eq!((over.what, over.retry_after), ("usd", 3660));
+        assert_eq!((over.limit, over.retry_after), ("usd", 3660));
         spending.settle(first, 10, NOW + 5000);
         spending.admit(&budget, costs(60), NOW + 5000).unwrap();
         // One that may cost more than all there is needs all there is.
@@ -339,8 +342,8 @@ mod tests {
         };
         let most = estimate(&price, endless, None);
         assert_eq!((most.prompt, most.all()), (3_750_000_000, u64::MAX));
-        assert_eq!(guess.unheard(true), 375_000);
-        assert_eq!(guess.unheard(false), 1_875_000);
+        assert_eq!(guess.without_usage(true), 375_000);
+        assert_eq!(guess.without_usage(false), 1_875_000);
         assert_eq!(cost_so_far(&price, &usage, guess), cost(&price, &usage));
         let seen = Usage {
             output_tokens: Some(2),

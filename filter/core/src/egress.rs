@@ -1,10 +1,11 @@
 //! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
 
-use crate::claude::{self, COUNT_TOKENS, MESSAGES};
+use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
+use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
 
 /// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
-const GOES_ON: [&str; 9] = [
+const ALLOWED_HEADERS: [&str; 9] = [
     "accept",
     "content-length",
     "content-type",
@@ -17,9 +18,6 @@ const GOES_ON: [&str; 9] = [
     "x-forwarded-proto",
 ];
 
-/// Beside them, the one that says which Messages API is spoken.
-const VERSION: &str = claude::VERSION.0;
-
 /// Paths that an OpenAI-compatible provider has.
 const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/audio/speech",
@@ -29,56 +27,20 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/responses",
 ];
 
-/// What a request is on its way out.
+/// What a request is on its mode_of_bedrock out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressMode<'p> {
     /// What the provider speaks.
-    AsItIs,
+    Passthrough,
     /// Anthropic's Messages, at this path, of which only the model is another.
     Messages(&'p Claude, &'static str),
     /// OpenAI's Chat Completions, for a provider that speaks Messages.
     Chat(&'p Claude),
 }
 
-/// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// The provider does not have the API that was spoken.
-    NoSuchApi,
-    /// What the fallback may cost is spent. Seconds until it may cost something again.
-    OverBudget(u64),
-    /// The provider refuses our credential: nothing that the caller could mend.
-    OurCredential,
-}
-
-impl Stopped {
-    /// HTTP status: the next member of a chain is asked for each.
-    pub fn status(self) -> u16 {
-        match self {
-            Self::NoSuchApi | Self::OverBudget(_) => 503,
-            Self::OurCredential => 502,
-        }
-    }
-
-    /// What the caller is told.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::NoSuchApi => {
-                "no region could serve this request, and there is no fallback for its API"
-            }
-            Self::OverBudget(_) => {
-                "no region could serve this request, and the budget of the fallback is spent"
-            }
-            Self::OurCredential => {
-                "no region could serve this request, and the fallback refused the gateway's credential"
-            }
-        }
-    }
-}
-
 impl EgressMode<'_> {
     /// Whether a request header goes on to the provider. Pseudo-headers do.
-    pub fn lets_through(self, name: &str) -> bool {
+    pub fn allows_header(self, name: &str) -> bool {
         match self {
             // Its streams are none of server-sent events, whatever the caller accepts.
             Self::Messages(claude, _) | Self::Chat(claude)
@@ -86,34 +48,36 @@ impl EgressMode<'_> {
             {
                 false
             }
-            Self::Messages(..) if name == VERSION => true,
-            _ => name.starts_with(':') || GOES_ON.contains(&name),
+            Self::Messages(..) if name == VERSION.0 => true,
+            _ => name.starts_with(':') || ALLOWED_HEADERS.contains(&name),
         }
     }
 }
 
 /// How a request to a path, which may carry a query, goes to the provider.
-pub fn admit<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, Stopped> {
+pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
     let path = path.split('?').next().unwrap_or_default();
     match provider {
-        Provider::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => Ok(EgressMode::AsItIs),
+        Provider::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => {
+            Ok(EgressMode::Passthrough)
+        }
         Provider::Claude(claude) => match path {
             "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
             MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
-            // Bedrock counts in a way of its own.
+            // Bedrock counts in a mode_of_bedrock of its own.
             COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
                 Ok(EgressMode::Messages(claude, COUNT_TOKENS))
             }
-            _ => Err(Stopped::NoSuchApi),
+            _ => Err(EgressRefusal::NoSuchApi),
         },
-        Provider::OpenaiCompatible => Err(Stopped::NoSuchApi),
+        Provider::OpenaiCompatible => Err(EgressRefusal::NoSuchApi),
     }
 }
 
 /// Whether an answer of this status is for the caller.
-pub fn judge(status: &[u8]) -> Result<(), Stopped> {
+pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
     if matches!(status, b"401" | b"403") {
-        Err(Stopped::OurCredential)
+        Err(EgressRefusal::OurCredential)
     } else {
         Ok(())
     }
@@ -149,7 +113,7 @@ mod tests {
             "user-agent",
             "transfer-encoding",
         ] {
-            assert!(EgressMode::AsItIs.lets_through(name), "{name}");
+            assert!(EgressMode::Passthrough.allows_header(name), "{name}");
         }
         for name in [
             "authorization",
@@ -171,27 +135,33 @@ mod tests {
             "",
         ] {
             assert!(
-                !EgressMode::Messages(&claude(), MESSAGES).lets_through(name),
+                !EgressMode::Messages(&claude(), MESSAGES).allows_header(name),
                 "{name}"
             );
         }
-        assert!(EgressMode::Messages(&claude(), MESSAGES).lets_through("anthropic-version"));
-        assert!(!EgressMode::AsItIs.lets_through("anthropic-version"));
+        assert!(EgressMode::Messages(&claude(), MESSAGES).allows_header("anthropic-version"));
+        assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
     }
 
     #[test]
     fn what_a_provider_has_and_says() {
         let compatible = Provider::OpenaiCompatible;
         assert_eq!(
-            admit(&compatible, "/v1/chat/completions?x=1"),
-            Ok(EgressMode::AsItIs)
+            mode(&compatible, "/v1/chat/completions?x=1"),
+            Ok(EgressMode::Passthrough)
         );
-        assert_eq!(admit(&compatible, "/v1/messages"), Err(Stopped::NoSuchApi));
-        assert_eq!(admit(&compatible, "/v1/rerank"), Err(Stopped::NoSuchApi));
+        assert_eq!(
+            mode(&compatible, "/v1/messages"),
+            Err(EgressRefusal::NoSuchApi)
+        );
+        assert_eq!(
+            mode(&compatible, "/v1/rerank"),
+            Err(EgressRefusal::NoSuchApi)
+        );
         let claude = claude();
         let anthropic = Provider::Claude(claude.clone());
         assert_eq!(
-            admit(&anthropic, "/v1/chat/completions"),
+            mode(&anthropic, "/v1/chat/completions"),
             Ok(EgressMode::Chat(&claude))
         );
         for (path, without_query) in [
@@ -199,7 +169,7 @@ mod tests {
             ("/v1/messages/count_tokens", COUNT_TOKENS),
         ] {
             assert_eq!(
-                admit(&anthropic, path),
+                mode(&anthropic, path),
                 Ok(EgressMode::Messages(&claude, without_query))
             );
         }
@@ -209,18 +179,25 @@ mod tests {
             "/v1/responses",
             "/v1/messages/batches",
         ] {
-            assert_eq!(admit(&anthropic, path), Err(Stopped::NoSuchApi), "{path}");
+            assert_eq!(
+                mode(&anthropic, path),
+                Err(EgressRefusal::NoSuchApi),
+                "{path}"
+            );
         }
         let bedrock = Provider::Claude(Claude {
             host: ClaudeHost::Bedrock,
             ..claude.clone()
         });
-        assert_eq!(admit(&bedrock, COUNT_TOKENS), Err(Stopped::NoSuchApi));
-        let way = admit(&bedrock, MESSAGES).unwrap();
-        assert!(!way.lets_through("accept") && way.lets_through("content-type"));
-        assert_eq!(judge(b"401"), Err(Stopped::OurCredential));
-        assert_eq!(judge(b"200"), Ok(()));
-        assert_eq!(judge(b"429"), Ok(()));
+        assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
+        let mode_of_bedrock = mode(&bedrock, MESSAGES).unwrap();
+        assert!(
+            !mode_of_bedrock.allows_header("accept")
+                && mode_of_bedrock.allows_header("content-type")
+        );
+        assert_eq!(check_status(b"401"), Err(EgressRefusal::OurCredential));
+        assert_eq!(check_status(b"200"), Ok(()));
+        assert_eq!(check_status(b"429"), Ok(()));
     }
     #[test]
     fn where_an_answer_was_made() {

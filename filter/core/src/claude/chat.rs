@@ -1,8 +1,8 @@
 //! A streamed answer, in chunks of OpenAI's.
 
-use super::Usage;
-use super::answer::{Block, finish_reason};
+use super::completion::{Block, finish_reason};
 use super::error::{Error, openai};
+use super::usage::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

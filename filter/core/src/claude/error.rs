@@ -1,7 +1,7 @@
 //! What Claude's API says when it does not answer.
 
 use crate::context::is_too_long;
-use crate::egress::Stopped;
+use crate::egress_refusal::EgressRefusal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
     let error = said.unwrap_or_else(|_| Error::unreadable());
     let (status, mut made) = match status {
         401 | 403 => {
-            let stopped = Stopped::OurCredential;
+            let stopped = EgressRefusal::OurCredential;
             let made = made("server_error", stopped.message(), stopped.status());
             (stopped.status(), made)
         }

@@ -1,6 +1,6 @@
 //! Who runs Claude, and how each is told which model answers.
 
-use super::VERSION;
+use super::version::VERSION;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ pub const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
 /// A request as it goes to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addressed {
+pub struct HostRequest {
     /// Its path, below the `/v1/` that stands for the host's base URL.
     pub path: String,
     /// The version of the API, where a header tells it.
@@ -35,7 +35,7 @@ pub struct Tokens {
 
 /// Fields that would change what a request costs or who can be told by it, and are ours to say: betas, other prices for more
 /// speed, capacity that was reserved, names of our account's.
-const OURS: [&str; 6] = [
+const OPERATOR_FIELDS: [&str; 6] = [
     "anthropic_beta",
     "inference_geo",
     "service_tier",
@@ -45,17 +45,17 @@ const OURS: [&str; 6] = [
 ];
 
 /// Bytes of a request that are a token, about.
-const TOKEN: usize = 4;
+const TOKEN_BYTES: usize = 4;
 /// Tokens of an image, at most, however many bytes it has.
-const IMAGE: usize = 5000;
+const IMAGE_TOKENS: usize = 5000;
 
 impl Tokens {
     /// Of a body of the Messages API.
     fn of(body: &Map<String, Value>, bytes: usize) -> Self {
         let mut images = Images::default();
         images.count(body.get("messages").unwrap_or(&Value::Null));
-        let text = bytes.saturating_sub(images.bytes) / TOKEN;
-        let prompt = text.saturating_add(images.count.saturating_mul(IMAGE));
+        let text = bytes.saturating_sub(images.bytes) / TOKEN_BYTES;
+        let prompt = text.saturating_add(images.count.saturating_mul(IMAGE_TOKENS));
         let answer = body.get("max_tokens").and_then(Value::as_u64);
         Self {
             prompt: u64::try_from(prompt).unwrap_or(u64::MAX),
@@ -92,29 +92,29 @@ impl Images {
 }
 
 /// The version before ours, which callers may still speak.
-const BEFORE: &str = "2023-06-01";
+const PREVIOUS_VERSION: &str = "2023-06-01";
 
 /// How a host calls the version of the API that a caller speaks.
 fn host_version(host: ClaudeHost, spoken: Option<&str>) -> &str {
     match (host, spoken) {
         (ClaudeHost::Anthropic, spoken) => spoken.unwrap_or(VERSION.1),
-        (ClaudeHost::Vertex, Some(BEFORE)) => "vertex-2023-10-16",
-        (ClaudeHost::Bedrock, Some(BEFORE)) => "bedrock-2023-05-31",
+        (ClaudeHost::Vertex, Some(PREVIOUS_VERSION)) => "vertex-2023-10-16",
+        (ClaudeHost::Bedrock, Some(PREVIOUS_VERSION)) => "bedrock-2023-05-31",
         (ClaudeHost::Vertex | ClaudeHost::Bedrock, _) => VERSION.1,
     }
 }
 
 /// Addresses a request of the Messages API, by its path without query. `version`: that of the API which the caller speaks, if
 /// it says so.
-pub fn address(
+pub fn host_request(
     claude: &Claude,
     mut body: Map<String, Value>,
     path: &str,
     version: Option<&str>,
-) -> Addressed {
+) -> HostRequest {
     let version = host_version(claude.host, version);
     let stream = body.get("stream") == Some(&json!(true));
-    for field in OURS {
+    for field in OPERATOR_FIELDS {
         body.remove(field);
     }
     let version_in_body = claude.host != ClaudeHost::Anthropic;
@@ -145,7 +145,7 @@ pub fn address(
     } else {
         Tokens::of(&body, text.len())
     };
-    Addressed {
+    HostRequest {
         path,
         version: (!version_in_body).then(|| version.into()),
         body: text,

@@ -1,50 +1,10 @@
 //! The request.
 
+use super::invalid_request::InvalidRequest;
 use super::messages::{Turns, turns};
 use super::tools::{tool_choice, tools};
-use meridian_policy::api::Shape;
 use meridian_policy::egress_policy::Claude;
 use serde_json::{Map, Value, json};
-
-/// A request that Claude is not asked: 400, with the field that is why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// The field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
-    pub param: String,
-    /// What is wrong, and what to do instead.
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
-        let (param, message) = (param.into(), message.into());
-        let what = if param.is_empty() {
-            "the body".to_owned()
-        } else {
-            format!("`{param}`")
-        };
-        Self {
-            message: format!(
-                "{what} {message} (no region could serve this request, and the fallback is Claude)"
-            ),
-            param,
-        }
-    }
-
-    /// The answer to it: 400, in the shape of the API that was spoken.
-    pub fn answer(&self, shape: Shape) -> Value {
-        let kind = "invalid_request_error";
-        match shape {
-            Shape::OpenAi => json!({
-                "error": { "message": self.message, "type": kind, "param": self.param, "code": null }
-            }),
-            Shape::Anthropic => json!({
-                "type": "error", "error": { "type": kind, "message": self.message }
-            }),
-        }
-    }
-}
 
 /// What Claude is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +62,7 @@ const HINTS: [&str; 39] = [
 ];
 
 /// Translates a body of `/v1/chat/completions`.
-pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, Refused> {
+pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidRequest> {
     let mut fields = object(body)?;
     fields.retain(|_, value| !value.is_null());
     fields.remove("model");
@@ -148,24 +108,27 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, Refused>
 
 /// A body of the Messages API as a caller wrote it. What would have the provider reach others on its own is refused: nobody could
 /// say where that goes.
-pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     let fields = object(body)?;
     for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
-            return Err(Refused::new(field, BY_ITSELF));
+            return Err(InvalidRequest::new(field, BY_ITSELF));
         }
     }
     let tools = fields.get("tools").and_then(Value::as_array);
     for (index, tool) in tools.into_iter().flatten().enumerate() {
         if !matches!(tool["type"].as_str(), None | Some("custom")) {
-            return Err(Refused::new(format!("tools[{index}].type"), BY_ITSELF));
+            return Err(InvalidRequest::new(
+                format!("tools[{index}].type"),
+                BY_ITSELF,
+            ));
         }
     }
     if fields
         .get("max_tokens")
         .is_some_and(|tokens| tokens.as_u64().is_none())
     {
-        return Err(Refused::new(
+        return Err(InvalidRequest::new(
             "max_tokens",
             "must be a whole number of 1 or more",
         ));
@@ -177,12 +140,12 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
 const BY_ITSELF: &str =
     "would have the provider run tools of its own; give it tools that the caller runs";
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     serde_json::from_slice(body)
-        .map_err(|error| Refused::new("", format!("is no JSON object: {error}")))
+        .map_err(|error| InvalidRequest::new("", format!("is no JSON object: {error}")))
 }
 
-fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {
+fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, InvalidRequest> {
     let old = fields
         .remove("max_tokens")
         .map(|value| ("max_tokens", value));
@@ -194,31 +157,32 @@ fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {
     let tokens = value.as_u64().filter(|tokens| *tokens > 0);
     tokens
         .map(Some)
-        .ok_or_else(|| Refused::new(name, "must be a whole number of 1 or more"))
+        .ok_or_else(|| InvalidRequest::new(name, "must be a whole number of 1 or more"))
 }
 
-fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, Refused> {
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, InvalidRequest> {
     match fields.remove(name) {
         None => Ok(false),
         Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(Refused::new(name, "must be true or false")),
+        Some(_) => Err(InvalidRequest::new(name, "must be true or false")),
     }
 }
 
-fn stream_options(options: Option<Value>) -> Result<bool, Refused> {
+fn stream_options(options: Option<Value>) -> Result<bool, InvalidRequest> {
     match options {
         None => Ok(false),
         Some(Value::Object(mut options)) => {
             options.retain(|_, value| !value.is_null());
-            flag(&mut options, "include_usage")
-                .map_err(|_| Refused::new("stream_options.include_usage", "must be true or false"))
+            flag(&mut options, "include_usage").map_err(|_| {
+                InvalidRequest::new("stream_options.include_usage", "must be true or false")
+            })
         }
-        Some(_) => Err(Refused::new("stream_options", "must be an object")),
+        Some(_) => Err(InvalidRequest::new("stream_options", "must be an object")),
     }
 }
 
 /// Claude takes no sequence of white space alone.
-fn stop_sequences(stop: Value) -> Result<Value, Refused> {
+fn stop_sequences(stop: Value) -> Result<Value, InvalidRequest> {
     let all = match stop {
         Value::Array(all) => all,
         one => vec![one],
@@ -228,10 +192,10 @@ fn stop_sequences(stop: Value) -> Result<Value, Refused> {
             Some(text) if !text.trim().is_empty() => {}
             Some(_) => {
                 let message = "must not be white space alone: Claude has no such stop sequence";
-                return Err(Refused::new("stop", message));
+                return Err(InvalidRequest::new("stop", message));
             }
             None => {
-                return Err(Refused::new(
+                return Err(InvalidRequest::new(
                     "stop",
                     "must be a string or a list of strings",
                 ));
@@ -241,7 +205,7 @@ fn stop_sequences(stop: Value) -> Result<Value, Refused> {
     Ok(Value::Array(all))
 }
 
-fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
+fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
     let Some(format) = format else {
         return Ok(None);
     };
@@ -251,15 +215,18 @@ fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
             let schema = &format["json_schema"]["schema"];
             if !schema.is_object() {
                 let message = "must be a JSON schema";
-                return Err(Refused::new("response_format.json_schema.schema", message));
+                return Err(InvalidRequest::new(
+                    "response_format.json_schema.schema",
+                    message,
+                ));
             }
             Ok(Some(json!({ "type": "json_schema", "schema": schema })))
         }
         Some("json_object") => {
             let message = "`json_object` is not something that Claude promises; use `json_schema` with a schema";
-            Err(Refused::new("response_format.type", message))
+            Err(InvalidRequest::new("response_format.type", message))
         }
-        _ => Err(Refused::new(
+        _ => Err(InvalidRequest::new(
             "response_format.type",
             "must be `text` or `json_schema`",
         )),
@@ -267,7 +234,7 @@ fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
 }
 
 /// What is left: hints go, and so does what asks for nothing.
-fn rest(fields: Map<String, Value>) -> Result<(), Refused> {
+fn rest(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
     for (name, value) in fields {
         let asks_for_nothing = match name.as_str() {
             "n" => value == 1,
@@ -282,7 +249,7 @@ fn rest(fields: Map<String, Value>) -> Result<(), Refused> {
                 "n" => "must be 1: Claude gives one answer a request",
                 _ => "is not something that Claude can do; leave it out",
             };
-            return Err(Refused::new(name, message));
+            return Err(InvalidRequest::new(name, message));
         }
     }
     Ok(())

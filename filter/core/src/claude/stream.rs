@@ -1,8 +1,8 @@
 //! A streamed answer, on its way from whoever runs Claude to the caller.
 
-use super::Usage;
 use super::bedrock::Frames;
 use super::chat::{Chat, Event};
+use super::usage::Usage;
 use crate::guard::sse::Events;
 use meridian_policy::egress_policy::ClaudeHost;
 use std::borrow::Cow;

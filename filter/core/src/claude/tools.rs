@@ -1,21 +1,21 @@
 //! Tools, and which of them Claude is to use.
 
-use super::request::Refused;
+use super::invalid_request::InvalidRequest;
 use serde_json::{Value, json};
 
 /// The functions that Claude may call.
-pub fn tools(tools: Option<Value>) -> Result<Option<Value>, Refused> {
+pub fn tools(tools: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
     let tools = match tools {
         None => return Ok(None),
         Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(Refused::new("tools", "must be a list of tools")),
+        Some(_) => return Err(InvalidRequest::new("tools", "must be a list of tools")),
     };
     let mut made = Vec::new();
     for (index, tool) in tools.iter().enumerate() {
         let function = &tool["function"];
         if tool["type"] != "function" || !function["name"].is_string() {
             let message = "must be a function with a name: Claude is given no other tools";
-            return Err(Refused::new(format!("tools[{index}]"), message));
+            return Err(InvalidRequest::new(format!("tools[{index}]"), message));
         }
         let schema = match &function["parameters"] {
             Value::Null => json!({ "type": "object", "properties": {} }),
@@ -36,11 +36,16 @@ pub fn tools(tools: Option<Value>) -> Result<Option<Value>, Refused> {
 pub fn tool_choice(
     choice: Option<Value>,
     parallel: Option<Value>,
-) -> Result<Option<Value>, Refused> {
+) -> Result<Option<Value>, InvalidRequest> {
     let one_at_a_time = match parallel {
         None | Some(Value::Bool(true)) => false,
         Some(Value::Bool(false)) => true,
-        Some(_) => return Err(Refused::new("parallel_tool_calls", "must be true or false")),
+        Some(_) => {
+            return Err(InvalidRequest::new(
+                "parallel_tool_calls",
+                "must be true or false",
+            ));
+        }
     };
     let mut made = match choice {
         None if one_at_a_time => json!({ "type": "auto" }),
@@ -54,7 +59,7 @@ pub fn tool_choice(
             }
             _ => {
                 let message = "must be `auto`, `none`, `required`, or a function by its name";
-                return Err(Refused::new("tool_choice", message));
+                return Err(InvalidRequest::new("tool_choice", message));
             }
         },
     };

@@ -1,9 +1,9 @@
 //! The fast path in a closed loop: what is refused leaves, and comes back.
 
-use crate::cooling::{Cooling, Lately};
 use crate::pace::Pace;
 use crate::routes::{PoolId, SplitRoute};
 use crate::shed::ShedFractions;
+use crate::shed_level::{RecentAnswers, ShedLevel};
 use meridian_fixtures::fleets::{EAST, LLAMA, WEST};
 use std::rc::Rc;
 
@@ -20,8 +20,8 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
         fixed: false,
     };
     let splits = [split(0), split(1)];
-    let mut lately = [[Lately::default(); 2]; 2];
-    let mut cooling = [[Cooling::default(); 2]; 2];
+    let mut recent = [[RecentAnswers::default(); 2]; 2];
+    let mut levels = [[ShedLevel::default(); 2]; 2];
     let mut tokens = [0.0_f64; 2];
     let (mut due, mut sent) = ([0.0; 2], [0_u64; 2]);
     let mut left = Vec::new();
@@ -41,7 +41,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 sent[gateway] += 1;
                 let refuses = |pool: &PoolId| {
                     let which = usize::from(pool.region.as_str() == EAST);
-                    cooling[gateway][which].level(now)
+                    levels[gateway][which].level(now)
                 };
                 let shed =
                     ShedFractions::of(&splits[gateway], refuses, |_| 0.0, |_| Pace::default(), now);
@@ -52,9 +52,9 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 let to = if stays { gateway } else { 1 - gateway };
                 counts[gateway][usize::from(!stays)] += 1.0;
                 let refused = tokens[to] < 1.0;
-                let part = lately[gateway][to].note(refused, now);
+                let part = recent[gateway][to].note_answer(refused, now);
                 if refused {
-                    cooling[gateway][to] = cooling[gateway][to].after_refusal(part, None, now);
+                    levels[gateway][to] = levels[gateway][to].after_refusal(part, None, now);
                 } else {
                     tokens[to] -= 1.0;
                 }

@@ -13,7 +13,7 @@ fn chat(more: Value) -> Value {
     body
 }
 
-fn asked(body: &Value) -> Result<MessagesRequest, Refused> {
+fn asked(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
     request(body.to_string().as_bytes(), &claude())
 }
 
@@ -86,13 +86,13 @@ fn addressed(
 ) -> (String, Option<String>, Value) {
     let body = native(body.to_string().as_bytes()).unwrap();
     let is_streamed = body.get("stream") == Some(&json!(true));
-    let Addressed {
+    let HostRequest {
         path,
         version,
         body,
         stream,
         ..
-    } = address(claude, body, path, version);
+    } = host_request(claude, body, path, version);
     assert_eq!(stream, is_streamed);
     (path, version, serde_json::from_str(&body).unwrap())
 }
@@ -224,7 +224,7 @@ fn the_version_before_has_a_name_at_every_host() {
 fn tokens_are_counted_without_the_bytes_of_images() {
     let tokens = |body: Value, path| {
         let body = native(body.to_string().as_bytes()).unwrap();
-        address(&claude(), body, path, None).tokens
+        host_request(&claude(), body, path, None).tokens
     };
     let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } });
     let text = json!({ "type": "text", "text": "a".repeat(4000) });

@@ -1,52 +1,52 @@
-//! The local fast path: a gateway whose home pool refuses requests for lack of room sends as large a part of its callers
+//! The local fast path: a gateway whose home pool refuses requests for lack of room sends as large a fraction of its callers
 //! elsewhere at once, long before the control plane can know. It is forgotten as quickly as it is learnt.
 //!
-//! Each worker knows what part of its own requests was refused [lately](Lately); what follows from it, the
-//! [`Cooling`], is a few bytes that all workers of an Envoy share.
+//! Each worker knows what fraction of its own requests was refused [recent](RecentAnswers); what follows from it, the
+//! [`ShedLevel`], is a few bytes that all workers of an Envoy share.
 
 use serde::{Deserialize, Serialize};
 
 /// Half of what happened is forgotten after this time.
-const LATELY_MS: f64 = 500.0;
+const REFUSAL_HALF_LIFE_MS: f64 = 500.0;
 /// The same of what servers say of their load: each answer says it anew.
-const TOLD_MS: f64 = 250.0;
+const LOAD_HALF_LIFE_MS: f64 = 250.0;
 /// Answers that are taken as seen beforehand, none of them a refusal: one refusal alone is not all there is.
-const PRIOR: f64 = 2.0;
+const PRIOR_ANSWERS: f64 = 2.0;
 
 /// From one change to the next; the first one comes at once.
-const PAUSE_MS: u64 = 250;
+const MIN_RAISE_INTERVAL_MS: u64 = 250;
 /// Half of it is forgotten after this time.
-const HALF_LIFE_MS: f64 = 3000.0;
+const LEVEL_HALF_LIFE_MS: f64 = 3000.0;
 /// Less than this is nothing.
-const NOTHING: f64 = 0.005;
-/// A `Retry-After` is obeyed where at least this part is refused: elsewhere it is meant for one caller.
-const MOSTLY: f64 = 0.3;
+const MIN_LEVEL: f64 = 0.005;
+/// A `Retry-After` is obeyed where at least this fraction is refused: elsewhere it is meant for one caller.
+const RETRY_AFTER_MIN_FRACTION: f64 = 0.3;
 /// The longest `Retry-After` that is obeyed, in milliseconds.
-const LONGEST_HOLD_MS: u64 = 60_000;
+const MAX_HOLD_MS: u64 = 60_000;
 
-/// What a pool answered lately: how many, and the sum of what counts of them.
+/// What a pool answered recent: how many, and the sum of what counts of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Lately {
+pub struct RecentAnswers {
     answers: f64,
     sum: f64,
     at: u64,
 }
 
-impl Lately {
-    /// Takes in an answer: whether it was 429 or 503. The part of the answers that were.
-    pub fn note(&mut self, refused: bool, now_ms: u64) -> f64 {
-        self.take_in(f64::from(u8::from(refused)), LATELY_MS, now_ms);
-        self.sum / (self.answers + PRIOR)
+impl RecentAnswers {
+    /// Takes in an answer: whether it was 429 or 503. The fraction of the answers that were.
+    pub fn note_answer(&mut self, refused: bool, now_ms: u64) -> f64 {
+        self.add(f64::from(u8::from(refused)), REFUSAL_HALF_LIFE_MS, now_ms);
+        self.sum / (self.answers + PRIOR_ANSWERS)
     }
 
     /// Takes in what an answer says of its server's load, a ratio. The mean.
     pub fn note_load(&mut self, load: f64, now_ms: u64) -> f64 {
-        self.take_in(load, TOLD_MS, now_ms);
+        self.add(load, LOAD_HALF_LIFE_MS, now_ms);
         self.sum / self.answers
     }
 
-    fn take_in(&mut self, value: f64, half_life_ms: f64, now_ms: u64) {
-        let left = forgotten(now_ms.saturating_sub(self.at), half_life_ms);
+    fn add(&mut self, value: f64, half_life_ms: f64, now_ms: u64) {
+        let left = remaining(now_ms.saturating_sub(self.at), half_life_ms);
         *self = Self {
             answers: self.answers * left + 1.0,
             sum: self.sum * left + value,
@@ -55,8 +55,8 @@ impl Lately {
     }
 }
 
-/// The part of a pool's requests that is too much, 0 to 1, where it is as full as this and `above` is the limit.
-pub fn surplus(load: f64, above: f64) -> f64 {
+/// The fraction of a pool's requests that is too much, 0 to 1, where it is as full as this and `above` is the limit.
+pub fn excess(load: f64, above: f64) -> f64 {
     if load > above {
         1.0 - above / load
     } else {
@@ -66,56 +66,58 @@ pub fn surplus(load: f64, above: f64) -> f64 {
 
 /// How much a pool's share is lowered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cooling {
-    /// The part of the share that is taken away, 0 to 1, at `at`.
+pub struct ShedLevel {
+    /// The fraction of the share that is taken away, 0 to 1, at `at`.
     level: f64,
     /// Milliseconds since the Unix epoch, by the gateway's own clock. Later than now while a `Retry-After` holds.
     at: u64,
-    /// When it last grew.
-    grew: u64,
+    /// When it last raised_at.
+    raised_at: u64,
 }
 
-impl Cooling {
+impl ShedLevel {
     /// What is taken away now.
     pub fn level(&self, now_ms: u64) -> f64 {
         // By a clock that was set back it would last for ever.
-        if self.at > now_ms.saturating_add(LONGEST_HOLD_MS) {
+        if self.at > now_ms.saturating_add(MAX_HOLD_MS) {
             return 0.0;
         }
-        let level = self.level * forgotten(now_ms.saturating_sub(self.at), HALF_LIFE_MS);
-        if level < NOTHING { 0.0 } else { level }
+        let level = self.level * remaining(now_ms.saturating_sub(self.at), LEVEL_HALF_LIFE_MS);
+        if level < MIN_LEVEL { 0.0 } else { level }
     }
 
-    /// After a refusal with its `Retry-After` in seconds, where this part of the answers are refusals: what is refused
+    /// After a refusal with its `Retry-After` in seconds, where this fraction of the answers are refusals: what is refused
     /// of what still comes, goes elsewhere. While a `Retry-After` holds, nothing is forgotten.
     #[must_use]
-    pub fn after_refusal(&self, part: f64, retry_after: Option<u64>, now_ms: u64) -> Self {
+    pub fn after_refusal(&self, fraction: f64, retry_after: Option<u64>, now_ms: u64) -> Self {
         let level = self.level(now_ms);
         let hold = retry_after
-            .filter(|_| part >= MOSTLY)
+            .filter(|_| fraction >= RETRY_AFTER_MIN_FRACTION)
             .unwrap_or(0)
             .saturating_mul(1000)
-            .min(LONGEST_HOLD_MS);
+            .min(MAX_HOLD_MS);
         let held = if level > 0.0 { self.at } else { 0 };
-        let pause = level > 0.0 && self.grew <= now_ms && now_ms - self.grew < PAUSE_MS;
+        let pause = level > 0.0
+            && self.raised_at <= now_ms
+            && now_ms - self.raised_at < MIN_RAISE_INTERVAL_MS;
         Self {
             level: if pause {
                 level
             } else {
-                level + (1.0 - level) * part.clamp(0.0, 1.0)
+                level + (1.0 - level) * fraction.clamp(0.0, 1.0)
             },
             at: held.max(now_ms.saturating_add(hold)),
-            grew: if pause { self.grew } else { now_ms },
+            raised_at: if pause { self.raised_at } else { now_ms },
         }
     }
 
-    /// After a pool has said how full it is, by which this part of its requests is too much. What is said again adds nothing.
+    /// After a pool has said how full it is, by which this fraction of its requests is too much. What is said again adds nothing.
     #[must_use]
-    pub fn after_surplus(&self, part: f64, now_ms: u64) -> Self {
+    pub fn after_load_report(&self, fraction: f64, now_ms: u64) -> Self {
         Self {
-            level: self.level(now_ms).max(part.clamp(0.0, 1.0)),
+            level: self.level(now_ms).max(fraction.clamp(0.0, 1.0)),
             at: now_ms,
-            grew: now_ms,
+            raised_at: now_ms,
         }
     }
 
@@ -124,16 +126,16 @@ impl Cooling {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.level.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.at.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.grew.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.raised_at.to_le_bytes());
         bytes
     }
 
-    /// From bytes; anything else than [`Cooling::to_bytes`] made is no cooling.
+    /// From bytes; anything else than [`ShedLevel::to_bytes`] made is no level.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (words, []) = bytes.as_chunks::<8>() else {
             return Self::default();
         };
-        let [level, at, grew] = words else {
+        let [level, at, raised_at] = words else {
             return Self::default();
         };
         let level = f64::from_le_bytes(*level);
@@ -143,13 +145,13 @@ impl Cooling {
         Self {
             level,
             at: u64::from_le_bytes(*at),
-            grew: u64::from_le_bytes(*grew),
+            raised_at: u64::from_le_bytes(*raised_at),
         }
     }
 }
 
 /// What is left of something after a time.
-fn forgotten(age_ms: u64, half_life_ms: f64) -> f64 {
+fn remaining(age_ms: u64, half_life_ms: f64) -> f64 {
     0.5_f64.powf(age_ms as f64 / half_life_ms)
 }
 
@@ -158,31 +160,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A pool that refuses a part of what comes, which is this often a second times what is not sent elsewhere; its
+    /// A pool that refuses a fraction of what comes, which is this often a second times what is not sent elsewhere; its
     /// level after some seconds.
     fn settles(per_second: f64, refuses: impl Fn(f64) -> f64, seconds: u64) -> f64 {
-        let (mut lately, mut cooling) = (Lately::default(), Cooling::default());
+        let (mut recent, mut level) = (RecentAnswers::default(), ShedLevel::default());
         let (mut came, mut refused) = (0.0, 0.0);
         for now in 1..seconds * 1000 {
-            let comes = per_second / 1000.0 * (1.0 - cooling.level(now));
+            let comes = per_second / 1000.0 * (1.0 - level.level(now));
             came += comes;
             refused += comes * refuses(comes * 1000.0);
             if came >= 1.0 {
                 came -= 1.0;
                 let no = refused >= 1.0;
-                let part = lately.note(no, now);
+                let fraction = recent.note_answer(no, now);
                 if no {
                     refused -= 1.0;
-                    cooling = cooling.after_refusal(part, None, now);
+                    level = level.after_refusal(fraction, None, now);
                 }
             }
         }
-        cooling.level(seconds * 1000)
+        level.level(seconds * 1000)
     }
 
     #[test]
     fn it_comes_at_once_and_goes_by_itself() {
-        let none = Cooling::default();
+        let none = ShedLevel::default();
         assert_eq!(none.level(5), 0.0);
         let one = none.after_refusal(0.3, None, 1_000);
         assert!((one.level(1_000) - 0.3).abs() < 1e-9);
@@ -195,17 +197,17 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_told_by_the_mean_and_forgotten() {
-        let mut told = Lately::default();
+        let mut told = RecentAnswers::default();
         assert_eq!(told.note_load(0.95, 1_000), 0.95);
         let mean = told.note_load(0.35, 1_000);
         assert!((mean - 0.65).abs() < 1e-9, "{mean}");
         assert!(told.note_load(0.9, 60_000) > 0.899, "long ago");
-        assert_eq!(surplus(0.8, 0.8), 0.0);
-        assert!((surplus(1.0, 0.8) - 0.2).abs() < 1e-9);
-        let one = Cooling::default().after_surplus(0.2, 1_000);
-        let again = one.after_surplus(0.2, 2_000);
+        assert_eq!(excess(0.8, 0.8), 0.0);
+        assert!((excess(1.0, 0.8) - 0.2).abs() < 1e-9);
+        let one = ShedLevel::default().after_load_report(0.2, 1_000);
+        let again = one.after_load_report(0.2, 2_000);
         assert_eq!(again.level(2_000), 0.2);
-        assert!((again.after_surplus(0.0, 5_000).level(5_000) - 0.1).abs() < 1e-9);
+        assert!((again.after_load_report(0.0, 5_000).level(5_000) - 0.1).abs() < 1e-9);
     }
 
     #[test]
@@ -224,25 +226,25 @@ mod tests {
 
     #[test]
     fn a_retry_after_is_kept_to_within_reason() {
-        let told = Cooling::default().after_refusal(0.5, Some(10), 0);
+        let told = ShedLevel::default().after_refusal(0.5, Some(10), 0);
         assert_eq!(told.level(10_000), told.level(0));
         assert!(told.level(13_000) < told.level(10_000));
-        let absurd = Cooling::default().after_refusal(0.5, Some(u64::MAX), 0);
+        let absurd = ShedLevel::default().after_refusal(0.5, Some(u64::MAX), 0);
         assert_eq!(absurd.level(200_000), 0.0);
         // One caller that is over its limit is not the pool.
-        let one = Cooling::default().after_refusal(0.02, Some(60), 0);
+        let one = ShedLevel::default().after_refusal(0.02, Some(60), 0);
         assert!(one.level(6_000) < 0.006);
         // A clock that was set back.
-        let ahead = Cooling::default().after_refusal(0.5, None, 1_000_000);
+        let ahead = ShedLevel::default().after_refusal(0.5, None, 1_000_000);
         assert_eq!(ahead.level(1_000), 0.0);
     }
 
     #[test]
     fn it_travels_as_bytes() {
-        let cooling = Cooling::default().after_refusal(0.4, Some(3), 77);
-        assert_eq!(Cooling::from_bytes(&cooling.to_bytes()), cooling);
-        assert_eq!(Cooling::from_bytes(&[1, 2, 3]), Cooling::default());
-        assert_eq!(Cooling::from_bytes(&[0xff; 24]), Cooling::default());
+        let level = ShedLevel::default().after_refusal(0.4, Some(3), 77);
+        assert_eq!(ShedLevel::from_bytes(&level.to_bytes()), level);
+        assert_eq!(ShedLevel::from_bytes(&[1, 2, 3]), ShedLevel::default());
+        assert_eq!(ShedLevel::from_bytes(&[0xff; 24]), ShedLevel::default());
     }
 
     proptest! {
@@ -251,13 +253,13 @@ mod tests {
             answers in prop::collection::vec((any::<bool>(), any::<Option<u64>>(), 0..100_000u64), 0..40), at in any::<u64>(),
             bytes in prop::collection::vec(any::<u8>(), 0..32),
         ) {
-            let (mut lately, mut cooling) = (Lately::default(), Cooling::from_bytes(&bytes));
+            let (mut recent, mut level) = (RecentAnswers::default(), ShedLevel::from_bytes(&bytes));
             for (refused, retry_after, now) in answers {
-                let part = lately.note(refused, now);
-                prop_assert!((0.0..1.0).contains(&part));
-                cooling = cooling.after_refusal(part, retry_after, now);
+                let fraction = recent.note_answer(refused, now);
+                prop_assert!((0.0..1.0).contains(&fraction));
+                level = level.after_refusal(fraction, retry_after, now);
             }
-            prop_assert!((0.0..=1.0).contains(&cooling.level(at)));
+            prop_assert!((0.0..=1.0).contains(&level.level(at)));
         }
     }
 }

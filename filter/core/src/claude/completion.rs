@@ -1,6 +1,6 @@
 //! A whole answer.
 
-use super::Usage;
+use super::usage::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

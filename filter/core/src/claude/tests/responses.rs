@@ -26,8 +26,8 @@ fn a_message_becomes_a_completion() {
     let answer = chat().whole(200, "", body.to_string().as_bytes(), 5);
     assert_eq!((answer.status, answer.body), (200, Some(expect)));
     assert_eq!(answer.usage.cache_creation_input_tokens, Some(10));
-    let native = Back {
-        caller: Caller::Messages,
+    let native = ResponseContext {
+        caller: CallerApi::Messages,
         ..chat()
     };
     let as_it_is = native.whole(200, "", body.to_string().as_bytes(), 5);
@@ -46,10 +46,10 @@ fn a_message_becomes_a_completion() {
     }
 }
 
-fn chat() -> Back {
-    Back {
+fn chat() -> ResponseContext {
+    ResponseContext {
         host: ClaudeHost::Anthropic,
-        caller: Caller::Chat {
+        caller: CallerApi::Chat {
             include_usage: false,
         },
         stream: false,
@@ -65,12 +65,12 @@ fn error(status: u16, body: &[u8]) -> (u16, Value) {
 #[test]
 fn errors_of_aws_s_are_anthropic_s() {
     let bedrock = |caller, status, name: &str| {
-        let back = Back {
+        let context = ResponseContext {
             host: ClaudeHost::Bedrock,
             caller,
             stream: true,
         };
-        let answer = back.whole(status, name, br#"{"message":"account 1234"}"#, 5);
+        let answer = context.whole(status, name, br#"{"message":"account 1234"}"#, 5);
         (answer.status, answer.body.unwrap())
     };
     for (status, name, made, kind) in [
@@ -101,14 +101,14 @@ fn errors_of_aws_s_are_anthropic_s() {
         (500, "", 500, "api_error"),
         (418, "", 502, "api_error"),
     ] {
-        let (seen, said) = bedrock(Caller::Messages, status, name);
+        let (seen, said) = bedrock(CallerApi::Messages, status, name);
         assert_eq!(
             (seen, &said["error"]["type"]),
             (made, &json!(kind)),
             "{name}"
         );
         let (seen, chat) = bedrock(
-            Caller::Chat {
+            CallerApi::Chat {
                 include_usage: false,
             },
             status,
@@ -123,8 +123,8 @@ fn errors_of_aws_s_are_anthropic_s() {
 
 #[test]
 fn errors_tell_callers_of_either_api_nothing_of_our_account() {
-    let native = Back {
-        caller: Caller::Messages,
+    let native = ResponseContext {
+        caller: CallerApi::Messages,
         ..chat()
     };
     let overloaded =
@@ -155,7 +155,7 @@ fn errors_tell_callers_of_either_api_nothing_of_our_account() {
         }
     }
     let long = br#"{"message":"Input is too long for requested model."}"#;
-    let bedrock = Back {
+    let bedrock = ResponseContext {
         host: ClaudeHost::Bedrock,
         ..chat()
     };
@@ -177,7 +177,7 @@ fn why_an_answer_ends() {
         ("tool_use", "tool_calls"),
         ("refusal", "content_filter"),
     ] {
-        assert_eq!(answer::finish_reason(stop_reason), finish_reason);
+        assert_eq!(completion::finish_reason(stop_reason), finish_reason);
     }
 }
 

@@ -1,25 +1,27 @@
 //! The way back: an answer of whoever runs Claude becomes one in the API that the caller speaks.
 
-use super::answer::completion;
 use super::chat::Chat;
-use super::{Stream, Usage, bedrock, error};
+use super::completion::completion;
+use super::stream::Stream;
+use super::usage::Usage;
+use super::{bedrock, error};
 use meridian_policy::egress_policy::ClaudeHost;
 use serde_json::Value;
 
 /// How a request was made, as far as its answer depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Back {
+pub struct ResponseContext {
     /// Who answers.
     pub host: ClaudeHost,
     /// Which API the caller speaks.
-    pub caller: Caller,
+    pub caller: CallerApi,
     /// Whether the answer is to be streamed.
     pub stream: bool,
 }
 
 /// Which API a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum CallerApi {
     /// Anthropic's Messages.
     Messages,
     /// OpenAI's Chat Completions.
@@ -31,7 +33,7 @@ pub enum Caller {
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct TranslatedResponse {
     /// Its HTTP status.
     pub status: u16,
     /// The JSON that its body becomes; `None` leaves it as it is, which is an answer of 200 only.
@@ -40,19 +42,25 @@ pub struct Answer {
     pub usage: Usage,
 }
 
-impl Back {
+impl ResponseContext {
     /// An answer that comes in pieces, at a time in seconds since the Unix epoch. `None`: by its status it is in one piece.
     pub fn stream(&self, status: u16, now: u64) -> Option<Stream> {
         let chat = match self.caller {
-            Caller::Messages => None,
-            Caller::Chat { include_usage } => Some(Chat::new(now, include_usage)),
+            CallerApi::Messages => None,
+            CallerApi::Chat { include_usage } => Some(Chat::new(now, include_usage)),
         };
         (self.stream && status == 200).then(|| Stream::new(self.host, chat))
     }
 
     /// An answer in one piece, at a time in seconds since the Unix epoch. `error_name`: that of AWS's header, if it has one. What an
     /// error says goes on where it is about the request; what it says of our account does not.
-    pub fn whole(&self, status: u16, error_name: &str, body: &[u8], now: u64) -> Answer {
+    pub fn whole(
+        &self,
+        status: u16,
+        error_name: &str,
+        body: &[u8],
+        now: u64,
+    ) -> TranslatedResponse {
         if status == 200 {
             return self.answered(body, now);
         }
@@ -64,20 +72,20 @@ impl Back {
             None => (status, body),
         };
         let (status, made) = match self.caller {
-            Caller::Messages => error::messages(status, said),
-            Caller::Chat { .. } => error::error(status, said),
+            CallerApi::Messages => error::messages(status, said),
+            CallerApi::Chat { .. } => error::error(status, said),
         };
-        Answer {
+        TranslatedResponse {
             status,
             body: Some(made),
             usage: Usage::default(),
         }
     }
 
-    fn answered(&self, body: &[u8], now: u64) -> Answer {
+    fn answered(&self, body: &[u8], now: u64) -> TranslatedResponse {
         let (status, made, usage) = match self.caller {
-            Caller::Messages => (200, None, Usage::of(body)),
-            Caller::Chat { .. } => match completion(body, now) {
+            CallerApi::Messages => (200, None, Usage::of(body)),
+            CallerApi::Chat { .. } => match completion(body, now) {
                 Some((made, usage)) => (200, Some(made), usage),
                 // Something is there, and no answer.
                 None => {
@@ -86,7 +94,7 @@ impl Back {
                 }
             },
         };
-        Answer {
+        TranslatedResponse {
             status,
             body: made,
             usage,
