@@ -10,9 +10,9 @@ const FRESH: &str = "fresh";
 ///
 /// # Errors
 /// A need that nobody knows. It cannot be met, and must not be passed over.
-pub fn fresh(request: &[(String, String)], as_well: Option<&str>) -> Result<bool, Reason> {
+pub fn fresh(request: &[(String, String)], extra_header: Option<&str>) -> Result<bool, Reason> {
     let says = |name: &str| {
-        let mut names = as_well.into_iter().chain([NEEDS]);
+        let mut names = extra_header.into_iter().chain([NEEDS]);
         names.any(|known| name.eq_ignore_ascii_case(known))
     };
     let values = request

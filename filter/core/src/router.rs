@@ -12,7 +12,7 @@ use crate::per_try_timeout::limit_ms;
 use crate::refusal::{Reason, Refusal};
 use crate::routes::{ModelRoute, PoolId, ZoneRoutes, compile};
 use crate::shed::Choice;
-use crate::slots::{self, Ask};
+use crate::slots::{self, SlotRequest};
 use crate::tier::{self, Tier};
 use meridian_policy::api::{self, Api, Shape, Unroutable};
 use meridian_policy::filter_policy::{FilterPolicy, Lane, TurnAway};
@@ -75,7 +75,7 @@ pub struct RequestContext<'a> {
     /// How soon a pool gives first tokens.
     pub pace: &'a dyn Fn(&PoolId) -> Pace,
     /// Picks the slot, and so the server, of a request that goes to this region's own pool of a model.
-    pub slot: &'a dyn Fn(&ModelName, Ask) -> u16,
+    pub slot: &'a dyn Fn(&ModelName, SlotRequest) -> u16,
     /// By the gateway's own clock, in milliseconds.
     pub now_ms: u64,
 }
@@ -202,7 +202,7 @@ impl Router {
         let affinity_slot = slots::slot(hash(key, SLOT));
         let balance = self.balance(model, verdict.lane);
         let slot = balance.map_or(affinity_slot, |balance| {
-            let ask = Ask {
+            let ask = SlotRequest {
                 balance,
                 affinity_slot,
                 random: slots::hash(context.request_id),

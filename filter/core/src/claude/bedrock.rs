@@ -25,7 +25,7 @@ pub struct Frames {
 
 /// Bytes that are no frames.
 #[derive(Debug)]
-struct Unreadable;
+struct InvalidFrame;
 
 impl Frames {
     /// Takes the next piece in; returns the events that it completes. What cannot be read is an `error` event, and the last one.
@@ -45,7 +45,7 @@ impl Frames {
             });
             let message = "The fallback sent something that is no answer.";
             let said =
-                said.unwrap_or_else(|Unreadable| Some(failed(&anthropic("api_error", message))));
+                said.unwrap_or_else(|InvalidFrame| Some(failed(&anthropic("api_error", message))));
             if let Some(Event { kind, data }) = said {
                 self.is_over = kind == "error";
                 out.push_str(&format!("event: {kind}\ndata: {data}\n\n"));
@@ -58,18 +58,18 @@ impl Frames {
 }
 
 /// The first frame, its checksums verified, and what follows it; `None` while it is not whole.
-fn frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, Unreadable> {
+fn frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, InvalidFrame> {
     let Some(length) = bytes.first_chunk() else {
         return Ok(None);
     };
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Unreadable)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| InvalidFrame)?;
     if length > LONGEST_FRAME {
-        return Err(Unreadable);
+        return Err(InvalidFrame);
     }
     let Some((frame, after)) = bytes.split_at_checked(length) else {
         return Ok(None);
     };
-    let message = read_message_from(frame).map_err(|_| Unreadable)?;
+    let message = read_message_from(frame).map_err(|_| InvalidFrame)?;
     Ok(Some((message, after)))
 }
 
@@ -80,7 +80,7 @@ struct Event {
 }
 
 /// What a frame says; `None` for one that is newer than this.
-fn event(message: &Message) -> Result<Option<Event>, Unreadable> {
+fn event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
     let header = |name: &str| {
         let header = message
             .headers()
@@ -101,7 +101,7 @@ fn event(message: &Message) -> Result<Option<Event>, Unreadable> {
             let (_, said) = error(0, header(":error-code"), said.as_bytes());
             Ok(Some(failed(&said)))
         }
-        _ => Err(Unreadable),
+        _ => Err(InvalidFrame),
     }
 }
 
@@ -113,7 +113,7 @@ fn failed(said: &Value) -> Event {
 }
 
 /// An event of the Messages API, in base64; `None` for one without a type.
-fn chunk(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
+fn chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
@@ -124,55 +124,68 @@ fn chunk(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
         #[serde(rename = "type")]
         kind: Option<String>,
     }
-    let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| Unreadable)?;
+    let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| InvalidFrame)?;
     let data = STANDARD
         .decode(chunk.bytes.as_bytes())
-        .map_err(|_| Unreadable)?;
-    let data = String::from_utf8(data).map_err(|_| Unreadable)?;
-    let Typed { kind } = serde_json::from_str(&data).map_err(|_| Unreadable)?;
+        .map_err(|_| InvalidFrame)?;
+    let data = String::from_utf8(data).map_err(|_| InvalidFrame)?;
+    let Typed { kind } = serde_json::from_str(&data).map_err(|_| InvalidFrame)?;
     let Some(kind) = kind else { return Ok(None) };
     if kind.contains(['\r', '\n']) {
-        return Err(Unreadable);
+        return Err(InvalidFrame);
     }
     // In JSON a line ends between two tokens only.
     let data = data.replace(['\r', '\n'], " ");
     Ok(Some(Event { kind, data }))
 }
 
-/// An error of AWS's, by the name that its header has: the status and the body that Anthropic's API would have had for it. By the
-/// status alone if the name says nothing.
+/// Translates an AWS error into the status and body of Anthropic's API. `name`: the error name from AWS's header. An unknown
+/// name leaves it to the status.
 pub fn error(status: u16, name: &str, body: &[u8]) -> (u16, Value) {
     #[derive(Deserialize)]
-    struct Said {
+    struct AwsError {
         #[serde(alias = "Message")]
         message: String,
     }
-    // `com.amazon.coral.service#Name:http://...`
+    let (status, kind) = by_name(name).unwrap_or_else(|| by_status(status));
+    let error: Option<AwsError> = serde_json::from_slice(body).ok();
+    let message = error.map_or_else(String::new, |error| error.message);
+    (status, anthropic(kind, &message))
+}
+
+/// Anthropic's status and error type for an AWS error name, which may have the form `com.amazon.coral.service#Name:http://...`.
+fn by_name(name: &str) -> Option<(u16, &'static str)> {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
-    let (status, kind) = match (name.to_ascii_lowercase().as_str(), status) {
-        ("validationexception", _) => (400, "invalid_request_error"),
-        ("throttlingexception" | "modelnotreadyexception" | "servicequotaexceededexception", _) => {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "validationexception" => (400, "invalid_request_error"),
+        "throttlingexception" | "modelnotreadyexception" | "servicequotaexceededexception" => {
             (429, "rate_limit_error")
         }
-        ("modeltimeoutexception", _) => (504, "timeout_error"),
-        ("serviceunavailableexception", _) => (503, "overloaded_error"),
-        ("internalserverexception", _) => (500, "api_error"),
-        ("modelerrorexception" | "modelstreamerrorexception", _) => (502, "api_error"),
-        ("accessdeniedexception", _) | (_, 403) => (403, "permission_error"),
-        ("resourcenotfoundexception", _) | (_, 404) => (404, "not_found_error"),
-        (_, 400) => (400, "invalid_request_error"),
-        (_, 401) => (401, "authentication_error"),
-        (_, 408) => (504, "timeout_error"),
-        (_, 413) => (413, "request_too_large"),
-        (_, 429) => (429, "rate_limit_error"),
-        (_, 503) => (503, "overloaded_error"),
-        (_, 500..=599) => (status, "api_error"),
+        "modeltimeoutexception" => (504, "timeout_error"),
+        "serviceunavailableexception" => (503, "overloaded_error"),
+        "internalserverexception" => (500, "api_error"),
+        "modelerrorexception" | "modelstreamerrorexception" => (502, "api_error"),
+        "accessdeniedexception" => (403, "permission_error"),
+        "resourcenotfoundexception" => (404, "not_found_error"),
+        _ => return None,
+    })
+}
+
+/// Anthropic's status and error type for an AWS status.
+fn by_status(status: u16) -> (u16, &'static str) {
+    match status {
+        400 => (400, "invalid_request_error"),
+        401 => (401, "authentication_error"),
+        403 => (403, "permission_error"),
+        404 => (404, "not_found_error"),
+        408 => (504, "timeout_error"),
+        413 => (413, "request_too_large"),
+        429 => (429, "rate_limit_error"),
+        503 => (503, "overloaded_error"),
+        500..=599 => (status, "api_error"),
         _ => (502, "api_error"),
-    };
-    let said: Option<Said> = serde_json::from_slice(body).ok();
-    let message = said.map_or_else(String::new, |said| said.message);
-    (status, anthropic(kind, &message))
+    }
 }
 
 fn anthropic(kind: &str, message: &str) -> Value {

@@ -111,49 +111,57 @@ impl Chat {
                 self.head.model = message.model;
                 self.delta(json!({ "role": "assistant", "content": "" }), out);
             }
-            Some(Event::ContentBlockStart { content_block }) => match content_block {
-                Block::Text { text } => self.text("content", &text, out),
-                Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
-                // Its input comes piece by piece.
-                Block::ToolUse { id, name, input: _ } => {
-                    let function = json!({ "name": name, "arguments": "" });
-                    let call = json!({ "id": id, "type": "function", "function": function });
-                    self.calls += 1;
-                    self.lacks_arguments = true;
-                    self.call(call, out);
-                }
-                Block::Other => {}
-            },
-            Some(Event::ContentBlockDelta { delta }) => match delta {
-                Delta::Text { text } => self.text("content", &text, out),
-                Delta::Thinking { thinking } => {
-                    self.text("reasoning_content", &thinking, out);
-                }
-                Delta::InputJson { partial_json } if self.calls > 0 => {
-                    if !partial_json.is_empty() {
-                        self.arguments(&partial_json, out);
-                    }
-                }
-                Delta::InputJson { .. } | Delta::Other => {}
-            },
-            // A call without arguments is one with an empty object.
+            Some(Event::ContentBlockStart { content_block }) => self.block(content_block, out),
+            Some(Event::ContentBlockDelta { delta }) => self.block_delta(delta, out),
+            // A tool call without arguments has an empty object.
             Some(Event::ContentBlockStop) if self.lacks_arguments => self.arguments("{}", out),
             Some(Event::MessageDelta { delta, .. }) => {
                 if let Some(reason) = delta.stop_reason {
                     self.choice(json!({}), Some(finish_reason(&reason)), out);
                 }
             }
-            Some(Event::MessageStop) => {
-                if self.include_usage {
-                    self.chunk(json!([]), usage.openai(), out);
-                }
-                out.push_str("data: [DONE]\n\n");
-                self.is_over = true;
-            }
+            Some(Event::MessageStop) => self.end(usage, out),
             Some(Event::Error { error }) => self.fail(&error, out),
             Some(Event::ContentBlockStop | Event::Other) => {}
             None => self.fail(&Error::unreadable(), out),
         }
+    }
+
+    fn block(&mut self, block: Block, out: &mut String) {
+        match block {
+            Block::Text { text } => self.text("content", &text, out),
+            Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            // The input comes in deltas.
+            Block::ToolUse { id, name, input: _ } => {
+                let function = json!({ "name": name, "arguments": "" });
+                let call = json!({ "id": id, "type": "function", "function": function });
+                self.calls += 1;
+                self.lacks_arguments = true;
+                self.call(call, out);
+            }
+            Block::Other => {}
+        }
+    }
+
+    fn block_delta(&mut self, delta: Delta, out: &mut String) {
+        match delta {
+            Delta::Text { text } => self.text("content", &text, out),
+            Delta::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            Delta::InputJson { partial_json } => {
+                if self.calls > 0 && !partial_json.is_empty() {
+                    self.arguments(&partial_json, out);
+                }
+            }
+            Delta::Other => {}
+        }
+    }
+
+    fn end(&mut self, usage: &Usage, out: &mut String) {
+        if self.include_usage {
+            self.chunk(json!([]), usage.openai(), out);
+        }
+        out.push_str("data: [DONE]\n\n");
+        self.is_over = true;
     }
 
     fn text(&self, field: &str, text: &str, out: &mut String) {

@@ -1,6 +1,6 @@
 //! Which server of a pool gets a request, with a stand-in for Envoy's hash.
 
-use crate::slots::{Ask, Begun, Load, SLOTS, Slots, hash, is_failure};
+use crate::slots::{InFlight, SLOT_COUNT, ServerLoad, SlotRequest, SlotTable, hash, is_failure};
 use meridian_policy::pool_policy::Balance;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -16,8 +16,8 @@ impl Envoy {
     }
 }
 
-fn ask(balance: Balance, number: u64) -> Ask {
-    Ask {
+fn ask(balance: Balance, number: u64) -> SlotRequest {
+    SlotRequest {
         balance,
         affinity_slot: (number % 7) as u16,
         random: hash(&number.to_le_bytes()),
@@ -26,16 +26,16 @@ fn ask(balance: Balance, number: u64) -> Ask {
 }
 
 /// Sends a request, and says where it went.
-fn send(slots: &mut Slots, envoy: &Envoy, ask: Ask, bytes: u64) -> Begun {
+fn send(slots: &mut SlotTable, envoy: &Envoy, ask: SlotRequest, bytes: u64) -> InFlight {
     let slot = slots.pick(ask);
     let address = envoy.leads(slot);
     slots.learn(slot, address);
     slots.begin(address, bytes)
 }
 
-/// Slots that know all servers.
-fn taught(envoy: &Envoy) -> Slots {
-    let mut slots = Slots::default();
+/// SlotTable that know all servers.
+fn taught(envoy: &Envoy) -> SlotTable {
+    let mut slots = SlotTable::default();
     for number in 0..400 {
         let mut begun = send(&mut slots, envoy, ask(Balance::LeastLoad, number), 100);
         slots.answered(&mut begun);
@@ -46,7 +46,7 @@ fn taught(envoy: &Envoy) -> Slots {
 
 const THREE: [&str; 3] = ["10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000"];
 
-fn servers(slots: &mut Slots, envoy: &Envoy, from: u64, count: u64) -> Vec<String> {
+fn servers(slots: &mut SlotTable, envoy: &Envoy, from: u64, count: u64) -> Vec<String> {
     let mut servers = Vec::new();
     for number in from..from + count {
         let mut begun = send(slots, envoy, ask(Balance::LeastLoad, number), 100);
@@ -68,7 +68,7 @@ fn a_server_that_reads_a_long_prompt_is_left_alone() {
     let mut long = slots.begin(THREE[0], 40_000);
     // The others have more requests, and have read them.
     let others = THREE[1..].iter().flat_map(|server| [server; 20]);
-    let busy: Vec<Begun> = others
+    let busy: Vec<InFlight> = others
         .map(|server| {
             let mut begun = slots.begin(server, 1000);
             slots.first_token(&mut begun);
@@ -94,14 +94,14 @@ fn a_server_that_reads_a_long_prompt_is_left_alone() {
 fn what_other_workers_send_counts_as_well() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
-    let much = Load {
-        unread: 40_000,
+    let much = ServerLoad {
+        unread_bytes: 40_000,
         requests: 1,
     };
-    slots.set_elsewhere([(THREE[0], much), (THREE[1], much)]);
+    slots.set_other_workers([(THREE[0], much), (THREE[1], much)]);
     let went = servers(&mut slots, &envoy, 1000, 100);
     assert!(count(&went, THREE[2]) >= 95);
-    slots.set_elsewhere([]);
+    slots.set_other_workers([]);
     let went = servers(&mut slots, &envoy, 2000, 300);
     assert!(count(&went, THREE[0]) > 60);
 }
@@ -111,7 +111,7 @@ fn a_server_that_failed_is_left_alone_for_a_while() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     let busy = [slots.begin(THREE[1], 100), slots.begin(THREE[2], 100)];
-    let fails = |slots: &mut Slots, now_ms: u64| {
+    let fails = |slots: &mut SlotTable, now_ms: u64| {
         let mut begun = slots.begin(THREE[0], 100);
         slots.failed(&mut begun, now_ms);
         slots.failed(&mut begun, now_ms + 500);
@@ -154,7 +154,7 @@ fn of_many_servers_each_has_a_slot() {
         hash(&[a, b, c, d])
     };
     let leads = |slot| (0..MANY).max_by_key(|server| weight(slot, *server));
-    let led: BTreeSet<u16> = (0..SLOTS).filter_map(leads).collect();
+    let led: BTreeSet<u16> = (0..SLOT_COUNT).filter_map(leads).collect();
     assert_eq!(led.len(), usize::from(MANY));
 }
 
@@ -187,13 +187,13 @@ fn where_all_have_failed_one_of_them_is_asked() {
 fn one_slot_that_leads_elsewhere_moves_alone() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
-    let of = |slots: &Slots| {
-        (0..SLOTS)
+    let of = |slots: &SlotTable| {
+        (0..SLOT_COUNT)
             .filter(|slot| slots.address(*slot) == Some(THREE[0]))
             .count()
     };
     let known = of(&slots);
-    let own: Vec<u16> = (0..SLOTS)
+    let own: Vec<u16> = (0..SLOT_COUNT)
         .filter(|slot| slots.address(*slot) == Some(THREE[0]))
         .take(4)
         .collect();
@@ -221,22 +221,22 @@ fn one_that_goes_and_one_that_comes_are_noticed() {
 #[test]
 fn a_conversation_keeps_its_server_as_long_as_that_has_no_more_to_do_than_others() {
     let envoy = Envoy(THREE.to_vec());
-    let mut slots = Slots::default();
+    let mut slots = SlotTable::default();
     let mut held = Vec::new();
-    let mine = Ask {
+    let mine = SlotRequest {
         affinity_slot: 5,
         ..ask(Balance::Affinity, 0)
     };
     let own = envoy.leads(5);
     for number in 0..60 {
         let random = hash(&[number]);
-        let begun = send(&mut slots, &envoy, Ask { random, ..mine }, 100);
+        let begun = send(&mut slots, &envoy, SlotRequest { random, ..mine }, 100);
         assert_eq!(begun.address(), own, "{number}");
         slots.end(begun);
     }
     // All other servers are known, and have as much.
     for server in THREE {
-        let slot = (0..SLOTS).find(|slot| envoy.leads(*slot) == server);
+        let slot = (0..SLOT_COUNT).find(|slot| envoy.leads(*slot) == server);
         slots.learn(slot.unwrap(), server);
         held.extend((0..4).map(|_| slots.begin(server, 100)));
     }
@@ -253,8 +253,8 @@ proptest! {
     #[test]
     fn nothing_is_left_of_what_is_over(steps in prop::collection::vec((0..6u8, any::<u64>()), 0..200)) {
         let mut envoy = Envoy(THREE.to_vec());
-        let mut slots = Slots::default();
-        let mut held: Vec<Begun> = Vec::new();
+        let mut slots = SlotTable::default();
+        let mut held: Vec<InFlight> = Vec::new();
         for (what, number) in steps {
             let balance = if number % 2 == 0 { Balance::LeastLoad } else { Balance::Affinity };
             match what {
@@ -268,11 +268,11 @@ proptest! {
                 5 => envoy.0.rotate_left(1),
                 _ => {}
             }
-            prop_assert!(slots.pick(ask(balance, number)) < SLOTS);
+            prop_assert!(slots.pick(ask(balance, number)) < SLOT_COUNT);
         }
         for begun in held {
             slots.end(begun);
         }
-        prop_assert_eq!(slots.own().count(), 0);
+        prop_assert_eq!(slots.own_loads().count(), 0);
     }
 }

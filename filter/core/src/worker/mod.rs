@@ -24,7 +24,7 @@ pub use spending::{admit, begin_spending, give_back, settle};
 
 use crate::clock::Steady;
 use crate::host::{Host, LogLevel, now_ms};
-use crate::slots::Ask;
+use crate::slots::SlotRequest;
 use board::Board;
 use paces::Paces;
 use sheds::Sheds;
@@ -74,7 +74,7 @@ impl Worker {
     }
 
     /// The slot of a request to one of this region's own pools.
-    pub fn pick_slot(&mut self, host: &dyn Host, model: &str, ask: Ask) -> u16 {
+    pub fn pick_slot(&mut self, host: &dyn Host, model: &str, ask: SlotRequest) -> u16 {
         self.servers.pick(host, &self.board, model, ask)
     }
 

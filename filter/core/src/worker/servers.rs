@@ -3,7 +3,7 @@
 
 use super::board::Board;
 use crate::host::Host;
-use crate::slots::{Ask, Begun, Load, Slots, is_failure};
+use crate::slots::{InFlight, ServerLoad, SlotRequest, SlotTable, is_failure};
 use std::collections::HashMap;
 
 /// Other workers' loads are read again after this time, in milliseconds: reading takes longer than picking.
@@ -14,7 +14,7 @@ const BYTES: u64 = 4096;
 
 #[derive(Debug, Default)]
 struct Pool {
-    slots: Slots,
+    slots: SlotTable,
     /// When the other workers' loads were read last, in milliseconds.
     read_at: u64,
 }
@@ -27,18 +27,18 @@ pub struct Servers(HashMap<String, Pool>);
 #[derive(Debug)]
 pub struct ServerRequest {
     model: String,
-    begun: Begun,
+    begun: InFlight,
 }
 
 impl Servers {
     /// The slot of a request.
-    pub fn pick(&mut self, host: &dyn Host, board: &Board, model: &str, ask: Ask) -> u16 {
+    pub fn pick(&mut self, host: &dyn Host, board: &Board, model: &str, ask: SlotRequest) -> u16 {
         let pool = self.pool(model);
         if ask.now_ms.abs_diff(pool.read_at) >= FRESH_MS {
             pool.read_at = ask.now_ms;
             let texts = board.read(host, &topic(model));
             let lines = texts.iter().flat_map(|text| text.lines());
-            pool.slots.set_elsewhere(lines.filter_map(load));
+            pool.slots.set_other_workers(lines.filter_map(load));
         }
         pool.slots.pick(ask)
     }
@@ -90,7 +90,7 @@ impl Servers {
     /// The first token of the request has come.
     pub fn first_token(&mut self, host: &dyn Host, board: &Board, request: &mut ServerRequest) {
         let ServerRequest { model, begun } = request;
-        if !begun.is_read() {
+        if !begun.has_first_token() {
             self.pool(model).slots.first_token(begun);
             self.publish(host, board, model);
         }
@@ -117,9 +117,9 @@ impl Servers {
         };
         let text = pool
             .slots
-            .own()
+            .own_loads()
             .fold(String::new(), |text, (address, load)| {
-                text + &format!("{} {} {address}\n", load.unread, load.requests)
+                text + &format!("{} {} {address}\n", load.unread_bytes, load.requests)
             });
         board.write(host, &topic(model), &text);
     }
@@ -129,11 +129,11 @@ impl Servers {
     }
 }
 
-fn load(line: &str) -> Option<(&str, Load)> {
+fn load(line: &str) -> Option<(&str, ServerLoad)> {
     let (unread, rest) = line.split_once(' ')?;
     let (requests, address) = rest.split_once(' ')?;
-    let load = Load {
-        unread: unread.parse().ok()?,
+    let load = ServerLoad {
+        unread_bytes: unread.parse().ok()?,
         requests: requests.parse().ok()?,
     };
     Some((address, load))
