@@ -32,7 +32,7 @@ impl Member {
     }
 
     /// How answers name it: `x-meridian-region`, from endpoints' metadata.
-    pub fn answers_as(&self) -> String {
+    pub fn label(&self) -> String {
         match self {
             Self::Pool(region) | Self::Peer(region) => region.to_string(),
             Self::Fallback(fallback) => format!("fallback/{fallback}"),

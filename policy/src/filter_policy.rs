@@ -98,27 +98,27 @@ pub struct BatchRule {
     /// Some of them go to the region that the home lane leads to.
     pub at_first: bool,
     /// Percent of them that are served while that region presses: no more than any of those that take them then lets in.
-    #[serde(default = "all", skip_serializing_if = "is_all")]
+    #[serde(default = "full", skip_serializing_if = "is_full")]
     pub elsewhere: u8,
     /// What each other region has of them, in percent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<RegionName, u32>,
 }
 
-fn all() -> u8 {
+fn full() -> u8 {
     100
 }
 
-fn is_all(percent: &u8) -> bool {
-    *percent == all()
+fn is_full(percent: &u8) -> bool {
+    *percent == full()
 }
 
 impl Default for BatchRule {
     fn default() -> Self {
         Self {
-            admitted: all(),
+            admitted: full(),
             at_first: true,
-            elsewhere: all(),
+            elsewhere: full(),
             others: BTreeMap::new(),
         }
     }

@@ -12,7 +12,7 @@ pub use crate::fallback::{Fallback, ProviderEndpoint, Secret};
 pub use crate::limits::{Limits, Overflow, OwnLimits, Unhealthy};
 pub use crate::listener::{Gateway, KeyPair, Public};
 pub use crate::region::{Pool, Region};
-pub use crate::zone::{Gives, Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource};
+pub use crate::zone::{Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource, ZoneSourceKind};
 
 /// A whole fleet, as one fleet file describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl Fleet {
         let own = |own: Option<&OwnLimits>| own.copied().unwrap_or_default();
         let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
         let model = own(self.own_limits.get(model));
-        self.limits.or_own(&zone).or_own(&model)
+        self.limits.with_overrides(&zone).with_overrides(&model)
     }
 
     /// How each pool of a region balances over its servers.

@@ -37,7 +37,7 @@ pub struct OwnLimits {
 
 impl Limits {
     /// These, but for what is said in their place.
-    pub fn or_own(self, own: &OwnLimits) -> Self {
+    pub fn with_overrides(self, own: &OwnLimits) -> Self {
         Self {
             first_token: own.first_token.unwrap_or(self.first_token),
             unstreamed: own.unstreamed.unwrap_or(self.unstreamed),

@@ -37,8 +37,8 @@ pub struct Region {
 
 impl Region {
     /// Whether a source tells how far its data store is behind.
-    pub fn tells_lag(&self) -> bool {
-        self.signals.iter().any(SignalSource::tells_lag)
+    pub fn reports_lag(&self) -> bool {
+        self.signals.iter().any(SignalSource::reports_lag)
     }
 }
 

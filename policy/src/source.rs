@@ -12,7 +12,7 @@ pub struct SignalSource {
     /// Its URL, over HTTP or HTTPS: a page of metrics, or what `/api/v1/query` is under. Of one that pushes, its SPIFFE ID.
     pub url: String,
     /// How it tells, and what.
-    pub tells: Tells,
+    pub format: SignalFormat,
     /// The model that its figures of inference servers are about; `None` takes it from a label.
     pub model: Option<ModelName>,
     /// Requests that one engine can have in work: vLLM's `--max-num-seqs`, which its metrics do not tell.
@@ -36,7 +36,7 @@ pub struct SourceTls {
 
 /// How a source tells.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tells {
+pub enum SignalFormat {
     /// A page in Prometheus' text format, with the names of a known server or exporter.
     Preset(Preset),
     /// Such a page, with metrics of any names.
@@ -130,11 +130,11 @@ pub enum Subject {
 impl SignalSource {
     /// What tells it from all others of its region, wherever it stands in the file.
     pub fn key(&self) -> String {
-        match &self.tells {
-            Tells::Preset(preset) => format!("{} {}", preset.as_str(), self.url),
-            Tells::Metrics { metrics, .. } => self.named("metrics", metrics.keys()),
-            Tells::Queries { queries, .. } => self.named("queries", queries.keys()),
-            Tells::Pushed(_) => format!("push {}", self.url),
+        match &self.format {
+            SignalFormat::Preset(preset) => format!("{} {}", preset.as_str(), self.url),
+            SignalFormat::Metrics { metrics, .. } => self.named("metrics", metrics.keys()),
+            SignalFormat::Queries { queries, .. } => self.named("queries", queries.keys()),
+            SignalFormat::Pushed(_) => format!("push {}", self.url),
         }
     }
 
@@ -146,22 +146,22 @@ impl SignalSource {
     }
 
     /// Whether it tells how far the region's data store is behind.
-    pub fn tells_lag(&self) -> bool {
-        match &self.tells {
-            Tells::Preset(preset) => preset.subject() == Subject::Store,
-            Tells::Metrics { metrics, .. } => metrics.contains_key(&Figure::ReplicationLag),
-            Tells::Queries { queries, .. } => queries.contains_key(&Figure::ReplicationLag),
-            Tells::Pushed(figures) => figures.contains(&Figure::ReplicationLag),
+    pub fn reports_lag(&self) -> bool {
+        match &self.format {
+            SignalFormat::Preset(preset) => preset.subject() == Subject::Store,
+            SignalFormat::Metrics { metrics, .. } => metrics.contains_key(&Figure::ReplicationLag),
+            SignalFormat::Queries { queries, .. } => queries.contains_key(&Figure::ReplicationLag),
+            SignalFormat::Pushed(figures) => figures.contains(&Figure::ReplicationLag),
         }
     }
 
     /// What it tells of: of several things, the first of [`Subject`].
     pub fn subject(&self) -> Subject {
-        match &self.tells {
-            Tells::Preset(preset) => preset.subject(),
-            Tells::Metrics { metrics, .. } => subject(metrics.keys()),
-            Tells::Queries { queries, .. } => subject(queries.keys()),
-            Tells::Pushed(figures) => subject(figures.iter()),
+        match &self.format {
+            SignalFormat::Preset(preset) => preset.subject(),
+            SignalFormat::Metrics { metrics, .. } => subject(metrics.keys()),
+            SignalFormat::Queries { queries, .. } => subject(queries.keys()),
+            SignalFormat::Pushed(figures) => subject(figures.iter()),
         }
     }
 }
@@ -236,7 +236,7 @@ impl Preset {
     }
 
     /// Whether its pages say whose metrics they are, by the name of a model.
-    pub fn names_models(self) -> bool {
+    pub fn has_model_label(self) -> bool {
         matches!(self, Self::Vllm | Self::Sglang | Self::Triton)
     }
 

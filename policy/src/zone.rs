@@ -69,7 +69,7 @@ pub struct ZoneSource {
     /// The header's name, in lower case.
     pub header: String,
     /// What its value is.
-    pub gives: Gives,
+    pub gives: ZoneSourceKind,
     /// Who may send it. From anyone else it is removed and says nothing.
     pub trust: Trust,
 }
@@ -77,7 +77,7 @@ pub struct ZoneSource {
 /// What the value of a [`ZoneSource`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Gives {
+pub enum ZoneSourceKind {
     /// A zone's name.
     Zone,
     /// An ISO 3166-1 alpha-2 code.

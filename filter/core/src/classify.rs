@@ -2,7 +2,7 @@
 
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::FilterPolicy;
-use meridian_policy::fleet::{Gives, UnknownZone, ZoneSource};
+use meridian_policy::fleet::{UnknownZone, ZoneSource, ZoneSourceKind};
 use meridian_policy::headers;
 use meridian_policy::name::ZoneName;
 use std::net::IpAddr;
@@ -143,11 +143,13 @@ fn source_value(
     }
 }
 
-fn parse_value(policy: &FilterPolicy, gives: Gives, value: &str) -> SourceValue {
+fn parse_value(policy: &FilterPolicy, gives: ZoneSourceKind, value: &str) -> SourceValue {
     let zone = match gives {
-        Gives::Zone => policy.zones.get_key_value(value).map(|(zone, _)| zone),
-        Gives::Country if UNKNOWN_COUNTRIES.contains(&value) => return SourceValue::Absent,
-        Gives::Country => Country::parse(value).and_then(|country| {
+        ZoneSourceKind::Zone => policy.zones.get_key_value(value).map(|(zone, _)| zone),
+        ZoneSourceKind::Country if UNKNOWN_COUNTRIES.contains(&value) => {
+            return SourceValue::Absent;
+        }
+        ZoneSourceKind::Country => Country::parse(value).and_then(|country| {
             policy
                 .countries
                 .get(&country)

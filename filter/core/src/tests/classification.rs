@@ -4,7 +4,7 @@ use crate::classify::{classify, untrusted};
 use meridian_fixtures::fleets::{example, source, zone};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
-use meridian_policy::fleet::{Fleet, Gives, UnknownZone};
+use meridian_policy::fleet::{Fleet, UnknownZone, ZoneSourceKind};
 
 /// An edge that the example trusts.
 const EDGE: &str = "10.1.2.3";
@@ -227,7 +227,7 @@ fn only_the_connection_s_own_source_is_believed() {
 #[test]
 fn an_ipv4_source_is_not_an_ipv6_network_s() {
     let mut fleet = example();
-    fleet.sources = vec![source("cf-ipcountry", Gives::Country, &["::/0"])];
+    fleet.sources = vec![source("cf-ipcountry", ZoneSourceKind::Country, &["::/0"])];
     check_fleet(
         &fleet,
         EDGE,

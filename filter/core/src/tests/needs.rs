@@ -358,7 +358,7 @@ proptest! {
                     for other in fresh.others.keys() {
                         prop_assert!(zone.regions.contains(other));
                         let mut members = members[1..].iter();
-                        prop_assert!(members.any(|member| member.answers_as() == other.as_str()));
+                        prop_assert!(members.any(|member| member.label() == other.as_str()));
                         prop_assert!(!names.contains(&other.as_str()), "{other} is behind");
                     }
                 }

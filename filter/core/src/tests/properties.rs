@@ -14,7 +14,7 @@ use meridian_planner::plugins::filter_policy;
 use meridian_policy::chain::Member;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{FilterPolicy, Lane};
-use meridian_policy::fleet::{Fleet, Gives, Misdirected, Order, Zone};
+use meridian_policy::fleet::{Fleet, Misdirected, Order, Zone, ZoneSourceKind};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -275,7 +275,7 @@ fn from_germany(mut fleet: Fleet, mut request: Request, at: usize) -> (Fleet, Re
     keep_residency(&mut fleet);
     let country = source(
         EDGE_COUNTRY,
-        Gives::Country,
+        ZoneSourceKind::Country,
         &["192.0.2.7/32", "10.0.0.0/8"],
     );
     fleet.sources.insert(at.min(fleet.sources.len()), country);

@@ -112,5 +112,5 @@ impl Metrics {
 }
 
 fn to(fallback: &FallbackName) -> String {
-    Member::Fallback(fallback.clone()).answers_as()
+    Member::Fallback(fallback.clone()).label()
 }

@@ -103,14 +103,14 @@ impl Servers {
         self.publish(host, board, &model);
     }
 
-    /// Tells the other workers all loads again: this worker has another place.
+    /// SignalFormat the other workers all loads again: this worker has another place.
     pub fn publish_all(&self, host: &dyn Host, board: &Board) {
         for model in self.0.keys() {
             self.publish(host, board, model);
         }
     }
 
-    /// Tells the other workers a pool's loads: a line for each server, with bytes, requests and address.
+    /// SignalFormat the other workers a pool's loads: a line for each server, with bytes, requests and address.
     fn publish(&self, host: &dyn Host, board: &Board, model: &str) {
         let Some(pool) = self.0.get(model) else {
             return;
