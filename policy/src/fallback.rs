@@ -3,45 +3,46 @@
 use crate::egress_policy::{Budget, Price, Provider};
 use std::collections::BTreeSet;
 
-/// A hosted provider that takes a request when no region can.
+/// A hosted provider, which serves a request when no region can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// Which API it speaks.
+    /// The API of the provider.
     pub provider: Provider,
-    /// Where its API is.
+    /// The address of the API.
     pub endpoint: ProviderEndpoint,
-    /// Where it may process a request, e.g. `eea`; `global` means anywhere.
+    /// The places where the provider may process a request, for example `eea`. `global` means anywhere.
     pub jurisdiction: BTreeSet<String>,
-    /// Our credential.
+    /// The operator's credential with the provider.
     pub api_key: Secret,
-    /// Tokens of the longest prompt, where that is told.
+    /// Maximum length of a prompt in tokens, if known.
     pub context: Option<u32>,
-    /// What all gateways together may spend with it.
+    /// The spending limits of all gateways together.
     pub budget: Budget,
-    /// What it costs, where that is told.
+    /// The prices of the provider, if known.
     pub price: Option<Price>,
 }
 
-/// A provider's base URL, taken apart.
+/// The parts of a provider's base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderEndpoint {
-    /// Host name or IP address.
+    /// The host: a DNS name or an IP address.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Whether TLS is spoken; only a loopback provider may go without.
+    /// Whether the connection uses TLS. Only a loopback provider may go without.
     pub tls: bool,
-    /// What stands in for `/v1`, without a trailing slash: the path of the base URL.
+    /// The path of the base URL, without a trailing slash. It replaces `/v1` in request paths.
     pub path: String,
 }
 
-/// Where a gateway finds a secret. Its value never passes through Meridian's own code.
+/// The place of a secret on a gateway. The value never passes through Meridian's own code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
     /// An environment variable of the Envoy process.
     Env(String),
     /// A file on the gateway, read when the gateway starts.
     File(String),
-    /// A file on the gateway that holds it as a resource of Envoy's SDS, read again whenever another is moved over it.
+    /// A file on the gateway that holds the secret as a resource of Envoy's SDS. Envoy reads it again when another file is moved
+    /// over it.
     Sds(String),
 }

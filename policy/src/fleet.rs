@@ -1,6 +1,6 @@
-//! The fleet: zones, regions, pools and fallbacks, checked. Values of these types are made by the fleet file's loader,
-//! which refuses whatever contradicts itself, so the rest of the code has no case for it: every name that is
-//! mentioned exists, no pinned zone accepts a fallback of another jurisdiction, and every zone has a way to be served.
+//! The fleet: zones, regions, pools and fallbacks. The fleet file's loader makes these values and rejects contradictions. So
+//! other code may rely on it: every referenced name exists, a pinned zone has only fallbacks of its own jurisdiction, and every
+//! zone can be served.
 
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};
 use crate::pool_policy::Balance;
@@ -14,14 +14,14 @@ pub use crate::listener::{Gateway, KeyPair, Public};
 pub use crate::region::{Pool, Region};
 pub use crate::zone::{Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource, ZoneSourceKind};
 
-/// A whole fleet, as one fleet file describes it.
+/// A fleet, as one fleet file describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
     /// Residency zones.
     pub zones: BTreeMap<ZoneName, Zone>,
-    /// What becomes of a caller that no source places in a zone.
+    /// The rule for callers whose zone is unknown.
     pub unknown_zone: UnknownZone,
-    /// Where a caller's zone is read from, the most telling first.
+    /// The sources of a caller's zone, the most significant first.
     pub sources: Vec<ZoneSource>,
     /// Regions with their gateways and pools.
     pub regions: BTreeMap<RegionName, Region>,
@@ -29,54 +29,54 @@ pub struct Fleet {
     pub fallbacks: BTreeMap<FallbackName, Fallback>,
     /// Time and size limits.
     pub limits: Limits,
-    /// The limits of those models that have some of their own.
+    /// The limits of models with limits of their own.
     pub own_limits: BTreeMap<ModelName, OwnLimits>,
-    /// How the pools of a model balance, where that is told.
+    /// The balancing policy of each model's pools. Without an entry the default applies.
     pub balance: BTreeMap<ModelName, Balance>,
-    /// API keys whose requests are batch: SHA-256, in hex.
+    /// SHA-256 digests, in hex, of the API keys whose requests are batch requests.
     pub batch_keys: BTreeSet<String>,
-    /// Another header by which callers say what they need, besides [`crate::headers::NEEDS`]; in lower case.
+    /// Another header for the needs of a request, besides [`crate::headers::NEEDS`], in lower case.
     pub needs_header: Option<String>,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.
     pub unhealthy: Unhealthy,
-    /// The control plane that the gateways ask; without one their configurations are static.
+    /// The control plane of the gateways. Without one, their configurations are static.
     pub control_plane: Option<ControlPlane>,
-    /// SPIFFE trust domain of the gateways: a gateway's certificate names `spiffe://<trust_domain>/region/<region>`.
+    /// SPIFFE trust domain of the gateways. A gateway's certificate has the ID `spiffe://<trust_domain>/region/<region>`.
     pub trust_domain: String,
-    /// Where the filter's .wasm lies on the gateways.
+    /// Path of the filter's .wasm on the gateways.
     pub filter: String,
-    /// Where the gateways write their access log: a path, or `/dev/stdout`.
+    /// Access log of the gateways: a path, or `/dev/stdout`.
     pub access_log: String,
-    /// Heap of one Envoy, in bytes: near it the largest requests are reset, then new ones refused.
+    /// Maximum heap of one Envoy, in bytes. Near it Envoy resets the largest requests, then refuses new ones.
     pub heap: u64,
 }
 
 /// The control plane, as the gateways reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlPlane {
-    /// The host that gateways connect to: an IP address or a DNS name.
+    /// The host for the gateways' connections: an IP address or a DNS name.
     pub address: String,
-    /// The port that they connect to.
+    /// The port for the gateways' connections.
     pub port: u16,
-    /// Where it listens for them.
+    /// The listen address for the gateways.
     pub listen: SocketAddr,
-    /// Its certificate, with the URI SAN `spiffe://<trust_domain>/control-plane`, and the authority of the gateways';
-    /// `None` for a control plane on loopback that speaks without TLS.
+    /// The certificate of the control plane, with the URI SAN `spiffe://<trust_domain>/control-plane`, and the CA of the
+    /// gateways. `None`: no TLS, for a control plane on loopback.
     pub tls: Option<ControlPlaneTls>,
-    /// Where it answers `meridian status`, `/metrics` and `/healthz`.
+    /// The listen address of `meridian status`, `/metrics` and `/healthz`.
     pub status: SocketAddr,
-    /// How long a gateway acts on what it was told while it hears nothing new; past it, home first.
+    /// The time for which a gateway applies a plan without a renewal. After it, requests go home first.
     pub lease: Duration,
 }
 
-/// Paths on the control plane's machine, PEM.
+/// Paths of PEM files on the control plane's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlaneTls {
-    /// Certificate and key.
+    /// The certificate and its key.
     pub identity: KeyPair,
-    /// The authority that signed the gateways' certificates.
+    /// The CA of the gateways' certificates.
     pub ca: String,
 }
 
@@ -91,7 +91,7 @@ impl Fleet {
         format!("spiffe://{}/region/{region}", self.trust_domain)
     }
 
-    /// The limits of a zone's requests for a model: each is the model's own, else the zone's, else the fleet's.
+    /// The limits of a zone's requests for a model: the model's own, else the zone's, else the fleet's.
     pub fn limits_of(&self, zone: &ZoneName, model: &ModelName) -> Limits {
         let own = |own: Option<&OwnLimits>| own.copied().unwrap_or_default();
         let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
@@ -99,7 +99,7 @@ impl Fleet {
         self.limits.with_overrides(&zone).with_overrides(&model)
     }
 
-    /// How each pool of a region balances over its servers.
+    /// The balancing policy of each pool of a region.
     pub fn balances(&self, region: &RegionName) -> BTreeMap<ModelName, Balance> {
         let pools = self.regions.get(region).map(|region| region.pools.keys());
         let balance = |model: &ModelName| self.balance.get(model).copied().unwrap_or_default();
@@ -107,7 +107,7 @@ impl Fleet {
         pools.map(|model| (model.clone(), balance(model))).collect()
     }
 
-    /// Every model that is deployed anywhere.
+    /// The models of all pools.
     pub fn models(&self) -> BTreeSet<&ModelName> {
         self.regions
             .values()

@@ -1,8 +1,8 @@
-//! The contract of Meridian's parts: what a fleet is, and what a gateway's plugins are told of it.
+//! The contract between Meridian's parts: the types of a fleet, and of the configurations of a gateway's plugins.
 //!
-//! Types only: the fleet and its parts, names, chains, the table of inference APIs, the header names, the plugin configurations as
-//! the JSON that travels in Envoy's configuration. What is computed from them lives in `meridian-planner` (the control plane's
-//! side) and `meridian-filter-core` (the gateway's side).
+//! The crate holds types, tables and lookups: the fleet and its parts, names, chains, the table of inference APIs, the header
+//! names, and the plugin configurations as JSON in Envoy's configuration. The control plane's algorithms are in
+//! `meridian-planner`. The gateway's algorithms are in `meridian-filter-core`.
 
 pub mod api;
 pub mod chain;

@@ -1,42 +1,42 @@
-//! Time and size limits, and the limits of a region's load and health.
+//! Time and size limits, and the thresholds of load and health.
 
 use std::time::Duration;
 
 /// Time and size limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a connection to an endpoint or a peer stands.
+    /// Timeout of a connection to an endpoint or a peer.
     pub connect: Duration,
-    /// Until the first content of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and
-    /// the first to answer wins.
+    /// Timeout of the first content of a streamed response, without the time for the prompt. After it, Envoy also tries the next
+    /// member, and the first response wins.
     pub first_token: Duration,
-    /// The same for an answer that is not streamed: these are silent until they are whole.
+    /// The same for a response that is not streamed: it is silent until it is whole.
     pub unstreamed: Duration,
-    /// Tokens of a prompt that a server reads in a second, at the slowest: both limits are longer by what the prompt takes.
+    /// Prompt tokens that the slowest server reads per second. Both timeouts grow by the time for the prompt.
     pub prefill_rate: u32,
-    /// Between two pieces of a streamed answer.
+    /// Maximum silence between two pieces of a streamed response.
     pub stream_idle_timeout: Duration,
-    /// For the whole answer.
+    /// Timeout of the whole response.
     pub answer: Duration,
-    /// Requests of one zone and model at one gateway that may be on their way to another member at a time.
+    /// Maximum concurrent retries of one zone and model at one gateway.
     pub retries: u32,
-    /// Largest request body, in bytes.
+    /// Maximum size of a request body, in bytes.
     pub body: u32,
 }
 
-/// Limits that a zone or a model has of its own.
+/// Limits of a zone or a model, in place of the fleet's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnLimits {
-    /// In place of [`Limits::first_token`].
+    /// Replaces [`Limits::first_token`].
     pub first_token: Option<Duration>,
-    /// In place of [`Limits::unstreamed`].
+    /// Replaces [`Limits::unstreamed`].
     pub unstreamed: Option<Duration>,
-    /// In place of [`Limits::prefill_rate`].
+    /// Replaces [`Limits::prefill_rate`].
     pub prefill_rate: Option<u32>,
 }
 
 impl Limits {
-    /// These, but for what is said in their place.
+    /// These limits, with the overrides of a zone or a model.
     pub fn with_overrides(self, own: &OwnLimits) -> Self {
         Self {
             first_token: own.first_token.unwrap_or(self.first_token),
@@ -47,34 +47,34 @@ impl Limits {
     }
 }
 
-/// When a region sheds load, and how far.
+/// The thresholds for shedding a region's load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Overflow {
-    /// Utilization above which home sheds what brings it back under, 0 to 1.
+    /// Utilization above which home sheds the excess, 0 to 1.
     pub above: f64,
-    /// Utilization below which it takes its callers back.
+    /// Utilization below which home takes its callers back, 0 to 1.
     pub back_below: f64,
-    /// The part of its callers that home keeps whatever happens, 0 to 1.
+    /// The fraction of its callers that home always keeps, 0 to 1.
     pub floor: f64,
-    /// A queue wait of this long is a utilization of 1.
+    /// The queue wait that counts as a utilization of 1.
     pub queue_wait: Duration,
-    /// Whether GPU engine activity is utilization as well.
+    /// Whether GPU engine activity counts as utilization.
     pub gpu: bool,
 }
 
 impl Overflow {
-    /// The floor in whole percents.
+    /// The floor in percent, rounded up.
     pub fn floor_percent(&self) -> u8 {
         (self.floor * 100.0 - 1e-9).ceil().clamp(0.0, 100.0) as u8
     }
 
-    /// The utilization that shedding aims at: in the middle between the two limits, where neither is near.
+    /// The target utilization of shedding: the middle between both thresholds.
     pub fn target(&self) -> f64 {
         f64::midpoint(self.above, self.back_below)
     }
 }
 
-/// What holds where a fleet file says nothing.
+/// The defaults of the fleet file.
 impl Default for Overflow {
     fn default() -> Self {
         Self {
@@ -87,22 +87,22 @@ impl Default for Overflow {
     }
 }
 
-/// When a region is soft-unhealthy: other regions are asked first as far as they have room.
+/// The thresholds of a soft-unhealthy region. Other regions are tried before it, as far as they have room.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unhealthy {
-    /// More requests than this wait in a pool.
+    /// Maximum number of requests that wait in a pool.
     pub queue_depth: u32,
-    /// The 95th percentile of the time to the first token is above this.
+    /// Maximum 95th percentile of the time to the first token.
     pub first_token_p95: Duration,
-    /// More than this part of the answers are failures, 0 to 1.
+    /// Maximum fraction of failed responses, 0 to 1.
     pub error_rate: f64,
-    /// The data store is behind its primary by more than this.
+    /// Maximum replication lag of the data store.
     pub replication_lag: Duration,
-    /// A signal that is older says nothing.
+    /// Maximum age of a signal. An older signal counts as absent.
     pub signal_ttl: Duration,
 }
 
-/// What holds where a fleet file says nothing.
+/// The defaults of the fleet file.
 impl Default for Unhealthy {
     fn default() -> Self {
         Self {

@@ -2,36 +2,36 @@
 
 use std::net::SocketAddr;
 
-/// The listener that callers reach.
+/// The listener for callers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Public {
-    /// Where it listens.
+    /// The listen address.
     pub listen: SocketAddr,
-    /// How callers name it, e.g. `https://us-west-2.llm.example.com`, without a trailing slash: for those who
-    /// reached the wrong gateway.
+    /// The URL for callers, for example `https://us-west-2.llm.example.com`, without a trailing slash. Other gateways send
+    /// misdirected callers there.
     pub url: Option<String>,
-    /// Its certificate; plain HTTP without one.
+    /// The certificate. `None`: plain HTTP.
     pub tls: Option<KeyPair>,
 }
 
-/// The listener that other gateways reach over mTLS.
+/// The listener for other gateways, over mTLS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
-    /// Where it listens.
+    /// The listen address.
     pub listen: SocketAddr,
-    /// The host that other gateways connect to: an IP address or a DNS name.
+    /// The host for other gateways' connections: an IP address or a DNS name.
     pub address: String,
-    /// The port that they connect to.
+    /// The port for other gateways' connections.
     pub port: u16,
-    /// This gateway's certificate, whose URI SAN is the region's SPIFFE ID.
+    /// The certificate of this gateway. Its URI SAN is the region's SPIFFE ID.
     pub identity: KeyPair,
-    /// The authority that signed the other gateways' certificates, a path on the gateway.
+    /// Path on the gateway of the CA of the other gateways' certificates.
     pub ca: String,
-    /// Envoys that the region runs at most: they share its part of budgets.
+    /// Maximum number of Envoys in the region. They share the region's part of budgets.
     pub replicas: u32,
 }
 
-/// Paths of a certificate chain and its key on the gateway, PEM.
+/// Paths of a certificate chain and its key on the gateway, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPair {
     /// The certificate chain.

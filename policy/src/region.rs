@@ -8,35 +8,35 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// One location with a gateway and pools.
+/// A location with a gateway and pools.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region {
-    /// The listener that callers reach.
+    /// The listener for callers.
     pub public: Public,
-    /// The listener that other gateways reach.
+    /// The listener for other gateways.
     pub gateway: Gateway,
-    /// Envoy's admin interface; loopback only.
+    /// The listen address of Envoy's admin interface: loopback only.
     pub admin: SocketAddr,
-    /// Every other region, the nearest first.
+    /// All other regions, the nearest first.
     pub nearest: Vec<RegionName>,
-    /// How long it takes to another region and back: measured by somebody, or by the distance. Of some it may not be known.
+    /// Round-trip time to other regions, measured or estimated from the distance. Some may be unknown.
     pub round_trips: BTreeMap<RegionName, Duration>,
     /// The pool of each model deployed here.
     pub pools: BTreeMap<ModelName, Pool>,
-    /// Tokens of the longest prompt of those pools that tell it.
+    /// Maximum length of a prompt in tokens, for pools where it is known.
     pub contexts: BTreeMap<ModelName, u32>,
-    /// The path that health checks ask for, of those pools where it is not `/health`.
+    /// Health check path of pools, where it is not `/health`.
     pub health_paths: BTreeMap<ModelName, String>,
-    /// Where the control plane reads how the region is.
+    /// The sources of the region's signals.
     pub signals: Vec<SignalSource>,
-    /// What serving costs here, in a unit that all regions share.
+    /// Relative price of serving in this region. All regions share the unit.
     pub price: Option<f64>,
-    /// Its vector database.
+    /// The vector database of the region.
     pub vector_db: Option<VectorDb>,
 }
 
 impl Region {
-    /// Whether a source tells how far its data store is behind.
+    /// Whether a source reports the replication lag of the region's data store.
     pub fn reports_lag(&self) -> bool {
         self.signals.iter().any(SignalSource::reports_lag)
     }
@@ -45,9 +45,9 @@ impl Region {
 /// The inference servers of one model in one region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Addresses that are known.
+    /// A fixed list of addresses.
     Endpoints(Vec<SocketAddr>),
-    /// A name that resolves to all of them.
+    /// A DNS name that resolves to all endpoints.
     Dns {
         /// The name to resolve.
         host: String,

@@ -1,4 +1,4 @@
-//! Residency zones, and how a caller's zone is found.
+//! Residency zones, and the sources of a caller's zone.
 
 use crate::country::Country;
 use crate::limits::OwnLimits;
@@ -7,87 +7,87 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A residency zone: who belongs to it and where its requests may go.
+/// A residency zone: the callers that belong to it, and the places where their requests may go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone {
-    /// Countries whose callers belong here.
+    /// The countries of the zone's callers.
     pub countries: BTreeSet<Country>,
-    /// Whether the countries that no other zone names belong here.
+    /// Whether the zone takes all countries that no zone lists.
     pub rest: bool,
-    /// Whether its requests never leave its regions and fallbacks.
+    /// Whether requests of the zone never leave its regions and fallbacks.
     pub pinned: bool,
-    /// Regions that it may use.
+    /// The regions of the zone.
     pub regions: BTreeSet<RegionName>,
-    /// Fallbacks that it may use, the first choice first.
+    /// The fallbacks of the zone, in order of preference.
     pub fallbacks: Vec<FallbackName>,
-    /// What a gateway outside the zone does with its callers. Only pinned zones are ever misdirected.
+    /// What a gateway outside the zone does with the zone's callers. It applies to pinned zones only.
     pub misdirected: Misdirected,
-    /// Which of its regions is asked first.
+    /// The order in which the zone's regions are tried.
     pub order: Order,
-    /// Limits of its own.
+    /// Limits of the zone, in place of the fleet's.
     pub limits: OwnLimits,
 }
 
-/// Which of a zone's regions its callers are sent to first.
+/// The order in which a zone's regions are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Home, then the others by distance: all regions serve their own callers (active-active).
+    /// Home, then the others by distance: every region serves its own callers (active-active).
     #[default]
     Nearest,
-    /// These in their order, at every gateway, then the others by distance (active-passive).
+    /// These regions in this order at every gateway, then the others by distance (active-passive).
     Priority(Vec<RegionName>),
-    /// A fixed part to each, at every gateway: load moves nobody. Where a region fails, the others are asked as for
+    /// A fixed weight for each region at every gateway, whatever the load. If a region fails, the others follow as for
     /// [`Order::Nearest`].
     Weighted(BTreeMap<RegionName, u32>),
 }
 
-/// What a gateway does with a pinned caller that it must not serve itself.
+/// What a gateway does with a pinned caller that it must not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misdirected {
-    /// 421 that names the right gateways; no byte of the body is read.
+    /// Responds with 421 and the right gateways. It does not read the body.
     Refuse,
-    /// 307 to the nearest right gateway.
+    /// Responds with 307 to the nearest right gateway.
     Redirect,
-    /// Sent on to a peer in the zone: the request passes through this gateway.
+    /// Forwards the request to a peer in the zone.
     Forward,
 }
 
-/// What becomes of a caller that no source places in a zone.
+/// The rule for a caller whose zone is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownZone {
-    /// It is treated as a caller of this zone.
+    /// The caller belongs to this zone.
     Zone(ZoneName),
-    /// It is refused with 403.
+    /// The caller gets 403.
     Refuse,
 }
 
-/// A header that tells a caller's zone or country.
+/// A header that names a caller's zone or country.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneSource {
-    /// The header's name, in lower case.
+    /// The name of the header, in lower case.
     pub header: String,
-    /// What its value is.
+    /// The kind of the header's value.
     pub gives: ZoneSourceKind,
-    /// Who may send it. From anyone else it is removed and says nothing.
+    /// The senders that the header is trusted from. The gateway removes the header of any other sender.
     pub trust: Trust,
 }
 
-/// What the value of a [`ZoneSource`] is.
+/// The kind of a [`ZoneSource`]'s value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZoneSourceKind {
-    /// A zone's name.
+    /// The name of a zone.
     Zone,
     /// An ISO 3166-1 alpha-2 code.
     Country,
 }
 
-/// Whose headers are believed.
+/// Trusted senders of a header.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
-    /// Addresses of the edge: the connection's own source, never a forwarded one.
+    /// Networks of the edge. The source address of the connection counts, never a forwarded address.
     pub cidr: Vec<IpNet>,
 }
