@@ -1,13 +1,12 @@
-//! What a fallback may cost: a limit of requests in any minute and of dollars in any hour.
+//! The budget of a fallback: a limit of requests in any minute, and a limit of dollars in any hour.
 //!
-//! What a request will cost is not known before it was answered. It is [admitted](Spending::admit) with the most that it can
-//! take, and [settled](Spending::settle) with what it took, so that requests which are under way at the same time do not
-//! spend the same dollar.
+//! The cost of a request is unknown until its response ends. So [`Spending::admit`] reserves the maximum cost, and
+//! [`Spending::settle`] replaces it by the actual cost. Concurrent requests cannot spend the same dollar.
 
 use crate::claude::{Tokens, Usage};
 use meridian_policy::egress_policy::{Budget, Price};
 
-/// Billionths of a dollar that an answer has cost.
+/// The cost of a response, in billionths of a US dollar.
 pub fn cost(price: &Price, usage: &Usage) -> u64 {
     let cost = |tokens: Option<u64>, price: u64| tokens.unwrap_or(0).saturating_mul(price);
     cost(usage.input_tokens, price.input)
@@ -16,7 +15,7 @@ pub fn cost(price: &Price, usage: &Usage) -> u64 {
         .saturating_add(cost(usage.output_tokens, price.output))
 }
 
-/// What a request of so many tokens will cost, of which no more than `context` are read.
+/// Estimates the cost of a request. `context`: maximum length of a prompt in tokens, if known.
 pub fn estimate(price: &Price, tokens: Tokens, context: Option<u32>) -> Estimate {
     let prompt = tokens.prompt.min(context.map_or(MAX_CONTEXT, u64::from));
     Estimate {
@@ -25,7 +24,7 @@ pub fn estimate(price: &Price, tokens: Tokens, context: Option<u32>) -> Estimate
     }
 }
 
-/// What an answer has cost by the usage that it reports: one that does not report its prompt has read it all the same.
+/// The cost of a response by its reported usage. A response that reports no prompt tokens costs the estimated prompt.
 pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
     let prompt = match usage.input_tokens {
         Some(_) => 0,
@@ -34,15 +33,15 @@ pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
     cost(price, usage).saturating_add(prompt)
 }
 
-/// No Claude reads more tokens.
+/// Maximum prompt of any Claude model, in tokens.
 const MAX_CONTEXT: u64 = 1_000_000;
 
-/// What a request may cost, in billionths of a dollar.
+/// The estimated cost of a request, in billionths of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Its prompt, about.
+    /// Approximate cost of the prompt.
     pub prompt: u64,
-    /// Its answer, at most.
+    /// Maximum cost of the completion.
     pub answer: u64,
 }
 
@@ -51,23 +50,23 @@ impl Estimate {
         self.prompt.saturating_add(self.answer)
     }
 
-    /// What it has cost as long as nothing is heard of its answer. Of one in one piece nothing is heard before it is there, and
-    /// all of it may have been made.
+    /// The cost of a response that has reported no usage. An unstreamed response may be complete before its first byte arrives,
+    /// so it costs the full estimate.
     pub fn without_usage(self, stream: bool) -> u64 {
         if stream { self.prompt } else { self.all() }
     }
 }
 
-/// Why a request is not admitted.
+/// A request that exceeds the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetExceeded {
-    /// Which limit is reached: `requests` or `usd`; `busy` if it could not be counted.
+    /// The exceeded limit: `requests` or `usd`. `busy` if the request could not be counted.
     pub limit: &'static str,
-    /// Seconds until there is room again.
+    /// Seconds until the budget has room again.
     pub retry_after: u64,
 }
 
-/// What was spent lately.
+/// The requests of the last minute and the cost of the last hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
     requests: SlidingWindow<SECOND>,
@@ -77,7 +76,7 @@ pub struct Spending {
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// A request that was admitted.
+/// An admitted request, with its reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
     at: u64,
@@ -85,8 +84,11 @@ pub struct Admitted {
 }
 
 impl Spending {
-    /// Counts a request in, at a time in milliseconds since the Unix epoch, if there is room for it. A request that alone may
-    /// cost more than all of the budget needs all of it.
+    /// Admits a request if the budget has room, and reserves its cost. A request with a larger estimate than the whole budget
+    /// needs the whole budget. `now_ms`: milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The budget has no room.
     pub fn admit(
         &mut self,
         budget: &Budget,
@@ -113,27 +115,27 @@ impl Spending {
         })
     }
 
-    /// An admitted request was answered without its provider: it counts for nothing.
+    /// Cancels a request that never reached its provider.
     pub fn give_back(&mut self, admitted: Admitted, now_ms: u64) {
         self.requests
             .change(admitted.at, now_ms, |requests| requests.saturating_sub(1));
         self.settle(admitted, 0, now_ms);
     }
 
-    /// What an admitted request has cost, in billionths of a dollar.
+    /// Replaces a request's reservation by its cost, in billionths of a US dollar.
     pub fn settle(&mut self, admitted: Admitted, cost: u64, now_ms: u64) {
         self.nanousd.change(admitted.at, now_ms, |spent| {
             spent.saturating_sub(admitted.reserved).saturating_add(cost)
         });
     }
 
-    /// For the memory that an Envoy's workers share.
+    /// Serializes for the shared memory of an Envoy's workers.
     pub fn to_bytes(&self) -> Vec<u8> {
         let all = self.requests.numbers().chain(self.nanousd.numbers());
         all.flat_map(u64::to_le_bytes).collect()
     }
 
-    /// What was written there; nothing spent where it is something else.
+    /// Deserializes [`Spending::to_bytes`]. Other bytes give an empty account.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (numbers, _) = bytes.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
@@ -148,13 +150,13 @@ impl Spending {
     }
 }
 
-/// Parts of a window. There is one more than it takes, since the newest is not over.
+/// Buckets of a window: 60 complete ones and the current one.
 const BUCKETS: usize = 61;
 
-/// What was counted in the last 60 buckets of so many milliseconds, and in the one that is now.
+/// Sums over a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlidingWindow<const BUCKET_MS: u64> {
-    /// The number of the newest part, since the Unix epoch.
+    /// The number of the newest bucket since the Unix epoch.
     newest: u64,
     buckets: [u64; BUCKETS],
 }
@@ -169,7 +171,7 @@ impl<const BUCKET_MS: u64> Default for SlidingWindow<BUCKET_MS> {
 }
 
 impl<const BUCKET_MS: u64> SlidingWindow<BUCKET_MS> {
-    /// Milliseconds until so much more keeps to a limit; 0 is now.
+    /// Milliseconds until the window has room for `more` below a limit. 0: it has room now.
     fn wait(&mut self, more: u64, limit: Option<u64>, now_ms: u64) -> u64 {
         self.advance(now_ms);
         let Some(limit) = limit else { return 0 };
@@ -196,7 +198,7 @@ impl<const BUCKET_MS: u64> SlidingWindow<BUCKET_MS> {
         self.change(now_ms, now_ms, |part| part.saturating_add(more));
     }
 
-    /// Changes what was counted at a time; nothing, if that is no longer in the window.
+    /// Changes the bucket of a time. Does nothing if the time has left the window.
     fn change(&mut self, then_ms: u64, now_ms: u64, with: impl FnOnce(u64) -> u64) {
         self.advance(now_ms);
         let number = then_ms / BUCKET_MS;
@@ -206,7 +208,7 @@ impl<const BUCKET_MS: u64> SlidingWindow<BUCKET_MS> {
         }
     }
 
-    /// Forgets what has left the window. By a clock that was set back nothing would, for a long time: then all of it is forgotten.
+    /// Drops the buckets that have left the window. After a large step of the clock, forwards or back, it drops all.
     fn advance(&mut self, now_ms: u64) {
         let now = now_ms / BUCKET_MS;
         if now.abs_diff(self.newest) >= BUCKETS as u64 {
@@ -292,7 +294,7 @@ mod tests {
         assert_eq!((over.limit, over.retry_after), ("usd", 3660));
         spending.settle(first, 10, NOW + 5000);
         spending.admit(&budget, costs(60), NOW + 5000).unwrap();
-        // One that may cost more than all there is needs all there is.
+        // A request with a larger estimate than the budget needs the whole budget.
         assert!(spending.admit(&budget, costs(1000), NOW).is_err());
         spending
             .admit(&budget, costs(1000), NOW + 2 * 3_600_000)
@@ -368,8 +370,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when: in no window is there more than the limit, and who waits as long as he was told is let in,
-        /// if nobody was before him.
+        /// No window exceeds the limit. A request that waits for the announced time is admitted, if no other came before.
         #[test]
         fn the_limit_holds(steps in prop::collection::vec((0..30_000u64, 0..40u64, 0..40u64), 1..60), limit in 1..100u64) {
             let budget = Budget { requests: Some(limit), nanousd: Some(limit * 7) };

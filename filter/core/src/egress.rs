@@ -1,10 +1,10 @@
-//! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
+//! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
 use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
 
-/// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
+/// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
 const ALLOWED_HEADERS: [&str; 9] = [
     "accept",
     "content-length",
@@ -14,12 +14,12 @@ const ALLOWED_HEADERS: [&str; 9] = [
     "te",
     "transfer-encoding",
     "user-agent",
-    // Envoy's own (`http` or `https`), without which it finds no route.
+    // Envoy's own (`http` or `https`). Envoy finds no route without it.
     "x-forwarded-proto",
 ];
 
-/// Paths that an OpenAI-compatible provider has.
-const OPENAI_COMPATIBLE: [&str; 5] = [
+/// Paths of an OpenAI-compatible provider.
+const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
     "/v1/audio/speech",
     "/v1/chat/completions",
     "/v1/completions",
@@ -27,22 +27,22 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/responses",
 ];
 
-/// What a request is on its mode_of_bedrock out.
+/// How a request is sent to its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressMode<'p> {
-    /// What the provider speaks.
+    /// The provider speaks the request's API.
     Passthrough,
-    /// Anthropic's Messages, at this path, of which only the model is another.
+    /// A request of Anthropic's Messages API at this path. Only the model changes.
     Messages(&'p Claude, &'static str),
-    /// OpenAI's Chat Completions, for a provider that speaks Messages.
+    /// A request of OpenAI's Chat Completions API, for a provider that speaks the Messages API.
     Chat(&'p Claude),
 }
 
 impl EgressMode<'_> {
-    /// Whether a request header goes on to the provider. Pseudo-headers do.
+    /// Whether the provider may see a request header. It may see all pseudo-headers.
     pub fn allows_header(self, name: &str) -> bool {
         match self {
-            // Its streams are none of server-sent events, whatever the caller accepts.
+            // Bedrock's streams are not server-sent events, whatever the caller accepts.
             Self::Messages(claude, _) | Self::Chat(claude)
                 if claude.host == ClaudeHost::Bedrock && name == "accept" =>
             {
@@ -54,17 +54,20 @@ impl EgressMode<'_> {
     }
 }
 
-/// How a request to a path, which may carry a query, goes to the provider.
+/// Returns how a request to a path is sent to the provider. `path` may have a query.
+///
+/// # Errors
+/// The provider does not have the API.
 pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
     let path = path.split('?').next().unwrap_or_default();
     match provider {
-        Provider::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => {
+        Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
             Ok(EgressMode::Passthrough)
         }
         Provider::Claude(claude) => match path {
             "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
             MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
-            // Bedrock counts in a mode_of_bedrock of its own.
+            // Bedrock has another API for counting tokens.
             COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
                 Ok(EgressMode::Messages(claude, COUNT_TOKENS))
             }
@@ -74,7 +77,10 @@ pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, Eg
     }
 }
 
-/// Whether an answer of this status is for the caller.
+/// Checks whether the caller may see a response with this status.
+///
+/// # Errors
+/// The provider has refused the operator's credential.
 pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
     if matches!(status, b"401" | b"403") {
         Err(EgressRefusal::OurCredential)
@@ -83,7 +89,7 @@ pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
     }
 }
 
-/// Whether an answer that reports where it was made was made outside of the fallback's jurisdiction.
+/// Whether a response was processed outside of the fallback's jurisdiction, by its reported `inference_geo`.
 pub fn violates_jurisdiction(policy: &EgressPolicy, inference_geo: &str) -> bool {
     let known = !policy.jurisdiction.is_empty() && inference_geo != "not_available";
     let mut allowed = ["global", inference_geo].into_iter();
@@ -190,11 +196,8 @@ mod tests {
             ..claude.clone()
         });
         assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
-        let mode_of_bedrock = mode(&bedrock, MESSAGES).unwrap();
-        assert!(
-            !mode_of_bedrock.allows_header("accept")
-                && mode_of_bedrock.allows_header("content-type")
-        );
+        let mode = mode(&bedrock, MESSAGES).unwrap();
+        assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
         assert_eq!(check_status(b"401"), Err(EgressRefusal::OurCredential));
         assert_eq!(check_status(b"200"), Ok(()));
         assert_eq!(check_status(b"429"), Ok(()));

@@ -1,18 +1,18 @@
 //! Requests that the gateway does not send to a provider.
 
-/// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
+/// The reason why a request ends at the gateway. The texts are for the caller. They reveal nothing about the operator's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressRefusal {
-    /// The provider does not have the API that was spoken.
+    /// The provider does not have the API of the request.
     NoSuchApi,
-    /// What the fallback may cost is spent. Seconds until it may cost something again.
+    /// The fallback's budget is spent. Seconds until it has room again.
     OverBudget(u64),
-    /// The provider refuses our credential: nothing that the caller could mend.
+    /// The provider has refused the operator's credential. The caller cannot fix it.
     OurCredential,
 }
 
 impl EgressRefusal {
-    /// HTTP status: the next member of a chain is asked for each.
+    /// The HTTP status. Envoy tries the next member of the chain for each of them.
     pub fn status(self) -> u16 {
         match self {
             Self::NoSuchApi | Self::OverBudget(_) => 503,
@@ -20,7 +20,7 @@ impl EgressRefusal {
         }
     }
 
-    /// What the caller is told.
+    /// The message for the caller.
     pub fn message(self) -> &'static str {
         match self {
             Self::NoSuchApi => {

@@ -1,4 +1,4 @@
-//! Refusals: what a caller is told, in the shape of the API that it spoke.
+//! Refusals: error responses in the shape of the request's API.
 
 use crate::answer::Answer;
 use crate::body::BadBody;
@@ -105,20 +105,20 @@ fn available(models: &[ModelName]) -> String {
     format!(". Known models: {}.", models.join(", "))
 }
 
-/// Seconds after which a batch request may be tried again.
-const LATER: &str = "30";
+/// Seconds after which a caller should send a batch request again.
+const BATCH_RETRY_AFTER: &str = "30";
 
-/// A refusal and the shape to give it in.
+/// A refusal, with the shape of its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// In whose shape.
+    /// The shape of the response.
     pub shape: Shape,
 }
 
 impl Refusal {
-    /// The answer to the caller.
+    /// The response to the caller.
     pub fn answer(&self) -> Answer {
         let (status, code) = self.reason.status_and_code();
         let mut answer = Answer {
@@ -130,7 +130,9 @@ impl Refusal {
             body: self.body(status, code),
         };
         match &self.reason {
-            Reason::Later => answer.headers.push(("retry-after", LATER.into())),
+            Reason::Later => answer
+                .headers
+                .push(("retry-after", BATCH_RETRY_AFTER.into())),
             Reason::NoPolicy | Reason::NoRoute => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),

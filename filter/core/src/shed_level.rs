@@ -1,30 +1,30 @@
-//! The local fast path: a gateway whose home pool refuses requests for lack of room sends as large a fraction of its callers
-//! elsewhere at once, long before the control plane can know. It is forgotten as quickly as it is learnt.
+//! The local fast path: a gateway whose home pool refuses requests for lack of room sheds the same fraction of requests at once,
+//! before the control plane can know. The level decays as quickly as it rises.
 //!
-//! Each worker knows what fraction of its own requests was refused [recent](RecentAnswers); what follows from it, the
-//! [`ShedLevel`], is a few bytes that all workers of an Envoy share.
+//! Each worker measures the refused fraction of its own requests ([`RecentAnswers`]). The workers of an Envoy share the
+//! resulting [`ShedLevel`].
 
 use serde::{Deserialize, Serialize};
 
-/// Half of what happened is forgotten after this time.
+/// Half-life of recent refusals, in milliseconds.
 const REFUSAL_HALF_LIFE_MS: f64 = 500.0;
-/// The same of what servers say of their load: each answer says it anew.
+/// Half-life of recent load reports, in milliseconds. It is short because each response has a new report.
 const LOAD_HALF_LIFE_MS: f64 = 250.0;
-/// Answers that are taken as seen beforehand, none of them a refusal: one refusal alone is not all there is.
+/// Imaginary answers without refusal that are added to the recent ones, so that one refusal alone does not mean 100 percent.
 const PRIOR_ANSWERS: f64 = 2.0;
 
-/// From one change to the next; the first one comes at once.
+/// Minimum time between two raises of the level, in milliseconds. The first raise is immediate.
 const MIN_RAISE_INTERVAL_MS: u64 = 250;
-/// Half of it is forgotten after this time.
+/// Half-life of the level, in milliseconds.
 const LEVEL_HALF_LIFE_MS: f64 = 3000.0;
-/// Less than this is nothing.
+/// A lower level counts as zero.
 const MIN_LEVEL: f64 = 0.005;
-/// A `Retry-After` is obeyed where at least this fraction is refused: elsewhere it is meant for one caller.
+/// Minimum refused fraction for which a `Retry-After` applies to the pool. Below it, the header is for one caller.
 const RETRY_AFTER_MIN_FRACTION: f64 = 0.3;
-/// The longest `Retry-After` that is obeyed, in milliseconds.
+/// Maximum `Retry-After` that applies, in milliseconds.
 const MAX_HOLD_MS: u64 = 60_000;
 
-/// What a pool answered recent: how many, and the sum of what counts of them.
+/// Recent answers of a pool: a decaying count, and a decaying sum of their values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RecentAnswers {
     answers: f64,
@@ -33,13 +33,13 @@ pub struct RecentAnswers {
 }
 
 impl RecentAnswers {
-    /// Takes in an answer: whether it was 429 or 503. The fraction of the answers that were.
+    /// Adds an answer, and whether it was a refusal (429 or 503). Returns the refused fraction of recent answers.
     pub fn note_answer(&mut self, refused: bool, now_ms: u64) -> f64 {
         self.add(f64::from(u8::from(refused)), REFUSAL_HALF_LIFE_MS, now_ms);
         self.sum / (self.answers + PRIOR_ANSWERS)
     }
 
-    /// Takes in what an answer says of its server's load, a ratio. The mean.
+    /// Adds a load report of a server, as a ratio. Returns the mean of recent reports.
     pub fn note_load(&mut self, load: f64, now_ms: u64) -> f64 {
         self.add(load, LOAD_HALF_LIFE_MS, now_ms);
         self.sum / self.answers
@@ -55,7 +55,7 @@ impl RecentAnswers {
     }
 }
 
-/// The fraction of a pool's requests that is too much, 0 to 1, where it is as full as this and `above` is the limit.
+/// The fraction of a pool's requests in excess of the limit `above`, 0 to 1, at this load.
 pub fn excess(load: f64, above: f64) -> f64 {
     if load > above {
         1.0 - above / load
@@ -64,21 +64,22 @@ pub fn excess(load: f64, above: f64) -> f64 {
     }
 }
 
-/// How much a pool's share is lowered.
+/// The fraction of a pool's share that is shed, decaying over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShedLevel {
-    /// The fraction of the share that is taken away, 0 to 1, at `at`.
+    /// The shed fraction at the time `at`, 0 to 1.
     level: f64,
-    /// Milliseconds since the Unix epoch, by the gateway's own clock. Later than now while a `Retry-After` holds.
+    /// The time from which the level decays, in milliseconds since the Unix epoch, by the gateway's own clock. It is in the
+    /// future while a `Retry-After` applies.
     at: u64,
-    /// When it last raised_at.
+    /// The time of the last raise, in milliseconds since the Unix epoch.
     raised_at: u64,
 }
 
 impl ShedLevel {
-    /// What is taken away now.
+    /// The shed fraction now, 0 to 1.
     pub fn level(&self, now_ms: u64) -> f64 {
-        // By a clock that was set back it would last for ever.
+        // After the clock was set back, the level would last almost for ever.
         if self.at > now_ms.saturating_add(MAX_HOLD_MS) {
             return 0.0;
         }
@@ -86,8 +87,8 @@ impl ShedLevel {
         if level < MIN_LEVEL { 0.0 } else { level }
     }
 
-    /// After a refusal with its `Retry-After` in seconds, where this fraction of the answers are refusals: what is refused
-    /// of what still comes, goes elsewhere. While a `Retry-After` holds, nothing is forgotten.
+    /// The level after a refusal. `fraction`: the refused fraction of recent answers; `retry_after`: in seconds. The level rises
+    /// by this fraction of the requests that still come. It does not decay while the `Retry-After` applies.
     #[must_use]
     pub fn after_refusal(&self, fraction: f64, retry_after: Option<u64>, now_ms: u64) -> Self {
         let level = self.level(now_ms);
@@ -111,7 +112,7 @@ impl ShedLevel {
         }
     }
 
-    /// After a pool has said how full it is, by which this fraction of its requests is too much. What is said again adds nothing.
+    /// The level after a load report, by which this fraction of requests is in excess. Repeated reports do not add up.
     #[must_use]
     pub fn after_load_report(&self, fraction: f64, now_ms: u64) -> Self {
         Self {
@@ -121,7 +122,7 @@ impl ShedLevel {
         }
     }
 
-    /// As bytes.
+    /// Serializes the level.
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.level.to_le_bytes());
@@ -130,7 +131,7 @@ impl ShedLevel {
         bytes
     }
 
-    /// From bytes; anything else than [`ShedLevel::to_bytes`] made is no level.
+    /// Deserializes [`ShedLevel::to_bytes`]. Other bytes give a level of zero.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (words, []) = bytes.as_chunks::<8>() else {
             return Self::default();
@@ -150,7 +151,7 @@ impl ShedLevel {
     }
 }
 
-/// What is left of something after a time.
+/// The factor that is left of a value after a time.
 fn remaining(age_ms: u64, half_life_ms: f64) -> f64 {
     0.5_f64.powf(age_ms as f64 / half_life_ms)
 }
@@ -160,8 +161,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A pool that refuses a fraction of what comes, which is this often a second times what is not sent elsewhere; its
-    /// level after some seconds.
+    /// The level after some seconds at a pool that receives `per_second` requests, without those that are shed, and refuses a
+    /// fraction of them by their rate.
     fn settles(per_second: f64, refuses: impl Fn(f64) -> f64, seconds: u64) -> f64 {
         let (mut recent, mut level) = (RecentAnswers::default(), ShedLevel::default());
         let (mut came, mut refused) = (0.0, 0.0);
@@ -219,7 +220,7 @@ mod tests {
         );
         let all = settles(50.0, |_| 1.0, 5);
         assert!(all > 0.9, "everything: {all}");
-        // It can do 50 of 100 a second.
+        // The pool can serve 50 of 100 requests a second.
         let half = settles(100.0, |comes| (1.0 - 50.0 / comes).max(0.0), 30);
         assert!((0.3..0.7).contains(&half), "half of it: {half}");
     }
@@ -231,10 +232,10 @@ mod tests {
         assert!(told.level(13_000) < told.level(10_000));
         let absurd = ShedLevel::default().after_refusal(0.5, Some(u64::MAX), 0);
         assert_eq!(absurd.level(200_000), 0.0);
-        // One caller that is over its limit is not the pool.
+        // One caller that is over its own limit does not count as the pool.
         let one = ShedLevel::default().after_refusal(0.02, Some(60), 0);
         assert!(one.level(6_000) < 0.006);
-        // A clock that was set back.
+        // The clock was set back.
         let ahead = ShedLevel::default().after_refusal(0.5, None, 1_000_000);
         assert_eq!(ahead.level(1_000), 0.0);
     }

@@ -22,7 +22,7 @@ pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
 
-use crate::clock::Steady;
+use crate::clock::SteadyClock;
 use crate::host::{Host, LogLevel, now_ms};
 use crate::slots::SlotRequest;
 use board::Board;
@@ -32,7 +32,7 @@ use sheds::Sheds;
 /// One worker's state.
 #[derive(Default)]
 pub struct Worker {
-    clock: Steady,
+    clock: SteadyClock,
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
