@@ -1,5 +1,5 @@
-//! Amazon Bedrock's own words, as Anthropic's API would have said them: streams come in frames of AWS's event stream instead of
-//! server-sent events, and errors are AWS's.
+//! Translates Amazon Bedrock's formats into Anthropic's. Bedrock sends streams as frames of AWS's event stream, not as
+//! server-sent events, and it sends AWS errors.
 //!
 //! Formats: the API reference of `InvokeModelWithResponseStream` and the client for it (anthropic 2.13, botocore 1.44).
 
@@ -12,23 +12,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The longest frame, in bytes: the longest event in base64, and what is around it.
+/// Maximum size of a frame, in bytes: the largest event in base64, and the frame's own fields.
 const LONGEST_FRAME: usize = 2 * LONGEST_EVENT;
 
-/// Makes server-sent events of frames, as they come. It keeps one frame at most.
+/// Translates frames into server-sent events as they arrive. It keeps one frame at most.
 #[derive(Debug, Default)]
 pub struct Frames {
     kept: Vec<u8>,
-    /// It has failed: nothing goes on any more.
+    /// The stream has failed: the rest is dropped.
     is_over: bool,
 }
 
-/// Bytes that are no frames.
+/// Bytes that are no valid frame.
 #[derive(Debug)]
 struct InvalidFrame;
 
 impl Frames {
-    /// Takes the next piece in; returns the events that it completes. What cannot be read is an `error` event, and the last one.
+    /// Reads the next piece, and returns the events that it completes. An invalid frame gives an `error` event, and ends the
+    /// stream.
     pub fn read(&mut self, piece: &[u8]) -> String {
         let mut out = String::new();
         if self.is_over {
@@ -57,7 +58,7 @@ impl Frames {
     }
 }
 
-/// The first frame, its checksums verified, and what follows it; `None` while it is not whole.
+/// The first frame, with its checksums verified, and the bytes after it. `None` while the frame is incomplete.
 fn frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, InvalidFrame> {
     let Some(length) = bytes.first_chunk() else {
         return Ok(None);
@@ -79,7 +80,7 @@ struct Event {
     data: String,
 }
 
-/// What a frame says; `None` for one that is newer than this.
+/// The event in a frame. `None` for an unknown type of event.
 fn event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
     let header = |name: &str| {
         let header = message
@@ -112,7 +113,7 @@ fn failed(said: &Value) -> Event {
     }
 }
 
-/// An event of the Messages API, in base64; `None` for one without a type.
+/// The event of the Messages API in a chunk's base64. `None` for an event without a type.
 fn chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
@@ -134,7 +135,7 @@ fn chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
     if kind.contains(['\r', '\n']) {
         return Err(InvalidFrame);
     }
-    // In JSON a line ends between two tokens only.
+    // A line break in JSON stands between tokens only.
     let data = data.replace(['\r', '\n'], " ");
     Ok(Some(Event { kind, data }))
 }

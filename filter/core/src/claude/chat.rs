@@ -1,4 +1,4 @@
-//! A streamed answer, in chunks of OpenAI's.
+//! Translates a streamed response into OpenAI's chunks.
 
 use super::completion::{Block, finish_reason};
 use super::error::{Error, openai};
@@ -6,20 +6,20 @@ use super::usage::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Turns Claude's events into chunks of OpenAI's, as they come.
+/// Translates Claude's events into OpenAI's chunks as they arrive.
 #[derive(Debug)]
 pub struct Chat {
     head: Head,
     include_usage: bool,
-    /// Calls that were begun.
+    /// Tool calls that have started.
     calls: usize,
-    /// The call that is being made has no arguments yet.
+    /// The current tool call has no arguments yet.
     lacks_arguments: bool,
-    /// Nothing goes on any more.
+    /// The stream has ended: further events are dropped.
     is_over: bool,
 }
 
-/// What every chunk of one answer says.
+/// The fields that all chunks of a response share.
 #[derive(Debug, Default)]
 struct Head {
     id: String,
@@ -49,7 +49,7 @@ pub(super) enum Event {
     Error {
         error: Error,
     },
-    /// A ping, or an event that is newer than this.
+    /// A ping, or an unknown event.
     #[serde(other)]
     Other,
 }
@@ -81,7 +81,7 @@ pub(super) struct Stop {
 }
 
 impl Chat {
-    /// Before the first event of an answer that is made at a time in seconds since the Unix epoch.
+    /// Starts a response. `created`: seconds since the Unix epoch.
     pub fn new(created: u64, include_usage: bool) -> Self {
         Self {
             head: Head {
@@ -95,9 +95,8 @@ impl Chat {
         }
     }
 
-    /// Takes the next event in, and what was used up to it; adds what goes to the caller for it. An answer that has failed ends
-    /// with an error event, and one that just stops has no end here either. `None`: an event that cannot be read, or is too long
-    /// to be.
+    /// Reads the next event, and appends the chunks for the caller. `event`: `None` if it is invalid or too large; `usage`: the
+    /// usage so far. A failed response ends with an error chunk. A response that breaks off has no end.
     pub(super) fn read(&mut self, event: Option<Event>, usage: &Usage, out: &mut String) {
         if !self.is_over {
             self.event(event, usage, out);

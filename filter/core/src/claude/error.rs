@@ -1,4 +1,4 @@
-//! What Claude's API says when it does not answer.
+//! Translates the errors of Claude's API.
 
 use crate::context::is_too_long;
 use crate::egress_refusal::EgressRefusal;
@@ -10,7 +10,7 @@ struct Body {
     error: Error,
 }
 
-/// An error, as a body or an event has it.
+/// An error in a body or an event.
 #[derive(Debug, Deserialize)]
 pub(super) struct Error {
     #[serde(rename = "type")]
@@ -19,7 +19,7 @@ pub(super) struct Error {
 }
 
 impl Error {
-    /// In the place of something that is none of the API's.
+    /// Stands for a response that does not have the API's format.
     pub fn unreadable() -> Self {
         Self {
             kind: "api_error".into(),
@@ -27,7 +27,7 @@ impl Error {
         }
     }
 
-    /// The status that goes with the error's type.
+    /// The status of the error's type.
     pub fn status(&self) -> u16 {
         match self.kind.as_str() {
             "invalid_request_error" => 400,
@@ -36,19 +36,19 @@ impl Error {
             "timeout_error" => 504,
             "overloaded_error" => 503,
             "api_error" => 500,
-            // About our key, our account or our configuration.
+            // The error is about the operator's key, account or configuration.
             _ => 502,
         }
     }
 
-    /// A request that is fine, and an account that is not.
+    /// Whether the error is about the operator's account, although its type says that the request is invalid.
     fn is_ours(&self) -> bool {
         self.message.contains("credit balance")
     }
 }
 
-/// Status and body, in OpenAI's shape, of an answer of Claude's API that is an error. Its own words go on where they are about
-/// the request; what it says of our account does not.
+/// Translates an error response into a status and a body in OpenAI's shape. A message about the request is kept. A message about
+/// the operator's account is not.
 pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
     let said = serde_json::from_slice(body).map(|Body { error }| error);
     let error = said.unwrap_or_else(|_| Error::unreadable());
@@ -69,7 +69,7 @@ pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
     (status, made)
 }
 
-/// The same in Anthropic's shape, for callers who speak it.
+/// Translates an error response into a status and a body in Anthropic's shape.
 pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
     let (made, said) = error(status, body);
     let status = if status == 529 { 529 } else { made };
@@ -86,7 +86,7 @@ pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
     (status, json!({ "type": "error", "error": error }))
 }
 
-/// An error in OpenAI's shape.
+/// A body for this error in OpenAI's shape.
 pub(super) fn openai(status: u16, error: &Error) -> Value {
     match status {
         400 | 413 => made("invalid_request_error", &error.message, status),

@@ -3,13 +3,13 @@
 use meridian_policy::api::Shape;
 use serde_json::{Value, json};
 
-/// A request that Claude is not asked: 400, with the field that is why.
+/// A request that cannot be translated. It gets status 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidRequest {
-    /// The field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
+    /// The invalid field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
     pub param: String,
-    /// What is wrong, and what to do instead.
+    /// The error, and how to fix it.
     pub message: String,
 }
 
@@ -29,7 +29,7 @@ impl InvalidRequest {
         }
     }
 
-    /// The answer to it: 400, in the shape of the API that was spoken.
+    /// The body of the response with status 400, in this shape.
     pub fn answer(&self, shape: Shape) -> Value {
         let kind = "invalid_request_error";
         match shape {

@@ -1,14 +1,14 @@
-//! A conversation's messages.
+//! Translates the messages of a conversation.
 
 use super::invalid_request::InvalidRequest;
 use serde_json::{Map, Value, json};
 
-/// A conversation as Claude has it: what was said before it, and turns of user and assistant.
+/// A conversation in the Messages API: the system prompt, and the turns of user and assistant.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// Blocks of text.
+    /// The system prompt, as text blocks.
     pub system: Vec<Value>,
-    /// Messages; no two of one role follow each other.
+    /// The messages. Consecutive messages have different roles.
     pub messages: Vec<Value>,
 }
 
@@ -19,7 +19,10 @@ const ASSISTANT: &str = "assistant";
 /// Image types that Claude reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// Takes the messages apart: what system and developer say comes first, and the results of tools are the user's.
+/// Translates messages. System and developer messages become the system prompt. Tool results become content of the user.
+///
+/// # Errors
+/// A message is invalid, or there is none of the user or the assistant.
 pub fn turns(messages: Option<Value>) -> Result<Turns, InvalidRequest> {
     let Some(Value::Array(messages)) = messages else {
         return Err(InvalidRequest::new(
@@ -109,7 +112,7 @@ impl Turns {
             .push(json!({ "role": role, "content": blocks }));
     }
 
-    /// Claude goes on from what the assistant said last, and refuses to from white space.
+    /// Removes white space at the end of a last message of the assistant. Claude rejects it there.
     fn trim_last(&mut self) {
         if let Some(last) = self.messages.last_mut()
             && last["role"] == ASSISTANT
@@ -123,13 +126,13 @@ impl Turns {
     }
 }
 
-/// Claude takes no text that is empty or white space alone.
+/// A text block. `None` for empty text and white space alone, which Claude rejects.
 fn text_block(text: Option<&Value>) -> Option<Value> {
     let text = text?.as_str().filter(|text| !text.trim().is_empty())?;
     Some(json!({ "type": "text", "text": text }))
 }
 
-/// A content of text alone.
+/// The text blocks of a content that must be text.
 fn texts(at: &str, content: Option<Value>) -> Result<Vec<Value>, InvalidRequest> {
     blocks(at, content, text_part)
 }
@@ -186,7 +189,7 @@ fn user_part(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Invali
     }
 }
 
-/// An image, as an address that Claude fetches or as its bytes.
+/// An image, by its URL or its bytes.
 fn image(at: &str, url: &Value) -> Result<Value, InvalidRequest> {
     let url = url.as_str().unwrap_or_default();
     let source = if url.starts_with("https://") {
@@ -211,7 +214,7 @@ fn pdf(at: &str, data: &Value) -> Result<Value, InvalidRequest> {
     Ok(json!({ "type": "document", "source": source }))
 }
 
-/// Media type and base64 of a `data:` URL.
+/// The media type and the base64 data of a `data:` URL.
 fn data_url<'u>(at: &str, url: &'u str) -> Result<(&'u str, &'u str), InvalidRequest> {
     url.strip_prefix("data:")
         .and_then(|rest| rest.split_once(";base64,"))

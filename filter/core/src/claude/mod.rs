@@ -1,13 +1,13 @@
-//! OpenAI's Chat Completions, spoken to Claude: a request becomes one of Anthropic's Messages API, and its answer, whole or
-//! streamed, one of Chat Completions.
+//! Translates OpenAI's Chat Completions API for Claude: a request into a request of Anthropic's Messages API, and the response
+//! back.
 //!
 //! ```text
 //! chat body --request()--> messages body      message --ResponseContext::whole()--> chat.completion
 //!                                             events  --Stream::read()--> chat.completion.chunk ... [DONE]
 //! ```
 //!
-//! What cannot be said in the Messages API is refused by name; what is only a hint is left out. Formats: Anthropic's API
-//! reference and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
+//! A request is refused if the Messages API cannot express a field of it. Hints are dropped. Formats: Anthropic's API reference
+//! and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
 
 mod bedrock;
 mod chat;

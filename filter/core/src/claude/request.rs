@@ -1,4 +1,4 @@
-//! The request.
+//! Translates and checks requests.
 
 use super::invalid_request::InvalidRequest;
 use super::messages::{Turns, turns};
@@ -6,19 +6,19 @@ use super::tools::{tool_choice, tools};
 use meridian_policy::egress_policy::Claude;
 use serde_json::{Map, Value, json};
 
-/// What Claude is asked.
+/// A translated request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessagesRequest {
-    /// The body of the Messages API, but for the model.
+    /// The body for the Messages API, without the model.
     pub body: Map<String, Value>,
-    /// Whether the answer is streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
-    /// Whether the caller wants a stream's usage in a chunk of its own.
+    /// Whether the caller wants a usage chunk in the stream.
     pub include_usage: bool,
 }
 
-/// Fields that change nothing which a caller could rely on: hints to a sampler or a scheduler, words for OpenAI's or vLLM's
-/// own services.
+/// Fields that are dropped. No caller can rely on them: hints to a sampler or a scheduler, and fields for services of OpenAI or
+/// vLLM.
 const HINTS: [&str; 39] = [
     "add_generation_prompt",
     "allowed_token_ids",
@@ -62,6 +62,9 @@ const HINTS: [&str; 39] = [
 ];
 
 /// Translates a body of `/v1/chat/completions`.
+///
+/// # Errors
+/// The body is invalid, or has a field that Claude does not support.
 pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidRequest> {
     let mut fields = object(body)?;
     fields.retain(|_, value| !value.is_null());
@@ -106,8 +109,10 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidR
     })
 }
 
-/// A body of the Messages API as a caller wrote it. What would have the provider reach others on its own is refused: nobody could
-/// say where that goes.
+/// Checks a body of the Messages API.
+///
+/// # Errors
+/// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
 pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     let fields = object(body)?;
     for field in ["mcp_servers", "container", "fallbacks"] {
@@ -136,7 +141,7 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     Ok(fields)
 }
 
-/// Why tools of the provider's own are refused.
+/// The message about a field that lets the provider run its own tools.
 const BY_ITSELF: &str =
     "would have the provider run tools of its own; give it tools that the caller runs";
 
@@ -181,7 +186,7 @@ fn stream_options(options: Option<Value>) -> Result<bool, InvalidRequest> {
     }
 }
 
-/// Claude takes no sequence of white space alone.
+/// Translates stop sequences. Claude rejects a sequence of white space alone.
 fn stop_sequences(stop: Value) -> Result<Value, InvalidRequest> {
     let all = match stop {
         Value::Array(all) => all,
@@ -233,7 +238,10 @@ fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidReques
     }
 }
 
-/// What is left: hints go, and so does what asks for nothing.
+/// Checks the remaining fields: hints and default values are dropped.
+///
+/// # Errors
+/// Claude does not support a field.
 fn rest(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
     for (name, value) in fields {
         let asks_for_nothing = match name.as_str() {

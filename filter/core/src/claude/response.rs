@@ -1,4 +1,4 @@
-//! The way back: an answer of whoever runs Claude becomes one in the API that the caller speaks.
+//! Translates the responses of Claude's hosts into the API of the caller.
 
 use super::chat::Chat;
 use super::completion::completion;
@@ -8,42 +8,43 @@ use super::{bedrock, error};
 use meridian_policy::egress_policy::ClaudeHost;
 use serde_json::Value;
 
-/// How a request was made, as far as its answer depends on it.
+/// The facts of a request that the translation of its response needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseContext {
-    /// Who answers.
+    /// The host that responds.
     pub host: ClaudeHost,
-    /// Which API the caller speaks.
+    /// The API of the caller.
     pub caller: CallerApi,
-    /// Whether the answer is to be streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
 }
 
-/// Which API a caller speaks.
+/// The API of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerApi {
-    /// Anthropic's Messages.
+    /// Anthropic's Messages API.
     Messages,
-    /// OpenAI's Chat Completions.
+    /// OpenAI's Chat Completions API.
     Chat {
-        /// Whether a stream's usage is wanted, in a chunk of its own.
+        /// Whether the caller wants a usage chunk in a stream.
         include_usage: bool,
     },
 }
 
-/// A whole answer.
+/// A translated response that is not streamed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TranslatedResponse {
-    /// Its HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// The JSON that its body becomes; `None` leaves it as it is, which is an answer of 200 only.
+    /// The JSON of the new body. `None`: the body, of a response with status 200, stays.
     pub body: Option<Value>,
-    /// What it took.
+    /// The usage that the response reports.
     pub usage: Usage,
 }
 
 impl ResponseContext {
-    /// An answer that comes in pieces, at a time in seconds since the Unix epoch. `None`: by its status it is in one piece.
+    /// Starts the translation of a streamed response. `now`: seconds since the Unix epoch. `None` if a response with this status
+    /// is not streamed.
     pub fn stream(&self, status: u16, now: u64) -> Option<Stream> {
         let chat = match self.caller {
             CallerApi::Messages => None,
@@ -52,8 +53,8 @@ impl ResponseContext {
         (self.stream && status == 200).then(|| Stream::new(self.host, chat))
     }
 
-    /// An answer in one piece, at a time in seconds since the Unix epoch. `error_name`: that of AWS's header, if it has one. What an
-    /// error says goes on where it is about the request; what it says of our account does not.
+    /// Translates a response that is not streamed. `error_name`: the error name from AWS's header, or empty; `now`: seconds
+    /// since the Unix epoch. A message about the request is kept. A message about the operator's account is not.
     pub fn whole(
         &self,
         status: u16,
@@ -87,7 +88,7 @@ impl ResponseContext {
             CallerApi::Messages => (200, None, Usage::of(body)),
             CallerApi::Chat { .. } => match completion(body, now) {
                 Some((made, usage)) => (200, Some(made), usage),
-                // Something is there, and no answer.
+                // The body of the status 200 is no message.
                 None => {
                     let (status, made) = error::error(502, body);
                     (status, Some(made), Usage::default())

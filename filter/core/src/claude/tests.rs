@@ -52,7 +52,7 @@ proptest! {
     }
 }
 
-/// JSON of the words that the two APIs use.
+/// Random JSON of the words that the two APIs use.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "type",

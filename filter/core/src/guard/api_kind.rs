@@ -2,7 +2,7 @@
 
 use meridian_policy::api::Shape;
 
-/// APIs whose answers are known.
+/// An API whose responses the guard can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiKind {
     /// `/v1/chat/completions`
@@ -18,7 +18,7 @@ pub enum ApiKind {
 }
 
 impl ApiKind {
-    /// The API of a path, which may carry a query.
+    /// The API of a path. The path may have a query.
     pub fn of(path: &str) -> Option<Self> {
         match path.split('?').next().unwrap_or_default() {
             "/v1/chat/completions" => Some(Self::Chat),
@@ -30,7 +30,7 @@ impl ApiKind {
         }
     }
 
-    /// Whose shape its errors have.
+    /// The shape of the API's error responses.
     pub fn shape(self) -> Shape {
         match self {
             Self::Messages => Shape::Anthropic,

@@ -1,21 +1,21 @@
-//! What a server says of its load in an answer's head: ORCA's `endpoint-load-metrics`, as vLLM fills it in.
+//! A server's load report in a response header: ORCA's `endpoint-load-metrics`, with vLLM's metrics.
 
-/// The request header that asks for it, and the form that is asked for.
+/// The request header that asks for a load report, and the requested format.
 pub const REQUEST_HEADER: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
 
-/// The answer's header.
+/// The response header with the load report.
 pub const RESPONSE_HEADER: &str = "endpoint-load-metrics";
 
-/// A server's load; `None` where it does not tell.
+/// A load report. Fields are `None` if the server does not report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LoadReport {
-    /// Requests that wait, of all its engines.
+    /// Waiting requests of all engines of the server.
     pub waiting: Option<f64>,
-    /// KV-cache in use, a ratio, of the engine that has the most.
+    /// KV-cache in use of the server's fullest engine, as a ratio.
     pub kv_cache: Option<f64>,
 }
 
-/// Reads the header's text form. A server with several engines repeats its keys.
+/// Parses the text format of the header. A server with several engines repeats the keys.
 pub fn read(value: &str) -> LoadReport {
     let mut load = LoadReport::default();
     let pairs = value.strip_prefix("TEXT ").unwrap_or_default().split(',');

@@ -1,13 +1,12 @@
-//! The guard's judgement: whether a server's 200 is an answer. It reads an answer as it comes, keeps little of it, and says
-//! from when on it is the caller's.
+//! Decides whether a server's response with status 200 is valid. It reads the response as it arrives, and keeps little of it.
 //!
 //! ```text
-//! head --Judge::begin--> nothing to judge, or Judge --read(piece)--> Step: hold | fail | release
+//! head --Judge::begin--> None, or a Judge --read(piece)--> Step: hold | fail | release
 //! ```
 //!
-//! Until the commit point (the first content of a stream; the whole of any other answer, or [`HOLD_LIMIT`] of it) an answer
-//! that is none is a [`Failure`], and another region can be asked. After it a failure is said in the stream, and the
-//! stream does not end like a whole one.
+//! The commit point is the first content of a stream. For any other response it is the end of the body, or [`HOLD_LIMIT`]
+//! bytes of it. Until the commit point the caller has nothing: an invalid response is a [`Failure`], and Envoy can try another
+//! region. After it, an error event reports a failure, and the stream has no regular end.
 
 mod api_kind;
 mod error;
@@ -28,7 +27,7 @@ pub use usage::Usage;
 use stream::Stream;
 use whole::Whole;
 
-/// Judges one answer.
+/// Validates one response.
 #[derive(Debug)]
 pub struct Judge {
     form: Form,
@@ -42,7 +41,7 @@ enum Form {
 }
 
 impl Judge {
-    /// By the head of an answer; `None` if its body says nothing that its status does not.
+    /// Starts with the head of a response. `None` if the body can add nothing to the status.
     pub fn begin(kind: ApiKind, status: u16, content_type: &str) -> Option<Self> {
         if status != 200 {
             return None;
@@ -59,7 +58,7 @@ impl Judge {
         })
     }
 
-    /// Takes the next piece in. `ends`: it is the last one.
+    /// Reads the next piece of the body. `ends`: the piece is the last one.
     pub fn read(&mut self, piece: &[u8], ends: bool) -> Step {
         let step = match &mut self.form {
             Form::Stream(stream) => stream.read(piece, ends, self.committed),
@@ -69,12 +68,12 @@ impl Judge {
         step
     }
 
-    /// Whether it is a stream, of which every event is looked at.
+    /// Whether the response is a stream, whose events are all read.
     pub fn is_stream(&self) -> bool {
         matches!(self.form, Form::Stream(_))
     }
 
-    /// Tokens, as far as the answer has told.
+    /// The usage that the response has reported so far.
     pub fn usage(&self) -> Option<Usage> {
         match &self.form {
             Form::Stream(stream) => stream.usage(),

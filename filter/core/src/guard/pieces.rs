@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-/// A stream, cut at these places.
+/// Cuts a stream at these places.
 pub(crate) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     cuts.sort_unstable();

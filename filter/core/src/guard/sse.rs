@@ -1,18 +1,18 @@
-//! Server-sent events, read as they come. The rules are those of the HTML standard, "Interpreting an event stream".
+//! Reads server-sent events as they arrive, by the HTML standard, "Interpreting an event stream".
 
-/// An event's data is kept up to this size, in bytes; of a longer one nothing is known.
+/// Maximum size of an event's data, in bytes. The data of a larger event is dropped.
 pub const LONGEST_EVENT: usize = 64 * 1024;
 
-/// One event.
+/// An event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'e> {
-    /// Its data; `None` if it is too long to be kept.
+    /// The data of the event. `None` if it is too large.
     pub data: Option<&'e [u8]>,
-    /// Where it begins, in bytes from the begin of the stream.
+    /// The start of the event, in bytes from the start of the stream.
     pub begins: u64,
 }
 
-/// A reader. It keeps one event at most.
+/// A reader of events. It keeps one event at most.
 #[derive(Debug, Default)]
 pub struct Events {
     line: Vec<u8>,
@@ -25,8 +25,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads the next piece of the stream. Calls back for every event that it completes; returns how many bytes of the
-    /// stream belong to complete events, or to nothing.
+    /// Reads the next piece of the stream, and calls `each` for every complete event. Returns the number of bytes of the stream
+    /// up to the end of the last complete event.
     pub fn read(&mut self, piece: &[u8], mut each: impl FnMut(&Event<'_>)) -> u64 {
         let mut rest = piece;
         if self.after_cr && !rest.is_empty() {
@@ -58,7 +58,7 @@ impl Events {
         self.begins
     }
 
-    /// Whether the event that is being read is too long to be kept.
+    /// Whether the unfinished event is too large.
     pub fn is_too_long(&self) -> bool {
         self.too_long
     }
@@ -68,7 +68,7 @@ impl Events {
         self.at
     }
 
-    /// The other half of a line's end.
+    /// Skips the line feed of a CRLF.
     fn skip(&mut self, bytes: u64) {
         let between = self.begins == self.at;
         self.at += bytes;
@@ -84,7 +84,7 @@ impl Events {
             self.data.clear();
         }
         if self.too_long {
-            // Whether the line is empty is all that still counts.
+            // Only whether the line is empty still matters.
             if self.line.is_empty() {
                 self.line.extend(part.first());
             }
@@ -138,7 +138,7 @@ mod tests {
     use crate::guard::pieces::pieces;
     use proptest::prelude::*;
 
-    /// Data and begins of each event, and the bytes of complete ones, of a stream that comes in these pieces.
+    /// The data and start of each event, and the bytes of complete events, of a stream in these pieces.
     fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<(Option<String>, u64)>, u64) {
         let mut events = Events::default();
         let mut all = Vec::new();

@@ -2,27 +2,27 @@
 
 use super::error::Failure;
 
-/// An answer is held back up to this size, in bytes.
+/// Maximum size of a response that is held back, in bytes.
 pub const HOLD_LIMIT: usize = 256 * 1024;
 
-/// What becomes of an answer after another piece of it.
+/// What the guard does after another piece of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Nothing of it is the caller's yet.
+    /// Holds the response back.
     Hold,
-    /// It is no answer, and nothing of it was released.
+    /// Replaces the response, which is invalid. The caller has no part of it.
     Fail(Failure),
-    /// A part of it is the caller's.
+    /// Releases a part of the response to the caller.
     Release(Release),
 }
 
-/// What the caller gets of an answer.
+/// The part of a response that is released to the caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Release {
-    /// Up to here, in bytes from the answer's begin. What comes after is held back until more has come.
+    /// The end of the part, in bytes from the start of the response. The rest is held back until more arrives.
     pub until: u64,
-    /// To be added there.
+    /// Text to add at the end of the part.
     pub add: String,
-    /// Nothing that the server sends from here on goes on: it has failed.
+    /// The failure of the response. The guard drops all that the server sends from here on.
     pub broken: Option<Failure>,
 }

@@ -1,4 +1,4 @@
-//! Answers as real servers send them, and what becomes of each.
+//! Responses as real servers send them, and what the guard does with them.
 
 use super::pieces::pieces;
 use super::*;
@@ -24,7 +24,7 @@ const ERROR: &str = r#"data: {"error":{"message":"queue is full","type":"Service
 
 "#;
 
-/// What a caller gets of an answer that comes in these pieces, when something was released first, and why it is none.
+/// The caller's view of a response in pieces: its body, the first piece that releases a part, and the failure.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     body: String,
@@ -72,7 +72,7 @@ fn judged<'p>(
     outcome
 }
 
-/// A chat's stream, event by event, and then its end.
+/// A stream of Chat Completions, event by event.
 fn chat(events: &[&str]) -> Outcome {
     let pieces = events
         .iter()
@@ -128,7 +128,7 @@ fn a_stream_is_the_caller_s_from_its_first_content_on() {
             "{first}"
         );
     }
-    // Nothing to say, and well ended.
+    // The response has no content, and ends regularly.
     let nothing = LAST.replace('.', "");
     let outcome = chat(&[ROLE, &nothing, DONE]);
     assert_eq!((outcome.failure, outcome.released_at), (None, Some(3)));
@@ -181,7 +181,7 @@ fn what_fails_before_its_first_content_is_no_answer() {
     );
     let abort = LAST.replace("\"stop\"", "\"abort\"");
     assert_eq!(chat(&[ROLE, &abort, DONE]).failure, Some(Failure::Aborted));
-    // Content that was not released yet is no reason to release what failed.
+    // Content that was not released yet does not commit a response that fails.
     let all = [ROLE, WORD, ERROR].concat();
     assert_eq!(chat(&[&all]).failure, error(Some(503), "queue is full"));
 }
@@ -229,7 +229,7 @@ fn a_complete_answer_that_lacks_its_last_line_gets_it() {
         (outcome.body, outcome.broken),
         ([ROLE, WORD, LAST, DONE].concat(), None)
     );
-    // Two choices, and only one of them is complete.
+    // One of two choices is complete.
     let second = WORD.replace("\"index\":0", "\"index\":1");
     let outcome = chat(&[ROLE, WORD, &second, LAST]);
     assert_eq!(outcome.broken, Some(Failure::Incomplete));
@@ -245,7 +245,7 @@ fn an_event_of_any_size_passes() {
     let outcome = chat(&[ROLE, one, other, LAST, DONE]);
     assert_eq!(outcome.body, [ROLE, &long, LAST, DONE].concat());
     assert_eq!(outcome.released_at, Some(1));
-    // A server that says nothing, at length.
+    // A long stream of comments without content.
     let comments = ": keep-alive\n\n".repeat(30_000);
     assert_eq!(chat(&[&comments, "data"]).released_at, Some(0));
 }
@@ -400,7 +400,7 @@ fn answers_in_one_piece() {
     for (kind, body, failure) in cases {
         assert_eq!(whole(kind, body).failure, failure, "{body}");
     }
-    // Too large to be held: it passes as it comes.
+    // A response above the hold limit passes as it arrives.
     let large = format!("{{\"data\":[{}0]}}", "0,".repeat(1_000_000));
     let pieces = large.as_bytes().chunks(16_384).chain([&b""[..]]);
     let outcome = judged(ApiKind::Embeddings, "application/json", pieces);

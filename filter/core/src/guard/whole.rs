@@ -1,4 +1,4 @@
-//! An answer in one piece.
+//! Validates a response that is not streamed.
 
 use super::api_kind::ApiKind;
 use super::error::{Failure, reported_failure};
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub struct Whole {
     kind: ApiKind,
-    /// What has come, until it is judged or too long to be held.
+    /// The body so far, until it is complete or exceeds the hold limit.
     held: Vec<u8>,
     at: u64,
     usage: Option<Usage>,

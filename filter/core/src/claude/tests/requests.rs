@@ -1,9 +1,9 @@
-//! Requests: what they become, where they go, and what is refused.
+//! Translated and refused requests.
 
 use super::*;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 
-/// A chat of one question, with these fields more.
+/// A chat request of one question, with further fields.
 fn chat(more: Value) -> Value {
     let mut body = json!({ "model": "llama", "messages": [{ "role": "user", "content": "hi" }] });
     let Value::Object(more) = more else {
@@ -17,7 +17,7 @@ fn asked(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
     request(body.to_string().as_bytes(), &claude())
 }
 
-/// What these fields become, beside what every request has.
+/// Checks the translation of these fields, without the fields that every request has.
 fn check(fields: Value, expect: Value) {
     let body = chat(fields);
     let asked = asked(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
@@ -36,7 +36,7 @@ fn check(fields: Value, expect: Value) {
     assert_eq!(Value::Object(made), expect, "{body}");
 }
 
-/// What these messages become.
+/// Checks the translation of these messages.
 fn said(messages: Value, expect: Value) {
     check(json!({ "messages": messages }), expect);
 }
@@ -63,7 +63,7 @@ fn a_chat_becomes_a_message() {
         json!({ "stop_sequences": ["x", "y"] }),
     );
     check(json!({ "stop": null, "n": null, "tools": null }), json!({}));
-    // Hints, and what asks for nothing.
+    // Hints and default values.
     check(
         json!({ "temperature": 1.5, "top_p": 0.9, "top_k": 5, "seed": 1, "user": "u", "presence_penalty": 1, "n": 1,
                 "logprobs": false, "logit_bias": {}, "modalities": ["text"], "prompt_cache_key": "k", "store": true }),
@@ -77,7 +77,7 @@ fn a_chat_becomes_a_message() {
     );
 }
 
-/// Where a body goes, with which version in a header, and as what.
+/// The path, the version header and the body of a request for a host.
 fn addressed(
     claude: &Claude,
     body: Value,

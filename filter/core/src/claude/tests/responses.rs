@@ -1,4 +1,4 @@
-//! Whole answers, and errors.
+//! Responses that are not streamed, and errors.
 
 use super::*;
 use meridian_policy::egress_policy::ClaudeHost;
@@ -56,7 +56,7 @@ fn chat() -> ResponseContext {
     }
 }
 
-/// A chat's error: status, and what the caller is told.
+/// The status and the body of an error response for a chat.
 fn error(status: u16, body: &[u8]) -> (u16, Value) {
     let answer = chat().whole(status, "", body, 5);
     (answer.status, answer.body.unwrap())

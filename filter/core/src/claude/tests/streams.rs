@@ -1,4 +1,4 @@
-//! Streams, in whatever pieces they come.
+//! Streams, cut into pieces at any place.
 
 use super::*;
 use crate::claude::chat::Chat;
@@ -44,7 +44,7 @@ fn end(reason: &str) -> [Value; 2] {
     ]
 }
 
-/// An answer with thoughts, a text and two calls.
+/// A response with thinking, a text and two tool calls.
 fn whole() -> String {
     let mut all = vec![
         start(),
@@ -97,7 +97,7 @@ pub(super) fn translated<'p>(
     .0
 }
 
-/// What goes to the caller, and what it took.
+/// The text for the caller, and the usage.
 fn passed<'p>(
     host: ClaudeHost,
     chat: Option<Chat>,
@@ -111,7 +111,7 @@ fn passed<'p>(
     (String::from_utf8_lossy(&all).into_owned(), stream.usage())
 }
 
-/// The data of events, `[DONE]` as a string.
+/// The data of each event, with `[DONE]` as a string.
 fn chunks(text: &str) -> Vec<Value> {
     let events = text.split_terminator("\n\n");
     let data = events.map(|event| event.strip_prefix("data: ").unwrap());
@@ -177,7 +177,7 @@ fn a_stream_of_claude_s_becomes_one_of_openai_s() {
             .iter()
             .all(|reason| reason.is_null())
     );
-    // Without usage no chunk has any.
+    // Without `include_usage` no chunk has usage.
     assert!(!translated([whole().as_bytes()], false).contains("usage"));
 }
 
@@ -199,7 +199,7 @@ fn a_stream_that_fails_does_not_end_like_a_whole_one() {
     assert!(!cut.contains("DONE") && !cut.contains("finish_reason\":\""));
 }
 
-/// What the guard of the chain, which sees what the translation makes, says of it.
+/// Whether the guard of the chain finds a translated stream valid, and whether the stream has its end.
 fn judged(text: &str) -> (bool, bool) {
     let mut judge = Judge::begin(ApiKind::Chat, 200, "text/event-stream").unwrap();
     match judge.read(text.as_bytes(), true) {
@@ -323,7 +323,7 @@ fn frames_become_the_events_in_them() {
         let (cut, _) = passed(ClaudeHost::Bedrock, chat(), [one, other]);
         assert_eq!(cut, chunks, "cut at {at}");
     }
-    // A newer kind of event is none of ours, and a line may end inside of one.
+    // An unknown type of event is ignored, and an event may have line breaks.
     let newer = frame(
         &[(":message-type", "event"), (":event-type", "newer")],
         "{}",
@@ -359,7 +359,7 @@ fn a_frame_that_is_none_ends_the_stream_with_an_error() {
         ],
         "",
     );
-    // One bit of the payload, of the prelude, of the checksum; a length that is none.
+    // A wrong bit in the payload, the prelude or the checksum, and invalid lengths.
     let wrong = |at: usize| {
         let mut frame = chunk(r#"{"type":"ping"}"#);
         frame[at] ^= 1;
