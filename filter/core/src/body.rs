@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn conversations_behind_one_long_system_prompt_are_told_apart() {
+    fn conversations_with_the_same_long_system_prompt_differ() {
         let system = "s".repeat(1 << 20);
         let ask = |field: &str, question: &str| {
             affinity(&format!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_routed_is_refused_with_its_reason() {
+    fn invalid_bodies_are_refused_with_a_reason() {
         for (body, says) in [
             ("", "no body"),
             ("{", "EOF"),
@@ -196,12 +196,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_is_total(body in prop::collection::vec(any::<u8>(), 0..256)) {
+        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..256)) {
             let _ = read(&body);
         }
 
         #[test]
-        fn reading_is_total_on_nearly_json(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
+        fn nearly_valid_json_is_read(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
             let _ = read(format!(r#"{{"model":"m","messages":{body}}}"#).as_bytes());
         }
     }

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_limit_a_request_waits_until_the_first_has_left() {
+    fn a_request_past_the_limit_waits_until_the_first_expires() {
         let mut spending = Spending::default();
         let budget = requests(2);
         for _ in 0..2 {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_counts_with_the_most_that_it_can_cost() {
+    fn requests_in_flight_count_with_their_maximum_cost() {
         let mut spending = Spending::default();
         let budget = usd(100);
         let first = spending.admit(&budget, costs(60), NOW).unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_provider_never_saw_counts_for_nothing() {
+    fn cancelled_requests_do_not_count() {
         let mut spending = Spending::default();
         let budget = Budget {
             requests: Some(1),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_a_token_s() {
+    fn costs_and_estimates() {
         let price = Price {
             input: 3000,
             cache_read: 300,
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_after_a_while_in_memory() {
+    fn spending_round_trips_through_bytes() {
         let mut spending = Spending::default();
         spending.admit(&usd(100), costs(60), NOW).unwrap();
         assert_eq!(Spending::from_bytes(&spending.to_bytes()), spending);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_stops_nobody() {
+    fn a_clock_that_is_set_back_empties_the_window() {
         let mut spending = Spending::default();
         spending.admit(&requests(1), costs(0), NOW).unwrap();
         spending.admit(&requests(1), costs(0), NOW / 2).unwrap();

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_leaps_moves_nothing() {
+    fn steps_of_the_system_clock_are_ignored() {
         const HOUR: u64 = 3_600_000;
         let mut clock = SteadyClock::default();
         let begin = clock.at(1_700_000_000_000);

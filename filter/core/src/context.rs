@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_say_of_long_prompts() {
+    fn error_messages_about_long_prompts() {
         for (message, too_long) in [
             (
                 "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens, which exceeds this limit even without any output tokens.",

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_about_the_caller_goes_on() {
+    fn headers_about_the_caller_are_not_allowed() {
         for name in [
             "content-type",
             ":path",
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_has_and_says() {
+    fn paths_and_statuses_of_providers() {
         let compatible = Provider::OpenaiCompatible;
         assert_eq!(
             mode(&compatible, "/v1/chat/completions?x=1"),
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(check_status(b"429"), Ok(()));
     }
     #[test]
-    fn where_an_answer_was_made() {
+    fn jurisdiction_violations() {
         let policy = |jurisdiction: &[&str]| EgressPolicy {
             fallback: "claude".into(),
             provider: Provider::OpenaiCompatible,

@@ -148,7 +148,7 @@ mod tests {
     const NOW: u64 = 4000;
 
     #[test]
-    fn a_queue_shows_before_anybody_has_waited_through_it() {
+    fn a_queue_raises_the_prediction_at_once() {
         let calm = steady(0.2, 4);
         let expected = |waiting| with_waiting(calm, waiting).expected(NOW).unwrap();
         assert!((expected(3) - 0.2).abs() < 0.01);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn home_is_left_for_what_is_clearly_sooner() {
+    fn requests_leave_home_for_a_clear_advantage() {
         let home = |waiting| with_waiting(steady(0.2, 4), waiting);
         let far = steady(0.3, 1);
         let leaves = |home: &Pace, other: &Pace| pressure(home, [(other, 100)], NOW);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn little_is_no_queue_and_no_knowledge() {
+    fn few_waiting_requests_or_samples_give_no_pressure() {
         let alone = steady(1.0, 1);
         let other = steady(0.2, 1);
         let two = with_waiting(alone, 2);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unknown_or_was_bad_long_ago_is_tried() {
+    fn unknown_regions_and_regions_with_old_samples_are_tried() {
         let home = with_waiting(steady(0.2, 4), 20);
         assert_eq!(pressure(&home, [(&Pace::default(), 100)], NOW), 1.0);
         let bad = steady(30.0, 1);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_answered_since_when_a_first_token_came() {
+    fn has_answered_compares_with_the_last_first_token() {
         assert!(!Pace::default().has_answered(0));
         let mut pace = Pace::default();
         pace.begin();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_that_answers_nobody_any_more_is_not_forgotten_to_be_one() {
+    fn the_samples_of_a_stalled_home_do_not_decay() {
         let stalled = with_waiting(steady(0.2, 4), 20);
         let much_later = NOW + 600_000;
         assert_eq!(
@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_in_its_range_whatever_comes(
+        fn pressure_stays_in_its_range(
             steps in prop::collection::vec((0..3u8, 0..1000u32, 0.0..1e6f64, any::<u64>()), 0..60), now in any::<u64>(),
         ) {
             let mut paces = [Pace::default(); 2];

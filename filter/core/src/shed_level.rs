@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_at_once_and_goes_by_itself() {
+    fn the_level_rises_at_once_and_decays() {
         let none = ShedLevel::default();
         assert_eq!(none.level(5), 0.0);
         let one = none.after_refusal(0.3, None, 1_000);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_told_by_the_mean_and_forgotten() {
+    fn the_excess_follows_the_mean_of_recent_load_reports() {
         let mut told = RecentAnswers::default();
         assert_eq!(told.note_load(0.95, 1_000), 0.95);
         let mean = told.note_load(0.35, 1_000);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn as_much_leaves_as_is_refused() {
+    fn the_level_follows_the_refused_fraction() {
         let trickle = settles(1000.0, |_| 0.01, 30);
         assert!(
             (0.005..0.2).contains(&trickle),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_is_kept_to_within_reason() {
+    fn a_retry_after_holds_the_level_up_to_a_maximum() {
         let told = ShedLevel::default().after_refusal(0.5, Some(10), 0);
         assert_eq!(told.level(10_000), told.level(0));
         assert!(told.level(13_000) < told.level(10_000));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn it_travels_as_bytes() {
+    fn the_level_round_trips_through_bytes() {
         let level = ShedLevel::default().after_refusal(0.4, Some(3), 77);
         assert_eq!(ShedLevel::from_bytes(&level.to_bytes()), level);
         assert_eq!(ShedLevel::from_bytes(&[1, 2, 3]), ShedLevel::default());
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_leaves_its_range(
+        fn the_level_stays_in_its_range(
             answers in prop::collection::vec((any::<bool>(), any::<Option<u64>>(), 0..100_000u64), 0..40), at in any::<u64>(),
             bytes in prop::collection::vec(any::<u8>(), 0..32),
         ) {

@@ -5,7 +5,7 @@ mod decisions;
 mod fast_path;
 mod misdirection;
 mod needs;
-mod patience;
+mod per_try_timeout;
 mod properties;
 mod refusals;
 mod requests;

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loads_as_vllm_tells_them() {
+    fn load_reports_of_vllm() {
         let two = "TEXT named_metrics.num_requests_waiting=1.0, named_metrics.num_requests_waiting=3.0, \
                    named_metrics.kv_cache_usage_perc=0.03, named_metrics.kv_cache_usage_perc=0.06";
         let load = LoadReport {

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn where_events_begin_and_what_is_complete() {
+    fn starts_of_events_and_complete_bytes() {
         let (all, complete) = read([&b"data: a\n\n: c\n\ndata: b\n\nda"[..]]);
         assert_eq!(all, [(Some("a".into()), 0), (Some("b".into()), 14)]);
         assert_eq!(complete, 23);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_too_long_is_one_that_nothing_is_known_of() {
+    fn the_data_of_an_oversized_event_is_dropped() {
         let long = format!("data: {}\n\ndata: b\n\n", "x".repeat(LONGEST_EVENT));
         let (all, complete) = read([long.as_bytes()]);
         assert_eq!(
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_a_stream_is_cut_makes_no_difference(stream in any_stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+        fn any_pieces_give_the_same_events(stream in any_stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
             let pieces = pieces(&stream, &cuts);
             let (whole, complete) = read([stream.as_slice()]);
             prop_assert_eq!(read(pieces).0, whole);

@@ -89,7 +89,7 @@ fn error(status: Option<u16>, message: &str) -> Option<Failure> {
 }
 
 #[test]
-fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
+fn an_error_event_stands_alone_wherever_the_stream_breaks() {
     let long = format!("data: {}", "x".repeat(sse::LONGEST_EVENT));
     for last in [long.as_str(), "data: {"] {
         let outcome = chat(&[ROLE, WORD, last]);
@@ -101,7 +101,7 @@ fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
 }
 
 #[test]
-fn a_stream_is_the_caller_s_from_its_first_content_on() {
+fn a_stream_is_released_from_its_first_content_on() {
     let events = [ROLE, EMPTY, WORD, WORD, LAST, USAGE, DONE];
     let outcome = chat(&events);
     assert_eq!(
@@ -135,7 +135,7 @@ fn a_stream_is_the_caller_s_from_its_first_content_on() {
 }
 
 #[test]
-fn an_answer_is_one_whatever_it_says_of_its_tokens() {
+fn invalid_usage_does_not_invalidate_a_response() {
     for (said, usage) in [
         (
             r#"{"prompt_tokens":8,"input_tokens":8,"output_tokens":null,"completion_tokens":7,"input_tokens_details":null}"#,
@@ -159,7 +159,7 @@ fn an_answer_is_one_whatever_it_says_of_its_tokens() {
 }
 
 #[test]
-fn what_fails_before_its_first_content_is_no_answer() {
+fn a_failure_before_the_first_content_fails_the_response() {
     assert_eq!(
         chat(&[ERROR, DONE]).failure,
         error(Some(503), "queue is full")
@@ -187,7 +187,7 @@ fn what_fails_before_its_first_content_is_no_answer() {
 }
 
 #[test]
-fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
+fn a_later_failure_is_an_error_event_without_a_regular_end() {
     let half = &WORD[..40];
     let unfinished = WORD.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
     for (rest, failure) in [
@@ -223,7 +223,7 @@ fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
 }
 
 #[test]
-fn a_complete_answer_that_lacks_its_last_line_gets_it() {
+fn a_missing_last_event_is_added() {
     let outcome = chat(&[ROLE, WORD, LAST]);
     assert_eq!(
         (outcome.body, outcome.broken),
@@ -236,7 +236,7 @@ fn a_complete_answer_that_lacks_its_last_line_gets_it() {
 }
 
 #[test]
-fn an_event_of_any_size_passes() {
+fn events_of_any_size_pass() {
     let long = format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
         "x".repeat(300_000)
@@ -333,7 +333,7 @@ fn whole(kind: ApiKind, body: &str) -> Outcome {
 }
 
 #[test]
-fn answers_in_one_piece() {
+fn unstreamed_responses() {
     let fine = r#"{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#;
     let outcome = whole(ApiKind::Chat, fine);
     assert_eq!((outcome.body.as_str(), outcome.failure), (fine, None));
@@ -411,7 +411,7 @@ fn answers_in_one_piece() {
 }
 
 #[test]
-fn what_is_not_judged() {
+fn responses_that_are_not_validated() {
     assert!(Judge::begin(ApiKind::Chat, 500, "application/json").is_none());
     assert!(Judge::begin(ApiKind::Chat, 200, "text/plain").is_none());
     assert_eq!(ApiKind::of("/v1/audio/speech"), None);
@@ -422,7 +422,7 @@ fn what_is_not_judged() {
 }
 
 #[test]
-fn a_failure_s_status_is_its_own_if_it_has_one() {
+fn a_failure_has_the_reported_status() {
     let status = |status| error(status, "").unwrap().status();
     assert_eq!(
         (
@@ -456,7 +456,7 @@ fn any_events() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn however_a_stream_is_cut_nothing_broken_looks_whole(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+    fn a_broken_stream_never_looks_complete(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
         let pieces = pieces(stream.as_bytes(), &cuts);
         let outcome = judged(ApiKind::Chat, "text/event-stream", pieces);
         let at_once = judged(ApiKind::Chat, "text/event-stream", [stream.as_bytes()]);
@@ -473,7 +473,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged(
+    fn any_bytes_are_validated(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..8), kind in 0..5usize, stream in any::<bool>(),
     ) {
         let kind = [ApiKind::Chat, ApiKind::Completions, ApiKind::Responses, ApiKind::Embeddings, ApiKind::Messages][kind];

@@ -43,7 +43,7 @@ fn check_unknown(source: &str, headers: &Headers<'_>) {
 }
 
 #[test]
-fn a_trusted_source_places_the_caller() {
+fn a_trusted_source_names_the_zone() {
     for (value, zone) in [
         ("DE", "eea"),
         ("RE", "eea"),
@@ -64,7 +64,7 @@ fn a_trusted_source_places_the_caller() {
 }
 
 #[test]
-fn what_is_no_country_says_nothing() {
+fn invalid_countries_leave_the_zone_unknown() {
     for value in [
         "XX",
         "T1",
@@ -91,7 +91,7 @@ fn what_is_no_country_says_nothing() {
 }
 
 #[test]
-fn what_is_no_zone_leaves_the_caller_unknown() {
+fn invalid_zones_leave_the_zone_unknown() {
     for value in ["uk", "EEA", "eea ", "", "global,global", "eea;v=1", "DE"] {
         check_unknown(EDGE, &[("x-tenant-zone", value)]);
         // It may have meant a pinned zone: no other source is asked in its place.
@@ -101,7 +101,7 @@ fn what_is_no_zone_leaves_the_caller_unknown() {
 }
 
 #[test]
-fn a_source_that_does_not_know_leaves_it_to_the_next() {
+fn an_unknown_country_leaves_the_decision_to_the_next_source() {
     for country in ["XX", "ZZ", "T1"] {
         let headers = [("x-tenant-zone", "global"), ("cf-ipcountry", country)];
         check(EDGE, &headers, "global", "x-tenant-zone");
@@ -153,7 +153,7 @@ fn of_several_values_only_a_pinned_zone_counts() {
 }
 
 #[test]
-fn pinned_beats_unpinned_whatever_the_order() {
+fn a_pinned_zone_wins_in_any_order() {
     let (tenant, country) = ("x-tenant-zone", "cf-ipcountry");
     check(EDGE, &[(tenant, "eea"), (country, "US")], "eea", tenant);
     check(EDGE, &[(tenant, "global"), (country, "DE")], "eea", country);
@@ -174,7 +174,7 @@ fn pinned_beats_unpinned_whatever_the_order() {
 }
 
 #[test]
-fn of_two_pinned_answers_the_first_source_counts() {
+fn of_two_pinned_zones_the_first_source_counts() {
     let mut fleet = example();
     let uk = meridian_policy::fleet::Zone {
         pinned: true,
@@ -188,7 +188,7 @@ fn of_two_pinned_answers_the_first_source_counts() {
 }
 
 #[test]
-fn countries_that_no_zone_names_are_unknown_without_a_rest_of_the_world() {
+fn unlisted_countries_are_unknown_without_a_rest_of_the_world() {
     let mut fleet = example();
     fleet.zones.get_mut("global").unwrap().rest = false;
     let us = [("cf-ipcountry", "US")];
@@ -200,7 +200,7 @@ fn countries_that_no_zone_names_are_unknown_without_a_rest_of_the_world() {
 }
 
 #[test]
-fn only_the_connection_s_own_source_is_believed() {
+fn only_the_address_of_the_connection_is_trusted() {
     let us = [("cf-ipcountry", "US")];
     for edge in ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "fd00::1"] {
         check(edge, &us, "global", "cf-ipcountry");
@@ -225,7 +225,7 @@ fn only_the_connection_s_own_source_is_believed() {
 }
 
 #[test]
-fn an_ipv4_source_is_not_an_ipv6_network_s() {
+fn an_ipv6_network_does_not_contain_ipv4_addresses() {
     let mut fleet = example();
     fleet.sources = vec![source("cf-ipcountry", ZoneSourceKind::Country, &["::/0"])];
     check_fleet(
@@ -237,7 +237,7 @@ fn an_ipv4_source_is_not_an_ipv6_network_s() {
 }
 
 #[test]
-fn headers_that_must_not_go_on() {
+fn untrusted_headers() {
     fn check(source: &str, headers: &Headers<'_>, expect: &[&str]) {
         let policy = filter_policy(&example(), &Plan::default(), &"us-west-2".into(), None);
         let headers = owned(headers);

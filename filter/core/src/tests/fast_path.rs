@@ -66,7 +66,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
 }
 
 #[test]
-fn refusals_send_as_many_elsewhere_as_are_refused() {
+fn the_shed_fraction_follows_the_refused_fraction() {
     let one = fast_path([100.0, 20.0], 60.0, 60);
     for [west, east] in &one[20..] {
         assert!(

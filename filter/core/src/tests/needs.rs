@@ -98,7 +98,7 @@ fn explained(plan: &Plan, home: &str, country: (&str, &str)) -> (Lane, String) {
 }
 
 #[test]
-fn home_where_it_is_fresh_else_a_region_that_is() {
+fn requests_that_need_fresh_data_go_to_fresh_regions() {
     let at_west = |plan: &Plan| explained(plan, WEST, US);
     assert_eq!(at_west(&behind(&[])), (Lane::Home, "fresh=yes".into()));
     assert_eq!(at_west(&behind(&[EAST])), (Lane::Home, "fresh=yes".into()));
@@ -112,14 +112,14 @@ fn home_where_it_is_fresh_else_a_region_that_is() {
 }
 
 #[test]
-fn nobody_leaves_the_zone_for_it() {
+fn the_need_for_fresh_data_does_not_leave_the_zone() {
     let plan = behind(&[EU]);
     assert_eq!(explained(&plan, EU, DE), (Lane::Home, "fresh=no".into()));
     assert_eq!(explained(&plan, EU, US), (Lane::Fresh, "fresh=yes".into()));
 }
 
 #[test]
-fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
+fn a_home_that_sheds_sends_fresh_requests_to_fresh_regions_only() {
     let plan = |behind_too: &[&str]| shedding(behind(behind_too), 0, &[(EAST, 60), (EU, 40)]);
     assert_eq!(explained(&plan(&[]), WEST, US).0, Lane::Overflow, "all are");
     assert_eq!(explained(&plan(&[EAST]), WEST, US).0, Lane::Fresh);
@@ -146,7 +146,7 @@ fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
 }
 
 #[test]
-fn what_nobody_knows_is_not_called_fresh() {
+fn unknown_freshness_is_reported_as_unknown() {
     let unknown = |mut plan: Plan, regions: &[&str]| {
         plan.freshness.unknown = regions.iter().map(|region| (*region).into()).collect();
         plan
@@ -172,7 +172,7 @@ fn what_nobody_knows_is_not_called_fresh() {
 }
 
 #[test]
-fn a_home_that_serves_nobody_is_not_fresh() {
+fn a_home_that_is_down_is_not_fresh() {
     let mut plan = behind(&[EAST]);
     let dead = Health {
         down: true,
@@ -188,7 +188,7 @@ fn a_home_that_serves_nobody_is_not_fresh() {
 }
 
 #[test]
-fn batch_stops_at_the_gates_of_those_that_are_fresh() {
+fn batch_respects_the_gates_of_fresh_regions() {
     const BATCH: (&str, &str) = ("x-meridian-tier", "batch");
     let gates = |mut plan: Plan, gates: &[(&str, u8)]| {
         for (region, open) in gates {
@@ -240,7 +240,7 @@ fn batch_stops_at_the_gates_of_those_that_are_fresh() {
 }
 
 #[test]
-fn past_the_lease_nothing_is_known_of_it() {
+fn past_the_lease_freshness_is_unknown() {
     let decision = decide(&behind(&[WEST]), WEST, &[US, NEEDS], true);
     assert_eq!(decision.lane, Lane::Home);
     assert!(decision.explain().ends_with(" fresh=unknown"));
@@ -255,7 +255,7 @@ fn the_lane_picks_a_region_by_the_conversation() {
 }
 
 #[test]
-fn what_a_caller_may_write() {
+fn values_of_the_needs_header() {
     let read = |values: &[&str]| {
         let headers = values.iter().map(|value| ("X-Meridian-Needs", *value));
         let headers: Vec<(String, String)> = headers
@@ -295,7 +295,7 @@ fn what_a_caller_may_write() {
 }
 
 #[test]
-fn a_fleet_may_have_another_header_for_it() {
+fn a_fleet_may_have_its_own_needs_header() {
     let mut fleet = example();
     fleet.needs_header = Some("x-rag".into());
     let why = |name, value| {
@@ -311,7 +311,7 @@ fn a_fleet_may_have_another_header_for_it() {
 }
 
 #[test]
-fn it_is_a_header_of_ours_that_callers_may_send() {
+fn callers_may_send_the_needs_header() {
     let fleet = example();
     let policy = filter_policy(&fleet, &Plan::default(), &WEST.into(), None);
     let headers = [
@@ -328,7 +328,7 @@ fn it_is_a_header_of_ours_that_callers_may_send() {
 }
 
 #[test]
-fn a_policy_says_nothing_of_it_while_all_are_fresh() {
+fn a_policy_omits_freshness_while_all_regions_are_fresh() {
     let policy = |plan: &Plan| {
         let policy = filter_policy(&example(), plan, &WEST.into(), None);
         let json = serde_json::to_string(&policy).unwrap();

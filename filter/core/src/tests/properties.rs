@@ -60,7 +60,7 @@ fn parts(chain: &[Member]) -> (Vec<&RegionName>, Vec<&RegionName>, usize) {
 
 proptest! {
     #[test]
-    fn a_chain_holds_whom_the_zone_may_use_and_nobody_else(fleet in fleets()) {
+    fn a_chain_has_members_of_its_zone_only(fleet in fleets()) {
         for (zone_name, model, home) in everything(&fleet) {
             let chain = chain(&fleet, &zone_name, &model, &home);
             let Some(zone) = fleet.zones.get(&zone_name) else {
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_is_the_zone_s_order_then_home_then_peers_by_distance_then_fallbacks(fleet in fleets()) {
+    fn the_order_of_a_chain(fleet in fleets()) {
         for (zone_name, model, home) in everything(&fleet) {
             let chain = chain(&fleet, &zone_name, &model, &home);
             let (Some(zone), Some(region)) = (fleet.zones.get(&zone_name), fleet.regions.get(&home)) else {
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pinned_zone_has_no_chain_where_it_must_not_pass(fleet in fleets()) {
+    fn a_pinned_zone_has_no_chain_at_gateways_outside(fleet in fleets()) {
         for (zone_name, model, home) in everything(&fleet) {
             let Some(zone) = fleet.zones.get(&zone_name) else { continue };
             let outside = is_outside(zone, &home);
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn every_request_gets_an_answer_or_a_decision_that_has_a_route(fleet in fleets(), request in requests()) {
+    fn every_request_gets_a_response_or_a_decision_with_a_route(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let admitted = match Router::new(policy.clone()).admit(&request.head()) {
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn no_header_of_ours_and_no_forged_source_goes_on(fleet in fleets(), request in requests()) {
+    fn own_and_forged_headers_are_removed(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let listed = untrusted(&policy.sources, request.source, &request.headers);
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pinned_caller_is_never_decided_into_another_zone(fleet in fleets(), request in requests(), at in 0..4usize) {
+    fn a_pinned_caller_stays_in_its_zone(fleet in fleets(), request in requests(), at in 0..4usize) {
         let (fleet, request) = from_germany(fleet, request, at);
         let place = fleet.sources.iter().position(|source| source.header == EDGE_COUNTRY).unwrap();
         for home in fleet.regions.keys() {
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn a_redirect_leads_to_a_gateway_of_the_zone_and_to_the_same_path(fleet in fleets(), request in requests()) {
+    fn a_redirect_keeps_the_path_and_leads_into_the_zone(fleet in fleets(), request in requests()) {
         for (home, region) in &fleet.regions {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let Admission::Answer(answer) = Router::new(policy.clone()).admit(&request.head()) else { continue };

@@ -62,7 +62,7 @@ fn count(servers: &[String], address: &str) -> usize {
 }
 
 #[test]
-fn a_server_that_reads_a_long_prompt_is_left_alone() {
+fn a_server_with_a_long_unread_prompt_gets_few_requests() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     let mut long = slots.begin(THREE[0], 40_000);
@@ -91,7 +91,7 @@ fn a_server_that_reads_a_long_prompt_is_left_alone() {
 }
 
 #[test]
-fn what_other_workers_send_counts_as_well() {
+fn loads_of_other_workers_count() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     let much = ServerLoad {
@@ -107,7 +107,7 @@ fn what_other_workers_send_counts_as_well() {
 }
 
 #[test]
-fn a_server_that_failed_is_left_alone_for_a_while() {
+fn a_server_that_failed_gets_no_requests_for_a_while() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     let busy = [slots.begin(THREE[1], 100), slots.begin(THREE[2], 100)];
@@ -147,7 +147,7 @@ fn a_server_that_failed_is_left_alone_for_a_while() {
 }
 
 #[test]
-fn of_many_servers_each_has_a_slot() {
+fn every_one_of_many_servers_has_a_slot() {
     const MANY: u16 = 300;
     let weight = |slot: u16, server: u16| {
         let [[a, b], [c, d]] = [slot.to_le_bytes(), server.to_le_bytes()];
@@ -159,7 +159,7 @@ fn of_many_servers_each_has_a_slot() {
 }
 
 #[test]
-fn what_a_caller_did_wrong_is_no_failure_of_the_server() {
+fn client_errors_are_no_server_failures() {
     for (status, failed) in [
         (200, false),
         (400, false),
@@ -172,7 +172,7 @@ fn what_a_caller_did_wrong_is_no_failure_of_the_server() {
 }
 
 #[test]
-fn where_all_have_failed_one_of_them_is_asked() {
+fn if_all_servers_have_failed_one_is_tried() {
     let envoy = Envoy(vec![THREE[0]]);
     let mut slots = taught(&envoy);
     let mut begun = slots.begin(THREE[0], 100);
@@ -184,7 +184,7 @@ fn where_all_have_failed_one_of_them_is_asked() {
 }
 
 #[test]
-fn one_slot_that_leads_elsewhere_moves_alone() {
+fn a_single_misroute_moves_one_slot() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     let of = |slots: &SlotTable| {
@@ -206,7 +206,7 @@ fn one_slot_that_leads_elsewhere_moves_alone() {
 }
 
 #[test]
-fn one_that_goes_and_one_that_comes_are_noticed() {
+fn removed_and_added_servers_are_learnt() {
     let mut envoy = Envoy(THREE.to_vec());
     let mut slots = taught(&envoy);
     envoy.0.remove(0);
@@ -219,7 +219,7 @@ fn one_that_goes_and_one_that_comes_are_noticed() {
 }
 
 #[test]
-fn a_conversation_keeps_its_server_as_long_as_that_has_no_more_to_do_than_others() {
+fn a_conversation_keeps_its_server_below_the_load_bound() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = SlotTable::default();
     let mut held = Vec::new();
@@ -251,7 +251,7 @@ fn a_conversation_keeps_its_server_as_long_as_that_has_no_more_to_do_than_others
 proptest! {
     /// Whatever happens, what is over leaves nothing behind, and a slot is always one.
     #[test]
-    fn nothing_is_left_of_what_is_over(steps in prop::collection::vec((0..6u8, any::<u64>()), 0..200)) {
+    fn ended_requests_leave_no_load(steps in prop::collection::vec((0..6u8, any::<u64>()), 0..200)) {
         let mut envoy = Envoy(THREE.to_vec());
         let mut slots = SlotTable::default();
         let mut held: Vec<InFlight> = Vec::new();

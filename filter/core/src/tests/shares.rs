@@ -58,7 +58,7 @@ fn who_leaves(policy: &FilterPolicy, here: &RequestContext<'_>) -> BTreeSet<usiz
 }
 
 #[test]
-fn a_share_is_kept_and_shedding_more_moves_nobody_back() {
+fn a_share_is_exact_and_shrinks_monotonically() {
     let here = here(&|_| 0.0);
     let mut before = BTreeSet::new();
     for share in [100, 90, 60, 30, 10, 0] {
@@ -97,7 +97,7 @@ fn a_conversation_keeps_its_lane_and_its_region() {
 }
 
 #[test]
-fn those_who_leave_are_spread_over_all_regions() {
+fn requests_that_leave_spread_over_all_regions() {
     let here = here(&|_| 0.0);
     let policy = keeping(20);
     let spread = who_leaves(&policy, &here)
@@ -113,7 +113,7 @@ fn those_who_leave_are_spread_over_all_regions() {
 }
 
 #[test]
-fn without_a_conversation_the_request_s_own_id_decides() {
+fn without_a_conversation_the_request_id_decides() {
     let policy = keeping(50);
     let lane = |id: &[u8]| {
         let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
@@ -157,7 +157,7 @@ fn an_overloaded_home_keeps_less_at_once() {
 }
 
 #[test]
-fn an_overloaded_home_keeps_its_floor_and_what_the_others_refuse_too() {
+fn an_overloaded_home_keeps_its_floor_and_requests_that_others_refuse() {
     let all = here(&|pool| f64::from(u8::from(pool.region.as_str() == "us-west-2")));
     let leaving = who_leaves(&keeping(100), &all).len();
     assert!(leaving.abs_diff(900) < 50, "{leaving}");
@@ -177,7 +177,7 @@ fn an_overloaded_home_keeps_its_floor_and_what_the_others_refuse_too() {
 }
 
 #[test]
-fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
+fn requests_do_not_leave_for_regions_that_refuse() {
     let mut queue = Pace::default();
     for now in 0..40 {
         queue.begin();
@@ -210,7 +210,7 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
 }
 
 #[test]
-fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
+fn a_home_with_a_high_load_report_keeps_less() {
     let kept = |home_share: u8, full: f64, lease_ran_out: bool| {
         let loaded = |pool: &PoolId| {
             if pool.region.as_str() == "us-west-2" {
@@ -236,7 +236,7 @@ fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
 }
 
 #[test]
-fn past_the_lease_everyone_goes_home() {
+fn past_the_lease_all_requests_go_home() {
     let here = RequestContext {
         request_id: b"id",
         lease_ran_out: true,
@@ -255,7 +255,7 @@ fn past_the_lease_everyone_goes_home() {
 }
 
 #[test]
-fn without_another_region_nobody_leaves() {
+fn without_another_region_all_requests_stay() {
     let (mut policy, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
     policy.lease = None;
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);

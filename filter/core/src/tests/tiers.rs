@@ -25,7 +25,7 @@ fn of(headers: &[(&str, &str)], keys: &[&str]) -> Result<Tier, String> {
 }
 
 #[test]
-fn a_tier_is_said_by_a_header_or_by_a_key() {
+fn a_header_or_an_api_key_sets_the_tier() {
     assert_eq!(of(&[], &["k"]), Ok(Tier::Interactive));
     assert_eq!(of(&[BATCH], &[]), Ok(Tier::Batch));
     assert_eq!(of(&[("x-meridian-tier", " Batch ")], &[]), Ok(Tier::Batch));
@@ -76,7 +76,7 @@ fn decide(
 }
 
 #[test]
-fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
+fn batch_has_its_own_lane_and_leaves_first() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let calm = decide(&policy, &[US, BATCH], &here()).unwrap();
     assert_eq!(calm.lane, Lane::Batch);
@@ -137,7 +137,7 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
 }
 
 #[test]
-fn batch_that_has_no_room_is_told_to_come_later() {
+fn batch_without_room_gets_429() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch.admitted = 40;
@@ -163,7 +163,7 @@ fn batch_that_has_no_room_is_told_to_come_later() {
 }
 
 #[test]
-fn batch_is_not_sent_to_whom_refuses() {
+fn batch_is_not_sent_to_regions_that_refuse() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch = BatchRule {
@@ -187,7 +187,7 @@ fn batch_is_not_sent_to_whom_refuses() {
 }
 
 #[test]
-fn past_the_lease_batch_goes_home_as_others_do() {
+fn past_the_lease_batch_goes_home() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch.admitted = 0;
@@ -201,7 +201,7 @@ fn past_the_lease_batch_goes_home_as_others_do() {
 }
 
 #[test]
-fn a_tier_that_is_none_is_refused() {
+fn an_unknown_tier_is_refused() {
     let (_, admission) = admit(
         &example(),
         WEST,
@@ -240,7 +240,7 @@ fn a_session_stays_together() {
 }
 
 #[test]
-fn a_zone_with_fixed_parts_serves_batch_and_interactive_requests() {
+fn a_zone_with_fixed_shares_serves_both_tiers() {
     let mut fleet = example();
     let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20)]);
     fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);

@@ -49,7 +49,7 @@ fn refused(fields: Value, param: &str, says: &str) {
 }
 
 #[test]
-fn a_chat_becomes_a_message() {
+fn a_chat_request_is_translated() {
     check(json!({}), json!({}));
     check(json!({ "max_tokens": 7 }), json!({ "max_tokens": 7 }));
     check(
@@ -98,7 +98,7 @@ fn addressed(
 }
 
 #[test]
-fn anthropic_is_told_the_model_in_the_body() {
+fn anthropic_reads_the_model_from_the_body() {
     let body = json!({ "model": "llama", "inference_geo": "global", "x": 1 });
     assert_eq!(
         addressed(&claude(), body.clone(), MESSAGES, None),
@@ -123,7 +123,7 @@ fn anthropic_is_told_the_model_in_the_body() {
 }
 
 #[test]
-fn vertex_is_told_the_model_in_the_path() {
+fn vertex_reads_the_model_from_the_path() {
     let vertex = Claude {
         host: ClaudeHost::Vertex,
         ..claude()
@@ -157,7 +157,7 @@ fn vertex_is_told_the_model_in_the_path() {
 }
 
 #[test]
-fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
+fn bedrock_reads_model_and_streaming_from_the_path() {
     let bedrock = Claude {
         host: ClaudeHost::Bedrock,
         model: "eu.anthropic.claude-x-v1:0".into(),
@@ -182,7 +182,7 @@ fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
 }
 
 #[test]
-fn what_is_ours_to_say_does_not_go_on() {
+fn operator_fields_are_removed() {
     let body = json!({
         "anthropic_beta": ["context-1m"], "speed": "fast", "service_tier": "auto", "user_profile_id": "u", "workspace_id": "w",
         "inference_geo": "us", "x": 1,
@@ -202,7 +202,7 @@ fn what_is_ours_to_say_does_not_go_on() {
 }
 
 #[test]
-fn the_version_before_has_a_name_at_every_host() {
+fn the_previous_version_is_translated_for_every_host() {
     for (host, name) in [
         (ClaudeHost::Vertex, "vertex-2023-10-16"),
         (ClaudeHost::Bedrock, "bedrock-2023-05-31"),
@@ -242,7 +242,7 @@ fn tokens_are_counted_without_the_bytes_of_images() {
 }
 
 #[test]
-fn what_a_chat_says_of_where_it_runs_is_refused() {
+fn a_chat_must_not_set_the_inference_geo() {
     refused(
         json!({ "inference_geo": "eu" }),
         "inference_geo",
@@ -251,7 +251,7 @@ fn what_a_chat_says_of_where_it_runs_is_refused() {
 }
 
 #[test]
-fn usage_of_a_stream_is_for_those_who_ask() {
+fn a_usage_chunk_is_sent_on_request() {
     let wants = |options: Value| {
         let asked = asked(&chat(json!({ "stream": true, "stream_options": options }))).unwrap();
         (asked.stream, asked.include_usage)
@@ -262,7 +262,7 @@ fn usage_of_a_stream_is_for_those_who_ask() {
 }
 
 #[test]
-fn conversations() {
+fn conversations_are_translated() {
     let text = |text: &str| json!({ "type": "text", "text": text });
     said(
         json!([
@@ -295,7 +295,7 @@ fn conversations() {
 }
 
 #[test]
-fn calls_and_their_results() {
+fn tool_calls_and_results_are_translated() {
     said(
         json!([
             { "role": "user", "content": "weather?" },
@@ -351,7 +351,7 @@ fn calls_and_their_results() {
 }
 
 #[test]
-fn what_claude_cannot_do_is_refused_by_name() {
+fn unsupported_fields_are_refused_by_name() {
     for (fields, param, says) in [
         (json!({ "n": 2 }), "n", "one answer a request"),
         (json!({ "logprobs": true }), "logprobs", "leave it out"),
@@ -433,7 +433,7 @@ fn what_claude_cannot_do_is_refused_by_name() {
 }
 
 #[test]
-fn callers_of_the_messages_api_get_no_tools_that_the_provider_runs() {
+fn tools_that_the_provider_runs_are_refused() {
     let fine = json!({ "tools": [{ "name": "f", "input_schema": {} }, { "type": "custom", "name": "g" }], "mcp_servers": null });
     assert!(native(fine.to_string().as_bytes()).is_ok());
     for (body, param) in [

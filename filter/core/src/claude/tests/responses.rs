@@ -4,7 +4,7 @@ use super::*;
 use meridian_policy::egress_policy::ClaudeHost;
 
 #[test]
-fn a_message_becomes_a_completion() {
+fn a_message_is_translated() {
     let body = json!({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": "tool_use", "stop_sequence": null,
         "content": [
@@ -63,7 +63,7 @@ fn error(status: u16, body: &[u8]) -> (u16, Value) {
 }
 
 #[test]
-fn errors_of_aws_s_are_anthropic_s() {
+fn aws_errors_are_translated() {
     let bedrock = |caller, status, name: &str| {
         let context = ResponseContext {
             host: ClaudeHost::Bedrock,
@@ -122,7 +122,7 @@ fn errors_of_aws_s_are_anthropic_s() {
 }
 
 #[test]
-fn errors_tell_callers_of_either_api_nothing_of_our_account() {
+fn errors_reveal_nothing_about_the_account() {
     let native = ResponseContext {
         caller: CallerApi::Messages,
         ..chat()
@@ -167,7 +167,7 @@ fn errors_tell_callers_of_either_api_nothing_of_our_account() {
 }
 
 #[test]
-fn why_an_answer_ends() {
+fn finish_reasons_are_translated() {
     for (stop_reason, finish_reason) in [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
@@ -182,7 +182,7 @@ fn why_an_answer_ends() {
 }
 
 #[test]
-fn errors_are_openai_s() {
+fn errors_have_openai_s_shape() {
     let said = |status, kind: &str, message: &str| {
         let body = json!({ "type": "error", "error": { "type": kind, "message": message } });
         let (status, made) = error(status, body.to_string().as_bytes());

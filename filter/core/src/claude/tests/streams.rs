@@ -120,7 +120,7 @@ fn chunks(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_stream_of_claude_s_becomes_one_of_openai_s() {
+fn a_stream_is_translated() {
     let chunks = chunks(&translated([whole().as_bytes()], true));
     let (last, chunks) = chunks.split_last().unwrap();
     assert_eq!(last, "[DONE]");
@@ -182,7 +182,7 @@ fn a_stream_of_claude_s_becomes_one_of_openai_s() {
 }
 
 #[test]
-fn a_stream_that_fails_does_not_end_like_a_whole_one() {
+fn a_failed_stream_has_no_regular_end() {
     let begun = [
         start(),
         delta(0, json!({ "type": "text_delta", "text": "one" })),
@@ -209,7 +209,7 @@ fn judged(text: &str) -> (bool, bool) {
 }
 
 #[test]
-fn the_guard_takes_whole_answers_for_whole_and_no_others() {
+fn the_guard_accepts_complete_translated_streams_only() {
     let text = whole();
     assert_eq!(judged(&translated([text.as_bytes()], true)), (true, true));
     let cut = text.find("message_delta").unwrap();
@@ -220,7 +220,7 @@ fn the_guard_takes_whole_answers_for_whole_and_no_others() {
 }
 
 #[test]
-fn every_cut_into_two_gives_the_same() {
+fn any_two_pieces_give_the_same_stream() {
     let text = whole();
     let expect = translated([text.as_bytes()], true);
     for at in 0..=text.len() {
@@ -231,14 +231,14 @@ fn every_cut_into_two_gives_the_same() {
 
 proptest! {
     #[test]
-    fn cuts_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+    fn any_pieces_give_the_same_stream(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         let text = whole();
         prop_assert_eq!(translated(pieces(text.as_bytes(), &cuts), true), translated([text.as_bytes()], true));
     }
 }
 
 #[test]
-fn what_goes_on_as_it_is_tells_what_it_took() {
+fn usage_is_read_from_untranslated_streams() {
     let text = whole();
     let (passed, usage) = passed(ClaudeHost::Vertex, None, [text.as_bytes()]);
     assert_eq!(passed, text);
@@ -252,7 +252,7 @@ fn what_goes_on_as_it_is_tells_what_it_took() {
 }
 
 #[test]
-fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
+fn usage_of_an_interrupted_stream_is_estimated() {
     let long = "x".repeat(3000);
     let begun = events(&[
         start(),
@@ -267,7 +267,7 @@ fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
 }
 
 #[test]
-fn a_stream_that_begins_twice_tells_either_caller_the_same() {
+fn a_second_message_start_keeps_the_usage() {
     let mut again = start();
     again["message"].as_object_mut().unwrap().remove("usage");
     let text = events(&[start(), again]);
@@ -310,7 +310,7 @@ fn framed(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn frames_become_the_events_in_them() {
+fn frames_are_translated_into_events() {
     let (text, frames) = (whole(), framed(&whole()));
     let (seen, usage) = passed(ClaudeHost::Bedrock, None, [frames.as_slice()]);
     assert_eq!(seen, text);
@@ -339,7 +339,7 @@ fn frames_become_the_events_in_them() {
 }
 
 #[test]
-fn a_frame_that_is_none_ends_the_stream_with_an_error() {
+fn an_invalid_frame_ends_the_stream_with_an_error() {
     let begun = framed(&events(&[
         start(),
         delta(0, json!({ "type": "text_delta", "text": "one" })),
@@ -406,7 +406,7 @@ fn a_frame_that_is_none_ends_the_stream_with_an_error() {
 
 proptest! {
     #[test]
-    fn cuts_of_frames_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+    fn any_pieces_of_frames_give_the_same_stream(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         let frames = framed(&whole());
         let (seen, usage) = passed(ClaudeHost::Bedrock, None, pieces(&frames, &cuts));
         prop_assert_eq!(seen, whole());

@@ -6,7 +6,7 @@ use meridian_policy::fleet::{Fleet, OwnLimits, Pool};
 use std::time::Duration;
 
 #[test]
-fn a_long_prompt_has_more_time() {
+fn a_long_prompt_has_a_longer_timeout() {
     let limit = |home: &str, stream: bool, bytes: usize| {
         let body = format!(
             r#"{{"stream":{stream},"model":"{LLAMA}","prompt":"{}"}}"#,
@@ -42,7 +42,7 @@ fn a_long_prompt_has_more_time() {
 }
 
 #[test]
-fn who_is_alone_is_waited_for() {
+fn a_single_server_has_no_per_try_timeout() {
     let fleet = with_eea(|zone| zone.fallbacks.clear());
     let patience = |fleet: &Fleet| {
         let body = format!(r#"{{"model":"{LLAMA}"}}"#);
