@@ -155,20 +155,20 @@ mod tests {
     #[test]
     fn conversations_with_the_same_long_system_prompt_differ() {
         let system = "s".repeat(1 << 20);
-        let ask = |field: &str, question: &str| {
+        let key = |field: &str, question: &str| {
             affinity(&format!(
                 r#"{{"model":"m","{field}":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"{question}"}}]}}"#
             ))
         };
         for field in ["messages", "input"] {
-            assert_eq!(ask(field, "q"), ask(field, "q"));
-            assert_ne!(ask(field, "q"), ask(field, "p"), "{field}");
+            assert_eq!(key(field, "q"), key(field, "q"));
+            assert_ne!(key(field, "q"), key(field, "p"), "{field}");
         }
     }
 
     #[test]
     fn invalid_bodies_are_refused_with_a_reason() {
-        for (body, says) in [
+        for (body, expect) in [
             ("", "no body"),
             ("{", "EOF"),
             ("[]", "not a JSON object"),
@@ -181,7 +181,7 @@ mod tests {
             ("{\"model\":\"\u{1}\"}", "control character"),
         ] {
             let error = read(body.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(says), "{body}: {error}");
+            assert!(error.contains(expect), "{body}: {error}");
         }
         let deep = format!(
             r#"{{"model":"m","messages":{}{}}}"#,

@@ -153,7 +153,7 @@ impl Spending {
 /// Buckets of a window: 60 complete ones and the current one.
 const BUCKETS: usize = 61;
 
-/// Sums over a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
+/// Sums exceeded a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlidingWindow<const BUCKET_MS: u64> {
     /// The number of the newest bucket since the Unix epoch.
@@ -273,9 +273,9 @@ mod tests {
         for _ in 0..2 {
             spending.admit(&budget, costs(0), NOW + 400).unwrap();
         }
-        let over = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
+        let exceeded = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
         assert_eq!(
-            over,
+            exceeded,
             BudgetExceeded {
                 limit: "requests",
                 retry_after: 60
@@ -290,8 +290,8 @@ mod tests {
         let mut spending = Spending::default();
         let budget = usd(100);
         let first = spending.admit(&budget, costs(60), NOW).unwrap();
-        let over = spending.admit(&budget, costs(60), NOW).unwrap_err();
-        assert_eq!((over.limit, over.retry_after), ("usd", 3660));
+        let exceeded = spending.admit(&budget, costs(60), NOW).unwrap_err();
+        assert_eq!((exceeded.limit, exceeded.retry_after), ("usd", 3660));
         spending.settle(first, 10, NOW + 5000);
         spending.admit(&budget, costs(60), NOW + 5000).unwrap();
         // A request with a larger estimate than the budget needs the whole budget.
@@ -376,24 +376,24 @@ mod tests {
             let budget = Budget { requests: Some(limit), nanousd: Some(limit * 7) };
             let mut spending = Spending::default();
             let mut now = NOW;
-            let mut made: Vec<(u64, u64)> = Vec::new();
+            let mut costs_by_time: Vec<(u64, u64)> = Vec::new();
             for (later, guess, cost) in steps {
                 now += later;
                 let cost = cost.min(guess).min(limit * 7);
                 match spending.admit(&budget, costs(guess), now) {
                     Ok(admitted) => {
                         spending.settle(admitted, cost, now);
-                        made.push((now, cost));
+                        costs_by_time.push((now, cost));
                     }
-                    Err(over) => {
+                    Err(exceeded) => {
                         let mut later = spending.clone();
-                        let told = now + over.retry_after * 1000;
-                        prop_assert!(later.admit(&budget, costs(guess), told).is_ok());
+                        let announced = now + exceeded.retry_after * 1000;
+                        prop_assert!(later.admit(&budget, costs(guess), announced).is_ok());
                     }
                 }
-                let lately = |window: u64| made.iter().filter(move |(at, _)| now - at <= window);
-                prop_assert!(lately(60_000).count() as u64 <= limit);
-                prop_assert!(lately(3_600_000).map(|(_, cost)| cost).sum::<u64>() <= limit * 7);
+                let within = |window: u64| costs_by_time.iter().filter(move |(at, _)| now - at <= window);
+                prop_assert!(within(60_000).count() as u64 <= limit);
+                prop_assert!(within(3_600_000).map(|(_, cost)| cost).sum::<u64>() <= limit * 7);
             }
         }
     }

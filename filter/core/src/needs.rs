@@ -11,13 +11,13 @@ const FRESH: &str = "fresh";
 /// # Errors
 /// The request has an unknown need. It must not be ignored, because it cannot be met.
 pub fn fresh(request: &[(String, String)], extra_header: Option<&str>) -> Result<bool, Reason> {
-    let says = |name: &str| {
+    let is_needs_header = |name: &str| {
         let mut names = extra_header.into_iter().chain([NEEDS]);
         names.any(|known| name.eq_ignore_ascii_case(known))
     };
     let values = request
         .iter()
-        .filter(|(name, _)| says(name))
+        .filter(|(name, _)| is_needs_header(name))
         .flat_map(|(name, values)| values.split(',').map(move |value| (name, value.trim())))
         .filter(|(_, value)| !value.is_empty());
     let mut fresh = false;

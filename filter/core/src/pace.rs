@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(
             pressure(&home(20), [], NOW),
             0.0,
-            "nobody else can take any"
+            "no other region takes requests"
         );
     }
 

@@ -165,16 +165,16 @@ mod tests {
     /// fraction of them by their rate.
     fn settles(per_second: f64, refuses: impl Fn(f64) -> f64, seconds: u64) -> f64 {
         let (mut recent, mut level) = (RecentAnswers::default(), ShedLevel::default());
-        let (mut came, mut refused) = (0.0, 0.0);
+        let (mut arrived, mut refused) = (0.0, 0.0);
         for now in 1..seconds * 1000 {
-            let comes = per_second / 1000.0 * (1.0 - level.level(now));
-            came += comes;
-            refused += comes * refuses(comes * 1000.0);
-            if came >= 1.0 {
-                came -= 1.0;
-                let no = refused >= 1.0;
-                let fraction = recent.note_answer(no, now);
-                if no {
+            let rate = per_second / 1000.0 * (1.0 - level.level(now));
+            arrived += rate;
+            refused += rate * refuses(rate * 1000.0);
+            if arrived >= 1.0 {
+                arrived -= 1.0;
+                let is_refusal = refused >= 1.0;
+                let fraction = recent.note_answer(is_refusal, now);
+                if is_refusal {
                     refused -= 1.0;
                     level = level.after_refusal(fraction, None, now);
                 }
@@ -198,11 +198,11 @@ mod tests {
 
     #[test]
     fn the_excess_follows_the_mean_of_recent_load_reports() {
-        let mut told = RecentAnswers::default();
-        assert_eq!(told.note_load(0.95, 1_000), 0.95);
-        let mean = told.note_load(0.35, 1_000);
+        let mut recent = RecentAnswers::default();
+        assert_eq!(recent.note_load(0.95, 1_000), 0.95);
+        let mean = recent.note_load(0.35, 1_000);
         assert!((mean - 0.65).abs() < 1e-9, "{mean}");
-        assert!(told.note_load(0.9, 60_000) > 0.899, "long ago");
+        assert!(recent.note_load(0.9, 60_000) > 0.899, "long ago");
         assert_eq!(excess(0.8, 0.8), 0.0);
         assert!((excess(1.0, 0.8) - 0.2).abs() < 1e-9);
         let one = ShedLevel::default().after_load_report(0.2, 1_000);
@@ -221,15 +221,15 @@ mod tests {
         let all = settles(50.0, |_| 1.0, 5);
         assert!(all > 0.9, "everything: {all}");
         // The pool can serve 50 of 100 requests a second.
-        let half = settles(100.0, |comes| (1.0 - 50.0 / comes).max(0.0), 30);
+        let half = settles(100.0, |rate| (1.0 - 50.0 / rate).max(0.0), 30);
         assert!((0.3..0.7).contains(&half), "half of it: {half}");
     }
 
     #[test]
     fn a_retry_after_holds_the_level_up_to_a_maximum() {
-        let told = ShedLevel::default().after_refusal(0.5, Some(10), 0);
-        assert_eq!(told.level(10_000), told.level(0));
-        assert!(told.level(13_000) < told.level(10_000));
+        let held = ShedLevel::default().after_refusal(0.5, Some(10), 0);
+        assert_eq!(held.level(10_000), held.level(0));
+        assert!(held.level(13_000) < held.level(10_000));
         let absurd = ShedLevel::default().after_refusal(0.5, Some(u64::MAX), 0);
         assert_eq!(absurd.level(200_000), 0.0);
         // One caller that is over its own limit does not count as the pool.

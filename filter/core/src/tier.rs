@@ -20,10 +20,10 @@ pub enum Tier {
 /// The header names an unknown tier.
 pub fn tier(request: &[(String, String)], keys: &BTreeSet<String>) -> Result<Tier, String> {
     let mut tier = Tier::Interactive;
-    let said = request
+    let values = request
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(TIER));
-    for (_, value) in said {
+    for (_, value) in values {
         match value.trim() {
             value if value.eq_ignore_ascii_case("batch") => tier = Tier::Batch,
             value if value.eq_ignore_ascii_case("interactive") => {}

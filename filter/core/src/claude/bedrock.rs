@@ -3,7 +3,7 @@
 //!
 //! Formats: the API reference of `InvokeModelWithResponseStream` and the client for it (anthropic 2.13, botocore 1.44).
 
-use crate::guard::sse::LONGEST_EVENT;
+use crate::guard::sse::MAX_EVENT_BYTES;
 use aws_smithy_eventstream::frame::read_message_from;
 use aws_smithy_types::event_stream::Message;
 use base64::Engine;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Maximum size of a frame, in bytes: the largest event in base64, and the frame's own fields.
-const LONGEST_FRAME: usize = 2 * LONGEST_EVENT;
+const MAX_FRAME_BYTES: usize = 2 * MAX_EVENT_BYTES;
 
 /// Translates frames into server-sent events as they arrive. It keeps one frame at most.
 #[derive(Debug, Default)]
@@ -38,16 +38,16 @@ impl Frames {
         self.kept.extend_from_slice(piece);
         let mut rest = self.kept.as_slice();
         while !self.is_over
-            && let Some(frame) = frame(rest).transpose()
+            && let Some(frame) = parse_frame(rest).transpose()
         {
-            let said = frame.and_then(|(message, after)| {
+            let parsed = frame.and_then(|(message, after)| {
                 rest = after;
-                event(&message)
+                parse_event(&message)
             });
             let message = "The fallback sent something that is no answer.";
-            let said =
-                said.unwrap_or_else(|InvalidFrame| Some(failed(&anthropic("api_error", message))));
-            if let Some(Event { kind, data }) = said {
+            let parsed = parsed
+                .unwrap_or_else(|InvalidFrame| Some(error_event(&anthropic("api_error", message))));
+            if let Some(Event { kind, data }) = parsed {
                 self.is_over = kind == "error";
                 out.push_str(&format!("event: {kind}\ndata: {data}\n\n"));
             }
@@ -59,12 +59,12 @@ impl Frames {
 }
 
 /// The first frame, with its checksums verified, and the bytes after it. `None` while the frame is incomplete.
-fn frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, InvalidFrame> {
+fn parse_frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, InvalidFrame> {
     let Some(length) = bytes.first_chunk() else {
         return Ok(None);
     };
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| InvalidFrame)?;
-    if length > LONGEST_FRAME {
+    if length > MAX_FRAME_BYTES {
         return Err(InvalidFrame);
     }
     let Some((frame, after)) = bytes.split_at_checked(length) else {
@@ -81,7 +81,7 @@ struct Event {
 }
 
 /// The event in a frame. `None` for an unknown type of event.
-fn event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
+fn parse_event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
     let header = |name: &str| {
         let header = message
             .headers()
@@ -91,30 +91,30 @@ fn event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
         value.map_or("", |value| value.as_str())
     };
     match (header(":message-type"), header(":event-type")) {
-        ("event", "chunk") => chunk(message.payload()),
+        ("event", "chunk") => parse_chunk(message.payload()),
         ("event", _) => Ok(None),
         ("exception", _) => {
-            let (_, said) = error(0, header(":exception-type"), message.payload());
-            Ok(Some(failed(&said)))
+            let (_, error) = error(0, header(":exception-type"), message.payload());
+            Ok(Some(error_event(&error)))
         }
         ("error", _) => {
-            let said = json!({ "message": header(":error-message") }).to_string();
-            let (_, said) = error(0, header(":error-code"), said.as_bytes());
-            Ok(Some(failed(&said)))
+            let message = json!({ "message": header(":error-message") }).to_string();
+            let (_, error) = error(0, header(":error-code"), message.as_bytes());
+            Ok(Some(error_event(&error)))
         }
         _ => Err(InvalidFrame),
     }
 }
 
-fn failed(said: &Value) -> Event {
+fn error_event(error: &Value) -> Event {
     Event {
         kind: "error".into(),
-        data: said.to_string(),
+        data: error.to_string(),
     }
 }
 
 /// The event of the Messages API in a chunk's base64. `None` for an event without a type.
-fn chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
+fn parse_chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]

@@ -60,15 +60,15 @@ pub(super) fn completion(body: &[u8], created: u64) -> Option<(Value, Usage)> {
             Block::Other => {}
         }
     }
-    let mut said = json!({ "role": "assistant", "content": null, "refusal": null });
+    let mut reply = json!({ "role": "assistant", "content": null, "refusal": null });
     if !text.is_empty() || calls.is_empty() {
-        said["content"] = json!(text);
+        reply["content"] = json!(text);
     }
     if !thinking.is_empty() {
-        said["reasoning_content"] = json!(thinking);
+        reply["reasoning_content"] = json!(thinking);
     }
     if !calls.is_empty() {
-        said["tool_calls"] = json!(calls);
+        reply["tool_calls"] = json!(calls);
     }
     let finish_reason = finish_reason(message.stop_reason.as_deref().unwrap_or_default());
     let completion = json!({
@@ -76,7 +76,7 @@ pub(super) fn completion(body: &[u8], created: u64) -> Option<(Value, Usage)> {
         "object": "chat.completion",
         "created": created,
         "model": message.model,
-        "choices": [{ "index": 0, "message": said, "logprobs": null, "finish_reason": finish_reason }],
+        "choices": [{ "index": 0, "message": reply, "logprobs": null, "finish_reason": finish_reason }],
         "usage": message.usage.openai(),
     });
     Some((completion, message.usage))

@@ -50,13 +50,13 @@ impl Error {
 /// Translates an error response into a status and a body in OpenAI's shape. A message about the request is kept. A message about
 /// the operator's account is not.
 pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
-    let said = serde_json::from_slice(body).map(|Body { error }| error);
-    let error = said.unwrap_or_else(|_| Error::unreadable());
-    let (status, mut made) = match status {
+    let parsed = serde_json::from_slice(body).map(|Body { error }| error);
+    let error = parsed.unwrap_or_else(|_| Error::unreadable());
+    let (status, mut translated) = match status {
         401 | 403 => {
-            let stopped = EgressRefusal::OurCredential;
-            let made = made("server_error", stopped.message(), stopped.status());
-            (stopped.status(), made)
+            let refusal = EgressRefusal::OurCredential;
+            let translated = error_body("server_error", refusal.message(), refusal.status());
+            (refusal.status(), translated)
         }
         400 if error.is_ours() => (502, openai(502, &error)),
         400 | 413 | 429 | 500 | 502 | 503 | 504 => (status, openai(status, &error)),
@@ -64,15 +64,19 @@ pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
         _ => (502, openai(502, &error)),
     };
     if status == 400 && is_too_long(body) {
-        made["error"]["code"] = json!("context_length_exceeded");
+        translated["error"]["code"] = json!("context_length_exceeded");
     }
-    (status, made)
+    (status, translated)
 }
 
 /// Translates an error response into a status and a body in Anthropic's shape.
 pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
-    let (made, said) = error(status, body);
-    let status = if status == 529 { 529 } else { made };
+    let (translated_status, translated) = error(status, body);
+    let status = if status == 529 {
+        529
+    } else {
+        translated_status
+    };
     let kind = match status {
         400 => "invalid_request_error",
         413 => "request_too_large",
@@ -81,7 +85,7 @@ pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
         504 => "timeout_error",
         _ => "api_error",
     };
-    let message = &said["error"]["message"];
+    let message = &translated["error"]["message"];
     let error = json!({ "type": kind, "message": message });
     (status, json!({ "type": "error", "error": error }))
 }
@@ -89,18 +93,18 @@ pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
 /// A body for this error in OpenAI's shape.
 pub(super) fn openai(status: u16, error: &Error) -> Value {
     match status {
-        400 | 413 => made("invalid_request_error", &error.message, status),
-        429 => made(
+        400 | 413 => error_body("invalid_request_error", &error.message, status),
+        429 => error_body(
             "rate_limit_error",
             "no region could serve this request, and the fallback has reached its rate limit",
             status,
         ),
-        503 => made(
+        503 => error_body(
             "server_error",
             "no region could serve this request, and the fallback is overloaded or unavailable",
             status,
         ),
-        _ => made(
+        _ => error_body(
             "server_error",
             "no region could serve this request, and the fallback failed",
             status,
@@ -108,6 +112,6 @@ pub(super) fn openai(status: u16, error: &Error) -> Value {
     }
 }
 
-fn made(kind: &str, message: &str, status: u16) -> Value {
+fn error_body(kind: &str, message: &str, status: u16) -> Value {
     json!({ "error": { "message": message, "type": kind, "param": null, "code": status } })
 }

@@ -17,7 +17,7 @@ const USER: &str = "user";
 const ASSISTANT: &str = "assistant";
 
 /// Image types that Claude reads.
-const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// Translates messages. System and developer messages become the system prompt. Tool results become content of the user.
 ///
@@ -62,12 +62,12 @@ impl Turns {
                 if blocks.is_empty() {
                     return Err(InvalidRequest::new(at_content, "must not be empty"));
                 }
-                self.say(USER, blocks);
+                self.push(USER, blocks);
             }
             Some(ASSISTANT) => {
-                let mut said = blocks(&at_content, content, assistant_part)?;
-                said.extend(text_block(message.get("refusal")));
-                said.extend(tool_uses(at, message.remove("tool_calls"))?);
+                let mut turn = blocks(&at_content, content, assistant_part)?;
+                turn.extend(text_block(message.get("refusal")));
+                turn.extend(tool_uses(at, message.remove("tool_calls"))?);
                 for field in ["function_call", "audio"] {
                     if message.contains_key(field) {
                         let message =
@@ -75,7 +75,7 @@ impl Turns {
                         return Err(InvalidRequest::new(format!("{at}.{field}"), message));
                     }
                 }
-                self.say(ASSISTANT, said);
+                self.push(ASSISTANT, turn);
             }
             Some("tool") => {
                 let Some(Value::String(id)) = message.remove("tool_call_id") else {
@@ -87,7 +87,7 @@ impl Turns {
                 if !content.is_empty() {
                     result["content"] = json!(content);
                 }
-                self.say(USER, vec![result]);
+                self.push(USER, vec![result]);
             }
             _ => {
                 let message = "must be `system`, `developer`, `user`, `assistant` or `tool`";
@@ -97,15 +97,15 @@ impl Turns {
         Ok(())
     }
 
-    fn say(&mut self, role: &str, blocks: Vec<Value>) {
+    fn push(&mut self, role: &str, blocks: Vec<Value>) {
         if blocks.is_empty() {
             return;
         }
         if let Some(last) = self.messages.last_mut()
             && last["role"] == role
-            && let Some(said) = last["content"].as_array_mut()
+            && let Some(content) = last["content"].as_array_mut()
         {
-            said.extend(blocks);
+            content.extend(blocks);
             return;
         }
         self.messages
@@ -196,8 +196,8 @@ fn image(at: &str, url: &Value) -> Result<Value, InvalidRequest> {
         json!({ "type": "url", "url": url })
     } else {
         let (media_type, data) = data_url(at, url)?;
-        if !IMAGES.contains(&media_type) {
-            let message = format!("must be one of {}", IMAGES.join(", "));
+        if !IMAGE_TYPES.contains(&media_type) {
+            let message = format!("must be one of {}", IMAGE_TYPES.join(", "));
             return Err(InvalidRequest::new(at, message));
         }
         json!({ "type": "base64", "media_type": media_type, "data": data })

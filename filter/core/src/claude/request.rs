@@ -69,23 +69,23 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidR
     let mut fields = object(body)?;
     fields.retain(|_, value| !value.is_null());
     fields.remove("model");
-    let mut made = Map::new();
-    made.insert(
+    let mut translated = Map::new();
+    translated.insert(
         "max_tokens".into(),
         json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
     );
     let Turns { system, messages } = turns(fields.remove("messages"))?;
     if !system.is_empty() {
-        made.insert("system".into(), json!(system));
+        translated.insert("system".into(), json!(system));
     }
-    made.insert("messages".into(), json!(messages));
+    translated.insert("messages".into(), json!(messages));
     let stream = flag(&mut fields, "stream")?;
     if stream {
-        made.insert("stream".into(), json!(true));
+        translated.insert("stream".into(), json!(true));
     }
     let include_usage = stream_options(fields.remove("stream_options"))?;
     if let Some(stop) = fields.remove("stop") {
-        made.insert("stop_sequences".into(), stop_sequences(stop)?);
+        translated.insert("stop_sequences".into(), stop_sequences(stop)?);
     }
     let tools = tools(fields.remove("tools"))?;
     let choice = tool_choice(
@@ -93,17 +93,17 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidR
         fields.remove("parallel_tool_calls"),
     )?;
     if let Some(tools) = tools {
-        made.insert("tools".into(), tools);
+        translated.insert("tools".into(), tools);
         if let Some(choice) = choice {
-            made.insert("tool_choice".into(), choice);
+            translated.insert("tool_choice".into(), choice);
         }
     }
     if let Some(format) = response_format(fields.remove("response_format"))? {
-        made.insert("output_config".into(), json!({ "format": format }));
+        translated.insert("output_config".into(), json!({ "format": format }));
     }
-    rest(fields)?;
+    check_remaining(fields)?;
     Ok(MessagesRequest {
-        body: made,
+        body: translated,
         stream,
         include_usage,
     })
@@ -117,7 +117,7 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     let fields = object(body)?;
     for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
-            return Err(InvalidRequest::new(field, BY_ITSELF));
+            return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
         }
     }
     let tools = fields.get("tools").and_then(Value::as_array);
@@ -125,7 +125,7 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
         if !matches!(tool["type"].as_str(), None | Some("custom")) {
             return Err(InvalidRequest::new(
                 format!("tools[{index}].type"),
-                BY_ITSELF,
+                PROVIDER_TOOLS,
             ));
         }
     }
@@ -142,7 +142,7 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
 }
 
 /// The message about a field that lets the provider run its own tools.
-const BY_ITSELF: &str =
+const PROVIDER_TOOLS: &str =
     "would have the provider run tools of its own; give it tools that the caller runs";
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
@@ -242,9 +242,9 @@ fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidReques
 ///
 /// # Errors
 /// Claude does not support a field.
-fn rest(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
+fn check_remaining(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
     for (name, value) in fields {
-        let asks_for_nothing = match name.as_str() {
+        let has_no_effect = match name.as_str() {
             "n" => value == 1,
             "logprobs" => value == false,
             "top_logprobs" => value == 0,
@@ -252,7 +252,7 @@ fn rest(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
             "modalities" => value == json!(["text"]),
             _ => HINTS.contains(&name.as_str()),
         };
-        if !asks_for_nothing {
+        if !has_no_effect {
             let message = match name.as_str() {
                 "n" => "must be 1: Claude gives one answer a request",
                 _ => "is not something that Claude can do; leave it out",

@@ -67,37 +67,37 @@ impl ResponseContext {
         }
         let aws =
             (self.host == ClaudeHost::Bedrock).then(|| bedrock::error(status, error_name, body));
-        let aws = aws.map(|(status, said)| (status, said.to_string().into_bytes()));
-        let (status, said) = match &aws {
-            Some((status, said)) => (*status, said.as_slice()),
+        let aws = aws.map(|(status, error)| (status, error.to_string().into_bytes()));
+        let (status, error) = match &aws {
+            Some((status, error)) => (*status, error.as_slice()),
             None => (status, body),
         };
-        let (status, made) = match self.caller {
-            CallerApi::Messages => error::messages(status, said),
-            CallerApi::Chat { .. } => error::error(status, said),
+        let (status, translated) = match self.caller {
+            CallerApi::Messages => error::messages(status, error),
+            CallerApi::Chat { .. } => error::error(status, error),
         };
         TranslatedResponse {
             status,
-            body: Some(made),
+            body: Some(translated),
             usage: Usage::default(),
         }
     }
 
     fn answered(&self, body: &[u8], now: u64) -> TranslatedResponse {
-        let (status, made, usage) = match self.caller {
+        let (status, translated, usage) = match self.caller {
             CallerApi::Messages => (200, None, Usage::of(body)),
             CallerApi::Chat { .. } => match completion(body, now) {
-                Some((made, usage)) => (200, Some(made), usage),
+                Some((translated, usage)) => (200, Some(translated), usage),
                 // The body of the status 200 is no message.
                 None => {
-                    let (status, made) = error::error(502, body);
-                    (status, Some(made), Usage::default())
+                    let (status, translated) = error::error(502, body);
+                    (status, Some(translated), Usage::default())
                 }
             },
         };
         TranslatedResponse {
             status,
-            body: made,
+            body: translated,
             usage,
         }
     }

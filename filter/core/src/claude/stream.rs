@@ -8,9 +8,9 @@ use meridian_policy::egress_policy::ClaudeHost;
 use std::borrow::Cow;
 
 /// Bytes of a text event around its text: `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`.
-const AROUND_TEXT: usize = 80;
+const TEXT_EVENT_OVERHEAD: usize = 80;
 /// Minimum bytes of a token.
-const TOKEN: usize = 3;
+const MIN_TOKEN_BYTES: usize = 3;
 
 /// Translates the stream of a host.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub struct Stream {
     events: Events,
     usage: Usage,
     /// Estimated completion tokens so far, until the response reports them.
-    seen: u64,
-    has_told: bool,
+    estimated_tokens: u64,
+    has_reported_tokens: bool,
     /// Writes chunks for a caller of Chat Completions.
     chat: Option<Chat>,
 }
@@ -33,8 +33,8 @@ impl Stream {
             frames: (host == ClaudeHost::Bedrock).then(Frames::default),
             events: Events::default(),
             usage: Usage::default(),
-            seen: 0,
-            has_told: false,
+            estimated_tokens: 0,
+            has_reported_tokens: false,
             chat,
         }
     }
@@ -49,12 +49,15 @@ impl Stream {
         let mut events = std::mem::take(&mut self.events);
         events.read(&piece, |event| {
             if let Some(data) = event.data {
-                let text = data.len().saturating_sub(AROUND_TEXT) / TOKEN;
-                self.seen += 1 + text as u64;
+                let text = data.len().saturating_sub(TEXT_EVENT_OVERHEAD) / MIN_TOKEN_BYTES;
+                self.estimated_tokens += 1 + text as u64;
             }
             // Without a translation only the events with usage matter.
-            let tells = |data: &[u8]| data.windows(USAGE.len()).any(|part| part == USAGE);
-            if self.chat.is_some() || event.data.is_some_and(tells) {
+            let has_usage = |data: &[u8]| {
+                data.windows(USAGE_FIELD.len())
+                    .any(|part| part == USAGE_FIELD)
+            };
+            if self.chat.is_some() || event.data.is_some_and(has_usage) {
                 let event = event.data.map(serde_json::from_slice);
                 self.event(event.and_then(Result::ok), &mut chunks);
             }
@@ -70,8 +73,8 @@ impl Stream {
     /// The usage so far: the reported completion tokens, or an estimate until they are reported.
     pub fn usage(&self) -> Usage {
         let mut usage = self.usage.clone();
-        if !self.has_told {
-            usage.output_tokens = usage.output_tokens.max(Some(self.seen));
+        if !self.has_reported_tokens {
+            usage.output_tokens = usage.output_tokens.max(Some(self.estimated_tokens));
         }
         usage
     }
@@ -81,7 +84,7 @@ impl Stream {
             Some(Event::MessageStart { message }) => self.usage.note(&message.usage),
             Some(Event::MessageDelta { usage, .. }) => {
                 self.usage.note(usage);
-                self.has_told |= usage.output_tokens.is_some();
+                self.has_reported_tokens |= usage.output_tokens.is_some();
             }
             _ => {}
         }
@@ -92,4 +95,4 @@ impl Stream {
 }
 
 /// A part of every event that reports usage.
-const USAGE: &[u8] = b"\"usage\"";
+const USAGE_FIELD: &[u8] = b"\"usage\"";

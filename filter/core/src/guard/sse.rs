@@ -1,7 +1,7 @@
 //! Reads server-sent events as they arrive, by the HTML standard, "Interpreting an event stream".
 
 /// Maximum size of an event's data, in bytes. The data of a larger event is dropped.
-pub const LONGEST_EVENT: usize = 64 * 1024;
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
 /// An event.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Events {
     }
 
     fn keep(&mut self, part: &[u8]) {
-        if self.line.len() + self.data.len() + part.len() > LONGEST_EVENT {
+        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
             self.too_long = true;
             self.line.clear();
             self.data.clear();
@@ -187,17 +187,17 @@ mod tests {
 
     #[test]
     fn the_data_of_an_oversized_event_is_dropped() {
-        let long = format!("data: {}\n\ndata: b\n\n", "x".repeat(LONGEST_EVENT));
+        let long = format!("data: {}\n\ndata: b\n\n", "x".repeat(MAX_EVENT_BYTES));
         let (all, complete) = read([long.as_bytes()]);
         assert_eq!(
             all,
-            [(None, 0), (Some("b".into()), LONGEST_EVENT as u64 + 8)]
+            [(None, 0), (Some("b".into()), MAX_EVENT_BYTES as u64 + 8)]
         );
         assert_eq!(complete, long.len() as u64);
         let mut events = Events::default();
         for _ in 0..100 {
             events.read(&[b'x'; 10_000], |_| panic!("no event"));
-            assert!(events.line.capacity() + events.data.capacity() <= 4 * LONGEST_EVENT);
+            assert!(events.line.capacity() + events.data.capacity() <= 4 * MAX_EVENT_BYTES);
         }
         assert!(events.is_too_long());
         let lines = "data: xxxxxxxxx\n".repeat(10_000) + "\ndata: b\n\n";

@@ -90,7 +90,7 @@ fn error(status: Option<u16>, message: &str) -> Option<Failure> {
 
 #[test]
 fn an_error_event_stands_alone_wherever_the_stream_breaks() {
-    let long = format!("data: {}", "x".repeat(sse::LONGEST_EVENT));
+    let long = format!("data: {}", "x".repeat(sse::MAX_EVENT_BYTES));
     for last in [long.as_str(), "data: {"] {
         let outcome = chat(&[ROLE, WORD, last]);
         assert_eq!(outcome.broken, Some(Failure::Incomplete));
@@ -136,7 +136,7 @@ fn a_stream_is_released_from_its_first_content_on() {
 
 #[test]
 fn invalid_usage_does_not_invalidate_a_response() {
-    for (said, usage) in [
+    for (event, usage) in [
         (
             r#"{"prompt_tokens":8,"input_tokens":8,"output_tokens":null,"completion_tokens":7,"input_tokens_details":null}"#,
             Some((8, 7)),
@@ -146,14 +146,14 @@ fn invalid_usage_does_not_invalidate_a_response() {
         (r#""none""#, None),
         ("null", None),
     ] {
-        let chunk = format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n");
-        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{said}}}"#);
+        let chunk = format!("data: {{\"choices\":[],\"usage\":{event}}}\n\n");
+        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{event}}}"#);
         let stream = chat(&[ROLE, WORD, LAST, &chunk, DONE]);
         let pieces = [whole.as_bytes(), b""];
         for outcome in [stream, judged(ApiKind::Chat, "application/json", pieces)] {
-            assert_eq!((outcome.failure, outcome.broken), (None, None), "{said}");
+            assert_eq!((outcome.failure, outcome.broken), (None, None), "{event}");
             let tokens = outcome.usage.map(|usage| (usage.prompt, usage.completion));
-            assert_eq!(tokens, usage, "{said}");
+            assert_eq!(tokens, usage, "{event}");
         }
     }
 }
@@ -208,7 +208,7 @@ fn a_later_failure_is_an_error_event_without_a_regular_end() {
             (None, &failure),
             "{rest:?}"
         );
-        let said = failure.unwrap().event(ApiKind::Chat);
+        let event = failure.unwrap().event(ApiKind::Chat);
         let passes = if *rest == [&unfinished] {
             &unfinished
         } else {
@@ -216,7 +216,7 @@ fn a_later_failure_is_an_error_event_without_a_regular_end() {
         };
         assert_eq!(
             outcome.body,
-            [ROLE, WORD, passes, &said].concat(),
+            [ROLE, WORD, passes, &event].concat(),
             "{rest:?}"
         );
     }
@@ -280,13 +280,13 @@ fn anthropic_s_stream() {
     );
     assert_eq!(messages(&[start, ping]).failure, Some(Failure::Incomplete));
     let late = messages(&[start, word, overloaded, stop]);
-    let begun = [start, word, "event: error\ndata: "].concat();
-    let said = late.body.strip_prefix(&begun).unwrap();
+    let started = [start, word, "event: error\ndata: "].concat();
+    let event = late.body.strip_prefix(&started).unwrap();
     assert!(
-        said.contains("overloaded_error") && said.contains("Overloaded"),
-        "{said}"
+        event.contains("overloaded_error") && event.contains("Overloaded"),
+        "{event}"
     );
-    assert!(!said.contains("message_stop"));
+    assert!(!event.contains("message_stop"));
     assert!(messages(&[start, word, end]).body.ends_with(stop));
     let cut = messages(&[start, word]);
     assert!(
@@ -333,7 +333,7 @@ fn whole(kind: ApiKind, body: &str) -> Outcome {
 }
 
 #[test]
-fn unstreamed_responses() {
+fn unstreamed_chats_and_completions() {
     let fine = r#"{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#;
     let outcome = whole(ApiKind::Chat, fine);
     assert_eq!((outcome.body.as_str(), outcome.failure), (fine, None));
@@ -366,6 +366,15 @@ fn unstreamed_responses() {
             r#"{"choices":[{"text":"x","finish_reason":"length"}]}"#,
             None,
         ),
+    ];
+    for (kind, body, failure) in cases {
+        assert_eq!(whole(kind, body).failure, failure, "{body}");
+    }
+}
+
+#[test]
+fn unstreamed_responses_of_other_apis() {
+    let cases = [
         (
             ApiKind::Embeddings,
             r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#,
@@ -400,7 +409,10 @@ fn unstreamed_responses() {
     for (kind, body, failure) in cases {
         assert_eq!(whole(kind, body).failure, failure, "{body}");
     }
-    // A response above the hold limit passes as it arrives.
+}
+
+#[test]
+fn a_response_above_the_hold_limit_passes_as_it_arrives() {
     let large = format!("{{\"data\":[{}0]}}", "0,".repeat(1_000_000));
     let pieces = large.as_bytes().chunks(16_384).chain([&b""[..]]);
     let outcome = judged(ApiKind::Embeddings, "application/json", pieces);

@@ -1,4 +1,4 @@
-//! From headers to a zone, as a table: who is believed, and what counts as an answer.
+//! Classification of request headers into zones: trusted senders and valid values.
 
 use crate::classify::{classify, untrusted};
 use meridian_fixtures::fleets::{example, source, zone};
@@ -6,9 +6,9 @@ use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
 use meridian_policy::fleet::{Fleet, UnknownZone, ZoneSourceKind};
 
-/// An edge that the example trusts.
+/// The address of an edge that the example fleet trusts.
 const EDGE: &str = "10.1.2.3";
-/// Anybody else.
+/// An untrusted address.
 const STRANGER: &str = "203.0.113.9";
 
 type Headers<'h> = [(&'h str, &'h str)];
@@ -20,7 +20,7 @@ fn owned(headers: &Headers<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The zone and what told it; `None` for a caller who is refused. An empty source is no address.
+/// Checks the zone and its source. `None`: the caller is refused. An empty address is no address.
 fn check_fleet(fleet: &Fleet, source: &str, headers: &Headers<'_>, expect: Option<(&str, &str)>) {
     let policy = filter_policy(fleet, &Plan::default(), &"us-west-2".into(), None);
     let classified = classify(&policy, source.parse().ok(), &owned(headers));
@@ -34,7 +34,7 @@ fn check(source: &str, headers: &Headers<'_>, zone: &str, by: &str) {
     check_fleet(&example(), source, headers, Some((zone, by)));
 }
 
-/// No source places the caller: it is of the `unknown_zone`, or refused where the fleet says so.
+/// Checks that the zone is unknown: the caller belongs to the `unknown_zone`, or is refused if the fleet says so.
 fn check_unknown(source: &str, headers: &Headers<'_>) {
     check(source, headers, "eea", "unknown");
     let mut fleet = example();
@@ -94,7 +94,7 @@ fn invalid_countries_leave_the_zone_unknown() {
 fn invalid_zones_leave_the_zone_unknown() {
     for value in ["uk", "EEA", "eea ", "", "global,global", "eea;v=1", "DE"] {
         check_unknown(EDGE, &[("x-tenant-zone", value)]);
-        // It may have meant a pinned zone: no other source is asked in its place.
+        // The sender may have meant a pinned zone, so no other source counts.
         check_unknown(EDGE, &[("x-tenant-zone", value), ("cf-ipcountry", "US")]);
         check_unknown(EDGE, &[("cf-ipcountry", "US"), ("x-tenant-zone", value)]);
     }
@@ -140,7 +140,7 @@ fn of_several_values_only_a_pinned_zone_counts() {
         ("cf-ipcountry", "US"),
     ];
     check(EDGE, &twice, "eea", "x-tenant-zone");
-    // Two pinned zones: neither.
+    // Two different pinned zones are invalid.
     let mut fleet = example();
     let uk = meridian_policy::fleet::Zone {
         pinned: true,
@@ -216,7 +216,7 @@ fn only_the_address_of_the_connection_is_trusted() {
     ] {
         check_unknown(stranger, &us);
     }
-    // Each source has its own networks: IPv6 edges give countries only.
+    // Each source has its own networks: IPv6 edges send countries only.
     check_unknown("fd00::1", &[("x-tenant-zone", "global")]);
     check_unknown(
         STRANGER,

@@ -1,4 +1,4 @@
-//! The fast path in a closed loop: what is refused leaves, and comes back.
+//! The fast path in a closed loop: the shed fraction follows the refusals, and decays.
 
 use crate::pace::Pace;
 use crate::routes::{PoolId, SplitRoute};
@@ -7,8 +7,8 @@ use crate::shed_level::{RecentAnswers, ShedLevel};
 use meridian_fixtures::fleets::{EAST, LLAMA, WEST};
 use std::rc::Rc;
 
-/// Two gateways with the fast path alone, whose regions can answer this many requests a second. Per second and gateway, the
-/// part of the callers that left.
+/// Two gateways with the fast path only. Each region can answer `can` requests per second. Returns the fraction of requests that
+/// left, per second and gateway.
 fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
     const NAMES: [&str; 2] = [WEST, EAST];
     let pool = |of: usize| Rc::new(PoolId::new(&NAMES[of].into(), &LLAMA.into()));
@@ -46,7 +46,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 let shed =
                     ShedFractions::of(&splits[gateway], refuses, |_| 0.0, |_| Pace::default(), now);
                 let level = shed.of_share();
-                // Conversations in turn, spread evenly.
+                // The conversations follow one another, evenly spread.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();
                 let stays = place < (1.0 - level).max(0.1);
                 let to = if stays { gateway } else { 1 - gateway };
@@ -77,6 +77,6 @@ fn the_shed_fraction_follows_the_refused_fraction() {
     }
     let both = fast_path([100.0, 100.0], 60.0, 60);
     for [west, east] in &both[20..] {
-        assert!(west.max(*east) < 0.45, "everybody has too much: {both:?}");
+        assert!(west.max(*east) < 0.45, "both are overloaded: {both:?}");
     }
 }

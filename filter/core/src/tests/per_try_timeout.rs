@@ -1,4 +1,4 @@
-//! How long an attempt may be silent.
+//! The per-try timeout of decisions.
 
 use super::decisions::{CHAT, DE, decide};
 use meridian_fixtures::fleets::{LLAMA, example, with_eea};
@@ -23,7 +23,7 @@ fn a_long_prompt_has_a_longer_timeout() {
     assert!((10_000..10_010).contains(&short), "{short}");
     assert_eq!(long - short, 10_000, "20,000 tokens at 2000 a second");
     assert_eq!(limit("eu-west-1", false, 80_000), Some(long + 50_000));
-    // The zone's own, and the model's before it.
+    // The zone's own limit, and the model's before it.
     let mut fleet = with_eea(|zone| zone.limits.first_token = Some(Duration::from_secs(20)));
     let first_token = |fleet: &Fleet| {
         let body = format!(r#"{{"stream":true,"model":"{LLAMA}"}}"#);

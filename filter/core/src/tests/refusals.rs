@@ -1,4 +1,4 @@
-//! Every refusal: status, headers and body, in the shape of the API that was spoken.
+//! All refusals: status, headers and body, in the shape of the request's API.
 
 use super::decisions::{
     ANTHROPIC, CHAT, DE, MESSAGES, US, admit, admitted, answered, check, decide, nothing_for_eea,

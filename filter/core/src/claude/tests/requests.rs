@@ -13,15 +13,15 @@ fn chat(more: Value) -> Value {
     body
 }
 
-fn asked(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
+fn translated(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
     request(body.to_string().as_bytes(), &claude())
 }
 
 /// Checks the translation of these fields, without the fields that every request has.
 fn check(fields: Value, expect: Value) {
     let body = chat(fields);
-    let asked = asked(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
-    let mut made = asked.body;
+    let request = translated(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
+    let mut fields_left = request.body;
     for (field, usual) in [
         ("max_tokens", json!(4096)),
         (
@@ -29,23 +29,23 @@ fn check(fields: Value, expect: Value) {
             json!([{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }]),
         ),
     ] {
-        if made.get(field) == Some(&usual) {
-            made.remove(field);
+        if fields_left.get(field) == Some(&usual) {
+            fields_left.remove(field);
         }
     }
-    assert_eq!(Value::Object(made), expect, "{body}");
+    assert_eq!(Value::Object(fields_left), expect, "{body}");
 }
 
 /// Checks the translation of these messages.
-fn said(messages: Value, expect: Value) {
+fn check_messages(messages: Value, expect: Value) {
     check(json!({ "messages": messages }), expect);
 }
 
-fn refused(fields: Value, param: &str, says: &str) {
+fn refused(fields: Value, param: &str, expect: &str) {
     let body = chat(fields);
-    let refused = asked(&body).expect_err(&body.to_string());
+    let refused = translated(&body).expect_err(&body.to_string());
     assert_eq!(refused.param, param, "{body}");
-    assert!(refused.message.contains(says), "{refused}");
+    assert!(refused.message.contains(expect), "{refused}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_chat_request_is_translated() {
 }
 
 /// The path, the version header and the body of a request for a host.
-fn addressed(
+fn for_host(
     claude: &Claude,
     body: Value,
     path: &str,
@@ -101,7 +101,7 @@ fn addressed(
 fn anthropic_reads_the_model_from_the_body() {
     let body = json!({ "model": "llama", "inference_geo": "global", "x": 1 });
     assert_eq!(
-        addressed(&claude(), body.clone(), MESSAGES, None),
+        for_host(&claude(), body.clone(), MESSAGES, None),
         (
             MESSAGES.into(),
             Some("2026-10-21".into()),
@@ -113,7 +113,7 @@ fn anthropic_reads_the_model_from_the_body() {
         ..claude()
     };
     assert_eq!(
-        addressed(&in_the_us, body, COUNT_TOKENS, Some("2023-06-01")),
+        for_host(&in_the_us, body, COUNT_TOKENS, Some("2023-06-01")),
         (
             COUNT_TOKENS.into(),
             Some("2023-06-01".into()),
@@ -129,7 +129,7 @@ fn vertex_reads_the_model_from_the_path() {
         ..claude()
     };
     let version = "2026-10-21";
-    for (body, path, goes_to, as_what) in [
+    for (body, path, host_path, host_body) in [
         (
             json!({ "model": "llama" }),
             MESSAGES,
@@ -150,8 +150,8 @@ fn vertex_reads_the_model_from_the_path() {
         ),
     ] {
         assert_eq!(
-            addressed(&vertex, body, path, None),
-            (goes_to.into(), None, as_what)
+            for_host(&vertex, body, path, None),
+            (host_path.into(), None, host_body)
         );
     }
 }
@@ -163,7 +163,7 @@ fn bedrock_reads_model_and_streaming_from_the_path() {
         model: "eu.anthropic.claude-x-v1:0".into(),
         ..claude()
     };
-    for (body, goes_to) in [
+    for (body, host_path) in [
         (json!({ "model": "llama", "stream": false }), "invoke"),
         (
             json!({ "stream": true, "inference_geo": "us" }),
@@ -171,9 +171,9 @@ fn bedrock_reads_model_and_streaming_from_the_path() {
         ),
     ] {
         assert_eq!(
-            addressed(&bedrock, body, MESSAGES, None),
+            for_host(&bedrock, body, MESSAGES, None),
             (
-                format!("/v1/model/eu.anthropic.claude-x-v1:0/{goes_to}"),
+                format!("/v1/model/eu.anthropic.claude-x-v1:0/{host_path}"),
                 None,
                 json!({ "anthropic_version": "2026-10-21" })
             )
@@ -193,7 +193,7 @@ fn operator_fields_are_removed() {
         ClaudeHost::Bedrock,
     ] {
         let claude = Claude { host, ..claude() };
-        let (_, _, mut sent) = addressed(&claude, body.clone(), MESSAGES, None);
+        let (_, _, mut sent) = for_host(&claude, body.clone(), MESSAGES, None);
         for added in ["model", "anthropic_version"] {
             sent.as_object_mut().unwrap().remove(added);
         }
@@ -214,7 +214,7 @@ fn the_previous_version_is_translated_for_every_host() {
             (Some("none"), "2026-10-21"),
             (None, "2026-10-21"),
         ] {
-            let (_, header, body) = addressed(&claude, json!({}), MESSAGES, spoken);
+            let (_, header, body) = for_host(&claude, json!({}), MESSAGES, spoken);
             assert_eq!((header, &body["anthropic_version"]), (None, &json!(name)));
         }
     }
@@ -253,8 +253,9 @@ fn a_chat_must_not_set_the_inference_geo() {
 #[test]
 fn a_usage_chunk_is_sent_on_request() {
     let wants = |options: Value| {
-        let asked = asked(&chat(json!({ "stream": true, "stream_options": options }))).unwrap();
-        (asked.stream, asked.include_usage)
+        let request =
+            translated(&chat(json!({ "stream": true, "stream_options": options }))).unwrap();
+        (request.stream, request.include_usage)
     };
     assert_eq!(wants(json!({ "include_usage": true })), (true, true));
     assert_eq!(wants(json!({ "include_usage": false })), (true, false));
@@ -264,7 +265,7 @@ fn a_usage_chunk_is_sent_on_request() {
 #[test]
 fn conversations_are_translated() {
     let text = |text: &str| json!({ "type": "text", "text": text });
-    said(
+    check_messages(
         json!([
             { "role": "system", "content": "be kind" },
             { "role": "developer", "content": [{ "type": "text", "text": "be brief" }] },
@@ -280,7 +281,7 @@ fn conversations_are_translated() {
             ],
         }),
     );
-    said(
+    check_messages(
         json!([{ "role": "user", "content": [
             { "type": "image_url", "image_url": { "url": "https://x/y.png", "detail": "low" } },
             { "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } },
@@ -296,7 +297,7 @@ fn conversations_are_translated() {
 
 #[test]
 fn tool_calls_and_results_are_translated() {
-    said(
+    check_messages(
         json!([
             { "role": "user", "content": "weather?" },
             { "role": "assistant", "content": null, "tool_calls": [
@@ -322,9 +323,12 @@ fn tool_calls_and_results_are_translated() {
     );
     let tools = json!([{ "type": "function", "function": { "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true } },
                        { "type": "function", "function": { "name": "g" } }]);
-    let made = json!([{ "name": "f", "description": "d", "input_schema": { "type": "object" }, "strict": true },
+    let translated_tools = json!([{ "name": "f", "description": "d", "input_schema": { "type": "object" }, "strict": true },
                       { "name": "g", "input_schema": { "type": "object", "properties": {} } }]);
-    check(json!({ "tools": tools }), json!({ "tools": made }));
+    check(
+        json!({ "tools": tools }),
+        json!({ "tools": translated_tools }),
+    );
     for (fields, choice) in [
         (json!({ "tool_choice": "auto" }), json!({ "type": "auto" })),
         (
@@ -346,13 +350,16 @@ fn tool_calls_and_results_are_translated() {
     ] {
         let mut fields = fields;
         fields["tools"] = tools.clone();
-        check(fields, json!({ "tools": made, "tool_choice": choice }));
+        check(
+            fields,
+            json!({ "tools": translated_tools, "tool_choice": choice }),
+        );
     }
 }
 
 #[test]
 fn unsupported_fields_are_refused_by_name() {
-    for (fields, param, says) in [
+    for (fields, param, expect) in [
         (json!({ "n": 2 }), "n", "one answer a request"),
         (json!({ "logprobs": true }), "logprobs", "leave it out"),
         (
@@ -390,6 +397,14 @@ fn unsupported_fields_are_refused_by_name() {
             "tool_choice",
             "by its name",
         ),
+    ] {
+        refused(fields, param, expect);
+    }
+}
+
+#[test]
+fn unsupported_messages_are_refused_by_name() {
+    for (fields, param, expect) in [
         (
             json!({ "messages": [] }),
             "messages",
@@ -426,7 +441,7 @@ fn unsupported_fields_are_refused_by_name() {
             "JSON object",
         ),
     ] {
-        refused(fields, param, says);
+        refused(fields, param, expect);
     }
     let error = request(b"[", &claude()).unwrap_err();
     assert!(error.message.contains("no JSON object"), "{error}");

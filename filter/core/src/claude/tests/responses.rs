@@ -30,9 +30,9 @@ fn a_message_is_translated() {
         caller: CallerApi::Messages,
         ..chat()
     };
-    let as_it_is = native.whole(200, "", body.to_string().as_bytes(), 5);
-    assert_eq!((as_it_is.status, as_it_is.body), (200, None));
-    assert_eq!(as_it_is.usage, answer.usage);
+    let untranslated = native.whole(200, "", body.to_string().as_bytes(), 5);
+    assert_eq!((untranslated.status, untranslated.body), (200, None));
+    assert_eq!(untranslated.usage, answer.usage);
     for none in ["", "{}", r#"{"type":"error"}"#] {
         assert_eq!(
             chat().whole(200, "", none.as_bytes(), 5).status,
@@ -101,9 +101,9 @@ fn aws_errors_are_translated() {
         (500, "", 500, "api_error"),
         (418, "", 502, "api_error"),
     ] {
-        let (seen, said) = bedrock(CallerApi::Messages, status, name);
+        let (seen, error_body) = bedrock(CallerApi::Messages, status, name);
         assert_eq!(
-            (seen, &said["error"]["type"]),
+            (seen, &error_body["error"]["type"]),
             (made, &json!(kind)),
             "{name}"
         );
@@ -115,8 +115,12 @@ fn aws_errors_are_translated() {
             name,
         );
         assert_eq!(seen, made, "{name}");
-        for said in [said, chat] {
-            assert_eq!(said.to_string().contains("1234"), made == 400, "{said}");
+        for error_body in [error_body, chat] {
+            assert_eq!(
+                error_body.to_string().contains("1234"),
+                made == 400,
+                "{error_body}"
+            );
         }
     }
 }
@@ -141,13 +145,13 @@ fn errors_reveal_nothing_about_the_account() {
             (529, 529, "overloaded_error"),
         ] {
             let answer = native.whole(status, "", body, 0);
-            let said = answer.body.unwrap();
+            let error_body = answer.body.unwrap();
             assert_eq!(
-                (answer.status, &said["error"]["type"]),
+                (answer.status, &error_body["error"]["type"]),
                 (made, &json!(kind))
             );
-            assert_eq!(said["type"], "error");
-            let message = said["error"]["message"].as_str().unwrap();
+            assert_eq!(error_body["type"], "error");
+            let message = error_body["error"]["message"].as_str().unwrap();
             assert!(
                 !message.is_empty() && !message.contains("1234"),
                 "{message}"
@@ -159,11 +163,11 @@ fn errors_reveal_nothing_about_the_account() {
         host: ClaudeHost::Bedrock,
         ..chat()
     };
-    let said = bedrock
+    let error_body = bedrock
         .whole(400, "ValidationException", long, 0)
         .body
         .unwrap();
-    assert_eq!(said["error"]["code"], "context_length_exceeded");
+    assert_eq!(error_body["error"]["code"], "context_length_exceeded");
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn finish_reasons_are_translated() {
 
 #[test]
 fn errors_have_openai_s_shape() {
-    let said = |status, kind: &str, message: &str| {
+    let error_body = |status, kind: &str, message: &str| {
         let body = json!({ "type": "error", "error": { "type": kind, "message": message } });
         let (status, made) = error(status, body.to_string().as_bytes());
         (
@@ -193,13 +197,14 @@ fn errors_have_openai_s_shape() {
             made["error"]["code"].clone(),
         )
     };
-    let (status, kind, message, code) = said(400, "invalid_request_error", "max_tokens: too large");
+    let (status, kind, message, code) =
+        error_body(400, "invalid_request_error", "max_tokens: too large");
     assert_eq!((status, kind.as_str()), (400, "invalid_request_error"));
     assert_eq!(
         (message.as_str(), code),
         ("max_tokens: too large", json!(400))
     );
-    let (_, _, _, code) = said(
+    let (_, _, _, code) = error_body(
         400,
         "invalid_request_error",
         "prompt is too long: 200001 tokens > 200000 maximum",
@@ -219,9 +224,9 @@ fn errors_have_openai_s_shape() {
             502,
         ),
     ] {
-        let (status, _, told, code) = said(status, kind, message);
+        let (status, _, message_text, code) = error_body(status, kind, message);
         assert_eq!((status, code), (made, json!(made)), "{message}");
-        assert!(!told.contains(message), "{told}");
+        assert!(!message_text.contains(message), "{message_text}");
     }
     assert_eq!(error(502, b"<html>").0, 502);
 }

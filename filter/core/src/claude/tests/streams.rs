@@ -183,19 +183,19 @@ fn a_stream_is_translated() {
 
 #[test]
 fn a_failed_stream_has_no_regular_end() {
-    let begun = [
+    let started = [
         start(),
         delta(0, json!({ "type": "text_delta", "text": "one" })),
     ];
     let error = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
-    let failing = [&begun[..], &[error], &end("end_turn")].concat();
-    let unreadable = events(&begun) + "data: {\"type\":\n\n" + &events(&end("end_turn"));
+    let failing = [&started[..], &[error], &end("end_turn")].concat();
+    let unreadable = events(&started) + "data: {\"type\":\n\n" + &events(&end("end_turn"));
     for (text, code) in [(events(&failing), 503), (unreadable, 500)] {
         let chunks = chunks(&translated([text.as_bytes()], true));
         assert_eq!(chunks.len(), 3, "{chunks:?}");
         assert_eq!(chunks[2]["error"]["code"], code);
     }
-    let cut = translated([events(&begun).as_bytes()], true);
+    let cut = translated([events(&started).as_bytes()], true);
     assert!(!cut.contains("DONE") && !cut.contains("finish_reason\":\""));
 }
 
@@ -254,12 +254,12 @@ fn usage_is_read_from_untranslated_streams() {
 #[test]
 fn usage_of_an_interrupted_stream_is_estimated() {
     let long = "x".repeat(3000);
-    let begun = events(&[
+    let started = events(&[
         start(),
         delta(0, json!({ "type": "text_delta", "text": long })),
     ]);
     for chat in [None, Some(Chat::new(5, false))] {
-        let (_, usage) = passed(ClaudeHost::Anthropic, chat, [begun.as_bytes()]);
+        let (_, usage) = passed(ClaudeHost::Anthropic, chat, [started.as_bytes()]);
         assert_eq!(usage.input_tokens, Some(3));
         let output = usage.output_tokens.unwrap();
         assert!((1000..1100).contains(&output), "{output}");
@@ -338,13 +338,8 @@ fn frames_are_translated_into_events() {
     assert_eq!(seen, "event: ping\ndata: { \"type\":\"ping\"  }\n\n");
 }
 
-#[test]
-fn an_invalid_frame_ends_the_stream_with_an_error() {
-    let begun = framed(&events(&[
-        start(),
-        delta(0, json!({ "type": "text_delta", "text": "one" })),
-    ]));
-    let after = framed(&events(&end("end_turn")));
+/// Frames that end a stream, with the codes of their errors.
+fn invalid_frames() -> Vec<(Vec<u8>, u16)> {
     let exception = |name| {
         frame(
             &[(":message-type", "exception"), (":exception-type", name)],
@@ -366,7 +361,7 @@ fn an_invalid_frame_ends_the_stream_with_an_error() {
         frame
     };
     let last = chunk(r#"{"type":"ping"}"#).len() - 1;
-    for (bad, code) in [
+    vec![
         (exception("throttlingException"), 429),
         (exception("modelStreamErrorException"), 500),
         (exception("serviceUnavailableException"), 503),
@@ -388,8 +383,18 @@ fn an_invalid_frame_ends_the_stream_with_an_error() {
             ),
             500,
         ),
-    ] {
-        let stream = [begun.clone(), bad.clone(), after.clone()].concat();
+    ]
+}
+
+#[test]
+fn an_invalid_frame_ends_the_stream_with_an_error() {
+    let started = framed(&events(&[
+        start(),
+        delta(0, json!({ "type": "text_delta", "text": "one" })),
+    ]));
+    let after = framed(&events(&end("end_turn")));
+    for (bad, code) in invalid_frames() {
+        let stream = [started.clone(), bad.clone(), after.clone()].concat();
         let (seen, _) = passed(ClaudeHost::Bedrock, Some(Chat::new(5, true)), [&stream[..]]);
         let chunks = chunks(&seen);
         assert_eq!(chunks.len(), 3, "{bad:?} {chunks:?}");
