@@ -204,10 +204,14 @@ fn pictures_are_rendered_from_their_sources() {
             continue;
         }
         pictures += 1;
-        let source = crates::drawn(&fs::read_to_string(&path).unwrap());
+        let source = fs::read_to_string(&path).unwrap();
         let svg = fs::read_to_string(path.with_extension("svg")).unwrap();
-        let rendered = crates::rendered(&svg);
-        assert_eq!(rendered, source, "{}: run scripts/pictures", path.display());
+        let at = format!("{}: run scripts/pictures", path.display());
+        assert_eq!(crates::rendered(&svg), crates::drawn(&source), "{at}");
+        let missing: Vec<&str> = crates::labels(&source)
+            .filter(|label| !crates::shows(&svg, label))
+            .collect();
+        assert!(missing.is_empty(), "{at}: {missing:?}");
         assert!(
             !svg.contains(workspace().to_str().unwrap()),
             "a path of this machine"

@@ -8,8 +8,8 @@ use std::process::Command;
 /// From a crate to one that it depends on, by their directories.
 pub type Edges = BTreeSet<(String, String)>;
 
-/// What sees every other crate, and is part of no product.
-const TESTS: [&str; 1] = ["tests"];
+/// Crates that are part of no product: the tests, which see all others, and what they share.
+const TESTS: [&str; 2] = ["tests", "policy/fixtures"];
 
 /// The edges of a Graphviz source that has one edge, or one row of edges, a line. What is invisible is none.
 pub fn drawn(source: &str) -> Edges {
@@ -38,12 +38,44 @@ pub fn rendered(svg: &str) -> Edges {
     let titles = titles.filter_map(|rest| rest.split_once("</title>"));
     titles
         .filter_map(|(title, shape)| {
-            let title = title.replace("&#45;", "-").replace("&gt;", ">");
+            let title = plain(title);
             let (from, to) = title.split_once("->")?;
             let is_shown = shape.split("</g>").next()?.contains("<path");
             is_shown.then(|| (from.to_owned(), to.to_owned()))
         })
         .collect()
+}
+
+/// The lines of the labels of a Graphviz source.
+pub fn labels(source: &str) -> impl Iterator<Item = &str> {
+    let texts = source.split("label=\"").skip(1);
+    let texts = texts.filter_map(|rest| Some(rest.split_once('"')?.0));
+    texts.flat_map(|text| text.split("\\n")).map(str::trim)
+}
+
+/// Whether a rendered picture shows a line of text.
+pub fn shows(svg: &str, line: &str) -> bool {
+    let mut texts = svg.split("<text ").skip(1);
+    texts.any(|text| {
+        let text = text
+            .split_once('>')
+            .and_then(|(_, rest)| rest.split_once("</text>"));
+        text.is_some_and(|(text, _)| plain(text).trim() == line)
+    })
+}
+
+/// Text as it was before Graphviz escaped it.
+fn plain(text: &str) -> String {
+    let escaped = [
+        ("&#45;", "-"),
+        ("&#160;", " "),
+        ("&gt;", ">"),
+        ("&lt;", "<"),
+        ("&amp;", "&"),
+    ];
+    escaped
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Those, and what follows from them.
