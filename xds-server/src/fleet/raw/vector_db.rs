@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The vector database that is read in a region: Milvus, PostgreSQL with pgvector, or any other that is spoken to over TCP. The gateway
-/// forwards connections to it. While it is behind by more than `policy.unhealthy.replication_lag`, new connections go to the primary
-/// or to the freshest other database, but never across the border of a pinned zone.
+/// forwards connections to it. While it is behind by more than `policy.unhealthy.replication_lag`, new connections go to the primary,
+/// or to the freshest other database. They never cross the border of a pinned zone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawVectorDb {
