@@ -148,12 +148,12 @@ fn what_was_counted_while_a_region_was_not_in_the_fleet_is_no_growth() {
             watch.at(0.5, 0.3, 0.3, 1);
         }
         let (east, now) = (EAST.into(), Millis(watch.now));
-        let comes = watch
+        let request_rate = watch
             .state
             .pool(&watch.fleet, &east, &LLAMA.into(), now)
-            .comes;
+            .request_rate;
         (
-            comes,
+            request_rate,
             watch
                 .plan
                 .pools
@@ -164,7 +164,7 @@ fn what_was_counted_while_a_region_was_not_in_the_fleet_is_no_growth() {
     for_seconds(whole.clone(), 5);
     for_seconds(without, 700);
     for seconds in [1, 20] {
-        let (comes, reasons) = for_seconds(whole.clone(), seconds);
-        assert_eq!((comes, reasons), (None, Some([].into())));
+        let (request_rate, reasons) = for_seconds(whole.clone(), seconds);
+        assert_eq!((request_rate, reasons), (None, Some([].into())));
     }
 }

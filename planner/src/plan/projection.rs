@@ -1,9 +1,9 @@
 //! What the last steps will do that is not seen yet: what the plan sends to regions now, over what it sent there while they got as
 //! full as they are.
 
-use super::Plan;
+use super::value::Plan;
 use crate::chain::chain;
-use crate::placement::Was;
+use crate::placement::PreviousShare;
 use crate::signal::Millis;
 use crate::state::FleetState;
 use meridian_policy::chain::Member;
@@ -20,20 +20,20 @@ const LEAST: Duration = Duration::from_secs(5);
 const MOST: Duration = Duration::from_secs(30);
 
 /// The requests for a model, as a plan sends them.
-pub struct Flow<'f, 'p> {
+pub struct Projection<'f, 'p> {
     pub fleet: &'f Fleet,
     pub state: &'p FleetState,
     pub plan: &'p Plan,
     pub model: &'p ModelName,
     /// How long requests stay.
-    pub stay: Duration,
+    pub residence_time: Duration,
     pub now: Millis,
 }
 
-impl<'f> Flow<'f, '_> {
+impl<'f> Projection<'f, '_> {
     /// By which factor what comes to each region grows, against what came while its requests began.
     pub fn growth(&self) -> BTreeMap<&'f RegionName, f64> {
-        let over = self.stay.clamp(LEAST, MOST);
+        let over = self.residence_time.clamp(LEAST, MOST);
         // What comes now, and what came.
         let mut sent: BTreeMap<&RegionName, (f64, f64)> = BTreeMap::new();
         let mut send = |region: &RegionName, now: f64, then: f64| {
@@ -57,7 +57,7 @@ impl<'f> Flow<'f, '_> {
                 };
                 let (age, was) = match (&placement.step, &placement.was) {
                     (Some(step), Some(was)) => (self.now.since(step.at), was),
-                    _ => (over, &Was::default()),
+                    _ => (over, &PreviousShare::default()),
                 };
                 // While some of what came before the step is still there.
                 let old = 1.0 - age.div_duration_f64(over).min(1.0);

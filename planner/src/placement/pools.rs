@@ -1,14 +1,22 @@
 //! What a placement sees of the regions that it is about.
 
-use super::{FALLS, SETTLE, SETTLE_MOST};
 use crate::signal::Millis;
 use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A change is seen in the signals after this time at the earliest.
+pub const SETTLE: Duration = Duration::from_secs(2);
+
+/// And after this time at the latest.
+pub const SETTLE_MOST: Duration = Duration::from_secs(30);
+
+/// A utilization that fell by this in the last seconds is on its way down.
+pub const FALLS: f64 = 0.02;
+
 /// The first region, as far as a placement needs to know it.
 #[derive(Clone, Copy, Debug)]
-pub struct First {
+pub struct HomePool {
     /// Its utilization, if known.
     pub utilization: Option<Utilization>,
     /// It has no healthy endpoint: what is not sent elsewhere goes along the chain.
@@ -32,12 +40,12 @@ pub struct First {
     /// The longest time between two looks at it or at one of the others.
     pub every: Duration,
     /// How long requests stay in it: its utilization follows its share by so much.
-    pub stay: Duration,
+    pub residence_time: Duration,
     /// By how many percent its utilization changes with each percent of the requests.
     pub elasticity: f64,
 }
 
-impl First {
+impl HomePool {
     /// Its utilization; unknown is taken for full.
     pub(super) fn saw(&self) -> f64 {
         self.utilization.map_or(1.0, |utilization| utilization.now)
@@ -45,7 +53,7 @@ impl First {
 
     /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
     pub(crate) fn settles(&self) -> Duration {
-        self.stay.clamp(SETTLE, SETTLE_MOST) + self.every
+        self.residence_time.clamp(SETTLE, SETTLE_MOST) + self.every
     }
 
     /// Whoever stays there is not served as callers should be.
@@ -75,7 +83,7 @@ pub struct Utilization {
 
 /// Another region that could take some: nearest first in a list of these.
 #[derive(Clone, Debug)]
-pub struct Other {
+pub struct Candidate {
     /// Which.
     pub region: RegionName,
     /// It serves, so that it may be asked at all.
@@ -90,9 +98,9 @@ pub struct Other {
     pub silent: bool,
 }
 
-impl Other {
+impl Candidate {
     /// What it can take more, in percent of the requests; below nothing if it has too much.
-    pub(super) fn fits(&self, first: &First, load: f64, had: f64) -> f64 {
+    pub(super) fn fits(&self, first: &HomePool, load: f64, had: f64) -> f64 {
         let fits = self.room * self.size / first.elasticity / load;
         if !self.open {
             0.0

@@ -1,11 +1,11 @@
 //! Every pool as it is now, and as it will be by what the plan sends there.
 
-use super::ahead::{Flow, LEAST_RATE};
-use super::{Plan, regions_of};
-use crate::gate;
-use crate::gate::{Gate, Seen};
+use super::projection::{LEAST_RATE, Projection};
+use super::regions::regions_of;
+use super::value::Plan;
+use crate::gate::{self, Gate, PoolLoad};
 use crate::health::{Health, Reason};
-use crate::placement::{First, Other};
+use crate::placement::{Candidate, HomePool};
 use crate::signal::Millis;
 use crate::state::{FleetState, PoolSignals};
 use meridian_policy::fleet::{Fleet, Order};
@@ -42,7 +42,7 @@ const UNKNOWN_WAY: f64 = 50.0;
 const SICK: f64 = -1.0;
 
 /// Every pool as it is now.
-pub struct Known<'p> {
+pub struct PoolView<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
     now: Millis,
@@ -76,7 +76,7 @@ impl Demand<'_> {
     }
 }
 
-impl<'p> Known<'p> {
+impl<'p> PoolView<'p> {
     pub fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
         let (mut pools, mut demands) = (BTreeMap::new(), BTreeMap::new());
         for (name, region) in &fleet.regions {
@@ -104,13 +104,15 @@ impl<'p> Known<'p> {
         let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
         for model in models {
             let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
-            let stay = of_model.map(|(_, (signals, _))| signals.stay()).max();
-            let flow = Flow {
+            let residence_time = of_model
+                .map(|(_, (signals, _))| signals.residence_time())
+                .max();
+            let flow = Projection {
                 fleet: self.fleet,
                 state: self.state,
                 plan: prev,
                 model,
-                stay: stay.unwrap_or_default(),
+                residence_time: residence_time.unwrap_or_default(),
                 now: self.now,
             };
             for (region, more) in flow.growth() {
@@ -139,12 +141,17 @@ impl<'p> Known<'p> {
         health
     }
 
-    pub fn first(&self, region: &RegionName, others: &[RegionName], model: &ModelName) -> First {
+    pub fn home_pool(
+        &self,
+        region: &RegionName,
+        others: &[RegionName],
+        model: &ModelName,
+    ) -> HomePool {
         let nothing = (PoolSignals::default(), Health::default());
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
         let nobody = Demand::default();
         let demand = self.demands.get(&(region, model)).unwrap_or(&nobody);
-        First {
+        HomePool {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
             serving: match signals.endpoints {
@@ -155,7 +162,7 @@ impl<'p> Known<'p> {
             },
             unhealthy: health
                 .sheds_for()
-                .filter_map(|reason| signals.signs.get(&reason))
+                .filter_map(|reason| signals.last_breach.get(&reason))
                 .max()
                 .copied()
                 .or(health.sheds().then_some(Millis(0))),
@@ -181,7 +188,7 @@ impl<'p> Known<'p> {
             } else {
                 STEP_UNHEALTHY
             },
-            stay: signals.stay(),
+            residence_time: signals.residence_time(),
             elasticity: self.elasticity(model),
         }
     }
@@ -210,8 +217,8 @@ impl<'p> Known<'p> {
     pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
         let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
         for ((region, model), (_, health)) in &self.pools {
-            let first = self.first(region, &[], model);
-            let seen = Seen {
+            let first = self.home_pool(region, &[], model);
+            let seen = PoolLoad {
                 utilization: first.utilization,
                 silent: first.silent,
                 // One without endpoints takes nothing, and is as open as before once it has some.
@@ -231,8 +238,11 @@ impl<'p> Known<'p> {
     /// By how many percent the utilization of a model's pools changes with each percent of their requests.
     fn elasticity(&self, model: &ModelName) -> f64 {
         let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
-        let counted =
-            |signals: &PoolSignals| signals.comes.is_some_and(|comes| comes >= LEAST_RATE);
+        let counted = |signals: &PoolSignals| {
+            signals
+                .request_rate
+                .is_some_and(|request_rate| request_rate >= LEAST_RATE)
+        };
         if pools.any(|(_, (signals, _))| counted(signals)) {
             ELASTICITY
         } else {
@@ -245,8 +255,9 @@ impl<'p> Known<'p> {
     pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
         let size = |signals: &PoolSignals| {
             let utilization = signals.utilization?.now;
-            let comes = signals.comes?;
-            (utilization >= LEAST_UTILIZATION && comes >= LEAST_RATE).then(|| comes / utilization)
+            let request_rate = signals.request_rate?;
+            (utilization >= LEAST_UTILIZATION && request_rate >= LEAST_RATE)
+                .then(|| request_rate / utilization)
         };
         let endpoints = |signals: &PoolSignals| {
             let (healthy, _) = signals.endpoints?;
@@ -270,13 +281,13 @@ impl<'p> Known<'p> {
     }
 
     /// Other regions, as a zone's callers of the first one find them.
-    pub fn others(
+    pub fn candidates(
         &self,
         zone: &ZoneName,
-        (first, of_first): (&RegionName, &First),
+        (first, of_first): (&RegionName, &HomePool),
         regions: &[RegionName],
         model: &ModelName,
-    ) -> Vec<Other> {
+    ) -> Vec<Candidate> {
         let size = self.size(first, model);
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
@@ -285,13 +296,13 @@ impl<'p> Known<'p> {
                 let theirs = if of_first.is_lost() {
                     0.0
                 } else {
-                    self.narrower(zone, region, model)
+                    self.restricted_zone_share(zone, region, model)
                 };
                 self.room(region, signals, theirs, of_first.elasticity)
             } else {
                 SICK
             };
-            Some(Other {
+            Some(Candidate {
                 region: region.clone(),
                 open: health.serves(),
                 room,
@@ -305,7 +316,7 @@ impl<'p> Known<'p> {
 
     /// How far it is from a gateway to regions, in milliseconds there and back. They are in the order in which they are to be
     /// asked, and none is taken for nearer than the one before, for that order is somebody's word.
-    pub fn ways(&self, gateway: &RegionName, regions: &[Other]) -> Vec<f64> {
+    pub fn round_trips(&self, gateway: &RegionName, regions: &[Candidate]) -> Vec<f64> {
         let here = self.fleet.regions.get(gateway);
         let known = |region: &RegionName| match here?.round_trips.get(region) {
             Some(way) => Some(way.as_secs_f64() * 1e3),
@@ -322,7 +333,12 @@ impl<'p> Known<'p> {
     }
 
     /// The part of a pool's requests, 0 to 1, that is of zones with only some of the regions that a zone has for the model.
-    fn narrower(&self, zone: &ZoneName, region: &RegionName, model: &ModelName) -> f64 {
+    fn restricted_zone_share(
+        &self,
+        zone: &ZoneName,
+        region: &RegionName,
+        model: &ModelName,
+    ) -> f64 {
         let (Some((signals, _)), Some(demand)) = (
             self.pools.get(&(region, model)),
             self.demands.get(&(region, model)),
@@ -330,19 +346,19 @@ impl<'p> Known<'p> {
             return 0.0;
         };
         let own = self.regions(zone, model);
-        let narrower = |zone: &ZoneName| {
+        let restricted_zone_share = |zone: &ZoneName| {
             let regions = self.regions(zone, model);
             regions.len() < own.len() && regions.is_subset(&own)
         };
         let asked = demand.asked.iter();
         let theirs: f64 = asked
             .clone()
-            .filter(|(zone, _)| narrower(zone))
+            .filter(|(zone, _)| restricted_zone_share(zone))
             .map(|(_, rate)| rate)
             .sum();
         let all = demand.batch + asked.map(|(_, rate)| rate).sum::<f64>();
         // Some of what comes to it may be seen by no gateway.
-        let all = all.max(signals.comes.unwrap_or_default());
+        let all = all.max(signals.request_rate.unwrap_or_default());
         if all > 0.0 { theirs / all } else { 0.0 }
     }
 
