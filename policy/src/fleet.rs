@@ -1,5 +1,5 @@
-//! The fleet: zones, regions, pools and fallbacks. The fleet file's loader makes these values and rejects contradictions. So
-//! other code may rely on it: every referenced name exists, a pinned zone has only fallbacks of its own jurisdiction, and every
+//! The fleet: zones, regions, pools and fallbacks. The fleet file's loader makes these values and rejects contradictions. Other
+//! code may rely on three facts. Every referenced name exists. A pinned zone has only fallbacks of its own jurisdiction. Every
 //! zone can be served.
 
 use crate::name::{FallbackName, ModelName, RegionName, ZoneName};

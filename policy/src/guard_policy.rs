@@ -31,8 +31,8 @@ impl GuardPolicy {
         self.last.get(zone).is_some_and(|last| last == member)
     }
 
-    /// Whether a later member of the chain may have the context for a prompt that was too long for `member` (a region or
-    /// `fallback/<name>`, from the endpoint metadata). `false` for an unknown zone or model.
+    /// Whether a prompt that was too long for `member` may fit a later member of the chain. `member`: a region or
+    /// `fallback/<name>`, from the endpoint metadata. `false` for an unknown zone or model.
     pub fn may_fit_later(&self, zone: &str, model: &str, member: &str) -> bool {
         let members = self
             .smaller_context

@@ -1,8 +1,8 @@
 //! The contract between Meridian's parts: the types of a fleet, and of the configurations of a gateway's plugins.
 //!
-//! The crate holds types, tables and lookups: the fleet and its parts, names, chains, the table of inference APIs, the header
-//! names, and the plugin configurations as JSON in Envoy's configuration. The control plane's algorithms are in
-//! `meridian-planner`. The gateway's algorithms are in `meridian-filter-core`.
+//! The crate holds types, tables and lookups. It has the fleet and its parts, names, chains, the table of inference APIs, the
+//! header names, and the plugin configurations as JSON. The control plane's algorithms are in `meridian-planner`. The gateway's
+//! algorithms are in `meridian-filter-core`.
 
 pub mod api;
 pub mod chain;

@@ -1,6 +1,6 @@
-//! Predicts a region's time to first token from the gateway's own attempts: how many wait now, and how long recent attempts took
-//! behind how many others. This needs no query and has no delay. A queue shows as soon as it forms, before any request has
-//! waited through it.
+//! Predicts a region's time to first token from the gateway's own attempts. The inputs are the attempts that wait now, the time
+//! that recent attempts took, and the attempts that waited before those. This needs no query and has no delay. A queue shows as
+//! soon as it forms, before any request has waited through it.
 
 /// Weight of a new sample in the means, at the least: the memory is about 1/0.03 samples long.
 const MIN_WEIGHT: f64 = 0.03;

@@ -1,5 +1,5 @@
-//! The local fast path: a gateway whose home pool refuses requests for lack of room sheds the same fraction of requests at once,
-//! before the control plane can know. The level decays as quickly as it rises.
+//! The local fast path. When the home pool refuses requests for lack of room, its gateway sheds the same fraction of requests
+//! at once. The control plane cannot know of the refusals yet. The level decays as quickly as it rises.
 //!
 //! Each worker measures the refused fraction of its own requests ([`RecentAnswers`]). The workers of an Envoy share the
 //! resulting [`ShedLevel`].
@@ -161,8 +161,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The level after some seconds at a pool that receives `per_second` requests, without those that are shed, and refuses a
-    /// fraction of them by their rate.
+    /// The level after some seconds at a pool that receives `per_second` requests, without the shed ones. `refuses`: the
+    /// refused fraction, by the rate of requests.
     fn settles(per_second: f64, refuses: impl Fn(f64) -> f64, seconds: u64) -> f64 {
         let (mut recent, mut level) = (RecentAnswers::default(), ShedLevel::default());
         let (mut arrived, mut refused) = (0.0, 0.0);

@@ -64,36 +64,53 @@ impl Turns {
                 }
                 self.push(USER, blocks);
             }
-            Some(ASSISTANT) => {
-                let mut turn = blocks(&at_content, content, assistant_part)?;
-                turn.extend(text_block(message.get("refusal")));
-                turn.extend(tool_uses(at, message.remove("tool_calls"))?);
-                for field in ["function_call", "audio"] {
-                    if message.contains_key(field) {
-                        let message =
-                            "is not something that Claude can read; use `tool_calls`, or text";
-                        return Err(InvalidRequest::new(format!("{at}.{field}"), message));
-                    }
-                }
-                self.push(ASSISTANT, turn);
-            }
-            Some("tool") => {
-                let Some(Value::String(id)) = message.remove("tool_call_id") else {
-                    let message = "must name the call that this is the result of";
-                    return Err(InvalidRequest::new(format!("{at}.tool_call_id"), message));
-                };
-                let content = texts(&at_content, content)?;
-                let mut result = json!({ "type": "tool_result", "tool_use_id": id });
-                if !content.is_empty() {
-                    result["content"] = json!(content);
-                }
-                self.push(USER, vec![result]);
-            }
+            Some(ASSISTANT) => self.add_assistant(at, &at_content, content, message)?,
+            Some("tool") => self.add_tool_result(at, &at_content, content, message)?,
             _ => {
                 let message = "must be `system`, `developer`, `user`, `assistant` or `tool`";
                 return Err(InvalidRequest::new(format!("{at}.role"), message));
             }
         }
+        Ok(())
+    }
+
+    fn add_assistant(
+        &mut self,
+        at: &str,
+        at_content: &str,
+        content: Option<Value>,
+        mut message: Map<String, Value>,
+    ) -> Result<(), InvalidRequest> {
+        let mut turn = blocks(at_content, content, assistant_part)?;
+        turn.extend(text_block(message.get("refusal")));
+        turn.extend(tool_uses(at, message.remove("tool_calls"))?);
+        for field in ["function_call", "audio"] {
+            if message.contains_key(field) {
+                let message = "is not something that Claude can read; use `tool_calls`, or text";
+                return Err(InvalidRequest::new(format!("{at}.{field}"), message));
+            }
+        }
+        self.push(ASSISTANT, turn);
+        Ok(())
+    }
+
+    fn add_tool_result(
+        &mut self,
+        at: &str,
+        at_content: &str,
+        content: Option<Value>,
+        mut message: Map<String, Value>,
+    ) -> Result<(), InvalidRequest> {
+        let Some(Value::String(id)) = message.remove("tool_call_id") else {
+            let message = "must name the call that this is the result of";
+            return Err(InvalidRequest::new(format!("{at}.tool_call_id"), message));
+        };
+        let content = texts(at_content, content)?;
+        let mut result = json!({ "type": "tool_result", "tool_use_id": id });
+        if !content.is_empty() {
+            result["content"] = json!(content);
+        }
+        self.push(USER, vec![result]);
         Ok(())
     }
 

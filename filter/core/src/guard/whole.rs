@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// The validator of a response that is not streamed.
 #[derive(Debug)]
 pub struct Whole {
     kind: ApiKind,
@@ -19,7 +20,7 @@ pub struct Whole {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct ResponseBody<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -45,6 +46,7 @@ struct Choice<'a> {
 }
 
 impl Whole {
+    /// Validates a response of this API from its first byte.
     pub fn new(kind: ApiKind) -> Self {
         Self {
             kind,
@@ -54,10 +56,12 @@ impl Whole {
         }
     }
 
+    /// The usage that the response reports.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
+    /// Reads the next piece. `ends`: the piece is the last one. `committed`: the caller already has a part of the response.
     pub fn read(&mut self, piece: &[u8], ends: bool, committed: bool) -> Step {
         self.at += piece.len() as u64;
         let release = Step::Release(Release {
@@ -76,38 +80,39 @@ impl Whole {
             return Step::Hold;
         }
         let held = std::mem::take(&mut self.held);
-        match self.judge(&held) {
+        match self.validate(&held) {
             Ok(()) => release,
             Err(failure) => Step::Fail(failure),
         }
     }
 
-    fn judge(&mut self, body: &[u8]) -> Result<(), Failure> {
+    fn validate(&mut self, body: &[u8]) -> Result<(), Failure> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::Incomplete);
         }
-        let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| Failure::Malformed)?;
-        if let Some(error) = answer.error {
+        let response: ResponseBody<'_> =
+            serde_json::from_slice(body).map_err(|_| Failure::Malformed)?;
+        if let Some(error) = response.error {
             return Err(reported_failure(error));
         }
-        self.usage = answer.usage.and_then(parse_usage);
+        self.usage = response.usage.and_then(parse_usage);
         let is_there = match self.kind {
             ApiKind::Chat | ApiKind::Completions => {
-                answer.choices.as_ref().is_some_and(|all| !all.is_empty())
+                response.choices.as_ref().is_some_and(|all| !all.is_empty())
             }
-            ApiKind::Embeddings => answer.data.as_ref().is_some_and(|all| !all.is_empty()),
-            ApiKind::Messages => answer.content.is_some(),
-            ApiKind::Responses => answer.output.is_some(),
+            ApiKind::Embeddings => response.data.as_ref().is_some_and(|all| !all.is_empty()),
+            ApiKind::Messages => response.content.is_some(),
+            ApiKind::Responses => response.output.is_some(),
         };
-        let mut reasons = answer
+        let mut reasons = response
             .choices
             .iter()
             .flatten()
             .map(|choice| &choice.finish_reason);
         let aborted = |reason: &Option<Cow<'_, str>>| reason.as_deref().is_some_and(is_aborted);
         if reasons.any(aborted)
-            || aborted(&answer.stop_reason)
-            || answer.status.as_deref() == Some("failed")
+            || aborted(&response.stop_reason)
+            || response.status.as_deref() == Some("failed")
         {
             Err(Failure::Aborted)
         } else if is_there {

@@ -262,8 +262,8 @@ proptest! {
 /// The header with the country of [`from_germany`]'s callers.
 const EDGE_COUNTRY: &str = "cdn-country";
 
-/// A fleet with Germany in a pinned zone `eea` and a trusted source for it at any position, and the request as the edge forwards
-/// it, with any other headers.
+/// A fleet with Germany in a pinned zone `eea`, and a request from there. The fleet has a trusted source of the country at any
+/// position. The request may have any other headers.
 fn from_germany(mut fleet: Fleet, mut request: Request, at: usize) -> (Fleet, Request) {
     let germany = Country::parse("DE").unwrap();
     for zone in fleet.zones.values_mut() {

@@ -27,7 +27,7 @@ pub struct Servers(HashMap<String, Pool>);
 #[derive(Debug)]
 pub struct ServerRequest {
     model: String,
-    begun: InFlight,
+    in_flight: InFlight,
 }
 
 impl Servers {
@@ -63,18 +63,18 @@ impl Servers {
         length: &str,
     ) -> ServerRequest {
         let bytes = length.parse().unwrap_or(BYTES);
-        let begun = self.pool(model).slots.begin(address, bytes);
+        let in_flight = self.pool(model).slots.begin(address, bytes);
         self.publish(host, board, model);
         ServerRequest {
             model: model.to_owned(),
-            begun,
+            in_flight,
         }
     }
 
     /// The server has failed the request, unless it has answered already, and is left alone for a while.
     pub fn failed(&mut self, request: &mut ServerRequest, now_ms: u64) {
-        let ServerRequest { model, begun } = request;
-        self.pool(model).slots.failed(begun, now_ms);
+        let ServerRequest { model, in_flight } = request;
+        self.pool(model).slots.failed(in_flight, now_ms);
     }
 
     /// The server has answered with this status.
@@ -82,24 +82,24 @@ impl Servers {
         if is_failure(status) {
             self.failed(request, now_ms);
         } else {
-            let ServerRequest { model, begun } = request;
-            self.pool(model).slots.answered(begun);
+            let ServerRequest { model, in_flight } = request;
+            self.pool(model).slots.answered(in_flight);
         }
     }
 
     /// The first token of the request has come.
     pub fn first_token(&mut self, host: &dyn Host, board: &Board, request: &mut ServerRequest) {
-        let ServerRequest { model, begun } = request;
-        if !begun.has_first_token() {
-            self.pool(model).slots.first_token(begun);
+        let ServerRequest { model, in_flight } = request;
+        if !in_flight.has_first_token() {
+            self.pool(model).slots.first_token(in_flight);
             self.publish(host, board, model);
         }
     }
 
     /// The request is over.
     pub fn end(&mut self, host: &dyn Host, board: &Board, request: ServerRequest) {
-        let ServerRequest { model, begun } = request;
-        self.pool(&model).slots.end(begun);
+        let ServerRequest { model, in_flight } = request;
+        self.pool(&model).slots.end(in_flight);
         self.publish(host, board, &model);
     }
 
