@@ -1,6 +1,6 @@
 //! The client that a source is asked with: by its own authority and certificate where the fleet file names them.
 
-use super::scrape::ScrapeError;
+use super::outcome::ScrapeError;
 use meridian_policy::source::SourceTls;
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 

@@ -1,8 +1,10 @@
 //! Looks at every source, again and again.
 
-use super::Clock;
 use super::access::{self, Access};
-use super::scrape::{Scrape, Watched, scrape};
+use super::outcome::Scrape;
+use super::scrape::scrape;
+use super::watched::WatchedSource;
+use crate::clock::Clock;
 use meridian_policy::source::Tells;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
@@ -19,7 +21,7 @@ pub struct Collector {
     client: reqwest::Client,
     sender: Sender<Scrape>,
     clock: Clock,
-    tasks: Vec<(Watched, Task)>,
+    tasks: Vec<(WatchedSource, Task)>,
 }
 
 /// A task that ends with its owner.
@@ -41,7 +43,7 @@ impl Collector {
     ///
     /// If there is no way to speak TLS on this machine.
     pub fn start(
-        sources: Vec<Watched>,
+        sources: Vec<WatchedSource>,
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
@@ -59,10 +61,10 @@ impl Collector {
     /// Looks at these sources from now on. Those that are the same go on undisturbed.
     ///
     /// A look at one that is gone may be in the channel already.
-    pub fn replace(&mut self, sources: Vec<Watched>) {
+    pub fn replace(&mut self, sources: Vec<WatchedSource>) {
         self.tasks.retain(|(watched, _)| sources.contains(watched));
         // Whoever pushes is not looked at.
-        let is_read = |watched: &Watched| !matches!(watched.signal.tells, Tells::Pushed(_));
+        let is_read = |watched: &WatchedSource| !matches!(watched.signal.tells, Tells::Pushed(_));
         for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());
@@ -82,7 +84,12 @@ impl Collector {
     }
 }
 
-async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>, clock: Clock) {
+async fn watch(
+    client: reqwest::Client,
+    watched: WatchedSource,
+    sender: Sender<Scrape>,
+    clock: Clock,
+) {
     let every = watched.signal.every;
     let mut ticks = interval_at(Instant::now() + offset(&watched), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -97,7 +104,7 @@ async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>
 }
 
 /// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
-pub(super) fn offset(watched: &Watched) -> Duration {
+pub(super) fn offset(watched: &WatchedSource) -> Duration {
     let name = format!("{} {}", watched.region, watched.signal.key());
     let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
     watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))

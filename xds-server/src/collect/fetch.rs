@@ -1,6 +1,6 @@
 //! One request to a source, and no more of its answer than it may have.
 
-use super::scrape::ScrapeError;
+use super::outcome::ScrapeError;
 use reqwest::{RequestBuilder, Response};
 
 /// Sends a request, with the token of a file if there is one.

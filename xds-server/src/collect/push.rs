@@ -1,8 +1,10 @@
 //! What cannot be scraped and is pushed: `meridian.signals.v1.Signals`. Who may push what about a region, the fleet file says.
 
-use super::scrape::{Scrape, Scraped, Watched};
-use super::told::{Said, Told};
-use super::{Clock, Refused, Why};
+use super::figures::{FigureReader, FigureSample};
+use super::outcome::{Scrape, Scraped};
+use super::refused::{RefusalReason, Refused};
+use super::watched::WatchedSource;
+use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use meridian_policy::RegionName;
 use meridian_policy::signal::{Millis, Observation};
@@ -27,7 +29,7 @@ const LONGEST_ENGINE: usize = 64;
 /// Takes pushes. `I` says which SPIFFE ID a caller's connection proves: `Ok(None)` takes its own word for it.
 pub struct Pushes<I> {
     identify: I,
-    sources: Arc<ArcSwap<Vec<Watched>>>,
+    sources: Arc<ArcSwap<Vec<WatchedSource>>>,
     sender: Sender<Scrape>,
     clock: Clock,
     pace: Mutex<BTreeMap<(RegionName, String), Pace>>,
@@ -46,7 +48,7 @@ where
     /// Whoever is not among `sources` may not push. What `sender` has no room for is refused, and may come again.
     pub fn new(
         identify: I,
-        sources: Arc<ArcSwap<Vec<Watched>>>,
+        sources: Arc<ArcSwap<Vec<WatchedSource>>>,
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Self {
@@ -65,7 +67,11 @@ where
     }
 
     /// The source of the fleet file that pushes.
-    fn source(&self, proven: Option<String>, request: &PushRequest) -> Result<Watched, Status> {
+    fn source(
+        &self,
+        proven: Option<String>,
+        request: &PushRequest,
+    ) -> Result<WatchedSource, Status> {
         let claimed = Some(&request.source).filter(|claimed| !claimed.is_empty());
         let id = match (proven, claimed) {
             (Some(proven), Some(claimed)) if proven != *claimed => {
@@ -79,7 +85,7 @@ where
             }
         };
         let sources = self.sources.load();
-        let of = |it: &&Watched| it.signal.url == id && it.region.as_str() == request.region;
+        let of = |it: &&WatchedSource| it.signal.url == id && it.region.as_str() == request.region;
         sources.iter().find(of).cloned().ok_or_else(|| {
             let region = &request.region;
             Status::permission_denied(format!(
@@ -89,7 +95,7 @@ where
     }
 
     /// How many pushes of a source were refused before this one for coming too soon; an error if this one does.
-    fn pace(&self, watched: &Watched, at: Millis) -> Result<u64, Status> {
+    fn pace(&self, watched: &WatchedSource, at: Millis) -> Result<u64, Status> {
         let key = (watched.region.clone(), watched.signal.url.clone());
         let mut all = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pace) = all.get_mut(&key) else {
@@ -140,10 +146,12 @@ where
     }
 }
 
-fn understand(watched: &Watched, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
-    let mut told = Told::new(&watched.signal, &watched.pools);
+fn understand(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
+    let mut reader = FigureReader::new(&watched.signal, &watched.pools);
     if too_soon > 0 {
-        told.refusals.add_many("push", Why::TooOften, too_soon, &"");
+        reader
+            .refusals
+            .add_many("push", RefusalReason::TooOften, too_soon, &"");
     }
     let nothing = BTreeSet::new();
     let figures = match &watched.signal.tells {
@@ -152,27 +160,30 @@ fn understand(watched: &Watched, samples: &[Sample], too_soon: u64, at: Millis) 
     };
     for sample in samples {
         let Some(figure) = figure(sample).filter(|figure| figures.contains(figure)) else {
-            told.refusals.add("push", Why::UnknownName, &Shown(sample));
+            reader
+                .refusals
+                .add("push", RefusalReason::UnknownName, &Shown(sample));
             continue;
         };
         if sample.engine.len() > LONGEST_ENGINE {
-            told.refusals
-                .add(figure.as_str(), Why::TooLarge, &Shown(sample));
+            reader
+                .refusals
+                .add(figure.as_str(), RefusalReason::TooLarge, &Shown(sample));
             continue;
         }
-        let said = Said {
+        let said = FigureSample {
             figure,
             metric: figure.as_str().into(),
             model: Some(sample.model.as_str()).filter(|model| !model.is_empty()),
             engine: sample.engine.clone(),
             value: sample.value,
         };
-        told.take(said, &Shown(sample));
+        reader.take(said, &Shown(sample));
     }
     if samples.is_empty() {
-        told.refusals.add("push", Why::Nothing, &"");
+        reader.refusals.add("push", RefusalReason::Nothing, &"");
     }
-    let read = told.finish();
+    let read = reader.finish();
     let observation = (!read.readings.is_empty()).then(|| Observation {
         region: watched.region.clone(),
         source: watched.signal.key(),

@@ -5,10 +5,11 @@
 //! where the server knows that parameter.
 
 use super::fetch::{body, send};
+use super::figures::{FigureReader, FigureSample, engine};
+use super::outcome::{ScrapeError, Scraped};
 use super::refused::excerpt;
-use super::scrape::{ScrapeError, Scraped, Watched};
-use super::told::{Said, Told, engine};
-use super::{Why, value};
+use super::watched::WatchedSource;
+use super::{RefusalReason, value};
 use futures_util::future::try_join_all;
 use meridian_policy::signal::{Millis, Observation};
 use meridian_policy::source::Figure;
@@ -26,7 +27,7 @@ const LATEST: f64 = 1e11;
 
 /// What the fleet file wants to know.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct QuerySpec<'a> {
     pub(super) queries: &'a BTreeMap<Figure, String>,
     pub(super) model_label: &'a str,
     pub(super) tenant: Option<&'a str>,
@@ -45,8 +46,8 @@ struct Found {
 /// Asks every query of a source, all at once. `at` is now.
 pub(super) async fn look(
     client: &reqwest::Client,
-    watched: &Watched,
-    asked: Asked<'_>,
+    watched: &WatchedSource,
+    asked: QuerySpec<'_>,
     at: Millis,
 ) -> Result<Scraped, ScrapeError> {
     let each = asked.queries.iter().map(|(figure, expression)| async {
@@ -64,7 +65,7 @@ pub(super) async fn look(
 
 struct Query<'a> {
     client: &'a reqwest::Client,
-    watched: &'a Watched,
+    watched: &'a WatchedSource,
     tenant: Option<&'a str>,
     figure: Figure,
 }
@@ -170,41 +171,42 @@ fn nameless(mut labels: Labels) -> Labels {
 
 fn understand(
     all: Vec<(Figure, Vec<Found>)>,
-    watched: &Watched,
+    watched: &WatchedSource,
     model_label: &str,
     at: Millis,
 ) -> Scraped {
-    let mut told = Told::new(&watched.signal, &watched.pools);
+    let mut reader = FigureReader::new(&watched.signal, &watched.pools);
     let mut oldest = at;
     if all.iter().all(|(_, found)| found.is_empty()) {
         let figures: Vec<&str> = all.iter().map(|(figure, _)| figure.as_str()).collect();
-        told.refusals
-            .add("answer", Why::Nothing, &figures.join(", "));
+        reader
+            .refusals
+            .add("answer", RefusalReason::Nothing, &figures.join(", "));
     }
     for (figure, found) in all {
         for found in found {
             let time = match sampled(found.time, at, watched.ttl) {
                 Ok(time) => time,
                 Err(why) => {
-                    told.refusals.add(figure.as_str(), why, &found);
+                    reader.refusals.add(figure.as_str(), why, &found);
                     continue;
                 }
             };
             let labels = found.labels.iter();
             let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
-            let said = Said {
+            let said = FigureSample {
                 figure,
                 metric: figure.as_str().into(),
                 model: found.labels.get(model_label).map(String::as_str),
                 engine: engine(labels.filter(|(name, _)| *name != model_label)),
                 value: found.value,
             };
-            if told.take(said, &found) {
+            if reader.take(said, &found) {
                 oldest = oldest.min(time);
             }
         }
     }
-    let read = told.finish();
+    let read = reader.finish();
     // What is told at one time is as old as the oldest of it.
     let observation = (!read.readings.is_empty()).then_some(Observation {
         region: watched.region.clone(),
@@ -219,12 +221,12 @@ fn understand(
 }
 
 /// The time of a sample that is not too old; never later than now, whatever its clock says.
-fn sampled(time: Option<f64>, at: Millis, ttl: Duration) -> Result<Millis, Why> {
-    let time = value::amount(time.ok_or(Why::Contradicts)?, LATEST)?;
+fn sampled(time: Option<f64>, at: Millis, ttl: Duration) -> Result<Millis, RefusalReason> {
+    let time = value::amount(time.ok_or(RefusalReason::Contradicts)?, LATEST)?;
     // Below 1e14, so it fits.
     let time = Millis((time * 1000.0) as u64).min(at);
     if at.since(time) > ttl {
-        return Err(Why::Stale);
+        return Err(RefusalReason::Stale);
     }
     Ok(time)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Why something is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Why {
+pub enum RefusalReason {
     /// The value is NaN.
     NotANumber,
     /// The value is infinite.
@@ -41,7 +41,7 @@ pub enum Why {
     TooOften,
 }
 
-impl Why {
+impl RefusalReason {
     /// A short name that does not change, for metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotANumber => "not a number",
@@ -94,7 +94,7 @@ pub struct Refused {
     /// The metric or figure; `page`, `answer` or `push` for what is about the whole.
     pub metric: Cow<'static, str>,
     /// The reason.
-    pub why: Why,
+    pub why: RefusalReason,
     /// How many.
     pub count: u64,
     /// The first of them, shortened.
@@ -117,13 +117,13 @@ impl fmt::Display for Refused {
 /// Refusals while they are counted. Its size depends on the metrics that we know, or the fleet file names, not on what a source
 /// makes up.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<(Cow<'static, str>, Why), (u64, String)>);
+pub(super) struct Refusals(BTreeMap<(Cow<'static, str>, RefusalReason), (u64, String)>);
 
 impl Refusals {
     pub(super) fn add(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        why: Why,
+        why: RefusalReason,
         example: &dyn fmt::Display,
     ) {
         self.add_many(metric, why, 1, example);
@@ -132,7 +132,7 @@ impl Refusals {
     pub(super) fn add_many(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        why: Why,
+        why: RefusalReason,
         count: u64,
         example: &dyn fmt::Display,
     ) {
@@ -146,7 +146,7 @@ impl Refusals {
     pub(super) fn believe<T>(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        value: Result<T, Why>,
+        value: Result<T, RefusalReason>,
         example: &dyn fmt::Display,
     ) -> Option<T> {
         value.map_err(|why| self.add(metric, why, example)).ok()

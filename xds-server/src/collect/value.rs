@@ -1,6 +1,6 @@
 //! Which values are believed.
 
-use super::Why;
+use super::refused::RefusalReason;
 use meridian_policy::signal::Histogram;
 
 /// More requests than one engine, or endpoints than one pool, ever has.
@@ -15,15 +15,15 @@ const MOST_BUCKETS: usize = 256;
 const ROUNDING: f64 = 0.01;
 
 /// A finite value from 0 to `most`.
-pub(super) fn amount(value: f64, most: f64) -> Result<f64, Why> {
+pub(super) fn amount(value: f64, most: f64) -> Result<f64, RefusalReason> {
     if value.is_nan() {
-        Err(Why::NotANumber)
+        Err(RefusalReason::NotANumber)
     } else if value.is_infinite() {
-        Err(Why::Infinite)
+        Err(RefusalReason::Infinite)
     } else if value < 0.0 {
-        Err(Why::Negative)
+        Err(RefusalReason::Negative)
     } else if value > most {
-        Err(Why::TooLarge)
+        Err(RefusalReason::TooLarge)
     } else {
         // Minus zero becomes zero.
         Ok(value + 0.0)
@@ -31,7 +31,7 @@ pub(super) fn amount(value: f64, most: f64) -> Result<f64, Why> {
 }
 
 /// A value from 0 to 1.
-pub(super) fn ratio(value: f64) -> Result<f64, Why> {
+pub(super) fn ratio(value: f64) -> Result<f64, RefusalReason> {
     Ok(amount(value, 1.0 + ROUNDING)?.min(1.0))
 }
 
@@ -45,15 +45,18 @@ pub(super) struct Parts {
 
 impl Parts {
     /// The histogram with every time multiplied by `unit`, in seconds.
-    pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, Why> {
+    pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, RefusalReason> {
         self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let infinity = self.buckets.pop_if(|(bound, _)| *bound == f64::INFINITY);
         if self.buckets.len() > MOST_BUCKETS {
-            return Err(Why::TooMany);
+            return Err(RefusalReason::TooMany);
         }
         let all = self.count.or(infinity.map(|(_, count)| count));
-        let count = amount(all.ok_or(Why::Contradicts)?, MOST_COUNTED)?;
-        let sum = amount(self.sum.ok_or(Why::Contradicts)? * unit, MOST_COUNTED)?;
+        let count = amount(all.ok_or(RefusalReason::Contradicts)?, MOST_COUNTED)?;
+        let sum = amount(
+            self.sum.ok_or(RefusalReason::Contradicts)? * unit,
+            MOST_COUNTED,
+        )?;
         let mut buckets: Vec<(f64, f64)> = Vec::with_capacity(self.buckets.len());
         for (bound, up_to) in self.buckets {
             let bucket = (
@@ -64,7 +67,7 @@ impl Parts {
                 .last()
                 .is_none_or(|last| last.0 < bucket.0 && last.1 <= bucket.1);
             if !rises || bucket.1 > count {
-                return Err(Why::Contradicts);
+                return Err(RefusalReason::Contradicts);
             }
             buckets.push(bucket);
         }

@@ -3,29 +3,15 @@
 mod check;
 mod field;
 mod form;
+mod problem;
 mod raw;
 
 pub use form::FormError;
+pub use problem::Problem;
 pub use raw::RawFleet;
 
 use meridian_policy::Fleet;
-use std::fmt;
 use std::path::Path;
-
-/// One thing that is wrong in a fleet file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, as a YAML path, e.g. `zones.eea.fallbacks[0]`.
-    pub at: String,
-    /// What is wrong and how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
 
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use super::metrics;
 use super::report::Report;
-use crate::collect::Clock;
+use crate::clock::Clock;
 use crate::xds::Hub;
 use arc_swap::ArcSwap;
 use axum::extract::State;

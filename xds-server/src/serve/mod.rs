@@ -20,9 +20,10 @@ pub mod report;
 
 pub use publication::{Publication, Unpublishable, publication};
 
+use crate::clock::wall_clock;
 use crate::collect::gateway::{Gateways, Heard, Names};
 use crate::collect::push::Pushes;
-use crate::collect::{Collector, Scrape, Watched, wall_clock};
+use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::FleetError;
 use crate::xds::{self, Hub, Peer, ServeError, Tls, Trust};
 use anyhow::{Context, Result, anyhow};
@@ -88,8 +89,8 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let (scrapes, scraped) = mpsc::channel(WAITING);
     let (gateways, heard) = mpsc::channel(WAITING);
     let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
-    let sources = Arc::new(ArcSwap::from_pointee(Watched::of(&fleet)));
-    let collector = Collector::start(Watched::of(&fleet), scrapes.clone(), wall_clock)?;
+    let sources = Arc::new(ArcSwap::from_pointee(WatchedSource::of(&fleet)));
+    let collector = Collector::start(WatchedSource::of(&fleet), scrapes.clone(), wall_clock)?;
 
     let (edits, edited) = mpsc::channel(1);
     tokio::spawn(file.watch(edits));
@@ -199,7 +200,7 @@ struct Task {
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     names: Arc<ArcSwap<Names>>,
-    sources: Arc<ArcSwap<Vec<Watched>>>,
+    sources: Arc<ArcSwap<Vec<WatchedSource>>>,
     collector: Collector,
     report: Arc<ArcSwap<report::Report>>,
 }
@@ -281,7 +282,7 @@ impl Task {
         if let Some(fleet) = fleet {
             self.trust.set_regions(regions(&fleet));
             self.names.store(Arc::new(Names::from(fleet.as_ref())));
-            let sources = Watched::of(&fleet);
+            let sources = WatchedSource::of(&fleet);
             self.sources.store(Arc::new(sources.clone()));
             self.collector.replace(sources);
         }

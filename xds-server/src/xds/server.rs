@@ -2,6 +2,7 @@
 
 mod ads;
 mod session;
+mod variant;
 
 use super::hub::Hub;
 use super::identity::{Refused, Trust};

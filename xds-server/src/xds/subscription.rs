@@ -3,14 +3,14 @@
 //! SotW and Delta differ in what a push says, not in when one is due: whenever what the client *knows* (what it
 //! accepted, and over it what it has not answered yet) differs from what it *should* know.
 
+mod difference;
 mod due;
-mod heard;
 mod held;
+mod requests;
 
 use super::interest::Interest;
 use super::resources::{Resource, ResourceType, Resources};
 use super::status::{Nack, TypeStatus, Wire};
-use due::Due;
 use held::{Held, Push};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -290,10 +290,6 @@ impl Subscription {
     fn refused(&self, name: &str, version: Option<&String>) -> bool {
         let parked = self.parked.as_ref().and_then(|parked| parked.get(name));
         parked.is_some_and(|parked| parked.as_ref() == version)
-    }
-
-    fn due(&self, release: bool) -> Due<'_> {
-        due::due(self, release)
     }
 }
 

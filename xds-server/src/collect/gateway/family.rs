@@ -4,9 +4,8 @@
 
 use super::names::{self, Names};
 use super::totals::{self, Total};
-use crate::collect::refused::Refusals;
+use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
-use crate::collect::{Refused, Why};
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
@@ -110,7 +109,7 @@ impl Message<'_> {
         &mut self,
         family: &MetricFamily,
         name: &'static str,
-        take: fn(&mut Self, &Metric) -> Result<(), Why>,
+        take: fn(&mut Self, &Metric) -> Result<(), RefusalReason>,
     ) {
         // How a provider answers is in the gateway's own statistics; no region is the better or worse for it.
         let is_of_interest = |metric: &&Metric| {
@@ -129,11 +128,12 @@ impl Message<'_> {
     }
 
     fn refuse_type(&mut self, name: &'static str, kind: MetricType) {
-        self.refusals.add(name, Why::WrongType, &kind.as_str_name());
+        self.refusals
+            .add(name, RefusalReason::WrongType, &kind.as_str_name());
     }
 
-    fn attempts(&mut self, metric: &Metric) -> Result<(), Why> {
-        let counter = metric.counter.as_ref().ok_or(Why::WrongType)?;
+    fn attempts(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
         let count = value::amount(counter.value(), MOST_COUNTED)?;
         let key = (
             self.names.zone(label(metric, "zone")?)?,
@@ -150,14 +150,14 @@ impl Message<'_> {
             "failed" | "broken" => |counts| &mut counts.failed,
             // As well, and its caller may have stopped to read.
             "stalled" => return Ok(()),
-            _ => return Err(Why::UnknownName),
+            _ => return Err(RefusalReason::UnknownName),
         };
         *place(self.attempts.entry(key).or_default()) += count;
         Ok(())
     }
 
-    fn first_token(&mut self, metric: &Metric) -> Result<(), Why> {
-        let histogram = metric.histogram.as_ref().ok_or(Why::WrongType)?;
+    fn first_token(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let histogram = metric.histogram.as_ref().ok_or(RefusalReason::WrongType)?;
         let since = parts(histogram).assemble(SECONDS_PER_MILLISECOND)?;
         let model = self.names.model(label(metric, "model")?)?;
         let to = self.names.region(label(metric, "to")?)?;
@@ -169,30 +169,32 @@ impl Message<'_> {
         Ok(())
     }
 
-    fn misplaced(&mut self, metric: &Metric) -> Result<(), Why> {
-        let counter = metric.counter.as_ref().ok_or(Why::WrongType)?;
+    fn misplaced(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
         let answers = value::amount(counter.value(), MOST_COUNTED)?;
         let fallback = label(metric, "to")?.strip_prefix(PROVIDER);
-        let fallback = self.names.fallback(fallback.ok_or(Why::UnknownName)?)?;
+        let fallback = self
+            .names
+            .fallback(fallback.ok_or(RefusalReason::UnknownName)?)?;
         self.misplaced
             .push(Reading::Misplaced { fallback, answers });
         Ok(())
     }
 
-    fn healthy(&mut self, metric: &Metric) -> Result<(), Why> {
+    fn healthy(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
         self.endpoints(metric, |members| &mut members.healthy)
     }
 
-    fn members(&mut self, metric: &Metric) -> Result<(), Why> {
+    fn members(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
         self.endpoints(metric, |members| &mut members.total)
     }
 
-    fn warming(&mut self, metric: &Metric) -> Result<(), Why> {
+    fn warming(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
         self.endpoints(metric, |members| &mut members.warming)
     }
 
-    fn state(&mut self, metric: &Metric) -> Result<(), Why> {
-        let gauge = metric.gauge.as_ref().ok_or(Why::WrongType)?;
+    fn state(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
         self.is_starting = value::amount(gauge.value(), MOST_REQUESTS)? >= STARTING;
         Ok(())
     }
@@ -201,11 +203,11 @@ impl Message<'_> {
         &mut self,
         metric: &Metric,
         place: fn(&mut Members) -> &mut Option<f64>,
-    ) -> Result<(), Why> {
+    ) -> Result<(), RefusalReason> {
         let Some(model) = self.names.pool(self.region, label(metric, CLUSTER)?) else {
             return Ok(());
         };
-        let gauge = metric.gauge.as_ref().ok_or(Why::WrongType)?;
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
         let count = value::amount(gauge.value(), MOST_REQUESTS)?;
         *place(self.endpoints.entry(model.clone()).or_default()) = Some(count);
         Ok(())
@@ -226,7 +228,9 @@ impl Message<'_> {
                         total: total as u64,
                     });
                 }
-                _ => self.refusals.add(HEALTHY, Why::Contradicts, &model),
+                _ => self
+                    .refusals
+                    .add(HEALTHY, RefusalReason::Contradicts, &model),
             }
         }
         let attempts = self.attempts.into_iter();
@@ -245,9 +249,11 @@ impl Message<'_> {
     }
 }
 
-fn label<'m>(metric: &'m Metric, name: &str) -> Result<&'m str, Why> {
+fn label<'m>(metric: &'m Metric, name: &str) -> Result<&'m str, RefusalReason> {
     let label = metric.label.iter().find(|label| label.name() == name);
-    label.map(|label| label.value()).ok_or(Why::MissingLabel)
+    label
+        .map(|label| label.value())
+        .ok_or(RefusalReason::MissingLabel)
 }
 
 fn parts(histogram: &EnvoyHistogram) -> Parts {

@@ -12,7 +12,8 @@ mod totals;
 pub use names::Names;
 pub use tags::stats_tags;
 
-use super::{Clock, Refused};
+use super::refused::Refused;
+use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -147,7 +148,7 @@ impl Streams {
             region: region.clone(),
             source: source.clone(),
         };
-        // Told before another stream can have the name. Without a receiver nobody needs to know.
+        // FigureReader before another stream can have the name. Without a receiver nobody needs to know.
         let _ = self.sender.send(ended).await;
         self.open().remove(&(region, source));
         taken

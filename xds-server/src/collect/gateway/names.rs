@@ -1,6 +1,6 @@
 //! The fleet's names as they stand in a gateway's statistics.
 
-use crate::collect::Why;
+use crate::collect::refused::RefusalReason;
 use crate::name;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Region;
@@ -41,20 +41,32 @@ impl Names {
         self.regions.contains(region)
     }
 
-    pub(super) fn zone(&self, label: &str) -> Result<ZoneName, Why> {
-        self.zones.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn zone(&self, label: &str) -> Result<ZoneName, RefusalReason> {
+        self.zones
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn region(&self, label: &str) -> Result<RegionName, Why> {
-        self.regions.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn region(&self, label: &str) -> Result<RegionName, RefusalReason> {
+        self.regions
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn fallback(&self, label: &str) -> Result<FallbackName, Why> {
-        self.fallbacks.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn fallback(&self, label: &str) -> Result<FallbackName, RefusalReason> {
+        self.fallbacks
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn model(&self, label: &str) -> Result<ModelName, Why> {
-        self.models.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn model(&self, label: &str) -> Result<ModelName, RefusalReason> {
+        self.models
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
     /// The model whose pool at home this cluster is; `None` for all other clusters.
@@ -63,9 +75,9 @@ impl Names {
     }
 }
 
-pub(super) fn lane(label: &str) -> Result<Lane, Why> {
+pub(super) fn lane(label: &str) -> Result<Lane, RefusalReason> {
     Lane::ALL
         .into_iter()
         .find(|lane| lane.as_str() == label)
-        .ok_or(Why::UnknownName)
+        .ok_or(RefusalReason::UnknownName)
 }

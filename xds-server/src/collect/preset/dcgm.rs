@@ -1,9 +1,9 @@
 //! NVIDIA's DCGM exporter: the mean over the GPUs of a page.
 
-use super::samples;
-use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::RefusalReason;
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value;
 use meridian_policy::signal::Reading;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,18 +54,18 @@ fn mean(
     refusals: &mut Refusals,
 ) -> Option<f64> {
     let mut gpus: BTreeMap<&str, BTreeMap<Option<&str>, f64>> = BTreeMap::new();
-    for sample in samples(page, metric, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, metric, MetricType::Gauge, refusals) {
         let Some(name) = gpu(sample) else {
-            refusals.add(metric, Why::MissingLabel, sample);
+            refusals.add(metric, RefusalReason::MissingLabel, sample);
             continue;
         };
         // Of a GPU that is split it is 0 or absent, however busy the instances are.
         if without.contains(name) || (metric == BUSY && instance(sample).is_some()) {
-            refusals.add(metric, Why::Mig, sample);
+            refusals.add(metric, RefusalReason::Mig, sample);
             continue;
         }
         let value = if sample.value >= BLANK && sample.value.is_finite() {
-            Err(Why::Blank)
+            Err(RefusalReason::Blank)
         } else {
             value::ratio(sample.value * unit)
         };

@@ -1,8 +1,8 @@
 //! Milvus: how far its replica is behind, by its own change data capture or by the separate tool for it.
 
-use super::samples;
 use crate::collect::page::{MetricType, Page};
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value::{self, MOST_SECONDS};
 use meridian_policy::signal::Reading;
 use std::collections::BTreeMap;
@@ -36,14 +36,14 @@ fn lag(
     refusals: &mut Refusals,
 ) -> Option<f64> {
     let mut newest: BTreeMap<&str, f64> = BTreeMap::new();
-    for sample in samples(page, written, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, written, MetricType::Gauge, refusals) {
         let tick = newest
             .entry(sample.label("channel_name").unwrap_or_default())
             .or_default();
         *tick = tick.max(sample.value * unit);
     }
     let mut largest: Option<f64> = None;
-    for sample in samples(page, replicated, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, replicated, MetricType::Gauge, refusals) {
         // The tool tells what it has read as well.
         if sample
             .label("op_type")

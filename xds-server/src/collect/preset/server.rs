@@ -1,9 +1,9 @@
 //! Inference servers: one reading per engine, by the names that each server has for what it tells.
 
-use super::samples;
-use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::RefusalReason;
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
 use meridian_policy::ModelName;
 use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
@@ -194,7 +194,7 @@ pub(super) fn read(
         .collect()
 }
 
-fn requests(value: f64) -> Result<f64, Why> {
+fn requests(value: f64) -> Result<f64, RefusalReason> {
     value::amount(value, MOST_REQUESTS)
 }
 
@@ -211,14 +211,14 @@ impl Engines<'_, '_> {
     fn gauge(
         &mut self,
         gauges: &'static [Gauge],
-        check: fn(f64) -> Result<f64, Why>,
+        check: fn(f64) -> Result<f64, RefusalReason>,
         place: fn(&mut Figures) -> &mut Option<f64>,
     ) {
         let on_page = |Gauge(metric, _): &&Gauge| !self.page.samples(metric).is_empty();
         let Some(Gauge(metric, only)) = gauges.iter().find(on_page) else {
             return;
         };
-        for sample in samples(self.page, *metric, MetricType::Gauge, self.refusals) {
+        for sample in samples_of_type(self.page, *metric, MetricType::Gauge, self.refusals) {
             if !is_about_all(sample, only) {
                 continue;
             }
@@ -244,14 +244,15 @@ impl Engines<'_, '_> {
         let said = self.page.kind(times.metric);
         if said != MetricType::Histogram && said != MetricType::Untyped {
             self.refusals
-                .add(times.metric, Why::WrongType, &format!("{said:?}"));
+                .add(times.metric, RefusalReason::WrongType, &format!("{said:?}"));
             return;
         }
         let mut parts: BTreeMap<Key, Parts> = BTreeMap::new();
         for sample in of(times.bucket) {
             let bound = sample.label("le").and_then(|bound| bound.parse().ok());
             let Some(bound) = bound else {
-                self.refusals.add(times.metric, Why::MissingLabel, sample);
+                self.refusals
+                    .add(times.metric, RefusalReason::MissingLabel, sample);
                 continue;
             };
             if let Some(key) = self.key(times.metric, sample) {
@@ -289,11 +290,11 @@ impl Engines<'_, '_> {
         example: &dyn std::fmt::Display,
     ) {
         if self.figures.len() >= MOST_ENGINES && !self.figures.contains_key(&key) {
-            return self.refusals.add(metric, Why::TooMany, example);
+            return self.refusals.add(metric, RefusalReason::TooMany, example);
         }
         let place = place(self.figures.entry(key).or_default());
         match place {
-            Some(_) => self.refusals.add(metric, Why::Twice, example),
+            Some(_) => self.refusals.add(metric, RefusalReason::Twice, example),
             None => *place = Some(value),
         }
     }
@@ -304,7 +305,7 @@ impl Engines<'_, '_> {
         let engine = self.names.engine.and_then(|label| sample.label(label));
         let engine = engine.unwrap_or("0").to_owned();
         if engine.len() > LONGEST_ENGINE {
-            self.refusals.add(metric, Why::TooLarge, sample);
+            self.refusals.add(metric, RefusalReason::TooLarge, sample);
             return None;
         }
         if let Some(model) = &self.signal.model {
@@ -318,11 +319,13 @@ impl Engines<'_, '_> {
             return Some(((*only).clone(), engine));
         }
         let Some(name) = self.names.model.and_then(|label| sample.label(label)) else {
-            self.refusals.add(metric, Why::MissingLabel, sample);
+            self.refusals
+                .add(metric, RefusalReason::MissingLabel, sample);
             return None;
         };
         let Some(model) = self.pools.get(name) else {
-            self.refusals.add(metric, Why::UnknownName, sample);
+            self.refusals
+                .add(metric, RefusalReason::UnknownName, sample);
             return None;
         };
         Some((model.clone(), engine))
@@ -340,7 +343,7 @@ fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
     if !page.mentions(ANSWERS) {
         return None;
     }
-    let series = samples(page, ANSWERS, MetricType::Counter, refusals);
+    let series = samples_of_type(page, ANSWERS, MetricType::Counter, refusals);
     if series.is_empty() && !page.samples(ANSWERS).is_empty() {
         return None;
     }
@@ -353,7 +356,7 @@ fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
             continue;
         }
         let Some(status) = sample.label("status") else {
-            refusals.add(ANSWERS, Why::MissingLabel, sample);
+            refusals.add(ANSWERS, RefusalReason::MissingLabel, sample);
             continue;
         };
         let count = value::amount(sample.value, MOST_COUNTED);

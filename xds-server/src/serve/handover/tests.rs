@@ -268,12 +268,17 @@ fn allows(fleet: &Fleet, zone: &ZoneName, way: &Way, now: &Fleet) -> bool {
     let zone = &fleet.zones[zone];
     match way {
         Way::Region(name) => !zone.pinned || zone.regions.contains(name),
-        Way::Through(name) => zone.passes_through(name),
+        Way::Through(name) => carries(zone, name),
         Way::Fallback(name) => {
             let same = fleet.fallbacks[name] == now.fallbacks[name];
             !zone.pinned || (same && zone.fallbacks.contains(name))
         }
     }
+}
+
+/// Whether a region's gateway may carry a zone's requests.
+fn carries(zone: &Zone, gateway: &RegionName) -> bool {
+    !zone.pinned || zone.misdirected == Misdirected::Forward || zone.regions.contains(gateway)
 }
 
 #[derive(Debug)]
@@ -286,10 +291,7 @@ enum Way {
 fn ways(fleet: &Fleet, zone: &Zone) -> Vec<Way> {
     let regions = zone.regions.iter().cloned().map(Way::Region);
     let fallbacks = zone.fallbacks.iter().cloned().map(Way::Fallback);
-    let through = fleet
-        .regions
-        .keys()
-        .filter(|name| zone.passes_through(name));
+    let through = fleet.regions.keys().filter(|name| carries(zone, name));
     let through = through.cloned().map(Way::Through);
     regions.chain(fallbacks).chain(through).collect()
 }

@@ -35,7 +35,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
 use meridian_policy::plan::Plan;
-use meridian_policy::fleet::{Pool, Zone};
+use meridian_policy::fleet::{Misdirected, Pool, Zone};
 use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use prost::{Message, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +97,11 @@ impl Manager {
     fn filter<M: Message + Name + Default>(&self) -> Option<M> {
         self.filters.iter().find_map(open)
     }
+}
+
+/// Whether a region's gateway may carry a pinned zone's requests.
+fn carries(zone: &Zone, gateway: &RegionName) -> bool {
+    zone.misdirected == Misdirected::Forward || zone.regions.contains(gateway)
 }
 
 fn open<M: Message + Name + Default>(any: &Any) -> Option<M> {
@@ -233,7 +238,7 @@ impl Envoy<'_> {
                     if !rbac.iter().all(|rbac| admits(rbac, &id, &headers)) {
                         continue;
                     }
-                    if !zone.passes_through(region) || !zone.regions.contains(self.home) {
+                    if !carries(zone, region) || !zone.regions.contains(self.home) {
                         return Some(format!("{name} from {region} is let in"));
                     }
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
@@ -387,7 +392,7 @@ impl Envoy<'_> {
             let endpoint = &self.fleet.fallbacks[fallback].endpoint;
             right.insert(format!("{}:{}", endpoint.host, endpoint.port));
         }
-        if !zone.passes_through(self.home) {
+        if !carries(zone, self.home) {
             return Some(format!("{name} passes through {} to {address}", self.home));
         }
         if gateways.contains(&address) {

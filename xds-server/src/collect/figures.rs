@@ -1,7 +1,7 @@
 //! Figures by their own names, as readings: of metrics of any name, and of answers to queries.
 
-use super::Why;
-use super::preset::Read;
+use super::interpreted::Interpreted;
+use super::refused::RefusalReason;
 use super::refused::Refusals;
 use super::value::{self, MOST_COUNTED, MOST_REQUESTS, MOST_SECONDS};
 use meridian_policy::ModelName;
@@ -20,7 +20,7 @@ const FULLEST: f64 = 10.0;
 type Key = (ModelName, String);
 
 /// One value.
-pub(super) struct Said<'v> {
+pub(super) struct FigureSample<'v> {
     pub(super) figure: Figure,
     /// What it is called where it stands.
     pub(super) metric: Cow<'static, str>,
@@ -32,7 +32,7 @@ pub(super) struct Said<'v> {
 }
 
 /// Takes values in, and gives readings.
-pub(super) struct Told<'s> {
+pub(super) struct FigureReader<'s> {
     signal: &'s SignalSource,
     pools: &'s BTreeSet<ModelName>,
     pub(super) refusals: Refusals,
@@ -67,7 +67,7 @@ impl Mean {
     }
 }
 
-impl<'s> Told<'s> {
+impl<'s> FigureReader<'s> {
     /// For a source in a region that has these pools.
     pub(super) fn new(signal: &'s SignalSource, pools: &'s BTreeSet<ModelName>) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<'s> Told<'s> {
     }
 
     /// Takes a value in; says whether it is believed.
-    pub(super) fn take(&mut self, said: Said<'_>, example: &dyn Display) -> bool {
+    pub(super) fn take(&mut self, said: FigureSample<'_>, example: &dyn Display) -> bool {
         let (figure, metric) = (said.figure, said.metric.clone());
         let value = check(figure, said.value);
         let taken = match figure.subject() {
@@ -101,13 +101,17 @@ impl<'s> Told<'s> {
         }
     }
 
-    fn of_engine(&mut self, said: Said<'_>, value: Result<f64, Why>) -> Result<(), Why> {
+    fn of_engine(
+        &mut self,
+        said: FigureSample<'_>,
+        value: Result<f64, RefusalReason>,
+    ) -> Result<(), RefusalReason> {
         let model = self.model(said.model)?;
         let key = (model, said.engine);
         if said.figure.is_counter() {
             let key = (said.figure, key);
             if self.counts.len() >= MOST_ENGINES && !self.counts.contains_key(&key) {
-                return Err(Why::TooMany);
+                return Err(RefusalReason::TooMany);
             }
             let count = self.counts.entry(key).or_insert(Count {
                 metric: said.metric,
@@ -118,7 +122,7 @@ impl<'s> Told<'s> {
         }
         let value = value?;
         if self.engines.len() >= MOST_ENGINES && !self.engines.contains_key(&key) {
-            return Err(Why::TooMany);
+            return Err(RefusalReason::TooMany);
         }
         let figures = self.engines.entry(key).or_default();
         let place = match said.figure {
@@ -128,25 +132,29 @@ impl<'s> Told<'s> {
             _ => &mut figures.utilization,
         };
         if place.is_some() {
-            return Err(Why::Twice);
+            return Err(RefusalReason::Twice);
         }
         *place = Some(value);
         Ok(())
     }
 
     /// Which pool it is about: the one that the fleet file says, else the one that it says itself, else the only one.
-    fn model(&self, said: Option<&str>) -> Result<ModelName, Why> {
+    fn model(&self, said: Option<&str>) -> Result<ModelName, RefusalReason> {
         let mut pools = self.pools.iter();
         match (&self.signal.model, said, pools.next(), pools.next()) {
             (Some(model), ..) => Ok(model.clone()),
-            (None, Some(said), ..) => self.pools.get(said).cloned().ok_or(Why::UnknownName),
+            (None, Some(said), ..) => self
+                .pools
+                .get(said)
+                .cloned()
+                .ok_or(RefusalReason::UnknownName),
             (None, None, Some(only), None) => Ok(only.clone()),
-            (None, None, ..) => Err(Why::MissingLabel),
+            (None, None, ..) => Err(RefusalReason::MissingLabel),
         }
     }
 
     /// What was said.
-    pub(super) fn finish(mut self) -> Read {
+    pub(super) fn finish(mut self) -> Interpreted {
         self.count_answers();
         let mut readings: Vec<Reading> = Vec::new();
         for ((model, engine), mut figures) in self.engines {
@@ -165,7 +173,7 @@ impl<'s> Told<'s> {
             });
         }
         readings.extend(self.lag.map(|seconds| Reading::ReplicationLag { seconds }));
-        Read {
+        Interpreted {
             readings,
             refused: self.refusals.into_vec(),
         }
@@ -178,7 +186,7 @@ impl<'s> Told<'s> {
             if *figure == Figure::Failures {
                 if !counts.contains_key(&(Figure::Answers, key.clone())) {
                     self.refusals
-                        .add(count.metric.clone(), Why::Contradicts, &example);
+                        .add(count.metric.clone(), RefusalReason::Contradicts, &example);
                 }
                 continue;
             }
@@ -189,16 +197,17 @@ impl<'s> Told<'s> {
                     let figures = self.engines.entry(key.clone()).or_default();
                     figures.answers = Some(Answers { all, failed });
                 }
-                Some(_) => self
-                    .refusals
-                    .add(count.metric.clone(), Why::Contradicts, &example),
+                Some(_) => {
+                    self.refusals
+                        .add(count.metric.clone(), RefusalReason::Contradicts, &example)
+                }
                 None => {}
             }
         }
     }
 }
 
-fn check(figure: Figure, value: f64) -> Result<f64, Why> {
+fn check(figure: Figure, value: f64) -> Result<f64, RefusalReason> {
     match figure {
         Figure::Running | Figure::Waiting => value::amount(value, MOST_REQUESTS),
         Figure::KvCache | Figure::GpuBusy | Figure::GpuActive => value::ratio(value),
