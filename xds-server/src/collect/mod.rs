@@ -4,7 +4,7 @@
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
 //!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
 //! whoever pushes --Signals--> samples --push::understand--> [Reading] --> Scrape
-//! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
+//! gateway --MetricsService--> message --gateway::family--> [Reading] --> GatewayEvent
 //! ```
 //!
 //! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails

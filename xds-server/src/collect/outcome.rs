@@ -69,7 +69,7 @@ pub enum ScrapeError {
     #[error("broken answer: {0}")]
     Broken(String),
     /// The body is not a page of metrics.
-    #[error("{0}")]
+    #[error(transparent)]
     Page(#[from] PageError),
     /// The page could not be read because of a fault of ours.
     #[error("reading the page failed; please report it")]

@@ -49,10 +49,10 @@ pub enum ServeError {
     #[error("without TLS the control plane listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
     /// The listener has no address.
-    #[error("the listener: {0}")]
+    #[error("the listener of the gRPC server")]
     Listener(#[from] std::io::Error),
     /// Certificate, key or authority are no good, or the server failed.
-    #[error("the gRPC server: {0}")]
+    #[error("the gRPC server")]
     Transport(#[from] tonic::transport::Error),
 }
 

@@ -33,23 +33,23 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 /// What is kept of a node id, in bytes.
 const LONGEST_NODE: usize = 256;
 
-/// What comes of a gateway's stream.
+/// An event of a gateway's stream of statistics.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum GatewayEvent {
     /// A message.
-    Report(Report),
-    /// It has ended. What follows under the same name is another stream.
-    Ended {
+    Report(GatewayReport),
+    /// The stream has ended. A later report of the same source comes from another stream.
+    StreamEnded {
         /// The gateway's own region.
         region: RegionName,
-        /// Its source.
+        /// The source of the stream, as in [`GatewayReport`].
         source: String,
     },
 }
 
 /// One message of a gateway.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct GatewayReport {
     /// The gateway's own region.
     pub region: RegionName,
     /// The gateway's node id; where several of the region have the same, those after the first with a number: `gw#2`.
@@ -73,7 +73,7 @@ pub struct Gateways<I> {
 #[derive(Clone)]
 struct Streams {
     names: Arc<ArcSwap<Names>>,
-    sender: Sender<Heard>,
+    sender: Sender<GatewayEvent>,
     clock: Clock,
     /// Sources of the streams that are open.
     open: Arc<Mutex<BTreeSet<(RegionName, String)>>>,
@@ -91,7 +91,7 @@ where
     pub fn new(
         identify: I,
         names: Arc<ArcSwap<Names>>,
-        sender: Sender<Heard>,
+        sender: Sender<GatewayEvent>,
         clock: Clock,
     ) -> Self {
         let streams = Streams {
@@ -144,7 +144,7 @@ impl Streams {
         let (region, node) = introduce(known, &mut first)?;
         let source = self.enter(&region, node);
         let taken = self.follow(&region, &source, first, stream).await;
-        let ended = Heard::Ended {
+        let ended = GatewayEvent::StreamEnded {
             region: region.clone(),
             source: source.clone(),
         };
@@ -186,7 +186,7 @@ impl Streams {
                 return Err(Status::failed_precondition(status));
             }
             if let Some(report) = self.report(region, source, message, &mut total) {
-                match self.sender.try_send(Heard::Report(report)) {
+                match self.sender.try_send(GatewayEvent::Report(report)) {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => {
                         tracing::debug!(%region, source, "a report is lost");
@@ -205,7 +205,7 @@ impl Streams {
         source: &str,
         message: StreamMetricsMessage,
         total: &mut Total,
-    ) -> Option<Report> {
+    ) -> Option<GatewayReport> {
         let at = (self.clock)();
         let names = self.names.load();
         let (readings, refused) = family::read(message.envoy_metrics, region, &names, total);
@@ -218,7 +218,7 @@ impl Streams {
             at,
             readings,
         });
-        Some(Report {
+        Some(GatewayReport {
             region: region.clone(),
             source: source.to_owned(),
             at,

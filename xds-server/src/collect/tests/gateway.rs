@@ -6,7 +6,7 @@ use super::stream::{
 };
 use super::{noon, whys};
 use crate::collect::RefusalReason;
-use crate::collect::gateway::{Names, Report};
+use crate::collect::gateway::{GatewayReport, Names};
 use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
 use meridian_policy::RegionName;
@@ -16,7 +16,7 @@ use meridian_policy::state::FleetState;
 use std::sync::Arc;
 use tonic::{Code, Status};
 
-fn readings(report: &Report) -> &[Reading] {
+fn readings(report: &GatewayReport) -> &[Reading] {
     report
         .observation
         .as_ref()
@@ -119,7 +119,7 @@ async fn a_message_becomes_an_observation() {
     stream.end().await.unwrap();
 }
 
-fn times(report: &Report) -> (f64, f64, Vec<f64>) {
+fn times(report: &GatewayReport) -> (f64, f64, Vec<f64>) {
     let [Reading::FirstToken { times, .. }] = readings(report) else {
         panic!("{report:?}");
     };

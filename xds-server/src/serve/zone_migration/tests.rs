@@ -1,6 +1,6 @@
 //! Edits of zones: in no state on the way a caller finds no route, or one that neither fleet allows.
 
-use super::{between, handover};
+use super::{between, migration_steps};
 use crate::serve::publication::{Publication, publication};
 use crate::xds::{ResourceType, Resources};
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
@@ -68,7 +68,7 @@ fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
         runs_ms: 60_000,
     };
     let first = publication(before, &plan, lease, &Publication::new()).unwrap();
-    let steps = handover(&first, (before, &plan), (next, &plan), lease).unwrap();
+    let steps = migration_steps(&first, (before, &plan), (next, &plan), lease).unwrap();
     let mut way: Vec<Publication> = std::iter::once(first).chain(steps).collect();
     way.dedup();
     way

@@ -1,6 +1,6 @@
-//! What can be seen of it from outside.
+//! The controller's report for `/status` and `/metrics`.
 
-use super::Conductor;
+use super::Controller;
 use crate::serve::report::{AttemptsReport, DataReport, PoolReport, RegionReport, Report};
 use meridian_policy::budget::Budget;
 use meridian_policy::freshness;
@@ -10,8 +10,8 @@ use meridian_policy::signal::Millis;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-impl Conductor {
-    /// What can be seen from outside.
+impl Controller {
+    /// The state at a time, without the connected Envoys.
     pub fn report(&self, now: Millis) -> Report {
         let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
         let mut fallbacks = self.fleet.fallbacks.values();
@@ -56,7 +56,7 @@ impl Conductor {
         }
     }
 
-    /// Requests per second that are for a pool first, by zone.
+    /// Requests per second whose first target is a pool, by zone.
     fn demand(
         &self,
         region: &RegionName,
