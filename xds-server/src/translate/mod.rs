@@ -10,6 +10,7 @@ mod node;
 mod peer;
 mod public;
 mod retrieval;
+mod retry;
 mod route;
 
 use crate::snapshot::Snapshot;

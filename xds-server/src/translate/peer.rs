@@ -2,7 +2,8 @@
 //! who may send what is decided by Envoy's own RBAC.
 
 use super::public::connection_manager;
-use super::route::{by_header, on_another_host};
+use super::retry::on_another_host;
+use super::route::by_header;
 use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::node::Node;
 use super::{answer, filter};
