@@ -1,4 +1,4 @@
-//! A page whose metrics have names of their own: which ones mean what, the fleet file says.
+//! Reads pages whose metrics the fleet file maps to figures.
 
 use super::figures::{FigureReader, FigureSample, engine};
 use super::interpreted::Interpreted;
@@ -34,7 +34,7 @@ pub(super) fn read(
             if !metric.labels.iter().all(has) {
                 continue;
             }
-            let said = FigureSample {
+            let figure_sample = FigureSample {
                 figure: *figure,
                 metric: metric.name.clone().into(),
                 model: sample.label(model_label),
@@ -45,7 +45,7 @@ pub(super) fn read(
                 },
                 value: sample.value * metric.scale,
             };
-            reader.take(said, sample);
+            reader.add(figure_sample, sample);
         }
     }
     let mut names = metrics.values().map(|metric| metric.name.as_str());
@@ -58,7 +58,7 @@ pub(super) fn read(
     reader.finish()
 }
 
-/// The labels that tell engines apart.
+/// The labels that identify an engine.
 fn others<'s>(
     sample: &'s Sample<'_>,
     metric: &'s Metric,

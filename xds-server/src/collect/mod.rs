@@ -1,4 +1,4 @@
-//! Signals, collected: pages of metrics that are scraped, queries that are asked, what is pushed, and what the gateways stream by themselves.
+//! Collects signals: scraped pages of metrics, query results, pushes, and the statistics that gateways stream.
 //!
 //! ```text
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
@@ -7,8 +7,8 @@
 //! gateway --MetricsService--> message --gateway::family--> [Reading] --> GatewayEvent
 //! ```
 //!
-//! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails
-//! says nothing and holds up nobody else.
+//! Sources may be wrong. A value that cannot be true is [`Refused`] with a reason and never becomes a reading. A source
+//! that fails delays no other source.
 
 mod access;
 mod collector;

@@ -7,77 +7,77 @@ use meridian_policy::signal::{Millis, Observation};
 use std::error::Error;
 use std::time::Duration;
 
-/// What came of one look at a source.
+/// The result of reading a source once.
 #[derive(Clone, Debug)]
 pub struct Scrape {
     /// The region that the source is about.
     pub region: RegionName,
-    /// Its place in the region, e.g. `signals[0]`.
+    /// Its place in the fleet file, e.g. `signals[0]`.
     pub source: String,
     /// Its URL.
     pub url: String,
-    /// When it was asked.
+    /// When the request was sent.
     pub at: Millis,
-    /// How long it took.
+    /// Duration of the request.
     pub took: Duration,
-    /// What it said, or why nothing.
+    /// The observation, or the error.
     pub outcome: Result<Scraped, ScrapeError>,
 }
 
-/// What a page said.
+/// The content of a page, a query result or a push.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scraped {
-    /// What is believed; `None` if that is nothing.
+    /// The accepted values; `None` if there are none.
     pub observation: Option<Observation>,
-    /// What is not believed.
+    /// The refused values.
     pub refused: Vec<Refused>,
 }
 
-/// Why a source said nothing.
+/// Why a source could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
-    /// The file with its token cannot be read, or holds none.
+    /// The token file cannot be read, or is empty.
     #[error("no token: {0}")]
     Token(String),
-    /// A file that TLS with it needs cannot be read or used.
+    /// A TLS file cannot be read or used.
     #[error("no TLS: {0}")]
     Tls(String),
-    /// Nobody there, or no TLS with it.
+    /// No connection, or no TLS session.
     #[error("no connection: {0}")]
     Connect(String),
-    /// Not whole in time.
+    /// The response was not complete in time.
     #[error("no whole page within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
-    /// It answered with another status than 200; redirects are not followed.
+    /// The response has another status than 200. Redirects are not followed.
     #[error("status {0}")]
     Status(u16),
-    /// The body has more bytes than these.
+    /// The body exceeds this number of bytes.
     #[error("more than {0} bytes")]
     TooLarge(usize),
-    /// A query was not answered with what it should have been.
+    /// A query failed, or its result has the wrong type.
     #[error("`queries.{figure}`: {message}")]
     Query {
-        /// What it is for.
+        /// The figure of the query.
         figure: &'static str,
-        /// What the answer was instead.
+        /// The problem.
         message: String,
     },
-    /// Its content type is not that of a page of metrics.
+    /// The content type is not one of metrics.
     #[error("a page of type `{0}`; expected text/plain")]
     ContentType(String),
-    /// It does not speak HTTP, or hung up within the answer.
+    /// The response is not valid HTTP, or the connection broke.
     #[error("broken answer: {0}")]
     Broken(String),
     /// The body is not a page of metrics.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// The page could not be read because of a fault of ours.
+    /// An internal error.
     #[error("reading the page failed; please report it")]
     Reader,
 }
 
 impl ScrapeError {
-    /// A short name that does not change, for metrics.
+    /// A short, stable name for metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
@@ -97,7 +97,7 @@ impl ScrapeError {
 
 impl From<reqwest::Error> for ScrapeError {
     fn from(error: reqwest::Error) -> Self {
-        // The last cause says what happened; the first one only that something did.
+        // The innermost cause has the useful message.
         let mut cause: &dyn Error = &error;
         while let Some(deeper) = cause.source() {
             cause = deeper;

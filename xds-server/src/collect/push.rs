@@ -1,4 +1,4 @@
-//! What cannot be scraped and is pushed: `meridian.signals.v1.Signals`. Who may push what about a region, the fleet file says.
+//! Receives pushed signals, `meridian.signals.v1.Signals`. The fleet file says who may push which figures of a region.
 
 use super::figures::{FigureReader, FigureSample};
 use super::outcome::{Scrape, Scraped};
@@ -19,14 +19,15 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tonic::{Request, Response, Status};
 
-/// A source that pushes more often than this floods.
-const OFTEN: Duration = Duration::from_millis(100);
-/// Largest message, in bytes: 256 engines with all their figures have half of it.
+/// Minimum interval between two pushes of a source.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Largest message, in bytes. 256 engines with all figures take half of it.
 const LARGEST_MESSAGE: usize = 256 << 10;
-/// Longer than the name of an engine, in bytes.
+/// Longest name of an engine, in bytes.
 const LONGEST_ENGINE: usize = 64;
 
-/// Takes pushes. `I` says which SPIFFE ID a caller's connection proves: `Ok(None)` takes its own word for it.
+/// The push service. `I` returns the SPIFFE ID that a caller's connection proves. With `Ok(None)` the ID in the message
+/// counts.
 pub struct Pushes<I> {
     identify: I,
     sources: Arc<ArcSwap<Vec<WatchedSource>>>,
@@ -35,7 +36,7 @@ pub struct Pushes<I> {
     pace: Mutex<BTreeMap<(RegionName, String), Pace>>,
 }
 
-/// When a source pushed last, and how many pushes since came too soon.
+/// The time of a source's last push, and the number of pushes since that came too soon.
 struct Pace {
     last: Millis,
     refused: u64,
@@ -45,7 +46,8 @@ impl<I> Pushes<I>
 where
     I: Fn(&Request<PushRequest>) -> Result<Option<String>, Status> + Send + Sync + 'static,
 {
-    /// Whoever is not among `sources` may not push. What `sender` has no room for is refused, and may come again.
+    /// A service for these sources; others are refused. A push that does not fit into `sender` is refused and may be
+    /// repeated.
     pub fn new(
         identify: I,
         sources: Arc<ArcSwap<Vec<WatchedSource>>>,
@@ -66,7 +68,11 @@ where
         SignalsServer::new(self).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// The source of the fleet file that pushes.
+    /// The fleet file's source for a push.
+    ///
+    /// # Errors
+    ///
+    /// If the caller's identity and the message disagree, or the fleet file has no such source.
     fn source(
         &self,
         proven: Option<String>,
@@ -94,7 +100,11 @@ where
         })
     }
 
-    /// How many pushes of a source were refused before this one for coming too soon; an error if this one does.
+    /// The number of this source's pushes that came too soon since the last accepted one.
+    ///
+    /// # Errors
+    ///
+    /// If this push comes too soon.
     fn pace(&self, watched: &WatchedSource, at: Millis) -> Result<u64, Status> {
         let key = (watched.region.clone(), watched.signal.url.clone());
         let mut all = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +116,7 @@ where
             all.insert(key, first);
             return Ok(0);
         };
-        if at.since(pace.last) < OFTEN {
+        if at.since(pace.last) < MIN_INTERVAL {
             pace.refused += 1;
             return Err(Status::resource_exhausted("at most ten pushes a second"));
         }
@@ -126,7 +136,7 @@ where
         let watched = self.source(proven, &request)?;
         let at = (self.clock)();
         let too_soon = self.pace(&watched, at)?;
-        let scraped = understand(&watched, &request.samples, too_soon, at);
+        let scraped = interpret(&watched, &request.samples, too_soon, at);
         let response = PushResponse {
             refused: scraped.refused.iter().map(pb::Refused::from).collect(),
         };
@@ -146,17 +156,17 @@ where
     }
 }
 
-fn understand(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
+fn interpret(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
     let mut reader = FigureReader::new(&watched.signal, &watched.pools);
     if too_soon > 0 {
         reader
             .refusals
             .add_many("push", RefusalReason::TooOften, too_soon, &"");
     }
-    let nothing = BTreeSet::new();
+    let none = BTreeSet::new();
     let figures = match &watched.signal.tells {
         Tells::Pushed(figures) => figures,
-        _ => &nothing,
+        _ => &none,
     };
     for sample in samples {
         let Some(figure) = figure(sample).filter(|figure| figures.contains(figure)) else {
@@ -171,14 +181,14 @@ fn understand(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Mi
                 .add(figure.as_str(), RefusalReason::TooLarge, &Shown(sample));
             continue;
         }
-        let said = FigureSample {
+        let figure_sample = FigureSample {
             figure,
             metric: figure.as_str().into(),
             model: Some(sample.model.as_str()).filter(|model| !model.is_empty()),
             engine: sample.engine.clone(),
             value: sample.value,
         };
-        reader.take(said, &Shown(sample));
+        reader.add(figure_sample, &Shown(sample));
     }
     if samples.is_empty() {
         reader.refusals.add("push", RefusalReason::Nothing, &"");
@@ -211,7 +221,7 @@ fn figure(sample: &Sample) -> Option<Figure> {
     })
 }
 
-/// A sample as an example.
+/// A sample, as the example of a refused value.
 struct Shown<'s>(&'s Sample);
 
 impl fmt::Display for Shown<'_> {

@@ -1,6 +1,6 @@
-//! One look at one page.
+//! Reads one source once.
 
-use super::access::Access;
+use super::access::SourceClient;
 use super::fetch::{body, send};
 use super::interpreted::Interpreted;
 use super::outcome::{Scrape, ScrapeError, Scraped};
@@ -14,19 +14,23 @@ use meridian_policy::signal::{Millis, Observation};
 use meridian_policy::source::{SignalSource, Tells};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
-/// Largest page, in bytes. One of vLLM has 60,000.
+/// Largest page, in bytes. A vLLM page has about 60,000.
 pub(super) const LARGEST_PAGE: usize = 8 << 20;
-/// Looks at a source once.
-pub(super) async fn scrape(access: &mut Access, watched: &WatchedSource, clock: Clock) -> Scrape {
+/// Reads a source once, within its time limit.
+pub(super) async fn scrape(
+    client: &mut SourceClient,
+    watched: &WatchedSource,
+    clock: Clock,
+) -> Scrape {
     let at = clock();
     let begun = tokio::time::Instant::now();
     let limit = watched.limit();
-    let looked = tokio::time::timeout(limit, async {
-        let client = access.client(watched.signal.tls.as_ref()).await?;
-        look(&client, watched, at).await
+    let read = tokio::time::timeout(limit, async {
+        let client = client.get(watched.signal.tls.as_ref()).await?;
+        read(&client, watched, at).await
     })
     .await;
-    let outcome = looked.unwrap_or(Err(ScrapeError::Timeout(limit)));
+    let outcome = read.unwrap_or(Err(ScrapeError::Timeout(limit)));
     Scrape {
         region: watched.region.clone(),
         source: watched.source.clone(),
@@ -37,7 +41,7 @@ pub(super) async fn scrape(access: &mut Access, watched: &WatchedSource, clock: 
     }
 }
 
-async fn look(
+async fn read(
     client: &reqwest::Client,
     watched: &WatchedSource,
     at: Millis,
@@ -46,7 +50,7 @@ async fn look(
         Tells::Preset(preset) => {
             let preset = *preset;
             let bytes = page(client, &watched.signal).await?;
-            understand(bytes, watched.clone(), at, move |page, watched| {
+            interpret(bytes, watched.clone(), at, move |page, watched| {
                 preset::read(page, preset, &watched.signal, &watched.pools)
             })
             .await
@@ -57,7 +61,7 @@ async fn look(
         } => {
             let (metrics, label) = (metrics.clone(), model_label.clone());
             let bytes = page(client, &watched.signal).await?;
-            understand(bytes, watched.clone(), at, move |page, watched| {
+            interpret(bytes, watched.clone(), at, move |page, watched| {
                 metrics::read(page, &watched.signal, (&metrics, &label), &watched.pools)
             })
             .await
@@ -72,9 +76,9 @@ async fn look(
                 model_label,
                 tenant: tenant.as_deref(),
             };
-            query::look(client, watched, spec, at).await
+            query::run_queries(client, watched, spec, at).await
         }
-        // It speaks by itself.
+        // The collector does not start tasks for sources that push.
         Tells::Pushed(_) => Ok(Scraped {
             observation: None,
             refused: Vec::new(),
@@ -101,16 +105,16 @@ async fn page(client: &reqwest::Client, signal: &SignalSource) -> Result<Vec<u8>
     body(response, LARGEST_PAGE).await
 }
 
-/// Off the threads that everybody shares: a page of 8 MiB keeps one busy for a while.
-async fn understand(
+/// Parses on a blocking thread: a page of 8 MiB takes too long for the runtime's threads.
+async fn interpret(
     bytes: Vec<u8>,
     watched: WatchedSource,
     at: Millis,
-    read: impl FnOnce(&Page<'_>, &WatchedSource) -> Interpreted + Send + 'static,
+    interpreter: impl FnOnce(&Page<'_>, &WatchedSource) -> Interpreted + Send + 'static,
 ) -> Result<Scraped, ScrapeError> {
     let task = tokio::task::spawn_blocking(move || {
         let page = Page::parse(&bytes)?;
-        let read = read(&page, &watched);
+        let read = interpreter(&page, &watched);
         let observation = (!read.readings.is_empty()).then_some(Observation {
             region: watched.region,
             source: watched.signal.key(),

@@ -1,17 +1,17 @@
-//! Which values are believed.
+//! Checks of values.
 
 use super::refused::RefusalReason;
 use meridian_policy::signal::Histogram;
 
-/// More requests than one engine, or endpoints than one pool, ever has.
+/// Largest number of requests of one engine, or of endpoints of one pool.
 pub(super) const MOST_REQUESTS: f64 = 1e6;
-/// More than a counter reaches.
+/// Largest value of a counter.
 pub(super) const MOST_COUNTED: f64 = 1e15;
-/// More than thirty years.
+/// Largest time, in seconds: more than thirty years.
 pub(super) const MOST_SECONDS: f64 = 1e9;
-/// More buckets than a histogram has.
+/// Largest number of buckets of a histogram.
 const MOST_BUCKETS: usize = 256;
-/// How far rounding takes a ratio above 1.
+/// Tolerance for ratios above 1 due to rounding.
 const ROUNDING: f64 = 0.01;
 
 /// A finite value from 0 to `most`.
@@ -25,7 +25,7 @@ pub(super) fn amount(value: f64, most: f64) -> Result<f64, RefusalReason> {
     } else if value > most {
         Err(RefusalReason::TooLarge)
     } else {
-        // Minus zero becomes zero.
+        // Turns minus zero into zero.
         Ok(value + 0.0)
     }
 }
@@ -35,7 +35,7 @@ pub(super) fn ratio(value: f64) -> Result<f64, RefusalReason> {
     Ok(amount(value, 1.0 + ROUNDING)?.min(1.0))
 }
 
-/// A cumulative histogram of times, as it stands on a page: buckets in any order, with infinity or without it.
+/// A cumulative histogram of times, as on a page: buckets in any order, with or without infinity.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) buckets: Vec<(f64, f64)>,
@@ -44,7 +44,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The histogram with every time multiplied by `unit`, in seconds.
+    /// The histogram in seconds. `unit` is the number of seconds in one unit of the page.
+    ///
+    /// # Errors
+    ///
+    /// If buckets, sum and count contradict each other.
     pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, RefusalReason> {
         self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let infinity = self.buckets.pop_if(|(bound, _)| *bound == f64::INFINITY);

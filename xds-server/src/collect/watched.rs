@@ -6,25 +6,26 @@ use meridian_policy::{ModelName, RegionName};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A page that takes longer tells about a time that is over.
+/// Longest time limit of one scrape: a slower page describes the past.
 const LONGEST: Duration = Duration::from_secs(5);
-/// However often a page is read, a connection needs this long.
+/// Shortest time limit of one scrape, for any scrape interval: a new connection takes this long.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// Queries are asked one after the other for their times, and these say how old the samples are, however long it took.
+/// Shortest time limit of a source with queries: each needs two requests, one after the other. Their samples carry
+/// times, so a slow result is not mistaken for a new one.
 const SHORTEST_OF_QUERIES: Duration = Duration::from_secs(2);
 
-/// A source of the fleet file, with what is needed to understand it.
+/// A source of the fleet file, with what is needed to read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchedSource {
     /// The region that it is about.
     pub region: RegionName,
-    /// Its place in the region, e.g. `signals[0]`.
+    /// Its place in the fleet file, e.g. `signals[0]`.
     pub source: String,
-    /// Where and how it is read.
+    /// The source's entry in the fleet file.
     pub signal: SignalSource,
-    /// The models that the region has.
+    /// The models of the region's pools.
     pub pools: BTreeSet<ModelName>,
-    /// What is older is no signal.
+    /// Samples older than this are refused.
     pub ttl: Duration,
 }
 
@@ -46,7 +47,7 @@ impl WatchedSource {
         fleet.regions.iter().flat_map(of_region).collect()
     }
 
-    /// How long one look may take.
+    /// Time limit of one scrape.
     pub(super) fn limit(&self) -> Duration {
         let shortest = match self.signal.tells {
             Tells::Queries { .. } => SHORTEST_OF_QUERIES,

@@ -166,7 +166,7 @@ pub struct TypeReport {
     pub in_flight: Option<String>,
     /// The version that it has refused.
     pub refused: Option<String>,
-    /// RefusalReason, in its own words.
+    /// The error message of the Envoy.
     pub nack: Option<String>,
 }
 

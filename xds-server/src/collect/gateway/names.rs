@@ -1,4 +1,4 @@
-//! The fleet's names as they stand in a gateway's statistics.
+//! Looks up the fleet's names in a gateway's statistics.
 
 use crate::collect::refused::RefusalReason;
 use crate::name;
@@ -7,15 +7,15 @@ use meridian_policy::fleet::Region;
 use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that a gateway's statistics may mention. Those of models have lost their dots, and are looked up: the fleet
-/// file has no two that look the same then.
+/// Names that a gateway's statistics may contain. Envoy replaces dots in model names; the fleet check makes sure that
+/// the results are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     zones: BTreeSet<ZoneName>,
     regions: BTreeSet<RegionName>,
     fallbacks: BTreeSet<FallbackName>,
     models: BTreeMap<String, ModelName>,
-    /// Clusters of the pools that are at home in a region.
+    /// The clusters of a region's own pools.
     pools: BTreeMap<RegionName, BTreeMap<String, ModelName>>,
 }
 
@@ -69,7 +69,7 @@ impl Names {
             .ok_or(RefusalReason::UnknownName)
     }
 
-    /// The model whose pool at home this cluster is; `None` for all other clusters.
+    /// The model of a region's own pool cluster; `None` for any other cluster.
     pub(super) fn pool(&self, region: &RegionName, cluster: &str) -> Option<&ModelName> {
         self.pools.get(region)?.get(cluster)
     }

@@ -8,14 +8,14 @@ use crate::collect::value;
 use meridian_policy::signal::Reading;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Percent.
+/// In percent.
 const BUSY: &str = "DCGM_FI_DEV_GPU_UTIL";
 /// A ratio.
 const ENGINE_ACTIVE: &str = "DCGM_FI_PROF_GR_ENGINE_ACTIVE";
 
 pub(super) const KNOWN: &[&str] = &[BUSY, ENGINE_ACTIVE];
 
-/// DCGM's smallest "no reading", `DCGM_INT32_BLANK`. Those of wider types are larger.
+/// The smallest of DCGM's values for "no reading", `DCGM_INT32_BLANK`. Those of wider types are larger.
 const BLANK: f64 = 2_147_483_632.0;
 
 pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
@@ -40,12 +40,12 @@ fn gpu<'s>(sample: &'s Sample<'_>) -> Option<&'s str> {
     sample.label("UUID").or_else(|| sample.label("gpu"))
 }
 
-/// The MIG instance.
+/// The MIG instance of a sample.
 fn instance<'s>(sample: &'s Sample<'_>) -> Option<&'s str> {
     sample.label("GPU_I_ID")
 }
 
-/// The mean of the GPUs, each of them the mean of its MIG instances.
+/// The mean over the GPUs. A GPU with MIG instances counts as the mean of its instances.
 fn mean(
     page: &Page<'_>,
     metric: &'static str,
@@ -59,7 +59,7 @@ fn mean(
             refusals.add(metric, RefusalReason::MissingLabel, sample);
             continue;
         };
-        // Of a GPU that is split it is 0 or absent, however busy the instances are.
+        // On a GPU with MIG instances the metric is 0 or absent, however busy the instances are.
         if without.contains(name) || (metric == BUSY && instance(sample).is_some()) {
             refusals.add(metric, RefusalReason::Mig, sample);
             continue;
@@ -69,8 +69,8 @@ fn mean(
         } else {
             value::ratio(sample.value * unit)
         };
-        if let Some(value) = refusals.believe(metric, value, sample) {
-            // A GPU that several pods share stands there once for each of them, with the same value.
+        if let Some(value) = refusals.accept(metric, value, sample) {
+            // A GPU that several pods share has one sample per pod, all with the same value.
             let instances = gpus.entry(name).or_default();
             instances.entry(instance(sample)).or_insert(value);
         }

@@ -1,4 +1,4 @@
-//! What a page means, by whose names its metrics have.
+//! Reads pages of known exporters and inference servers.
 
 mod dcgm;
 mod milvus;
@@ -23,7 +23,7 @@ pub fn read(
     if let Some((count, first)) = page.bad_lines() {
         refusals.add_many("page", RefusalReason::BadLine, *count, first);
     }
-    let mut server = |names: &'static server::Names| {
+    let mut server = |names: &'static server::ServerMetrics| {
         let readings = server::read(names, page, signal, pools, &mut refusals);
         (names.known(), readings)
     };

@@ -1,4 +1,4 @@
-//! The PostgreSQL exporter beside a replica.
+//! PostgreSQL: replication lag, from the exporter of a replica.
 
 use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::RefusalReason;
@@ -21,7 +21,7 @@ pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
             .iter()
             .any(|role| role.value == 0.0 && role.same_labels(sample));
         let lag = lag(sample, primary);
-        if let Some(lag) = refusals.believe(LAG, lag, sample) {
+        if let Some(lag) = refusals.accept(LAG, lag, sample) {
             largest = Some(largest.map_or(lag, |other| other.max(lag)));
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
         .collect()
 }
 
-/// A primary is behind nobody, whatever its page says.
+/// A primary has no lag, whatever its page says.
 fn lag(sample: &Sample<'_>, primary: bool) -> Result<f64, RefusalReason> {
     if primary {
         return Ok(0.0);

@@ -1,4 +1,4 @@
-//! Inference servers: one reading per engine, by the names that each server has for what it tells.
+//! Inference servers: one reading per engine. Each server has a table of its metric names.
 
 use crate::collect::page::{MetricType, Page, Sample};
 use crate::collect::refused::RefusalReason;
@@ -10,26 +10,26 @@ use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
 use meridian_policy::source::SignalSource;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a server calls what it tells. Of several gauges for one thing, the first that a page has is read.
-pub(super) struct Names {
+/// The metric names of a server. Of several gauges for one figure, the first one on the page is read.
+pub(super) struct ServerMetrics {
     running: &'static [Gauge],
     waiting: &'static [Gauge],
     kv_cache: &'static [Gauge],
     /// In seconds.
     queue_time: Option<Times>,
     first_token: Option<Times>,
-    /// Whether it counts its answers, as vLLM does.
+    /// Whether it counts its responses in `http_requests_total`, as vLLM does.
     counts_answers: bool,
-    /// The label with the model's name.
+    /// The label that names the model.
     model: Option<&'static str>,
-    /// The label that tells its engines apart.
+    /// The label that names the engine.
     engine: Option<&'static str>,
 }
 
-/// A gauge, where these labels have these values or are not there: with others it is about a part.
+/// A gauge and the values that its labels must have if they are present. A series with other values covers a part only.
 struct Gauge(&'static str, &'static [(&'static str, &'static str)]);
 
-/// A histogram's name, the names of its parts, and where its labels have to say what.
+/// A histogram: its name, the names of its series, and the values that its labels must have.
 struct Times {
     metric: &'static str,
     bucket: &'static str,
@@ -50,9 +50,9 @@ macro_rules! times {
     };
 }
 
-/// Its `kv_cache_usage_perc` is a ratio, whatever its name says; its first tokens are those of requests that are not streamed as
-/// well. With several API servers the gauges are there from the first request on only, the histograms from the start.
-pub(super) const VLLM: Names = Names {
+/// `kv_cache_usage_perc` is a ratio despite its name. The time to first token includes requests that are not streamed.
+/// With several API servers the gauges appear with the first request, the histograms at the start.
+pub(super) const VLLM: ServerMetrics = ServerMetrics {
     running: &[Gauge("vllm:num_requests_running", &[])],
     waiting: &[Gauge("vllm:num_requests_waiting", &[])],
     kv_cache: &[Gauge("vllm:kv_cache_usage_perc", &[])],
@@ -63,9 +63,9 @@ pub(super) const VLLM: Names = Names {
     engine: Some("engine"),
 };
 
-/// Its gauges are there for each priority as well; the one without is the total. A part of a model that is spread over GPUs says
-/// what all of them do: only the first counts.
-pub(super) const SGLANG: Names = Names {
+/// The gauges exist per priority as well; the series without one is the total. With tensor or pipeline parallelism each
+/// rank reports the whole engine, so only rank 0 counts.
+pub(super) const SGLANG: ServerMetrics = ServerMetrics {
     running: &[Gauge("sglang:num_running_reqs", SGLANG_TOTAL)],
     waiting: &[Gauge("sglang:num_queue_reqs", SGLANG_TOTAL)],
     kv_cache: &[Gauge("sglang:token_usage", SGLANG_TOTAL)],
@@ -86,8 +86,8 @@ const SGLANG_TOTAL: &[(&str, &str)] = &[
     ("moe_ep_rank", "0"),
 ];
 
-/// It has no KV-cache use and no first tokens.
-pub(super) const TGI: Names = Names {
+/// TGI reports no KV-cache usage and no time to first token.
+pub(super) const TGI: ServerMetrics = ServerMetrics {
     running: &[Gauge("tgi_batch_current_size", &[])],
     waiting: &[Gauge("tgi_queue_size", &[])],
     kv_cache: &[],
@@ -98,8 +98,8 @@ pub(super) const TGI: Names = Names {
     engine: None,
 };
 
-/// It has no histograms, and its KV-cache use is on another page.
-pub(super) const LLAMACPP: Names = Names {
+/// llama.cpp has no histograms, and reports its KV-cache usage on another page.
+pub(super) const LLAMACPP: ServerMetrics = ServerMetrics {
     running: &[Gauge("llamacpp:requests_processing", &[])],
     waiting: &[Gauge("llamacpp:requests_deferred", &[])],
     kv_cache: &[],
@@ -110,8 +110,8 @@ pub(super) const LLAMACPP: Names = Names {
     engine: None,
 };
 
-/// With TensorRT-LLM; with other backends it tells only what waits.
-pub(super) const TRITON: Names = Names {
+/// Triton with TensorRT-LLM; with other backends it reports waiting requests only.
+pub(super) const TRITON: ServerMetrics = ServerMetrics {
     running: &[Gauge(
         "nv_trt_llm_request_metrics",
         &[("request_type", "scheduled")],
@@ -131,8 +131,8 @@ pub(super) const TRITON: Names = Names {
     engine: None,
 };
 
-impl Names {
-    /// Every metric that is read, but for the count of answers, which other servers have as well.
+impl ServerMetrics {
+    /// Every metric that is read, except the count of responses, which other servers have as well.
     pub(super) fn known(&self) -> Vec<&'static str> {
         let gauges = [self.running, self.waiting, self.kv_cache];
         let gauges = gauges.into_iter().flatten().map(|Gauge(metric, _)| *metric);
@@ -143,16 +143,16 @@ impl Names {
 
 const ANSWERS: &str = "http_requests_total";
 
-/// More engines than one page is about.
+/// Limit of engines per page.
 const MOST_ENGINES: usize = 256;
-/// Longer than the name of an engine, in bytes.
+/// Longest name of an engine, in bytes.
 const LONGEST_ENGINE: usize = 64;
 
-/// A pool's model and the engine.
+/// An engine: the model of its pool, and its name.
 type Key = (ModelName, String);
 
 pub(super) fn read(
-    names: &'static Names,
+    names: &'static ServerMetrics,
     page: &Page<'_>,
     signal: &SignalSource,
     pools: &BTreeSet<ModelName>,
@@ -175,11 +175,11 @@ pub(super) fn read(
     engines.times(&names.first_token, |figures| &mut figures.first_token);
     let mut figures = engines.figures;
     figures.retain(|_, figures| *figures != Figures::default());
-    // The counter is about the whole server: with every engine it would count as often as there are engines.
+    // The counter covers the whole server, so only one engine carries it.
     if names.counts_answers
         && let Some(mut first) = figures.first_entry()
     {
-        first.get_mut().answers = answers(page, refusals);
+        first.get_mut().answers = responses(page, refusals);
     }
     figures
         .into_iter()
@@ -199,7 +199,7 @@ fn requests(value: f64) -> Result<f64, RefusalReason> {
 }
 
 struct Engines<'p, 'a> {
-    names: &'static Names,
+    names: &'static ServerMetrics,
     page: &'p Page<'a>,
     signal: &'p SignalSource,
     pools: &'p BTreeSet<ModelName>,
@@ -219,13 +219,13 @@ impl Engines<'_, '_> {
             return;
         };
         for sample in samples_of_type(self.page, *metric, MetricType::Gauge, self.refusals) {
-            if !is_about_all(sample, only) {
+            if !has_labels(sample, only) {
                 continue;
             }
             let Some(key) = self.key(metric, sample) else {
                 continue;
             };
-            if let Some(value) = self.refusals.believe(*metric, check(sample.value), sample) {
+            if let Some(value) = self.refusals.accept(*metric, check(sample.value), sample) {
                 self.put(metric, key, place, value, sample);
             }
         }
@@ -239,12 +239,12 @@ impl Engines<'_, '_> {
         let Some(times) = times else { return };
         let of = |name| {
             let samples = self.page.samples(name).iter();
-            samples.filter(|sample| is_about_all(sample, times.only))
+            samples.filter(|sample| has_labels(sample, times.only))
         };
-        let said = self.page.kind(times.metric);
-        if said != MetricType::Histogram && said != MetricType::Untyped {
+        let kind = self.page.kind(times.metric);
+        if kind != MetricType::Histogram && kind != MetricType::Untyped {
             self.refusals
-                .add(times.metric, RefusalReason::WrongType, &format!("{said:?}"));
+                .add(times.metric, RefusalReason::WrongType, &format!("{kind:?}"));
             return;
         }
         let mut parts: BTreeMap<Key, Parts> = BTreeMap::new();
@@ -274,7 +274,7 @@ impl Engines<'_, '_> {
             let example = format!("engine={}", key.1);
             let times_of = self
                 .refusals
-                .believe(times.metric, parts.assemble(1.0), &example);
+                .accept(times.metric, parts.assemble(1.0), &example);
             if let Some(histogram) = times_of {
                 self.put(times.metric, key, place, histogram, &example);
             }
@@ -299,9 +299,9 @@ impl Engines<'_, '_> {
         }
     }
 
-    /// Whose value it is: a pool of the region, or nobody's.
+    /// The engine of a sample; `None` if its pool is not one of the region.
     fn key(&mut self, metric: &'static str, sample: &Sample<'_>) -> Option<Key> {
-        // Versions without the label have one engine.
+        // Server versions without the label have one engine.
         let engine = self.names.engine.and_then(|label| sample.label(label));
         let engine = engine.unwrap_or("0").to_owned();
         if engine.len() > LONGEST_ENGINE {
@@ -311,7 +311,7 @@ impl Engines<'_, '_> {
         if let Some(model) = &self.signal.model {
             return Some((model.clone(), engine));
         }
-        // A page without names is about the only pool that there is.
+        // A page without model names belongs to the region's only pool.
         if let (None, [only]) = (
             self.names.model,
             self.pools.iter().collect::<Vec<_>>().as_slice(),
@@ -332,14 +332,15 @@ impl Engines<'_, '_> {
     }
 }
 
-/// Whether these labels of a sample have these values, as far as it has them.
-fn is_about_all(sample: &Sample<'_>, only: &[(&str, &str)]) -> bool {
+/// Whether each of these labels has its value or is missing.
+fn has_labels(sample: &Sample<'_>, only: &[(&str, &str)]) -> bool {
     only.iter()
         .all(|(label, value)| sample.label(label).is_none_or(|has| has == *value))
 }
 
-/// Inference requests that the server answered; `None` if it does not count them. The first one makes the first sample.
-fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
+/// Inference requests that the server completed; `None` if it does not count them. A server without requests has no
+/// sample.
+fn responses(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
     if !page.mentions(ANSWERS) {
         return None;
     }
@@ -350,7 +351,7 @@ fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
     let mut answers = Answers::default();
     for sample in series {
         let handler = sample.label("handler").unwrap_or_default();
-        // Loading an adapter is a POST under /v1 as well.
+        // Loading an adapter is a POST under /v1 too.
         let inference = handler.starts_with("/v1/") && !handler.ends_with("_lora_adapter");
         if !inference || sample.label("method") != Some("POST") {
             continue;
@@ -360,8 +361,8 @@ fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
             continue;
         };
         let count = value::amount(sample.value, MOST_COUNTED);
-        // Without one of its parts the sum would seem to fall.
-        let count = refusals.believe(ANSWERS, count, sample)?;
+        // Without one of its series the sum would seem to fall.
+        let count = refusals.accept(ANSWERS, count, sample)?;
         answers.all += count;
         if status.starts_with('5') {
             answers.failed += count;

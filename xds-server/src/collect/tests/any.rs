@@ -182,14 +182,14 @@ proptest! {
         let mut reader = FigureReader::new(&signal, &pools);
         for (figure, names_model, engine, value) in said {
             let figure = FIGURES[figure];
-            let said = FigureSample {
+            let sample = FigureSample {
                 figure,
                 metric: figure.as_str().into(),
                 model: names_model.then_some("tiny-llama"),
                 engine: engine.to_string(),
                 value,
             };
-            reader.take(said, &value);
+            reader.add(sample, &value);
         }
         sound(&reader.finish())?;
     }

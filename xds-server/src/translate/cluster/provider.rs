@@ -1,4 +1,4 @@
-//! A fallback in chains, and the hosted API behind it.
+//! Clusters of fallbacks: the member of chains, and the hosted API.
 
 use super::health;
 use super::{base, circuit_breakers, kind, load_assignment, with_options};
@@ -45,7 +45,7 @@ pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
     }
 }
 
-/// The hosted API behind a fallback.
+/// The cluster of a fallback's hosted API.
 pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Cluster {
     let endpoint = &fallback.endpoint;
     let is_ip = endpoint.host.parse::<IpAddr>().is_ok();
