@@ -18,7 +18,8 @@ pub(super) fn tcp_check() -> HealthCheck {
 }
 
 /// The intervals without traffic are set because Envoy's default of one minute would keep a dead region in the chain.
-/// Recovery needs fewer checks than failure: while an Envoy starts, its first checks may time out because it is busy.
+/// Unhealthy endpoints are checked more often and recover with one passed check: while an Envoy starts, its first
+/// checks may time out because it is busy.
 fn now_and_then(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),

@@ -1,11 +1,12 @@
-//! One stream's task: carries requests and states to the [`Stream`](crate::xds::stream::Stream), and its answers back.
+//! The task of one stream: passes requests and states to the [`Stream`](crate::xds::stream::Stream), and sends its
+//! pushes.
 
 use super::variant::Variant;
 use crate::xds::hub::{Connection, Hub};
 use crate::xds::identity::{Peer, Refused, Trust};
 use crate::xds::resources::{ResourceType, Resources};
 use crate::xds::status::Client;
-use crate::xds::subscription::{Answer, Verdict};
+use crate::xds::subscription::{Push, Verdict};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use meridian_policy::RegionName;
@@ -81,7 +82,7 @@ async fn refuse<R>(
 ) {
     hub.count_refused(refused.reason());
     tracing::warn!(?remote, %refused, "stream refused");
-    // Fails only if nobody is there any more to be told.
+    // Fails only if the client is gone.
     let _gone = sender.send(Err(refused.into())).await;
 }
 
@@ -115,7 +116,7 @@ struct Session {
 }
 
 impl Session {
-    /// Until the client leaves: why it left.
+    /// Serves the stream until the client leaves. Returns the reason.
     async fn exchange<V: Variant>(
         mut self,
         first: V::Request,
@@ -125,12 +126,13 @@ impl Session {
         let mut published = self.hub.watch();
         let mut next = Some(first);
         loop {
-            // Room for all types first: while a client does not read, it gets no state and no request of it is read.
+            // Reserve room for all types first: a client that does not read gets no state, and its requests are not
+            // read.
             let Ok(room) = sender.reserve_many(ResourceType::ALL.len()).await else {
                 return "closed by the client".to_owned();
             };
-            let answers = if let Some(request) = next.take() {
-                self.hear::<V>(&request)
+            let pushes = if let Some(request) = next.take() {
+                self.handle_request::<V>(&request)
             } else if let Some(resources) = self.hub.newer(&self.region, self.given.as_ref()) {
                 self.given = Some(Arc::clone(&resources));
                 self.connection.stream().update(resources)
@@ -147,17 +149,17 @@ impl Session {
                 }
                 continue;
             };
-            self.send::<V>(answers, room);
+            self.send::<V>(pushes, room);
         }
     }
 
-    fn hear<V: Variant>(&self, request: &V::Request) -> Vec<Answer> {
+    fn handle_request<V: Variant>(&self, request: &V::Request) -> Vec<Push> {
         let url = V::type_url(request);
         let Some(kind) = ResourceType::from_type_url(url) else {
             tracing::debug!(url, "a type that is not served");
             return Vec::new();
         };
-        let (verdict, answers) = V::request(&mut self.connection.stream(), kind, request);
+        let (verdict, pushes) = V::request(&mut self.connection.stream(), kind, request);
         match verdict {
             Some(Verdict::Ack) => self.hub.count_ack(kind),
             Some(Verdict::Nack(nack)) => {
@@ -172,27 +174,27 @@ impl Session {
             }
             None => {}
         }
-        answers
+        pushes
     }
 
     fn send<V: Variant>(
         &self,
-        answers: Vec<Answer>,
+        pushes: Vec<Push>,
         room: mpsc::PermitIterator<'_, Result<V::Response, Status>>,
     ) {
-        // A state has at most one answer for each type: there is room for all of them.
-        for (answer, place) in answers.into_iter().zip(room) {
-            let kind = answer.kind;
-            let (sent, removed) = (answer.resources.len(), answer.removed.len());
+        // There is room: a state causes at most one push per type.
+        for (push, place) in pushes.into_iter().zip(room) {
+            let kind = push.kind;
+            let (sent, removed) = (push.resources.len(), push.removed.len());
             tracing::debug!(
                 kind = kind.label(),
-                version = answer.version,
+                version = push.version,
                 sent,
                 removed,
                 "push"
             );
             self.hub.count_push(kind);
-            place.send(Ok(V::response(answer)));
+            place.send(Ok(V::response(push)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::xds::resources::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
-use crate::xds::subscription::{Answer, Verdict};
+use crate::xds::subscription::{Push, Verdict};
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{
@@ -22,8 +22,8 @@ pub(super) trait Variant: Send + 'static {
         stream: &mut Stream,
         kind: ResourceType,
         request: &Self::Request,
-    ) -> (Option<Verdict>, Vec<Answer>);
-    fn response(answer: Answer) -> Self::Response;
+    ) -> (Option<Verdict>, Vec<Push>);
+    fn response(push: Push) -> Self::Response;
 }
 
 /// State of the world.
@@ -46,12 +46,12 @@ impl Variant for Sotw {
         stream: &mut Stream,
         kind: ResourceType,
         request: &DiscoveryRequest,
-    ) -> (Option<Verdict>, Vec<Answer>) {
+    ) -> (Option<Verdict>, Vec<Push>) {
         sotw::request(stream, kind, request)
     }
 
-    fn response(answer: Answer) -> DiscoveryResponse {
-        sotw::response(answer)
+    fn response(push: Push) -> DiscoveryResponse {
+        sotw::response(push)
     }
 }
 
@@ -75,11 +75,11 @@ impl Variant for Delta {
         stream: &mut Stream,
         kind: ResourceType,
         request: &DeltaDiscoveryRequest,
-    ) -> (Option<Verdict>, Vec<Answer>) {
+    ) -> (Option<Verdict>, Vec<Push>) {
         delta::request(stream, kind, request)
     }
 
-    fn response(answer: Answer) -> DeltaDiscoveryResponse {
-        delta::response(answer)
+    fn response(push: Push) -> DeltaDiscoveryResponse {
+        delta::response(push)
     }
 }

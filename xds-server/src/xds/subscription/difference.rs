@@ -28,8 +28,8 @@ impl Subscription {
     fn compare_existing<'a>(&'a self, all: &'a BTreeMap<String, Arc<Resource>>, due: &mut Due<'a>) {
         let mut sort = |(name, resource): Named<'a>| {
             let is_new =
-                !self.knows(name, resource) && !self.refused(name, Some(&resource.version));
-            if is_new || self.owed.contains(name) {
+                !self.knows(name, resource) && !self.is_rejected(name, Some(&resource.version));
+            if is_new || self.forced.contains(name) {
                 due.changed.push((name, resource));
             } else {
                 due.same.push((name, resource));
@@ -50,11 +50,13 @@ impl Subscription {
         release: bool,
         due: &mut Due<'a>,
     ) {
-        let Self { interest, owed, .. } = self;
+        let Self {
+            interest, forced, ..
+        } = self;
         let names = interest.names().iter();
         let names: BTreeSet<&String> = names
             .chain(self.known_names())
-            .chain(owed)
+            .chain(forced)
             .filter(|name| !all.contains_key(*name) && interest.covers(name))
             .collect();
         // Only a new or changed listener can need the address of an old one.
@@ -62,10 +64,10 @@ impl Subscription {
         let new_listeners = self.kind == ResourceType::Listener
             && changed.any(|(name, resource)| !self.knows(name, resource));
         for name in names {
-            let owed = owed.contains(name);
-            let may_send = owed || !self.refused(name, None);
+            let forced = forced.contains(name);
+            let may_send = forced || !self.is_rejected(name, None);
             match self.known(name) {
-                Some(Held::Missing) if !owed => due.absent.push(name),
+                Some(Held::Missing) if !forced => due.absent.push(name),
                 Some(Held::Missing) | None => {
                     if may_send {
                         due.gone.push(name);
@@ -76,7 +78,7 @@ impl Subscription {
                         due.gone.push(name);
                     }
                 }
-                Some(Held::Resource(resource)) if owed => due.changed.push((name, resource)),
+                Some(Held::Resource(resource)) if forced => due.changed.push((name, resource)),
                 Some(held) => due.kept.push((name, held)),
             }
         }

@@ -1,4 +1,4 @@
-//! What a client should know and does not.
+//! The difference that a push removes.
 
 use super::held::Held;
 use crate::xds::resources::{Resource, ResourceType};
@@ -11,15 +11,15 @@ pub(super) type Named<'a> = (&'a String, &'a Arc<Resource>);
 
 #[derive(Debug, Default)]
 pub(super) struct Due<'a> {
-    /// To be sent.
+    /// Resources to send.
     pub changed: Vec<Named<'a>>,
-    /// To be said not to exist.
+    /// Names to report as removed.
     pub gone: Vec<&'a String>,
-    /// Known not to exist, still.
+    /// Names that the client knows not to exist.
     pub absent: Vec<&'a String>,
-    /// Known already, and to stay.
+    /// Resources that the client has in this version.
     pub same: Vec<Named<'a>>,
-    /// Gone, but the client needs it a little longer.
+    /// Removed resources that the client still needs.
     pub kept: Vec<(&'a String, &'a Held)>,
 }
 
@@ -28,18 +28,18 @@ impl<'a> Due<'a> {
         self.changed.is_empty() && self.gone.is_empty()
     }
 
-    /// All that the client holds afterwards, by name.
+    /// All resources that the client has after the push, by name.
     pub fn whole(&self) -> Vec<Named<'a>> {
         let kept = self.kept.iter().filter_map(|(name, held)| match held {
-            Held::Resource(resource) | Held::InDoubt(Some(resource)) => Some((*name, resource)),
-            Held::Version(_) | Held::Missing | Held::InDoubt(None) => None,
+            Held::Resource(resource) | Held::Uncertain(Some(resource)) => Some((*name, resource)),
+            Held::Version(_) | Held::Missing | Held::Uncertain(None) => None,
         });
         let all = self.same.iter().chain(&self.changed).copied();
         let by_name: BTreeMap<_, _> = all.chain(kept).collect();
         by_name.into_iter().collect()
     }
 
-    /// The version of what the client holds afterwards.
+    /// The version of what the client has after the push.
     pub fn version(&self, kind: ResourceType) -> String {
         let sent = self.same.iter().chain(&self.changed);
         let sent = sent.map(|(name, resource)| (name.as_str(), resource.version.as_str()));
