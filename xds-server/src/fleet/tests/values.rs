@@ -387,7 +387,11 @@ fn the_idle_timeout_of_streams_has_an_old_name() {
     for name in ["stream_idle_timeout", "gap"] {
         let limits = format!("connect: 1s, {name}: 7s");
         let fleet = parse(&edited("connect: 1s", &limits)).unwrap();
-        assert_eq!(fleet.limits.stream_idle_timeout, Duration::from_secs(7), "{name}");
+        assert_eq!(
+            fleet.limits.stream_idle_timeout,
+            Duration::from_secs(7),
+            "{name}"
+        );
     }
     let twice = edited("connect: 1s", "gap: 7s, stream_idle_timeout: 7s");
     let error = parse(&twice).unwrap_err().to_string();

@@ -1,7 +1,7 @@
-//! Figures by their own names, as readings: of metrics of any name, and of answers to queries.
+//! Turns samples of configured figures into readings: from metrics of any name, from query results and from pushes.
 
-use super::Why;
-use super::preset::Read;
+use super::interpreted::Interpreted;
+use super::refused::RefusalReason;
 use super::refused::Refusals;
 use super::value::{self, MOST_COUNTED, MOST_REQUESTS, MOST_SECONDS};
 use meridian_planner::signal::{Answers, Figures, Reading};
@@ -11,28 +11,28 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-/// More engines than one source is about.
+/// Limit of engines per source, against sources that invent names.
 const MOST_ENGINES: usize = 256;
-/// An engine that is fuller than this is as full as it gets; a percentage would be taken for it.
-const FULLEST: f64 = 10.0;
+/// Largest believable utilization. An overloaded engine may exceed 1; a percentage, e.g. 80, is refused.
+const MOST_UTILIZATION: f64 = 10.0;
 
-/// A pool's model and the engine.
+/// An engine: the model of its pool, and its name.
 type Key = (ModelName, String);
 
-/// One value.
-pub(super) struct Said<'v> {
+/// One value of a figure.
+pub(super) struct FigureSample<'v> {
     pub(super) figure: Figure,
-    /// What it is called where it stands.
+    /// The metric's or figure's name in messages.
     pub(super) metric: Cow<'static, str>,
-    /// The model that it says it is about.
+    /// The model that the sample names.
     pub(super) model: Option<&'v str>,
-    /// Tells the engines of a source apart.
+    /// The name of the engine within the source.
     pub(super) engine: String,
     pub(super) value: f64,
 }
 
-/// Takes values in, and gives readings.
-pub(super) struct Told<'s> {
+/// Collects samples of one source into readings.
+pub(super) struct FigureReader<'s> {
     signal: &'s SignalSource,
     pools: &'s BTreeSet<ModelName>,
     pub(super) refusals: Refusals,
@@ -43,10 +43,10 @@ pub(super) struct Told<'s> {
     lag: Option<f64>,
 }
 
-/// A counter of several series.
+/// A counter, summed over several series.
 struct Count {
     metric: Cow<'static, str>,
-    /// Nothing if a part of it is not believed: without it the sum would seem to fall.
+    /// `None` if one of the series was refused: without it the sum would seem to fall.
     sum: Option<f64>,
 }
 
@@ -67,8 +67,8 @@ impl Mean {
     }
 }
 
-impl<'s> Told<'s> {
-    /// For a source in a region that has these pools.
+impl<'s> FigureReader<'s> {
+    /// A reader for a source in a region with these pools.
     pub(super) fn new(signal: &'s SignalSource, pools: &'s BTreeSet<ModelName>) -> Self {
         Self {
             signal,
@@ -82,18 +82,18 @@ impl<'s> Told<'s> {
         }
     }
 
-    /// Takes a value in; says whether it is believed.
-    pub(super) fn take(&mut self, said: Said<'_>, example: &dyn Display) -> bool {
-        let (figure, metric) = (said.figure, said.metric.clone());
-        let value = check(figure, said.value);
-        let taken = match figure.subject() {
-            Subject::Servers => self.of_engine(said, value),
-            Subject::Gpus | Subject::Store => value.map(|value| self.of_region(figure, value)),
+    /// Adds a sample. Returns whether it was accepted.
+    pub(super) fn add(&mut self, sample: FigureSample<'_>, example: &dyn Display) -> bool {
+        let (figure, metric) = (sample.figure, sample.metric.clone());
+        let value = check(figure, sample.value);
+        let added = match figure.subject() {
+            Subject::Servers => self.add_to_engine(sample, value),
+            Subject::Gpus | Subject::Store => value.map(|value| self.add_to_region(figure, value)),
         };
-        self.refusals.believe(metric, taken, example).is_some()
+        self.refusals.accept(metric, added, example).is_some()
     }
 
-    fn of_region(&mut self, figure: Figure, value: f64) {
+    fn add_to_region(&mut self, figure: Figure, value: f64) {
         match figure {
             Figure::GpuBusy => self.busy.add(value),
             Figure::GpuActive => self.active.add(value),
@@ -101,16 +101,20 @@ impl<'s> Told<'s> {
         }
     }
 
-    fn of_engine(&mut self, said: Said<'_>, value: Result<f64, Why>) -> Result<(), Why> {
-        let model = self.model(said.model)?;
-        let key = (model, said.engine);
-        if said.figure.is_counter() {
-            let key = (said.figure, key);
+    fn add_to_engine(
+        &mut self,
+        sample: FigureSample<'_>,
+        value: Result<f64, RefusalReason>,
+    ) -> Result<(), RefusalReason> {
+        let model = self.model(sample.model)?;
+        let key = (model, sample.engine);
+        if sample.figure.is_counter() {
+            let key = (sample.figure, key);
             if self.counts.len() >= MOST_ENGINES && !self.counts.contains_key(&key) {
-                return Err(Why::TooMany);
+                return Err(RefusalReason::TooMany);
             }
             let count = self.counts.entry(key).or_insert(Count {
-                metric: said.metric,
+                metric: sample.metric,
                 sum: Some(0.0),
             });
             count.sum = count.sum.zip(value.ok()).map(|(sum, value)| sum + value);
@@ -118,35 +122,39 @@ impl<'s> Told<'s> {
         }
         let value = value?;
         if self.engines.len() >= MOST_ENGINES && !self.engines.contains_key(&key) {
-            return Err(Why::TooMany);
+            return Err(RefusalReason::TooMany);
         }
         let figures = self.engines.entry(key).or_default();
-        let place = match said.figure {
+        let place = match sample.figure {
             Figure::Running => &mut figures.running,
             Figure::Waiting => &mut figures.waiting,
             Figure::KvCache => &mut figures.kv_cache,
             _ => &mut figures.utilization,
         };
         if place.is_some() {
-            return Err(Why::Twice);
+            return Err(RefusalReason::Twice);
         }
         *place = Some(value);
         Ok(())
     }
 
-    /// Which pool it is about: the one that the fleet file says, else the one that it says itself, else the only one.
-    fn model(&self, said: Option<&str>) -> Result<ModelName, Why> {
+    /// The pool of a sample: from the fleet file, else from the sample's label, else the region's only pool.
+    fn model(&self, label: Option<&str>) -> Result<ModelName, RefusalReason> {
         let mut pools = self.pools.iter();
-        match (&self.signal.model, said, pools.next(), pools.next()) {
+        match (&self.signal.model, label, pools.next(), pools.next()) {
             (Some(model), ..) => Ok(model.clone()),
-            (None, Some(said), ..) => self.pools.get(said).cloned().ok_or(Why::UnknownName),
+            (None, Some(said), ..) => self
+                .pools
+                .get(said)
+                .cloned()
+                .ok_or(RefusalReason::UnknownName),
             (None, None, Some(only), None) => Ok(only.clone()),
-            (None, None, ..) => Err(Why::MissingLabel),
+            (None, None, ..) => Err(RefusalReason::MissingLabel),
         }
     }
 
-    /// What was said.
-    pub(super) fn finish(mut self) -> Read {
+    /// The readings, and the refused values.
+    pub(super) fn finish(mut self) -> Interpreted {
         self.count_answers();
         let mut readings: Vec<Reading> = Vec::new();
         for ((model, engine), mut figures) in self.engines {
@@ -165,7 +173,7 @@ impl<'s> Told<'s> {
             });
         }
         readings.extend(self.lag.map(|seconds| Reading::ReplicationLag { seconds }));
-        Read {
+        Interpreted {
             readings,
             refused: self.refusals.into_vec(),
         }
@@ -178,7 +186,7 @@ impl<'s> Told<'s> {
             if *figure == Figure::Failures {
                 if !counts.contains_key(&(Figure::Answers, key.clone())) {
                     self.refusals
-                        .add(count.metric.clone(), Why::Contradicts, &example);
+                        .add(count.metric.clone(), RefusalReason::Contradicts, &example);
                 }
                 continue;
             }
@@ -189,26 +197,27 @@ impl<'s> Told<'s> {
                     let figures = self.engines.entry(key.clone()).or_default();
                     figures.answers = Some(Answers { all, failed });
                 }
-                Some(_) => self
-                    .refusals
-                    .add(count.metric.clone(), Why::Contradicts, &example),
+                Some(_) => {
+                    self.refusals
+                        .add(count.metric.clone(), RefusalReason::Contradicts, &example)
+                }
                 None => {}
             }
         }
     }
 }
 
-fn check(figure: Figure, value: f64) -> Result<f64, Why> {
+fn check(figure: Figure, value: f64) -> Result<f64, RefusalReason> {
     match figure {
         Figure::Running | Figure::Waiting => value::amount(value, MOST_REQUESTS),
         Figure::KvCache | Figure::GpuBusy | Figure::GpuActive => value::ratio(value),
-        Figure::Utilization => value::amount(value, FULLEST),
+        Figure::Utilization => value::amount(value, MOST_UTILIZATION),
         Figure::Answers | Figure::Failures => value::amount(value, MOST_COUNTED),
         Figure::ReplicationLag => value::amount(value, MOST_SECONDS),
     }
 }
 
-/// A name for an engine that has no other than its labels: short, however many they are.
+/// A short name for an engine that is known by its labels only.
 pub(super) fn engine<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> String {
     let labels: BTreeMap<&str, &str> = labels
         .into_iter()
@@ -219,7 +228,7 @@ pub(super) fn engine<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -
     }
     let mut text = String::new();
     for (name, value) in labels {
-        // Neither holds such a byte in a way that could be taken for it: both are escaped.
+        // Both are escaped, so the separators are unambiguous.
         text += &format!("{name:?}={value:?},");
     }
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))

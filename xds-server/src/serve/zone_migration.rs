@@ -1,14 +1,14 @@
-//! From one fleet to the next: make before break.
+//! Zone migrations: edits of zones are published in steps, make before break.
 //!
-//! The policy names a caller's zone and the routes match on it, and they change one after the other, at every gateway and
-//! between gateways. So that no state on the way lacks a route, or has one that neither fleet allows, an edit of zones
-//! is published in steps, each when the connected gateways have accepted the one before or have had their time:
+//! The filter's policy names a caller's zone and the routes match on that name. The two change at different times, at
+//! each gateway and across gateways. The steps make sure that no intermediate state lacks a route, or has one that
+//! neither fleet allows. A step follows when all connected gateways have accepted the previous one, or after a timeout:
 //!
 //! | step | policy | everything else |
 //! | --- | --- | --- |
-//! | 1 | before | zones of both fleets |
-//! | 2 | next | zones of both fleets |
-//! | 3 | next | next |
+//! | 1 | old | zones of both fleets |
+//! | 2 | new | zones of both fleets |
+//! | 3 | new | new |
 
 use super::publication::{Publication, Unpublishable, publication};
 use crate::name::ROUTER;
@@ -21,9 +21,13 @@ use meridian_policy::{Fleet, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is to be published for the gateways to come from one fleet and plan to the next, step by step; the last one is
-/// the next fleet's own, and the only one where routes show no difference. Steps may be equal.
-pub fn handover(
+/// The publications that lead the gateways from one fleet and plan to the next, in order. The last one is the next
+/// fleet's own; it is the only one if the zones' routes do not change. Steps may be equal.
+///
+/// # Errors
+///
+/// If a step does not verify.
+pub fn migration_steps(
     published: &Publication,
     before: (&Fleet, &Plan),
     next: (&Fleet, &Plan),
@@ -33,11 +37,11 @@ pub fn handover(
         let last = publication(next.0, next.1, lease, published)?;
         return Ok(vec![last]);
     };
-    let plan = carried_over(&fleet, &of_both(before.1, next.1));
+    let plan = carried_over(&fleet, &merged(before.1, next.1));
     let both = publication(&fleet, &plan, lease, published)?;
     let last = publication(next.0, next.1, lease, &both)?;
     let second = with_policies(&both, &last);
-    // A region that is new has no policy from before.
+    // A new region has no old policy.
     let first = with_policies(&second, published);
     Ok(vec![first, second, last])
 }
@@ -54,10 +58,10 @@ fn with_policies(publication: &Publication, of: &Publication) -> Publication {
     publication
 }
 
-/// The next fleet with the zones of both, for as long as either policy may be in force at a gateway. `None` where zones
-/// differ in nothing that routes show.
+/// The next fleet with the zones of both, for the time in which either policy may be in force at a gateway. `None` if the
+/// routes of all zones stay the same.
 fn between(before: &Fleet, next: &Fleet) -> Option<Fleet> {
-    let same_callers = placing(before) == placing(next);
+    let same_callers = classification(before) == classification(next);
     let mut zones = next.zones.clone();
     for (name, old) in &before.zones {
         let is_gone = !zones.contains_key(name);
@@ -66,42 +70,42 @@ fn between(before: &Fleet, next: &Fleet) -> Option<Fleet> {
             rest: false,
             ..old.clone()
         });
-        // By the old policy its callers may be others than by the next: it leads where both let them.
+        // The two policies may place different callers in this zone: it leads only where both fleets allow.
         if is_gone || (old.pinned && !same_callers) {
-            narrow(zone, old, before, next);
+            restrict(zone, old, before, next);
         }
     }
-    let same = shown(&zones) == shown(&before.zones) && shown(&zones) == shown(&next.zones);
+    let same = routing(&zones) == routing(&before.zones) && routing(&zones) == routing(&next.zones);
     (!same).then(|| {
         let fleet = Fleet {
             zones,
             ..next.clone()
         };
-        kept_apart(fleet, before, next)
+        separate_databases(fleet, before, next)
     })
 }
 
-/// A zone that is narrowed on the way has fewer regions inside of its border: those that could read each other's databases for that
-/// reason alone, by neither fleet, have none meanwhile.
-fn kept_apart(mut fleet: Fleet, before: &Fleet, next: &Fleet) -> Fleet {
-    let one_lets = |home: &RegionName, other: &RegionName| {
+/// Removes the vector databases of regions that could read each other's data only in the intermediate fleet: a zone that
+/// is restricted during the migration has fewer regions, so fewer borders between regions.
+fn separate_databases(mut fleet: Fleet, before: &Fleet, next: &Fleet) -> Fleet {
+    let allowed = |home: &RegionName, other: &RegionName| {
         may_read(next, home, other) || may_read(before, home, other)
     };
-    let torn = fleet.regions.keys().filter(|home| {
+    let separated = fleet.regions.keys().filter(|home| {
         let databases = databases(&fleet, home);
-        databases.iter().any(|other| !one_lets(home, other))
+        databases.iter().any(|other| !allowed(home, other))
     });
-    let torn: Vec<RegionName> = torn.cloned().collect();
+    let separated: Vec<RegionName> = separated.cloned().collect();
     let regions = fleet.regions.iter_mut();
-    for (_, region) in regions.filter(|(name, _)| torn.contains(name)) {
+    for (_, region) in regions.filter(|(name, _)| separated.contains(name)) {
         region.vector_db = None;
     }
     fleet
 }
 
-/// All of zones that routes show.
-fn shown(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
-    let shown = zones.iter().map(|(name, zone)| {
+/// The fields of zones that routes depend on.
+fn routing(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
+    let fields = zones.iter().map(|(name, zone)| {
         let Zone {
             countries: _,
             rest: _,
@@ -114,11 +118,11 @@ fn shown(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
         } = zone;
         (name, pinned, regions, fallbacks, misdirected)
     });
-    shown.collect::<Vec<_>>()
+    fields.collect::<Vec<_>>()
 }
 
-/// All that places a caller in a zone.
-fn placing(fleet: &Fleet) -> impl PartialEq + '_ {
+/// The fields of a fleet that decide the zone of a caller.
+fn classification(fleet: &Fleet) -> impl PartialEq + '_ {
     let zones = fleet.zones.iter();
     let zones = zones.map(|(name, zone)| (name, &zone.countries, zone.rest, zone.pinned));
     (
@@ -128,8 +132,9 @@ fn placing(fleet: &Fleet) -> impl PartialEq + '_ {
     )
 }
 
-/// Leaves a zone what it had before as well. A fallback that has another address or jurisdiction is another one.
-fn narrow(zone: &mut Zone, old: &Zone, before: &Fleet, next: &Fleet) {
+/// Removes from a zone what it did not have in the old fleet. A fallback counts as the same only if nothing of it has
+/// changed, e.g. its address or jurisdiction.
+fn restrict(zone: &mut Zone, old: &Zone, before: &Fleet, next: &Fleet) {
     zone.pinned |= old.pinned;
     zone.regions
         .retain(|name| old.regions.contains(name) && next.regions.contains_key(name));
@@ -141,8 +146,8 @@ fn narrow(zone: &mut Zone, old: &Zone, before: &Fleet, next: &Fleet) {
     }
 }
 
-/// What the next plan says, and of zones that it does not have what the one before says.
-fn of_both(before: &Plan, next: &Plan) -> Plan {
+/// The next plan, plus the old plan's entries for zones that the next one lacks.
+fn merged(before: &Plan, next: &Plan) -> Plan {
     let mut gateways = before.gateways.clone();
     for (gateway, zones) in &next.gateways {
         gateways

@@ -1,11 +1,8 @@
 //! The documents: their size, their links, their examples, and the pages and pictures that follow from the code.
 #![allow(clippy::unwrap_used, clippy::panic)] // Tests.
 
-#[path = "docs/crates.rs"]
 mod crates;
-#[path = "docs/fields.rs"]
 mod fields;
-#[path = "docs/markdown.rs"]
 mod markdown;
 
 use markdown::{Document, code_blocks, documents};

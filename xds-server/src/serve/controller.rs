@@ -1,14 +1,13 @@
-//! The one task that owns the fleet's state: it takes events in, plans, and says what is to be published. It does no IO
-//! and knows no clock.
+//! The state machine of the control plane: events in, effects out. It does no IO and has no clock.
 
-mod shown;
+mod report;
 
-use super::handover::handover;
-use super::memory::Remembered;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
+use super::state_file::SavedState;
+use super::zone_migration::migration_steps;
 use crate::collect::Scrape;
-use crate::collect::gateway::{Heard, Report as GatewayReport};
+use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
@@ -18,92 +17,95 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Silence is noticed after this time at the latest.
-const ROUND: Duration = Duration::from_secs(1);
+/// Longest time between two plans: sources that fall silent cause no event.
+const PLAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A gateway that does not answer keeps the others waiting for the next step of an edit no longer than this.
-const STEP: Duration = Duration::from_secs(2);
+/// How long a step of a zone migration waits for gateways that do not answer.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Everything that can happen to it.
+/// An input of the controller.
 #[derive(Debug)]
 pub enum Event {
-    /// A source was looked at.
+    /// A source was read, or failed.
     Scraped(Scrape),
-    /// A gateway said what it has seen, or went.
-    Heard(Heard),
-    /// The fleet file says something else: a fleet, or what is wrong with it.
+    /// A gateway reported statistics, or its stream ended.
+    Gateway(GatewayEvent),
+    /// The fleet file has changed: the new fleet, or the error.
     Edited(Result<Box<Fleet>, String>),
-    /// Every connected gateway has accepted what was published last.
+    /// Every connected gateway has accepted the last publication.
     Settled,
     /// Time has passed.
     Tick,
 }
 
-/// What follows from an event.
+/// What the caller must do after an event.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Every gateway's resources have changed to these.
+    /// Publish these resources.
     pub publish: Option<Publication>,
-    /// The fleet has changed: its sources, names and regions are others.
+    /// The fleet has changed: update sources, names and regions.
     pub fleet: Option<Arc<Fleet>>,
-    /// What to remember over a restart.
-    pub remember: Option<Remembered>,
+    /// Save this for the next start.
+    pub save: Option<SavedState>,
 }
 
 /// The state of the control plane.
-pub struct Conductor {
+pub struct Controller {
     fleet: Arc<Fleet>,
     state: FleetState,
     plan: Plan,
     lease: Lease,
     published: Publication,
-    /// The steps of an edit that are still to be published.
+    /// The steps of a zone migration that are not published yet.
     steps: VecDeque<Publication>,
-    stepped: Millis,
-    /// An edit that came before the one before it had arrived.
-    waiting: Option<Box<Fleet>>,
-    /// Something was observed since the last plan.
-    observed: bool,
-    planned: Millis,
-    began: Millis,
+    /// When the last step was published.
+    step_at: Millis,
+    /// The last edit that arrived during a zone migration.
+    queued_edit: Option<Box<Fleet>>,
+    /// Whether anything was observed since the last plan.
+    has_news: bool,
+    planned_at: Millis,
+    started_at: Millis,
     sources: BTreeMap<(RegionName, String), SourceReport>,
     file: FleetReport,
     unpublished: Option<ErrorReport>,
     counts: CountsReport,
 }
 
-impl Conductor {
-    /// Begins with a fleet, and with what was remembered of the time before. What outlived its lease is forgotten, as the
-    /// gateways did; so is what comes from a clock that ran ahead.
-    pub fn begin(
+impl Controller {
+    /// Starts with a fleet and the state that an earlier run saved. A saved plan whose lease has ended is dropped, as it
+    /// was by the gateways; so is one whose lease begins in the future.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration of a gateway cannot be published.
+    pub fn start(
         fleet: Arc<Fleet>,
         file: String,
-        remembered: Option<Remembered>,
+        saved: Option<SavedState>,
         now: Millis,
     ) -> Result<(Self, Effects), Unpublishable> {
-        let remembered = remembered.filter(|remembered| {
-            let given = Millis(remembered.lease.given * 1000);
-            given <= now && now.since(given) < Duration::from_millis(remembered.lease.runs_ms)
+        let saved = saved.filter(|saved| {
+            let given = Millis(saved.lease.given * 1000);
+            given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
         });
-        let remembered_lease = remembered.as_ref().map(|remembered| remembered.lease);
-        let before = remembered
-            .map(|remembered| remembered.plan)
-            .unwrap_or_default();
+        let saved_lease = saved.as_ref().map(|saved| saved.lease);
+        let before = saved.map(|saved| saved.plan).unwrap_or_default();
         let plan = carried_over(&fleet, &before);
-        let kept = remembered_lease.filter(|lease| !is_due(&fleet, *lease, now));
+        let kept = saved_lease.filter(|lease| !is_due(&fleet, *lease, now));
         let lease = kept.unwrap_or_else(|| new_lease(&fleet, now));
         let published = publication(&fleet, &plan, lease, &Publication::new())?;
-        let conductor = Self {
+        let controller = Self {
             state: FleetState::default(),
             plan,
             lease,
             published,
             steps: VecDeque::new(),
-            stepped: now,
-            waiting: None,
-            observed: false,
-            planned: now,
-            began: now,
+            step_at: now,
+            queued_edit: None,
+            has_news: false,
+            planned_at: now,
+            started_at: now,
             sources: BTreeMap::new(),
             file: FleetReport {
                 file,
@@ -118,31 +120,33 @@ impl Conductor {
             fleet,
         };
         let effects = Effects {
-            publish: Some(conductor.published.clone()),
-            fleet: Some(conductor.fleet.clone()),
-            remember: Some(conductor.remembered()),
+            publish: Some(controller.published.clone()),
+            fleet: Some(controller.fleet.clone()),
+            save: Some(controller.saved()),
         };
-        Ok((conductor, effects))
+        Ok((controller, effects))
     }
 
-    /// Takes an event in.
+    /// Handles an event at a time.
     pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
         match event {
-            Event::Scraped(scrape) => self.scraped(&scrape),
-            Event::Heard(Heard::Report(report)) => self.reported(&report),
-            Event::Heard(Heard::Ended { region, source }) => self.gone(region, source),
-            Event::Edited(Ok(fleet)) if self.is_handing_over() => self.waiting = Some(fleet),
-            Event::Edited(Ok(fleet)) => return self.edited(Arc::new(*fleet), now),
-            Event::Edited(Err(error)) => self.bad_edit(error, now),
-            Event::Settled => return self.step(now),
-            Event::Tick if self.is_handing_over() && now.since(self.stepped) < STEP => {}
-            Event::Tick if self.is_handing_over() => return self.step(now),
+            Event::Scraped(scrape) => self.record_scrape(&scrape),
+            Event::Gateway(GatewayEvent::Report(report)) => self.record_report(&report),
+            Event::Gateway(GatewayEvent::StreamEnded { region, source }) => {
+                self.remove_gateway(region, source)
+            }
+            Event::Edited(Ok(fleet)) if self.is_migrating() => self.queued_edit = Some(fleet),
+            Event::Edited(Ok(fleet)) => return self.apply_edit(Arc::new(*fleet), now),
+            Event::Edited(Err(error)) => self.reject_edit(error, now),
+            Event::Settled => return self.publish_next_step(now),
+            Event::Tick if self.is_migrating() && now.since(self.step_at) < STEP_TIMEOUT => {}
+            Event::Tick if self.is_migrating() => return self.publish_next_step(now),
             Event::Tick => return self.tick(now),
         }
         Effects::default()
     }
 
-    fn scraped(&mut self, scrape: &Scrape) {
+    fn record_scrape(&mut self, scrape: &Scrape) {
         let Scrape {
             region,
             source,
@@ -151,7 +155,7 @@ impl Conductor {
             ..
         } = scrape;
         let known = self.fleet.regions.get(region);
-        // A look at a source that an edit has removed since may still come.
+        // A scrape of a source that an edit has removed may still arrive.
         if !known.is_some_and(|known| known.signals.iter().any(|signal| signal.url == *url)) {
             return;
         }
@@ -162,45 +166,45 @@ impl Conductor {
         let was_fine = report.error.is_none();
         report.note(url, outcome);
         if let (true, Some(error)) = (was_fine, &report.error) {
-            tracing::warn!(%region, source, url, error, "a source is not understood");
+            tracing::warn!(%region, source, url, error, "a source cannot be read");
         } else if !was_fine && report.error.is_none() {
-            tracing::info!(%region, source, url, "a source is understood again");
+            tracing::info!(%region, source, url, "a source can be read again");
         }
         if let Ok(scraped) = outcome
             && let Some(observation) = &scraped.observation
         {
             report.note_untaken(self.state.apply(&self.fleet, observation));
-            self.observed = true;
+            self.has_news = true;
         }
     }
 
-    fn reported(&mut self, report: &GatewayReport) {
+    fn record_report(&mut self, report: &GatewayReport) {
         let key = (report.region.clone(), report.source.clone());
         let source = self.sources.entry(key).or_default();
         source.note_refused(&report.refused);
         if let Some(observation) = &report.observation {
             source.heard = Some(report.at);
             source.note_untaken(self.state.apply(&self.fleet, observation));
-            self.observed = true;
+            self.has_news = true;
         }
     }
 
-    fn gone(&mut self, region: RegionName, source: String) {
+    fn remove_gateway(&mut self, region: RegionName, source: String) {
         self.state.gone(&region, &source);
         self.sources.remove(&(region, source));
-        self.observed = true;
+        self.has_news = true;
     }
 
-    /// Whether an edit is on its way: nothing else is published before it has arrived.
-    pub fn is_handing_over(&self) -> bool {
+    /// Whether a zone migration is under way. Nothing else is published until it ends.
+    pub fn is_migrating(&self) -> bool {
         !self.steps.is_empty()
     }
 
-    fn step(&mut self, now: Millis) -> Effects {
+    fn publish_next_step(&mut self, now: Millis) -> Effects {
         let Some(next) = self.steps.pop_front() else {
             return Effects::default();
         };
-        self.stepped = now;
+        self.step_at = now;
         self.published = next;
         self.counts.publications += 1;
         Effects {
@@ -210,15 +214,15 @@ impl Conductor {
     }
 
     fn tick(&mut self, now: Millis) -> Effects {
-        if let Some(fleet) = self.waiting.take() {
-            return self.edited(Arc::new(*fleet), now);
+        if let Some(fleet) = self.queued_edit.take() {
+            return self.apply_edit(Arc::new(*fleet), now);
         }
         let due = is_due(&self.fleet, self.lease, now);
-        if !(due || self.observed || now.since(self.planned) >= ROUND) {
+        if !(due || self.has_news || now.since(self.planned_at) >= PLAN_INTERVAL) {
             return Effects::default();
         }
-        self.observed = false;
-        self.planned = now;
+        self.has_news = false;
+        self.planned_at = now;
         self.state.forget(&self.fleet, now);
         let next = self.next_plan(&self.fleet, now);
         let lease = if due {
@@ -231,12 +235,11 @@ impl Conductor {
             return Effects::default();
         }
         let made = publication(&self.fleet, &next, lease, &self.published);
-        self.take(next, lease, made, now)
+        self.publish_plan(next, lease, made, now)
     }
 
-    /// Publishes what was made of a plan. If that is nothing, the plan before it stays and has the lease: the gateways keep
-    /// what worked.
-    pub(super) fn take(
+    /// Publishes a plan. If it cannot be published, the previous plan stays in force and gets the new lease.
+    pub(super) fn publish_plan(
         &mut self,
         next: Plan,
         lease: Lease,
@@ -245,51 +248,52 @@ impl Conductor {
     ) -> Effects {
         match made {
             Ok(made) => {
-                say_what_moves(&self.plan, &next);
+                log_changes(&self.plan, &next);
                 self.unpublished = None;
                 self.publish(self.fleet.clone(), next, lease, vec![made], now)
             }
             Err(error) => {
-                self.not_published(&error, now);
+                self.record_unpublished(&error, now);
                 if lease == self.lease {
                     return Effects::default();
                 }
                 let plan = self.plan.clone();
                 match publication(&self.fleet, &plan, lease, &self.published) {
                     Ok(again) => self.publish(self.fleet.clone(), plan, lease, vec![again], now),
-                    // It was fine when it was published; that something is wrong is said already.
+                    // The error is logged and reported already.
                     Err(_) => Effects::default(),
                 }
             }
         }
     }
 
-    /// Said once, not at every try.
-    fn not_published(&mut self, error: &Unpublishable, now: Millis) {
+    /// Counts a plan that could not be published. Logs each error once, not at every attempt.
+    fn record_unpublished(&mut self, error: &Unpublishable, now: Millis) {
         self.counts.unpublished += 1;
         let message = error.to_string();
         let last = self.unpublished.as_ref().map(|last| &last.message);
         if last != Some(&message) {
-            tracing::error!(%error, "not published; what was published before stays");
+            tracing::error!(%error, "the plan cannot be published; the previous one stays in force");
             self.unpublished = Some(ErrorReport { at: now, message });
         }
     }
 
     fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
-        if self.has_looked_round(now) {
+        if self.all_sources_answered(now) {
             plan(fleet, &self.state, &self.plan, now)
         } else {
             carried_over(fleet, &self.plan)
         }
     }
 
-    /// Whether every source was looked at since the start: the first ones that are heard are not the only ones there are.
-    fn has_looked_round(&self, now: Millis) -> bool {
+    /// Whether every source was read since the start, or had `signal_ttl` to answer. A plan made from the first answers
+    /// alone would move traffic to the regions that answered first.
+    fn all_sources_answered(&self, now: Millis) -> bool {
         let known = |region: &RegionName, index: usize| {
             let key = (region.clone(), format!("signals[{index}]"));
             self.sources.contains_key(&key)
         };
-        now.since(self.began) >= self.fleet.unhealthy.signal_ttl
+        now.since(self.started_at) >= self.fleet.unhealthy.signal_ttl
             || self
                 .fleet
                 .regions
@@ -297,12 +301,12 @@ impl Conductor {
                 .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
     }
 
-    fn edited(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
+    fn apply_edit(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
         let next = self.next_plan(&fleet, now);
         let before = (self.fleet.as_ref(), &self.plan);
-        match handover(&self.published, before, (&fleet, &next), self.lease) {
+        match migration_steps(&self.published, before, (&fleet, &next), self.lease) {
             Ok(steps) => {
-                tracing::info!(file = self.file.file, "the edited fleet file is taken");
+                tracing::info!(file = self.file.file, "the edited fleet file is in force");
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;
@@ -322,19 +326,19 @@ impl Conductor {
                 }
             }
             Err(error) => {
-                self.bad_edit(error.to_string(), now);
+                self.reject_edit(error.to_string(), now);
                 Effects::default()
             }
         }
     }
 
-    fn bad_edit(&mut self, message: String, now: Millis) {
+    fn reject_edit(&mut self, message: String, now: Millis) {
         tracing::error!(
             file = self.file.file,
             error = message,
-            "the edited fleet file is not taken; the fleet before it stays in force"
+            "the edited fleet file is rejected; the previous fleet stays in force"
         );
-        self.waiting = None;
+        self.queued_edit = None;
         self.counts.bad_edits += 1;
         self.file.error = Some(ErrorReport { at: now, message });
     }
@@ -353,31 +357,31 @@ impl Conductor {
         self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
-        self.planned = now;
-        // What is published already is no step, nor is one that changes nothing.
+        self.planned_at = now;
+        // Leave out steps that change nothing.
         steps.insert(0, self.published.clone());
         steps.dedup();
         self.steps = steps.into_iter().skip(1).collect();
         Effects {
-            remember: Some(self.remembered()),
-            ..self.step(now)
+            save: Some(self.saved()),
+            ..self.publish_next_step(now)
         }
     }
 
-    fn remembered(&self) -> Remembered {
-        Remembered {
+    fn saved(&self) -> SavedState {
+        SavedState {
             plan: self.plan.clone(),
             lease: self.lease,
         }
     }
 
-    /// The fleet that is in force.
+    /// The fleet in force.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 }
 
-/// The length of a lease, in milliseconds.
+/// The length of a lease in milliseconds; unlimited without a control plane.
 fn runs_ms(fleet: &Fleet) -> u64 {
     let length = fleet
         .control_plane
@@ -395,13 +399,13 @@ fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
     }
 }
 
-/// A lease is renewed after a third of it, so that two renewals may be lost.
+/// Whether the lease must be renewed: after a third of its length, so that two renewals may be lost.
 fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
     let third = Duration::from_millis(runs_ms(fleet) / 3);
     lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
 }
 
-fn say_what_moves(before: &Plan, next: &Plan) {
+fn log_changes(before: &Plan, next: &Plan) {
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
             for (model, placement) in models {

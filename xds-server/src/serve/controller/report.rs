@@ -1,17 +1,17 @@
-//! What can be seen of it from outside.
+//! The controller's report for `/status` and `/metrics`.
 
-use super::Conductor;
+use super::Controller;
 use crate::serve::report::{AttemptsReport, DataReport, PoolReport, RegionReport, Report};
-use meridian_planner::freshness;
-use meridian_planner::plan::alarms;
+use meridian_planner::alarm::alarms;
+use meridian_planner::alarm::freshness_alarms;
 use meridian_planner::signal::Millis;
 use meridian_policy::egress_policy::Budget;
 use meridian_policy::retrieval::Role;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-impl Conductor {
-    /// What can be seen from outside.
+impl Controller {
+    /// The state at a time, without the connected Envoys.
     pub fn report(&self, now: Millis) -> Report {
         let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
         let mut fallbacks = self.fleet.fallbacks.values();
@@ -49,14 +49,14 @@ impl Conductor {
             envoys: Vec::new(),
             alarms: [
                 alarms(&self.fleet, &self.state, &self.plan, now),
-                freshness::alarms(&self.fleet, &self.plan),
+                freshness_alarms(&self.fleet, &self.plan),
             ]
             .concat(),
             counts: self.counts.clone(),
         }
     }
 
-    /// Requests per second that are for a pool first, by zone.
+    /// Requests per second whose first target is a pool, by zone.
     fn demand(
         &self,
         region: &RegionName,

@@ -1,6 +1,6 @@
 //! Edits of zones: in no state on the way a caller finds no route, or one that neither fleet allows.
 
-use super::{between, handover};
+use super::{between, migration_steps};
 use crate::serve::publication::{Publication, publication};
 use crate::xds::{ResourceType, Resources};
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
@@ -69,7 +69,7 @@ fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
         runs_ms: 60_000,
     };
     let first = publication(before, &plan, lease, &Publication::new()).unwrap();
-    let steps = handover(&first, (before, &plan), (next, &plan), lease).unwrap();
+    let steps = migration_steps(&first, (before, &plan), (next, &plan), lease).unwrap();
     let mut way: Vec<Publication> = std::iter::once(first).chain(steps).collect();
     way.dedup();
     way
@@ -269,12 +269,17 @@ fn allows(fleet: &Fleet, zone: &ZoneName, way: &Way, now: &Fleet) -> bool {
     let zone = &fleet.zones[zone];
     match way {
         Way::Region(name) => !zone.pinned || zone.regions.contains(name),
-        Way::Through(name) => may_pass(zone, name),
+        Way::Through(name) => carries(zone, name),
         Way::Fallback(name) => {
             let same = fleet.fallbacks[name] == now.fallbacks[name];
             !zone.pinned || (same && zone.fallbacks.contains(name))
         }
     }
+}
+
+/// Whether a region's gateway may carry a zone's requests.
+fn carries(zone: &Zone, gateway: &RegionName) -> bool {
+    !zone.pinned || zone.misdirected == Misdirected::Forward || zone.regions.contains(gateway)
 }
 
 #[derive(Debug)]
@@ -287,7 +292,7 @@ enum Way {
 fn ways(fleet: &Fleet, zone: &Zone) -> Vec<Way> {
     let regions = zone.regions.iter().cloned().map(Way::Region);
     let fallbacks = zone.fallbacks.iter().cloned().map(Way::Fallback);
-    let through = fleet.regions.keys().filter(|name| may_pass(zone, name));
+    let through = fleet.regions.keys().filter(|name| carries(zone, name));
     let through = through.cloned().map(Way::Through);
     regions.chain(fallbacks).chain(through).collect()
 }
@@ -312,13 +317,5 @@ proptest! {
                 }
             }
         }
-    }
-}
-
-/// Whether a zone's requests may pass through a region's gateway.
-fn may_pass(zone: &Zone, gateway: &RegionName) -> bool {
-    match (zone.pinned, zone.misdirected) {
-        (false, _) | (true, Misdirected::Forward) => true,
-        (true, Misdirected::Refuse | Misdirected::Redirect) => zone.regions.contains(gateway),
     }
 }

@@ -1,9 +1,9 @@
 //! Pages whose metrics have names of their own.
 
 use super::{pools, signal, whys};
+use crate::collect::interpreted::Interpreted;
 use crate::collect::page::Page;
-use crate::collect::preset::Read;
-use crate::collect::{Why, metrics};
+use crate::collect::{RefusalReason, metrics};
 use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::{Figure, Metric, Preset};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn metric(name: &str, labels: &[(&str, &str)], scale: f64) -> Metric {
 }
 
 /// Reads a page of a region with these pools, by these metrics; the model is in `model`.
-fn read(text: &str, metrics: &[(Figure, Metric)], models: &[&str]) -> Read {
+fn read(text: &str, metrics: &[(Figure, Metric)], models: &[&str]) -> Interpreted {
     let page = Page::parse(text.as_bytes()).unwrap();
     let mut signal = signal(Preset::Vllm);
     signal.max_running = Some(8);
@@ -29,7 +29,7 @@ fn read(text: &str, metrics: &[(Figure, Metric)], models: &[&str]) -> Read {
 }
 
 /// What is known of each engine, by its model; in the order of the models and engines.
-fn engines(read: &Read) -> Vec<(&str, Figures)> {
+fn engines(read: &Interpreted) -> Vec<(&str, Figures)> {
     let engines = read.readings.iter().filter_map(|reading| match reading {
         Reading::Server { model, figures, .. } => Some((model.as_str(), figures.clone())),
         _ => None,
@@ -118,7 +118,7 @@ requests_total{path=\"/b\",status=\"500\"} 3
         ];
         read(page, &metrics, &["llama"])
     };
-    let answers = |read: &Read| engines(read)[0].1.answers;
+    let answers = |read: &Interpreted| engines(read)[0].1.answers;
     let expected = |failed| Some(Answers { all: 100.0, failed });
     assert_eq!(answers(&of("500")), expected(10.0));
     assert_eq!(answers(&of("503")), expected(0.0));
@@ -129,7 +129,7 @@ requests_total{path=\"/b\",status=\"500\"} 3
     assert_eq!(lied.readings, []);
     assert_eq!(
         whys(&lied.refused),
-        [("requests_total", Why::NotANumber, 1)]
+        [("requests_total", RefusalReason::NotANumber, 1)]
     );
     // More failures than answers.
     let metrics = [
@@ -143,17 +143,17 @@ requests_total{path=\"/b\",status=\"500\"} 3
     assert_eq!(more.readings, []);
     assert_eq!(
         whys(&more.refused),
-        [("requests_total", Why::Contradicts, 1)]
+        [("requests_total", RefusalReason::Contradicts, 1)]
     );
 }
 
 #[test]
 fn what_cannot_be_is_refused_under_its_own_name() {
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-1", Why::Negative),
-        ("+Inf", Why::Infinite),
-        ("1e9", Why::TooLarge),
+        ("NaN", RefusalReason::NotANumber),
+        ("-1", RefusalReason::Negative),
+        ("+Inf", RefusalReason::Infinite),
+        ("1e9", RefusalReason::TooLarge),
     ] {
         let found = read(&format!("mine {value}\n"), &[running("mine")], &["llama"]);
         assert_eq!(found.readings, [], "{value}");
@@ -161,7 +161,7 @@ fn what_cannot_be_is_refused_under_its_own_name() {
     }
     let percent = [(Figure::KvCache, metric("mine", &[], 1.0))];
     let found = read("mine 85\n", &percent, &["llama"]);
-    assert_eq!(whys(&found.refused), [("mine", Why::TooLarge, 1)]);
+    assert_eq!(whys(&found.refused), [("mine", RefusalReason::TooLarge, 1)]);
     let found = read(
         "# TYPE mine counter\nmine 1\n",
         &[running("mine")],
@@ -169,13 +169,13 @@ fn what_cannot_be_is_refused_under_its_own_name() {
     );
     assert_eq!(
         whys(&found.refused),
-        [("mine", Why::WrongType, 1)],
+        [("mine", RefusalReason::WrongType, 1)],
         "a counter is no number of requests in work"
     );
     let found = read("other 1\n", &[running("mine")], &["llama"]);
-    assert_eq!(whys(&found.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(whys(&found.refused), [("page", RefusalReason::Nothing, 1)]);
     let found = read("mine 1\nmine 2\n", &[running("mine")], &["llama"]);
-    assert_eq!(whys(&found.refused), [("mine", Why::Twice, 1)]);
+    assert_eq!(whys(&found.refused), [("mine", RefusalReason::Twice, 1)]);
     assert_eq!(engines(&found)[0].1.running, Some(1.0));
 }
 
@@ -188,8 +188,11 @@ fn a_series_is_about_the_only_pool_or_says_which() {
     };
     assert_eq!(of("mine 1\n", &["llama"]), Ok("llama".into()));
     let two = ["llama", "mistral"];
-    assert_eq!(of("mine 1\n", &two), Err(Why::MissingLabel));
-    assert_eq!(of("mine{model=\"gpt\"} 1\n", &two), Err(Why::UnknownName));
+    assert_eq!(of("mine 1\n", &two), Err(RefusalReason::MissingLabel));
+    assert_eq!(
+        of("mine{model=\"gpt\"} 1\n", &two),
+        Err(RefusalReason::UnknownName)
+    );
     assert_eq!(
         of("mine{model=\"mistral\"} 1\n", &two),
         Ok("mistral".into())
@@ -203,5 +206,8 @@ fn a_source_that_invents_engines_has_some_of_them() {
         .collect();
     let found = read(&page, &[running("mine")], &["llama"]);
     assert_eq!(engines(&found).len(), 256);
-    assert_eq!(whys(&found.refused), [("mine", Why::TooMany, 744)]);
+    assert_eq!(
+        whys(&found.refused),
+        [("mine", RefusalReason::TooMany, 744)]
+    );
 }
