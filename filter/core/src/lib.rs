@@ -27,6 +27,7 @@ pub mod router;
 pub mod routes;
 pub mod shed;
 pub mod shed_level;
+mod sliding_window;
 pub mod slots;
 pub mod tier;
 pub mod worker;
