@@ -3,7 +3,7 @@
 /// Buckets of a window: 60 complete ones and the current one.
 const BUCKETS: usize = 61;
 
-/// Sums exceeded a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
+/// Sums over a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlidingWindow<const BUCKET_MS: u64> {
     /// The number of the newest bucket since the Unix epoch.
