@@ -5,7 +5,7 @@ use crate::collect::collector::offset;
 use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::parse;
 use axum::extract::State;
-use meridian_policy::source::{Preset, Tells};
+use meridian_policy::source::{Preset, SignalFormat};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ fn every_source_of_the_fleet_is_watched() {
             (
                 it.region.as_str(),
                 it.source.as_str(),
-                it.signal.tells.clone(),
+                it.signal.format.clone(),
                 it.limit(),
             )
         })
@@ -158,13 +158,13 @@ fn every_source_of_the_fleet_is_watched() {
             (
                 "eu-west-1",
                 "signals[0]",
-                Tells::Preset(Preset::Vllm),
+                SignalFormat::Preset(Preset::Vllm),
                 seconds(2)
             ),
             (
                 "eu-west-1",
                 "signals[1]",
-                Tells::Preset(Preset::Dcgm),
+                SignalFormat::Preset(Preset::Dcgm),
                 seconds(5)
             ),
         ]

@@ -23,7 +23,7 @@ use super::preset;
 use super::{RefusalReason, Refused};
 use meridian_planner::signal::Millis;
 use meridian_policy::ModelName;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn fixture(name: &str) -> String {
 fn signal(preset: Preset) -> SignalSource {
     SignalSource {
         url: "http://127.0.0.1:1/metrics".to_owned(),
-        tells: Tells::Preset(preset),
+        format: SignalFormat::Preset(preset),
         model: None,
         max_running: None,
         token: None,

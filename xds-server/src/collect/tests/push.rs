@@ -6,7 +6,7 @@ use crate::collect::push::Pushes;
 use crate::collect::{RefusalReason, Scrape, WatchedSource};
 use arc_swap::ArcSwap;
 use meridian_planner::signal::{Answers, Figures, Millis, Observation, Reading};
-use meridian_policy::source::{Figure, Preset, Tells};
+use meridian_policy::source::{Figure, Preset, SignalFormat};
 use meridian_proto::signals::signals_client::SignalsClient;
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ const ID: &str = "spiffe://meridian/source/loads";
 fn watched() -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = ID.into();
-    signal.tells = Tells::Pushed(BTreeSet::from([
+    signal.format = SignalFormat::Pushed(BTreeSet::from([
         Figure::Waiting,
         Figure::KvCache,
         Figure::Answers,

@@ -4,7 +4,7 @@ use super::sources::{Manner, Server, look, typed};
 use super::{noon, pools, signal, whys};
 use crate::collect::{RefusalReason, ScrapeError, Scraped, WatchedSource};
 use meridian_planner::signal::{Answers, Figures, Reading};
-use meridian_policy::source::{Figure, Preset, Tells};
+use meridian_policy::source::{Figure, Preset, SignalFormat};
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ fn watched(server: &Server, queries: &[(Figure, &str)]) -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = format!("http://{}/", server.address);
     let queries = queries.iter();
-    signal.tells = Tells::Queries {
+    signal.format = SignalFormat::Queries {
         queries: queries
             .map(|(figure, query)| (*figure, (*query).to_owned()))
             .collect(),

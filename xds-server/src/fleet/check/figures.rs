@@ -3,7 +3,7 @@
 use super::{Check, listed, region_at};
 use crate::fleet::raw::{RawFigures, RawMetric, RawSignal};
 use meridian_policy::Fleet;
-use meridian_policy::source::{Figure, Metric, Tells};
+use meridian_policy::source::{Figure, Metric, SignalFormat};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The label of vLLM, SGLang and others.
@@ -17,7 +17,7 @@ const LONGEST_TENANT: usize = 150;
 
 impl Check {
     /// Takes what says it out of an entry.
-    pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+    pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<SignalFormat> {
         if raw.figures.is_some() {
             let message = "belongs to `push`; what is read is listed under `metrics` or `queries`";
             self.problem(format!("{at}.figures"), message);
@@ -37,12 +37,12 @@ impl Check {
         }
         let model_label = label.unwrap_or_else(|| MODEL_LABEL.into());
         match (raw.preset, raw.metrics.take(), raw.queries.take()) {
-            (Some(preset), None, None) => Some(Tells::Preset(preset)),
-            (None, Some(metrics), None) => Some(Tells::Metrics {
+            (Some(preset), None, None) => Some(SignalFormat::Preset(preset)),
+            (None, Some(metrics), None) => Some(SignalFormat::Metrics {
                 metrics: self.metrics(&format!("{at}.metrics"), metrics),
                 model_label,
             }),
-            (None, None, Some(queries)) => Some(Tells::Queries {
+            (None, None, Some(queries)) => Some(SignalFormat::Queries {
                 queries: self.queries(&format!("{at}.queries"), queries),
                 model_label,
                 tenant: self.tenant(at, raw.tenant.take()),
@@ -57,7 +57,7 @@ impl Check {
     }
 
     /// What of an entry only makes sense for a source that pushes.
-    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<SignalFormat> {
         let of_others = [
             ("preset", raw.preset.is_some()),
             ("metrics", raw.metrics.is_some()),
@@ -80,7 +80,7 @@ impl Check {
         if figures.contains(&Figure::Failures) && !figures.contains(&Figure::Answers) {
             self.problem(format!("{at}.figures"), FAILURES_ALONE);
         }
-        Some(Tells::Pushed(figures))
+        Some(SignalFormat::Pushed(figures))
     }
 
     /// Whoever pushes has a certificate of the trust domain.
@@ -91,7 +91,7 @@ impl Check {
                 let path = signal.url.strip_prefix(&prefix).unwrap_or_default();
                 let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
                 let is_path = !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
-                if matches!(signal.tells, Tells::Pushed(_)) && !is_path {
+                if matches!(signal.format, SignalFormat::Pushed(_)) && !is_path {
                     let message = format!(
                         "`{}` is not a SPIFFE ID of the trust domain; write e.g. {prefix}source/loads",
                         signal.url

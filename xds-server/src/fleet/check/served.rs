@@ -1,7 +1,7 @@
 //! Whether every zone can be reached by its callers and served by somebody.
 
 use super::{Check, region_at};
-use meridian_policy::fleet::{Gives, Misdirected, Region, UnknownZone, Zone};
+use meridian_policy::fleet::{Misdirected, Region, UnknownZone, Zone, ZoneSourceKind};
 use meridian_policy::{Fleet, ZoneName};
 
 impl Check {
@@ -49,8 +49,8 @@ fn has_callers(fleet: &Fleet, name: &ZoneName, zone: &Zone) -> bool {
     let by_unknown = matches!(&fleet.unknown_zone, UnknownZone::Zone(unknown) if unknown == name);
     by_unknown
         || fleet.sources.iter().any(|source| match source.gives {
-            Gives::Zone => true,
-            Gives::Country => named,
+            ZoneSourceKind::Zone => true,
+            ZoneSourceKind::Country => named,
         })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Check, field, listed, region_at};
 use crate::fleet::raw::{RawPool, RawSignal, RawSourceTls};
-use meridian_policy::source::{SignalSource, SourceTls, Subject, Tells};
+use meridian_policy::source::{SignalFormat, SignalSource, SourceTls, Subject};
 use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,14 +25,14 @@ impl Check {
             };
             let key = signal.key();
             if !signal.url.is_empty() && signals.iter().any(|other| other.key() == key) {
-                let message = match &signal.tells {
-                    Tells::Preset(_) => {
+                let message = match &signal.format {
+                    SignalFormat::Preset(_) => {
                         format!(
                             "`{}` is read already with this preset; remove one",
                             signal.url
                         )
                     }
-                    Tells::Pushed(_) => {
+                    SignalFormat::Pushed(_) => {
                         format!(
                             "`{}` may push already; put all figures into one",
                             signal.url
@@ -43,7 +43,7 @@ impl Check {
                         signal.url
                     ),
                 };
-                let field = if matches!(signal.tells, Tells::Pushed(_)) {
+                let field = if matches!(signal.format, SignalFormat::Pushed(_)) {
                     "push"
                 } else {
                     "prometheus"
@@ -87,7 +87,7 @@ impl Check {
         let signal = SignalSource {
             tls,
             url,
-            tells: tells?,
+            format: tells?,
             model: raw.model.map(ModelName::from),
             max_running: raw.max_running,
             token: raw.token,
@@ -149,8 +149,8 @@ impl Check {
             }
             return;
         }
-        if let Tells::Preset(preset) = &signal.tells
-            && !preset.names_models()
+        if let SignalFormat::Preset(preset) = &signal.format
+            && !preset.has_model_label()
             && signal.model.is_none()
             && pools.len() > 1
         {

@@ -62,7 +62,7 @@ impl Check {
                         self.problem(at, message);
                     }
                 }
-                Role::Replica if others.clone().next().is_some() && !region.tells_lag() => {
+                Role::Replica if others.clone().next().is_some() && !region.reports_lag() => {
                     let message = format!(
                         "nothing tells how far it is behind, so that it would never be left for {}; add a source with the preset \
                          `postgres` or `milvus` to `{}.signals`",

@@ -2,7 +2,7 @@
 
 use super::{EXAMPLE, check, check_edit};
 use crate::fleet::parse;
-use meridian_policy::source::{Preset, Subject, Tells};
+use meridian_policy::source::{Preset, SignalFormat, Subject};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn what_is_left_out_has_the_field_s_usual_values() {
     .unwrap();
     let signal = &fleet.regions["us-west-2"].signals[0];
     assert_eq!(
-        (&signal.tells, signal.every),
-        (&Tells::Preset(Preset::Vllm), Duration::from_secs(2))
+        (&signal.format, signal.every),
+        (&SignalFormat::Preset(Preset::Vllm), Duration::from_secs(2))
     );
     assert_eq!(signal.url, "http://10.0.1.10:8000/metrics");
     let (overflow, unhealthy) = (fleet.overflow, fleet.unhealthy);
@@ -321,11 +321,11 @@ fn a_prometheus_may_be_asked_for_each_model_and_for_the_store() {
             Subject::Gpus
         ]
     );
-    let Tells::Queries {
+    let SignalFormat::Queries {
         model_label,
         tenant,
         ..
-    } = &signals[1].tells
+    } = &signals[1].format
     else {
         panic!("{:?}", signals[1]);
     };
