@@ -1,5 +1,5 @@
-//! Meridian's control plane: reads the fleet file, watches the fleet's signals, plans, and gives every gateway its Envoy
-//! configuration; and it verifies that no such configuration lets a pinned request out of its zone.
+//! Meridian's control plane. It reads the fleet file and the fleet's signals, plans, and configures every gateway by
+//! xDS. It verifies that no configuration lets a pinned request leave its zone.
 //!
 //! ```text
 //! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> bootstrap::fixed --> envoy.yaml

@@ -116,15 +116,15 @@ fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
 
 /// Responds with 200 while the pool has a healthy endpoint.
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
-    let asked = header_is(headers::MODEL, model.as_str());
-    health(asked, name::pool(home, model))
+    let is_for_model = header_is(headers::MODEL, model.as_str());
+    health(is_for_model, name::pool(home, model))
 }
 
-fn health(asked: HeaderMatcher, cluster: String) -> HttpFilter {
+fn health(condition: HeaderMatcher, cluster: String) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
         pass_through_mode: no(),
-        headers: vec![header_is(":path", HEALTH_PATH), asked],
+        headers: vec![header_is(":path", HEALTH_PATH), condition],
         cluster_min_healthy_percentages: [(cluster, any)].into(),
         ..Default::default()
     };

@@ -1,4 +1,4 @@
-//! The control plane: where it is, and how its gateways know it.
+//! The control plane: its addresses and its TLS.
 
 use super::{Check, UNSPECIFIED, field};
 use crate::fleet::raw::RawControlPlane;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const AT: &str = "control_plane";
 
-/// A lease that is renewed more often than once a second is noise.
+/// Shortest lease: it is renewed after a third, so at most once a second.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 impl Check {

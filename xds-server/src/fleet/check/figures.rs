@@ -1,4 +1,4 @@
-//! How a source tells: by a preset, by metrics of any names, or by queries.
+//! The content of a source: a preset, configured metrics, queries, or pushes.
 
 use super::{Check, listed, region_at};
 use crate::fleet::raw::{RawFigures, RawMetric, RawSignal};
@@ -6,17 +6,17 @@ use meridian_policy::Fleet;
 use meridian_policy::source::{Figure, Metric, Tells};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The label of vLLM, SGLang and others.
+/// The default label of the model's name, as in vLLM and SGLang.
 const MODEL_LABEL: &str = "model_name";
-/// Longer than any query that somebody wants to read, in bytes.
+/// Longest query, in bytes.
 const LONGEST_QUERY: usize = 4096;
 const FAILURES_ALONE: &str =
     "a number of failures says nothing without that of all `answers`; give both";
-/// Mimir takes no longer tenants, in bytes.
+/// Longest tenant name that Mimir accepts, in bytes.
 const LONGEST_TENANT: usize = 150;
 
 impl Check {
-    /// Takes what says it out of an entry.
+    /// Takes the content fields out of a source's entry.
     pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
         if raw.figures.is_some() {
             let message = "belongs to `push`; what is read is listed under `metrics` or `queries`";
@@ -56,7 +56,7 @@ impl Check {
         }
     }
 
-    /// What of an entry only makes sense for a source that pushes.
+    /// Reports fields that only a source that pushes uses.
     pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
         let of_others = [
             ("preset", raw.preset.is_some()),
@@ -83,7 +83,7 @@ impl Check {
         Some(Tells::Pushed(figures))
     }
 
-    /// Whoever pushes has a certificate of the trust domain.
+    /// A source that pushes needs a SPIFFE ID of the trust domain.
     pub(super) fn pushes_can_be_known(&mut self, fleet: &Fleet) {
         let prefix = format!("spiffe://{}/", fleet.trust_domain);
         for (name, region) in &fleet.regions {
@@ -149,7 +149,7 @@ impl Check {
         queries
     }
 
-    /// The figures that are given: at least one, and none that needs another.
+    /// Checks the listed figures: at least one, and none without another that it needs.
     fn given<T>(&mut self, at: &str, raw: RawFigures<T>) -> BTreeMap<Figure, T> {
         let given = raw.given();
         if given.is_empty() {

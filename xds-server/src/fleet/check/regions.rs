@@ -9,18 +9,18 @@ use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// What those pools say that say it.
-fn told<T>(
+/// The values of the pools that have one.
+fn values_of<T>(
     pools: &BTreeMap<String, RawPool>,
     what: impl Fn(&RawPool) -> Option<T>,
 ) -> BTreeMap<ModelName, T> {
-    let told = pools
+    let values = pools
         .iter()
         .filter_map(|(model, pool)| Some((ModelName::from(model.clone()), what(pool)?)));
-    told.collect()
+    values.collect()
 }
 
-/// The model that each name in statistics stands for.
+/// The model of each name in Envoy's statistics.
 type StatNames = BTreeMap<String, String>;
 
 impl Check {
@@ -73,8 +73,8 @@ impl Check {
                 neighbours,
             ),
             round_trips: neighbours.round_trips(name),
-            contexts: told(&raw.pools, |pool| pool.context),
-            health_paths: told(&raw.pools, |pool| pool.health.clone()),
+            contexts: values_of(&raw.pools, |pool| pool.context),
+            health_paths: values_of(&raw.pools, |pool| pool.health.clone()),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
             vector_db: raw

@@ -1,4 +1,4 @@
-//! Where a region's signals are read.
+//! Sources of a region's signals.
 
 use super::{Check, field, listed, region_at};
 use crate::fleet::raw::{RawPool, RawSignal, RawSourceTls};
@@ -7,7 +7,7 @@ use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A page that is read more often than this costs its server more than it tells.
+/// Shortest scrape interval: more frequent scrapes load the server for little information.
 const OFTEN: Duration = Duration::from_millis(100);
 
 impl Check {
@@ -136,7 +136,7 @@ impl Check {
         every
     }
 
-    /// What only sources have that tell of inference servers.
+    /// Fields that only sources of inference servers use.
     fn of_servers(&mut self, at: &str, signal: &SignalSource, pools: &BTreeMap<String, RawPool>) {
         let of_servers = [
             ("model", signal.model.is_some()),
@@ -176,7 +176,7 @@ impl Check {
         }
     }
 
-    /// A source that is read too rarely would say nothing for part of the time, however well it is.
+    /// Sources must be read at least twice per `signal_ttl`, so that one failed read does not make them stale.
     pub(super) fn signals_stay_fresh(&mut self, fleet: &Fleet) {
         let ttl = fleet.unhealthy.signal_ttl;
         for (name, region) in &fleet.regions {

@@ -1,4 +1,4 @@
-//! Where a caller's zone is read from.
+//! Sources of a caller's zone.
 
 use super::{Check, field};
 use crate::fleet::raw::RawSource;

@@ -1,4 +1,4 @@
-//! Residency zones: who belongs to each, and where its requests may go.
+//! Residency zones: their callers, and the regions and fallbacks of their requests.
 
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawMisdirected, RawZone};
@@ -7,12 +7,12 @@ use meridian_policy::fleet::{Fallback, Limits, Misdirected, Order, OwnLimits, Un
 use meridian_policy::{FallbackName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Jurisdiction of a provider that may process a request anywhere.
+/// The jurisdiction of a provider that may process requests anywhere.
 const GLOBAL: &str = "global";
-/// What `unknown_zone` says instead of a zone.
+/// The value of `unknown_zone` that is not a zone.
 const REFUSE: &str = "refuse";
 
-/// The zone that each country was given to.
+/// The zone of each country so far.
 #[derive(Default)]
 struct Taken {
     countries: BTreeMap<Country, String>,
@@ -63,7 +63,7 @@ impl Check {
             self.problem(&at, message);
         }
         let (countries, rest) = self.countries(&format!("{at}.countries"), &raw.countries);
-        self.take(&format!("{at}.countries"), name, &countries, rest, taken);
+        self.assign_countries(&format!("{at}.countries"), name, &countries, rest, taken);
         if raw.regions.is_empty() {
             self.problem(
                 format!("{at}.regions"),
@@ -190,8 +190,8 @@ impl Check {
         (countries, rest)
     }
 
-    /// A country has one zone. What two zones share is one problem, however many countries that are.
-    fn take(
+    /// Reports countries of two zones: one problem per pair of zones.
+    fn assign_countries(
         &mut self,
         at: &str,
         zone: &str,
@@ -222,7 +222,7 @@ impl Check {
         }
     }
 
-    /// A pinned zone takes a fallback only if every place where that may process a request is accepted.
+    /// A pinned zone may use a fallback only if it accepts every jurisdiction of the fallback.
     fn jurisdictions(
         &mut self,
         at: &str,
