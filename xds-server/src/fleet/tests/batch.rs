@@ -1,4 +1,4 @@
-//! Requests that can wait, prices, and the orders in which zones ask their regions.
+//! Batch requests, prices, and the orders of regions.
 
 use super::super::parse;
 use super::{EXAMPLE, check_edit, edited};

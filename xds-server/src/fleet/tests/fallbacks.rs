@@ -1,4 +1,4 @@
-//! Hosted providers: what each needs, and what it cannot promise.
+//! Hosted providers: their fields and jurisdictions.
 
 use super::{check, edited, problems};
 use crate::fleet::parse;
@@ -237,7 +237,7 @@ fn vertex_is_where_its_location_is() {
 
 const BEDROCK: &str = "provider: bedrock, location: eu-central-1";
 
-/// The EU's fallback, with this besides what Bedrock needs.
+/// The EU's fallback, with these fields in addition to those that Bedrock needs.
 fn bedrock(fields: &str) -> String {
     edited(EU, &format!("{BEDROCK}, {fields}"))
 }
@@ -334,7 +334,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
             "{found}"
         );
     }
-    // Whoever is held nowhere may be sent anywhere.
+    // Without a jurisdiction requests may be processed anywhere.
     let global = format!("{BEDROCK}, model: global.anthropic.claude-x, jurisdiction: [global]");
     parse(&edited(COMPATIBLE, &global)).unwrap();
 }

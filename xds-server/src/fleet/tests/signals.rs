@@ -1,4 +1,4 @@
-//! Signals, and the limits that they are held against.
+//! Signals and their thresholds.
 
 use super::{EXAMPLE, check, check_edit};
 use crate::fleet::parse;
@@ -190,7 +190,7 @@ fn limits() {
     ] {
         check(&with("[]", &format!("  {policy}\n")), &[(at, says)]);
     }
-    // What is left out follows what is said.
+    // Defaults adapt to given values.
     let fleet = parse(&with("[]", "  overflow: { above: 0.6 }\n")).unwrap();
     assert_eq!(fleet.overflow.back_below, 0.5);
     check_edit(

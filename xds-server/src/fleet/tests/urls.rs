@@ -1,4 +1,4 @@
-//! URLs of providers and gateways, and what is never repeated of them.
+//! URLs of providers and gateways, and the parts that messages must not repeat.
 
 use super::{check, check_edit, edited, problems};
 

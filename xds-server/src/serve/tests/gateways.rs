@@ -1,8 +1,8 @@
-//! What gateways say, and what is shown of them.
+//! Reports of gateways, and their part of the status report.
 
 use super::*;
 
-/// What us-west-2's gateway has asked its own pool for so far.
+/// The attempts that us-west-2's gateway has made at its own pool so far.
 fn heard(source: &str, at: Millis, answered: f64) -> Event {
     let observation = Observation {
         region: "us-west-2".into(),

@@ -1,4 +1,4 @@
-//! Watches the server's end of the conversation, message by message, and knows the rules.
+//! Observes the server's messages and checks the protocol's rules.
 
 use super::message::{Request, Response};
 use super::{Content, KINDS, State, Wire, index};
@@ -15,14 +15,14 @@ struct Type {
     unanswered: Option<Response>,
     /// Whether the content has changed since that push was made.
     outdated: bool,
-    /// Whether the server may have compared what the client brought along with a state before the last.
+    /// Whether the server may have compared the client's initial resources with an older state.
     unsure: bool,
-    /// Names of refused pushes: a client may have taken part of them, so they may be said again.
+    /// Names of rejected pushes. The client may have applied a part, so they may be sent again.
     unclear: BTreeSet<String>,
-    /// Refused pairs (`None`: a removal), until the content changes.
+    /// Rejected versions by name (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
-    /// Names that the rules want to be sent again.
+    /// Names that must be sent again.
     owed: BTreeSet<String>,
     owed_all: bool,
 }
@@ -50,7 +50,7 @@ impl Observer {
         self.state.as_ref()
     }
 
-    /// What has to be published on the new stream.
+    /// The resources that must be sent on the new stream.
     pub fn reconnected(&mut self) -> Option<State> {
         self.types = Default::default();
         self.state.take()
@@ -98,7 +98,7 @@ impl Observer {
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
             this.unsure |= first && matches!(kind, Listener | Route) && !request.version.is_empty();
-            // What a version stands for is known if it is what would be sent.
+            // The resources of a version are known if they are the ones that would be sent.
             if let Some(state) = self.state.as_ref().filter(|_| first) {
                 let mut same = state[index(kind)].clone();
                 same.retain(|name, _| full || request.names.contains(name));
@@ -137,7 +137,7 @@ impl Observer {
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
-        // Additions and changes in push order, and after them what only takes away.
+        // Additions and changes come in push order, then pushes that only remove.
         let only_removes = |response: &Response| {
             let Type {
                 accepted: known,
@@ -172,7 +172,7 @@ impl Observer {
             .map(|(removes, kind)| (removes, (!removes).then_some(kind)))
             .collect();
         assert!(order.is_sorted(), "out of order: {order:?}");
-        // What waits for others may come from a state before the last.
+        // Types that wait for others may come from an older state.
         let mut held_back = false;
         let held_back = KINDS.map(|kind| {
             let before = held_back;
@@ -274,7 +274,7 @@ impl Observer {
         }
     }
 
-    /// Whether the client has accepted all listeners and routes that are published and that it asked for.
+    /// Whether the client has accepted all published listeners and routes that it subscribed to.
     fn referrers_agree(&self) -> bool {
         let state = self.state.as_ref().unwrap();
         [Listener, Route].into_iter().all(|kind| {
