@@ -38,7 +38,7 @@ pub fn claude_model(text: &str) -> Parsed<String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
         return Err(format!(
-            "`{text}` is not the name of a Claude; write it as its provider does, e.g. claude-sonnet-5"
+            "`{text}` is not the name of a Claude model; write it as its provider does, e.g. claude-sonnet-5"
         ));
     }
     Ok(text.into())
@@ -51,7 +51,7 @@ pub fn bedrock_model(text: &str) -> Parsed<String> {
     let (_, name) = text.split_once("anthropic.").unwrap_or_default();
     if name.is_empty() || text.len() > 128 || !text.chars().all(fine) {
         return Err(format!(
-            "`{text}` is not the name of a Claude; write it as Bedrock does, e.g. anthropic.claude-sonnet-5 or, with \
+            "`{text}` is not the name of a Claude model; write it as Bedrock does, e.g. anthropic.claude-sonnet-5 or, with \
              `destinations`, eu.anthropic.claude-sonnet-5"
         ));
     }
@@ -127,7 +127,7 @@ pub fn cidr(text: &str) -> Parsed<IpNet> {
     }
     if network.prefix_len() == 0 {
         return Err(format!(
-            "`{text}` is everybody; list the networks of the edge only"
+            "`{text}` matches every address; list the networks of the edge only"
         ));
     }
     if matches!(network.addr(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some()) {
@@ -286,9 +286,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
             ));
         }
         scheme => {
-            return Err(format!(
-                "`{scheme}` is not a scheme that can be spoken; {fix}"
-            ));
+            return Err(format!("`{scheme}` is not a supported scheme; {fix}"));
         }
     };
     let host = match host {
@@ -299,9 +297,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     };
     let port = url.port_or_known_default().unwrap_or(443);
     if port == 0 {
-        return Err(format!(
-            "`{text}`: 0 is no port that can be connected to; {fix}"
-        ));
+        return Err(format!("`{text}`: port 0 cannot be connected to; {fix}"));
     }
     Ok(ProviderEndpoint {
         host,

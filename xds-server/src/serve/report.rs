@@ -222,7 +222,7 @@ impl SourceReport {
                         self.heard = Some(observation.at);
                         self.error = None;
                     }
-                    None => self.error = Some("nothing that can be used".into()),
+                    None => self.error = Some("no usable value".into()),
                 }
             }
             Err(error) => {

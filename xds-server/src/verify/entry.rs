@@ -64,10 +64,8 @@ impl<'f> Walk<'f> {
             ([], Some(tls)) => {
                 tls::from_callers(at, &tls, &mut self.leaks);
                 if tls.require_client_certificate.is_some() {
-                    self.leaks.add(
-                        at,
-                        "other gateways enter, and no RBAC says with which zones",
-                    );
+                    self.leaks
+                        .add(at, "other gateways enter, and no RBAC limits their zones");
                 }
                 Entry::Open
             }

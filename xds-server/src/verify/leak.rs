@@ -64,10 +64,7 @@ impl Leaks {
     /// Reports a construct that the verifier does not support.
     pub fn unsupported(&mut self, at: &str, what: impl AsRef<str>) {
         let what = what.as_ref();
-        self.add(
-            at,
-            format!("{what} is not something the verifier can follow"),
-        );
+        self.add(at, format!("{what} is not supported by the verifier"));
     }
 
     /// Reports every field of `original` that `understood`, a copy of its supported fields, lacks.

@@ -96,7 +96,7 @@ impl<'f> Walk<'f> {
                     if context.require_client_certificate.is_some() {
                         self.leaks.add(
                             at,
-                            "client certificates are asked for, and no RBAC says whose may read",
+                            "client certificates are asked for, and no RBAC limits who may read",
                         );
                     }
                 }

@@ -22,7 +22,7 @@ impl Check {
     pub(super) fn region_price(&mut self, at: &str, price: Option<f64>) -> Option<f64> {
         let price = price?;
         if !price.is_finite() || price < 0.0 {
-            self.problem(at, format!("{price} is no price; write a number from 0 on"));
+            self.problem(at, format!("{price} is not a price; write 0 or more"));
         }
         Some(price)
     }

@@ -8,7 +8,7 @@ impl Check {
         if tokens == Some(0) {
             self.problem(
                 at,
-                "no prompt has 0 tokens; write the most that is taken, e.g. 131072",
+                "no prompt has 0 tokens; write the most that the server accepts, e.g. 131072",
             );
         }
     }

@@ -19,7 +19,7 @@ impl Check {
         let loopback = address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
         let port = raw.port.unwrap_or(18000);
         if port == 0 {
-            let message = "0 is no port that can be connected to";
+            let message = "port 0 cannot be connected to";
             self.problem(format!("{AT}.port"), message);
         }
         let listen = match raw.listen {
@@ -32,7 +32,7 @@ impl Check {
             self.problem(format!("{AT}.plaintext"), message);
         }
         if raw.plaintext && raw.tls.is_some() {
-            let message = "says the opposite of `plaintext: true`; remove one of the two";
+            let message = "contradicts `plaintext: true`; remove one of the two";
             self.problem(format!("{AT}.tls"), message);
         }
         let path = |file: &str| format!("/etc/meridian/tls/{file}");

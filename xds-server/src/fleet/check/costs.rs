@@ -17,10 +17,10 @@ impl Check {
         let usd = raw.budget.max_usd_per_hour;
         let at_usd = format!("{at}.budget.max_usd_per_hour");
         if usd.is_some() && raw.provider == RawProvider::OpenaiCompatible {
-            let message = "cannot be kept: not every answer of such a provider tells its tokens; use `max_requests_per_minute`";
+            let message = "cannot be enforced: not every response of such a provider reports its tokens; use `max_requests_per_minute`";
             self.problem(at_usd, message);
         } else if usd.is_some() && raw.price.is_none() {
-            let message = "says nothing without prices; add `price: { input: 3, output: 15 }`, dollars for a million tokens";
+            let message = "has no effect without prices; add `price: { input: 3, output: 15 }`, dollars for a million tokens";
             self.problem(at_usd, message);
         } else if usd.is_some_and(|usd| !(usd > 0.0 && usd <= MOST_DOLLARS)) {
             let message = format!("must be more than 0, and not above {MOST_DOLLARS}");

@@ -95,7 +95,7 @@ impl Check {
         ];
         for (field, given, of) in fields {
             if given && !of.contains(&raw.provider) {
-                let message = "means nothing to this provider; remove it";
+                let message = "has no effect for this provider; remove it";
                 self.problem(format!("{at}.{field}"), message);
             }
         }
@@ -226,13 +226,12 @@ impl Check {
             RawProvider::Bedrock => (Host::Bedrock, None),
         };
         if raw.max_tokens == Some(0) {
-            let message = "at 0 no answer has a word; write e.g. 4096";
+            let message = "at 0 no response has a token; write e.g. 4096";
             self.problem(format!("{at}.max_tokens"), message);
         }
         let at = format!("{at}.model");
         let Some(model) = &raw.model else {
-            let message =
-                "is missing: write the name of the Claude that answers, e.g. claude-sonnet-5";
+            let message = "is missing: write the name of the Claude model, e.g. claude-sonnet-5";
             self.problem(at, message);
             return None;
         };

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MODEL_LABEL: &str = "model_name";
 /// Longest query, in bytes.
 const LONGEST_QUERY: usize = 4096;
-const FAILURES_ALONE: &str =
-    "a number of failures says nothing without that of all `answers`; give both";
+const FAILURES_ALONE: &str = "a number of failures needs the number of all `answers`; give both";
 /// Longest tenant name that Mimir accepts, in bytes.
 const LONGEST_TENANT: usize = 150;
 
@@ -27,7 +26,7 @@ impl Check {
             self.problem(format!("{at}.tenant"), message);
         }
         if raw.preset.is_some() && raw.model_label.is_some() {
-            let message = "a preset knows its label; remove it";
+            let message = "a preset defines its label; remove it";
             self.problem(format!("{at}.model_label"), message);
         }
         let label = raw.model_label.take();
@@ -68,7 +67,7 @@ impl Check {
             ("tls", raw.tls.is_some()),
         ];
         for (field, _) in of_others.into_iter().filter(|(_, there)| *there) {
-            let message = "means nothing for a source that pushes; remove it";
+            let message = "has no effect for a source that pushes; remove it";
             self.problem(format!("{at}.{field}"), message);
         }
         let figures: BTreeSet<Figure> = raw.figures.take().into_iter().flatten().collect();
@@ -141,7 +140,7 @@ impl Check {
         for (figure, query) in &queries {
             if query.trim().is_empty() || query.len() > LONGEST_QUERY {
                 let message = format!(
-                    "is no expression; write PromQL of at most {LONGEST_QUERY} bytes, e.g. my_metric{{region=\"us-west-2\"}}"
+                    "is not an expression; write PromQL of at most {LONGEST_QUERY} bytes, e.g. my_metric{{region=\"us-west-2\"}}"
                 );
                 self.problem(format!("{at}.{}", figure.as_str()), message);
             }

@@ -47,7 +47,7 @@ impl Check {
         let body = raw.body.as_deref().unwrap_or("64MiB");
         let body = self.at("policy.limits.body", field::bytes(body));
         if raw.retries == Some(0) {
-            let message = "at 0 no request ever goes on to another region; write more than a gateway has under way";
+            let message = "at 0 no request is retried in another region; write more than the concurrent requests of a gateway";
             self.problem("policy.limits.retries", message);
         }
         Limits {

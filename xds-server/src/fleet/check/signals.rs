@@ -70,7 +70,7 @@ impl Check {
             }
             (None, Some(id)) => (id, self.pushed(at, &mut raw)),
             _ => {
-                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of who pushes)";
+                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of the pusher)";
                 self.problem(at, message);
                 return None;
             }
@@ -99,10 +99,7 @@ impl Check {
 
     fn source_tls(&mut self, at: &str, raw: RawSourceTls, url: &str) -> SourceTls {
         if url.starts_with("http://") {
-            self.problem(
-                at,
-                "is not spoken over http://; write https:// or remove it",
-            );
+            self.problem(at, "is not used over http://; write https:// or remove it");
         }
         if let Some(ca) = &raw.ca {
             self.path(&format!("{at}.ca"), ca);
@@ -144,7 +141,7 @@ impl Check {
         ];
         if signal.subject() != Subject::Servers {
             for (field, _) in of_servers.into_iter().filter(|(_, there)| *there) {
-                let message = "means something for inference servers only; remove it";
+                let message = "applies to inference servers only; remove it";
                 self.problem(format!("{at}.{field}"), message);
             }
             return;
@@ -171,7 +168,7 @@ impl Check {
             self.problem(format!("{at}.model"), message);
         }
         if signal.max_running == Some(0) {
-            let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
+            let message = "must be above 0; write the server's limit of concurrent requests, e.g. vLLM's `--max-num-seqs`";
             self.problem(format!("{at}.max_running"), message);
         }
     }

@@ -16,7 +16,7 @@ impl Check {
         if gateway_port == 0 {
             self.problem(
                 format!("{at}.gateway_port"),
-                "0 is no port that can be connected to",
+                "port 0 cannot be connected to",
             );
         }
         let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:19530");

@@ -105,8 +105,7 @@ impl Check {
     /// Reports a field that an unpinned zone has and only a pinned one uses.
     fn only_if_pinned(&mut self, at: &str, is_set: bool) {
         if is_set {
-            let message =
-                "means something for a pinned zone only; remove it, or set `pinned: true`";
+            let message = "has an effect for a pinned zone only; remove it, or set `pinned: true`";
             self.problem(at, message);
         }
     }
@@ -129,7 +128,8 @@ impl Check {
         match (order, weights) {
             (None, None) => Order::Nearest,
             (Some(_), Some(_)) => {
-                let message = "either regions have an order or each has a fixed part; remove `order` or `weights`";
+                let message =
+                    "regions have either an order or weights; remove `order` or `weights`";
                 self.problem(format!("{at}.order"), message);
                 Order::Nearest
             }
@@ -150,8 +150,7 @@ impl Check {
                     self.problem(format!("{at}.weights.{region}"), foreign(region));
                 }
                 if weights.values().all(|weight| *weight == 0) {
-                    let message =
-                        "nobody would get anything; give at least one region a weight above 0";
+                    let message = "all weights are 0; give at least one region a weight above 0";
                     self.problem(format!("{at}.weights"), message);
                 }
                 let each = weights.into_iter();

@@ -100,10 +100,10 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
             &format!("model: m, max_tokens: 5, {COMPATIBLE}"),
         ),
         &[
-            ("fallbacks.claude.model", "means nothing to this provider"),
+            ("fallbacks.claude.model", "has no effect for this provider"),
             (
                 "fallbacks.claude.max_tokens",
-                "means nothing to this provider",
+                "has no effect for this provider",
             ),
         ],
     );
@@ -300,7 +300,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: anthropic.claude-x, project: p1, jurisdiction: [eea]",
             "project",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
     ] {
         check(&bedrock(fields), &[(at(place).as_str(), says)]);
@@ -378,7 +378,7 @@ fn a_budget_is_parted_and_needs_prices() {
         (
             format!("{ANTHROPIC}, budget: {{ max_usd_per_hour: 1 }}"),
             "budget.max_usd_per_hour",
-            "says nothing without prices",
+            "has no effect without prices",
         ),
         (
             format!("{ANTHROPIC}, {price}, budget: {{ max_usd_per_hour: 0 }}"),
@@ -403,7 +403,7 @@ fn a_budget_is_parted_and_needs_prices() {
         (
             format!("{COMPATIBLE}, {price}"),
             "price",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
         (
             format!("{COMPATIBLE}, budget: {{ max_usd_per_hour: 1 }}"),

@@ -220,7 +220,7 @@ fn metrics_and_queries() {
         (
             format!("{page}, preset: vllm, model_label: model"),
             ".model_label",
-            "a preset knows its label",
+            "a preset defines its label",
         ),
         (
             format!("{page}, model_label: \"my model\", metrics: {{ running: {{ name: mine }} }}"),

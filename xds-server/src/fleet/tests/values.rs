@@ -211,13 +211,13 @@ fn sources() {
             "[10.0.0.0/8] }",
             "[0.0.0.0/0] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",
             "[\"::/0\"] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",

@@ -76,7 +76,7 @@ fn series_that_are_too_many_are_refused_and_counted() {
     };
     assert_eq!(look(0..10_000).refused, [""; 0]);
     let source = look(9_998..10_003);
-    assert_eq!(source.refused, ["more series than there can be, 3 times"]);
+    assert_eq!(source.refused, ["more series than the limit, 3 times"]);
     assert_eq!(source.refusals, [("too_many".to_owned(), 3)].into());
     assert_eq!(look(0..1).refused, [""; 0], "shown for as long as it is so");
 }
