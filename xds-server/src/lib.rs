@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> bootstrap::fixed --> envoy.yaml
-//! signals --collect--> policy::plan --> Plan --^        \--discovery--> Resources --xds--> Envoys
+//! signals --collect--> plan --> Plan ----------^        \--discovery--> Resources --xds--> Envoys
 //! ```
+//!
+//! `translate` and `verify` share `snapshot` only. Each states the residency rule in its own code.
 
 pub mod bootstrap;
 mod clock;
