@@ -137,41 +137,7 @@ impl Observer {
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
-        // Additions and changes come in push order, then pushes that only remove.
-        let only_removes = |response: &Response| {
-            let Type {
-                accepted: known,
-                unclear,
-                ..
-            } = &self.types[index(response.kind)];
-            let new = content(response);
-            let news = new
-                .iter()
-                .any(|(name, version)| known.get(name) != Some(version) || unclear.contains(name));
-            let lost = match self.wire {
-                Wire::Sotw => {
-                    matches!(response.kind, Cluster | Listener)
-                        && known
-                            .keys()
-                            .chain(unclear)
-                            .any(|name| !new.contains_key(name))
-                }
-                Wire::Delta => response
-                    .removed
-                    .iter()
-                    .any(|name| known.contains_key(name) || unclear.contains(name)),
-            };
-            lost && !news
-        };
-        let order: Vec<(bool, ResourceType)> = responses
-            .iter()
-            .map(|response| (only_removes(response), response.kind))
-            .collect();
-        let order: Vec<(bool, Option<ResourceType>)> = order
-            .into_iter()
-            .map(|(removes, kind)| (removes, (!removes).then_some(kind)))
-            .collect();
-        assert!(order.is_sorted(), "out of order: {order:?}");
+        self.check_order(responses);
         // Types that wait for others may come from an older state.
         let mut held_back = false;
         let held_back = KINDS.map(|kind| {
@@ -183,26 +149,55 @@ impl Observer {
             self.check(response);
             let kind = response.kind;
             if kind == Cluster {
-                let new = content(response);
-                let Type {
-                    accepted: known,
-                    unclear,
-                    ..
-                } = &self.types[index(kind)];
-                let news: Vec<String> = new
-                    .into_iter()
-                    .filter(|(name, version)| {
-                        known.get(name) != Some(version) || unclear.contains(name)
-                    })
-                    .map(|(name, _)| name)
-                    .collect();
-                self.types[index(Endpoint)].owed.extend(news);
+                let changed = self.changed(response);
+                self.types[index(Endpoint)].owed.extend(changed);
             }
             let this = &mut self.types[index(kind)];
             this.unanswered = Some(response.clone());
             this.outdated = held_back[index(kind)];
             this.owed.clear();
             this.owed_all = false;
+        }
+    }
+
+    /// Additions and changes come in push order, then pushes that only remove.
+    fn check_order(&self, responses: &[Response]) {
+        let order = responses.iter().map(|response| {
+            let only_removes = self.removes(response) && self.changed(response).is_empty();
+            (only_removes, (!only_removes).then_some(response.kind))
+        });
+        let order: Vec<(bool, Option<ResourceType>)> = order.collect();
+        assert!(order.is_sorted(), "out of order: {order:?}");
+    }
+
+    /// Names of resources that the client may not have in this version.
+    fn changed(&self, response: &Response) -> Vec<String> {
+        let Type {
+            accepted, unclear, ..
+        } = &self.types[index(response.kind)];
+        content(response)
+            .into_iter()
+            .filter(|(name, version)| accepted.get(name) != Some(version) || unclear.contains(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Whether a response removes a resource that the client may have.
+    fn removes(&self, response: &Response) -> bool {
+        let Type {
+            accepted, unclear, ..
+        } = &self.types[index(response.kind)];
+        match self.wire {
+            Wire::Sotw => {
+                let new = content(response);
+                let mut may_have = accepted.keys().chain(unclear);
+                matches!(response.kind, Cluster | Listener)
+                    && may_have.any(|name| !new.contains_key(name))
+            }
+            Wire::Delta => {
+                let mut removed = response.removed.iter();
+                removed.any(|name| accepted.contains_key(name) || unclear.contains(name))
+            }
         }
     }
 
