@@ -58,7 +58,7 @@ impl Check {
         let value = value.unwrap_or(default);
         // NaN is outside of every range.
         if !(value > 0.0 && value < 1.0) {
-            let message = format!("{value} is not between 0 and 1; write e.g. {default}");
+            let message = format!("{value} is not above 0 and below 1; write e.g. {default}");
             self.problem(at, message);
             return default;
         }

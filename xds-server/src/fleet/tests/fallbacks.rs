@@ -61,7 +61,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         (
             "model: m, max_tokens: 0, jurisdiction: [global]",
             "fallbacks.claude.max_tokens",
-            "no answer has a word",
+            "no response has a token",
         ),
     ] {
         check(
@@ -290,7 +290,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: \"arn:aws:bedrock:eu-west-1:1:application-inference-profile/anthropic.x\", jurisdiction: [eea]",
             "model",
-            "is not the name of a Claude",
+            "is not the name of a Claude model",
         ),
         (
             "model: claude-x, jurisdiction: [eea]",

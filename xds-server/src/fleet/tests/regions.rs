@@ -139,7 +139,7 @@ fn gateways() {
         "gw.us-west-2.example.com, port: 8443",
         "gw.us-west-2.example.com, port: 0",
         "regions.us-west-2.gateway.port",
-        "0 is no port",
+        "port 0 cannot",
     );
     check_edit(
         "gw.us-west-2.example.com,",

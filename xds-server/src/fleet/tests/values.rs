@@ -105,7 +105,7 @@ fn limits_of_zones_and_models() {
         "body: 64MiB",
         "retries: 0",
         "policy.limits.retries",
-        "more than a gateway has under way",
+        "more than the concurrent requests of a gateway",
     );
     check_edit(
         "body: 64MiB",

@@ -84,7 +84,7 @@ fn bad_values_are_named() {
             "role: primary",
             "role: primary, gateway_port: 0",
             "gateway_port",
-            "0 is no port",
+            "port 0 cannot",
         ),
     ];
     for (from, to, field, says) in cases {
