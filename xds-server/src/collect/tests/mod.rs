@@ -1,4 +1,4 @@
-//! Pages, sources and gateways: what is believed, and what is not.
+//! Tests of pages, sources and gateways: accepted and refused values.
 
 mod any;
 mod collector;
@@ -68,7 +68,7 @@ fn whys(refused: &[Refused]) -> Vec<(&str, RefusalReason, u64)> {
         .collect()
 }
 
-/// A clock that stands.
+/// A clock that does not advance.
 fn noon() -> Millis {
     Millis(1_795_000_000_000)
 }

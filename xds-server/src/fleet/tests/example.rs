@@ -1,4 +1,4 @@
-//! What a good file means.
+//! The fleet of the example file.
 
 use super::{EXAMPLE, edited};
 use crate::fleet::{load, parse};
