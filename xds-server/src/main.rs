@@ -81,7 +81,7 @@ enum Command {
         /// The fleet file.
         file: PathBuf,
     },
-    /// Plays traces through Meridian's decisions and through other ways to route, and shows them side by side.
+    /// Runs the simulator: traces through Meridian's decisions and through other routing strategies, side by side.
     Simulate(#[command(flatten)] simulate::Options),
 }
 
@@ -147,7 +147,7 @@ async fn run(command: Command) -> Result<()> {
             let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no such region")?;
             print(&mut out, &bootstrap)?;
         }
-        Command::Simulate(options) => simulate::simulate(&options, &mut out)?,
+        Command::Simulate(options) => simulate::simulate(&options)?,
     }
     Ok(())
 }
