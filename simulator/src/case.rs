@@ -1,6 +1,6 @@
 //! A case: a fleet, what its callers ask for, and what goes wrong.
 
-use crate::outcome::Objective;
+use crate::objective::Objective;
 use crate::profile::Profile;
 use meridian_policy::Fleet;
 use meridian_policy::name::{RegionName, ZoneName};

@@ -2,7 +2,7 @@
 //! callers are awake by its own clock, and as many as its load says.
 
 use crate::case::Request;
-use crate::outcome::Objective;
+use crate::objective::Objective;
 use crate::profile::Profile;
 use crate::replica::{Made, Replica};
 use crate::topology::{Place, everybody, pinned};

@@ -1,6 +1,6 @@
 //! The gate: what Meridian must do against the other ways, as a function of the figures.
 
-use crate::router::Way;
+use crate::strategy::Strategy;
 use crate::study::Studied;
 use std::fmt;
 
@@ -26,9 +26,9 @@ pub struct Entry {
     /// Its name.
     pub case: String,
     /// Every way.
-    pub ways: Vec<(Way, Compared)>,
+    pub ways: Vec<(Strategy, Compared)>,
     /// Every way, of the pinned zone's callers alone: the gate is not about them.
-    pub pinned: Vec<(Way, Compared)>,
+    pub pinned: Vec<(Strategy, Compared)>,
     /// The most turns of a share after a disturbance, if there was one.
     pub turns: Option<u32>,
     /// Attempts of Meridian's at regions that a zone may not use, all seeds together.
@@ -46,7 +46,10 @@ impl From<&Studied> for Entry {
             attainment: studied.spread(way, |of| of.pinned_attainment).mean,
         };
         let ways = || studied.ways.iter().map(|(way, _)| *way);
-        let of_meridian = studied.ways.iter().filter(|(way, _)| *way == Way::Meridian);
+        let of_meridian = studied
+            .ways
+            .iter()
+            .filter(|(way, _)| *way == Strategy::Meridian);
         let figures = of_meridian.flat_map(|(_, figures)| figures);
         Self {
             case: studied.name.clone(),
@@ -64,9 +67,9 @@ pub struct Against {
     /// Meridian.
     pub meridian: Compared,
     /// The other way with the soonest first tokens, and its seconds.
-    pub soonest: (Way, f64),
+    pub soonest: (Strategy, f64),
     /// The one that kept most promises, and its attainment.
-    pub most_kept: (Way, f64),
+    pub most_kept: (Strategy, f64),
 }
 
 impl Against {
@@ -124,14 +127,14 @@ fn one(entry: Entry) -> Option<Judged> {
     Some(Judged {
         all: against(&entry.ways)?,
         pinned: against(&entry.pinned)?,
-        oracle: of(&entry.ways, Way::Oracle)?,
+        oracle: of(&entry.ways, Strategy::Oracle)?,
         turns: entry.turns,
         violations: entry.violations,
         case: entry.case,
     })
 }
 
-fn against(ways: &[(Way, Compared)]) -> Option<Against> {
+fn against(ways: &[(Strategy, Compared)]) -> Option<Against> {
     let others = || {
         let ways = ways.iter();
         ways.filter(|(way, _)| way.is_other())
@@ -143,13 +146,13 @@ fn against(ways: &[(Way, Compared)]) -> Option<Against> {
         .rev()
         .max_by(|(_, one), (_, other)| one.attainment.total_cmp(&other.attainment))?;
     Some(Against {
-        meridian: of(ways, Way::Meridian)?,
+        meridian: of(ways, Strategy::Meridian)?,
         soonest: (soonest.0, soonest.1.first_token),
         most_kept: (most_kept.0, most_kept.1.attainment),
     })
 }
 
-fn of(ways: &[(Way, Compared)], wanted: Way) -> Option<Compared> {
+fn of(ways: &[(Strategy, Compared)], wanted: Strategy) -> Option<Compared> {
     let mut ways = ways.iter();
     ways.find(|(way, _)| *way == wanted).map(|(_, of)| *of)
 }
@@ -235,12 +238,12 @@ mod tests {
             attainment,
         };
         let ways = vec![
-            (Way::Nearest, compared(1.0, 0.90)),
-            (Way::RoundRobin, compared(2.0, 0.95)),
-            (Way::Meridian, compared(first_token, attainment)),
-            (Way::Oracle, compared(0.5, 0.99)),
-            (Way::OwnServers, compared(0.4, 0.99)),
-            (Way::OwnRegions, compared(0.4, 0.99)),
+            (Strategy::Nearest, compared(1.0, 0.90)),
+            (Strategy::RoundRobin, compared(2.0, 0.95)),
+            (Strategy::Meridian, compared(first_token, attainment)),
+            (Strategy::Oracle, compared(0.5, 0.99)),
+            (Strategy::OwnServers, compared(0.4, 0.99)),
+            (Strategy::OwnRegions, compared(0.4, 0.99)),
         ];
         Entry {
             case: "case".to_owned(),
@@ -266,8 +269,8 @@ mod tests {
             let judged = &gate.judged[0];
             let got = (judged.all.is_best(), judged.all.is_worse());
             assert_eq!(got, (is_best, is_worse), "{first_token} s, {attainment}");
-            assert_eq!(judged.all.soonest.0, Way::Nearest);
-            assert_eq!(judged.all.most_kept.0, Way::RoundRobin);
+            assert_eq!(judged.all.soonest.0, Strategy::Nearest);
+            assert_eq!(judged.all.most_kept.0, Strategy::RoundRobin);
             assert!((judged.over_oracle() - first_token / 0.5).abs() < 1e-9);
         }
     }
@@ -318,7 +321,7 @@ mod tests {
     #[test]
     fn a_case_without_meridian_says_nothing() {
         let mut without = entry(0.9, 0.96);
-        without.ways.retain(|(way, _)| *way != Way::Meridian);
+        without.ways.retain(|(way, _)| *way != Strategy::Meridian);
         assert_eq!(judge([without]), Gate::default());
     }
 }

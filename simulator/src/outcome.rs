@@ -3,7 +3,9 @@
 use crate::case::{Case, Request};
 use crate::router::Shares;
 use crate::topology::pinned;
-use crate::world::NEVER;
+
+/// Stands for a time that never came, in seconds.
+pub const NEVER: f64 = 1000.0;
 
 /// A fallback's first token, in seconds, and its tokens a second: a hosted provider far away.
 const FALLBACK_FIRST_TOKEN: f64 = 1.5;
@@ -67,26 +69,6 @@ pub struct Outcome {
     pub preempted: u64,
     /// Attempts at regions that the caller's zone may not use.
     pub violations: u64,
-}
-
-/// What is promised to callers.
-#[derive(Clone, Copy, Debug)]
-pub struct Objective {
-    /// Seconds until the first token, besides what the prompt takes.
-    pub first_token: f64,
-    /// Seconds more for each token of the prompt.
-    pub prompt_token: f64,
-    /// Seconds between tokens, in the mean of an answer.
-    pub token: f64,
-}
-
-impl Objective {
-    /// Whether a request got it: seconds until its first token, and until the end.
-    pub fn is_met(&self, prompt: u64, output: u64, first: f64, whole: f64) -> bool {
-        let tokens = output.saturating_sub(1).max(1) as f64;
-        first <= self.first_token + self.prompt_token * prompt as f64
-            && (whole - first) / tokens <= self.token
-    }
 }
 
 /// The figures of a run.

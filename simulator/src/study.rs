@@ -1,9 +1,11 @@
 //! All ways through all cases, several seeds each, on all cores.
 
 use crate::cases::{Library, NoCases, Recipe, WARM_UP};
-use crate::outcome::{Figures, Objective};
-use crate::router::{Shares, Way};
+use crate::objective::Objective;
+use crate::outcome::Figures;
+use crate::router::Shares;
 use crate::spread::Spread;
+use crate::strategy::Strategy;
 use crate::{turns, world};
 use rayon::prelude::*;
 
@@ -23,7 +25,7 @@ pub struct Studied {
     /// When something about demand or capacity changes at once, in seconds.
     pub disturbances: Vec<f64>,
     /// The figures of each way, by seed.
-    pub ways: Vec<(Way, Vec<Figures>)>,
+    pub ways: Vec<(Strategy, Vec<Figures>)>,
     /// Meridian's shares with the first seed.
     pub shares: Shares,
     /// The most turns of any share of Meridian's after a disturbance, with any seed.
@@ -32,7 +34,7 @@ pub struct Studied {
 
 impl Studied {
     /// A figure of a way, over the seeds.
-    pub fn spread(&self, way: Way, figure: impl Fn(&Figures) -> f64) -> Spread {
+    pub fn spread(&self, way: Strategy, figure: impl Fn(&Figures) -> f64) -> Spread {
         let figures = self.ways.iter().find(|(of, _)| *of == way);
         let each = figures.into_iter().flat_map(|(_, figures)| figures);
         Spread::of(each.map(figure))
@@ -63,7 +65,7 @@ pub fn study(
 ) -> Result<Vec<Studied>, NoCases> {
     let seeded = |recipe: &Recipe, seed: u64| {
         let case = library.build(recipe, seed)?;
-        let outcomes: Vec<_> = Way::ALL
+        let outcomes: Vec<_> = Strategy::ALL
             .par_iter()
             .map(|way| {
                 let outcome = world::run(&case, *way, seed);
@@ -72,8 +74,8 @@ pub fn study(
             .collect();
         progress(&case.name, seed);
         let (figures, shares): (Vec<Figures>, Vec<Shares>) = outcomes.into_iter().unzip();
-        let mut shares = Way::ALL.iter().zip(shares);
-        let of_meridian = shares.find(|(way, _)| **way == Way::Meridian);
+        let mut shares = Strategy::ALL.iter().zip(shares);
+        let of_meridian = shares.find(|(way, _)| **way == Strategy::Meridian);
         let shares = of_meridian.map(|(_, shares)| shares).unwrap_or_default();
         let turns = shares
             .values()
@@ -116,7 +118,7 @@ fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
         objective: first.objective,
         requests: Spread::of(runs.iter().map(|run| run.requests as f64)),
         disturbances: first.disturbances.clone(),
-        ways: Way::ALL
+        ways: Strategy::ALL
             .iter()
             .enumerate()
             .map(|(index, way)| (*way, of(index)))

@@ -2,7 +2,6 @@
 
 use crate::case::Site;
 use crate::profile::Profile;
-use crate::router::{MODEL, ZONE_HEADER};
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
@@ -13,6 +12,11 @@ use meridian_policy::name::{RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalSource, Tells};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// The header that tells a caller's zone here.
+pub const ZONE_HEADER: &str = "x-zone";
+/// The only model.
+pub const MODEL: &str = "model";
 
 /// Pages of metrics are read every so many seconds, as Meridian does where the fleet file says nothing else.
 pub const PAGE_EVERY: usize = 2;

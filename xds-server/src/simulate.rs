@@ -1,7 +1,6 @@
 //! `meridian simulate`: runs the simulator, which is a binary of its own.
 
 use anyhow::{Error, Result, bail};
-use clap::Args;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
@@ -10,26 +9,13 @@ use std::process::Command;
 /// The simulator's binary, in the directory of this one.
 const BINARY: &str = "meridian-simulate";
 
-/// Arguments of `meridian simulate`, passed on as they are.
-#[derive(Args)]
-#[command(disable_help_flag = true)]
-pub struct Options {
-    /// Arguments of `meridian-simulate`; `--help` lists them.
-    #[arg(
-        value_name = "ARGUMENTS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    arguments: Vec<OsString>,
-}
-
 /// Replaces this process by the simulator. Returns only if that fails.
 ///
 /// # Errors
 /// The simulator's binary is missing or cannot be executed.
-pub fn simulate(options: &Options) -> Result<()> {
+pub fn simulate(arguments: &[OsString]) -> Result<()> {
     let binary = std::env::current_exe()?.with_file_name(BINARY);
-    let error = Command::new(&binary).args(&options.arguments).exec();
+    let error = Command::new(&binary).args(arguments).exec();
     let path = binary.display();
     if error.kind() == ErrorKind::NotFound {
         bail!("{path} does not exist; build it with `cargo build --release -p meridian-simulator`");

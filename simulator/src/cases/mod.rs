@@ -8,7 +8,7 @@ pub use replay::{Format, Given};
 
 use crate::case::{Case, Fault, What};
 use crate::demand::{goodput, place};
-use crate::outcome::Objective;
+use crate::objective::Objective;
 use crate::profile::{Fit, Profile, fit, measurements};
 use crate::topology::{EIGHT, Place, THREE, fleet, round_trips, sites};
 use crate::trace::{self, Broken, Job};

@@ -1,6 +1,6 @@
 //! What each of Meridian's two choices is worth: that of a region, and that of a server in it.
 
-use crate::router::Way;
+use crate::strategy::Strategy;
 use crate::study::Studied;
 
 /// What happens to the figures where one of them is not Meridian's, and where neither is.
@@ -9,7 +9,7 @@ pub fn parts(cases: &[Studied]) -> String {
         let cases = cases.iter().filter(|case| is_ahead(case, way));
         cases.count()
     };
-    let (servers, regions) = (Way::OwnServers, Way::OwnRegions);
+    let (servers, regions) = (Strategy::OwnServers, Strategy::OwnRegions);
     format!(
         "### What each part is worth\n\n\
          Meridian picks a region, and in it a server. With its regions alone (*{}*) {}; that is ahead of all other ways, in both, in {} of \
@@ -22,31 +22,31 @@ pub fn parts(cases: &[Studied]) -> String {
         servers.name(),
         beside_meridian(cases, servers),
         ahead(servers),
-        Way::Nearest.name(),
-        beside_meridian(cases, Way::Nearest),
+        Strategy::Nearest.name(),
+        beside_meridian(cases, Strategy::Nearest),
     )
 }
 
-fn first_token(case: &Studied, way: Way) -> f64 {
+fn first_token(case: &Studied, way: Strategy) -> f64 {
     case.spread(way, |of| of.first_token[1]).mean
 }
 
-fn kept(case: &Studied, way: Way) -> f64 {
+fn kept(case: &Studied, way: Strategy) -> f64 {
     case.spread(way, |of| of.attainment).mean
 }
 
 /// Whether a way is better than each of the others in both figures.
-fn is_ahead(case: &Studied, way: Way) -> bool {
-    let mut others = Way::ALL.into_iter().filter(|other| other.is_other());
+fn is_ahead(case: &Studied, way: Strategy) -> bool {
+    let mut others = Strategy::ALL.into_iter().filter(|other| other.is_other());
     others.all(|other| {
         first_token(case, way) < first_token(case, other) && kept(case, way) > kept(case, other)
     })
 }
 
 /// How a way's figures differ from Meridian's.
-fn beside_meridian(cases: &[Studied], way: Way) -> String {
-    let times = |case| first_token(case, way) / first_token(case, Way::Meridian);
-    let points = |case| (kept(case, way) - kept(case, Way::Meridian)) * 100.0;
+fn beside_meridian(cases: &[Studied], way: Strategy) -> String {
+    let times = |case| first_token(case, way) / first_token(case, Strategy::Meridian);
+    let points = |case| (kept(case, way) - kept(case, Strategy::Meridian)) * 100.0;
     format!(
         "the P95 is {:.2} times Meridian's and the promises kept {:+.2} points",
         median(cases.iter().map(times)),

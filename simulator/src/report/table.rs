@@ -3,8 +3,8 @@
 use crate::gate::{Against, Gate, Judged};
 use crate::outcome::Figures;
 use crate::profile::Point;
-use crate::router::Way;
 use crate::spread::Spread;
+use crate::strategy::Strategy;
 use crate::study::Studied;
 use std::fmt::{self, Display, Formatter};
 
@@ -179,7 +179,7 @@ const AGAINST: [&str; 5] = [
 ];
 
 fn against(of: &Against) -> [String; 5] {
-    let by = |(way, value): (Way, f64), write: fn(f64) -> String| {
+    let by = |(way, value): (Strategy, f64), write: fn(f64) -> String| {
         format!("{} {}", way.name(), write(value))
     };
     [

@@ -3,7 +3,7 @@
 //! and who fails cools down.
 
 use super::cooldown::Cooldown;
-use super::{Answered, Ask, Router, Verdict, first};
+use super::interface::{Answered, Ask, Router, Verdict, first};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,6 @@
 //! The region with the least requests per replica, by the pages of metrics that were read last.
 
-use super::{Ask, Router, Verdict, first};
+use super::interface::{Ask, Router, Verdict, first};
 use crate::case::Case;
 use crate::page::Page;
 

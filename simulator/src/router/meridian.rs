@@ -1,8 +1,9 @@
 //! Meridian between regions: the policy crate's own state, planner and decision, fed with what the pages and its own gateways say.
 
-use super::{Answered, Ask, Router, Verdict};
+use super::interface::{Answered, Ask, Router, Shares, Verdict};
 use crate::case::Case;
 use crate::page::{FIRST_TOKEN, Page, empty, note};
+use crate::topology::{MODEL, ZONE_HEADER};
 use meridian_filter_core::pace::Pace;
 use meridian_filter_core::router::{Admission, Admitted, Head, RequestContext, Router as Decider};
 use meridian_planner::chain::chain;
@@ -16,17 +17,9 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-/// The header that tells a caller's zone here.
-pub const ZONE_HEADER: &str = "x-zone";
-/// The only model.
-pub const MODEL: &str = "model";
-
 /// Seconds from the control plane's reading of what gateways say, once a second, to what they do by the plan that follows: the
 /// way of their statistics, and that of the policy.
 const PUBLISHED_AFTER: f64 = 0.25;
-
-/// Shares of each (gateway, zone) in percent, second by second.
-pub type Shares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
 
 pub struct Meridian {
     fleet: Fleet,

@@ -2,7 +2,7 @@
 //! there. A request goes where it costs the least: its own time until the first token, and the time that it takes from those
 //! who are there already. It is greedy, one request after the other, and knows nothing of what comes next: no upper bound.
 
-use super::{Ask, Pick, Router, Verdict};
+use super::interface::{Ask, Pick, Router, Verdict};
 use crate::case::Case;
 
 /// What the seconds that a request takes from all who are there count, over its own: of what was tried, from 0 to 0.3, this keeps

@@ -3,7 +3,7 @@
 //! replica, else it is held back at its gateway until one has. In its region it goes to the replica that has the least
 //! waiting by the probe before, with what was pushed to it since.
 
-use super::{Ask, Load, Pick, Router, Verdict};
+use super::interface::{Ask, Load, Pick, Router, Verdict};
 use crate::case::{Case, Request};
 use std::collections::BTreeMap;
 

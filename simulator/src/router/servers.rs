@@ -1,6 +1,6 @@
 //! Meridian within a region: its gateway picks the server by what it has sent there.
 
-use super::{Answered, Ask, Pick, Router, Shares, Verdict};
+use super::interface::{Answered, Ask, Pick, Router, Shares, Verdict};
 use crate::case::{Case, Request};
 use crate::page::Page;
 use meridian_filter_core::slots::{Ask as AskSlot, Begun, Slots};

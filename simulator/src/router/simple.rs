@@ -1,7 +1,7 @@
 //! Ways that look at no load.
 
 use super::cooldown::Cooldown;
-use super::{Answered, Ask, Router, Verdict, first};
+use super::interface::{Answered, Ask, Router, Verdict, first};
 use crate::case::Case;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -3,7 +3,7 @@
 use crate::cases::{Library, all};
 use crate::gate::{Entry, judge};
 use crate::report::{Report, document, page, table};
-use crate::router::Way;
+use crate::strategy::Strategy;
 use crate::study::study;
 
 fn report() -> Report {
@@ -41,7 +41,7 @@ fn the_page_is_one_whole_file() {
             .filter_map(|node| Some(node.text()?.trim()))
             .collect();
         if index > 0 {
-            for way in Way::ALL {
+            for way in Strategy::ALL {
                 assert!(
                     texts.contains(&way.name()),
                     "{} is not in {texts:?}",
@@ -78,7 +78,7 @@ fn the_document_in_the_repository_is_one_that_was_written() {
             recipe.name()
         );
     }
-    for way in Way::ALL {
+    for way in Strategy::ALL {
         assert_eq!(
             text.matches(&format!("\n| {} ", way.name())).count(),
             recipes.len(),

@@ -3,7 +3,7 @@
 use crate::case::{Case, Fault, Request, What};
 use crate::cases::{OBJECTIVE, calibrated};
 use crate::outcome::{Figures, Outcome};
-use crate::router::Way;
+use crate::strategy::Strategy;
 use crate::topology::{THREE, everybody, fleet, pinned, round_trips, sites};
 use crate::world::run;
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn small(rates: [f64; 3], faults: Vec<Fault>) -> Case {
     }
 }
 
-fn figures(case: &Case, way: Way) -> Figures {
+fn figures(case: &Case, way: Strategy) -> Figures {
     run(case, way, 1).figures(case, 10.0)
 }
 
@@ -69,11 +69,11 @@ fn ends_once(case: &Case, outcome: &Outcome) -> bool {
 #[test]
 fn the_same_seed_has_the_same_outcome_and_another_has_another() {
     let case = small([2.0, 9.0, 2.0], Vec::new());
-    for way in Way::ALL {
+    for way in Strategy::ALL {
         let one = format!("{:?}", run(&case, way, 1).served);
         assert!(one == format!("{:?}", run(&case, way, 1).served), "{way:?}");
     }
-    let of = |seed| format!("{:?}", run(&case, Way::Nearest, seed).served);
+    let of = |seed| format!("{:?}", run(&case, Strategy::Nearest, seed).served);
     assert!(of(1) != of(2), "the choice of a replica is drawn");
 }
 
@@ -95,7 +95,7 @@ fn every_request_ends_once_whatever_fails() {
         ],
     ] {
         let case = small([3.0, 6.0, 3.0], faults);
-        for way in Way::ALL {
+        for way in Strategy::ALL {
             let outcome = run(&case, way, 1);
             assert!(ends_once(&case, &outcome), "{way:?} {:?}", case.faults);
             assert_eq!(outcome.violations, 0, "{way:?}");
@@ -112,7 +112,7 @@ fn a_lost_region_loses_only_what_it_had_begun() {
         what: What::Lost,
     };
     let case = small([2.0, 6.0, 2.0], vec![lost]);
-    for way in Way::ALL {
+    for way in Strategy::ALL {
         let outcome = run(&case, way, 1);
         let mut broken = 0;
         for (served, request) in outcome
@@ -140,7 +140,7 @@ fn a_lost_region_loses_only_what_it_had_begun() {
         assert_eq!(there.count(), 0, "{way:?}");
     }
     assert!(
-        run(&case, Way::Nearest, 1)
+        run(&case, Strategy::Nearest, 1)
             .served
             .iter()
             .any(|served| served.broken)
@@ -156,7 +156,7 @@ fn pinned_requests_have_only_a_fallback_when_their_region_is_lost() {
         what: What::Lost,
     };
     let case = small([4.0, 2.0, 2.0], vec![lost]);
-    for way in Way::ALL {
+    for way in Strategy::ALL {
         let outcome = run(&case, way, 1);
         let (mut fallbacks, mut elsewhere) = (0, 0);
         for (served, request) in outcome.served.iter().zip(&case.requests) {
@@ -177,9 +177,9 @@ fn pinned_requests_have_only_a_fallback_when_their_region_is_lost() {
 #[test]
 fn home_serves_all_that_goes_to_the_nearest_and_a_third_of_what_goes_round() {
     let case = small([1.0, 2.0, 2.0], Vec::new());
-    let nearest = figures(&case, Way::Nearest);
+    let nearest = figures(&case, Strategy::Nearest);
     assert!((nearest.home - 1.0).abs() < 1e-9 && nearest.crossed == 0.0);
-    let round = figures(&case, Way::RoundRobin);
+    let round = figures(&case, Strategy::RoundRobin);
     assert!(round.home < 0.6 && round.crossed > 0.0, "{}", round.home);
 }
 
@@ -187,7 +187,11 @@ fn home_serves_all_that_goes_to_the_nearest_and_a_third_of_what_goes_round() {
 fn meridian_and_the_oracle_are_better_than_the_nearest_when_one_is_asked_for_too_much() {
     let case = small([1.0, 14.0, 1.0], Vec::new());
     let of = |way| figures(&case, way);
-    let (nearest, meridian, oracle) = (of(Way::Nearest), of(Way::Meridian), of(Way::Oracle));
+    let (nearest, meridian, oracle) = (
+        of(Strategy::Nearest),
+        of(Strategy::Meridian),
+        of(Strategy::Oracle),
+    );
     assert!(
         meridian.first_token[1] < 0.5 * nearest.first_token[1],
         "{meridian:?} {nearest:?}"
@@ -206,7 +210,7 @@ fn who_believes_pages_believes_one_that_lies() {
             what,
         };
         let case = small([4.0, 6.0, 4.0], what.map(fault).into_iter().collect());
-        figures(&case, Way::LeastLoad).whole[1]
+        figures(&case, Strategy::LeastLoad).whole[1]
     };
     let (honest, idle) = (with(None), with(Some(What::SaysIdle)));
     assert!(
@@ -229,11 +233,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn nobody_leaves_a_zone_and_nobody_is_forgotten(
-        rates in prop::array::uniform3(0.5..8.0f64), region in 0..3usize, from in 0.0..100.0f64, way in 0..Way::ALL.len(), seed in any::<u64>(),
+        rates in prop::array::uniform3(0.5..8.0f64), region in 0..3usize, from in 0.0..100.0f64, way in 0..Strategy::ALL.len(), seed in any::<u64>(),
     ) {
         let lost = Fault { region: Some(region), from, to: from + 15.0, what: What::Lost };
         let case = small(rates, vec![lost]);
-        let outcome = run(&case, Way::ALL[way], seed);
+        let outcome = run(&case, Strategy::ALL[way], seed);
         prop_assert!(ends_once(&case, &outcome));
         prop_assert_eq!(outcome.violations, 0);
     }

@@ -8,7 +8,9 @@ use crate::case::{Case, Site, What};
 use crate::outcome::{Outcome, Served};
 use crate::page::Counters;
 use crate::replica::{Made, Replica};
-use crate::router::{Answered, Ask, MODEL, Pick, Router, Verdict, Way};
+use crate::router::{Answered, Ask, Pick, Router, Verdict, build};
+use crate::strategy::Strategy;
+use crate::topology::MODEL;
 use event::{Event, Queue};
 use meridian_planner::chain::chain;
 use meridian_planner::signal::Figures;
@@ -23,8 +25,6 @@ use std::collections::{BTreeMap, VecDeque};
 const HEALTH_CHECK: f64 = 3.0;
 /// What has not come so many seconds after the end has not come.
 const PATIENCE: f64 = 300.0;
-/// Stands for a time that never came, in seconds.
-pub const NEVER: f64 = 1000.0;
 
 /// A request on its way.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,7 @@ struct World<'c> {
 }
 
 /// Runs a case.
-pub fn run(case: &Case, way: Way, seed: u64) -> Outcome {
+pub fn run(case: &Case, way: Strategy, seed: u64) -> Outcome {
     let mut world = World::new(case, way, seed);
     while world.left > 0 && world.now < case.seconds + PATIENCE {
         let Some((now, event)) = world.queue.pop() else {
@@ -119,7 +119,7 @@ fn allowed(case: &Case) -> BTreeMap<(usize, ZoneName), Vec<usize>> {
 }
 
 impl<'c> World<'c> {
-    fn new(case: &'c Case, way: Way, seed: u64) -> Self {
+    fn new(case: &'c Case, way: Strategy, seed: u64) -> Self {
         let replicas = |site: &Site| vec![Replica::new(site.profile); site.replicas];
         let state = |site: &Site| State {
             counters: vec![Counters::default(); site.replicas],
@@ -127,7 +127,7 @@ impl<'c> World<'c> {
         };
         let mut world = Self {
             case,
-            router: way.router(case, seed),
+            router: build(way, case, seed),
             queue: Queue::default(),
             now: 0.0,
             replicas: case.regions.iter().map(replicas).collect(),
