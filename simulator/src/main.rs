@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
-use meridian_simulator::cases::{self, Given, Library, Recipe};
-use meridian_simulator::gate::{Entry, judge};
-use meridian_simulator::report::{Report, document, page, table};
+use meridian_simulator::cases::{self, CaseSpec, Library, TraceFile};
+use meridian_simulator::gate::{CaseScores, evaluate};
+use meridian_simulator::report::{Report, document, html, table};
 use meridian_simulator::study::study;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ struct Arguments {
     cases: Vec<String>,
     /// Trace file to run on three and on eight regions; repeatable. Formats: azure, mooncake, servegen, day.
     #[arg(long = "trace", value_name = "FORMAT:PATH")]
-    traces: Vec<Given>,
+    traces: Vec<TraceFile>,
     /// Runs of each case, each with its own seed.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -52,38 +52,38 @@ fn main() -> ExitCode {
 /// An unknown case, an unreadable trace, an output file that cannot be written, or a failed gate.
 fn simulate(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     if arguments.list {
-        for recipe in cases::all() {
-            writeln!(out, "{:<13} {}", recipe.name(), recipe.about())?;
+        for spec in cases::all() {
+            writeln!(out, "{:<13} {}", spec.name(), spec.description())?;
         }
         return Ok(());
     }
-    let recipes = selected(arguments)?;
+    let specs = selected(arguments)?;
     let library = Library::read()?;
-    let runs = recipes.len() * arguments.seeds as usize;
-    let cases = study(&library, &recipes, arguments.seeds, progress(runs))?;
+    let runs = specs.len() * arguments.seeds as usize;
+    let cases = study(&library, &specs, arguments.seeds, progress(runs))?;
     let report = Report {
         fit: library.fit,
         seeds: arguments.seeds,
-        gate: judge(cases.iter().map(Entry::from)),
+        gate: evaluate(cases.iter().map(CaseScores::from)),
         cases,
     };
     print(&report, out)?;
     write_files(&report, arguments)?;
     let is_whole = arguments.cases.is_empty() && arguments.traces.is_empty();
-    let problems = report.gate.problems();
-    if is_whole && !problems.is_empty() {
-        let lines: Vec<String> = problems.iter().map(|one| format!("\n  {one}")).collect();
+    let failures = report.gate.failures();
+    if is_whole && !failures.is_empty() {
+        let lines: Vec<String> = failures.iter().map(|one| format!("\n  {one}")).collect();
         bail!("the gate failed:{}", lines.concat());
     }
     Ok(())
 }
 
 /// The cases that the arguments name; all of them without `--case` and `--trace`.
-fn selected(arguments: &Arguments) -> Result<Vec<Recipe>> {
+fn selected(arguments: &Arguments) -> Result<Vec<CaseSpec>> {
     let mut selected = cases::all();
     for name in &arguments.cases {
-        if !selected.iter().any(|recipe| recipe.name() == name) {
-            let known: Vec<&str> = selected.iter().map(Recipe::name).collect();
+        if !selected.iter().any(|spec| spec.name() == name) {
+            let known: Vec<&str> = selected.iter().map(CaseSpec::name).collect();
             bail!(
                 "--case: there is no case `{name}`; there are: {}",
                 known.join(", ")
@@ -93,12 +93,12 @@ fn selected(arguments: &Arguments) -> Result<Vec<Recipe>> {
     if arguments.cases.is_empty() && arguments.traces.is_empty() {
         return Ok(selected);
     }
-    selected.retain(|recipe| arguments.cases.iter().any(|name| recipe.name() == name));
+    selected.retain(|spec| arguments.cases.iter().any(|name| spec.name() == name));
     for trace in &arguments.traces {
         let path = trace.path.display();
         let text =
             std::fs::read_to_string(&trace.path).with_context(|| format!("--trace: {path}"))?;
-        selected.extend(trace.recipes(&text).context("--trace")?);
+        selected.extend(trace.specs(&text).context("--trace")?);
     }
     Ok(selected)
 }
@@ -119,7 +119,7 @@ fn print(report: &Report, out: &mut impl Write) -> Result<()> {
             out,
             "{}: {}\n\n{}",
             case.name,
-            case.about,
+            case.description,
             table::case(case)
         )?;
     }
@@ -132,7 +132,7 @@ fn write_files(report: &Report, arguments: &Arguments) -> Result<()> {
         write(path, &document::document(report))?;
     }
     if let Some(path) = &arguments.html {
-        let page = page::page(report).map_err(|error| anyhow!("cannot draw a chart: {error}"))?;
+        let page = html::page(report).map_err(|error| anyhow!("cannot draw a chart: {error}"))?;
         write(path, &page)?;
     }
     Ok(())

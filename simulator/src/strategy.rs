@@ -1,36 +1,36 @@
 //! The routing strategies that are compared.
 
-/// The ways to route.
+/// The routing strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
-    /// The nearest region, always.
+    /// Always the nearest region.
     Nearest,
-    /// One after the other.
+    /// The regions in turn.
     RoundRobin,
-    /// At random, by how large regions are.
+    /// Random, weighted by the number of servers.
     FixedWeights,
-    /// In order, leaving out who has failed for a while: LiteLLM's order with cooldowns.
+    /// The first region that is not cooling down after failures: LiteLLM's deployment order with cooldowns.
     Priority,
-    /// The lowest latency of the last answers: LiteLLM's `latency-based-routing`.
+    /// The lowest mean TTFT of recent answers: LiteLLM's `latency-based-routing`.
     Latency,
-    /// As much at home as its part of all capacity carries: Envoy's zone-aware routing.
+    /// Envoy's zone-aware routing: home keeps what its share of the capacity can serve.
     ZoneAware,
-    /// The lowest load by the last pages.
+    /// The fewest requests per server on the last metrics pages.
     LeastLoad,
-    /// At home while a replica has nobody waiting, else where one has, else it is held back: SkyWalker's selective pushing.
+    /// SkyWalker's selective pushing: a region with a server whose queue is empty; without one, the request waits at its gateway.
     QueuePush,
     /// Meridian.
     Meridian,
-    /// The replica that costs the least by what is true at this moment.
+    /// The server with the lowest estimated cost, computed from the true state of all servers.
     Oracle,
-    /// A part of Meridian: the nearest region, always, and in it the server that Meridian picks.
-    OwnServers,
-    /// A part of Meridian: the region that it picks, and in it the server with the fewest requests.
-    OwnRegions,
+    /// Ablation of Meridian: the nearest region, and Meridian's choice of a server.
+    MeridianServerOnly,
+    /// Ablation of Meridian: Meridian's choice of a region, and the server with the fewest requests.
+    MeridianRegionOnly,
 }
 
 impl Strategy {
-    /// All of them: the others, Meridian, the oracle, and Meridian's parts.
+    /// All strategies, in the order of the tables.
     pub const ALL: [Self; 12] = [
         Self::Nearest,
         Self::RoundRobin,
@@ -42,19 +42,19 @@ impl Strategy {
         Self::QueuePush,
         Self::Meridian,
         Self::Oracle,
-        Self::OwnServers,
-        Self::OwnRegions,
+        Self::MeridianServerOnly,
+        Self::MeridianRegionOnly,
     ];
 
-    /// Whether Meridian is held against it: not what nobody can have, and not its own parts.
-    pub fn is_other(self) -> bool {
+    /// Whether the gate compares Meridian with this strategy. The oracle and the ablations are no baselines.
+    pub fn is_baseline(self) -> bool {
         !matches!(
             self,
-            Self::Meridian | Self::Oracle | Self::OwnServers | Self::OwnRegions
+            Self::Meridian | Self::Oracle | Self::MeridianServerOnly | Self::MeridianRegionOnly
         )
     }
 
-    /// Its name in tables.
+    /// Name in tables and charts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nearest => "nearest only",
@@ -67,13 +67,13 @@ impl Strategy {
             Self::QueuePush => "push on queue state",
             Self::Meridian => "Meridian",
             Self::Oracle => "oracle",
-            Self::OwnServers => "nearest, own servers",
-            Self::OwnRegions => "Meridian, least request",
+            Self::MeridianServerOnly => "Meridian, server only",
+            Self::MeridianRegionOnly => "Meridian, region only",
         }
     }
 
-    /// Whether it asks regions for their queues.
-    pub fn probes(self) -> bool {
+    /// Whether gateways probe the queues of all regions.
+    pub fn uses_probes(self) -> bool {
         self == Self::QueuePush
     }
 }

@@ -6,7 +6,7 @@ use super::least_load::LeastLoad;
 use super::meridian::Meridian;
 use super::oracle::Oracle;
 use super::queue::QueuePush;
-use super::servers::OwnServers;
+use super::server_picker::ServerPicker;
 use super::simple::{FixedWeights, Nearest, Priority, RoundRobin, ZoneAware};
 use crate::case::Case;
 use crate::strategy::Strategy;
@@ -25,9 +25,9 @@ pub fn build(strategy: Strategy, case: &Case, seed: u64) -> Box<dyn Router> {
         Strategy::ZoneAware => Box::new(ZoneAware::new(case, random)),
         Strategy::LeastLoad => Box::new(LeastLoad::new(case)),
         Strategy::QueuePush => Box::new(QueuePush::new(case)),
-        Strategy::Meridian => Box::new(OwnServers::new(case, Meridian::new(case))),
+        Strategy::Meridian => Box::new(ServerPicker::new(case, Meridian::new(case))),
         Strategy::Oracle => Box::new(Oracle::new(case)),
-        Strategy::OwnServers => Box::new(OwnServers::new(case, Nearest)),
-        Strategy::OwnRegions => Box::new(Meridian::new(case)),
+        Strategy::MeridianServerOnly => Box::new(ServerPicker::new(case, Nearest)),
+        Strategy::MeridianRegionOnly => Box::new(Meridian::new(case)),
     }
 }

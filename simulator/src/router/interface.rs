@@ -1,115 +1,115 @@
 //! What a router gets and what it answers.
 
 use crate::case::Request;
-use crate::page::Page;
+use crate::metrics::MetricsPage;
 use crate::replica::Replica;
 use meridian_policy::{RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-/// Shares of each (gateway, zone) in percent, second by second.
-pub type Shares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
+/// Home share of each (gateway, zone) in percent, one value per second.
+pub type HomeShares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
 
-/// One request, and who may serve it.
-pub struct Ask<'a> {
+/// A routing query: one request and the regions that may serve it.
+pub struct RouteQuery<'a> {
     /// The request.
     pub request: &'a Request,
-    /// Its number.
+    /// Index of the request.
     pub id: usize,
-    /// Regions that may serve it and are not known to be dead, home first, then by distance. Never empty.
-    pub allowed: &'a [usize],
-    /// By region: the gateways' health checks say that it is lost.
-    pub lost: &'a [bool],
-    /// The replicas of all regions as they are at this moment: for the oracle alone.
-    pub truth: &'a [Vec<Replica>],
-    /// Seconds from the begin.
+    /// Regions that may serve the request and are not known to be down: home first, then by distance. Never empty.
+    pub candidates: &'a [usize],
+    /// By region: whether health checks found it down.
+    pub down: &'a [bool],
+    /// True state of the servers of all regions. Only the oracle reads it.
+    pub servers: &'a [Vec<Replica>],
+    /// Time in seconds from the start.
     pub now: f64,
 }
 
-/// What becomes of a request.
-pub enum Verdict {
-    /// Regions are asked until one answers.
-    Go {
-        /// Which, one after the other.
-        order: Vec<usize>,
-        /// The replica in the first of them.
-        pick: Pick,
+/// A router's decision about a request.
+pub enum Decision {
+    /// Try regions until one answers.
+    Send {
+        /// Regions, in the order of attempts.
+        regions: Vec<usize>,
+        /// How the first region picks a server.
+        pick: ServerPick,
     },
-    /// It waits at its gateway until the next probes.
+    /// The request waits at its gateway for the next probe.
     Hold,
 }
 
-impl Verdict {
-    /// The first region that answers, by its own gateway's choice of a replica.
-    pub(super) fn go(order: Vec<usize>) -> Self {
-        Self::Go {
-            order,
-            pick: Pick::Fewest,
+impl Decision {
+    /// Try `regions` in order; each picks a server by least requests.
+    pub(super) fn send(regions: Vec<usize>) -> Self {
+        Self::Send {
+            regions,
+            pick: ServerPick::LeastRequest,
         }
     }
 }
 
-/// How a replica of a region is chosen.
+/// How a region picks a server.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Pick {
-    /// The one that has the fewest requests: Envoy's `LEAST_REQUEST` with a choice among all.
+pub enum ServerPick {
+    /// The server with the fewest requests: Envoy's `LEAST_REQUEST` with a choice among all servers.
     #[default]
-    Fewest,
-    /// The one that the router names as the request reaches the region.
-    AtArrival,
-    /// This one.
-    Replica(usize),
+    LeastRequest,
+    /// The router picks when the request reaches the region.
+    OnArrival,
+    /// This server.
+    Server(usize),
 }
 
-/// How an attempt went, as its gateway sees it.
+/// Result of an attempt as the gateway sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered {
-    /// The request.
+pub struct AttemptResult {
+    /// Index of the request.
     pub id: usize,
-    /// The gateway.
+    /// Region of the gateway.
     pub home: usize,
-    /// Who was asked.
+    /// Region of the attempt.
     pub region: usize,
-    /// Seconds until the first token; `None` for an attempt that failed.
+    /// Time to the first token in seconds; `None` if the attempt failed.
     pub first_token: Option<f64>,
 }
 
-/// A region's load by a light probe.
+/// A region's queues at the time of a probe.
 #[derive(Clone, Debug, Default)]
-pub struct Load {
-    /// By replica: requests that wait, and all.
-    pub replicas: Vec<(usize, usize)>,
+pub struct ProbeResult {
+    /// Queued requests and all requests of each server.
+    pub servers: Vec<(usize, usize)>,
 }
 
-/// A way to route.
+/// A router. All times are in seconds from the start.
 pub trait Router {
-    /// Where a request goes.
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict;
-    /// Pages of metrics arrive.
-    fn page(&mut self, _page: &Page, _now: f64) {}
-    /// A region's gateway says how many of its replicas are healthy.
-    fn endpoints(&mut self, _region: usize, _healthy: usize, _all: usize) {}
-    /// A probe arrives at a gateway.
-    fn probe(&mut self, _gateway: usize, _region: usize, _load: &Load) {}
-    /// The replica for a request that has just reached a region, where [`Pick::AtArrival`] asks for it.
-    fn replica(&mut self, _region: usize, _id: usize, _request: &Request) -> Option<usize> {
+    /// Decides where a request goes.
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision;
+    /// A region's metrics page arrives.
+    fn on_metrics(&mut self, _page: &MetricsPage, _now: f64) {}
+    /// A region's gateway reports its healthy servers and all servers.
+    fn on_endpoints(&mut self, _region: usize, _healthy: usize, _all: usize) {}
+    /// A probe's answer arrives at a gateway.
+    fn on_probe(&mut self, _gateway: usize, _region: usize, _result: &ProbeResult) {}
+    /// Picks the server for a request that reached a region with [`ServerPick::OnArrival`].
+    fn pick_server(&mut self, _region: usize, _id: usize, _request: &Request) -> Option<usize> {
         None
     }
-    /// A region's own gateway sees the first token of a request that it has sent to a replica.
-    fn begun(&mut self, _region: usize, _id: usize) {}
-    /// A region's own gateway sees that a request is over.
-    fn ended(&mut self, _region: usize, _id: usize) {}
-    /// An attempt is answered.
-    fn answered(&mut self, _answered: &Answered, _now: f64) {}
-    /// Once a second.
-    fn tick(&mut self, _now: f64) {}
-    /// The shares that it keeps at home, second by second, if it has such.
-    fn shares(&self) -> Option<&Shares> {
+    /// A region's gateway receives the first token of a request from a server.
+    fn on_first_token(&mut self, _region: usize, _id: usize) {}
+    /// A region's gateway sees the end of a request.
+    fn on_end(&mut self, _region: usize, _id: usize) {}
+    /// A home gateway learns the result of an attempt.
+    fn on_attempt(&mut self, _result: &AttemptResult, _now: f64) {}
+    /// Called once a second.
+    fn on_second(&mut self, _now: f64) {}
+    /// The home shares over time, if the router has any.
+    fn home_shares(&self) -> Option<&HomeShares> {
         None
     }
 }
 
-/// A region first, then the others in their order.
-pub(super) fn first(region: usize, allowed: &[usize]) -> Verdict {
-    let others = allowed.iter().copied().filter(|other| *other != region);
-    Verdict::go(std::iter::once(region).chain(others).collect())
+/// Tries `region` first, then the other candidates in their order.
+pub(super) fn prefer(region: usize, candidates: &[usize]) -> Decision {
+    let others = candidates.iter().copied().filter(|other| *other != region);
+    Decision::send(std::iter::once(region).chain(others).collect())
 }

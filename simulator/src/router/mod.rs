@@ -9,8 +9,10 @@ mod least_load;
 mod meridian;
 mod oracle;
 mod queue;
-mod servers;
+mod server_picker;
 mod simple;
 
 pub use build::build;
-pub use interface::{Answered, Ask, Load, Pick, Router, Shares, Verdict};
+pub use interface::{
+    AttemptResult, Decision, HomeShares, ProbeResult, RouteQuery, Router, ServerPick,
+};
