@@ -21,7 +21,7 @@ fn it_lists_its_cases() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let out = text(&output.stdout);
     assert!(out.lines().count() >= 12, "{out}");
-    assert!(out.contains("region-loss   a region is gone for seven minutes"));
+    assert!(out.contains("region-loss   one region is down for seven minutes"));
     let output = simulate(&["--case", "mars"]);
     assert_eq!(output.status.code(), Some(1));
     let err = text(&output.stderr);
@@ -32,7 +32,7 @@ fn it_lists_its_cases() {
 }
 
 #[test]
-fn it_names_what_is_wrong_with_a_trace() {
+fn it_names_the_invalid_line_of_a_trace() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.csv");
     let path = file.to_str().unwrap();
     std::fs::write(

@@ -283,7 +283,7 @@ mod tests {
         };
         assert_eq!(
             table.to_string(),
-            "| way     |              s |\n|---------|---------------:|\n| nearest | 1.00 (0.9–1.1) |\n"
+            "| strategy |              s |\n|----------|---------------:|\n| nearest  | 1.00 (0.9–1.1) |\n"
         );
     }
 
