@@ -15,12 +15,12 @@ pub struct Want {
     /// Requests per second, or whatever rooms are measured in.
     pub amount: f64,
     /// Regions that may take some.
-    pub to: Vec<Way>,
+    pub to: Vec<Path>,
 }
 
 /// A way that requests may go.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Way {
+pub struct Path {
     /// The region's place among all of them.
     pub region: usize,
     /// What the region takes of this want and of all that may have no more of it; below nothing is nothing.
@@ -86,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ways(amount: f64, to: &[(usize, f64)]) -> Want {
-        let way = |&(region, cost): &(usize, f64)| Way {
+        let way = |&(region, cost): &(usize, f64)| Path {
             region,
             room: 0.0,
             cost,
@@ -175,7 +175,7 @@ mod tests {
     fn who_may_have_less_leaves_the_rest_to_others() {
         let of = |amount, room| Want {
             amount,
-            to: vec![Way {
+            to: vec![Path {
                 region: 0,
                 room,
                 cost: 1.0,
@@ -212,7 +212,7 @@ mod tests {
         fn what_is_kept_from_one_is_kept_from_those_who_may_have_less(
             wants in prop::collection::vec((0.0..20.0f64, prop::collection::vec((0..4usize, -5.0..20.0f64, 0.0..300.0f64), 0..5)), 1..6),
         ) {
-            let way = |(region, room, cost): &(usize, f64, f64)| Way { region: *region, room: *room, cost: *cost };
+            let way = |(region, room, cost): &(usize, f64, f64)| Path { region: *region, room: *room, cost: *cost };
             let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(way).collect() };
             let wants: Vec<Want> = wants.iter().map(want).collect();
             let parts = super::allot(&wants);

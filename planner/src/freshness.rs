@@ -1,7 +1,6 @@
 //! Freshness: whose data is too far behind, and whose database serves instead.
 
 use crate::health::CLEAR_OF;
-use crate::plan::{Alarm, AlarmKind, Plan};
 use crate::retrieval::databases;
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::name::RegionName;
@@ -108,32 +107,4 @@ impl Freshness {
 
 fn role(region: &Region) -> Option<Role> {
     Some(region.vector_db.as_ref()?.role)
-}
-
-/// Data that is old and retrieved all the same, or may be old.
-pub fn alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
-    let freshness = &plan.freshness;
-    let stuck = freshness.behind.iter().filter(|home| {
-        !databases(fleet, home).is_empty() && freshness.serves(fleet, home) == *home
-    });
-    let stuck = stuck.map(|home| Alarm {
-        region: home.clone(),
-        kind: AlarmKind::OldData,
-        message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
-                  retrieved there is old"
-            .into(),
-    });
-    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::tells_lag);
-    let silent = fleet
-        .regions
-        .keys()
-        .filter(told)
-        .filter(|region| freshness.unknown.contains(*region));
-    let silent = silent.map(|region| Alarm {
-        region: region.clone(),
-        kind: AlarmKind::UnknownLag,
-        message: "its sources for replication lag are silent: how old its data is is not known"
-            .into(),
-    });
-    stuck.chain(silent).collect()
 }

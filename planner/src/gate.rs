@@ -27,7 +27,7 @@ pub struct Gate {
 
 /// What a gate sees of its pool.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct PoolLoad {
     /// If known.
     pub utilization: Option<Utilization>,
     /// It has sources that were not heard lately.
@@ -42,7 +42,7 @@ pub struct Seen {
 
 /// The gate that follows one; `None` is an open one. Batch leaves where utilization stays above where interactive callers would come
 /// back, so that it has left before they have to.
-pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &Seen, now: Millis) -> Option<Gate> {
+pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &PoolLoad, now: Millis) -> Option<Gate> {
     let open = gate.map_or(100, |gate| gate.open.min(100));
     let to = |open: u8| (open < 100).then_some(Gate { open, since: now });
     let rests = gate.map(|gate| now.since(gate.since));

@@ -1,15 +1,15 @@
 //! How a pool is, from its signals: what makes other regions be asked first.
 
+mod reason;
+
+pub use reason::{CLEAR_OF, Reason};
+
 use crate::signal::Millis;
 use crate::state::PoolSignals;
 use meridian_policy::fleet::Fleet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
-
-/// A limit that was passed counts until the signal is this far below it again: no coming and going at the limit.
-pub(crate) const CLEAR_OF: f64 = 0.8;
 
 /// Half of all answers failing is a region that does not work, whatever its health checks say.
 const BROKEN: f64 = 0.5;
@@ -32,103 +32,31 @@ pub struct Health {
     pub failed: Option<Millis>,
 }
 
-/// What is wrong with a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Its own gateway has no healthy endpoint.
-    NoEndpoints,
-    /// Too many of its answers are failures.
-    Errors,
-    /// Too many requests wait.
-    QueueDepth,
-    /// The first token takes too long.
-    FirstToken,
-    /// The region's data store is too far behind.
-    ReplicationLag,
-    /// Its sources have not been heard lately.
-    Stale,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoEndpoints => "no healthy endpoint",
-            Self::Errors => "errors",
-            Self::QueueDepth => "queue",
-            Self::FirstToken => "first token",
-            Self::ReplicationLag => "replication lag",
-            Self::Stale => "stale",
-        })
-    }
-}
-
 impl Health {
     /// Judges a pool. `before` is what was said of it last.
     pub fn of(fleet: &Fleet, signals: &PoolSignals, before: &Self, now: Millis) -> Self {
-        let limits = &fleet.unhealthy;
-        let measured = [
-            (
-                Reason::QueueDepth,
-                signals.waiting,
-                f64::from(limits.queue_depth),
-            ),
-            (
-                Reason::FirstToken,
-                signals.first_token_p95,
-                limits.first_token_p95.as_secs_f64(),
-            ),
-            (Reason::Errors, signals.error_rate, limits.error_rate),
-            (
-                Reason::ReplicationLag,
-                signals.replication_lag,
-                limits.replication_lag.as_secs_f64(),
-            ),
-        ];
-        let mut reasons: BTreeSet<Reason> = BTreeSet::new();
-        for (reason, value, limit) in measured {
-            let limit = if before.reasons.contains(&reason) {
-                limit * CLEAR_OF
-            } else {
-                limit
-            };
-            if value.is_some_and(|value| value > limit) {
-                reasons.insert(reason);
-            }
+        let mut reasons = past_limits(fleet, signals, before);
+        let failed = before.failed_since(signals, &reasons, now);
+        if failed.is_some() {
+            reasons.insert(Reason::Errors);
         }
-        // Data gets no younger by its source's silence.
-        if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
-            reasons.insert(Reason::ReplicationLag);
-        }
-        let mut failed = reasons.contains(&Reason::Errors).then_some(now);
-        if signals.error_rate.is_none() && before.reasons.contains(&Reason::Errors) {
-            let last = before
-                .failed
-                .max(signals.signs.get(&Reason::Errors).copied());
-            failed = last.filter(|last| now.since(*last) < REMEMBERED);
-            reasons.extend(failed.map(|_| Reason::Errors));
-        }
-        let failed = failed.map(|last| match before.failed {
-            Some(noted) if last.since(noted) < COARSE => noted,
-            _ => last,
-        });
         if signals.stale {
             reasons.insert(Reason::Stale);
         }
         let had_none = before.reasons.contains(&Reason::NoEndpoints);
         let no_endpoints = matches!(signals.endpoints, Some((0, total)) if total > 0);
-        // Its gateway was lost with it, and has not said yet that it serves again.
+        // Its gateway was lost with it, and has not reported yet that it serves again.
         if no_endpoints || (had_none && signals.endpoints.is_none()) {
             reasons.insert(Reason::NoEndpoints);
         }
         let was_broken = before.down && !had_none;
-        let broken = if was_broken {
+        let limit = if was_broken {
             BROKEN * CLEAR_OF
         } else {
             BROKEN
         };
         let is_broken = match signals.error_rate {
-            Some(rate) => rate > broken,
+            Some(rate) => rate > limit,
             None => was_broken && reasons.contains(&Reason::Errors),
         };
         Self {
@@ -136,6 +64,29 @@ impl Health {
             reasons,
             failed,
         }
+    }
+
+    /// When a pool was seen to fail last, in steps of [`COARSE`]; `None` if it does not fail. While it is asked too rarely to tell, it
+    /// is taken to fail for [`REMEMBERED`].
+    fn failed_since(
+        &self,
+        signals: &PoolSignals,
+        reasons: &BTreeSet<Reason>,
+        now: Millis,
+    ) -> Option<Millis> {
+        let last = if reasons.contains(&Reason::Errors) {
+            now
+        } else if signals.error_rate.is_none() && self.reasons.contains(&Reason::Errors) {
+            let breach = signals.last_breach.get(&Reason::Errors).copied();
+            let last = self.failed.max(breach)?;
+            Some(last).filter(|last| now.since(*last) < REMEMBERED)?
+        } else {
+            return None;
+        };
+        Some(match self.failed {
+            Some(noted) if last.since(noted) < COARSE => noted,
+            _ => last,
+        })
     }
 
     /// Whether it serves, as far as is known. One whose gateway fell silent while it did not may serve again: then Envoy's own health
@@ -160,6 +111,41 @@ impl Health {
     pub fn takes_more(&self) -> bool {
         !self.down && self.reasons.iter().all(|reason| *reason == Reason::Stale)
     }
+}
+
+/// The signals that are past their limits. A limit that was passed counts until the signal is well below it.
+fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
+    let limits = &fleet.unhealthy;
+    let measured = [
+        (
+            Reason::QueueDepth,
+            signals.waiting,
+            f64::from(limits.queue_depth),
+        ),
+        (
+            Reason::FirstToken,
+            signals.first_token_p95,
+            limits.first_token_p95.as_secs_f64(),
+        ),
+        (Reason::Errors, signals.error_rate, limits.error_rate),
+        (
+            Reason::ReplicationLag,
+            signals.replication_lag,
+            limits.replication_lag.as_secs_f64(),
+        ),
+    ];
+    let is_past = |(reason, value, limit): &(Reason, Option<f64>, f64)| {
+        let had = before.reasons.contains(reason);
+        let limit = if had { limit * CLEAR_OF } else { *limit };
+        value.is_some_and(|value| value > limit)
+    };
+    let past = measured.into_iter().filter(is_past);
+    let mut reasons: BTreeSet<Reason> = past.map(|(reason, ..)| reason).collect();
+    // Data gets no younger by its source's silence.
+    if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
+        reasons.insert(Reason::ReplicationLag);
+    }
+    reasons
 }
 
 #[cfg(test)]
@@ -293,7 +279,7 @@ mod tests {
             ..Default::default()
         };
         let rare = PoolSignals {
-            signs: [(Reason::Errors, Millis(NOW.0 + 290_000))].into(),
+            last_breach: [(Reason::Errors, Millis(NOW.0 + 290_000))].into(),
             ..Default::default()
         };
         let of = |signals, before: &Health, age| {

@@ -8,6 +8,7 @@
 //! (Fleet, Plan) --plugins::filter_policy()--> FilterPolicy              what the router of a gateway is told
 //! ```
 
+pub mod alarm;
 pub mod batch;
 pub mod chain;
 pub mod flow;

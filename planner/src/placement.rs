@@ -4,15 +4,16 @@
 //! step needs signs that are newer than the one before it; and where steps are seen to do nothing, shedding stops. Room
 //! is taken nearest first, and what fits nowhere stays at home.
 
-mod seen;
+mod pools;
 
-pub use seen::{First, Other, Utilization};
+pub use pools::{Candidate, HomePool, Utilization};
 
 use crate::signal::Millis;
 use crate::weights;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::fleet::Overflow;
 use meridian_policy::name::RegionName;
+use pools::{FALLS, SETTLE};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,12 +22,6 @@ use std::time::Duration;
 pub const STEP_DOWN: u8 = 30;
 /// The most that it rises in one step, unless it must.
 pub const STEP_UP: u8 = 10;
-
-/// A change is seen in the signals after this time at the earliest.
-const SETTLE: Duration = Duration::from_secs(2);
-
-/// And after this time at the latest.
-const SETTLE_MOST: Duration = Duration::from_secs(30);
 
 /// Unless all of it together would keep it below this part of where it takes back.
 const RELAPSE: f64 = 0.75;
@@ -37,14 +32,11 @@ const PATIENT: Duration = Duration::from_secs(600);
 /// Less than this part of what was expected is no effect.
 const EFFECT: f64 = 0.25;
 /// After this many steps without effect shedding goes no further.
-const MOST_VAIN: u8 = 3;
+const MOST_INEFFECTIVE: u8 = 3;
 /// Where shedding had no effect, utilization must grow by this before it is tried again.
 const WORSE: f64 = 0.05;
 /// While nothing leaves, those that would take some at once, the nearest first, in these proportions.
 const AT_REST: [f64; 3] = [50.0, 30.0, 20.0];
-/// A utilization that fell by this in the last seconds is on its way down.
-const FALLS: f64 = 0.02;
-
 /// Where a (zone, model)'s requests go first, at one gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
@@ -58,7 +50,7 @@ pub struct Placement {
     pub step: Option<Step>,
     /// What it was before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub was: Option<Was>,
+    pub was: Option<PreviousShare>,
     /// Shedding was seen to do nothing; it goes no further until things get worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_effect: bool,
@@ -66,14 +58,14 @@ pub struct Placement {
 
 /// An earlier share, with its weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Was {
+pub struct PreviousShare {
     /// Percent of the requests that the first region kept.
     pub home_share: u8,
     /// The regions that took the rest, by weight.
     pub overflow: BTreeMap<RegionName, u32>,
 }
 
-impl Was {
+impl PreviousShare {
     /// What a region had of all requests, in percent.
     pub fn part(&self, region: &RegionName) -> f64 {
         part(self.home_share, &self.overflow, region)
@@ -95,11 +87,11 @@ pub struct Step {
     /// What it should become.
     pub expected: f64,
     /// How many steps in a row, before this one, had no effect.
-    #[serde(default)]
-    pub vain: u8,
+    #[serde(default, alias = "vain")]
+    pub ineffective_steps: u8,
     /// The first region served nobody then, or a part of it did again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fled: bool,
+    #[serde(default, alias = "fled", skip_serializing_if = "std::ops::Not::not")]
+    pub evacuated: bool,
     /// It gave the first region more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rose: bool,
@@ -147,8 +139,8 @@ impl Placement {
     /// A fixed part to each region that may be asked, and nothing else. The first one is not among the others.
     pub fn fixed(
         weights: &BTreeMap<RegionName, u32>,
-        first: (&RegionName, &First),
-        others: &[Other],
+        first: (&RegionName, &HomePool),
+        others: &[Candidate],
     ) -> Self {
         let weight = |region: &RegionName| f64::from(weights.get(region).copied().unwrap_or(0));
         let parts: Vec<f64> = others
@@ -179,17 +171,29 @@ impl Placement {
     }
 
     /// One percent of the requests is this much of the first region's utilization.
-    pub fn load(&self, first: &First) -> f64 {
+    pub fn load(&self, first: &HomePool) -> f64 {
         (first.saw() * first.sheddable * first.own).max(0.01) / f64::from(self.home_share.max(1))
     }
 
     /// What it would send to other regions than now, in percent of the requests, were there room for all of it.
-    pub fn wants(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> f64 {
+    pub fn wants(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        others: &[Candidate],
+        now: Millis,
+    ) -> f64 {
         self.draft(limits, first, others, now).leaves
     }
 
     /// The placement that follows this one.
-    pub fn next(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Self {
+    pub fn next(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        others: &[Candidate],
+        now: Millis,
+    ) -> Self {
         let Draft {
             mut parts,
             room,
@@ -217,7 +221,7 @@ impl Placement {
         let (mut step, mut was) = (self.step, self.was.clone());
         if home_share != self.home_share || (moves && overflow != self.overflow) {
             step = Some(self.step_to(home_share, first, now));
-            was = Some(Was {
+            was = Some(PreviousShare {
                 home_share: self.home_share,
                 overflow: self.overflow.clone(),
             });
@@ -235,7 +239,13 @@ impl Placement {
         }
     }
 
-    fn draft(&self, limits: &Overflow, first: &First, others: &[Other], now: Millis) -> Draft {
+    fn draft(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        others: &[Candidate],
+        now: Millis,
+    ) -> Draft {
         let load = self.load(first);
         let had = others.iter().map(|other| self.part(&other.region));
         let each = others.iter().zip(had);
@@ -250,7 +260,7 @@ impl Placement {
         let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
         let mut leaves = lost;
         let mut without_effect = self.without_effect;
-        match self.wish(limits, first, &parts, &room, now, &mut without_effect) {
+        match self.next_move(limits, first, &parts, &room, now, &mut without_effect) {
             Move::Stay => {}
             Move::Shed(step) => leaves += f64::from(step),
             Move::Relieve(most) => {
@@ -278,7 +288,7 @@ impl Placement {
         }
     }
 
-    fn step_to(&self, home_share: u8, first: &First, now: Millis) -> Step {
+    fn step_to(&self, home_share: u8, first: &HomePool, now: Millis) -> Step {
         let saw = first.saw();
         let rose = home_share > self.home_share;
         let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
@@ -289,9 +299,9 @@ impl Placement {
             at: now,
             saw: rounded(saw),
             expected: rounded(expected),
-            vain: self.vain(first),
+            ineffective_steps: self.ineffective_steps(first),
             // Until all of it serves: it takes back as much as does.
-            fled: first.down || (rose && self.has_fled() && first.serving < 100),
+            evacuated: first.down || (rose && self.was_evacuated() && first.serving < 100),
             rose,
             relapsed: self
                 .lately(now)
@@ -300,8 +310,8 @@ impl Placement {
     }
 
     /// The first region served nobody at the last step, or was on its way back.
-    fn has_fled(&self) -> bool {
-        self.step.is_some_and(|step| step.fled)
+    fn was_evacuated(&self) -> bool {
+        self.step.is_some_and(|step| step.evacuated)
     }
 
     /// The last step, if it is not long ago.
@@ -309,10 +319,11 @@ impl Placement {
         self.step.filter(|step| now.since(step.at) < PATIENT)
     }
 
-    fn wish(
+    /// What the placement does next. `parts`: what each candidate has, in percent of the requests; `room`: what it can take more.
+    fn next_move(
         &self,
         limits: &Overflow,
-        first: &First,
+        first: &HomePool,
         parts: &[f64],
         room: &[f64],
         now: Millis,
@@ -326,7 +337,7 @@ impl Placement {
         let relieve = |most: f64| {
             (too_many && most >= 1.0).then_some(Move::Relieve(most.min(f64::from(STEP_UP))))
         };
-        // Where home is no better, only as far as others have room.
+        // If home is no better, only as far as others have room.
         let elsewhere: f64 = room.iter().map(|room| room.max(0.0)).sum();
         if first.down {
             *without_effect = false;
@@ -335,30 +346,41 @@ impl Placement {
                 lower => lower,
             };
         }
-        if self.has_fled() && self.home_share < first.serving {
+        if self.was_evacuated() && self.home_share < first.serving {
             // It serves again, and is empty.
             return Move::Rise(first.serving - self.home_share);
         }
         if !settled {
             return Move::Stay;
         }
-        if let Some(seen) = first.unhealthy {
+        if let Some(breach) = first.unhealthy {
             *without_effect = false;
-            if let Some(relieve) = relieve(elsewhere) {
-                return relieve;
-            }
-            let again = self.step.is_none_or(|step| seen.since(step.at) >= SETTLE);
-            return if again {
-                self.lowered(limits, f64::from(first.unhealthy_step))
-            } else {
-                Move::Stay
-            };
+            let sheds = || self.leave_unhealthy(limits, first, breach);
+            return relieve(elsewhere).unwrap_or_else(sheds);
         }
-        if let Some(relieve) = relieve(100.0) {
-            return relieve;
+        relieve(100.0).unwrap_or_else(|| self.by_load(limits, first, now, without_effect))
+    }
+
+    /// The next move of a home pool that is unhealthy: a step for each breach that is newer than the step before it.
+    fn leave_unhealthy(&self, limits: &Overflow, first: &HomePool, breach: Millis) -> Move {
+        let is_new = self.step.is_none_or(|step| breach.since(step.at) >= SETTLE);
+        if is_new {
+            self.lowered(limits, f64::from(first.unhealthy_step))
+        } else {
+            Move::Stay
         }
+    }
+
+    /// The next move of a healthy home pool, by its utilization.
+    fn by_load(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        now: Millis,
+        without_effect: &mut bool,
+    ) -> Move {
         let Some(utilization) = first.utilization else {
-            // Where nothing measures its load, its health alone decides; what is silent is left as it is.
+            // If nothing measures its load, its health alone decides. While its sources are silent nothing moves.
             return if first.silent {
                 Move::Stay
             } else {
@@ -366,53 +388,72 @@ impl Placement {
             };
         };
         if utilization.now > limits.above {
-            // What is far too much is shed at once; the rest, and further steps, are for what lasts and is not on its way down.
-            let lasts =
-                utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
-            let much = utilization.now > f64::midpoint(limits.above, 1.0);
-            if first.batch && !much {
-                return Move::Stay;
-            }
-            return if lasts || (much && self.home_share == 100) {
-                self.shed_load(limits, first, utilization, without_effect)
-            } else {
-                Move::Stay
-            };
+            return self.above_limit(limits, first, utilization, without_effect);
         }
         if utilization.peak < limits.back_below && !first.silent {
             *without_effect = false;
-            // What was taken back once too early waits, unless there is room for all of it.
-            let away = f64::from(100 - self.home_share) / f64::from(self.home_share.max(1));
-            let grows = 1.0 + first.elasticity * first.sheddable * away;
-            let relapsed = |step: Step| step.relapsed && !step.rose;
-            if self.lately(now).is_some_and(relapsed)
-                && utilization.peak * grows > RELAPSE * limits.back_below
-            {
-                return Move::Stay;
-            }
-            // As much as keeps the first region below where it would shed again.
-            let fits = if utilization.peak > 0.0 && first.sheddable > 0.0 {
-                f64::from(self.home_share.max(1)) * (limits.target() / utilization.peak - 1.0)
-                    / first.sheddable
-                    / first.elasticity
-            } else {
-                f64::from(STEP_UP)
-            };
-            return self.raised(fits);
+            return self.take_back(limits, first, utilization, now);
         }
         Move::Stay
+    }
+
+    /// A utilization that is far too high is shed at once. The rest, and further steps, are for one that lasts and does not fall.
+    fn above_limit(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        utilization: Utilization,
+        without_effect: &mut bool,
+    ) -> Move {
+        let lasts = utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
+        let much = utilization.now > f64::midpoint(limits.above, 1.0);
+        if first.batch && !much {
+            return Move::Stay;
+        }
+        if lasts || (much && self.home_share == 100) {
+            self.shed_load(limits, first, utilization, without_effect)
+        } else {
+            Move::Stay
+        }
+    }
+
+    /// Takes back as much as keeps the home pool below where it would shed again.
+    fn take_back(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        utilization: Utilization,
+        now: Millis,
+    ) -> Move {
+        // After a relapse it waits, unless there is room for all of it.
+        let away = f64::from(100 - self.home_share) / f64::from(self.home_share.max(1));
+        let grows = 1.0 + first.elasticity * first.sheddable * away;
+        let relapsed = |step: Step| step.relapsed && !step.rose;
+        if self.lately(now).is_some_and(relapsed)
+            && utilization.peak * grows > RELAPSE * limits.back_below
+        {
+            return Move::Stay;
+        }
+        if utilization.peak > 0.0 && first.sheddable > 0.0 {
+            let room = limits.target() / utilization.peak - 1.0;
+            let share = f64::from(self.home_share.max(1));
+            self.raised(share * room / first.sheddable / first.elasticity)
+        } else {
+            self.raised(f64::from(STEP_UP))
+        }
     }
 
     fn shed_load(
         &self,
         limits: &Overflow,
-        first: &First,
+        first: &HomePool,
         utilization: Utilization,
         without_effect: &mut bool,
     ) -> Move {
         if let Some(step) = self.step.filter(|_| self.home_share < 100) {
             let worse = first.is_full() || utilization.now >= step.saw + WORSE;
-            *without_effect = !worse && (*without_effect || self.vain(first) >= MOST_VAIN);
+            *without_effect =
+                !worse && (*without_effect || self.ineffective_steps(first) >= MOST_INEFFECTIVE);
         }
         if *without_effect {
             return Move::Stay;
@@ -427,13 +468,13 @@ impl Placement {
     }
 
     /// How many steps in a row had no effect, now that the last one is seen.
-    fn vain(&self, first: &First) -> u8 {
+    fn ineffective_steps(&self, first: &HomePool) -> u8 {
         let (Some(step), Some(utilization)) = (self.step, first.utilization) else {
             return 0;
         };
         let wanted = step.saw - step.expected;
         if wanted > 0.0 && !first.is_full() && step.saw - utilization.now < EFFECT * wanted {
-            step.vain.saturating_add(1)
+            step.ineffective_steps.saturating_add(1)
         } else {
             0
         }
@@ -457,15 +498,15 @@ impl Placement {
 
     /// Who would take some: the nearest that has room. The one that it was stays while it is not too full, so that noise
     /// changes nothing.
-    fn at_rest(&self, limits: &Overflow, others: &[Other]) -> BTreeMap<RegionName, u32> {
+    fn at_rest(&self, limits: &Overflow, others: &[Candidate]) -> BTreeMap<RegionName, u32> {
         let calm = limits.target() - limits.back_below;
-        let may = |other: &&Other| {
+        let may = |other: &&Candidate| {
             other.open
                 && other.room >= 0.0
                 && (self.overflow.contains_key(&other.region)
                     || (other.room > calm && !other.silent))
         };
-        let mut rest: Vec<&Other> = others.iter().filter(may).take(AT_REST.len()).collect();
+        let mut rest: Vec<&Candidate> = others.iter().filter(may).take(AT_REST.len()).collect();
         if rest.is_empty() {
             rest.extend(others.iter().find(|other| other.open && other.silent));
         }
@@ -482,7 +523,7 @@ impl Placement {
     }
 }
 
-fn to_weights(others: &[Other], parts: &[f64]) -> BTreeMap<RegionName, u32> {
+fn to_weights(others: &[Candidate], parts: &[f64]) -> BTreeMap<RegionName, u32> {
     let regions = others.iter().map(|other| &other.region);
     weights::whole(regions.zip(parts.iter().copied()))
 }

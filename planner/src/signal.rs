@@ -92,7 +92,7 @@ pub enum Reading {
         times: Histogram,
     },
     /// A fallback's answers to the region's gateway that say that they were made outside of its jurisdiction.
-    Misplaced {
+    JurisdictionViolations {
         /// The fallback.
         fallback: FallbackName,
         /// How many.

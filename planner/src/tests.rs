@@ -3,10 +3,10 @@
 mod closed_loop;
 mod freshness;
 mod guests;
+mod last_breach;
 mod observations;
 mod placements;
 mod planning;
-mod signs;
 mod silence;
 mod tiers;
 mod watch;

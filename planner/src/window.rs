@@ -225,6 +225,17 @@ fn same_bounds(one: &Histogram, other: &Histogram) -> bool {
     bounds(one) == bounds(other)
 }
 
+/// Growth per second, over so much time at least.
+pub fn rate(window: &Window<[f64; 3]>, over: Duration, what: impl Fn(&[f64; 3]) -> f64) -> f64 {
+    let (growth, took) = window.lately(over);
+    let seconds = took.as_secs_f64();
+    if seconds > 0.0 {
+        what(&growth) / seconds
+    } else {
+        0.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod bootstrap;
+mod clock;
 pub mod collect;
 pub mod discovery;
 pub mod fleet;

@@ -2,14 +2,13 @@
 
 mod simulate;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
-use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::{self, Publication, publication};
 use meridian_xds_server::snapshot::Snapshot;
@@ -116,7 +115,8 @@ async fn run(command: Command) -> Result<()> {
                 given: 0,
                 runs_ms: 0,
             };
-            publication(&fleet, &Plan::default(), lease, &Publication::new())?;
+            publication(&fleet, &Plan::default(), lease, &Publication::new())
+                .with_context(|| file.display().to_string())?;
             let (zones, regions, models) =
                 (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
             writeln!(
@@ -223,20 +223,7 @@ async fn report(address: SocketAddr) -> Result<Report> {
 }
 
 fn load(file: &Path) -> Result<Fleet> {
-    fleet::load(file).map_err(|error| match error {
-        FleetError::Problems(problems) => {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("\n  {problem}"))
-                .collect();
-            anyhow!(
-                "{}: not a fleet that can run:{}",
-                file.display(),
-                lines.concat()
-            )
-        }
-        other => Error::new(other).context(file.display().to_string()),
-    })
+    fleet::load(file).map_err(|error| anyhow!(fleet::load_error(file, &error)))
 }
 
 /// A gateway's configuration, verified.

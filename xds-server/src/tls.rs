@@ -1,4 +1,4 @@
-//! TLS: certificates by their paths, and what holds between gateways.
+//! TLS: certificates by file path, and mutual TLS between gateways.
 
 use crate::wire::{exactly, file};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
@@ -11,7 +11,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use meridian_policy::fleet::{Gateway, KeyPair};
 use meridian_policy::{Fleet, RegionName};
 
-/// Both ends of a connection between gateways: TLS 1.3, HTTP/2, certificates that name regions.
+/// The context for both ends of a connection between gateways: TLS 1.3, HTTP/2, certificates with SPIFFE IDs of
+/// regions.
 pub fn between_gateways(own: &Gateway, peers: Vec<SubjectAltNameMatcher>) -> CommonTlsContext {
     let validation = CertificateValidationContext {
         trusted_ca: file(&own.ca),
@@ -21,7 +22,7 @@ pub fn between_gateways(own: &Gateway, peers: Vec<SubjectAltNameMatcher>) -> Com
     CommonTlsContext {
         tls_params: Some(TlsParameters {
             tls_minimum_protocol_version: TlsProtocol::TlSv13.into(),
-            // As a client Envoy stops at 1.2 by itself.
+            // Envoy's default maximum as a client is 1.2.
             tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..Default::default()
         }),
@@ -32,7 +33,7 @@ pub fn between_gateways(own: &Gateway, peers: Vec<SubjectAltNameMatcher>) -> Com
     }
 }
 
-/// The certificate of a region's gateway, and of no other.
+/// Matches the certificate of one region's gateway only.
 pub fn gateway_san(fleet: &Fleet, region: &RegionName) -> SubjectAltNameMatcher {
     SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
@@ -41,7 +42,7 @@ pub fn gateway_san(fleet: &Fleet, region: &RegionName) -> SubjectAltNameMatcher 
     }
 }
 
-/// A certificate by the paths of its files.
+/// A certificate and its key, by file path.
 pub fn certificate(pair: &KeyPair) -> TlsCertificate {
     TlsCertificate {
         certificate_chain: file(&pair.certificate),

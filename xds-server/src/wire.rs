@@ -1,4 +1,4 @@
-//! Short ways to write Envoy's wrapper messages.
+//! Constructors for Envoy's wrapper messages.
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
@@ -105,7 +105,7 @@ pub fn exactly(text: &str) -> StringMatcher {
     }
 }
 
-/// The whole of a text, by a regular expression.
+/// A matcher for the whole text by a regular expression.
 pub fn matches(regex: &str) -> StringMatcher {
     StringMatcher {
         match_pattern: Some(MatchPattern::SafeRegex(RegexMatcher {
@@ -124,7 +124,7 @@ pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
     }
 }
 
-/// A header where there is none of the same name.
+/// Adds a header unless the message has one of this name.
 pub fn header_if_absent(name: &str, value: &str) -> HeaderValueOption {
     HeaderValueOption {
         append_action: HeaderAppendAction::AddIfAbsent.into(),
@@ -132,7 +132,7 @@ pub fn header_if_absent(name: &str, value: &str) -> HeaderValueOption {
     }
 }
 
-/// A header that replaces one of the same name.
+/// Sets a header, replacing one of the same name.
 pub fn header(name: &str, value: &str) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(HeaderValue {

@@ -1,7 +1,7 @@
 //! Lanes: where a request goes first. One function for each kind of request.
 
 use crate::decision::Met;
-use crate::router::RequestContext;
+use crate::request::RequestContext;
 use crate::routes::ModelRoute;
 use crate::shed::{Choice, batch_not_refused};
 use crate::slots;

@@ -22,6 +22,7 @@ pub mod pace;
 pub mod per_try_timeout;
 pub mod plugins;
 pub mod refusal;
+pub mod request;
 pub mod router;
 pub mod routes;
 pub mod shed;

@@ -1,7 +1,7 @@
 //! Shedding at request time: how much less than its share the first pool gets at this moment.
 
 use crate::pace::{self, Pace};
-use crate::router::RequestContext;
+use crate::request::RequestContext;
 use crate::routes::{BatchRoute, ModelRoute, PoolId, SplitRoute};
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use std::rc::Rc;

@@ -2,13 +2,18 @@
 
 mod classification;
 mod decisions;
+mod egressing;
+mod envoy;
 mod fast_path;
+mod guarding;
 mod misdirection;
 mod needs;
 mod patience;
 mod properties;
 mod refusals;
 mod requests;
+mod routing;
 mod servers;
+mod serving;
 mod shares;
 mod tiers;

@@ -1,6 +1,7 @@
 //! One engine of a pool's inference servers.
 
-use super::sound;
+use super::horizon::LATELY;
+use super::sanitize;
 use crate::signal::{Answers, Figures, Histogram, Millis};
 use crate::window::Window;
 use std::time::Duration;
@@ -51,7 +52,7 @@ impl Tells {
 
 impl Engine {
     pub fn new(at: Millis, figures: &Figures) -> Self {
-        let figures = sound::figures(figures);
+        let figures = sanitize::figures(figures);
         let window = |histogram: &Option<Histogram>| {
             let histogram = histogram.clone();
             histogram.map(|histogram| Window::new(at, histogram))
@@ -72,7 +73,7 @@ impl Engine {
         if at < self.at {
             return;
         }
-        let figures = sound::figures(figures);
+        let figures = sanitize::figures(figures);
         push(&mut self.queue_time, at, figures.queue_time.as_ref());
         push(&mut self.first_token, at, figures.first_token.as_ref());
         match (&mut self.answers, figures.answers) {
@@ -91,13 +92,13 @@ impl Engine {
     }
 
     /// It no longer tells what it has told of its load: how full it is is not known, however little the rest of it is.
-    pub fn is_mute(&self) -> bool {
+    pub fn stopped_reporting(&self) -> bool {
         self.told != Tells::of(&self.figures)
     }
 
     /// The highest of what may run out first.
     pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
-        if self.is_mute() {
+        if self.stopped_reporting() {
             return None;
         }
         let Figures {
@@ -111,8 +112,8 @@ impl Engine {
             .zip(max_running.filter(|most| *most > 0.0))
             .map(|(running, most)| running / most);
         let queue_time = self.queue_time.as_ref();
-        let waited = queue_time
-            .map(|window| window.recent(super::LATELY, |waited| waited.count >= MIN_WAITS));
+        let waited =
+            queue_time.map(|window| window.recent(LATELY, |waited| waited.count >= MIN_WAITS));
         let wait = waited
             .filter(|waited| waited.count >= MIN_WAITS)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());

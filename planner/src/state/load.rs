@@ -1,6 +1,6 @@
 //! How loaded pools were lately.
 
-use super::{CALM_MOST, LATELY};
+use super::horizon::{CALM_MOST, LATELY};
 use crate::placement::Utilization;
 use crate::signal::Millis;
 use meridian_policy::name::ModelName;

@@ -3,17 +3,19 @@
 //! A signal past its TTL says nothing, whatever it said. Values that cannot be are not taken, whoever sends them.
 
 mod engine;
+mod horizon;
 mod load;
 mod pool;
 mod region;
-mod sound;
+mod sanitize;
 
+pub use horizon::{FORGOTTEN, LATELY};
 pub use pool::PoolSignals;
-pub use region::{Attempts, Gpu};
+pub use region::{Attempts, GPU_HOT, Gpu};
 
 use crate::chain::chain;
 use crate::signal::{AttemptCounts, Millis, Observation};
-use crate::window::Window;
+use crate::window::{self, Window};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Fleet;
@@ -22,23 +24,8 @@ use region::RegionState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What is looked at as the last seconds.
-pub const LATELY: Duration = Duration::from_secs(5);
-
-/// The longest time for which utilization must have been low before a region takes its callers back.
-const CALM_MOST: Duration = Duration::from_secs(60);
-
-/// Utilization must have been low for this long before a region takes its callers back: while some generations of requests
-/// came and went.
-fn calm(stay: Duration) -> Duration {
-    (stay * 3).clamp(LATELY, CALM_MOST)
-}
-
-/// Nothing asks for what is older.
-pub const FORGOTTEN: Duration = Duration::from_secs(600);
-
-/// An answer from outside of its fallback's jurisdiction is spoken of for so long.
-const MISPLACED: Duration = Duration::from_secs(3600);
+/// How long an answer from outside of its fallback's jurisdiction is an alarm.
+const VIOLATION_SHOWN: Duration = Duration::from_secs(3600);
 
 /// Everything that was observed lately.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +133,7 @@ impl FleetState {
             // Where batch goes no share says.
             if attempts.model == *model && attempts.lane != Lane::Batch && fresh {
                 *served.entry(&attempts.zone).or_default() +=
-                    pool::rate(window, over, |[answered, ..]| *answered);
+                    window::rate(window, over, |[answered, ..]| *answered);
             }
         }
         served
@@ -188,10 +175,16 @@ impl FleetState {
     }
 
     /// Fallbacks whose answers to a region's gateway have been outside of their jurisdiction in the last hour, and how many were.
-    pub fn misplaced(&self, region: &RegionName, now: Millis) -> BTreeMap<&FallbackName, f64> {
+    pub fn jurisdiction_violations(
+        &self,
+        region: &RegionName,
+        now: Millis,
+    ) -> BTreeMap<&FallbackName, f64> {
         let state = self.regions.get(region);
-        let lately = |at| now.since(at) <= MISPLACED;
-        state.map_or_else(BTreeMap::new, |state| state.misplaced_of(lately))
+        let lately = |at| now.since(at) <= VIOLATION_SHOWN;
+        state.map_or_else(BTreeMap::new, |state| {
+            state.jurisdiction_violations_of(lately)
+        })
     }
 
     /// Whether a region's GPUs have been busy for a minute on end.

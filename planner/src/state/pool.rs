@@ -1,12 +1,13 @@
 //! What is known about a pool.
 
+use super::FleetState;
 use super::engine::Engine;
+use super::horizon::calm;
 use super::region::{Gpu, RegionState};
-use super::{FleetState, calm};
 use crate::health::Reason;
 use crate::placement::Utilization;
 use crate::signal::{Figures, Histogram, Millis};
-use crate::window::{WINDOW, Window, merged, quantile};
+use crate::window::{WINDOW, Window, merged, quantile, rate};
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::name::{ModelName, RegionName};
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,8 @@ pub struct PoolSignals {
     /// That has sources, none of which was heard lately.
     pub lag_is_silent: bool,
     /// Requests per second that all gateways send there, as far as they are counted.
-    pub comes: Option<f64>,
+    #[serde(alias = "comes")]
+    pub request_rate: Option<f64>,
     /// The region's GPUs.
     pub gpu: Gpu,
     /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
@@ -53,36 +55,23 @@ pub struct PoolSignals {
     pub partial: bool,
     /// When each thing that is wrong was last seen to go on: a rate of the last half minute alone does not tell.
     #[serde(skip)]
-    pub signs: BTreeMap<Reason, Millis>,
+    pub last_breach: BTreeMap<Reason, Millis>,
 }
 
 impl PoolSignals {
     /// How long requests stay, by Little's law: those in work over those that come.
-    pub fn stay(&self) -> Duration {
-        stay(self.running, self.comes)
+    pub fn residence_time(&self) -> Duration {
+        residence_time(self.running, self.request_rate)
     }
 }
 
-/// What grows in a second, over so much time at least.
-pub(super) fn rate(
-    window: &Window<[f64; 3]>,
-    over: Duration,
-    what: impl Fn(&[f64; 3]) -> f64,
-) -> f64 {
-    let (growth, took) = window.lately(over);
-    let seconds = took.as_secs_f64();
-    if seconds > 0.0 {
-        what(&growth) / seconds
-    } else {
-        0.0
-    }
-}
-
-/// A longer stay is not believed.
+/// The longest residence time that is believed, in seconds.
 const LONGEST_STAY: f64 = 600.0;
 
-fn stay(running: Option<f64>, comes: Option<f64>) -> Duration {
-    let seconds = running.zip(comes).map(|(running, comes)| running / comes);
+fn residence_time(running: Option<f64>, request_rate: Option<f64>) -> Duration {
+    let seconds = running
+        .zip(request_rate)
+        .map(|(running, request_rate)| running / request_rate);
     let seconds = seconds.filter(|seconds| seconds.is_finite());
     Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, LONGEST_STAY))
 }
@@ -107,18 +96,21 @@ impl FleetState {
         };
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();
         let running = values(|figures| figures.running).map(sum);
-        let comes = self.comes_to(region, model, fresh, WINDOW);
-        let utilization = state
-            .loads
-            .utilization(model, fresh, calm(stay(running, comes)), now);
+        let request_rate = self.request_rate_to(region, model, fresh, WINDOW);
+        let utilization = state.loads.utilization(
+            model,
+            fresh,
+            calm(residence_time(running, request_rate)),
+            now,
+        );
         let known = fleet.regions.get(region);
-        let voices = known
-            .map(|known| state.voices(fleet, known, model, fresh))
+        let source_coverage = known
+            .map(|known| state.source_coverage(fleet, known, model, fresh))
             .unwrap_or_default();
         PoolSignals {
             utilization,
             running,
-            comes,
+            request_rate,
             waiting: values(|figures| figures.waiting).map(sum),
             kv_cache: values(|figures| figures.kv_cache)
                 .map(|values| values.iter().sum::<f64>() / values.len() as f64),
@@ -128,10 +120,10 @@ impl FleetState {
             lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::tells_lag),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
-            stale: voices.missing && !voices.told,
-            partial: (voices.missing && voices.told)
-                || engines.iter().any(|engine| engine.is_mute()),
-            signs: self.signs(fleet, region, model, &engines, now),
+            stale: source_coverage.missing && !source_coverage.told,
+            partial: (source_coverage.missing && source_coverage.told)
+                || engines.iter().any(|engine| engine.stopped_reporting()),
+            last_breach: self.last_breach(fleet, region, model, &engines, now),
         }
     }
 
@@ -193,7 +185,7 @@ impl FleetState {
     }
 
     /// When each thing that is wrong with a pool was last seen to go on.
-    fn signs(
+    fn last_breach(
         &self,
         fleet: &Fleet,
         region: &RegionName,
@@ -222,20 +214,20 @@ impl FleetState {
             .regions
             .get(region)
             .is_some_and(|state| state.loads.queue_falls(model, now));
-        let signs = [
+        let last_breach = [
             (Reason::Errors, errors.max()),
             (Reason::FirstToken, first_token.max()),
             (Reason::QueueDepth, (!queue_falls).then_some(now)),
             (Reason::ReplicationLag, Some(now)),
         ];
-        signs
+        last_breach
             .into_iter()
             .filter_map(|(reason, at)| Some((reason, at?)))
             .collect()
     }
 
     /// Requests per second that come to a pool from all gateways, over so much time at least.
-    fn comes_to(
+    fn request_rate_to(
         &self,
         region: &RegionName,
         model: &ModelName,

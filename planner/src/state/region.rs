@@ -2,9 +2,8 @@
 
 use super::engine::Engine;
 use super::load::{Load, Loads};
-use super::sound;
-use crate::plan::GPU_HOT;
-use crate::signal::{Figures, Histogram, Millis, Observation, Reading};
+use super::sanitize;
+use crate::signal::{AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::window::Window;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::{Fleet, Region};
@@ -14,12 +13,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// GPUs that are busier than this for a minute raise an alarm.
+pub const GPU_HOT: f64 = 0.85;
+
 /// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
 const MOST_SERIES: usize = 10_000;
 
 /// Who tells of a pool's load.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Voices {
+pub struct SourceCoverage {
     /// Somebody does.
     pub told: bool,
     /// Somebody should, and was not heard lately.
@@ -66,26 +68,36 @@ pub struct FirstTokens {
     gateway: String,
 }
 
-/// A source, as it was heard last.
+/// The last observation of a source.
 #[derive(Clone, Debug)]
-struct Heard {
+struct LastSeen {
     at: Millis,
-    /// The pools whose servers it told of.
+    /// The pools whose servers it reported.
     pools: BTreeSet<ModelName>,
 }
 
 /// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
 #[derive(Clone, Copy, Debug)]
-struct Misplaced {
+struct JurisdictionViolations {
     answers: f64,
     /// When there was another one.
     last: Millis,
 }
 
+/// Where and when a reading was taken.
+#[derive(Clone, Copy)]
+struct From<'o> {
+    source: &'o str,
+    at: Millis,
+    /// When the source was seen before: its new counters have grown from nothing since. `None`: they may have been there before.
+    since: Option<Millis>,
+}
+
+/// What was observed in a region.
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
-    /// When each source was heard last, and what about.
-    heard: BTreeMap<String, Heard>,
+    /// When each source reported last, and about which pools.
+    seen: BTreeMap<String, LastSeen>,
     /// By model, source and the source's own name for it.
     engines: BTreeMap<(ModelName, String, String), Engine>,
     pub loads: Loads,
@@ -96,143 +108,198 @@ pub struct RegionState {
     /// Answered, overloaded, failed.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     first_token: BTreeMap<FirstTokens, Window<Histogram>>,
-    misplaced: BTreeMap<(FallbackName, String), Misplaced>,
+    jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
     /// Values that were not taken: there were too many series.
-    untaken: u64,
+    rejected: u64,
 }
 
 impl RegionState {
-    /// Takes an observation in; says how many of its values it has not taken because there are too many series. `anew`: the fleet
-    /// is another one since a moment ago.
+    /// Takes an observation in. The number of values that were rejected because there are too many series. `anew`: the fleet file
+    /// was edited a moment ago.
     pub fn apply(
         &mut self,
         fleet: &Fleet,
-        known: &Region,
+        region: &Region,
         observation: &Observation,
         anew: bool,
     ) -> u64 {
-        let untaken = self.untaken;
-        let (at, source) = (observation.at, &observation.source);
-        let last = self.heard.get(source).map(|heard| heard.at);
-        // What a source counts that it did not before has happened since; what it counts at first may be old, and so may be what it
-        // counts of a region or zone that is new in the fleet.
-        let since = last.filter(|_| !anew);
-        let mut changed: Vec<&ModelName> = Vec::new();
-        let mut told = BTreeSet::new();
+        let rejected = self.rejected;
+        let last = self.seen.get(&observation.source).map(|seen| seen.at);
+        let from = From {
+            source: &observation.source,
+            at: observation.at,
+            // A counter that a known source did not have before began at nothing. One that is there at the source's first
+            // observation may be old, and so may be one of a region or zone that is new in the fleet.
+            since: last.filter(|_| !anew),
+        };
         for reading in &observation.readings {
-            match reading {
-                Reading::Server {
-                    model,
-                    engine,
-                    figures,
-                } if known.pools.contains_key(model) => {
-                    let key = (model.clone(), source.clone(), engine.clone());
-                    self.engine(key, at, figures);
-                    told.insert(model.clone());
-                    changed.push(model);
-                }
-                Reading::Gpu {
-                    busy,
-                    engine_active,
-                } => {
-                    let gpu = Gpu {
-                        busy: sound::ratio(*busy),
-                        engine_active: sound::ratio(*engine_active),
-                    };
-                    self.gpu(source, at, gpu);
-                    if fleet.overflow.gpu {
-                        changed.extend(known.pools.keys());
-                    }
-                }
-                Reading::ReplicationLag { seconds } if sound::amount(*seconds) => {
-                    later(
-                        &mut self.lag,
-                        &mut self.untaken,
-                        source.clone(),
-                        at,
-                        *seconds,
-                    );
-                }
-                Reading::Endpoints {
-                    model,
-                    healthy,
-                    total,
-                } if known.pools.contains_key(model) => {
-                    let key = (model.clone(), source.clone());
-                    later(
-                        &mut self.endpoints,
-                        &mut self.untaken,
-                        key,
-                        at,
-                        (*healthy, *total),
-                    );
-                }
-                Reading::Attempts {
-                    zone,
-                    model,
-                    lane,
-                    to,
-                    counts,
-                } if fleet.zones.contains_key(zone) && fleet.regions.contains_key(to) => {
-                    let counted = [counts.answered, counts.overloaded, counts.failed];
-                    let key = Attempts {
-                        to: to.clone(),
-                        model: model.clone(),
-                        zone: zone.clone(),
-                        lane: *lane,
-                        gateway: source.clone(),
-                    };
-                    if counted.into_iter().all(sound::amount) {
-                        let new = || match since {
-                            Some(since) => Window::new(since, [0.0; 3]),
-                            None => Window::new(at, counted),
-                        };
-                        if let Some(window) =
-                            series(&mut self.attempts, &mut self.untaken, key, new)
-                        {
-                            window.push(at, counted);
-                        }
-                    }
-                }
-                Reading::FirstToken { model, to, times }
-                    if sound::histogram(times) && fleet.regions.contains_key(to) =>
-                {
-                    let key = FirstTokens {
-                        to: to.clone(),
-                        model: model.clone(),
-                        gateway: source.clone(),
-                    };
-                    let new = || match since {
-                        Some(since) => Window::new(since, times.emptied()),
-                        None => Window::new(at, times.clone()),
-                    };
-                    if let Some(window) = series(&mut self.first_token, &mut self.untaken, key, new)
-                    {
-                        window.push(at, times.clone());
-                    }
-                }
-                Reading::Misplaced { fallback, answers }
-                    if sound::amount(*answers) && fleet.fallbacks.contains_key(fallback) =>
-                {
-                    self.misplaced(fallback, source, *answers, at);
-                }
-                _ => {}
-            }
+            self.reading(fleet, region, from, reading);
         }
-        if last.is_none_or(|last| last <= at) {
-            let heard = Heard { at, pools: told };
-            if let Some(before) = series(&mut self.heard, &mut self.untaken, source.clone(), || {
-                heard.clone()
-            }) {
-                *before = heard;
-            }
+        let pools = pools_of(region, observation);
+        let changes_all = fleet.overflow.gpu
+            && observation
+                .readings
+                .iter()
+                .any(|reading| matches!(reading, Reading::Gpu { .. }));
+        let changed: Vec<&ModelName> = if changes_all {
+            region.pools.keys().collect()
+        } else {
+            pools.iter().copied().collect()
+        };
+        let pools = pools.into_iter().cloned().collect();
+        if last.is_none_or(|last| last <= from.at) {
+            self.note_seen(from, pools);
         }
-        changed.sort_unstable();
-        changed.dedup();
         for model in changed {
-            self.note_load(fleet, model, at);
+            self.note_load(fleet, model, from.at);
         }
-        self.untaken - untaken
+        self.rejected - rejected
+    }
+
+    /// Takes a reading in, if it is about something that the fleet has and can be true.
+    fn reading(&mut self, fleet: &Fleet, region: &Region, from: From<'_>, reading: &Reading) {
+        match reading {
+            Reading::Server {
+                model,
+                engine,
+                figures,
+            } if region.pools.contains_key(model) => self.server(from, model, engine, figures),
+            Reading::Gpu {
+                busy,
+                engine_active,
+            } => self.gpu(from, *busy, *engine_active),
+            Reading::ReplicationLag { seconds } if sanitize::amount(*seconds) => {
+                let source = from.source.to_owned();
+                later(&mut self.lag, &mut self.rejected, source, from.at, *seconds);
+            }
+            Reading::Endpoints {
+                model,
+                healthy,
+                total,
+            } if region.pools.contains_key(model) => {
+                let key = (model.clone(), from.source.to_owned());
+                let counts = (*healthy, *total);
+                let rejected = &mut self.rejected;
+                later(&mut self.endpoints, rejected, key, from.at, counts);
+            }
+            Reading::Attempts {
+                zone,
+                model,
+                lane,
+                to,
+                counts,
+            } if fleet.zones.contains_key(zone) && fleet.regions.contains_key(to) => {
+                let key = Attempts {
+                    to: to.clone(),
+                    model: model.clone(),
+                    zone: zone.clone(),
+                    lane: *lane,
+                    gateway: from.source.to_owned(),
+                };
+                self.attempts(from, key, counts);
+            }
+            Reading::FirstToken { model, to, times } if fleet.regions.contains_key(to) => {
+                let key = FirstTokens {
+                    to: to.clone(),
+                    model: model.clone(),
+                    gateway: from.source.to_owned(),
+                };
+                self.first_tokens(from, key, times);
+            }
+            Reading::JurisdictionViolations { fallback, answers }
+                if fleet.fallbacks.contains_key(fallback) =>
+            {
+                self.violations(from, fallback, *answers);
+            }
+            _ => {}
+        }
+    }
+
+    fn server(&mut self, from: From<'_>, model: &ModelName, engine: &str, figures: &Figures) {
+        let key = (model.clone(), from.source.to_owned(), engine.to_owned());
+        let new = || Engine::new(from.at, figures);
+        if let Some(engine) = series(&mut self.engines, &mut self.rejected, key, new) {
+            engine.update(from.at, figures);
+        }
+    }
+
+    fn gpu(&mut self, from: From<'_>, busy: Option<f64>, engine_active: Option<f64>) {
+        let gpu = Gpu {
+            busy: sanitize::ratio(busy),
+            engine_active: sanitize::ratio(engine_active),
+        };
+        let at = from.at;
+        let new = || Gpus {
+            at,
+            gpu,
+            hot_since: None,
+        };
+        let source = from.source.to_owned();
+        if let Some(gpus) = series(&mut self.gpus, &mut self.rejected, source, new)
+            && gpus.at <= at
+        {
+            let is_hot = gpu.busy.is_some_and(|busy| busy > GPU_HOT);
+            let since = gpus.hot_since.unwrap_or(at);
+            *gpus = Gpus {
+                at,
+                gpu,
+                hot_since: is_hot.then_some(since),
+            };
+        }
+    }
+
+    fn attempts(&mut self, from: From<'_>, key: Attempts, counts: &AttemptCounts) {
+        let counted = [counts.answered, counts.overloaded, counts.failed];
+        if !counted.into_iter().all(sanitize::amount) {
+            return;
+        }
+        let new = || match from.since {
+            Some(since) => Window::new(since, [0.0; 3]),
+            None => Window::new(from.at, counted),
+        };
+        if let Some(window) = series(&mut self.attempts, &mut self.rejected, key, new) {
+            window.push(from.at, counted);
+        }
+    }
+
+    fn first_tokens(&mut self, from: From<'_>, key: FirstTokens, times: &Histogram) {
+        if !sanitize::histogram(times) {
+            return;
+        }
+        let new = || match from.since {
+            Some(since) => Window::new(since, times.emptied()),
+            None => Window::new(from.at, times.clone()),
+        };
+        if let Some(window) = series(&mut self.first_token, &mut self.rejected, key, new) {
+            window.push(from.at, times.clone());
+        }
+    }
+
+    /// A gateway that counts less than before was restarted.
+    fn violations(&mut self, from: From<'_>, fallback: &FallbackName, answers: f64) {
+        if !sanitize::amount(answers) {
+            return;
+        }
+        let key = (fallback.clone(), from.source.to_owned());
+        let new = || JurisdictionViolations {
+            answers: 0.0,
+            last: from.at,
+        };
+        let all = &mut self.jurisdiction_violations;
+        if let Some(known) = series(all, &mut self.rejected, key, new)
+            && known.answers != answers
+        {
+            let last = from.at;
+            *known = JurisdictionViolations { answers, last };
+        }
+    }
+
+    fn note_seen(&mut self, from: From<'_>, pools: BTreeSet<ModelName>) {
+        let seen = LastSeen { at: from.at, pools };
+        let (source, new) = (from.source.to_owned(), || seen.clone());
+        if let Some(before) = series(&mut self.seen, &mut self.rejected, source, new) {
+            *before = seen;
+        }
     }
 
     /// What its gateways have counted of attempts at a pool.
@@ -269,23 +336,23 @@ impl RegionState {
     }
 
     pub fn gone(&mut self, source: &str) {
-        self.heard.remove(source);
+        self.seen.remove(source);
         self.endpoints.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
         // Whoever comes back by this name counts from nothing.
         let own = self
-            .misplaced
+            .jurisdiction_violations
             .iter_mut()
             .filter(|((_, gateway), _)| gateway == source);
-        own.for_each(|(_, misplaced)| misplaced.answers = 0.0);
+        own.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
     }
 
     /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
     pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
         let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
-        self.heard
-            .retain(|source, heard| !old(heard.at) || stays.contains(source));
+        self.seen
+            .retain(|source, seen| !old(seen.at) || stays.contains(source));
         self.engines.retain(|_, engine| !old(engine.at));
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));
@@ -295,28 +362,17 @@ impl RegionState {
     }
 
     /// Fallbacks that have lately answered from outside of their jurisdiction, and how often in all.
-    pub fn misplaced_of(&self, lately: impl Fn(Millis) -> bool) -> BTreeMap<&FallbackName, f64> {
+    pub fn jurisdiction_violations_of(
+        &self,
+        lately: impl Fn(Millis) -> bool,
+    ) -> BTreeMap<&FallbackName, f64> {
         let mut all = BTreeMap::new();
-        for ((fallback, _), misplaced) in &self.misplaced {
-            if lately(misplaced.last) {
-                *all.entry(fallback).or_default() += misplaced.answers;
+        for ((fallback, _), jurisdiction_violations) in &self.jurisdiction_violations {
+            if lately(jurisdiction_violations.last) {
+                *all.entry(fallback).or_default() += jurisdiction_violations.answers;
             }
         }
         all
-    }
-
-    /// A gateway that counts less than before has begun anew.
-    fn misplaced(&mut self, fallback: &FallbackName, source: &str, answers: f64, at: Millis) {
-        let key = (fallback.clone(), source.to_owned());
-        let new = || Misplaced {
-            answers: 0.0,
-            last: at,
-        };
-        if let Some(known) = series(&mut self.misplaced, &mut self.untaken, key, new)
-            && known.answers != answers
-        {
-            *known = Misplaced { answers, last: at };
-        }
     }
 
     /// The pool's engines that were heard lately.
@@ -331,16 +387,16 @@ impl RegionState {
     }
 
     /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
-    pub fn voices(
+    pub fn source_coverage(
         &self,
         fleet: &Fleet,
         known: &Region,
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
-    ) -> Voices {
-        let mut voices = Voices::default();
+    ) -> SourceCoverage {
+        let mut source_coverage = SourceCoverage::default();
         for source in &known.signals {
-            let heard = self.heard.get(&source.key());
+            let heard = self.seen.get(&source.key());
             let lately = heard.is_some_and(|heard| fresh(heard.at));
             let told = heard.is_some_and(|heard| heard.pools.contains(model));
             // One that names no model is about the region's only one; of several its own words tell, once it was heard.
@@ -357,12 +413,12 @@ impl RegionState {
                 && subject == Subject::Servers
                 && heard.is_none_or(|heard| heard.pools.is_empty());
             if lately && (told || (subject == Subject::Gpus && about)) {
-                voices.told = true;
+                source_coverage.told = true;
             } else if about || (!lately && (told || unknown)) {
-                voices.missing = true;
+                source_coverage.missing = true;
             }
         }
-        voices
+        source_coverage
     }
 
     pub fn gpu_of(&self, fresh: impl Fn(Millis) -> bool) -> Gpu {
@@ -406,33 +462,6 @@ impl RegionState {
             .max()
     }
 
-    fn engine(&mut self, key: (ModelName, String, String), at: Millis, figures: &Figures) {
-        if let Some(engine) = series(&mut self.engines, &mut self.untaken, key, || {
-            Engine::new(at, figures)
-        }) {
-            engine.update(at, figures);
-        }
-    }
-
-    fn gpu(&mut self, source: &str, at: Millis, gpu: Gpu) {
-        let hot = gpu.busy.is_some_and(|busy| busy > GPU_HOT);
-        let new = || Gpus {
-            at,
-            gpu,
-            hot_since: None,
-        };
-        if let Some(gpus) = series(&mut self.gpus, &mut self.untaken, source.to_owned(), new)
-            && gpus.at <= at
-        {
-            let since = gpus.hot_since.unwrap_or(at);
-            *gpus = Gpus {
-                at,
-                gpu,
-                hot_since: hot.then_some(since),
-            };
-        }
-    }
-
     /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
     /// requests go to the one with the least.
     fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
@@ -460,15 +489,29 @@ impl RegionState {
     }
 }
 
+/// The pools whose servers an observation reports.
+fn pools_of<'o>(region: &Region, observation: &'o Observation) -> BTreeSet<&'o ModelName> {
+    let models = observation
+        .readings
+        .iter()
+        .filter_map(|reading| match reading {
+            Reading::Server { model, .. } => Some(model),
+            _ => None,
+        });
+    models
+        .filter(|model| region.pools.contains_key(*model))
+        .collect()
+}
+
 /// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
 fn series<'m, K: Ord, V>(
     map: &'m mut BTreeMap<K, V>,
-    untaken: &mut u64,
+    rejected: &mut u64,
     key: K,
     new: impl FnOnce() -> V,
 ) -> Option<&'m mut V> {
     if map.len() >= MOST_SERIES && !map.contains_key(&key) {
-        *untaken += 1;
+        *rejected += 1;
         return None;
     }
     Some(map.entry(key).or_insert_with(new))
@@ -476,12 +519,12 @@ fn series<'m, K: Ord, V>(
 
 fn later<K: Ord, V: Copy>(
     map: &mut BTreeMap<K, (Millis, V)>,
-    untaken: &mut u64,
+    rejected: &mut u64,
     key: K,
     at: Millis,
     value: V,
 ) {
-    if let Some(entry) = series(map, untaken, key, || (at, value))
+    if let Some(entry) = series(map, rejected, key, || (at, value))
         && entry.0 <= at
     {
         *entry = (at, value);

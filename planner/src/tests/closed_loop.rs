@@ -39,7 +39,7 @@ impl World {
     }
 
     /// What comes to a region now, by every gateway's share and weights.
-    fn comes_to(&self, region: &str) -> f64 {
+    fn request_rate_to(&self, region: &str) -> f64 {
         let from = |gateway: &&str| {
             let offered = self.offered[gateway];
             let plan = &self.watch.plan;
@@ -62,12 +62,12 @@ impl World {
         for _ in 0..seconds {
             self.seconds += 1;
             for region in REGIONS {
-                let comes = self.comes_to(region);
+                let request_rate = self.request_rate_to(region);
                 let busy = self.busy.get_mut(region).unwrap();
-                *busy += (comes - *busy) * self.pace;
+                *busy += (request_rate - *busy) * self.pace;
                 let waiting = self.waiting.get_mut(region).unwrap();
                 *waiting = (*waiting + (*busy - 1.0) * 20.0).max(0.0);
-                *busy = busy.min(1.0_f64.max(comes));
+                *busy = busy.min(1.0_f64.max(request_rate));
                 let pseudo = f64::from(
                     (self.seconds * 31 + region.len() as u32).wrapping_mul(2_654_435_761) >> 16,
                 );
@@ -102,7 +102,7 @@ impl World {
     }
 
     fn load(&self) -> [f64; 3] {
-        REGIONS.map(|region| self.comes_to(region))
+        REGIONS.map(|region| self.request_rate_to(region))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whose data is behind, and who serves what is retrieved meanwhile.
 
-use crate::freshness::{Freshness, alarms};
+use crate::alarm::freshness_alarms as alarms;
+use crate::freshness::Freshness;
 use crate::plan::Plan;
 use crate::retrieval::{chain, databases, may_read, readers};
 use meridian_fixtures::any_fleet::fleets;

@@ -1,8 +1,8 @@
 //! A region that other regions' gateways ask first, with callers of its own who have nowhere else to go.
 
 use super::watch::{Watch, counts, server, tried, watched};
-use crate::placement::First;
-use crate::plan::known::Known;
+use crate::placement::HomePool;
+use crate::plan::pool_view::PoolView;
 use crate::signal::{Figures, Millis, Reading};
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
 use meridian_policy::filter_policy::Lane;
@@ -57,8 +57,8 @@ fn settles(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
         watch.hear(EAST, "gateway-east", 0, guests);
         watch.tick();
     }
-    let stay = |gateway| watch.share(gateway, "global").unwrap();
-    let (own_share, guests_share) = (stay(EU), stay(EAST));
+    let residence_time = |gateway| watch.share(gateway, "global").unwrap();
+    let (own_share, guests_share) = (residence_time(EU), residence_time(EAST));
     let requests =
         pinned + own * f64::from(own_share) / 100.0 + guests * f64::from(guests_share) / 100.0;
     (requests / FILL, own_share, guests_share)
@@ -100,14 +100,14 @@ fn rooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
         watch.tick();
     }
     let now = Millis(watch.now - 1000);
-    let known = Known::of(&watch.fleet, &watch.state, &watch.plan, now);
+    let known = PoolView::of(&watch.fleet, &watch.state, &watch.plan, now);
     let (west, east, model) = (WEST.into(), [EAST.into()], LLAMA.into());
-    let first = First {
+    let first = HomePool {
         down,
-        ..known.first(&west, &east, &model)
+        ..known.home_pool(&west, &east, &model)
     };
     ["eea", "global"].map(|zone| {
-        let others = known.others(&zone.into(), (&west, &first), &east, &model);
+        let others = known.candidates(&zone.into(), (&west, &first), &east, &model);
         others[0].room
     })
 }

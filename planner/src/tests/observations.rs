@@ -2,8 +2,8 @@
 
 use crate::batch::batch;
 use crate::chain::chain;
-use crate::placement::{First, Placement, STEP_DOWN, STEP_UP};
-use crate::plan::known::Known;
+use crate::placement::{HomePool, Placement, STEP_DOWN, STEP_UP};
+use crate::plan::pool_view::PoolView;
 use crate::plan::{Plan, plan, regions_of};
 use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
 use crate::state::FleetState;
@@ -78,7 +78,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             to: to.into(),
             counts: AttemptCounts { answered, overloaded, failed },
         }),
-        1 => any_value().prop_map(|answers| Reading::Misplaced { fallback: "claude".into(), answers }),
+        1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".into(), answers }),
         1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.into(), to: to.into(), times }),
     ]
 }
@@ -154,7 +154,7 @@ fn is_sound(
     prev: &Plan,
     next: &Plan,
 ) -> Result<(), TestCaseError> {
-    let known = Known::of(fleet, state, prev, now);
+    let known = PoolView::of(fleet, state, prev, now);
     let mut gains = BTreeMap::new();
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
@@ -198,17 +198,17 @@ fn is_sound(
                     .sum();
                 let back = placement.home_share.saturating_sub(before.home_share);
                 // What served nobody and is back has all of it again.
-                let fled = before.step.is_some_and(|step| step.fled);
+                let evacuated = before.step.is_some_and(|step| step.evacuated);
                 prop_assert!(
-                    fled || f64::from(back) <= f64::from(STEP_UP) + lost + 1.0,
+                    evacuated || f64::from(back) <= f64::from(STEP_UP) + lost + 1.0,
                     "{change}"
                 );
                 // Nobody gets more than it has room for; one percent is rounding.
-                let here = First {
+                let here = HomePool {
                     own: known.own(&first, model, gateway, zone),
-                    ..known.first(&first, &others, model)
+                    ..known.home_pool(&first, &others, model)
                 };
-                let there = known.others(zone, (&first, &here), &others, model);
+                let there = known.candidates(zone, (&first, &here), &others, model);
                 let percent = before.load(&here) * known.size(&first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);

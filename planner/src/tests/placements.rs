@@ -1,13 +1,13 @@
 //! Shares and weights of one placement, step by step.
 
-use crate::placement::{First, Other, Placement, STEP_UP, Utilization};
+use crate::placement::{Candidate, HomePool, Placement, STEP_UP, Utilization};
 use crate::signal::Millis;
 use meridian_fixtures::fleets::fleet;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use std::time::Duration;
 
-fn first(utilization: f64) -> First {
-    First {
+fn first(utilization: f64) -> HomePool {
+    HomePool {
         utilization: Some(Utilization {
             now: utilization,
             low: utilization,
@@ -22,14 +22,14 @@ fn first(utilization: f64) -> First {
         batch: false,
         sheddable: 1.0,
         own: 1.0,
-        stay: Duration::ZERO,
+        residence_time: Duration::ZERO,
         elasticity: 1.0,
         every: Duration::from_secs(1),
     }
 }
 
-fn other(region: &str, room: f64) -> Other {
-    Other {
+fn other(region: &str, room: f64) -> Candidate {
+    Candidate {
         region: region.into(),
         room,
         open: true,
@@ -43,14 +43,14 @@ fn other(region: &str, room: f64) -> Other {
 const BOTH_AT_REST: [(&str, u32); 2] = [("far", 37), ("near", 63)];
 
 /// One that serves nobody.
-fn closed(region: &str) -> Other {
-    Other {
+fn closed(region: &str) -> Candidate {
+    Candidate {
         open: false,
         ..other(region, 0.5)
     }
 }
 
-fn roomy() -> Vec<Other> {
+fn roomy() -> Vec<Candidate> {
     vec![other("near", 0.5), other("far", 0.5)]
 }
 
@@ -68,7 +68,7 @@ impl Steps {
         }
     }
 
-    fn step(&mut self, first: &First, others: &[Other]) -> u8 {
+    fn step(&mut self, first: &HomePool, others: &[Candidate]) -> u8 {
         self.now += 1000;
         self.placement = self
             .placement
@@ -192,7 +192,7 @@ fn never_more_than_the_others_have_room_for() {
 #[test]
 fn a_full_pool_with_a_queue_sheds_until_the_queue_is_gone() {
     // Half as many again as it can hold: that does not show before a third has left.
-    let full = |share: u8| First {
+    let full = |share: u8| HomePool {
         queues: share > 66,
         ..first((1.5 * f64::from(share) / 100.0).min(1.0))
     };
@@ -211,7 +211,7 @@ fn a_full_pool_with_a_queue_sheds_until_the_queue_is_gone() {
 fn what_fits_nowhere_stays_at_home() {
     // The only one with room dies, and has most of the requests.
     let mut steps = Steps::new();
-    let sick = |now: u64| First {
+    let sick = |now: u64| HomePool {
         unhealthy: Some(Millis(now)),
         ..first(0.5)
     };
@@ -245,7 +245,7 @@ fn a_region_with_too_much_gives_back_step_by_step() {
     let mut steps = Steps::new();
     steps.step(&first(0.95), &[other("near", 0.5)]);
     for _ in 0..10 {
-        let sick = First {
+        let sick = HomePool {
             unhealthy: Some(Millis(steps.now + 1000)),
             ..first(0.72)
         };
@@ -257,14 +257,14 @@ fn a_region_with_too_much_gives_back_step_by_step() {
 fn guests_are_passed_on_also_while_home_is_no_better() {
     for (down, unhealthy) in [(true, None), (false, Some(Millis(1)))] {
         let mut steps = Steps::new();
-        let home = First {
+        let home = HomePool {
             down,
             unhealthy,
             ..first(0.4)
         };
         let near = |room: f64| [other("near", room), other("far", 0.0)];
         while steps.placement.home_share > 10 {
-            let home = First {
+            let home = HomePool {
                 unhealthy: unhealthy.map(|_| Millis(steps.now + 1000)),
                 ..home
             };
@@ -296,14 +296,14 @@ fn guests_are_passed_on_also_while_home_is_no_better() {
 #[test]
 fn a_region_that_comes_back_takes_as_much_as_serves() {
     let mut steps = Steps::new();
-    let down = First {
+    let down = HomePool {
         down: true,
         ..first(0.0)
     };
     while steps.placement.home_share > 10 {
         steps.step(&down, &roomy());
     }
-    let back = |serving| First {
+    let back = |serving| HomePool {
         serving,
         ..first(0.5)
     };
@@ -313,7 +313,7 @@ fn a_region_that_comes_back_takes_as_much_as_serves() {
     assert_eq!(steps.step(&back(60), &roomy()), 60);
     // What comes is too much for those that serve: it is shed as ever, and no longer taken for empty.
     steps.now += 60_000;
-    let full = First {
+    let full = HomePool {
         serving: 60,
         ..first(0.95)
     };
@@ -329,7 +329,7 @@ fn a_region_that_comes_back_takes_as_much_as_serves() {
 
 #[test]
 fn a_region_that_is_not_heard_gets_a_little_once() {
-    let silent = || Other {
+    let silent = || Candidate {
         measured: false,
         silent: true,
         ..other("near", 0.1)
@@ -390,7 +390,7 @@ fn room_is_taken_nearest_first() {
 #[test]
 fn an_unhealthy_region_sheds_step_by_step_down_to_the_floor() {
     let mut steps = Steps::new();
-    let sick = |at: u64| First {
+    let sick = |at: u64| HomePool {
         unhealthy: Some(Millis(at)),
         ..first(0.4)
     };
@@ -417,7 +417,7 @@ fn an_unhealthy_region_sheds_step_by_step_down_to_the_floor() {
 fn a_silent_region_keeps_what_it_has() {
     let mut steps = Steps::new();
     steps.step(&first(0.95), &roomy());
-    let silent = First {
+    let silent = HomePool {
         utilization: None,
         silent: true,
         ..first(0.0)
@@ -431,7 +431,7 @@ fn a_silent_region_keeps_what_it_has() {
 fn only_what_can_leave_leaves() {
     // Half of its load belongs to zones that have no other region.
     let mut steps = Steps::new();
-    let half = First {
+    let half = HomePool {
         sheddable: 0.5,
         ..first(0.9)
     };

@@ -1,8 +1,8 @@
 //! Plans of whole fleets: what each signal shifts.
 
 use super::watch::{Watch, attempts, kv, server, watched};
+use crate::alarm::alarms;
 use crate::health::Reason;
-use crate::plan::alarms;
 use crate::plugins::filter_policy;
 use crate::signal::{Answers, Figures, Histogram, Millis, Reading};
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
@@ -295,15 +295,15 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
         let mut alarms = alarms.into_iter().map(|alarm| alarm.message);
         alarms.find(|message| message.contains("jurisdiction"))
     };
-    let misplaced = |answers| {
-        vec![Reading::Misplaced {
+    let jurisdiction_violations = |answers| {
+        vec![Reading::JurisdictionViolations {
             fallback: "claude-eu".into(),
             answers,
         }]
     };
     assert_eq!(alarm(&watch, 0), None);
     for _ in 0..5 {
-        watch.see(EU, misplaced(3.0));
+        watch.see(EU, jurisdiction_violations(3.0));
         watch.tick();
     }
     let said = alarm(&watch, 0).unwrap();
@@ -314,18 +314,18 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
     // That it is told again and again is no news.
     assert!(alarm(&watch, 3_594_000).is_some());
     assert_eq!(alarm(&watch, 3_601_000), None);
-    watch.see(EU, misplaced(4.0));
+    watch.see(EU, jurisdiction_violations(4.0));
     assert!(alarm(&watch, 3_599_000).is_some());
     // A gateway that begins anew, and has as many again.
     watch.now += 4_000_000;
     assert_eq!(alarm(&watch, 0), None);
     let source = watch.fleet.regions[EU].signals[0].key();
     watch.state.gone(&EU.into(), &source);
-    watch.see(EU, misplaced(4.0));
+    watch.see(EU, jurisdiction_violations(4.0));
     assert!(alarm(&watch, 0).is_some());
     watch.see(
         EU,
-        vec![Reading::Misplaced {
+        vec![Reading::JurisdictionViolations {
             fallback: "none".into(),
             answers: 1.0,
         }],

@@ -1,8 +1,8 @@
 //! Sources that are not heard: silence is neither calm nor alarm.
 
 use super::watch::{Watch, kv, server, watched};
+use crate::alarm::alarms;
 use crate::health::Reason;
-use crate::plan::alarms;
 use crate::signal::{Figures, Histogram, Millis, Reading};
 use crate::state::FleetState;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, MISTRAL, WEST};

@@ -13,9 +13,7 @@ pub const HEAD: &str = "# Decision quality\n\n<!-- Written by `meridian-simulate
 /// The command that writes the document.
 pub const COMMAND: &str = "cargo run --release -p meridian-simulator -- --markdown docs/decision-quality.md --html target/decision-quality.html";
 
-const MODEL: &str = include_str!("model.md");
 const COLUMNS: &str = include_str!("columns.md");
-const LIMITS: &str = include_str!("limits.md");
 
 /// The document.
 pub fn document(report: &Report) -> String {
@@ -23,7 +21,7 @@ pub fn document(report: &Report) -> String {
         HEAD.to_owned(),
         format!(
             "This page compares Meridian with other routing strategies in a simulation that runs Meridian's own planner and request path. \
-             {} cases, {} seeds each. The page is written by:\n\n```sh\n{COMMAND}\n```\n",
+             {} cases, {} seeds each. [simulator.md](simulator.md) describes the simulation, the strategies and the limits. The page is written by:\n\n```sh\n{COMMAND}\n```\n",
             report.cases.len(),
             report.seeds
         ),
@@ -44,11 +42,9 @@ pub fn document(report: &Report) -> String {
              Meridian with only one of its two choices, region and server, and with neither. Medians over the cases.\n\n{}",
             ablation::table(&report.cases)
         ),
-        MODEL.to_owned(),
         service_model(report),
         COLUMNS.to_owned(),
         cases(report),
-        LIMITS.to_owned(),
     ];
     parts.join("\n")
 }

@@ -5,9 +5,8 @@ use crate::case::Case;
 use crate::metrics::{FIRST_TOKEN, MetricsPage, empty_histogram, record};
 use crate::topology::{MODEL, ZONE_HEADER};
 use meridian_filter_core::pace::Pace;
-use meridian_filter_core::router::{
-    Admission, Admitted, Head, RequestContext, Router as PolicyRouter,
-};
+use meridian_filter_core::request::{Head, RequestContext};
+use meridian_filter_core::router::{Admission, Admitted, Router as PolicyRouter};
 use meridian_planner::chain::chain;
 use meridian_planner::chain::overflow_chain;
 use meridian_planner::plan::{Plan, carried_over, plan};

@@ -24,12 +24,12 @@ struct Names {
 pub fn edges(modules: &Modules) -> Edges {
     let names: BTreeMap<&str, Names> = modules
         .iter()
-        .map(|(module, source)| (module.as_str(), names(modules, module, &source.syntax)))
+        .map(|(module, syntax)| (module.as_str(), names(modules, module, syntax)))
         .collect();
     let mut edges = Edges::new();
-    for (module, source) in modules {
+    for (module, syntax) in modules {
         let mut paths = Paths { found: Vec::new() };
-        paths.visit_file(&source.syntax);
+        paths.visit_file(syntax);
         let own = &names[module.as_str()];
         let imports = own.imports.values().chain(&own.globs).cloned();
         let used = paths.found.into_iter();

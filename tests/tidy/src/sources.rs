@@ -41,15 +41,8 @@ pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A file of a crate, parsed.
-pub struct Source {
-    /// From the root of the workspace.
-    pub path: String,
-    pub syntax: syn::File,
-}
-
 /// The files of a crate's library or binary by their modules, `a::b` for `src/a/b.rs` or `src/a/b/mod.rs`; the root is empty.
-pub type Modules = BTreeMap<String, Source>;
+pub type Modules = BTreeMap<String, syn::File>;
 
 /// The modules below `src` of a crate, without those of its tests.
 pub fn modules(of: &str) -> Modules {
@@ -65,11 +58,7 @@ pub fn modules(of: &str) -> Modules {
             names.pop();
         }
         let text = fs::read_to_string(&path).unwrap();
-        let source = Source {
-            path: format!("{of}/src/{}", path.strip_prefix(&src).unwrap().display()),
-            syntax: syn::parse_file(&text).unwrap(),
-        };
-        modules.insert(names.join("::"), source);
+        modules.insert(names.join("::"), syn::parse_file(&text).unwrap());
     }
     assert!(!modules.is_empty(), "{of} has no modules");
     modules
@@ -79,13 +68,7 @@ pub fn modules(of: &str) -> Modules {
 pub fn written(files: &[(&str, &str)]) -> Modules {
     let files = files.iter();
     files
-        .map(|(module, text)| {
-            let source = Source {
-                path: (*module).to_owned(),
-                syntax: syn::parse_str(text).unwrap(),
-            };
-            ((*module).to_owned(), source)
-        })
+        .map(|(module, text)| ((*module).to_owned(), syn::parse_str(text).unwrap()))
         .collect()
 }
 

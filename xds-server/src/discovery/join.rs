@@ -1,4 +1,4 @@
-//! From parts back to a snapshot, as a gateway puts them together.
+//! Joins parts to a snapshot, as a gateway does.
 
 use super::Parts;
 use super::open::{ads, managers, secret_source, upstream_filters};
@@ -63,7 +63,7 @@ const ROUTES: &str = "routes";
 
 struct Join<'p> {
     parts: &'p Parts,
-    /// Kinds and names of what is referred to.
+    /// Kinds and names of the resources that were referred to.
     used: BTreeSet<(&'static str, String)>,
     lost: Option<Unresolved>,
 }

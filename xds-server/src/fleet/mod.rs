@@ -3,38 +3,24 @@
 mod check;
 mod field;
 mod form;
+mod problem;
 mod raw;
 
 pub use form::FormError;
+pub use problem::Problem;
 pub use raw::RawFleet;
 
 use meridian_policy::Fleet;
-use std::fmt;
 use std::path::Path;
-
-/// One thing that is wrong in a fleet file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, as a YAML path, e.g. `zones.eea.fallbacks[0]`.
-    pub at: String,
-    /// What is wrong and how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
 
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// It is not YAML of the right form. Names line, column and field.
-    #[error("{0}")]
+    #[error(transparent)]
     Form(#[from] FormError),
     /// It contradicts itself. One line per problem.
     #[error("{}", lines(.0))]
@@ -47,6 +33,28 @@ fn lines(problems: &[Problem]) -> String {
         .map(Problem::to_string)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// The error of a fleet file as text for a person: a summary in the first line, then one line for each place and fix.
+pub fn load_error(file: &Path, error: &FleetError) -> String {
+    let (summary, details) = match error {
+        FleetError::Io(error) => ("cannot be read".to_owned(), vec![error.to_string()]),
+        FleetError::Form(error) => ("not a fleet file".to_owned(), vec![error.to_string()]),
+        FleetError::Problems(problems) => {
+            let count = match problems.len() {
+                1 => "1 problem".to_owned(),
+                count => format!("{count} problems"),
+            };
+            let details = problems.iter().map(Problem::to_string).collect();
+            (format!("not a valid fleet file: {count}"), details)
+        }
+    };
+    let mut text = format!("{}: {summary}", file.display());
+    for line in details {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    text
 }
 
 /// Reads and checks a fleet file.

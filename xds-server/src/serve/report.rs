@@ -1,10 +1,10 @@
 //! What the control plane knows and does, as `meridian status` and `/metrics` show it.
 
-use crate::collect::{Refused, ScrapeError, Scraped, Why};
+use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
+use meridian_planner::alarm::{Alarm, AlarmKind};
 use meridian_planner::health::Health;
 use meridian_planner::placement::Placement;
-use meridian_planner::plan::{Alarm, AlarmKind};
 use meridian_planner::signal::{AttemptCounts, Millis};
 use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
@@ -166,7 +166,7 @@ pub struct TypeReport {
     pub in_flight: Option<String>,
     /// The version that it has refused.
     pub refused: Option<String>,
-    /// Why, in its own words.
+    /// The error message of the Envoy.
     pub nack: Option<String>,
 }
 
@@ -234,7 +234,7 @@ impl SourceReport {
 
     /// Notes how many values of its observation the fleet's state has not taken.
     pub fn note_untaken(&mut self, count: u64) {
-        let why = Why::TooMany;
+        let why = RefusalReason::TooMany;
         if count > 0 {
             self.refused.push(format!("{why}, {count} times"));
             *self.refusals.entry(why.label().to_owned()).or_default() += count;

@@ -1,11 +1,11 @@
-//! The conductor, event by event, without clock or network.
+//! The controller, event by event, without clock or network.
 
-use super::conductor::{Conductor, Effects, Event};
-use super::memory::Remembered;
+use super::controller::{Controller, Effects, Event};
 use super::metrics;
 use super::publication::{Publication, Unpublishable};
 use super::report::{EnvoyReport, Report, TypeReport};
-use crate::collect::gateway::{self, Heard};
+use super::state_file::SavedState;
+use crate::collect::gateway::{self, GatewayEvent};
 use crate::collect::page::Page;
 use crate::collect::{Scrape, ScrapeError, Scraped};
 use crate::status;
@@ -29,48 +29,47 @@ fn fleet() -> Fleet {
     crate::fleet::parse(EXAMPLE).unwrap()
 }
 
-/// A conductor and its clock.
+/// A controller and its clock.
 struct Stand {
-    conductor: Conductor,
+    controller: Controller,
     published: Publication,
-    remembered: Remembered,
+    saved: SavedState,
     now: Millis,
 }
 
 impl Stand {
-    fn begin(remembered: Option<Remembered>, now: Millis) -> Self {
+    fn start(saved: Option<SavedState>, now: Millis) -> Self {
         let file = "fleet.yaml".into();
-        let (conductor, effects) =
-            Conductor::begin(Arc::new(fleet()), file, remembered, now).unwrap();
+        let (controller, effects) = Controller::start(Arc::new(fleet()), file, saved, now).unwrap();
         Self {
-            conductor,
+            controller,
             published: effects.publish.unwrap(),
-            remembered: effects.remember.unwrap(),
+            saved: effects.save.unwrap(),
             now,
         }
     }
 
     fn new() -> Self {
-        Self::begin(None, Millis(1_700_000_000_000))
+        Self::start(None, Millis(1_700_000_000_000))
     }
 
     /// What is published in the end after an edit that renames the zone.
     fn edited(name: &str) -> Publication {
         let mut stand = Self::new();
         stand.handle(renamed(name));
-        while stand.conductor.is_handing_over() {
+        while stand.controller.is_migrating() {
             stand.handle(Event::Settled);
         }
         stand.published
     }
 
     fn handle(&mut self, event: Event) -> Effects {
-        let effects = self.conductor.handle(event, self.now);
+        let effects = self.controller.handle(event, self.now);
         if let Some(publication) = &effects.publish {
             self.published = publication.clone();
         }
-        if let Some(remembered) = &effects.remember {
-            self.remembered = remembered.clone();
+        if let Some(saved) = &effects.save {
+            self.saved = saved.clone();
         }
         effects
     }
@@ -135,7 +134,7 @@ impl Stand {
     }
 
     fn report(&self) -> Report {
-        self.conductor.report(self.now)
+        self.controller.report(self.now)
     }
 }
 
@@ -220,7 +219,7 @@ fn a_restart_goes_on_where_it_was() {
     stand.second(0.3, 0.3);
     stand.second(0.95, 0.3);
     let soon = Millis(stand.now.0 + 2000);
-    let mut again = Stand::begin(Some(stand.remembered.clone()), soon);
+    let mut again = Stand::start(Some(stand.saved.clone()), soon);
     assert_eq!(changed(&stand.published, &again.published), BTreeSet::new());
     // Until every source was looked at once, what is heard first is no reason to move anything.
     let url = fleet().regions["eu-west-1"].signals[0].url.clone();
@@ -235,7 +234,7 @@ fn a_restart_goes_on_where_it_was() {
     }
     // Later, the lease is another one, and that is all.
     let later = Millis(stand.now.0 + 30_000);
-    let again = Stand::begin(Some(stand.remembered.clone()), later);
+    let again = Stand::start(Some(stand.saved.clone()), later);
     let moved = changed(&stand.published, &again.published);
     assert!(
         moved.len() == 3
@@ -252,7 +251,7 @@ fn what_outlived_its_lease_is_forgotten() {
     stand.second(0.3, 0.3);
     stand.second(0.95, 0.3);
     let share = |now: u64| {
-        let again = Stand::begin(Some(stand.remembered.clone()), Millis(now));
+        let again = Stand::start(Some(stand.saved.clone()), Millis(now));
         again.report().placements["us-west-2"]["global"][LLAMA].home_share
     };
     assert_eq!(share(stand.now.0 + 50_000), 78);
@@ -282,7 +281,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
     let mut stand = Stand::new();
     stand.second(0.3, 0.3);
     let before = stand.published.clone();
-    let good = stand.remembered.clone();
+    let good = stand.saved.clone();
     let since = stand.now;
     let mut refuse = |seconds: u64, lease: Lease| {
         let mut bad = good.plan.clone();
@@ -292,11 +291,13 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
             leaks: Vec::new(),
         };
         stand.now = Millis(since.0 + seconds * 1000);
-        stand.conductor.take(bad, lease, Err(error), stand.now)
+        stand
+            .controller
+            .publish_plan(bad, lease, Err(error), stand.now)
     };
     for second in 0..20 {
         let effects = refuse(second, good.lease);
-        assert!(effects.publish.is_none() && effects.remember.is_none());
+        assert!(effects.publish.is_none() && effects.save.is_none());
     }
     let lease = Lease {
         given: good.lease.given + 20,
@@ -307,7 +308,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
         .map(|region| format!("{region} extension meridian.router"));
     assert_eq!(changed(&before, &effects.publish.unwrap()), policies.into());
     let plan = good.plan.clone();
-    assert_eq!(effects.remember, Some(Remembered { plan, lease }));
+    assert_eq!(effects.save, Some(SavedState { plan, lease }));
 
     let report = stand.report();
     assert_eq!(report.counts.unpublished, 21);

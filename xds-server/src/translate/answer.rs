@@ -1,4 +1,4 @@
-//! What Envoy itself answers and writes down: local replies in the API's own shape, and the access log.
+//! Envoy's local replies, in the shape of the caller's API, and the access log.
 
 use crate::wire::{extension, header, header_if_absent, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
@@ -24,14 +24,14 @@ use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use meridian_policy::api::Shape;
 use meridian_policy::{RegionName, headers};
 
-/// Errors that Envoy makes (no healthy upstream, time limits, body too large...), in the shape of the API that was
-/// spoken. The filter's own answers carry a mark and are left alone.
+/// Maps the errors that Envoy generates (no healthy upstream, timeouts, body too large) to the shape of the caller's
+/// API. Responses of the filter carry a header and stay as they are.
 pub fn replies() -> LocalReplyConfig {
     with_header(None)
 }
 
-/// The same on the peer listener, where they also ask for the next member of the chain: gateways that disagree about
-/// the fleet, as they may during a rollout, fail no request.
+/// The same for the peer listener, plus a header that makes the caller's gateway retry the next member. Gateways with
+/// different fleets, as during a rollout, then fail no request.
 pub fn peer_replies() -> LocalReplyConfig {
     with_header(Some(header(headers::RETRY, "1")))
 }
@@ -59,7 +59,7 @@ fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
             ..Default::default()
         }
     };
-    // The first that fits is taken.
+    // The first mapper that matches applies.
     let mappers = vec![
         mapper(Shape::Anthropic, true),
         mapper(Shape::Anthropic, false),
@@ -141,7 +141,7 @@ fn on_path(prefix: &str) -> AccessLogFilter {
 }
 
 fn status(op: Op, code: u32) -> AccessLogFilter {
-    // Envoy wants a runtime key, and nobody sets this one.
+    // Envoy requires a runtime key; this one is never set.
     let value = RuntimeUInt32 {
         default_value: code,
         runtime_key: "meridian.unset".into(),
@@ -158,7 +158,7 @@ fn status(op: Op, code: u32) -> AccessLogFilter {
     }
 }
 
-/// One JSON object per request: who, why, where to, how often, how long.
+/// One JSON object per request: caller, decision, target, attempts, times.
 pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
     let fields = structure([
         ("time", text("%START_TIME%")),
@@ -196,7 +196,7 @@ pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLo
     }]
 }
 
-/// One JSON object per connection of which nothing is understood: where it led, how much, how long.
+/// One JSON object per TCP connection: target, bytes, duration.
 pub fn connection_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
     let fields = structure([
         ("time", text("%START_TIME%")),

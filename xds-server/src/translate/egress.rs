@@ -1,4 +1,4 @@
-//! Egress: one internal listener per fallback, where a request changes from the caller's to ours.
+//! Egress: one internal listener per fallback, where the caller's credentials are replaced by ours.
 
 use super::public::connection_manager;
 use super::route::with_body_limit;
@@ -34,7 +34,8 @@ use meridian_policy::egress_policy::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use meridian_policy::{FallbackName, Fleet, RegionName, headers};
 
-/// The caller's credentials. The filter lets an allow-list through; that these go is Envoy's own work, and verified.
+/// Headers with callers' credentials. The filter has an allow-list as well, but Envoy removes these by itself, and the
+/// verifier checks it.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "proxy-authorization",
@@ -43,10 +44,10 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 
-/// An answer in one piece that is translated is held as a whole, up to this many bytes: 128k tokens are less than 1 MiB.
+/// Limit of a response that is buffered whole to be translated, in bytes. 128k tokens are less than 1 MiB.
 const LARGEST_ANSWER: u32 = 16 << 20;
 
-/// What a provider tells about our account.
+/// Response headers that describe our account at the provider.
 const OUR_ACCOUNT: [&str; 4] = [
     "set-cookie",
     "openai-organization",
@@ -65,7 +66,7 @@ pub fn listener(
         stat_prefix: name::stat(&listener_name),
         access_log: answer::access_log(&fleet.access_log, home, &listener_name),
         local_reply_config: Some(answer::replies()),
-        // The caller's gateway, which is this very process, holds the limits of an answer.
+        // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
@@ -74,7 +75,7 @@ pub fn listener(
                 "envoy.filters.http.credential_injector",
                 credential(fallback_name, fallback),
             ),
-            // Envoy would tell the provider the caller's host and path.
+            // Envoy would add the caller's host and path to the request.
             http_filter(
                 "envoy.filters.http.router",
                 Router {
@@ -104,7 +105,7 @@ pub fn listener(
     }
 }
 
-/// Where Envoy finds our key; the value stays there. `None` for one that comes by a file of its own.
+/// The SDS secret that names the place of our key. `None` for a key in a watched file.
 pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<SecretResource> {
     let source = match &fallback.api_key {
         Secret::File(path) => file(path),
@@ -124,8 +125,9 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<Secre
     })
 }
 
-/// A file that Envoy watches: another that is moved over it counts at once. So does a whole directory that is swapped behind a
-/// link, as Kubernetes does with secrets: then it is not the file that moves.
+/// A file that Envoy watches. It is reloaded when another file is moved over it, or when a directory behind a symbolic
+/// link is swapped, as Kubernetes does with secrets. In the second case the move happens in the directory, not at the
+/// file.
 fn watched(path: &str) -> ConfigSource {
     let directory = path
         .rsplit_once('/')
@@ -173,7 +175,7 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
     }
 }
 
-/// A request without our key does not leave.
+/// A request without our key gets an error instead of going out.
 fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialInjector {
     let (header, prefix) = match &fallback.provider {
         Provider::Claude(Claude {

@@ -1,6 +1,7 @@
-//! From the fleet and the plan to one gateway's Envoy configuration. Pure: the same of both give the same messages.
+//! Translates fleet and plan into the Envoy configuration of one gateway. A pure function: equal inputs give equal
+//! messages.
 //!
-//! Every choice here that is not self-evident was measured on Envoy 1.40; ARCHITECTURE.md lists the facts.
+//! Choices that are not obvious were measured on Envoy 1.40; ARCHITECTURE.md lists the facts.
 
 mod answer;
 mod cluster;
@@ -10,6 +11,7 @@ mod node;
 mod peer;
 mod public;
 mod retrieval;
+mod retry;
 mod route;
 
 use crate::snapshot::Snapshot;
@@ -18,8 +20,8 @@ use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
 use node::Node;
 
-/// Translates fleet and plan for the gateway of a region; an unknown region gets nothing that serves. Without a lease
-/// what the plan says holds for ever.
+/// Translates fleet and plan for the gateway of a region. An unknown region gets an empty snapshot. Without a lease the
+/// plan holds indefinitely.
 pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Lease>) -> Snapshot {
     let node = Node::new(fleet, plan, home, lease);
     let Some(region) = fleet.regions.get(home) else {

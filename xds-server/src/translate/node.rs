@@ -14,10 +14,12 @@ pub struct Node<'f> {
     pub home: &'f RegionName,
     pub lease: Option<Lease>,
     pub chains: Chains<'f, Vec<Member>>,
-    /// The chains of the overflow lane, nearest first, each with the region that it begins with. They are there whether
-    /// anything overflows or not: only weights move.
-    pub overflow: Chains<'f, Vec<(RegionName, Vec<Member>)>>,
+    /// The chains of the overflow lane, nearest first. They exist even while nothing overflows: a plan changes weights only.
+    pub overflow: Chains<'f, Vec<OverflowChain>>,
 }
+
+/// A chain of the overflow lane, and the region that it begins with.
+pub type OverflowChain = (RegionName, Vec<Member>);
 
 /// One value per zone and model.
 pub type Chains<'f, C> = BTreeMap<(&'f ZoneName, &'f ModelName), C>;
@@ -56,7 +58,7 @@ impl<'f> Node<'f> {
         }
     }
 
-    /// Other regions' pools that some chain here leads to.
+    /// Pools of other regions that a chain of this gateway uses.
     pub fn peers(&self) -> BTreeSet<(&RegionName, &'f ModelName)> {
         let peers = self.chains.iter().flat_map(|((_, model), members)| {
             members.iter().filter_map(move |member| match member {
@@ -67,7 +69,7 @@ impl<'f> Node<'f> {
         peers.collect()
     }
 
-    /// Fallbacks that some chain here ends in.
+    /// Fallbacks that a chain of this gateway uses.
     pub fn fallbacks(&self) -> BTreeSet<&FallbackName> {
         let fallbacks = self
             .chains

@@ -1,8 +1,9 @@
-//! The peer listener: other gateways over mTLS, straight to this region's pools. Nothing here leads any further, and
-//! who may send what is decided by Envoy's own RBAC.
+//! The peer listener: other gateways send requests over mTLS, and they go to this region's pools only. Envoy's own RBAC
+//! decides which gateway may send which zone.
 
 use super::public::connection_manager;
-use super::route::{by_header, on_another_host};
+use super::retry::on_another_host;
+use super::route::by_header;
 use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::node::Node;
 use super::{answer, filter};
@@ -35,10 +36,10 @@ use meridian_policy::fleet::{Region, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::HashMap;
 
-/// Where other gateways ask for the health of a pool, naming its model.
+/// Path of the pool health check; a header names the model.
 pub const HEALTH_PATH: &str = "/health";
 
-/// 150 ms away, Envoy's default of 64 KiB carries 0.4 MB/s.
+/// Window of a stream, in bytes. With Envoy's default of 64 KiB a stream over 150 ms carries 0.4 MB/s.
 pub const WINDOW: u32 = 16 << 20;
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
@@ -64,7 +65,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
             initial_connection_window_size: number(2 * WINDOW),
             ..Default::default()
         }),
-        // The caller's gateway holds the limits of an answer; a quiet one is not cut here.
+        // The caller's gateway enforces the time limits of responses.
         stream_idle_timeout: seconds(0),
         request_headers_timeout: seconds(10),
         local_reply_config: Some(answer::peer_replies()),
@@ -76,7 +77,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         .map(|other| tls::gateway_san(node.fleet, other))
         .collect();
     if sans.is_empty() {
-        // No list would mean that every certificate is welcome: a lone region admits its own name only.
+        // An empty list would admit every certificate: a fleet of one region admits its own name only.
         sans.push(tls::gateway_san(node.fleet, node.home));
     }
     let context = DownstreamTlsContext {
@@ -103,7 +104,7 @@ fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
         .filter(|region| *region != node.home)
 }
 
-/// The gateways that may bring a zone's requests here: none if the zone does not belong here.
+/// The gateways that may send a zone's requests here; none if this region is not one of the zone's.
 fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
     if zone.regions.contains(node.home) {
         others(node)
@@ -114,7 +115,7 @@ fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
     }
 }
 
-/// 200 while the pool has a healthy endpoint: the answer to the other gateways' health checks.
+/// Responds with 200 while the pool has a healthy endpoint.
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
     let asked = header_is(headers::MODEL, model.as_str());
     health(asked, name::pool(home, model))
@@ -131,8 +132,8 @@ fn health(asked: HeaderMatcher, cluster: String) -> HttpFilter {
     http_filter("envoy.filters.http.health_check", check)
 }
 
-/// A zone's requests from anyone who may not bring them. Envoy matches each value of a repeated header by itself, so
-/// that a request which names two zones must be welcome in both.
+/// Denies each zone to gateways that may not send it. Envoy matches each value of a repeated header by itself, so a
+/// request that names two zones must be allowed for both.
 fn forbidden(node: &Node<'_>) -> Rbac {
     let policies = node.fleet.zones.iter().map(|(name, zone)| {
         let welcome = senders(node, zone);
@@ -154,7 +155,7 @@ fn forbidden(node: &Node<'_>) -> Rbac {
     rbac(Action::Deny, policies.collect())
 }
 
-/// A zone's requests, from gateways that may bring them. Whatever no policy allows is refused.
+/// Allows each zone to the gateways that may send it, and nothing else.
 fn allowed(node: &Node<'_>) -> Rbac {
     let policies = node.fleet.zones.iter().filter_map(|(name, zone)| {
         let principals: Vec<Principal> = senders(node, zone)
@@ -213,7 +214,7 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
             hash_policy: by_header(headers::SLOT),
             timeout: duration(node.fleet.limits.answer),
-            // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
+            // Retries connection failures at another endpoint. The caller's gateway handles all other failures.
             retry_policy: Some(on_another_host(RetryPolicy {
                 retry_on: "connect-failure".into(),
                 ..Default::default()

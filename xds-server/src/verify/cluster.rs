@@ -214,9 +214,22 @@ fn ends<'f>(
         Some(assignment) => endpoint::read(at, assignment, owners, leaks),
         None => Vec::new(),
     };
+    transport(fleet, home, at, cluster, &ends, leaks);
+    ends
+}
+
+/// Checks the transport socket against every owner of the endpoints.
+fn transport(
+    fleet: &Fleet,
+    home: &RegionName,
+    at: &str,
+    cluster: &Cluster,
+    ends: &[End<'_>],
+    leaks: &mut Leaks,
+) {
     let socket = cluster.transport_socket.as_ref();
-    let mut seen: BTreeSet<Option<Owner<'f>>> = BTreeSet::new();
-    for end in &ends {
+    let mut seen: BTreeSet<Option<Owner<'_>>> = BTreeSet::new();
+    for end in ends {
         match &end.target {
             Target::Owned(owned) => seen.extend(owned.iter().copied().map(Some)),
             Target::Internal(_) => {
@@ -242,7 +255,6 @@ fn ends<'f>(
             }
         }
     }
-    ends
 }
 
 /// Health checks carry nothing of a request; any HTTP or TCP check is allowed.

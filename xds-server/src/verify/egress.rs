@@ -1,4 +1,4 @@
-//! The way out to a provider: the caller's credentials go no further, ours are added, and only there.
+//! Egress listeners: the caller's credentials are removed, and the fleet's credential is added for its provider only.
 
 use super::egress_policy;
 use super::http_filter::{Filter, Placed};
@@ -18,7 +18,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meridian_policy::{FallbackName, headers};
 use std::collections::BTreeSet;
 
-/// Headers in which callers show credentials.
+/// Headers that carry callers' credentials.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "proxy-authorization",
@@ -43,53 +43,35 @@ impl Walk<'_> {
 
     /// Checks the filters of an internal listener that leads to these providers.
     pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
-        let mut removals = Vec::new();
-        let mut injected = false;
-        let mut allow_listed = false;
-        for placed in filters {
-            match &placed.filter {
-                Filter::Mutation(mutation) => {
-                    let found = self.removals(&placed.at, mutation);
-                    if !injected {
-                        removals.extend(found);
-                    }
-                }
-                Filter::Credential(injector) => {
-                    injected = true;
-                    for provider in providers {
-                        self.credential(&placed.at, injector, provider);
-                    }
-                }
-                Filter::Health | Filter::Router => {}
-                // What it lets through is its own affair; that credentials go does not depend on it.
-                Filter::Wasm(wasm) if !injected => {
-                    allow_listed = true;
-                    self.egress_plugin(&placed.at, wasm, providers);
-                }
-                Filter::Wasm(_) | Filter::Rbac(_) => {
-                    self.leaks.unknown(&placed.at, "this filter on the way out");
-                }
-            }
-        }
+        let found = self.egress_filters(filters, providers);
         if providers.is_empty() {
             return;
         }
         if providers.len() > 1 {
             let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
+            let names = names.join(", ");
             self.leaks.add(
                 at,
-                format!(
-                    "leads to several providers ({}): their keys and callers would mix",
-                    names.join(", ")
-                ),
+                format!("leads to several providers ({names}): their keys and callers would mix"),
             );
         }
-        if !injected {
+        if !found.injects_credential {
             self.leaks.add(
                 at,
                 "our credential is not injected on the way to a provider",
             );
         }
+        if !found.has_allow_list {
+            self.leaks.add(
+                at,
+                "headers of the caller would go to a provider that are not on the filter's list",
+            );
+        }
+        self.removed_headers(at, &found.removals);
+    }
+
+    /// Reports headers of the caller that are not removed.
+    fn removed_headers(&mut self, at: &str, removals: &[Removal]) {
         for header in CREDENTIALS {
             if !removals.iter().any(|removal| removal.removes(header)) {
                 self.leaks.add(
@@ -105,15 +87,45 @@ impl Walk<'_> {
                 format!("headers of the prefix `{ours}` would go to a provider"),
             );
         }
-        if !allow_listed {
-            self.leaks.add(
-                at,
-                "headers of the caller would go to a provider that are not on the filter's list",
-            );
-        }
     }
 
-    /// What a header mutation removes. It must not set anything.
+    /// Checks each filter by itself.
+    fn egress_filters(
+        &mut self,
+        filters: &[Placed],
+        providers: &BTreeSet<&FallbackName>,
+    ) -> EgressFilters {
+        let mut found = EgressFilters::default();
+        for placed in filters {
+            match &placed.filter {
+                Filter::Mutation(mutation) => {
+                    let removals = self.removals(&placed.at, mutation);
+                    // A later removal would take our own credential.
+                    if !found.injects_credential {
+                        found.removals.extend(removals);
+                    }
+                }
+                Filter::Credential(injector) => {
+                    found.injects_credential = true;
+                    for provider in providers {
+                        self.credential(&placed.at, injector, provider);
+                    }
+                }
+                Filter::Health | Filter::Router => {}
+                // The removal of credentials does not depend on the filter's allow-list.
+                Filter::Wasm(wasm) if !found.injects_credential => {
+                    found.has_allow_list = true;
+                    self.egress_plugin(&placed.at, wasm, providers);
+                }
+                Filter::Wasm(_) | Filter::Rbac(_) => {
+                    self.leaks.unknown(&placed.at, "this filter on the way out");
+                }
+            }
+        }
+        found
+    }
+
+    /// The removals of a header mutation. Any other mutation is a leak.
     fn removals(&mut self, at: &str, filter: &HeaderMutation) -> Vec<Removal> {
         let known = only!(
             HeaderMutation,
@@ -182,7 +194,16 @@ impl Walk<'_> {
     }
 }
 
-/// Headers that are taken off.
+/// What the filters of an egress listener do together.
+#[derive(Default)]
+struct EgressFilters {
+    /// Headers that are removed before our credential is injected.
+    removals: Vec<Removal>,
+    injects_credential: bool,
+    has_allow_list: bool,
+}
+
+/// Request headers that are removed.
 enum Removal {
     Exactly(String),
     Prefix(String),
@@ -197,7 +218,7 @@ impl Removal {
         }
     }
 
-    /// Envoy holds header names in lower case, so a matcher in any other case may match nothing.
+    /// Whether a header is removed. Envoy keeps header names in lower case; a name in another case may match nothing.
     fn removes(&self, header: &str) -> bool {
         match self {
             Self::Exactly(name) => name == header,

@@ -107,45 +107,54 @@ fn end<'f>(
         // A probe at another port of the same host, which holds nothing of a request.
         leaks.known(at, check, &only!(HealthCheckConfig, check, [port_value]));
     }
-    match endpoint
-        .address
-        .as_ref()
-        .and_then(|address| address.address.as_ref())
-    {
-        Some(AddressKind::SocketAddress(socket)) => {
-            let (host, port) = socket_address(at, socket, leaks)?;
-            let shown = format!("{host}:{port}");
-            let owned = owners.at(host, port);
-            if owned.is_empty() {
-                leaks.add(
-                    &format!("{at} -> endpoint {shown}"),
-                    "nobody in the fleet has this address",
-                );
-            }
-            Some(End {
-                shown,
-                target: Target::Owned(owned),
-            })
-        }
-        Some(AddressKind::EnvoyInternalAddress(internal)) => {
-            let known = only!(EnvoyInternalAddress, internal, [address_name_specifier]);
-            leaks.known(at, internal, &known);
-            let Some(AddressNameSpecifier::ServerListenerName(listener)) =
-                &internal.address_name_specifier
-            else {
-                leaks.unknown(at, "an internal address without a listener");
-                return None;
-            };
-            Some(End {
-                shown: format!("listener {listener}"),
-                target: Target::Internal(listener.clone()),
-            })
-        }
+    let address = endpoint.address.as_ref();
+    match address.and_then(|address| address.address.as_ref()) {
+        Some(AddressKind::SocketAddress(socket)) => socket_end(at, socket, owners, leaks),
+        Some(AddressKind::EnvoyInternalAddress(internal)) => internal_end(at, internal, leaks),
         _ => {
             leaks.unknown(at, "this kind of address");
             None
         }
     }
+}
+
+fn socket_end<'f>(
+    at: &str,
+    socket: &SocketAddress,
+    owners: &Owners<'f>,
+    leaks: &mut Leaks,
+) -> Option<End<'f>> {
+    let (host, port) = socket_address(at, socket, leaks)?;
+    let shown = format!("{host}:{port}");
+    let owned = owners.at(host, port);
+    if owned.is_empty() {
+        leaks.add(
+            &format!("{at} -> endpoint {shown}"),
+            "nobody in the fleet has this address",
+        );
+    }
+    Some(End {
+        shown,
+        target: Target::Owned(owned),
+    })
+}
+
+fn internal_end<'f>(
+    at: &str,
+    internal: &EnvoyInternalAddress,
+    leaks: &mut Leaks,
+) -> Option<End<'f>> {
+    let known = only!(EnvoyInternalAddress, internal, [address_name_specifier]);
+    leaks.known(at, internal, &known);
+    let Some(AddressNameSpecifier::ServerListenerName(listener)) = &internal.address_name_specifier
+    else {
+        leaks.unknown(at, "an internal address without a listener");
+        return None;
+    };
+    Some(End {
+        shown: format!("listener {listener}"),
+        target: Target::Internal(listener.clone()),
+    })
 }
 
 /// Whether something listens on a plain TCP socket.

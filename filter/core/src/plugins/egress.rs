@@ -2,7 +2,7 @@
 //! does not speak is translated ([`crate::claude`]), and an error about our credential stays here. Envoy adds the credential
 //! behind it.
 
-use super::Plugin;
+use super::plugin::Plugin;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
     self, Addressed, Answer, Back, Caller, MessagesRequest, Refused, Stream, Usage, address,

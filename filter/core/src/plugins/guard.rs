@@ -3,7 +3,7 @@
 //! region; it counts how each region answered, how soon and with how many tokens; and it notes when a region refuses requests for
 //! lack of room.
 
-use super::Plugin;
+use super::plugin::Plugin;
 use crate::context;
 use crate::guard::{Failure, HOLD_LIMIT, Judge, Kind, Release, Step, load};
 use crate::host::{Action, Fact, Host, Side, text};

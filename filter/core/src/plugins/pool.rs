@@ -1,8 +1,8 @@
 //! The plugin `pool`: picks the server for requests that other gateways send. It decides nothing else, and passes on what it does
 //! not understand.
 
-use super::Plugin;
 use super::guard::UNANSWERED_MS;
+use super::plugin::Plugin;
 use crate::host::{Action, Fact, Host, Side, text};
 use crate::slots::{Ask, hash, is_failure, slot};
 use crate::worker::{ServerRequest, Worker};

@@ -1,10 +1,11 @@
 //! The plugin `router`: removes what callers may not send, decides, and sets the route headers.
 
-use super::Plugin;
+use super::plugin::Plugin;
 use crate::answer::Answer;
 use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms};
 use crate::refusal::{Reason, Refusal};
-use crate::router::{Admission, Admitted, Head, RequestContext, Router};
+use crate::request::{Head, RequestContext};
+use crate::router::{Admission, Admitted, Router};
 use crate::worker::{Worker, lease_expires, loaded, refused};
 use meridian_policy::api;
 use meridian_policy::filter_policy::FilterPolicy;

@@ -3,8 +3,9 @@
 use crate::answer::Answer;
 use crate::decision::Decision;
 use crate::pace::Pace;
+use crate::request::{Head, RequestContext};
 use crate::router::Router;
-use crate::router::{Admission, Admitted, Head, RequestContext};
+use crate::router::{Admission, Admitted};
 use meridian_fixtures::fleets::{LLAMA, MISTRAL, example, with_eea};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;

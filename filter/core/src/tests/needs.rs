@@ -7,7 +7,7 @@ use crate::classify::untrusted;
 use crate::decision::Decision;
 use crate::needs::fresh;
 use crate::refusal;
-use crate::router::RequestContext;
+use crate::request::RequestContext;
 use crate::router::Router;
 use meridian_fixtures::any_fleet::fleets;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};

@@ -1,6 +1,6 @@
 //! Arbitrary requests.
 
-use crate::router::Head;
+use crate::request::Head;
 use meridian_fixtures::any_fleet::{COUNTRIES, MODELS, SOURCES, ZONES};
 use proptest::prelude::*;
 use serde_json::json;

@@ -3,7 +3,7 @@
 use super::decisions::{CHAT, US, admit, admitted};
 use crate::decision::Decision;
 use crate::pace::Pace;
-use crate::router::RequestContext;
+use crate::request::RequestContext;
 use crate::router::Router;
 use crate::routes::PoolId;
 use meridian_fixtures::fleets::{LLAMA, example};

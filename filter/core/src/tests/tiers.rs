@@ -3,8 +3,9 @@
 use super::decisions::{CHAT, US, admit, admitted, here};
 use crate::answer::Answer;
 use crate::decision::Decision;
+use crate::request::RequestContext;
+use crate::router::Admission;
 use crate::router::Router;
-use crate::router::{Admission, RequestContext};
 use crate::routes::PoolId;
 use crate::shed::ShedFractions;
 use crate::tier::{Tier, digest, tier};

@@ -1,10 +1,11 @@
 //! Whatever a source sends, nothing panics and no reading holds what cannot be.
 
 use super::{pools, signal};
+use crate::collect::figures::{FigureReader, FigureSample};
+use crate::collect::interpreted::Interpreted;
 use crate::collect::metrics;
 use crate::collect::page::Page;
-use crate::collect::preset::{self, Read};
-use crate::collect::told::{Said, Told};
+use crate::collect::preset;
 use meridian_planner::signal::{Figures, Histogram, Reading};
 use meridian_policy::source::{Figure, Metric, Preset};
 use proptest::prelude::*;
@@ -54,7 +55,7 @@ fn numbers(reading: &Reading) -> Vec<f64> {
 }
 
 /// How many readings there are, each of which says something that can be.
-fn sound(read: &Read) -> Result<usize, TestCaseError> {
+fn sound(read: &Interpreted) -> Result<usize, TestCaseError> {
     for reading in &read.readings {
         let numbers = numbers(reading);
         prop_assert!(!numbers.is_empty(), "{reading:?} says nothing");
@@ -178,19 +179,19 @@ proptest! {
     #[test]
     fn values(said in prop::collection::vec((0..FIGURES.len(), any::<bool>(), 0..3_u8, any::<f64>()), 0..40)) {
         let (signal, pools) = (signal(Preset::Vllm), pools(&["tiny-llama", "other"]));
-        let mut told = Told::new(&signal, &pools);
+        let mut reader = FigureReader::new(&signal, &pools);
         for (figure, names_model, engine, value) in said {
             let figure = FIGURES[figure];
-            let said = Said {
+            let sample = FigureSample {
                 figure,
                 metric: figure.as_str().into(),
                 model: names_model.then_some("tiny-llama"),
                 engine: engine.to_string(),
                 value,
             };
-            told.take(said, &value);
+            reader.add(sample, &value);
         }
-        sound(&told.finish())?;
+        sound(&reader.finish())?;
     }
 
     #[test]

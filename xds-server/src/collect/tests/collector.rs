@@ -2,7 +2,7 @@
 
 use super::{noon, signal};
 use crate::collect::collector::offset;
-use crate::collect::{Collector, Scrape, Watched};
+use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::parse;
 use axum::extract::State;
 use meridian_policy::source::{Preset, Tells};
@@ -68,11 +68,11 @@ impl Gate {
     }
 }
 
-fn watched(source: &str, address: SocketAddr) -> Watched {
+fn watched(source: &str, address: SocketAddr) -> WatchedSource {
     let mut signal = signal(Preset::Postgres);
     signal.url = format!("http://{address}/metrics");
     signal.every = Duration::from_secs(5);
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: source.to_owned(),
         signal,
@@ -139,7 +139,7 @@ fn every_source_of_the_fleet_is_watched() {
         "fallbacks:\n",
     );
     let fleet = parse(&super::FLEET.replace("fallbacks:\n", signals)).unwrap();
-    let watched = Watched::of(&fleet);
+    let watched = WatchedSource::of(&fleet);
     let found: Vec<_> = watched
         .iter()
         .map(|it| {

@@ -2,7 +2,7 @@
 
 use super::noon;
 use super::stream::names;
-use crate::collect::gateway::{Gateways, Heard, Names, Report, stats_tags};
+use crate::collect::gateway::{GatewayEvent, GatewayReport, Gateways, Names, stats_tags};
 use crate::collect::page::{MetricType, Page};
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::metrics::v3::tag_specifier::TagValue;
@@ -145,7 +145,7 @@ fn config(admin: SocketAddr, collector: SocketAddr, module: &Path) -> Value {
 /// A control plane's end of it.
 struct ControlPlane {
     address: SocketAddr,
-    heard: mpsc::Receiver<Heard>,
+    heard: mpsc::Receiver<GatewayEvent>,
     names: Arc<ArcSwap<Names>>,
     /// Streams that were opened.
     streams: watch::Receiver<usize>,
@@ -174,9 +174,9 @@ impl ControlPlane {
     }
 
     /// The next report; ends of streams are passed over.
-    async fn report(&mut self) -> Report {
+    async fn report(&mut self) -> GatewayReport {
         loop {
-            if let Heard::Report(report) = self.heard.recv().await.unwrap() {
+            if let GatewayEvent::Report(report) = self.heard.recv().await.unwrap() {
                 return report;
             }
         }
@@ -184,7 +184,7 @@ impl ControlPlane {
 }
 
 /// Every kind of reading that a report has: attempts answered, endpoints, first tokens.
-fn told(report: &Report) -> (Option<f64>, Option<(u64, u64)>, Option<f64>) {
+fn told(report: &GatewayReport) -> (Option<f64>, Option<(u64, u64)>, Option<f64>) {
     let mut told = (None, None, None);
     let readings = report.observation.iter().flat_map(|it| &it.readings);
     for reading in readings {

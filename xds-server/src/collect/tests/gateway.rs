@@ -5,8 +5,8 @@ use super::stream::{
     counter, family, gauge, histogram,
 };
 use super::{noon, whys};
-use crate::collect::Why;
-use crate::collect::gateway::{Names, Report};
+use crate::collect::RefusalReason;
+use crate::collect::gateway::{GatewayReport, Names};
 use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
 use meridian_planner::signal::{AttemptCounts, Millis, Reading};
@@ -16,7 +16,7 @@ use meridian_policy::filter_policy::Lane;
 use std::sync::Arc;
 use tonic::{Code, Status};
 
-fn readings(report: &Report) -> &[Reading] {
+fn readings(report: &GatewayReport) -> &[Reading] {
     report
         .observation
         .as_ref()
@@ -110,7 +110,7 @@ async fn a_message_becomes_an_observation() {
                 count: 3.0,
             },
         },
-        Reading::Misplaced {
+        Reading::JurisdictionViolations {
             fallback: "claude".into(),
             answers: 2.0,
         },
@@ -119,7 +119,7 @@ async fn a_message_becomes_an_observation() {
     stream.end().await.unwrap();
 }
 
-fn times(report: &Report) -> (f64, f64, Vec<f64>) {
+fn times(report: &GatewayReport) -> (f64, f64, Vec<f64>) {
     let [Reading::FirstToken { times, .. }] = readings(report) else {
         panic!("{report:?}");
     };
@@ -253,16 +253,16 @@ async fn lies_are_refused_one_by_one() {
     assert_eq!(
         whys(&report.refused),
         [
-            (HEALTHY, Why::TooLarge, 1),
-            (HEALTHY, Why::Contradicts, 1),
-            (MEMBERS, Why::Infinite, 1),
-            (ATTEMPTS, Why::NotANumber, 1),
-            (ATTEMPTS, Why::Negative, 1),
-            (ATTEMPTS, Why::WrongType, 1),
-            (ATTEMPTS, Why::MissingLabel, 1),
-            (ATTEMPTS, Why::UnknownName, 4),
-            (FIRST_TOKEN, Why::NotANumber, 1),
-            (FIRST_TOKEN, Why::Contradicts, 1),
+            (HEALTHY, RefusalReason::TooLarge, 1),
+            (HEALTHY, RefusalReason::Contradicts, 1),
+            (MEMBERS, RefusalReason::Infinite, 1),
+            (ATTEMPTS, RefusalReason::NotANumber, 1),
+            (ATTEMPTS, RefusalReason::Negative, 1),
+            (ATTEMPTS, RefusalReason::WrongType, 1),
+            (ATTEMPTS, RefusalReason::MissingLabel, 1),
+            (ATTEMPTS, RefusalReason::UnknownName, 4),
+            (FIRST_TOKEN, RefusalReason::NotANumber, 1),
+            (FIRST_TOKEN, RefusalReason::Contradicts, 1),
         ]
     );
     // A refused histogram has not spoilt what is added up.
@@ -315,7 +315,7 @@ async fn names_follow_the_fleet_file() {
     stream.names.store(edited("llama-4"));
     stream.send(message()).await;
     let refused = stream.report().await.refused;
-    assert_eq!(whys(&refused), [(ATTEMPTS, Why::UnknownName, 1)]);
+    assert_eq!(whys(&refused), [(ATTEMPTS, RefusalReason::UnknownName, 1)]);
     stream.names.store(Arc::new(Names::default()));
     stream.send(message()).await;
     let status = stream.end().await.unwrap_err();

@@ -1,7 +1,7 @@
 //! Milvus' pages.
 
 use super::{fixture, read, whys};
-use crate::collect::Why;
+use crate::collect::RefusalReason;
 use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
@@ -41,5 +41,8 @@ fn what_cannot_be_is_not_believed() {
     let alone = "milvus_cdc_last_replicated_time_tick{channel_name=\"a\"} 5\n";
     assert_eq!(lag(alone), None);
     let nothing = read("up 1\n", Preset::Milvus);
-    assert_eq!(whys(&nothing.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&nothing.refused),
+        [("page", RefusalReason::Nothing, 1)]
+    );
 }

@@ -4,6 +4,7 @@ mod any;
 mod collector;
 mod dcgm;
 mod envoy;
+mod figures;
 mod gateway;
 mod milvus;
 mod pages;
@@ -13,13 +14,13 @@ mod query;
 mod servers;
 mod sources;
 mod stream;
-mod told;
 mod vllm;
 mod vllm_lies;
 
+use super::interpreted::Interpreted;
 use super::page::Page;
-use super::preset::{self, Read};
-use super::{Refused, Why};
+use super::preset;
+use super::{RefusalReason, Refused};
 use meridian_planner::signal::Millis;
 use meridian_policy::ModelName;
 use meridian_policy::source::{Preset, SignalSource, Tells};
@@ -55,12 +56,12 @@ fn pools(models: &[&str]) -> BTreeSet<ModelName> {
 }
 
 /// Reads a page of a region that has `tiny-llama`.
-fn read(text: &str, preset: Preset) -> Read {
+fn read(text: &str, preset: Preset) -> Interpreted {
     let page = Page::parse(text.as_bytes()).unwrap();
     preset::read(&page, preset, &signal(preset), &pools(&["tiny-llama"]))
 }
 
-fn whys(refused: &[Refused]) -> Vec<(&str, Why, u64)> {
+fn whys(refused: &[Refused]) -> Vec<(&str, RefusalReason, u64)> {
     refused
         .iter()
         .map(|refused| (refused.metric.as_ref(), refused.why, refused.count))

@@ -1,8 +1,9 @@
 //! Pushes, over real sockets: who may, and what is believed. The certificates are in the tour.
 
 use super::{noon, pools, signal, whys};
+use crate::clock::Clock;
 use crate::collect::push::Pushes;
-use crate::collect::{Clock, Scrape, Watched, Why};
+use crate::collect::{RefusalReason, Scrape, WatchedSource};
 use arc_swap::ArcSwap;
 use meridian_planner::signal::{Answers, Figures, Millis, Observation, Reading};
 use meridian_policy::source::{Figure, Preset, Tells};
@@ -19,7 +20,7 @@ use tonic::{Code, Request, Status};
 
 const ID: &str = "spiffe://meridian/source/loads";
 
-fn watched() -> Watched {
+fn watched() -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = ID.into();
     signal.tells = Tells::Pushed(BTreeSet::from([
@@ -29,7 +30,7 @@ fn watched() -> Watched {
         Figure::Failures,
         Figure::ReplicationLag,
     ]));
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".into(),
         signal,
@@ -147,16 +148,28 @@ async fn lies_are_refused_and_told() {
     for (bad, why) in [
         (
             sample(pb::Figure::Waiting, "llama", f64::NAN),
-            Why::NotANumber,
+            RefusalReason::NotANumber,
         ),
-        (sample(pb::Figure::Waiting, "llama", -1.0), Why::Negative),
+        (
+            sample(pb::Figure::Waiting, "llama", -1.0),
+            RefusalReason::Negative,
+        ),
         (
             sample(pb::Figure::Waiting, "llama", f64::INFINITY),
-            Why::Infinite,
+            RefusalReason::Infinite,
         ),
-        (sample(pb::Figure::Waiting, "llama", 1e300), Why::TooLarge),
-        (sample(pb::Figure::Waiting, "gpt", 1.0), Why::UnknownName),
-        (sample(pb::Figure::Waiting, "", 1.0), Why::MissingLabel),
+        (
+            sample(pb::Figure::Waiting, "llama", 1e300),
+            RefusalReason::TooLarge,
+        ),
+        (
+            sample(pb::Figure::Waiting, "gpt", 1.0),
+            RefusalReason::UnknownName,
+        ),
+        (
+            sample(pb::Figure::Waiting, "", 1.0),
+            RefusalReason::MissingLabel,
+        ),
     ] {
         let fine = sample(pb::Figure::KvCache, "llama", 0.25);
         let (response, scrape) = pushed.taken(vec![bad, fine]).await;
@@ -173,12 +186,15 @@ async fn lies_are_refused_and_told() {
     let unlisted = sample(pb::Figure::GpuBusy, "", 0.5);
     let (_, scrape) = pushed.taken(vec![unknown, unlisted]).await;
     let scraped = scrape.outcome.unwrap();
-    assert_eq!(whys(&scraped.refused), [("push", Why::UnknownName, 2)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("push", RefusalReason::UnknownName, 2)]
+    );
     assert_eq!(scraped.observation, None);
     let (_, scrape) = pushed.taken(Vec::new()).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("push", Why::Nothing, 1)]
+        [("push", RefusalReason::Nothing, 1)]
     );
 }
 
@@ -194,7 +210,10 @@ async fn too_much_is_cut() {
     };
     let (_, scrape) = pushed.taken(engines(1000)).await;
     let scraped = scrape.outcome.unwrap();
-    assert_eq!(whys(&scraped.refused), [("waiting", Why::TooMany, 744)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("waiting", RefusalReason::TooMany, 744)]
+    );
     assert_eq!(scraped.observation.unwrap().readings.len(), 256);
     let long = Sample {
         engine: "e".repeat(65),
@@ -203,7 +222,7 @@ async fn too_much_is_cut() {
     let (_, scrape) = pushed.taken(vec![long]).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("waiting", Why::TooLarge, 1)]
+        [("waiting", RefusalReason::TooLarge, 1)]
     );
     let status = pushed.push(request(engines(100_000))).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
@@ -222,7 +241,7 @@ async fn a_flood_is_refused_and_counted() {
     let (_, scrape) = pushed.taken(samples()).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("push", Why::TooOften, 50)]
+        [("push", RefusalReason::TooOften, 50)]
     );
 }
 

@@ -2,14 +2,14 @@
 
 use super::sources::{Manner, Server, look, typed};
 use super::{noon, pools, signal, whys};
-use crate::collect::{ScrapeError, Scraped, Watched, Why};
+use crate::collect::{RefusalReason, ScrapeError, Scraped, WatchedSource};
 use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::{Figure, Preset, Tells};
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(10);
 
-fn watched(server: &Server, queries: &[(Figure, &str)]) -> Watched {
+fn watched(server: &Server, queries: &[(Figure, &str)]) -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = format!("http://{}/", server.address);
     let queries = queries.iter();
@@ -20,7 +20,7 @@ fn watched(server: &Server, queries: &[(Figure, &str)]) -> Watched {
         model_label: "model_name".into(),
         tenant: Some("team-a".into()),
     };
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".into(),
         signal,
@@ -151,16 +151,16 @@ async fn a_sample_is_as_old_as_it_is_and_past_the_ttl_it_is_none() {
     assert_eq!(ahead.at, noon());
     let stale = of("3", ago(10.5)).await;
     assert_eq!(stale.observation, None);
-    assert_eq!(whys(&stale.refused), [("running", Why::Stale, 1)]);
+    assert_eq!(whys(&stale.refused), [("running", RefusalReason::Stale, 1)]);
 }
 
 #[tokio::test]
 async fn lies_are_refused() {
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-1", Why::Negative),
-        ("+Inf", Why::Infinite),
-        ("1e9", Why::TooLarge),
+        ("NaN", RefusalReason::NotANumber),
+        ("-1", RefusalReason::Negative),
+        ("+Inf", RefusalReason::Infinite),
+        ("1e9", RefusalReason::TooLarge),
     ] {
         let lied = of(value, ago(1.0)).await;
         assert_eq!(lied.observation, None, "{value}");
@@ -172,8 +172,8 @@ async fn lies_are_refused() {
         assert_eq!(lied.refused.len(), 1, "{time}");
     }
     for (labels, why) in [
-        ("\"model_name\":\"gpt\"", Why::UnknownName),
-        ("\"pod\":\"a\"", Why::MissingLabel),
+        ("\"model_name\":\"gpt\"", RefusalReason::UnknownName),
+        ("\"pod\":\"a\"", RefusalReason::MissingLabel),
     ] {
         let times = vector(&[series(labels, &ago(1.0).to_string())]);
         let found = vector(&[series(labels, "3")]);
@@ -190,7 +190,10 @@ async fn lies_are_refused() {
     ])
     .await;
     let refused = understood(&server, &[(Figure::Running, "mine")]).await;
-    assert_eq!(whys(&refused.refused), [("running", Why::Contradicts, 1)]);
+    assert_eq!(
+        whys(&refused.refused),
+        [("running", RefusalReason::Contradicts, 1)]
+    );
 }
 
 #[tokio::test]
@@ -198,7 +201,10 @@ async fn nothing_found_is_nothing_said() {
     let server = server(&[("mine", &vector(&[]))]).await;
     let scraped = understood(&server, &[(Figure::Running, "mine")]).await;
     assert_eq!(scraped.observation, None);
-    assert_eq!(whys(&scraped.refused), [("answer", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("answer", RefusalReason::Nothing, 1)]
+    );
 }
 
 async fn error_of(manner: Manner) -> ScrapeError {

@@ -1,7 +1,7 @@
 //! Sources that lie, stall or flood, over real sockets: none of them holds anything up longer than it may.
 
 use super::{noon, pools, signal, whys};
-use crate::collect::{Collector, Scrape, ScrapeError, Watched, Why};
+use crate::collect::{Collector, RefusalReason, Scrape, ScrapeError, WatchedSource};
 use meridian_planner::signal::Reading;
 use meridian_policy::source::{Preset, SourceTls};
 use std::net::SocketAddr;
@@ -79,15 +79,15 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
-    pub fn watched(&self, preset: Preset) -> Watched {
+    pub fn watched(&self, preset: Preset) -> WatchedSource {
         watched(self.address, preset)
     }
 }
 
-fn watched(address: SocketAddr, preset: Preset) -> Watched {
+fn watched(address: SocketAddr, preset: Preset) -> WatchedSource {
     let mut signal = signal(preset);
     signal.url = format!("http://{address}/metrics");
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".to_owned(),
         signal,
@@ -157,7 +157,7 @@ pub fn typed(kind: &str, body: &[u8]) -> Manner {
 }
 
 /// The first look at a source.
-pub async fn look(watched: Watched) -> Scrape {
+pub async fn look(watched: WatchedSource) -> Scrape {
     let (sender, mut receiver) = mpsc::channel(1);
     let collector = Collector::start(vec![watched], sender, noon).unwrap();
     let scrape = tokio::time::timeout(DEADLINE, receiver.recv()).await;
@@ -190,10 +190,10 @@ async fn an_honest_source_is_observed() {
 async fn false_numbers_are_refused_and_the_true_one_stays() {
     let label = "{model_name=\"tiny-llama\"}";
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-5", Why::Negative),
-        ("1e300", Why::TooLarge),
-        ("Inf", Why::Infinite),
+        ("NaN", RefusalReason::NotANumber),
+        ("-5", RefusalReason::Negative),
+        ("1e300", RefusalReason::TooLarge),
+        ("Inf", RefusalReason::Infinite),
     ] {
         let text = format!(
             "vllm:num_requests_running{label} {value}\nvllm:num_requests_waiting{label} 2\n"
@@ -213,7 +213,10 @@ async fn false_numbers_are_refused_and_the_true_one_stays() {
 async fn a_page_without_anything_known_is_no_observation() {
     let scraped = look_at(page("up 1\n")).await.outcome.unwrap();
     assert_eq!(scraped.observation, None);
-    assert_eq!(whys(&scraped.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("page", RefusalReason::Nothing, 1)]
+    );
 }
 
 #[tokio::test]
@@ -378,7 +381,7 @@ async fn what_tls_needs_is_read_at_every_look() {
         ca: Some(path.display().to_string()),
         identity: None,
     });
-    let of = |watched: &Watched| look(watched.clone());
+    let of = |watched: &WatchedSource| look(watched.clone());
     let missing = of(&watched).await.outcome.unwrap_err();
     assert!(
         missing.label() == "tls" && missing.to_string().contains("ca.crt"),

@@ -1,7 +1,7 @@
 //! A gateway's stream of messages, made by hand.
 
 use super::noon;
-use crate::collect::gateway::{Gateways, Heard, Names, Report};
+use crate::collect::gateway::{GatewayEvent, GatewayReport, Gateways, Names};
 use crate::fleet::parse;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
@@ -34,7 +34,7 @@ pub fn names() -> Names {
 /// One gateway's stream, and what comes of it.
 pub struct Stream {
     pub messages: mpsc::Sender<StreamMetricsMessage>,
-    pub heard: mpsc::Receiver<Heard>,
+    pub heard: mpsc::Receiver<GatewayEvent>,
     pub names: Arc<ArcSwap<Names>>,
     ended: tokio::task::JoinHandle<Result<(), Status>>,
     pub url: String,
@@ -84,23 +84,23 @@ impl Stream {
         self.messages.send(message).await.unwrap();
     }
 
-    pub async fn heard(&mut self) -> Heard {
+    pub async fn heard(&mut self) -> GatewayEvent {
         let heard = tokio::time::timeout(DEADLINE, self.heard.recv()).await;
         heard.expect("something within the deadline").unwrap()
     }
 
-    pub async fn report(&mut self) -> Report {
+    pub async fn report(&mut self) -> GatewayReport {
         match self.heard().await {
-            Heard::Report(report) => report,
-            ended @ Heard::Ended { .. } => panic!("{ended:?}"),
+            GatewayEvent::Report(report) => report,
+            ended @ GatewayEvent::StreamEnded { .. } => panic!("{ended:?}"),
         }
     }
 
     /// The source of the stream that has ended.
     pub async fn ended(&mut self) -> String {
         match self.heard().await {
-            Heard::Ended { source, .. } => source,
-            report @ Heard::Report(_) => panic!("{report:?}"),
+            GatewayEvent::StreamEnded { source, .. } => source,
+            report @ GatewayEvent::Report(_) => panic!("{report:?}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! vLLM's pages.
 
 use super::{fixture, pools, read, signal, whys};
-use crate::collect::Why;
+use crate::collect::RefusalReason;
 use crate::collect::page::Page;
 use crate::collect::preset;
 use meridian_planner::signal::{Answers, Figures, Reading};
@@ -166,6 +166,10 @@ fn another_server_s_page_has_nothing() {
     ] {
         let read = read(&fixture(page), Preset::Vllm);
         assert_eq!(read.readings, [], "{page}");
-        assert_eq!(whys(&read.refused), [("page", Why::Nothing, 1)], "{page}");
+        assert_eq!(
+            whys(&read.refused),
+            [("page", RefusalReason::Nothing, 1)],
+            "{page}"
+        );
     }
 }

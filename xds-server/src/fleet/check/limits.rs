@@ -26,7 +26,11 @@ impl Check {
         let whole = answer.unwrap_or(Duration::MAX);
         let unstreamed = time("unstreamed", raw.unstreamed, whole.min(seconds(120)));
         let first_token = time("first_token", raw.first_token, whole.min(seconds(10)));
-        let gap = time("gap", raw.gap, whole.min(seconds(60)));
+        let stream_idle_timeout = time(
+            "stream_idle_timeout",
+            raw.stream_idle_timeout,
+            whole.min(seconds(60)),
+        );
         let first = first_token.min(unstreamed).unwrap_or(Duration::MAX);
         let connect = time("connect", raw.connect, first.min(seconds(1)));
         let not_longer = [
@@ -34,7 +38,7 @@ impl Check {
             ("connect", connect, "unstreamed", unstreamed),
             ("first_token", first_token, "answer", answer),
             ("unstreamed", unstreamed, "answer", answer),
-            ("gap", gap, "answer", answer),
+            ("stream_idle_timeout", stream_idle_timeout, "answer", answer),
         ];
         for (part, short, whole, long) in not_longer {
             if let (Some(short), Some(long)) = (short, long) {
@@ -53,7 +57,7 @@ impl Check {
             first_token: first_token.unwrap_or(Duration::MAX),
             unstreamed: unstreamed.unwrap_or(Duration::MAX),
             prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
-            stream_idle_timeout: gap.unwrap_or(Duration::MAX),
+            stream_idle_timeout: stream_idle_timeout.unwrap_or(Duration::MAX),
             answer: answer.unwrap_or(Duration::MAX),
             retries: raw.retries.unwrap_or(RETRIES),
             body: body.unwrap_or(0),

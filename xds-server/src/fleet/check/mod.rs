@@ -20,8 +20,8 @@ mod sources;
 mod vector_dbs;
 mod zones;
 
-use super::Problem;
 use super::field;
+use super::problem::Problem;
 use super::raw::RawFleet;
 use meridian_policy::Fleet;
 use meridian_policy::fleet::Fallback;

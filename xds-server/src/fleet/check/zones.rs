@@ -87,15 +87,8 @@ impl Check {
             let accepted = raw.jurisdictions.unwrap_or_else(|| vec![name.to_owned()]);
             self.jurisdictions(&at, &accepted, &zone_fallbacks, fallbacks);
         } else {
-            let only_pinned = [
-                ("misdirected", raw.misdirected.is_some()),
-                ("jurisdictions", raw.jurisdictions.is_some()),
-            ];
-            for (field, _) in only_pinned.into_iter().filter(|(_, there)| *there) {
-                let message =
-                    "means something for a pinned zone only; remove it, or set `pinned: true`";
-                self.problem(format!("{at}.{field}"), message);
-            }
+            self.only_if_pinned(&format!("{at}.misdirected"), raw.misdirected.is_some());
+            self.only_if_pinned(&format!("{at}.jurisdictions"), raw.jurisdictions.is_some());
         }
         Zone {
             countries,
@@ -103,17 +96,22 @@ impl Check {
             pinned: raw.pinned,
             regions: regions.into_iter().collect(),
             fallbacks: zone_fallbacks,
-            misdirected: match raw.misdirected {
-                None | Some(RawMisdirected::Refuse) => Misdirected::Refuse,
-                Some(RawMisdirected::Redirect) => Misdirected::Redirect,
-                Some(RawMisdirected::Forward) => Misdirected::Forward,
-            },
+            misdirected: misdirected(raw.misdirected),
             order,
             limits: OwnLimits::default(),
         }
     }
 
-    /// Which of the zone's regions is asked first.
+    /// Reports a field that an unpinned zone has and only a pinned one uses.
+    fn only_if_pinned(&mut self, at: &str, is_set: bool) {
+        if is_set {
+            let message =
+                "means something for a pinned zone only; remove it, or set `pinned: true`";
+            self.problem(at, message);
+        }
+    }
+
+    /// The order in which the zone's regions are tried.
     fn order(
         &mut self,
         at: &str,
@@ -298,5 +296,13 @@ impl Check {
                        to take";
         self.problem("unknown_zone", message);
         UnknownZone::Refuse
+    }
+}
+
+fn misdirected(raw: Option<RawMisdirected>) -> Misdirected {
+    match raw {
+        None | Some(RawMisdirected::Refuse) => Misdirected::Refuse,
+        Some(RawMisdirected::Redirect) => Misdirected::Redirect,
+        Some(RawMisdirected::Forward) => Misdirected::Forward,
     }
 }

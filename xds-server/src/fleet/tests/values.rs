@@ -45,7 +45,18 @@ fn limits() {
             "unstreamed",
             "longer than `answer`",
         ),
-        ("connect: 1s", "gap: 601s", "gap", "longer than `answer`"),
+        (
+            "connect: 1s",
+            "stream_idle_timeout: 601s",
+            "stream_idle_timeout",
+            "longer than `answer`",
+        ),
+        (
+            "connect: 1s",
+            "gap: 601s",
+            "stream_idle_timeout",
+            "longer than `answer`",
+        ),
         (
             "body: 64MiB",
             "body: 64 potatoes",
@@ -369,6 +380,22 @@ fn limits_that_are_left_out_fit_those_that_are_given() {
         ],
         [half; 4]
     );
+}
+
+#[test]
+fn the_idle_timeout_of_streams_has_an_old_name() {
+    for name in ["stream_idle_timeout", "gap"] {
+        let limits = format!("connect: 1s, {name}: 7s");
+        let fleet = parse(&edited("connect: 1s", &limits)).unwrap();
+        assert_eq!(
+            fleet.limits.stream_idle_timeout,
+            Duration::from_secs(7),
+            "{name}"
+        );
+    }
+    let twice = edited("connect: 1s", "gap: 7s, stream_idle_timeout: 7s");
+    let error = parse(&twice).unwrap_err().to_string();
+    assert!(error.contains("`stream_idle_timeout`"), "{error}");
 }
 
 #[test]

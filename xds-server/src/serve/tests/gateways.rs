@@ -19,7 +19,7 @@ fn heard(source: &str, at: Millis, answered: f64) -> Event {
             },
         }],
     };
-    Event::Heard(Heard::Report(gateway::Report {
+    Event::Gateway(GatewayEvent::Report(gateway::GatewayReport {
         region: "us-west-2".into(),
         source: source.into(),
         at,
@@ -44,7 +44,7 @@ fn a_gateway_that_is_gone_counts_no_more() {
     };
     let all = vec!["gw".to_owned(), "gw#2".to_owned()];
     assert_eq!(shown(&stand), (13.0, all));
-    stand.handle(Event::Heard(Heard::Ended {
+    stand.handle(Event::Gateway(GatewayEvent::StreamEnded {
         region: "us-west-2".into(),
         source: "gw".into(),
     }));

@@ -1,4 +1,4 @@
-//! Vector databases: the one that serves now, the chains of those that may, and each of them.
+//! Clusters of vector databases: the current one, the chains, and each database.
 
 use super::health::{self, health_check, tcp_check};
 use super::peer::to_gateway;
@@ -26,7 +26,7 @@ use meridian_policy::retrieval::VectorDb;
 use meridian_policy::{Fleet, RegionName, headers};
 use std::net::IpAddr;
 
-/// All clusters of a region's retrieval; none where it has no database.
+/// All retrieval clusters of a region; none if it has no database.
 pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
     let (fleet, home) = (node.fleet, node.home);
     let all = databases(fleet, home);
@@ -46,8 +46,8 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
     clusters
 }
 
-/// The database that serves now: its way, in this process. A plan moves this one endpoint, and nothing else; connections that
-/// stand stay where they are.
+/// The cluster whose one endpoint, an internal listener, selects the current database. A plan changes this endpoint
+/// only. Existing connections stay where they are.
 fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
     let internal = EnvoyInternalAddress {
         address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::retrieval(
@@ -67,7 +67,7 @@ fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
     }
 }
 
-/// The databases in the order in which they are tried.
+/// The chain of databases, in the order of attempts.
 fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
     let members = chain(fleet, home, first);
     let aggregate = CustomClusterType {
@@ -84,7 +84,7 @@ fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
     }
 }
 
-/// A database: home's own, or that of another region through its gateway.
+/// The cluster of one database: the home region's own, or another region's through its gateway.
 fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Cluster> {
     let (own, other) = (fleet.regions.get(home)?, fleet.regions.get(region)?);
     let database = other.vector_db.as_ref()?;
@@ -111,7 +111,7 @@ fn through_gateway(
     other: &Gateway,
     database: &VectorDb,
 ) -> Cluster {
-    // The gateway takes every connection; whether its database does, its listener for requests tells.
+    // The gateway accepts every connection. Its HTTP health check reports the state of its database.
     let check = HttpHealthCheck {
         host: region.to_string(),
         path: listener::HEALTH_PATH.into(),

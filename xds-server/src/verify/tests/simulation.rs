@@ -99,6 +99,11 @@ impl Manager {
     }
 }
 
+/// Whether a region's gateway may carry a pinned zone's requests.
+fn carries(zone: &Zone, gateway: &RegionName) -> bool {
+    zone.misdirected == Misdirected::Forward || zone.regions.contains(gateway)
+}
+
 fn open<M: Message + Name + Default>(any: &Any) -> Option<M> {
     (any.type_url == M::type_url()).then(|| M::decode(any.value.as_slice()).unwrap())
 }
@@ -233,7 +238,7 @@ impl Envoy<'_> {
                     if !rbac.iter().all(|rbac| admits(rbac, &id, &headers)) {
                         continue;
                     }
-                    if !may_pass(zone, region) || !zone.regions.contains(self.home) {
+                    if !carries(zone, region) || !zone.regions.contains(self.home) {
                         return Some(format!("{name} from {region} is let in"));
                     }
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
@@ -387,7 +392,7 @@ impl Envoy<'_> {
             let endpoint = &self.fleet.fallbacks[fallback].endpoint;
             right.insert(format!("{}:{}", endpoint.host, endpoint.port));
         }
-        if !may_pass(zone, self.home) {
+        if !carries(zone, self.home) {
             return Some(format!("{name} passes through {} to {address}", self.home));
         }
         if gateways.contains(&address) {
@@ -496,10 +501,4 @@ fn good_snapshots_do_not_leak() {
             assert_eq!(leak(&fleet, home, &snapshot), None, "{home}");
         }
     }
-}
-
-/// Whether a zone's requests may pass through a region's gateway.
-fn may_pass(zone: &Zone, gateway: &RegionName) -> bool {
-    let forwards = zone.misdirected == Misdirected::Forward;
-    forwards || !zone.pinned || zone.regions.iter().any(|region| region == gateway)
 }

@@ -4,7 +4,7 @@
 use crate::xds::resources::{PerType, Resource, ResourceType, Resources};
 use crate::xds::status::{Nack, TypeStatus, Wire};
 use crate::xds::stream::Stream;
-use crate::xds::subscription::{Answer, Verdict};
+use crate::xds::subscription::{Push, Verdict};
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
@@ -212,7 +212,7 @@ impl Client {
         self.take(answers)
     }
 
-    fn take(&mut self, answers: Vec<Answer>) -> Vec<String> {
+    fn take(&mut self, answers: Vec<Push>) -> Vec<String> {
         let texts = answers.into_iter().map(|answer| match self.wire {
             Wire::Sotw => sotw_text(&mut self.last, sotw::response(answer)),
             Wire::Delta => delta_text(&mut self.last, delta::response(answer)),

@@ -9,7 +9,7 @@ use super::client::resource;
 use crate::xds::resources::{ResourceType, Resources};
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
-use crate::xds::subscription::Answer;
+use crate::xds::subscription::Push;
 use client::Client;
 use message::{Request, Response, say, wire_form};
 use observer::Observer;
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, answers: Vec<Answer>) {
+    fn send(&mut self, answers: Vec<Push>) {
         let responses: Vec<Response> = answers
             .into_iter()
             .map(|answer| wire_form(self.wire, answer))

@@ -209,11 +209,11 @@ mod listeners {
     use crate::xds::delta;
     use crate::xds::status::Wire;
     use crate::xds::stream::Stream;
-    use crate::xds::subscription::Answer;
+    use crate::xds::subscription::Push;
     use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
-    fn texts(answers: &[Answer]) -> Vec<String> {
-        let text = |answer: &Answer| {
+    fn texts(answers: &[Push]) -> Vec<String> {
+        let text = |answer: &Push| {
             let names = answer.resources.iter().map(|(name, _)| name.clone());
             let removed = answer.removed.iter().map(|name| format!("-{name}"));
             let label = answer.kind.label().to_owned();
@@ -223,7 +223,7 @@ mod listeners {
         answers.iter().map(text).collect()
     }
 
-    fn say(stream: &mut Stream, kind: ResourceType, more: &[&str], nonce: &str) -> Vec<Answer> {
+    fn say(stream: &mut Stream, kind: ResourceType, more: &[&str], nonce: &str) -> Vec<Push> {
         let request = DeltaDiscoveryRequest {
             type_url: kind.type_url().to_owned(),
             resource_names_subscribe: more.iter().map(|&name| name.to_owned()).collect(),

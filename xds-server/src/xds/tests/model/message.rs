@@ -4,7 +4,7 @@ use super::Content;
 use crate::xds::resources::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
-use crate::xds::subscription::Answer;
+use crate::xds::subscription::Push;
 use crate::xds::tests::client::read;
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
@@ -38,7 +38,7 @@ pub(super) struct Response {
     pub removed: Vec<String>,
 }
 
-pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Answer> {
+pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Push> {
     let kind = request.kind.unwrap();
     let error_detail = request.refuses.then(Status::default);
     match wire {
@@ -68,7 +68,7 @@ pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Ans
     }
 }
 
-pub(super) fn wire_form(wire: Wire, answer: Answer) -> Response {
+pub(super) fn wire_form(wire: Wire, answer: Push) -> Response {
     let kind = answer.kind;
     match wire {
         Wire::Sotw => {
