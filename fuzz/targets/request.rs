@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meridian_policy::api::Shape;
 use meridian_filter_core::claude::{COUNT_TOKENS, MESSAGES, native, request};
+use meridian_policy::api::Shape;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use serde_json::{Map, Value};
 
@@ -23,7 +23,11 @@ fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
 }
 
 fuzz_target!(|body: &[u8]| {
-    for host in [ClaudeHost::Anthropic, ClaudeHost::Vertex, ClaudeHost::Bedrock] {
+    for host in [
+        ClaudeHost::Anthropic,
+        ClaudeHost::Vertex,
+        ClaudeHost::Bedrock,
+    ] {
         let claude = Claude {
             host,
             model: "claude-x".into(),

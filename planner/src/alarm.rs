@@ -174,7 +174,7 @@ pub fn freshness_alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
                   retrieved there is old"
             .into(),
     });
-    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::tells_lag);
+    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
     let silent = fleet
         .regions
         .keys()

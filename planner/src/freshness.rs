@@ -43,8 +43,8 @@ impl Freshness {
             let is_primary = role(region) == Some(Role::Primary);
             match lag(name) {
                 Some(lag) if lag <= limit => {}
-                None if before && region.tells_lag() => _ = behind.insert(name.clone()),
-                None if is_primary && !region.tells_lag() => {}
+                None if before && region.reports_lag() => _ = behind.insert(name.clone()),
+                None if is_primary && !region.reports_lag() => {}
                 Some(_) => _ = behind.insert(name.clone()),
                 None => _ = unknown.insert(name.clone()),
             }

@@ -2,19 +2,19 @@
 
 use crate::name::{FallbackName, RegionName};
 
-/// One link of a chain.
+/// A member of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Member {
-    /// The home region's own pool.
+    /// The pool of the home region.
     Pool(RegionName),
-    /// Another region's gateway, which goes straight to its pool.
+    /// The gateway of another region, which sends the request to its own pool.
     Peer(RegionName),
     /// A hosted provider.
     Fallback(FallbackName),
 }
 
 impl Member {
-    /// The region whose pool it leads to; a provider has none.
+    /// The region of the member's pool. `None` for a fallback.
     pub fn region(&self) -> Option<&RegionName> {
         match self {
             Self::Pool(region) | Self::Peer(region) => Some(region),
@@ -22,7 +22,7 @@ impl Member {
         }
     }
 
-    /// A region as the gateway of `home` sees it: its own pool, or a peer.
+    /// The member for a region in a chain of the gateway of `home`: the own pool or a peer.
     pub fn of(region: &RegionName, home: &RegionName) -> Self {
         if region == home {
             Self::Pool(region.clone())
@@ -31,8 +31,9 @@ impl Member {
         }
     }
 
-    /// How answers name it: `x-meridian-region`, from endpoints' metadata.
-    pub fn answers_as(&self) -> String {
+    /// The member's value of the response header `x-meridian-region` and of the endpoint metadata: the region, or
+    /// `fallback/<name>`.
+    pub fn label(&self) -> String {
         match self {
             Self::Pool(region) | Self::Peer(region) => region.to_string(),
             Self::Fallback(fallback) => format!("fallback/{fallback}"),

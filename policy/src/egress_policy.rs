@@ -1,91 +1,90 @@
-//! The configuration of the plugin `egress`: what the filter on the way out to one fallback needs of the fleet, as the JSON that
-//! travels in Envoy's configuration.
+//! The configuration of the plugin `egress`, as JSON in Envoy's configuration.
 
 use crate::name::FallbackName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What the filter on the way out to one fallback needs of the fleet, as the JSON that travels in Envoy's configuration.
+/// The configuration of the filter in front of one fallback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EgressPolicy {
     /// The fallback's name.
     pub fallback: FallbackName,
-    /// Which API it speaks.
+    /// The API of the provider.
     pub provider: Provider,
-    /// Where it may process a request. Empty: nothing is known.
+    /// The places where the provider may process a request. Empty if unknown.
     #[serde(default)]
     pub jurisdiction: BTreeSet<String>,
-    /// This gateway's part of what it may cost.
+    /// This gateway's share of the fallback's budget.
     #[serde(default)]
     pub budget: Budget,
-    /// What it costs.
+    /// The prices of the provider, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// Tokens of the longest prompt, where that is told.
+    /// Maximum length of a prompt in tokens, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
 }
 
-/// Which API a provider speaks.
+/// The API of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
-    /// OpenAI's; it is asked for the model by the caller's name for it.
+    /// OpenAI's API. The request keeps the model name of the caller.
     OpenaiCompatible,
-    /// Anthropic's Messages.
+    /// Anthropic's Messages API.
     Claude(Claude),
 }
 
-/// Which Claude answers, and what it takes.
+/// A Claude model, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claude {
-    /// Who runs it.
+    /// The host that runs the model.
     pub host: ClaudeHost,
-    /// The provider's name of the model.
+    /// The host's name of the model.
     pub model: String,
-    /// Tokens of an answer to a request that does not say how many; the Messages API wants a number.
+    /// Maximum tokens of a response if the request sets none. The Messages API requires a number.
     pub max_tokens: u32,
-    /// Where it has to run, as Anthropic's own API says it: `us`. Anywhere if not said.
+    /// The `inference_geo` of Anthropic's own API, for example `us`. `None`: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference_geo: Option<String>,
 }
 
-/// Who runs it.
+/// A host that runs Claude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaudeHost {
-    /// Anthropic: the model stands in the body, the version of the API in a header.
+    /// Anthropic. The model is in the body, the API version in a header.
     Anthropic,
-    /// Google's Vertex AI: the model stands in the path, the version in the body.
+    /// Google's Vertex AI. The model is in the path, the API version in the body.
     Vertex,
-    /// Amazon Bedrock: as with Vertex; answers that are streamed, and errors, are AWS's .
+    /// Amazon Bedrock. Like Vertex, but streams and errors have AWS's formats.
     Bedrock,
 }
 
-/// What one gateway may spend with one fallback.
+/// The spending limits of one gateway with one fallback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Requests in any minute.
+    /// Maximum requests in any minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// Billionths of a dollar in any hour.
+    /// Maximum cost in any hour, in billionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanousd: Option<u64>,
 }
 
-/// Prices, in billionths of a dollar a token.
+/// Prices per token, in billionths of a US dollar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Of the prompt.
+    /// Price of a prompt token that is neither read from a cache nor written to one.
     pub input: u64,
-    /// Of the prompt, read from a cache.
+    /// Price of a prompt token that is read from a cache.
     pub cache_read: u64,
-    /// Of the prompt, written to a cache.
+    /// Price of a prompt token that is written to a cache.
     pub cache_write: u64,
-    /// Of the answer.
+    /// Price of a completion token.
     pub output: u64,
 }

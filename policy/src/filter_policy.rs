@@ -1,124 +1,124 @@
-//! The filter's policy: what one gateway's filter needs of the fleet, as the JSON that travels in Envoy's
-//! configuration. It is readable in a config dump, and can be written by hand.
+//! The policy of one gateway's router filter, as JSON in Envoy's configuration. A person can read it in a config dump, and can
+//! write it by hand.
 
 use crate::country::Country;
-use crate::fleet::{UnknownZone, ZoneSource};
 use crate::name::{ModelName, RegionName, ZoneName};
 use crate::pool_policy::Balance;
+use crate::zone::{UnknownZone, ZoneSource};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sum of a set of weights.
 pub const TOTAL_WEIGHT: u32 = 100;
 
-/// One gateway's policy. A field that a filter does not know could hold a restriction, so it refuses the whole.
+/// The policy of one gateway. An unknown field may be a restriction, so the filter rejects a policy that has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilterPolicy {
     /// The home region.
     pub region: RegionName,
-    /// Where a caller's zone is read from, the most telling first.
+    /// The sources of a caller's zone, the most significant first.
     pub sources: Vec<ZoneSource>,
     /// The zone of each country that a zone names.
     pub countries: BTreeMap<Country, ZoneName>,
     /// The zone of all other countries.
     pub rest_of_world: Option<ZoneName>,
-    /// What becomes of callers that no source places.
+    /// The rule for callers whose zone is unknown.
     pub unknown_zone: UnknownZone,
-    /// What each zone may do here.
+    /// The rule of each zone at this gateway.
     pub zones: BTreeMap<ZoneName, ZoneRule>,
-    /// API keys whose requests are batch: SHA-256, in hex.
+    /// SHA-256 digests, in hex, of the API keys whose requests are batch requests.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub batch_keys: BTreeSet<String>,
-    /// Another header by which callers say what they need, besides [`crate::headers::NEEDS`].
+    /// Another header for the needs of a request, besides [`crate::headers::NEEDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_header: Option<String>,
-    /// How each pool of this region balances over its servers.
+    /// The balancing policy of each pool of this region.
     #[serde(default)]
     pub pools: BTreeMap<ModelName, Balance>,
-    /// How long the shares below hold, if not for ever.
+    /// The lease of the policy. `None`: it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
 }
 
-/// How long a gateway acts on what it was told. Past it every request goes home first: a plan that nobody renews may be
-/// about a fleet that is no more.
+/// The time for which a gateway applies a plan. After it, every request goes home first: the plan may no longer fit the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lease {
-    /// When it was given, in seconds since the Unix epoch: for people, and to make each renewal another policy.
+    /// When the lease was granted, in seconds since the Unix epoch. It informs people, and makes each renewal a distinct policy.
     pub given: u64,
-    /// How long it runs from its arrival, by the gateway's own clock, in milliseconds.
+    /// Duration of the lease from its arrival, by the gateway's own clock, in milliseconds.
     pub runs_ms: u64,
 }
 
-/// What a zone's callers may do at this gateway.
+/// The rule of a zone at this gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneRule {
-    /// Whether its requests never leave its regions and fallbacks.
+    /// Whether requests of the zone never leave its regions and fallbacks.
     pub pinned: bool,
-    /// Set where its callers must not be served from here.
+    /// The response to callers that this gateway must not serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_away: Option<TurnAway>,
-    /// The models that it can have here.
+    /// The models of the zone at this gateway.
     #[serde(default)]
     pub models: BTreeMap<ModelName, ModelRule>,
 }
 
-/// Where a zone's requests for a model go.
+/// The rule for a zone's requests for a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRule {
-    /// The lane that leads to it.
+    /// The ordinary lane of the requests.
     pub lane: Lane,
-    /// Set where another region may take some of them.
+    /// The split between the first region and others, if others may take requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// Set while some region that could serve them is known to have no fresh data.
+    /// The regions with fresh data, while the data of some region is known to be behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh: Option<Fresh>,
-    /// While none is, nothing tells of some whether they have.
+    /// No region is known to be behind, and the freshness of some region is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh_unknown: bool,
-    /// What becomes of batch requests.
+    /// The rule for batch requests.
     #[serde(default, skip_serializing_if = "BatchRule::is_default")]
     pub batch: BatchRule,
-    /// How long an attempt may be silent; set where another server can be asked.
+    /// The per-try timeout, if another server can take the request.
     #[serde(default, alias = "patience", skip_serializing_if = "Option::is_none")]
     pub per_try_timeout: Option<PerTryTimeout>,
 }
 
-/// What becomes of batch requests for a (zone, model).
+/// The rule for the batch requests of a zone for a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRule {
-    /// Percent of them that are served; the others are told to come later.
+    /// Percentage of batch requests that are served. The others get 429.
     pub admitted: u8,
-    /// Some of them go to the region that the home lane leads to.
+    /// Whether the first region takes batch requests.
     pub at_first: bool,
-    /// Percent of them that are served while that region presses: no more than any of those that take them then lets in.
-    #[serde(default = "all", skip_serializing_if = "is_all")]
+    /// Percentage of batch requests that are served elsewhere while the first region sheds: the least that any region which
+    /// takes them admits.
+    #[serde(default = "full", skip_serializing_if = "is_full")]
     pub elsewhere: u8,
-    /// What each other region has of them, in percent.
+    /// Weight of each other region for batch requests, in percent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<RegionName, u32>,
 }
 
-fn all() -> u8 {
+fn full() -> u8 {
     100
 }
 
-fn is_all(percent: &u8) -> bool {
-    *percent == all()
+fn is_full(percent: &u8) -> bool {
+    *percent == full()
 }
 
 impl Default for BatchRule {
     fn default() -> Self {
         Self {
-            admitted: all(),
+            admitted: full(),
             at_first: true,
-            elsewhere: all(),
+            elsewhere: full(),
             others: BTreeMap::new(),
         }
     }
@@ -130,53 +130,53 @@ impl BatchRule {
     }
 }
 
-/// What the first region keeps; the rest takes the overflow lane.
+/// The share of the first region. The rest takes the overflow lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// The region that the home lane leads to.
+    /// The first region of the home lane.
     pub first: RegionName,
-    /// Percent of the requests that it keeps.
+    /// Percentage of the requests that the first region keeps.
     pub home_share: u8,
-    /// Percent that it keeps even while it refuses requests for lack of room.
+    /// Percentage that the first region keeps even while it refuses requests for lack of room.
     #[serde(default)]
     pub floor: u8,
-    /// The regions that the overflow lane leads to, by weight.
+    /// The regions of the overflow lane, by weight.
     #[serde(default)]
     pub overflow: BTreeMap<RegionName, u32>,
-    /// The share is a fixed part: load moves nobody.
+    /// Whether the share is fixed: load does not change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
 }
 
-/// How a misdirected caller is turned away.
+/// The response to a misdirected caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnAway {
-    /// 421 naming these gateways (URLs, or regions without one), the nearest first.
+    /// 421 with these gateways, the nearest first: their URLs, or their regions if they have no URL.
     Refuse(Vec<String>),
-    /// 307 to this gateway's URL.
+    /// 307 to the URL of this gateway.
     Redirect(String),
 }
 
-/// Where the filter sends a request first.
+/// The lane of a request: where the filter sends it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// The home chain: home's pool, or the nearest region that has the model.
+    /// The home chain: home's pool, or the nearest region with the model.
     Home,
-    /// Another region first, by weight: home sheds.
+    /// Another region first, by weight, because home sheds.
     Overflow,
-    /// A region by weight, home or another: the request can wait.
+    /// A region by weight, home or another, because the request can wait.
     Batch,
-    /// Another region first, by weight, whose data is fresh: the request needs it, and home's is not, or home sheds.
+    /// Another region with fresh data first, by weight. The request needs fresh data, and home's data is behind or home sheds.
     Fresh,
-    /// Straight to the fallbacks: no region that the zone may use has the model.
+    /// The fallbacks only: no region of the zone has the model.
     Fallback,
 }
 
 impl Lane {
-    /// All of them.
+    /// All lanes.
     pub const ALL: [Self; 5] = [
         Self::Home,
         Self::Overflow,
@@ -197,33 +197,33 @@ impl Lane {
     }
 }
 
-/// Which of the regions that may serve a (zone, model) have fresh data, while some have not.
+/// The regions of a (zone, model) with fresh data, while the data of some region is behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fresh {
-    /// Whether the region that the home lane leads to has, and serves.
+    /// Whether the first region serves requests and has fresh data.
     pub first: bool,
-    /// Nothing tells whether it has.
+    /// Whether the freshness of the first region is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first_unknown: bool,
-    /// The others that have, by weight: the fresh lane leads to them.
+    /// The other regions with fresh data, by weight: the targets of the fresh lane.
     #[serde(default)]
     pub others: BTreeMap<RegionName, u32>,
-    /// Nothing tells whether any of them has.
+    /// Whether the freshness of all of these other regions is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub others_unknown: bool,
-    /// What becomes of those of them that are batch.
+    /// The percentages of batch requests that need fresh data and are served.
     #[serde(default, skip_serializing_if = "FreshBatch::is_default")]
     pub batch: FreshBatch,
 }
 
-/// Percent of the batch requests that need fresh data that are served, by where they would go.
+/// Percentages of batch requests that need fresh data and are served, by their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreshBatch {
-    /// In the first region: as far as its gate is open.
+    /// In the first region: the opening of its gate.
     pub first: u8,
-    /// In the others: no more than any of them lets in.
+    /// In the other regions: the least that any of them admits.
     pub others: u8,
 }
 
@@ -242,16 +242,16 @@ impl FreshBatch {
     }
 }
 
-/// How long an attempt of a zone's requests for a model may be silent before the next member is asked as well.
+/// The per-try timeout of a zone's requests for a model: after this silence, Envoy also tries the next member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerTryTimeout {
-    /// For a streamed answer to a prompt without length, in milliseconds.
+    /// Timeout of a streamed response, without the time for the prompt, in milliseconds.
     pub first_token_ms: u64,
-    /// The same for an answer that is not streamed.
+    /// Timeout of a response that is not streamed, without the time for the prompt, in milliseconds.
     pub unstreamed_ms: u64,
-    /// Tokens of a prompt that a server reads in a second.
+    /// Prompt tokens that a server reads per second. They extend the timeout.
     pub prefill_rate: u32,
-    /// What no prompt takes a limit past, in milliseconds.
+    /// Maximum of the extended timeout, in milliseconds.
     pub longest_ms: u64,
 }

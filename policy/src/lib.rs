@@ -1,21 +1,26 @@
-//! The contract of Meridian's parts: what a fleet is, and what a gateway's plugins are told of it.
+//! The contract between Meridian's parts: the types of a fleet, and of the configurations of a gateway's plugins.
 //!
-//! Types only: the fleet and its parts, names, chains, the table of inference APIs, the header names, the plugin configurations as
-//! the JSON that travels in Envoy's configuration. What is computed from them lives in `meridian-planner` (the control plane's
-//! side) and `meridian-filter-core` (the gateway's side).
+//! The crate holds types, tables and lookups. It has the fleet and its parts, names, chains, the table of inference APIs, the
+//! header names, and the plugin configurations as JSON. The control plane's algorithms are in `meridian-planner`. The gateway's
+//! algorithms are in `meridian-filter-core`.
 
 pub mod api;
 pub mod chain;
 pub mod country;
 pub mod egress_policy;
+pub mod fallback;
 pub mod filter_policy;
 pub mod fleet;
 pub mod guard_policy;
 pub mod headers;
+pub mod limits;
+pub mod listener;
 pub mod name;
 pub mod pool_policy;
+pub mod region;
 pub mod retrieval;
 pub mod source;
+pub mod zone;
 
 pub use filter_policy::FilterPolicy;
 pub use fleet::Fleet;

@@ -1,32 +1,32 @@
-//! Retrieval: each region's vector database.
+//! Retrieval: the vector database of each region.
 
-use crate::fleet::Gateway;
+use crate::listener::Gateway;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A region's vector database, and how it is reached.
+/// A region's vector database, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VectorDb {
-    /// Its host: an IP address or a DNS name.
+    /// The host: an IP address or a DNS name.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// What it is among those of the regions that may read one another's.
+    /// The database's role in replication.
     pub role: Role,
-    /// Where the gateway listens for those in its region who retrieve.
+    /// The gateway's listen address for clients in the region.
     pub listen: SocketAddr,
-    /// The port at which it listens for other gateways, over mTLS.
+    /// The gateway's port for other gateways, over mTLS.
     pub gateway_port: u16,
 }
 
-/// What a database is among those that hold the same.
+/// The role of a database in replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// It is written to: the others follow it.
+    /// Takes the writes.
     Primary,
-    /// It follows the primary, at some distance.
+    /// Follows the primary, with some lag.
     Replica,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Role {
 }
 
 impl VectorDb {
-    /// Where the gateway listens for other gateways: beside the listener that brings their requests.
+    /// The gateway's listen address for other gateways: the host of its gateway listener, with the port of the database.
     pub fn listen_for_gateways(&self, gateway: &Gateway) -> SocketAddr {
         SocketAddr::new(gateway.listen.ip(), self.gateway_port)
     }

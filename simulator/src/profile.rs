@@ -190,7 +190,9 @@ fn least_deviations(
         }
     }
     let SolveOutcome::Solution(solution) = problem.solve()? else {
-        return Err(microlp::Error::InternalError("the solver returned no solution".into()));
+        return Err(microlp::Error::InternalError(
+            "the solver returned no solution".into(),
+        ));
     };
     Ok(std::array::from_fn(|index| {
         solution[coefficients[index]] / sizes[index]

@@ -5,11 +5,11 @@ use crate::profile::Profile;
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
-    Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public, Region,
+    Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
 };
 use meridian_policy::name::{RegionName, ZoneName};
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
         unknown_zone: UnknownZone::Zone(pinned_zone()),
         sources: vec![ZoneSource {
             header: ZONE_HEADER.into(),
-            gives: Gives::Zone,
+            gives: ZoneSourceKind::Zone,
             trust: Trust {
                 cidr: [ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))].into(),
             },
@@ -180,7 +180,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
     let endpoint = |replica: usize| std::net::SocketAddr::from(([10, 0, 0, replica as u8], 8000));
     let source = |replica: usize| SignalSource {
         url: format!("http://{}/metrics", endpoint(replica)),
-        tells: Tells::Preset(Preset::Vllm),
+        format: SignalFormat::Preset(Preset::Vllm),
         model: Some(MODEL.into()),
         max_running: None,
         token: None,

@@ -34,26 +34,26 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Checks a fleet file, and that no gateway's configuration lets a pinned request out of its zone.
+    /// Checks a fleet file, and verifies that no gateway's configuration lets a pinned request leave its zone.
     Validate {
         /// The fleet file.
         file: PathBuf,
     },
     /// Prints the JSON Schema of the fleet file.
     Schema,
-    /// Runs the control plane: watches every region, and gives every Envoy its configuration by xDS.
+    /// Runs the control plane: reads signals of every region, and configures every Envoy by xDS.
     Serve {
-        /// The fleet file. Edits of it are taken while it runs.
+        /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
         fleet: PathBuf,
-        /// A file that keeps the last plan over a restart. Without it a restart begins with home first.
+        /// A file that keeps the plan over a restart. Without it the control plane starts with all traffic at home.
         #[arg(long)]
         state: Option<PathBuf>,
         /// Logs as JSON, one object a line.
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a running control plane knows and does.
+    /// Shows the state of a running control plane.
     Status {
         /// Its `control_plane.status`.
         #[arg(long, default_value = "127.0.0.1:18001")]
@@ -62,18 +62,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prints the short Envoy configuration of one region's gateway: it asks the control plane for the rest.
+    /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
     Bootstrap {
         /// The region.
         #[arg(long)]
         node: String,
-        /// State of the world instead of incremental xDS.
+        /// Use state-of-the-world instead of incremental xDS.
         #[arg(long)]
         sotw: bool,
         /// The fleet file.
         file: PathBuf,
     },
-    /// Prints the static Envoy configuration of one region's gateway, for an Envoy that asks nobody.
+    /// Prints the static Envoy configuration of one region's gateway, for an Envoy without a control plane.
     Export {
         /// The region.
         #[arg(long)]
@@ -99,7 +99,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do if stderr is closed.
+            // A closed stderr leaves no way to report the error.
             let _ = writeln!(std::io::stderr(), "meridian: {error:#}");
             ExitCode::FAILURE
         }
@@ -209,7 +209,7 @@ async fn asked_to_end() {
 }
 
 async fn report(address: SocketAddr) -> Result<Report> {
-    // The second time it is installed already.
+    // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()

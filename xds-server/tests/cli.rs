@@ -142,7 +142,7 @@ fn schema_is_json_schema() {
     assert!(schema["properties"]["zones"].is_object());
 }
 
-/// The files that a user copies are what the program prints.
+/// The bootstrap files in `envoy/` are what the program prints.
 #[test]
 fn bootstrap_prints_the_files_that_are_there_to_copy() {
     for region in ["us-west-2", "us-east-1", "eu-west-1"] {
@@ -198,7 +198,7 @@ fn what_needs_a_control_plane_says_so() {
             "{err}"
         );
     }
-    // Everything else does without.
+    // All other commands work without it.
     assert!(
         meridian(&["export", "--node", "us-west-2", file])
             .status

@@ -1,12 +1,12 @@
-//! Answers that the filter gives itself.
+//! Responses that the filter sends itself.
 
-/// An answer that the filter gives itself.
+/// A response that the filter sends itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Headers.
+    /// The headers.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON.
+    /// The body, as JSON.
     pub body: String,
 }

@@ -1,33 +1,33 @@
-//! What the filter reads of a JSON request body: the model, whether the answer is streamed, and the affinity key.
+//! Reads a JSON request body: the model, whether the response is streamed, and the affinity key.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// The facts of a body that a decision needs.
+/// The facts of a request body that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyFacts {
-    /// The model that is asked for.
+    /// The requested model.
     pub model: String,
-    /// Whether the answer is to be streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
-    /// The same for every request of one conversation, as far as that can be told: an explicit cache key, else the
-    /// end user, else the conversation's leading messages.
+    /// A key of the request's conversation, from the cache key, else the end user, else the leading messages. `None` if the body
+    /// has none of them.
     pub affinity: Option<u64>,
 }
 
-/// A body that no decision can be made about. Its text is for the caller.
+/// A body that cannot be routed. The text is the message for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadBody(String);
 
-/// Bytes at the start of a bare prompt that make its affinity key: it grows at its end.
-const PROMPT_PREFIX: usize = 2 * 1024;
+/// Bytes at the start of a bare prompt that make its affinity key. A prompt grows at its end.
+const PROMPT_PREFIX_BYTES: usize = 2 * 1024;
 
-/// Bytes at each end of the leading messages that make their affinity key: a bound on the work. The end is what tells
-/// conversations apart that share a long system prompt.
-const LEADING_END: usize = 64 * 1024;
+/// Bytes at each end of the leading messages that make their affinity key. The limit bounds the work. The end separates
+/// conversations that share a long system prompt.
+const LEADING_END_BYTES: usize = 64 * 1024;
 
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -47,8 +47,10 @@ struct Message<'a> {
     role: Cow<'a, str>,
 }
 
-/// Reads a body. Unknown fields pass; a `model` that is given twice does not: who answers must not depend on which of
-/// the two a server happens to read.
+/// Reads a body. Unknown fields are ignored.
+///
+/// # Errors
+/// The body is no JSON object, or names no `model`. A repeated `model` is an error: servers differ in which one they read.
 pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
     if body.is_empty() {
         return Err(BadBody(
@@ -82,17 +84,17 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
 }
 
 fn key_of_prompt(prompt: &str) -> u64 {
-    xxh3_64(&prompt.as_bytes()[..prompt.len().min(PROMPT_PREFIX)])
+    xxh3_64(&prompt.as_bytes()[..prompt.len().min(PROMPT_PREFIX_BYTES)])
 }
 
 fn key_of_messages(leading: &str) -> u64 {
     let bytes = leading.as_bytes();
-    let end = bytes.len().min(LEADING_END);
+    let end = bytes.len().min(LEADING_END_BYTES);
     xxh3_64_with_seed(&bytes[bytes.len() - end..], xxh3_64(&bytes[..end]))
 }
 
-/// The messages up to the first one of the user: they stay the same while a conversation grows. `None` for what is no
-/// list of messages, or has none of the user.
+/// The messages up to the first user message. They stay the same while a conversation grows. `None` if the value is no list of
+/// messages, or has no user message.
 fn leading_messages(messages: &RawValue) -> Option<&str> {
     let text = messages.get();
     let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
@@ -100,7 +102,7 @@ fn leading_messages(messages: &RawValue) -> Option<&str> {
         serde_json::from_str::<Message<'_>>(message.get())
             .is_ok_and(|message| message.role == "user")
     })?;
-    // Both are slices of the same text, so the distance of their ends is the rest of the list.
+    // Both are slices of one text, so their addresses give the offset in the list.
     let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
     text.get(..end)
 }
@@ -151,22 +153,22 @@ mod tests {
     }
 
     #[test]
-    fn conversations_behind_one_long_system_prompt_are_told_apart() {
+    fn conversations_with_the_same_long_system_prompt_differ() {
         let system = "s".repeat(1 << 20);
-        let ask = |field: &str, question: &str| {
+        let key = |field: &str, question: &str| {
             affinity(&format!(
                 r#"{{"model":"m","{field}":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"{question}"}}]}}"#
             ))
         };
         for field in ["messages", "input"] {
-            assert_eq!(ask(field, "q"), ask(field, "q"));
-            assert_ne!(ask(field, "q"), ask(field, "p"), "{field}");
+            assert_eq!(key(field, "q"), key(field, "q"));
+            assert_ne!(key(field, "q"), key(field, "p"), "{field}");
         }
     }
 
     #[test]
-    fn what_cannot_be_routed_is_refused_with_its_reason() {
-        for (body, says) in [
+    fn invalid_bodies_are_refused_with_a_reason() {
+        for (body, expect) in [
             ("", "no body"),
             ("{", "EOF"),
             ("[]", "not a JSON object"),
@@ -179,7 +181,7 @@ mod tests {
             ("{\"model\":\"\u{1}\"}", "control character"),
         ] {
             let error = read(body.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(says), "{body}: {error}");
+            assert!(error.contains(expect), "{body}: {error}");
         }
         let deep = format!(
             r#"{{"model":"m","messages":{}{}}}"#,
@@ -194,12 +196,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_is_total(body in prop::collection::vec(any::<u8>(), 0..256)) {
+        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..256)) {
             let _ = read(&body);
         }
 
         #[test]
-        fn reading_is_total_on_nearly_json(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
+        fn nearly_valid_json_is_read(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
             let _ = read(format!(r#"{{"model":"m","messages":{body}}}"#).as_bytes());
         }
     }

@@ -1,13 +1,13 @@
-//! What a fallback may cost: a limit of requests in any minute and of dollars in any hour.
+//! The budget of a fallback: a limit of requests in any minute, and a limit of dollars in any hour.
 //!
-//! What a request will cost is not known before it was answered. It is [admitted](Spending::admit) with the most that it can
-//! take, and [settled](Spending::settle) with what it took, so that requests which are under way at the same time do not
-//! spend the same dollar.
+//! The cost of a request is unknown until its response ends. So [`Spending::admit`] reserves the maximum cost, and
+//! [`Spending::settle`] replaces it by the actual cost. Concurrent requests cannot spend the same dollar.
 
 use crate::claude::{Tokens, Usage};
+use crate::sliding_window::SlidingWindow;
 use meridian_policy::egress_policy::{Budget, Price};
 
-/// Billionths of a dollar that an answer has cost.
+/// The cost of a response, in billionths of a US dollar.
 pub fn cost(price: &Price, usage: &Usage) -> u64 {
     let cost = |tokens: Option<u64>, price: u64| tokens.unwrap_or(0).saturating_mul(price);
     cost(usage.input_tokens, price.input)
@@ -16,16 +16,16 @@ pub fn cost(price: &Price, usage: &Usage) -> u64 {
         .saturating_add(cost(usage.output_tokens, price.output))
 }
 
-/// What a request of so many tokens will cost, of which no more than `context` are read.
+/// Estimates the cost of a request. `context`: maximum length of a prompt in tokens, if known.
 pub fn estimate(price: &Price, tokens: Tokens, context: Option<u32>) -> Estimate {
-    let prompt = tokens.prompt.min(context.map_or(LONGEST, u64::from));
+    let prompt = tokens.prompt.min(context.map_or(MAX_CONTEXT, u64::from));
     Estimate {
         prompt: prompt.saturating_mul(price.input.max(price.cache_write)),
         answer: tokens.answer.saturating_mul(price.output),
     }
 }
 
-/// What an answer has cost by the usage that it reports: one that does not report its prompt has read it all the same.
+/// The cost of a response by its reported usage. A response that reports no prompt tokens costs the estimated prompt.
 pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
     let prompt = match usage.input_tokens {
         Some(_) => 0,
@@ -34,15 +34,15 @@ pub fn cost_so_far(price: &Price, usage: &Usage, estimate: Estimate) -> u64 {
     cost(price, usage).saturating_add(prompt)
 }
 
-/// No Claude reads more tokens.
-const LONGEST: u64 = 1_000_000;
+/// Maximum prompt of any Claude model, in tokens.
+const MAX_CONTEXT: u64 = 1_000_000;
 
-/// What a request may cost, in billionths of a dollar.
+/// The estimated cost of a request, in billionths of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Its prompt, about.
+    /// Approximate cost of the prompt.
     pub prompt: u64,
-    /// Its answer, at most.
+    /// Maximum cost of the completion.
     pub answer: u64,
 }
 
@@ -51,33 +51,33 @@ impl Estimate {
         self.prompt.saturating_add(self.answer)
     }
 
-    /// What it has cost as long as nothing is heard of its answer. Of one in one piece nothing is heard before it is there, and
-    /// all of it may have been made.
-    pub fn unheard(self, stream: bool) -> u64 {
+    /// The cost of a response that has reported no usage. An unstreamed response may be complete before its first byte arrives,
+    /// so it costs the full estimate.
+    pub fn without_usage(self, stream: bool) -> u64 {
         if stream { self.prompt } else { self.all() }
     }
 }
 
-/// Why a request is not admitted.
+/// A request that exceeds the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over {
-    /// Which limit is reached: `requests` or `usd`; `busy` if it could not be counted.
-    pub what: &'static str,
-    /// Seconds until there is room again.
+pub struct BudgetExceeded {
+    /// The exceeded limit: `requests` or `usd`. `busy` if the request could not be counted.
+    pub limit: &'static str,
+    /// Seconds until the budget has room again.
     pub retry_after: u64,
 }
 
-/// What was spent lately.
+/// The requests of the last minute and the cost of the last hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
-    requests: Sliding<SECOND>,
-    nanousd: Sliding<MINUTE>,
+    requests: SlidingWindow<SECOND>,
+    nanousd: SlidingWindow<MINUTE>,
 }
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// A request that was admitted.
+/// An admitted request, with its reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
     at: u64,
@@ -85,23 +85,26 @@ pub struct Admitted {
 }
 
 impl Spending {
-    /// Counts a request in, at a time in milliseconds since the Unix epoch, if there is room for it. A request that alone may
-    /// cost more than all of the budget needs all of it.
+    /// Admits a request if the budget has room, and reserves its cost. A request with a larger estimate than the whole budget
+    /// needs the whole budget. `now_ms`: milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The budget has no room.
     pub fn admit(
         &mut self,
         budget: &Budget,
         estimate: Estimate,
         now_ms: u64,
-    ) -> Result<Admitted, Over> {
+    ) -> Result<Admitted, BudgetExceeded> {
         let reserved = estimate.all().min(budget.nanousd.unwrap_or(u64::MAX));
         let waits = [
             ("requests", self.requests.wait(1, budget.requests, now_ms)),
             ("usd", self.nanousd.wait(reserved, budget.nanousd, now_ms)),
         ];
         let longest = waits.into_iter().max_by_key(|(_, wait)| *wait);
-        if let Some((what, wait @ 1..)) = longest {
-            return Err(Over {
-                what,
+        if let Some((limit, wait @ 1..)) = longest {
+            return Err(BudgetExceeded {
+                limit,
                 retry_after: wait.div_ceil(SECOND),
             });
         }
@@ -113,127 +116,39 @@ impl Spending {
         })
     }
 
-    /// An admitted request was answered without its provider: it counts for nothing.
+    /// Cancels a request that never reached its provider.
     pub fn give_back(&mut self, admitted: Admitted, now_ms: u64) {
         self.requests
             .change(admitted.at, now_ms, |requests| requests.saturating_sub(1));
         self.settle(admitted, 0, now_ms);
     }
 
-    /// What an admitted request has cost, in billionths of a dollar.
+    /// Replaces a request's reservation by its cost, in billionths of a US dollar.
     pub fn settle(&mut self, admitted: Admitted, cost: u64, now_ms: u64) {
         self.nanousd.change(admitted.at, now_ms, |spent| {
             spent.saturating_sub(admitted.reserved).saturating_add(cost)
         });
     }
 
-    /// For the memory that an Envoy's workers share.
+    /// Serializes for the shared memory of an Envoy's workers.
     pub fn to_bytes(&self) -> Vec<u8> {
         let all = self.requests.numbers().chain(self.nanousd.numbers());
         all.flat_map(u64::to_le_bytes).collect()
     }
 
-    /// What was written there; nothing spent where it is something else.
+    /// Deserializes [`Spending::to_bytes`]. Other bytes give an empty account.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (numbers, _) = bytes.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
-        let all = (Sliding::read(&mut numbers), Sliding::read(&mut numbers));
+        let all = (
+            SlidingWindow::read(&mut numbers),
+            SlidingWindow::read(&mut numbers),
+        );
         match all {
             (Some(requests), Some(nanousd)) => Self { requests, nanousd },
             _ => Self::default(),
         }
     }
-}
-
-/// Parts of a window. There is one more than it takes, since the newest is not over.
-const PARTS: usize = 61;
-
-/// What was counted in the last 60 parts of so many milliseconds, and in the one that is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Sliding<const PART_MS: u64> {
-    /// The number of the newest part, since the Unix epoch.
-    newest: u64,
-    parts: [u64; PARTS],
-}
-
-impl<const PART_MS: u64> Default for Sliding<PART_MS> {
-    fn default() -> Self {
-        Self {
-            newest: 0,
-            parts: [0; PARTS],
-        }
-    }
-}
-
-impl<const PART_MS: u64> Sliding<PART_MS> {
-    /// Milliseconds until so much more keeps to a limit; 0 is now.
-    fn wait(&mut self, more: u64, limit: Option<u64>, now_ms: u64) -> u64 {
-        self.turn(now_ms);
-        let Some(limit) = limit else { return 0 };
-        let sum = |sum: u64, part: &u64| sum.saturating_add(*part);
-        let mut all = self.parts.iter().fold(more, sum);
-        let oldest = (self.newest + 1).saturating_sub(PARTS as u64);
-        for number in oldest..=self.newest {
-            if all <= limit {
-                let left = number
-                    .saturating_add(PARTS as u64 - 1)
-                    .saturating_mul(PART_MS);
-                return if number == oldest {
-                    0
-                } else {
-                    left.saturating_sub(now_ms)
-                };
-            }
-            all = all.saturating_sub(self.parts[place(number)]);
-        }
-        PARTS as u64 * PART_MS
-    }
-
-    fn add(&mut self, now_ms: u64, more: u64) {
-        self.change(now_ms, now_ms, |part| part.saturating_add(more));
-    }
-
-    /// Changes what was counted at a time; nothing, if that is no longer in the window.
-    fn change(&mut self, then_ms: u64, now_ms: u64, with: impl FnOnce(u64) -> u64) {
-        self.turn(now_ms);
-        let number = then_ms / PART_MS;
-        if number <= self.newest && self.newest - number < PARTS as u64 {
-            let part = &mut self.parts[place(number)];
-            *part = with(*part);
-        }
-    }
-
-    /// Forgets what has left the window. By a clock that was set back nothing would, for a long time: then all of it is forgotten.
-    fn turn(&mut self, now_ms: u64) {
-        let now = now_ms / PART_MS;
-        if now.abs_diff(self.newest) >= PARTS as u64 {
-            *self = Self {
-                newest: now,
-                ..Self::default()
-            };
-        }
-        while self.newest < now {
-            self.newest += 1;
-            self.parts[place(self.newest)] = 0;
-        }
-    }
-
-    fn numbers(&self) -> impl Iterator<Item = u64> {
-        std::iter::once(self.newest).chain(self.parts)
-    }
-
-    fn read(numbers: &mut impl Iterator<Item = u64>) -> Option<Self> {
-        let newest = numbers.next()?;
-        let mut parts = [0; PARTS];
-        for part in &mut parts {
-            *part = numbers.next()?;
-        }
-        Some(Self { newest, parts })
-    }
-}
-
-fn place(number: u64) -> usize {
-    usize::try_from(number % PARTS as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -262,17 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn past_the_limit_a_request_waits_until_the_first_has_left() {
+    fn a_request_past_the_limit_waits_until_the_first_expires() {
         let mut spending = Spending::default();
         let budget = requests(2);
         for _ in 0..2 {
             spending.admit(&budget, costs(0), NOW + 400).unwrap();
         }
-        let over = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
+        let exceeded = spending.admit(&budget, costs(0), NOW + 1400).unwrap_err();
         assert_eq!(
-            over,
-            Over {
-                what: "requests",
+            exceeded,
+            BudgetExceeded {
+                limit: "requests",
                 retry_after: 60
             }
         );
@@ -281,15 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_counts_with_the_most_that_it_can_cost() {
+    fn requests_in_flight_count_with_their_maximum_cost() {
         let mut spending = Spending::default();
         let budget = usd(100);
         let first = spending.admit(&budget, costs(60), NOW).unwrap();
-        let over = spending.admit(&budget, costs(60), NOW).unwrap_err();
-        assert_eq!((over.what, over.retry_after), ("usd", 3660));
+        let exceeded = spending.admit(&budget, costs(60), NOW).unwrap_err();
+        assert_eq!((exceeded.limit, exceeded.retry_after), ("usd", 3660));
         spending.settle(first, 10, NOW + 5000);
         spending.admit(&budget, costs(60), NOW + 5000).unwrap();
-        // One that may cost more than all there is needs all there is.
+        // A request with a larger estimate than the budget needs the whole budget.
         assert!(spending.admit(&budget, costs(1000), NOW).is_err());
         spending
             .admit(&budget, costs(1000), NOW + 2 * 3_600_000)
@@ -297,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_provider_never_saw_counts_for_nothing() {
+    fn cancelled_requests_do_not_count() {
         let mut spending = Spending::default();
         let budget = Budget {
             requests: Some(1),
@@ -310,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_a_token_s() {
+    fn costs_and_estimates() {
         let price = Price {
             input: 3000,
             cache_read: 300,
@@ -339,8 +254,8 @@ mod tests {
         };
         let most = estimate(&price, endless, None);
         assert_eq!((most.prompt, most.all()), (3_750_000_000, u64::MAX));
-        assert_eq!(guess.unheard(true), 375_000);
-        assert_eq!(guess.unheard(false), 1_875_000);
+        assert_eq!(guess.without_usage(true), 375_000);
+        assert_eq!(guess.without_usage(false), 1_875_000);
         assert_eq!(cost_so_far(&price, &usage, guess), cost(&price, &usage));
         let seen = Usage {
             output_tokens: Some(2),
@@ -350,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_after_a_while_in_memory() {
+    fn spending_round_trips_through_bytes() {
         let mut spending = Spending::default();
         spending.admit(&usd(100), costs(60), NOW).unwrap();
         assert_eq!(Spending::from_bytes(&spending.to_bytes()), spending);
@@ -358,38 +273,37 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_stops_nobody() {
+    fn a_clock_that_is_set_back_empties_the_window() {
         let mut spending = Spending::default();
         spending.admit(&requests(1), costs(0), NOW).unwrap();
         spending.admit(&requests(1), costs(0), NOW / 2).unwrap();
     }
 
     proptest! {
-        /// Whatever comes when: in no window is there more than the limit, and who waits as long as he was told is let in,
-        /// if nobody was before him.
+        /// No window exceeds the limit. A request that waits for the announced time is admitted, if no other came before.
         #[test]
         fn the_limit_holds(steps in prop::collection::vec((0..30_000u64, 0..40u64, 0..40u64), 1..60), limit in 1..100u64) {
             let budget = Budget { requests: Some(limit), nanousd: Some(limit * 7) };
             let mut spending = Spending::default();
             let mut now = NOW;
-            let mut made: Vec<(u64, u64)> = Vec::new();
+            let mut costs_by_time: Vec<(u64, u64)> = Vec::new();
             for (later, guess, cost) in steps {
                 now += later;
                 let cost = cost.min(guess).min(limit * 7);
                 match spending.admit(&budget, costs(guess), now) {
                     Ok(admitted) => {
                         spending.settle(admitted, cost, now);
-                        made.push((now, cost));
+                        costs_by_time.push((now, cost));
                     }
-                    Err(over) => {
+                    Err(exceeded) => {
                         let mut later = spending.clone();
-                        let told = now + over.retry_after * 1000;
-                        prop_assert!(later.admit(&budget, costs(guess), told).is_ok());
+                        let announced = now + exceeded.retry_after * 1000;
+                        prop_assert!(later.admit(&budget, costs(guess), announced).is_ok());
                     }
                 }
-                let lately = |window: u64| made.iter().filter(move |(at, _)| now - at <= window);
-                prop_assert!(lately(60_000).count() as u64 <= limit);
-                prop_assert!(lately(3_600_000).map(|(_, cost)| cost).sum::<u64>() <= limit * 7);
+                let within = |window: u64| costs_by_time.iter().filter(move |(at, _)| now - at <= window);
+                prop_assert!(within(60_000).count() as u64 <= limit);
+                prop_assert!(within(3_600_000).map(|(_, cost)| cost).sum::<u64>() <= limit * 7);
             }
         }
     }

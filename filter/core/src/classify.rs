@@ -1,57 +1,58 @@
-//! From a request's headers to the caller's residency zone.
+//! Classifies a request's headers into the caller's residency zone.
 
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::FilterPolicy;
-use meridian_policy::fleet::{Gives, UnknownZone, ZoneSource};
+use meridian_policy::fleet::{UnknownZone, ZoneSource, ZoneSourceKind};
 use meridian_policy::headers;
 use meridian_policy::name::ZoneName;
 use std::net::IpAddr;
 
-/// What edges send for a country that they do not know (`XX`, `ZZ`) or cannot know (`T1`: Tor).
+/// The values that edges send for a country that they do not know (`XX`, `ZZ`) or cannot know (`T1`: Tor).
 const UNKNOWN_COUNTRIES: [&str; 3] = ["XX", "ZZ", "T1"];
 
-/// A caller's zone, and what told it.
+/// A caller's zone, and the source of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
     /// The zone.
     pub zone: ZoneName,
-    /// The header that told it, or `unknown`.
+    /// The header that named the zone, or `unknown`.
     pub by: String,
 }
 
-/// What one source says.
-enum Said {
-    /// It is absent, or says that it does not know.
-    Nothing,
-    /// A zone.
+/// The value of one source.
+enum SourceValue {
+    /// The header is absent, or names an unknown country.
+    Absent,
+    /// The header names a zone.
     Zone(ZoneName),
-    /// It is there and cannot be understood. It may have meant a pinned zone.
-    Unclear,
+    /// The header is present and names no zone. The sender may have meant a pinned zone.
+    Invalid,
 }
 
-/// The caller's zone, or `None` if the fleet refuses callers that no source places.
+/// Returns the caller's zone, or `None` if the fleet refuses callers without a zone.
 ///
-/// The first source that names a pinned zone decides, whatever the others say. Otherwise one that is there and cannot be
-/// understood makes the caller unknown; otherwise the first that names a zone decides.
+/// 1. The first source that names a pinned zone decides, whatever the other sources say.
+/// 2. Otherwise an invalid source makes the caller's zone unknown.
+/// 3. Otherwise the first source that names a zone decides.
 pub fn classify(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
     request: &[(String, String)],
 ) -> Option<Classified> {
-    let mut unclear = false;
+    let mut has_invalid = false;
     let mut first_unpinned = None;
     for zone_source in policy
         .sources
         .iter()
         .filter(|zone_source| trusts(zone_source, source))
     {
-        let zone = match said(policy, zone_source, request) {
-            Said::Nothing => continue,
-            Said::Unclear => {
-                unclear = true;
+        let zone = match source_value(policy, zone_source, request) {
+            SourceValue::Absent => continue,
+            SourceValue::Invalid => {
+                has_invalid = true;
                 continue;
             }
-            Said::Zone(zone) => zone,
+            SourceValue::Zone(zone) => zone,
         };
         let pinned = is_pinned(policy, &zone);
         let classified = Classified {
@@ -70,10 +71,11 @@ pub fn classify(
         }),
         UnknownZone::Refuse => None,
     };
-    first_unpinned.filter(|_| !unclear).or_else(unknown)
+    first_unpinned.filter(|_| !has_invalid).or_else(unknown)
 }
 
-/// The names of the headers that must not go on: Meridian's own but for those that are for callers, and zone sources from someone who is not trusted.
+/// Returns the names of the request headers that the gateway must remove. These are Meridian's own headers, except those that
+/// callers may send, and zone sources from an untrusted address.
 pub fn untrusted<'r>(
     sources: &[ZoneSource],
     source: Option<IpAddr>,
@@ -112,41 +114,48 @@ fn is_pinned(policy: &FilterPolicy, zone: &ZoneName) -> bool {
     policy.zones.get(zone).is_none_or(|rule| rule.pinned)
 }
 
-/// A header that is sent twice, or holds a list, is understood only if it names one pinned zone.
-fn said(policy: &FilterPolicy, zone_source: &ZoneSource, request: &[(String, String)]) -> Said {
+/// Reads a source. A header that is repeated or holds a list is valid only if it names exactly one pinned zone.
+fn source_value(
+    policy: &FilterPolicy,
+    zone_source: &ZoneSource,
+    request: &[(String, String)],
+) -> SourceValue {
     let values: Vec<&str> = request
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(&zone_source.header))
         .flat_map(|(_, value)| value.split(','))
         .collect();
     match values.as_slice() {
-        [] => Said::Nothing,
-        [value] => meaning(policy, zone_source.gives, value),
+        [] => SourceValue::Absent,
+        [value] => parse_value(policy, zone_source.gives, value),
         several => {
             let mut pinned = several.iter().filter_map(|value| {
-                match meaning(policy, zone_source.gives, value.trim()) {
-                    Said::Zone(zone) if is_pinned(policy, &zone) => Some(zone),
+                match parse_value(policy, zone_source.gives, value.trim()) {
+                    SourceValue::Zone(zone) if is_pinned(policy, &zone) => Some(zone),
                     _ => None,
                 }
             });
             match pinned.next() {
-                Some(zone) if pinned.all(|other| other == zone) => Said::Zone(zone),
-                _ => Said::Unclear,
+                Some(zone) if pinned.all(|other| other == zone) => SourceValue::Zone(zone),
+                _ => SourceValue::Invalid,
             }
         }
     }
 }
 
-fn meaning(policy: &FilterPolicy, gives: Gives, value: &str) -> Said {
+fn parse_value(policy: &FilterPolicy, gives: ZoneSourceKind, value: &str) -> SourceValue {
     let zone = match gives {
-        Gives::Zone => policy.zones.get_key_value(value).map(|(zone, _)| zone),
-        Gives::Country if UNKNOWN_COUNTRIES.contains(&value) => return Said::Nothing,
-        Gives::Country => Country::parse(value).and_then(|country| {
+        ZoneSourceKind::Zone => policy.zones.get_key_value(value).map(|(zone, _)| zone),
+        ZoneSourceKind::Country if UNKNOWN_COUNTRIES.contains(&value) => {
+            return SourceValue::Absent;
+        }
+        ZoneSourceKind::Country => Country::parse(value).and_then(|country| {
             policy
                 .countries
                 .get(&country)
                 .or(policy.rest_of_world.as_ref())
         }),
     };
-    zone.cloned().map_or(Said::Unclear, Said::Zone)
+    zone.cloned()
+        .map_or(SourceValue::Invalid, SourceValue::Zone)
 }

@@ -1,10 +1,9 @@
-//! Prompts that are too long for a server.
+//! Recognizes prompts that are too long for a server.
 
 use serde::Deserialize;
 
-/// What servers say of a prompt that is longer than their context: vLLM and OpenAI, vLLM before it, Anthropic, Bedrock,
-/// llama.cpp.
-const TOO_LONG: [&str; 5] = [
+/// Error messages about a prompt that exceeds the context: vLLM and OpenAI, older vLLM, Anthropic, Bedrock, llama.cpp.
+const TOO_LONG_MESSAGES: [&str; 5] = [
     "maximum context length",
     "longer than the maximum model length",
     "prompt is too long",
@@ -12,8 +11,8 @@ const TOO_LONG: [&str; 5] = [
     "exceeds the available context size",
 ];
 
-/// OpenAI's code for it. vLLM gives the status there.
-const CODE: &str = "context_length_exceeded";
+/// OpenAI's error code for it. vLLM writes the status in its place.
+const OPENAI_CODE: &str = "context_length_exceeded";
 
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -27,11 +26,13 @@ struct ErrorFields {
     code: serde_json::Value,
 }
 
-/// Whether the body of a 400 says that the prompt is longer than the server's context.
+/// Whether the body of a response with status 400 says that the prompt exceeds the server's context.
 pub fn is_too_long(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|ErrorBody { error }| {
-        error.code.as_str() == Some(CODE)
-            || TOO_LONG.iter().any(|said| error.message.contains(said))
+        error.code.as_str() == Some(OPENAI_CODE)
+            || TOO_LONG_MESSAGES
+                .iter()
+                .any(|text| error.message.contains(text))
     })
 }
 
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_say_of_long_prompts() {
+    fn error_messages_about_long_prompts() {
         for (message, too_long) in [
             (
                 "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens, which exceeds this limit even without any output tokens.",

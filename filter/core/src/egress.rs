@@ -1,10 +1,11 @@
-//! What leaves for a hosted provider: an allow-list of request headers, the APIs that it has, and what is translated.
+//! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
-use crate::claude::{self, COUNT_TOKENS, MESSAGES};
+use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
+use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
 
-/// Headers that describe the request itself. Every other says who the caller is, how it came here, or is a credential.
-const GOES_ON: [&str; 9] = [
+/// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
+const ALLOWED_HEADERS: [&str; 9] = [
     "accept",
     "content-length",
     "content-type",
@@ -13,15 +14,12 @@ const GOES_ON: [&str; 9] = [
     "te",
     "transfer-encoding",
     "user-agent",
-    // Envoy's own (`http` or `https`), without which it finds no route.
+    // Envoy's own (`http` or `https`). Envoy finds no route without it.
     "x-forwarded-proto",
 ];
 
-/// Beside them, the one that says which Messages API is spoken.
-const VERSION: &str = claude::VERSION.0;
-
-/// Paths that an OpenAI-compatible provider has.
-const OPENAI_COMPATIBLE: [&str; 5] = [
+/// Paths of an OpenAI-compatible provider.
+const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
     "/v1/audio/speech",
     "/v1/chat/completions",
     "/v1/completions",
@@ -29,97 +27,69 @@ const OPENAI_COMPATIBLE: [&str; 5] = [
     "/v1/responses",
 ];
 
-/// What a request is on its way out.
+/// How a request is sent to its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressMode<'p> {
-    /// What the provider speaks.
-    AsItIs,
-    /// Anthropic's Messages, at this path, of which only the model is another.
+    /// The provider speaks the request's API.
+    Passthrough,
+    /// A request of Anthropic's Messages API at this path. Only the model changes.
     Messages(&'p Claude, &'static str),
-    /// OpenAI's Chat Completions, for a provider that speaks Messages.
+    /// A request of OpenAI's Chat Completions API, for a provider that speaks the Messages API.
     Chat(&'p Claude),
 }
 
-/// Why a request ends at the way out. Texts are for the caller, without a word of the provider's own about our account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// The provider does not have the API that was spoken.
-    NoSuchApi,
-    /// What the fallback may cost is spent. Seconds until it may cost something again.
-    OverBudget(u64),
-    /// The provider refuses our credential: nothing that the caller could mend.
-    OurCredential,
-}
-
-impl Stopped {
-    /// HTTP status: the next member of a chain is asked for each.
-    pub fn status(self) -> u16 {
-        match self {
-            Self::NoSuchApi | Self::OverBudget(_) => 503,
-            Self::OurCredential => 502,
-        }
-    }
-
-    /// What the caller is told.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::NoSuchApi => {
-                "no region could serve this request, and there is no fallback for its API"
-            }
-            Self::OverBudget(_) => {
-                "no region could serve this request, and the budget of the fallback is spent"
-            }
-            Self::OurCredential => {
-                "no region could serve this request, and the fallback refused the gateway's credential"
-            }
-        }
-    }
-}
-
 impl EgressMode<'_> {
-    /// Whether a request header goes on to the provider. Pseudo-headers do.
-    pub fn lets_through(self, name: &str) -> bool {
+    /// Whether the provider may see a request header. It may see all pseudo-headers.
+    pub fn allows_header(self, name: &str) -> bool {
         match self {
-            // Its streams are none of server-sent events, whatever the caller accepts.
+            // Bedrock's streams are not server-sent events, whatever the caller accepts.
             Self::Messages(claude, _) | Self::Chat(claude)
                 if claude.host == ClaudeHost::Bedrock && name == "accept" =>
             {
                 false
             }
-            Self::Messages(..) if name == VERSION => true,
-            _ => name.starts_with(':') || GOES_ON.contains(&name),
+            Self::Messages(..) if name == VERSION.0 => true,
+            _ => name.starts_with(':') || ALLOWED_HEADERS.contains(&name),
         }
     }
 }
 
-/// How a request to a path, which may carry a query, goes to the provider.
-pub fn admit<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, Stopped> {
+/// Returns how a request to a path is sent to the provider. `path` may have a query.
+///
+/// # Errors
+/// The provider does not have the API.
+pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
     let path = path.split('?').next().unwrap_or_default();
     match provider {
-        Provider::OpenaiCompatible if OPENAI_COMPATIBLE.contains(&path) => Ok(EgressMode::AsItIs),
+        Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
+            Ok(EgressMode::Passthrough)
+        }
         Provider::Claude(claude) => match path {
             "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
             MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
-            // Bedrock counts in a way of its own.
+            // Bedrock has another API for counting tokens.
             COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
                 Ok(EgressMode::Messages(claude, COUNT_TOKENS))
             }
-            _ => Err(Stopped::NoSuchApi),
+            _ => Err(EgressRefusal::NoSuchApi),
         },
-        Provider::OpenaiCompatible => Err(Stopped::NoSuchApi),
+        Provider::OpenaiCompatible => Err(EgressRefusal::NoSuchApi),
     }
 }
 
-/// Whether an answer of this status is for the caller.
-pub fn judge(status: &[u8]) -> Result<(), Stopped> {
+/// Checks whether the caller may see a response with this status.
+///
+/// # Errors
+/// The provider has refused the operator's credential.
+pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
     if matches!(status, b"401" | b"403") {
-        Err(Stopped::OurCredential)
+        Err(EgressRefusal::OurCredential)
     } else {
         Ok(())
     }
 }
 
-/// Whether an answer that reports where it was made was made outside of the fallback's jurisdiction.
+/// Whether a response was processed outside of the fallback's jurisdiction, by its reported `inference_geo`.
 pub fn violates_jurisdiction(policy: &EgressPolicy, inference_geo: &str) -> bool {
     let known = !policy.jurisdiction.is_empty() && inference_geo != "not_available";
     let mut allowed = ["global", inference_geo].into_iter();
@@ -141,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_about_the_caller_goes_on() {
+    fn headers_about_the_caller_are_not_allowed() {
         for name in [
             "content-type",
             ":path",
@@ -149,7 +119,7 @@ mod tests {
             "user-agent",
             "transfer-encoding",
         ] {
-            assert!(EgressMode::AsItIs.lets_through(name), "{name}");
+            assert!(EgressMode::Passthrough.allows_header(name), "{name}");
         }
         for name in [
             "authorization",
@@ -171,27 +141,33 @@ mod tests {
             "",
         ] {
             assert!(
-                !EgressMode::Messages(&claude(), MESSAGES).lets_through(name),
+                !EgressMode::Messages(&claude(), MESSAGES).allows_header(name),
                 "{name}"
             );
         }
-        assert!(EgressMode::Messages(&claude(), MESSAGES).lets_through("anthropic-version"));
-        assert!(!EgressMode::AsItIs.lets_through("anthropic-version"));
+        assert!(EgressMode::Messages(&claude(), MESSAGES).allows_header("anthropic-version"));
+        assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
     }
 
     #[test]
-    fn what_a_provider_has_and_says() {
+    fn paths_and_statuses_of_providers() {
         let compatible = Provider::OpenaiCompatible;
         assert_eq!(
-            admit(&compatible, "/v1/chat/completions?x=1"),
-            Ok(EgressMode::AsItIs)
+            mode(&compatible, "/v1/chat/completions?x=1"),
+            Ok(EgressMode::Passthrough)
         );
-        assert_eq!(admit(&compatible, "/v1/messages"), Err(Stopped::NoSuchApi));
-        assert_eq!(admit(&compatible, "/v1/rerank"), Err(Stopped::NoSuchApi));
+        assert_eq!(
+            mode(&compatible, "/v1/messages"),
+            Err(EgressRefusal::NoSuchApi)
+        );
+        assert_eq!(
+            mode(&compatible, "/v1/rerank"),
+            Err(EgressRefusal::NoSuchApi)
+        );
         let claude = claude();
         let anthropic = Provider::Claude(claude.clone());
         assert_eq!(
-            admit(&anthropic, "/v1/chat/completions"),
+            mode(&anthropic, "/v1/chat/completions"),
             Ok(EgressMode::Chat(&claude))
         );
         for (path, without_query) in [
@@ -199,7 +175,7 @@ mod tests {
             ("/v1/messages/count_tokens", COUNT_TOKENS),
         ] {
             assert_eq!(
-                admit(&anthropic, path),
+                mode(&anthropic, path),
                 Ok(EgressMode::Messages(&claude, without_query))
             );
         }
@@ -209,21 +185,25 @@ mod tests {
             "/v1/responses",
             "/v1/messages/batches",
         ] {
-            assert_eq!(admit(&anthropic, path), Err(Stopped::NoSuchApi), "{path}");
+            assert_eq!(
+                mode(&anthropic, path),
+                Err(EgressRefusal::NoSuchApi),
+                "{path}"
+            );
         }
         let bedrock = Provider::Claude(Claude {
             host: ClaudeHost::Bedrock,
             ..claude.clone()
         });
-        assert_eq!(admit(&bedrock, COUNT_TOKENS), Err(Stopped::NoSuchApi));
-        let way = admit(&bedrock, MESSAGES).unwrap();
-        assert!(!way.lets_through("accept") && way.lets_through("content-type"));
-        assert_eq!(judge(b"401"), Err(Stopped::OurCredential));
-        assert_eq!(judge(b"200"), Ok(()));
-        assert_eq!(judge(b"429"), Ok(()));
+        assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
+        let mode = mode(&bedrock, MESSAGES).unwrap();
+        assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
+        assert_eq!(check_status(b"401"), Err(EgressRefusal::OurCredential));
+        assert_eq!(check_status(b"200"), Ok(()));
+        assert_eq!(check_status(b"429"), Ok(()));
     }
     #[test]
-    fn where_an_answer_was_made() {
+    fn jurisdiction_violations() {
         let policy = |jurisdiction: &[&str]| EgressPolicy {
             fallback: "claude".into(),
             provider: Provider::OpenaiCompatible,

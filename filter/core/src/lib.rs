@@ -1,7 +1,7 @@
-//! Meridian's filter without Envoy: what becomes of one request.
+//! The gateway's part of Meridian without Envoy: the decision about one request, and the processing of its response.
 //!
-//! No IO, no clock, no randomness, no async: what the Envoy around it knows and does comes through [`host::Host`]. The crate is
-//! compiled natively for its tests and for tools, and into the filter.
+//! The crate does no IO, reads no clock, and is neither random nor async. Everything from Envoy comes through [`host::Host`].
+//! The crate compiles natively for tests and tools, and to wasm for the filter.
 
 pub mod answer;
 pub mod body;
@@ -10,9 +10,9 @@ pub mod classify;
 pub mod claude;
 pub mod clock;
 pub mod context;
-pub mod cooling;
 pub mod decision;
 pub mod egress;
+pub mod egress_refusal;
 pub mod guard;
 pub mod host;
 pub mod lane;
@@ -26,6 +26,8 @@ pub mod request;
 pub mod router;
 pub mod routes;
 pub mod shed;
+pub mod shed_level;
+mod sliding_window;
 pub mod slots;
 pub mod tier;
 pub mod worker;

@@ -1,23 +1,23 @@
-//! What a caller needs besides an answer: `x-meridian-needs: fresh`.
+//! The needs of a request besides a response: `x-meridian-needs: fresh`.
 
 use crate::refusal::Reason;
 use meridian_policy::headers::NEEDS;
 
-/// The one need that there is: an answer from a region whose data is not behind.
+/// The only need: a response from a region whose data is not behind.
 const FRESH: &str = "fresh";
 
-/// Whether a request needs fresh data, by [`NEEDS`] or by a header that the fleet has for it as well.
+/// Whether a request needs fresh data, by the header [`NEEDS`] or by the fleet's own header.
 ///
 /// # Errors
-/// A need that nobody knows. It cannot be met, and must not be passed over.
-pub fn fresh(request: &[(String, String)], as_well: Option<&str>) -> Result<bool, Reason> {
-    let says = |name: &str| {
-        let mut names = as_well.into_iter().chain([NEEDS]);
+/// The request has an unknown need. It must not be ignored, because it cannot be met.
+pub fn fresh(request: &[(String, String)], extra_header: Option<&str>) -> Result<bool, Reason> {
+    let is_needs_header = |name: &str| {
+        let mut names = extra_header.into_iter().chain([NEEDS]);
         names.any(|known| name.eq_ignore_ascii_case(known))
     };
     let values = request
         .iter()
-        .filter(|(name, _)| says(name))
+        .filter(|(name, _)| is_needs_header(name))
         .flat_map(|(name, values)| values.split(',').map(move |value| (name, value.trim())))
         .filter(|(_, value)| !value.is_empty());
     let mut fresh = false;

@@ -1,104 +1,105 @@
-//! How soon a region gives a first token at this moment, by what a gateway sees of its own attempts: how many wait for one
-//! now, and how long those took that came lately, with as many before them. It costs no question and has no delay, and a
-//! queue shows the moment that it begins, long before anybody has waited through it.
+//! Predicts a region's time to first token from the gateway's own attempts. The inputs are the attempts that wait now, the time
+//! that recent attempts took, and the attempts that waited before those. This needs no query and has no delay. A queue shows as
+//! soon as it forms, before any request has waited through it.
 
-/// Answers that the memory is about: each one counts as this part of it.
-const EACH: f64 = 0.03;
-/// Half of what was learnt is forgotten after this time in which nobody asks, in milliseconds: who is not asked may have become
-/// better. Who is asked and does not answer has not.
+/// Weight of a new sample in the means, at the least: the memory is about 1/0.03 samples long.
+const MIN_WEIGHT: f64 = 0.03;
+/// Half-life of the samples while no attempt waits, in milliseconds: a region without requests may have become faster. A region
+/// that does not answer its requests has not.
 const HALF_LIFE_MS: f64 = 20_000.0;
-/// Fewer answers than this say nothing.
-const MIN_SEEN: f64 = 10.0;
+/// Minimum samples for a prediction.
+const MIN_SAMPLES: f64 = 10.0;
 
-/// Fewer requests than this are no queue.
+/// Minimum waiting attempts that count as a queue.
 const MIN_WAITING: f64 = 4.0;
-/// So much later than elsewhere a first token may come at home, in seconds, before anybody leaves for it.
-const MARGIN: f64 = 0.1;
-/// Everybody leaves that may where it comes later by this part of the time elsewhere.
-const WIDTH: f64 = 0.3;
+/// Minimum advantage of the other regions before requests leave home, in seconds.
+const MARGIN_SECONDS: f64 = 0.1;
+/// Relative delay beyond the margin at which all requests that may leave home leave.
+const FULL_PRESSURE_DELAY: f64 = 0.3;
 
-/// What a gateway sees of the streamed attempts at a region's pool.
+/// A gateway's observations of its streamed attempts at a region's pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// Attempts without a first token that are seen here.
+    /// Attempts of this worker that await their first token.
     own: u32,
-    /// Those that the gateway's other workers saw a moment ago.
+    /// Attempts of the gateway's other workers that await their first token, a moment ago.
     elsewhere: u32,
     /// Mean time to the first token, in seconds.
     first_token: f64,
-    /// Mean number of those that waited as an attempt began, itself included.
-    before: f64,
-    /// Answers seen, no more than count.
-    seen: f64,
-    /// When the last one came, in milliseconds.
+    /// Mean number of attempts awaiting a first token when an attempt started, including that attempt.
+    waiting_at_start: f64,
+    /// Samples in the means, limited by the weight of new ones.
+    samples: f64,
+    /// Time of the newest sample, in milliseconds.
     at: u64,
 }
 
 impl Pace {
-    /// An attempt begins. How many wait, this one included: what [`Pace::first_token`] wants to know.
+    /// Starts an attempt. Returns the number of attempts awaiting a first token, including this one.
     pub fn begin(&mut self) -> u32 {
         self.own = self.own.saturating_add(1);
         self.waiting()
     }
 
-    /// The first token of an attempt has come after so many seconds; `before` is what [`Pace::begin`] said.
+    /// Takes in the first token of an attempt. `before`: the result of [`Pace::begin`]; `seconds`: the time to first token.
     pub fn first_token(&mut self, before: u32, seconds: f64, now_ms: u64) {
         self.own = self.own.saturating_sub(1);
-        self.seen = self.remembered(now_ms) + 1.0;
+        self.samples = self.remaining_samples(now_ms) + 1.0;
         self.at = now_ms;
-        let part = (1.0 / self.seen).max(EACH);
+        let part = (1.0 / self.samples).max(MIN_WEIGHT);
         self.first_token += part * (seconds - self.first_token);
-        self.before += part * (f64::from(before) - self.before);
-        self.seen = self.seen.min(1.0 / EACH);
+        self.waiting_at_start += part * (f64::from(before) - self.waiting_at_start);
+        self.samples = self.samples.min(1.0 / MIN_WEIGHT);
     }
 
-    /// Whether a first token has come since, in milliseconds.
+    /// Whether a first token has come since a time, in milliseconds.
     pub fn has_answered(&self, since_ms: u64) -> bool {
-        self.seen > 0.0 && self.at >= since_ms
+        self.samples > 0.0 && self.at >= since_ms
     }
 
-    /// An attempt is over without a first token.
+    /// Ends an attempt without a first token.
     pub fn gone(&mut self) {
         self.own = self.own.saturating_sub(1);
     }
 
-    /// Sets how many attempts wait at the other workers of the gateway.
+    /// Sets the number of waiting attempts of the gateway's other workers.
     pub fn set_elsewhere(&mut self, elsewhere: u32) {
         self.elsewhere = elsewhere;
     }
 
-    /// Attempts that wait for their first token and are seen here.
+    /// Attempts of this worker that await their first token.
     pub fn own(&self) -> u32 {
         self.own
     }
 
-    /// Attempts that wait for their first token.
+    /// Attempts of all workers that await their first token.
     pub fn waiting(&self) -> u32 {
         self.own.saturating_add(self.elsewhere)
     }
 
-    /// Seconds until the first token of a request that would be sent there now, if enough is known.
+    /// Predicted time to first token of a new request, in seconds. `None` with too few samples.
     pub fn expected(&self, now_ms: u64) -> Option<f64> {
-        (self.remembered(now_ms) >= MIN_SEEN)
-            .then(|| self.first_token * (f64::from(self.waiting()) + 1.0) / self.before.max(1.0))
+        (self.remaining_samples(now_ms) >= MIN_SAMPLES).then(|| {
+            self.first_token * (f64::from(self.waiting()) + 1.0) / self.waiting_at_start.max(1.0)
+        })
     }
 
-    /// Seconds until the first token of a request that nobody waits before.
-    fn alone(&self) -> f64 {
-        self.first_token / self.before.max(1.0)
+    /// Predicted time to first token without a queue, in seconds.
+    fn unqueued(&self) -> f64 {
+        self.first_token / self.waiting_at_start.max(1.0)
     }
 
-    fn remembered(&self, now_ms: u64) -> f64 {
+    fn remaining_samples(&self, now_ms: u64) -> f64 {
         if self.waiting() > 0 {
-            return self.seen;
+            return self.samples;
         }
         let age = now_ms.saturating_sub(self.at);
-        self.seen * 0.5_f64.powf(age as f64 / HALF_LIFE_MS)
+        self.samples * 0.5_f64.powf(age as f64 / HALF_LIFE_MS)
     }
 }
 
-/// What part of home's requests should leave because their first tokens would come sooner elsewhere, 0 to 1. The others are
-/// weighted; one that nothing is known of is taken to be as good as home is when nobody waits.
+/// The fraction of home's requests that should leave because other regions have a shorter time to first token, 0 to 1. The other
+/// regions have weights. A region without samples counts as fast as home without a queue.
 pub fn pressure<'p>(
     home: &Pace,
     others: impl IntoIterator<Item = (&'p Pace, u32)>,
@@ -113,14 +114,14 @@ pub fn pressure<'p>(
     let (mut sum, mut weights) = (0.0, 0.0);
     for (other, weight) in others {
         let weight = f64::from(weight);
-        sum += weight * other.expected(now_ms).unwrap_or_else(|| home.alone());
+        sum += weight * other.expected(now_ms).unwrap_or_else(|| home.unqueued());
         weights += weight;
     }
     if weights <= 0.0 || sum <= 0.0 {
         return 0.0;
     }
     let there = sum / weights;
-    ((here - there - MARGIN) / (WIDTH * there)).clamp(0.0, 1.0)
+    ((here - there - MARGIN_SECONDS) / (FULL_PRESSURE_DELAY * there)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A pace at which each takes so long, with so many before it.
+    /// The pace of a region with a constant time to first token, behind a constant number of attempts.
     fn steady(seconds: f64, before: u32) -> Pace {
         let mut pace = Pace::default();
         for now in 0..40 {
@@ -147,7 +148,7 @@ mod tests {
     const NOW: u64 = 4000;
 
     #[test]
-    fn a_queue_shows_before_anybody_has_waited_through_it() {
+    fn a_queue_raises_the_prediction_at_once() {
         let calm = steady(0.2, 4);
         let expected = |waiting| with_waiting(calm, waiting).expected(NOW).unwrap();
         assert!((expected(3) - 0.2).abs() < 0.01);
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn home_is_left_for_what_is_clearly_sooner() {
+    fn requests_leave_home_for_a_clear_advantage() {
         let home = |waiting| with_waiting(steady(0.2, 4), waiting);
         let far = steady(0.3, 1);
         let leaves = |home: &Pace, other: &Pace| pressure(home, [(other, 100)], NOW);
@@ -174,12 +175,12 @@ mod tests {
         assert_eq!(
             pressure(&home(20), [], NOW),
             0.0,
-            "nobody else can take any"
+            "no other region takes requests"
         );
     }
 
     #[test]
-    fn little_is_no_queue_and_no_knowledge() {
+    fn few_waiting_requests_or_samples_give_no_pressure() {
         let alone = steady(1.0, 1);
         let other = steady(0.2, 1);
         let two = with_waiting(alone, 2);
@@ -193,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unknown_or_was_bad_long_ago_is_tried() {
+    fn unknown_regions_and_regions_with_old_samples_are_tried() {
         let home = with_waiting(steady(0.2, 4), 20);
         assert_eq!(pressure(&home, [(&Pace::default(), 100)], NOW), 1.0);
         let bad = steady(30.0, 1);
         assert_eq!(pressure(&home, [(&bad, 100)], NOW), 0.0);
-        // Home goes on answering.
+        // Home continues to answer.
         let later = NOW + 60_000;
         let mut home = home;
         for _ in 0..40 {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_answered_since_when_a_first_token_came() {
+    fn has_answered_compares_with_the_last_first_token() {
         assert!(!Pace::default().has_answered(0));
         let mut pace = Pace::default();
         pace.begin();
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_that_answers_nobody_any_more_is_not_forgotten_to_be_one() {
+    fn the_samples_of_a_stalled_home_do_not_decay() {
         let stalled = with_waiting(steady(0.2, 4), 20);
         let much_later = NOW + 600_000;
         assert_eq!(
@@ -229,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_in_its_range_whatever_comes(
+        fn pressure_stays_in_its_range(
             steps in prop::collection::vec((0..3u8, 0..1000u32, 0.0..1e6f64, any::<u64>()), 0..60), now in any::<u64>(),
         ) {
             let mut paces = [Pace::default(); 2];

@@ -1,12 +1,12 @@
-//! How long an attempt may be silent before the next member of the chain is asked as well: longer for a longer prompt,
-//! because a server reads all of it before its first token.
+//! The per-try timeout: after this silence Envoy also tries the next member. It grows with the prompt, because a server reads
+//! the whole prompt before its first token.
 
 use meridian_policy::filter_policy::PerTryTimeout;
 
-/// Bytes of a request body that make a token, about: English text in JSON. Other scripts have fewer.
+/// Approximate bytes of a request body per token, for English text in JSON. Other scripts have fewer bytes per token.
 const TOKEN_BYTES: u64 = 4;
 
-/// The limit of each attempt, in milliseconds, for a request body of so many bytes.
+/// The per-try timeout for a request body of this many bytes, in milliseconds.
 pub fn limit_ms(timeout: &PerTryTimeout, stream: bool, body: usize) -> u64 {
     let base = if stream {
         timeout.first_token_ms

@@ -1,4 +1,4 @@
-//! Refusals: what a caller is told, in the shape of the API that it spoke.
+//! Refusals: error responses in the shape of the request's API.
 
 use crate::answer::Answer;
 use crate::body::BadBody;
@@ -7,76 +7,118 @@ use meridian_policy::headers;
 use meridian_policy::name::{ModelName, ZoneName};
 use serde_json::json;
 
-/// Why a request is not routed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The reason why a request is not routed. Its text is the message for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// The filter was never given a policy.
+    /// The filter has no policy yet.
+    #[error("This gateway has not been given a routing policy yet; nothing can be served.")]
     NoPolicy,
-    /// The route could not be picked.
+    /// Envoy cannot pick a route.
+    #[error("This gateway could not pick a route; try again.")]
     NoRoute,
     /// No API has this path.
+    #[error("No inference API has this path.")]
     UnknownPath,
-    /// The path wants another method.
+    /// The path exists with another method.
+    #[error("This path takes {allowed} requests only.")]
     WrongMethod {
-        /// The one that works.
+        /// The method of the path.
         allowed: &'static str,
     },
-    /// No source places the caller in a zone, and the fleet refuses such callers.
+    /// The caller's zone is unknown, and the fleet refuses such callers.
+    #[error("The caller's residency zone is not known, and this gateway refuses such callers.")]
     UnknownZone,
-    /// The caller's zone is not served here.
+    /// This gateway must not serve the caller's zone.
+    #[error(
+        "Callers of the residency zone `{zone}` are not served by this gateway.{}",
+        usable(gateways)
+    )]
     Misdirected {
         /// The caller's zone.
         zone: ZoneName,
-        /// The right gateways.
+        /// The gateways of the zone.
         gateways: Vec<String>,
     },
-    /// The caller's zone is not served here, and it is sent to the right gateway.
+    /// This gateway must not serve the caller's zone, and redirects to a gateway of the zone.
+    #[error(
+        "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
+    )]
     Redirected {
         /// The caller's zone.
         zone: ZoneName,
-        /// Gateway, path and query.
+        /// The URL of the gateway, with the request's path and query.
         location: String,
     },
-    /// The caller needs something that there is not.
+    /// The request has a need that does not exist.
+    #[error(
+        "The header `{header}` asks for `{need}`, which is nothing that can be had; `fresh` is."
+    )]
     UnknownNeed {
-        /// Where it was asked for.
+        /// The header with the need.
         header: String,
-        /// What was.
+        /// The unknown need.
         need: String,
     },
-    /// The caller names a tier that there is not.
+    /// The request names a tier that does not exist.
+    #[error(
+        "The header `{}` says `{_0}`, which is no tier; `batch` and `interactive` are.",
+        headers::TIER
+    )]
     UnknownTier(String),
-    /// It can wait, and no region has room for it.
+    /// No region has room for this batch request.
+    #[error("No region has room for batch requests at this moment; try again later.")]
     Later,
     /// The body has a content encoding, which hides the model.
+    #[error("The request body has the content encoding `{_0}`; send it without one.")]
     Encoded(String),
     /// The body cannot be routed.
+    #[error("{_0}")]
     BadBody(BadBody),
-    /// The zone has no such model.
+    /// The zone does not have the model.
+    #[error(
+        "The model `{model}` does not exist for the residency zone `{zone}`{}",
+        available(known)
+    )]
     UnknownModel {
-        /// What was asked for.
+        /// The model of the request.
         model: String,
         /// The caller's zone.
         zone: ZoneName,
-        /// What there is.
+        /// The models of the zone.
         known: Vec<ModelName>,
     },
 }
 
-/// Seconds after which a batch request may be tried again.
-const LATER: &str = "30";
+fn usable(gateways: &[String]) -> String {
+    if gateways.is_empty() {
+        String::new()
+    } else {
+        format!(" Use: {}.", gateways.join(", "))
+    }
+}
 
-/// A refusal and the shape to give it in.
+fn available(models: &[ModelName]) -> String {
+    if models.is_empty() {
+        return ", and no other does.".into();
+    }
+    let models: Vec<&str> = models.iter().map(ModelName::as_str).collect();
+    format!(". Known models: {}.", models.join(", "))
+}
+
+/// Seconds after which a caller should send a batch request again.
+const BATCH_RETRY_AFTER: &str = "30";
+
+/// A refusal, with the shape of its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// In whose shape.
+    /// The shape of the response.
     pub shape: Shape,
 }
 
 impl Refusal {
-    /// The answer to the caller.
+    /// The response to the caller.
     pub fn answer(&self) -> Answer {
         let (status, code) = self.reason.status_and_code();
         let mut answer = Answer {
@@ -88,7 +130,9 @@ impl Refusal {
             body: self.body(status, code),
         };
         match &self.reason {
-            Reason::Later => answer.headers.push(("retry-after", LATER.into())),
+            Reason::Later => answer
+                .headers
+                .push(("retry-after", BATCH_RETRY_AFTER.into())),
             Reason::NoPolicy | Reason::NoRoute => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),
@@ -102,7 +146,7 @@ impl Refusal {
     }
 
     fn body(&self, status: u16, code: &str) -> String {
-        let message = self.reason.message();
+        let message = self.reason.to_string();
         let body = match self.shape {
             Shape::OpenAi => {
                 let kind = if status == 429 {
@@ -146,60 +190,6 @@ impl Reason {
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
             Self::UnknownModel { .. } => (404, "model_not_found"),
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::NoPolicy => {
-                "This gateway has not been given a routing policy yet; nothing can be served."
-                    .into()
-            }
-            Self::NoRoute => "This gateway could not pick a route; try again.".into(),
-            Self::UnknownPath => "No inference API has this path.".into(),
-            Self::WrongMethod { allowed } => format!("This path takes {allowed} requests only."),
-            Self::UnknownZone => {
-                "The caller's residency zone is not known, and this gateway refuses such callers."
-                    .into()
-            }
-            Self::Misdirected { zone, gateways } if gateways.is_empty() => {
-                format!("Callers of the residency zone `{zone}` are not served by this gateway.")
-            }
-            Self::Misdirected { zone, gateways } => format!(
-                "Callers of the residency zone `{zone}` are not served by this gateway. Use: {}.",
-                gateways.join(", ")
-            ),
-            Self::Redirected { zone, location } => {
-                format!(
-                    "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
-                )
-            }
-            Self::UnknownNeed { header, need } => format!(
-                "The header `{header}` asks for `{need}`, which is nothing that can be had; `fresh` is."
-            ),
-            Self::UnknownTier(tier) => format!(
-                "The header `{}` says `{tier}`, which is no tier; `batch` and `interactive` are.",
-                headers::TIER
-            ),
-            Self::Later => {
-                "No region has room for batch requests at this moment; try again later.".into()
-            }
-            Self::Encoded(encoding) => {
-                format!(
-                    "The request body has the content encoding `{encoding}`; send it without one."
-                )
-            }
-            Self::BadBody(bad) => bad.to_string(),
-            Self::UnknownModel { model, zone, known } if known.is_empty() => format!(
-                "The model `{model}` does not exist for the residency zone `{zone}`, and no other does."
-            ),
-            Self::UnknownModel { model, zone, known } => {
-                let known: Vec<&str> = known.iter().map(ModelName::as_str).collect();
-                format!(
-                    "The model `{model}` does not exist for the residency zone `{zone}`. Known models: {}.",
-                    known.join(", ")
-                )
-            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::routes::{ModelRoute, ZoneRoutes, compile};
 use crate::shed::Choice;
-use crate::slots::{self, Ask};
+use crate::slots::{self, SlotRequest};
 use crate::tier::{self, Tier};
 use meridian_policy::api::{self, Api, Shape, Unroutable};
 use meridian_policy::filter_policy::{FilterPolicy, Lane, TurnAway};
@@ -171,7 +171,7 @@ impl Router {
         let affinity_slot = slots::slot(hash(key, SLOT));
         let balance = self.balance(model, verdict.lane);
         let slot = balance.map_or(affinity_slot, |balance| {
-            let ask = Ask {
+            let ask = SlotRequest {
                 balance,
                 affinity_slot,
                 random: slots::hash(context.request_id),

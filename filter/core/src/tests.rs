@@ -1,4 +1,4 @@
-//! Tests of the decision as a whole: tables of classifications and decisions, and properties of random fleets.
+//! Tests of whole decisions: tables of classifications and decisions, and properties of random fleets.
 
 mod classification;
 mod decisions;
@@ -8,7 +8,7 @@ mod fast_path;
 mod guarding;
 mod misdirection;
 mod needs;
-mod patience;
+mod per_try_timeout;
 mod properties;
 mod refusals;
 mod requests;

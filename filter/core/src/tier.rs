@@ -4,26 +4,26 @@ use meridian_policy::headers::TIER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// Who waits for an answer.
+/// The tier of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
-    /// Somebody does.
+    /// A person waits for the response.
     #[default]
     Interactive,
-    /// Nobody does at this moment.
+    /// The response can wait.
     Batch,
 }
 
-/// The tier of a request: batch where its API key is one of those, and otherwise what it says itself. `keys`: SHA-256 in hex.
+/// The tier of a request: batch if its API key is a batch key, else the tier in its header. `keys`: SHA-256 digests in hex.
 ///
 /// # Errors
-/// It says something that is no tier.
+/// The header names an unknown tier.
 pub fn tier(request: &[(String, String)], keys: &BTreeSet<String>) -> Result<Tier, String> {
     let mut tier = Tier::Interactive;
-    let said = request
+    let values = request
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(TIER));
-    for (_, value) in said {
+    for (_, value) in values {
         match value.trim() {
             value if value.eq_ignore_ascii_case("batch") => tier = Tier::Batch,
             value if value.eq_ignore_ascii_case("interactive") => {}
@@ -46,7 +46,7 @@ fn is_one_of((name, value): &(String, String), keys: &BTreeSet<String>) -> bool 
     keys.contains(&digest(key))
 }
 
-/// SHA-256 of an API key, in hex.
+/// The SHA-256 digest of an API key, in hex.
 pub fn digest(key: &str) -> String {
     let bytes = Sha256::digest(key.as_bytes());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

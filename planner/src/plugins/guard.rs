@@ -17,7 +17,7 @@ pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
     for (zone, own) in &fleet.zones {
         if let Some(fallback) = own.fallbacks.last() {
             let member = Member::Fallback(fallback.clone());
-            policy.last.insert(zone.clone(), member.answers_as());
+            policy.last.insert(zone.clone(), member.label());
         }
         for model in fleet.models() {
             let smaller = smaller_context(fleet, zone, model, home);

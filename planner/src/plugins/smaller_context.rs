@@ -25,7 +25,7 @@ pub fn smaller_context(
             let own = context(fleet, model, member);
             let larger = |other| own.is_some() && context(fleet, model, other) > own;
             if members[place + 1..].iter().any(larger) {
-                smaller.insert(member.answers_as());
+                smaller.insert(member.label());
             }
         }
     }

@@ -117,7 +117,7 @@ impl FleetState {
             first_token_p95: self.first_token_p95(region, model, &engines, fresh),
             error_rate: self.error_rate(region, model, &engines, fresh),
             replication_lag: state.lag(fresh),
-            lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::tells_lag),
+            lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::reports_lag),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
             stale: source_coverage.missing && !source_coverage.told,

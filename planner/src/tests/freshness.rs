@@ -5,11 +5,11 @@ use crate::freshness::Freshness;
 use crate::plan::Plan;
 use crate::retrieval::{chain, databases, may_read, readers};
 use meridian_fixtures::any_fleet::fleets;
-use meridian_fixtures::fleets::{EAST, EU, WEST, example, retrieves, zone};
+use meridian_fixtures::fleets::{EAST, EU, WEST, example, vector_db, zone};
 use meridian_policy::RegionName;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::retrieval::Role;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,11 +23,11 @@ fn with_databases() -> Fleet {
         (EU, Role::Replica),
     ] {
         let region = fleet.regions.get_mut(name).unwrap();
-        region.vector_db = Some(retrieves(role));
+        region.vector_db = Some(vector_db(role));
         if role == Role::Replica {
             region.signals.push(SignalSource {
                 url: format!("http://{name}/lag"),
-                tells: Tells::Preset(Preset::Postgres),
+                format: SignalFormat::Preset(Preset::Postgres),
                 token: None,
                 tls: None,
                 model: None,
@@ -113,7 +113,7 @@ fn a_new_primary_of_which_nothing_tells_is_not_behind() {
     for (name, role) in [(EAST, Role::Replica), (WEST, Role::Primary)] {
         let region = told.fleet.regions.get_mut(name).unwrap();
         region.signals.clear();
-        region.vector_db = Some(retrieves(role));
+        region.vector_db = Some(vector_db(role));
     }
     told.lags(&[(EU, 1.0)]);
     assert_eq!(told.serves(WEST), WEST);
@@ -196,7 +196,7 @@ fn a_region_of_two_pinned_zones_reads_where_both_may() {
 fn without_a_primary_the_freshest_that_is_known_serves_and_goes_on_doing_so() {
     let mut fleet = unpinned();
     for region in fleet.regions.values_mut() {
-        region.vector_db = Some(retrieves(Role::Replica));
+        region.vector_db = Some(vector_db(Role::Replica));
     }
     let mut told = Told::new(fleet);
     told.lags(&[(WEST, 100.0)]);

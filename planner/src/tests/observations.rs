@@ -164,7 +164,7 @@ fn is_sound(
                 for (region, weight) in &placement.overflow {
                     prop_assert!(*weight > 0 && others.contains(region) && *region != first);
                     let mut others = allowed[1..].iter();
-                    prop_assert!(others.any(|member| member.answers_as() == region.as_str()));
+                    prop_assert!(others.any(|member| member.label() == region.as_str()));
                     prop_assert!(
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"

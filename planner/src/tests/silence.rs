@@ -7,7 +7,7 @@ use crate::signal::{Figures, Histogram, Millis, Reading};
 use crate::state::FleetState;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, MISTRAL, WEST};
 use meridian_policy::fleet::Fleet;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 
 #[test]
 fn silence_is_not_good_news() {
@@ -122,7 +122,7 @@ fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
     let mut fleet = watched();
     fleet.overflow.gpu = true;
     for region in fleet.regions.values_mut() {
-        region.signals[0].tells = Tells::Preset(Preset::Dcgm);
+        region.signals[0].format = SignalFormat::Preset(Preset::Dcgm);
     }
     let active = |engine_active: f64| Reading::Gpu {
         busy: None,

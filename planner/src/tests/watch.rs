@@ -7,7 +7,7 @@ use crate::state::FleetState;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Fleet;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::time::Duration;
 
 /// The example, with a source for every pool.
@@ -16,7 +16,7 @@ pub(super) fn watched() -> Fleet {
     for (name, region) in &mut fleet.regions {
         region.signals = vec![SignalSource {
             url: format!("http://{name}/metrics"),
-            tells: Tells::Preset(Preset::Vllm),
+            format: SignalFormat::Preset(Preset::Vllm),
             token: None,
             tls: None,
             model: Some(LLAMA.into()),

@@ -3,7 +3,7 @@
 use super::interface::{AttemptResult, Decision, HomeShares, RouteQuery, Router, ServerPick};
 use crate::case::{Case, Request};
 use crate::metrics::MetricsPage;
-use meridian_filter_core::slots::{Ask as SlotQuery, Begun, Slots};
+use meridian_filter_core::slots::{InFlight, SlotRequest, SlotTable};
 use meridian_policy::pool_policy::Balance;
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 pub struct ServerPicker<R> {
     region_router: R,
     /// Slot map and number of servers, by region.
-    slots: Vec<(Slots, usize)>,
+    slots: Vec<(SlotTable, usize)>,
     /// Requests in progress, by region and request index.
-    in_progress: Vec<BTreeMap<usize, Begun>>,
+    in_progress: Vec<BTreeMap<usize, InFlight>>,
 }
 
 /// Size of a prompt in bytes: four bytes per token on average, with a deviation of up to a quarter.
@@ -34,7 +34,7 @@ impl<R> ServerPicker<R> {
         Self {
             region_router,
             slots: slots
-                .map(|region| (Slots::default(), region.replicas))
+                .map(|region| (SlotTable::default(), region.replicas))
                 .collect(),
             in_progress: vec![BTreeMap::new(); case.regions.len()],
         }
@@ -55,7 +55,7 @@ impl<R: Router> Router for ServerPicker<R> {
     fn pick_server(&mut self, region: usize, id: usize, request: &Request) -> Option<usize> {
         let (slots, count) = &mut self.slots[region];
         let random = hash(id as u64);
-        let slot = slots.pick(SlotQuery {
+        let slot = slots.pick(SlotRequest {
             balance: Balance::LeastLoad,
             affinity_slot: 0,
             random,

@@ -5,7 +5,7 @@ use super::outcome::Scrape;
 use super::scrape::scrape;
 use super::watched::WatchedSource;
 use crate::clock::Clock;
-use meridian_policy::source::Tells;
+use meridian_policy::source::SignalFormat;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
@@ -64,7 +64,8 @@ impl Collector {
     pub fn replace(&mut self, sources: Vec<WatchedSource>) {
         self.tasks.retain(|(watched, _)| sources.contains(watched));
         // Sources that push are not scraped.
-        let is_read = |watched: &WatchedSource| !matches!(watched.signal.tells, Tells::Pushed(_));
+        let is_read =
+            |watched: &WatchedSource| !matches!(watched.signal.format, SignalFormat::Pushed(_));
         for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());

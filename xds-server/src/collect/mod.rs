@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
-//!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
-//! whoever pushes --Signals--> samples --push::understand--> [Reading] --> Scrape
+//!                          \--Collector--> results --query::interpret--> [Reading] --> Scrape
+//! pusher --Pushes--> samples --push::interpret--> [Reading] --> Scrape
 //! gateway --MetricsService--> message --gateway::family--> [Reading] --> GatewayEvent
 //! ```
 //!

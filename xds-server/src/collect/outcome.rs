@@ -66,7 +66,7 @@ pub enum ScrapeError {
     #[error("a page of type `{0}`; expected text/plain")]
     ContentType(String),
     /// The response is not valid HTTP, or the connection broke.
-    #[error("broken answer: {0}")]
+    #[error("broken response: {0}")]
     Broken(String),
     /// The body is not a page of metrics.
     #[error(transparent)]

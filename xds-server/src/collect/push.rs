@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
-use meridian_policy::source::{Figure, Tells};
+use meridian_policy::source::{Figure, SignalFormat};
 use meridian_proto::signals::signals_server::{Signals, SignalsServer};
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,8 +164,8 @@ fn interpret(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Mil
             .add_many("push", RefusalReason::TooOften, too_soon, &"");
     }
     let none = BTreeSet::new();
-    let figures = match &watched.signal.tells {
-        Tells::Pushed(figures) => figures,
+    let figures = match &watched.signal.format {
+        SignalFormat::Pushed(figures) => figures,
         _ => &none,
     };
     for sample in samples {

@@ -11,7 +11,7 @@ use super::watched::WatchedSource;
 use super::{metrics, preset};
 use crate::clock::Clock;
 use meridian_planner::signal::{Millis, Observation};
-use meridian_policy::source::{SignalSource, Tells};
+use meridian_policy::source::{SignalFormat, SignalSource};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 /// Largest page, in bytes. A vLLM page has about 60,000.
@@ -46,8 +46,8 @@ async fn read(
     watched: &WatchedSource,
     at: Millis,
 ) -> Result<Scraped, ScrapeError> {
-    match &watched.signal.tells {
-        Tells::Preset(preset) => {
+    match &watched.signal.format {
+        SignalFormat::Preset(preset) => {
             let preset = *preset;
             let bytes = page(client, &watched.signal).await?;
             interpret(bytes, watched.clone(), at, move |page, watched| {
@@ -55,7 +55,7 @@ async fn read(
             })
             .await
         }
-        Tells::Metrics {
+        SignalFormat::Metrics {
             metrics,
             model_label,
         } => {
@@ -66,7 +66,7 @@ async fn read(
             })
             .await
         }
-        Tells::Queries {
+        SignalFormat::Queries {
             queries,
             model_label,
             tenant,
@@ -79,7 +79,7 @@ async fn read(
             query::run_queries(client, watched, spec, at).await
         }
         // The collector does not start tasks for sources that push.
-        Tells::Pushed(_) => Ok(Scraped {
+        SignalFormat::Pushed(_) => Ok(Scraped {
             observation: None,
             refused: Vec::new(),
         }),

@@ -1,7 +1,7 @@
 //! A source of the fleet file, as the collector needs it.
 
 use meridian_policy::fleet::{Fleet, Region};
-use meridian_policy::source::{SignalSource, Tells};
+use meridian_policy::source::{SignalFormat, SignalSource};
 use meridian_policy::{ModelName, RegionName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,8 +49,8 @@ impl WatchedSource {
 
     /// Time limit of one scrape.
     pub(super) fn limit(&self) -> Duration {
-        let shortest = match self.signal.tells {
-            Tells::Queries { .. } => SHORTEST_OF_QUERIES,
+        let shortest = match self.signal.format {
+            SignalFormat::Queries { .. } => SHORTEST_OF_QUERIES,
             _ => SHORTEST,
         };
         self.signal.every.clamp(shortest, LONGEST)

@@ -28,7 +28,7 @@ fn snapshot(region: &str) -> Snapshot {
     translate(&fleet(), &Plan::default(), &region.into(), Some(lease))
 }
 
-/// Maps are encoded in any order: messages are compared as what they say.
+/// Messages are compared as JSON, because protobuf maps are encoded in any order.
 fn said(snapshot: Snapshot) -> Value {
     let Snapshot {
         listeners,
@@ -212,7 +212,7 @@ fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
         split(translate(&fleet(), &plan, &"us-west-2".into(), None))
     };
     let at_home = parts(Freshness::default());
-    // That it is behind is for requests that need fresh data: policy and weights say it.
+    // The lag matters for requests that need fresh data only: policy and weights change, no endpoints.
     let away = parts(Freshness {
         retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
         ..Freshness::default()

@@ -1,4 +1,4 @@
-//! The fleet file: YAML in, a [`Fleet`] that cannot contradict itself out, or every problem with its place and fix.
+//! The fleet file: parses YAML into a consistent [`Fleet`], or reports every problem with its place and fix.
 
 mod check;
 mod field;
@@ -13,16 +13,16 @@ pub use raw::RawFleet;
 use meridian_policy::Fleet;
 use std::path::Path;
 
-/// Why there is no fleet.
+/// Why a fleet file is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// It is not YAML of the right form. Names line, column and field.
+    /// It is not YAML, or a field is wrong. The message has line, column and field.
     #[error(transparent)]
     Form(#[from] FormError),
-    /// It contradicts itself. One line per problem.
+    /// Values are wrong or contradict each other.
     #[error("{}", lines(.0))]
     Problems(Vec<Problem>),
 }
@@ -35,7 +35,7 @@ fn lines(problems: &[Problem]) -> String {
         .join("\n")
 }
 
-/// The error of a fleet file as text for a person: a summary in the first line, then one line for each place and fix.
+/// The error of a fleet file for a person: a summary in the first line, then one line per problem with place and fix.
 pub fn load_error(file: &Path, error: &FleetError) -> String {
     let (summary, details) = match error {
         FleetError::Io(error) => ("cannot be read".to_owned(), vec![error.to_string()]),
@@ -58,11 +58,19 @@ pub fn load_error(file: &Path, error: &FleetError) -> String {
 }
 
 /// Reads and checks a fleet file.
+///
+/// # Errors
+///
+/// If the file cannot be read or is not valid. [`load_error`] formats the error.
 pub fn load(file: &Path) -> Result<Fleet, FleetError> {
     parse(&std::fs::read_to_string(file)?)
 }
 
-/// Checks the text of a fleet file.
+/// Parses and checks the text of a fleet file.
+///
+/// # Errors
+///
+/// If it is not valid.
 pub fn parse(text: &str) -> Result<Fleet, FleetError> {
     let raw: RawFleet = form::read(text)?;
     check::check(raw).map_err(FleetError::Problems)

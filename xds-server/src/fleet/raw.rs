@@ -11,7 +11,7 @@ pub use model::{RawBalance, RawModel, RawOwnLimits};
 pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 pub use vector_db::{RawRole, RawVectorDb};
 
-use meridian_policy::fleet::Gives;
+use meridian_policy::fleet::ZoneSourceKind;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ pub struct RawSource {
     pub header: String,
     /// What the header's value is.
     #[schemars(with = "RawGives")]
-    pub gives: Gives,
+    pub gives: ZoneSourceKind,
     /// Who may send this header. From anyone else the gateway removes it.
     pub trust: RawTrust,
 }
@@ -111,7 +111,7 @@ pub struct RawSource {
 /// What the value of a header is.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(dead_code)] // The schema of `Gives`, which the policy crate owns.
+#[allow(dead_code)] // The schema of `ZoneSourceKind`, which the policy crate owns.
 enum RawGives {
     /// The name of a zone in this file.
     Zone,

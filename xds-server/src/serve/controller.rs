@@ -1,5 +1,7 @@
 //! The state machine of the control plane: events in, effects out. It does no IO and has no clock.
 
+mod changes;
+mod lease;
 mod report;
 
 use super::publication::{Publication, Unpublishable, publication};
@@ -8,6 +10,8 @@ use super::state_file::SavedState;
 use super::zone_migration::migration_steps;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
+use changes::log_changes;
+use lease::{is_due, new_lease};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
@@ -378,63 +382,5 @@ impl Controller {
     /// The fleet in force.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-}
-
-/// The length of a lease in milliseconds; unlimited without a control plane.
-fn runs_ms(fleet: &Fleet) -> u64 {
-    let length = fleet
-        .control_plane
-        .as_ref()
-        .map(|control_plane| control_plane.lease);
-    length.map_or(u64::MAX, |length| {
-        u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
-    })
-}
-
-fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
-    Lease {
-        given: now.0 / 1000,
-        runs_ms: runs_ms(fleet),
-    }
-}
-
-/// Whether the lease must be renewed: after a third of its length, so that two renewals may be lost.
-fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
-    let third = Duration::from_millis(runs_ms(fleet) / 3);
-    lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
-}
-
-fn log_changes(before: &Plan, next: &Plan) {
-    for (gateway, zones) in &next.gateways {
-        for (zone, models) in zones {
-            for (model, placement) in models {
-                let old = before.placement(gateway, zone, model);
-                let (share, weights) = (placement.home_share, &placement.overflow);
-                if old.is_none_or(|old| old.home_share != share || old.overflow != *weights) {
-                    let weights: Vec<String> = weights
-                        .iter()
-                        .map(|(region, weight)| format!("{region}={weight}"))
-                        .collect();
-                    tracing::info!(%gateway, %zone, %model, home_share = share, overflow = weights.join(" "), "placement");
-                }
-            }
-        }
-    }
-    for region in next.pools.keys() {
-        let old = before.freshness.retrieval.get(region).unwrap_or(region);
-        let serves = next.freshness.retrieval.get(region).unwrap_or(region);
-        if old != serves {
-            tracing::info!(%region, %serves, "retrieval");
-        }
-    }
-    for (region, pools) in &next.pools {
-        for (model, health) in pools {
-            let old = before.pools.get(region).and_then(|pools| pools.get(model));
-            if old.is_none_or(|old| (old.down, &old.reasons) != (health.down, &health.reasons)) {
-                let reasons: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
-                tracing::info!(%region, %model, down = health.down, reasons = reasons.join(", "), "health");
-            }
-        }
     }
 }

@@ -165,7 +165,7 @@ async fn run_servers(
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended,
-        () = shutdown => tracing::info!("ending"),
+        () = shutdown => tracing::info!("shutting down"),
     }
     stop.send_replace(true);
     serving.await

@@ -53,7 +53,7 @@ impl Stand {
         Self::start(None, Millis(1_700_000_000_000))
     }
 
-    /// What is published in the end after an edit that renames the zone.
+    /// The final publication after an edit that renames the zone.
     fn edited(name: &str) -> Publication {
         let mut stand = Self::new();
         stand.handle(renamed(name));
@@ -74,7 +74,7 @@ impl Stand {
         effects
     }
 
-    /// Every source of the fleet at this KV-cache use, us-west-2's at another; then a tick, a second later.
+    /// Reports this KV-cache usage from every source, and another one from us-west-2; then a tick, one second later.
     fn second(&mut self, west: f64, others: f64) -> Effects {
         for (name, region) in &fleet().regions {
             for (index, signal) in region.signals.iter().enumerate() {
@@ -138,7 +138,7 @@ impl Stand {
     }
 }
 
-/// The resources that are others, as `region type name`.
+/// The resources that differ, as `region type name`.
 fn changed(before: &Publication, after: &Publication) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
     for (region, resources) in after {
@@ -221,7 +221,7 @@ fn a_restart_goes_on_where_it_was() {
     let soon = Millis(stand.now.0 + 2000);
     let mut again = Stand::start(Some(stand.saved.clone()), soon);
     assert_eq!(changed(&stand.published, &again.published), BTreeSet::new());
-    // Until every source was looked at once, what is heard first is no reason to move anything.
+    // No traffic moves on the first observations alone: first every source must have been read.
     let url = fleet().regions["eu-west-1"].signals[0].url.clone();
     again.look(
         "eu-west-1",
@@ -232,7 +232,7 @@ fn a_restart_goes_on_where_it_was() {
     for _ in 0..5 {
         assert!(again.tick(1000).publish.is_none());
     }
-    // Later, the lease is another one, and that is all.
+    // Later only the lease is new.
     let later = Millis(stand.now.0 + 30_000);
     let again = Stand::start(Some(stand.saved.clone()), later);
     let moved = changed(&stand.published, &again.published);
@@ -264,7 +264,7 @@ fn what_outlived_its_lease_is_forgotten() {
 fn a_fleet_that_would_leak_is_not_published() {
     let mut stand = Stand::new();
     let before = stand.published.clone();
-    // No fleet file gives this fleet: the loader refuses it.
+    // The fleet file check rejects such a fleet; it is built by hand.
     let mut leaking = fleet();
     let global = leaking.fallbacks["claude"].endpoint.clone();
     leaking.fallbacks.get_mut("claude-eu").unwrap().endpoint = global;
@@ -340,7 +340,7 @@ fn what_it_shows() {
     let report = stand.report();
     insta::assert_snapshot!("status", status::text(&report));
     let page = metrics::page(report);
-    // As others read it.
+    // As Prometheus parses it.
     let parsed = Page::parse(page.as_bytes()).unwrap();
     let samples = parsed.samples("meridian_home_share");
     assert!(

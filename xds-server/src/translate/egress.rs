@@ -3,7 +3,7 @@
 use super::public::connection_manager;
 use super::route::with_body_limit;
 use crate::wire::{duration, extension, file, http_filter, number, seconds};
-use super::{answer, filter};
+use super::{access_log, filter, local_reply};
 use crate::name;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
@@ -64,8 +64,8 @@ pub fn listener(
     let listener_name = name::egress(fallback_name);
     let manager = HttpConnectionManager {
         stat_prefix: name::stat(&listener_name),
-        access_log: answer::access_log(&fleet.access_log, home, &listener_name),
-        local_reply_config: Some(answer::replies()),
+        access_log: access_log::of_requests(&fleet.access_log, home, &listener_name),
+        local_reply_config: Some(local_reply::for_callers()),
         // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
         http_filters: vec![

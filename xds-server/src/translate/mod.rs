@@ -3,10 +3,11 @@
 //!
 //! Choices that are not obvious were measured on Envoy 1.40; ARCHITECTURE.md lists the facts.
 
-mod answer;
+mod access_log;
 mod cluster;
 mod egress;
 mod filter;
+mod local_reply;
 mod node;
 mod peer;
 mod public;

@@ -6,7 +6,7 @@ use super::retry::on_another_host;
 use super::route::by_header;
 use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::node::Node;
-use super::{answer, filter};
+use super::{access_log, filter, local_reply};
 use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
@@ -59,7 +59,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
         codec_type: CodecType::Http2.into(),
-        access_log: answer::access_log(&node.fleet.access_log, node.home, "peer"),
+        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "peer"),
         http2_protocol_options: Some(Http2ProtocolOptions {
             initial_stream_window_size: number(WINDOW),
             initial_connection_window_size: number(2 * WINDOW),
@@ -68,7 +68,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         // The caller's gateway enforces the time limits of responses.
         stream_idle_timeout: seconds(0),
         request_headers_timeout: seconds(10),
-        local_reply_config: Some(answer::peer_replies()),
+        local_reply_config: Some(local_reply::for_peers()),
         http_filters,
         route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
         ..Default::default()
@@ -117,15 +117,15 @@ fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
 
 /// Responds with 200 while the pool has a healthy endpoint.
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
-    let asked = header_is(headers::MODEL, model.as_str());
-    health(asked, name::pool(home, model))
+    let is_for_model = header_is(headers::MODEL, model.as_str());
+    health(is_for_model, name::pool(home, model))
 }
 
-fn health(asked: HeaderMatcher, cluster: String) -> HttpFilter {
+fn health(condition: HeaderMatcher, cluster: String) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
         pass_through_mode: no(),
-        headers: vec![header_is(":path", HEALTH_PATH), asked],
+        headers: vec![header_is(":path", HEALTH_PATH), condition],
         cluster_min_healthy_percentages: [(cluster, any)].into(),
         ..Default::default()
     };

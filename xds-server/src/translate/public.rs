@@ -2,7 +2,7 @@
 
 use crate::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::node::Node;
-use super::{answer, filter, route};
+use super::{access_log, filter, local_reply, route};
 use crate::tls;
 use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
@@ -32,7 +32,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     };
     let manager = HttpConnectionManager {
         stat_prefix: "public".into(),
-        access_log: answer::access_log(&node.fleet.access_log, node.home, "public"),
+        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "public"),
         // Zone sources are trusted by the address of the connection.
         use_remote_address: yes(),
         internal_address_config: Some(nobody()),
@@ -54,7 +54,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         }),
         request_headers_timeout: seconds(10),
         request_timeout: seconds(300),
-        local_reply_config: Some(answer::replies()),
+        local_reply_config: Some(local_reply::for_callers()),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
             filter::router(node),

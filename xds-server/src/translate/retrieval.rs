@@ -8,7 +8,7 @@
 //!
 //! Other gateways connect to `milvus-peer`, which leads to this region's own database only.
 
-use super::answer;
+use super::access_log;
 use super::node::Node;
 use crate::wire::{address, exactly, extension, millis, number, transport_socket, yes};
 use crate::{name, tls};
@@ -145,7 +145,7 @@ fn tcp_proxy(node: &Node<'_>, listener: &str, cluster: String) -> TcpProxy {
     TcpProxy {
         stat_prefix: name::stat(listener),
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
-        access_log: answer::connection_log(&node.fleet.access_log, node.home, listener),
+        access_log: access_log::of_connections(&node.fleet.access_log, node.home, listener),
         ..Default::default()
     }
 }

@@ -1,4 +1,4 @@
-//! The filter's policy against the fleet: who belongs to which zone, and who is turned away.
+//! Compares the filter's policy with the fleet: the zone of each caller, and the zones that are turned away.
 
 use super::residency::may_transit;
 use super::walk::Walk;
@@ -19,7 +19,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Reports where a policy differs from the fleet in anything that decides a zone, or lets one in.
+    /// Reports differences in everything that decides a zone or admits one.
     fn agreement(&mut self, at: &str, policy: &FilterPolicy) {
         let at = format!("{at}.policy");
         if policy.region != *self.home {

@@ -1,4 +1,4 @@
-//! Clusters: where each leads, through aggregates, to endpoints.
+//! Clusters: follows aggregates to endpoints.
 
 use super::endpoint::{self, End, Target};
 use super::leak::{Leaks, only};
@@ -133,9 +133,9 @@ fn target<'f>(
                     DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns,
                 ) => {}
                 Ok(other) => {
-                    leaks.unknown(at, format!("a cluster of type {}", other.as_str_name()))
+                    leaks.unsupported(at, format!("a cluster of type {}", other.as_str_name()))
                 }
-                Err(_) => leaks.unknown(at, "a cluster of this type"),
+                Err(_) => leaks.unsupported(at, "a cluster of this type"),
             }
             ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks))
         }
@@ -149,7 +149,7 @@ fn members(
     custom: &CustomClusterType,
     leaks: &mut Leaks,
 ) -> Vec<String> {
-    let known = only!(
+    let supported = only!(
         Cluster,
         cluster,
         [
@@ -162,12 +162,12 @@ fn members(
             typed_extension_protocol_options,
         ]
     );
-    leaks.known(at, cluster, &known);
+    leaks.check_fields(at, cluster, &supported);
     protocol::of_chain(fleet, at, &cluster.typed_extension_protocol_options, leaks);
     if custom.name != AGGREGATE || cluster.lb_policy() != LbPolicy::ClusterProvided {
-        leaks.unknown(at, format!("a cluster of type `{}`", custom.name));
+        leaks.unsupported(at, format!("a cluster of type `{}`", custom.name));
     }
-    let config: Option<ClusterConfig> = leaks.open_some(at, custom.typed_config.as_ref());
+    let config: Option<ClusterConfig> = leaks.unpack_required(at, custom.typed_config.as_ref());
     config.map(|config| config.clusters).unwrap_or_default()
 }
 
@@ -179,7 +179,7 @@ fn ends<'f>(
     cluster: &Cluster,
     leaks: &mut Leaks,
 ) -> Vec<End<'f>> {
-    let known = only!(
+    let supported = only!(
         Cluster,
         cluster,
         [
@@ -202,9 +202,9 @@ fn ends<'f>(
             lb_config,
         ]
     );
-    leaks.known(at, cluster, &known);
+    leaks.check_fields(at, cluster, &supported);
     if matches!(cluster.lb_config, Some(LbConfig::OriginalDstLbConfig(_))) {
-        leaks.unknown(at, "`original_dst_lb_config` of this Cluster");
+        leaks.unsupported(at, "`original_dst_lb_config` of this Cluster");
     }
     protocol::upstream(at, &cluster.typed_extension_protocol_options, leaks);
     for check in &cluster.health_checks {
@@ -250,7 +250,7 @@ fn transport(
             Some(Owner::Pool(_) | Owner::Database(_)) | None => {
                 if socket.is_some() {
                     let what = "a transport socket to a pool, a database or an internal listener";
-                    leaks.unknown(at, what);
+                    leaks.unsupported(at, what);
                 }
             }
         }
@@ -259,7 +259,7 @@ fn transport(
 
 /// Health checks carry nothing of a request; any HTTP or TCP check is allowed.
 fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         HealthCheck,
         check,
         [
@@ -279,11 +279,11 @@ fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
             health_checker,
         ]
     );
-    leaks.known(at, check, &known);
+    leaks.check_fields(at, check, &supported);
     if !matches!(
         check.health_checker,
         Some(HealthChecker::HttpHealthCheck(_) | HealthChecker::TcpHealthCheck(_))
     ) {
-        leaks.unknown(at, "this health check");
+        leaks.unsupported(at, "this health check");
     }
 }

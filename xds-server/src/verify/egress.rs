@@ -118,7 +118,8 @@ impl Walk<'_> {
                     self.egress_plugin(&placed.at, wasm, providers);
                 }
                 Filter::Wasm(_) | Filter::Rbac(_) => {
-                    self.leaks.unknown(&placed.at, "this filter on the way out");
+                    self.leaks
+                        .unsupported(&placed.at, "this filter on the way out");
                 }
             }
         }
@@ -127,16 +128,16 @@ impl Walk<'_> {
 
     /// The removals of a header mutation. Any other mutation is a leak.
     fn removals(&mut self, at: &str, filter: &HeaderMutation) -> Vec<Removal> {
-        let known = only!(
+        let supported = only!(
             HeaderMutation,
             filter,
             [mutations, most_specific_header_mutations_wins]
         );
-        self.leaks.known(at, filter, &known);
+        self.leaks.check_fields(at, filter, &supported);
         let Some(mutations) = &filter.mutations else {
             return Vec::new();
         };
-        let known = only!(
+        let supported = only!(
             Mutations,
             mutations,
             [
@@ -145,7 +146,7 @@ impl Walk<'_> {
                 response_trailers_mutations
             ]
         );
-        self.leaks.known(at, mutations, &known);
+        self.leaks.check_fields(at, mutations, &supported);
         let mut removals = Vec::new();
         for mutation in &mutations.request_mutations {
             let removal = match &mutation.action {
@@ -155,7 +156,7 @@ impl Walk<'_> {
             };
             if removal.is_none() {
                 self.leaks
-                    .unknown(at, "a header mutation that is not a plain removal");
+                    .unsupported(at, "a header mutation that is not a plain removal");
             }
             removals.extend(removal);
         }
@@ -171,15 +172,15 @@ impl Walk<'_> {
         }
         let extension = injector.credential.as_ref();
         let any = extension.and_then(|extension| extension.typed_config.as_ref());
-        let Some(generic) = self.leaks.open_some::<Generic>(at, any) else {
+        let Some(generic) = self.leaks.unpack_required::<Generic>(at, any) else {
             return;
         };
         let Some(credential) = &generic.credential else {
-            self.leaks.unknown(at, "a credential without a secret");
+            self.leaks.unsupported(at, "a credential without a secret");
             return;
         };
-        let known = only!(SdsSecretConfig, credential, [name, sds_config]);
-        self.leaks.known(at, credential, &known);
+        let supported = only!(SdsSecretConfig, credential, [name, sds_config]);
+        self.leaks.check_fields(at, credential, &supported);
         let place = self.fleet.fallbacks.get(provider);
         let right = place.is_some_and(|fallback| self.secrets.is_at(credential, &fallback.api_key));
         if !right {

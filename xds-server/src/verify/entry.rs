@@ -64,10 +64,8 @@ impl<'f> Walk<'f> {
             ([], Some(tls)) => {
                 tls::from_callers(at, &tls, &mut self.leaks);
                 if tls.require_client_certificate.is_some() {
-                    self.leaks.add(
-                        at,
-                        "other gateways enter, and no RBAC says with which zones",
-                    );
+                    self.leaks
+                        .add(at, "other gateways enter, and no RBAC limits their zones");
                 }
                 Entry::Open
             }
@@ -106,19 +104,20 @@ impl<'f> Walk<'f> {
         let mut allowing = Vec::new();
         let mut denied = Zones::new();
         for (at, rbac) in filters {
-            self.leaks.known(at, *rbac, &only!(Rbac, rbac, [rules]));
+            self.leaks
+                .check_fields(at, *rbac, &only!(Rbac, rbac, [rules]));
             let Some(rules) = &rbac.rules else {
                 self.leaks.add(at, "RBAC without rules refuses nobody");
                 continue;
             };
             self.leaks
-                .known(at, rules, &only!(Rules, rules, [action, policies]));
+                .check_fields(at, rules, &only!(Rules, rules, [action, policies]));
             match Action::try_from(rules.action) {
                 Ok(Action::Allow) => allowing.push((at, rules)),
                 Ok(Action::Deny) => denied.extend(self.denied(at, rules)),
                 _ => self
                     .leaks
-                    .unknown(at, "RBAC that neither allows nor denies"),
+                    .unsupported(at, "RBAC that neither allows nor denies"),
             }
         }
         for (name, zone) in &self.fleet.zones {
@@ -132,7 +131,7 @@ impl<'f> Walk<'f> {
             }
         }
         let [(at, rules)] = allowing.as_slice() else {
-            self.leaks.unknown(
+            self.leaks.unsupported(
                 at,
                 "RBAC that does not refuse whatever the policies of one filter do not allow",
             );
@@ -150,15 +149,15 @@ impl<'f> Walk<'f> {
         let mut zones = Zones::new();
         for (name, policy) in &rules.policies {
             let at = format!("{at}.policies[{name:?}]");
-            let known = only!(Policy, policy, [permissions, principals]);
-            self.leaks.known(&at, policy, &known);
+            let supported = only!(Policy, policy, [permissions, principals]);
+            self.leaks.check_fields(&at, policy, &supported);
             for permission in &policy.permissions {
                 let named = permitted_zone(permission);
                 let Some((name, zone)) =
                     named.and_then(|named| self.fleet.zones.get_key_value(named))
                 else {
                     self.leaks
-                        .unknown(&at, "a permission that is not one zone, to the letter,");
+                        .unsupported(&at, "a permission that is not one zone, to the letter,");
                     continue;
                 };
                 let serves = is_inside(zone, self.home);
@@ -192,8 +191,8 @@ impl<'f> Walk<'f> {
     }
 
     fn admitted_by(&mut self, at: &str, policy: &Policy) -> Zones<'f> {
-        let known = only!(Policy, policy, [permissions, principals]);
-        self.leaks.known(at, policy, &known);
+        let supported = only!(Policy, policy, [permissions, principals]);
+        self.leaks.check_fields(at, policy, &supported);
         let senders: Vec<Option<&RegionName>> = policy
             .principals
             .iter()
@@ -203,7 +202,7 @@ impl<'f> Walk<'f> {
         for permission in &policy.permissions {
             let Some(zone) = permitted_zone(permission) else {
                 self.leaks
-                    .unknown(at, "a permission that is not one zone, to the letter,");
+                    .unsupported(at, "a permission that is not one zone, to the letter,");
                 return self.every_zone();
             };
             let Some((name, zone)) = self.fleet.zones.get_key_value(zone) else {
@@ -244,7 +243,7 @@ impl<'f> Walk<'f> {
     pub fn sender(&mut self, at: &str, principal: &Principal) -> Option<&'f RegionName> {
         if !matches!(principal.identifier, Some(Identifier::Authenticated(_))) {
             self.leaks
-                .unknown(at, "a principal that is not one client certificate");
+                .unsupported(at, "a principal that is not one client certificate");
             return None;
         }
         let sender = self.gateway(principal);

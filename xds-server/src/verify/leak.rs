@@ -27,11 +27,11 @@ macro_rules! only {
         {
             // Some messages have no other fields in this version of the API.
             #[allow(clippy::needless_update)]
-            let known = $message {
+            let supported = $message {
                 $($field: $original.$field.clone(),)*
                 ..Default::default()
             };
-            known
+            supported
         }
     };
 }
@@ -62,33 +62,35 @@ impl Leaks {
     }
 
     /// Reports a construct that the verifier does not support.
-    pub fn unknown(&mut self, at: &str, what: impl AsRef<str>) {
+    pub fn unsupported(&mut self, at: &str, what: impl AsRef<str>) {
         let what = what.as_ref();
-        self.add(
-            at,
-            format!("{what} is not something the verifier can follow"),
-        );
+        self.add(at, format!("{what} is not supported by the verifier"));
     }
 
     /// Reports every field of `original` that `understood`, a copy of its supported fields, lacks.
-    pub fn known<M: Message + Name + PartialEq>(&mut self, at: &str, original: &M, understood: &M) {
+    pub fn check_fields<M: Message + Name + PartialEq>(
+        &mut self,
+        at: &str,
+        original: &M,
+        understood: &M,
+    ) {
         if original == understood {
             return;
         }
         let name = M::NAME;
         let fields = lost_fields(original, understood);
         if fields.is_empty() {
-            self.unknown(at, format!("some field of this {name}"));
+            self.unsupported(at, format!("some field of this {name}"));
         }
         for field in fields {
-            self.unknown(at, format!("`{field}` of this {name}"));
+            self.unsupported(at, format!("`{field}` of this {name}"));
         }
     }
 
     /// Decodes an `Any` of type `M`. Another type, or bytes that `M` has no field for, is a leak.
-    pub fn open<M: Message + Name + Default>(&mut self, at: &str, any: &Any) -> Option<M> {
+    pub fn unpack<M: Message + Name + Default>(&mut self, at: &str, any: &Any) -> Option<M> {
         if any.type_url != M::type_url() {
-            self.unknown(at, format!("`{}`", any.type_url));
+            self.unsupported(at, format!("`{}`", any.type_url));
             return None;
         }
         let message = M::decode(any.value.as_slice());
@@ -97,23 +99,23 @@ impl Leaks {
             .ok()
             .filter(|message| message.encoded_len() == any.value.len())
         else {
-            self.unknown(at, format!("the encoding of this {}", M::NAME));
+            self.unsupported(at, format!("the encoding of this {}", M::NAME));
             return None;
         };
         Some(message)
     }
 
     /// Decodes an `Any` that must be present.
-    pub fn open_some<M: Message + Name + Default>(
+    pub fn unpack_required<M: Message + Name + Default>(
         &mut self,
         at: &str,
         any: Option<&Any>,
     ) -> Option<M> {
         let Some(any) = any else {
-            self.unknown(at, format!("a missing {}", M::NAME));
+            self.unsupported(at, format!("a missing {}", M::NAME));
             return None;
         };
-        self.open(at, any)
+        self.unpack(at, any)
     }
 }
 

@@ -55,7 +55,7 @@ impl<'f> Walk<'f> {
             [proxy] => (None, proxy),
             [rbac, proxy] => (Some(rbac), proxy),
             _ => {
-                self.leaks.unknown(
+                self.leaks.unsupported(
                     at,
                     "a chain for connections that is not RBAC, if anything, and a TCP proxy",
                 );
@@ -80,7 +80,7 @@ impl<'f> Walk<'f> {
             (None, None) if socket.is_none() => Some(Clients::Internal),
             (None, _) => {
                 self.leaks
-                    .unknown(at, "RBAC or a transport socket inside a process");
+                    .unsupported(at, "RBAC or a transport socket inside a process");
                 None
             }
             (Some(_), Some(rbac)) => {
@@ -96,7 +96,7 @@ impl<'f> Walk<'f> {
                     if context.require_client_certificate.is_some() {
                         self.leaks.add(
                             at,
-                            "client certificates are asked for, and no RBAC says whose may read",
+                            "client certificates are asked for, and no RBAC limits who may read",
                         );
                     }
                 }
@@ -108,11 +108,11 @@ impl<'f> Walk<'f> {
     /// Checks the TCP proxy, and every address that it leads to.
     fn retrieval_proxy(&mut self, at: &str, from: Clients, proxy: &Filter) {
         let place = format!("{at}.filters[{:?}]", proxy.name);
-        let proxy: Option<TcpProxy> = self.leaks.open_some(&place, configuration(proxy));
+        let proxy: Option<TcpProxy> = self.leaks.unpack_required(&place, configuration(proxy));
         let Some(proxy) = proxy else {
             return;
         };
-        let known = only!(
+        let supported = only!(
             TcpProxy,
             proxy,
             [
@@ -126,10 +126,10 @@ impl<'f> Walk<'f> {
                 max_early_data_bytes,
             ]
         );
-        self.leaks.known(&place, &proxy, &known);
+        self.leaks.check_fields(&place, &proxy, &supported);
         self.access_logs(&place, &proxy.access_log);
         let Some(ClusterSpecifier::Cluster(cluster)) = &proxy.cluster_specifier else {
-            self.leaks.unknown(&place, "this way to name a cluster");
+            self.leaks.unsupported(&place, "this way to name a cluster");
             return;
         };
         for trail in self.clusters.follow(at, cluster, &mut self.leaks) {
@@ -237,20 +237,20 @@ impl<'f> Walk<'f> {
             ),
         }
         let at = format!("{at}.filters[{:?}]", rbac.name);
-        let rbac: Option<Rbac> = self.leaks.open_some(&at, configuration(rbac));
+        let rbac: Option<Rbac> = self.leaks.unpack_required(&at, configuration(rbac));
         let Some(rbac) = rbac else {
             return;
         };
         self.leaks
-            .known(&at, &rbac, &only!(Rbac, rbac, [rules, stat_prefix]));
+            .check_fields(&at, &rbac, &only!(Rbac, rbac, [rules, stat_prefix]));
         let Some(rules) = &rbac.rules else {
             self.leaks.add(&at, "RBAC without rules refuses nobody");
             return;
         };
         self.leaks
-            .known(&at, rules, &only!(Rules, rules, [action, policies]));
+            .check_fields(&at, rules, &only!(Rules, rules, [action, policies]));
         if rules.action != i32::from(Action::Allow) {
-            self.leaks.unknown(
+            self.leaks.unsupported(
                 &at,
                 "RBAC that does not refuse whatever its policies do not allow",
             );
@@ -261,8 +261,8 @@ impl<'f> Walk<'f> {
     }
 
     fn admits_readers(&mut self, at: &str, policy: &Policy, readers: &[&RegionName]) {
-        let known = only!(Policy, policy, [permissions, principals]);
-        self.leaks.known(at, policy, &known);
+        let supported = only!(Policy, policy, [permissions, principals]);
+        self.leaks.check_fields(at, policy, &supported);
         of_everything(at, &policy.permissions, &mut self.leaks);
         for principal in &policy.principals {
             let Some(sender) = self.sender(at, principal) else {
@@ -280,6 +280,6 @@ impl<'f> Walk<'f> {
 fn of_everything(at: &str, permissions: &[Permission], leaks: &mut Leaks) {
     let any = |each: &Permission| matches!(each.rule, Some(permission::Rule::Any(true)));
     if !permissions.iter().all(any) {
-        leaks.unknown(at, "a permission that is about more than who connects,");
+        leaks.unsupported(at, "a permission that is about more than who connects,");
     }
 }

@@ -104,7 +104,7 @@ fn policy<P: DeserializeOwned>(
     leaks: &mut Leaks,
 ) -> Option<P> {
     let plugin = plugin(fleet, at, wasm, root, leaks)?;
-    let configuration = leaks.open_some::<StringValue>(at, plugin.configuration.as_ref())?;
+    let configuration = leaks.unpack_required::<StringValue>(at, plugin.configuration.as_ref())?;
     match serde_json::from_str(&configuration.value) {
         Ok(policy) => Some(policy),
         Err(error) => {
@@ -123,11 +123,11 @@ fn plugin<'w>(
     leaks: &mut Leaks,
 ) -> Option<&'w PluginConfig> {
     let Some(plugin) = &wasm.config else {
-        leaks.unknown(at, "a Wasm filter without a plugin");
+        leaks.unsupported(at, "a Wasm filter without a plugin");
         return None;
     };
     // `fail_open` is not in this list: it lets requests pass a filter that failed.
-    let known = only!(
+    let supported = only!(
         PluginConfig,
         plugin,
         [
@@ -140,7 +140,7 @@ fn plugin<'w>(
             vm,
         ]
     );
-    leaks.known(at, plugin, &known);
+    leaks.check_fields(at, plugin, &supported);
     if !matches!(
         plugin.failure_policy(),
         FailurePolicy::FailReload | FailurePolicy::FailClosed
@@ -151,27 +151,27 @@ fn plugin<'w>(
         );
     }
     if plugin.root_id != root {
-        leaks.unknown(
+        leaks.unsupported(
             at,
             format!("the plugin root `{}` in place of `{root}`", plugin.root_id),
         );
     }
     match &plugin.vm {
         Some(Vm::VmConfig(config)) => vm(fleet, at, config, leaks),
-        None => leaks.unknown(at, "a Wasm filter without a VM"),
+        None => leaks.unsupported(at, "a Wasm filter without a VM"),
     }
     Some(plugin)
 }
 
 fn vm(fleet: &Fleet, at: &str, vm: &VmConfig, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         VmConfig,
         vm,
         [vm_id, runtime, code, capability_restriction_config]
     );
-    leaks.known(at, vm, &known);
+    leaks.check_fields(at, vm, &supported);
     if vm.runtime != "envoy.wasm.runtime.v8" {
-        leaks.unknown(at, format!("the runtime `{}`", vm.runtime));
+        leaks.unsupported(at, format!("the runtime `{}`", vm.runtime));
     }
     let path = &fleet.filter;
     let code = AsyncDataSource {
@@ -194,7 +194,7 @@ fn vm(fleet: &Fleet, at: &str, vm: &VmConfig, leaks: &mut Leaks) {
     };
     for capability in capabilities.keys() {
         if !HARMLESS_IMPORTS.contains(&capability.as_str()) && !capability.starts_with(EXPORTS) {
-            leaks.unknown(at, format!("a filter that may use `{capability}`"));
+            leaks.unsupported(at, format!("a filter that may use `{capability}`"));
         }
     }
 }

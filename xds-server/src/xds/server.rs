@@ -100,7 +100,7 @@ pub async fn serve(
     match tokio::time::timeout(DRAIN, serving).await {
         Ok(ended) => Ok(ended?),
         Err(_) => {
-            tracing::warn!("some clients did not let go in time");
+            tracing::warn!("some streams did not end in time");
             Ok(())
         }
     }

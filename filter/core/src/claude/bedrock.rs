@@ -1,9 +1,9 @@
-//! Amazon Bedrock's own words, as Anthropic's API would have said them: streams come in frames of AWS's event stream instead of
-//! server-sent events, and errors are AWS's.
+//! Translates Amazon Bedrock's formats into Anthropic's. Bedrock sends streams as frames of AWS's event stream, not as
+//! server-sent events, and it sends AWS errors.
 //!
 //! Formats: the API reference of `InvokeModelWithResponseStream` and the client for it (anthropic 2.13, botocore 1.44).
 
-use crate::guard::sse::LONGEST_EVENT;
+use crate::guard::sse::MAX_EVENT_BYTES;
 use aws_smithy_eventstream::frame::read_message_from;
 use aws_smithy_types::event_stream::Message;
 use base64::Engine;
@@ -12,23 +12,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The longest frame, in bytes: the longest event in base64, and what is around it.
-const LONGEST_FRAME: usize = 2 * LONGEST_EVENT;
+/// Maximum size of a frame, in bytes: the largest event in base64, and the frame's own fields.
+const MAX_FRAME_BYTES: usize = 2 * MAX_EVENT_BYTES;
 
-/// Makes server-sent events of frames, as they come. It keeps one frame at most.
+/// Translates frames into server-sent events as they arrive. It keeps one frame at most.
 #[derive(Debug, Default)]
 pub struct Frames {
     kept: Vec<u8>,
-    /// It has failed: nothing goes on any more.
+    /// The stream has failed: the rest is dropped.
     is_over: bool,
 }
 
-/// Bytes that are no frames.
+/// Bytes that are no valid frame.
 #[derive(Debug)]
-struct Unreadable;
+struct InvalidFrame;
 
 impl Frames {
-    /// Takes the next piece in; returns the events that it completes. What cannot be read is an `error` event, and the last one.
+    /// Reads the next piece, and returns the events that it completes. An invalid frame gives an `error` event, and ends the
+    /// stream.
     pub fn read(&mut self, piece: &[u8]) -> String {
         let mut out = String::new();
         if self.is_over {
@@ -37,16 +38,16 @@ impl Frames {
         self.kept.extend_from_slice(piece);
         let mut rest = self.kept.as_slice();
         while !self.is_over
-            && let Some(frame) = frame(rest).transpose()
+            && let Some(frame) = parse_frame(rest).transpose()
         {
-            let said = frame.and_then(|(message, after)| {
+            let parsed = frame.and_then(|(message, after)| {
                 rest = after;
-                event(&message)
+                parse_event(&message)
             });
             let message = "The fallback sent something that is no answer.";
-            let said =
-                said.unwrap_or_else(|Unreadable| Some(failed(&anthropic("api_error", message))));
-            if let Some(Event { kind, data }) = said {
+            let parsed = parsed
+                .unwrap_or_else(|InvalidFrame| Some(error_event(&anthropic("api_error", message))));
+            if let Some(Event { kind, data }) = parsed {
                 self.is_over = kind == "error";
                 out.push_str(&format!("event: {kind}\ndata: {data}\n\n"));
             }
@@ -57,19 +58,19 @@ impl Frames {
     }
 }
 
-/// The first frame, its checksums verified, and what follows it; `None` while it is not whole.
-fn frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, Unreadable> {
+/// The first frame, with its checksums verified, and the bytes after it. `None` while the frame is incomplete.
+fn parse_frame(bytes: &[u8]) -> Result<Option<(Message, &[u8])>, InvalidFrame> {
     let Some(length) = bytes.first_chunk() else {
         return Ok(None);
     };
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Unreadable)?;
-    if length > LONGEST_FRAME {
-        return Err(Unreadable);
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| InvalidFrame)?;
+    if length > MAX_FRAME_BYTES {
+        return Err(InvalidFrame);
     }
     let Some((frame, after)) = bytes.split_at_checked(length) else {
         return Ok(None);
     };
-    let message = read_message_from(frame).map_err(|_| Unreadable)?;
+    let message = read_message_from(frame).map_err(|_| InvalidFrame)?;
     Ok(Some((message, after)))
 }
 
@@ -79,8 +80,8 @@ struct Event {
     data: String,
 }
 
-/// What a frame says; `None` for one that is newer than this.
-fn event(message: &Message) -> Result<Option<Event>, Unreadable> {
+/// The event in a frame. `None` for an unknown type of event.
+fn parse_event(message: &Message) -> Result<Option<Event>, InvalidFrame> {
     let header = |name: &str| {
         let header = message
             .headers()
@@ -90,30 +91,30 @@ fn event(message: &Message) -> Result<Option<Event>, Unreadable> {
         value.map_or("", |value| value.as_str())
     };
     match (header(":message-type"), header(":event-type")) {
-        ("event", "chunk") => chunk(message.payload()),
+        ("event", "chunk") => parse_chunk(message.payload()),
         ("event", _) => Ok(None),
         ("exception", _) => {
-            let (_, said) = error(0, header(":exception-type"), message.payload());
-            Ok(Some(failed(&said)))
+            let (_, error) = error(0, header(":exception-type"), message.payload());
+            Ok(Some(error_event(&error)))
         }
         ("error", _) => {
-            let said = json!({ "message": header(":error-message") }).to_string();
-            let (_, said) = error(0, header(":error-code"), said.as_bytes());
-            Ok(Some(failed(&said)))
+            let message = json!({ "message": header(":error-message") }).to_string();
+            let (_, error) = error(0, header(":error-code"), message.as_bytes());
+            Ok(Some(error_event(&error)))
         }
-        _ => Err(Unreadable),
+        _ => Err(InvalidFrame),
     }
 }
 
-fn failed(said: &Value) -> Event {
+fn error_event(error: &Value) -> Event {
     Event {
         kind: "error".into(),
-        data: said.to_string(),
+        data: error.to_string(),
     }
 }
 
-/// An event of the Messages API, in base64; `None` for one without a type.
-fn chunk(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
+/// The event of the Messages API in a chunk's base64. `None` for an event without a type.
+fn parse_chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
@@ -124,55 +125,68 @@ fn chunk(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
         #[serde(rename = "type")]
         kind: Option<String>,
     }
-    let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| Unreadable)?;
+    let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| InvalidFrame)?;
     let data = STANDARD
         .decode(chunk.bytes.as_bytes())
-        .map_err(|_| Unreadable)?;
-    let data = String::from_utf8(data).map_err(|_| Unreadable)?;
-    let Typed { kind } = serde_json::from_str(&data).map_err(|_| Unreadable)?;
+        .map_err(|_| InvalidFrame)?;
+    let data = String::from_utf8(data).map_err(|_| InvalidFrame)?;
+    let Typed { kind } = serde_json::from_str(&data).map_err(|_| InvalidFrame)?;
     let Some(kind) = kind else { return Ok(None) };
     if kind.contains(['\r', '\n']) {
-        return Err(Unreadable);
+        return Err(InvalidFrame);
     }
-    // In JSON a line ends between two tokens only.
+    // A line break in JSON stands between tokens only.
     let data = data.replace(['\r', '\n'], " ");
     Ok(Some(Event { kind, data }))
 }
 
-/// An error of AWS's, by the name that its header has: the status and the body that Anthropic's API would have had for it. By the
-/// status alone if the name says nothing.
+/// Translates an AWS error into the status and body of Anthropic's API. `name`: the error name from AWS's header. An unknown
+/// name leaves it to the status.
 pub fn error(status: u16, name: &str, body: &[u8]) -> (u16, Value) {
     #[derive(Deserialize)]
-    struct Said {
+    struct AwsError {
         #[serde(alias = "Message")]
         message: String,
     }
-    // `com.amazon.coral.service#Name:http://...`
+    let (status, kind) = by_name(name).unwrap_or_else(|| by_status(status));
+    let error: Option<AwsError> = serde_json::from_slice(body).ok();
+    let message = error.map_or_else(String::new, |error| error.message);
+    (status, anthropic(kind, &message))
+}
+
+/// Anthropic's status and error type for an AWS error name, which may have the form `com.amazon.coral.service#Name:http://...`.
+fn by_name(name: &str) -> Option<(u16, &'static str)> {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
-    let (status, kind) = match (name.to_ascii_lowercase().as_str(), status) {
-        ("validationexception", _) => (400, "invalid_request_error"),
-        ("throttlingexception" | "modelnotreadyexception" | "servicequotaexceededexception", _) => {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "validationexception" => (400, "invalid_request_error"),
+        "throttlingexception" | "modelnotreadyexception" | "servicequotaexceededexception" => {
             (429, "rate_limit_error")
         }
-        ("modeltimeoutexception", _) => (504, "timeout_error"),
-        ("serviceunavailableexception", _) => (503, "overloaded_error"),
-        ("internalserverexception", _) => (500, "api_error"),
-        ("modelerrorexception" | "modelstreamerrorexception", _) => (502, "api_error"),
-        ("accessdeniedexception", _) | (_, 403) => (403, "permission_error"),
-        ("resourcenotfoundexception", _) | (_, 404) => (404, "not_found_error"),
-        (_, 400) => (400, "invalid_request_error"),
-        (_, 401) => (401, "authentication_error"),
-        (_, 408) => (504, "timeout_error"),
-        (_, 413) => (413, "request_too_large"),
-        (_, 429) => (429, "rate_limit_error"),
-        (_, 503) => (503, "overloaded_error"),
-        (_, 500..=599) => (status, "api_error"),
+        "modeltimeoutexception" => (504, "timeout_error"),
+        "serviceunavailableexception" => (503, "overloaded_error"),
+        "internalserverexception" => (500, "api_error"),
+        "modelerrorexception" | "modelstreamerrorexception" => (502, "api_error"),
+        "accessdeniedexception" => (403, "permission_error"),
+        "resourcenotfoundexception" => (404, "not_found_error"),
+        _ => return None,
+    })
+}
+
+/// Anthropic's status and error type for an AWS status.
+fn by_status(status: u16) -> (u16, &'static str) {
+    match status {
+        400 => (400, "invalid_request_error"),
+        401 => (401, "authentication_error"),
+        403 => (403, "permission_error"),
+        404 => (404, "not_found_error"),
+        408 => (504, "timeout_error"),
+        413 => (413, "request_too_large"),
+        429 => (429, "rate_limit_error"),
+        503 => (503, "overloaded_error"),
+        500..=599 => (status, "api_error"),
         _ => (502, "api_error"),
-    };
-    let said: Option<Said> = serde_json::from_slice(body).ok();
-    let message = said.map_or_else(String::new, |said| said.message);
-    (status, anthropic(kind, &message))
+    }
 }
 
 fn anthropic(kind: &str, message: &str) -> Value {

@@ -1,25 +1,25 @@
-//! A streamed answer, in chunks of OpenAI's.
+//! Translates a streamed response into OpenAI's chunks.
 
-use super::Usage;
-use super::answer::{Block, finish_reason};
+use super::completion::{Block, finish_reason};
 use super::error::{Error, openai};
+use super::usage::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Turns Claude's events into chunks of OpenAI's, as they come.
+/// Translates Claude's events into OpenAI's chunks as they arrive.
 #[derive(Debug)]
 pub struct Chat {
     head: Head,
     include_usage: bool,
-    /// Calls that were begun.
+    /// Tool calls that have started.
     calls: usize,
-    /// The call that is being made has no arguments yet.
+    /// The current tool call has no arguments yet.
     lacks_arguments: bool,
-    /// Nothing goes on any more.
+    /// The stream has ended: further events are dropped.
     is_over: bool,
 }
 
-/// What every chunk of one answer says.
+/// The fields that all chunks of a response share.
 #[derive(Debug, Default)]
 struct Head {
     id: String,
@@ -49,7 +49,7 @@ pub(super) enum Event {
     Error {
         error: Error,
     },
-    /// A ping, or an event that is newer than this.
+    /// A ping, or an unknown event.
     #[serde(other)]
     Other,
 }
@@ -81,7 +81,7 @@ pub(super) struct Stop {
 }
 
 impl Chat {
-    /// Before the first event of an answer that is made at a time in seconds since the Unix epoch.
+    /// Starts a response. `created`: seconds since the Unix epoch.
     pub fn new(created: u64, include_usage: bool) -> Self {
         Self {
             head: Head {
@@ -95,9 +95,8 @@ impl Chat {
         }
     }
 
-    /// Takes the next event in, and what was used up to it; adds what goes to the caller for it. An answer that has failed ends
-    /// with an error event, and one that just stops has no end here either. `None`: an event that cannot be read, or is too long
-    /// to be.
+    /// Reads the next event, and appends the chunks for the caller. `event`: `None` if it is invalid or too large; `usage`: the
+    /// usage so far. A failed response ends with an error chunk. A response that breaks off has no end.
     pub(super) fn read(&mut self, event: Option<Event>, usage: &Usage, out: &mut String) {
         if !self.is_over {
             self.event(event, usage, out);
@@ -111,49 +110,57 @@ impl Chat {
                 self.head.model = message.model;
                 self.delta(json!({ "role": "assistant", "content": "" }), out);
             }
-            Some(Event::ContentBlockStart { content_block }) => match content_block {
-                Block::Text { text } => self.text("content", &text, out),
-                Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
-                // Its input comes piece by piece.
-                Block::ToolUse { id, name, input: _ } => {
-                    let function = json!({ "name": name, "arguments": "" });
-                    let call = json!({ "id": id, "type": "function", "function": function });
-                    self.calls += 1;
-                    self.lacks_arguments = true;
-                    self.call(call, out);
-                }
-                Block::Other => {}
-            },
-            Some(Event::ContentBlockDelta { delta }) => match delta {
-                Delta::Text { text } => self.text("content", &text, out),
-                Delta::Thinking { thinking } => {
-                    self.text("reasoning_content", &thinking, out);
-                }
-                Delta::InputJson { partial_json } if self.calls > 0 => {
-                    if !partial_json.is_empty() {
-                        self.arguments(&partial_json, out);
-                    }
-                }
-                Delta::InputJson { .. } | Delta::Other => {}
-            },
-            // A call without arguments is one with an empty object.
+            Some(Event::ContentBlockStart { content_block }) => self.block(content_block, out),
+            Some(Event::ContentBlockDelta { delta }) => self.block_delta(delta, out),
+            // A tool call without arguments has an empty object.
             Some(Event::ContentBlockStop) if self.lacks_arguments => self.arguments("{}", out),
             Some(Event::MessageDelta { delta, .. }) => {
                 if let Some(reason) = delta.stop_reason {
                     self.choice(json!({}), Some(finish_reason(&reason)), out);
                 }
             }
-            Some(Event::MessageStop) => {
-                if self.include_usage {
-                    self.chunk(json!([]), usage.openai(), out);
-                }
-                out.push_str("data: [DONE]\n\n");
-                self.is_over = true;
-            }
+            Some(Event::MessageStop) => self.end(usage, out),
             Some(Event::Error { error }) => self.fail(&error, out),
             Some(Event::ContentBlockStop | Event::Other) => {}
             None => self.fail(&Error::unreadable(), out),
         }
+    }
+
+    fn block(&mut self, block: Block, out: &mut String) {
+        match block {
+            Block::Text { text } => self.text("content", &text, out),
+            Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            // The input comes in deltas.
+            Block::ToolUse { id, name, input: _ } => {
+                let function = json!({ "name": name, "arguments": "" });
+                let call = json!({ "id": id, "type": "function", "function": function });
+                self.calls += 1;
+                self.lacks_arguments = true;
+                self.call(call, out);
+            }
+            Block::Other => {}
+        }
+    }
+
+    fn block_delta(&mut self, delta: Delta, out: &mut String) {
+        match delta {
+            Delta::Text { text } => self.text("content", &text, out),
+            Delta::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            Delta::InputJson { partial_json } => {
+                if self.calls > 0 && !partial_json.is_empty() {
+                    self.arguments(&partial_json, out);
+                }
+            }
+            Delta::Other => {}
+        }
+    }
+
+    fn end(&mut self, usage: &Usage, out: &mut String) {
+        if self.include_usage {
+            self.chunk(json!([]), usage.openai(), out);
+        }
+        out.push_str("data: [DONE]\n\n");
+        self.is_over = true;
     }
 
     fn text(&self, field: &str, text: &str, out: &mut String) {

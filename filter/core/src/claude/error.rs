@@ -1,7 +1,7 @@
-//! What Claude's API says when it does not answer.
+//! Translates the errors of Claude's API.
 
 use crate::context::is_too_long;
-use crate::egress::Stopped;
+use crate::egress_refusal::EgressRefusal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ struct Body {
     error: Error,
 }
 
-/// An error, as a body or an event has it.
+/// An error in a body or an event.
 #[derive(Debug, Deserialize)]
 pub(super) struct Error {
     #[serde(rename = "type")]
@@ -19,7 +19,7 @@ pub(super) struct Error {
 }
 
 impl Error {
-    /// In the place of something that is none of the API's.
+    /// Stands for a response that does not have the API's format.
     pub fn unreadable() -> Self {
         Self {
             kind: "api_error".into(),
@@ -27,7 +27,7 @@ impl Error {
         }
     }
 
-    /// The status that goes with the error's type.
+    /// The status of the error's type.
     pub fn status(&self) -> u16 {
         match self.kind.as_str() {
             "invalid_request_error" => 400,
@@ -36,27 +36,27 @@ impl Error {
             "timeout_error" => 504,
             "overloaded_error" => 503,
             "api_error" => 500,
-            // About our key, our account or our configuration.
+            // The error is about the operator's key, account or configuration.
             _ => 502,
         }
     }
 
-    /// A request that is fine, and an account that is not.
+    /// Whether the error is about the operator's account, although its type says that the request is invalid.
     fn is_ours(&self) -> bool {
         self.message.contains("credit balance")
     }
 }
 
-/// Status and body, in OpenAI's shape, of an answer of Claude's API that is an error. Its own words go on where they are about
-/// the request; what it says of our account does not.
+/// Translates an error response into a status and a body in OpenAI's shape. A message about the request is kept. A message about
+/// the operator's account is not.
 pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
-    let said = serde_json::from_slice(body).map(|Body { error }| error);
-    let error = said.unwrap_or_else(|_| Error::unreadable());
-    let (status, mut made) = match status {
+    let parsed = serde_json::from_slice(body).map(|Body { error }| error);
+    let error = parsed.unwrap_or_else(|_| Error::unreadable());
+    let (status, mut translated) = match status {
         401 | 403 => {
-            let stopped = Stopped::OurCredential;
-            let made = made("server_error", stopped.message(), stopped.status());
-            (stopped.status(), made)
+            let refusal = EgressRefusal::OurCredential;
+            let translated = error_body("server_error", refusal.message(), refusal.status());
+            (refusal.status(), translated)
         }
         400 if error.is_ours() => (502, openai(502, &error)),
         400 | 413 | 429 | 500 | 502 | 503 | 504 => (status, openai(status, &error)),
@@ -64,15 +64,19 @@ pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {
         _ => (502, openai(502, &error)),
     };
     if status == 400 && is_too_long(body) {
-        made["error"]["code"] = json!("context_length_exceeded");
+        translated["error"]["code"] = json!("context_length_exceeded");
     }
-    (status, made)
+    (status, translated)
 }
 
-/// The same in Anthropic's shape, for callers who speak it.
+/// Translates an error response into a status and a body in Anthropic's shape.
 pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
-    let (made, said) = error(status, body);
-    let status = if status == 529 { 529 } else { made };
+    let (translated_status, translated) = error(status, body);
+    let status = if status == 529 {
+        529
+    } else {
+        translated_status
+    };
     let kind = match status {
         400 => "invalid_request_error",
         413 => "request_too_large",
@@ -81,26 +85,26 @@ pub(super) fn messages(status: u16, body: &[u8]) -> (u16, Value) {
         504 => "timeout_error",
         _ => "api_error",
     };
-    let message = &said["error"]["message"];
+    let message = &translated["error"]["message"];
     let error = json!({ "type": kind, "message": message });
     (status, json!({ "type": "error", "error": error }))
 }
 
-/// An error in OpenAI's shape.
+/// A body for this error in OpenAI's shape.
 pub(super) fn openai(status: u16, error: &Error) -> Value {
     match status {
-        400 | 413 => made("invalid_request_error", &error.message, status),
-        429 => made(
+        400 | 413 => error_body("invalid_request_error", &error.message, status),
+        429 => error_body(
             "rate_limit_error",
             "no region could serve this request, and the fallback has reached its rate limit",
             status,
         ),
-        503 => made(
+        503 => error_body(
             "server_error",
             "no region could serve this request, and the fallback is overloaded or unavailable",
             status,
         ),
-        _ => made(
+        _ => error_body(
             "server_error",
             "no region could serve this request, and the fallback failed",
             status,
@@ -108,6 +112,6 @@ pub(super) fn openai(status: u16, error: &Error) -> Value {
     }
 }
 
-fn made(kind: &str, message: &str, status: u16) -> Value {
+fn error_body(kind: &str, message: &str, status: u16) -> Value {
     json!({ "error": { "message": message, "type": kind, "param": null, "code": status } })
 }

@@ -1,41 +1,41 @@
-//! Who runs Claude, and how each is told which model answers.
+//! The hosts of Claude, and how each of them names the model in a request.
 
-use super::VERSION;
+use super::version::VERSION;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use serde_json::{Map, Value, json};
 
-/// Anthropic's path.
+/// Path of the Messages API.
 pub const MESSAGES: &str = "/v1/messages";
-/// The one that counts tokens.
+/// Path of the API that counts tokens.
 pub const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
-/// A request as it goes to the host.
+/// A request for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addressed {
-    /// Its path, below the `/v1/` that stands for the host's base URL.
+pub struct HostRequest {
+    /// The path below `/v1/`, which stands for the host's base URL.
     pub path: String,
-    /// The version of the API, where a header tells it.
+    /// The API version, for hosts that read it from a header.
     pub version: Option<String>,
     /// The body.
     pub body: String,
-    /// Whether the answer is to be streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
-    /// Tokens of its prompt, about, and those that its answer may have. None where nothing is to be made.
+    /// The tokens of the request. Zero for a request that only counts tokens.
     pub tokens: Tokens,
 }
 
 /// Tokens of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// Of its prompt, about.
+    /// Approximate tokens of the prompt.
     pub prompt: u64,
-    /// Of its answer, at most.
+    /// Maximum tokens of the completion.
     pub answer: u64,
 }
 
-/// Fields that would change what a request costs or who can be told by it, and are ours to say: betas, other prices for more
-/// speed, capacity that was reserved, names of our account's.
-const OURS: [&str; 6] = [
+/// Fields that only the operator may set. They change the price of a request, or identify users to the operator's account:
+/// betas, faster processing, reserved capacity, names in the account.
+const OPERATOR_FIELDS: [&str; 6] = [
     "anthropic_beta",
     "inference_geo",
     "service_tier",
@@ -44,18 +44,18 @@ const OURS: [&str; 6] = [
     "workspace_id",
 ];
 
-/// Bytes of a request that are a token, about.
-const TOKEN: usize = 4;
-/// Tokens of an image, at most, however many bytes it has.
-const IMAGE: usize = 5000;
+/// Approximate bytes of a request per token.
+const TOKEN_BYTES: usize = 4;
+/// Maximum tokens of an image of any size.
+const IMAGE_TOKENS: usize = 5000;
 
 impl Tokens {
-    /// Of a body of the Messages API.
+    /// The tokens of a body of the Messages API, which has this many bytes.
     fn of(body: &Map<String, Value>, bytes: usize) -> Self {
         let mut images = Images::default();
         images.count(body.get("messages").unwrap_or(&Value::Null));
-        let text = bytes.saturating_sub(images.bytes) / TOKEN;
-        let prompt = text.saturating_add(images.count.saturating_mul(IMAGE));
+        let text = bytes.saturating_sub(images.bytes) / TOKEN_BYTES;
+        let prompt = text.saturating_add(images.count.saturating_mul(IMAGE_TOKENS));
         let answer = body.get("max_tokens").and_then(Value::as_u64);
         Self {
             prompt: u64::try_from(prompt).unwrap_or(u64::MAX),
@@ -64,7 +64,7 @@ impl Tokens {
     }
 }
 
-/// The images of a body, which are no text.
+/// The images of a body. Their bytes are not text.
 #[derive(Default)]
 struct Images {
     count: usize,
@@ -72,7 +72,7 @@ struct Images {
 }
 
 impl Images {
-    /// Looks through turns and the blocks in them. JSON is not read deeper than its reader allows.
+    /// Counts the images in messages and their content blocks. The JSON reader limits the depth.
     fn count(&mut self, value: &Value) {
         match value {
             Value::Array(values) => values.iter().for_each(|value| self.count(value)),
@@ -91,30 +91,29 @@ impl Images {
     }
 }
 
-/// The version before ours, which callers may still speak.
-const BEFORE: &str = "2023-06-01";
+/// The previous API version, which callers may still use.
+const PREVIOUS_VERSION: &str = "2023-06-01";
 
-/// How a host calls the version of the API that a caller speaks.
+/// A host's name for the API version of a caller.
 fn host_version(host: ClaudeHost, spoken: Option<&str>) -> &str {
     match (host, spoken) {
         (ClaudeHost::Anthropic, spoken) => spoken.unwrap_or(VERSION.1),
-        (ClaudeHost::Vertex, Some(BEFORE)) => "vertex-2023-10-16",
-        (ClaudeHost::Bedrock, Some(BEFORE)) => "bedrock-2023-05-31",
+        (ClaudeHost::Vertex, Some(PREVIOUS_VERSION)) => "vertex-2023-10-16",
+        (ClaudeHost::Bedrock, Some(PREVIOUS_VERSION)) => "bedrock-2023-05-31",
         (ClaudeHost::Vertex | ClaudeHost::Bedrock, _) => VERSION.1,
     }
 }
 
-/// Addresses a request of the Messages API, by its path without query. `version`: that of the API which the caller speaks, if
-/// it says so.
-pub fn address(
+/// Translates a request of the Messages API for a host. `path`: without query; `version`: the API version that the caller names.
+pub fn host_request(
     claude: &Claude,
     mut body: Map<String, Value>,
     path: &str,
     version: Option<&str>,
-) -> Addressed {
+) -> HostRequest {
     let version = host_version(claude.host, version);
     let stream = body.get("stream") == Some(&json!(true));
-    for field in OURS {
+    for field in OPERATOR_FIELDS {
         body.remove(field);
     }
     let version_in_body = claude.host != ClaudeHost::Anthropic;
@@ -145,7 +144,7 @@ pub fn address(
     } else {
         Tokens::of(&body, text.len())
     };
-    Addressed {
+    HostRequest {
         path,
         version: (!version_in_body).then(|| version.into()),
         body: text,

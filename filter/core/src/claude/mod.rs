@@ -1,34 +1,35 @@
-//! OpenAI's Chat Completions, spoken to Claude: a request becomes one of Anthropic's Messages API, and its answer, whole or
-//! streamed, one of Chat Completions.
+//! Translates OpenAI's Chat Completions API for Claude: a request into a request of Anthropic's Messages API, and the response
+//! back.
 //!
 //! ```text
-//! chat body --request()--> messages body      message --Back::whole()--> chat.completion
+//! chat body --request()--> messages body      message --ResponseContext::whole()--> chat.completion
 //!                                             events  --Stream::read()--> chat.completion.chunk ... [DONE]
 //! ```
 //!
-//! What cannot be said in the Messages API is refused by name; what is only a hint is left out. Formats: Anthropic's API
-//! reference and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
+//! A request is refused if the Messages API cannot express a field of it. Hints are dropped. Formats: Anthropic's API reference
+//! and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
 
-mod answer;
-mod back;
 mod bedrock;
 mod chat;
+mod completion;
 mod error;
 mod host;
+mod invalid_request;
 mod messages;
 mod request;
+mod response;
 mod stream;
 mod tools;
 mod usage;
+mod version;
 
-pub use back::{Answer, Back, Caller};
-pub use host::{Addressed, COUNT_TOKENS, MESSAGES, Tokens, address};
-pub use request::{MessagesRequest, Refused, native, request};
+pub use host::{COUNT_TOKENS, HostRequest, MESSAGES, Tokens, host_request};
+pub use invalid_request::InvalidRequest;
+pub use request::{MessagesRequest, native, request};
+pub use response::{CallerApi, ResponseContext, TranslatedResponse};
 pub use stream::Stream;
 pub use usage::Usage;
-
-/// The version of Anthropic's API that is spoken: its header, and the value. It has no `temperature`, `top_p` and `top_k`.
-pub const VERSION: (&str, &str) = ("anthropic-version", "2026-10-21");
+pub use version::VERSION;
 
 #[cfg(test)]
 mod tests;

@@ -1,64 +1,24 @@
-//! The request.
+//! Translates and checks requests.
 
+use super::invalid_request::InvalidRequest;
 use super::messages::{Turns, turns};
 use super::tools::{tool_choice, tools};
-use meridian_policy::api::Shape;
 use meridian_policy::egress_policy::Claude;
 use serde_json::{Map, Value, json};
 
-/// A request that Claude is not asked: 400, with the field that is why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// The field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
-    pub param: String,
-    /// What is wrong, and what to do instead.
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
-        let (param, message) = (param.into(), message.into());
-        let what = if param.is_empty() {
-            "the body".to_owned()
-        } else {
-            format!("`{param}`")
-        };
-        Self {
-            message: format!(
-                "{what} {message} (no region could serve this request, and the fallback is Claude)"
-            ),
-            param,
-        }
-    }
-
-    /// The answer to it: 400, in the shape of the API that was spoken.
-    pub fn answer(&self, shape: Shape) -> Value {
-        let kind = "invalid_request_error";
-        match shape {
-            Shape::OpenAi => json!({
-                "error": { "message": self.message, "type": kind, "param": self.param, "code": null }
-            }),
-            Shape::Anthropic => json!({
-                "type": "error", "error": { "type": kind, "message": self.message }
-            }),
-        }
-    }
-}
-
-/// What Claude is asked.
+/// A translated request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessagesRequest {
-    /// The body of the Messages API, but for the model.
+    /// The body for the Messages API, without the model.
     pub body: Map<String, Value>,
-    /// Whether the answer is streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
-    /// Whether the caller wants a stream's usage in a chunk of its own.
+    /// Whether the caller wants a usage chunk in the stream.
     pub include_usage: bool,
 }
 
-/// Fields that change nothing which a caller could rely on: hints to a sampler or a scheduler, words for OpenAI's or vLLM's
-/// own services.
+/// Fields that are dropped. No caller can rely on them: hints to a sampler or a scheduler, and fields for services of OpenAI or
+/// vLLM.
 const HINTS: [&str; 39] = [
     "add_generation_prompt",
     "allowed_token_ids",
@@ -102,27 +62,30 @@ const HINTS: [&str; 39] = [
 ];
 
 /// Translates a body of `/v1/chat/completions`.
-pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, Refused> {
+///
+/// # Errors
+/// The body is invalid, or has a field that Claude does not support.
+pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidRequest> {
     let mut fields = object(body)?;
     fields.retain(|_, value| !value.is_null());
     fields.remove("model");
-    let mut made = Map::new();
-    made.insert(
+    let mut translated = Map::new();
+    translated.insert(
         "max_tokens".into(),
         json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
     );
     let Turns { system, messages } = turns(fields.remove("messages"))?;
     if !system.is_empty() {
-        made.insert("system".into(), json!(system));
+        translated.insert("system".into(), json!(system));
     }
-    made.insert("messages".into(), json!(messages));
+    translated.insert("messages".into(), json!(messages));
     let stream = flag(&mut fields, "stream")?;
     if stream {
-        made.insert("stream".into(), json!(true));
+        translated.insert("stream".into(), json!(true));
     }
     let include_usage = stream_options(fields.remove("stream_options"))?;
     if let Some(stop) = fields.remove("stop") {
-        made.insert("stop_sequences".into(), stop_sequences(stop)?);
+        translated.insert("stop_sequences".into(), stop_sequences(stop)?);
     }
     let tools = tools(fields.remove("tools"))?;
     let choice = tool_choice(
@@ -130,42 +93,47 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, Refused>
         fields.remove("parallel_tool_calls"),
     )?;
     if let Some(tools) = tools {
-        made.insert("tools".into(), tools);
+        translated.insert("tools".into(), tools);
         if let Some(choice) = choice {
-            made.insert("tool_choice".into(), choice);
+            translated.insert("tool_choice".into(), choice);
         }
     }
     if let Some(format) = response_format(fields.remove("response_format"))? {
-        made.insert("output_config".into(), json!({ "format": format }));
+        translated.insert("output_config".into(), json!({ "format": format }));
     }
-    rest(fields)?;
+    check_remaining(fields)?;
     Ok(MessagesRequest {
-        body: made,
+        body: translated,
         stream,
         include_usage,
     })
 }
 
-/// A body of the Messages API as a caller wrote it. What would have the provider reach others on its own is refused: nobody could
-/// say where that goes.
-pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+/// Checks a body of the Messages API.
+///
+/// # Errors
+/// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
+pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     let fields = object(body)?;
     for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
-            return Err(Refused::new(field, BY_ITSELF));
+            return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
         }
     }
     let tools = fields.get("tools").and_then(Value::as_array);
     for (index, tool) in tools.into_iter().flatten().enumerate() {
         if !matches!(tool["type"].as_str(), None | Some("custom")) {
-            return Err(Refused::new(format!("tools[{index}].type"), BY_ITSELF));
+            return Err(InvalidRequest::new(
+                format!("tools[{index}].type"),
+                PROVIDER_TOOLS,
+            ));
         }
     }
     if fields
         .get("max_tokens")
         .is_some_and(|tokens| tokens.as_u64().is_none())
     {
-        return Err(Refused::new(
+        return Err(InvalidRequest::new(
             "max_tokens",
             "must be a whole number of 1 or more",
         ));
@@ -173,16 +141,16 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     Ok(fields)
 }
 
-/// Why tools of the provider's own are refused.
-const BY_ITSELF: &str =
+/// The message about a field that lets the provider run its own tools.
+const PROVIDER_TOOLS: &str =
     "would have the provider run tools of its own; give it tools that the caller runs";
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
     serde_json::from_slice(body)
-        .map_err(|error| Refused::new("", format!("is no JSON object: {error}")))
+        .map_err(|error| InvalidRequest::new("", format!("is no JSON object: {error}")))
 }
 
-fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {
+fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, InvalidRequest> {
     let old = fields
         .remove("max_tokens")
         .map(|value| ("max_tokens", value));
@@ -194,31 +162,32 @@ fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, Refused> {
     let tokens = value.as_u64().filter(|tokens| *tokens > 0);
     tokens
         .map(Some)
-        .ok_or_else(|| Refused::new(name, "must be a whole number of 1 or more"))
+        .ok_or_else(|| InvalidRequest::new(name, "must be a whole number of 1 or more"))
 }
 
-fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, Refused> {
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, InvalidRequest> {
     match fields.remove(name) {
         None => Ok(false),
         Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(Refused::new(name, "must be true or false")),
+        Some(_) => Err(InvalidRequest::new(name, "must be true or false")),
     }
 }
 
-fn stream_options(options: Option<Value>) -> Result<bool, Refused> {
+fn stream_options(options: Option<Value>) -> Result<bool, InvalidRequest> {
     match options {
         None => Ok(false),
         Some(Value::Object(mut options)) => {
             options.retain(|_, value| !value.is_null());
-            flag(&mut options, "include_usage")
-                .map_err(|_| Refused::new("stream_options.include_usage", "must be true or false"))
+            flag(&mut options, "include_usage").map_err(|_| {
+                InvalidRequest::new("stream_options.include_usage", "must be true or false")
+            })
         }
-        Some(_) => Err(Refused::new("stream_options", "must be an object")),
+        Some(_) => Err(InvalidRequest::new("stream_options", "must be an object")),
     }
 }
 
-/// Claude takes no sequence of white space alone.
-fn stop_sequences(stop: Value) -> Result<Value, Refused> {
+/// Translates stop sequences. Claude rejects a sequence of white space alone.
+fn stop_sequences(stop: Value) -> Result<Value, InvalidRequest> {
     let all = match stop {
         Value::Array(all) => all,
         one => vec![one],
@@ -228,10 +197,10 @@ fn stop_sequences(stop: Value) -> Result<Value, Refused> {
             Some(text) if !text.trim().is_empty() => {}
             Some(_) => {
                 let message = "must not be white space alone: Claude has no such stop sequence";
-                return Err(Refused::new("stop", message));
+                return Err(InvalidRequest::new("stop", message));
             }
             None => {
-                return Err(Refused::new(
+                return Err(InvalidRequest::new(
                     "stop",
                     "must be a string or a list of strings",
                 ));
@@ -241,7 +210,7 @@ fn stop_sequences(stop: Value) -> Result<Value, Refused> {
     Ok(Value::Array(all))
 }
 
-fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
+fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
     let Some(format) = format else {
         return Ok(None);
     };
@@ -251,25 +220,31 @@ fn response_format(format: Option<Value>) -> Result<Option<Value>, Refused> {
             let schema = &format["json_schema"]["schema"];
             if !schema.is_object() {
                 let message = "must be a JSON schema";
-                return Err(Refused::new("response_format.json_schema.schema", message));
+                return Err(InvalidRequest::new(
+                    "response_format.json_schema.schema",
+                    message,
+                ));
             }
             Ok(Some(json!({ "type": "json_schema", "schema": schema })))
         }
         Some("json_object") => {
             let message = "`json_object` is not something that Claude promises; use `json_schema` with a schema";
-            Err(Refused::new("response_format.type", message))
+            Err(InvalidRequest::new("response_format.type", message))
         }
-        _ => Err(Refused::new(
+        _ => Err(InvalidRequest::new(
             "response_format.type",
             "must be `text` or `json_schema`",
         )),
     }
 }
 
-/// What is left: hints go, and so does what asks for nothing.
-fn rest(fields: Map<String, Value>) -> Result<(), Refused> {
+/// Checks the remaining fields: hints and default values are dropped.
+///
+/// # Errors
+/// Claude does not support a field.
+fn check_remaining(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
     for (name, value) in fields {
-        let asks_for_nothing = match name.as_str() {
+        let has_no_effect = match name.as_str() {
             "n" => value == 1,
             "logprobs" => value == false,
             "top_logprobs" => value == 0,
@@ -277,12 +252,12 @@ fn rest(fields: Map<String, Value>) -> Result<(), Refused> {
             "modalities" => value == json!(["text"]),
             _ => HINTS.contains(&name.as_str()),
         };
-        if !asks_for_nothing {
+        if !has_no_effect {
             let message = match name.as_str() {
                 "n" => "must be 1: Claude gives one answer a request",
                 _ => "is not something that Claude can do; leave it out",
             };
-            return Err(Refused::new(name, message));
+            return Err(InvalidRequest::new(name, message));
         }
     }
     Ok(())

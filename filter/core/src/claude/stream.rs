@@ -1,45 +1,45 @@
-//! A streamed answer, on its way from whoever runs Claude to the caller.
+//! Translates a streamed response of a host for the caller.
 
-use super::Usage;
 use super::bedrock::Frames;
 use super::chat::{Chat, Event};
+use super::usage::Usage;
 use crate::guard::sse::Events;
 use meridian_policy::egress_policy::ClaudeHost;
 use std::borrow::Cow;
 
-/// Bytes of an event that are no text: `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`.
-const AROUND_TEXT: usize = 80;
-/// Bytes of a token, at the least.
-const TOKEN: usize = 3;
+/// Bytes of a text event around its text: `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}`.
+const TEXT_EVENT_OVERHEAD: usize = 80;
+/// Minimum bytes of a token.
+const MIN_TOKEN_BYTES: usize = 3;
 
-/// Reads what the host sends, and says what goes to the caller for it.
+/// Translates the stream of a host.
 #[derive(Debug)]
 pub struct Stream {
-    /// For a host that does not send server-sent events.
+    /// Reads the frames of a host that does not send server-sent events.
     frames: Option<Frames>,
     events: Events,
     usage: Usage,
-    /// Tokens that were seen to come, as long as the answer has not told how many they are.
-    seen: u64,
-    has_told: bool,
-    /// For a caller who does not speak the Messages API.
+    /// Estimated completion tokens so far, until the response reports them.
+    estimated_tokens: u64,
+    has_reported_tokens: bool,
+    /// Writes chunks for a caller of Chat Completions.
     chat: Option<Chat>,
 }
 
 impl Stream {
-    /// Before the first byte. With a `chat` the caller speaks Chat Completions.
+    /// Starts a stream. `chat`: for a caller of Chat Completions.
     pub(super) fn new(host: ClaudeHost, chat: Option<Chat>) -> Self {
         Self {
             frames: (host == ClaudeHost::Bedrock).then(Frames::default),
             events: Events::default(),
             usage: Usage::default(),
-            seen: 0,
-            has_told: false,
+            estimated_tokens: 0,
+            has_reported_tokens: false,
             chat,
         }
     }
 
-    /// Takes the next piece in; returns what goes to the caller for it.
+    /// Reads the next piece, and returns the bytes for the caller.
     pub fn read<'p>(&mut self, piece: &'p [u8]) -> Cow<'p, [u8]> {
         let piece = match &mut self.frames {
             None => Cow::Borrowed(piece),
@@ -49,12 +49,15 @@ impl Stream {
         let mut events = std::mem::take(&mut self.events);
         events.read(&piece, |event| {
             if let Some(data) = event.data {
-                let text = data.len().saturating_sub(AROUND_TEXT) / TOKEN;
-                self.seen += 1 + text as u64;
+                let text = data.len().saturating_sub(TEXT_EVENT_OVERHEAD) / MIN_TOKEN_BYTES;
+                self.estimated_tokens += 1 + text as u64;
             }
-            // Of what goes on as it is, nothing else is of interest.
-            let tells = |data: &[u8]| data.windows(USAGE.len()).any(|part| part == USAGE);
-            if self.chat.is_some() || event.data.is_some_and(tells) {
+            // Without a translation only the events with usage matter.
+            let has_usage = |data: &[u8]| {
+                data.windows(USAGE_FIELD.len())
+                    .any(|part| part == USAGE_FIELD)
+            };
+            if self.chat.is_some() || event.data.is_some_and(has_usage) {
                 let event = event.data.map(serde_json::from_slice);
                 self.event(event.and_then(Result::ok), &mut chunks);
             }
@@ -67,11 +70,11 @@ impl Stream {
         }
     }
 
-    /// Tokens so far: those that the answer has told of, or else at least those that were seen.
+    /// The usage so far: the reported completion tokens, or an estimate until they are reported.
     pub fn usage(&self) -> Usage {
         let mut usage = self.usage.clone();
-        if !self.has_told {
-            usage.output_tokens = usage.output_tokens.max(Some(self.seen));
+        if !self.has_reported_tokens {
+            usage.output_tokens = usage.output_tokens.max(Some(self.estimated_tokens));
         }
         usage
     }
@@ -81,7 +84,7 @@ impl Stream {
             Some(Event::MessageStart { message }) => self.usage.note(&message.usage),
             Some(Event::MessageDelta { usage, .. }) => {
                 self.usage.note(usage);
-                self.has_told |= usage.output_tokens.is_some();
+                self.has_reported_tokens |= usage.output_tokens.is_some();
             }
             _ => {}
         }
@@ -91,5 +94,5 @@ impl Stream {
     }
 }
 
-/// What the events have in them that tell of tokens.
-const USAGE: &[u8] = b"\"usage\"";
+/// A part of every event that reports usage.
+const USAGE_FIELD: &[u8] = b"\"usage\"";

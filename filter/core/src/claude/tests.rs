@@ -1,5 +1,5 @@
-mod answers;
 mod requests;
+mod responses;
 mod streams;
 
 use super::*;
@@ -19,18 +19,18 @@ fn claude() -> Claude {
 fn whole_answers(body: &[u8]) {
     for host in [ClaudeHost::Anthropic, ClaudeHost::Bedrock] {
         for caller in [
-            Caller::Messages,
-            Caller::Chat {
+            CallerApi::Messages,
+            CallerApi::Chat {
                 include_usage: true,
             },
         ] {
-            let back = Back {
+            let context = ResponseContext {
                 host,
                 caller,
                 stream: false,
             };
-            let _ = back.whole(200, "", body, 0);
-            let _ = back.whole(500, "", body, 0);
+            let _ = context.whole(200, "", body, 0);
+            let _ = context.whole(500, "", body, 0);
         }
     }
 }
@@ -52,7 +52,7 @@ proptest! {
     }
 }
 
-/// JSON of the words that the two APIs use.
+/// Random JSON of the words that the two APIs use.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "type",

@@ -1,21 +1,24 @@
-//! Tools, and which of them Claude is to use.
+//! Translates tools, and the choice of a tool.
 
-use super::request::Refused;
+use super::invalid_request::InvalidRequest;
 use serde_json::{Value, json};
 
-/// The functions that Claude may call.
-pub fn tools(tools: Option<Value>) -> Result<Option<Value>, Refused> {
+/// Translates the functions that Claude may call.
+///
+/// # Errors
+/// The field is no list, or a tool in it is no function.
+pub fn tools(tools: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
     let tools = match tools {
         None => return Ok(None),
         Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(Refused::new("tools", "must be a list of tools")),
+        Some(_) => return Err(InvalidRequest::new("tools", "must be a list of tools")),
     };
-    let mut made = Vec::new();
+    let mut translated = Vec::new();
     for (index, tool) in tools.iter().enumerate() {
         let function = &tool["function"];
         if tool["type"] != "function" || !function["name"].is_string() {
             let message = "must be a function with a name: Claude is given no other tools";
-            return Err(Refused::new(format!("tools[{index}]"), message));
+            return Err(InvalidRequest::new(format!("tools[{index}]"), message));
         }
         let schema = match &function["parameters"] {
             Value::Null => json!({ "type": "object", "properties": {} }),
@@ -27,39 +30,52 @@ pub fn tools(tools: Option<Value>) -> Result<Option<Value>, Refused> {
                 tool[field] = function[field].clone();
             }
         }
-        made.push(tool);
+        translated.push(tool);
     }
-    Ok((!made.is_empty()).then_some(Value::Array(made)))
+    Ok((!translated.is_empty()).then_some(Value::Array(translated)))
 }
 
-/// Whether Claude has to call one, and whether several at once.
+/// Translates the choice of a tool. `parallel`: the field `parallel_tool_calls`.
+///
+/// # Errors
+/// A field has an unknown value.
 pub fn tool_choice(
     choice: Option<Value>,
     parallel: Option<Value>,
-) -> Result<Option<Value>, Refused> {
-    let one_at_a_time = match parallel {
-        None | Some(Value::Bool(true)) => false,
-        Some(Value::Bool(false)) => true,
-        Some(_) => return Err(Refused::new("parallel_tool_calls", "must be true or false")),
-    };
-    let mut made = match choice {
-        None if one_at_a_time => json!({ "type": "auto" }),
-        None => return Ok(None),
-        Some(choice) => match (choice.as_str(), choice["type"].as_str()) {
-            (Some("auto"), _) => json!({ "type": "auto" }),
-            (Some("none"), _) => return Ok(Some(json!({ "type": "none" }))),
-            (Some("required"), _) => json!({ "type": "any" }),
-            (None, Some("function")) if choice["function"]["name"].is_string() => {
-                json!({ "type": "tool", "name": choice["function"]["name"] })
-            }
-            _ => {
-                let message = "must be `auto`, `none`, `required`, or a function by its name";
-                return Err(Refused::new("tool_choice", message));
-            }
-        },
-    };
-    if one_at_a_time {
-        made["disable_parallel_tool_use"] = json!(true);
+) -> Result<Option<Value>, InvalidRequest> {
+    let one_at_a_time = is_one_at_a_time(parallel)?;
+    let choice = choice.map(choice_type).transpose()?;
+    let choice = choice.or_else(|| one_at_a_time.then(|| json!({ "type": "auto" })));
+    Ok(choice.map(|mut choice| {
+        if one_at_a_time && choice["type"] != "none" {
+            choice["disable_parallel_tool_use"] = json!(true);
+        }
+        choice
+    }))
+}
+
+fn is_one_at_a_time(parallel: Option<Value>) -> Result<bool, InvalidRequest> {
+    match parallel {
+        None => Ok(false),
+        Some(Value::Bool(parallel)) => Ok(!parallel),
+        Some(_) => Err(InvalidRequest::new(
+            "parallel_tool_calls",
+            "must be true or false",
+        )),
     }
-    Ok(Some(made))
+}
+
+fn choice_type(choice: Value) -> Result<Value, InvalidRequest> {
+    match (choice.as_str(), choice["type"].as_str()) {
+        (Some("auto"), _) => Ok(json!({ "type": "auto" })),
+        (Some("none"), _) => Ok(json!({ "type": "none" })),
+        (Some("required"), _) => Ok(json!({ "type": "any" })),
+        (None, Some("function")) if choice["function"]["name"].is_string() => {
+            Ok(json!({ "type": "tool", "name": choice["function"]["name"] }))
+        }
+        _ => {
+            let message = "must be `auto`, `none`, `required`, or a function by its name";
+            Err(InvalidRequest::new("tool_choice", message))
+        }
+    }
 }

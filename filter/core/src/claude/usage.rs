@@ -1,25 +1,25 @@
-//! What an answer has taken, and where it says that it was made.
+//! The usage that Claude reports, and the place of the inference.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Tokens, as far as they are told.
+/// Reported tokens. `None` if they are not reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Usage {
-    /// Of the prompt, but for those read from a cache or written to one.
+    /// Tokens of the prompt that were neither read from a cache nor written to one.
     pub input_tokens: Option<u64>,
-    /// Of the prompt, those written to a cache.
+    /// Tokens of the prompt that were written to a cache.
     pub cache_creation_input_tokens: Option<u64>,
-    /// Of the prompt, those read from a cache.
+    /// Tokens of the prompt that were read from a cache.
     pub cache_read_input_tokens: Option<u64>,
-    /// Of the answer.
+    /// Tokens of the completion.
     pub output_tokens: Option<u64>,
-    /// Where the answer was made: `us`, `global` or the like.
+    /// The place of the inference: `us`, `global` or another.
     pub inference_geo: Option<String>,
 }
 
 impl Usage {
-    /// What a message says; nothing where it is none.
+    /// The usage in a message. Empty if the body is no message.
     pub(super) fn of(body: &[u8]) -> Self {
         #[derive(Default, Deserialize)]
         struct Message {
@@ -30,7 +30,7 @@ impl Usage {
         message.usage
     }
 
-    /// What is told later counts: a stream's totals grow.
+    /// Replaces totals by later ones: those of a stream grow.
     pub(super) fn note(&mut self, later: &Self) {
         let newer = |earlier: &mut Option<u64>, later: Option<u64>| *earlier = later.or(*earlier);
         newer(&mut self.input_tokens, later.input_tokens);
@@ -48,7 +48,7 @@ impl Usage {
         }
     }
 
-    /// Claude counts what it reads from a cache, or writes to one, apart from the rest of the prompt.
+    /// The usage in OpenAI's format, whose prompt tokens include the cached ones.
     pub(super) fn openai(&self) -> Value {
         let cached = self.cache_read_input_tokens.unwrap_or(0);
         let prompt = self

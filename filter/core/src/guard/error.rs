@@ -1,35 +1,35 @@
-//! What is wrong with an answer, and how callers are told.
+//! Failures of responses, and how the guard reports them to callers.
 
-use super::Kind;
+use super::api_kind::ApiKind;
 use meridian_policy::api::Shape;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// Longest part of a server's own words that a caller is told, in characters.
-const LONGEST_MESSAGE: usize = 1000;
+/// Maximum length of a server's error message in a response, in characters.
+const MAX_MESSAGE_CHARS: usize = 1000;
 
-/// Why an answer is none.
+/// The reason why a response is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The server says so, inside an answer that began with 200.
+    /// The server reports an error inside a response that began with status 200.
     Error {
-        /// The status that it gives the error, if any.
+        /// The status in the error, if any.
         status: Option<u16>,
-        /// Its own words.
+        /// The message in the error.
         message: String,
     },
-    /// It has nothing in it, or ends before its end.
+    /// The response is empty, or ends too early.
     Incomplete,
-    /// The server gave up on it: `finish_reason: "abort"`.
+    /// The server gave up the request: `finish_reason: "abort"`.
     Aborted,
-    /// It is not what the API sends.
+    /// The response does not have the API's format.
     Malformed,
 }
 
 impl Failure {
-    /// A short name that does not change, for metrics and logs.
+    /// A short, stable name for metrics and logs.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Error { .. } => "error",
@@ -39,8 +39,7 @@ impl Failure {
         }
     }
 
-    /// The status of the answer that it should have been: one for which the next region is asked, unless it is the
-    /// caller's own fault.
+    /// The status that the response should have had. Envoy tries the next region for it, unless the request itself is at fault.
     pub fn status(&self) -> u16 {
         match self {
             Self::Error {
@@ -54,8 +53,8 @@ impl Failure {
         }
     }
 
-    /// Whether the request is what is wrong: no other region would answer it.
-    pub fn is_callers(&self) -> bool {
+    /// Whether the request itself is at fault, so that no other region would answer it.
+    pub fn is_request_error(&self) -> bool {
         matches!(self.status(), 400..=499) && self.status() != 429
     }
 
@@ -69,8 +68,8 @@ impl Failure {
         }
     }
 
-    /// The answer's body instead.
-    pub fn body(&self, kind: Kind) -> String {
+    /// The response body that replaces the server's.
+    pub fn body(&self, kind: ApiKind) -> String {
         match kind.shape() {
             Shape::OpenAi => json!({ "error": self.openai() }),
             Shape::Anthropic => self.anthropic(),
@@ -78,11 +77,11 @@ impl Failure {
         .to_string()
     }
 
-    /// An event in the answer's stream.
-    pub fn event(&self, kind: Kind) -> String {
+    /// An error event for the response's stream.
+    pub fn event(&self, kind: ApiKind) -> String {
         match kind {
-            Kind::Messages => format!("event: error\ndata: {}\n\n", self.anthropic()),
-            Kind::Responses => {
+            ApiKind::Messages => format!("event: error\ndata: {}\n\n", self.anthropic()),
+            ApiKind::Responses => {
                 let event = json!({
                     "type": "error", "code": self.label(), "message": self.message(), "param": null, "sequence_number": 0
                 });
@@ -93,7 +92,7 @@ impl Failure {
     }
 
     fn openai(&self) -> Value {
-        let kind = if self.is_callers() {
+        let kind = if self.is_request_error() {
             "invalid_request_error"
         } else {
             "server_error"
@@ -105,14 +104,14 @@ impl Failure {
         let kind = match self.status() {
             429 => "rate_limit_error",
             503 | 529 => "overloaded_error",
-            _ if self.is_callers() => "invalid_request_error",
+            _ if self.is_request_error() => "invalid_request_error",
             _ => "api_error",
         };
         json!({ "type": "error", "error": { "type": kind, "message": self.message() } })
     }
 }
 
-/// An error's object, in whatever shape servers give it.
+/// An error object, with the fields that servers use.
 #[derive(Deserialize)]
 struct Error<'a> {
     #[serde(borrow)]
@@ -123,8 +122,8 @@ struct Error<'a> {
     kind: Option<Cow<'a, str>>,
 }
 
-/// The failure that an `error` field tells: an object, or a text.
-pub fn told(error: &RawValue) -> Failure {
+/// The failure in an `error` field, which is an object or a string.
+pub fn reported_failure(error: &RawValue) -> Failure {
     let (status, message) = if let Ok(text) = serde_json::from_str::<String>(error.get()) {
         (None, text)
     } else if let Ok(error) = serde_json::from_str::<Error<'_>>(error.get()) {
@@ -142,6 +141,6 @@ pub fn told(error: &RawValue) -> Failure {
     };
     Failure::Error {
         status,
-        message: message.chars().take(LONGEST_MESSAGE).collect(),
+        message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
     }
 }

@@ -1,69 +1,41 @@
-//! What one event of a stream says.
+//! Reads the events of a streamed response.
 
-use super::Kind;
-use super::error::{Failure, told};
+use super::api_kind::ApiKind;
+use super::error::{Failure, reported_failure};
+use super::usage::{Usage, parse_usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Tokens of one answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Of the prompt.
-    pub prompt: u64,
-    /// Of the answer.
-    pub completion: u64,
-    /// Of the prompt, those that were in a cache.
-    pub cached: u64,
-}
-
-/// What an event says.
+/// The facts of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Said {
-    /// There is something for the reader in it.
+pub struct EventFacts {
+    /// The event has content for the reader.
     pub content: bool,
-    /// Choices of which it is a part, as bits.
+    /// The choices that the event belongs to, as bits.
     pub open: u128,
-    /// Choices that it completes, as bits.
+    /// The choices that the event completes, as bits.
     pub finished: u128,
-    /// It is the stream's end.
+    /// The event ends the stream.
     pub done: bool,
-    /// Why the answer is none.
+    /// The failure that the event reports.
     pub failure: Option<Failure>,
-    /// Tokens.
+    /// The usage that the event reports.
     pub usage: Option<Usage>,
 }
 
-/// A choice beyond this is counted as the last one.
-const MOST_CHOICES: u32 = 127;
-
-/// Tokens by either API's names; servers that speak both write both. Whatever else stands there, an answer is one without them.
-pub(super) fn tokens(usage: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Raw {
-        prompt_tokens: Option<u64>,
-        input_tokens: Option<u64>,
-        completion_tokens: Option<u64>,
-        output_tokens: Option<u64>,
-        prompt_tokens_details: Option<Details>,
-        input_tokens_details: Option<Details>,
-        cache_read_input_tokens: Option<u64>,
+impl EventFacts {
+    fn failed(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::default()
+        }
     }
-    #[derive(Deserialize)]
-    struct Details {
-        cached_tokens: Option<u64>,
-    }
-    let raw: Option<Raw> = serde_json::from_str(usage.get()).ok()?;
-    let raw = raw?;
-    let details = raw.prompt_tokens_details.or(raw.input_tokens_details);
-    let cached = details.and_then(|details| details.cached_tokens);
-    Some(Usage {
-        prompt: raw.prompt_tokens.or(raw.input_tokens).unwrap_or(0),
-        completion: raw.completion_tokens.or(raw.output_tokens).unwrap_or(0),
-        cached: cached.or(raw.cache_read_input_tokens).unwrap_or(0),
-    })
 }
+
+/// Largest choice index with a bit of its own. Larger indexes share this bit.
+const MAX_CHOICE: u32 = 127;
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -86,8 +58,9 @@ struct Choice<'a> {
     finish_reason: Option<Cow<'a, str>>,
 }
 
+/// An event of the Messages API or the Responses API.
 #[derive(Deserialize)]
-struct Typed<'a> {
+struct TypedEvent<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -104,128 +77,122 @@ struct Typed<'a> {
     usage: Option<&'a RawValue>,
 }
 
-/// What the data of an event says in an API.
-pub fn said(kind: Kind, data: &[u8]) -> Said {
+/// Reads the data of an event of an API's stream. Data of another shape is [`Failure::Malformed`].
+pub fn read_event(kind: ApiKind, data: &[u8]) -> EventFacts {
     if data.iter().all(u8::is_ascii_whitespace) {
-        return Said::default();
+        return EventFacts::default();
     }
     if data == b"[DONE]" {
-        return Said {
+        return EventFacts {
             done: true,
-            ..Said::default()
+            ..EventFacts::default()
         };
     }
-    let said = match kind {
-        Kind::Chat | Kind::Completions | Kind::Embeddings => chunk(data),
-        Kind::Messages => message(data),
-        Kind::Responses => response(data),
+    let facts = match kind {
+        ApiKind::Chat | ApiKind::Completions | ApiKind::Embeddings => read_chunk(data),
+        ApiKind::Messages => read_messages_event(data),
+        ApiKind::Responses => read_responses_event(data),
     };
-    said.unwrap_or_else(|_| failed(Failure::Malformed))
+    facts.unwrap_or_else(|_| EventFacts::failed(Failure::Malformed))
 }
 
-fn failed(failure: Failure) -> Said {
-    Said {
-        failure: Some(failure),
-        ..Said::default()
-    }
-}
-
-fn chunk(data: &[u8]) -> serde_json::Result<Said> {
+fn read_chunk(data: &[u8]) -> serde_json::Result<EventFacts> {
     let chunk: Chunk<'_> = serde_json::from_slice(data)?;
     if let Some(error) = chunk.error {
-        return Ok(failed(told(error)));
+        return Ok(EventFacts::failed(reported_failure(error)));
     }
-    let mut said = Said {
-        usage: chunk.usage.and_then(tokens),
-        ..Said::default()
+    let mut facts = EventFacts {
+        usage: chunk.usage.and_then(parse_usage),
+        ..EventFacts::default()
     };
     for choice in chunk.choices.into_iter().flatten() {
-        let bit = 1 << choice.index.unwrap_or(0).min(MOST_CHOICES);
-        said.open |= bit;
+        let bit = 1 << choice.index.unwrap_or(0).min(MAX_CHOICE);
+        facts.open |= bit;
         let delta = choice.delta.into_iter().flatten();
-        let told = delta
+        let values = delta
             .filter(|(field, _)| field != "role")
             .map(|(_, value)| value)
             .chain(choice.text);
-        said.content |= told.into_iter().any(is_something);
+        facts.content |= values.into_iter().any(is_nonempty);
         match choice.finish_reason.as_deref() {
-            // Some servers write nothing for none.
+            // Some servers write an empty string in place of null.
             None | Some("") => {}
-            Some(reason) if is_abort(reason) => said.failure = Some(Failure::Aborted),
-            Some(_) => said.finished |= bit,
+            Some(reason) if is_aborted(reason) => facts.failure = Some(Failure::Aborted),
+            Some(_) => facts.finished |= bit,
         }
     }
-    Ok(said)
+    Ok(facts)
 }
 
-/// How vLLM and others call a request that they gave up.
-pub(super) fn is_abort(reason: &str) -> bool {
+/// Whether a finish reason means that the server gave up the request. vLLM writes `abort`.
+pub fn is_aborted(reason: &str) -> bool {
     matches!(reason, "abort" | "error")
 }
 
-fn is_something(value: &RawValue) -> bool {
+fn is_nonempty(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
-fn message(data: &[u8]) -> serde_json::Result<Said> {
-    let event: Typed<'_> = serde_json::from_slice(data)?;
-    let mut said = Said {
-        usage: event.usage.and_then(tokens),
-        ..Said::default()
+fn read_messages_event(data: &[u8]) -> serde_json::Result<EventFacts> {
+    let event: TypedEvent<'_> = serde_json::from_slice(data)?;
+    let mut facts = EventFacts {
+        usage: event.usage.and_then(parse_usage),
+        ..EventFacts::default()
     };
     match &*event.kind {
-        "error" => said.failure = Some(event.error.map_or(Failure::Malformed, told)),
-        "message_start" => {
-            #[derive(Deserialize)]
-            struct Started<'a> {
-                #[serde(borrow)]
-                usage: Option<&'a RawValue>,
-            }
-            let started = event
-                .message
-                .map(|message| serde_json::from_str::<Started<'_>>(message.get()));
-            said.usage = started
-                .transpose()?
-                .and_then(|started| started.usage)
-                .and_then(tokens);
+        "error" => {
+            let failure = event.error.map_or(Failure::Malformed, reported_failure);
+            facts.failure = Some(failure);
         }
-        "content_block_delta" => said.content = true,
-        "content_block_start" => {
-            #[derive(Deserialize)]
-            struct Block<'a> {
-                #[serde(borrow, rename = "type")]
-                kind: Cow<'a, str>,
-            }
-            let block = event
-                .content_block
-                .map(|block| serde_json::from_str::<Block<'_>>(block.get()));
-            // What is thought or said comes in deltas; that a tool is called is told here.
-            said.content = block
-                .transpose()?
-                .is_some_and(|block| !matches!(&*block.kind, "text" | "thinking"));
-        }
-        "message_delta" => {
-            #[derive(Deserialize)]
-            struct Delta<'a> {
-                #[serde(borrow)]
-                stop_reason: Option<Cow<'a, str>>,
-            }
-            let delta = event
-                .delta
-                .map(|delta| serde_json::from_str::<Delta<'_>>(delta.get()));
-            match delta.transpose()?.and_then(|delta| delta.stop_reason) {
-                Some(reason) if is_abort(&reason) => said.failure = Some(Failure::Aborted),
-                Some(_) => said.finished = 1,
-                None => {}
-            }
-        }
-        "message_stop" => said.done = true,
+        "message_start" => facts.usage = started_usage(event.message)?,
+        "content_block_delta" => facts.content = true,
+        "content_block_start" => facts.content = starts_tool_call(event.content_block)?,
+        "message_delta" => match stop_reason(event.delta)? {
+            Some(reason) if is_aborted(&reason) => facts.failure = Some(Failure::Aborted),
+            Some(_) => facts.finished = 1,
+            None => {}
+        },
+        "message_stop" => facts.done = true,
         _ => {}
     }
-    Ok(said)
+    Ok(facts)
 }
 
-fn response(data: &[u8]) -> serde_json::Result<Said> {
+/// The usage in the message of a `message_start` event.
+fn started_usage(message: Option<&RawValue>) -> serde_json::Result<Option<Usage>> {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+    }
+    let message: Option<Message<'_>> = parse(message)?;
+    let usage = message.and_then(|message| message.usage);
+    Ok(usage.and_then(parse_usage))
+}
+
+/// Whether a content block is a tool call. Text and thinking blocks start empty: their content comes in deltas.
+fn starts_tool_call(block: Option<&RawValue>) -> serde_json::Result<bool> {
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+    }
+    let block: Option<Block<'_>> = parse(block)?;
+    Ok(block.is_some_and(|block| !matches!(&*block.kind, "text" | "thinking")))
+}
+
+/// The stop reason in the delta of a `message_delta` event.
+fn stop_reason(delta: Option<&RawValue>) -> serde_json::Result<Option<Cow<'_, str>>> {
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        stop_reason: Option<Cow<'a, str>>,
+    }
+    let delta: Option<Delta<'_>> = parse(delta)?;
+    Ok(delta.and_then(|delta| delta.stop_reason))
+}
+
+fn read_responses_event(data: &[u8]) -> serde_json::Result<EventFacts> {
     #[derive(Deserialize)]
     struct Response<'a> {
         #[serde(borrow)]
@@ -233,33 +200,33 @@ fn response(data: &[u8]) -> serde_json::Result<Said> {
         #[serde(borrow)]
         usage: Option<&'a RawValue>,
     }
-    let event: Typed<'_> = serde_json::from_slice(data)?;
-    let response = || -> serde_json::Result<Option<Response<'_>>> {
-        event
-            .response
-            .map(|response| serde_json::from_str(response.get()))
-            .transpose()
-    };
-    let mut said = Said::default();
+    let event: TypedEvent<'_> = serde_json::from_slice(data)?;
+    let mut facts = EventFacts::default();
     match &*event.kind {
-        // Its own error stands in the event itself.
         "error" => {
-            let error = serde_json::from_slice::<&RawValue>(data)?;
-            said.failure = Some(told(event.error.unwrap_or(error)));
+            // The fields of the error may stand in the event itself.
+            let fields = serde_json::from_slice::<&RawValue>(data)?;
+            facts.failure = Some(reported_failure(event.error.unwrap_or(fields)));
         }
         "response.failed" => {
-            let error = response()?.and_then(|response| response.error);
-            said.failure = Some(error.map_or(Failure::Malformed, told));
+            let response: Option<Response<'_>> = parse(event.response)?;
+            let error = response.and_then(|response| response.error);
+            facts.failure = Some(error.map_or(Failure::Malformed, reported_failure));
         }
         "response.completed" | "response.incomplete" => {
-            said.done = true;
-            said.finished = 1;
-            said.usage = response()?
-                .and_then(|response| response.usage)
-                .and_then(tokens);
+            let response: Option<Response<'_>> = parse(event.response)?;
+            let usage = response.and_then(|response| response.usage);
+            facts.done = true;
+            facts.finished = 1;
+            facts.usage = usage.and_then(parse_usage);
         }
-        kind if kind.ends_with(".delta") => said.content = event.delta.is_none_or(is_something),
+        kind if kind.ends_with(".delta") => facts.content = event.delta.is_none_or(is_nonempty),
         _ => {}
     }
-    Ok(said)
+    Ok(facts)
+}
+
+fn parse<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> serde_json::Result<Option<T>> {
+    let value = field.map(|value| serde_json::from_str(value.get()));
+    value.transpose()
 }

@@ -1,91 +1,33 @@
-//! The guard's judgement: whether a server's 200 is an answer. It reads an answer as it comes, keeps little of it, and says
-//! from when on it is the caller's.
+//! Decides whether a server's response with status 200 is valid. It reads the response as it arrives, and keeps little of it.
 //!
 //! ```text
-//! head --Judge::begin--> nothing to judge, or Judge --read(piece)--> Step: hold | fail | release
+//! head --Judge::begin--> None, or a Judge --read(piece)--> Step: hold | fail | release
 //! ```
 //!
-//! Until the commit point (the first content of a stream; the whole of any other answer, or [`HOLD_LIMIT`] of it) an answer
-//! that is none is a [`Failure`], and another region can be asked. After it a failure is said in the stream, and the
-//! stream does not end like a whole one.
+//! The commit point is the first content of a stream. For any other response it is the end of the body, or [`HOLD_LIMIT`]
+//! bytes of it. Until the commit point the caller has nothing: an invalid response is a [`Failure`], and Envoy can try another
+//! region. After it, an error event reports a failure, and the stream has no regular end.
 
+mod api_kind;
 mod error;
 mod event;
-pub mod load;
+pub mod load_report;
 pub mod sse;
+mod step;
 mod stream;
+mod usage;
 mod whole;
 
+pub use api_kind::ApiKind;
 pub use error::Failure;
-pub use event::Usage;
 
-use meridian_policy::api::Shape;
+pub use step::{HOLD_LIMIT, Release, Step};
+pub use usage::Usage;
+
 use stream::Stream;
 use whole::Whole;
 
-/// An answer is held back up to this size, in bytes.
-pub const HOLD_LIMIT: usize = 256 * 1024;
-
-/// APIs whose answers are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `/v1/chat/completions`
-    Chat,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/responses`
-    Responses,
-    /// `/v1/embeddings`
-    Embeddings,
-    /// `/v1/messages`
-    Messages,
-}
-
-impl Kind {
-    /// The API of a path, which may carry a query.
-    pub fn of(path: &str) -> Option<Self> {
-        match path.split('?').next().unwrap_or_default() {
-            "/v1/chat/completions" => Some(Self::Chat),
-            "/v1/completions" => Some(Self::Completions),
-            "/v1/responses" => Some(Self::Responses),
-            "/v1/embeddings" => Some(Self::Embeddings),
-            "/v1/messages" => Some(Self::Messages),
-            _ => None,
-        }
-    }
-
-    /// Whose shape its errors have.
-    pub fn shape(self) -> Shape {
-        match self {
-            Self::Messages => Shape::Anthropic,
-            _ => Shape::OpenAi,
-        }
-    }
-}
-
-/// What becomes of an answer after another piece of it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Nothing of it is the caller's yet.
-    Hold,
-    /// It is no answer, and nothing of it was released.
-    Fail(Failure),
-    /// A part of it is the caller's.
-    Release(Release),
-}
-
-/// What the caller gets of an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Release {
-    /// Up to here, in bytes from the answer's begin. What comes after is held back until more has come.
-    pub until: u64,
-    /// To be added there.
-    pub add: String,
-    /// Nothing that the server sends from here on goes on: it has failed.
-    pub broken: Option<Failure>,
-}
-
-/// Judges one answer.
+/// Validates one response.
 #[derive(Debug)]
 pub struct Judge {
     form: Form,
@@ -99,8 +41,8 @@ enum Form {
 }
 
 impl Judge {
-    /// By the head of an answer; `None` if its body says nothing that its status does not.
-    pub fn begin(kind: Kind, status: u16, content_type: &str) -> Option<Self> {
+    /// Starts with the head of a response. `None` if the body can add nothing to the status.
+    pub fn begin(kind: ApiKind, status: u16, content_type: &str) -> Option<Self> {
         if status != 200 {
             return None;
         }
@@ -116,7 +58,7 @@ impl Judge {
         })
     }
 
-    /// Takes the next piece in. `ends`: it is the last one.
+    /// Reads the next piece of the body. `ends`: the piece is the last one.
     pub fn read(&mut self, piece: &[u8], ends: bool) -> Step {
         let step = match &mut self.form {
             Form::Stream(stream) => stream.read(piece, ends, self.committed),
@@ -126,12 +68,12 @@ impl Judge {
         step
     }
 
-    /// Whether it is a stream, of which every event is looked at.
+    /// Whether the response is a stream, whose events are all read.
     pub fn is_stream(&self) -> bool {
         matches!(self.form, Form::Stream(_))
     }
 
-    /// Tokens, as far as the answer has told.
+    /// The usage that the response has reported so far.
     pub fn usage(&self) -> Option<Usage> {
         match &self.form {
             Form::Stream(stream) => stream.usage(),
@@ -141,4 +83,6 @@ impl Judge {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod pieces;
+#[cfg(test)]
+mod tests;

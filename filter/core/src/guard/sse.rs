@@ -1,18 +1,18 @@
-//! Server-sent events, read as they come. The rules are those of the HTML standard, "Interpreting an event stream".
+//! Reads server-sent events as they arrive, by the HTML standard, "Interpreting an event stream".
 
-/// An event's data is kept up to this size, in bytes; of a longer one nothing is known.
-pub const LONGEST_EVENT: usize = 64 * 1024;
+/// Maximum size of an event's data, in bytes. The data of a larger event is dropped.
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
-/// One event.
+/// An event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'e> {
-    /// Its data; `None` if it is too long to be kept.
+    /// The data of the event. `None` if it is too large.
     pub data: Option<&'e [u8]>,
-    /// Where it begins, in bytes from the begin of the stream.
+    /// The start of the event, in bytes from the start of the stream.
     pub begins: u64,
 }
 
-/// A reader. It keeps one event at most.
+/// A reader of events. It keeps one event at most.
 #[derive(Debug, Default)]
 pub struct Events {
     line: Vec<u8>,
@@ -25,8 +25,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads the next piece of the stream. Calls back for every event that it completes; returns how many bytes of the
-    /// stream belong to complete events, or to nothing.
+    /// Reads the next piece of the stream, and calls `each` for every complete event. Returns the number of bytes of the stream
+    /// up to the end of the last complete event.
     pub fn read(&mut self, piece: &[u8], mut each: impl FnMut(&Event<'_>)) -> u64 {
         let mut rest = piece;
         if self.after_cr && !rest.is_empty() {
@@ -58,7 +58,7 @@ impl Events {
         self.begins
     }
 
-    /// Whether the event that is being read is too long to be kept.
+    /// Whether the unfinished event is too large.
     pub fn is_too_long(&self) -> bool {
         self.too_long
     }
@@ -68,7 +68,7 @@ impl Events {
         self.at
     }
 
-    /// The other half of a line's end.
+    /// Skips the line feed of a CRLF.
     fn skip(&mut self, bytes: u64) {
         let between = self.begins == self.at;
         self.at += bytes;
@@ -78,13 +78,13 @@ impl Events {
     }
 
     fn keep(&mut self, part: &[u8]) {
-        if self.line.len() + self.data.len() + part.len() > LONGEST_EVENT {
+        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
             self.too_long = true;
             self.line.clear();
             self.data.clear();
         }
         if self.too_long {
-            // Whether the line is empty is all that still counts.
+            // Only whether the line is empty still matters.
             if self.line.is_empty() {
                 self.line.extend(part.first());
             }
@@ -135,10 +135,10 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::tests::pieces;
+    use crate::guard::pieces::pieces;
     use proptest::prelude::*;
 
-    /// Data and begins of each event, and the bytes of complete ones, of a stream that comes in these pieces.
+    /// The data and start of each event, and the bytes of complete events, of a stream in these pieces.
     fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<(Option<String>, u64)>, u64) {
         let mut events = Events::default();
         let mut all = Vec::new();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn where_events_begin_and_what_is_complete() {
+    fn starts_of_events_and_complete_bytes() {
         let (all, complete) = read([&b"data: a\n\n: c\n\ndata: b\n\nda"[..]]);
         assert_eq!(all, [(Some("a".into()), 0), (Some("b".into()), 14)]);
         assert_eq!(complete, 23);
@@ -186,18 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_too_long_is_one_that_nothing_is_known_of() {
-        let long = format!("data: {}\n\ndata: b\n\n", "x".repeat(LONGEST_EVENT));
+    fn the_data_of_an_oversized_event_is_dropped() {
+        let long = format!("data: {}\n\ndata: b\n\n", "x".repeat(MAX_EVENT_BYTES));
         let (all, complete) = read([long.as_bytes()]);
         assert_eq!(
             all,
-            [(None, 0), (Some("b".into()), LONGEST_EVENT as u64 + 8)]
+            [(None, 0), (Some("b".into()), MAX_EVENT_BYTES as u64 + 8)]
         );
         assert_eq!(complete, long.len() as u64);
         let mut events = Events::default();
         for _ in 0..100 {
             events.read(&[b'x'; 10_000], |_| panic!("no event"));
-            assert!(events.line.capacity() + events.data.capacity() <= 4 * LONGEST_EVENT);
+            assert!(events.line.capacity() + events.data.capacity() <= 4 * MAX_EVENT_BYTES);
         }
         assert!(events.is_too_long());
         let lines = "data: xxxxxxxxx\n".repeat(10_000) + "\ndata: b\n\n";
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_a_stream_is_cut_makes_no_difference(stream in any_stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+        fn any_pieces_give_the_same_events(stream in any_stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
             let pieces = pieces(&stream, &cuts);
             let (whole, complete) = read([stream.as_slice()]);
             prop_assert_eq!(read(pieces).0, whole);

@@ -1,5 +1,6 @@
-//! Answers as real servers send them, and what becomes of each.
+//! Responses as real servers send them, and what the guard does with them.
 
+use super::pieces::pieces;
 use super::*;
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ const ERROR: &str = r#"data: {"error":{"message":"queue is full","type":"Service
 
 "#;
 
-/// What a caller gets of an answer that comes in these pieces, when something was released first, and why it is none.
+/// The caller's view of a response in pieces: its body, the first piece that releases a part, and the failure.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     body: String,
@@ -34,7 +35,7 @@ struct Outcome {
 }
 
 fn judged<'p>(
-    kind: Kind,
+    kind: ApiKind,
     content_type: &str,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Outcome {
@@ -71,13 +72,13 @@ fn judged<'p>(
     outcome
 }
 
-/// A chat's stream, event by event, and then its end.
+/// A stream of Chat Completions, event by event.
 fn chat(events: &[&str]) -> Outcome {
     let pieces = events
         .iter()
         .map(|event| event.as_bytes())
         .chain([&b""[..]]);
-    judged(Kind::Chat, "text/event-stream; charset=utf-8", pieces)
+    judged(ApiKind::Chat, "text/event-stream; charset=utf-8", pieces)
 }
 
 fn error(status: Option<u16>, message: &str) -> Option<Failure> {
@@ -88,19 +89,19 @@ fn error(status: Option<u16>, message: &str) -> Option<Failure> {
 }
 
 #[test]
-fn an_error_is_an_event_of_its_own_wherever_the_answer_breaks() {
-    let long = format!("data: {}", "x".repeat(sse::LONGEST_EVENT));
+fn an_error_event_stands_alone_wherever_the_stream_breaks() {
+    let long = format!("data: {}", "x".repeat(sse::MAX_EVENT_BYTES));
     for last in [long.as_str(), "data: {"] {
         let outcome = chat(&[ROLE, WORD, last]);
         assert_eq!(outcome.broken, Some(Failure::Incomplete));
         let events: Vec<&str> = outcome.body.trim_end().split("\n\n").collect();
-        let error = Failure::Incomplete.event(Kind::Chat);
+        let error = Failure::Incomplete.event(ApiKind::Chat);
         assert_eq!(events.last(), Some(&error.trim_end()));
     }
 }
 
 #[test]
-fn a_stream_is_the_caller_s_from_its_first_content_on() {
+fn a_stream_is_released_from_its_first_content_on() {
     let events = [ROLE, EMPTY, WORD, WORD, LAST, USAGE, DONE];
     let outcome = chat(&events);
     assert_eq!(
@@ -127,15 +128,15 @@ fn a_stream_is_the_caller_s_from_its_first_content_on() {
             "{first}"
         );
     }
-    // Nothing to say, and well ended.
+    // The response has no content, and ends regularly.
     let nothing = LAST.replace('.', "");
     let outcome = chat(&[ROLE, &nothing, DONE]);
     assert_eq!((outcome.failure, outcome.released_at), (None, Some(3)));
 }
 
 #[test]
-fn an_answer_is_one_whatever_it_says_of_its_tokens() {
-    for (said, usage) in [
+fn invalid_usage_does_not_invalidate_a_response() {
+    for (event, usage) in [
         (
             r#"{"prompt_tokens":8,"input_tokens":8,"output_tokens":null,"completion_tokens":7,"input_tokens_details":null}"#,
             Some((8, 7)),
@@ -145,20 +146,20 @@ fn an_answer_is_one_whatever_it_says_of_its_tokens() {
         (r#""none""#, None),
         ("null", None),
     ] {
-        let chunk = format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n");
-        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{said}}}"#);
+        let chunk = format!("data: {{\"choices\":[],\"usage\":{event}}}\n\n");
+        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop"}}],"usage":{event}}}"#);
         let stream = chat(&[ROLE, WORD, LAST, &chunk, DONE]);
         let pieces = [whole.as_bytes(), b""];
-        for outcome in [stream, judged(Kind::Chat, "application/json", pieces)] {
-            assert_eq!((outcome.failure, outcome.broken), (None, None), "{said}");
+        for outcome in [stream, judged(ApiKind::Chat, "application/json", pieces)] {
+            assert_eq!((outcome.failure, outcome.broken), (None, None), "{event}");
             let tokens = outcome.usage.map(|usage| (usage.prompt, usage.completion));
-            assert_eq!(tokens, usage, "{said}");
+            assert_eq!(tokens, usage, "{event}");
         }
     }
 }
 
 #[test]
-fn what_fails_before_its_first_content_is_no_answer() {
+fn a_failure_before_the_first_content_fails_the_response() {
     assert_eq!(
         chat(&[ERROR, DONE]).failure,
         error(Some(503), "queue is full")
@@ -180,13 +181,13 @@ fn what_fails_before_its_first_content_is_no_answer() {
     );
     let abort = LAST.replace("\"stop\"", "\"abort\"");
     assert_eq!(chat(&[ROLE, &abort, DONE]).failure, Some(Failure::Aborted));
-    // Content that was not released yet is no reason to release what failed.
+    // Content that was not released yet does not commit a response that fails.
     let all = [ROLE, WORD, ERROR].concat();
     assert_eq!(chat(&[&all]).failure, error(Some(503), "queue is full"));
 }
 
 #[test]
-fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
+fn a_later_failure_is_an_error_event_without_a_regular_end() {
     let half = &WORD[..40];
     let unfinished = WORD.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
     for (rest, failure) in [
@@ -207,7 +208,7 @@ fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
             (None, &failure),
             "{rest:?}"
         );
-        let said = failure.unwrap().event(Kind::Chat);
+        let event = failure.unwrap().event(ApiKind::Chat);
         let passes = if *rest == [&unfinished] {
             &unfinished
         } else {
@@ -215,27 +216,27 @@ fn what_fails_later_is_said_and_does_not_end_like_a_whole_one() {
         };
         assert_eq!(
             outcome.body,
-            [ROLE, WORD, passes, &said].concat(),
+            [ROLE, WORD, passes, &event].concat(),
             "{rest:?}"
         );
     }
 }
 
 #[test]
-fn a_complete_answer_that_lacks_its_last_line_gets_it() {
+fn a_missing_last_event_is_added() {
     let outcome = chat(&[ROLE, WORD, LAST]);
     assert_eq!(
         (outcome.body, outcome.broken),
         ([ROLE, WORD, LAST, DONE].concat(), None)
     );
-    // Two choices, and only one of them is complete.
+    // One of two choices is complete.
     let second = WORD.replace("\"index\":0", "\"index\":1");
     let outcome = chat(&[ROLE, WORD, &second, LAST]);
     assert_eq!(outcome.broken, Some(Failure::Incomplete));
 }
 
 #[test]
-fn an_event_of_any_size_passes() {
+fn events_of_any_size_pass() {
     let long = format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
         "x".repeat(300_000)
@@ -244,7 +245,7 @@ fn an_event_of_any_size_passes() {
     let outcome = chat(&[ROLE, one, other, LAST, DONE]);
     assert_eq!(outcome.body, [ROLE, &long, LAST, DONE].concat());
     assert_eq!(outcome.released_at, Some(1));
-    // A server that says nothing, at length.
+    // A long stream of comments without content.
     let comments = ": keep-alive\n\n".repeat(30_000);
     assert_eq!(chat(&[&comments, "data"]).released_at, Some(0));
 }
@@ -263,7 +264,7 @@ fn anthropic_s_stream() {
             .iter()
             .map(|event| event.as_bytes())
             .chain([&b""[..]]);
-        judged(Kind::Messages, "text/event-stream", pieces)
+        judged(ApiKind::Messages, "text/event-stream", pieces)
     };
     let whole = messages(&[start, block, ping, word, end, stop]);
     assert_eq!((whole.released_at, whole.broken), (Some(3), None));
@@ -279,13 +280,13 @@ fn anthropic_s_stream() {
     );
     assert_eq!(messages(&[start, ping]).failure, Some(Failure::Incomplete));
     let late = messages(&[start, word, overloaded, stop]);
-    let begun = [start, word, "event: error\ndata: "].concat();
-    let said = late.body.strip_prefix(&begun).unwrap();
+    let started = [start, word, "event: error\ndata: "].concat();
+    let event = late.body.strip_prefix(&started).unwrap();
     assert!(
-        said.contains("overloaded_error") && said.contains("Overloaded"),
-        "{said}"
+        event.contains("overloaded_error") && event.contains("Overloaded"),
+        "{event}"
     );
-    assert!(!said.contains("message_stop"));
+    assert!(!event.contains("message_stop"));
     assert!(messages(&[start, word, end]).body.ends_with(stop));
     let cut = messages(&[start, word]);
     assert!(
@@ -309,7 +310,7 @@ fn the_responses_api_s_stream() {
             .iter()
             .map(|event| event.as_bytes())
             .chain([&b""[..]]);
-        judged(Kind::Responses, "text/event-stream", pieces)
+        judged(ApiKind::Responses, "text/event-stream", pieces)
     };
     let whole = responses(&[created, item, word, end]);
     assert_eq!((whole.released_at, &whole.broken), (Some(2), &None));
@@ -327,67 +328,80 @@ fn the_responses_api_s_stream() {
     );
 }
 
-fn whole(kind: Kind, body: &str) -> Outcome {
+fn whole(kind: ApiKind, body: &str) -> Outcome {
     judged(kind, "application/json", [body.as_bytes(), b""])
 }
 
 #[test]
-fn answers_in_one_piece() {
+fn unstreamed_chats_and_completions() {
     let fine = r#"{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#;
-    let outcome = whole(Kind::Chat, fine);
+    let outcome = whole(ApiKind::Chat, fine);
     assert_eq!((outcome.body.as_str(), outcome.failure), (fine, None));
     assert_eq!(outcome.usage.unwrap().prompt, 8);
     let cases = [
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"choices":[{"message":{"content":""},"finish_reason":"abort"}]}"#,
             Some(Failure::Aborted),
         ),
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"error":{"message":"no","code":500}}"#,
             error(Some(500), "no"),
         ),
         (
-            Kind::Chat,
+            ApiKind::Chat,
             r#"{"error":"Unauthorized"}"#,
             error(None, "Unauthorized"),
         ),
-        (Kind::Chat, r#"{"choices":[]}"#, Some(Failure::Incomplete)),
-        (Kind::Completions, "", Some(Failure::Incomplete)),
-        (Kind::Completions, "<html>", Some(Failure::Malformed)),
         (
-            Kind::Completions,
+            ApiKind::Chat,
+            r#"{"choices":[]}"#,
+            Some(Failure::Incomplete),
+        ),
+        (ApiKind::Completions, "", Some(Failure::Incomplete)),
+        (ApiKind::Completions, "<html>", Some(Failure::Malformed)),
+        (
+            ApiKind::Completions,
             r#"{"choices":[{"text":"x","finish_reason":"length"}]}"#,
             None,
         ),
+    ];
+    for (kind, body, failure) in cases {
+        assert_eq!(whole(kind, body).failure, failure, "{body}");
+    }
+}
+
+#[test]
+fn unstreamed_responses_of_other_apis() {
+    let cases = [
         (
-            Kind::Embeddings,
+            ApiKind::Embeddings,
             r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#,
             None,
         ),
         (
-            Kind::Embeddings,
+            ApiKind::Embeddings,
             r#"{"data":[]}"#,
             Some(Failure::Incomplete),
         ),
         (
-            Kind::Messages,
+            ApiKind::Messages,
             r#"{"content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"}"#,
             None,
         ),
         (
-            Kind::Messages,
+            ApiKind::Messages,
             r#"{"content":[],"stop_reason":"abort"}"#,
             Some(Failure::Aborted),
         ),
         (
-            Kind::Responses,
+            ApiKind::Responses,
             r#"{"output":[],"status":"completed"}"#,
             None,
         ),
         (
-            Kind::Responses,
+            ApiKind::Responses,
             r#"{"output":[],"status":"failed"}"#,
             Some(Failure::Aborted),
         ),
@@ -395,10 +409,13 @@ fn answers_in_one_piece() {
     for (kind, body, failure) in cases {
         assert_eq!(whole(kind, body).failure, failure, "{body}");
     }
-    // Too large to be held: it passes as it comes.
+}
+
+#[test]
+fn a_response_above_the_hold_limit_passes_as_it_arrives() {
     let large = format!("{{\"data\":[{}0]}}", "0,".repeat(1_000_000));
     let pieces = large.as_bytes().chunks(16_384).chain([&b""[..]]);
-    let outcome = judged(Kind::Embeddings, "application/json", pieces);
+    let outcome = judged(ApiKind::Embeddings, "application/json", pieces);
     assert_eq!(
         (outcome.body.len(), outcome.released_at),
         (large.len(), Some(HOLD_LIMIT / 16_384))
@@ -406,15 +423,18 @@ fn answers_in_one_piece() {
 }
 
 #[test]
-fn what_is_not_judged() {
-    assert!(Judge::begin(Kind::Chat, 500, "application/json").is_none());
-    assert!(Judge::begin(Kind::Chat, 200, "text/plain").is_none());
-    assert_eq!(Kind::of("/v1/audio/speech"), None);
-    assert_eq!(Kind::of("/v1/messages?beta=true"), Some(Kind::Messages));
+fn responses_that_are_not_validated() {
+    assert!(Judge::begin(ApiKind::Chat, 500, "application/json").is_none());
+    assert!(Judge::begin(ApiKind::Chat, 200, "text/plain").is_none());
+    assert_eq!(ApiKind::of("/v1/audio/speech"), None);
+    assert_eq!(
+        ApiKind::of("/v1/messages?beta=true"),
+        Some(ApiKind::Messages)
+    );
 }
 
 #[test]
-fn a_failure_s_status_is_its_own_if_it_has_one() {
+fn a_failure_has_the_reported_status() {
     let status = |status| error(status, "").unwrap().status();
     assert_eq!(
         (
@@ -425,22 +445,9 @@ fn a_failure_s_status_is_its_own_if_it_has_one() {
         ),
         (503, 400, 502, 502)
     );
-    assert!(error(Some(400), "").unwrap().is_callers());
-    assert!(!error(Some(429), "").unwrap().is_callers());
-    assert!(!Failure::Aborted.is_callers());
-}
-
-/// A stream, cut at these places.
-pub(crate) fn pieces<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    cuts.sort_unstable();
-    let mut from = 0;
-    let mut pieces = Vec::new();
-    for cut in cuts.into_iter().chain([stream.len()]) {
-        pieces.push(&stream[from..cut]);
-        from = cut;
-    }
-    pieces
+    assert!(error(Some(400), "").unwrap().is_request_error());
+    assert!(!error(Some(429), "").unwrap().is_request_error());
+    assert!(!Failure::Aborted.is_request_error());
 }
 
 fn any_events() -> impl Strategy<Value = String> {
@@ -461,27 +468,27 @@ fn any_events() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn however_a_stream_is_cut_nothing_broken_looks_whole(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+    fn a_broken_stream_never_looks_complete(stream in any_events(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
         let pieces = pieces(stream.as_bytes(), &cuts);
-        let outcome = judged(Kind::Chat, "text/event-stream", pieces);
-        let at_once = judged(Kind::Chat, "text/event-stream", [stream.as_bytes()]);
+        let outcome = judged(ApiKind::Chat, "text/event-stream", pieces);
+        let at_once = judged(ApiKind::Chat, "text/event-stream", [stream.as_bytes()]);
         let fine = at_once.failure.is_none() && at_once.broken.is_none();
         if fine {
             prop_assert!(outcome.body.starts_with(&stream), "it is the server's, byte by byte");
             prop_assert!(outcome.body.contains("\"stop\"") && outcome.body.contains("[DONE]"));
             prop_assert_eq!(outcome.usage, at_once.usage);
         } else if let Some(broken) = &outcome.broken {
-            prop_assert!(outcome.body.ends_with(&broken.event(Kind::Chat)));
+            prop_assert!(outcome.body.ends_with(&broken.event(ApiKind::Chat)));
         } else {
             prop_assert!(outcome.failure.is_some() && outcome.body.is_empty());
         }
     }
 
     #[test]
-    fn any_bytes_are_judged(
+    fn any_bytes_are_validated(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..8), kind in 0..5usize, stream in any::<bool>(),
     ) {
-        let kind = [Kind::Chat, Kind::Completions, Kind::Responses, Kind::Embeddings, Kind::Messages][kind];
+        let kind = [ApiKind::Chat, ApiKind::Completions, ApiKind::Responses, ApiKind::Embeddings, ApiKind::Messages][kind];
         let content_type = if stream { "text/event-stream" } else { "application/json" };
         let mut judge = Judge::begin(kind, 200, content_type).unwrap();
         let last = pieces.len() - 1;

@@ -1,23 +1,26 @@
-//! An answer in one piece.
+//! Validates a response that is not streamed.
 
-use super::error::{Failure, told};
-use super::event::{Usage, is_abort, tokens};
-use super::{HOLD_LIMIT, Kind, Release, Step};
+use super::api_kind::ApiKind;
+use super::error::{Failure, reported_failure};
+use super::event::is_aborted;
+use super::step::{HOLD_LIMIT, Release, Step};
+use super::usage::{Usage, parse_usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// The validator of a response that is not streamed.
 #[derive(Debug)]
 pub struct Whole {
-    kind: Kind,
-    /// What has come, until it is judged or too long to be held.
+    kind: ApiKind,
+    /// The body so far, until it is complete or exceeds the hold limit.
     held: Vec<u8>,
     at: u64,
     usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct ResponseBody<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -43,7 +46,8 @@ struct Choice<'a> {
 }
 
 impl Whole {
-    pub fn new(kind: Kind) -> Self {
+    /// Validates a response of this API from its first byte.
+    pub fn new(kind: ApiKind) -> Self {
         Self {
             kind,
             held: Vec::new(),
@@ -52,10 +56,12 @@ impl Whole {
         }
     }
 
+    /// The usage that the response reports.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
+    /// Reads the next piece. `ends`: the piece is the last one. `committed`: the caller already has a part of the response.
     pub fn read(&mut self, piece: &[u8], ends: bool, committed: bool) -> Step {
         self.at += piece.len() as u64;
         let release = Step::Release(Release {
@@ -74,38 +80,39 @@ impl Whole {
             return Step::Hold;
         }
         let held = std::mem::take(&mut self.held);
-        match self.judge(&held) {
+        match self.validate(&held) {
             Ok(()) => release,
             Err(failure) => Step::Fail(failure),
         }
     }
 
-    fn judge(&mut self, body: &[u8]) -> Result<(), Failure> {
+    fn validate(&mut self, body: &[u8]) -> Result<(), Failure> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::Incomplete);
         }
-        let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| Failure::Malformed)?;
-        if let Some(error) = answer.error {
-            return Err(told(error));
+        let response: ResponseBody<'_> =
+            serde_json::from_slice(body).map_err(|_| Failure::Malformed)?;
+        if let Some(error) = response.error {
+            return Err(reported_failure(error));
         }
-        self.usage = answer.usage.and_then(tokens);
+        self.usage = response.usage.and_then(parse_usage);
         let is_there = match self.kind {
-            Kind::Chat | Kind::Completions => {
-                answer.choices.as_ref().is_some_and(|all| !all.is_empty())
+            ApiKind::Chat | ApiKind::Completions => {
+                response.choices.as_ref().is_some_and(|all| !all.is_empty())
             }
-            Kind::Embeddings => answer.data.as_ref().is_some_and(|all| !all.is_empty()),
-            Kind::Messages => answer.content.is_some(),
-            Kind::Responses => answer.output.is_some(),
+            ApiKind::Embeddings => response.data.as_ref().is_some_and(|all| !all.is_empty()),
+            ApiKind::Messages => response.content.is_some(),
+            ApiKind::Responses => response.output.is_some(),
         };
-        let mut reasons = answer
+        let mut reasons = response
             .choices
             .iter()
             .flatten()
             .map(|choice| &choice.finish_reason);
-        let aborted = |reason: &Option<Cow<'_, str>>| reason.as_deref().is_some_and(is_abort);
+        let aborted = |reason: &Option<Cow<'_, str>>| reason.as_deref().is_some_and(is_aborted);
         if reasons.any(aborted)
-            || aborted(&answer.stop_reason)
-            || answer.status.as_deref() == Some("failed")
+            || aborted(&response.stop_reason)
+            || response.status.as_deref() == Some("failed")
         {
             Err(Failure::Aborted)
         } else if is_there {

@@ -5,9 +5,11 @@
 use super::plugin::Plugin;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
-    self, Addressed, Answer, Back, Caller, MessagesRequest, Refused, Stream, Usage, address,
+    self, CallerApi, HostRequest, InvalidRequest, MessagesRequest, ResponseContext, Stream,
+    TranslatedResponse, Usage, host_request,
 };
-use crate::egress::{self, EgressMode, Stopped, violates_jurisdiction};
+use crate::egress::{self, EgressMode, violates_jurisdiction};
+use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms, text};
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
@@ -50,11 +52,11 @@ enum State {
     /// What still comes goes as it is.
     AsItIs,
     /// Claude is asked; its answer is to come.
-    Asked(Back),
+    Asked(ResponseContext),
     /// The answer is a stream.
     Streaming(Box<Stream>),
     /// The answer is held until it is whole. Its status.
-    Held(Back, u16),
+    Held(ResponseContext, u16),
     /// Answered here: what follows is that answer.
     Stopped,
 }
@@ -63,11 +65,11 @@ impl Plugin for Request {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
         self.path = text(host, Side::Request, ":path");
         let Some(policy) = self.policy.clone() else {
-            return self.stop(host, Stopped::NoSuchApi);
+            return self.stop(host, EgressRefusal::NoSuchApi);
         };
-        let mode = match egress::admit(&policy.provider, &self.path) {
+        let mode = match egress::mode(&policy.provider, &self.path) {
             Ok(mode) => mode,
-            Err(stopped) => return self.stop(host, stopped),
+            Err(refusal) => return self.stop(host, refusal),
         };
         if let Some(id) = host.header(Side::Request, "x-request-id") {
             let request = (policy.fallback.clone(), id);
@@ -80,16 +82,17 @@ impl Plugin for Request {
             .headers(Side::Request)
             .into_iter()
             .map(|(name, _)| name);
-        for name in names.filter(|name| !mode.lets_through(name)) {
+        for name in names.filter(|name| !mode.allows_header(name)) {
             host.set_header(Side::Request, &name, None);
         }
         match mode {
-            EgressMode::AsItIs => match self.admit(host, worker, &policy, Estimate::default()) {
+            EgressMode::Passthrough => match self.admit(host, worker, &policy, Estimate::default())
+            {
                 Ok(()) => {
                     self.state = State::AsItIs;
                     Action::Continue
                 }
-                Err(stopped) => self.stop(host, stopped),
+                Err(refusal) => self.stop(host, refusal),
             },
             mode if ends => self.whole(host, worker, mode, 0),
             _ => Action::Pause,
@@ -125,23 +128,23 @@ impl Plugin for Request {
         if never_left(host) {
             self.give_back(host);
         }
-        let State::Asked(back) = self.state else {
-            return match egress::judge(&status) {
+        let State::Asked(context) = self.state else {
+            return match egress::check_status(&status) {
                 Ok(()) => Action::Continue,
-                Err(stopped) => self.stop(host, stopped),
+                Err(refusal) => self.stop(host, refusal),
             };
         };
         let status = std::str::from_utf8(&status).ok();
         let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
         host.set_header(Side::Response, "content-length", None);
-        if let Some(stream) = back.stream(status, now(host)) {
+        if let Some(stream) = context.stream(status, now(host)) {
             host.set_header(Side::Response, "content-type", Some(EVENTS));
             self.state = State::Streaming(Box::new(stream));
             return Action::Continue;
         }
-        self.state = State::Held(back, status);
+        self.state = State::Held(context, status);
         if ends {
-            let answer = back.whole(status, &error_name(host), &[], now(host));
+            let answer = context.whole(status, &error_name(host), &[], now(host));
             self.answered(host, worker, &answer);
             return Action::Continue;
         }
@@ -163,9 +166,9 @@ impl Plugin for Request {
                 }
             }
             State::Held(..) if !ends => return Action::Pause,
-            State::Held(back, status) => {
-                let (back, status) = (*back, *status);
-                self.answer(host, worker, back, status, size);
+            State::Held(context, status) => {
+                let (context, status) = (*context, *status);
+                self.answer(host, worker, context, status, size);
             }
             State::Going | State::AsItIs | State::Asked(_) | State::Stopped => {}
         }
@@ -173,8 +176,8 @@ impl Plugin for Request {
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
-        if let State::Held(back, status) = self.state {
-            self.answer(host, worker, back, status, usize::MAX);
+        if let State::Held(context, status) = self.state {
+            self.answer(host, worker, context, status, usize::MAX);
         }
         Action::Continue
     }
@@ -213,12 +216,14 @@ impl Request {
     /// The request is whole.
     fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize) -> Action {
         let policy = self.policy.clone();
-        let mode = policy.as_ref().map_or(Err(Stopped::NoSuchApi), |policy| {
-            egress::admit(&policy.provider, &self.path)
-        });
+        let mode = policy
+            .as_ref()
+            .map_or(Err(EgressRefusal::NoSuchApi), |policy| {
+                egress::mode(&policy.provider, &self.path)
+            });
         match mode {
             Ok(mode) => self.whole(host, worker, mode, size),
-            Err(stopped) => self.stop(host, stopped),
+            Err(refusal) => self.stop(host, refusal),
         }
     }
 
@@ -231,34 +236,34 @@ impl Request {
     ) -> Action {
         let body = host.body(Side::Request, 0, size);
         let (shape, made) = match mode {
-            EgressMode::AsItIs => return Action::Continue,
+            EgressMode::Passthrough => return Action::Continue,
             EgressMode::Messages(claude, path) => {
                 (Shape::Anthropic, native(host, &body, claude, path))
             }
             EgressMode::Chat(claude) => (Shape::OpenAi, chat(&body, claude)),
         };
-        let (addressed, back) = match made {
+        let (request, context) = match made {
             Ok(made) => made,
             Err(refused) => return self.refuse(host, &refused.answer(shape)),
         };
-        if let Err(stopped) = self.admit_claude(host, worker, &addressed) {
-            return self.stop(host, stopped);
+        if let Err(refusal) = self.admit_claude(host, worker, &request) {
+            return self.stop(host, refusal);
         }
         if let Some(reserved) = &mut self.reserved {
-            reserved.cost = reserved.estimate.unheard(back.stream);
+            reserved.cost = reserved.estimate.without_usage(context.stream);
         }
-        let Addressed {
+        let HostRequest {
             path,
             version,
             body,
             ..
-        } = addressed;
+        } = request;
         let set = |name, value: Option<&str>| host.set_header(Side::Request, name, value);
         set(":path", Some(&path));
         set(claude::VERSION.0, version.as_deref());
         set("content-length", Some(&body.len().to_string()));
         host.set_body(Side::Request, size, body.as_bytes());
-        self.state = State::Asked(back);
+        self.state = State::Asked(context);
         Action::Continue
     }
 
@@ -267,13 +272,13 @@ impl Request {
         &mut self,
         host: &dyn Host,
         worker: &mut Worker,
-        addressed: &Addressed,
-    ) -> Result<(), Stopped> {
+        request: &HostRequest,
+    ) -> Result<(), EgressRefusal> {
         let Some(policy) = self.policy.clone() else {
-            return Err(Stopped::NoSuchApi);
+            return Err(EgressRefusal::NoSuchApi);
         };
         let price = policy.price.as_ref();
-        let estimate = price.map(|price| estimate(price, addressed.tokens, policy.context));
+        let estimate = price.map(|price| estimate(price, request.tokens, policy.context));
         self.admit(host, worker, &policy, estimate.unwrap_or_default())
     }
 
@@ -283,7 +288,7 @@ impl Request {
         worker: &mut Worker,
         policy: &EgressPolicy,
         estimate: Estimate,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), EgressRefusal> {
         match worker::admit(host, policy, estimate) {
             Ok(admitted) => {
                 self.reserved = admitted.map(|admitted| Reserved {
@@ -296,8 +301,8 @@ impl Request {
             Err(over) => {
                 worker
                     .metrics
-                    .over_budget(host, &policy.fallback, over.what);
-                Err(Stopped::OverBudget(over.retry_after))
+                    .over_budget(host, &policy.fallback, over.limit);
+                Err(EgressRefusal::OverBudget(over.retry_after))
             }
         }
     }
@@ -323,12 +328,12 @@ impl Request {
         &mut self,
         host: &dyn Host,
         worker: &mut Worker,
-        back: Back,
+        context: ResponseContext,
         status: u16,
         size: usize,
     ) {
         let body = host.body(Side::Response, 0, size);
-        let answer = back.whole(status, &error_name(host), &body, now(host));
+        let answer = context.whole(status, &error_name(host), &body, now(host));
         self.answered(host, worker, &answer);
         if let Some(made) = answer.body {
             host.set_header(Side::Response, "content-type", Some("application/json"));
@@ -337,7 +342,7 @@ impl Request {
     }
 
     /// The answer in one piece is there. An error of the provider's has cost nothing.
-    fn answered(&mut self, host: &dyn Host, worker: &mut Worker, answer: &Answer) {
+    fn answered(&mut self, host: &dyn Host, worker: &mut Worker, answer: &TranslatedResponse) {
         self.state = State::AsItIs;
         host.set_header(Side::Response, ":status", Some(&answer.status.to_string()));
         if answer.status == 200 {
@@ -385,17 +390,17 @@ impl Request {
     }
 
     /// Plain text: the listener's local replies put it into the shape of the API that was spoken.
-    fn stop(&mut self, host: &dyn Host, stopped: Stopped) -> Action {
+    fn stop(&mut self, host: &dyn Host, refusal: EgressRefusal) -> Action {
         self.state = State::Stopped;
-        let retry_after = match stopped {
-            Stopped::OverBudget(seconds) => Some(seconds.to_string()),
-            Stopped::NoSuchApi | Stopped::OurCredential => None,
+        let retry_after = match refusal {
+            EgressRefusal::OverBudget(seconds) => Some(seconds.to_string()),
+            EgressRefusal::NoSuchApi | EgressRefusal::OurCredential => None,
         };
         let headers = retry_after.iter();
         let headers: Vec<(&str, &str)> = headers
             .map(|seconds| ("retry-after", seconds.as_str()))
             .collect();
-        host.reply(stopped.status(), &headers, stopped.message().as_bytes());
+        host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause
     }
 }
@@ -406,32 +411,32 @@ fn native(
     body: &[u8],
     claude: &Claude,
     path: &str,
-) -> Result<(Addressed, Back), Refused> {
+) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
     let version = host.header(Side::Request, claude::VERSION.0);
     let version = version.as_deref();
     let version = version.and_then(|version| std::str::from_utf8(version).ok());
-    let addressed = address(claude, claude::native(body)?, path, version);
-    let back = Back {
+    let request = host_request(claude, claude::native(body)?, path, version);
+    let context = ResponseContext {
         host: claude.host,
-        caller: Caller::Messages,
-        stream: addressed.stream,
+        caller: CallerApi::Messages,
+        stream: request.stream,
     };
-    Ok((addressed, back))
+    Ok((request, context))
 }
 
 /// A request of Chat Completions, for a provider that speaks Messages.
-fn chat(body: &[u8], claude: &Claude) -> Result<(Addressed, Back), Refused> {
+fn chat(body: &[u8], claude: &Claude) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
     let MessagesRequest {
         body,
         stream,
         include_usage,
     } = claude::request(body, claude)?;
-    let back = Back {
+    let context = ResponseContext {
         host: claude.host,
-        caller: Caller::Chat { include_usage },
+        caller: CallerApi::Chat { include_usage },
         stream,
     };
-    Ok((address(claude, body, claude::MESSAGES, None), back))
+    Ok((host_request(claude, body, claude::MESSAGES, None), context))
 }
 
 /// Whether the answer is Envoy's own because the provider cannot be reached.

@@ -5,7 +5,7 @@
 
 use super::plugin::Plugin;
 use crate::context;
-use crate::guard::{Failure, HOLD_LIMIT, Judge, Kind, Release, Step, load};
+use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, text};
 use crate::slots::is_failure;
 use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
@@ -28,7 +28,7 @@ pub struct Attempt {
     /// When it began, by the worker's clock, in milliseconds.
     began: u64,
     labels: Rc<AttemptLabels>,
-    kind: Option<Kind>,
+    kind: Option<ApiKind>,
     streamed: bool,
     state: State,
     /// How it ended is counted.
@@ -77,7 +77,7 @@ impl Plugin for Attempt {
             ..AttemptLabels::default()
         };
         self.began = worker.steady_ms(host);
-        self.kind = Kind::of(&header(":path"));
+        self.kind = ApiKind::of(&header(":path"));
         self.streamed = header(headers::STREAM) == "1";
         self.waits = true;
         worker.attempts.begin(&labels.request_id);
@@ -86,7 +86,7 @@ impl Plugin for Attempt {
         }
         self.server = self.server_here(host, worker, &labels);
         self.labels = Rc::new(labels);
-        let (name, value) = load::ASK;
+        let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
         Action::Continue
     }
@@ -205,14 +205,14 @@ impl Attempt {
 
     /// Takes in the load that the server reports, and keeps it from the caller.
     fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
-        let load = load::read(&text(host, Side::Response, load::HEADER));
+        let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
         let labels = &self.labels;
         worker.metrics.load(host, labels, load);
         if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
             let AttemptLabels { model, to, .. } = labels.as_ref();
             worker.sheds.note_load(host, to, model, full, above);
         }
-        host.set_header(Side::Response, load::HEADER, None);
+        host.set_header(Side::Response, load_report::RESPONSE_HEADER, None);
     }
 
     /// The judge of the answer; `None` for one that passes as it is. What is encoded cannot be read.

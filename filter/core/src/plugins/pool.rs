@@ -4,7 +4,7 @@
 use super::guard::UNANSWERED_MS;
 use super::plugin::Plugin;
 use crate::host::{Action, Fact, Host, Side, text};
-use crate::slots::{Ask, hash, is_failure, slot};
+use crate::slots::{SlotRequest, hash, is_failure, slot};
 use crate::worker::{ServerRequest, Worker};
 use meridian_policy::headers;
 use meridian_policy::pool_policy::PoolPolicy;
@@ -61,7 +61,7 @@ impl Plugin for Request {
         self.length = length.unwrap_or_default();
         self.model = header(headers::MODEL);
         self.streamed = header(headers::STREAM) == "1";
-        let ask = Ask {
+        let ask = SlotRequest {
             balance: self.policy.balance(&self.model),
             affinity_slot: affinity_slot.unwrap_or_else(|| slot(random)),
             random,

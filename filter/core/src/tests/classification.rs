@@ -1,14 +1,14 @@
-//! From headers to a zone, as a table: who is believed, and what counts as an answer.
+//! Classification of request headers into zones: trusted senders and valid values.
 
 use crate::classify::{classify, untrusted};
 use meridian_fixtures::fleets::{example, source, zone};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
-use meridian_policy::fleet::{Fleet, Gives, UnknownZone};
+use meridian_policy::fleet::{Fleet, UnknownZone, ZoneSourceKind};
 
-/// An edge that the example trusts.
+/// The address of an edge that the example fleet trusts.
 const EDGE: &str = "10.1.2.3";
-/// Anybody else.
+/// An untrusted address.
 const STRANGER: &str = "203.0.113.9";
 
 type Headers<'h> = [(&'h str, &'h str)];
@@ -20,7 +20,7 @@ fn owned(headers: &Headers<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The zone and what told it; `None` for a caller who is refused. An empty source is no address.
+/// Checks the zone and its source. `None`: the caller is refused. An empty address is no address.
 fn check_fleet(fleet: &Fleet, source: &str, headers: &Headers<'_>, expect: Option<(&str, &str)>) {
     let policy = filter_policy(fleet, &Plan::default(), &"us-west-2".into(), None);
     let classified = classify(&policy, source.parse().ok(), &owned(headers));
@@ -34,7 +34,7 @@ fn check(source: &str, headers: &Headers<'_>, zone: &str, by: &str) {
     check_fleet(&example(), source, headers, Some((zone, by)));
 }
 
-/// No source places the caller: it is of the `unknown_zone`, or refused where the fleet says so.
+/// Checks that the zone is unknown: the caller belongs to the `unknown_zone`, or is refused if the fleet says so.
 fn check_unknown(source: &str, headers: &Headers<'_>) {
     check(source, headers, "eea", "unknown");
     let mut fleet = example();
@@ -43,7 +43,7 @@ fn check_unknown(source: &str, headers: &Headers<'_>) {
 }
 
 #[test]
-fn a_trusted_source_places_the_caller() {
+fn a_trusted_source_names_the_zone() {
     for (value, zone) in [
         ("DE", "eea"),
         ("RE", "eea"),
@@ -64,7 +64,7 @@ fn a_trusted_source_places_the_caller() {
 }
 
 #[test]
-fn what_is_no_country_says_nothing() {
+fn invalid_countries_leave_the_zone_unknown() {
     for value in [
         "XX",
         "T1",
@@ -91,17 +91,17 @@ fn what_is_no_country_says_nothing() {
 }
 
 #[test]
-fn what_is_no_zone_leaves_the_caller_unknown() {
+fn invalid_zones_leave_the_zone_unknown() {
     for value in ["uk", "EEA", "eea ", "", "global,global", "eea;v=1", "DE"] {
         check_unknown(EDGE, &[("x-tenant-zone", value)]);
-        // It may have meant a pinned zone: no other source is asked in its place.
+        // The sender may have meant a pinned zone, so no other source counts.
         check_unknown(EDGE, &[("x-tenant-zone", value), ("cf-ipcountry", "US")]);
         check_unknown(EDGE, &[("cf-ipcountry", "US"), ("x-tenant-zone", value)]);
     }
 }
 
 #[test]
-fn a_source_that_does_not_know_leaves_it_to_the_next() {
+fn an_unknown_country_leaves_the_decision_to_the_next_source() {
     for country in ["XX", "ZZ", "T1"] {
         let headers = [("x-tenant-zone", "global"), ("cf-ipcountry", country)];
         check(EDGE, &headers, "global", "x-tenant-zone");
@@ -140,7 +140,7 @@ fn of_several_values_only_a_pinned_zone_counts() {
         ("cf-ipcountry", "US"),
     ];
     check(EDGE, &twice, "eea", "x-tenant-zone");
-    // Two pinned zones: neither.
+    // Two different pinned zones are invalid.
     let mut fleet = example();
     let uk = meridian_policy::fleet::Zone {
         pinned: true,
@@ -153,7 +153,7 @@ fn of_several_values_only_a_pinned_zone_counts() {
 }
 
 #[test]
-fn pinned_beats_unpinned_whatever_the_order() {
+fn a_pinned_zone_wins_in_any_order() {
     let (tenant, country) = ("x-tenant-zone", "cf-ipcountry");
     check(EDGE, &[(tenant, "eea"), (country, "US")], "eea", tenant);
     check(EDGE, &[(tenant, "global"), (country, "DE")], "eea", country);
@@ -174,7 +174,7 @@ fn pinned_beats_unpinned_whatever_the_order() {
 }
 
 #[test]
-fn of_two_pinned_answers_the_first_source_counts() {
+fn of_two_pinned_zones_the_first_source_counts() {
     let mut fleet = example();
     let uk = meridian_policy::fleet::Zone {
         pinned: true,
@@ -188,7 +188,7 @@ fn of_two_pinned_answers_the_first_source_counts() {
 }
 
 #[test]
-fn countries_that_no_zone_names_are_unknown_without_a_rest_of_the_world() {
+fn unlisted_countries_are_unknown_without_a_rest_of_the_world() {
     let mut fleet = example();
     fleet.zones.get_mut("global").unwrap().rest = false;
     let us = [("cf-ipcountry", "US")];
@@ -200,7 +200,7 @@ fn countries_that_no_zone_names_are_unknown_without_a_rest_of_the_world() {
 }
 
 #[test]
-fn only_the_connection_s_own_source_is_believed() {
+fn only_the_address_of_the_connection_is_trusted() {
     let us = [("cf-ipcountry", "US")];
     for edge in ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "fd00::1"] {
         check(edge, &us, "global", "cf-ipcountry");
@@ -216,7 +216,7 @@ fn only_the_connection_s_own_source_is_believed() {
     ] {
         check_unknown(stranger, &us);
     }
-    // Each source has its own networks: IPv6 edges give countries only.
+    // Each source has its own networks: IPv6 edges send countries only.
     check_unknown("fd00::1", &[("x-tenant-zone", "global")]);
     check_unknown(
         STRANGER,
@@ -225,9 +225,9 @@ fn only_the_connection_s_own_source_is_believed() {
 }
 
 #[test]
-fn an_ipv4_source_is_not_an_ipv6_network_s() {
+fn an_ipv6_network_does_not_contain_ipv4_addresses() {
     let mut fleet = example();
-    fleet.sources = vec![source("cf-ipcountry", Gives::Country, &["::/0"])];
+    fleet.sources = vec![source("cf-ipcountry", ZoneSourceKind::Country, &["::/0"])];
     check_fleet(
         &fleet,
         EDGE,
@@ -237,7 +237,7 @@ fn an_ipv4_source_is_not_an_ipv6_network_s() {
 }
 
 #[test]
-fn headers_that_must_not_go_on() {
+fn untrusted_headers() {
     fn check(source: &str, headers: &Headers<'_>, expect: &[&str]) {
         let policy = filter_policy(&example(), &Plan::default(), &"us-west-2".into(), None);
         let headers = owned(headers);

@@ -1,4 +1,4 @@
-//! Where requests go: lanes, affinity, and the lists of models that the filter answers itself.
+//! Decisions: lanes, affinity, and the lists of models.
 
 use crate::answer::Answer;
 use crate::decision::Decision;
@@ -20,7 +20,7 @@ pub(super) const US: (&str, &str) = ("cf-ipcountry", "US");
 pub(super) const DE: (&str, &str) = ("cf-ipcountry", "DE");
 pub(super) const ANTHROPIC: (&str, &str) = ("anthropic-version", "2023-06-01");
 
-/// A request from a trusted edge to a region's gateway.
+/// Admits a request from a trusted edge at a region's gateway.
 pub(super) fn admit(
     fleet: &Fleet,
     region: &str,
@@ -57,7 +57,7 @@ pub(super) fn admitted(admission: Admission) -> Admitted {
     }
 }
 
-/// An answer is exactly this: status, further headers, decision, body.
+/// Checks all of a response: status, further headers, decision and body.
 #[track_caller]
 pub(super) fn check(
     answer: &Answer,
@@ -92,11 +92,11 @@ pub(super) fn decide(
     body: &str,
 ) -> Result<Decision, Answer> {
     let (policy, admission) = admit(fleet, region, "POST", path, headers);
-    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), &here())
+    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), &context())
 }
 
-/// A gateway that has heard of nothing.
-pub(super) fn here() -> RequestContext<'static> {
+/// The context of a gateway without observations.
+pub(super) fn context() -> RequestContext<'static> {
     RequestContext {
         request_id: b"id",
         lease_ran_out: false,
@@ -146,7 +146,7 @@ fn the_models_of_a_zone() {
     );
 }
 
-/// The example where `eea` has neither pool nor fallback.
+/// The example fleet, where `eea` has neither a pool nor a fallback.
 pub(super) fn nothing_for_eea() -> Fleet {
     let mut fleet = with_eea(|eea| eea.fallbacks.clear());
     fleet.regions.get_mut("eu-west-1").unwrap().pools.clear();
@@ -181,7 +181,7 @@ fn a_model_s_card() {
     );
 }
 
-/// Lane and explanation of a request.
+/// Checks the lane and the explanation of a request.
 #[track_caller]
 fn check_lane(
     fleet: &Fleet,
@@ -207,7 +207,7 @@ fn lanes() {
             "lane=home zone=global by=cf-ipcountry model=llama-3.1-70b",
         ),
     );
-    // Another region has it: still the home chain.
+    // Another region has the model: still the home chain.
     check_lane(
         &example(),
         "us-east-1",
@@ -218,7 +218,7 @@ fn lanes() {
             "lane=home zone=global by=cf-ipcountry model=mistralai/Mistral-7B:instruct",
         ),
     );
-    // No region of the zone has it.
+    // No region of the zone has the model.
     check_lane(
         &example(),
         "eu-west-1",

@@ -1,14 +1,14 @@
-//! The fast path in a closed loop: what is refused leaves, and comes back.
+//! The fast path in a closed loop: the shed fraction follows the refusals, and decays.
 
-use crate::cooling::{Cooling, Lately};
 use crate::pace::Pace;
 use crate::routes::{PoolId, SplitRoute};
 use crate::shed::ShedFractions;
+use crate::shed_level::{RecentAnswers, ShedLevel};
 use meridian_fixtures::fleets::{EAST, LLAMA, WEST};
 use std::rc::Rc;
 
-/// Two gateways with the fast path alone, whose regions can answer this many requests a second. Per second and gateway, the
-/// part of the callers that left.
+/// Two gateways with the fast path only. Each region can answer `can` requests per second. Returns the fraction of requests that
+/// left, per second and gateway.
 fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
     const NAMES: [&str; 2] = [WEST, EAST];
     let pool = |of: usize| Rc::new(PoolId::new(&NAMES[of].into(), &LLAMA.into()));
@@ -20,8 +20,8 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
         fixed: false,
     };
     let splits = [split(0), split(1)];
-    let mut lately = [[Lately::default(); 2]; 2];
-    let mut cooling = [[Cooling::default(); 2]; 2];
+    let mut recent = [[RecentAnswers::default(); 2]; 2];
+    let mut levels = [[ShedLevel::default(); 2]; 2];
     let mut tokens = [0.0_f64; 2];
     let (mut due, mut sent) = ([0.0; 2], [0_u64; 2]);
     let mut left = Vec::new();
@@ -41,20 +41,20 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 sent[gateway] += 1;
                 let refuses = |pool: &PoolId| {
                     let which = usize::from(pool.region.as_str() == EAST);
-                    cooling[gateway][which].level(now)
+                    levels[gateway][which].level(now)
                 };
                 let shed =
                     ShedFractions::of(&splits[gateway], refuses, |_| 0.0, |_| Pace::default(), now);
                 let level = shed.of_share();
-                // Conversations in turn, spread evenly.
+                // The conversations follow one another, evenly spread.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();
                 let stays = place < (1.0 - level).max(0.1);
                 let to = if stays { gateway } else { 1 - gateway };
                 counts[gateway][usize::from(!stays)] += 1.0;
                 let refused = tokens[to] < 1.0;
-                let part = lately[gateway][to].note(refused, now);
+                let part = recent[gateway][to].note_answer(refused, now);
                 if refused {
-                    cooling[gateway][to] = cooling[gateway][to].after_refusal(part, None, now);
+                    levels[gateway][to] = levels[gateway][to].after_refusal(part, None, now);
                 } else {
                     tokens[to] -= 1.0;
                 }
@@ -66,7 +66,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
 }
 
 #[test]
-fn refusals_send_as_many_elsewhere_as_are_refused() {
+fn the_shed_fraction_follows_the_refused_fraction() {
     let one = fast_path([100.0, 20.0], 60.0, 60);
     for [west, east] in &one[20..] {
         assert!(
@@ -77,6 +77,6 @@ fn refusals_send_as_many_elsewhere_as_are_refused() {
     }
     let both = fast_path([100.0, 100.0], 60.0, 60);
     for [west, east] in &both[20..] {
-        assert!(west.max(*east) < 0.45, "everybody has too much: {both:?}");
+        assert!(west.max(*east) < 0.45, "both are overloaded: {both:?}");
     }
 }

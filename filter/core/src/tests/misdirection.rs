@@ -8,7 +8,7 @@ use meridian_policy::fleet::Misdirected;
 use serde_json::Value;
 
 #[test]
-fn misdirected_callers_are_told_the_right_gateways() {
+fn misdirected_callers_get_the_right_gateways() {
     let message = "Callers of the residency zone `eea` are not served by this gateway. Use: \
                    https://eu-west-1.llm.example.com.";
     let decision = "refused=misdirected zone=eea";

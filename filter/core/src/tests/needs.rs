@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 const NEEDS: (&str, &str) = ("x-meridian-needs", "fresh");
 
-/// A plan by which these regions are behind.
+/// A plan with these regions behind.
 fn behind(regions: &[&str]) -> Plan {
     Plan {
         freshness: Freshness {
@@ -39,7 +39,7 @@ fn behind(regions: &[&str]) -> Plan {
     }
 }
 
-/// By which us-west-2 keeps this share of its callers, and sends the others to these.
+/// A plan where us-west-2 keeps this share of its requests, and sends the rest to these regions.
 fn shedding(mut plan: Plan, home_share: u8, overflow: &[(&str, u32)]) -> Plan {
     let placement = Placement {
         home_share,
@@ -56,19 +56,19 @@ fn shedding(mut plan: Plan, home_share: u8, overflow: &[(&str, u32)]) -> Plan {
 }
 
 fn decide(plan: &Plan, home: &str, headers: &[(&str, &str)], lease_ran_out: bool) -> Decision {
-    asked(plan, home, headers, lease_ran_out).unwrap()
+    try_decide(plan, home, headers, lease_ran_out).unwrap()
 }
 
-fn asked(
+fn try_decide(
     plan: &Plan,
     home: &str,
     headers: &[(&str, &str)],
     lease_ran_out: bool,
 ) -> Result<Decision, Answer> {
-    asked_of(&example(), plan, home, headers, lease_ran_out)
+    try_decide_in(&example(), plan, home, headers, lease_ran_out)
 }
 
-fn asked_of(
+fn try_decide_in(
     fleet: &Fleet,
     plan: &Plan,
     home: &str,
@@ -78,7 +78,7 @@ fn asked_of(
     let policy = filter_policy(fleet, plan, &home.into(), None);
     let (_, admission) = admit(fleet, home, "POST", CHAT, headers);
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
-    let here = RequestContext {
+    let context = RequestContext {
         request_id: b"id",
         lease_ran_out,
         refused: &|_| 0.0,
@@ -87,7 +87,7 @@ fn asked_of(
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     };
-    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), &here)
+    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), &context)
 }
 
 fn explained(plan: &Plan, home: &str, country: (&str, &str)) -> (Lane, String) {
@@ -98,28 +98,28 @@ fn explained(plan: &Plan, home: &str, country: (&str, &str)) -> (Lane, String) {
 }
 
 #[test]
-fn home_where_it_is_fresh_else_a_region_that_is() {
+fn requests_that_need_fresh_data_go_to_fresh_regions() {
     let at_west = |plan: &Plan| explained(plan, WEST, US);
     assert_eq!(at_west(&behind(&[])), (Lane::Home, "fresh=yes".into()));
     assert_eq!(at_west(&behind(&[EAST])), (Lane::Home, "fresh=yes".into()));
     assert_eq!(at_west(&behind(&[WEST])), (Lane::Fresh, "fresh=yes".into()));
     let all = behind(&[WEST, EAST, EU]);
     assert_eq!(at_west(&all), (Lane::Home, "fresh=no".into()));
-    // Who does not ask for it goes where the others go.
+    // A request without the need takes the ordinary lane.
     let decision = decide(&behind(&[WEST]), WEST, &[US], false);
     assert_eq!(decision.lane, Lane::Home);
     assert!(!decision.explain().contains("fresh"));
 }
 
 #[test]
-fn nobody_leaves_the_zone_for_it() {
+fn the_need_for_fresh_data_does_not_leave_the_zone() {
     let plan = behind(&[EU]);
     assert_eq!(explained(&plan, EU, DE), (Lane::Home, "fresh=no".into()));
     assert_eq!(explained(&plan, EU, US), (Lane::Fresh, "fresh=yes".into()));
 }
 
 #[test]
-fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
+fn a_home_that_sheds_sends_fresh_requests_to_fresh_regions_only() {
     let plan = |behind_too: &[&str]| shedding(behind(behind_too), 0, &[(EAST, 60), (EU, 40)]);
     assert_eq!(explained(&plan(&[]), WEST, US).0, Lane::Overflow, "all are");
     assert_eq!(explained(&plan(&[EAST]), WEST, US).0, Lane::Fresh);
@@ -140,24 +140,30 @@ fn a_home_that_sheds_sends_them_to_fresh_regions_only() {
     let weights = fresh(&plan(&[WEST])).unwrap().others;
     let as_planned = BTreeMap::from([(EAST.into(), 60), (EU.into(), 40)]);
     assert_eq!(weights, as_planned);
-    // Where nobody is said to have room, the nearest.
+    // If no region has room by the plan, the nearest takes the requests.
     let weights = fresh(&behind(&[WEST])).unwrap().others;
     assert_eq!(weights, BTreeMap::from([(EAST.into(), TOTAL_WEIGHT)]));
 }
 
 #[test]
-fn what_nobody_knows_is_not_called_fresh() {
+fn unknown_freshness_is_reported_as_unknown() {
     let unknown = |mut plan: Plan, regions: &[&str]| {
         plan.freshness.unknown = regions.iter().map(|region| (*region).into()).collect();
         plan
     };
     let at_west = |plan: &Plan| explained(plan, WEST, US);
     let yes = |lane| (lane, "fresh=yes".to_owned());
-    let maybe = |lane| (lane, "fresh=unknown".to_owned());
-    assert_eq!(at_west(&unknown(behind(&[]), &[EU])), maybe(Lane::Home));
+    let unknown_fresh = |lane| (lane, "fresh=unknown".to_owned());
+    assert_eq!(
+        at_west(&unknown(behind(&[]), &[EU])),
+        unknown_fresh(Lane::Home)
+    );
     assert_eq!(at_west(&unknown(behind(&[EU]), &[EAST])), yes(Lane::Home));
-    assert_eq!(at_west(&unknown(behind(&[EU]), &[WEST])), maybe(Lane::Home));
-    // One that is known to be fresh goes before a nearer one that is not.
+    assert_eq!(
+        at_west(&unknown(behind(&[EU]), &[WEST])),
+        unknown_fresh(Lane::Home)
+    );
+    // A region that is known to be fresh precedes a nearer one of unknown freshness.
     let plan = unknown(behind(&[WEST]), &[EAST]);
     assert_eq!(at_west(&plan), yes(Lane::Fresh));
     let others = |plan: &Plan| {
@@ -167,12 +173,12 @@ fn what_nobody_knows_is_not_called_fresh() {
     };
     assert_eq!(others(&plan), [(EU.into(), TOTAL_WEIGHT)].into());
     let plan = unknown(behind(&[WEST]), &[EAST, EU]);
-    assert_eq!(at_west(&plan), maybe(Lane::Fresh));
+    assert_eq!(at_west(&plan), unknown_fresh(Lane::Fresh));
     assert_eq!(others(&plan), [(EAST.into(), TOTAL_WEIGHT)].into());
 }
 
 #[test]
-fn a_home_that_serves_nobody_is_not_fresh() {
+fn a_home_that_is_down_is_not_fresh() {
     let mut plan = behind(&[EAST]);
     let dead = Health {
         down: true,
@@ -188,7 +194,7 @@ fn a_home_that_serves_nobody_is_not_fresh() {
 }
 
 #[test]
-fn batch_stops_at_the_gates_of_those_that_are_fresh() {
+fn batch_respects_the_gates_of_fresh_regions() {
     const BATCH: (&str, &str) = ("x-meridian-tier", "batch");
     let gates = |mut plan: Plan, gates: &[(&str, u8)]| {
         for (region, open) in gates {
@@ -202,7 +208,7 @@ fn batch_stops_at_the_gates_of_those_that_are_fresh() {
         plan
     };
     let lane = |plan: &Plan| {
-        let decision = asked(plan, WEST, &[US, NEEDS, BATCH], false);
+        let decision = try_decide(plan, WEST, &[US, NEEDS, BATCH], false);
         decision
             .map(|decision| decision.lane)
             .map_err(|answer| answer.status)
@@ -213,7 +219,7 @@ fn batch_stops_at_the_gates_of_those_that_are_fresh() {
     assert_eq!(
         lane(&west_behind(&[(EU, 0)])),
         Ok(Lane::Fresh),
-        "nobody goes there"
+        "no request goes there"
     );
     let others = shedding(west_behind(&[(EU, 0)]), 80, &[(EAST, 60), (EU, 40)]);
     assert_eq!(lane(&others), Err(429), "no more than any of them lets in");
@@ -223,24 +229,28 @@ fn batch_stops_at_the_gates_of_those_that_are_fresh() {
     assert_eq!(
         lane(&full),
         Ok(Lane::Fresh),
-        "it leaves home for who is fresh"
+        "it leaves home for a fresh region"
     );
     let full = east_behind(&[(WEST, 0), (EU, 0)]);
     assert_eq!(lane(&full), Err(429));
     let only_home = gates(behind(&[EAST, EU]), &[(WEST, 0)]);
-    assert_eq!(lane(&only_home), Err(429), "also where others take batch");
-    let nobody = gates(behind(&[WEST, EAST, EU]), &[(WEST, 0)]);
-    assert_eq!(lane(&nobody), Ok(Lane::Batch), "as without the need");
+    assert_eq!(
+        lane(&only_home),
+        Err(429),
+        "even if other regions take batch"
+    );
+    let none_fresh = gates(behind(&[WEST, EAST, EU]), &[(WEST, 0)]);
+    assert_eq!(lane(&none_fresh), Ok(Lane::Batch), "as without the need");
     for plan in [full, only_home] {
-        let interactive = asked(&plan, WEST, &[US, NEEDS], false);
+        let interactive = try_decide(&plan, WEST, &[US, NEEDS], false);
         assert_eq!(interactive.unwrap().lane, Lane::Home);
-        let past_the_lease = asked(&plan, WEST, &[US, NEEDS, BATCH], true);
+        let past_the_lease = try_decide(&plan, WEST, &[US, NEEDS, BATCH], true);
         assert_eq!(past_the_lease.unwrap().lane, Lane::Home);
     }
 }
 
 #[test]
-fn past_the_lease_nothing_is_known_of_it() {
+fn past_the_lease_freshness_is_unknown() {
     let decision = decide(&behind(&[WEST]), WEST, &[US, NEEDS], true);
     assert_eq!(decision.lane, Lane::Home);
     assert!(decision.explain().ends_with(" fresh=unknown"));
@@ -255,7 +265,7 @@ fn the_lane_picks_a_region_by_the_conversation() {
 }
 
 #[test]
-fn what_a_caller_may_write() {
+fn values_of_the_needs_header() {
     let read = |values: &[&str]| {
         let headers = values.iter().map(|value| ("X-Meridian-Needs", *value));
         let headers: Vec<(String, String)> = headers
@@ -295,11 +305,11 @@ fn what_a_caller_may_write() {
 }
 
 #[test]
-fn a_fleet_may_have_another_header_for_it() {
+fn a_fleet_may_have_its_own_needs_header() {
     let mut fleet = example();
     fleet.needs_header = Some("x-rag".into());
     let why = |name, value| {
-        let decided = asked_of(&fleet, &behind(&[]), WEST, &[US, (name, value)], false);
+        let decided = try_decide_in(&fleet, &behind(&[]), WEST, &[US, (name, value)], false);
         decided.map(|decision| decision.explain())
     };
     for header in ["x-rag", "x-meridian-needs"] {
@@ -311,7 +321,7 @@ fn a_fleet_may_have_another_header_for_it() {
 }
 
 #[test]
-fn it_is_a_header_of_ours_that_callers_may_send() {
+fn callers_may_send_the_needs_header() {
     let fleet = example();
     let policy = filter_policy(&fleet, &Plan::default(), &WEST.into(), None);
     let headers = [
@@ -328,7 +338,7 @@ fn it_is_a_header_of_ours_that_callers_may_send() {
 }
 
 #[test]
-fn a_policy_says_nothing_of_it_while_all_are_fresh() {
+fn a_policy_omits_freshness_while_all_regions_are_fresh() {
     let policy = |plan: &Plan| {
         let policy = filter_policy(&example(), plan, &WEST.into(), None);
         let json = serde_json::to_string(&policy).unwrap();
@@ -358,7 +368,7 @@ proptest! {
                     for other in fresh.others.keys() {
                         prop_assert!(zone.regions.contains(other));
                         let mut members = members[1..].iter();
-                        prop_assert!(members.any(|member| member.answers_as() == other.as_str()));
+                        prop_assert!(members.any(|member| member.label() == other.as_str()));
                         prop_assert!(!names.contains(&other.as_str()), "{other} is behind");
                     }
                 }

@@ -1,6 +1,6 @@
-//! What holds for every fleet, every gateway and every request.
+//! Properties of every fleet, every gateway and every request.
 
-use super::decisions::here;
+use super::decisions::context;
 use super::requests::{Request, requests};
 use crate::answer::Answer;
 use crate::classify::{classify, untrusted};
@@ -14,14 +14,14 @@ use meridian_planner::plugins::filter_policy;
 use meridian_policy::chain::Member;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{FilterPolicy, Lane};
-use meridian_policy::fleet::{Fleet, Gives, Misdirected, Order, Zone};
+use meridian_policy::fleet::{Fleet, Misdirected, Order, Zone, ZoneSourceKind};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Every zone, model and gateway of a fleet, and one of each that it does not have.
-fn everything(fleet: &Fleet) -> Vec<(ZoneName, ModelName, RegionName)> {
+/// All combinations of zones, models and gateways of a fleet, with one of each that does not exist.
+fn combinations(fleet: &Fleet) -> Vec<(ZoneName, ModelName, RegionName)> {
     let zones = fleet.zones.keys().cloned().chain(["nowhere".into()]);
     let regions: Vec<RegionName> = fleet
         .regions
@@ -40,12 +40,12 @@ fn everything(fleet: &Fleet) -> Vec<(ZoneName, ModelName, RegionName)> {
     all
 }
 
-/// Whether a zone's requests must not pass through a gateway.
+/// Whether requests of a zone must not pass through a gateway.
 fn is_outside(zone: &Zone, home: &RegionName) -> bool {
     zone.pinned && !zone.regions.contains(home) && zone.misdirected != Misdirected::Forward
 }
 
-/// The chain's parts: own pool, peers, fallbacks.
+/// The own pools, the peers and the number of fallbacks of a chain.
 fn parts(chain: &[Member]) -> (Vec<&RegionName>, Vec<&RegionName>, usize) {
     let mut parts = (Vec::new(), Vec::new(), 0);
     for member in chain {
@@ -60,8 +60,8 @@ fn parts(chain: &[Member]) -> (Vec<&RegionName>, Vec<&RegionName>, usize) {
 
 proptest! {
     #[test]
-    fn a_chain_holds_whom_the_zone_may_use_and_nobody_else(fleet in fleets()) {
-        for (zone_name, model, home) in everything(&fleet) {
+    fn a_chain_has_members_of_its_zone_only(fleet in fleets()) {
+        for (zone_name, model, home) in combinations(&fleet) {
             let chain = chain(&fleet, &zone_name, &model, &home);
             let Some(zone) = fleet.zones.get(&zone_name) else {
                 prop_assert!(chain.is_empty());
@@ -86,8 +86,8 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_is_the_zone_s_order_then_home_then_peers_by_distance_then_fallbacks(fleet in fleets()) {
-        for (zone_name, model, home) in everything(&fleet) {
+    fn the_order_of_a_chain(fleet in fleets()) {
+        for (zone_name, model, home) in combinations(&fleet) {
             let chain = chain(&fleet, &zone_name, &model, &home);
             let (Some(zone), Some(region)) = (fleet.zones.get(&zone_name), fleet.regions.get(&home)) else {
                 continue;
@@ -103,7 +103,7 @@ proptest! {
                 Order::Priority(order) => order.iter().position(|other| other == region).unwrap_or(order.len()),
                 Order::Nearest | Order::Weighted(_) => 0,
             };
-            // Who is nowhere among the others is home.
+            // A region that is not among the others is home.
             prop_assert!(chain.is_sorted_by_key(|member| match member {
                 Member::Pool(region) | Member::Peer(region) => (0, place(region), distance(region)),
                 Member::Fallback(_) => (1, 0, None),
@@ -111,7 +111,7 @@ proptest! {
 
             let (own, peers, fallbacks) = parts(&chain);
             let has_it = zone.regions.iter().filter(|name| fleet.regions[*name].pools.contains_key(&model));
-            prop_assert_eq!(own.len() + peers.len(), has_it.count(), "nobody is left out");
+            prop_assert_eq!(own.len() + peers.len(), has_it.count(), "no region is left out");
             prop_assert_eq!(fallbacks, zone.fallbacks.len());
             let order: Vec<Member> = zone.fallbacks.iter().cloned().map(Member::Fallback).collect();
             prop_assert!(chain.ends_with(&order), "in the zone's own order");
@@ -119,8 +119,8 @@ proptest! {
     }
 
     #[test]
-    fn a_pinned_zone_has_no_chain_where_it_must_not_pass(fleet in fleets()) {
-        for (zone_name, model, home) in everything(&fleet) {
+    fn a_pinned_zone_has_no_chain_at_gateways_outside(fleet in fleets()) {
+        for (zone_name, model, home) in combinations(&fleet) {
             let Some(zone) = fleet.zones.get(&zone_name) else { continue };
             let outside = is_outside(zone, &home);
             if outside {
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn every_request_gets_an_answer_or_a_decision_that_has_a_route(fleet in fleets(), request in requests()) {
+    fn every_request_gets_a_response_or_a_decision_with_a_route(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let admitted = match Router::new(policy.clone()).admit(&request.head()) {
@@ -169,7 +169,7 @@ proptest! {
                 }
                 Admission::ReadBody(admitted) => admitted,
             };
-            match Router::new(policy.clone()).decide(&admitted, &request.body, &here()) {
+            match Router::new(policy.clone()).decide(&admitted, &request.body, &context()) {
                 Err(answer) => is_well_formed(&answer)?,
                 Ok(decision) => {
                     let zone = &decision.caller.zone;
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn no_header_of_ours_and_no_forged_source_goes_on(fleet in fleets(), request in requests()) {
+    fn own_and_forged_headers_are_removed(fleet in fleets(), request in requests()) {
         for home in fleet.regions.keys() {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let listed = untrusted(&policy.sources, request.source, &request.headers);
@@ -202,7 +202,7 @@ proptest! {
                 });
                 prop_assert_eq!(listed.contains(&name.as_str()), ours || forged, "{}", name);
             }
-            // Nothing changes for the decision when they are gone.
+            // Removing these headers does not change the classification.
             let left: Vec<(String, String)> = request
                 .headers
                 .iter()
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pinned_caller_is_never_decided_into_another_zone(fleet in fleets(), request in requests(), at in 0..4usize) {
+    fn a_pinned_caller_stays_in_its_zone(fleet in fleets(), request in requests(), at in 0..4usize) {
         let (fleet, request) = from_germany(fleet, request, at);
         let place = fleet.sources.iter().position(|source| source.header == EDGE_COUNTRY).unwrap();
         for home in fleet.regions.keys() {
@@ -229,7 +229,7 @@ proptest! {
                 continue;
             }
             let Admission::ReadBody(admitted) = Router::new(policy.clone()).admit(&request.head()) else { continue };
-            let Ok(decision) = Router::new(policy.clone()).decide(&admitted, &request.body, &here()) else { continue };
+            let Ok(decision) = Router::new(policy.clone()).decide(&admitted, &request.body, &context()) else { continue };
             prop_assert_eq!(decision.caller.zone.as_str(), "eea");
             prop_assert_eq!(&decision.route_headers()[0].1, "eea");
             for member in chain(&fleet, &decision.caller.zone, &decision.model, home) {
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn a_redirect_leads_to_a_gateway_of_the_zone_and_to_the_same_path(fleet in fleets(), request in requests()) {
+    fn a_redirect_keeps_the_path_and_leads_into_the_zone(fleet in fleets(), request in requests()) {
         for (home, region) in &fleet.regions {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let Admission::Answer(answer) = Router::new(policy.clone()).admit(&request.head()) else { continue };
@@ -259,11 +259,11 @@ proptest! {
     }
 }
 
-/// The header that tells the country of [`from_germany`]'s callers.
+/// The header with the country of [`from_germany`]'s callers.
 const EDGE_COUNTRY: &str = "cdn-country";
 
-/// The fleet with Germany in a pinned zone `eea`, a source that its edge is trusted for in any place, and the request
-/// as that edge sends it on, whatever else is in it.
+/// A fleet with Germany in a pinned zone `eea`, and a request from there. The fleet has a trusted source of the country at any
+/// position. The request may have any other headers.
 fn from_germany(mut fleet: Fleet, mut request: Request, at: usize) -> (Fleet, Request) {
     let germany = Country::parse("DE").unwrap();
     for zone in fleet.zones.values_mut() {
@@ -275,7 +275,7 @@ fn from_germany(mut fleet: Fleet, mut request: Request, at: usize) -> (Fleet, Re
     keep_residency(&mut fleet);
     let country = source(
         EDGE_COUNTRY,
-        Gives::Country,
+        ZoneSourceKind::Country,
         &["192.0.2.7/32", "10.0.0.0/8"],
     );
     fleet.sources.insert(at.min(fleet.sources.len()), country);

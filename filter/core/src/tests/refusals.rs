@@ -1,4 +1,4 @@
-//! Every refusal: status, headers and body, in the shape of the API that was spoken.
+//! All refusals: status, headers and body, in the shape of the request's API.
 
 use super::decisions::{
     ANTHROPIC, CHAT, DE, MESSAGES, US, admit, admitted, answered, check, decide, nothing_for_eea,
@@ -16,7 +16,7 @@ pub(super) fn anthropic(message: &str, kind: &str) -> Value {
 }
 
 #[test]
-fn paths_that_no_api_has() {
+fn unknown_paths() {
     let message = "No inference API has this path.";
     let (_, admission) = admit(&example(), "us-west-2", "POST", "/v1/files", &[US]);
     let body = openai(
@@ -32,7 +32,7 @@ fn paths_that_no_api_has() {
 }
 
 #[test]
-fn methods_that_a_path_does_not_take() {
+fn wrong_methods() {
     let decision = "refused=method_not_allowed";
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "post", ""] {
         let (_, admission) = admit(&example(), "us-west-2", method, CHAT, &[US]);
@@ -84,7 +84,7 @@ fn methods_that_a_path_does_not_take() {
 }
 
 #[test]
-fn callers_of_unknown_origin() {
+fn unknown_zones() {
     let mut fleet = example();
     fleet.unknown_zone = UnknownZone::Refuse;
     let message =
@@ -146,7 +146,7 @@ fn encoded_bodies() {
 }
 
 #[test]
-fn models_that_a_zone_does_not_have() {
+fn unknown_models() {
     let message = "The model `gpt \"4\"` does not exist for the residency zone `global`. Known models: \
                    llama-3.1-70b, mistralai/Mistral-7B:instruct.";
     let decision = "refused=model_not_found zone=global";
@@ -201,7 +201,7 @@ fn models_that_a_zone_does_not_have() {
 }
 
 #[test]
-fn bodies_that_cannot_be_routed() {
+fn invalid_bodies() {
     let decision = "refused=invalid_body";
     let answer = decide(&example(), "us-west-2", CHAT, &[US], "{}").unwrap_err();
     let message = "The request body names no `model`.";
@@ -231,7 +231,7 @@ fn bodies_that_cannot_be_routed() {
 }
 
 #[test]
-fn without_a_policy_nothing_is_served() {
+fn no_policy() {
     use crate::refusal::{Reason, Refusal};
     use meridian_policy::api::Shape;
     let refusal = |shape| {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::net::IpAddr;
 
-/// A request as it comes in.
+/// A request as it arrives.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
@@ -17,7 +17,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// As the filter is given it.
+    /// The head of the request for the filter.
     pub fn head(&self) -> Head<'_> {
         Head {
             method: &self.method,
@@ -28,7 +28,7 @@ impl Request {
     }
 }
 
-/// Anything, and often something that comes far.
+/// Arbitrary requests. Many are valid enough to reach the later stages.
 pub fn requests() -> impl Strategy<Value = Request> {
     let method = prop_oneof![6 => Just("POST".into()), 3 => Just("GET".into()), 1 => ".{0,8}"];
     let path = prop_oneof![

@@ -1,4 +1,4 @@
-//! Who leaves when home sheds, and when what was planned does not count.
+//! Requests that leave home when it sheds, and plans that do not apply.
 
 use super::decisions::{CHAT, US, admit, admitted};
 use crate::decision::Decision;
@@ -11,7 +11,7 @@ use meridian_policy::FilterPolicy;
 use meridian_policy::filter_policy::{Lane, Split};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The policy of us-west-2, which keeps this share of its callers.
+/// The policy of us-west-2 with this home share.
 fn keeping(home_share: u8) -> FilterPolicy {
     let (mut policy, _) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
     let rule = policy
@@ -31,15 +31,15 @@ fn keeping(home_share: u8) -> FilterPolicy {
     policy
 }
 
-fn decide(policy: &FilterPolicy, conversation: usize, here: &RequestContext<'_>) -> Decision {
+fn decide(policy: &FilterPolicy, conversation: usize, context: &RequestContext<'_>) -> Decision {
     let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
     let body = format!(r#"{{"model":"{LLAMA}","prompt_cache_key":"c-{conversation}"}}"#);
     Router::new(policy.clone())
-        .decide(&admitted(admission), body.as_bytes(), here)
+        .decide(&admitted(admission), body.as_bytes(), context)
         .unwrap()
 }
 
-fn here(refused: &dyn Fn(&PoolId) -> f64) -> RequestContext<'_> {
+fn context(refused: &dyn Fn(&PoolId) -> f64) -> RequestContext<'_> {
     RequestContext {
         request_id: b"id",
         lease_ran_out: false,
@@ -51,18 +51,18 @@ fn here(refused: &dyn Fn(&PoolId) -> f64) -> RequestContext<'_> {
     }
 }
 
-fn who_leaves(policy: &FilterPolicy, here: &RequestContext<'_>) -> BTreeSet<usize> {
+fn leaving_conversations(policy: &FilterPolicy, context: &RequestContext<'_>) -> BTreeSet<usize> {
     (0..1000)
-        .filter(|conversation| decide(policy, *conversation, here).lane == Lane::Overflow)
+        .filter(|conversation| decide(policy, *conversation, context).lane == Lane::Overflow)
         .collect()
 }
 
 #[test]
-fn a_share_is_kept_and_shedding_more_moves_nobody_back() {
-    let here = here(&|_| 0.0);
+fn a_share_is_exact_and_shrinks_monotonically() {
+    let context = context(&|_| 0.0);
     let mut before = BTreeSet::new();
     for share in [100, 90, 60, 30, 10, 0] {
-        let leaving = who_leaves(&keeping(share), &here);
+        let leaving = leaving_conversations(&keeping(share), &context);
         let expected = 1000 - 10 * usize::from(share);
         assert!(
             leaving.len().abs_diff(expected) < 50,
@@ -71,21 +71,21 @@ fn a_share_is_kept_and_shedding_more_moves_nobody_back() {
         );
         assert!(
             leaving.is_superset(&before),
-            "{share}: somebody was called back"
+            "{share}: a conversation came back"
         );
         before = leaving;
     }
     assert_eq!(before.len(), 1000);
-    assert!(who_leaves(&keeping(100), &here).is_empty());
+    assert!(leaving_conversations(&keeping(100), &context).is_empty());
 }
 
 #[test]
 fn a_conversation_keeps_its_lane_and_its_region() {
-    let here = here(&|_| 0.0);
+    let context = context(&|_| 0.0);
     let policy = keeping(50);
     for conversation in 0..50 {
-        let first = decide(&policy, conversation, &here);
-        let again = decide(&policy, conversation, &here);
+        let first = decide(&policy, conversation, &context);
+        let again = decide(&policy, conversation, &context);
         assert_eq!(first.route_headers(), again.route_headers());
         let spread = first
             .route_headers()
@@ -97,12 +97,12 @@ fn a_conversation_keeps_its_lane_and_its_region() {
 }
 
 #[test]
-fn those_who_leave_are_spread_over_all_regions() {
-    let here = here(&|_| 0.0);
+fn requests_that_leave_spread_over_all_regions() {
+    let context = context(&|_| 0.0);
     let policy = keeping(20);
-    let spread = who_leaves(&policy, &here)
+    let spread = leaving_conversations(&policy, &context)
         .into_iter()
-        .map(|conversation| decide(&policy, conversation, &here).spread % 100)
+        .map(|conversation| decide(&policy, conversation, &context).spread % 100)
         .collect::<Vec<_>>();
     let low = spread.iter().filter(|place| **place < 50).count();
     assert!(
@@ -113,12 +113,12 @@ fn those_who_leave_are_spread_over_all_regions() {
 }
 
 #[test]
-fn without_a_conversation_the_request_s_own_id_decides() {
+fn without_a_conversation_the_request_id_decides() {
     let policy = keeping(50);
     let lane = |id: &[u8]| {
         let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
         let body = format!(r#"{{"model":"{LLAMA}"}}"#);
-        let here = RequestContext {
+        let context = RequestContext {
             request_id: id,
             lease_ran_out: false,
             refused: &|_| 0.0,
@@ -128,7 +128,7 @@ fn without_a_conversation_the_request_s_own_id_decides() {
             now_ms: 0,
         };
         Router::new(policy.clone())
-            .decide(&admitted(admission), body.as_bytes(), &here)
+            .decide(&admitted(admission), body.as_bytes(), &context)
             .unwrap()
             .lane
     };
@@ -145,9 +145,9 @@ fn an_overloaded_home_keeps_less_at_once() {
             0.0
         }
     };
-    let leaving = who_leaves(&keeping(100), &here(&hot));
+    let leaving = leaving_conversations(&keeping(100), &context(&hot));
     assert!(leaving.len().abs_diff(300) < 50, "{}", leaving.len());
-    let decision = decide(&keeping(100), *leaving.first().unwrap(), &here(&hot));
+    let decision = decide(&keeping(100), *leaving.first().unwrap(), &context(&hot));
     assert_eq!(
         decision.explain(),
         format!(
@@ -157,27 +157,27 @@ fn an_overloaded_home_keeps_less_at_once() {
 }
 
 #[test]
-fn an_overloaded_home_keeps_its_floor_and_what_the_others_refuse_too() {
-    let all = here(&|pool| f64::from(u8::from(pool.region.as_str() == "us-west-2")));
-    let leaving = who_leaves(&keeping(100), &all).len();
+fn an_overloaded_home_keeps_its_floor_and_requests_that_others_refuse() {
+    let all = context(&|pool| f64::from(u8::from(pool.region.as_str() == "us-west-2")));
+    let leaving = leaving_conversations(&keeping(100), &all).len();
     assert!(leaving.abs_diff(900) < 50, "{leaving}");
-    let leaving = who_leaves(&keeping(5), &all).len();
+    let leaving = leaving_conversations(&keeping(5), &all).len();
     assert!(leaving.abs_diff(950) < 40, "{leaving}");
-    // Where everybody refuses, everybody stays.
-    assert!(who_leaves(&keeping(100), &here(&|_| 1.0)).is_empty());
-    let half = here(&|pool| {
+    // If all regions refuse, all requests stay.
+    assert!(leaving_conversations(&keeping(100), &context(&|_| 1.0)).is_empty());
+    let half = context(&|pool| {
         if pool.region.as_str() == "us-west-2" {
             0.8
         } else {
             0.5
         }
     });
-    let leaving = who_leaves(&keeping(100), &half).len();
+    let leaving = leaving_conversations(&keeping(100), &half).len();
     assert!(leaving.abs_diff(400) < 50, "{leaving}");
 }
 
 #[test]
-fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
+fn requests_do_not_leave_for_regions_that_refuse() {
     let mut queue = Pace::default();
     for now in 0..40 {
         queue.begin();
@@ -198,11 +198,11 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
         let refused = move |pool: &PoolId| {
             if at_home(pool) { 0.0 } else { refuses }
         };
-        let here = RequestContext {
+        let context = RequestContext {
             pace: &pace,
-            ..here(&refused)
+            ..context(&refused)
         };
-        who_leaves(&keeping(100), &here).len()
+        leaving_conversations(&keeping(100), &context).len()
     };
     assert!(leave(0.0).abs_diff(900) < 50, "all but the floor");
     assert!(leave(0.6).abs_diff(400) < 50, "what the other takes");
@@ -210,7 +210,7 @@ fn nobody_is_sent_to_whom_would_refuse_them_however_soon_that_is_said() {
 }
 
 #[test]
-fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
+fn a_home_with_a_high_load_report_keeps_less() {
     let kept = |home_share: u8, full: f64, lease_ran_out: bool| {
         let loaded = |pool: &PoolId| {
             if pool.region.as_str() == "us-west-2" {
@@ -219,12 +219,12 @@ fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
                 0.0
             }
         };
-        let here = RequestContext {
+        let context = RequestContext {
             loaded: &loaded,
             lease_ran_out,
-            ..here(&|_| 0.0)
+            ..context(&|_| 0.0)
         };
-        1000 - who_leaves(&keeping(home_share), &here).len()
+        1000 - leaving_conversations(&keeping(home_share), &context).len()
     };
     assert!(kept(100, 0.16, false).abs_diff(840) < 40);
     assert!(
@@ -236,8 +236,8 @@ fn who_says_that_it_is_full_keeps_no_more_than_it_can() {
 }
 
 #[test]
-fn past_the_lease_everyone_goes_home() {
-    let here = RequestContext {
+fn past_the_lease_all_requests_go_home() {
+    let context = RequestContext {
         request_id: b"id",
         lease_ran_out: true,
         refused: &|_| 1.0,
@@ -246,22 +246,22 @@ fn past_the_lease_everyone_goes_home() {
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     };
-    assert!(who_leaves(&keeping(0), &here).is_empty());
+    assert!(leaving_conversations(&keeping(0), &context).is_empty());
     assert!(
-        decide(&keeping(0), 1, &here)
+        decide(&keeping(0), 1, &context)
             .explain()
             .ends_with("lease=ran-out")
     );
 }
 
 #[test]
-fn without_another_region_nobody_leaves() {
+fn without_another_region_all_requests_stay() {
     let (mut policy, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
     policy.lease = None;
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
-    let here = here(&|_| 1.0);
+    let context = context(&|_| 1.0);
     let decision = Router::new(policy.clone())
-        .decide(&admitted(admission), body.as_bytes(), &here)
+        .decide(&admitted(admission), body.as_bytes(), &context)
         .unwrap();
     assert_eq!((decision.lane, decision.choice), (Lane::Home, None));
 }

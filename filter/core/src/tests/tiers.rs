@@ -1,6 +1,6 @@
-//! Requests that can wait.
+//! Batch requests.
 
-use super::decisions::{CHAT, US, admit, admitted, here};
+use super::decisions::{CHAT, US, admit, admitted, context};
 use crate::answer::Answer;
 use crate::decision::Decision;
 use crate::request::RequestContext;
@@ -26,12 +26,12 @@ fn of(headers: &[(&str, &str)], keys: &[&str]) -> Result<Tier, String> {
 }
 
 #[test]
-fn a_tier_is_said_by_a_header_or_by_a_key() {
+fn a_header_or_an_api_key_sets_the_tier() {
     assert_eq!(of(&[], &["k"]), Ok(Tier::Interactive));
     assert_eq!(of(&[BATCH], &[]), Ok(Tier::Batch));
     assert_eq!(of(&[("x-meridian-tier", " Batch ")], &[]), Ok(Tier::Batch));
-    let said = ("x-meridian-tier", "interactive");
-    assert_eq!(of(&[said], &[]), Ok(Tier::Interactive));
+    let header = ("x-meridian-tier", "interactive");
+    assert_eq!(of(&[header], &[]), Ok(Tier::Interactive));
     for key in [
         ("authorization", "Bearer k"),
         ("authorization", "bearer  k "),
@@ -39,11 +39,7 @@ fn a_tier_is_said_by_a_header_or_by_a_key() {
         ("api-key", "k"),
     ] {
         assert_eq!(of(&[key], &["k"]), Ok(Tier::Batch), "{key:?}");
-        assert_eq!(
-            of(&[key, said], &["k"]),
-            Ok(Tier::Batch),
-            "a key is no choice"
-        );
+        assert_eq!(of(&[key, header], &["k"]), Ok(Tier::Batch), "the key wins");
         assert_eq!(of(&[key], &["other"]), Ok(Tier::Interactive));
     }
     for other in [
@@ -69,24 +65,24 @@ fn rule_of(policy: &mut FilterPolicy) -> &mut ModelRule {
 fn decide(
     policy: &FilterPolicy,
     headers: &[(&str, &str)],
-    here: &RequestContext<'_>,
+    context: &RequestContext<'_>,
 ) -> Result<Decision, Answer> {
     let (_, admission) = admit(&example(), WEST, "POST", CHAT, headers);
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
-    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), here)
+    Router::new(policy.clone()).decide(&admitted(admission), body.as_bytes(), context)
 }
 
 #[test]
-fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
+fn batch_has_its_own_lane_and_leaves_first() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
-    let calm = decide(&policy, &[US, BATCH], &here()).unwrap();
+    let calm = decide(&policy, &[US, BATCH], &context()).unwrap();
     assert_eq!(calm.lane, Lane::Batch);
     assert!(
         calm.explain().ends_with(" tier=batch"),
         "{}",
         calm.explain()
     );
-    assert_eq!(decide(&policy, &[US], &here()).unwrap().lane, Lane::Home);
+    assert_eq!(decide(&policy, &[US], &context()).unwrap().lane, Lane::Home);
     let rule = rule_of(&mut policy);
     rule.split = Some(Split {
         first: WEST.into(),
@@ -103,52 +99,60 @@ fn batch_has_a_lane_of_its_own_and_leaves_before_the_others() {
                 0.0
             }
         },
-        ..here()
+        ..context()
     };
     let first = |headers: &[_]| decide(&policy, headers, &pressed).unwrap().lane;
-    assert_eq!(first(&[US]), Lane::Home, "a hundredth of the others leaves");
-    assert_eq!(first(&[US, BATCH]), Lane::Overflow, "all of batch does");
+    assert_eq!(
+        first(&[US]),
+        Lane::Home,
+        "one percent of interactive requests leaves"
+    );
+    assert_eq!(
+        first(&[US, BATCH]),
+        Lane::Overflow,
+        "all batch requests leave"
+    );
     let rule = rule_of(&mut policy);
     rule.batch.elsewhere = 0;
     assert!(
         decide(&policy, &[US, BATCH], &pressed).is_err(),
-        "not through a gate that is closed"
+        "the gate is closed"
     );
-    assert!(decide(&policy, &[US, BATCH], &here()).is_ok());
+    assert!(decide(&policy, &[US, BATCH], &context()).is_ok());
     let rule = rule_of(&mut policy);
     rule.batch = BatchRule {
         at_first: false,
         ..BatchRule::default()
     };
     let lane = decide(&policy, &[US, BATCH], &pressed).unwrap().lane;
-    assert_eq!(lane, Lane::Batch, "it is elsewhere already");
+    assert_eq!(lane, Lane::Batch, "the batch lane already leads elsewhere");
     let rule = rule_of(&mut policy);
     let split = rule.split.as_mut().unwrap();
     (split.home_share, split.fixed) = (60, true);
     let full = RequestContext {
         refused: &|pool| f64::from(u8::from(pool.region.as_str() == WEST)),
-        ..here()
+        ..context()
     };
     let choice = decide(&policy, &[US], &full).unwrap().choice.unwrap();
     assert_eq!(
         (choice.home_share, choice.shed),
         (60, ShedFractions::default()),
-        "a fixed part"
+        "the share is fixed"
     );
 }
 
 #[test]
-fn batch_that_has_no_room_is_told_to_come_later() {
+fn batch_without_room_gets_429() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch.admitted = 40;
     let ids: Vec<[u8; 8]> = (0..1000_u64).map(u64::to_le_bytes).collect();
     let served = ids.iter().filter(|id| {
-        let here = RequestContext {
+        let context = RequestContext {
             request_id: *id,
-            ..here()
+            ..context()
         };
-        match decide(&policy, &[US, BATCH], &here) {
+        match decide(&policy, &[US, BATCH], &context) {
             Ok(_) => true,
             Err(answer) => {
                 assert_eq!(answer.status, 429);
@@ -160,11 +164,11 @@ fn batch_that_has_no_room_is_told_to_come_later() {
     });
     let served = served.count();
     assert!(served.abs_diff(400) < 60, "{served}");
-    assert!(decide(&policy, &[US], &here()).is_ok());
+    assert!(decide(&policy, &[US], &context()).is_ok());
 }
 
 #[test]
-fn batch_is_not_sent_to_whom_refuses() {
+fn batch_is_not_sent_to_regions_that_refuse() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch = BatchRule {
@@ -174,13 +178,13 @@ fn batch_is_not_sent_to_whom_refuses() {
     };
     let refuses = |who: &'static str| {
         let refuses = move |pool: &PoolId| f64::from(u8::from(pool.region.as_str() == who));
-        let here = RequestContext {
+        let context = RequestContext {
             refused: &refuses,
-            ..here()
+            ..context()
         };
         (
-            decide(&policy, &[US, BATCH], &here).is_err(),
-            decide(&policy, &[US], &here).is_err(),
+            decide(&policy, &[US, BATCH], &context).is_err(),
+            decide(&policy, &[US], &context).is_err(),
         )
     };
     assert_eq!(refuses(EAST), (true, false));
@@ -188,21 +192,21 @@ fn batch_is_not_sent_to_whom_refuses() {
 }
 
 #[test]
-fn past_the_lease_batch_goes_home_as_others_do() {
+fn past_the_lease_batch_goes_home() {
     let (mut policy, _) = admit(&example(), WEST, "POST", CHAT, &[US]);
     let rule = rule_of(&mut policy);
     rule.batch.admitted = 0;
-    assert!(decide(&policy, &[US, BATCH], &here()).is_err());
-    let here = RequestContext {
+    assert!(decide(&policy, &[US, BATCH], &context()).is_err());
+    let context = RequestContext {
         lease_ran_out: true,
-        ..here()
+        ..context()
     };
-    let decision = decide(&policy, &[US, BATCH], &here).unwrap();
+    let decision = decide(&policy, &[US, BATCH], &context).unwrap();
     assert_eq!(decision.lane, Lane::Home);
 }
 
 #[test]
-fn a_tier_that_is_none_is_refused() {
+fn an_unknown_tier_is_refused() {
     let (_, admission) = admit(
         &example(),
         WEST,
@@ -227,7 +231,7 @@ fn a_session_stays_together() {
             r#"{{"model":"{LLAMA}","messages":[{{"role":"user","content":"{content}"}}]}}"#
         );
         Router::new(policy.clone())
-            .decide(&admitted(admission), body.as_bytes(), &here())
+            .decide(&admitted(admission), body.as_bytes(), &context())
             .unwrap()
             .spread
     };
@@ -241,12 +245,12 @@ fn a_session_stays_together() {
 }
 
 #[test]
-fn a_zone_with_fixed_parts_serves_batch_and_interactive_requests() {
+fn a_zone_with_fixed_shares_serves_both_tiers() {
     let mut fleet = example();
     let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20)]);
     fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);
     let (policy, _) = admit(&fleet, WEST, "POST", CHAT, &[US]);
-    assert!(decide(&policy, &[US], &here()).is_ok());
-    let batch = decide(&policy, &[US, BATCH], &here()).unwrap();
+    assert!(decide(&policy, &[US], &context()).is_ok());
+    let batch = decide(&policy, &[US, BATCH], &context()).unwrap();
     assert_eq!(batch.lane, Lane::Batch);
 }

@@ -3,7 +3,7 @@
 
 use super::AttemptLabels;
 use crate::guard::Usage;
-use crate::guard::load::Load;
+use crate::guard::load_report::LoadReport;
 use crate::host::{Host, MetricKind};
 use meridian_policy::FallbackName;
 use meridian_policy::chain::Member;
@@ -57,7 +57,7 @@ impl Metrics {
     }
 
     /// Shows the load that a server reported.
-    pub fn load(&mut self, host: &dyn Host, labels: &AttemptLabels, load: Load) {
+    pub fn load(&mut self, host: &dyn Host, labels: &AttemptLabels, load: LoadReport) {
         let percent = load.kv_cache.map(|ratio| ratio * 100.0);
         let (model, to) = (&labels.model, &labels.to);
         for (what, value) in [("waiting", load.waiting), ("kv_cache_percent", percent)] {
@@ -112,5 +112,5 @@ impl Metrics {
 }
 
 fn to(fallback: &FallbackName) -> String {
-    Member::Fallback(fallback.clone()).answers_as()
+    Member::Fallback(fallback.clone()).label()
 }

@@ -22,9 +22,9 @@ pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
 
-use crate::clock::Steady;
+use crate::clock::SteadyClock;
 use crate::host::{Host, LogLevel, now_ms};
-use crate::slots::Ask;
+use crate::slots::SlotRequest;
 use board::Board;
 use paces::Paces;
 use sheds::Sheds;
@@ -32,7 +32,7 @@ use sheds::Sheds;
 /// One worker's state.
 #[derive(Default)]
 pub struct Worker {
-    clock: Steady,
+    clock: SteadyClock,
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
@@ -74,7 +74,7 @@ impl Worker {
     }
 
     /// The slot of a request to one of this region's own pools.
-    pub fn pick_slot(&mut self, host: &dyn Host, model: &str, ask: Ask) -> u16 {
+    pub fn pick_slot(&mut self, host: &dyn Host, model: &str, ask: SlotRequest) -> u16 {
         self.servers.pick(host, &self.board, model, ask)
     }
 

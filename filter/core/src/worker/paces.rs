@@ -50,7 +50,7 @@ impl Paces {
         self.0.get(&pool.name).copied().unwrap_or_default()
     }
 
-    /// Tells the other workers how many attempts wait here, and reads how many wait there.
+    /// SignalFormat the other workers how many attempts wait here, and reads how many wait there.
     pub fn exchange(&mut self, host: &dyn Host, board: &Board) {
         let waiting = self.0.iter().filter(|(_, pace)| pace.own() > 0);
         let text = waiting.fold(String::new(), |text, (pool, pace)| {

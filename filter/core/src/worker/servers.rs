@@ -3,7 +3,7 @@
 
 use super::board::Board;
 use crate::host::Host;
-use crate::slots::{Ask, Begun, Load, Slots, is_failure};
+use crate::slots::{InFlight, ServerLoad, SlotRequest, SlotTable, is_failure};
 use std::collections::HashMap;
 
 /// Other workers' loads are read again after this time, in milliseconds: reading takes longer than picking.
@@ -14,7 +14,7 @@ const BYTES: u64 = 4096;
 
 #[derive(Debug, Default)]
 struct Pool {
-    slots: Slots,
+    slots: SlotTable,
     /// When the other workers' loads were read last, in milliseconds.
     read_at: u64,
 }
@@ -27,18 +27,18 @@ pub struct Servers(HashMap<String, Pool>);
 #[derive(Debug)]
 pub struct ServerRequest {
     model: String,
-    begun: Begun,
+    in_flight: InFlight,
 }
 
 impl Servers {
     /// The slot of a request.
-    pub fn pick(&mut self, host: &dyn Host, board: &Board, model: &str, ask: Ask) -> u16 {
+    pub fn pick(&mut self, host: &dyn Host, board: &Board, model: &str, ask: SlotRequest) -> u16 {
         let pool = self.pool(model);
         if ask.now_ms.abs_diff(pool.read_at) >= FRESH_MS {
             pool.read_at = ask.now_ms;
             let texts = board.read(host, &topic(model));
             let lines = texts.iter().flat_map(|text| text.lines());
-            pool.slots.set_elsewhere(lines.filter_map(load));
+            pool.slots.set_other_workers(lines.filter_map(load));
         }
         pool.slots.pick(ask)
     }
@@ -63,18 +63,18 @@ impl Servers {
         length: &str,
     ) -> ServerRequest {
         let bytes = length.parse().unwrap_or(BYTES);
-        let begun = self.pool(model).slots.begin(address, bytes);
+        let in_flight = self.pool(model).slots.begin(address, bytes);
         self.publish(host, board, model);
         ServerRequest {
             model: model.to_owned(),
-            begun,
+            in_flight,
         }
     }
 
     /// The server has failed the request, unless it has answered already, and is left alone for a while.
     pub fn failed(&mut self, request: &mut ServerRequest, now_ms: u64) {
-        let ServerRequest { model, begun } = request;
-        self.pool(model).slots.failed(begun, now_ms);
+        let ServerRequest { model, in_flight } = request;
+        self.pool(model).slots.failed(in_flight, now_ms);
     }
 
     /// The server has answered with this status.
@@ -82,44 +82,44 @@ impl Servers {
         if is_failure(status) {
             self.failed(request, now_ms);
         } else {
-            let ServerRequest { model, begun } = request;
-            self.pool(model).slots.answered(begun);
+            let ServerRequest { model, in_flight } = request;
+            self.pool(model).slots.answered(in_flight);
         }
     }
 
     /// The first token of the request has come.
     pub fn first_token(&mut self, host: &dyn Host, board: &Board, request: &mut ServerRequest) {
-        let ServerRequest { model, begun } = request;
-        if !begun.is_read() {
-            self.pool(model).slots.first_token(begun);
+        let ServerRequest { model, in_flight } = request;
+        if !in_flight.has_first_token() {
+            self.pool(model).slots.first_token(in_flight);
             self.publish(host, board, model);
         }
     }
 
     /// The request is over.
     pub fn end(&mut self, host: &dyn Host, board: &Board, request: ServerRequest) {
-        let ServerRequest { model, begun } = request;
-        self.pool(&model).slots.end(begun);
+        let ServerRequest { model, in_flight } = request;
+        self.pool(&model).slots.end(in_flight);
         self.publish(host, board, &model);
     }
 
-    /// Tells the other workers all loads again: this worker has another place.
+    /// SignalFormat the other workers all loads again: this worker has another place.
     pub fn publish_all(&self, host: &dyn Host, board: &Board) {
         for model in self.0.keys() {
             self.publish(host, board, model);
         }
     }
 
-    /// Tells the other workers a pool's loads: a line for each server, with bytes, requests and address.
+    /// SignalFormat the other workers a pool's loads: a line for each server, with bytes, requests and address.
     fn publish(&self, host: &dyn Host, board: &Board, model: &str) {
         let Some(pool) = self.0.get(model) else {
             return;
         };
         let text = pool
             .slots
-            .own()
+            .own_loads()
             .fold(String::new(), |text, (address, load)| {
-                text + &format!("{} {} {address}\n", load.unread, load.requests)
+                text + &format!("{} {} {address}\n", load.unread_bytes, load.requests)
             });
         board.write(host, &topic(model), &text);
     }
@@ -129,11 +129,11 @@ impl Servers {
     }
 }
 
-fn load(line: &str) -> Option<(&str, Load)> {
+fn load(line: &str) -> Option<(&str, ServerLoad)> {
     let (unread, rest) = line.split_once(' ')?;
     let (requests, address) = rest.split_once(' ')?;
-    let load = Load {
-        unread: unread.parse().ok()?,
+    let load = ServerLoad {
+        unread_bytes: unread.parse().ok()?,
         requests: requests.parse().ok()?,
     };
     Some((address, load))

@@ -1,9 +1,9 @@
 //! What pools refuse, and the load that their servers report. Each worker knows what it was answered; what follows from it all
 //! workers of the Envoy share.
 
-use crate::cooling::{Cooling, Lately, surplus};
 use crate::host::{Host, now_ms};
 use crate::routes::{PoolId, loaded_key, pool_name, refused_key};
+use crate::shed_level::{RecentAnswers, ShedLevel, excess};
 use std::collections::HashMap;
 
 /// Tries to write what another worker writes at the same moment. What is lost is one answer's worth.
@@ -13,9 +13,9 @@ const TRIES: usize = 5;
 #[derive(Debug, Default)]
 pub struct Sheds {
     /// Which of them were refusals.
-    refusals: HashMap<String, Lately>,
+    refusals: HashMap<String, RecentAnswers>,
     /// The load that they reported.
-    loads: HashMap<String, Lately>,
+    loads: HashMap<String, RecentAnswers>,
 }
 
 impl Sheds {
@@ -27,8 +27,8 @@ impl Sheds {
         model: &str,
         refused: bool,
     ) -> f64 {
-        let lately = self.refusals.entry(pool_name(region, model)).or_default();
-        lately.note(refused, now_ms(host))
+        let recent = self.refusals.entry(pool_name(region, model)).or_default();
+        recent.note_answer(refused, now_ms(host))
     }
 
     /// A pool's server has reported its load, a ratio. `above` is the limit.
@@ -36,9 +36,9 @@ impl Sheds {
         let (pool, now) = (pool_name(region, model), now_ms(host));
         let key = loaded_key(&pool);
         let mean = self.loads.entry(pool).or_default().note_load(load, now);
-        let part = surplus(mean, above);
+        let part = excess(mean, above);
         if part > 0.0 {
-            change(host, &key, |loaded| loaded.after_surplus(part, now));
+            change(host, &key, |loaded| loaded.after_load_report(part, now));
         }
     }
 }
@@ -69,16 +69,16 @@ pub fn loaded(host: &dyn Host, pool: &PoolId) -> f64 {
 
 fn level(host: &dyn Host, key: &str) -> f64 {
     match host.shared(key) {
-        (Some(bytes), _) => Cooling::from_bytes(&bytes).level(now_ms(host)),
+        (Some(bytes), _) => ShedLevel::from_bytes(&bytes).level(now_ms(host)),
         (None, _) => 0.0,
     }
 }
 
 /// Changes what all workers share.
-fn change(host: &dyn Host, key: &str, change: impl Fn(Cooling) -> Cooling) {
+fn change(host: &dyn Host, key: &str, change: impl Fn(ShedLevel) -> ShedLevel) {
     for _ in 0..TRIES {
         let (before, version) = host.shared(key);
-        let after = change(Cooling::from_bytes(&before.unwrap_or_default()));
+        let after = change(ShedLevel::from_bytes(&before.unwrap_or_default()));
         if host.set_shared(key, &after.to_bytes(), version) {
             return;
         }

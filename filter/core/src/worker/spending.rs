@@ -1,14 +1,14 @@
 //! What a fallback has cost this Envoy: all workers share it.
 
-use crate::budget::{Admitted, Estimate, Over, Spending};
+use crate::budget::{Admitted, BudgetExceeded, Estimate, Spending};
 use crate::host::{Host, now_ms};
 use meridian_policy::egress_policy::{Budget, EgressPolicy};
 
 /// Tries to write what other workers write at the same moment.
 const TRIES: usize = 100;
 /// Money is not spent that cannot be counted.
-const BUSY: Over = Over {
-    what: "busy",
+const BUSY: BudgetExceeded = BudgetExceeded {
+    limit: "busy",
     retry_after: 1,
 };
 
@@ -20,7 +20,7 @@ pub fn admit(
     host: &dyn Host,
     policy: &EgressPolicy,
     estimate: Estimate,
-) -> Result<Option<Admitted>, Over> {
+) -> Result<Option<Admitted>, BudgetExceeded> {
     let now = now_ms(host);
     if policy.budget == Budget::default() && policy.price.is_none() {
         return Ok(None);

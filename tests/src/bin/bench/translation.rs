@@ -3,7 +3,7 @@
 
 use super::{REQUESTS, ROUNDS, Way, report, round};
 use anyhow::{Context, Result};
-use meridian_filter_core::claude::{Back, Caller, request};
+use meridian_filter_core::claude::{CallerApi, ResponseContext, request};
 use meridian_filter_core::guard::sse::Events;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_tests::world::{Ask, CLAUDE, MODEL, Options, REGIONS, World, client, wait_for};
@@ -124,9 +124,9 @@ fn natively() -> Result<()> {
         }
         Ok(())
     })?;
-    let back = Back {
+    let back = ResponseContext {
         host: ClaudeHost::Anthropic,
-        caller: Caller::Chat {
+        caller: CallerApi::Chat {
             include_usage: false,
         },
         stream: true,

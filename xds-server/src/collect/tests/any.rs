@@ -1,4 +1,4 @@
-//! Whatever a source sends, nothing panics and no reading holds what cannot be.
+//! For arbitrary input nothing panics, and no reading has an impossible value.
 
 use super::{pools, signal};
 use crate::collect::figures::{FigureReader, FigureSample};
@@ -54,7 +54,7 @@ fn numbers(reading: &Reading) -> Vec<f64> {
     }
 }
 
-/// How many readings there are, each of which says something that can be.
+/// The number of readings, after checking that each is possible.
 fn sound(read: &Interpreted) -> Result<usize, TestCaseError> {
     for reading in &read.readings {
         let numbers = numbers(reading);
@@ -77,7 +77,7 @@ const FIGURES: [Figure; 9] = [
     Figure::ReplicationLag,
 ];
 
-/// Metrics of any name, under names that pages here have.
+/// Configured metrics, under names that occur on the generated pages.
 fn named() -> BTreeMap<Figure, Metric> {
     let names = [
         "vllm:num_requests_running",
@@ -175,7 +175,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is pushed, and what queries find.
+    /// Pushes and query results.
     #[test]
     fn values(said in prop::collection::vec((0..FIGURES.len(), any::<bool>(), 0..3_u8, any::<f64>()), 0..40)) {
         let (signal, pools) = (signal(Preset::Vllm), pools(&["tiny-llama", "other"]));
@@ -210,7 +210,7 @@ proptest! {
     }
 }
 
-/// The property above is about something: pages like these do become readings.
+/// The generated pages are not trivial: some become readings.
 #[test]
 fn lines_that_look_right_are_read() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();

@@ -28,7 +28,7 @@ fn instances_have_an_engine_and_no_utilization() {
     let found = read(&text, Preset::Dcgm);
     assert_eq!(found.readings, gpu(None, Some(0.365501)));
     assert_eq!(found.refused, []);
-    // An exporter may print it all the same, for the whole GPU or for an instance.
+    // Some exporters print it anyway, for the whole GPU or for an instance.
     let uuid = "UUID=\"GPU-11111111-2222-3333-4444-555555555555\"";
     let text = format!("{text}{BUSY}{{{uuid}}} 0\n{BUSY}{{{uuid},GPU_I_ID=\"7\"}} 0\n");
     let found = read(&text, Preset::Dcgm);

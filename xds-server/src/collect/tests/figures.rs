@@ -1,4 +1,4 @@
-//! Pages whose metrics have names of their own.
+//! Pages whose metrics the fleet file maps to figures.
 
 use super::{pools, signal, whys};
 use crate::collect::interpreted::Interpreted;
@@ -28,7 +28,7 @@ fn read(text: &str, metrics: &[(Figure, Metric)], models: &[&str]) -> Interprete
     metrics::read(&page, &signal, (&metrics, "model"), &pools(models))
 }
 
-/// What is known of each engine, by its model; in the order of the models and engines.
+/// The figures of each engine with its model, sorted by model and engine.
 fn engines(read: &Interpreted) -> Vec<(&str, Figures)> {
     let engines = read.readings.iter().filter_map(|reading| match reading {
         Reading::Server { model, figures, .. } => Some((model.as_str(), figures.clone())),
@@ -122,7 +122,7 @@ requests_total{path=\"/b\",status=\"500\"} 3
     let expected = |failed| Some(Answers { all: 100.0, failed });
     assert_eq!(answers(&of("500")), expected(10.0));
     assert_eq!(answers(&of("503")), expected(0.0));
-    // A part that is not believed takes the whole with it.
+    // One refused series makes the sum unusable.
     let lies = page.replace("} 90", "} NaN");
     let metrics = [(Figure::Answers, metric("requests_total", &[], 1.0))];
     let lied = read(&lies, &metrics, &["llama"]);

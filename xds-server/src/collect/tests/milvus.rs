@@ -37,7 +37,7 @@ fn what_cannot_be_is_not_believed() {
         assert_eq!(read.readings, [], "{wrong}");
         assert_eq!(read.refused.len(), 1, "{wrong}");
     }
-    // A channel that nobody writes to says nothing.
+    // A channel without writes gives no lag.
     let alone = "milvus_cdc_last_replicated_time_tick{channel_name=\"a\"} 5\n";
     assert_eq!(lag(alone), None);
     let nothing = read("up 1\n", Preset::Milvus);

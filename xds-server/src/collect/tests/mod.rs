@@ -1,4 +1,4 @@
-//! Pages, sources and gateways: what is believed, and what is not.
+//! Tests of pages, sources and gateways: accepted and refused values.
 
 mod any;
 mod collector;
@@ -23,7 +23,7 @@ use super::preset;
 use super::{RefusalReason, Refused};
 use meridian_planner::signal::Millis;
 use meridian_policy::ModelName;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn fixture(name: &str) -> String {
 fn signal(preset: Preset) -> SignalSource {
     SignalSource {
         url: "http://127.0.0.1:1/metrics".to_owned(),
-        tells: Tells::Preset(preset),
+        format: SignalFormat::Preset(preset),
         model: None,
         max_running: None,
         token: None,
@@ -68,7 +68,7 @@ fn whys(refused: &[Refused]) -> Vec<(&str, RefusalReason, u64)> {
         .collect()
 }
 
-/// A clock that stands.
+/// A clock that does not advance.
 fn noon() -> Millis {
     Millis(1_795_000_000_000)
 }

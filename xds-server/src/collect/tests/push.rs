@@ -1,4 +1,4 @@
-//! Pushes, over real sockets: who may, and what is believed. The certificates are in the tour.
+//! Pushes over real sockets: authorization, and accepted values. The scenarios cover certificates.
 
 use super::{noon, pools, signal, whys};
 use crate::clock::Clock;
@@ -6,7 +6,7 @@ use crate::collect::push::Pushes;
 use crate::collect::{RefusalReason, Scrape, WatchedSource};
 use arc_swap::ArcSwap;
 use meridian_planner::signal::{Answers, Figures, Millis, Observation, Reading};
-use meridian_policy::source::{Figure, Preset, Tells};
+use meridian_policy::source::{Figure, Preset, SignalFormat};
 use meridian_proto::signals::signals_client::SignalsClient;
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ const ID: &str = "spiffe://meridian/source/loads";
 fn watched() -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = ID.into();
-    signal.tells = Tells::Pushed(BTreeSet::from([
+    signal.format = SignalFormat::Pushed(BTreeSet::from([
         Figure::Waiting,
         Figure::KvCache,
         Figure::Answers,
@@ -39,7 +39,7 @@ fn watched() -> WatchedSource {
     }
 }
 
-/// A server that takes callers for this one.
+/// A server that identifies all callers as this one.
 struct Pushed {
     client: SignalsClient<Channel>,
     scrapes: mpsc::Receiver<Scrape>,
@@ -71,7 +71,7 @@ impl Pushed {
         Ok(response.into_inner())
     }
 
-    /// What comes of a push that is taken.
+    /// The scrape of an accepted push.
     async fn taken(&mut self, samples: Vec<Sample>) -> (PushResponse, Scrape) {
         let response = self.push(request(samples)).await.unwrap();
         (response, self.scrapes.recv().await.unwrap())
@@ -95,7 +95,7 @@ fn sample(figure: pb::Figure, model: &str, value: f64) -> Sample {
     }
 }
 
-/// A clock that goes on by a second with every look.
+/// A clock that advances one second per call.
 fn ticking() -> Millis {
     static LOOKS: AtomicU64 = AtomicU64::new(0);
     Millis(noon().0 + 1000 * LOOKS.fetch_add(1, Ordering::SeqCst))
@@ -178,7 +178,7 @@ async fn lies_are_refused_and_told() {
         assert_eq!(response.refused[0].reason, why.label());
         assert_eq!(scraped.observation.unwrap().readings.len(), 1, "{why:?}");
     }
-    // What the fleet file does not list, and what nobody knows.
+    // A figure that the fleet file does not list, and an unknown one.
     let unknown = Sample {
         figure: 99,
         ..Sample::default()

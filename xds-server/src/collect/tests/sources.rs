@@ -1,4 +1,4 @@
-//! Sources that lie, stall or flood, over real sockets: none of them holds anything up longer than it may.
+//! Sources that send garbage, stall or flood, over real sockets: none delays another beyond its limit.
 
 use super::{noon, pools, signal, whys};
 use crate::collect::{Collector, RefusalReason, Scrape, ScrapeError, WatchedSource};
@@ -12,34 +12,34 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// A look at a source that is read every 100 ms may take this long.
+/// Time limit of one scrape of a source that is read every 100 ms.
 const LIMIT: Duration = Duration::from_millis(500);
-/// How long this machine may take for what should happen at once.
+/// Deadline for events that should happen at once.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How a server answers.
+/// The behaviour of a server.
 #[derive(Clone)]
 pub enum Manner {
-    /// Says this to who shows a token.
+    /// Sends this text if the request has the token.
     Wants(String, Vec<u8>),
-    /// With the first of these answers whose text stands in the request, as often as it is asked.
+    /// Sends the first of these responses whose key occurs in the request.
     Knows(Vec<(String, Vec<u8>)>),
-    /// With these bytes, whatever they are, and hangs up.
+    /// Sends these bytes and closes the connection.
     Says(Vec<u8>),
-    /// With a beginning, and then one that repeats without end.
+    /// Sends a beginning, then repeats the rest without end.
     Repeats {
         head: &'static str,
         piece: Vec<u8>,
         pause: Duration,
     },
-    /// Not at all.
+    /// Sends nothing.
     Keeps,
 }
 
 /// A server on loopback.
 pub struct Server {
     pub address: SocketAddr,
-    /// Bytes that it got rid of.
+    /// Bytes that it has sent.
     pub sent: Arc<AtomicUsize>,
     asked: Arc<Mutex<String>>,
     task: tokio::task::JoinHandle<()>,
@@ -61,7 +61,7 @@ impl Server {
         let heard = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Whoever hangs up gets no more.
+                // The client has disconnected.
                 let (counted, heard) = (Arc::clone(&counted), Arc::clone(&heard));
                 tokio::spawn(answer(stream, manner.clone(), counted, heard));
             }
@@ -74,7 +74,7 @@ impl Server {
         }
     }
 
-    /// What the last to ask said, where somebody knew.
+    /// The last request, if one was received.
     pub fn asked(&self) -> String {
         self.asked.lock().unwrap().clone()
     }
@@ -221,7 +221,7 @@ async fn a_page_without_anything_known_is_no_observation() {
 
 #[tokio::test]
 async fn a_hundred_megabytes_are_cut_at_eight() {
-    // At once where the length is announced, and while it comes where it is not.
+    // At once if the length is announced, otherwise while reading.
     let announced = "HTTP/1.1 200 OK\r\ncontent-length: 104857600\r\n\r\n";
     let silent = "HTTP/1.1 200 OK\r\n\r\n";
     for (head, most) in [(announced, 8 << 20), (silent, 24 << 20)] {
@@ -278,7 +278,7 @@ async fn a_stalling_source_holds_nobody_up() {
     };
     tokio::time::timeout(DEADLINE, counted).await.unwrap();
     collector.stop().await;
-    // Two limits of 500 ms against one look every 100 ms.
+    // Two timeouts of 500 ms take as long as ten scrapes of the other source.
     assert!(fine >= 4, "{fine}");
 }
 
@@ -352,7 +352,7 @@ async fn a_token_is_read_again_at_every_look() {
         if let Some(text) = text {
             std::fs::write(&path, text).unwrap();
         }
-        // A look may have begun before the file was another.
+        // A scrape may have begun before the file changed.
         let until = async {
             loop {
                 let label = match receiver.recv().await.unwrap().outcome {
@@ -390,7 +390,7 @@ async fn what_tls_needs_is_read_at_every_look() {
     std::fs::write(&path, "no certificate").unwrap();
     let broken = of(&watched).await.outcome.unwrap_err();
     assert!(broken.to_string().contains("`tls.ca`"), "{broken}");
-    // With a good one it gets as far as to the server, which waits for a request in the clear.
+    // With a valid certificate the client connects, and the server waits for a plain-text request.
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::default();
     std::fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();

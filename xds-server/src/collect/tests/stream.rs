@@ -31,7 +31,7 @@ pub fn names() -> Names {
     Names::from(&parse(super::FLEET).unwrap())
 }
 
-/// One gateway's stream, and what comes of it.
+/// One gateway's stream, and its events.
 pub struct Stream {
     pub messages: mpsc::Sender<StreamMetricsMessage>,
     pub heard: mpsc::Receiver<GatewayEvent>,
@@ -41,7 +41,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// To a service that knows this about every stream.
+    /// A stream to a service that identifies all streams as this region.
     pub async fn open(known: Result<Option<RegionName>, Status>, room: usize) -> Self {
         let names = Arc::new(ArcSwap::from_pointee(names()));
         let (sender, heard) = mpsc::channel(room);
@@ -104,12 +104,12 @@ impl Stream {
         }
     }
 
-    /// Goes without a word.
+    /// Disconnects.
     pub fn hang_up(&self) {
         self.ended.abort();
     }
 
-    /// Another one to the same service; the one before it goes on.
+    /// Another stream to the same service; the first one stays open.
     pub async fn another(&mut self) -> mpsc::Sender<StreamMetricsMessage> {
         let (messages, _ended) = connect(&self.url).await;
         std::mem::replace(&mut self.messages, messages)

@@ -1,4 +1,4 @@
-//! What a vLLM page says that is not believed.
+//! vLLM pages with values that are refused.
 
 use super::vllm::engines;
 use super::{pools, read, signal, whys};

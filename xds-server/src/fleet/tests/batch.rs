@@ -1,4 +1,4 @@
-//! Requests that can wait, prices, and the orders in which zones ask their regions.
+//! Batch requests, prices, and the orders of regions.
 
 use super::super::parse;
 use super::{EXAMPLE, check_edit, edited};
@@ -91,7 +91,7 @@ fn what_makes_no_sense_is_refused() {
             GLOBAL,
             zone("weights: { us-west-2: 0 }"),
             "zones.global.weights",
-            "nobody would get anything",
+            "all weights are 0",
         ),
         (
             GLOBAL,
@@ -121,7 +121,7 @@ fn a_price_is_a_number_from_0_on() {
     for price in ["-1", ".nan", ".inf"] {
         let error = parse(&priced(price)).unwrap_err().to_string();
         assert!(error.contains("regions.us-west-2.price: "), "{error}");
-        assert!(error.contains("no price"), "{error}");
+        assert!(error.contains("is not a price"), "{error}");
     }
     assert!(parse(&priced("0")).is_ok());
 }

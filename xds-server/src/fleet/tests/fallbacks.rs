@@ -1,4 +1,4 @@
-//! Hosted providers: what each needs, and what it cannot promise.
+//! Hosted providers: their fields and jurisdictions.
 
 use super::{check, edited, problems};
 use crate::fleet::parse;
@@ -62,7 +62,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         (
             "model: m, max_tokens: 0, jurisdiction: [global]",
             "fallbacks.claude.max_tokens",
-            "no answer has a word",
+            "no response has a token",
         ),
     ] {
         check(
@@ -101,10 +101,10 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
             &format!("model: m, max_tokens: 5, {COMPATIBLE}"),
         ),
         &[
-            ("fallbacks.claude.model", "means nothing to this provider"),
+            ("fallbacks.claude.model", "has no effect for this provider"),
             (
                 "fallbacks.claude.max_tokens",
-                "means nothing to this provider",
+                "has no effect for this provider",
             ),
         ],
     );
@@ -238,7 +238,7 @@ fn vertex_is_where_its_location_is() {
 
 const BEDROCK: &str = "provider: bedrock, location: eu-central-1";
 
-/// The EU's fallback, with this besides what Bedrock needs.
+/// The EU's fallback, with these fields in addition to those that Bedrock needs.
 fn bedrock(fields: &str) -> String {
     edited(EU, &format!("{BEDROCK}, {fields}"))
 }
@@ -291,7 +291,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: \"arn:aws:bedrock:eu-west-1:1:application-inference-profile/anthropic.x\", jurisdiction: [eea]",
             "model",
-            "is not the name of a Claude",
+            "is not the name of a Claude model",
         ),
         (
             "model: claude-x, jurisdiction: [eea]",
@@ -301,7 +301,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: anthropic.claude-x, project: p1, jurisdiction: [eea]",
             "project",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
     ] {
         check(&bedrock(fields), &[(at(place).as_str(), says)]);
@@ -335,7 +335,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
             "{found}"
         );
     }
-    // Whoever is held nowhere may be sent anywhere.
+    // Without a jurisdiction requests may be processed anywhere.
     let global = format!("{BEDROCK}, model: global.anthropic.claude-x, jurisdiction: [global]");
     parse(&edited(COMPATIBLE, &global)).unwrap();
 }
@@ -379,7 +379,7 @@ fn a_budget_is_parted_and_needs_prices() {
         (
             format!("{ANTHROPIC}, budget: {{ max_usd_per_hour: 1 }}"),
             "budget.max_usd_per_hour",
-            "says nothing without prices",
+            "has no effect without prices",
         ),
         (
             format!("{ANTHROPIC}, {price}, budget: {{ max_usd_per_hour: 0 }}"),
@@ -404,7 +404,7 @@ fn a_budget_is_parted_and_needs_prices() {
         (
             format!("{COMPATIBLE}, {price}"),
             "price",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
         (
             format!("{COMPATIBLE}, budget: {{ max_usd_per_hour: 1 }}"),

@@ -116,7 +116,7 @@ fn limits_of_zones_and_models() {
         "body: 64MiB",
         "retries: 0",
         "policy.limits.retries",
-        "more than a gateway has under way",
+        "more than the concurrent requests of a gateway",
     );
     check_edit(
         "body: 64MiB",
@@ -222,13 +222,13 @@ fn sources() {
             "[10.0.0.0/8] }",
             "[0.0.0.0/0] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",
             "[\"::/0\"] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",

@@ -1,4 +1,4 @@
-//! Edits of the fleet file, taken whole and step by step.
+//! Edits of the fleet file, in one step and in several.
 
 use super::*;
 use crate::serve::report::SourceReport;
@@ -37,7 +37,7 @@ pub(super) fn renamed(to: &str) -> Event {
     Event::Edited(Ok(Box::new(crate::fleet::parse(&text).unwrap())))
 }
 
-/// The types of which something is another.
+/// The resource types that differ.
 fn kinds(before: &Publication, after: &Publication) -> BTreeSet<String> {
     let changed = changed(before, after);
     let kinds = changed.iter().filter_map(|name| name.split(' ').nth(1));
@@ -115,7 +115,7 @@ fn an_edit_waits_for_the_one_before_and_only_the_last_is_taken() {
     );
     assert_eq!(stand.report().counts.reloads, 2);
 
-    // One that waits is not what the file says any more, once that is wrong.
+    // A queued edit is dropped when a later edit is invalid.
     stand.handle(renamed("europe"));
     stand.handle(renamed("union"));
     stand.handle(Event::Edited(Err("zones.union: wrong".into())));

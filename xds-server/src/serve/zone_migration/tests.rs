@@ -1,4 +1,4 @@
-//! Edits of zones: in no state on the way a caller finds no route, or one that neither fleet allows.
+//! Zone migrations: no intermediate state lacks a route for a caller, or has one that neither fleet allows.
 
 use super::{between, migration_steps};
 use crate::serve::publication::{Publication, publication};
@@ -42,7 +42,7 @@ const SPLIT: &str = "
 unknown_zone: eea
 ";
 
-/// The same names, and other callers and regions behind each.
+/// The same zone names with other callers and regions.
 const SWAPPED: &str = "
   eea: { countries: [preset:rest], regions: [us-west-2, us-east-1, eu-west-1], fallbacks: [claude] }
   global: { countries: [preset:eea], pinned: true, regions: [eu-west-1], fallbacks: [claude-eu], jurisdictions: [eea] }
@@ -61,7 +61,7 @@ fn with_zones(zones: &str) -> Fleet {
     crate::fleet::parse(&format!("{head}zones:{zones}{tail}")).unwrap()
 }
 
-/// What is published before, and every step that changes something.
+/// The old publication, and every step that changes something.
 fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
     let plan = Plan::default();
     let lease = Lease {
@@ -87,7 +87,7 @@ fn policy(resources: &Resources) -> FilterPolicy {
     serde_json::from_str(&json.value).unwrap()
 }
 
-/// The zones that routes are for.
+/// The zones that the routes match.
 fn routed(resources: &Resources, name: &str) -> BTreeSet<String> {
     let resource = &resources.of(ResourceType::Route)[name];
     let configuration: RouteConfiguration = open(&resource.body);
@@ -103,7 +103,7 @@ fn routed(resources: &Resources, name: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What a policy at one step finds missing in the routes at another.
+/// The zones and models that the policy of one step uses and the routes of another lack.
 fn lacks(policies: &Publication, routes: &Publication, fleets: [&Fleet; 2]) -> Vec<String> {
     let mut lacks = Vec::new();
     for (at, resources) in policies {
@@ -129,7 +129,7 @@ fn lacks(policies: &Publication, routes: &Publication, fleets: [&Fleet; 2]) -> V
     lacks
 }
 
-/// Each gateway is at one of two steps, and may have the policy of the one and the routes of the other.
+/// Each gateway may have the policy of one step and the routes of a neighbouring step.
 fn nothing_lacks(before: &str, next: &str) {
     let fleets = [&with_zones(before), &with_zones(next)];
     for pair in way(fleets[0], fleets[1]).windows(2) {
@@ -201,7 +201,7 @@ unknown_zone: eea
         ["us-west-2", "us-east-1", "eu-west-1"].map(has),
         [false, false, true]
     );
-    // Other edits leave them alone.
+    // Other edits do not change routes.
     let renamed = between(&with_zones(ORIGINAL), &with_zones(RENAMED)).unwrap();
     let mut regions = renamed.regions.values();
     assert!(regions.all(|region| region.vector_db.is_some()));
@@ -219,7 +219,7 @@ fn a_name_that_means_something_else_leads_where_both_let_it() {
 const COUNTRIES: [&str; 3] = ["DE", "FR", "US"];
 const ZONES: [&str; 3] = ["x", "y", "z"];
 
-/// Zones that say anything: a country's zone, each zone's own, whose the unknown are.
+/// Arbitrary zones: the zone of each country, of each tenant, and of unknown callers.
 fn any_fleet() -> impl Strategy<Value = Fleet> {
     let regions = subsequence(vec!["us-west-2", "us-east-1", "eu-west-1"], 1..=3);
     let fallbacks = subsequence(vec!["claude", "claude-eu"], 0..=2);
@@ -264,7 +264,7 @@ fn policy_of(fleet: &Fleet) -> FilterPolicy {
     filter_policy(fleet, &Plan::default(), &"eu-west-1".into(), None)
 }
 
-/// Whether a zone of a fleet lets a request go there; a fallback must be the same still.
+/// Whether a fleet allows a zone's request to use this path. A fallback must be unchanged.
 fn allows(fleet: &Fleet, zone: &ZoneName, way: &Way, now: &Fleet) -> bool {
     let zone = &fleet.zones[zone];
     match way {

@@ -38,7 +38,7 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
         home,
         node.plan.freshness.serves(fleet, home),
     )];
-    clusters.extend(all.iter().map(|first| in_turn(fleet, home, first)));
+    clusters.extend(all.iter().map(|first| database_chain(fleet, home, first)));
     clusters.extend(
         all.iter()
             .filter_map(|region| database(fleet, home, region)),
@@ -55,20 +55,25 @@ fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
         ))),
         ..Default::default()
     };
-    let way = Some(Address {
+    let endpoint = Some(Address {
         address: Some(AddressKind::EnvoyInternalAddress(internal)),
     });
     let cluster_name = name::vector_db(home);
     Cluster {
         cluster_discovery_type: Some(kind(DiscoveryType::Static)),
         circuit_breakers: circuit_breakers(&fleet.limits),
-        load_assignment: load_assignment(&cluster_name, serves.as_str(), Some(serves), vec![way]),
+        load_assignment: load_assignment(
+            &cluster_name,
+            serves.as_str(),
+            Some(serves),
+            vec![endpoint],
+        ),
         ..base(&cluster_name, fleet.limits.connect)
     }
 }
 
 /// The chain of databases, in the order of attempts.
-fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
+fn database_chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
     let members = chain(fleet, home, first);
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),

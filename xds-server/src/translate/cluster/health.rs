@@ -9,18 +9,18 @@ use envoy_types::pb::envoy::config::core::v3::health_check::{
 
 /// An HTTP health check.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
-    now_and_then(HealthChecker::HttpHealthCheck(check))
+    with_intervals(HealthChecker::HttpHealthCheck(check))
 }
 
 /// A TCP health check: it passes if a connection is established.
 pub(super) fn tcp_check() -> HealthCheck {
-    now_and_then(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
+    with_intervals(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
 }
 
 /// The intervals without traffic are set because Envoy's default of one minute would keep a dead region in the chain.
 /// Unhealthy endpoints are checked more often and recover with one passed check: while an Envoy starts, its first
 /// checks may time out because it is busy.
-fn now_and_then(checker: HealthChecker) -> HealthCheck {
+fn with_intervals(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),
         interval: seconds(2),

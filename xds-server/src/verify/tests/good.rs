@@ -1,4 +1,4 @@
-//! Everything that `translate` makes verifies clean.
+//! The configurations of `translate` verify.
 
 use super::fleets::{EXAMPLE, LOCAL, LONE, RETRIEVAL, TWO_PINNED, UNPINNED, fleet};
 use crate::snapshot::Snapshot;

@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Headers = BTreeMap<&'static str, String>;
 
-/// Where a pinned request ends that must not end there; `None` if there is none.
+/// A target of a pinned request that it must not reach; `None` if there is none.
 pub fn leak(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Option<String> {
     let envoy = Envoy {
         fleet,
@@ -114,7 +114,7 @@ impl Envoy<'_> {
         zones.map(|(name, zone)| (name.as_str(), zone))
     }
 
-    /// All that a caller could write, or the filter set, for a claimed zone.
+    /// All headers that a caller could send, or the filter set, for a claimed zone.
     fn requests(&self, zone: Option<&str>) -> Vec<Headers> {
         let mut requests = Vec::new();
         for model in self.fleet.models() {
@@ -130,12 +130,12 @@ impl Envoy<'_> {
                 }
             }
         }
-        // As long as the filter reads the body there are none.
+        // While the filter reads the body there are none.
         requests.push(Headers::new());
         requests
     }
 
-    /// A zone named alone, and beside every other one: Envoy looks at each value of a repeated header.
+    /// One zone alone, and with every other one: Envoy matches each value of a repeated header.
     fn zone_pairs(&self, name: &str) -> Vec<Headers> {
         let zones = self.fleet.zones.keys();
         zones
@@ -250,7 +250,7 @@ impl Envoy<'_> {
         None
     }
 
-    /// One request through the routes, to all addresses that it could end at.
+    /// Sends one request through the routes, to all addresses that it can reach.
     fn send(
         &self,
         manager: &Manager,

@@ -169,7 +169,7 @@ impl Session {
                     kind,
                     version,
                     message = nack.message,
-                    "refused by the client"
+                    "rejected by the client"
                 );
             }
             None => {}

@@ -1,9 +1,9 @@
-//! Requests: what they become, where they go, and what is refused.
+//! Translated and refused requests.
 
 use super::*;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 
-/// A chat of one question, with these fields more.
+/// A chat request of one question, with further fields.
 fn chat(more: Value) -> Value {
     let mut body = json!({ "model": "llama", "messages": [{ "role": "user", "content": "hi" }] });
     let Value::Object(more) = more else {
@@ -13,15 +13,15 @@ fn chat(more: Value) -> Value {
     body
 }
 
-fn asked(body: &Value) -> Result<MessagesRequest, Refused> {
+fn translated(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
     request(body.to_string().as_bytes(), &claude())
 }
 
-/// What these fields become, beside what every request has.
+/// Checks the translation of these fields, without the fields that every request has.
 fn check(fields: Value, expect: Value) {
     let body = chat(fields);
-    let asked = asked(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
-    let mut made = asked.body;
+    let request = translated(&body).unwrap_or_else(|refused| panic!("{body}: {refused}"));
+    let mut fields_left = request.body;
     for (field, usual) in [
         ("max_tokens", json!(4096)),
         (
@@ -29,27 +29,27 @@ fn check(fields: Value, expect: Value) {
             json!([{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }]),
         ),
     ] {
-        if made.get(field) == Some(&usual) {
-            made.remove(field);
+        if fields_left.get(field) == Some(&usual) {
+            fields_left.remove(field);
         }
     }
-    assert_eq!(Value::Object(made), expect, "{body}");
+    assert_eq!(Value::Object(fields_left), expect, "{body}");
 }
 
-/// What these messages become.
-fn said(messages: Value, expect: Value) {
+/// Checks the translation of these messages.
+fn check_messages(messages: Value, expect: Value) {
     check(json!({ "messages": messages }), expect);
 }
 
-fn refused(fields: Value, param: &str, says: &str) {
+fn refused(fields: Value, param: &str, expect: &str) {
     let body = chat(fields);
-    let refused = asked(&body).expect_err(&body.to_string());
+    let refused = translated(&body).expect_err(&body.to_string());
     assert_eq!(refused.param, param, "{body}");
-    assert!(refused.message.contains(says), "{refused}");
+    assert!(refused.message.contains(expect), "{refused}");
 }
 
 #[test]
-fn a_chat_becomes_a_message() {
+fn a_chat_request_is_translated() {
     check(json!({}), json!({}));
     check(json!({ "max_tokens": 7 }), json!({ "max_tokens": 7 }));
     check(
@@ -63,7 +63,7 @@ fn a_chat_becomes_a_message() {
         json!({ "stop_sequences": ["x", "y"] }),
     );
     check(json!({ "stop": null, "n": null, "tools": null }), json!({}));
-    // Hints, and what asks for nothing.
+    // Hints and default values.
     check(
         json!({ "temperature": 1.5, "top_p": 0.9, "top_k": 5, "seed": 1, "user": "u", "presence_penalty": 1, "n": 1,
                 "logprobs": false, "logit_bias": {}, "modalities": ["text"], "prompt_cache_key": "k", "store": true }),
@@ -77,8 +77,8 @@ fn a_chat_becomes_a_message() {
     );
 }
 
-/// Where a body goes, with which version in a header, and as what.
-fn addressed(
+/// The path, the version header and the body of a request for a host.
+fn for_host(
     claude: &Claude,
     body: Value,
     path: &str,
@@ -86,22 +86,22 @@ fn addressed(
 ) -> (String, Option<String>, Value) {
     let body = native(body.to_string().as_bytes()).unwrap();
     let is_streamed = body.get("stream") == Some(&json!(true));
-    let Addressed {
+    let HostRequest {
         path,
         version,
         body,
         stream,
         ..
-    } = address(claude, body, path, version);
+    } = host_request(claude, body, path, version);
     assert_eq!(stream, is_streamed);
     (path, version, serde_json::from_str(&body).unwrap())
 }
 
 #[test]
-fn anthropic_is_told_the_model_in_the_body() {
+fn anthropic_reads_the_model_from_the_body() {
     let body = json!({ "model": "llama", "inference_geo": "global", "x": 1 });
     assert_eq!(
-        addressed(&claude(), body.clone(), MESSAGES, None),
+        for_host(&claude(), body.clone(), MESSAGES, None),
         (
             MESSAGES.into(),
             Some("2026-10-21".into()),
@@ -113,7 +113,7 @@ fn anthropic_is_told_the_model_in_the_body() {
         ..claude()
     };
     assert_eq!(
-        addressed(&in_the_us, body, COUNT_TOKENS, Some("2023-06-01")),
+        for_host(&in_the_us, body, COUNT_TOKENS, Some("2023-06-01")),
         (
             COUNT_TOKENS.into(),
             Some("2023-06-01".into()),
@@ -123,13 +123,13 @@ fn anthropic_is_told_the_model_in_the_body() {
 }
 
 #[test]
-fn vertex_is_told_the_model_in_the_path() {
+fn vertex_reads_the_model_from_the_path() {
     let vertex = Claude {
         host: ClaudeHost::Vertex,
         ..claude()
     };
     let version = "2026-10-21";
-    for (body, path, goes_to, as_what) in [
+    for (body, path, host_path, host_body) in [
         (
             json!({ "model": "llama" }),
             MESSAGES,
@@ -150,20 +150,20 @@ fn vertex_is_told_the_model_in_the_path() {
         ),
     ] {
         assert_eq!(
-            addressed(&vertex, body, path, None),
-            (goes_to.into(), None, as_what)
+            for_host(&vertex, body, path, None),
+            (host_path.into(), None, host_body)
         );
     }
 }
 
 #[test]
-fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
+fn bedrock_reads_model_and_streaming_from_the_path() {
     let bedrock = Claude {
         host: ClaudeHost::Bedrock,
         model: "eu.anthropic.claude-x-v1:0".into(),
         ..claude()
     };
-    for (body, goes_to) in [
+    for (body, host_path) in [
         (json!({ "model": "llama", "stream": false }), "invoke"),
         (
             json!({ "stream": true, "inference_geo": "us" }),
@@ -171,9 +171,9 @@ fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
         ),
     ] {
         assert_eq!(
-            addressed(&bedrock, body, MESSAGES, None),
+            for_host(&bedrock, body, MESSAGES, None),
             (
-                format!("/v1/model/eu.anthropic.claude-x-v1:0/{goes_to}"),
+                format!("/v1/model/eu.anthropic.claude-x-v1:0/{host_path}"),
                 None,
                 json!({ "anthropic_version": "2026-10-21" })
             )
@@ -182,7 +182,7 @@ fn bedrock_is_told_the_model_and_the_stream_in_the_path() {
 }
 
 #[test]
-fn what_is_ours_to_say_does_not_go_on() {
+fn operator_fields_are_removed() {
     let body = json!({
         "anthropic_beta": ["context-1m"], "speed": "fast", "service_tier": "auto", "user_profile_id": "u", "workspace_id": "w",
         "inference_geo": "us", "x": 1,
@@ -193,7 +193,7 @@ fn what_is_ours_to_say_does_not_go_on() {
         ClaudeHost::Bedrock,
     ] {
         let claude = Claude { host, ..claude() };
-        let (_, _, mut sent) = addressed(&claude, body.clone(), MESSAGES, None);
+        let (_, _, mut sent) = for_host(&claude, body.clone(), MESSAGES, None);
         for added in ["model", "anthropic_version"] {
             sent.as_object_mut().unwrap().remove(added);
         }
@@ -202,7 +202,7 @@ fn what_is_ours_to_say_does_not_go_on() {
 }
 
 #[test]
-fn the_version_before_has_a_name_at_every_host() {
+fn the_previous_version_is_translated_for_every_host() {
     for (host, name) in [
         (ClaudeHost::Vertex, "vertex-2023-10-16"),
         (ClaudeHost::Bedrock, "bedrock-2023-05-31"),
@@ -214,7 +214,7 @@ fn the_version_before_has_a_name_at_every_host() {
             (Some("none"), "2026-10-21"),
             (None, "2026-10-21"),
         ] {
-            let (_, header, body) = addressed(&claude, json!({}), MESSAGES, spoken);
+            let (_, header, body) = for_host(&claude, json!({}), MESSAGES, spoken);
             assert_eq!((header, &body["anthropic_version"]), (None, &json!(name)));
         }
     }
@@ -224,7 +224,7 @@ fn the_version_before_has_a_name_at_every_host() {
 fn tokens_are_counted_without_the_bytes_of_images() {
     let tokens = |body: Value, path| {
         let body = native(body.to_string().as_bytes()).unwrap();
-        address(&claude(), body, path, None).tokens
+        host_request(&claude(), body, path, None).tokens
     };
     let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } });
     let text = json!({ "type": "text", "text": "a".repeat(4000) });
@@ -242,7 +242,7 @@ fn tokens_are_counted_without_the_bytes_of_images() {
 }
 
 #[test]
-fn what_a_chat_says_of_where_it_runs_is_refused() {
+fn a_chat_must_not_set_the_inference_geo() {
     refused(
         json!({ "inference_geo": "eu" }),
         "inference_geo",
@@ -251,10 +251,11 @@ fn what_a_chat_says_of_where_it_runs_is_refused() {
 }
 
 #[test]
-fn usage_of_a_stream_is_for_those_who_ask() {
+fn a_usage_chunk_is_sent_on_request() {
     let wants = |options: Value| {
-        let asked = asked(&chat(json!({ "stream": true, "stream_options": options }))).unwrap();
-        (asked.stream, asked.include_usage)
+        let request =
+            translated(&chat(json!({ "stream": true, "stream_options": options }))).unwrap();
+        (request.stream, request.include_usage)
     };
     assert_eq!(wants(json!({ "include_usage": true })), (true, true));
     assert_eq!(wants(json!({ "include_usage": false })), (true, false));
@@ -262,9 +263,9 @@ fn usage_of_a_stream_is_for_those_who_ask() {
 }
 
 #[test]
-fn conversations() {
+fn conversations_are_translated() {
     let text = |text: &str| json!({ "type": "text", "text": text });
-    said(
+    check_messages(
         json!([
             { "role": "system", "content": "be kind" },
             { "role": "developer", "content": [{ "type": "text", "text": "be brief" }] },
@@ -280,7 +281,7 @@ fn conversations() {
             ],
         }),
     );
-    said(
+    check_messages(
         json!([{ "role": "user", "content": [
             { "type": "image_url", "image_url": { "url": "https://x/y.png", "detail": "low" } },
             { "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } },
@@ -295,8 +296,8 @@ fn conversations() {
 }
 
 #[test]
-fn calls_and_their_results() {
-    said(
+fn tool_calls_and_results_are_translated() {
+    check_messages(
         json!([
             { "role": "user", "content": "weather?" },
             { "role": "assistant", "content": null, "tool_calls": [
@@ -322,9 +323,12 @@ fn calls_and_their_results() {
     );
     let tools = json!([{ "type": "function", "function": { "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true } },
                        { "type": "function", "function": { "name": "g" } }]);
-    let made = json!([{ "name": "f", "description": "d", "input_schema": { "type": "object" }, "strict": true },
+    let translated_tools = json!([{ "name": "f", "description": "d", "input_schema": { "type": "object" }, "strict": true },
                       { "name": "g", "input_schema": { "type": "object", "properties": {} } }]);
-    check(json!({ "tools": tools }), json!({ "tools": made }));
+    check(
+        json!({ "tools": tools }),
+        json!({ "tools": translated_tools }),
+    );
     for (fields, choice) in [
         (json!({ "tool_choice": "auto" }), json!({ "type": "auto" })),
         (
@@ -346,13 +350,16 @@ fn calls_and_their_results() {
     ] {
         let mut fields = fields;
         fields["tools"] = tools.clone();
-        check(fields, json!({ "tools": made, "tool_choice": choice }));
+        check(
+            fields,
+            json!({ "tools": translated_tools, "tool_choice": choice }),
+        );
     }
 }
 
 #[test]
-fn what_claude_cannot_do_is_refused_by_name() {
-    for (fields, param, says) in [
+fn unsupported_fields_are_refused_by_name() {
+    for (fields, param, expect) in [
         (json!({ "n": 2 }), "n", "one answer a request"),
         (json!({ "logprobs": true }), "logprobs", "leave it out"),
         (
@@ -390,6 +397,14 @@ fn what_claude_cannot_do_is_refused_by_name() {
             "tool_choice",
             "by its name",
         ),
+    ] {
+        refused(fields, param, expect);
+    }
+}
+
+#[test]
+fn unsupported_messages_are_refused_by_name() {
+    for (fields, param, expect) in [
         (
             json!({ "messages": [] }),
             "messages",
@@ -426,14 +441,14 @@ fn what_claude_cannot_do_is_refused_by_name() {
             "JSON object",
         ),
     ] {
-        refused(fields, param, says);
+        refused(fields, param, expect);
     }
     let error = request(b"[", &claude()).unwrap_err();
     assert!(error.message.contains("no JSON object"), "{error}");
 }
 
 #[test]
-fn callers_of_the_messages_api_get_no_tools_that_the_provider_runs() {
+fn tools_that_the_provider_runs_are_refused() {
     let fine = json!({ "tools": [{ "name": "f", "input_schema": {} }, { "type": "custom", "name": "g" }], "mcp_servers": null });
     assert!(native(fine.to_string().as_bytes()).is_ok());
     for (body, param) in [

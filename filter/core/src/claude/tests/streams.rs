@@ -1,9 +1,9 @@
-//! Streams, in whatever pieces they come.
+//! Streams, cut into pieces at any place.
 
 use super::*;
 use crate::claude::chat::Chat;
-use crate::guard::tests::pieces;
-use crate::guard::{Judge, Kind, Release, Step};
+use crate::guard::pieces::pieces;
+use crate::guard::{ApiKind, Judge, Release, Step};
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::Engine;
@@ -44,7 +44,7 @@ fn end(reason: &str) -> [Value; 2] {
     ]
 }
 
-/// An answer with thoughts, a text and two calls.
+/// A response with thinking, a text and two tool calls.
 fn whole() -> String {
     let mut all = vec![
         start(),
@@ -97,7 +97,7 @@ pub(super) fn translated<'p>(
     .0
 }
 
-/// What goes to the caller, and what it took.
+/// The text for the caller, and the usage.
 fn passed<'p>(
     host: ClaudeHost,
     chat: Option<Chat>,
@@ -111,7 +111,7 @@ fn passed<'p>(
     (String::from_utf8_lossy(&all).into_owned(), stream.usage())
 }
 
-/// The data of events, `[DONE]` as a string.
+/// The data of each event, with `[DONE]` as a string.
 fn chunks(text: &str) -> Vec<Value> {
     let events = text.split_terminator("\n\n");
     let data = events.map(|event| event.strip_prefix("data: ").unwrap());
@@ -120,7 +120,7 @@ fn chunks(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_stream_of_claude_s_becomes_one_of_openai_s() {
+fn a_stream_is_translated() {
     let chunks = chunks(&translated([whole().as_bytes()], true));
     let (last, chunks) = chunks.split_last().unwrap();
     assert_eq!(last, "[DONE]");
@@ -177,31 +177,31 @@ fn a_stream_of_claude_s_becomes_one_of_openai_s() {
             .iter()
             .all(|reason| reason.is_null())
     );
-    // Without usage no chunk has any.
+    // Without `include_usage` no chunk has usage.
     assert!(!translated([whole().as_bytes()], false).contains("usage"));
 }
 
 #[test]
-fn a_stream_that_fails_does_not_end_like_a_whole_one() {
-    let begun = [
+fn a_failed_stream_has_no_regular_end() {
+    let started = [
         start(),
         delta(0, json!({ "type": "text_delta", "text": "one" })),
     ];
     let error = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
-    let failing = [&begun[..], &[error], &end("end_turn")].concat();
-    let unreadable = events(&begun) + "data: {\"type\":\n\n" + &events(&end("end_turn"));
+    let failing = [&started[..], &[error], &end("end_turn")].concat();
+    let unreadable = events(&started) + "data: {\"type\":\n\n" + &events(&end("end_turn"));
     for (text, code) in [(events(&failing), 503), (unreadable, 500)] {
         let chunks = chunks(&translated([text.as_bytes()], true));
         assert_eq!(chunks.len(), 3, "{chunks:?}");
         assert_eq!(chunks[2]["error"]["code"], code);
     }
-    let cut = translated([events(&begun).as_bytes()], true);
+    let cut = translated([events(&started).as_bytes()], true);
     assert!(!cut.contains("DONE") && !cut.contains("finish_reason\":\""));
 }
 
-/// What the guard of the chain, which sees what the translation makes, says of it.
+/// Whether the guard of the chain finds a translated stream valid, and whether the stream has its end.
 fn judged(text: &str) -> (bool, bool) {
-    let mut judge = Judge::begin(Kind::Chat, 200, "text/event-stream").unwrap();
+    let mut judge = Judge::begin(ApiKind::Chat, 200, "text/event-stream").unwrap();
     match judge.read(text.as_bytes(), true) {
         Step::Release(Release { broken, add, .. }) => (broken.is_none(), add.is_empty()),
         Step::Hold | Step::Fail(_) => (false, true),
@@ -209,7 +209,7 @@ fn judged(text: &str) -> (bool, bool) {
 }
 
 #[test]
-fn the_guard_takes_whole_answers_for_whole_and_no_others() {
+fn the_guard_accepts_complete_translated_streams_only() {
     let text = whole();
     assert_eq!(judged(&translated([text.as_bytes()], true)), (true, true));
     let cut = text.find("message_delta").unwrap();
@@ -220,7 +220,7 @@ fn the_guard_takes_whole_answers_for_whole_and_no_others() {
 }
 
 #[test]
-fn every_cut_into_two_gives_the_same() {
+fn any_two_pieces_give_the_same_stream() {
     let text = whole();
     let expect = translated([text.as_bytes()], true);
     for at in 0..=text.len() {
@@ -231,14 +231,14 @@ fn every_cut_into_two_gives_the_same() {
 
 proptest! {
     #[test]
-    fn cuts_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+    fn any_pieces_give_the_same_stream(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         let text = whole();
         prop_assert_eq!(translated(pieces(text.as_bytes(), &cuts), true), translated([text.as_bytes()], true));
     }
 }
 
 #[test]
-fn what_goes_on_as_it_is_tells_what_it_took() {
+fn usage_is_read_from_untranslated_streams() {
     let text = whole();
     let (passed, usage) = passed(ClaudeHost::Vertex, None, [text.as_bytes()]);
     assert_eq!(passed, text);
@@ -252,14 +252,14 @@ fn what_goes_on_as_it_is_tells_what_it_took() {
 }
 
 #[test]
-fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
+fn usage_of_an_interrupted_stream_is_estimated() {
     let long = "x".repeat(3000);
-    let begun = events(&[
+    let started = events(&[
         start(),
         delta(0, json!({ "type": "text_delta", "text": long })),
     ]);
     for chat in [None, Some(Chat::new(5, false))] {
-        let (_, usage) = passed(ClaudeHost::Anthropic, chat, [begun.as_bytes()]);
+        let (_, usage) = passed(ClaudeHost::Anthropic, chat, [started.as_bytes()]);
         assert_eq!(usage.input_tokens, Some(3));
         let output = usage.output_tokens.unwrap();
         assert!((1000..1100).contains(&output), "{output}");
@@ -267,7 +267,7 @@ fn an_answer_that_is_cut_has_taken_what_was_seen_of_it() {
 }
 
 #[test]
-fn a_stream_that_begins_twice_tells_either_caller_the_same() {
+fn a_second_message_start_keeps_the_usage() {
     let mut again = start();
     again["message"].as_object_mut().unwrap().remove("usage");
     let text = events(&[start(), again]);
@@ -310,7 +310,7 @@ fn framed(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn frames_become_the_events_in_them() {
+fn frames_are_translated_into_events() {
     let (text, frames) = (whole(), framed(&whole()));
     let (seen, usage) = passed(ClaudeHost::Bedrock, None, [frames.as_slice()]);
     assert_eq!(seen, text);
@@ -323,7 +323,7 @@ fn frames_become_the_events_in_them() {
         let (cut, _) = passed(ClaudeHost::Bedrock, chat(), [one, other]);
         assert_eq!(cut, chunks, "cut at {at}");
     }
-    // A newer kind of event is none of ours, and a line may end inside of one.
+    // An unknown type of event is ignored, and an event may have line breaks.
     let newer = frame(
         &[(":message-type", "event"), (":event-type", "newer")],
         "{}",
@@ -338,13 +338,8 @@ fn frames_become_the_events_in_them() {
     assert_eq!(seen, "event: ping\ndata: { \"type\":\"ping\"  }\n\n");
 }
 
-#[test]
-fn a_frame_that_is_none_ends_the_stream_with_an_error() {
-    let begun = framed(&events(&[
-        start(),
-        delta(0, json!({ "type": "text_delta", "text": "one" })),
-    ]));
-    let after = framed(&events(&end("end_turn")));
+/// Frames that end a stream, with the codes of their errors.
+fn invalid_frames() -> Vec<(Vec<u8>, u16)> {
     let exception = |name| {
         frame(
             &[(":message-type", "exception"), (":exception-type", name)],
@@ -359,14 +354,14 @@ fn a_frame_that_is_none_ends_the_stream_with_an_error() {
         ],
         "",
     );
-    // One bit of the payload, of the prelude, of the checksum; a length that is none.
+    // A wrong bit in the payload, the prelude or the checksum, and invalid lengths.
     let wrong = |at: usize| {
         let mut frame = chunk(r#"{"type":"ping"}"#);
         frame[at] ^= 1;
         frame
     };
     let last = chunk(r#"{"type":"ping"}"#).len() - 1;
-    for (bad, code) in [
+    vec![
         (exception("throttlingException"), 429),
         (exception("modelStreamErrorException"), 500),
         (exception("serviceUnavailableException"), 503),
@@ -388,8 +383,18 @@ fn a_frame_that_is_none_ends_the_stream_with_an_error() {
             ),
             500,
         ),
-    ] {
-        let stream = [begun.clone(), bad.clone(), after.clone()].concat();
+    ]
+}
+
+#[test]
+fn an_invalid_frame_ends_the_stream_with_an_error() {
+    let started = framed(&events(&[
+        start(),
+        delta(0, json!({ "type": "text_delta", "text": "one" })),
+    ]));
+    let after = framed(&events(&end("end_turn")));
+    for (bad, code) in invalid_frames() {
+        let stream = [started.clone(), bad.clone(), after.clone()].concat();
         let (seen, _) = passed(ClaudeHost::Bedrock, Some(Chat::new(5, true)), [&stream[..]]);
         let chunks = chunks(&seen);
         assert_eq!(chunks.len(), 3, "{bad:?} {chunks:?}");
@@ -406,7 +411,7 @@ fn a_frame_that_is_none_ends_the_stream_with_an_error() {
 
 proptest! {
     #[test]
-    fn cuts_of_frames_make_no_difference(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+    fn any_pieces_of_frames_give_the_same_stream(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         let frames = framed(&whole());
         let (seen, usage) = passed(ClaudeHost::Bedrock, None, pieces(&frames, &cuts));
         prop_assert_eq!(seen, whole());

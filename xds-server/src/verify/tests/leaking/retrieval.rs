@@ -340,7 +340,7 @@ fn readers_that_leak() {
     );
 }
 
-/// Whatever a plan says: translate leads nowhere that the fleet does not allow, and the verifier agrees.
+/// For any plan, translate uses only targets that the fleet allows, and the verifier agrees.
 #[test]
 fn no_plan_leads_retrieval_across_a_border() {
     let fleet: Fleet = fleet(RETRIEVAL);

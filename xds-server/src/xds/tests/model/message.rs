@@ -1,4 +1,4 @@
-//! Requests and responses without their wire form.
+//! Requests and responses, independent of the protocol variant.
 
 use super::Content;
 use crate::xds::resources::ResourceType;
@@ -10,7 +10,7 @@ use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use envoy_types::pb::google::rpc::Status;
 
-/// A request of either form.
+/// A request of either variant.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Request {
     pub kind: Option<ResourceType>,
@@ -20,7 +20,7 @@ pub(super) struct Request {
     pub less: Vec<String>,
     /// SotW.
     pub version: String,
-    /// What that version stands for; not sent.
+    /// The resources of that version; not sent.
     pub versioned: Content,
     /// Delta.
     pub initial: Content,
@@ -28,7 +28,7 @@ pub(super) struct Request {
     pub refuses: bool,
 }
 
-/// A response of either form.
+/// A response of either variant.
 #[derive(Clone, Debug)]
 pub(super) struct Response {
     pub kind: ResourceType,

@@ -1,23 +1,23 @@
-//! What a server says of its load in an answer's head: ORCA's `endpoint-load-metrics`, as vLLM fills it in.
+//! A server's load report in a response header: ORCA's `endpoint-load-metrics`, with vLLM's metrics.
 
-/// The request header that asks for it, and the form that is asked for.
-pub const ASK: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
+/// The request header that asks for a load report, and the requested format.
+pub const REQUEST_HEADER: (&str, &str) = ("endpoint-load-metrics-format", "TEXT");
 
-/// The answer's header.
-pub const HEADER: &str = "endpoint-load-metrics";
+/// The response header with the load report.
+pub const RESPONSE_HEADER: &str = "endpoint-load-metrics";
 
-/// A server's load; `None` where it does not tell.
+/// A load report. Fields are `None` if the server does not report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
-    /// Requests that wait, of all its engines.
+pub struct LoadReport {
+    /// Waiting requests of all engines of the server.
     pub waiting: Option<f64>,
-    /// KV-cache in use, a ratio, of the engine that has the most.
+    /// KV-cache in use of the server's fullest engine, as a ratio.
     pub kv_cache: Option<f64>,
 }
 
-/// Reads the header's text form. A server with several engines repeats its keys.
-pub fn read(value: &str) -> Load {
-    let mut load = Load::default();
+/// Parses the text format of the header. A server with several engines repeats the keys.
+pub fn read(value: &str) -> LoadReport {
+    let mut load = LoadReport::default();
     let pairs = value.strip_prefix("TEXT ").unwrap_or_default().split(',');
     for (key, value) in pairs.filter_map(|pair| pair.trim().split_once('=')) {
         let Some(value) = value
@@ -45,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loads_as_vllm_tells_them() {
+    fn load_reports_of_vllm() {
         let two = "TEXT named_metrics.num_requests_waiting=1.0, named_metrics.num_requests_waiting=3.0, \
                    named_metrics.kv_cache_usage_perc=0.03, named_metrics.kv_cache_usage_perc=0.06";
-        let load = Load {
+        let load = LoadReport {
             waiting: Some(4.0),
             kv_cache: Some(0.06),
         };
@@ -61,7 +61,7 @@ mod tests {
             "TEXT named_metrics.kv_cache_usage_perc=NaN",
             "TEXT named_metrics.num_requests_waiting=-1",
         ] {
-            assert_eq!(read(nothing), Load::default(), "{nothing}");
+            assert_eq!(read(nothing), LoadReport::default(), "{nothing}");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Envoy's local replies, in the shape of the caller's API, and the access log.
+//! Envoy's local replies, in the shape of the caller's API.
 
-use crate::wire::{extension, header, header_if_absent, structure, text};
+use crate::wire::{header, header_if_absent, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
-    AccessLog, AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, NotHealthCheckFilter,
-    StatusCodeFilter, access_log,
+    AccessLogFilter, AndFilter, ComparisonFilter, HeaderFilter, StatusCodeFilter,
 };
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -13,8 +12,6 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
-use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
-use envoy_types::pb::envoy::extensions::access_loggers::file::v3::file_access_log::AccessLogFormat;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     LocalReplyConfig, ResponseMapper,
 };
@@ -22,23 +19,23 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use meridian_policy::api::Shape;
-use meridian_policy::{RegionName, headers};
+use meridian_policy::headers;
 
 /// Maps the errors that Envoy generates (no healthy upstream, timeouts, body too large) to the shape of the caller's
 /// API. Responses of the filter carry a header and stay as they are.
-pub fn replies() -> LocalReplyConfig {
+pub fn for_callers() -> LocalReplyConfig {
     with_header(None)
 }
 
 /// The same for the peer listener, plus a header that makes the caller's gateway retry the next member. Gateways with
 /// different fleets, as during a rollout, then fail no request.
-pub fn peer_replies() -> LocalReplyConfig {
+pub fn for_peers() -> LocalReplyConfig {
     with_header(Some(header(headers::RETRY, "1")))
 }
 
 fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
     let mapper = |shape, unavailable: bool| {
-        let mut conditions = vec![not_answered_by_the_filter(), status(Op::Ge, 400)];
+        let mut conditions = vec![not_from_the_filter(), status(Op::Ge, 400)];
         if shape == Shape::Anthropic {
             conditions.push(on_path("/v1/messages"));
         }
@@ -120,7 +117,7 @@ fn header_filter(header: HeaderMatcher) -> AccessLogFilter {
     }
 }
 
-fn not_answered_by_the_filter() -> AccessLogFilter {
+fn not_from_the_filter() -> AccessLogFilter {
     header_filter(HeaderMatcher {
         name: headers::REFUSED.into(),
         header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
@@ -155,81 +152,5 @@ fn status(op: Op, code: u32) -> AccessLogFilter {
     };
     AccessLogFilter {
         filter_specifier: Some(FilterSpecifier::StatusCodeFilter(filter)),
-    }
-}
-
-/// One JSON object per request: caller, decision, target, attempts, times.
-pub fn access_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
-    let fields = structure([
-        ("time", text("%START_TIME%")),
-        ("gateway", text(home.as_str())),
-        ("listener", text(listener)),
-        ("request_id", text("%REQ(X-REQUEST-ID)%")),
-        ("from", text("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")),
-        ("method", text("%REQ(:METHOD)%")),
-        ("path", text("%PATH(NQ)%")),
-        ("zone", text("%REQ(X-MERIDIAN-ZONE)%")),
-        ("model", text("%REQ(X-MERIDIAN-MODEL)%")),
-        ("decision", text("%RESP(X-MERIDIAN-DECISION)%")),
-        ("route", text("%ROUTE_NAME%")),
-        ("region", text("%UPSTREAM_METADATA(meridian:region)%")),
-        ("upstream", text("%UPSTREAM_HOST%")),
-        ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
-        ("status", text("%RESPONSE_CODE%")),
-        ("details", text("%RESPONSE_CODE_DETAILS%")),
-        ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
-        ("flags", text("%RESPONSE_FLAGS%")),
-        ("broken", text("%FILTER_STATE(wasm.meridian_broken:PLAIN)%")),
-        ("bytes_in", text("%BYTES_RECEIVED%")),
-        ("bytes_out", text("%BYTES_SENT%")),
-        ("first_byte_ms", text("%RESPONSE_DURATION%")),
-        ("duration_ms", text("%DURATION%")),
-        ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
-    ]);
-    let requests_only = FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {});
-    let filter = AccessLogFilter {
-        filter_specifier: Some(requests_only),
-    };
-    vec![AccessLog {
-        filter: Some(filter),
-        ..file_log(path, fields)
-    }]
-}
-
-/// One JSON object per TCP connection: target, bytes, duration.
-pub fn connection_log(path: &str, home: &RegionName, listener: &str) -> Vec<AccessLog> {
-    let fields = structure([
-        ("time", text("%START_TIME%")),
-        ("gateway", text(home.as_str())),
-        ("listener", text(listener)),
-        ("from", text("%DOWNSTREAM_REMOTE_ADDRESS%")),
-        ("region", text("%UPSTREAM_METADATA(meridian:region)%")),
-        ("upstream", text("%UPSTREAM_HOST%")),
-        ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
-        ("details", text("%CONNECTION_TERMINATION_DETAILS%")),
-        ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
-        ("flags", text("%RESPONSE_FLAGS%")),
-        ("bytes_in", text("%BYTES_RECEIVED%")),
-        ("bytes_out", text("%BYTES_SENT%")),
-        ("duration_ms", text("%DURATION%")),
-        ("peer", text("%DOWNSTREAM_PEER_URI_SAN%")),
-    ]);
-    vec![file_log(path, fields)]
-}
-
-fn file_log(path: &str, fields: Struct) -> AccessLog {
-    let format = SubstitutionFormatString {
-        format: Some(Format::JsonFormat(fields)),
-        ..Default::default()
-    };
-    let log = FileAccessLog {
-        path: path.into(),
-        access_log_format: Some(AccessLogFormat::LogFormat(format)),
-    };
-    let log = extension("envoy.access_loggers.file", log);
-    AccessLog {
-        name: log.name,
-        config_type: log.typed_config.map(access_log::ConfigType::TypedConfig),
-        ..Default::default()
     }
 }

@@ -1,4 +1,4 @@
-//! How long an attempt may be silent.
+//! The per-try timeout of decisions.
 
 use super::decisions::{CHAT, DE, decide};
 use meridian_fixtures::fleets::{LLAMA, example, with_eea};
@@ -6,7 +6,7 @@ use meridian_policy::fleet::{Fleet, OwnLimits, Pool};
 use std::time::Duration;
 
 #[test]
-fn a_long_prompt_has_more_time() {
+fn a_long_prompt_has_a_longer_timeout() {
     let limit = |home: &str, stream: bool, bytes: usize| {
         let body = format!(
             r#"{{"stream":{stream},"model":"{LLAMA}","prompt":"{}"}}"#,
@@ -23,7 +23,7 @@ fn a_long_prompt_has_more_time() {
     assert!((10_000..10_010).contains(&short), "{short}");
     assert_eq!(long - short, 10_000, "20,000 tokens at 2000 a second");
     assert_eq!(limit("eu-west-1", false, 80_000), Some(long + 50_000));
-    // The zone's own, and the model's before it.
+    // The zone's own limit, and the model's before it.
     let mut fleet = with_eea(|zone| zone.limits.first_token = Some(Duration::from_secs(20)));
     let first_token = |fleet: &Fleet| {
         let body = format!(r#"{{"stream":true,"model":"{LLAMA}"}}"#);
@@ -42,7 +42,7 @@ fn a_long_prompt_has_more_time() {
 }
 
 #[test]
-fn who_is_alone_is_waited_for() {
+fn a_single_server_has_no_per_try_timeout() {
     let fleet = with_eea(|zone| zone.fallbacks.clear());
     let patience = |fleet: &Fleet| {
         let body = format!(r#"{{"model":"{LLAMA}"}}"#);

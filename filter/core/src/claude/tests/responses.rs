@@ -1,10 +1,10 @@
-//! Whole answers, and errors.
+//! Responses that are not streamed, and errors.
 
 use super::*;
 use meridian_policy::egress_policy::ClaudeHost;
 
 #[test]
-fn a_message_becomes_a_completion() {
+fn a_message_is_translated() {
     let body = json!({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": "tool_use", "stop_sequence": null,
         "content": [
@@ -26,13 +26,13 @@ fn a_message_becomes_a_completion() {
     let answer = chat().whole(200, "", body.to_string().as_bytes(), 5);
     assert_eq!((answer.status, answer.body), (200, Some(expect)));
     assert_eq!(answer.usage.cache_creation_input_tokens, Some(10));
-    let native = Back {
-        caller: Caller::Messages,
+    let native = ResponseContext {
+        caller: CallerApi::Messages,
         ..chat()
     };
-    let as_it_is = native.whole(200, "", body.to_string().as_bytes(), 5);
-    assert_eq!((as_it_is.status, as_it_is.body), (200, None));
-    assert_eq!(as_it_is.usage, answer.usage);
+    let untranslated = native.whole(200, "", body.to_string().as_bytes(), 5);
+    assert_eq!((untranslated.status, untranslated.body), (200, None));
+    assert_eq!(untranslated.usage, answer.usage);
     for none in ["", "{}", r#"{"type":"error"}"#] {
         assert_eq!(
             chat().whole(200, "", none.as_bytes(), 5).status,
@@ -46,31 +46,31 @@ fn a_message_becomes_a_completion() {
     }
 }
 
-fn chat() -> Back {
-    Back {
+fn chat() -> ResponseContext {
+    ResponseContext {
         host: ClaudeHost::Anthropic,
-        caller: Caller::Chat {
+        caller: CallerApi::Chat {
             include_usage: false,
         },
         stream: false,
     }
 }
 
-/// A chat's error: status, and what the caller is told.
+/// The status and the body of an error response for a chat.
 fn error(status: u16, body: &[u8]) -> (u16, Value) {
     let answer = chat().whole(status, "", body, 5);
     (answer.status, answer.body.unwrap())
 }
 
 #[test]
-fn errors_of_aws_s_are_anthropic_s() {
+fn aws_errors_are_translated() {
     let bedrock = |caller, status, name: &str| {
-        let back = Back {
+        let context = ResponseContext {
             host: ClaudeHost::Bedrock,
             caller,
             stream: true,
         };
-        let answer = back.whole(status, name, br#"{"message":"account 1234"}"#, 5);
+        let answer = context.whole(status, name, br#"{"message":"account 1234"}"#, 5);
         (answer.status, answer.body.unwrap())
     };
     for (status, name, made, kind) in [
@@ -101,30 +101,34 @@ fn errors_of_aws_s_are_anthropic_s() {
         (500, "", 500, "api_error"),
         (418, "", 502, "api_error"),
     ] {
-        let (seen, said) = bedrock(Caller::Messages, status, name);
+        let (seen, error_body) = bedrock(CallerApi::Messages, status, name);
         assert_eq!(
-            (seen, &said["error"]["type"]),
+            (seen, &error_body["error"]["type"]),
             (made, &json!(kind)),
             "{name}"
         );
         let (seen, chat) = bedrock(
-            Caller::Chat {
+            CallerApi::Chat {
                 include_usage: false,
             },
             status,
             name,
         );
         assert_eq!(seen, made, "{name}");
-        for said in [said, chat] {
-            assert_eq!(said.to_string().contains("1234"), made == 400, "{said}");
+        for error_body in [error_body, chat] {
+            assert_eq!(
+                error_body.to_string().contains("1234"),
+                made == 400,
+                "{error_body}"
+            );
         }
     }
 }
 
 #[test]
-fn errors_tell_callers_of_either_api_nothing_of_our_account() {
-    let native = Back {
-        caller: Caller::Messages,
+fn errors_reveal_nothing_about_the_account() {
+    let native = ResponseContext {
+        caller: CallerApi::Messages,
         ..chat()
     };
     let overloaded =
@@ -141,13 +145,13 @@ fn errors_tell_callers_of_either_api_nothing_of_our_account() {
             (529, 529, "overloaded_error"),
         ] {
             let answer = native.whole(status, "", body, 0);
-            let said = answer.body.unwrap();
+            let error_body = answer.body.unwrap();
             assert_eq!(
-                (answer.status, &said["error"]["type"]),
+                (answer.status, &error_body["error"]["type"]),
                 (made, &json!(kind))
             );
-            assert_eq!(said["type"], "error");
-            let message = said["error"]["message"].as_str().unwrap();
+            assert_eq!(error_body["type"], "error");
+            let message = error_body["error"]["message"].as_str().unwrap();
             assert!(
                 !message.is_empty() && !message.contains("1234"),
                 "{message}"
@@ -155,19 +159,19 @@ fn errors_tell_callers_of_either_api_nothing_of_our_account() {
         }
     }
     let long = br#"{"message":"Input is too long for requested model."}"#;
-    let bedrock = Back {
+    let bedrock = ResponseContext {
         host: ClaudeHost::Bedrock,
         ..chat()
     };
-    let said = bedrock
+    let error_body = bedrock
         .whole(400, "ValidationException", long, 0)
         .body
         .unwrap();
-    assert_eq!(said["error"]["code"], "context_length_exceeded");
+    assert_eq!(error_body["error"]["code"], "context_length_exceeded");
 }
 
 #[test]
-fn why_an_answer_ends() {
+fn finish_reasons_are_translated() {
     for (stop_reason, finish_reason) in [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
@@ -177,13 +181,13 @@ fn why_an_answer_ends() {
         ("tool_use", "tool_calls"),
         ("refusal", "content_filter"),
     ] {
-        assert_eq!(answer::finish_reason(stop_reason), finish_reason);
+        assert_eq!(completion::finish_reason(stop_reason), finish_reason);
     }
 }
 
 #[test]
-fn errors_are_openai_s() {
-    let said = |status, kind: &str, message: &str| {
+fn errors_have_openai_s_shape() {
+    let error_body = |status, kind: &str, message: &str| {
         let body = json!({ "type": "error", "error": { "type": kind, "message": message } });
         let (status, made) = error(status, body.to_string().as_bytes());
         (
@@ -193,13 +197,14 @@ fn errors_are_openai_s() {
             made["error"]["code"].clone(),
         )
     };
-    let (status, kind, message, code) = said(400, "invalid_request_error", "max_tokens: too large");
+    let (status, kind, message, code) =
+        error_body(400, "invalid_request_error", "max_tokens: too large");
     assert_eq!((status, kind.as_str()), (400, "invalid_request_error"));
     assert_eq!(
         (message.as_str(), code),
         ("max_tokens: too large", json!(400))
     );
-    let (_, _, _, code) = said(
+    let (_, _, _, code) = error_body(
         400,
         "invalid_request_error",
         "prompt is too long: 200001 tokens > 200000 maximum",
@@ -219,9 +224,9 @@ fn errors_are_openai_s() {
             502,
         ),
     ] {
-        let (status, _, told, code) = said(status, kind, message);
+        let (status, _, message_text, code) = error_body(status, kind, message);
         assert_eq!((status, code), (made, json!(made)), "{message}");
-        assert!(!told.contains(message), "{told}");
+        assert!(!message_text.contains(message), "{message_text}");
     }
     assert_eq!(error(502, b"<html>").0, 502);
 }

@@ -1,6 +1,6 @@
-//! A whole answer.
+//! Translates a response that is not streamed.
 
-use super::Usage;
+use super::usage::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ struct Message {
     usage: Usage,
 }
 
-/// A block of an answer. Those of Claude's own tools, which nobody here gave it, say nothing to a caller.
+/// A content block of a message. Callers do not see the blocks of Claude's own tools, which a request cannot enable.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Block {
@@ -33,7 +33,7 @@ pub(super) enum Block {
     Other,
 }
 
-/// Why an answer ends, in OpenAI's words.
+/// OpenAI's finish reason for a stop reason of Claude.
 pub(super) fn finish_reason(stop_reason: &str) -> &'static str {
     match stop_reason {
         "max_tokens" | "model_context_window_exceeded" => "length",
@@ -43,8 +43,8 @@ pub(super) fn finish_reason(stop_reason: &str) -> &'static str {
     }
 }
 
-/// A message of Claude's as a `chat.completion`, made at a time in seconds since the Unix epoch, and its usage. `None`: it is no
-/// message.
+/// Translates a message of Claude into a `chat.completion`, with its usage. `created`: seconds since the Unix epoch. `None` if
+/// the body is no message.
 pub(super) fn completion(body: &[u8], created: u64) -> Option<(Value, Usage)> {
     let message: Message = serde_json::from_slice(body).ok()?;
     let (mut text, mut thinking, mut calls) = (String::new(), String::new(), Vec::new());
@@ -60,15 +60,15 @@ pub(super) fn completion(body: &[u8], created: u64) -> Option<(Value, Usage)> {
             Block::Other => {}
         }
     }
-    let mut said = json!({ "role": "assistant", "content": null, "refusal": null });
+    let mut reply = json!({ "role": "assistant", "content": null, "refusal": null });
     if !text.is_empty() || calls.is_empty() {
-        said["content"] = json!(text);
+        reply["content"] = json!(text);
     }
     if !thinking.is_empty() {
-        said["reasoning_content"] = json!(thinking);
+        reply["reasoning_content"] = json!(thinking);
     }
     if !calls.is_empty() {
-        said["tool_calls"] = json!(calls);
+        reply["tool_calls"] = json!(calls);
     }
     let finish_reason = finish_reason(message.stop_reason.as_deref().unwrap_or_default());
     let completion = json!({
@@ -76,7 +76,7 @@ pub(super) fn completion(body: &[u8], created: u64) -> Option<(Value, Usage)> {
         "object": "chat.completion",
         "created": created,
         "model": message.model,
-        "choices": [{ "index": 0, "message": said, "logprobs": null, "finish_reason": finish_reason }],
+        "choices": [{ "index": 0, "message": reply, "logprobs": null, "finish_reason": finish_reason }],
         "usage": message.usage.openai(),
     });
     Some((completion, message.usage))
