@@ -15,6 +15,7 @@ use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -80,8 +81,17 @@ enum Command {
         /// The fleet file.
         file: PathBuf,
     },
-    /// Plays traces through Meridian's decisions and through other ways to route, and shows them side by side.
-    Simulate(#[command(flatten)] simulate::Options),
+    /// Runs the simulator: traces through Meridian's decisions and through other routing strategies, side by side.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// Arguments of `meridian-simulate`; `--help` lists them.
+        #[arg(
+            value_name = "ARGUMENTS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[tokio::main]
@@ -147,7 +157,7 @@ async fn run(command: Command) -> Result<()> {
             let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no such region")?;
             print(&mut out, &bootstrap)?;
         }
-        Command::Simulate(options) => simulate::simulate(&options, &mut out)?,
+        Command::Simulate { arguments } => simulate::simulate(&arguments)?,
     }
     Ok(())
 }
