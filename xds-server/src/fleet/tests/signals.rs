@@ -197,7 +197,7 @@ fn limits() {
         "policy:",
         "policy:\n  unhealthy: { queue_depth: 7 }\n  overflow: { above: 2.0, back_below: 0.5 }",
         "policy.overflow.above",
-        "not a part",
+        "is not above 0 and below 1",
     );
 }
 
