@@ -1,10 +1,10 @@
-//! `scripts/demo`: a fleet of three regions on loopback, live until Ctrl-C; with `--once`, the tour.
+//! `scripts/demo`: a fleet of three regions on loopback, live until Ctrl-C; with `--once`, every scenario.
 #![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
 
 use anyhow::Result;
 use clap::Parser;
 use meridian_tests::demo;
-use meridian_tests::tour::stops;
+use meridian_tests::scenarios::scenarios;
 use meridian_tests::world::{Options, World};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,10 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Shows Meridian on real Envoys.
 #[derive(Parser)]
 struct Arguments {
-    /// Walk the tour, print PASS or FAIL for each promise, and end.
+    /// Run every scenario, print PASS or FAIL for each, and end.
     #[arg(long)]
     once: bool,
-    /// With --once: only the stops whose names contain this.
+    /// With --once: only the scenarios whose names contain this.
     #[arg(long, requires = "once")]
     only: Option<String>,
 }
@@ -34,7 +34,7 @@ async fn main() -> Result<ExitCode> {
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.once {
-        return Ok(tour(arguments.only.as_deref().unwrap_or_default()).await);
+        return Ok(once(arguments.only.as_deref().unwrap_or_default()).await);
     }
     println!("starting the control plane, three Envoys, three pools and two providers ...");
     let mut world = World::start(&Options {
@@ -48,17 +48,20 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tour(only: &str) -> ExitCode {
+async fn once(only: &str) -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
-    for stop in stops().into_iter().filter(|stop| stop.name.contains(only)) {
-        match stop.walk().await {
+    let chosen = scenarios()
+        .into_iter()
+        .filter(|scenario| scenario.name.contains(only));
+    for scenario in chosen {
+        match scenario.run().await {
             Ok(seen) => {
                 passed += 1;
-                println!("PASS {:17} {seen}", stop.name);
+                println!("PASS {:17} {seen}", scenario.name);
             }
             Err(error) => {
                 failed += 1;
-                println!("FAIL {:17} {error:#}", stop.name);
+                println!("FAIL {:17} {error:#}", scenario.name);
             }
         }
     }

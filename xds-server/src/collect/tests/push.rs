@@ -1,4 +1,4 @@
-//! Pushes, over real sockets: who may, and what is believed. The certificates are in the tour.
+//! Pushes, over real sockets: who may, and what is believed. Certificates are covered by the scenarios.
 
 use super::{noon, pools, signal, whys};
 use crate::collect::push::Pushes;

@@ -1,4 +1,4 @@
-//! Answers to queries, over real sockets: what they mean, and what is not believed. A real Prometheus is asked in the tour.
+//! Answers to queries, over real sockets: what they mean, and what is not believed. A scenario asks a real Prometheus.
 
 use super::sources::{Manner, Server, look, typed};
 use super::{noon, pools, signal, whys};

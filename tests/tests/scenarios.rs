@@ -1,26 +1,26 @@
-//! Every stop of the tour is a test.
+//! Every scenario is a test.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use meridian_tests::tour::{Stop, stops};
+use meridian_tests::scenarios::{Scenario, scenarios};
 
 fn main() {
-    let trials = stops()
+    let trials = scenarios()
         .into_iter()
-        .map(|stop| Trial::test(stop.name, move || walk(&stop)))
+        .map(|scenario| Trial::test(scenario.name, move || run(&scenario)))
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn walk(stop: &Stop) -> Result<(), Failed> {
+fn run(scenario: &Scenario) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let seen = runtime
-        .block_on(stop.walk())
+        .block_on(scenario.run())
         .map_err(|error| format!("{error:#}"))?;
     #[allow(clippy::print_stdout)] // What was seen, beside the verdict.
     {
-        println!("{}: {seen}", stop.name);
+        println!("{}: {seen}", scenario.name);
     }
     Ok(())
 }

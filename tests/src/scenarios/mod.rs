@@ -1,5 +1,5 @@
-//! The tour: what Meridian promises, each promise shown on real Envoys, with the requests that the fakes recorded as
-//! the evidence. `scripts/demo --once` walks it, and the tests do.
+//! The scenarios: each shows one promise of Meridian on real Envoys. The evidence is the requests that the fakes recorded.
+//! `scripts/demo --once` runs them, and so do the tests.
 
 mod batch;
 mod claude;
@@ -35,8 +35,8 @@ use anyhow::{Result, bail};
 use meridian_policy::claude::Host;
 use std::pin::Pin;
 
-/// One promise.
-pub struct Stop {
+/// One promise, and how it is shown.
+pub struct Scenario {
     /// Its name.
     pub name: &'static str,
     /// The fleet that it is shown on.
@@ -44,28 +44,28 @@ pub struct Stop {
     show: for<'w> fn(&'w mut World) -> Show<'w>,
 }
 
-/// A stop's work; the text says what was seen.
+/// The work of a scenario; the text says what was seen.
 type Show<'w> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'w>>;
 
-impl Stop {
-    /// Starts the stop's fleet and shows the promise on it.
-    pub async fn walk(&self) -> Result<String> {
+impl Scenario {
+    /// Starts the scenario's fleet and shows the promise on it.
+    pub async fn run(&self) -> Result<String> {
         let mut world = World::start(&self.options).await?;
         (self.show)(&mut world).await
     }
 }
 
-/// Stops by name: `name: function, options`.
-macro_rules! stops {
+/// Scenarios by name: `name: function, options`.
+macro_rules! scenarios {
     ($($name:literal: $show:path, $options:expr;)*) => {
-        /// Every stop, in order.
-        pub fn stops() -> Vec<Stop> {
-            vec![$(Stop { name: $name, options: $options, show: |world| Box::pin($show(world)) }),*]
+        /// Every scenario, in order.
+        pub fn scenarios() -> Vec<Scenario> {
+            vec![$(Scenario { name: $name, options: $options, show: |world| Box::pin($show(world)) }),*]
         }
     };
 }
 
-stops! {
+scenarios! {
     "nearest": nearest::nearest, Options::default();
     "failover-chain": failover::chain, Options::default();
     "failover-refused": failover::refused, Options::default();
@@ -165,7 +165,7 @@ const QUICK: &str =
 /// Silence counts soon.
 const SHORT_TTL: &str = "unhealthy: { signal_ttl: 2s }";
 
-/// An error instead of a panic: the tour goes on.
+/// An error instead of a panic: the other scenarios go on.
 fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     if condition {
         Ok(())
