@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::route::Api;
 
 /// The parts of an inference request that change what is answered.
-pub(super) struct Asked {
+pub(super) struct InferenceRequest {
     pub(super) model: String,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
@@ -17,7 +17,7 @@ pub(super) struct Asked {
     pub(super) fields: Map<String, Value>,
 }
 
-impl Asked {
+impl InferenceRequest {
     /// Checks a request as far as vLLM does before it looks at the model.
     pub(super) fn parse(
         api: Api,
