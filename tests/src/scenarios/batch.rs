@@ -30,31 +30,56 @@ fn is_batch(answer: &Answer) -> bool {
     answer.status == 200 && decision.contains("tier=batch") && decision.contains("lane=batch")
 }
 
-/// Everybody's load, by region.
-fn loaded(world: &World, use_of: [f64; 3]) {
-    for (region, use_of) in REGIONS.into_iter().zip(use_of) {
+/// Sets the use of every region's KV-cache, as a fraction.
+fn loaded(world: &World, usage: [f64; 3]) {
+    for (region, usage) in REGIONS.into_iter().zip(usage) {
         world
             .pool(region)
-            .update(|behaviour| behaviour.kv_cache_usage = use_of);
+            .update(|behaviour| behaviour.kv_cache_usage = usage);
     }
 }
 
+/// A caller of every region.
+const CALLERS: [(&str, &str); 3] = [
+    ("us-west-2", "US"),
+    ("us-east-1", "US"),
+    ("eu-west-1", "DE"),
+];
+
 /// Batch goes to the cheapest region that has room, gives way before interactive callers have to, is told to come later where
-/// nobody has room, and stays in its zone.
+/// no region has room, and stays in its zone.
 pub async fn batch(world: &mut World) -> Result<String> {
-    let original = world.fleet_file()?;
+    world.edit(&priced(&world.fleet_file()?))?;
+    where_it_is_cheapest(world).await?;
+    gives_way(world).await?;
+    comes_later(world).await?;
+    loaded(world, [0.3; 3]);
+    wait_for("batch to be served again", || async {
+        let answer = by_header(ask(world, "eu-west-1", "DE", 0)).send().await?;
+        Ok(is_batch(&answer) && answer.region() == "eu-west-1")
+    })
+    .await?;
+    Ok("at 0.6 of the price of home, then, that one at 76 %, at 0.8; with all regions at 95 % it gets 429 and everybody else an answer; \
+        EU batch was in the EU all the while"
+        .into())
+}
+
+/// The fleet file with prices of regions, and a key whose requests are batch.
+fn priced(original: &str) -> String {
     let prices = [("us-west-2", 1.0), ("us-east-1", 0.6), ("eu-west-1", 0.8)];
-    let edited = prices.iter().fold(original, |text, (region, price)| {
-        let place = format!("  {region}:\n");
-        text.replacen(&place, &format!("{place}    price: {price}\n"), 1)
-    });
+    let edited = prices
+        .iter()
+        .fold(original.to_owned(), |text, (region, price)| {
+            let place = format!("  {region}:\n");
+            text.replacen(&place, &format!("{place}    price: {price}\n"), 1)
+        });
     let key = digest(KEY);
-    let edited = edited.replacen(
-        "policy:\n",
-        &format!("policy:\n  batch: {{ keys: [{key}] }}\n"),
-        1,
-    );
-    world.edit(&edited)?;
+    let batch = format!("policy:\n  batch: {{ keys: [{key}] }}\n");
+    edited.replacen("policy:\n", &batch, 1)
+}
+
+/// Batch, by its header and by its key, goes to us-east-1; interactive callers stay, and so does the EU's batch.
+async fn where_it_is_cheapest(world: &World) -> Result<()> {
     loaded(world, [0.3; 3]);
     wait_for("batch to be where it is cheapest", || async {
         let header = by_header(ask(world, "us-west-2", "US", 0)).send().await?;
@@ -78,9 +103,11 @@ pub async fn batch(world: &mut World) -> Result<String> {
             german.header("x-meridian-decision"),
             german.text()
         )
-    })?;
+    })
+}
 
-    // Fuller than where batch gives way, and not so full that anybody else must.
+/// A region that is fuller than where batch gives way, and not so full that anybody else must leave.
+async fn gives_way(world: &World) -> Result<()> {
     loaded(world, [0.3, 0.76, 0.3]);
     wait_for("batch to leave us-east-1", || async {
         let mut elsewhere = true;
@@ -96,16 +123,15 @@ pub async fn batch(world: &mut World) -> Result<String> {
     let kept = share(world, "us-east-1").await?;
     ensure(kept == 100, || {
         format!("us-east-1's own callers have left with it: {kept} %")
-    })?;
+    })
+}
 
+/// With every region full batch gets 429, and interactive callers an answer.
+async fn comes_later(world: &World) -> Result<()> {
     loaded(world, [0.95; 3]);
     wait_for("batch to be told to come later", || async {
         let mut later = true;
-        for (region, country) in [
-            ("us-west-2", "US"),
-            ("us-east-1", "US"),
-            ("eu-west-1", "DE"),
-        ] {
+        for (region, country) in CALLERS {
             let answer = by_header(ask(world, region, country, 0)).send().await?;
             ensure(matches!(answer.status, 200 | 429), || answer.text())?;
             later &= answer.status == 429
@@ -115,11 +141,7 @@ pub async fn batch(world: &mut World) -> Result<String> {
         Ok(later)
     })
     .await?;
-    for (region, country) in [
-        ("us-west-2", "US"),
-        ("us-east-1", "US"),
-        ("eu-west-1", "DE"),
-    ] {
+    for (region, country) in CALLERS {
         let answer = ask(world, region, country, 0).send().await?;
         ensure(answer.status == 200, || {
             format!(
@@ -129,15 +151,7 @@ pub async fn batch(world: &mut World) -> Result<String> {
             )
         })?;
     }
-    loaded(world, [0.3; 3]);
-    wait_for("batch to be served again", || async {
-        let answer = by_header(ask(world, "eu-west-1", "DE", 0)).send().await?;
-        Ok(is_batch(&answer) && answer.region() == "eu-west-1")
-    })
-    .await?;
-    Ok("at 0.6 of the price of home, then, that one at 76 %, at 0.8; with all regions at 95 % it gets 429 and everybody else an answer; \
-        EU batch was in the EU all the while"
-        .into())
+    Ok(())
 }
 
 /// A zone whose regions have an order: one serves, whichever gateway is reached; the next when it dies.

@@ -1,9 +1,11 @@
-//! Claude as the last resort: in the API that the caller spoke, in the middle of the same request.
+//! Claude as the fallback: in the API that the caller uses, within the same request.
 
 use super::client::{python, run_from};
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
-use crate::world::{Answer, CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds};
+use crate::world::{
+    Answer, Ask, CLAUDE, MODEL, PROFILE, REGIONS, World, api_key, wait_for, write_sds,
+};
 use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -76,7 +78,7 @@ async fn from(world: &World, country: &str, gateway: &str) -> Result<Vec<String>
     Ok(seen)
 }
 
-/// Our key is refused: callers of either API are told in their own API's words, and not in the provider's.
+/// The provider refuses our key: callers of either API get an error in the shape of their own API.
 async fn key_refused(world: &World) -> Result<()> {
     world
         .provider("claude-eu")
@@ -183,8 +185,8 @@ pub async fn keys(world: &mut World) -> Result<String> {
     ))
 }
 
-/// The provider is asked once for one request, whether it refuses or takes its time, and whether the regions fail or are known to
-/// be down; when it has had enough the caller is told when to come again.
+/// The provider is asked once for one request, whether it refuses or is slow, and whether the regions fail or are known to be down.
+/// Its Retry-After is passed on.
 pub async fn once(world: &mut World) -> Result<String> {
     let claude = world.provider("claude");
     for down in [false, true] {
@@ -206,7 +208,7 @@ pub async fn once(world: &mut World) -> Result<String> {
             (Fail::Status(429), 0, (429, "7")),
             (Fail::Status(529), 0, (503, "7")),
             (Fail::Status(500), 0, (500, "7")),
-            // Past the limit of 1 s everybody else is asked as well, and here nobody else is there.
+            // Past the limit of 1 s the next member is asked as well, and here there is none.
             (Fail::None, 4500, (200, "")),
         ] {
             claude.update(|behaviour| {
@@ -235,15 +237,16 @@ pub async fn once(world: &mut World) -> Result<String> {
         .into())
 }
 
-/// An answer that says that it was made elsewhere reaches its caller, and a person.
+/// An answer that was made outside its jurisdiction, as it says itself, reaches its caller, and raises an alarm.
 pub async fn geo(world: &mut World) -> Result<String> {
     regions(world, Fail::Status(503));
     let eu = world.provider("claude-eu");
     let gateway = world.gateway("eu-west-1");
-    let misplaced = "wasmcustom.meridian_misplaced";
+    let violations = async || gateway.counter("wasmcustom.meridian_misplaced").await;
+    let before = violations().await?;
     let ask = || world.ask("eu-west-1").country("DE");
     answered_by(world, &ask(), "fallback/claude-eu").await?;
-    ensure(gateway.counter(misplaced).await? == 0, || {
+    ensure(violations().await? == before, || {
         "an answer that does not say where it was made is counted".into()
     })?;
     eu.update(|behaviour| behaviour.inference_geo = Some("us".into()));
@@ -256,7 +259,7 @@ pub async fn geo(world: &mut World) -> Result<String> {
         answered_by(world, &ask, "fallback/claude-eu").await?;
     }
     wait_for("four of them to be counted", || async {
-        Ok(gateway.counter(misplaced).await? == 4)
+        Ok(violations().await? == before + 4)
     })
     .await?;
     let log = std::fs::read_to_string(world.dir().join("eu-west-1.log"))?;
@@ -284,34 +287,50 @@ pub async fn geo(world: &mut World) -> Result<String> {
 /// way counts with 4096 tokens to write, 61.4 thousandths.
 pub const BUDGET: &str = ", price: { input: 3, output: 15 }, budget: { max_requests_per_minute: 36, max_usd_per_hour: 0.6 }";
 
-/// What a fallback may cost is kept, and callers are told when to come again.
+/// A caller whom only the fallback can serve.
+fn us(world: &World) -> Ask {
+    world.ask("us-west-2").country("US")
+}
+
+/// Requests that us-west-2's gateway has refused because a budget is spent.
+async fn over_budget(world: &World, what: &str) -> Result<u64> {
+    let counter = format!("wasmcustom.meridian_over_budget.*what={what}");
+    world.gateway("us-west-2").counter(&counter).await
+}
+
+/// A fallback costs no more than its budget, and refused callers get a Retry-After.
 pub async fn budget(world: &mut World) -> Result<String> {
     regions(world, Fail::Status(503));
-    let west = world.gateway("us-west-2");
+    dollars(world).await?;
+    never_seen(world).await?;
+    let seconds = requests_a_minute(world).await?;
+    Ok(format!(
+        "the 13th request of a gateway's 12 a minute: 503, again after {seconds} s; with three under way that may cost 0.184 $ of its \
+         0.2 $ an hour the next two: 503; settled at 141 millionths of a dollar each, they leave room"
+    ))
+}
+
+/// Three requests of 61.4 thousandths are less than a third of 0.6 $; a fourth could cost more than what is left. What they have
+/// cost in the end leaves room.
+async fn dollars(world: &World) -> Result<()> {
     let claude = world.provider("claude");
-    let ask = || world.ask("us-west-2").country("US");
-    let over = |what: &'static str| async move {
-        let of = format!("wasmcustom.meridian_over_budget.*what={what}");
-        west.counter(&of).await
-    };
-    // Three of 61.4 are less than a third of 600; a fourth could cost more than what is left.
     claude.update(|behaviour| behaviour.first_token_ms = 3000);
     let mut under_way = JoinSet::new();
-    for ask in [ask(), ask(), ask()] {
+    for ask in [us(world), us(world), us(world)] {
         under_way.spawn(async move { ask.send().await });
     }
     wait_for("three to be under way", || async {
         Ok(claude.running() == 3)
     })
     .await?;
-    for ask in [ask(), ask().messages(true)] {
+    for ask in [us(world), us(world).messages(true)] {
         let answer = ask.send().await?;
         let seconds: u64 = answer.header("retry-after").parse()?;
-        let told = answer.json()["error"]["message"].to_string();
+        let message = answer.json()["error"]["message"].to_string();
         let fine = answer.status == 503 && (3540..=3660).contains(&seconds);
         ensure(
-            fine && told.contains("the budget of the fallback is spent"),
-            || format!("{} {seconds}: {told}", answer.status),
+            fine && message.contains("the budget of the fallback is spent"),
+            || format!("{} {seconds}: {message}", answer.status),
         )?;
         let reached = world.reached(ask.marker());
         ensure(!reached.contains(&"claude".into()), || {
@@ -323,74 +342,82 @@ pub async fn budget(world: &mut World) -> Result<String> {
     ensure(answers.iter().all(|answer| answer.status == 200), || {
         format!("{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>())
     })?;
-    ensure(over("usd").await? == 2, || "the metric says nothing".into())?;
-    // What they have cost in the end leaves room.
+    ensure(over_budget(world, "usd").await? == 2, || {
+        "the metric says nothing".into()
+    })?;
     claude.update(|behaviour| behaviour.first_token_ms = 0);
     for ask in [
-        ask(),
-        ask().streamed(),
-        ask().messages(false),
-        ask().messages(true),
+        us(world),
+        us(world).streamed(),
+        us(world).messages(false),
+        us(world).messages(true),
     ] {
         answered_by(world, &ask, "fallback/claude").await?;
     }
+    let west = world.gateway("us-west-2");
     let spent = "wasmcustom.meridian_spent_microusd";
     wait_for("seven answers of 141 to be counted", || async {
         Ok(west.counter(spent).await? == 7 * 141)
     })
-    .await?;
-    // What the provider never saw counts for nothing.
+    .await
+}
+
+/// Requests that the provider never saw count for nothing.
+async fn never_seen(world: &World) -> Result<()> {
+    let claude = world.provider("claude");
     claude.kill().await?;
-    for ask in [ask(), ask().messages(false)].into_iter().cycle().take(20) {
+    let asks = [us(world), us(world).messages(false)];
+    for ask in asks.into_iter().cycle().take(20) {
         let answer = ask.send().await?;
-        let said = answer.json();
-        let right =
-            answer.status == 503 && !said["error"]["message"].to_string().contains("budget");
-        ensure(right, || format!("{}: {said}", answer.status))?;
+        let body = answer.json();
+        let message = body["error"]["message"].to_string();
+        ensure(answer.status == 503 && !message.contains("budget"), || {
+            format!("{}: {body}", answer.status)
+        })?;
     }
     claude.revive().await?;
     wait_for("the provider to be back", || async {
-        Ok(ask().send().await?.status == 200)
+        Ok(us(world).send().await?.status == 200)
     })
-    .await?;
-    // A third of 36 requests a minute is 12; the other gateways have theirs.
+    .await
+}
+
+/// A third of 36 requests a minute is 12; the other gateways have theirs. When the 13th is to come again, in seconds.
+async fn requests_a_minute(world: &World) -> Result<u64> {
     for _ in 8..12 {
-        answered_by(world, &ask(), "fallback/claude").await?;
+        answered_by(world, &us(world), "fallback/claude").await?;
     }
-    let answer = ask().send().await?;
+    let answer = us(world).send().await?;
     let seconds: u64 = answer.header("retry-after").parse()?;
     ensure(answer.status == 503 && (1..=61).contains(&seconds), || {
         format!("{} {seconds}: {}", answer.status, answer.text())
     })?;
-    ensure(over("requests").await? == 1, || {
+    ensure(over_budget(world, "requests").await? == 1, || {
         "the metric says nothing".into()
     })?;
-    ensure(claude.requests().len() == 12, || {
+    ensure(world.provider("claude").requests().len() == 12, || {
         "more than the budget went out".into()
     })?;
-    answered_by(
-        world,
-        &world.ask("us-east-1").country("US"),
-        "fallback/claude",
-    )
-    .await?;
-    answered_by(
-        world,
-        &world.ask("eu-west-1").country("DE"),
-        "fallback/claude-eu",
-    )
-    .await?;
-    Ok(format!(
-        "the 13th request of a gateway's 12 a minute: 503, again after {seconds} s; with three under way that may cost 0.184 $ of its \
-         0.2 $ an hour the next two: 503; settled at 141 millionths of a dollar each, they leave room"
-    ))
+    for (gateway, country, fallback) in [
+        ("us-east-1", "US", "fallback/claude"),
+        ("eu-west-1", "DE", "fallback/claude-eu"),
+    ] {
+        answered_by(world, &world.ask(gateway).country(country), fallback).await?;
+    }
+    Ok(seconds)
 }
 
-/// A provider that cannot be reached is not knocked at for every request, and is back soon when it is there again.
+/// A provider that cannot be reached is not tried for every request, and is used again soon after it is back.
 pub async fn away(world: &mut World) -> Result<String> {
     regions(world, Fail::Status(503));
     let (claude, gateway) = (world.provider("claude"), world.gateway("us-west-2"));
     claude.kill().await?;
+    let failed = async || {
+        gateway
+            .counter("^cluster.provider_claude.upstream_cx_connect_fail$")
+            .await
+    };
+    let before = failed().await?;
     let ask = || world.ask("us-west-2").country("US");
     for _ in 0..40 {
         let answer = ask().send().await?;
@@ -398,9 +425,7 @@ pub async fn away(world: &mut World) -> Result<String> {
             format!("{}: {}", answer.status, answer.text())
         })?;
     }
-    let knocked = gateway
-        .counter("^cluster.provider_claude.upstream_cx_connect_fail$")
-        .await?;
+    let knocked = failed().await? - before;
     ensure((5..=20).contains(&knocked), || {
         format!("40 requests knocked at it {knocked} times")
     })?;

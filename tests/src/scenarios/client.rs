@@ -25,7 +25,10 @@ pub(super) async fn run_from(country: &str, scenario: &str, gateway: &str) -> Re
 pub(super) async fn python(client: &str, arguments: &[&str]) -> Result<String> {
     let python = workspace().join(".tools/python/bin/python");
     if !python.exists() {
-        bail!("{} is missing; run scripts/setup first", python.display());
+        bail!(
+            "{} is missing; run scripts/setup test first",
+            python.display()
+        );
     }
     let output = Command::new(&python)
         .arg(workspace().join("tests/clients").join(client))

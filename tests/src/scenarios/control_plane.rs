@@ -38,13 +38,7 @@ async fn taken(world: &World) -> Result<BTreeMap<(&'static str, &'static str), u
 
 async fn all_connected(world: &World) -> Result<()> {
     wait_for("all Envoys to be connected and up to date", || async {
-        let report = world.report().await?;
-        let idle = report
-            .envoys
-            .iter()
-            .flat_map(|envoy| envoy.types.values())
-            .all(|of| of.in_flight.is_none() && of.acked.is_some());
-        Ok(report.envoys.len() == REGIONS.len() && idle)
+        world.is_up_to_date().await
     })
     .await
 }

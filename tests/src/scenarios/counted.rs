@@ -28,7 +28,7 @@ const CALLERS: [(&str, &str, &str, &str); 8] = [
 /// Attempts by gateway, zone, model, lane, the region that was asked, and how it answered.
 type Counted = BTreeMap<[String; 6], u64>;
 
-/// One request of a caller: its own words, by which it is found at whoever got it, and how its attempts begin.
+/// One request of a caller: the marker by which servers' records are matched, and the labels of its attempts.
 struct Sent {
     marker: String,
     gateway: &'static str,

@@ -1,4 +1,4 @@
-//! Every region is full.
+//! Every region refuses.
 
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
@@ -47,7 +47,7 @@ pub async fn exhausted(world: &mut World) -> Result<String> {
     ))
 }
 
-/// What the fallback cannot do is not passed off as the caller's fault.
+/// An error of the fallback is not reported as the caller's error.
 pub async fn fallback_fails(world: &mut World) -> Result<String> {
     for region in REGIONS {
         world

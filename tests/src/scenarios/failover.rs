@@ -1,4 +1,4 @@
-//! A region dies; nobody notices.
+//! A region dies; no request fails.
 
 use super::{answered_by, ensure};
 use crate::fakes::{Behaviour, Fail};
@@ -84,7 +84,7 @@ async fn under_load(world: &World, how: How) -> Result<String> {
         *by_region.entry(answer.region().to_owned()).or_default() += 1;
     }
     let from = |region: &str| by_region.get(region).copied().unwrap_or_default();
-    // Retries add a few to what home answered before; nobody had to go further than the next region.
+    // Retries add a few to what home answered before; no request had to go further than the next region.
     ensure(from("us-west-2") >= BEFORE / 2, || {
         format!("home served too few: {by_region:?}")
     })?;
@@ -100,7 +100,7 @@ async fn under_load(world: &World, how: How) -> Result<String> {
     ))
 }
 
-/// The next region's gateway dies with everything in it; then its successor's stops answering without dying.
+/// The next region's gateway dies; then that of the region after it hangs.
 pub async fn gateway(world: &mut World) -> Result<String> {
     world.pool("us-west-2").kill().await?;
     answered_by(world, &world.ask("us-west-2").country("US"), "us-east-1").await?;
@@ -120,14 +120,20 @@ pub async fn gateway(world: &mut World) -> Result<String> {
     Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
 }
 
-/// One of a pool's two servers fails, and there is nowhere else to go: the other one serves.
+/// One of a pool's two servers fails, and there is no other region: the other one serves.
 pub async fn sibling(world: &mut World) -> Result<String> {
+    let (pool, sibling) = (world.pool("eu-west-1"), world.sibling()?);
+    wait_for("both servers to be asked", || async {
+        world.ask("eu-west-1").country("DE").send().await?;
+        Ok(!pool.requests().is_empty() && !sibling.requests().is_empty())
+    })
+    .await?;
     let mut served = 0;
     for fail in [Fail::Status(503), Fail::Status(500), Fail::Reset] {
         world
             .pool("eu-west-1")
             .update(|behaviour| behaviour.fail = fail);
-        // Who fails is asked less and less: fewer times than take it out, so that each failure is met.
+        // Two failures, fewer than eject the server, so that each kind of failure is met. It is asked less and less.
         let failing = || world.pool("eu-west-1").requests().len();
         let before = failing();
         while failing() < before + 2 {
@@ -153,7 +159,7 @@ pub async fn sibling(world: &mut World) -> Result<String> {
     ))
 }
 
-/// A few requests that every server answers with 500 are their own fault, and take nobody out.
+/// A few requests that every server answers with 500 eject no server.
 pub async fn poison(world: &mut World) -> Result<String> {
     for region in crate::world::REGIONS {
         world
@@ -174,7 +180,7 @@ pub async fn poison(world: &mut World) -> Result<String> {
     Ok("after five requests that every server answers with 500, every region serves its own callers".into())
 }
 
-/// A primary that refuses for a while: every caller is served, it is probed now and then, and comes back.
+/// A region that refuses for a while: every caller is served, it is tried now and then, and comes back.
 pub async fn flapping(world: &mut World) -> Result<String> {
     const FOR: Duration = Duration::from_secs(60);
     world

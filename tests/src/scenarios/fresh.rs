@@ -55,7 +55,7 @@ pub async fn fresh(world: &mut World) -> Result<String> {
         .iter()
         .any(|request| request.header("x-meridian-needs") == Some("fresh"));
     ensure(told, || "its server is not told of the need".into())?;
-    // The fresh region fails: an old answer is better than none.
+    // The fresh region fails: the request is served with old data.
     world.pool("us-east-1").kill().await?;
     lag(world, "eu-west-1", 31.0).await?;
     let answer = ask(world, "us-west-2", "US").send().await?;
@@ -64,7 +64,7 @@ pub async fn fresh(world: &mut World) -> Result<String> {
     })?;
     world.pool("us-east-1").revive().await?;
     world.until_healthy().await?;
-    // In the EU there is nobody else.
+    // The EU has one region, which serves it.
     decided(world, "eu-west-1", "DE", "home", "no").await?;
     for _ in 0..10 {
         let ask = ask(world, "eu-west-1", "DE");
@@ -106,7 +106,7 @@ async fn by_another_header(world: &World) -> Result<()> {
     decided(world, "us-west-2", "US", "home", "yes").await
 }
 
-/// Nobody has fresh data: wherever the request goes, it says so.
+/// No region has fresh data: the decision says so.
 async fn decided_not(world: &World) -> Result<()> {
     wait_for("nobody to be fresh", || async {
         let answer = ask(world, "us-west-2", "US").send().await?;

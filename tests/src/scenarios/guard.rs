@@ -1,5 +1,5 @@
-//! A 200 is not success: whatever fails before its first content goes to the next region, and what fails later never looks
-//! whole. Answers of real servers, byte by byte, in pieces of any size.
+//! A 200 is not success: an answer that fails before its first content is retried at the next region, and one that fails later
+//! never looks whole. The answers are those of real servers, cut into pieces of any size.
 
 use super::client::run;
 use super::ensure;
@@ -11,103 +11,12 @@ use anyhow::{Context, Result};
 /// Short enough for a stall to be seen.
 pub const LIMITS: &str = "{ first_token: 4s, unstreamed: 4s, connect: 1s, gap: 2s, answer: 20s }";
 
-/// Hardly anybody leaves home for what it said a moment ago, and the conversation of these requests does not.
+/// Recent refusals send at most 1 % of the callers elsewhere, and not the conversation of these requests.
 pub const AT_HOME: &str = "overflow: { floor: 0.99 }";
 
-/// Fails before its first content: one clean answer, from the next region.
+/// Answers that fail before their first content: the caller gets one clean answer, from the next region.
 pub async fn hidden(world: &mut World) -> Result<String> {
-    let role = r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-    let started = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
-    let all = [
-        recorded("shutdown.abort.inflight_nonstream", false)?,
-        recorded("shutdown.abort.inflight_stream", true)?,
-        recorded("overload.503", false)?,
-        recorded("overload.503.stream", true)?,
-        recorded("overload.error_inside_200_stream", true)?,
-        recorded("engine_killed.inflight_nonstream", false)?,
-        written("nothing", CHAT, true, ""),
-        written("role and end of file", CHAT, true, &format!("{role}\n\n")),
-        written(
-            "malformed",
-            CHAT,
-            true,
-            &format!("{role}\n\ndata: {{\"cho\n\n"),
-        ),
-        written("no JSON", CHAT, false, "<html>busy</html>"),
-        written(
-            "error in a 200",
-            CHAT,
-            false,
-            r#"{"error":{"message":"busy","code":503}}"#,
-        ),
-        written(
-            "completions: abort",
-            "/v1/completions",
-            false,
-            r#"{"choices":[{"text":"","finish_reason":"abort"}]}"#,
-        ),
-        written(
-            "embeddings: nothing",
-            "/v1/embeddings",
-            false,
-            r#"{"data":[]}"#,
-        ),
-        written(
-            "responses: failed",
-            "/v1/responses",
-            true,
-            "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"message\":\"no\"}}}\n\n",
-        ),
-        written(
-            "messages: overloaded",
-            MESSAGES,
-            true,
-            &format!(
-                "{started}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\"message\":\"busy\"}}}}\n\n"
-            ),
-        ),
-        written("messages: nothing", MESSAGES, true, started),
-        written(
-            "messages: error in a 200",
-            MESSAGES,
-            false,
-            r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#,
-        ),
-        written(
-            "messages: malformed",
-            MESSAGES,
-            true,
-            &format!("{started}event: content_block_delta\ndata: {{\"type\"\n\n"),
-        ),
-        written("messages: no JSON", MESSAGES, false, "<html>busy</html>"),
-        written(
-            "completions: error",
-            "/v1/completions",
-            true,
-            "data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\ndata: [DONE]\n\n",
-        ),
-        written(
-            "completions: nothing",
-            "/v1/completions",
-            true,
-            "data: [DONE]\n\n",
-        ),
-        written(
-            "embeddings: error in a 200",
-            "/v1/embeddings",
-            false,
-            r#"{"error":{"message":"busy","code":503}}"#,
-        ),
-        written(
-            "responses: failed, in one piece",
-            "/v1/responses",
-            false,
-            r#"{"status":"failed","error":{"code":"server_error","message":"no"},"output":[]}"#,
-        ),
-        silent("head and silence", CHAT, ""),
-        silent("role and silence", CHAT, &format!("{role}\n\n")),
-        silent("messages: silence", MESSAGES, started),
-    ];
+    let all = [chat_failures()?, messages_failures(), other_failures()].concat();
     let mut rounds = 0;
     for failing in &all {
         // Silence takes as long as its limit, in however many pieces.
@@ -145,64 +54,78 @@ pub async fn hidden(world: &mut World) -> Result<String> {
     ))
 }
 
-/// Fails when the caller has a part: said in the API's shape, no other region asked, and no end like that of a whole one.
+fn chat_failures() -> Result<Vec<Failing>> {
+    let role = r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+    let malformed = format!("{role}\n\ndata: {{\"cho\n\n");
+    let error = r#"{"error":{"message":"busy","code":503}}"#;
+    Ok(vec![
+        recorded("shutdown.abort.inflight_nonstream", false)?,
+        recorded("shutdown.abort.inflight_stream", true)?,
+        recorded("overload.503", false)?,
+        recorded("overload.503.stream", true)?,
+        recorded("overload.error_inside_200_stream", true)?,
+        recorded("engine_killed.inflight_nonstream", false)?,
+        written("nothing", CHAT, true, ""),
+        written("role and end of file", CHAT, true, &format!("{role}\n\n")),
+        written("malformed", CHAT, true, &malformed),
+        written("no JSON", CHAT, false, "<html>busy</html>"),
+        written("error in a 200", CHAT, false, error),
+        silent("head and silence", CHAT, ""),
+        silent("role and silence", CHAT, &format!("{role}\n\n")),
+    ])
+}
+
+fn messages_failures() -> Vec<Failing> {
+    let started = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
+    let overloaded = format!(
+        "{started}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\"message\":\"busy\"}}}}\n\n"
+    );
+    let malformed = format!("{started}event: content_block_delta\ndata: {{\"type\"\n\n");
+    let error = r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#;
+    vec![
+        written("messages: overloaded", MESSAGES, true, &overloaded),
+        written("messages: nothing", MESSAGES, true, started),
+        written("messages: error in a 200", MESSAGES, false, error),
+        written("messages: malformed", MESSAGES, true, &malformed),
+        written("messages: no JSON", MESSAGES, false, "<html>busy</html>"),
+        silent("messages: silence", MESSAGES, started),
+    ]
+}
+
+fn other_failures() -> Vec<Failing> {
+    let completions = "/v1/completions";
+    let embeddings = "/v1/embeddings";
+    let responses = "/v1/responses";
+    let abort = r#"{"choices":[{"text":"","finish_reason":"abort"}]}"#;
+    let error = r#"{"error":{"message":"busy","code":503}}"#;
+    let error_event = "data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\ndata: [DONE]\n\n";
+    let failed_events = "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"message\":\"no\"}}}\n\n";
+    let failed =
+        r#"{"status":"failed","error":{"code":"server_error","message":"no"},"output":[]}"#;
+    vec![
+        written("completions: abort", completions, false, abort),
+        written("completions: error", completions, true, error_event),
+        written(
+            "completions: nothing",
+            completions,
+            true,
+            "data: [DONE]\n\n",
+        ),
+        written("embeddings: nothing", embeddings, false, r#"{"data":[]}"#),
+        written("embeddings: error in a 200", embeddings, false, error),
+        written("responses: failed", responses, true, failed_events),
+        written("responses: failed, in one piece", responses, false, failed),
+    ]
+}
+
+/// Answers that fail when the caller has a part of them: an error event in the API's shape, no other region asked, and no proper
+/// end.
 pub async fn late(world: &mut World) -> Result<String> {
-    let word = r#"data: {"choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}"#;
-    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"one\"}}\n\n";
-    let all = [
-        recorded("engine_killed.inflight_stream", true)?,
-        recorded("dp2.engine_killed.inflight_stream", true)?,
-        written("end of file", CHAT, true, &format!("{word}\n\n{word}\n\n")),
-        written(
-            "malformed",
-            CHAT,
-            true,
-            &format!("{word}\n\ndata: {{\"cho\n\n{word}\n\ndata: [DONE]\n\n"),
-        ),
-        written("messages: end of file", MESSAGES, true, delta),
-        written(
-            "responses: end of file",
-            "/v1/responses",
-            true,
-            "data: {\"type\":\"response.output_text.delta\",\"delta\":\"one\"}\n\n",
-        ),
-    ];
+    let all = later_failures()?;
     for failing in &all {
-        // The first content comes by itself: what has come as a whole is none of the caller's.
-        let first = failing
-            .bytes
-            .windows(2)
-            .enumerate()
-            .filter(|(_, pair)| pair == b"\n\n")
-            .map(|(at, _)| at + 2);
-        let text = String::from_utf8_lossy(&failing.bytes);
-        let begins = text
-            .find("\"content\":\"z\"")
-            .or(text.find("\\ufffd"))
-            .or(text.find("one"))
-            .unwrap_or(text.len() / 2);
-        let at = first
-            .into_iter()
-            .find(|at| *at > begins)
-            .unwrap_or(failing.bytes.len() / 2);
-        let (begin, rest) = failing.bytes.split_at(at);
-        let mut pieces = vec![begin.to_vec()];
-        pieces.extend(cut(rest, 7, failing.name));
-        let (answer, reached) = answered(world, failing, pieces).await?;
-        let answer = answer.with_context(|| failing.name)?;
-        let (name, text) = (failing.name, answer.text());
-        ensure(answer.status == 200 && reached == ["us-west-2"], || {
-            format!("{name}: {}, asked were {reached:?}: {text}", answer.status)
-        })?;
-        let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
-        ensure(
-            last.contains("\"error\"")
-                && !text.contains("[DONE]")
-                && !text.contains("message_stop"),
-            || format!("{name} ends with {last}"),
-        )?;
+        ends_with_an_error(world, failing).await?;
     }
-    // A stall and a cut: nothing can be said any more, and the connection does not end well.
+    // A stall and a cut: no error event can be sent any more, and the connection breaks off.
     for stalls in [true, false] {
         let broken = Failing {
             stalls,
@@ -214,7 +137,7 @@ pub async fn late(world: &mut World) -> Result<String> {
             format!("a stream without an end ended well: {answer:?}")
         })?;
     }
-    // A whole stream is not broken, and a caller who has heard enough breaks nothing.
+    // A whole stream is not broken, and a caller who leaves early breaks nothing.
     let whole = ask(world, CHAT, true).send().await?.text();
     ensure(whole.ends_with("data: [DONE]\n\n"), || whole)?;
     world.pool("us-west-2").set(Behaviour {
@@ -224,6 +147,66 @@ pub async fn late(world: &mut World) -> Result<String> {
     let mut leaves = ask(world, CHAT, true).open().await?;
     leaves.chunk().await?;
     drop(leaves);
+    until_the_log_tells(world).await?;
+    Ok(format!(
+        "{} kinds of streams that break later: an error event in their API's shape, no [DONE], nobody else asked; a stall and a cut end abnormally; the access log tells which, and nothing of a caller who left",
+        all.len()
+    ))
+}
+
+fn later_failures() -> Result<Vec<Failing>> {
+    let word = r#"data: {"choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}"#;
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"one\"}}\n\n";
+    let response = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"one\"}\n\n";
+    let ended = format!("{word}\n\n{word}\n\n");
+    let malformed = format!("{word}\n\ndata: {{\"cho\n\n{word}\n\ndata: [DONE]\n\n");
+    Ok(vec![
+        recorded("engine_killed.inflight_stream", true)?,
+        recorded("dp2.engine_killed.inflight_stream", true)?,
+        written("end of file", CHAT, true, &ended),
+        written("malformed", CHAT, true, &malformed),
+        written("messages: end of file", MESSAGES, true, delta),
+        written("responses: end of file", "/v1/responses", true, response),
+    ])
+}
+
+/// A stream that fails after its first content ends with an error event, and no other region is asked.
+async fn ends_with_an_error(world: &World, failing: &Failing) -> Result<()> {
+    let (begin, rest) = failing.bytes.split_at(first_content(&failing.bytes));
+    // The first content comes by itself, so that the caller has it before the failure.
+    let mut pieces = vec![begin.to_vec()];
+    pieces.extend(cut(rest, 7, failing.name));
+    let (answer, reached) = answered(world, failing, pieces).await?;
+    let answer = answer.with_context(|| failing.name)?;
+    let (name, text) = (failing.name, answer.text());
+    ensure(answer.status == 200 && reached == ["us-west-2"], || {
+        format!("{name}: {}, asked were {reached:?}: {text}", answer.status)
+    })?;
+    let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
+    ensure(
+        last.contains("\"error\"") && !text.contains("[DONE]") && !text.contains("message_stop"),
+        || format!("{name} ends with {last}"),
+    )
+}
+
+/// Where the first event with content ends.
+fn first_content(bytes: &[u8]) -> usize {
+    let mut ends = bytes
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair == b"\n\n")
+        .map(|(at, _)| at + 2);
+    let text = String::from_utf8_lossy(bytes);
+    let begins = text
+        .find("\"content\":\"z\"")
+        .or(text.find("\\ufffd"))
+        .or(text.find("one"))
+        .unwrap_or(text.len() / 2);
+    ends.find(|at| *at > begins).unwrap_or(bytes.len() / 2)
+}
+
+/// Waits until the access log has every way in which streams broke here, once for the stall and once for the cut.
+async fn until_the_log_tells(world: &World) -> Result<()> {
     let log = world.access_log("us-west-2");
     wait_for("the access log to tell", || async {
         let log = std::fs::read_to_string(&log)?;
@@ -235,14 +218,10 @@ pub async fn late(world: &mut World) -> Result<String> {
             && (told("stall"), told("cut")) == (1, 1)
             && left)
     })
-    .await?;
-    Ok(format!(
-        "{} kinds of streams that break later: an error event in their API's shape, no [DONE], nobody else asked; a stall and a cut end abnormally; the access log tells which, and nothing of a caller who left",
-        all.len()
-    ))
+    .await
 }
 
-/// What is whole passes, byte by byte; a complete answer gets the last line that it lacks.
+/// Whole answers pass unchanged; a complete stream without its last line gets it.
 pub async fn whole(world: &mut World) -> Result<String> {
     for (name, stream) in [("chat.stream.usage", true), ("chat.nonstream", false)] {
         let fine = recorded(name, stream)?;
@@ -263,7 +242,7 @@ pub async fn whole(world: &mut World) -> Result<String> {
     ensure(answer?.text() == body, || {
         "the last line was not added".into()
     })?;
-    // What the caller did wrong is the caller's.
+    // A caller's own error is passed on.
     for (name, status) in [("err.prompt_too_long", 400), ("err.unauthorized", 401)] {
         let refused = recorded(name, false)?;
         let (answer, reached) = answered(world, &refused, vec![refused.bytes.clone()]).await?;
@@ -272,16 +251,18 @@ pub async fn whole(world: &mut World) -> Result<String> {
             format!("{name}: {}, asked were {reached:?}", answer.status)
         })?;
     }
-    // 500 tokens, and tokens are counted where they were made.
+    counts_tokens(world).await?;
+    notes_load(world).await?;
+    Ok("streams and whole answers pass byte by byte in any cut; [DONE] added where only it lacks; 400 and 401 are the caller's".into())
+}
+
+/// 500 tokens pass, and tokens are counted where they were made.
+async fn counts_tokens(world: &World) -> Result<()> {
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.tokens = 500);
-    let answer = world
-        .ask("us-west-2")
-        .country("US")
-        .streamed()
-        .send()
-        .await?;
+    let ask = world.ask("us-west-2").country("US").streamed();
+    let answer = ask.send().await?;
     ensure(
         answer.text().contains("token499") && answer.text().ends_with("[DONE]\n\n"),
         || answer.text(),
@@ -292,8 +273,11 @@ pub async fn whole(world: &mut World) -> Result<String> {
         .await?;
     ensure(counted.contains("to=us-west-2;what=completion"), || {
         format!("no tokens: {counted}")
-    })?;
-    // A server's load in an answer's head is noted here, and is nobody else's business.
+    })
+}
+
+/// A server's load in an answer's head is noted by the gateway, and not passed on.
+async fn notes_load(world: &World) -> Result<()> {
     world
         .pool("us-west-2")
         .update(|behaviour| (behaviour.waiting, behaviour.kv_cache_usage) = (7, 0.4));
@@ -308,11 +292,10 @@ pub async fn whole(world: &mut World) -> Result<String> {
     ensure(
         shown.contains("what=waiting: 7") && shown.contains("what=kv_cache_percent: 40"),
         || shown,
-    )?;
-    Ok("streams and whole answers pass byte by byte in any cut; [DONE] added where only it lacks; 400 and 401 are the caller's".into())
+    )
 }
 
-/// Where every region fails alike, the caller gets one clean error, with the server's own words.
+/// Where every region fails alike, the caller gets one error, with the server's own message.
 pub async fn nowhere(world: &mut World) -> Result<String> {
     let busy = recorded("overload.error_inside_200_stream", true)?;
     for server in world.servers() {
@@ -342,7 +325,7 @@ pub async fn nowhere(world: &mut World) -> Result<String> {
     ))
 }
 
-/// A prompt that is too long for one region goes to one that says it takes longer ones; where none does, it is refused.
+/// A prompt that is too long for one region goes to a region with a larger context; where there is none, it is refused.
 pub async fn context(world: &mut World) -> Result<String> {
     let refused = recorded("err.prompt_too_long", false)?;
     for region in ["us-west-2", "us-east-1"] {
@@ -395,7 +378,7 @@ pub async fn context(world: &mut World) -> Result<String> {
     ))
 }
 
-/// The official client: what breaks is an exception, what is whole an answer.
+/// The official client: a broken stream is an exception, a whole one an answer.
 pub async fn client(world: &mut World) -> Result<String> {
     let west = world.block().public("us-west-2").to_string();
     let pool = |change: &dyn Fn(&mut Behaviour)| {

@@ -17,12 +17,12 @@ pub struct Load {
     task: JoinHandle<Result<Tally>>,
 }
 
-/// Who answered, and how many requests there were.
+/// The answers to a load.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Answers by gateway and who gave them.
+    /// Answers by gateway and by the region that gave them.
     pub by: BTreeMap<(String, String), u32>,
-    /// All of them.
+    /// All answers.
     pub all: u32,
 }
 

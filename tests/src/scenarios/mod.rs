@@ -9,6 +9,7 @@ mod control_plane;
 mod counted;
 mod exhausted;
 mod failover;
+mod filter;
 mod fresh;
 mod gdpr;
 mod guard;
@@ -30,6 +31,11 @@ mod servers;
 mod signals;
 mod streaming;
 
+mod chains;
+mod runner;
+
+pub use runner::{Outcome, lanes, run};
+
 use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
 use meridian_policy::claude::Host;
@@ -39,130 +45,156 @@ use std::pin::Pin;
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
-    /// The fleet that it is shown on.
-    pub options: Options,
+    options: Options,
+    needs: Needs,
     show: for<'w> fn(&'w mut World) -> Show<'w>,
+}
+
+/// The world that a scenario needs, besides its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// Any. It is healed afterwards, for the next scenario.
+    Any,
+    /// Any. What it changes cannot be healed: the world ends with it.
+    Last,
+    /// A new one, because it counts from the start. The world ends with it.
+    Fresh,
 }
 
 /// The work of a scenario; the text says what was seen.
 type Show<'w> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'w>>;
 
-impl Scenario {
-    /// Starts the scenario's fleet and shows the promise on it.
-    pub async fn run(&self) -> Result<String> {
-        let mut world = World::start(&self.options).await?;
-        (self.show)(&mut world).await
-    }
-}
-
-/// Scenarios by name: `name: function, options`.
+/// Scenarios by name: `name: function, what it needs, options`.
 macro_rules! scenarios {
-    ($($name:literal: $show:path, $options:expr;)*) => {
-        /// Every scenario, in order.
-        pub fn scenarios() -> Vec<Scenario> {
-            vec![$(Scenario { name: $name, options: $options, show: |world| Box::pin($show(world)) }),*]
+    ($($name:literal: $show:path, $needs:ident, $options:expr;)*) => {
+        fn all() -> Vec<Scenario> {
+            vec![$(Scenario {
+                name: $name,
+                options: $options,
+                needs: Needs::$needs,
+                show: |world| Box::pin($show(world)),
+            }),*]
         }
     };
 }
 
-scenarios! {
-    "nearest": nearest::nearest, Options::default();
-    "failover-chain": failover::chain, Options::default();
-    "failover-refused": failover::refused, Options::default();
-    "failover-reset": failover::reset, Options::default();
-    "failover-503": failover::unavailable, Options::default();
-    "failover-500": failover::broken, Options::default();
-    "failover-hang": failover::hang, Options { limits: QUICK, ..Options::default() };
-    "failover-gateway": failover::gateway, Options::default();
-    "failover-sibling": failover::sibling, Options { fallbacks: false, sibling: true, ..Options::default() };
-    "failover-poison": failover::poison, Options::default();
-    "guard-hidden": guard::hidden, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
-    "guard-late": guard::late, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
-    "guard-whole": guard::whole, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
-    "guard-client": guard::client, Options { limits: guard::LIMITS, ..Options::default() };
-    "guard-context": guard::context, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
-    "guard-nowhere": guard::nowhere, Options { fallbacks: false, ..Options::default() };
-    "guard-flapping": failover::flapping, Options::default();
-    "gdpr-failing": gdpr::failing, Options { limits: QUICK, ..Options::default() };
-    "gdpr-no-fallback": gdpr::no_fallback, Options { fallbacks: false, ..Options::default() };
-    "gdpr-forged": gdpr::forged, Options::default();
-    "gdpr-refuse": misdirected::refuse, Options::default();
-    "gdpr-redirect": misdirected::redirect, Options { misdirected: "redirect", ..Options::default() };
-    "gdpr-forward": misdirected::forward, Options { misdirected: "forward", ..Options::default() };
-    "peer": peer::peer, Options::default();
-    "exhausted": exhausted::exhausted, Options::default();
-    "fallback-fails": exhausted::fallback_fails, Options::default();
-    "claude-clients": claude::clients, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-once": claude::once, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
-    "claude-keys": claude::keys, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-midway": claude::midway, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-bedrock": claude::bedrock, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-bedrock-midway": claude::midway, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-geo": claude::geo, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-budget": claude::budget, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
-    "claude-away": claude::away, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "models": models::models, Options::default();
-    "large-bodies": models::large_bodies, Options { limits: SLOW, ..Options::default() };
-    "bad-requests": models::bad_requests, Options::default();
-    "streaming": streaming::streaming, Options::default();
-    "limits": limits::limits, Options { limits: limits::LIMITS, ..Options::default() };
-    "limits-fallback": limits::fallback, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
-    "limits-prompt": limits::prompt, Options { limits: QUICK, ..Options::default() };
-    "retries-crowd": retries::crowd, Options { limits: SLOW, ..Options::default() };
-    "retries-slow": retries::slow, Options { limits: retries::FEW, ..Options::default() };
-    "retry-after": retries::after, Options { fallbacks: false, ..Options::default() };
-    "hostile": hostile::hostile, Options::default();
-    "tls": nearest::tls, Options { tls: true, ..Options::default() };
-    "client": client::client, Options::default();
-    "by-file": nearest::nearest, Options { configured: Configured::ByFile, ..Options::default() };
-    "overflow": overflow::overflow, Options::default();
-    "overflow-sotw": overflow::overflow, Options { configured: Configured::BySotw, ..Options::default() };
-    "overflow-eu": overflow::eu, Options::default();
-    "overflow-noise": overflow::noise, Options::default();
-    "affinity": overflow::affinity, Options::default();
-    "fast-path": overflow::fast_path, Options::default();
-    "servers": servers::by_load, Options { limits: SLOW, sibling: true, ..Options::default() };
-    "servers-affinity": servers::by_conversation, Options { sibling: true, ..Options::default() };
-    "pressure": pressure::pressure_at_home, Options { limits: SLOW, ..Options::default() };
-    "signal-queue-lag": signals::queue_and_lag, Options::default();
-    "signal-errors": signals::errors, Options::default();
-    "signal-first-token": signals::first_token, Options { limits: SLOW, ..Options::default() };
-    "signal-sources": signals::sources, Options { policy: SHORT_TTL, ..Options::default() };
-    "signal-prometheus": queries::prometheus, Options { policy: SHORT_TTL, ..Options::default() };
-    "signal-pushed": pushed::pushed, Options { policy: SHORT_TTL, ..Options::default() };
-    "signal-counted": counted::counted_exactly, Options::default();
-    "signal-down": signals::down, Options::default();
-    "signal-stale": signals::stale, Options { policy: SHORT_TTL, ..Options::default() };
-    "retrieval": retrieval::follows, Options { databases: true, ..Options::default() };
-    "retrieval-sotw": retrieval::follows, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
-    "retrieval-eu": retrieval::eu, Options { databases: true, ..Options::default() };
-    "retrieval-dead": retrieval::dead, Options { databases: true, ..Options::default() };
-    "batch": batch::batch, Options::default();
-    "order": batch::order, Options::default();
-    "fresh": fresh::fresh, Options::default();
-    "config-edits": config::edits, Options::default();
-    "config-edits-sotw": config::edits, Options { configured: Configured::BySotw, ..Options::default() };
-    "config-zones": config::zones, Options { misdirected: "forward", ..Options::default() };
-    "config-zones-sotw": config::zones, Options { configured: Configured::BySotw, misdirected: "forward", ..Options::default() };
-    "config-filter": config::filter, Options::default();
-    "config-filter-sotw": config::filter, Options { configured: Configured::BySotw, ..Options::default() };
-    "config-nack": config::nack, Options { lease: "6s", ..Options::default() };
-    "config-nack-sotw": config::nack, Options { configured: Configured::BySotw, lease: "6s", ..Options::default() };
-    "control-plane-restarts": control_plane::restarts, Options::default();
-    "control-plane-restarts-sotw": control_plane::restarts, Options { configured: Configured::BySotw, ..Options::default() };
-    "control-plane-hangs": control_plane::hangs, Options { lease: "6s", ..Options::default() };
-    "gateways-restart": control_plane::gateways, Options::default();
+/// They take a minute each, so they begin first.
+const LONG: [&str; 2] = ["guard-flapping", "overflow-noise"];
+
+/// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
+const ALONE: [&str; 4] = ["overflow", "overflow-sotw", "fast-path", "limits-prompt"];
+
+/// Every scenario.
+pub fn scenarios() -> Vec<Scenario> {
+    let mut all = all();
+    // A scenario that leaves no world behind comes after those that do.
+    all.sort_by_key(|scenario| scenario.needs != Needs::Any);
+    all
 }
 
-/// Room for slow streams and large bodies.
-const SLOW: &str =
-    "{ first_token: 10s, unstreamed: 20s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
+scenarios! {
+    "nearest": nearest::nearest, Any, Options::default();
+    "failover-chain": failover::chain, Any, Options::default();
+    "failover-refused": failover::refused, Any, Options::default();
+    "failover-reset": failover::reset, Any, Options::default();
+    "failover-503": failover::unavailable, Any, Options::default();
+    "failover-500": failover::broken, Any, Options::default();
+    "failover-hang": failover::hang, Any, Options { limits: QUICK, ..Options::default() };
+    "failover-gateway": failover::gateway, Last, Options::default();
+    "failover-sibling": failover::sibling, Any, Options { fallbacks: false, sibling: true, ..Options::default() };
+    "failover-poison": failover::poison, Any, Options::default();
+    "guard-hidden": guard::hidden, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-late": guard::late, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-whole": guard::whole, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
+    "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
+    "guard-flapping": failover::flapping, Any, Options::default();
+    "gdpr-failing": gdpr::failing, Any, Options { limits: QUICK, ..Options::default() };
+    "gdpr-no-fallback": gdpr::no_fallback, Any, Options { fallbacks: false, ..Options::default() };
+    "gdpr-forged": gdpr::forged, Any, Options::default();
+    "gdpr-refuse": misdirected::refuse, Any, Options::default();
+    "gdpr-redirect": misdirected::redirect, Any, Options { misdirected: "redirect", ..Options::default() };
+    "gdpr-forward": misdirected::forward, Any, Options { misdirected: "forward", ..Options::default() };
+    "peer": peer::peer, Any, Options::default();
+    "exhausted": exhausted::exhausted, Any, Options::default();
+    "fallback-fails": exhausted::fallback_fails, Any, Options::default();
+    "claude-clients": claude::clients, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
+    "claude-keys": claude::keys, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-midway": claude::midway, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-bedrock": claude::bedrock, Any, Options { claude: Some(Host::Bedrock), ..Options::default() };
+    "claude-bedrock-midway": claude::midway, Any, Options { claude: Some(Host::Bedrock), ..Options::default() };
+    "claude-geo": claude::geo, Last, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-budget": claude::budget, Any, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
+    "claude-away": claude::away, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "models": models::models, Any, Options::default();
+    "large-bodies": models::large_bodies, Any, Options { limits: SLOW, ..Options::default() };
+    "bad-requests": models::bad_requests, Any, Options::default();
+    "streaming": streaming::streaming, Any, Options::default();
+    "limits": limits::limits, Any, Options { limits: limits::LIMITS, ..Options::default() };
+    "limits-fallback": limits::fallback, Any, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
+    "limits-prompt": limits::prompt, Any, Options { limits: QUICK, ..Options::default() };
+    "retries-crowd": retries::crowd, Any, Options { limits: SLOW, ..Options::default() };
+    "retries-slow": retries::slow, Any, Options { limits: retries::FEW, ..Options::default() };
+    "retry-after": retries::after, Last, Options { fallbacks: false, ..Options::default() };
+    "hostile": hostile::hostile, Any, Options::default();
+    "tls": nearest::tls, Any, Options { tls: true, ..Options::default() };
+    "client": client::client, Any, Options::default();
+    "by-file": nearest::nearest, Any, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-steering": filter::steering, Any, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-trailers": filter::trailers, Any, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-no-policy": filter::no_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-broken-policy": filter::broken_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-new-policy": filter::new_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
+    "overflow": overflow::overflow, Any, Options::default();
+    "overflow-sotw": overflow::overflow, Any, Options { configured: Configured::BySotw, ..Options::default() };
+    "overflow-eu": overflow::eu, Any, Options::default();
+    "overflow-noise": overflow::noise, Any, Options::default();
+    "affinity": overflow::affinity, Any, Options::default();
+    "fast-path": overflow::fast_path, Last, Options::default();
+    "servers": servers::by_load, Any, Options { limits: SLOW, sibling: true, ..Options::default() };
+    "servers-affinity": servers::by_conversation, Any, Options { sibling: true, ..Options::default() };
+    "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };
+    "signal-queue-lag": signals::queue_and_lag, Any, Options::default();
+    "signal-errors": signals::errors, Any, Options::default();
+    "signal-first-token": signals::first_token, Any, Options { limits: SLOW, ..Options::default() };
+    "signal-sources": signals::sources, Any, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-prometheus": queries::prometheus, Any, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-pushed": pushed::pushed, Any, Options { policy: SHORT_TTL, ..Options::default() };
+    "signal-counted": counted::counted_exactly, Fresh, Options::default();
+    "signal-down": signals::down, Any, Options::default();
+    "signal-stale": signals::stale, Any, Options { policy: SHORT_TTL, ..Options::default() };
+    "retrieval": retrieval::follows, Any, Options { databases: true, ..Options::default() };
+    "retrieval-sotw": retrieval::follows, Any, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
+    "retrieval-eu": retrieval::eu, Any, Options { databases: true, ..Options::default() };
+    "retrieval-dead": retrieval::dead, Any, Options { databases: true, ..Options::default() };
+    "batch": batch::batch, Any, Options::default();
+    "order": batch::order, Any, Options::default();
+    "fresh": fresh::fresh, Any, Options::default();
+    "config-edits": config::edits, Any, Options::default();
+    "config-edits-sotw": config::edits, Any, Options { configured: Configured::BySotw, ..Options::default() };
+    "config-zones": config::zones, Any, Options { misdirected: "forward", ..Options::default() };
+    "config-zones-sotw": config::zones, Any, Options { configured: Configured::BySotw, misdirected: "forward", ..Options::default() };
+    "config-filter": config::filter, Last, Options::default();
+    "config-filter-sotw": config::filter, Last, Options { configured: Configured::BySotw, ..Options::default() };
+    "config-nack": config::nack, Any, Options { lease: "6s", ..Options::default() };
+    "config-nack-sotw": config::nack, Any, Options { configured: Configured::BySotw, lease: "6s", ..Options::default() };
+    "control-plane-restarts": control_plane::restarts, Any, Options::default();
+    "control-plane-restarts-sotw": control_plane::restarts, Any, Options { configured: Configured::BySotw, ..Options::default() };
+    "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
+    "gateways-restart": control_plane::gateways, Any, Options::default();
+}
 
-/// Who says nothing is left soon.
+/// Limits with room for slow streams and large bodies.
+const SLOW: &str =
+    "{ first_token: 10s, unstreamed: 20s, connect: 1s, gap: 20s, answer: 120s, body: 64MiB }";
+
+/// Limits that a silent server soon exceeds.
 const QUICK: &str =
     "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, body: 64MiB }";
 
-/// Silence counts soon.
+/// A short time to live of signals.
 const SHORT_TTL: &str = "unhealthy: { signal_ttl: 2s }";
 
 /// An error instead of a panic: the other scenarios go on.
@@ -174,7 +206,7 @@ fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     }
 }
 
-/// The request is answered, by this region or `fallback/<name>`, and by nobody else: the recorded requests agree.
+/// The request is answered by this region or `fallback/<name>`. The requests that the servers recorded agree.
 async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
     let answer = ask.send().await?;
     ensure(answer.status == 200, || {
@@ -192,7 +224,7 @@ async fn answered_by(world: &World, ask: &Ask, by: &str) -> Result<Answer> {
     Ok(answer)
 }
 
-/// The request is refused with this status, and has reached nobody.
+/// The request is refused with this status, and has reached no server.
 async fn refused(world: &World, ask: &Ask, status: u16, says: &str) -> Result<Answer> {
     let answer = ask.send().await?;
     let text = answer.text();

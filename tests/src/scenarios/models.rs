@@ -1,8 +1,8 @@
-//! The right pool for the model, and clear words where there is none.
+//! Requests go to a pool of their model; where there is none, the error says which models there are.
 
 use super::{answered_by, ensure, refused};
 use crate::fakes::embedding;
-use crate::world::{MODEL, PARTIAL_MODEL, World};
+use crate::world::{Ask, MODEL, PARTIAL_MODEL, World};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -64,31 +64,39 @@ pub async fn models(world: &mut World) -> Result<String> {
     ))
 }
 
+/// A chat whose prompt has `size` bytes.
+fn prompt(ask: Ask, size: usize) -> Ask {
+    let content = format!("{} {}", ask.marker(), "x".repeat(size));
+    ask.json(&json!({ "messages": [{ "role": "user", "content": content }], "model": MODEL }))
+}
+
 pub async fn large_bodies(world: &mut World) -> Result<String> {
-    let prompt = |ask: crate::world::Ask, size: usize| {
-        let content = format!("{} {}", ask.marker(), "x".repeat(size));
-        ask.json(&json!({ "messages": [{ "role": "user", "content": content }], "model": MODEL }))
-    };
+    let ask = || world.ask("us-west-2").country("US");
     // Through the home pool, and through a peer.
-    answered_by(
-        world,
-        &prompt(world.ask("us-west-2").country("US"), 8 << 20),
-        "us-west-2",
-    )
-    .await?;
+    answered_by(world, &prompt(ask(), 8 << 20), "us-west-2").await?;
     world.pool("us-west-2").kill().await?;
-    answered_by(
-        world,
-        &prompt(world.ask("us-west-2").country("US"), 8 << 20),
-        "us-east-1",
-    )
-    .await?;
+    answered_by(world, &prompt(ask(), 8 << 20), "us-east-1").await?;
     let bytes = world
         .pool("us-east-1")
         .requests()
         .last()
         .map_or(0, |request| request.body.len());
     ensure(bytes > 8 << 20, || format!("only {bytes} bytes arrived"))?;
+    let size = large_answer(world).await?;
+    let answer = prompt(world.ask("us-east-1").country("US"), 65 << 20)
+        .send()
+        .await?;
+    ensure(answer.status == 413, || format!("65 MB: {}", answer.status))?;
+    ensure(answer.json()["error"]["message"].is_string(), || {
+        answer.text()
+    })?;
+    Ok(format!(
+        "8 MB prompt through home and a peer; {size} bytes of embeddings, whole; 65 MiB is a 413"
+    ))
+}
+
+/// Embeddings of more than 20 MB arrive through a peer as they were made.
+async fn large_answer(world: &World) -> Result<usize> {
     let ask = world.ask("us-west-2").country("US").path("/v1/embeddings");
     let inputs: Vec<String> = (0..1250)
         .map(|number| format!("{} {number}", ask.marker()))
@@ -117,16 +125,7 @@ pub async fn large_bodies(world: &mut World) -> Result<String> {
     ensure(got == last, || {
         "the last vector is not what the pool made".into()
     })?;
-    let answer = prompt(world.ask("us-east-1").country("US"), 65 << 20)
-        .send()
-        .await?;
-    ensure(answer.status == 413, || format!("65 MB: {}", answer.status))?;
-    ensure(answer.json()["error"]["message"].is_string(), || {
-        answer.text()
-    })?;
-    Ok(format!(
-        "8 MB prompt through home and a peer; {size} bytes of embeddings, whole; 65 MiB is a 413"
-    ))
+    Ok(size)
 }
 
 pub async fn bad_requests(world: &mut World) -> Result<String> {

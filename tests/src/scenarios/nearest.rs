@@ -1,4 +1,4 @@
-//! Callers are served where they are.
+//! Callers are served by the region whose gateway they reach.
 
 use super::{answered_by, ensure};
 use crate::world::{Ask, World, client};
@@ -41,7 +41,7 @@ pub async fn tls(world: &mut World) -> Result<String> {
     ensure(world.reached(ask.marker()) == ["eu-west-1"], || {
         "nobody recorded it".into()
     })?;
-    // A misdirected caller is told the URL as callers write it.
+    // The 421 names the URL as callers write it.
     let misdirected = world.ask("us-west-2").country("DE");
     let misdirected =
         misdirected.gateway_at(&format!("https://{}", world.block().public("us-west-2")));

@@ -1,7 +1,8 @@
-//! A region is too full: part of its callers go elsewhere, and come back.
+//! Overflow: part of a full region's callers go to other regions, and come back.
 
 use super::ensure;
-use crate::world::{Ask, DEADLINE, MODEL, World, wait_for};
+use crate::fakes::Fail;
+use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_xds_server::translate::ROUTER;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ pub(super) fn turn(world: &World, region: &str, country: &str, conversation: usi
     }))
 }
 
-/// Who answers each of these conversations.
+/// The region that answers each of these conversations.
 pub(super) async fn who_answers(
     world: &World,
     conversations: impl Iterator<Item = usize>,
@@ -50,7 +51,7 @@ pub(super) async fn share(world: &World, gateway: &str) -> Result<u8> {
     Ok(placement.home_share)
 }
 
-/// Has a region's pool at 95 % until its gateway sheds, and then at what is left of it: the share that it keeps.
+/// Sets a region's KV-cache usage to 95 % until its gateway sheds, then to what shedding leaves. Returns the share that it keeps.
 pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
     world
         .pool(region)
@@ -69,7 +70,7 @@ pub(super) async fn overload(world: &World, region: &str) -> Result<u8> {
     share(world, region).await
 }
 
-/// A region's pool as shedding leaves it: not too full, and not so empty that its callers come back.
+/// Sets a usage that neither sheds more nor takes callers back.
 fn relieved(world: &World, region: &str) {
     world
         .pool(region)
@@ -138,29 +139,52 @@ pub async fn overflow(world: &mut World) -> Result<String> {
     ensure(left(&before) == 0, || {
         format!("somebody left an idle region: {before:?}")
     })?;
-
-    // The page is read by three sources, one of which tells the load.
-    let pool = world.pool("us-west-2");
-    let scrapes = pool.scrapes();
-    pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);
-    // Nobody asks meanwhile: what answers say of the load would have callers leave before the plan does.
-    let until_seen = Instant::now();
-    let rounds = loop {
-        let (policy, _) = in_force(world, "us-west-2").await?;
-        let split = &policy["zones"]["global"]["models"][MODEL]["split"];
-        if split["home_share"].as_u64().is_some_and(|kept| kept < 100) {
-            break (pool.scrapes() - scrapes) as f64 / 3.0;
-        }
-        ensure(until_seen.elapsed() < DEADLINE, || {
-            "Envoy never had another share".into()
-        })?;
-        sleep(Duration::from_millis(5)).await;
-    };
-    let took = until_seen.elapsed();
+    let (rounds, took) = until_envoy_sheds(world).await?;
     relieved(world, "us-west-2");
     // Two looks, and what began of the third while the news travelled.
     ensure(rounds <= 2.5, || format!("only after {rounds:.1} scrapes"))?;
+    let (share, gone) = part_leaves(world).await?;
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.kv_cache_usage = 0.4);
+    wait_for("the share to return", || async {
+        Ok(self::share(world, "us-west-2").await? == 100)
+    })
+    .await?;
+    wait_for("the callers to return", || async {
+        Ok(left(&who_answers(world, 0..50).await?) == 0)
+    })
+    .await?;
+    Ok(format!(
+        "us-west-2 at 0.95: after {rounds:.1} scrapes ({took:?}) Envoy's own dump keeps {share} %, and {gone} of 200 are answered by us-east-1; at 0.40 all back"
+    ))
+}
 
+/// us-west-2's pool is at 0.95: how many scrapes it takes, and how long, until its Envoy keeps less than all. Nobody sends
+/// requests meanwhile: by the load that answers carry callers would leave before the plan changes.
+async fn until_envoy_sheds(world: &World) -> Result<(f64, Duration)> {
+    // The page is read by three sources, one of which reads the load.
+    let pool = world.pool("us-west-2");
+    let scrapes = pool.scrapes();
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    let since = Instant::now();
+    loop {
+        let (policy, _) = in_force(world, "us-west-2").await?;
+        let split = &policy["zones"]["global"]["models"][MODEL]["split"];
+        if split["home_share"].as_u64().is_some_and(|kept| kept < 100) {
+            let rounds = (pool.scrapes() - scrapes) as f64 / 3.0;
+            return Ok((rounds, since.elapsed()));
+        }
+        ensure(since.elapsed() < DEADLINE, || {
+            "Envoy never had another share".into()
+        })?;
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Of 200 conversations as many leave us-west-2 as its share says, all to the nearest region; Envoy's own dump says the same. The
+/// share, and how many left.
+async fn part_leaves(world: &World) -> Result<(u8, usize)> {
     let answers = who_answers(world, 0..200).await?;
     let share = share(world, "us-west-2").await?;
     let expected = 200 * usize::from(100 - share) / 100;
@@ -186,22 +210,7 @@ pub async fn overflow(world: &mut World) -> Result<String> {
     ensure(weights == expected, || {
         format!("Envoy's own dump has {weights:?}")
     })?;
-
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.4);
-    wait_for("the share to return", || async {
-        Ok(self::share(world, "us-west-2").await? == 100)
-    })
-    .await?;
-    wait_for("the callers to return", || async {
-        Ok(left(&who_answers(world, 0..50).await?) == 0)
-    })
-    .await?;
-    Ok(format!(
-        "us-west-2 at 0.95: after {rounds:.1} scrapes ({took:?}) Envoy's own dump keeps {share} %, and {} of 200 are answered by us-east-1; at 0.40 all back",
-        left(&answers)
-    ))
+    Ok((share, left(&answers)))
 }
 
 /// The EU's one region at 0.95: its callers stay, and nothing is paid for. Others than EU callers leave.
@@ -237,7 +246,7 @@ pub async fn eu(world: &mut World) -> Result<String> {
     ))
 }
 
-/// A minute at 0.78 to 0.82 with noise: a share that goes up and down would move conversations to and fro.
+/// A minute of noise between 0.78 and 0.82: the share must not go up and down, which would move conversations to and fro.
 pub async fn noise(world: &mut World) -> Result<String> {
     let mut shares = vec![share(world, "us-west-2").await?];
     let mut ticks = interval(Duration::from_millis(250));
@@ -273,7 +282,7 @@ pub async fn affinity(world: &mut World) -> Result<String> {
             "a conversation moved though nothing changed".into()
         })?;
     }
-    // More is shed: whoever has left stays where it is.
+    // More is shed: a conversation that has left stays where it is.
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.waiting = 500);
@@ -297,45 +306,67 @@ pub async fn affinity(world: &mut World) -> Result<String> {
     ))
 }
 
-/// The first 429 counts at once, on every connection, long before it is measured.
+/// A number in a decision, by its name.
+fn figure(answer: &Answer, name: &str) -> Option<f64> {
+    let decision = answer.header("x-meridian-decision");
+    let (_, rest) = decision.split_once(&format!(" {name}="))?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// The part of home's callers that leaves because home refused some a moment ago.
+fn cooling(answer: &Answer) -> Option<f64> {
+    figure(answer, "cooling")
+}
+
+/// The part that leaves because home's servers said in their answers that they are too full.
+fn full(answer: &Answer) -> Option<f64> {
+    figure(answer, "full")
+}
+
+/// us-west-2's answer to a turn of a conversation.
+async fn next(world: &World, conversation: usize) -> Result<Answer> {
+    turn(world, "us-west-2", "US", conversation).send().await
+}
+
+/// The first 429 counts at once, on every connection, long before it is measured; so does the load that answers carry.
 pub async fn fast_path(world: &mut World) -> Result<String> {
-    let cooling = |answer: &crate::world::Answer| {
-        let decision = answer.header("x-meridian-decision");
-        let (_, rest) = decision.split_once("cooling=")?;
-        rest.split(' ').next()?.parse::<f64>().ok()
-    };
-    let calm = turn(world, "us-west-2", "US", 0).send().await?;
+    let (took, level, left) = first_refusal(world).await?;
+    let (too_much, full_after) = told_load(world).await?;
+    retry_after_is_kept(world).await?;
+    Ok(format!(
+        "one 429: the next request, {took:?} later, finds the share lowered by {level}; {left} of 40 left; forgotten by itself; answers that say 0.95 \
+         of its KV-cache: after {full_after:?} a part of {too_much} is kept away"
+    ))
+}
+
+/// One 429 lowers the share for the next request, whichever worker takes it, and is forgotten. How long after it the next request
+/// was answered, by how much the share was lowered, and how many of 40 left.
+async fn first_refusal(world: &World) -> Result<(Duration, f64, usize)> {
+    let pool = world.pool("us-west-2");
+    let calm = next(world, 0).await?;
     ensure(cooling(&calm).is_none(), || {
         calm.header("x-meridian-decision").into()
     })?;
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.fail = crate::fakes::Fail::Status(429));
-    let refused = turn(world, "us-west-2", "US", 0).send().await?;
+    pool.update(|behaviour| behaviour.fail = Fail::Status(429));
+    let refused = next(world, 0).await?;
     let since = Instant::now();
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.fail = crate::fakes::Fail::None);
+    pool.update(|behaviour| behaviour.fail = Fail::None);
     ensure(
         refused.status == 200 && refused.region() == "us-east-1",
         || format!("{} by {}", refused.status, refused.region()),
     )?;
-    let first = turn(world, "us-west-2", "US", 1).send().await?;
+    let first = next(world, 1).await?;
     let took = since.elapsed();
-    let level = cooling(&first).with_context(|| {
-        format!(
-            "the share was not lowered: {}",
-            first.header("x-meridian-decision")
-        )
-    })?;
-    let decision = first.header("x-meridian-decision").to_owned();
+    let decision = first.header("x-meridian-decision");
+    let level =
+        cooling(&first).with_context(|| format!("the share was not lowered: {decision}"))?;
     ensure(decision.contains("home_share=100"), || {
         format!("the control plane knew already: {decision}")
     })?;
     // Whichever worker takes the connection.
     let mut left = 0;
     for conversation in 2..42 {
-        let answer = turn(world, "us-west-2", "US", conversation).send().await?;
+        let answer = next(world, conversation).await?;
         ensure(cooling(&answer).is_some(), || {
             answer.header("x-meridian-decision").into()
         })?;
@@ -343,24 +374,22 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
     }
     ensure(left > 0, || "nobody left".into())?;
     wait_for("it to be forgotten", || async {
-        Ok(cooling(&turn(world, "us-west-2", "US", 1).send().await?).is_none())
+        Ok(cooling(&next(world, 1).await?).is_none())
     })
     .await?;
-    // What its servers say of their load in their answers counts as soon.
-    let full = |answer: &crate::world::Answer| {
-        let decision = answer.header("x-meridian-decision");
-        let (_, rest) = decision.split_once(" full=")?;
-        rest.split(' ').next()?.parse::<f64>().ok()
-    };
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    Ok((took, level, left))
+}
+
+/// What servers say of their load in their answers counts as soon. The part that is kept away, and how soon.
+async fn told_load(world: &World) -> Result<(f64, Duration)> {
+    let pool = world.pool("us-west-2");
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);
     let since = Instant::now();
     let too_much = timeout(DEADLINE, async {
         loop {
-            let next = turn(world, "us-west-2", "US", 1).send().await?;
-            if let Some(told) = full(&next).filter(|told| *told > 0.1) {
-                return anyhow::Ok(told);
+            let next = next(world, 1).await?;
+            if let Some(part) = full(&next).filter(|part| *part > 0.1) {
+                return anyhow::Ok(part);
             }
         }
     })
@@ -370,44 +399,37 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
     ensure(too_much < 0.17, || {
         format!("{too_much} of the requests is more than what is too much")
     })?;
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.1);
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.1);
     wait_for("it to be forgotten, and its callers to be back", || async {
-        let next = turn(world, "us-west-2", "US", 1).send().await?;
-        Ok(full(&next).is_none()
-            && next
-                .header("x-meridian-decision")
-                .contains("home_share=100"))
+        let next = next(world, 1).await?;
+        let decision = next.header("x-meridian-decision");
+        Ok(full(&next).is_none() && decision.contains("home_share=100"))
     })
     .await?;
-    // A Retry-After is kept, of a pool that refuses most.
-    world.pool("us-west-2").update(|behaviour| {
-        behaviour.fail = crate::fakes::Fail::Status(429);
+    Ok((too_much, full_after))
+}
+
+/// The Retry-After of a pool that refuses most is kept, though it answers again.
+async fn retry_after_is_kept(world: &World) -> Result<()> {
+    let pool = world.pool("us-west-2");
+    pool.update(|behaviour| {
+        behaviour.fail = Fail::Status(429);
         behaviour.retry_after = Some(60);
     });
     wait_for("most to be sent elsewhere", || async {
         who_answers(world, 100..140).await?;
-        let next = turn(world, "us-west-2", "US", 1).send().await?;
-        Ok(cooling(&next).is_some_and(|level| level > 0.8))
+        Ok(cooling(&next(world, 1).await?).is_some_and(|level| level > 0.8))
     })
     .await?;
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.fail = crate::fakes::Fail::None);
-    let told =
-        cooling(&turn(world, "us-west-2", "US", 1).send().await?).context("429 says nothing")?;
+    pool.update(|behaviour| behaviour.fail = Fail::None);
+    let at_first = cooling(&next(world, 1).await?).context("429 says nothing")?;
     let mut ticks = interval(Duration::from_millis(100));
     for _ in 0..20 {
         ticks.tick().await;
-        let later = cooling(&turn(world, "us-west-2", "US", 1).send().await?)
-            .context("a Retry-After was not kept")?;
-        ensure((told - later).abs() < 1e-9, || {
-            format!("{told} became {later} within a Retry-After")
+        let later = cooling(&next(world, 1).await?).context("a Retry-After was not kept")?;
+        ensure((at_first - later).abs() < 1e-9, || {
+            format!("{at_first} became {later} within a Retry-After")
         })?;
     }
-    Ok(format!(
-        "one 429: the next request, {took:?} later, finds the share lowered by {level}; {left} of 40 left; forgotten by itself; answers that say 0.95 \
-         of its KV-cache: after {full_after:?} a part of {too_much} is kept away"
-    ))
+    Ok(())
 }

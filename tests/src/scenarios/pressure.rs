@@ -1,4 +1,4 @@
-//! A queue shows in what waits, before anybody has waited through it.
+//! A queue is noticed by the requests that wait for a first token, before any of them has its answer.
 
 use super::ensure;
 use crate::world::{Ask, MODEL, REGIONS, World, wait_for};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Callers who teach us-west-2's gateway how soon first tokens come.
+/// Requests from which us-west-2's gateway learns how soon first tokens come.
 const TEACH: usize = 60;
-/// Callers who then wait.
+/// Requests that then wait at home.
 const WAIT: usize = 24;
-/// Those who come after them.
+/// Requests that come after them.
 const COME: usize = 40;
 
 /// How long a first token takes, and at home when it has begun to queue, in milliseconds.
@@ -35,22 +35,10 @@ fn pressure(decision: &str) -> Option<f64> {
     rest.split(' ').next()?.parse().ok()
 }
 
-/// Home stops giving first tokens: who comes next is sent elsewhere, while those before are still waiting for theirs, and no
-/// signal has told of it.
+/// Home stops giving first tokens: new requests are sent elsewhere while those before still wait for theirs, and before any signal
+/// shows it.
 pub async fn pressure_at_home(world: &mut World) -> Result<String> {
-    for region in REGIONS {
-        world
-            .pool(region)
-            .update(|behaviour| behaviour.first_token_ms = CALM_MS);
-    }
-    for conversation in 0..TEACH {
-        let answer = streamed(world, conversation).send().await?;
-        let decision = answer.header("x-meridian-decision");
-        ensure(
-            answer.region() == "us-west-2" && pressure(decision).is_none(),
-            || format!("{} of a calm region: {decision}", answer.region()),
-        )?;
-    }
+    teach(world).await?;
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.first_token_ms = QUEUED_MS);
@@ -64,31 +52,7 @@ pub async fn pressure_at_home(world: &mut World) -> Result<String> {
         Ok(world.pool("us-west-2").running() as usize >= WAIT / 4)
     })
     .await?;
-    let mut coming = JoinSet::new();
-    for conversation in 0..COME {
-        let ask = streamed(world, TEACH + WAIT + conversation);
-        // The head of an answer comes with its first token: of those who stay it is not waited for.
-        coming.spawn(async move {
-            let answer = timeout(Duration::from_millis(QUEUED_MS / 2), ask.send()).await;
-            answer.ok().map(|answer| (answer, begun.elapsed()))
-        });
-    }
-    let (mut first, mut most, mut left) = (None, 0.0_f64, 0);
-    while let Some(came) = coming.join_next().await {
-        let Some((answer, after)) = came? else {
-            continue;
-        };
-        let answer = answer?;
-        let decision = answer.header("x-meridian-decision");
-        let level = pressure(decision).with_context(|| format!("why: {decision}"))?;
-        ensure(
-            answer.region() != "us-west-2" && decision.contains("home_share=100"),
-            || format!("{}: {decision}", answer.region()),
-        )?;
-        first = Some(first.map_or(after, |first: Duration| first.min(after)));
-        most = most.max(level);
-        left += 1;
-    }
+    let Left { first, most, left } = come(world, begun).await?;
     let took = first.context("nobody left")?;
     ensure(took.as_millis() < u128::from(QUEUED_MS), || {
         format!("the first one left after {took:?}, when the queue was over")
@@ -111,4 +75,63 @@ pub async fn pressure_at_home(world: &mut World) -> Result<String> {
         "{WAIT} wait at home for a first token: the first one who leaves has another region's {took:?} after they came; {left} of {COME} \
          left, pressure up to {most:.2}; no share had changed"
     ))
+}
+
+/// us-west-2's gateway learns how soon first tokens come while all is calm.
+async fn teach(world: &World) -> Result<()> {
+    for region in REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.first_token_ms = CALM_MS);
+    }
+    for conversation in 0..TEACH {
+        let answer = streamed(world, conversation).send().await?;
+        let decision = answer.header("x-meridian-decision");
+        ensure(
+            answer.region() == "us-west-2" && pressure(decision).is_none(),
+            || format!("{} of a calm region: {decision}", answer.region()),
+        )?;
+    }
+    Ok(())
+}
+
+/// Callers who left home.
+#[derive(Default)]
+struct Left {
+    /// How long after the first waiting callers came the first of these had an answer.
+    first: Option<Duration>,
+    /// The greatest pressure by which one left.
+    most: f64,
+    /// How many there were.
+    left: usize,
+}
+
+/// Requests come while others wait at home. Each that is answered soon has left by pressure alone.
+async fn come(world: &World, begun: Instant) -> Result<Left> {
+    let mut coming = JoinSet::new();
+    for conversation in 0..COME {
+        let ask = streamed(world, TEACH + WAIT + conversation);
+        // The head of an answer comes with its first token: the answers of those who stay are not waited for.
+        coming.spawn(async move {
+            let answer = timeout(Duration::from_millis(QUEUED_MS / 2), ask.send()).await;
+            answer.ok().map(|answer| (answer, begun.elapsed()))
+        });
+    }
+    let mut seen = Left::default();
+    while let Some(came) = coming.join_next().await {
+        let Some((answer, after)) = came? else {
+            continue;
+        };
+        let answer = answer?;
+        let decision = answer.header("x-meridian-decision");
+        let level = pressure(decision).with_context(|| format!("why: {decision}"))?;
+        ensure(
+            answer.region() != "us-west-2" && decision.contains("home_share=100"),
+            || format!("{}: {decision}", answer.region()),
+        )?;
+        seen.first = Some(seen.first.map_or(after, |first| first.min(after)));
+        seen.most = seen.most.max(level);
+        seen.left += 1;
+    }
+    Ok(seen)
 }

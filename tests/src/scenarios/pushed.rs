@@ -1,4 +1,4 @@
-//! Signals that nobody can scrape: pushed over mTLS, by whom the fleet file names.
+//! Signals that are pushed over mTLS, by a client that the fleet file names.
 
 use super::ensure;
 use super::overflow::{in_force, share};
@@ -78,30 +78,10 @@ async fn pushing<F: Future<Output = Result<bool>>>(
     }
 }
 
-/// A pusher's word moves callers, its lies and its silence move nobody, and nobody else may speak for it.
+/// A pushed signal moves callers, an impossible one and silence move none, and no other client may push it.
 pub async fn pushed(world: &mut World) -> Result<String> {
-    let text = world.fleet_file()?;
-    let line = text
-        .lines()
-        .find(|line| line.contains("preset: vllm"))
-        .context("no source of vLLM")?;
-    let entry =
-        "      - { push: spiffe://meridian/source/west, figures: [utilization], every: 250ms }";
-    world.edit(&text.replacen(line, entry, 1))?;
     let own = channel(world, PUSHER).await?;
-    let heard = || async {
-        let report = world.report().await?;
-        let source = report.regions["us-west-2"].sources.get("signals[0]");
-        Ok(source.is_some_and(|source| {
-            source.url == "spiffe://meridian/source/west" && source.heard.is_some()
-        }))
-    };
-    wait_for("the edit to be taken", || async {
-        Ok(push(&own, "us-west-2", 0.3).await.is_ok())
-    })
-    .await?;
-    pushing(&own, 0.3, "the pusher to be heard", heard).await?;
-
+    until_pushed(world, &own).await?;
     let shed = || async { Ok(share(world, "us-west-2").await? < 100) };
     pushing(&own, 0.95, "us-west-2 to shed", shed).await?;
     let in_envoy = || async {
@@ -111,9 +91,44 @@ pub async fn pushed(world: &mut World) -> Result<String> {
     };
     pushing(&own, 0.76, "Envoy to have it", in_envoy).await?;
     let kept = share(world, "us-west-2").await?;
+    let silent = lie_and_silence(world, &own).await?;
+    ensure(silent == kept, || format!("from {kept} % to {silent} %"))?;
+    others_may_not(world, &own).await?;
+    let calm = || async { Ok(share(world, "us-west-2").await? == 100) };
+    pushing(&own, 0.3, "all to be back", calm).await?;
+    Ok(format!(
+        "pushed 0.95: us-west-2 keeps {kept} %, in Envoy too; NaN refused, told and counted; silence is stale, {silent} % kept; others, other \
+         regions and forged certificates refused; at 0.30 all back"
+    ))
+}
 
-    // Lies are told back, counted, and move nobody; then it is silent, which is stale.
-    let lied = push(&own, "us-west-2", f64::NAN).await?;
+/// The fleet file names the pusher in the place of a scraped page, and the control plane hears it.
+async fn until_pushed(world: &World, own: &Channel) -> Result<()> {
+    let text = world.fleet_file()?;
+    let line = text
+        .lines()
+        .find(|line| line.contains("preset: vllm"))
+        .context("no source of vLLM")?;
+    let entry =
+        "      - { push: spiffe://meridian/source/west, figures: [utilization], every: 250ms }";
+    world.edit(&text.replacen(line, entry, 1))?;
+    let heard = || async {
+        let report = world.report().await?;
+        let source = report.regions["us-west-2"].sources.get("signals[0]");
+        Ok(source.is_some_and(|source| {
+            source.url == "spiffe://meridian/source/west" && source.heard.is_some()
+        }))
+    };
+    wait_for("the edit to be taken", || async {
+        Ok(push(own, "us-west-2", 0.3).await.is_ok())
+    })
+    .await?;
+    pushing(own, 0.3, "the pusher to be heard", heard).await
+}
+
+/// An impossible value is refused and counted; then the pusher is silent, and its signal stale. Returns the share after that.
+async fn lie_and_silence(world: &World, own: &Channel) -> Result<u8> {
+    let lied = push(own, "us-west-2", f64::NAN).await?;
     ensure(
         lied.refused.iter().any(|it| it.reason == "not_a_number"),
         || format!("{:?}", lied.refused),
@@ -125,12 +140,13 @@ pub async fn pushed(world: &mut World) -> Result<String> {
         Ok(lies.is_some() && reasons.contains(&Reason::Stale))
     })
     .await?;
-    let silent = share(world, "us-west-2").await?;
-    ensure(silent == kept, || format!("from {kept} % to {silent} %"))?;
+    share(world, "us-west-2").await
+}
 
-    // Others may not: a gateway of this fleet, this pusher for another region; without a certificate of ours there is no connection.
+/// Refused are a gateway of this fleet and this pusher for another region; with a forged certificate there is no connection.
+async fn others_may_not(world: &World, own: &Channel) -> Result<()> {
     let gateway = channel(world, "us-west-2").await?;
-    for (channel, region) in [(&gateway, "us-west-2"), (&own, "eu-west-1"), (&own, "mars")] {
+    for (channel, region) in [(&gateway, "us-west-2"), (own, "eu-west-1"), (own, "mars")] {
         let status = push(channel, region, 0.1)
             .await
             .err()
@@ -143,10 +159,5 @@ pub async fn pushed(world: &mut World) -> Result<String> {
         let taken = push(&forged, "us-west-2", 0.1).await;
         ensure(taken.is_err(), || "a forged certificate was taken".into())?;
     }
-    let calm = || async { Ok(share(world, "us-west-2").await? == 100) };
-    pushing(&own, 0.3, "all to be back", calm).await?;
-    Ok(format!(
-        "pushed 0.95: us-west-2 keeps {kept} %, in Envoy too; NaN refused, told and counted; silence is stale, {silent} % kept; others, other \
-         regions and forged certificates refused; at 0.30 all back"
-    ))
+    Ok(())
 }

@@ -2,12 +2,14 @@
 
 use super::ensure;
 use super::overflow::{in_force, left, share, who_answers};
+use crate::fakes::Metrics;
 use crate::world::certificates::{Certificates, PUSHER};
 use crate::world::{MODEL, Prometheus, REGIONS, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_policy::health::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The fleet file with every source replaced by queries to a Prometheus, as an operator would write them.
@@ -49,7 +51,7 @@ async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
     Ok(report.regions[region].pools[MODEL].health.reasons.clone())
 }
 
-/// Load that only Prometheus knows of moves callers; a data store that is behind does; a Prometheus that dies moves nobody.
+/// Load that only Prometheus reports moves callers, and so does replication lag; the end of Prometheus moves none.
 pub async fn prometheus(world: &mut World) -> Result<String> {
     let listen = SocketAddr::new(world.block().status().ip(), 9090);
     let prometheus = Prometheus::start(world, listen).await?;
@@ -58,6 +60,37 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
         world.certificates(),
         listen,
     ))?;
+    until_only_source(world).await?;
+    let answers = who_answers(world, 0..20).await?;
+    ensure(left(&answers) == 0, || {
+        "somebody left an idle region".into()
+    })?;
+    let took = until_shed(world).await?;
+    let kept = share(world, "us-west-2").await?;
+    let gone = left(&who_answers(world, 0..200).await?);
+    ensure(gone > 0, || format!("nobody left at a share of {kept}"))?;
+
+    // A Prometheus that is gone changes no share.
+    prometheus.end().await?;
+    wait_for("the silence to be shown", || async {
+        let source = &world.report().await?.regions["us-west-2"].sources["signals[0]"];
+        let shown = source.failures.contains_key("connect");
+        Ok(shown && reasons(world, "us-west-2").await? == BTreeSet::from([Reason::Stale]))
+    })
+    .await?;
+    let silent = share(world, "us-west-2").await?;
+    ensure(silent == kept, || format!("from {kept} % to {silent} %"))?;
+
+    let prometheus = comes_back(world, listen).await?;
+    lies_are_refused(world).await?;
+    prometheus.end().await.context("ending Prometheus")?;
+    Ok(format!(
+        "us-west-2 at 0.95: {took:?} later it keeps {kept} %, {gone} of 200 left, in Envoy's dump too; Prometheus killed: stale, {silent} % kept; \
+         back, with a lag of 45 s: seen; lies refused"
+    ))
+}
+
+async fn until_only_source(world: &World) -> Result<()> {
     wait_for("Prometheus to be the only source, understood", || async {
         let report = world.report().await?;
         Ok(REGIONS.iter().all(|region| {
@@ -71,24 +104,20 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
                 && report.regions[*region].pools[MODEL].signals.kv_cache == Some(0.0)
         }))
     })
-    .await?;
-    let answers = who_answers(world, 0..20).await?;
-    ensure(left(&answers) == 0, || {
-        "somebody left an idle region".into()
-    })?;
+    .await
+}
 
+/// us-west-2's pool is at 0.95: how long it takes until the plan sheds, which Envoy then has.
+async fn until_shed(world: &World) -> Result<Duration> {
+    let pool = world.pool("us-west-2");
     let since = Instant::now();
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);
     wait_for("us-west-2 to shed", || async {
         Ok(share(world, "us-west-2").await? < 100)
     })
     .await?;
     let took = since.elapsed();
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.76);
+    pool.update(|behaviour| behaviour.kv_cache_usage = 0.76);
     let weights = BTreeMap::from([(format!("chain/global/{MODEL}/us-east-1"), 100)]);
     wait_for("Envoy to have it", || async {
         let share = share(world, "us-west-2").await?;
@@ -97,45 +126,33 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
         Ok(split["home_share"] == share && in_envoy == weights)
     })
     .await?;
-    let kept = share(world, "us-west-2").await?;
-    let gone = left(&who_answers(world, 0..200).await?);
-    ensure(gone > 0, || format!("nobody left at a share of {kept}"))?;
+    Ok(took)
+}
 
-    // A Prometheus that is gone says nothing, and moves nobody.
-    prometheus.end().await?;
-    wait_for("the silence to be shown", || async {
-        let source = &world.report().await?.regions["us-west-2"].sources["signals[0]"];
-        let shown = source.failures.contains_key("connect");
-        Ok(shown && reasons(world, "us-west-2").await? == BTreeSet::from([Reason::Stale]))
-    })
-    .await?;
-    let silent = share(world, "us-west-2").await?;
-    ensure(silent == kept, || format!("from {kept} % to {silent} %"))?;
-
-    // It comes back with another Prometheus, which finds that the region is well but its data store is not.
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.kv_cache_usage = 0.2);
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.replication_lag_seconds = 45.0);
+/// Another Prometheus finds that the region is well but its data store is not; then all is well.
+async fn comes_back(world: &World, listen: SocketAddr) -> Result<Prometheus> {
+    let pool = world.pool("us-west-2");
+    pool.update(|behaviour| {
+        (behaviour.kv_cache_usage, behaviour.replication_lag_seconds) = (0.2, 45.0);
+    });
     let prometheus = Prometheus::start(world, listen).await?;
     wait_for("the lag to be seen", || async {
         Ok(reasons(world, "us-west-2").await? == BTreeSet::from([Reason::ReplicationLag]))
     })
     .await?;
-    world
-        .pool("us-west-2")
-        .update(|behaviour| behaviour.replication_lag_seconds = 0.0);
+    pool.update(|behaviour| behaviour.replication_lag_seconds = 0.0);
     wait_for("all to be back", || async {
         Ok(share(world, "us-west-2").await? == 100 && left(&who_answers(world, 0..20).await?) == 0)
     })
     .await?;
+    Ok(prometheus)
+}
 
-    // What it is told of a server that lies is refused.
+/// What Prometheus has from a server that lies is refused.
+async fn lies_are_refused(world: &World) -> Result<()> {
     world
         .pool("us-west-2")
-        .update(|behaviour| behaviour.metrics = crate::fakes::Metrics::Lies);
+        .update(|behaviour| behaviour.metrics = Metrics::Lies);
     wait_for("the lies to be counted", || async {
         let source = &world.report().await?.regions["us-west-2"].sources["signals[0]"];
         Ok(["not_a_number", "negative", "too_large"]
@@ -144,10 +161,5 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
     })
     .await?;
     let share = share(world, "us-west-2").await?;
-    ensure(share == 100, || format!("lies: it keeps {share} %"))?;
-    prometheus.end().await.context("ending Prometheus")?;
-    Ok(format!(
-        "us-west-2 at 0.95: {took:?} later it keeps {kept} %, {gone} of 200 left, in Envoy's dump too; Prometheus killed: stale, {silent} % kept; \
-         back, with a lag of 45 s: seen; lies refused"
-    ))
+    ensure(share == 100, || format!("lies: it keeps {share} %"))
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A failing answer and who is asked for it.
+#[derive(Clone)]
 pub(super) struct Failing {
     pub(super) name: &'static str,
     pub(super) path: &'static str,

@@ -1,4 +1,4 @@
-//! Retries: enough of them when a region dies, bounded where all are slow, and none that was not asked for.
+//! Retries: enough of them when a region dies, and bounded where all regions are slow.
 
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Few retries at a time, and a limit that is soon met.
+/// Few retries at a time, and a short limit.
 pub const FEW: &str =
     "{ first_token: 1s, unstreamed: 1s, connect: 1s, gap: 20s, answer: 30s, retries: 10 }";
 
@@ -63,7 +63,7 @@ pub async fn slow(world: &mut World) -> Result<String> {
     ))
 }
 
-/// One server and nobody else: it is asked again when it said, if that is soon.
+/// A zone with one server: it is asked again after its Retry-After, if that is short.
 pub async fn after(world: &mut World) -> Result<String> {
     let pool = world.pool("eu-west-1");
     pool.update(|behaviour| {

@@ -1,5 +1,5 @@
-//! What is retrieved comes from the region's own vector database, and while that one is behind from the primary. What is
-//! retrieved in the EU stays there.
+//! Retrieval is served by the region's own vector database, and by the primary while that one is behind. Retrieval in the EU
+//! stays there.
 
 use super::ensure;
 use super::peer::certified;
@@ -45,7 +45,7 @@ async fn served_by(world: &World, region: &str, by: &str) -> Result<()> {
     .await
 }
 
-/// New connections, one after the other, until they are stopped: who answered each, or what went wrong.
+/// New connections, one after the other, until they are stopped: the database that answered each, or what went wrong.
 struct Stream {
     stop: Arc<AtomicBool>,
     asking: JoinHandle<Vec<Result<String, String>>>,
@@ -68,7 +68,7 @@ impl Stream {
         Self { stop, asking }
     }
 
-    /// How many there were; none may have failed, but for so many that stood at a database as it died.
+    /// How many there were. At most `died` may have failed: those that were open to a database as it died.
     async fn end(self, died: usize) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         let answers = self.asking.await?;
@@ -84,8 +84,8 @@ impl Stream {
     }
 }
 
-/// A replica at 31 s: its region's retrieval goes to the primary, and comes back well below 30 s. No new connection fails on the
-/// way, and none that stands is touched.
+/// A replica at 31 s: its region's retrieval goes to the primary, and comes back well below 30 s. No new connection fails
+/// meanwhile, and open connections stay.
 pub async fn follows(world: &mut World) -> Result<String> {
     for region in [WEST, PRIMARY, EU] {
         served_by(world, region, region).await?;
@@ -135,7 +135,7 @@ pub async fn follows(world: &mut World) -> Result<String> {
     ))
 }
 
-/// However old the EU's data is, and whoever is dead.
+/// Retrieval in the EU stays there, however old its data is, and when its database is dead.
 pub async fn eu(world: &mut World) -> Result<String> {
     let marker = "marker-of-an-EU-question";
     let milvus = world.block().milvus(EU);
@@ -164,14 +164,14 @@ pub async fn eu(world: &mut World) -> Result<String> {
     ensure(world.retrieved_from(marker) == [EU], || {
         format!("{:?}", world.retrieved_from(marker))
     })?;
-    // Nobody else may ask there, and nobody from there elsewhere: what stands in the way is the other gateway's own.
+    // No other gateway may retrieve in the EU, and no gateway of the EU elsewhere: the other gateway refuses it.
     let closed = tokio::net::TcpStream::connect(world.block().milvus_peer(EU)).await;
     ensure(closed.is_err(), || "another gateway could come in".into())?;
     for (identity, comes) in [(None, false), (Some(EU), false), (Some(WEST), true)] {
         let client = certified(world, identity)?.http1_only().build()?;
         let line = format!("as-{}", identity.unwrap_or("nobody"));
         let url = format!("https://{}/{line}", world.block().milvus_peer(PRIMARY));
-        // What answers speaks no HTTP: who was let in is what the database has seen.
+        // The database speaks no HTTP: what it has recorded shows which client was let in.
         let answer = client.get(url).send().await;
         ensure(answer.is_err(), || format!("{answer:?}"))?;
         ensure(world.retrieved_from(&line).is_empty() != comes, || {
@@ -184,7 +184,7 @@ pub async fn eu(world: &mut World) -> Result<String> {
     ))
 }
 
-/// A database that dies is passed over in its own region at once; behind another gateway once that one's checks say so.
+/// A database that dies is skipped at once in its own region; through a peer once the peer's health checks fail.
 pub async fn dead(world: &mut World) -> Result<String> {
     let stream = Stream::start(world, WEST);
     served_by(world, WEST, WEST).await?;

@@ -1,4 +1,4 @@
-//! Which server of a pool gets a request: the one that will have read its prompts first, not the one with the fewest requests.
+//! The server of a pool that gets a request is the one with the least prompt to read, not the one with the fewest requests.
 
 use super::ensure;
 use crate::world::{Answer, Ask, MODEL, World, wait_for};
@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 
 /// Requests by which a gateway learns which servers there are.
 const TEACH: usize = 150;
-/// Those who come while one server reads.
+/// Requests that are sent while one server reads the long prompt.
 const COME: usize = 24;
-/// Of these, those who may be put behind it: a few find out whether there are other servers.
+/// How many of them that server may get: the gateway tries it now and then.
 const BEHIND: usize = 4;
 
 /// Bytes of a long prompt.
@@ -27,8 +27,8 @@ fn streamed(ask: Ask, bytes: usize) -> Ask {
     }))
 }
 
-/// One of eu-west-1's two servers reads a long prompt, the other generates many answers: who comes is sent to the other one, through the
-/// callers' own gateway as through another.
+/// One of eu-west-1's two servers reads a long prompt, the other generates many answers: new requests go to the other one, through
+/// the callers' own gateway and through a peer.
 pub async fn by_load(world: &mut World) -> Result<String> {
     let at_home = shown(world, "eu-west-1", "DE").await?;
     world.heal().await?;
@@ -37,7 +37,7 @@ pub async fn by_load(world: &mut World) -> Result<String> {
     Ok(format!("{at_home} at home, {by_peer} by another gateway"))
 }
 
-/// Ends the pools of the other regions, and waits until nobody is sent there.
+/// Kills the pools of the other regions, and waits until no request is sent there.
 async fn only_eu_west_1(world: &World) -> Result<()> {
     for region in ["us-west-2", "us-east-1"] {
         world.pool(region).kill().await?;

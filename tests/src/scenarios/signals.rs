@@ -1,4 +1,4 @@
-//! Each signal shifts what it should and nothing else; a source that is silent or lies shifts nothing.
+//! Each signal shifts what it should and nothing else; a source that is silent or sends impossible values shifts nothing.
 
 use super::ensure;
 use super::overflow::{overload, share, turn};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const SICK: &str = "us-east-1";
+const UNHEALTHY: &str = "us-east-1";
 
 /// Why a region is not healthy, as the control plane says.
 async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
@@ -18,16 +18,17 @@ async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
     Ok(report.regions[region].pools[MODEL].health.reasons.clone())
 }
 
-/// One region is sick: for this one reason; it sheds, nobody is sent there, and the others are as before.
+/// One region is unhealthy for this one reason: it sheds, no other region sends callers there, and the others are as before.
 async fn only(world: &World, reason: Reason) -> Result<u8> {
-    wait_for(&format!("{SICK} to shed for {reason:?}"), || async {
-        Ok(reasons(world, SICK).await?.contains(&reason) && share(world, SICK).await? < 100)
+    wait_for(&format!("{UNHEALTHY} to shed for {reason:?}"), || async {
+        Ok(reasons(world, UNHEALTHY).await?.contains(&reason)
+            && share(world, UNHEALTHY).await? < 100)
     })
     .await?;
     let report = world.report().await?;
     for region in REGIONS {
         let health = &report.regions[region].pools[MODEL].health;
-        let expected = if region == SICK {
+        let expected = if region == UNHEALTHY {
             BTreeSet::from([reason])
         } else {
             BTreeSet::new()
@@ -36,14 +37,14 @@ async fn only(world: &World, reason: Reason) -> Result<u8> {
             format!("{region}: {:?} instead of {expected:?}", health.reasons)
         })?;
         let placement = &report.placements[region]["global"][MODEL];
-        ensure(region == SICK || placement.home_share == 100, || {
+        ensure(region == UNHEALTHY || placement.home_share == 100, || {
             format!("{region} sheds as well: {placement:?}")
         })?;
-        ensure(!placement.overflow.contains_key(SICK), || {
+        ensure(!placement.overflow.contains_key(UNHEALTHY), || {
             format!("{region} would send callers there: {placement:?}")
         })?;
     }
-    Ok(report.placements[SICK]["global"][MODEL].home_share)
+    Ok(report.placements[UNHEALTHY]["global"][MODEL].home_share)
 }
 
 async fn well(world: &World) -> Result<()> {
@@ -62,11 +63,13 @@ async fn well(world: &World) -> Result<()> {
 }
 
 pub async fn queue_and_lag(world: &mut World) -> Result<String> {
-    world.pool(SICK).update(|behaviour| behaviour.waiting = 150);
+    world
+        .pool(UNHEALTHY)
+        .update(|behaviour| behaviour.waiting = 150);
     let queue = only(world, Reason::QueueDepth).await?;
     well(world).await?;
     world
-        .pool(SICK)
+        .pool(UNHEALTHY)
         .update(|behaviour| behaviour.replication_lag_seconds = 45.0);
     let lag = only(world, Reason::ReplicationLag).await?;
     let decision = turn(world, "eu-west-1", "DE", 0).send().await?;
@@ -75,7 +78,7 @@ pub async fn queue_and_lag(world: &mut World) -> Result<String> {
     })?;
     well(world).await?;
     Ok(format!(
-        "150 waiting: {SICK} sheds ({queue} % left at first sight); lag 45 s: it sheds ({lag} %); the others as before, and back"
+        "150 waiting: {UNHEALTHY} sheds ({queue} % left at first sight); lag 45 s: it sheds ({lag} %); the others as before, and back"
     ))
 }
 
@@ -85,9 +88,11 @@ pub async fn errors(world: &mut World) -> Result<String> {
     for round in 0..6 {
         // Fewer in a row than take the server out.
         for fail in [Fail::Status(500), Fail::None] {
-            world.pool(SICK).update(|behaviour| behaviour.fail = fail);
+            world
+                .pool(UNHEALTHY)
+                .update(|behaviour| behaviour.fail = fail);
             for conversation in 0..5 {
-                let answer = turn(world, SICK, "US", round * 10 + conversation)
+                let answer = turn(world, UNHEALTHY, "US", round * 10 + conversation)
                     .send()
                     .await?;
                 ensure(answer.status == 200, || {
@@ -98,12 +103,12 @@ pub async fn errors(world: &mut World) -> Result<String> {
         }
     }
     let share = only(world, Reason::Errors).await?;
-    let rate = world.report().await?.regions[SICK].pools[MODEL]
+    let rate = world.report().await?.regions[UNHEALTHY].pools[MODEL]
         .signals
         .error_rate
         .unwrap_or_default();
     Ok(format!(
-        "{failed} of {} answers were 500: error rate {rate:.2}, {SICK} keeps {share} %; no caller noticed",
+        "{failed} of {} answers were 500: error rate {rate:.2}, {UNHEALTHY} keeps {share} %; no caller noticed",
         2 * failed
     ))
 }
@@ -111,11 +116,11 @@ pub async fn errors(world: &mut World) -> Result<String> {
 /// The first token: slow streams.
 pub async fn first_token(world: &mut World) -> Result<String> {
     world
-        .pool(SICK)
+        .pool(UNHEALTHY)
         .update(|behaviour| behaviour.first_token_ms = 4000);
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..40 {
-        let ask = world.ask(SICK).country("US").streamed();
+        let ask = world.ask(UNHEALTHY).country("US").streamed();
         requests.spawn(async move { ask.send().await });
     }
     for answer in requests.join_all().await {
@@ -125,80 +130,27 @@ pub async fn first_token(world: &mut World) -> Result<String> {
         })?;
     }
     let share = only(world, Reason::FirstToken).await?;
-    let p95 = world.report().await?.regions[SICK].pools[MODEL]
+    let p95 = world.report().await?.regions[UNHEALTHY].pools[MODEL]
         .signals
         .first_token_p95
         .unwrap_or_default();
     Ok(format!(
-        "40 streams whose first token took 4 s: p95 {p95:.1} s, {SICK} keeps {share} %"
+        "40 streams whose first token took 4 s: p95 {p95:.1} s, {UNHEALTHY} keeps {share} %"
     ))
 }
 
-/// A source that says nothing, breaks or lies is shown, and moves nobody.
+/// A source that hangs, fails or sends impossible values is reported, and changes no share.
 pub async fn sources(world: &mut World) -> Result<String> {
     let mut seen = Vec::new();
     for (how, word) in [
         (Metrics::Silent, "no whole page"),
         (Metrics::Broken, "status 500"),
     ] {
-        world.pool(SICK).update(|behaviour| behaviour.metrics = how);
-        wait_for(&format!("{how:?} to be shown"), || async {
-            let report = world.report().await?;
-            let source = &report.regions[SICK].sources["signals[0]"];
-            let shown = source
-                .error
-                .as_ref()
-                .is_some_and(|error| error.contains(word));
-            Ok(shown && reasons(world, SICK).await? == BTreeSet::from([Reason::Stale]))
-        })
-        .await?;
-        for region in REGIONS {
-            let share = share(world, region).await?;
-            ensure(share == 100, || {
-                format!("{how:?}: {region} keeps {share} %")
-            })?;
-        }
-        let answer = turn(world, SICK, "US", 0).send().await?;
-        ensure(answer.region() == SICK, || {
-            format!("{how:?}: served by {}", answer.region())
-        })?;
+        is_stale(world, how, word).await?;
         seen.push(word);
-        world
-            .pool(SICK)
-            .update(|behaviour| behaviour.metrics = Metrics::True);
-        wait_for("the source to be heard again", || async {
-            Ok(reasons(world, SICK).await?.is_empty())
-        })
-        .await?;
     }
-    world.pool(SICK).update(|behaviour| {
-        behaviour.metrics = Metrics::Lies;
-        behaviour.gpu_utilization = 1e12;
-        behaviour.replication_lag_seconds = -5.0;
-    });
-    let mut lies = Vec::new();
-    for source in ["signals[0]", "signals[1]", "signals[2]"] {
-        wait_for(&format!("the lies of {source} to be counted"), || async {
-            let report = world.report().await?;
-            Ok(!report.regions[SICK].sources[source].refusals.is_empty())
-        })
-        .await?;
-        lies.extend(
-            world.report().await?.regions[SICK].sources[source]
-                .refused
-                .iter()
-                .cloned(),
-        );
-    }
-    let looks = world.pool(SICK).scrapes();
-    wait_for("more lies", || async {
-        Ok(world.pool(SICK).scrapes() > looks + 6)
-    })
-    .await?;
-    for region in REGIONS {
-        let share = share(world, region).await?;
-        ensure(share == 100, || format!("lies: {region} keeps {share} %"))?;
-    }
+    let lies = refused_lies(world).await?;
+    nobody_sheds(world, "lies").await?;
     let metrics = world.metrics().await?;
     if !metrics.contains("meridian_source_refused_total{")
         || !metrics.contains("meridian_source_failures_total{")
@@ -213,6 +165,74 @@ pub async fn sources(world: &mut World) -> Result<String> {
     ))
 }
 
+async fn nobody_sheds(world: &World, what: &str) -> Result<()> {
+    for region in REGIONS {
+        let share = share(world, region).await?;
+        ensure(share == 100, || format!("{what}: {region} keeps {share} %"))?;
+    }
+    Ok(())
+}
+
+/// A page that cannot be read is reported, its pool becomes stale, and no share changes; then it is read again.
+async fn is_stale(world: &World, how: Metrics, word: &str) -> Result<()> {
+    world
+        .pool(UNHEALTHY)
+        .update(|behaviour| behaviour.metrics = how);
+    wait_for(&format!("{how:?} to be shown"), || async {
+        let report = world.report().await?;
+        let source = &report.regions[UNHEALTHY].sources["signals[0]"];
+        let shown = source
+            .error
+            .as_ref()
+            .is_some_and(|error| error.contains(word));
+        Ok(shown && reasons(world, UNHEALTHY).await? == BTreeSet::from([Reason::Stale]))
+    })
+    .await?;
+    nobody_sheds(world, &format!("{how:?}")).await?;
+    let answer = turn(world, UNHEALTHY, "US", 0).send().await?;
+    ensure(answer.region() == UNHEALTHY, || {
+        format!("{how:?}: served by {}", answer.region())
+    })?;
+    world
+        .pool(UNHEALTHY)
+        .update(|behaviour| behaviour.metrics = Metrics::True);
+    wait_for("the source to be heard again", || async {
+        Ok(reasons(world, UNHEALTHY).await?.is_empty())
+    })
+    .await
+}
+
+/// Values that cannot be are refused, of every source. The refusals, some looks later.
+async fn refused_lies(world: &World) -> Result<Vec<String>> {
+    world.pool(UNHEALTHY).update(|behaviour| {
+        behaviour.metrics = Metrics::Lies;
+        behaviour.gpu_utilization = 1e12;
+        behaviour.replication_lag_seconds = -5.0;
+    });
+    let mut lies = Vec::new();
+    for source in ["signals[0]", "signals[1]", "signals[2]"] {
+        wait_for(&format!("the lies of {source} to be counted"), || async {
+            let report = world.report().await?;
+            Ok(!report.regions[UNHEALTHY].sources[source]
+                .refusals
+                .is_empty())
+        })
+        .await?;
+        lies.extend(
+            world.report().await?.regions[UNHEALTHY].sources[source]
+                .refused
+                .iter()
+                .cloned(),
+        );
+    }
+    let looks = world.pool(UNHEALTHY).scrapes();
+    wait_for("more lies", || async {
+        Ok(world.pool(UNHEALTHY).scrapes() > looks + 6)
+    })
+    .await?;
+    Ok(lies)
+}
+
 /// A region whose own gateway has no healthy endpoint left is closed at all others, by EDS, and opened again.
 pub async fn down(world: &mut World) -> Result<String> {
     let marked = async |world: &World, gateway: &str| -> Result<bool> {
@@ -222,7 +242,7 @@ pub async fn down(world: &mut World) -> Result<String> {
                 .admin("/clusters?format=json")
                 .await?,
         )?;
-        let name = format!("peer/{SICK}/{MODEL}");
+        let name = format!("peer/{UNHEALTHY}/{MODEL}");
         let clusters = clusters["cluster_statuses"]
             .as_array()
             .cloned()
@@ -235,35 +255,38 @@ pub async fn down(world: &mut World) -> Result<String> {
         });
         Ok(health.is_some_and(|health| health == "UNHEALTHY"))
     };
-    world.pool(SICK).kill().await?;
-    wait_for(&format!("{SICK} to be closed at the others"), || async {
-        Ok(marked(world, "us-west-2").await? && marked(world, "eu-west-1").await?)
-    })
+    world.pool(UNHEALTHY).kill().await?;
+    wait_for(
+        &format!("{UNHEALTHY} to be closed at the others"),
+        || async { Ok(marked(world, "us-west-2").await? && marked(world, "eu-west-1").await?) },
+    )
     .await?;
     wait_for("the reason to be shown", || async {
-        Ok(reasons(world, SICK).await?.contains(&Reason::NoEndpoints))
+        Ok(reasons(world, UNHEALTHY)
+            .await?
+            .contains(&Reason::NoEndpoints))
     })
     .await?;
-    let answer = turn(world, SICK, "US", 0).send().await?;
+    let answer = turn(world, UNHEALTHY, "US", 0).send().await?;
     ensure(
         answer.status == 200 && answer.region() == "us-west-2",
         || format!("{} by {}", answer.status, answer.region()),
     )?;
-    world.pool(SICK).revive().await?;
-    wait_for(&format!("{SICK} to be open again"), || async {
+    world.pool(UNHEALTHY).revive().await?;
+    wait_for(&format!("{UNHEALTHY} to be open again"), || async {
         Ok(!marked(world, "us-west-2").await? && !marked(world, "eu-west-1").await?)
     })
     .await?;
     wait_for("its own callers to be back", || async {
-        Ok(turn(world, SICK, "US", 0).send().await?.region() == SICK)
+        Ok(turn(world, UNHEALTHY, "US", 0).send().await?.region() == UNHEALTHY)
     })
     .await?;
     Ok(format!(
-        "{SICK}'s pool killed: UNHEALTHY at both other gateways by EDS, its own callers by us-west-2; revived: open again"
+        "{UNHEALTHY}'s pool killed: UNHEALTHY at both other gateways by EDS, its own callers by us-west-2; revived: open again"
     ))
 }
 
-/// A region whose load is not known any more gets a little of what another sheds, and keeps what it has.
+/// A region whose signals are stale keeps its share.
 pub async fn stale(world: &mut World) -> Result<String> {
     let before = overload(world, "us-west-2").await?;
     world

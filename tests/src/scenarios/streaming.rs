@@ -1,4 +1,4 @@
-//! Tokens reach the caller as they are made.
+//! Tokens reach the caller as they are generated.
 
 use super::ensure;
 use crate::world::{DEADLINE, World};
