@@ -1,52 +1,41 @@
-//! Meridian's Envoy filter. One .wasm; what it does is the `root_id` in Envoy's configuration:
-//!
-//! - `router`: decides where a request goes (see [`router`]).
-//! - `guard`: sees every attempt's answer (see [`guard`]). It shares its VM with the router.
-//! - `pool`: picks the server for what other gateways send (see [`pool`]), with them in one VM.
-//! - `egress`: what leaves for a hosted provider (see [`egress`]).
-//!
-//! Callbacks and host calls only: what is decided, and what callers are told, is in `meridian-policy`.
+//! Meridian's Envoy filter: the plugins of `meridian-filter-core` behind proxy-wasm's callbacks and host calls. One .wasm; what a
+//! plugin does is the `root_id` in Envoy's configuration.
 #![allow(unsafe_code, missing_docs)] // `proxy_wasm::main!` exports the ABI's entry points.
 
-mod asked;
-mod board;
-mod egress;
-mod guard;
-mod memory;
-mod metric;
-mod pace;
-mod pool;
-mod router;
-mod servers;
-mod silence;
+mod host;
 
-use meridian_policy::egress::EgressPolicy;
-use meridian_policy::guard::GuardPolicy;
-use meridian_policy::slots::PoolPolicy;
-use proxy_wasm::hostcalls;
+use host::{Envoy, log};
+use meridian_filter_core::host::{Action, Host, LogLevel};
+use meridian_filter_core::plugins::{Configured, Plugin};
+use meridian_filter_core::worker::Worker;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, LogLevel};
-use serde::de::DeserializeOwned;
-use std::rc::Rc;
+use proxy_wasm::types;
+use std::cell::RefCell;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { role: Role::Router(None) }) });
+    proxy_wasm::set_log_level(types::LogLevel::Info);
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { plugin: Configured::Router(None) }) });
 }}
+
+thread_local! {
+    /// A VM has one thread, so this is the state of one worker.
+    static WORKER: RefCell<Worker> = RefCell::default();
+}
+
+/// Runs a hook with the worker's state. Envoy calls no hook from within a host call: it defers whatever ends a stream.
+fn with_worker<R>(hook: impl FnOnce(&mut Worker) -> R, otherwise: R) -> R {
+    WORKER.with(|worker| match worker.try_borrow_mut() {
+        Ok(mut worker) => hook(&mut worker),
+        Err(_) => {
+            log(LogLevel::Error, "meridian: a hook was called within a hook");
+            otherwise
+        }
+    })
+}
 
 /// One plugin configuration.
 struct Root {
-    role: Role,
-}
-
-enum Role {
-    /// Without a policy it refuses every request.
-    Router(Option<Rc<router::Policy>>),
-    Guard(Rc<GuardPolicy>),
-    /// Without a policy all pools balance by load.
-    Pool(Rc<PoolPolicy>),
-    /// Without a policy nothing leaves.
-    Egress(Option<Rc<EgressPolicy>>),
+    plugin: Configured,
 }
 
 impl Context for Root {}
@@ -55,33 +44,15 @@ impl RootContext for Root {
     /// `false` makes Envoy reject the configuration and keep the one before.
     fn on_configure(&mut self, _: usize) -> bool {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
-        let root = self
+        let root_id = self
             .get_property(vec!["plugin_root_id"])
             .unwrap_or_default();
-        let role = match root.as_slice() {
-            b"router" if configuration.is_empty() => Ok(Role::Router(None)),
-            b"router" => policy(&configuration)
-                .map(|policy| Role::Router(Some(router::Policy::arrived(policy)))),
-            b"guard" => policy(&configuration).map(|policy: GuardPolicy| {
-                let look = policy.gap_ms.map_or(board::KEEP_EVERY, silence::look_every);
-                self.set_tick_period(look.min(board::KEEP_EVERY));
-                Role::Guard(Rc::new(policy))
-            }),
-            b"pool" if configuration.is_empty() => Ok(Role::Pool(Rc::default())),
-            b"pool" => policy(&configuration).map(|policy| Role::Pool(Rc::new(policy))),
-            b"egress" if configuration.is_empty() => Ok(Role::Egress(None)),
-            b"egress" => policy(&configuration).map(|policy| {
-                memory::begin_spending(&policy);
-                Role::Egress(Some(Rc::new(policy)))
-            }),
-            other => Err(format!(
-                "there is no root_id `{}`; use router, guard, pool or egress",
-                String::from_utf8_lossy(other)
-            )),
-        };
-        match role {
-            Ok(role) => {
-                self.role = role;
+        match Configured::new(&Envoy, &root_id, &configuration) {
+            Ok(plugin) => {
+                if let Some(period) = plugin.tick_period() {
+                    self.set_tick_period(period);
+                }
+                self.plugin = plugin;
                 true
             }
             Err(error) => {
@@ -92,33 +63,69 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        silence::end();
-        if board::keep() {
-            servers::tell_all();
-        }
-        pace::tell();
+        with_worker(|worker| worker.tick(&Envoy), ());
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    fn get_type(&self) -> Option<types::ContextType> {
+        Some(types::ContextType::HttpContext)
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.role {
-            Role::Router(policy) => Box::new(router::Request::new(policy.clone())),
-            Role::Guard(policy) => Box::new(guard::Attempt::new(context, policy.clone())),
-            Role::Pool(policy) => Box::new(pool::Request::new(policy.clone())),
-            Role::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
-        })
+        Some(Box::new(Stream(self.plugin.stream(context))))
     }
 }
 
-fn policy<P: DeserializeOwned>(configuration: &[u8]) -> Result<P, String> {
-    serde_json::from_slice(configuration)
-        .map_err(|error| format!("the filter's policy is refused: {error}"))
+/// One stream's plugin.
+struct Stream(Box<dyn Plugin>);
+
+impl Stream {
+    fn hook(
+        &mut self,
+        hook: impl FnOnce(&mut dyn Plugin, &dyn Host, &mut Worker) -> Action,
+    ) -> types::Action {
+        let plugin = self.0.as_mut();
+        match with_worker(|worker| hook(plugin, &Envoy, worker), Action::Pause) {
+            Action::Continue => types::Action::Continue,
+            Action::Pause => types::Action::Pause,
+        }
+    }
 }
 
-fn log(level: LogLevel, message: &str) {
-    // A log line that is lost is no reason to fail.
-    let _ = hostcalls::log(level, message);
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        with_worker(|worker| self.0.on_done(&Envoy, worker), ());
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, ends: bool) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_request_headers(host, worker, ends))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_request_body(host, worker, size, ends))
+    }
+
+    /// A body that is followed by trailers ends here.
+    fn on_http_request_trailers(&mut self, _: usize) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_request_trailers(host, worker))
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, ends: bool) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_response_headers(host, worker, ends))
+    }
+
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_response_body(host, worker, size, ends))
+    }
+
+    /// A body that is followed by trailers ends here.
+    fn on_http_response_trailers(&mut self, _: usize) -> types::Action {
+        self.hook(|plugin, host, worker| plugin.on_response_trailers(host, worker))
+    }
+
+    fn on_log(&mut self) {
+        with_worker(|worker| self.0.on_log(&Envoy, worker), ());
+    }
 }

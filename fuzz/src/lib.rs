@@ -1,6 +1,7 @@
 //! What the targets have in common.
 
-use meridian_policy::claude::{Back, Caller, Host, Usage};
+use meridian_filter_core::claude::{CallerApi, ResponseContext, Usage};
+use meridian_policy::egress_policy::ClaudeHost;
 
 /// A fuzzed input, taken apart: a byte that chooses, two places to cut, and the rest.
 pub fn parts(input: &[u8]) -> Option<(u8, [usize; 2], &[u8])> {
@@ -17,11 +18,11 @@ pub fn pieces(cuts: [usize; 2], all: &[u8]) -> [&[u8]; 3] {
 
 /// What a caller gets of a stream that comes in these pieces, and what it took.
 pub fn passed<'p>(
-    host: Host,
-    caller: Caller,
+    host: ClaudeHost,
+    caller: CallerApi,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> (Vec<u8>, Usage) {
-    let back = Back {
+    let back = ResponseContext {
         host,
         caller,
         stream: true,

@@ -2,30 +2,35 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use meridian_filter_core::claude::{CallerApi, ResponseContext};
 use meridian_fuzz::{assert_chunks, parts, passed, pieces};
-use meridian_policy::claude::{Back, Caller, Host};
+use meridian_policy::egress_policy::ClaudeHost;
 
 fuzz_target!(|input: &[u8]| {
     let Some((choice, cuts, body)) = parts(input) else {
         return;
     };
-    let caller = Caller::Chat {
+    let caller = CallerApi::Chat {
         include_usage: choice & 1 == 0,
     };
-    let (whole, usage) = passed(Host::Anthropic, caller, [body]);
+    let (whole, usage) = passed(ClaudeHost::Anthropic, caller, [body]);
     assert_chunks(&whole);
     assert_eq!(
-        passed(Host::Anthropic, caller, pieces(cuts, body)),
+        passed(ClaudeHost::Anthropic, caller, pieces(cuts, body)),
         (whole, usage.clone())
     );
     // What a caller gets as it is tells the same.
-    let (as_it_is, native) = passed(Host::Anthropic, Caller::Messages, pieces(cuts, body));
+    let (as_it_is, native) = passed(
+        ClaudeHost::Anthropic,
+        CallerApi::Messages,
+        pieces(cuts, body),
+    );
     assert_eq!(as_it_is, body);
     assert_eq!(native, usage);
     let statuses = [200, 400, 404, 429, 500, 503, 529];
     let status = statuses[usize::from(choice) % statuses.len()];
-    for host in [Host::Anthropic, Host::Bedrock] {
-        let back = Back {
+    for host in [ClaudeHost::Anthropic, ClaudeHost::Bedrock] {
+        let back = ResponseContext {
             host,
             caller,
             stream: false,

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use meridian_filter_core::guard::sse::Events;
 use meridian_fuzz::{parts, pieces};
-use meridian_policy::guard::sse::Events;
 
 /// An event: its data, and where it begins.
 type Event = (Option<Vec<u8>>, u64);

@@ -4,8 +4,9 @@
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use libfuzzer_sys::fuzz_target;
+use meridian_filter_core::claude::CallerApi;
 use meridian_fuzz::{assert_chunks, parts, passed, pieces};
-use meridian_policy::claude::{Caller, Host};
+use meridian_policy::egress_policy::ClaudeHost;
 
 /// Lines as the payloads of frames of a kind that their first byte tells.
 fn framed(lines: &[u8]) -> Vec<u8> {
@@ -36,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((choice, cuts, rest)) = parts(input) else {
         return;
     };
-    let chat = Caller::Chat {
+    let chat = CallerApi::Chat {
         include_usage: choice & 2 == 0,
     };
     let framed = (choice & 1 == 0).then(|| framed(rest));
@@ -48,10 +49,10 @@ fuzz_target!(|input: &[u8]| {
             cut * stream.len() / rest.len()
         }
     });
-    for caller in [Caller::Messages, chat] {
-        let (whole, usage) = passed(Host::Bedrock, caller, [stream]);
+    for caller in [CallerApi::Messages, chat] {
+        let (whole, usage) = passed(ClaudeHost::Bedrock, caller, [stream]);
         assert_eq!(
-            passed(Host::Bedrock, caller, pieces(cuts, stream)),
+            passed(ClaudeHost::Bedrock, caller, pieces(cuts, stream)),
             (whole.clone(), usage)
         );
         if caller == chat {

@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use meridian_filter_core::claude::{COUNT_TOKENS, MESSAGES, native, request};
 use meridian_policy::api::Shape;
-use meridian_policy::claude::{COUNT_TOKENS, Claude, Host, MESSAGES, native, request};
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use serde_json::{Map, Value};
 
 fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
@@ -13,7 +14,7 @@ fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
     let in_body = body["model"] == claude.model.as_str();
     assert_eq!(
         in_body,
-        claude.host == Host::Anthropic || path == COUNT_TOKENS
+        claude.host == ClaudeHost::Anthropic || path == COUNT_TOKENS
     );
     assert_eq!(
         body["inference_geo"].as_str(),
@@ -22,12 +23,16 @@ fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
 }
 
 fuzz_target!(|body: &[u8]| {
-    for host in [Host::Anthropic, Host::Vertex, Host::Bedrock] {
+    for host in [
+        ClaudeHost::Anthropic,
+        ClaudeHost::Vertex,
+        ClaudeHost::Bedrock,
+    ] {
         let claude = Claude {
             host,
             model: "claude-x".into(),
             max_tokens: 4096,
-            inference_geo: (host == Host::Anthropic).then(|| "us".into()),
+            inference_geo: (host == ClaudeHost::Anthropic).then(|| "us".into()),
         };
         match request(body, &claude) {
             Ok(asked) => {
@@ -52,7 +57,7 @@ fuzz_target!(|body: &[u8]| {
         }
         if let Ok(messages) = native(body) {
             sent(&claude, messages.clone(), MESSAGES);
-            if host != Host::Bedrock {
+            if host != ClaudeHost::Bedrock {
                 sent(&claude, messages, COUNT_TOKENS);
             }
         }

@@ -1,6 +1,6 @@
-//! The inference APIs by path: what is let through, how the model is read, and in whose shape errors are answered.
+//! The inference APIs by path: the paths that a gateway accepts, and the shape of error responses.
 
-/// Whose shape an error has.
+/// The shape of an error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// `{"error":{"message","type","param","code"}}`
@@ -9,23 +9,23 @@ pub enum Shape {
     Anthropic,
 }
 
-/// What a path asks for.
+/// The API of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Api {
-    /// A JSON request that names its `model`: an inference server answers it.
+    /// A JSON request that names its `model`. An inference server answers it.
     Inference(Shape),
-    /// `GET /v1/models`: the filter answers it, from the policy.
+    /// `GET /v1/models`. The filter answers it from its policy.
     Models(Shape),
-    /// `GET /v1/models/{id}`, with the id.
+    /// `GET /v1/models/{id}`, with the id. The filter answers it from its policy.
     Model(Shape, String),
 }
 
-/// Why a path or method is refused.
+/// The reason why a path or method is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unroutable {
-    /// No API here has this path.
+    /// No API has this path.
     Path,
-    /// The path exists with another method: the one allowed.
+    /// The path exists with another method, which is given here.
     Method(&'static str),
 }
 
@@ -42,10 +42,10 @@ const INFERENCE: [(&str, Shape); 9] = [
     ("/v1/messages/count_tokens", Shape::Anthropic),
 ];
 
-/// Callers of Anthropic's API always send this header.
+/// A header that every client of Anthropic's API sends.
 const ANTHROPIC_HEADER: &str = "anthropic-version";
 
-/// The shape in which an error on this path is answered, known path or not.
+/// Returns the shape of error responses on a path. The path may be unknown.
 pub fn shape(path: &str, headers: &[(String, String)]) -> Shape {
     if let Some((_, shape)) = inference(path) {
         *shape
@@ -66,7 +66,7 @@ fn without_query(path: &str) -> &str {
     path.split('?').next().unwrap_or_default()
 }
 
-/// Finds the API of a request. `path` may carry a query.
+/// Returns the API of a request. `path` may have a query.
 pub fn route(method: &str, path: &str, shape: Shape) -> Result<Api, Unroutable> {
     let (api, allowed) = if inference(path).is_some() {
         (Api::Inference(shape), "POST")
@@ -87,7 +87,7 @@ pub fn route(method: &str, path: &str, shape: Shape) -> Result<Api, Unroutable> 
     }
 }
 
-/// Clients escape the `/` and `:` of a model's name in a path, or do not.
+/// Decodes a model's name in a path. Some clients escape `/` and `:`.
 fn percent_decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_the_shape_of_the_api_that_was_spoken() {
+    fn the_error_shape_follows_the_api() {
         assert_eq!(shape("/v1/messages?beta=true", &[]), Shape::Anthropic);
         assert_eq!(
             shape(

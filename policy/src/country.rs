@@ -1,16 +1,16 @@
-//! Countries as edges report them, and the presets that a fleet file may name.
+//! Countries as edges report them, and the country presets of the fleet file.
 //!
-//! Engineering defaults, not legal advice: a fleet file can list countries itself.
+//! The presets are engineering defaults, not legal advice. A fleet file can list countries itself.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An assigned ISO 3166-1 alpha-2 code (or `XK`), in upper case, with the usual aliases resolved.
+/// An assigned ISO 3166-1 alpha-2 code (or `XK`), in upper case. Common aliases are resolved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Country([u8; 2]);
 
-/// ISO 3166-1 alpha-2, the officially assigned codes, and `XK` (Kosovo), which CDNs and GeoIP databases report.
+/// The officially assigned ISO 3166-1 alpha-2 codes, and `XK` (Kosovo), which CDNs and GeoIP databases report.
 const ASSIGNED: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT \
 BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR \
 GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
@@ -19,17 +19,17 @@ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY
 SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF \
 WS XK YE YT ZA ZM ZW";
 
-/// EU and EEA members, the outermost regions and Åland under codes of their own, and the French territories whose
-/// local law is equivalent or unclear. Not in it: GL FO SX CW AW.
+/// EU and EEA members, their outermost regions and Åland, which have their own codes, and the French territories whose local law
+/// is equivalent or unclear. Without GL, FO, SX, CW and AW.
 const EEA: &str = "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO \
 GF GP MQ MF RE YT AX NC PF WF PM BL";
 
-/// Codes in use that mean an assigned one.
+/// Codes in use for an assigned code.
 const ALIASES: [(&str, &str); 4] = [("EL", "GR"), ("IC", "ES"), ("EA", "ES"), ("UK", "GB")];
 
 impl Country {
-    /// Reads exactly what an edge sends: two upper-case letters of an assigned code or an alias. Anything else
-    /// (`XX`, `ZZ`, `T1`, `EU`, `AP`, lower case, spaces, two values) is unknown: `None`.
+    /// Parses exactly the value that an edge sends: an assigned code or an alias, as two upper-case letters. Returns `None` for
+    /// anything else: `XX`, `ZZ`, `T1`, `EU`, `AP`, lower case, spaces, two values.
     pub fn parse(text: &str) -> Option<Self> {
         let code = ALIASES
             .iter()
@@ -42,7 +42,7 @@ impl Country {
             .then_some(Self(bytes))
     }
 
-    /// The countries of a preset: `eea`, `uk` or `ch`; `None` for any other name.
+    /// The countries of a preset: `eea`, `uk` or `ch`. `None` for any other name.
     pub fn preset(name: &str) -> Option<Vec<Self>> {
         let codes = match name {
             "eea" => EEA,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn presets_hold_what_residency_law_says() {
+    fn presets_match_residency_law() {
         let eea = Country::preset("eea").unwrap();
         assert_eq!(
             eea.len(),

@@ -1,59 +1,62 @@
-//! The headers that Meridian owns. A caller's own `x-meridian-*` headers are always removed, but for those that are for callers:
-//! only the filter and, over mTLS, another gateway may set them.
+//! The headers that Meridian owns. A gateway removes a caller's `x-meridian-*` headers, except [`FOR_CALLERS`]. Only the filter,
+//! and other gateways over mTLS, may set them.
 
-/// Every header with this prefix is Meridian's.
+/// The prefix of all Meridian headers.
 pub const PREFIX: &str = "x-meridian-";
-/// The residency zone that the filter decided on; routes match on it.
+/// The residency zone of the caller. The filter sets it, and routes match on it.
 pub const ZONE: &str = "x-meridian-zone";
-/// The model that the request names; routes match on it.
+/// The model of the request. The filter sets it, and routes match on it.
 pub const MODEL: &str = "x-meridian-model";
-/// From callers: what they need besides an answer, `fresh`. No route is picked by it but by what the filter makes of it.
+/// Set by callers: the needs of the request besides a response, `fresh`. Routes do not match on it.
 pub const NEEDS: &str = "x-meridian-needs";
-/// From callers: `batch` for what can wait, else `interactive`.
+/// Set by callers: `batch` for a request that can wait, else `interactive`.
 pub const TIER: &str = "x-meridian-tier";
-/// From callers: requests of one session stay together. In the place of what their bodies tell of it.
+/// Set by callers: the session of the request. Requests of one session stay together. It replaces the session that the body
+/// suggests.
 pub const SESSION: &str = "x-meridian-session";
-/// Those that are for callers.
+/// The headers that callers may set.
 pub const FOR_CALLERS: [&str; 3] = [NEEDS, TIER, SESSION];
-/// The lane that the filter chose: `home`, `overflow`, `fresh`, `batch` or `fallback`.
+/// The lane of the request: `home`, `overflow`, `fresh`, `batch` or `fallback`.
 pub const LANE: &str = "x-meridian-lane";
-/// `1` if the caller asked for a streamed answer, else `0`: the two have different time limits.
+/// `1` for a request with a streamed response, else `0`. The two have different timeouts.
 pub const STREAM: &str = "x-meridian-stream";
-/// On a health check of another gateway: it asks for the vector database.
+/// Marks a health check of another gateway's vector database.
 pub const VECTOR_DB: &str = "x-meridian-vector-db";
-/// Picks one of the overflow, fresh or batch lane's regions: the same for every request of a conversation. It ends at the gateway.
+/// Picks one region of the overflow, fresh or batch lane. All requests of a conversation have the same value. It does not leave
+/// the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
-/// Picks the server in a pool: a number that Envoy hashes over the healthy ones. A gateway that gets a request from another one picks anew.
+/// The slot of the request: Envoy hashes it to pick a healthy server of a pool. A gateway that receives the request from a peer
+/// sets a new slot.
 pub const SLOT: &str = "x-meridian-slot";
-/// The slot of a request's conversation, where the slot is another one: for other gateways.
-pub const PLACE: &str = "x-meridian-place";
-/// The bytes of a request that does not say its length itself.
+/// The slot of the request's conversation, if the request has another slot. It is for other gateways.
+pub const AFFINITY_SLOT: &str = "x-meridian-place";
+/// The length in bytes of a request without `content-length`.
 pub const LENGTH: &str = "x-meridian-length";
-/// On a request that the filter answered itself: keeps Envoy's local-reply format away from the answer.
+/// Marks a request that the filter answered itself. It keeps Envoy's local-reply format away from that response.
 pub const REFUSED: &str = "x-meridian-refused";
-/// On answers: why the request went where it went, e.g. `lane=home zone=eea by=cf-ipcountry model=m`.
+/// On responses: the reason for the route, for example `lane=home zone=eea by=cf-ipcountry model=m`.
 pub const DECISION: &str = "x-meridian-decision";
-/// On answers: the region that answered, or `fallback/<name>`. Set by Envoy from the endpoint's metadata.
+/// On responses: the region that answered, or `fallback/<name>`. Envoy sets it from the endpoint metadata.
 pub const REGION: &str = "x-meridian-region";
-/// Envoy's own, in milliseconds: how long each attempt may be silent. Its router reads it in place of the route's
-/// `per_try_timeout`, and takes it off.
-pub const PATIENCE: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
+/// Envoy's header for the per-try timeout, in milliseconds. It overrides the route's `per_try_timeout`. Envoy's router removes
+/// it.
+pub const PER_TRY_TIMEOUT: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
-/// Envoy's own: how many attempts a request has had, the present one included.
+/// Envoy's header for the number of attempts of a request, the present one included.
 pub const ATTEMPT: &str = "x-envoy-attempt-count";
 
-/// A response header that asks for the next member of the chain: a gateway sets it where it refuses a peer, the guard where
-/// an answer is final for its server but not for others. It never reaches a caller.
+/// On responses: asks Envoy for the next member of the chain. A gateway sets it when it refuses a peer. The guard sets it when a
+/// response is final for this server but not for others. It never reaches a caller.
 pub const RETRY: &str = "x-meridian-retry";
 
-/// Envoy's own: an answer that carries it is retried under no other condition. The guard sets it where the last resort has
-/// answered. It never reaches a caller.
+/// Envoy's header that excludes a response from all other retry conditions. The guard sets it on a response of the last
+/// fallback. It never reaches a caller.
 pub const FINAL: &str = "x-envoy-ratelimited";
 
-/// Seconds until a caller should try again who found nobody to answer: health checks and ejections move within seconds.
+/// Seconds after which a caller should try again if no member answered. Health checks and ejections change within seconds.
 pub const RETRY_AFTER: &str = "2";
 
-/// Whether a header is one of Meridian's own.
+/// Whether a header has Meridian's prefix.
 pub fn is_ours(name: &str) -> bool {
     name.len() >= PREFIX.len()
         && name.as_bytes()[..PREFIX.len()].eq_ignore_ascii_case(PREFIX.as_bytes())

@@ -1,36 +1,32 @@
-//! Retrieval: each region's vector database, and which of them its questions may go to.
-//!
-//! A TCP connection says nothing about a zone. What comes to a region's gateway may be anyone's whom that region serves, so it
-//! may only go where all of them may; and what a database answers may be about anyone whom its own region serves.
+//! Retrieval: the vector database of each region.
 
-use crate::fleet::{Fleet, Gateway};
-use crate::name::RegionName;
+use crate::listener::Gateway;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A region's vector database, and how it is reached.
+/// A region's vector database, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VectorDb {
-    /// Its host: an IP address or a DNS name.
+    /// The host: an IP address or a DNS name.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// What it is among those of the regions that may read one another's.
+    /// The database's role in replication.
     pub role: Role,
-    /// Where the gateway listens for those in its region who retrieve.
+    /// The gateway's listen address for clients in the region.
     pub listen: SocketAddr,
-    /// The port at which it listens for other gateways, over mTLS.
+    /// The gateway's port for other gateways, over mTLS.
     pub gateway_port: u16,
 }
 
-/// What a database is among those that hold the same.
+/// The role of a database in replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// It is written to: the others follow it.
+    /// Takes the writes.
     Primary,
-    /// It follows the primary, at some distance.
+    /// Follows the primary, with some lag.
     Replica,
 }
 
@@ -44,60 +40,8 @@ impl fmt::Display for Role {
 }
 
 impl VectorDb {
-    /// Where the gateway listens for other gateways: beside the listener that brings their requests.
+    /// The gateway's listen address for other gateways: the host of its gateway listener, with the port of the database.
     pub fn listen_for_gateways(&self, gateway: &Gateway) -> SocketAddr {
         SocketAddr::new(gateway.listen.ip(), self.gateway_port)
     }
-}
-
-/// Whether what is retrieved at `home` may come from the database of `other`: if every pinned zone has both regions or neither,
-/// so that neither a question nor an answer leaves one.
-pub fn may_read(fleet: &Fleet, home: &RegionName, other: &RegionName) -> bool {
-    let mut pinned = fleet.zones.values().filter(|zone| zone.pinned);
-    home == other || pinned.all(|zone| zone.regions.contains(home) == zone.regions.contains(other))
-}
-
-/// The databases that may serve what is retrieved at `home`, by region: its own, then the primary, then the others by distance.
-/// None where it has none of its own.
-pub fn databases(fleet: &Fleet, home: &RegionName) -> Vec<RegionName> {
-    let Some(region) = fleet.regions.get(home) else {
-        return Vec::new();
-    };
-    if region.vector_db.is_none() {
-        return Vec::new();
-    }
-    let mut others: Vec<(Role, &RegionName)> = region
-        .nearest
-        .iter()
-        .filter(|other| may_read(fleet, home, other))
-        .filter_map(|other| {
-            let database = fleet.regions.get(other)?.vector_db.as_ref()?;
-            Some((database.role, other))
-        })
-        .collect();
-    // By role alone: the order by distance stays.
-    others.sort_by_key(|(role, _)| *role);
-    let others = others.into_iter().map(|(_, other)| other);
-    [home].into_iter().chain(others).cloned().collect()
-}
-
-/// The databases in the order in which what is retrieved at `home` tries them, once a plan has chosen that of `first`. Empty
-/// where that one is not allowed.
-pub fn chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Vec<RegionName> {
-    let mut databases = databases(fleet, home);
-    let Some(index) = databases.iter().position(|region| region == first) else {
-        return Vec::new();
-    };
-    let first = databases.remove(index);
-    databases.insert(0, first);
-    databases
-}
-
-/// The other regions whose gateways may read the database of `home`.
-pub fn readers(fleet: &Fleet, home: &RegionName) -> Vec<RegionName> {
-    let regions = fleet.regions.keys().filter(|reader| *reader != home);
-    regions
-        .filter(|reader| databases(fleet, reader).contains(home))
-        .cloned()
-        .collect()
 }

@@ -1,6 +1,6 @@
-//! Sources of signals: where the control plane learns how a region is, and what of it it learns there.
+//! Sources of signals: where the control plane reads the state of a region.
 
-use crate::fleet::KeyPair;
+use crate::listener::KeyPair;
 use crate::name::ModelName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,92 +9,92 @@ use std::time::Duration;
 /// A source of signals about a region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalSource {
-    /// Its URL, over HTTP or HTTPS: a page of metrics, or what `/api/v1/query` is under. Of one that pushes, its SPIFFE ID.
+    /// HTTP or HTTPS URL: a metrics page, or the base of `/api/v1/query`. The SPIFFE ID of a source that pushes.
     pub url: String,
-    /// How it tells, and what.
-    pub tells: Tells,
-    /// The model that its figures of inference servers are about; `None` takes it from a label.
+    /// The format and content of the signals.
+    pub format: SignalFormat,
+    /// The model of the inference server figures. `None`: a label names the model.
     pub model: Option<ModelName>,
-    /// Requests that one engine can have in work: vLLM's `--max-num-seqs`, which its metrics do not tell.
+    /// Maximum concurrent requests of one engine: vLLM's `--max-num-seqs`, which its metrics do not report.
     pub max_running: Option<u32>,
-    /// Where its bearer token is, a path on the control plane's machine.
+    /// Path of the source's bearer token on the control plane's machine.
     pub token: Option<String>,
-    /// How its server is known, and how it knows us; `None` by the machine's authorities, and not at all.
+    /// TLS settings of the source. `None`: the machine's CAs verify the server, and there is no client certificate.
     pub tls: Option<SourceTls>,
-    /// How often it is read, or pushes.
+    /// Interval of reads or pushes.
     pub every: Duration,
 }
 
-/// TLS with a source: paths on the control plane's machine, PEM.
+/// TLS settings of a source, as paths of PEM files on the control plane's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceTls {
-    /// The authority of its server; `None` for those of the machine.
+    /// The CA of the source's server. `None`: the CAs of the machine.
     pub ca: Option<String>,
-    /// Our certificate for it.
+    /// The client certificate for the source.
     pub identity: Option<KeyPair>,
 }
 
-/// How a source tells.
+/// The format of a source.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tells {
-    /// A page in Prometheus' text format, with the names of a known server or exporter.
+pub enum SignalFormat {
+    /// A page in Prometheus' text format, with the metric names of a known server or exporter.
     Preset(Preset),
-    /// Such a page, with metrics of any names.
+    /// A page in Prometheus' text format, with configured metric names.
     Metrics {
-        /// Which metric gives which figure.
+        /// The metric of each figure.
         metrics: BTreeMap<Figure, Metric>,
         /// The label that names the model.
         model_label: String,
     },
-    /// Answers of a Prometheus, Thanos or Mimir.
+    /// Query results of Prometheus, Thanos or Mimir.
     Queries {
-        /// Which PromQL expression gives which figure.
+        /// The PromQL expression of each figure.
         queries: BTreeMap<Figure, String>,
         /// The label that names the model.
         model_label: String,
         /// The value of `X-Scope-OrgID`.
         tenant: Option<String>,
     },
-    /// It pushes these figures by itself.
+    /// The source pushes these figures.
     Pushed(BTreeSet<Figure>),
 }
 
-/// What a source may be said to measure.
+/// A figure that a source can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// Requests in work at an engine.
+    /// Running requests of an engine.
     Running,
-    /// Requests that wait at an engine.
+    /// Waiting requests of an engine.
     Waiting,
-    /// KV-cache of an engine in use, a ratio.
+    /// KV-cache of an engine in use, as a ratio.
     KvCache,
-    /// How full an engine is in the source's own measure, a ratio; above 1 is too full.
+    /// Utilization of an engine by the source's own measure, as a ratio. Above 1 the engine is overloaded.
     Utilization,
-    /// Requests that an engine has answered, counted since its start.
+    /// Requests that an engine has answered since its start.
     Answers,
-    /// Those of them that failed by its own fault.
+    /// Requests that have failed at an engine by its own fault since its start.
     Failures,
-    /// GPUs of the region with a kernel running, a ratio.
+    /// GPUs of the region with a running kernel, as a ratio.
     GpuBusy,
-    /// GPUs of the region with active engines, a ratio.
+    /// GPUs of the region with active engines, as a ratio.
     GpuActive,
-    /// Seconds that the region's data store is behind.
+    /// Replication lag of the region's data store, in seconds.
     ReplicationLag,
 }
 
-/// A metric of a page.
+/// A metric on a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// Its name.
+    /// The name of the metric.
     pub name: String,
-    /// Labels, and the values that they must have.
+    /// Labels with their required values.
     pub labels: BTreeMap<String, String>,
-    /// What its values are multiplied by: 0.01 for one in percent.
+    /// Factor of the values: 0.01 for a metric in percent.
     pub scale: f64,
 }
 
-/// Whose names the metrics of a page have.
+/// The server or exporter that defines the metric names of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
@@ -110,31 +110,31 @@ pub enum Preset {
     Triton,
     /// NVIDIA's DCGM exporter.
     Dcgm,
-    /// The PostgreSQL exporter beside a replica.
+    /// The PostgreSQL exporter of a replica.
     Postgres,
-    /// Milvus, or its tool for change data capture.
+    /// Milvus, or its change data capture tool.
     Milvus,
 }
 
-/// What a source tells of, in the first place.
+/// The main subject of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Inference servers: the load of pools.
     Servers,
     /// The region's GPUs.
     Gpus,
-    /// The region's data store: how far it is behind.
+    /// The region's data store: its replication lag.
     Store,
 }
 
 impl SignalSource {
-    /// What tells it from all others of its region, wherever it stands in the file.
+    /// A key that is unique among the sources of a region. It does not depend on the order in the fleet file.
     pub fn key(&self) -> String {
-        match &self.tells {
-            Tells::Preset(preset) => format!("{} {}", preset.as_str(), self.url),
-            Tells::Metrics { metrics, .. } => self.named("metrics", metrics.keys()),
-            Tells::Queries { queries, .. } => self.named("queries", queries.keys()),
-            Tells::Pushed(_) => format!("push {}", self.url),
+        match &self.format {
+            SignalFormat::Preset(preset) => format!("{} {}", preset.as_str(), self.url),
+            SignalFormat::Metrics { metrics, .. } => self.named("metrics", metrics.keys()),
+            SignalFormat::Queries { queries, .. } => self.named("queries", queries.keys()),
+            SignalFormat::Pushed(_) => format!("push {}", self.url),
         }
     }
 
@@ -145,23 +145,23 @@ impl SignalSource {
         format!("{kind} {} {}{model}", self.url, figures.join(","))
     }
 
-    /// Whether it tells how far the region's data store is behind.
-    pub fn tells_lag(&self) -> bool {
-        match &self.tells {
-            Tells::Preset(preset) => preset.subject() == Subject::Store,
-            Tells::Metrics { metrics, .. } => metrics.contains_key(&Figure::ReplicationLag),
-            Tells::Queries { queries, .. } => queries.contains_key(&Figure::ReplicationLag),
-            Tells::Pushed(figures) => figures.contains(&Figure::ReplicationLag),
+    /// Whether the source reports the replication lag of the region's data store.
+    pub fn reports_lag(&self) -> bool {
+        match &self.format {
+            SignalFormat::Preset(preset) => preset.subject() == Subject::Store,
+            SignalFormat::Metrics { metrics, .. } => metrics.contains_key(&Figure::ReplicationLag),
+            SignalFormat::Queries { queries, .. } => queries.contains_key(&Figure::ReplicationLag),
+            SignalFormat::Pushed(figures) => figures.contains(&Figure::ReplicationLag),
         }
     }
 
-    /// What it tells of: of several things, the first of [`Subject`].
+    /// The subject of the source. For several subjects, the first in the order of [`Subject`].
     pub fn subject(&self) -> Subject {
-        match &self.tells {
-            Tells::Preset(preset) => preset.subject(),
-            Tells::Metrics { metrics, .. } => subject(metrics.keys()),
-            Tells::Queries { queries, .. } => subject(queries.keys()),
-            Tells::Pushed(figures) => subject(figures.iter()),
+        match &self.format {
+            SignalFormat::Preset(preset) => preset.subject(),
+            SignalFormat::Metrics { metrics, .. } => subject(metrics.keys()),
+            SignalFormat::Queries { queries, .. } => subject(queries.keys()),
+            SignalFormat::Pushed(figures) => subject(figures.iter()),
         }
     }
 }
@@ -175,7 +175,7 @@ fn subject<'f>(figures: impl Iterator<Item = &'f Figure>) -> Subject {
 }
 
 impl Figure {
-    /// Every figure.
+    /// All figures.
     pub const ALL: [Self; 9] = [
         Self::Running,
         Self::Waiting,
@@ -188,7 +188,7 @@ impl Figure {
         Self::ReplicationLag,
     ];
 
-    /// What it is about.
+    /// The subject of the figure.
     pub fn subject(self) -> Subject {
         match self {
             Self::Running
@@ -202,12 +202,12 @@ impl Figure {
         }
     }
 
-    /// Whether it only grows, until whoever counts begins anew.
+    /// Whether the figure is a counter: it only grows, until a restart of the server.
     pub fn is_counter(self) -> bool {
         matches!(self, Self::Answers | Self::Failures)
     }
 
-    /// Its name in the fleet file.
+    /// The name in the fleet file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -224,7 +224,7 @@ impl Figure {
 }
 
 impl Preset {
-    /// What its pages are about.
+    /// The subject of the preset's pages.
     pub fn subject(self) -> Subject {
         match self {
             Self::Vllm | Self::Sglang | Self::Tgi | Self::Llamacpp | Self::Triton => {
@@ -235,12 +235,12 @@ impl Preset {
         }
     }
 
-    /// Whether its pages say whose metrics they are, by the name of a model.
-    pub fn names_models(self) -> bool {
+    /// Whether the preset's pages have a label with the name of the model.
+    pub fn has_model_label(self) -> bool {
         matches!(self, Self::Vllm | Self::Sglang | Self::Triton)
     }
 
-    /// Its name in the fleet file.
+    /// The name in the fleet file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vllm => "vllm",

@@ -2,7 +2,7 @@
 //! histograms with vLLM's own buckets.
 
 use crate::replica::Replica;
-use meridian_policy::signal::{Answers, Figures, Histogram};
+use meridian_planner::signal::{Answers, Figures, Histogram};
 
 /// Buckets of `vllm:request_queue_time_seconds`, in seconds.
 const QUEUE_TIME: [f64; 12] = [

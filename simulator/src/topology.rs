@@ -3,14 +3,14 @@
 use crate::case::Site;
 use crate::profile::Profile;
 use crate::router::{MODEL, ZONE_HEADER};
+use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    Fleet, Gateway, Gives, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public,
-    Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public, Region,
+    Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
 };
-use meridian_policy::location::Location;
 use meridian_policy::name::{RegionName, ZoneName};
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
         unknown_zone: UnknownZone::Zone(pinned()),
         sources: vec![ZoneSource {
             header: ZONE_HEADER.into(),
-            gives: Gives::Zone,
+            gives: ZoneSourceKind::Zone,
             trust: Trust {
                 cidr: [ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))].into(),
             },
@@ -131,7 +131,7 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
             first_token: Duration::from_secs(10),
             unstreamed: Duration::from_secs(120),
             prefill_rate: 2000,
-            gap: Duration::from_secs(60),
+            stream_idle_timeout: Duration::from_secs(60),
             answer: Duration::from_secs(600),
             retries: 10_000,
             body: 64 << 20,
@@ -160,7 +160,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
     let endpoint = |replica: usize| std::net::SocketAddr::from(([10, 0, 0, replica as u8], 8000));
     let source = |replica: usize| SignalSource {
         url: format!("http://{}/metrics", endpoint(replica)),
-        tells: Tells::Preset(Preset::Vllm),
+        format: SignalFormat::Preset(Preset::Vllm),
         model: Some(MODEL.into()),
         max_running: None,
         token: None,

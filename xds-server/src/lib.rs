@@ -1,17 +1,24 @@
-//! Meridian's control plane: reads the fleet file, watches the fleet's signals, plans, and gives every gateway its Envoy
-//! configuration; and it verifies that no such configuration lets a pinned request out of its zone.
+//! Meridian's control plane. It reads the fleet file and the fleet's signals, plans, and configures every gateway by
+//! xDS. It verifies that no configuration lets a pinned request leave its zone.
 //!
 //! ```text
 //! fleet.yaml --fleet::load--> Fleet --translate--> Snapshot --verify--> bootstrap::fixed --> envoy.yaml
-//! signals --collect--> policy::plan --> Plan --^        \--discovery--> Resources --xds--> Envoys
+//! signals --collect--> plan --> Plan ----------^        \--discovery--> Resources --xds--> Envoys
 //! ```
+//!
+//! `translate` and `verify` share `snapshot` only. Each states the residency rule in its own code.
 
 pub mod bootstrap;
+mod clock;
 pub mod collect;
 pub mod discovery;
 pub mod fleet;
+pub mod name;
 pub mod serve;
+pub mod snapshot;
 pub mod status;
+mod tls;
 pub mod translate;
 pub mod verify;
+mod wire;
 pub mod xds;

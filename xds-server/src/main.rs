@@ -2,16 +2,16 @@
 
 mod simulate;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
-use meridian_xds_server::fleet::FleetError;
 use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::{self, Publication, publication};
+use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
@@ -33,26 +33,26 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Checks a fleet file, and that no gateway's configuration lets a pinned request out of its zone.
+    /// Checks a fleet file, and verifies that no gateway's configuration lets a pinned request leave its zone.
     Validate {
         /// The fleet file.
         file: PathBuf,
     },
     /// Prints the JSON Schema of the fleet file.
     Schema,
-    /// Runs the control plane: watches every region, and gives every Envoy its configuration by xDS.
+    /// Runs the control plane: reads signals of every region, and configures every Envoy by xDS.
     Serve {
-        /// The fleet file. Edits of it are taken while it runs.
+        /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
         fleet: PathBuf,
-        /// A file that keeps the last plan over a restart. Without it a restart begins with home first.
+        /// A file that keeps the plan over a restart. Without it the control plane starts with all traffic at home.
         #[arg(long)]
         state: Option<PathBuf>,
         /// Logs as JSON, one object a line.
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a running control plane knows and does.
+    /// Shows the state of a running control plane.
     Status {
         /// Its `control_plane.status`.
         #[arg(long, default_value = "127.0.0.1:18001")]
@@ -61,18 +61,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prints the short Envoy configuration of one region's gateway: it asks the control plane for the rest.
+    /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
     Bootstrap {
         /// The region.
         #[arg(long)]
         node: String,
-        /// State of the world instead of incremental xDS.
+        /// Use state-of-the-world instead of incremental xDS.
         #[arg(long)]
         sotw: bool,
         /// The fleet file.
         file: PathBuf,
     },
-    /// Prints the static Envoy configuration of one region's gateway, for an Envoy that asks nobody.
+    /// Prints the static Envoy configuration of one region's gateway, for an Envoy without a control plane.
     Export {
         /// The region.
         #[arg(long)]
@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do if stderr is closed.
+            // A closed stderr leaves no way to report the error.
             let _ = writeln!(std::io::stderr(), "meridian: {error:#}");
             ExitCode::FAILURE
         }
@@ -105,7 +105,8 @@ async fn run(command: Command) -> Result<()> {
                 given: 0,
                 runs_ms: 0,
             };
-            publication(&fleet, &Plan::default(), lease, &Publication::new())?;
+            publication(&fleet, &Plan::default(), lease, &Publication::new())
+                .with_context(|| file.display().to_string())?;
             let (zones, regions, models) =
                 (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
             writeln!(
@@ -198,7 +199,7 @@ async fn asked_to_end() {
 }
 
 async fn report(address: SocketAddr) -> Result<Report> {
-    // The second time it is installed already.
+    // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -212,24 +213,11 @@ async fn report(address: SocketAddr) -> Result<Report> {
 }
 
 fn load(file: &Path) -> Result<Fleet> {
-    fleet::load(file).map_err(|error| match error {
-        FleetError::Problems(problems) => {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("\n  {problem}"))
-                .collect();
-            anyhow!(
-                "{}: not a fleet that can run:{}",
-                file.display(),
-                lines.concat()
-            )
-        }
-        other => Error::new(other).context(file.display().to_string()),
-    })
+    fleet::load(file).map_err(|error| anyhow!(fleet::load_error(file, &error)))
 }
 
 /// A gateway's configuration, verified.
-fn checked(fleet: &Fleet, home: &RegionName) -> Result<meridian_xds_server::translate::Snapshot> {
+fn checked(fleet: &Fleet, home: &RegionName) -> Result<Snapshot> {
     let snapshot = translate(fleet, &Plan::default(), home, None);
     let leaks = verify(fleet, home, &snapshot);
     if leaks.is_empty() {

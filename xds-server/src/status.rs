@@ -1,9 +1,9 @@
-//! `meridian status`: the report, for a person.
+//! `meridian status`: prints the report for a person.
 
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
-use meridian_policy::signal::Millis;
+use meridian_planner::signal::Millis;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ fn placements(report: &Report) -> Table {
                     model.to_string(),
                     format!("{} %", placement.home_share),
                     if weights.is_empty() {
-                        "nobody has room".into()
+                        "no region has room".into()
                     } else {
                         weights.join(", ")
                     },
@@ -215,7 +215,7 @@ fn envoys(report: &Report) -> Table {
         let refuses = envoy.types.values().any(|of| of.nack.is_some());
         let state = match (refuses, behind) {
             (true, _) => "refuses",
-            (false, true) => "being told",
+            (false, true) => "updating",
             (false, false) => "up to date",
         };
         table.add_row([

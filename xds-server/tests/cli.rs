@@ -30,32 +30,82 @@ fn validate_says_what_was_checked() {
     );
 }
 
-#[test]
-fn validate_names_every_problem_and_its_place() {
-    let broken = std::fs::read_to_string(example()).unwrap();
-    let broken = broken
-        .replace("fallbacks: [claude-eu]", "fallbacks: [claude]")
-        .replace("first_token: 10s", "first_token: soon");
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.yaml");
-    std::fs::write(&file, broken).unwrap();
-    let output = meridian(&["validate", file.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
-    let err = text(&output.stderr);
-    for part in [
-        "broken.yaml",
-        "\n  zones.eea.fallbacks[0]: `claude` may process requests in: global",
-        "\n  policy.limits.first_token: `soon`",
-    ] {
-        assert!(err.contains(part), "`{part}` is not in: {err}");
+/// A file with this text, in the directory of this test program.
+fn temporary(name: &str, text: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// What `validate` and `serve` print about a fleet file: exactly these lines, the file's name in the first.
+fn fleet_error(file: &Path, summary: &str, details: &[&str]) {
+    let file = file.to_str().unwrap();
+    for arguments in [&["validate", file][..], &["serve", "--fleet", file]] {
+        let output = meridian(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        let err = text(&output.stderr);
+        let mut lines = err.lines();
+        let first = format!("meridian: {file}: {summary}");
+        assert_eq!(lines.next(), Some(first.as_str()), "{err}");
+        let found: Vec<&str> = lines.collect();
+        assert_eq!(found.len(), details.len(), "{err}");
+        for (line, detail) in found.iter().zip(details) {
+            let indented = line.strip_prefix("  ");
+            assert!(
+                indented.is_some_and(|line| line.starts_with(detail)),
+                "`{detail}` does not begin the line `{line}`"
+            );
+            assert_eq!(err.matches(detail).count(), 1, "`{detail}` twice: {err}");
+        }
     }
-    assert!(output.stdout.is_empty());
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
-    let output = meridian(&["validate", "no/such/fleet.yaml"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no/such/fleet.yaml"));
+fn an_error_has_a_summary_then_each_problem_once_with_its_place() {
+    let example = std::fs::read_to_string(example()).unwrap();
+    let file = temporary(
+        "broken.yaml",
+        &example
+            .replace("fallbacks: [claude-eu]", "fallbacks: [claude]")
+            .replace("first_token: 10s", "first_token: soon"),
+    );
+    fleet_error(
+        &file,
+        "not a valid fleet file: 2 problems",
+        &[
+            "policy.limits.first_token: `soon`",
+            "zones.eea.fallbacks[0]: `claude` may process requests in: global",
+        ],
+    );
+    let file = temporary(
+        "one-problem.yaml",
+        &example.replace("first_token: 10s", "first_token: soon"),
+    );
+    fleet_error(
+        &file,
+        "not a valid fleet file: 1 problem",
+        &["policy.limits.first_token: `soon`"],
+    );
+}
+
+#[test]
+fn an_error_of_the_form_is_printed_once_with_line_and_column() {
+    let file = temporary("unknown-field.yaml", "zones: {}\nreegions: {}\n");
+    fleet_error(
+        &file,
+        "not a fleet file",
+        &["line 2, column 1: there is no field `reegions` here; there are:"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_named_once() {
+    fleet_error(
+        Path::new("no/such/fleet.yaml"),
+        "cannot be read",
+        &["No such file or directory"],
+    );
 }
 
 #[test]
@@ -92,7 +142,7 @@ fn schema_is_json_schema() {
     assert!(schema["properties"]["zones"].is_object());
 }
 
-/// The files that a user copies are what the program prints.
+/// The bootstrap files in `envoy/` are what the program prints.
 #[test]
 fn bootstrap_prints_the_files_that_are_there_to_copy() {
     for region in ["us-west-2", "us-east-1", "eu-west-1"] {
@@ -129,9 +179,7 @@ fn without(line: &str, name: &str) -> PathBuf {
         lines.len() < fleet.lines().count(),
         "no line begins with `{line}`"
     );
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&file, lines.join("\n")).unwrap();
-    file
+    temporary(name, &lines.join("\n"))
 }
 
 #[test]
@@ -150,7 +198,7 @@ fn what_needs_a_control_plane_says_so() {
             "{err}"
         );
     }
-    // Everything else does without.
+    // All other commands work without it.
     assert!(
         meridian(&["export", "--node", "us-west-2", file])
             .status
@@ -161,17 +209,13 @@ fn what_needs_a_control_plane_says_so() {
 
 #[test]
 fn serve_names_what_it_cannot_use() {
-    let output = meridian(&["serve", "--fleet", "no/such/fleet.yaml"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no/such/fleet.yaml"));
     // The example's certificates are not here.
     let fleet = std::fs::read_to_string(example()).unwrap();
     let fleet = fleet.replace(
         "control_plane: { address: meridian.example.com }",
         "control_plane: { address: 127.83.0.1, status: \"127.83.0.1:18001\", tls: { ca: /no/ca.crt, certificate: /no/cp.crt, key: /no/cp.key } }",
     );
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-certificates.yaml");
-    std::fs::write(&file, fleet).unwrap();
+    let file = temporary("no-certificates.yaml", &fleet);
     let output = meridian(&["serve", "--fleet", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let err = text(&output.stderr);

@@ -97,7 +97,7 @@ impl Python {
         line.trim().to_owned()
     }
 
-    /// Who answered this many calls, and how often.
+    /// The servers that answered this many calls, with their counts.
     fn call(&mut self, times: u32) -> BTreeMap<String, u32> {
         writeln!(self.stdin.as_mut().unwrap(), "{times}").unwrap();
         serde_json::from_str(&self.line()).unwrap()
@@ -303,10 +303,10 @@ fn converse(hub: &Hub, bootstrap: &str) {
     let mut client = Python::start(["call", &format!("xds:///{SERVICE}")], bootstrap);
     assert_eq!(client.call(20), [("one".to_owned(), 20)].into());
 
-    // A new cluster with three quarters of the calls: no call fails on the way.
+    // A new cluster with three quarters of the calls: no call fails.
     publish(hub, &[("one", one, 1), ("two", two, 3)]);
     eventually(hub, &mut client, |share| (550..=950).contains(&share));
-    // The old one goes altogether.
+    // The old cluster is removed.
     publish(hub, &[("two", two, 1)]);
     eventually(hub, &mut client, |share| share == 1_000);
     // Its endpoints move to another port: the same cluster, another server.
@@ -359,7 +359,7 @@ async fn grpc_finds_its_servers() {
 async fn grpc_finds_its_servers_over_mutual_tls() {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // OpenSSL takes a certificate for self-signed if issuer and subject have one name.
+    // OpenSSL considers a certificate self-signed if issuer and subject have the same name.
     params
         .distinguished_name
         .push(DnType::CommonName, "authority");

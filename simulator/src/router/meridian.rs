@@ -3,14 +3,17 @@
 use super::{Answered, Ask, Router, Verdict};
 use crate::case::Case;
 use crate::page::{FIRST_TOKEN, Page, empty, note};
-use meridian_policy::chain::overflow_chain;
-use meridian_policy::chain::{Member, chain};
-use meridian_policy::decide::{Admission, Admitted, Head, Here};
+use meridian_filter_core::pace::Pace;
+use meridian_filter_core::request::{Head, RequestContext};
+use meridian_filter_core::router::{Admission, Admitted, Router as Decider};
+use meridian_planner::chain::chain;
+use meridian_planner::chain::overflow_chain;
+use meridian_planner::plan::{Plan, carried_over, plan};
+use meridian_planner::plugins::filter_policy;
+use meridian_planner::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
+use meridian_planner::state::FleetState;
+use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::pace::Pace;
-use meridian_policy::plan::{Plan, carried_over, plan};
-use meridian_policy::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
-use meridian_policy::state::FleetState;
 use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
@@ -32,9 +35,9 @@ pub struct Meridian {
     model: ModelName,
     state: FleetState,
     plan: Plan,
-    policies: Vec<FilterPolicy>,
+    policies: Vec<Compiled>,
     /// What the gateways get next, and when.
-    coming: Option<(f64, Vec<FilterPolicy>)>,
+    coming: Option<(f64, Vec<Compiled>)>,
     admitted: BTreeMap<(usize, ZoneName), Admitted>,
     /// What each gateway counts, by zone, lane and region.
     attempts: Vec<BTreeMap<(ZoneName, Lane, usize), AttemptCounts>>,
@@ -45,6 +48,12 @@ pub struct Meridian {
     paces: Vec<Vec<Pace>>,
     under_way: BTreeMap<usize, Attempt>,
     shares: Shares,
+}
+
+/// A gateway's policy.
+struct Compiled {
+    policy: FilterPolicy,
+    router: Decider,
 }
 
 /// The first attempt of a request, until it is answered.
@@ -88,8 +97,12 @@ impl Meridian {
     }
 
     /// The gateways' policies by the plan.
-    fn compiled(&self) -> Vec<FilterPolicy> {
-        let policy = |name| FilterPolicy::for_region(&self.fleet, &self.plan, name, None);
+    fn compiled(&self) -> Vec<Compiled> {
+        let policy = |name| {
+            let policy = filter_policy(&self.fleet, &self.plan, name, None);
+            let router = Decider::new(policy.clone());
+            Compiled { policy, router }
+        };
         self.names.iter().map(policy).collect()
     }
 
@@ -115,7 +128,7 @@ impl Meridian {
             source: Some([127, 0, 0, 1].into()),
             headers: &headers,
         };
-        let Admission::ReadBody(admitted) = self.policies[home].admit(&head) else {
+        let Admission::ReadBody(admitted) = self.policies[home].router.admit(&head) else {
             return None;
         };
         self.admitted.insert(key, admitted.clone());
@@ -181,25 +194,26 @@ impl Router for Meridian {
         let body = format!(
             r#"{{"model":"{MODEL}","stream":true,"messages":[],"prompt_cache_key":"{conversation}"}}"#
         );
-        let here = Here {
+        let here = RequestContext {
             request_id: &ask.id.to_le_bytes(),
             lease_ran_out: false,
-            cooling: &|_, _| 0.0,
-            full: &|_, _| 0.0,
-            pace: &|region, _| {
-                let place = self.place(region);
+            refused: &|_| 0.0,
+            loaded: &|_| 0.0,
+            pace: &|pool| {
+                let place = self.place(&pool.region);
                 place.map_or_else(Pace::default, |place| self.paces[home][place])
             },
             // Its region's gateway picks as it arrives.
-            slot: &|_, ask| ask.place,
+            slot: &|_, ask| ask.affinity_slot,
             now_ms: millis(ask.now).0,
         };
         let policy = &self.policies[home];
-        let Ok(decision) = policy.decide(&admitted, body.as_bytes(), &here) else {
+        let Ok(decision) = policy.router.decide(&admitted, body.as_bytes(), &here) else {
             return Verdict::go(Vec::new());
         };
         let name = &self.names[home];
         let split = policy
+            .policy
             .zones
             .get(zone)
             .and_then(|rule| rule.models.get(&self.model));

@@ -3,16 +3,17 @@
 use super::{Answered, Ask, Pick, Router, Shares, Verdict};
 use crate::case::{Case, Request};
 use crate::page::Page;
-use meridian_policy::slots::{Ask as AskSlot, Balance, Begun, Slots};
+use meridian_filter_core::slots::{InFlight, SlotRequest, SlotTable};
+use meridian_policy::pool_policy::Balance;
 use std::collections::BTreeMap;
 
 /// Between regions as a way that picks no servers goes, within one as Meridian does.
 pub struct OwnServers<R> {
     between: R,
     /// What each gateway knows of its own region's servers, and how many there are.
-    slots: Vec<(Slots, usize)>,
+    slots: Vec<(SlotTable, usize)>,
     /// Requests at each region's servers.
-    at_servers: Vec<BTreeMap<usize, Begun>>,
+    at_servers: Vec<BTreeMap<usize, InFlight>>,
 }
 
 /// Bytes of a prompt of so many tokens: four each, in the mean, and up to a quarter more or less.
@@ -33,7 +34,7 @@ impl<R> OwnServers<R> {
         Self {
             between,
             slots: slots
-                .map(|site| (Slots::default(), site.replicas))
+                .map(|site| (SlotTable::default(), site.replicas))
                 .collect(),
             at_servers: vec![BTreeMap::new(); case.regions.len()],
         }
@@ -54,9 +55,9 @@ impl<R: Router> Router for OwnServers<R> {
     fn replica(&mut self, region: usize, id: usize, request: &Request) -> Option<usize> {
         let (slots, count) = &mut self.slots[region];
         let random = hash(id as u64);
-        let slot = slots.pick(AskSlot {
+        let slot = slots.pick(SlotRequest {
             balance: Balance::LeastLoad,
-            place: 0,
+            affinity_slot: 0,
             random,
             now_ms: 0,
         });

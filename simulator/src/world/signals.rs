@@ -5,7 +5,7 @@ use super::event::Event;
 use crate::page::Page;
 use crate::router::Load;
 use crate::topology::PAGE_EVERY;
-use meridian_policy::signal::Figures;
+use meridian_planner::signal::Figures;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 

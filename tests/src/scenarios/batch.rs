@@ -4,7 +4,7 @@ use super::ensure;
 use super::overflow::share;
 use crate::world::{Answer, Ask, MODEL, REGIONS, World, wait_for};
 use anyhow::Result;
-use meridian_policy::tier::digest;
+use meridian_filter_core::tier::digest;
 use serde_json::json;
 use tokio::sync::Mutex;
 

@@ -38,7 +38,7 @@ pub use runner::{Outcome, lanes, run};
 
 use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
-use meridian_policy::claude::Host;
+use meridian_policy::egress_policy::ClaudeHost;
 use std::pin::Pin;
 
 /// One promise, and how it is shown.
@@ -82,7 +82,14 @@ macro_rules! scenarios {
 const LONG: [&str; 2] = ["guard-flapping", "overflow-noise"];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
-const ALONE: [&str; 4] = ["overflow", "overflow-sotw", "fast-path", "limits-prompt"];
+const ALONE: [&str; 6] = [
+    "overflow",
+    "overflow-sotw",
+    "fast-path",
+    "limits-prompt",
+    "config-zones",
+    "config-zones-sotw",
+];
 
 /// Every scenario.
 pub fn scenarios() -> Vec<Scenario> {
@@ -119,21 +126,21 @@ scenarios! {
     "peer": peer::peer, Any, Options::default();
     "exhausted": exhausted::exhausted, Any, Options::default();
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
-    "claude-clients": claude::clients, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
-    "claude-keys": claude::keys, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-midway": claude::midway, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-bedrock": claude::bedrock, Any, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-bedrock-midway": claude::midway, Any, Options { claude: Some(Host::Bedrock), ..Options::default() };
-    "claude-geo": claude::geo, Last, Options { claude: Some(Host::Vertex), ..Options::default() };
-    "claude-budget": claude::budget, Any, Options { claude: Some(Host::Bedrock), fallback: claude::BUDGET, ..Options::default() };
-    "claude-away": claude::away, Any, Options { claude: Some(Host::Vertex), ..Options::default() };
+    "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-keys": claude::keys, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-bedrock": claude::bedrock, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
+    "claude-bedrock-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
+    "claude-geo": claude::geo, Last, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-budget": claude::budget, Any, Options { claude: Some(ClaudeHost::Bedrock), fallback: claude::BUDGET, ..Options::default() };
+    "claude-away": claude::away, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "models": models::models, Any, Options::default();
     "large-bodies": models::large_bodies, Any, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Any, Options::default();
     "streaming": streaming::streaming, Any, Options::default();
     "limits": limits::limits, Any, Options { limits: limits::LIMITS, ..Options::default() };
-    "limits-fallback": limits::fallback, Any, Options { limits: QUICK, claude: Some(Host::Vertex), ..Options::default() };
+    "limits-fallback": limits::fallback, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "limits-prompt": limits::prompt, Any, Options { limits: QUICK, ..Options::default() };
     "retries-crowd": retries::crowd, Any, Options { limits: SLOW, ..Options::default() };
     "retries-slow": retries::slow, Any, Options { limits: retries::FEW, ..Options::default() };

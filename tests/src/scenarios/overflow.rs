@@ -4,7 +4,7 @@ use super::ensure;
 use crate::fakes::Fail;
 use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for};
 use anyhow::{Context, Result};
-use meridian_xds_server::translate::ROUTER;
+use meridian_xds_server::name::ROUTER;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;

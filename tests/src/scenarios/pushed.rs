@@ -5,7 +5,7 @@ use super::overflow::{in_force, share};
 use crate::world::certificates::{FORGED, PUSHER};
 use crate::world::{MODEL, World, wait_for};
 use anyhow::{Context, Result, bail};
-use meridian_policy::health::Reason;
+use meridian_planner::health::Reason;
 use meridian_proto::signals::signals_client::SignalsClient;
 use meridian_proto::signals::{Figure, PushRequest, PushResponse, Sample};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::fakes::Metrics;
 use crate::world::certificates::{Certificates, PUSHER};
 use crate::world::{MODEL, Prometheus, REGIONS, World, wait_for};
 use anyhow::{Context, Result};
-use meridian_policy::health::Reason;
+use meridian_planner::health::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::overflow::{overload, share, turn};
 use crate::fakes::{Behaviour, Fail, Metrics};
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::{Result, bail};
-use meridian_policy::health::Reason;
+use meridian_planner::health::Reason;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;

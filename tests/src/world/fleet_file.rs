@@ -3,7 +3,7 @@
 use super::certificates::{CONTROL_PLANE, Certificates};
 use super::{Block, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
-use meridian_policy::claude::Host;
+use meridian_policy::egress_policy::ClaudeHost;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub struct Options {
     /// Whether zones have fallbacks.
     pub fallbacks: bool,
     /// Whether the fallbacks are Claude: Anthropic's own API, and in the EU by this host.
-    pub claude: Option<Host>,
+    pub claude: Option<ClaudeHost>,
     /// What the fallbacks have besides, as in the fleet file.
     pub fallback: &'static str,
     /// Whether the pools of eu-west-1 have a second server.
@@ -215,12 +215,12 @@ fallbacks:
     }
 
     /// The fallbacks: Claude, in the EU by a host, or servers compatible with OpenAI's.
-    fn fallbacks(&self, claude: Option<Host>, more: &str) -> String {
+    fn fallbacks(&self, claude: Option<ClaudeHost>, more: &str) -> String {
         let dir = self.dir.display();
         let anthropic = format!("provider: anthropic, model: {CLAUDE}");
         let compatible = "provider: openai-compatible".to_owned();
         let (global, eu) = match claude {
-            Some(Host::Bedrock) => {
+            Some(ClaudeHost::Bedrock) => {
                 let place = "location: eu-central-1, destinations: [eu-central-1, eu-west-3]";
                 let model = format!("model: \"{PROFILE}\"");
                 (anthropic, format!("provider: bedrock, {place}, {model}"))
@@ -237,7 +237,7 @@ fallbacks:
             None => format!("file: {dir}/claude-eu.key"),
         };
         // Bedrock has no version in its paths.
-        let eu_path = if claude == Some(Host::Bedrock) {
+        let eu_path = if claude == Some(ClaudeHost::Bedrock) {
             ""
         } else {
             "/v1"

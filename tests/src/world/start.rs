@@ -6,8 +6,8 @@ use super::{Block, ControlPlane, Directory, Envoy, PROVIDERS, REGIONS, World, wa
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
-use meridian_policy::claude::Host;
-use meridian_policy::plan::Plan;
+use meridian_planner::plan::Plan;
+use meridian_policy::egress_policy::ClaudeHost;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet;
@@ -97,7 +97,7 @@ async fn pools(block: &Block) -> Result<Vec<Fake>> {
     Ok(pools)
 }
 
-async fn providers(block: &Block, claude: Option<Host>) -> Result<Vec<Fake>> {
+async fn providers(block: &Block, claude: Option<ClaudeHost>) -> Result<Vec<Fake>> {
     let mut providers = Vec::new();
     for name in PROVIDERS {
         let (data, control) = (block.provider(name), block.provider_control(name));
@@ -106,7 +106,7 @@ async fn providers(block: &Block, claude: Option<Host>) -> Result<Vec<Fake>> {
     Ok(providers)
 }
 
-fn provider(name: &str, claude: Option<Host>) -> Kind {
+fn provider(name: &str, claude: Option<ClaudeHost>) -> Kind {
     let api_key = api_key(name);
     match (name, claude) {
         (_, None) => Kind::Provider { api_key },
@@ -114,7 +114,7 @@ fn provider(name: &str, claude: Option<Host>) -> Kind {
             api_key,
             model: CLAUDE.into(),
         },
-        (_, Some(Host::Bedrock)) => Kind::Bedrock {
+        (_, Some(ClaudeHost::Bedrock)) => Kind::Bedrock {
             api_key,
             model: PROFILE.into(),
         },

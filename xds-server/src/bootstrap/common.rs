@@ -1,7 +1,7 @@
-//! What every Envoy's configuration begins with, wherever the rest comes from.
+//! The part that the short and the static configuration share.
 
 use crate::collect::gateway::stats_tags;
-use crate::translate::wire::{address, extension, millis};
+use crate::wire::{address, extension, millis};
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
@@ -20,15 +20,15 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{ListStringMatcher, RegexMatcher, StringMatcher};
 use meridian_policy::{Fleet, RegionName};
 
-/// Callers' connections to one Envoy.
+/// Limit of downstream connections of one Envoy.
 const CONNECTIONS: i64 = 50_000;
 
-/// A chain's statistics are about a hundred lines; what is kept says how much traffic it has and how it fares.
+/// Statistics of chains that are not kept. A chain has about a hundred; the kept ones count its requests and responses.
 const UNUSED_CHAIN_STATS: &str = "cluster\\.chain_.*\\.(circuit_breakers|default|http1|http2|http3|lb_|membership_\
                                   |max_host_|original_dst|bind_errors|assignment_|update_|upstream_cx_|upstream_flow_\
                                   |upstream_internal_|version|warming_state|internal\\.|external\\.).*";
 
-/// Streams that hold less than 2^this bytes are not worth resetting for memory.
+/// Envoy resets streams for memory only if they hold at least 2 to this power bytes (1 MiB).
 const SMALL_STREAM_POWER: u32 = 20;
 
 /// Node, admin interface, memory limits and statistics. `None` if the region is unknown.
@@ -58,8 +58,8 @@ pub fn bootstrap(fleet: &Fleet, home: &RegionName) -> Option<Bootstrap> {
     })
 }
 
-/// Large bodies are buffered whole, so memory is what runs out first: near the heap's limit the streams that hold the
-/// most are reset, and then new requests are refused.
+/// Limits memory, which runs out first because request bodies are buffered whole. Near the heap limit Envoy resets the
+/// streams that hold the most memory, then refuses new requests.
 fn overload(heap: u64) -> OverloadManager {
     let heap = FixedHeapConfig {
         max_heap_size_bytes: heap,
@@ -109,7 +109,8 @@ fn overload(heap: u64) -> OverloadManager {
     }
 }
 
-/// Envoy's own bounds jump from 2.5 s to 5 s, over the very limit that matters.
+/// Histogram buckets of the time to the first token, in milliseconds. Envoy's default buckets have none between 2.5 s and
+/// 5 s, where the first-token limit usually lies.
 const FIRST_TOKEN_MS: [f64; 18] = [
     25.0, 50.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 4000.0, 5000.0,
     7500.0, 10_000.0, 20_000.0, 60_000.0, 300_000.0,

@@ -1,9 +1,9 @@
-//! The short configuration: where the control plane is, and who asks.
+//! The short configuration: the gateway's identity and the address of the control plane.
 
 use super::common;
 use crate::discovery::ads;
-use crate::translate::tls;
-use crate::translate::wire::{
+use crate::tls;
+use crate::wire::{
     duration, exactly, extension, number, seconds, socket_address, transport_socket,
 };
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -16,6 +16,7 @@ use envoy_types::pb::envoy::config::core::v3::api_config_source::ApiType;
 use envoy_types::pb::envoy::config::core::v3::grpc_service::{EnvoyGrpc, TargetSpecifier};
 use envoy_types::pb::envoy::config::core::v3::{
     ApiConfigSource, ApiVersion, GrpcService, Http2ProtocolOptions, KeepaliveSettings,
+    TypedExtensionConfig,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
@@ -38,25 +39,25 @@ use meridian_policy::{Fleet, RegionName};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The control plane, as a cluster of its gateways.
+/// The name of the control plane's cluster.
 const CONTROL_PLANE: &str = "control-plane";
 
-/// How often a gateway says what it has seen.
+/// Interval at which a gateway reports its statistics.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How resources are asked for.
+/// The variant of xDS that a gateway uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Incremental: only what changes is sent.
+    /// Incremental: a response holds changed resources only.
     Delta,
     /// State of the world.
     Sotw,
 }
 
-/// Why there is no short configuration.
+/// Why there is no short configuration for a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoControlPlane {
-    /// The fleet file does not say where the control plane is.
+    /// The fleet file has no `control_plane`.
     #[error(
         "the fleet file has no `control_plane`; add one, e.g. `control_plane: {{ address: cp.example.com }}`, or take \
          the static configuration of `meridian export`"
@@ -67,7 +68,11 @@ pub enum NoControlPlane {
     NoRegion,
 }
 
-/// The configuration that asks the control plane for all the rest: what `meridian bootstrap` prints.
+/// The configuration that `meridian bootstrap` prints: all other resources come from the control plane.
+///
+/// # Errors
+///
+/// If the fleet has no control plane or no such region.
 pub fn dynamic(
     fleet: &Fleet,
     home: &RegionName,
@@ -116,7 +121,7 @@ fn service() -> GrpcService {
     }
 }
 
-/// The gateway's statistics go the same way: what each region answered, how soon, and how many endpoints are healthy.
+/// Streams the gateway's statistics to the control plane: responses by region, time to first token, healthy endpoints.
 fn reports() -> StatsSink {
     let config = MetricsServiceConfig {
         grpc_service: Some(service()),
@@ -132,25 +137,11 @@ fn reports() -> StatsSink {
     }
 }
 
-/// Over mTLS: the gateway shows the certificate that it shows the other gateways, and the other end must be the control
-/// plane of the trust domain.
+/// The cluster of the control plane.
 fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluster {
     let ControlPlane { address, port, .. } = control_plane;
-    let is_ip = address.parse::<IpAddr>().is_ok();
-    let san = SubjectAltNameMatcher {
-        san_type: SanType::Uri.into(),
-        matcher: Some(exactly(&fleet.control_plane_id())),
-        ..Default::default()
-    };
-    let tls = control_plane.tls.as_ref().map(|_| UpstreamTlsContext {
-        sni: if is_ip {
-            String::new()
-        } else {
-            address.clone()
-        },
-        common_tls_context: Some(tls::between_gateways(own, vec![san])),
-        ..Default::default()
-    });
+    let tls = control_plane.tls.as_ref();
+    let tls = tls.map(|_| control_plane_tls(fleet, address, own));
     let endpoint = LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
             address: socket_address(address, *port),
@@ -158,28 +149,8 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluste
         })),
         ..Default::default()
     };
-    let http2 = Http2ProtocolOptions {
-        // A control plane that hangs is left: the connection ends, and is tried again.
-        connection_keepalive: Some(KeepaliveSettings {
-            interval: seconds(10),
-            timeout: seconds(5),
-            ..Default::default()
-        }),
-        initial_stream_window_size: number(1 << 20),
-        initial_connection_window_size: number(1 << 20),
-        ..Default::default()
-    };
-    let explicit = ExplicitHttpConfig {
-        protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2)),
-    };
-    let options = extension(
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        HttpProtocolOptions {
-            upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
-            ..Default::default()
-        },
-    );
-    let discovery = if is_ip {
+    let options = protocol();
+    let discovery = if is_ip(address) {
         DiscoveryType::Static
     } else {
         DiscoveryType::StrictDns
@@ -205,4 +176,52 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluste
         }),
         ..Default::default()
     }
+}
+
+/// mTLS: the gateway presents the certificate that it presents to other gateways. The server must be the control plane of
+/// the trust domain.
+fn control_plane_tls(fleet: &Fleet, address: &str, own: &Gateway) -> UpstreamTlsContext {
+    let san = SubjectAltNameMatcher {
+        san_type: SanType::Uri.into(),
+        matcher: Some(exactly(&fleet.control_plane_id())),
+        ..Default::default()
+    };
+    UpstreamTlsContext {
+        sni: if is_ip(address) {
+            String::new()
+        } else {
+            address.to_owned()
+        },
+        common_tls_context: Some(tls::between_gateways(own, vec![san])),
+        ..Default::default()
+    }
+}
+
+/// HTTP/2 with keepalives.
+fn protocol() -> TypedExtensionConfig {
+    let http2 = Http2ProtocolOptions {
+        // A control plane that hangs answers no ping: Envoy closes the connection and reconnects.
+        connection_keepalive: Some(KeepaliveSettings {
+            interval: seconds(10),
+            timeout: seconds(5),
+            ..Default::default()
+        }),
+        initial_stream_window_size: number(1 << 20),
+        initial_connection_window_size: number(1 << 20),
+        ..Default::default()
+    };
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2)),
+    };
+    extension(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        HttpProtocolOptions {
+            upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+            ..Default::default()
+        },
+    )
+}
+
+fn is_ip(address: &str) -> bool {
+    address.parse::<IpAddr>().is_ok()
 }

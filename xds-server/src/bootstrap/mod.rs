@@ -1,17 +1,16 @@
-//! Envoy's own configuration file: the short one that asks the control plane for the rest, and the whole, static one.
+//! Envoy's configuration file: a short one that fetches the rest by xDS, and a complete static one.
 
 mod common;
 mod dynamic;
 
 pub use dynamic::{NoControlPlane, Protocol, dynamic};
 
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use meridian_policy::{Fleet, RegionName};
 
-/// The whole configuration of one Envoy, which asks nobody: what `meridian export` prints. `None` if the region is
-/// unknown.
+/// The static configuration that `meridian export` prints: it needs no control plane. `None` if the region is unknown.
 pub fn fixed(fleet: &Fleet, home: &RegionName, snapshot: Snapshot) -> Option<Bootstrap> {
     let Snapshot {
         listeners,

@@ -1,45 +1,45 @@
-//! The client that a source is asked with: by its own authority and certificate where the fleet file names them.
+//! HTTP clients of sources. A source whose fleet entry has `tls` gets a client of its own.
 
-use super::scrape::ScrapeError;
+use super::outcome::ScrapeError;
 use meridian_policy::source::SourceTls;
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
-/// Of one source.
+/// The HTTP client of one source.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(super) struct SourceClient {
     shared: Client,
-    /// Its own client, and what it was made of.
+    /// The client with the source's own TLS files, and the files' contents.
     own: Option<(Files, Client)>,
 }
 
-/// What stands in the files of a source, PEM.
+/// The contents of a source's TLS files, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Files {
     ca: Option<Vec<u8>>,
-    /// Certificate and key.
+    /// Certificate and key, concatenated.
     identity: Option<Vec<u8>>,
 }
 
-/// What all clients have in common.
+/// The settings of all clients.
 pub(super) fn builder() -> ClientBuilder {
-    // The second time it is installed already.
+    // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent("meridian")
-        // Queries of one source are asked at once.
+        // A source's queries are sent concurrently.
         .pool_max_idle_per_host(16)
 }
 
-impl Access {
-    /// `shared` is the client of those without files of their own.
+impl SourceClient {
+    /// `shared` is the client for sources without TLS files.
     pub(super) fn new(shared: Client) -> Self {
         Self { shared, own: None }
     }
 
-    /// The client. Files are read again at every look: they may be others than at the last.
-    pub(super) async fn client(&mut self, tls: Option<&SourceTls>) -> Result<Client, ScrapeError> {
+    /// The client. The files are read for every scrape, so that renewed certificates are used.
+    pub(super) async fn get(&mut self, tls: Option<&SourceTls>) -> Result<Client, ScrapeError> {
         let Some(tls) = tls.cloned() else {
             return Ok(self.shared.clone());
         };
@@ -73,7 +73,7 @@ impl Files {
     }
 
     fn client(&self) -> Result<Client, ScrapeError> {
-        // What went wrong with a key is not repeated: it could show a part of it.
+        // The cause is left out: it could contain a part of the key.
         let wrong = |what: &str| ScrapeError::Tls(format!("{what} cannot be used"));
         let mut builder = builder();
         if let Some(ca) = &self.ca {

@@ -1,28 +1,30 @@
-//! Looks at every source, again and again.
+//! Scrapes every source periodically.
 
-use super::Clock;
-use super::access::{self, Access};
-use super::scrape::{Scrape, Watched, scrape};
-use meridian_policy::source::Tells;
+use super::access::{self, SourceClient};
+use super::outcome::Scrape;
+use super::scrape::scrape;
+use super::watched::WatchedSource;
+use crate::clock::Clock;
+use meridian_policy::source::SignalFormat;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first look at each source falls within this, or within one round if that is shorter.
+/// Upper bound of the delay before the first scrape of a source, if the scrape interval is not shorter.
 const SPREAD: Duration = Duration::from_secs(2);
 
-/// One task per source. Dropping it stops them all.
+/// Scrapes sources, with one task for each. Dropping it stops all tasks.
 #[derive(Debug)]
 pub struct Collector {
     client: reqwest::Client,
     sender: Sender<Scrape>,
     clock: Clock,
-    tasks: Vec<(Watched, Task)>,
+    tasks: Vec<(WatchedSource, Task)>,
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted when this is dropped.
 #[derive(Debug)]
 struct Task(JoinHandle<()>);
 
@@ -33,15 +35,15 @@ impl Drop for Task {
 }
 
 impl Collector {
-    /// Starts to look at these sources; what comes of it goes to `sender`. Must be called within a Tokio runtime.
+    /// Starts to scrape these sources, and sends the results to `sender`. Must be called within a Tokio runtime.
     ///
-    /// A receiver that is slow makes looks rarer, not late: each waits until the one before it was taken.
+    /// Each task waits until its last result is received, so a slow receiver makes scrapes rarer, not late.
     ///
     /// # Errors
     ///
-    /// If there is no way to speak TLS on this machine.
+    /// If the TLS library cannot be set up.
     pub fn start(
-        sources: Vec<Watched>,
+        sources: Vec<WatchedSource>,
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
@@ -56,48 +58,59 @@ impl Collector {
         Ok(collector)
     }
 
-    /// Looks at these sources from now on. Those that are the same go on undisturbed.
+    /// Replaces the sources. The tasks of sources that stay the same keep running.
     ///
-    /// A look at one that is gone may be in the channel already.
-    pub fn replace(&mut self, sources: Vec<Watched>) {
+    /// Results of removed sources may still be in the channel.
+    pub fn replace(&mut self, sources: Vec<WatchedSource>) {
         self.tasks.retain(|(watched, _)| sources.contains(watched));
-        // Whoever pushes is not looked at.
-        let is_read = |watched: &Watched| !matches!(watched.signal.tells, Tells::Pushed(_));
+        // Sources that push are not scraped.
+        let is_read =
+            |watched: &WatchedSource| !matches!(watched.signal.format, SignalFormat::Pushed(_));
         for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());
-                let task = tokio::spawn(watch(client, watched.clone(), sender, self.clock));
+                let task = tokio::spawn(scrape_periodically(
+                    client,
+                    watched.clone(),
+                    sender,
+                    self.clock,
+                ));
                 self.tasks.push((watched, Task(task)));
             }
         }
     }
 
-    /// Stops all of them, and returns when nothing more will be sent.
+    /// Stops all tasks, and returns when nothing more will be sent.
     pub async fn stop(mut self) {
         for (_, task) in &mut self.tasks {
             task.0.abort();
-            // It ends as one that was stopped.
+            // The result is the expected cancellation.
             let _ = (&mut task.0).await;
         }
     }
 }
 
-async fn watch(client: reqwest::Client, watched: Watched, sender: Sender<Scrape>, clock: Clock) {
+async fn scrape_periodically(
+    client: reqwest::Client,
+    watched: WatchedSource,
+    sender: Sender<Scrape>,
+    clock: Clock,
+) {
     let every = watched.signal.every;
     let mut ticks = interval_at(Instant::now() + offset(&watched), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut access = Access::new(client);
+    let mut client = SourceClient::new(client);
     loop {
         ticks.tick().await;
-        let scrape = scrape(&mut access, &watched, clock).await;
+        let scrape = scrape(&mut client, &watched, clock).await;
         if sender.send(scrape).await.is_err() {
             return;
         }
     }
 }
 
-/// When in its round a source is looked at: always at the same point, and hardly two sources at the same.
-pub(super) fn offset(watched: &Watched) -> Duration {
+/// The delay of a source's first scrape. It depends on the name alone, and spreads the sources over time.
+pub(super) fn offset(watched: &WatchedSource) -> Duration {
     let name = format!("{} {}", watched.region, watched.signal.key());
     let part = xxh3_64(name.as_bytes()) as f64 / u64::MAX as f64;
     watched.signal.every.min(SPREAD).mul_f64(part.min(1.0))

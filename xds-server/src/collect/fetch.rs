@@ -1,9 +1,9 @@
-//! One request to a source, and no more of its answer than it may have.
+//! One HTTP request to a source, with a limit for the response body.
 
-use super::scrape::ScrapeError;
+use super::outcome::ScrapeError;
 use reqwest::{RequestBuilder, Response};
 
-/// Sends a request, with the token of a file if there is one.
+/// Sends a request, with the bearer token in a file if there is one.
 pub(super) async fn send(
     mut request: RequestBuilder,
     token: Option<&str>,
@@ -14,7 +14,11 @@ pub(super) async fn send(
     Ok(request.send().await?)
 }
 
-/// The body, if it has no more than `most` bytes.
+/// The response body.
+///
+/// # Errors
+///
+/// If it has more than `most` bytes.
 pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, ScrapeError> {
     let announced = response.content_length().unwrap_or_default();
     if usize::try_from(announced).map_or(true, |announced| announced > most) {
@@ -30,7 +34,7 @@ pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>,
     Ok(body)
 }
 
-/// A token as it is now: it may be another than at the last look.
+/// Reads the token for every request, so that a renewed token is used.
 async fn token(path: String) -> Result<String, ScrapeError> {
     let read = tokio::task::spawn_blocking(move || match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().is_empty() => Err(format!("{path} is empty")),

@@ -1,9 +1,10 @@
-//! A page whose metrics have names of their own: which ones mean what, the fleet file says.
+//! Reads pages whose metrics the fleet file maps to figures.
 
-use super::Why;
+use super::figures::{FigureReader, FigureSample, engine};
+use super::interpreted::Interpreted;
 use super::page::{MetricType, Page, Sample};
-use super::preset::{Read, samples};
-use super::told::{Said, Told, engine};
+use super::refused::RefusalReason;
+use super::samples::samples_of_type;
 use meridian_policy::ModelName;
 use meridian_policy::source::{Figure, Metric, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +15,12 @@ pub(super) fn read(
     signal: &SignalSource,
     (metrics, model_label): (&BTreeMap<Figure, Metric>, &str),
     pools: &BTreeSet<ModelName>,
-) -> Read {
-    let mut told = Told::new(signal, pools);
+) -> Interpreted {
+    let mut reader = FigureReader::new(signal, pools);
     if let Some((count, first)) = page.bad_lines() {
-        told.refusals.add_many("page", Why::BadLine, *count, first);
+        reader
+            .refusals
+            .add_many("page", RefusalReason::BadLine, *count, first);
     }
     for (figure, metric) in metrics {
         let kind = if figure.is_counter() {
@@ -26,12 +29,12 @@ pub(super) fn read(
             MetricType::Gauge
         };
         let name = metric.name.clone();
-        for sample in samples(page, name, kind, &mut told.refusals) {
+        for sample in samples_of_type(page, name, kind, &mut reader.refusals) {
             let has = |(label, value): (&String, &String)| sample.label(label) == Some(value);
             if !metric.labels.iter().all(has) {
                 continue;
             }
-            let said = Said {
+            let figure_sample = FigureSample {
                 figure: *figure,
                 metric: metric.name.clone().into(),
                 model: sample.label(model_label),
@@ -42,18 +45,20 @@ pub(super) fn read(
                 },
                 value: sample.value * metric.scale,
             };
-            told.take(said, sample);
+            reader.add(figure_sample, sample);
         }
     }
     let mut names = metrics.values().map(|metric| metric.name.as_str());
     if names.clone().all(|name| page.samples(name).is_empty()) {
         let names: Vec<&str> = names.by_ref().collect();
-        told.refusals.add("page", Why::Nothing, &names.join(", "));
+        reader
+            .refusals
+            .add("page", RefusalReason::Nothing, &names.join(", "));
     }
-    told.finish()
+    reader.finish()
 }
 
-/// The labels that tell engines apart.
+/// The labels that identify an engine.
 fn others<'s>(
     sample: &'s Sample<'_>,
     metric: &'s Metric,

@@ -1,49 +1,37 @@
-//! Signals, collected: pages of metrics that are scraped, queries that are asked, what is pushed, and what the gateways stream by themselves.
+//! Collects signals: scraped pages of metrics, query results, pushes, and the statistics that gateways stream.
 //!
 //! ```text
 //! source of the fleet file --Collector--> bytes --Page--> samples --preset::read, metrics::read--> [Reading] --> Scrape
-//!                          \--Collector--> answers --query::understand--> [Reading] --> Scrape
-//! whoever pushes --Signals--> samples --push::understand--> [Reading] --> Scrape
-//! gateway --MetricsService--> message --gateway::family--> [Reading] --> Heard
+//!                          \--Collector--> results --query::interpret--> [Reading] --> Scrape
+//! pusher --Pushes--> samples --push::interpret--> [Reading] --> Scrape
+//! gateway --MetricsService--> message --gateway::family--> [Reading] --> GatewayEvent
 //! ```
 //!
-//! Sources lie. A value that cannot be is [`Refused`], with a reason, and never becomes a reading; a source that fails
-//! says nothing and holds up nobody else.
+//! Sources may be wrong. A value that cannot be true is [`Refused`] with a reason and never becomes a reading. A source
+//! that fails delays no other source.
 
 mod access;
 mod collector;
 mod fetch;
+mod figures;
 pub mod gateway;
+mod interpreted;
 mod metrics;
+mod outcome;
 pub mod page;
 pub mod preset;
 pub mod push;
 mod query;
 mod refused;
+mod samples;
 mod scrape;
-mod told;
 mod value;
+mod watched;
 
 pub use collector::Collector;
-pub use refused::{Refused, Why};
-pub use scrape::{Scrape, ScrapeError, Scraped, Watched};
-
-use meridian_policy::signal::Millis;
-use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// Tells the time.
-pub type Clock = fn() -> Millis;
-
-/// The machine's own clock as it was when this program began, and the time since: a clock that is set back would make
-/// old signals fresh, and new ones late.
-pub fn wall_clock() -> Millis {
-    static BEGIN: LazyLock<(SystemTime, Instant)> =
-        LazyLock::new(|| (SystemTime::now(), Instant::now()));
-    let (wall, begun) = &*BEGIN;
-    let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default() + begun.elapsed();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
+pub use outcome::{Scrape, ScrapeError, Scraped};
+pub use refused::{RefusalReason, Refused};
+pub use watched::WatchedSource;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! Prometheus' text format, as samples by name.
+//! Parses Prometheus' text format.
 //!
-//! Every line is parsed by itself: a bad one costs nothing but itself, and histograms are put together by whoever
-//! knows what they mean.
+//! Each line is parsed by itself, so one bad line loses one sample. Callers assemble histograms, as they know the
+//! units.
 
 use super::refused::excerpt;
 use prometheus_scraper::borrowed::{LabelPair, MetricValue};
@@ -12,9 +12,9 @@ use std::fmt;
 
 pub use prometheus_scraper::owned::MetricType;
 
-/// Longest line that is parsed, in bytes. vLLM's longest has about 2,000.
+/// Longest line that is parsed, in bytes. vLLM's longest lines have about 2,000.
 pub const LONGEST_LINE: usize = 64 << 10;
-/// Samples and labels that one page may have together. A vLLM page has about 2,000, one of DCGM 500 per GPU.
+/// Limit of samples and labels of one page. A vLLM page has about 2,000, a DCGM page 500 per GPU.
 pub const MOST_PARTS: usize = 400_000;
 
 /// A page of metrics, borrowed from its bytes.
@@ -29,11 +29,11 @@ pub struct Page<'a> {
 #[derive(Debug)]
 pub struct Sample<'a> {
     labels: Vec<LabelPair<'a>>,
-    /// Its value, whatever it is: NaN and infinity too.
+    /// The value. It may be NaN or infinite.
     pub value: f64,
 }
 
-/// Why bytes are no page.
+/// Why a body is not a page of metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// Not UTF-8.
@@ -55,7 +55,7 @@ pub enum PageError {
 pub struct BadLine {
     /// Counted from 1.
     pub line: usize,
-    /// How it begins.
+    /// The beginning of the line.
     pub text: String,
 }
 
@@ -66,7 +66,11 @@ impl fmt::Display for BadLine {
 }
 
 impl<'a> Page<'a> {
-    /// Parses a page. Lines that do not parse are counted, unless there are no others.
+    /// Parses a page. Lines that do not parse are counted.
+    ///
+    /// # Errors
+    ///
+    /// If no line parses, the body is not UTF-8, or it has too many samples.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PageError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let fine = &bytes[..error.valid_up_to()];
@@ -99,22 +103,22 @@ impl<'a> Page<'a> {
         self.samples.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The type that the page gives to a name; [`MetricType::Untyped`] where it gives none.
+    /// The type of a metric; [`MetricType::Untyped`] if the page has none.
     pub fn kind(&self, name: &str) -> MetricType {
         self.types.get(name).copied().unwrap_or(MetricType::Untyped)
     }
 
-    /// Whether the page mentions a name at all.
+    /// Whether the page has a sample or a type of this name.
     pub fn mentions(&self, name: &str) -> bool {
         self.types.contains_key(name) || self.samples.contains_key(name)
     }
 
-    /// How many lines did not parse, and the first of them.
+    /// The number of lines that did not parse, and the first of them.
     pub fn bad_lines(&self) -> Option<&(u64, BadLine)> {
         self.bad.as_ref()
     }
 
-    /// Takes one line in; says how many parts it has, `None` if it does not parse.
+    /// Parses one line. Returns the number of its samples and labels; `None` if it does not parse.
     fn line(&mut self, line: &'a str) -> Option<usize> {
         let trimmed = line.trim_start();
         let comment = trimmed.strip_prefix('#').map(str::trim_start);
@@ -127,7 +131,7 @@ impl<'a> Page<'a> {
         }
         let mut family = text_parse_family(line, TextFormat::Prometheus).ok()?;
         if is_type {
-            // Otherwise a comment that happens to begin like that.
+            // An empty name means a comment that happens to begin with TYPE.
             if !family.name.is_empty() {
                 self.types.insert(family.name, family.r#type);
             }
@@ -158,7 +162,7 @@ impl<'a> Page<'a> {
 }
 
 impl Sample<'_> {
-    /// A label's value; an empty one is as good as none.
+    /// A label's value. An empty value counts as missing, as in Prometheus.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels
             .iter()
@@ -173,7 +177,7 @@ impl Sample<'_> {
         labels.map(|label| (label.name.as_ref(), label.value.as_ref()))
     }
 
-    /// Whether both are about the same thing: the same labels, in whichever order.
+    /// Whether both have the same labels, in any order.
     pub fn same_labels(&self, other: &Sample<'_>) -> bool {
         let has = |one: &LabelPair<'_>| other.label(&one.name) == self.label(&one.name);
         self.labels.len() == other.labels.len() && self.labels.iter().all(has)

@@ -1,12 +1,14 @@
-//! What cannot be scraped and is pushed: `meridian.signals.v1.Signals`. Who may push what about a region, the fleet file says.
+//! Receives pushed signals, `meridian.signals.v1.Signals`. The fleet file says who may push which figures of a region.
 
-use super::scrape::{Scrape, Scraped, Watched};
-use super::told::{Said, Told};
-use super::{Clock, Refused, Why};
+use super::figures::{FigureReader, FigureSample};
+use super::outcome::{Scrape, Scraped};
+use super::refused::{RefusalReason, Refused};
+use super::watched::WatchedSource;
+use crate::clock::Clock;
 use arc_swap::ArcSwap;
+use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
-use meridian_policy::signal::{Millis, Observation};
-use meridian_policy::source::{Figure, Tells};
+use meridian_policy::source::{Figure, SignalFormat};
 use meridian_proto::signals::signals_server::{Signals, SignalsServer};
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,23 +19,24 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tonic::{Request, Response, Status};
 
-/// A source that pushes more often than this floods.
-const OFTEN: Duration = Duration::from_millis(100);
-/// Largest message, in bytes: 256 engines with all their figures have half of it.
+/// Minimum interval between two pushes of a source.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Largest message, in bytes. 256 engines with all figures take half of it.
 const LARGEST_MESSAGE: usize = 256 << 10;
-/// Longer than the name of an engine, in bytes.
+/// Longest name of an engine, in bytes.
 const LONGEST_ENGINE: usize = 64;
 
-/// Takes pushes. `I` says which SPIFFE ID a caller's connection proves: `Ok(None)` takes its own word for it.
+/// The push service. `I` returns the SPIFFE ID that a caller's connection proves. With `Ok(None)` the ID in the message
+/// counts.
 pub struct Pushes<I> {
     identify: I,
-    sources: Arc<ArcSwap<Vec<Watched>>>,
+    sources: Arc<ArcSwap<Vec<WatchedSource>>>,
     sender: Sender<Scrape>,
     clock: Clock,
     pace: Mutex<BTreeMap<(RegionName, String), Pace>>,
 }
 
-/// When a source pushed last, and how many pushes since came too soon.
+/// The time of a source's last push, and the number of pushes since that came too soon.
 struct Pace {
     last: Millis,
     refused: u64,
@@ -43,10 +46,11 @@ impl<I> Pushes<I>
 where
     I: Fn(&Request<PushRequest>) -> Result<Option<String>, Status> + Send + Sync + 'static,
 {
-    /// Whoever is not among `sources` may not push. What `sender` has no room for is refused, and may come again.
+    /// A service for these sources; others are refused. A push that does not fit into `sender` is refused and may be
+    /// repeated.
     pub fn new(
         identify: I,
-        sources: Arc<ArcSwap<Vec<Watched>>>,
+        sources: Arc<ArcSwap<Vec<WatchedSource>>>,
         sender: Sender<Scrape>,
         clock: Clock,
     ) -> Self {
@@ -64,8 +68,16 @@ where
         SignalsServer::new(self).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// The source of the fleet file that pushes.
-    fn source(&self, proven: Option<String>, request: &PushRequest) -> Result<Watched, Status> {
+    /// The fleet file's source for a push.
+    ///
+    /// # Errors
+    ///
+    /// If the caller's identity and the message disagree, or the fleet file has no such source.
+    fn source(
+        &self,
+        proven: Option<String>,
+        request: &PushRequest,
+    ) -> Result<WatchedSource, Status> {
         let claimed = Some(&request.source).filter(|claimed| !claimed.is_empty());
         let id = match (proven, claimed) {
             (Some(proven), Some(claimed)) if proven != *claimed => {
@@ -79,7 +91,7 @@ where
             }
         };
         let sources = self.sources.load();
-        let of = |it: &&Watched| it.signal.url == id && it.region.as_str() == request.region;
+        let of = |it: &&WatchedSource| it.signal.url == id && it.region.as_str() == request.region;
         sources.iter().find(of).cloned().ok_or_else(|| {
             let region = &request.region;
             Status::permission_denied(format!(
@@ -88,8 +100,12 @@ where
         })
     }
 
-    /// How many pushes of a source were refused before this one for coming too soon; an error if this one does.
-    fn pace(&self, watched: &Watched, at: Millis) -> Result<u64, Status> {
+    /// The number of this source's pushes that came too soon since the last accepted one.
+    ///
+    /// # Errors
+    ///
+    /// If this push comes too soon.
+    fn pace(&self, watched: &WatchedSource, at: Millis) -> Result<u64, Status> {
         let key = (watched.region.clone(), watched.signal.url.clone());
         let mut all = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pace) = all.get_mut(&key) else {
@@ -100,7 +116,7 @@ where
             all.insert(key, first);
             return Ok(0);
         };
-        if at.since(pace.last) < OFTEN {
+        if at.since(pace.last) < MIN_INTERVAL {
             pace.refused += 1;
             return Err(Status::resource_exhausted("at most ten pushes a second"));
         }
@@ -120,7 +136,7 @@ where
         let watched = self.source(proven, &request)?;
         let at = (self.clock)();
         let too_soon = self.pace(&watched, at)?;
-        let scraped = understand(&watched, &request.samples, too_soon, at);
+        let scraped = interpret(&watched, &request.samples, too_soon, at);
         let response = PushResponse {
             refused: scraped.refused.iter().map(pb::Refused::from).collect(),
         };
@@ -140,39 +156,44 @@ where
     }
 }
 
-fn understand(watched: &Watched, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
-    let mut told = Told::new(&watched.signal, &watched.pools);
+fn interpret(watched: &WatchedSource, samples: &[Sample], too_soon: u64, at: Millis) -> Scraped {
+    let mut reader = FigureReader::new(&watched.signal, &watched.pools);
     if too_soon > 0 {
-        told.refusals.add_many("push", Why::TooOften, too_soon, &"");
+        reader
+            .refusals
+            .add_many("push", RefusalReason::TooOften, too_soon, &"");
     }
-    let nothing = BTreeSet::new();
-    let figures = match &watched.signal.tells {
-        Tells::Pushed(figures) => figures,
-        _ => &nothing,
+    let none = BTreeSet::new();
+    let figures = match &watched.signal.format {
+        SignalFormat::Pushed(figures) => figures,
+        _ => &none,
     };
     for sample in samples {
         let Some(figure) = figure(sample).filter(|figure| figures.contains(figure)) else {
-            told.refusals.add("push", Why::UnknownName, &Shown(sample));
+            reader
+                .refusals
+                .add("push", RefusalReason::UnknownName, &Shown(sample));
             continue;
         };
         if sample.engine.len() > LONGEST_ENGINE {
-            told.refusals
-                .add(figure.as_str(), Why::TooLarge, &Shown(sample));
+            reader
+                .refusals
+                .add(figure.as_str(), RefusalReason::TooLarge, &Shown(sample));
             continue;
         }
-        let said = Said {
+        let figure_sample = FigureSample {
             figure,
             metric: figure.as_str().into(),
             model: Some(sample.model.as_str()).filter(|model| !model.is_empty()),
             engine: sample.engine.clone(),
             value: sample.value,
         };
-        told.take(said, &Shown(sample));
+        reader.add(figure_sample, &Shown(sample));
     }
     if samples.is_empty() {
-        told.refusals.add("push", Why::Nothing, &"");
+        reader.refusals.add("push", RefusalReason::Nothing, &"");
     }
-    let read = told.finish();
+    let read = reader.finish();
     let observation = (!read.readings.is_empty()).then(|| Observation {
         region: watched.region.clone(),
         source: watched.signal.key(),
@@ -200,7 +221,7 @@ fn figure(sample: &Sample) -> Option<Figure> {
     })
 }
 
-/// A sample as an example.
+/// A sample, as the example of a refused value.
 struct Shown<'s>(&'s Sample);
 
 impl fmt::Display for Shown<'_> {

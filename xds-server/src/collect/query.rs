@@ -1,16 +1,17 @@
-//! Answers of a Prometheus, Thanos or Mimir: PromQL over `/api/v1/query`.
+//! Queries Prometheus, Thanos or Mimir: PromQL over `/api/v1/query`.
 //!
-//! The time in an answer is that of the query. How old the sample is on which it stands, `timestamp()` tells of a plain selector, asked
-//! about the same moment. Of a computation it tells the time of the query again, so `lookback_delta` keeps old samples out of those,
-//! where the server knows that parameter.
+//! A result carries the time of the query. The age of its samples comes from a second query, `timestamp()` of the same
+//! selector at the same time. For a computed expression `timestamp()` returns the time of the query, so
+//! `lookback_delta` excludes old samples, on servers that support it.
 
 use super::fetch::{body, send};
+use super::figures::{FigureReader, FigureSample, engine};
+use super::outcome::{ScrapeError, Scraped};
 use super::refused::excerpt;
-use super::scrape::{ScrapeError, Scraped, Watched};
-use super::told::{Said, Told, engine};
-use super::{Why, value};
+use super::watched::WatchedSource;
+use super::{RefusalReason, value};
 use futures_util::future::try_join_all;
-use meridian_policy::signal::{Millis, Observation};
+use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::source::Figure;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -19,14 +20,14 @@ use std::fmt;
 use std::time::Duration;
 use url::form_urlencoded::Serializer;
 
-/// Largest answer, in bytes: a thousand series have about 200,000.
-const LARGEST_ANSWER: usize = 1 << 20;
-/// Seconds since the Unix epoch that are still a time.
+/// Largest response, in bytes. A thousand series take about 200,000.
+const LARGEST_RESPONSE: usize = 1 << 20;
+/// Latest plausible time, in seconds since the Unix epoch.
 const LATEST: f64 = 1e11;
 
-/// What the fleet file wants to know.
+/// The queries of one source in the fleet file.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct QuerySpec<'a> {
     pub(super) queries: &'a BTreeMap<Figure, String>,
     pub(super) model_label: &'a str,
     pub(super) tenant: Option<&'a str>,
@@ -34,46 +35,46 @@ pub(super) struct Asked<'a> {
 
 type Labels = BTreeMap<String, String>;
 
-/// A value of a query's result.
-struct Found {
+/// One value of a query's result.
+struct SeriesValue {
     labels: Labels,
     value: f64,
-    /// That of its sample, in seconds since the Unix epoch; `None` where the server contradicts itself.
+    /// The time of the sample, in seconds since the Unix epoch; `None` if the server returned no time for it.
     time: Option<f64>,
 }
 
-/// Asks every query of a source, all at once. `at` is now.
-pub(super) async fn look(
+/// Runs all queries of a source concurrently. `at` is the current time.
+pub(super) async fn run_queries(
     client: &reqwest::Client,
-    watched: &Watched,
-    asked: Asked<'_>,
+    watched: &WatchedSource,
+    spec: QuerySpec<'_>,
     at: Millis,
 ) -> Result<Scraped, ScrapeError> {
-    let each = asked.queries.iter().map(|(figure, expression)| async {
+    let each = spec.queries.iter().map(|(figure, expression)| async {
         let query = Query {
             client,
             watched,
-            tenant: asked.tenant,
+            tenant: spec.tenant,
             figure: *figure,
         };
         Ok::<_, ScrapeError>((*figure, query.find(expression).await?))
     });
     let all = try_join_all(each).await?;
-    Ok(understand(all, watched, asked.model_label, at))
+    Ok(interpret(all, watched, spec.model_label, at))
 }
 
 struct Query<'a> {
     client: &'a reqwest::Client,
-    watched: &'a Watched,
+    watched: &'a WatchedSource,
     tenant: Option<&'a str>,
     figure: Figure,
 }
 
 impl Query<'_> {
-    async fn find(&self, expression: &str) -> Result<Vec<Found>, ScrapeError> {
+    async fn find(&self, expression: &str) -> Result<Vec<SeriesValue>, ScrapeError> {
         let series = match self.ask(expression, None).await? {
             Data::Scalar(Sample(time, value)) => {
-                return Ok(vec![Found {
+                return Ok(vec![SeriesValue {
                     labels: Labels::new(),
                     value: self.number(&value)?,
                     time: Some(time),
@@ -83,21 +84,21 @@ impl Query<'_> {
             Data::Matrix(_) => return Err(self.wrong("a range vector")),
             Data::String(_) => return Err(self.wrong("a string")),
         };
-        let Some(asked) = series.first().map(|series| series.value.0) else {
+        let Some(query_time) = series.first().map(|series| series.value.0) else {
             return Ok(Vec::new());
         };
-        // On a line of its own: the expression may end with a comment.
+        // On its own line, because the expression may end with a comment.
         let times = format!("timestamp(\n{expression}\n)");
-        let Data::Vector(times) = self.ask(&times, Some(asked)).await? else {
+        let Data::Vector(times) = self.ask(&times, Some(query_time)).await? else {
             return Err(self.wrong("something without times"));
         };
         let mut known: BTreeMap<Labels, f64> = BTreeMap::new();
         for Series { metric, value } in times {
-            known.insert(nameless(metric), self.number(&value.1)?);
+            known.insert(without_name(metric), self.number(&value.1)?);
         }
         let found = series.into_iter().map(|Series { metric, value }| {
-            let labels = nameless(metric);
-            Ok(Found {
+            let labels = without_name(metric);
+            Ok(SeriesValue {
                 value: self.number(&value.1)?,
                 time: known.get(&labels).copied(),
                 labels,
@@ -119,10 +120,12 @@ impl Query<'_> {
         }
         let response = send(request, signal.token.as_deref()).await?;
         let status = response.status().as_u16();
-        let body = body(response, LARGEST_ANSWER).await?;
+        let body = body(response, LARGEST_RESPONSE).await?;
         match serde_json::from_slice(&body) {
-            Ok(Answer::Success { data }) if status == 200 => Ok(data),
-            Ok(Answer::Error { error }) => Err(self.error(format!("refused: {}", excerpt(&error)))),
+            Ok(ApiResponse::Success { data }) if status == 200 => Ok(data),
+            Ok(ApiResponse::Error { error }) => {
+                Err(self.error(format!("refused: {}", excerpt(&error))))
+            }
             Ok(_) => Err(ScrapeError::Status(status)),
             Err(_) if status != 200 => Err(ScrapeError::Status(status)),
             Err(error) => Err(self.error(format!("not an answer of `/api/v1/query`: {error}"))),
@@ -151,7 +154,7 @@ impl Query<'_> {
         self.error(format!("{what}; expected a scalar or an instant vector"))
     }
 
-    /// Numbers come as text, as JSON has no NaN.
+    /// The API encodes numbers as strings, because JSON has no NaN.
     fn number(&self, text: &str) -> Result<f64, ScrapeError> {
         let number = text.parse();
         number.map_err(|_| self.error(format!("`{}` is not a number", excerpt(text))))
@@ -162,50 +165,51 @@ fn seconds(duration: Duration) -> String {
     duration.as_secs_f64().to_string()
 }
 
-/// The labels by which a series is known: a function's result has no name.
-fn nameless(mut labels: Labels) -> Labels {
+/// The labels without `__name__`, which the result of a function lacks.
+fn without_name(mut labels: Labels) -> Labels {
     labels.remove("__name__");
     labels
 }
 
-fn understand(
-    all: Vec<(Figure, Vec<Found>)>,
-    watched: &Watched,
+fn interpret(
+    all: Vec<(Figure, Vec<SeriesValue>)>,
+    watched: &WatchedSource,
     model_label: &str,
     at: Millis,
 ) -> Scraped {
-    let mut told = Told::new(&watched.signal, &watched.pools);
+    let mut reader = FigureReader::new(&watched.signal, &watched.pools);
     let mut oldest = at;
     if all.iter().all(|(_, found)| found.is_empty()) {
         let figures: Vec<&str> = all.iter().map(|(figure, _)| figure.as_str()).collect();
-        told.refusals
-            .add("answer", Why::Nothing, &figures.join(", "));
+        reader
+            .refusals
+            .add("answer", RefusalReason::Nothing, &figures.join(", "));
     }
     for (figure, found) in all {
         for found in found {
-            let time = match sampled(found.time, at, watched.ttl) {
+            let time = match sample_time(found.time, at, watched.ttl) {
                 Ok(time) => time,
                 Err(why) => {
-                    told.refusals.add(figure.as_str(), why, &found);
+                    reader.refusals.add(figure.as_str(), why, &found);
                     continue;
                 }
             };
             let labels = found.labels.iter();
             let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
-            let said = Said {
+            let sample = FigureSample {
                 figure,
                 metric: figure.as_str().into(),
                 model: found.labels.get(model_label).map(String::as_str),
                 engine: engine(labels.filter(|(name, _)| *name != model_label)),
                 value: found.value,
             };
-            if told.take(said, &found) {
+            if reader.add(sample, &found) {
                 oldest = oldest.min(time);
             }
         }
     }
-    let read = told.finish();
-    // What is told at one time is as old as the oldest of it.
+    let read = reader.finish();
+    // An observation is as old as its oldest sample.
     let observation = (!read.readings.is_empty()).then_some(Observation {
         region: watched.region.clone(),
         source: watched.signal.key(),
@@ -218,18 +222,22 @@ fn understand(
     }
 }
 
-/// The time of a sample that is not too old; never later than now, whatever its clock says.
-fn sampled(time: Option<f64>, at: Millis, ttl: Duration) -> Result<Millis, Why> {
-    let time = value::amount(time.ok_or(Why::Contradicts)?, LATEST)?;
-    // Below 1e14, so it fits.
+/// The time of a sample, at most the current time.
+///
+/// # Errors
+///
+/// If the sample is older than `ttl`, or its time is unknown.
+fn sample_time(time: Option<f64>, at: Millis, ttl: Duration) -> Result<Millis, RefusalReason> {
+    let time = value::amount(time.ok_or(RefusalReason::Contradicts)?, LATEST)?;
+    // Below 1e14, so the cast loses nothing.
     let time = Millis((time * 1000.0) as u64).min(at);
     if at.since(time) > ttl {
-        return Err(Why::Stale);
+        return Err(RefusalReason::Stale);
     }
     Ok(time)
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for SeriesValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.labels {
             write!(f, "{name}={value} ")?;
@@ -238,10 +246,10 @@ impl fmt::Display for Found {
     }
 }
 
-/// What such a server answers; of what else it says nothing is needed.
+/// The response of the API; other fields are ignored.
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
-enum Answer {
+enum ApiResponse {
     Success { data: Data },
     Error { error: String },
 }

@@ -1,12 +1,12 @@
-//! What a source said that is not believed.
+//! Values of sources that are refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Why something is not believed.
+/// Why a value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Why {
+pub enum RefusalReason {
     /// The value is NaN.
     NotANumber,
     /// The value is infinite.
@@ -15,34 +15,34 @@ pub enum Why {
     Negative,
     /// The value is larger than it can be, e.g. a ratio far above 1.
     TooLarge,
-    /// The value stands for "no reading".
+    /// The value means "no reading".
     Blank,
-    /// The metric does not mean this on a GPU that is split into MIG instances.
+    /// The metric is not defined for a GPU that is split into MIG instances.
     Mig,
-    /// The series stands there twice; the first counts.
+    /// The series is repeated; the first one counts.
     Twice,
     /// The values contradict each other, e.g. buckets that fall.
     Contradicts,
-    /// The metric's type is not the one that its name promises.
+    /// The metric has another type than expected.
     WrongType,
-    /// A label that tells what the value is about is missing.
+    /// A required label is missing.
     MissingLabel,
-    /// A label names no pool, model, zone, region, lane or outcome of this fleet.
+    /// A label names a pool, model, zone, region, lane or outcome that the fleet does not have.
     UnknownName,
-    /// There are more series than a source of this kind has.
+    /// There are more series than the limit.
     TooMany,
-    /// The line is not of the text format.
+    /// The line is not valid text format.
     BadLine,
-    /// Nothing that is known or asked for is there.
+    /// The page or result has none of the expected metrics.
     Nothing,
-    /// The sample is older than a signal may be.
+    /// The sample is older than `signal_ttl`.
     Stale,
-    /// It came too soon after the one before.
+    /// The push came too soon after the last one.
     TooOften,
 }
 
-impl Why {
-    /// A short name that does not change, for metrics.
+impl RefusalReason {
+    /// A short, stable name for metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::NotANumber => "not_a_number",
@@ -65,39 +65,39 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotANumber => "not a number",
             Self::Infinite => "infinite",
             Self::Negative => "negative",
-            Self::TooLarge => "too large to be true",
+            Self::TooLarge => "larger than possible",
             Self::Blank => "no reading",
-            Self::Mig => "says nothing about a GPU that is split into MIG instances",
-            Self::Twice => "there twice",
-            Self::Contradicts => "contradicts itself",
-            Self::WrongType => "of another type than its name promises",
-            Self::MissingLabel => "without a label that it needs",
-            Self::UnknownName => "about something that the fleet file does not have there",
-            Self::TooMany => "more series than there can be",
+            Self::Mig => "not defined for a GPU with MIG instances",
+            Self::Twice => "repeated",
+            Self::Contradicts => "contradictory",
+            Self::WrongType => "another type than expected",
+            Self::MissingLabel => "a required label is missing",
+            Self::UnknownName => "not in the fleet file",
+            Self::TooMany => "more series than the limit",
             Self::BadLine => "not Prometheus' text format",
-            Self::Nothing => "nothing that is known or asked for",
+            Self::Nothing => "none of the expected metrics",
             Self::Stale => "older than `signal_ttl`",
-            Self::TooOften => "too soon after the one before",
+            Self::TooOften => "too soon after the last one",
         })
     }
 }
 
-/// Values of one metric that are not believed for one reason.
+/// Values of one metric that are refused for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The metric or figure; `page`, `answer` or `push` for what is about the whole.
+    /// The metric or figure; `page`, `answer` or `push` if the whole message is refused.
     pub metric: Cow<'static, str>,
     /// The reason.
-    pub why: Why,
-    /// How many.
+    pub why: RefusalReason,
+    /// The number of values.
     pub count: u64,
-    /// The first of them, shortened.
+    /// The first value, shortened.
     pub example: String,
 }
 
@@ -114,16 +114,16 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Refusals while they are counted. Its size depends on the metrics that we know, or the fleet file names, not on what a source
-/// makes up.
+/// Counts refused values. Its size is bounded by the number of known metrics and of those in the fleet file, whatever a
+/// source sends.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<(Cow<'static, str>, Why), (u64, String)>);
+pub(super) struct Refusals(BTreeMap<(Cow<'static, str>, RefusalReason), (u64, String)>);
 
 impl Refusals {
     pub(super) fn add(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        why: Why,
+        why: RefusalReason,
         example: &dyn fmt::Display,
     ) {
         self.add_many(metric, why, 1, example);
@@ -132,7 +132,7 @@ impl Refusals {
     pub(super) fn add_many(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        why: Why,
+        why: RefusalReason,
         count: u64,
         example: &dyn fmt::Display,
     ) {
@@ -142,11 +142,11 @@ impl Refusals {
             .0 += count;
     }
 
-    /// The value, or nothing and a refusal.
-    pub(super) fn believe<T>(
+    /// The value, or `None` after counting the refusal.
+    pub(super) fn accept<T>(
         &mut self,
         metric: impl Into<Cow<'static, str>>,
-        value: Result<T, Why>,
+        value: Result<T, RefusalReason>,
         example: &dyn fmt::Display,
     ) -> Option<T> {
         value.map_err(|why| self.add(metric, why, example)).ok()
@@ -165,7 +165,7 @@ impl Refusals {
     }
 }
 
-/// The beginning of what a source said, fit for a log line.
+/// The beginning of a text, escaped for a log line.
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 120;
     let mut escaped = text.escape_debug();

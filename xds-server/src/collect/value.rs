@@ -1,41 +1,41 @@
-//! Which values are believed.
+//! Checks of values.
 
-use super::Why;
-use meridian_policy::signal::Histogram;
+use super::refused::RefusalReason;
+use meridian_planner::signal::Histogram;
 
-/// More requests than one engine, or endpoints than one pool, ever has.
+/// Largest number of requests of one engine, or of endpoints of one pool.
 pub(super) const MOST_REQUESTS: f64 = 1e6;
-/// More than a counter reaches.
+/// Largest value of a counter.
 pub(super) const MOST_COUNTED: f64 = 1e15;
-/// More than thirty years.
+/// Largest time, in seconds: more than thirty years.
 pub(super) const MOST_SECONDS: f64 = 1e9;
-/// More buckets than a histogram has.
+/// Largest number of buckets of a histogram.
 const MOST_BUCKETS: usize = 256;
-/// How far rounding takes a ratio above 1.
+/// Tolerance for ratios above 1 due to rounding.
 const ROUNDING: f64 = 0.01;
 
 /// A finite value from 0 to `most`.
-pub(super) fn amount(value: f64, most: f64) -> Result<f64, Why> {
+pub(super) fn amount(value: f64, most: f64) -> Result<f64, RefusalReason> {
     if value.is_nan() {
-        Err(Why::NotANumber)
+        Err(RefusalReason::NotANumber)
     } else if value.is_infinite() {
-        Err(Why::Infinite)
+        Err(RefusalReason::Infinite)
     } else if value < 0.0 {
-        Err(Why::Negative)
+        Err(RefusalReason::Negative)
     } else if value > most {
-        Err(Why::TooLarge)
+        Err(RefusalReason::TooLarge)
     } else {
-        // Minus zero becomes zero.
+        // Turns minus zero into zero.
         Ok(value + 0.0)
     }
 }
 
 /// A value from 0 to 1.
-pub(super) fn ratio(value: f64) -> Result<f64, Why> {
+pub(super) fn ratio(value: f64) -> Result<f64, RefusalReason> {
     Ok(amount(value, 1.0 + ROUNDING)?.min(1.0))
 }
 
-/// A cumulative histogram of times, as it stands on a page: buckets in any order, with infinity or without it.
+/// A cumulative histogram of times, as on a page: buckets in any order, with or without infinity.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) buckets: Vec<(f64, f64)>,
@@ -44,16 +44,23 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The histogram with every time multiplied by `unit`, in seconds.
-    pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, Why> {
+    /// The histogram in seconds. `unit` is the number of seconds in one unit of the page.
+    ///
+    /// # Errors
+    ///
+    /// If buckets, sum and count contradict each other.
+    pub(super) fn assemble(mut self, unit: f64) -> Result<Histogram, RefusalReason> {
         self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let infinity = self.buckets.pop_if(|(bound, _)| *bound == f64::INFINITY);
         if self.buckets.len() > MOST_BUCKETS {
-            return Err(Why::TooMany);
+            return Err(RefusalReason::TooMany);
         }
         let all = self.count.or(infinity.map(|(_, count)| count));
-        let count = amount(all.ok_or(Why::Contradicts)?, MOST_COUNTED)?;
-        let sum = amount(self.sum.ok_or(Why::Contradicts)? * unit, MOST_COUNTED)?;
+        let count = amount(all.ok_or(RefusalReason::Contradicts)?, MOST_COUNTED)?;
+        let sum = amount(
+            self.sum.ok_or(RefusalReason::Contradicts)? * unit,
+            MOST_COUNTED,
+        )?;
         let mut buckets: Vec<(f64, f64)> = Vec::with_capacity(self.buckets.len());
         for (bound, up_to) in self.buckets {
             let bucket = (
@@ -64,7 +71,7 @@ impl Parts {
                 .last()
                 .is_none_or(|last| last.0 < bucket.0 && last.1 <= bucket.1);
             if !rises || bucket.1 > count {
-                return Err(Why::Contradicts);
+                return Err(RefusalReason::Contradicts);
             }
             buckets.push(bucket);
         }

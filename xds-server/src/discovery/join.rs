@@ -1,8 +1,8 @@
-//! From parts back to a snapshot, as a gateway puts them together.
+//! Joins parts to a snapshot, as a gateway does.
 
 use super::Parts;
 use super::open::{ads, managers, secret_source, upstream_filters};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};
@@ -63,7 +63,7 @@ const ROUTES: &str = "routes";
 
 struct Join<'p> {
     parts: &'p Parts,
-    /// Kinds and names of what is referred to.
+    /// Kinds and names of the resources that were referred to.
     used: BTreeSet<(&'static str, String)>,
     lost: Option<Unresolved>,
 }

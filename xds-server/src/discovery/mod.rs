@@ -1,4 +1,5 @@
-//! A snapshot, cut along xDS's seams: what moves by itself becomes a resource of its own, and a reference to it stays.
+//! Splits a snapshot into xDS resources: each part that changes by itself becomes a resource of its own, and a
+//! reference to it stays.
 //!
 //! ```text
 //! Snapshot --split--> Parts --versions::resources--> Resources of the xDS server
@@ -16,7 +17,7 @@
 //! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
 //! | secrets (SDS) | places of keys in the fleet file |
 //!
-//! Joining is the inverse, and what is verified before it is given out: the parts, as a gateway puts them together.
+//! `join` is the inverse. What is verified before publication is the joined parts, as a gateway assembles them.
 
 mod join;
 mod open;
@@ -36,7 +37,7 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 
-/// The resources of one gateway, before they have versions.
+/// The resources of one gateway, without versions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
     /// Listeners that refer to their routes, to the filter's policy, to RBAC and to secrets.
@@ -49,7 +50,7 @@ pub struct Parts {
     pub routes: Vec<RouteConfiguration>,
     /// Configurations of HTTP filters, by the filter's name.
     pub extensions: Vec<TypedExtensionConfig>,
-    /// Secrets: places on the gateway.
+    /// Secrets: places on the gateway, never values.
     pub secrets: Vec<Secret>,
 }
 

@@ -1,4 +1,4 @@
-//! Ways into messages that hold others packed.
+//! Edits of messages that are packed in others.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -17,7 +17,7 @@ use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 use prost::{Message, Name};
 
-/// The stream that everything comes by.
+/// The config source of all references: the ADS stream.
 pub fn ads() -> ConfigSource {
     ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
@@ -28,7 +28,7 @@ pub fn ads() -> ConfigSource {
     }
 }
 
-/// The packed message, if it is of this type.
+/// The unpacked message, if it is of this type.
 pub fn opened<M: Message + Name + Default>(any: Option<&Any>) -> Option<M> {
     any.filter(|any| any.type_url == M::type_url())
         .and_then(|any| M::decode(any.value.as_slice()).ok())
@@ -52,7 +52,7 @@ pub fn managers(listener: &mut Listener, mut edit: impl FnMut(&mut HttpConnectio
     }
 }
 
-/// Edits every filter on the way to a cluster's endpoints.
+/// Edits every upstream HTTP filter of a cluster.
 pub fn upstream_filters(cluster: &mut Cluster, mut edit: impl FnMut(&mut HttpFilter)) {
     for any in cluster.typed_extension_protocol_options.values_mut() {
         if let Some(mut options) = opened::<HttpProtocolOptions>(Some(any))
@@ -64,7 +64,7 @@ pub fn upstream_filters(cluster: &mut Cluster, mut edit: impl FnMut(&mut HttpFil
     }
 }
 
-/// Edits the source of the secret that a filter injects, if it is that filter and the source is this one.
+/// Replaces the config source of an injected credential: `from` becomes `to`. Other filters and sources stay.
 pub fn secret_source(
     filter: &mut HttpFilter,
     from: Option<&ConfigSource>,

@@ -1,8 +1,8 @@
-//! From a snapshot to its parts.
+//! Splits a snapshot into its parts.
 
 use super::Parts;
 use super::open::{ads, managers, opened, secret_source, upstream_filters};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
@@ -19,7 +19,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 
-/// Cuts a snapshot into its parts.
+/// Splits a snapshot into its parts.
 pub fn split(snapshot: Snapshot) -> Parts {
     let Snapshot {
         mut listeners,
@@ -57,8 +57,7 @@ pub fn split(snapshot: Snapshot) -> Parts {
     }
 }
 
-/// Takes the configuration out of a filter that changes by itself. Until it comes, and if it never does, the filter
-/// refuses everything.
+/// Moves the configuration of a filter to a resource. Until Envoy has it, the filter refuses every request.
 fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
     let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
         return None;
@@ -77,7 +76,7 @@ fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
     Some(extension)
 }
 
-/// Takes the configuration out of a filter that every chain has: one for all.
+/// Moves the configuration of a filter that every chain has to one shared resource.
 fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
     let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
         return;
@@ -97,13 +96,14 @@ fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
             typed_config: Some(any.clone()),
         }),
         Some(before) if before.as_ref() == Some(&wasm) => {}
-        // One that differs stays where it is.
+        // A different configuration of the same name stays inline.
         Some(_) => return,
     }
     filter.config_type = Some(source);
 }
 
-/// The filter without its policy, or with rules that allow nothing; `None` for a filter that follows its listener.
+/// The default configuration: the filter without a policy, or RBAC that allows nothing. `None` for a filter that stays
+/// inline.
 fn refusing(filter: &Any) -> Option<Any> {
     if let Some(mut wasm) = opened::<Wasm>(Some(filter)) {
         wasm.config.as_mut()?.configuration.take()?;
@@ -120,7 +120,8 @@ fn refusing(filter: &Any) -> Option<Any> {
     })
 }
 
-/// Takes the endpoints out of a pool or peer whose addresses are known: those of a region. Names are for Envoy to resolve.
+/// Moves the endpoints of a cluster to a resource, if they are the addresses of a region. Clusters with DNS names keep
+/// theirs.
 fn endpoints(cluster: &mut Cluster) -> Option<ClusterLoadAssignment> {
     let fixed = ClusterDiscoveryType::Type(DiscoveryType::Static.into());
     let assignment = cluster.load_assignment.as_ref()?;

@@ -1,15 +1,16 @@
 use super::open::{opened, upstream_filters};
 use super::{Parts, join, split};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::util::pack_any;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::freshness::Freshness;
-use meridian_policy::health::Health;
-use meridian_policy::plan::Plan;
+use meridian_planner::freshness::Freshness;
+use meridian_planner::health::Health;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ fn snapshot(region: &str) -> Snapshot {
     translate(&fleet(), &Plan::default(), &region.into(), Some(lease))
 }
 
-/// Maps are encoded in any order: messages are compared as what they say.
+/// Messages are compared as JSON, because protobuf maps are encoded in any order.
 fn said(snapshot: Snapshot) -> Value {
     let Snapshot {
         listeners,
@@ -211,7 +212,7 @@ fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
         split(translate(&fleet(), &plan, &"us-west-2".into(), None))
     };
     let at_home = parts(Freshness::default());
-    // That it is behind is for requests that need fresh data: policy and weights say it.
+    // The lag matters for requests that need fresh data only: policy and weights change, no endpoints.
     let away = parts(Freshness {
         retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
         ..Freshness::default()

@@ -1,4 +1,4 @@
-//! Single values of the fleet file, from text. Errors say what is wrong and how to mend it; the caller knows the place.
+//! Parses single values of the fleet file. Errors say what is wrong and how to fix it; the caller adds the place.
 
 use crate::fleet::raw::RawSecret;
 use axum::http::uri::PathAndQuery;
@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 type Parsed<T> = Result<T, String>;
 
-/// Names of zones, regions and fallbacks stand in cluster names, SPIFFE IDs and header values.
+/// Names of zones, regions and fallbacks. They become parts of cluster names, SPIFFE IDs and header values.
 pub fn plain_name(text: &str) -> Parsed<()> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edges = text.starts_with('-') || text.ends_with('-');
@@ -22,7 +22,7 @@ pub fn plain_name(text: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Names of models stand in header values and paths.
+/// Names of models. They become header values and parts of paths.
 pub fn model_name(text: &str) -> Parsed<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._:/@+-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
@@ -33,37 +33,38 @@ pub fn model_name(text: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Names of Claude, which may stand in a provider's path.
+/// Names of Claude models. They may become a part of the provider's path.
 pub fn claude_model(text: &str) -> Parsed<String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
         return Err(format!(
-            "`{text}` is not the name of a Claude; write it as its provider does, e.g. claude-sonnet-5"
+            "`{text}` is not the name of a Claude model; write it as its provider does, e.g. claude-sonnet-5"
         ));
     }
     Ok(text.into())
 }
 
-/// A model of Bedrock's, e.g. `anthropic.claude-sonnet-5-v1:0`, or an inference profile of one. An ARN would hide where it runs.
+/// A model of Bedrock, e.g. `anthropic.claude-sonnet-5-v1:0`, or an inference profile. ARNs are refused because they
+/// hide the region.
 pub fn bedrock_model(text: &str) -> Parsed<String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
     let (_, name) = text.split_once("anthropic.").unwrap_or_default();
     if name.is_empty() || text.len() > 128 || !text.chars().all(fine) {
         return Err(format!(
-            "`{text}` is not the name of a Claude; write it as Bedrock does, e.g. anthropic.claude-sonnet-5 or, with \
+            "`{text}` is not the name of a Claude model; write it as Bedrock does, e.g. anthropic.claude-sonnet-5 or, with \
              `destinations`, eu.anthropic.claude-sonnet-5"
         ));
     }
     Ok(text.into())
 }
 
-/// What stands before the model in the name of an inference profile: `eu`, `global` and the like.
+/// The geographic prefix of an inference profile, e.g. `eu` or `global`.
 pub fn inference_profile(model: &str) -> Option<&str> {
     let (before, _) = model.split_once("anthropic.")?;
     Some(before.trim_end_matches('.')).filter(|profile| !profile.is_empty())
 }
 
-/// HTTP field names in Meridian's own space cannot be zone sources: the filter removes them.
+/// A header that gives a zone. Meridian's own headers are refused, because the filter removes them.
 pub fn header_name(text: &str) -> Parsed<String> {
     let lower = text.to_ascii_lowercase();
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -113,7 +114,7 @@ pub fn bytes(text: &str) -> Parsed<u32> {
     }
 }
 
-/// A network. What it is read as is what it says: no host bits, no IPv4 in IPv6 clothes, and not the whole world.
+/// A network. Ambiguous forms are refused: host bits, IPv4 mapped into IPv6, and the whole address space.
 pub fn cidr(text: &str) -> Parsed<IpNet> {
     let network: IpNet = text.parse().map_err(|_| {
         format!("`{text}` is not a network; write e.g. 10.0.0.0/8 or 2001:db8::/32")
@@ -126,7 +127,7 @@ pub fn cidr(text: &str) -> Parsed<IpNet> {
     }
     if network.prefix_len() == 0 {
         return Err(format!(
-            "`{text}` is everybody; list the networks of the edge only"
+            "`{text}` matches every address; list the networks of the edge only"
         ));
     }
     if matches!(network.addr(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some()) {
@@ -137,7 +138,7 @@ pub fn cidr(text: &str) -> Parsed<IpNet> {
     Ok(network)
 }
 
-/// Where a listener binds.
+/// The address that a listener binds.
 pub fn socket(text: &str) -> Parsed<SocketAddr> {
     let address: SocketAddr = text
         .parse()
@@ -150,7 +151,7 @@ pub fn socket(text: &str) -> Parsed<SocketAddr> {
     Ok(address)
 }
 
-/// A path on a gateway.
+/// A file path on a gateway.
 pub fn path(text: &str) -> Parsed<()> {
     if text.starts_with('/') {
         Ok(())
@@ -161,7 +162,7 @@ pub fn path(text: &str) -> Parsed<()> {
     }
 }
 
-/// A path that is asked for by HTTP, with what may follow a `?`.
+/// The path of an HTTP request, with an optional query.
 pub fn http_path(text: &str) -> Parsed<()> {
     let parsed: Result<PathAndQuery, _> = text.parse();
     if text.starts_with('/') && parsed.is_ok_and(|path| path.as_str() == text) {
@@ -202,7 +203,7 @@ pub fn dns_pool(text: &str) -> Parsed<Pool> {
     })
 }
 
-/// An IP address or a DNS name that can be connected to.
+/// An IP address or a DNS name to connect to.
 pub fn host(text: &str) -> Parsed<String> {
     match text.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() => Err(format!(
@@ -241,7 +242,7 @@ pub fn public_url(text: &str) -> Parsed<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// A page of metrics.
+/// The URL of a page of metrics.
 pub fn page_url(text: &str) -> Parsed<String> {
     let fix = "write e.g. http://10.0.1.10:8000/metrics";
     let url = url(text, fix)?;
@@ -253,7 +254,7 @@ pub fn page_url(text: &str) -> Parsed<String> {
     Ok(url.into())
 }
 
-/// Whether nobody on the way can read what goes to a URL: TLS, or loopback.
+/// Whether requests to a URL cannot be read in transit: TLS, or loopback.
 pub fn is_private(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         url.scheme() == "https" || url.host().is_some_and(|host| is_loopback(&host))
@@ -285,9 +286,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
             ));
         }
         scheme => {
-            return Err(format!(
-                "`{scheme}` is not a scheme that can be spoken; {fix}"
-            ));
+            return Err(format!("`{scheme}` is not a supported scheme; {fix}"));
         }
     };
     let host = match host {
@@ -298,9 +297,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     };
     let port = url.port_or_known_default().unwrap_or(443);
     if port == 0 {
-        return Err(format!(
-            "`{text}`: 0 is no port that can be connected to; {fix}"
-        ));
+        return Err(format!("`{text}`: port 0 cannot be connected to; {fix}"));
     }
     Ok(ProviderEndpoint {
         host,
@@ -310,7 +307,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     })
 }
 
-/// A URL without the parts that hold secrets. Where there may be one, the text is not repeated.
+/// A URL without the parts that may contain secrets, for messages.
 fn url(text: &str, fix: &str) -> Parsed<Url> {
     if text.contains('@') {
         return Err(format!("credentials have no place in it; {fix}"));
@@ -321,7 +318,7 @@ fn url(text: &str, fix: &str) -> Parsed<Url> {
     Url::parse(text).map_err(|error| format!("`{text}`: {error}; {fix}"))
 }
 
-/// Where a secret is found. Whatever was written could be the secret itself, so it is not repeated.
+/// The place of a secret. Errors do not repeat the text, which could be the secret itself.
 pub fn secret(raw: RawSecret) -> Parsed<Secret> {
     let RawSecret { env, file, sds } = raw;
     match (env, file, sds) {

@@ -1,16 +1,17 @@
-//! From YAML to [`RawFleet`]: what is wrong with the form of a file, said to the person who wrote it.
+//! Parses YAML into a [`RawFleet`]. Errors are written for the author of the file.
 
 use super::raw::RawFleet;
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
-/// A file that is not YAML, or not of the fleet file's form. Line, column and fix; no excerpt, which could show a secret.
+/// A file that is not YAML, or does not have the fields of a fleet file. The message has line, column and fix, but no excerpt of
+/// the file, which could contain a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FormError(String);
 
 const SINGLE_VALUE: &str = "a single value belongs here";
 
-/// Reads a fleet file. The first thing that is wrong ends it.
+/// Parses a fleet file, up to the first error.
 pub fn read(text: &str) -> Result<RawFleet, FormError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -42,6 +43,13 @@ fn message(error: &Error) -> String {
             variant, expected, ..
         } => format!("`{variant}` is not possible here; write one of: {}", expected.join(", ")),
         Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing here"),
+        other => value_message(other),
+    }
+}
+
+/// The message for a value of the wrong type.
+fn value_message(error: &Error) -> String {
+    match error {
         Error::Unexpected { expected, .. } if expected.contains("mapping") => {
             "fields belong here (`name: value`)".into()
         }

@@ -1,42 +1,28 @@
-//! The fleet file: YAML in, a [`Fleet`] that cannot contradict itself out, or every problem with its place and fix.
+//! The fleet file: parses YAML into a consistent [`Fleet`], or reports every problem with its place and fix.
 
 mod check;
 mod field;
 mod form;
+mod problem;
 mod raw;
 
 pub use form::FormError;
+pub use problem::Problem;
 pub use raw::RawFleet;
 
 use meridian_policy::Fleet;
-use std::fmt;
 use std::path::Path;
 
-/// One thing that is wrong in a fleet file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, as a YAML path, e.g. `zones.eea.fallbacks[0]`.
-    pub at: String,
-    /// What is wrong and how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
-
-/// Why there is no fleet.
+/// Why a fleet file is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// It is not YAML of the right form. Names line, column and field.
-    #[error("{0}")]
+    /// It is not YAML, or a field is wrong. The message has line, column and field.
+    #[error(transparent)]
     Form(#[from] FormError),
-    /// It contradicts itself. One line per problem.
+    /// Values are wrong or contradict each other.
     #[error("{}", lines(.0))]
     Problems(Vec<Problem>),
 }
@@ -49,12 +35,42 @@ fn lines(problems: &[Problem]) -> String {
         .join("\n")
 }
 
+/// The error of a fleet file for a person: a summary in the first line, then one line per problem with place and fix.
+pub fn load_error(file: &Path, error: &FleetError) -> String {
+    let (summary, details) = match error {
+        FleetError::Io(error) => ("cannot be read".to_owned(), vec![error.to_string()]),
+        FleetError::Form(error) => ("not a fleet file".to_owned(), vec![error.to_string()]),
+        FleetError::Problems(problems) => {
+            let count = match problems.len() {
+                1 => "1 problem".to_owned(),
+                count => format!("{count} problems"),
+            };
+            let details = problems.iter().map(Problem::to_string).collect();
+            (format!("not a valid fleet file: {count}"), details)
+        }
+    };
+    let mut text = format!("{}: {summary}", file.display());
+    for line in details {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    text
+}
+
 /// Reads and checks a fleet file.
+///
+/// # Errors
+///
+/// If the file cannot be read or is not valid. [`load_error`] formats the error.
 pub fn load(file: &Path) -> Result<Fleet, FleetError> {
     parse(&std::fs::read_to_string(file)?)
 }
 
-/// Checks the text of a fleet file.
+/// Parses and checks the text of a fleet file.
+///
+/// # Errors
+///
+/// If it is not valid.
 pub fn parse(text: &str) -> Result<Fleet, FleetError> {
     let raw: RawFleet = form::read(text)?;
     check::check(raw).map_err(FleetError::Problems)

@@ -1,6 +1,7 @@
-//! The fleet file as it is written. Nothing is checked here beyond the types; unknown fields are refused.
+//! The fleet file as it is written. Only the types are checked here; unknown fields are refused.
 //!
-//! The docs of these fields are the docs of the file: `meridian schema` prints them.
+//! The doc comments of these fields are the documentation of the file: `meridian schema` prints them, and `docs/fleet.md` is
+//! generated from that.
 
 mod model;
 mod signal;
@@ -10,184 +11,193 @@ pub use model::{RawBalance, RawModel, RawOwnLimits};
 pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 pub use vector_db::{RawRole, RawVectorDb};
 
-use meridian_policy::fleet::Gives;
-use schemars::JsonSchema;
+use meridian_policy::fleet::ZoneSourceKind;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A fleet of inference regions.
+/// A fleet of inference regions. These are the fields at the top of the file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Meridian fleet file")]
 pub struct RawFleet {
-    /// Residency zones: who belongs to each, and where its requests may go.
+    /// Residency zones by name: which callers belong to each, and which regions and fallbacks may serve them. At least one.
     pub zones: BTreeMap<String, RawZone>,
-    /// The zone of callers that no source places, or `refuse` (403). Default: the pinned zone, where there is just one.
+    /// The zone of callers whose zone no source tells, or `refuse` (they get 403). Required, unless exactly one zone is pinned: then
+    /// that zone is the default.
     pub unknown_zone: Option<String>,
-    /// Where a caller's zone is read from, the most telling first. A pinned answer from any source beats an unpinned one.
+    /// Request headers that tell a caller's zone, in order of preference. A header that names a pinned zone wins over a header that
+    /// names an unpinned one, whatever their order.
     #[serde(default)]
     pub classify: Vec<RawSource>,
-    /// Locations with a gateway and pools.
+    /// Regions by name. A region is one location with a gateway (Envoy) and pools of inference servers. At least one.
     pub regions: BTreeMap<String, RawRegion>,
-    /// Hosted providers that take a request when no region can.
+    /// Hosted providers by name. A fallback is asked last, when every region that the caller may use has failed.
     #[serde(default)]
     pub fallbacks: BTreeMap<String, RawFallback>,
-    /// What models have of their own, by the name that callers use.
+    /// Settings of single models, by the model name that callers send.
     #[serde(default)]
     pub models: BTreeMap<String, RawModel>,
-    /// Fleet-wide policy.
+    /// Limits and thresholds for the whole fleet.
     #[serde(default)]
     pub policy: RawPolicy,
-    /// What is the same on every gateway.
+    /// Settings that are the same on every gateway.
     #[serde(default)]
     pub gateways: RawGateways,
-    /// The control plane that the gateways ask: `meridian serve`. Without one, `meridian export` gives static
-    /// configurations.
+    /// The control plane (`meridian serve`) as the gateways reach it. Without it, `meridian export` still prints a static Envoy
+    /// configuration for each region.
     pub control_plane: Option<RawControlPlane>,
 }
 
-/// A residency zone.
+/// A residency zone: the callers that belong to it, and the regions and fallbacks that may serve them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawZone {
-    /// ISO 3166-1 alpha-2 codes and presets: `preset:eea`, `preset:uk`, `preset:ch`, or `preset:rest` for every
-    /// country that no zone names. Empty where only a header names the zone.
+    /// Countries whose callers belong to this zone: ISO 3166-1 alpha-2 codes such as `DE`, and the presets `preset:eea`,
+    /// `preset:uk`, `preset:ch` and `preset:rest` (every country that no zone names). Leave it out if only a header that gives a
+    /// zone (`classify`) assigns callers to this zone.
     #[serde(default)]
     pub countries: Vec<String>,
-    /// Whether its requests never leave its regions and fallbacks.
+    /// `true`: requests of this zone never leave its regions and fallbacks. Default: `false`.
     #[serde(default)]
     pub pinned: bool,
-    /// Regions that it may use.
+    /// Regions that may serve this zone. At least one.
     pub regions: Vec<String>,
-    /// Fallbacks that it may use, the first choice first.
+    /// Fallbacks that may serve this zone, in the order in which they are asked. Default: none.
     #[serde(default)]
     pub fallbacks: Vec<String>,
-    /// Jurisdictions of fallbacks that a pinned zone accepts. Default: the zone's own name.
+    /// For a pinned zone: the jurisdictions that it accepts. A fallback is refused if its `jurisdiction` lists anything else.
+    /// Default: the zone's own name, e.g. `[eea]`.
     pub jurisdictions: Option<Vec<String>>,
-    /// What a gateway outside a pinned zone does with its callers. Default: `refuse`.
+    /// For a pinned zone: what a gateway outside the zone does with a caller of the zone. Default: `refuse`.
     pub misdirected: Option<RawMisdirected>,
-    /// Regions that are asked first, in this order, whichever gateway a caller reaches (active-passive). Default: the gateway's own,
-    /// then the nearest (active-active).
+    /// Active-passive: the regions that are asked first, in this order, at every gateway. Excludes `weights`. Default: the gateway's
+    /// own region first, then the nearest (active-active).
     pub order: Option<Vec<String>>,
-    /// A fixed part of the requests to each region, at every gateway; regions without one get nothing while others serve.
+    /// Active-active with fixed weights: relative parts of the zone's requests at every gateway, e.g. `{ us-west-2: 70, us-east-1: 30 }`.
+    /// Regions without a weight get nothing while a weighted one serves. Load moves nobody. Excludes `order`.
     pub weights: Option<BTreeMap<String, u32>>,
-    /// Limits in place of those under `policy.limits`.
+    /// Limits of this zone. They replace those of `policy.limits`; those of `models` replace both.
     #[serde(default)]
     pub limits: RawOwnLimits,
 }
 
-/// What a gateway outside a pinned zone does with its callers.
+/// What a gateway outside a pinned zone does with a caller of that zone.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawMisdirected {
-    /// 421 that names the right gateways.
+    /// The caller gets 421 with the URLs of the right gateways.
     Refuse,
-    /// 307 to the nearest right gateway, by its `public.url`.
+    /// The caller gets 307 to the nearest right gateway. Every region of the zone needs a `public.url`.
     Redirect,
-    /// Sent on to a gateway in the zone: the request passes through the wrong one.
+    /// The request is sent on, over mTLS, to a gateway in the zone. It passes through a gateway outside the zone.
     Forward,
 }
 
-/// A header that tells a caller's zone or country.
+/// A request header that tells a caller's zone or country.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSource {
-    /// The header's name.
+    /// Name of the header, e.g. `cf-ipcountry`.
     pub header: String,
-    /// What its value is: `zone` or `country`.
+    /// What the header's value is.
     #[schemars(with = "RawGives")]
-    pub gives: Gives,
-    /// Who may send it; from anyone else it is removed.
+    pub gives: ZoneSourceKind,
+    /// Who may send this header. From anyone else the gateway removes it.
     pub trust: RawTrust,
 }
 
-/// What a header's value is.
+/// What the value of a header is.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(dead_code)] // The schema of `Gives`, which the policy crate owns.
+#[allow(dead_code)] // The schema of `ZoneSourceKind`, which the policy crate owns.
 enum RawGives {
-    /// A zone's name.
+    /// The name of a zone in this file.
     Zone,
-    /// An ISO 3166-1 alpha-2 code.
+    /// An ISO 3166-1 alpha-2 country code. `XX` and `T1` mean that the edge does not know the country.
     Country,
 }
 
-/// Whose headers are believed.
+/// Who is trusted to send a header.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawTrust {
-    /// Networks of the edge, e.g. `10.0.0.0/8`: the connection's own source, never a forwarded address.
+    /// Networks of the load balancers in front of the gateway, e.g. `[10.0.0.0/8]`. Compared with the source address of the
+    /// connection, never with `x-forwarded-for`.
     pub cidr: Vec<String>,
 }
 
-/// One location with a gateway and pools.
+/// One location with a gateway (Envoy) and pools of inference servers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRegion {
-    /// How the other gateways reach this one.
+    /// How the gateways of the other regions reach this gateway.
     pub gateway: RawGateway,
     /// How callers reach this gateway.
     #[serde(default)]
     pub public: RawPublic,
-    /// Address of Envoy's admin interface; loopback only. Default: `127.0.0.1:9901`.
+    /// Address of Envoy's admin interface, `ip:port`, on loopback only. Default: `127.0.0.1:9901`.
     pub admin: Option<String>,
-    /// Where it is: what `round_trips` does not say is taken from the distance.
+    /// Geographic position. Round trips that `round_trips` does not give are estimated from the distance.
     pub location: Option<RawLocation>,
-    /// How long it takes to other regions and back, e.g. `us-east-1: 62ms`. What one of two regions says counts for both.
+    /// Measured network round trips to other regions, e.g. `{ us-east-1: 62ms }`. An entry counts for both directions.
     #[serde(default)]
     pub round_trips: BTreeMap<String, String>,
-    /// The other regions, the nearest first. Those left out follow by their `round_trips`, and those of which nobody knows in the order
-    /// of their names.
+    /// Order of failover: the other regions, the nearest first. Regions that are left out follow by round trip; regions without a
+    /// known round trip follow last, by name.
     #[serde(default)]
     pub nearest: Vec<String>,
-    /// The pool of each model deployed here, by the name that callers use.
+    /// Pools by model name (the `model` that callers send): the inference servers of that model in this region.
     #[serde(default)]
     pub pools: BTreeMap<String, RawPool>,
-    /// Where the control plane learns how the region is. A region without any is asked as if it always had room.
+    /// Sources from which the control plane reads this region's load and health. A region without sources is treated as if it always
+    /// had room.
     #[serde(default)]
     pub signals: Vec<RawSignal>,
-    /// What serving costs here, over the other regions: any unit that all share. Batch goes where it is lowest. Default: all the same.
+    /// Relative cost of serving here, in any unit that all regions share. Batch requests go to the cheapest region with room; prices
+    /// change nothing for other requests. All regions need one, or none. Default: all regions cost the same.
     pub price: Option<f64>,
-    /// Its vector database.
+    /// The vector database that is read in this region.
     pub vector_db: Option<RawVectorDb>,
 }
 
-/// A place on the Earth, in degrees; a tenth is near enough.
+/// A geographic position in degrees. A precision of 0.1 degrees is enough.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLocation {
-    /// North of the equator, -90 to 90.
+    /// Degrees north of the equator, -90 to 90.
     pub latitude: f64,
-    /// East of Greenwich, -180 to 180.
+    /// Degrees east of Greenwich, -180 to 180.
     pub longitude: f64,
 }
 
-/// How the other gateways reach this one, over mTLS.
+/// How the gateways of the other regions reach this gateway, over mTLS.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGateway {
-    /// IP address or DNS name that they connect to.
+    /// IP address or DNS name that the other gateways connect to.
     pub address: String,
-    /// Port that they connect to.
+    /// Port that the other gateways connect to.
     pub port: u16,
-    /// Where the listener binds. Default: `0.0.0.0:<port>`.
+    /// Address on which this gateway listens for the others, `ip:port`. Default: `0.0.0.0:<port>`.
     pub listen: Option<String>,
-    /// Envoys that the region runs at most, which share its part of the fallbacks' budgets. Default: 1.
+    /// The largest number of Envoys that this region runs. They share this region's part of the fallbacks' budgets. Default: `1`.
     pub replicas: Option<u32>,
-    /// This gateway's certificate and the authority of all gateways. Default: `/etc/meridian/tls/{gateway.crt,gateway.key,ca.crt}`.
+    /// This gateway's certificate and key, and the CA of all gateways. Default: `gateway.crt`, `gateway.key` and `ca.crt` in
+    /// `/etc/meridian/tls`.
     pub tls: Option<RawGatewayTls>,
 }
 
-/// Paths on the gateway, PEM.
+/// Certificate files on the gateway's machine, absolute paths, PEM.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGatewayTls {
-    /// Authority that signed every gateway's certificate.
+    /// CA that signed the certificates of all gateways.
     pub ca: String,
-    /// Certificate with the URI SAN `spiffe://<trust_domain>/region/<region>`.
+    /// Certificate of this gateway, with the URI SAN `spiffe://<trust_domain>/region/<region>`.
     pub certificate: String,
-    /// Its private key.
+    /// Private key of `certificate`.
     pub key: String,
 }
 
@@ -195,127 +205,130 @@ pub struct RawGatewayTls {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawPublic {
-    /// Where the listener binds. Default: `0.0.0.0:8080`.
+    /// Address on which the gateway listens for callers, `ip:port`. Default: `0.0.0.0:8080`.
     pub listen: Option<String>,
-    /// How callers name this gateway, e.g. `https://us-west-2.llm.example.com`.
+    /// URL at which callers reach this gateway, e.g. `https://us-west-2.llm.example.com`. It appears in 421 and 307 responses.
     pub url: Option<String>,
-    /// Its certificate; plain HTTP without one.
+    /// Certificate with which the gateway ends the callers' TLS. Default: plain HTTP.
     pub tls: Option<RawKeyPair>,
 }
 
-/// Paths on the gateway, PEM.
+/// Certificate files on the gateway's machine, absolute paths, PEM.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawKeyPair {
     /// Certificate chain.
     pub certificate: String,
-    /// Private key.
+    /// Private key of `certificate`.
     pub key: String,
 }
 
-/// The inference servers of one model in one region: `endpoints` or `dns`.
+/// The inference servers of one model in one region. Give either `endpoints` or `dns`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawPool {
-    /// Addresses, `ip:port`.
+    /// Addresses of the servers, `ip:port`, e.g. `["10.0.1.10:8000"]`.
     pub endpoints: Option<Vec<String>>,
-    /// A name that resolves to all of them, `name:port`.
+    /// DNS name that resolves to the addresses of all servers, `name:port`, e.g. `vllm.llm.svc:8000`.
     pub dns: Option<String>,
-    /// Tokens of the longest prompt: vLLM's `--max-model-len`. A prompt that is too long for one pool goes on to a pool or
-    /// fallback later in the chain that says a larger one; without it the refusal is final.
+    /// Context length in tokens: vLLM's `--max-model-len`. A prompt that is too long for this pool goes on to a later pool or
+    /// fallback of the chain with a larger `context`. Give it to all pools and fallbacks that serve the model, or to none: without it
+    /// the refusal is final.
     pub context: Option<u32>,
-    /// The path that answers 200 while a server serves. Default: `/health`; Triton's OpenAI frontend has `/health/ready`.
+    /// HTTP path of the servers' health check, which answers 200 while the server works. Default: `/health`. Triton's OpenAI frontend
+    /// has `/health/ready`.
     pub health: Option<String>,
 }
 
-/// A hosted provider.
+/// A hosted provider that is asked when no region can serve a request.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawFallback {
-    /// Which API it speaks.
+    /// API of the provider.
     pub provider: RawProvider,
-    /// Its base URL as its clients are given it, e.g. `https://api.example.com/v1`. `anthropic`, `vertex` and `bedrock` have one
-    /// of their own.
+    /// For `openai-compatible`: the base URL that the provider gives to its clients, e.g. `https://api.example.com/v1`. The other
+    /// providers have a default.
     pub url: Option<String>,
-    /// The provider's name of the Claude that answers, e.g. `claude-sonnet-5`. Not for `openai-compatible`, which is asked for the
-    /// model by the caller's name for it.
+    /// For `anthropic`, `vertex` and `bedrock`: the Claude model, by the provider's name, e.g. `claude-sonnet-5`. An
+    /// `openai-compatible` provider gets the model name that the caller sent.
     pub model: Option<String>,
-    /// Tokens of an answer to a request that does not say how many, 4096 by default. Not for `openai-compatible`.
+    /// For `anthropic`, `vertex` and `bedrock`: `max_tokens` of requests that do not give one. Default: `4096`.
     pub max_tokens: Option<u32>,
-    /// Google Cloud's project. For `vertex`.
+    /// For `vertex`: the Google Cloud project.
     pub project: Option<String>,
-    /// Google Cloud's location, e.g. `europe-west1` or `eu`, or AWS's region, e.g. `eu-central-1`. For `vertex` and `bedrock`.
+    /// For `vertex`: the Google Cloud location, e.g. `europe-west1` or `eu`. For `bedrock`: the AWS region, e.g. `eu-central-1`.
     pub location: Option<String>,
-    /// All AWS regions that the inference profile sends requests to. For `bedrock`, where the model is one, as
-    /// `eu.anthropic.claude-sonnet-5` is.
+    /// For `bedrock` with an inference profile such as `eu.anthropic.claude-sonnet-5`: all AWS regions that the profile sends
+    /// requests to.
     #[serde(default)]
     pub destinations: Vec<String>,
-    /// Where it may process a request, e.g. `[eea]`; `global` means anywhere.
+    /// Jurisdictions in which the provider processes requests, e.g. `[eea]`. `[global]` means anywhere.
     pub jurisdiction: Vec<String>,
-    /// Our key: `{ env: NAME }`, `{ file: PATH }` or `{ sds: PATH }`, read by Envoy.
+    /// API key of the provider, as a reference that Envoy resolves on the gateway: `{ env: NAME }`, `{ file: PATH }` or
+    /// `{ sds: PATH }`. The key itself never stands in this file.
     pub api_key: RawSecret,
-    /// Tokens of the longest prompt, for whatever model it is asked; compared with that of the pools.
+    /// Context length in tokens, compared with that of the pools.
     pub context: Option<u32>,
-    /// What it may cost. Past it callers get 503 with `Retry-After`.
+    /// Spending limits. Past a limit, callers get 503 with `Retry-After`. Default: no limit.
     #[serde(default)]
     pub budget: RawBudget,
-    /// What it costs. Not for `openai-compatible`.
+    /// For `anthropic`, `vertex` and `bedrock`: the provider's prices. Required for `budget.max_usd_per_hour`.
     pub price: Option<RawPrice>,
 }
 
-/// What all gateways together may spend with a fallback. Each has an equal part of it.
+/// What all gateways together may spend with a fallback. Each gateway gets an equal part of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawBudget {
-    /// Requests in any minute.
+    /// Requests in any 60 seconds.
     pub max_requests_per_minute: Option<u64>,
-    /// Dollars in any hour, by `price` and the tokens that answers tell of. A request that is under way counts with the most that
-    /// it can cost.
+    /// US dollars in any 60 minutes, computed from `price` and the token counts in the answers. A request in flight counts with the
+    /// most that it can cost. Not for `openai-compatible`.
     pub max_usd_per_hour: Option<f64>,
 }
 
-/// Prices, in dollars for a million tokens.
+/// Prices in US dollars per million tokens.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawPrice {
-    /// Of prompts.
+    /// Price of prompt tokens.
     pub input: f64,
-    /// Of answers.
+    /// Price of answer tokens.
     pub output: f64,
-    /// Of prompts, read from a cache. Default: `input`.
+    /// Price of prompt tokens that are read from the provider's cache. Default: `input`.
     pub cache_read: Option<f64>,
-    /// Of prompts, written to a cache. Default: twice `input`.
+    /// Price of prompt tokens that are written to the provider's cache. Default: twice `input`.
     pub cache_write: Option<f64>,
 }
 
-/// Which API a provider speaks.
+/// The API of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RawProvider {
-    /// OpenAI's; it is asked for the model by the caller's name for it.
+    /// Any API that is compatible with OpenAI's.
     OpenaiCompatible,
-    /// Anthropic's own API: Chat Completions are translated, `/v1/messages` goes on as it is. It runs in the US or anywhere.
+    /// Claude by Anthropic's API. Chat Completions are translated; `/v1/messages` is passed on. Runs in the US or anywhere.
     Anthropic,
-    /// Claude on Google's Vertex AI, in a location; the same translation.
+    /// Claude on Google's Vertex AI, in one location. Translated as for `anthropic`.
     Vertex,
-    /// Claude on Amazon Bedrock, in an AWS region or an inference profile of several; the same translation.
+    /// Claude on Amazon Bedrock, in one AWS region or by an inference profile of several. Translated as for `anthropic`.
     Bedrock,
 }
 
-/// Where a gateway finds a secret: `env`, `file` or `sds`.
+/// Where a gateway finds a secret. Give exactly one field.
 #[derive(Debug, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSecret {
-    /// An environment variable of the Envoy process.
+    /// Environment variable of the Envoy process. Read when Envoy starts.
     pub env: Option<String>,
-    /// A file on the gateway.
+    /// File on the gateway that holds the secret. Read when Envoy starts.
     pub file: Option<String>,
-    /// A file on the gateway that holds it as an SDS resource of Envoy's; moving another over it changes it at once.
+    /// File on the gateway that holds the secret as an Envoy SDS resource. Envoy reads it again when another file is moved over it.
     pub sds: Option<String>,
 }
 
-/// What stands here by mistake may be the secret itself, a field's name included. The reader's errors would repeat it,
-/// so anything goes here, and all that is not of the right form is nothing, which the check refuses.
+/// Users may put the secret itself here by mistake, even as a field name. serde's errors would print it. So every value is accepted
+/// here; whatever has the wrong form becomes an empty `RawSecret`, which the check refuses.
 impl<'de> Deserialize<'de> for RawSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut secret = Self::default();
@@ -333,20 +346,20 @@ impl<'de> Deserialize<'de> for RawSecret {
     }
 }
 
-/// Fleet-wide policy.
+/// Limits and thresholds for the whole fleet.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawPolicy {
-    /// Time and size limits.
+    /// Time and size limits of requests.
     #[serde(default)]
     pub limits: RawLimits,
-    /// When a region sheds load.
+    /// When a region sends part of its callers to other regions.
     #[serde(default)]
     pub overflow: RawOverflow,
-    /// When a region counts as unhealthy.
+    /// When a pool counts as soft-unhealthy.
     #[serde(default)]
     pub unhealthy: RawUnhealthy,
-    /// Requests that can wait.
+    /// Batch requests: requests that can wait.
     #[serde(default)]
     pub batch: RawBatch,
     /// Requests that need fresh data.
@@ -354,130 +367,151 @@ pub struct RawPolicy {
     pub needs: RawNeeds,
 }
 
-/// Requests that need fresh data: they go to a region whose data store is not behind.
+/// Requests that need fresh data. They go to a region whose data store is not behind; see `unhealthy.replication_lag`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawNeeds {
-    /// Another header that says so, besides `x-meridian-needs`; its value is `fresh`.
+    /// A request header that means the same as `x-meridian-needs`. Its value is `fresh`. Default: none.
     pub header: Option<String>,
 }
 
-/// Requests that can wait: they leave a region before others do, and are refused with 429 where no region has room. So are those that
-/// say `x-meridian-tier: batch`.
+/// Batch requests: requests that can wait. They leave a loaded region before other requests do, and get 429 where no region has
+/// room. Requests with the header `x-meridian-tier: batch` are batch requests as well.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawBatch {
-    /// API keys (`authorization: Bearer`, `x-api-key`, `api-key`) whose requests are batch, as SHA-256 in hex: `printf %s KEY | sha256sum`.
+    /// API keys whose requests are batch requests, as SHA-256 in hex: `printf %s KEY | sha256sum`. Compared with the request headers
+    /// `authorization: Bearer`, `x-api-key` and `api-key`. Default: none.
     #[serde(default)]
     pub keys: Vec<String>,
 }
 
-/// When a region sheds load. The utilization of a pool is the highest of: KV-cache in use, running requests of those it
-/// can run, queue wait of `queue_wait`.
+/// When a region sends part of its callers to other regions. The utilization of a pool is the largest of three ratios: KV cache in use;
+/// running requests divided by `max_running`; mean queue wait divided by `queue_wait`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawOverflow {
-    /// Utilization above which a region sheds what brings it back under. Default: `0.80`.
+    /// Utilization (0 to 1) above which a region sheds load. Default: `0.80`.
     pub above: Option<f64>,
-    /// Utilization below which it takes its callers back. Default: `0.70`.
+    /// Utilization (0 to 1) below which a region takes its callers back. Default: `above` minus 0.10, which is `0.70`.
     pub back_below: Option<f64>,
-    /// The part of its callers that a region keeps whatever happens. Default: `0.10`.
+    /// The smallest part of its callers (0 to 1) that a region keeps while it sheds. Default: `0.10`.
     pub floor: Option<f64>,
-    /// A queue wait of this long is a utilization of 1. Default: `5s`.
+    /// The mean queue wait that counts as a utilization of 1. Default: `5s`.
     pub queue_wait: Option<String>,
-    /// Whether GPU engine activity (`DCGM_FI_PROF_GR_ENGINE_ACTIVE`) is utilization as well. Default: `false`.
+    /// `true`: GPU engine activity (`DCGM_FI_PROF_GR_ENGINE_ACTIVE`) counts as utilization too. Default: `false`, it is only shown.
     #[serde(default)]
     pub gpu: bool,
 }
 
-/// When a region is soft-unhealthy: the others are asked first, as far as they have room. A zone's last region never is.
+/// When a pool counts as soft-unhealthy: other regions are asked first, as far as they have room. The last region of a zone is never
+/// left for such a reason.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawUnhealthy {
-    /// More requests than this wait in a pool. Default: `100`.
+    /// More requests than this are waiting in the pool's queues. Default: `100`.
     pub queue_depth: Option<u32>,
-    /// The 95th percentile of the time to the first token is above this. Default: `3s`.
+    /// The 95th percentile of the time to first token is above this. Default: `3s`.
     pub first_token_p95: Option<String>,
-    /// More than this part of the answers are failures. Default: `0.01`.
+    /// More than this part (0 to 1) of the answers are failures. Default: `0.01`.
     pub error_rate: Option<f64>,
-    /// The data store is behind its primary by more than this. Default: `30s`.
+    /// The region's data store is behind its primary by more than this. Default: `30s`.
     pub replication_lag: Option<String>,
-    /// A signal that is older says nothing. Default: `10s`.
+    /// A signal that is older than this counts as unknown. Every source must be read at least twice in this time. Default: `10s`.
     pub signal_ttl: Option<String>,
 }
 
-/// Time and size limits. A limit that is left out is never longer than the ones that are given allow.
+/// Time and size limits of requests. Durations are written as `500ms`, `10s` or `5m`, sizes as `512KiB` or `64MiB`. The default of a
+/// limit that is left out is shortened where the given limits require it: no part may be longer than `answer`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = with_old_names)]
 pub struct RawLimits {
-    /// Until a connection stands. Default: `1s`.
+    /// Time until a connection to a server is established. Default: `1s`.
     pub connect: Option<String>,
-    /// Until the first content of a streamed answer, besides what the prompt takes; past it the next region is asked as well, and the
-    /// first to answer wins. Default: `10s`.
+    /// Time until the first content of a streamed answer, plus the time for the prompt (`prefill_rate`). Past it the next member of the
+    /// chain is asked as well, and the first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
-    /// The same for an answer that is not streamed, which is silent until it is whole. Default: `120s`.
+    /// The same for an answer that is not streamed: time until it is complete. Set it above your longest usual answer. Default: `120s`.
     pub unstreamed: Option<String>,
-    /// Tokens of a prompt that a busy server reads in a second: `first_token` and `unstreamed` are longer by what the prompt
-    /// takes, four bytes of the request a token, up to half of `answer`. Default: `2000`.
+    /// Prompt tokens that a busy server reads per second. `first_token` and `unstreamed` grow by the time that the prompt takes at this
+    /// rate, with 4 bytes of the request per token, up to half of `answer`. Default: `2000`.
     pub prefill_rate: Option<u32>,
-    /// Between two pieces of a streamed answer. Default: `60s`.
-    pub gap: Option<String>,
-    /// For a whole answer. Default: `600s`.
+    /// The longest silence between two pieces of a streamed answer, from its first content on. Past it the stream is ended. Default:
+    /// `60s`.
+    #[serde(alias = "gap")]
+    pub stream_idle_timeout: Option<String>,
+    /// Time for the whole answer. Default: `600s`.
     pub answer: Option<String>,
-    /// Requests of one zone and model, at one gateway, that may be on their way to another member of the chain at a time. Past it
-    /// a failure goes to the caller, and one who waits long goes on waiting: above all requests that are under way when a
-    /// region dies. Default: `10000`.
+    /// The number of requests of one zone and model at one gateway that may be in a retry at the same time. Past it, a failure goes to
+    /// the caller, and a slow request goes on waiting. Set it above the number of requests in flight, since all of them are retried
+    /// at once when a region dies. Default: `10000`.
     pub retries: Option<u32>,
-    /// Largest request body. Default: `64MiB`.
+    /// Largest request body, `1KiB` to `1GiB`. Default: `64MiB`.
     pub body: Option<String>,
 }
 
-/// What is the same on every gateway.
+/// Adds the names that fields had before, which are still read.
+fn with_old_names(limits: &mut Schema) {
+    let properties = limits.get_mut("properties").and_then(Value::as_object_mut);
+    if let Some(properties) = properties {
+        let gap = json!({
+            "description": "The old name of `stream_idle_timeout`, which is still read.",
+            "deprecated": true,
+            "type": ["string", "null"],
+        });
+        properties.insert("gap".into(), gap);
+    }
+}
+
+/// Settings that are the same on every gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGateways {
-    /// SPIFFE trust domain of their certificates. Default: `meridian`.
+    /// SPIFFE trust domain of the certificates. Default: `meridian`.
     pub trust_domain: Option<String>,
-    /// Where the filter lies. Default: `/etc/meridian/meridian_filter.wasm`.
+    /// Path of the filter on every gateway. Give a new version a new path: Envoy then loads it without a restart. Default:
+    /// `/etc/meridian/meridian_filter.wasm`.
     pub filter: Option<String>,
-    /// Memory that one Envoy may use, e.g. what its container has less a quarter. Near it the largest requests are
-    /// reset, then new ones are refused. Default: `4GiB`.
+    /// Heap that one Envoy may use, e.g. three quarters of its container's memory: bodies are buffered whole. Near this limit Envoy
+    /// resets the largest requests, then refuses new ones. Default: `4GiB`.
     pub heap: Option<String>,
-    /// Where the access log goes. Default: `/dev/stdout`.
+    /// File to which Envoy writes its access log, JSON lines. Default: `/dev/stdout`.
     pub access_log: Option<String>,
 }
 
-/// The control plane.
+/// The control plane as the gateways reach it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawControlPlane {
     /// IP address or DNS name that the gateways connect to.
     pub address: String,
-    /// Port that they connect to. Default: `18000`.
+    /// Port that the gateways connect to. Default: `18000`.
     pub port: Option<u16>,
-    /// Where it listens for them. Default: `0.0.0.0:<port>`; the address itself if that is on loopback.
+    /// Address on which the control plane listens for the gateways, `ip:port`. Default: `0.0.0.0:<port>`, or `<address>:<port>` if
+    /// `address` is on loopback.
     pub listen: Option<String>,
-    /// Its certificate and the authority of the gateways' ones, paths where it runs. Default:
-    /// `/etc/meridian/tls/{control-plane.crt,control-plane.key,ca.crt}`.
+    /// The control plane's certificate and key, and the CA of the gateways. Default: `control-plane.crt`, `control-plane.key` and
+    /// `ca.crt` in `/etc/meridian/tls`.
     pub tls: Option<RawControlPlaneTls>,
-    /// Without TLS: for a control plane on loopback only. Default: `false`.
+    /// `true`: no TLS. Only for a control plane on loopback. Default: `false`.
     #[serde(default)]
     pub plaintext: bool,
-    /// Where it answers `meridian status`, `/metrics` and `/healthz`. Default: `127.0.0.1:18001`.
+    /// Address of the HTTP server for `meridian status`, `/metrics` and `/healthz`, `ip:port`. Default: `127.0.0.1:18001`.
     pub status: Option<String>,
-    /// How long a gateway acts on what it was told while it hears nothing new; past it, home first. Renewed after a
-    /// third of it. Default: `60s`.
+    /// How long a gateway follows the last plan without news from the control plane; past it, requests go to the home region first.
+    /// Renewed after a third of it. At least `3s`. Default: `60s`.
     pub lease: Option<String>,
 }
 
-/// Paths on the control plane's machine, PEM.
+/// Certificate files on the control plane's machine, absolute paths, PEM.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawControlPlaneTls {
-    /// Authority that signed every gateway's certificate.
+    /// CA that signed the certificates of all gateways.
     pub ca: String,
-    /// Certificate with the URI SAN `spiffe://<trust_domain>/control-plane`.
+    /// Certificate of the control plane, with the URI SAN `spiffe://<trust_domain>/control-plane`.
     pub certificate: String,
-    /// Its private key.
+    /// Private key of `certificate`.
     pub key: String,
 }

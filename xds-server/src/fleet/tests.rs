@@ -1,4 +1,4 @@
-//! The fleet file: what a good one means, and what is said about every bad one.
+//! The fleet file: valid files and every problem.
 
 use super::{FleetError, Problem, parse};
 
@@ -33,7 +33,7 @@ fn problems(text: &str) -> Vec<Problem> {
     }
 }
 
-/// A file has exactly these problems: the place of each, and a part of what is said.
+/// Checks that a file has exactly these problems: the place of each, and a part of its message.
 fn check(text: &str, expect: &[(&str, &str)]) {
     let problems = problems(text);
     let places: Vec<&str> = problems.iter().map(|problem| problem.at.as_str()).collect();

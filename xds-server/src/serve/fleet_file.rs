@@ -1,5 +1,5 @@
-//! The fleet file while it is edited. It is read again and again rather than watched: a file that is replaced, mounted
-//! anew or on a network file system changes without a word.
+//! Edits of the fleet file. The file is polled: file notifications miss files that are replaced, remounted or on a
+//! network file system.
 
 use crate::fleet::{self, FleetError};
 use meridian_policy::Fleet;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::MissedTickBehavior;
 
-/// How often it is read.
-const LOOK: Duration = Duration::from_millis(250);
+/// Interval between two reads.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A fleet file and what was last read of it.
+/// A fleet file, and its text or error at the last read.
 #[derive(Debug)]
 pub struct FleetFile {
     path: PathBuf,
@@ -19,40 +19,46 @@ pub struct FleetFile {
 }
 
 impl FleetFile {
-    /// Nothing is read yet.
+    /// A file that was not read yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, last: None }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads the file until nobody wants to know any more. A file system that hangs holds nobody else up.
+    /// The path for messages.
+    pub fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Polls the file and sends its changes until the receiver is dropped. A file system that hangs blocks this task
+    /// only.
     pub async fn watch(mut self, edits: Sender<Result<Fleet, FleetError>>) {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                _ = looks.tick() => {}
+                _ = polls.tick() => {}
                 () = edits.closed() => return,
             }
             if let Some(edit) = self.read().await {
-                // Nobody is left to tell: the next round ends.
+                // An error means that the receiver is gone: the next round returns.
                 let _ = edits.send(edit).await;
             }
         }
     }
 
-    /// What the file says now, if that is something else than the last time. A file that is not there for a moment, as
-    /// while it is replaced, is an error like any other, said once.
+    /// The fleet or the error in the file; `None` if nothing has changed since the last read. A file that is missing for a
+    /// moment, e.g. while it is replaced, is reported once as an error.
     pub async fn read(&mut self) -> Option<Result<Fleet, FleetError>> {
         let text = match tokio::fs::read_to_string(&self.path).await {
             Ok(text) => text,
             Err(error) => {
-                let said = format!("cannot be read: {error}");
-                return self.is_new(&said).then_some(Err(FleetError::Io(error)));
+                let message = format!("cannot be read: {error}");
+                return self.is_new(&message).then_some(Err(FleetError::Io(error)));
             }
         };
         let is_new = self.is_new(&text);
@@ -76,7 +82,7 @@ mod tests {
     const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
     #[tokio::test]
-    async fn an_edit_is_said_once() {
+    async fn an_edit_is_reported_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fleet.yaml");
         let mut file = FleetFile::new(path.clone());
@@ -95,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_watched_for_as_long_as_somebody_wants_to_know() {
+    async fn the_file_is_polled_until_the_receiver_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fleet.yaml");
         fs::write(&path, EXAMPLE).unwrap();

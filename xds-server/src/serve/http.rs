@@ -1,8 +1,8 @@
-//! The status port: `/status` for `meridian status`, `/metrics` for Prometheus, `/healthz` for whatever restarts it.
+//! The status port: `/status` for `meridian status`, `/metrics` for Prometheus, `/healthz` for a liveness probe.
 
 use super::metrics;
 use super::report::Report;
-use crate::collect::Clock;
+use crate::clock::Clock;
 use crate::xds::Hub;
 use arc_swap::ArcSwap;
 use axum::extract::State;
@@ -14,17 +14,17 @@ use axum::{Json, Router};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The report is made anew several times a second. One that is older than this is a conductor's that is stuck.
+/// Age at which a report means that the controller hangs: it renews the report every 250 ms.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// What the pages are made of.
+/// The data of the pages.
 #[derive(Clone)]
 pub struct Pages {
-    /// The last report, without clients.
+    /// The controller's last report.
     pub report: Arc<ArcSwap<Report>>,
-    /// Who is connected.
+    /// The connected Envoys.
     pub hub: Arc<Hub>,
-    /// The clock that the report's time is of.
+    /// The clock of the report's time.
     pub clock: Clock,
 }
 
@@ -44,10 +44,10 @@ pub fn pages(pages: Pages) -> Router {
 }
 
 async fn healthz(State(pages): State<Pages>) -> (StatusCode, String) {
-    let silent = (pages.clock)().since(pages.report.load().at);
-    if silent > STUCK {
-        let seconds = silent.as_secs();
-        let why = format!("the conductor has reported nothing for {seconds} s\n");
+    let age = (pages.clock)().since(pages.report.load().at);
+    if age > STUCK {
+        let seconds = age.as_secs();
+        let why = format!("the controller has reported nothing for {seconds} s\n");
         return (StatusCode::SERVICE_UNAVAILABLE, why);
     }
     (StatusCode::OK, "ok\n".into())
@@ -65,7 +65,7 @@ async fn page(State(pages): State<Pages>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meridian_policy::signal::Millis;
+    use meridian_planner::signal::Millis;
 
     #[tokio::test]
     async fn a_conductor_that_is_stuck_is_not_healthy() {
@@ -83,7 +83,7 @@ mod tests {
         };
         assert_eq!(answer(60_000).await, (StatusCode::OK, "ok\n".into()));
         assert_eq!(answer(55_000).await.0, StatusCode::OK);
-        let why = "the conductor has reported nothing for 7 s\n".to_owned();
+        let why = "the controller has reported nothing for 7 s\n".to_owned();
         let stuck = (StatusCode::SERVICE_UNAVAILABLE, why);
         assert_eq!(answer(52_100).await, stuck);
     }

@@ -1,297 +1,179 @@
-//! `meridian serve`: the control plane, live.
+//! `meridian serve`: the control plane as a running process.
 //!
 //! ```text
-//! sources --Collector--> Scrape  \
-//! pushers --Signals--> Scrape     \
-//! gateways --MetricsService--> Heard  --> Event --Conductor--> Publication --Hub--> Envoys
-//! fleet.yaml --FleetFile--> Fleet /          \--> Report --> /status, /metrics
+//! sources    --Collector------> Scrape       \
+//! pushers    --Pushes---------> Scrape        \
+//! gateways   --MetricsService-> GatewayEvent   --> Event --Controller--> Publication --Hub--> Envoys
+//! fleet.yaml --FleetFile------> Fleet         /               \--> Report --> /status, /metrics
 //! ```
 //!
-//! One task owns the state; everything else hands it events, or shows what it said last.
+//! One task owns the controller and its state. The other tasks send it events or read its latest report.
 
-mod conductor;
+mod controller;
 mod fleet_file;
-mod handover;
 mod http;
-mod memory;
 pub mod metrics;
+mod ports;
 mod publication;
 pub mod report;
+mod state_file;
+mod task;
+mod zone_migration;
 
 pub use publication::{Publication, Unpublishable, publication};
 
-use crate::collect::gateway::{Gateways, Heard, Names};
+use crate::clock::wall_clock;
+use crate::collect::gateway::{GatewayEvent, Gateways};
 use crate::collect::push::Pushes;
-use crate::collect::{Collector, Scrape, Watched, wall_clock};
-use crate::fleet::FleetError;
-use crate::xds::{self, Hub, Peer, ServeError, Tls, Trust};
+use crate::collect::{Collector, Scrape, WatchedSource};
+use crate::fleet::load_error;
+use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
-use arc_swap::ArcSwap;
-use conductor::{Conductor, Effects, Event};
+use controller::Controller;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
-use memory::{Memory, Remembered};
 use meridian_policy::Fleet;
 use meridian_policy::fleet::ControlPlane;
-use std::collections::BTreeSet;
+use ports::Ports;
+use state_file::StateFile;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpListener;
+use task::{ControllerTask, Inbox, Shared};
+use tokio::sync::mpsc::Sender;
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
 use tonic::service::Routes;
 use tonic::{Request, Status};
 
-/// How often it looks whether there is something to plan.
-const TICK: Duration = Duration::from_millis(100);
+/// Scrapes and gateway events that may wait for the controller. Events beyond this number are dropped; sources and
+/// gateways repeat them within seconds.
+const QUEUE: usize = 1024;
 
-/// How often what is shown is made anew.
-const SHOW: Duration = Duration::from_millis(250);
-
-/// Events that wait: looks at sources and words of gateways. What does not fit is said again.
-const WAITING: usize = 1024;
-
-/// What `meridian serve` is told.
+/// The arguments of `meridian serve`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The fleet file.
     pub fleet: PathBuf,
-    /// Where the plan is kept over a restart.
+    /// The file that keeps the plan over a restart.
     pub state: Option<PathBuf>,
 }
 
-/// Serves until `shutdown` ends; then the streams are ended in good order.
+/// Runs the control plane until `shutdown` completes, then ends the streams gracefully.
+///
+/// # Errors
+///
+/// If the fleet file, its certificates or its ports cannot be used, or if a server fails.
 pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Result<()> {
     let mut file = FleetFile::new(options.fleet);
-    let shown = file.path().display().to_string();
-    let fleet = file
-        .read()
-        .await
-        .context("nothing was read")?
-        .map_err(|error| anyhow!("{shown}: {error}"))?;
-    let fleet = Arc::new(fleet);
-    let control_plane = fleet.control_plane.clone().ok_or_else(|| {
-        anyhow!("{shown}: there is no `control_plane`; say where the gateways find it, e.g. `control_plane: {{ address: cp.example.com }}`")
-    })?;
-    let xds_listener = bind("control_plane.listen", control_plane.listen).await?;
-    let status_listener = bind("control_plane.status", control_plane.status).await?;
-    let tls = tls(&control_plane)?;
+    let (fleet, control_plane) = read_fleet(&mut file).await?;
+    let ports = Ports::open(&control_plane).await?;
+    let state_file = StateFile::new(options.state);
+    let saved = state_file.load();
+    let (controller, effects) = Controller::start(fleet.clone(), file.shown(), saved, wall_clock())
+        .map_err(|error| anyhow!("nothing can be published: {error}"))?;
+    let shared = Shared::new(&fleet, controller.report(wall_clock()));
 
-    let memory = Memory::new(options.state);
-    let (conductor, effects) =
-        Conductor::begin(fleet.clone(), shown, memory.recall(), wall_clock())
-            .map_err(|error| anyhow!("nothing can be published: {error}"))?;
-    let hub = Arc::new(Hub::default());
-    let trust = Arc::new(Trust::new(fleet.trust_domain.clone(), regions(&fleet)));
-    let names = Arc::new(ArcSwap::from_pointee(Names::from(fleet.as_ref())));
-    let (scrapes, scraped) = mpsc::channel(WAITING);
-    let (gateways, heard) = mpsc::channel(WAITING);
-    let report = Arc::new(ArcSwap::from_pointee(conductor.report(wall_clock())));
-    let sources = Arc::new(ArcSwap::from_pointee(Watched::of(&fleet)));
-    let collector = Collector::start(Watched::of(&fleet), scrapes.clone(), wall_clock)?;
+    let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
+    let (gateway_sender, gateway_events) = mpsc::channel(QUEUE);
+    let (edit_sender, edits) = mpsc::channel(1);
+    let (save, to_save) = watch::channel(None);
+    let collector = Collector::start(WatchedSource::of(&fleet), scrape_sender.clone(), wall_clock)?;
+    tokio::spawn(file.watch(edit_sender));
+    let saving = tokio::spawn(state_file.save_latest(to_save));
+    let mut task = ControllerTask::new(controller, shared.clone(), collector, save);
+    task.apply(effects);
 
-    let (edits, edited) = mpsc::channel(1);
-    tokio::spawn(file.watch(edits));
-    let (remember, told) = watch::channel(None);
-    let keeping = tokio::spawn(memory.keep(told));
-
-    let mut task = Task {
-        conductor,
-        remember,
-        hub: hub.clone(),
-        trust: trust.clone(),
-        names: names.clone(),
-        sources: sources.clone(),
-        collector,
-        report: report.clone(),
-    };
-    task.follow(effects);
-
-    let identify = {
-        let trust = trust.clone();
-        move |request: &Request<_>| match trust.peer(request) {
-            Ok(Peer::Certified(region)) => Ok(Some(region)),
-            Ok(Peer::Local) => Ok(None),
-            Err(refused) => Err(Status::permission_denied(refused.to_string())),
-        }
-    };
-    let gateways = Gateways::new(identify, names, gateways, wall_clock).into_service();
-    let identify = {
-        let trust = trust.clone();
-        move |request: &Request<_>| trust.id(request).map_err(Status::from)
-    };
-    let pushes = Pushes::new(identify, sources, scrapes, wall_clock).into_service();
-    let (stop, stopped) = watch::channel(false);
-    let xds = xds::serve(
-        xds_listener,
-        tls,
-        hub.clone(),
-        trust,
-        Routes::new(gateways).add_service(pushes),
-        until(stopped.clone()),
-    );
-    let pages = pages(Pages {
-        report,
-        hub,
-        clock: wall_clock,
-    });
-    let status = axum::serve(status_listener, pages).with_graceful_shutdown(until(stopped));
-    let running = async {
-        let serving = async {
-            let (xds, status) = tokio::join!(xds, status.into_future());
-            xds.map_err(|error: ServeError| anyhow!(error))?;
-            status.context("the status port")
-        };
-        tokio::pin!(serving);
-        tokio::select! {
-            ended = &mut serving => return ended,
-            () = shutdown => tracing::info!("ending"),
-        }
-        stop.send_replace(true);
-        serving.await
-    };
-    // Of its own, so that whatever keeps it busy does not keep anybody from being answered.
-    let mut conducting = tokio::spawn(task.run(scraped, heard, edited));
+    let services = services(&shared, scrape_sender, gateway_sender);
+    let serving = run_servers(ports, shared, services, shutdown);
+    // A task of its own: planning must not delay responses.
+    let mut controlling = tokio::spawn(task.run(Inbox {
+        scrapes,
+        gateway_events,
+        edits,
+    }));
     let ended = tokio::select! {
-        ended = running => ended,
-        _ = &mut conducting => Err(anyhow!("the control plane's task has ended")),
+        ended = serving => ended,
+        _ = &mut controlling => Err(anyhow!("the control plane's task has ended")),
     };
-    conducting.abort();
-    // It ends when the last plan is written and nobody is left to tell it another.
-    keeping.await.context("the plan may not be kept")?;
+    controlling.abort();
+    // Ends after the last plan is written: the aborted task has dropped the sender.
+    saving.await.context("the plan may not be saved")?;
     ended
 }
 
-async fn bind(what: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{what}: cannot listen on {address}"))
+/// The first fleet, and where its control plane listens.
+async fn read_fleet(file: &mut FleetFile) -> Result<(Arc<Fleet>, ControlPlane)> {
+    let shown = file.shown();
+    let read = file.read().await.context("nothing was read")?;
+    let fleet = read.map_err(|error| anyhow!(load_error(file.path(), &error)))?;
+    let control_plane = fleet.control_plane.clone().ok_or_else(|| {
+        anyhow!("{shown}: there is no `control_plane`; say where the gateways find it, e.g. `control_plane: {{ address: cp.example.com }}`")
+    })?;
+    Ok((Arc::new(fleet), control_plane))
+}
+
+/// The gRPC services beside xDS: statistics of gateways, and signals that are pushed.
+fn services(
+    shared: &Shared,
+    scrapes: Sender<Scrape>,
+    gateway_events: Sender<GatewayEvent>,
+) -> Routes {
+    let trust = shared.trust.clone();
+    let gateway_region = move |request: &Request<_>| match trust.peer(request) {
+        Ok(Peer::Certified(region)) => Ok(Some(region)),
+        Ok(Peer::Local) => Ok(None),
+        Err(refused) => Err(Status::permission_denied(refused.to_string())),
+    };
+    let trust = shared.trust.clone();
+    let pusher_id = move |request: &Request<_>| trust.id(request).map_err(Status::from);
+    let gateways = Gateways::new(
+        gateway_region,
+        shared.names.clone(),
+        gateway_events,
+        wall_clock,
+    );
+    let pushes = Pushes::new(pusher_id, shared.sources.clone(), scrapes, wall_clock);
+    Routes::new(gateways.into_service()).add_service(pushes.into_service())
+}
+
+/// Runs the xDS server and the status page until `shutdown` completes or one of them fails.
+async fn run_servers(
+    ports: Ports,
+    shared: Shared,
+    services: Routes,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let xds = xds::serve(
+        ports.xds,
+        ports.tls,
+        shared.hub.clone(),
+        shared.trust,
+        services,
+        until(stopped.clone()),
+    );
+    let pages = pages(Pages {
+        report: shared.report,
+        hub: shared.hub,
+        clock: wall_clock,
+    });
+    let status = axum::serve(ports.status, pages).with_graceful_shutdown(until(stopped));
+    let serving = async {
+        let (xds, status) = tokio::join!(xds, status.into_future());
+        xds?;
+        status.context("the status port")
+    };
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = shutdown => tracing::info!("shutting down"),
+    }
+    stop.send_replace(true);
+    serving.await
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
-    // Without a sender there is nothing to wait for any more.
+    // An error means that the sender is gone: stop as well.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-fn regions(fleet: &Fleet) -> BTreeSet<meridian_policy::RegionName> {
-    fleet.regions.keys().cloned().collect()
-}
-
-fn tls(control_plane: &ControlPlane) -> Result<Option<Tls>> {
-    let Some(tls) = &control_plane.tls else {
-        return Ok(None);
-    };
-    let read = |what: &str, path: &str| {
-        std::fs::read(path).with_context(|| format!("control_plane.tls.{what}: {path}"))
-    };
-    Ok(Some(Tls {
-        certificate: read("certificate", &tls.identity.certificate)?,
-        key: read("key", &tls.identity.key)?,
-        ca: read("ca", &tls.ca)?,
-    }))
-}
-
-/// The conductor, and everything that its effects reach.
-struct Task {
-    conductor: Conductor,
-    remember: watch::Sender<Option<Remembered>>,
-    hub: Arc<Hub>,
-    trust: Arc<Trust>,
-    names: Arc<ArcSwap<Names>>,
-    sources: Arc<ArcSwap<Vec<Watched>>>,
-    collector: Collector,
-    report: Arc<ArcSwap<report::Report>>,
-}
-
-impl Task {
-    async fn run(
-        mut self,
-        mut scraped: mpsc::Receiver<Scrape>,
-        mut heard: mpsc::Receiver<Heard>,
-        mut edited: mpsc::Receiver<Result<Fleet, FleetError>>,
-    ) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut shows = tokio::time::interval(SHOW);
-        shows.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            let event = tokio::select! {
-                Some(scrape) = scraped.recv() => Event::Scraped(scrape),
-                Some(heard) = heard.recv() => Event::Heard(heard),
-                Some(edit) = edited.recv() => Event::Edited(match edit {
-                    Ok(fleet) => self.checked(fleet),
-                    Err(error) => Err(error.to_string()),
-                }),
-                _ = ticks.tick() => {
-                    self.take_in(&mut scraped, &mut heard);
-                    let arrived = self.conductor.is_handing_over() && self.hub.settled();
-                    if arrived { Event::Settled } else { Event::Tick }
-                }
-                _ = shows.tick() => {
-                    let report = self.conductor.report(wall_clock());
-                    self.report.store(Arc::new(report));
-                    continue;
-                }
-                else => return,
-            };
-            let now = wall_clock();
-            let effects = self.conductor.handle(event, now);
-            self.follow(effects);
-        }
-    }
-
-    /// Whatever has come by now, before it is planned for: a plan of a large fleet takes longer than the next observation.
-    fn take_in(&mut self, scraped: &mut mpsc::Receiver<Scrape>, heard: &mut mpsc::Receiver<Heard>) {
-        // As many as there are: what comes meanwhile has its turn later.
-        let (scrapes, hearings) = (scraped.len(), heard.len());
-        let scraped = std::iter::from_fn(|| scraped.try_recv().ok()).take(scrapes);
-        let heard = std::iter::from_fn(|| heard.try_recv().ok()).take(hearings);
-        for event in scraped.map(Event::Scraped).chain(heard.map(Event::Heard)) {
-            let effects = self.conductor.handle(event, wall_clock());
-            self.follow(effects);
-        }
-    }
-
-    /// What cannot be changed while it runs.
-    fn checked(&self, fleet: Fleet) -> Result<Box<Fleet>, String> {
-        let running = self.conductor.fleet().control_plane.as_ref();
-        let restart = "takes a restart of `meridian serve`; put it back, or restart";
-        let Some(new) = &fleet.control_plane else {
-            return Err(format!("control_plane: removing it {restart}"));
-        };
-        let fixed = running.map(|old| (old.listen, old.status, &old.tls));
-        if fixed != Some((new.listen, new.status, &new.tls)) {
-            return Err(format!(
-                "control_plane: a change of `listen`, `status` or `tls` {restart}"
-            ));
-        }
-        if fleet.trust_domain != self.conductor.fleet().trust_domain {
-            return Err(format!("gateways.trust_domain: a change {restart}"));
-        }
-        Ok(Box::new(fleet))
-    }
-
-    fn follow(&mut self, effects: Effects) {
-        let Effects {
-            publish,
-            fleet,
-            remember,
-        } = effects;
-        if let Some(fleet) = fleet {
-            self.trust.set_regions(regions(&fleet));
-            self.names.store(Arc::new(Names::from(fleet.as_ref())));
-            let sources = Watched::of(&fleet);
-            self.sources.store(Arc::new(sources.clone()));
-            self.collector.replace(sources);
-        }
-        if let Some(publication) = publish {
-            self.hub.publish(publication);
-        }
-        if remember.is_some() {
-            self.remember.send_replace(remember);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! From fleet and plan to what every gateway is given: translated, cut into resources, put together again as a gateway
-//! does it, and verified. All of it or nothing.
+//! From fleet and plan to the resources of every gateway: translate, split, join as the gateway does, verify. If one
+//! gateway fails, nothing is published.
 
 use crate::discovery::{self, Unresolved};
 use crate::translate::translate;
 use crate::verify::{Leak, verify};
 use crate::xds::Resources;
+use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use meridian_proto::JsonError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Every gateway's resources.
+/// The resources of every gateway, by region.
 pub type Publication = BTreeMap<RegionName, Arc<Resources>>;
 
-/// Why nothing is published.
+/// Why a plan cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum Unpublishable {
     /// A configuration would let a pinned request out of its zone.
@@ -23,13 +23,13 @@ pub enum Unpublishable {
     Leaks {
         /// The gateway.
         region: RegionName,
-        /// Every way out.
+        /// The leaks.
         leaks: Vec<Leak>,
     },
-    /// The resources do not belong together.
+    /// A resource refers to one that is not there.
     #[error("the configuration of {0}: {1}")]
     Unresolved(RegionName, Unresolved),
-    /// A resource has no version.
+    /// The version of a resource cannot be computed.
     #[error(transparent)]
     Version(#[from] JsonError),
 }
@@ -39,7 +39,11 @@ fn lines(leaks: &[Leak]) -> String {
     lines.join("\n")
 }
 
-/// Makes every gateway's resources. What says the same as `before` is shared with it.
+/// Builds the resources of every gateway. A gateway whose resources are equal to those in `before` shares them.
+///
+/// # Errors
+///
+/// If a configuration does not verify. The caller keeps what was published before.
 pub fn publication(
     fleet: &Fleet,
     plan: &Plan,

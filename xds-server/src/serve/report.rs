@@ -1,61 +1,61 @@
-//! What the control plane knows and does, as `meridian status` and `/metrics` show it.
+//! The state of the control plane, as `meridian status` and `/metrics` show it.
 
-use crate::collect::{Refused, ScrapeError, Scraped, Why};
+use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
+use meridian_planner::alarm::{Alarm, AlarmKind};
+use meridian_planner::health::Health;
+use meridian_planner::placement::Placement;
+use meridian_planner::signal::{AttemptCounts, Millis};
+use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
-use meridian_policy::health::Health;
-use meridian_policy::placement::Placement;
-use meridian_policy::plan::{Alarm, AlarmKind};
 use meridian_policy::retrieval::Role;
-use meridian_policy::signal::{AttemptCounts, Millis};
-use meridian_policy::state::{Attempts, PoolSignals};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Everything that can be seen from outside.
+/// The report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// When the report was made, in milliseconds since the Unix epoch.
     pub at: Millis,
     /// The version of `meridian`.
     pub version: String,
     /// The fleet file.
     pub fleet: FleetReport,
-    /// Why the plan cannot be published; the one before it stays, and its lease is renewed.
+    /// Why the plan cannot be published. The previous plan stays in force and its lease is renewed.
     pub unpublished: Option<ErrorReport>,
-    /// The lease that gateways have now.
+    /// The current lease of the gateways.
     pub lease: Option<Lease>,
     /// Regions with their pools and sources.
     pub regions: BTreeMap<RegionName, RegionReport>,
-    /// Where each gateway sends each (zone, model) that it has a choice for.
+    /// The placement of each (zone, model) at each gateway that has a choice.
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
     /// Connected Envoys.
     pub envoys: Vec<EnvoyReport>,
-    /// What a person should look at.
+    /// Alarms: conditions that need a person's attention.
     pub alarms: Vec<Alarm>,
-    /// What has happened since the start.
+    /// Counters since the start.
     pub counts: CountsReport,
 }
 
 /// The fleet file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetReport {
-    /// Where it is.
+    /// Its path.
     pub file: String,
-    /// When what is in force now was read.
+    /// When the fleet in force was read.
     pub since: Millis,
-    /// What is wrong with what the file says now; the fleet before it stays in force.
+    /// The error of the current file. The previous fleet stays in force.
     pub error: Option<ErrorReport>,
 }
 
-/// Something that is wrong.
+/// An error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ErrorReport {
-    /// Since when.
+    /// When it first occurred.
     pub at: Millis,
-    /// What.
+    /// The message.
     pub message: String,
 }
 
@@ -64,13 +64,13 @@ pub struct ErrorReport {
 pub struct RegionReport {
     /// Its pools.
     pub pools: BTreeMap<ModelName, PoolReport>,
-    /// How fresh its data is.
+    /// The freshness of its data.
     #[serde(default)]
     pub data: DataReport,
-    /// Envoys that its part of budgets is for; `None` where no fallback has one.
+    /// The number of Envoys that share its part of the budgets; `None` if no fallback has a budget.
     #[serde(default)]
     pub budgeted: Option<u32>,
-    /// What its gateways have counted of their attempts.
+    /// Attempts that its gateways have counted.
     #[serde(default)]
     pub attempts: Vec<AttemptsReport>,
     /// Its sources, by their place in the fleet file or the node id of their gateway.
@@ -80,31 +80,31 @@ pub struct RegionReport {
 /// A region's data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataReport {
-    /// Seconds that it is behind, where that is known.
+    /// Replication lag in seconds, if known.
     pub lag: Option<f64>,
-    /// Whether that is too far.
+    /// Whether the lag exceeds the limit.
     pub behind: bool,
-    /// What its vector database is; `None` where it has none.
+    /// The role of its vector database; `None` if it has none.
     pub role: Option<Role>,
-    /// The region whose vector database serves what is retrieved there.
+    /// The region whose vector database currently serves its retrieval.
     pub serves: Option<RegionName>,
 }
 
 /// A pool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolReport {
-    /// What is known about it.
+    /// Its current signals.
     pub signals: PoolSignals,
-    /// How it is.
+    /// Its health.
     pub health: Health,
-    /// How much of what batch brings it takes, in percent.
+    /// The fraction of batch requests that it accepts, in percent.
     #[serde(default)]
     pub batch: u8,
-    /// Requests per second that the region's own callers had it asked for first, by zone.
+    /// Requests per second of the region's own callers with this pool as first target, by zone.
     pub demand: BTreeMap<ZoneName, f64>,
 }
 
-/// Attempts of one kind, counted by a gateway since it began.
+/// Attempts of one kind, counted by a gateway since its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptsReport {
     /// The gateway's node id.
@@ -115,9 +115,9 @@ pub struct AttemptsReport {
     pub model: ModelName,
     /// The lane.
     pub lane: Lane,
-    /// The region that was asked.
+    /// The target region.
     pub to: RegionName,
-    /// How they ended.
+    /// Their outcomes.
     pub counts: AttemptCounts,
 }
 
@@ -126,15 +126,15 @@ pub struct AttemptsReport {
 pub struct SourceReport {
     /// Its URL; empty for a gateway.
     pub url: String,
-    /// When it was last understood.
+    /// When it was last read successfully.
     pub heard: Option<Millis>,
-    /// What went wrong the last time; gone when it was understood again.
+    /// The last error; `None` after a successful read.
     pub error: Option<String>,
     /// Failures by kind, since the start.
     pub failures: BTreeMap<String, u64>,
-    /// What it said last that was not believed.
+    /// The refused values of the last read.
     pub refused: Vec<String>,
-    /// Values that were not believed, by reason, since the start.
+    /// Refused values by reason, since the start.
     pub refusals: BTreeMap<String, u64>,
 }
 
@@ -145,47 +145,47 @@ pub struct EnvoyReport {
     pub node: String,
     /// Its region.
     pub region: String,
-    /// Where it connects from.
+    /// Its address.
     pub remote: String,
     /// `sotw` or `delta`.
     pub protocol: String,
-    /// Its version, in its own words.
+    /// Its version, as sent by it.
     pub user_agent: String,
     /// Since when it is connected.
     pub connected: Millis,
-    /// What it has of each type.
+    /// The state of each type.
     pub types: BTreeMap<String, TypeReport>,
 }
 
-/// What an Envoy has of a type.
+/// The state of one resource type at an Envoy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TypeReport {
     /// The version that it has accepted.
     pub acked: Option<String>,
-    /// The version that it has not answered yet.
+    /// The version that it has not acknowledged yet.
     pub in_flight: Option<String>,
-    /// The version that it has refused.
+    /// The version that it has rejected.
     pub refused: Option<String>,
-    /// Why, in its own words.
+    /// The error message of the Envoy.
     pub nack: Option<String>,
 }
 
-/// What has happened since the start.
+/// Counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountsReport {
     /// Publications that changed something.
     pub publications: u64,
-    /// Publications that were not made: residency could not be shown.
+    /// Publications that were refused: residency could not be verified.
     pub unpublished: u64,
-    /// Edits of the fleet file that were taken.
+    /// Edits of the fleet file that came into force.
     pub reloads: u64,
-    /// Edits that were not.
+    /// Edits that were rejected.
     pub bad_edits: u64,
     /// Responses sent, by type.
     pub pushes: BTreeMap<String, u64>,
     /// Responses accepted.
     pub acks: BTreeMap<String, u64>,
-    /// Responses refused.
+    /// Responses rejected.
     pub nacks: BTreeMap<String, u64>,
     /// Streams refused, by reason.
     pub refused_streams: BTreeMap<String, u64>,
@@ -205,9 +205,9 @@ impl From<(&Attempts, AttemptCounts)> for AttemptsReport {
 }
 
 impl SourceReport {
-    /// Notes a look at it.
+    /// Records the result of reading it.
     pub fn note(&mut self, url: &str, outcome: &Result<Scraped, ScrapeError>) {
-        // What stood at this place before an edit was another source.
+        // Another URL means that an edit has replaced the source.
         if self.url != url {
             *self = Self {
                 url: url.to_owned(),
@@ -222,7 +222,7 @@ impl SourceReport {
                         self.heard = Some(observation.at);
                         self.error = None;
                     }
-                    None => self.error = Some("nothing that can be used".into()),
+                    None => self.error = Some("no usable value".into()),
                 }
             }
             Err(error) => {
@@ -232,16 +232,16 @@ impl SourceReport {
         }
     }
 
-    /// Notes how many values of its observation the fleet's state has not taken.
+    /// Records the number of values that the fleet's state refused because there were too many series.
     pub fn note_untaken(&mut self, count: u64) {
-        let why = Why::TooMany;
+        let why = RefusalReason::TooMany;
         if count > 0 {
             self.refused.push(format!("{why}, {count} times"));
             *self.refusals.entry(why.label().to_owned()).or_default() += count;
         }
     }
 
-    /// Notes what it said that was not believed.
+    /// Records refused values.
     pub fn note_refused(&mut self, refused: &[Refused]) {
         self.refused = refused.iter().map(ToString::to_string).collect();
         for each in refused {
@@ -254,7 +254,7 @@ impl SourceReport {
 }
 
 impl Report {
-    /// The same with what the xDS server shows.
+    /// The report with the state of the xDS server.
     pub fn with_clients(mut self, hub: &Hub) -> Self {
         self.envoys = hub.clients().iter().map(envoy).collect();
         self.alarms.extend(self.too_many());
@@ -282,7 +282,7 @@ impl Report {
 }
 
 impl Report {
-    /// Regions with more Envoys than their part of budgets is for: together they may spend more.
+    /// Alarms for regions with more Envoys than share the region's part of the budgets: together they may exceed it.
     pub(super) fn too_many(&self) -> Vec<Alarm> {
         let regions = self.regions.iter();
         let alarms = regions.filter_map(|(region, report)| {

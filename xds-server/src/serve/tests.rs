@@ -1,18 +1,18 @@
-//! The conductor, event by event, without clock or network.
+//! The controller, event by event, without clock or network.
 
-use super::conductor::{Conductor, Effects, Event};
-use super::memory::Remembered;
+use super::controller::{Controller, Effects, Event};
 use super::metrics;
 use super::publication::{Publication, Unpublishable};
 use super::report::{EnvoyReport, Report, TypeReport};
-use crate::collect::gateway::{self, Heard};
+use super::state_file::SavedState;
+use crate::collect::gateway::{self, GatewayEvent};
 use crate::collect::page::Page;
 use crate::collect::{Scrape, ScrapeError, Scraped};
 use crate::status;
 use crate::xds::ResourceType;
+use meridian_planner::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use meridian_policy::Fleet;
 use meridian_policy::filter_policy::{Lane, Lease};
-use meridian_policy::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,53 +29,52 @@ fn fleet() -> Fleet {
     crate::fleet::parse(EXAMPLE).unwrap()
 }
 
-/// A conductor and its clock.
+/// A controller and its clock.
 struct Stand {
-    conductor: Conductor,
+    controller: Controller,
     published: Publication,
-    remembered: Remembered,
+    saved: SavedState,
     now: Millis,
 }
 
 impl Stand {
-    fn begin(remembered: Option<Remembered>, now: Millis) -> Self {
+    fn start(saved: Option<SavedState>, now: Millis) -> Self {
         let file = "fleet.yaml".into();
-        let (conductor, effects) =
-            Conductor::begin(Arc::new(fleet()), file, remembered, now).unwrap();
+        let (controller, effects) = Controller::start(Arc::new(fleet()), file, saved, now).unwrap();
         Self {
-            conductor,
+            controller,
             published: effects.publish.unwrap(),
-            remembered: effects.remember.unwrap(),
+            saved: effects.save.unwrap(),
             now,
         }
     }
 
     fn new() -> Self {
-        Self::begin(None, Millis(1_700_000_000_000))
+        Self::start(None, Millis(1_700_000_000_000))
     }
 
-    /// What is published in the end after an edit that renames the zone.
+    /// The final publication after an edit that renames the zone.
     fn edited(name: &str) -> Publication {
         let mut stand = Self::new();
         stand.handle(renamed(name));
-        while stand.conductor.is_handing_over() {
+        while stand.controller.is_migrating() {
             stand.handle(Event::Settled);
         }
         stand.published
     }
 
     fn handle(&mut self, event: Event) -> Effects {
-        let effects = self.conductor.handle(event, self.now);
+        let effects = self.controller.handle(event, self.now);
         if let Some(publication) = &effects.publish {
             self.published = publication.clone();
         }
-        if let Some(remembered) = &effects.remember {
-            self.remembered = remembered.clone();
+        if let Some(saved) = &effects.save {
+            self.saved = saved.clone();
         }
         effects
     }
 
-    /// Every source of the fleet at this KV-cache use, us-west-2's at another; then a tick, a second later.
+    /// Reports this KV-cache usage from every source, and another one from us-west-2; then a tick, one second later.
     fn second(&mut self, west: f64, others: f64) -> Effects {
         for (name, region) in &fleet().regions {
             for (index, signal) in region.signals.iter().enumerate() {
@@ -135,11 +134,11 @@ impl Stand {
     }
 
     fn report(&self) -> Report {
-        self.conductor.report(self.now)
+        self.controller.report(self.now)
     }
 }
 
-/// The resources that are others, as `region type name`.
+/// The resources that differ, as `region type name`.
 fn changed(before: &Publication, after: &Publication) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
     for (region, resources) in after {
@@ -220,9 +219,9 @@ fn a_restart_goes_on_where_it_was() {
     stand.second(0.3, 0.3);
     stand.second(0.95, 0.3);
     let soon = Millis(stand.now.0 + 2000);
-    let mut again = Stand::begin(Some(stand.remembered.clone()), soon);
+    let mut again = Stand::start(Some(stand.saved.clone()), soon);
     assert_eq!(changed(&stand.published, &again.published), BTreeSet::new());
-    // Until every source was looked at once, what is heard first is no reason to move anything.
+    // No traffic moves on the first observations alone: first every source must have been read.
     let url = fleet().regions["eu-west-1"].signals[0].url.clone();
     again.look(
         "eu-west-1",
@@ -233,9 +232,9 @@ fn a_restart_goes_on_where_it_was() {
     for _ in 0..5 {
         assert!(again.tick(1000).publish.is_none());
     }
-    // Later, the lease is another one, and that is all.
+    // Later only the lease is new.
     let later = Millis(stand.now.0 + 30_000);
-    let again = Stand::begin(Some(stand.remembered.clone()), later);
+    let again = Stand::start(Some(stand.saved.clone()), later);
     let moved = changed(&stand.published, &again.published);
     assert!(
         moved.len() == 3
@@ -252,7 +251,7 @@ fn what_outlived_its_lease_is_forgotten() {
     stand.second(0.3, 0.3);
     stand.second(0.95, 0.3);
     let share = |now: u64| {
-        let again = Stand::begin(Some(stand.remembered.clone()), Millis(now));
+        let again = Stand::start(Some(stand.saved.clone()), Millis(now));
         again.report().placements["us-west-2"]["global"][LLAMA].home_share
     };
     assert_eq!(share(stand.now.0 + 50_000), 78);
@@ -265,7 +264,7 @@ fn what_outlived_its_lease_is_forgotten() {
 fn a_fleet_that_would_leak_is_not_published() {
     let mut stand = Stand::new();
     let before = stand.published.clone();
-    // No fleet file gives this fleet: the loader refuses it.
+    // The fleet file check rejects such a fleet; it is built by hand.
     let mut leaking = fleet();
     let global = leaking.fallbacks["claude"].endpoint.clone();
     leaking.fallbacks.get_mut("claude-eu").unwrap().endpoint = global;
@@ -282,7 +281,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
     let mut stand = Stand::new();
     stand.second(0.3, 0.3);
     let before = stand.published.clone();
-    let good = stand.remembered.clone();
+    let good = stand.saved.clone();
     let since = stand.now;
     let mut refuse = |seconds: u64, lease: Lease| {
         let mut bad = good.plan.clone();
@@ -292,11 +291,13 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
             leaks: Vec::new(),
         };
         stand.now = Millis(since.0 + seconds * 1000);
-        stand.conductor.take(bad, lease, Err(error), stand.now)
+        stand
+            .controller
+            .publish_plan(bad, lease, Err(error), stand.now)
     };
     for second in 0..20 {
         let effects = refuse(second, good.lease);
-        assert!(effects.publish.is_none() && effects.remember.is_none());
+        assert!(effects.publish.is_none() && effects.save.is_none());
     }
     let lease = Lease {
         given: good.lease.given + 20,
@@ -307,7 +308,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
         .map(|region| format!("{region} extension meridian.router"));
     assert_eq!(changed(&before, &effects.publish.unwrap()), policies.into());
     let plan = good.plan.clone();
-    assert_eq!(effects.remember, Some(Remembered { plan, lease }));
+    assert_eq!(effects.save, Some(SavedState { plan, lease }));
 
     let report = stand.report();
     assert_eq!(report.counts.unpublished, 21);
@@ -339,7 +340,7 @@ fn what_it_shows() {
     let report = stand.report();
     insta::assert_snapshot!("status", status::text(&report));
     let page = metrics::page(report);
-    // As others read it.
+    // As Prometheus parses it.
     let parsed = Page::parse(page.as_bytes()).unwrap();
     let samples = parsed.samples("meridian_home_share");
     assert!(

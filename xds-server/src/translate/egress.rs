@@ -1,9 +1,10 @@
-//! Egress: one internal listener per fallback, where a request changes from the caller's to ours.
+//! Egress: one internal listener per fallback, where the caller's credentials are replaced by ours.
 
 use super::public::connection_manager;
 use super::route::with_body_limit;
-use super::wire::{duration, extension, file, http_filter, number, seconds};
-use super::{answer, filter, name};
+use crate::wire::{duration, extension, file, http_filter, number, seconds};
+use super::{access_log, filter, local_reply};
+use crate::name;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::{Action as Mutate, RemoveOnMatch};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -28,12 +29,13 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
+use meridian_policy::egress_policy::Provider;
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use meridian_policy::{FallbackName, Fleet, RegionName, headers};
 
-/// The caller's credentials. The filter lets an allow-list through; that these go is Envoy's own work, and verified.
+/// Headers with callers' credentials. The filter has an allow-list as well, but Envoy removes these by itself, and the
+/// verifier checks it.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "proxy-authorization",
@@ -42,10 +44,10 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 
-/// An answer in one piece that is translated is held as a whole, up to this many bytes: 128k tokens are less than 1 MiB.
+/// Limit of a response that is buffered whole to be translated, in bytes. 128k tokens are less than 1 MiB.
 const LARGEST_ANSWER: u32 = 16 << 20;
 
-/// What a provider tells about our account.
+/// Response headers that describe our account at the provider.
 const OUR_ACCOUNT: [&str; 4] = [
     "set-cookie",
     "openai-organization",
@@ -62,9 +64,9 @@ pub fn listener(
     let listener_name = name::egress(fallback_name);
     let manager = HttpConnectionManager {
         stat_prefix: name::stat(&listener_name),
-        access_log: answer::access_log(&fleet.access_log, home, &listener_name),
-        local_reply_config: Some(answer::replies()),
-        // The caller's gateway, which is this very process, holds the limits of an answer.
+        access_log: access_log::of_requests(&fleet.access_log, home, &listener_name),
+        local_reply_config: Some(local_reply::for_callers()),
+        // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
@@ -73,7 +75,7 @@ pub fn listener(
                 "envoy.filters.http.credential_injector",
                 credential(fallback_name, fallback),
             ),
-            // Envoy would tell the provider the caller's host and path.
+            // Envoy would add the caller's host and path to the request.
             http_filter(
                 "envoy.filters.http.router",
                 Router {
@@ -103,7 +105,7 @@ pub fn listener(
     }
 }
 
-/// Where Envoy finds our key; the value stays there. `None` for one that comes by a file of its own.
+/// The SDS secret that names the place of our key. `None` for a key in a watched file.
 pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<SecretResource> {
     let source = match &fallback.api_key {
         Secret::File(path) => file(path),
@@ -123,8 +125,9 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<Secre
     })
 }
 
-/// A file that Envoy watches: another that is moved over it counts at once. So does a whole directory that is swapped behind a
-/// link, as Kubernetes does with secrets: then it is not the file that moves.
+/// A file that Envoy watches. It is reloaded when another file is moved over it, or when a directory behind a symbolic
+/// link is swapped, as Kubernetes does with secrets. In the second case the move happens in the directory, not at the
+/// file.
 fn watched(path: &str) -> ConfigSource {
     let directory = path
         .rsplit_once('/')
@@ -172,11 +175,11 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
     }
 }
 
-/// A request without our key does not leave.
+/// A request without our key gets an error instead of going out.
 fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialInjector {
     let (header, prefix) = match &fallback.provider {
         Provider::Claude(Claude {
-            host: Host::Anthropic,
+            host: ClaudeHost::Anthropic,
             ..
         }) => ("x-api-key", ""),
         Provider::OpenaiCompatible | Provider::Claude(_) => ("authorization", "Bearer "),

@@ -1,7 +1,8 @@
-//! The Wasm filter in a listener.
+//! The Wasm filter and its four plugin roots.
 
-use super::Node;
-use super::wire::{file, http_filter, millis, yes};
+use super::node::Node;
+use crate::name::ROUTER;
+use crate::wire::{file, http_filter, millis, yes};
 use envoy_types::pb::envoy::config::core::v3::{
     AsyncDataSource, BackoffStrategy, async_data_source,
 };
@@ -14,18 +15,14 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_policy::egress::EgressPolicy;
+use meridian_planner::plugins::{egress_policy, filter_policy, guard_policy};
 use meridian_policy::fleet::Fallback;
-use meridian_policy::guard::GuardPolicy;
-use meridian_policy::slots::PoolPolicy;
-use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName};
+use meridian_policy::pool_policy::PoolPolicy;
+use meridian_policy::{FallbackName, Fleet, RegionName};
 use serde::Serialize;
 
-/// The filter that decides, by name.
-pub const ROUTER: &str = "meridian.router";
-
-/// What the filter may import of the host, and export to it: it reads and changes requests, answers them, and logs.
-/// It can open no connection, send no request of its own, and read no file.
+/// Functions that the filter may import from the host or export to it. It can read and change requests, respond and
+/// log. It cannot open connections, send requests or read files.
 const CAPABILITIES: [&str; 36] = [
     // Imports.
     "proxy_log",
@@ -68,20 +65,22 @@ const CAPABILITIES: [&str; 36] = [
     "random_get",
 ];
 
-/// Decides where requests go, by this gateway's policy.
+/// The filter that decides where requests go.
 pub fn router(node: &Node<'_>) -> HttpFilter {
-    let policy = FilterPolicy::for_region(node.fleet, node.plan, node.home, node.lease);
+    let policy = filter_policy(node.fleet, node.plan, node.home, node.lease);
     let policy = json(&policy);
     plugin(node.fleet, ROUTER, "router", "meridian", policy)
 }
 
-/// Sees the answer to every attempt of a chain. In the router's VM: what the one learns the other acts on.
+/// The filter that inspects the response of every attempt of a chain. It runs in the router's VM, and both share what
+/// they observe.
 pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
-    let policy = json(&GuardPolicy::for_region(fleet, home));
+    let policy = json(&guard_policy(fleet, home));
     plugin(fleet, "meridian.guard", "guard", "meridian", policy)
 }
 
-/// Picks the servers for what other gateways send. In the router's VM: they count together.
+/// The filter that picks servers for requests of other gateways. It runs in the router's VM, and both count requests
+/// together.
 pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     let pools = fleet.balances(home);
     plugin(
@@ -93,14 +92,15 @@ pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     )
 }
 
-/// Lets through to a provider what may go there, in its own words. In a VM of its own: a fault in it never touches routing.
+/// The filter in front of a provider: it removes headers that are not on its allow-list and translates the API. It has
+/// its own VM, so that a crash does not affect routing.
 pub fn egress(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> HttpFilter {
-    let policy = json(&EgressPolicy::of(fleet, name, fallback));
+    let policy = json(&egress_policy(fleet, name, fallback));
     let name = format!("meridian.egress/{name}");
     plugin(fleet, &name, "egress", "meridian-egress", policy)
 }
 
-/// Policies are plain data: names, numbers and lists. They always have a JSON form; without one nothing is served.
+/// Policies are plain data, so serialization cannot fail. An empty text would make the filter refuse all requests.
 fn json(policy: &impl Serialize) -> String {
     serde_json::to_string(policy).unwrap_or_default()
 }
@@ -126,10 +126,10 @@ fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: Str
         configuration: Some(pack_any(StringValue {
             value: configuration,
         })),
-        // Without it a request whose headers wait for the body hangs.
+        // Without this, a request whose headers wait for the body hangs.
         allow_on_headers_stop_iteration: yes(),
-        // A fault ends the streams of one worker. With Envoy's default of 1 s until the next try it ends the requests
-        // of that second as well.
+        // A crash ends the streams of one worker. With Envoy's default delay of 1 s it would also fail the requests of
+        // that second.
         failure_policy: FailurePolicy::FailReload.into(),
         reload_config: Some(ReloadConfig {
             backoff: Some(BackoffStrategy {

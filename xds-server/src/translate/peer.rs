@@ -1,10 +1,13 @@
-//! The peer listener: other gateways over mTLS, straight to this region's pools. Nothing here leads any further, and
-//! who may send what is decided by Envoy's own RBAC.
+//! The peer listener: other gateways send requests over mTLS, and they go to this region's pools only. Envoy's own RBAC
+//! decides which gateway may send which zone.
 
 use super::public::connection_manager;
-use super::route::{by_header, on_another_host};
-use super::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
-use super::{Node, answer, filter, name, tls};
+use super::retry::on_another_host;
+use super::route::by_header;
+use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
+use super::node::Node;
+use super::{access_log, filter, local_reply};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier, Set};
@@ -28,14 +31,15 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::UInt64Value;
+use meridian_planner::chain::passes_through;
 use meridian_policy::fleet::{Region, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::HashMap;
 
-/// Where other gateways ask for the health of a pool, naming its model.
+/// Path of the pool health check; a header names the model.
 pub const HEALTH_PATH: &str = "/health";
 
-/// 150 ms away, Envoy's default of 64 KiB carries 0.4 MB/s.
+/// Window of a stream, in bytes. With Envoy's default of 64 KiB a stream over 150 ms carries 0.4 MB/s.
 pub const WINDOW: u32 = 16 << 20;
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
@@ -55,16 +59,16 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
         codec_type: CodecType::Http2.into(),
-        access_log: answer::access_log(&node.fleet.access_log, node.home, "peer"),
+        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "peer"),
         http2_protocol_options: Some(Http2ProtocolOptions {
             initial_stream_window_size: number(WINDOW),
             initial_connection_window_size: number(2 * WINDOW),
             ..Default::default()
         }),
-        // The caller's gateway holds the limits of an answer; a quiet one is not cut here.
+        // The caller's gateway enforces the time limits of responses.
         stream_idle_timeout: seconds(0),
         request_headers_timeout: seconds(10),
-        local_reply_config: Some(answer::peer_replies()),
+        local_reply_config: Some(local_reply::for_peers()),
         http_filters,
         route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
         ..Default::default()
@@ -73,7 +77,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         .map(|other| tls::gateway_san(node.fleet, other))
         .collect();
     if sans.is_empty() {
-        // No list would mean that every certificate is welcome: a lone region admits its own name only.
+        // An empty list would admit every certificate: a fleet of one region admits its own name only.
         sans.push(tls::gateway_san(node.fleet, node.home));
     }
     let context = DownstreamTlsContext {
@@ -100,36 +104,36 @@ fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
         .filter(|region| *region != node.home)
 }
 
-/// The gateways that may bring a zone's requests here: none if the zone does not belong here.
+/// The gateways that may send a zone's requests here; none if this region is not one of the zone's.
 fn senders<'n>(node: &'n Node<'_>, zone: &Zone) -> Vec<&'n RegionName> {
     if zone.regions.contains(node.home) {
         others(node)
-            .filter(|other| zone.passes_through(other))
+            .filter(|other| passes_through(zone, other))
             .collect()
     } else {
         Vec::new()
     }
 }
 
-/// 200 while the pool has a healthy endpoint: the answer to the other gateways' health checks.
+/// Responds with 200 while the pool has a healthy endpoint.
 fn pool_health(home: &RegionName, model: &ModelName) -> HttpFilter {
-    let asked = header_is(headers::MODEL, model.as_str());
-    health(asked, name::pool(home, model))
+    let is_for_model = header_is(headers::MODEL, model.as_str());
+    health(is_for_model, name::pool(home, model))
 }
 
-fn health(asked: HeaderMatcher, cluster: String) -> HttpFilter {
+fn health(condition: HeaderMatcher, cluster: String) -> HttpFilter {
     let any = Percent { value: 1.0 };
     let check = HealthCheck {
         pass_through_mode: no(),
-        headers: vec![header_is(":path", HEALTH_PATH), asked],
+        headers: vec![header_is(":path", HEALTH_PATH), condition],
         cluster_min_healthy_percentages: [(cluster, any)].into(),
         ..Default::default()
     };
     http_filter("envoy.filters.http.health_check", check)
 }
 
-/// A zone's requests from anyone who may not bring them. Envoy matches each value of a repeated header by itself, so
-/// that a request which names two zones must be welcome in both.
+/// Denies each zone to gateways that may not send it. Envoy matches each value of a repeated header by itself, so a
+/// request that names two zones must be allowed for both.
 fn forbidden(node: &Node<'_>) -> Rbac {
     let policies = node.fleet.zones.iter().map(|(name, zone)| {
         let welcome = senders(node, zone);
@@ -151,7 +155,7 @@ fn forbidden(node: &Node<'_>) -> Rbac {
     rbac(Action::Deny, policies.collect())
 }
 
-/// A zone's requests, from gateways that may bring them. Whatever no policy allows is refused.
+/// Allows each zone to the gateways that may send it, and nothing else.
 fn allowed(node: &Node<'_>) -> Rbac {
     let policies = node.fleet.zones.iter().filter_map(|(name, zone)| {
         let principals: Vec<Principal> = senders(node, zone)
@@ -210,7 +214,7 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
             hash_policy: by_header(headers::SLOT),
             timeout: duration(node.fleet.limits.answer),
-            // Another endpoint if this one cannot be reached; every other failure is the caller's gateway's to judge.
+            // Retries connection failures at another endpoint. The caller's gateway handles all other failures.
             retry_policy: Some(on_another_host(RetryPolicy {
                 retry_on: "connect-failure".into(),
                 ..Default::default()

@@ -1,7 +1,9 @@
-//! The public listener: callers, the filter, the chains.
+//! The public listener: requests of callers pass the filter and are routed to chains.
 
-use super::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
-use super::{Node, answer, filter, route, tls};
+use crate::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
+use super::node::Node;
+use super::{access_log, filter, local_reply, route};
+use crate::tls;
 use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
@@ -15,11 +17,11 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, DownstreamTlsContext};
 use meridian_policy::fleet::{KeyPair, Region};
 
-/// Buffered per connection before reading stops. Request bodies are bounded by the routes' own limit.
+/// Bytes that Envoy buffers per connection before it stops reading. Routes set a larger limit for request bodies.
 const CONNECTION_BUFFER: u32 = 1 << 20;
 use std::net::Ipv4Addr;
 
-/// Answers 200 while the gateway takes traffic: for whatever balances over gateways.
+/// Responds with 200 while the gateway accepts traffic, for load balancers in front of gateways.
 const READY_PATH: &str = "/healthz";
 
 pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
@@ -30,14 +32,14 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     };
     let manager = HttpConnectionManager {
         stat_prefix: "public".into(),
-        access_log: answer::access_log(&node.fleet.access_log, node.home, "public"),
-        // The connection's own source is what zone sources are trusted by.
+        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "public"),
+        // Zone sources are trusted by the address of the connection.
         use_remote_address: yes(),
         internal_address_config: Some(nobody()),
         always_set_request_id_in_response: true,
         normalize_path: yes(),
         merge_slashes: true,
-        // Some clients escape the slashes of a model's name. The filter decides on the path that goes on.
+        // Some clients escape the slashes of a model's name. The filter must see the path that is forwarded.
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndForward.into(),
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: seconds(3600),
@@ -52,7 +54,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         }),
         request_headers_timeout: seconds(10),
         request_timeout: seconds(300),
-        local_reply_config: Some(answer::replies()),
+        local_reply_config: Some(local_reply::for_callers()),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
             filter::router(node),
@@ -75,7 +77,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     }
 }
 
-/// The one network filter of every listener here.
+/// The network filter of every HTTP listener.
 pub fn connection_manager(manager: HttpConnectionManager) -> Filter {
     let manager = extension("envoy.filters.network.http_connection_manager", manager);
     let config_type = manager
@@ -98,8 +100,8 @@ fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {
     }
 }
 
-/// Nobody is internal, so Envoy drops every `x-envoy-*` header that a caller sends. An empty list would not do: it stands for
-/// all private networks.
+/// Treats no address as internal, so that Envoy removes the `x-envoy-*` headers of every caller. An empty list would
+/// mean all private networks.
 fn nobody() -> InternalAddressConfig {
     InternalAddressConfig {
         cidr_ranges: vec![CidrRange {

@@ -1,15 +1,17 @@
-//! Retrieval: what comes to the listener `milvus` goes to the database that the plan chose, and on to the next that may be read
-//! where that one does not answer. TCP, so that Milvus and PostgreSQL are the same.
+//! Retrieval: connections to the listener `milvus` go to the database that the plan chose, then to the next readable
+//! one if it does not respond. They are proxied as TCP, so Milvus and PostgreSQL work alike.
 //!
 //! ```text
 //! milvus -> cluster vector_db/<home> -> listener retrieval/<region> -> chain retrieval/<region> -> database/<region>, ...
 //!           its one endpoint moves      inside this process           fixed                        own, or by mTLS
 //! ```
 //!
-//! The other gateways come to `milvus-peer`, which leads to this region's own database and no further.
+//! Other gateways connect to `milvus-peer`, which leads to this region's own database only.
 
-use super::wire::{address, exactly, extension, millis, number, transport_socket, yes};
-use super::{Node, answer, name, tls};
+use super::access_log;
+use super::node::Node;
+use crate::wire::{address, exactly, extension, millis, number, transport_socket, yes};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::BackoffStrategy;
 use envoy_types::pb::envoy::config::listener::v3::listener::{
     InternalListenerConfig, ListenerSpecifier,
@@ -26,12 +28,13 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
     TcpProxy, UpstreamConnectMode,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use meridian_planner::retrieval::{databases, readers};
 use meridian_policy::RegionName;
 use meridian_policy::fleet::Region;
-use meridian_policy::retrieval::{VectorDb, databases, readers};
+use meridian_policy::retrieval::VectorDb;
 use prost::{Message, Name};
 
-/// The listeners of a region that has a database.
+/// The retrieval listeners of a region with a database.
 pub fn listeners(node: &Node<'_>, region: &Region, database: &VectorDb) -> Vec<Listener> {
     let all = databases(node.fleet, node.home);
     let mut listeners = vec![public(node, database)];
@@ -40,7 +43,7 @@ pub fn listeners(node: &Node<'_>, region: &Region, database: &VectorDb) -> Vec<L
     listeners
 }
 
-/// For those in the region who retrieve.
+/// The listener for applications of the region.
 fn public(node: &Node<'_>, database: &VectorDb) -> Listener {
     let to = tcp_proxy(node, "milvus", name::vector_db(node.home));
     Listener {
@@ -54,12 +57,12 @@ fn public(node: &Node<'_>, database: &VectorDb) -> Listener {
     }
 }
 
-/// The way to the database of `first`, and to the others where it does not answer.
+/// The internal listener that tries the database of `first`, then the others.
 fn inside(node: &Node<'_>, first: &RegionName, members: usize) -> Listener {
     let listener = name::retrieval(first);
     let to = TcpProxy {
         max_connect_attempts: number(u32::try_from(members + 1).unwrap_or(u32::MAX)),
-        // Who does not answer is passed over as soon as all workers know it.
+        // The wait until all workers know that an endpoint failed.
         backoff_options: Some(BackoffStrategy {
             base_interval: millis(50),
             max_interval: millis(500),
@@ -79,7 +82,7 @@ fn inside(node: &Node<'_>, first: &RegionName, members: usize) -> Listener {
     }
 }
 
-/// For the other gateways that may read this region's database; there is none where nobody may.
+/// The listener for other gateways that may read this region's database; `None` if there are none.
 fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option<Listener> {
     let readers = readers(node.fleet, node.home);
     if readers.is_empty() {
@@ -94,7 +97,7 @@ fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option
         ..Default::default()
     };
     let to = TcpProxy {
-        // Nobody is led on before the other end has proved who it is.
+        // No upstream connection before the TLS handshake: the client must be authenticated first.
         upstream_connect_mode: UpstreamConnectMode::OnDownstreamTlsHandshake.into(),
         max_early_data_bytes: number(0),
         ..tcp_proxy(node, "milvus-peer", name::database(node.home))
@@ -142,7 +145,7 @@ fn tcp_proxy(node: &Node<'_>, listener: &str, cluster: String) -> TcpProxy {
     TcpProxy {
         stat_prefix: name::stat(listener),
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
-        access_log: answer::connection_log(&node.fleet.access_log, node.home, listener),
+        access_log: access_log::of_connections(&node.fleet.access_log, node.home, listener),
         ..Default::default()
     }
 }

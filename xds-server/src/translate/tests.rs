@@ -2,8 +2,8 @@
 
 use super::translate;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_policy::plan::Plan;
 use serde_json::Value;
 
 const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
@@ -24,7 +24,7 @@ fn golden(name: &str, resources: &Value) {
     insta::assert_snapshot!(name, serde_json::to_string_pretty(resources).unwrap());
 }
 
-/// The routes of the listeners, taken out: they are looked at by themselves.
+/// The routes, taken out of the listeners to have golden files of their own.
 fn take_routes(listeners: &mut Value) -> Vec<Value> {
     let managers = listeners.as_array_mut().unwrap().iter_mut();
     managers

@@ -1,6 +1,9 @@
-//! The filter's policy against the fleet: who belongs to which zone, and who is turned away.
+//! Compares the filter's policy with the fleet: the zone of each caller, and the zones that are turned away.
 
-use super::Walk;
+use super::residency::may_transit;
+use super::walk::Walk;
+use super::wasm::router_policy;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use meridian_policy::FilterPolicy;
 use meridian_policy::ZoneName;
 use meridian_policy::country::Country;
@@ -9,8 +12,15 @@ use meridian_policy::fleet::Zone;
 use std::collections::BTreeMap;
 
 impl Walk<'_> {
-    /// Reports where a policy differs from the fleet in anything that decides a zone, or lets one in.
-    pub fn agreement(&mut self, at: &str, policy: &FilterPolicy) {
+    /// Checks the filter that decides the zone of every request.
+    pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
+        if let Some(policy) = router_policy(self.fleet, at, wasm, &mut self.leaks) {
+            self.agreement(at, &policy);
+        }
+    }
+
+    /// Reports differences in everything that decides a zone or admits one.
+    fn agreement(&mut self, at: &str, policy: &FilterPolicy) {
         let at = format!("{at}.policy");
         if policy.region != *self.home {
             self.leaks.add(
@@ -86,7 +96,7 @@ impl Walk<'_> {
                 .add(at, "whether the zone is pinned differs from the fleet");
         }
         let Some(turn_away) = &rule.turn_away else {
-            if !zone.passes_through(self.home) {
+            if !may_transit(zone, self.home) {
                 self.leaks.add(
                     at,
                     format!(
@@ -97,7 +107,7 @@ impl Walk<'_> {
             }
             return;
         };
-        if zone.passes_through(self.home) {
+        if may_transit(zone, self.home) {
             self.leaks.add(
                 at,
                 format!("is turned away, but may pass through `{}`", self.home),

@@ -1,7 +1,7 @@
-//! Clusters: where each leads, through aggregates, to endpoints.
+//! Clusters: follows aggregates to endpoints.
 
 use super::endpoint::{self, End, Target};
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::{Owner, Owners};
 use super::{protocol, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -16,26 +16,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const AGGREGATE: &str = "envoy.clusters.aggregate";
 
-/// Where a cluster leads.
-enum Way<'f> {
-    /// On to other clusters.
+/// What a cluster forwards requests to.
+enum ClusterTarget<'f> {
+    /// Other clusters, of an aggregate.
     Members(Vec<String>),
-    /// To endpoints; none at all is a dead end.
-    Ends(Vec<End<'f>>),
+    /// Endpoints; a cluster without any refuses its requests.
+    Endpoints(Vec<End<'f>>),
 }
 
-/// Where every cluster leads, by its name.
-pub struct Ways<'f>(BTreeMap<String, Way<'f>>);
+/// The targets of every cluster, by the cluster's name.
+pub struct Clusters<'f>(BTreeMap<String, ClusterTarget<'f>>);
 
-/// A way from a cluster to its end.
+/// An endpoint that a cluster leads to, and the path to it.
 pub struct Trail<'f> {
     /// E.g. `cluster chain -> cluster pool -> endpoint 10.0.1.10:8000`.
     pub path: String,
-    /// Where it ends.
+    /// The endpoint.
     pub target: Target<'f>,
 }
 
-impl<'f> Ways<'f> {
+impl<'f> Clusters<'f> {
     /// Reads all clusters, used or not.
     pub fn read(
         fleet: &'f Fleet,
@@ -44,26 +44,26 @@ impl<'f> Ways<'f> {
         clusters: &[Cluster],
         leaks: &mut Leaks,
     ) -> Self {
-        let mut ways = BTreeMap::new();
+        let mut targets = BTreeMap::new();
         for cluster in clusters {
             let at = format!("clusters.{}", cluster.name);
-            let way = way(fleet, home, owners, &at, cluster, leaks);
-            if ways.insert(cluster.name.clone(), way).is_some() {
+            let target = target(fleet, home, owners, &at, cluster, leaks);
+            if targets.insert(cluster.name.clone(), target).is_some() {
                 leaks.add(&at, "there are two clusters of this name");
             }
         }
-        Self(ways)
+        Self(targets)
     }
 
-    /// Whether there is such a cluster.
+    /// Whether the snapshot has a cluster of this name.
     pub fn has(&self, cluster: &str) -> bool {
         self.0.contains_key(cluster)
     }
 
-    /// Every end that a cluster leads to.
+    /// All endpoints that a cluster leads to, through aggregates.
     pub fn follow(&self, at: &str, cluster: &str, leaks: &mut Leaks) -> Vec<Trail<'f>> {
         let mut follow = Follow {
-            ways: self,
+            clusters: self,
             leaks,
             above: Vec::new(),
             done: BTreeSet::new(),
@@ -74,9 +74,11 @@ impl<'f> Ways<'f> {
     }
 }
 
+/// A depth-first search through aggregates.
 struct Follow<'w, 'f> {
-    ways: &'w Ways<'f>,
+    clusters: &'w Clusters<'f>,
     leaks: &'w mut Leaks,
+    /// Aggregates on the path to the current cluster.
     above: Vec<String>,
     done: BTreeSet<String>,
     trails: Vec<Trail<'f>>,
@@ -92,48 +94,50 @@ impl Follow<'_, '_> {
         if !self.done.insert(name.to_owned()) {
             return;
         }
-        match self.ways.0.get(name) {
+        match self.clusters.0.get(name) {
             None => self.leaks.add(&path, "there is no such cluster"),
-            Some(Way::Members(members)) => {
+            Some(ClusterTarget::Members(members)) => {
                 self.above.push(name.to_owned());
                 for member in members {
                     self.cluster(&path, member);
                 }
                 self.above.pop();
             }
-            Some(Way::Ends(ends)) => self.trails.extend(ends.iter().map(|end| Trail {
-                path: format!("{path} -> endpoint {}", end.shown),
-                target: end.target.clone(),
-            })),
+            Some(ClusterTarget::Endpoints(ends)) => {
+                self.trails.extend(ends.iter().map(|end| Trail {
+                    path: format!("{path} -> endpoint {}", end.shown),
+                    target: end.target.clone(),
+                }))
+            }
         }
     }
 }
 
-fn way<'f>(
+fn target<'f>(
     fleet: &'f Fleet,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
     cluster: &Cluster,
     leaks: &mut Leaks,
-) -> Way<'f> {
+) -> ClusterTarget<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            Way::Members(members(fleet, at, cluster, custom, leaks))
+            ClusterTarget::Members(members(fleet, at, cluster, custom, leaks))
         }
-        // Without a type it is static: the first of the enumeration.
-        None => Way::Ends(ends(fleet, home, owners, at, cluster, leaks)),
+        // A cluster without a type is STATIC, the enumeration's default.
+        None => ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks)),
         Some(ClusterDiscoveryType::Type(kind)) => {
             match DiscoveryType::try_from(*kind) {
                 Ok(
                     DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns,
                 ) => {}
                 Ok(other) => {
-                    leaks.unknown(at, format!("a cluster of type {}", other.as_str_name()))
+                    leaks.unsupported(at, format!("a cluster of type {}", other.as_str_name()))
                 }
-                Err(_) => leaks.unknown(at, "a cluster of this type"),
+                Err(_) => leaks.unsupported(at, "a cluster of this type"),
             }
-            Way::Ends(ends(fleet, home, owners, at, cluster, leaks))
+            ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks))
         }
     }
 }
@@ -145,7 +149,7 @@ fn members(
     custom: &CustomClusterType,
     leaks: &mut Leaks,
 ) -> Vec<String> {
-    let known = only!(
+    let supported = only!(
         Cluster,
         cluster,
         [
@@ -158,12 +162,12 @@ fn members(
             typed_extension_protocol_options,
         ]
     );
-    leaks.known(at, cluster, &known);
+    leaks.check_fields(at, cluster, &supported);
     protocol::of_chain(fleet, at, &cluster.typed_extension_protocol_options, leaks);
     if custom.name != AGGREGATE || cluster.lb_policy() != LbPolicy::ClusterProvided {
-        leaks.unknown(at, format!("a cluster of type `{}`", custom.name));
+        leaks.unsupported(at, format!("a cluster of type `{}`", custom.name));
     }
-    let config: Option<ClusterConfig> = leaks.open_some(at, custom.typed_config.as_ref());
+    let config: Option<ClusterConfig> = leaks.unpack_required(at, custom.typed_config.as_ref());
     config.map(|config| config.clusters).unwrap_or_default()
 }
 
@@ -175,7 +179,7 @@ fn ends<'f>(
     cluster: &Cluster,
     leaks: &mut Leaks,
 ) -> Vec<End<'f>> {
-    let known = only!(
+    let supported = only!(
         Cluster,
         cluster,
         [
@@ -198,9 +202,9 @@ fn ends<'f>(
             lb_config,
         ]
     );
-    leaks.known(at, cluster, &known);
+    leaks.check_fields(at, cluster, &supported);
     if matches!(cluster.lb_config, Some(LbConfig::OriginalDstLbConfig(_))) {
-        leaks.unknown(at, "`original_dst_lb_config` of this Cluster");
+        leaks.unsupported(at, "`original_dst_lb_config` of this Cluster");
     }
     protocol::upstream(at, &cluster.typed_extension_protocol_options, leaks);
     for check in &cluster.health_checks {
@@ -210,12 +214,25 @@ fn ends<'f>(
         Some(assignment) => endpoint::read(at, assignment, owners, leaks),
         None => Vec::new(),
     };
+    transport(fleet, home, at, cluster, &ends, leaks);
+    ends
+}
+
+/// Checks the transport socket against every owner of the endpoints.
+fn transport(
+    fleet: &Fleet,
+    home: &RegionName,
+    at: &str,
+    cluster: &Cluster,
+    ends: &[End<'_>],
+    leaks: &mut Leaks,
+) {
     let socket = cluster.transport_socket.as_ref();
-    let mut seen: BTreeSet<Option<Owner<'f>>> = BTreeSet::new();
-    for end in &ends {
+    let mut seen: BTreeSet<Option<Owner<'_>>> = BTreeSet::new();
+    for end in ends {
         match &end.target {
             Target::Owned(owned) => seen.extend(owned.iter().copied().map(Some)),
-            Target::Inside(_) => {
+            Target::Internal(_) => {
                 seen.insert(None);
             }
         }
@@ -233,17 +250,16 @@ fn ends<'f>(
             Some(Owner::Pool(_) | Owner::Database(_)) | None => {
                 if socket.is_some() {
                     let what = "a transport socket to a pool, a database or an internal listener";
-                    leaks.unknown(at, what);
+                    leaks.unsupported(at, what);
                 }
             }
         }
     }
-    ends
 }
 
-/// A probe holds nothing of a request.
+/// Health checks carry nothing of a request; any HTTP or TCP check is allowed.
 fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         HealthCheck,
         check,
         [
@@ -263,11 +279,11 @@ fn probe(at: &str, check: &HealthCheck, leaks: &mut Leaks) {
             health_checker,
         ]
     );
-    leaks.known(at, check, &known);
+    leaks.check_fields(at, check, &supported);
     if !matches!(
         check.health_checker,
         Some(HealthChecker::HttpHealthCheck(_) | HealthChecker::TcpHealthCheck(_))
     ) {
-        leaks.unknown(at, "this health check");
+        leaks.unsupported(at, "this health check");
     }
 }

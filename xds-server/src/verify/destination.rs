@@ -1,25 +1,26 @@
-//! Where routes end: whether each zone's requests may get there, and from here.
+//! Endpoints of routes: whether each zone's requests may reach them, and through this gateway.
 
 use super::cluster::Trail;
 use super::endpoint::Target;
 use super::entry::Entry;
 use super::owner::Owner;
-use super::{Walk, Zones};
+use super::residency::{may_end_at, may_transit};
+use super::walk::{Walk, Zones};
 use meridian_policy::FallbackName;
 use std::collections::BTreeSet;
 
 impl<'f> Walk<'f> {
-    /// Judges one end of a route, for each zone that may get there; returns the provider if it is one.
-    pub fn end(
+    /// Checks one endpoint of a route for each zone that the route serves. Returns the providers at the endpoint.
+    pub fn destination(
         &mut self,
         entry: &Entry<'f>,
         zones: &Zones<'f>,
         trail: Trail<'f>,
     ) -> BTreeSet<&'f FallbackName> {
         let Trail { path, target } = trail;
-        if !matches!(entry, Entry::Inside(_)) {
+        if !matches!(entry, Entry::Internal(_)) {
             for (name, zone) in &self.fleet.zones {
-                if zones.contains(name) && !zone.passes_through(self.home) {
+                if zones.contains(name) && !may_transit(zone, self.home) {
                     self.leaks.add(
                         &path,
                         format!(
@@ -31,12 +32,12 @@ impl<'f> Walk<'f> {
             }
         }
         let owners = match target {
-            Target::Inside(listener) => {
+            Target::Internal(listener) => {
                 match entry {
                     Entry::Filtered | Entry::Open => {
-                        self.inside.entry(listener).or_default().extend(zones);
+                        self.routed.entry(listener).or_default().extend(zones);
                     }
-                    Entry::Peers(_) | Entry::Inside(_) => {
+                    Entry::Peers(_) | Entry::Internal(_) => {
                         self.leaks
                             .add(&path, "only callers' own requests may be sent on");
                     }
@@ -49,14 +50,7 @@ impl<'f> Walk<'f> {
         for owner in owners {
             self.direction(entry, &path, owner);
             for (name, zone) in &self.fleet.zones {
-                let fine = match owner {
-                    Owner::Pool(region)
-                    | Owner::Gateway(region)
-                    | Owner::Database(region)
-                    | Owner::DatabaseGateway(region) => zone.regions.contains(region),
-                    Owner::Provider(fallback) => zone.fallbacks.contains(fallback),
-                };
-                if zone.pinned && zones.contains(name) && !fine {
+                if zones.contains(name) && !may_end_at(zone, owner) {
                     self.leaks.add(
                         &path,
                         format!("a request of the pinned zone `{name}` can reach {owner}, outside the zone"),
@@ -70,7 +64,7 @@ impl<'f> Walk<'f> {
         providers
     }
 
-    /// What may be reached from where, whatever the zone.
+    /// Checks an endpoint against the kind of listener, for all zones.
     fn direction(&mut self, entry: &Entry<'f>, path: &str, owner: Owner<'f>) {
         let wrong = match (entry, owner) {
             (_, Owner::Database(_) | Owner::DatabaseGateway(_)) => Some(format!(
@@ -85,8 +79,8 @@ impl<'f> Walk<'f> {
             (Entry::Peers(_), _) => {
                 Some(format!("another gateway's request is sent on to {owner}"))
             }
-            (Entry::Inside(_), Owner::Provider(_)) => None,
-            (Entry::Inside(_), _) => Some(format!(
+            (Entry::Internal(_), Owner::Provider(_)) => None,
+            (Entry::Internal(_), _) => Some(format!(
                 "an internal listener leads to {owner}, not to a provider"
             )),
             (_, Owner::Provider(_)) => Some(format!(

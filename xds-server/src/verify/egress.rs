@@ -1,13 +1,16 @@
-//! The way out to a provider: the caller's credentials go no further, ours are added, and only there.
+//! Egress listeners: the caller's credentials are removed, and the fleet's credential is added for its provider only.
 
-use super::Walk;
+use super::egress_policy;
 use super::http_filter::{Filter, Placed};
-use super::known::only;
+use super::leak::only;
+use super::walk::Walk;
+use super::wasm;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
     HeaderMutation, Mutations,
 };
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
@@ -15,7 +18,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meridian_policy::{FallbackName, headers};
 use std::collections::BTreeSet;
 
-/// Headers in which callers show credentials.
+/// Headers that carry callers' credentials.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
     "proxy-authorization",
@@ -25,55 +28,50 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 impl Walk<'_> {
-    /// Checks the filters of an internal listener that leads to these providers.
-    pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
-        let mut removals = Vec::new();
-        let mut injected = false;
-        let mut allow_listed = false;
-        for placed in filters {
-            match &placed.filter {
-                Filter::Mutation(mutation) => {
-                    let found = self.removals(&placed.at, mutation);
-                    if !injected {
-                        removals.extend(found);
-                    }
-                }
-                Filter::Credential(injector) => {
-                    injected = true;
-                    for provider in providers {
-                        self.credential(&placed.at, injector, provider);
-                    }
-                }
-                Filter::Health | Filter::Router => {}
-                // What it lets through is its own affair; that credentials go does not depend on it.
-                Filter::Wasm(wasm) if !injected => {
-                    allow_listed = true;
-                    self.egress_plugin(&placed.at, wasm, providers);
-                }
-                Filter::Wasm(_) | Filter::Rbac(_) => {
-                    self.leaks.unknown(&placed.at, "this filter on the way out");
-                }
+    /// Checks the filter in front of these providers: its policy must be the one that the fleet gives each of them.
+    fn egress_plugin(&mut self, at: &str, wasm: &Wasm, providers: &BTreeSet<&FallbackName>) {
+        let Some(policy) = wasm::egress_policy(self.fleet, at, wasm, &mut self.leaks) else {
+            return;
+        };
+        for name in providers {
+            if egress_policy::expected(self.fleet, name).as_ref() != Some(&policy) {
+                let message = format!("the filter's policy is not that of the fallback `{name}`");
+                self.leaks.add(at, message);
             }
         }
+    }
+
+    /// Checks the filters of an internal listener that leads to these providers.
+    pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
+        let found = self.egress_filters(filters, providers);
         if providers.is_empty() {
             return;
         }
         if providers.len() > 1 {
             let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
+            let names = names.join(", ");
             self.leaks.add(
                 at,
-                format!(
-                    "leads to several providers ({}): their keys and callers would mix",
-                    names.join(", ")
-                ),
+                format!("leads to several providers ({names}): their keys and callers would mix"),
             );
         }
-        if !injected {
+        if !found.injects_credential {
             self.leaks.add(
                 at,
                 "our credential is not injected on the way to a provider",
             );
         }
+        if !found.has_allow_list {
+            self.leaks.add(
+                at,
+                "headers of the caller would go to a provider that are not on the filter's list",
+            );
+        }
+        self.removed_headers(at, &found.removals);
+    }
+
+    /// Reports headers of the caller that are not removed.
+    fn removed_headers(&mut self, at: &str, removals: &[Removal]) {
         for header in CREDENTIALS {
             if !removals.iter().any(|removal| removal.removes(header)) {
                 self.leaks.add(
@@ -89,26 +87,57 @@ impl Walk<'_> {
                 format!("headers of the prefix `{ours}` would go to a provider"),
             );
         }
-        if !allow_listed {
-            self.leaks.add(
-                at,
-                "headers of the caller would go to a provider that are not on the filter's list",
-            );
-        }
     }
 
-    /// What a header mutation removes. It must not set anything.
+    /// Checks each filter by itself.
+    fn egress_filters(
+        &mut self,
+        filters: &[Placed],
+        providers: &BTreeSet<&FallbackName>,
+    ) -> EgressFilters {
+        let mut found = EgressFilters::default();
+        for placed in filters {
+            match &placed.filter {
+                Filter::Mutation(mutation) => {
+                    let removals = self.removals(&placed.at, mutation);
+                    // A later removal would take our own credential.
+                    if !found.injects_credential {
+                        found.removals.extend(removals);
+                    }
+                }
+                Filter::Credential(injector) => {
+                    found.injects_credential = true;
+                    for provider in providers {
+                        self.credential(&placed.at, injector, provider);
+                    }
+                }
+                Filter::Health | Filter::Router => {}
+                // The removal of credentials does not depend on the filter's allow-list.
+                Filter::Wasm(wasm) if !found.injects_credential => {
+                    found.has_allow_list = true;
+                    self.egress_plugin(&placed.at, wasm, providers);
+                }
+                Filter::Wasm(_) | Filter::Rbac(_) => {
+                    self.leaks
+                        .unsupported(&placed.at, "this filter on the way out");
+                }
+            }
+        }
+        found
+    }
+
+    /// The removals of a header mutation. Any other mutation is a leak.
     fn removals(&mut self, at: &str, filter: &HeaderMutation) -> Vec<Removal> {
-        let known = only!(
+        let supported = only!(
             HeaderMutation,
             filter,
             [mutations, most_specific_header_mutations_wins]
         );
-        self.leaks.known(at, filter, &known);
+        self.leaks.check_fields(at, filter, &supported);
         let Some(mutations) = &filter.mutations else {
             return Vec::new();
         };
-        let known = only!(
+        let supported = only!(
             Mutations,
             mutations,
             [
@@ -117,7 +146,7 @@ impl Walk<'_> {
                 response_trailers_mutations
             ]
         );
-        self.leaks.known(at, mutations, &known);
+        self.leaks.check_fields(at, mutations, &supported);
         let mut removals = Vec::new();
         for mutation in &mutations.request_mutations {
             let removal = match &mutation.action {
@@ -127,7 +156,7 @@ impl Walk<'_> {
             };
             if removal.is_none() {
                 self.leaks
-                    .unknown(at, "a header mutation that is not a plain removal");
+                    .unsupported(at, "a header mutation that is not a plain removal");
             }
             removals.extend(removal);
         }
@@ -143,15 +172,15 @@ impl Walk<'_> {
         }
         let extension = injector.credential.as_ref();
         let any = extension.and_then(|extension| extension.typed_config.as_ref());
-        let Some(generic) = self.leaks.open_some::<Generic>(at, any) else {
+        let Some(generic) = self.leaks.unpack_required::<Generic>(at, any) else {
             return;
         };
         let Some(credential) = &generic.credential else {
-            self.leaks.unknown(at, "a credential without a secret");
+            self.leaks.unsupported(at, "a credential without a secret");
             return;
         };
-        let known = only!(SdsSecretConfig, credential, [name, sds_config]);
-        self.leaks.known(at, credential, &known);
+        let supported = only!(SdsSecretConfig, credential, [name, sds_config]);
+        self.leaks.check_fields(at, credential, &supported);
         let place = self.fleet.fallbacks.get(provider);
         let right = place.is_some_and(|fallback| self.secrets.is_at(credential, &fallback.api_key));
         if !right {
@@ -166,7 +195,16 @@ impl Walk<'_> {
     }
 }
 
-/// Headers that are taken off.
+/// What the filters of an egress listener do together.
+#[derive(Default)]
+struct EgressFilters {
+    /// Headers that are removed before our credential is injected.
+    removals: Vec<Removal>,
+    injects_credential: bool,
+    has_allow_list: bool,
+}
+
+/// Request headers that are removed.
 enum Removal {
     Exactly(String),
     Prefix(String),
@@ -181,7 +219,7 @@ impl Removal {
         }
     }
 
-    /// Envoy holds header names in lower case, so a matcher in any other case may match nothing.
+    /// Whether a header is removed. Envoy keeps header names in lower case; a name in another case may match nothing.
     fn removes(&self, header: &str) -> bool {
         match self {
             Self::Exactly(name) => name == header,

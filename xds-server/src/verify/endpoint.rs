@@ -1,6 +1,6 @@
-//! The addresses of a cluster.
+//! The endpoints of a cluster.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::{Owner, Owners};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
@@ -15,43 +15,43 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 };
 use std::collections::BTreeSet;
 
-/// Namespace of the labels that endpoints carry for logs.
+/// Metadata namespace of labels for logs.
 const LABELS: &str = "meridian";
 
-/// Where an endpoint leads.
+/// The target of an endpoint.
 #[derive(Clone, Debug)]
 pub enum Target<'f> {
-    /// To the owners of an address.
+    /// An address, with its owners.
     Owned(BTreeSet<Owner<'f>>),
-    /// Into an internal listener of the same process.
-    Inside(String),
+    /// An internal listener of the same Envoy.
+    Internal(String),
 }
 
-/// An endpoint, and how it is called in a path.
+/// An endpoint, and its form in a path.
 #[derive(Clone, Debug)]
 pub struct End<'f> {
     /// E.g. `10.0.1.10:8000`.
     pub shown: String,
-    /// Where it leads.
+    /// The target.
     pub target: Target<'f>,
 }
 
-/// Every endpoint of an assignment. An address that is nobody's is a leak whoever uses it.
+/// The endpoints of an assignment. An address without an owner is a leak, even in an unused cluster.
 pub fn read<'f>(
     at: &str,
     assignment: &ClusterLoadAssignment,
     owners: &Owners<'f>,
     leaks: &mut Leaks,
 ) -> Vec<End<'f>> {
-    let known = only!(
+    let supported = only!(
         ClusterLoadAssignment,
         assignment,
         [cluster_name, endpoints, policy]
     );
-    leaks.known(at, assignment, &known);
+    leaks.check_fields(at, assignment, &supported);
     let mut ends = Vec::new();
     for locality in &assignment.endpoints {
-        let known = only!(
+        let supported = only!(
             LocalityLbEndpoints,
             locality,
             [
@@ -62,7 +62,7 @@ pub fn read<'f>(
                 proximity
             ]
         );
-        leaks.known(at, locality, &known);
+        leaks.check_fields(at, locality, &supported);
         for endpoint in &locality.lb_endpoints {
             ends.extend(end(at, endpoint, owners, leaks));
         }
@@ -76,7 +76,7 @@ fn end<'f>(
     owners: &Owners<'f>,
     leaks: &mut Leaks,
 ) -> Option<End<'f>> {
-    let known = only!(
+    let supported = only!(
         LbEndpoint,
         endpoint,
         [
@@ -86,75 +86,84 @@ fn end<'f>(
             host_identifier
         ]
     );
-    leaks.known(at, endpoint, &known);
+    leaks.check_fields(at, endpoint, &supported);
     if let Some(metadata) = &endpoint.metadata {
-        leaks.known(at, metadata, &only!(Metadata, metadata, [filter_metadata]));
-        // Elsewhere it chooses transport sockets and proxies.
+        leaks.check_fields(at, metadata, &only!(Metadata, metadata, [filter_metadata]));
+        // Metadata of other namespaces may choose transport sockets and proxies.
         for namespace in metadata.filter_metadata.keys().filter(|key| *key != LABELS) {
-            leaks.unknown(at, format!("endpoint metadata of `{namespace}`"));
+            leaks.unsupported(at, format!("endpoint metadata of `{namespace}`"));
         }
     }
     let Some(HostIdentifier::Endpoint(endpoint)) = &endpoint.host_identifier else {
-        leaks.unknown(at, "an endpoint by name");
+        leaks.unsupported(at, "an endpoint by name");
         return None;
     };
-    leaks.known(
+    leaks.check_fields(
         at,
         endpoint,
         &only!(Endpoint, endpoint, [address, health_check_config]),
     );
     if let Some(check) = &endpoint.health_check_config {
-        // A probe at another port of the same host, which holds nothing of a request.
-        leaks.known(at, check, &only!(HealthCheckConfig, check, [port_value]));
+        // A health check may use another port of the same host; it carries nothing of a request.
+        leaks.check_fields(at, check, &only!(HealthCheckConfig, check, [port_value]));
     }
-    match endpoint
-        .address
-        .as_ref()
-        .and_then(|address| address.address.as_ref())
-    {
-        Some(AddressKind::SocketAddress(socket)) => {
-            let (host, port) = socket_address(at, socket, leaks)?;
-            let shown = format!("{host}:{port}");
-            let owned = owners.at(host, port);
-            if owned.is_empty() {
-                leaks.add(
-                    &format!("{at} -> endpoint {shown}"),
-                    "nobody in the fleet has this address",
-                );
-            }
-            Some(End {
-                shown,
-                target: Target::Owned(owned),
-            })
-        }
-        Some(AddressKind::EnvoyInternalAddress(internal)) => {
-            let known = only!(EnvoyInternalAddress, internal, [address_name_specifier]);
-            leaks.known(at, internal, &known);
-            let Some(AddressNameSpecifier::ServerListenerName(listener)) =
-                &internal.address_name_specifier
-            else {
-                leaks.unknown(at, "an internal address without a listener");
-                return None;
-            };
-            Some(End {
-                shown: format!("listener {listener}"),
-                target: Target::Inside(listener.clone()),
-            })
-        }
+    let address = endpoint.address.as_ref();
+    match address.and_then(|address| address.address.as_ref()) {
+        Some(AddressKind::SocketAddress(socket)) => socket_end(at, socket, owners, leaks),
+        Some(AddressKind::EnvoyInternalAddress(internal)) => internal_end(at, internal, leaks),
         _ => {
-            leaks.unknown(at, "this kind of address");
+            leaks.unsupported(at, "this kind of address");
             None
         }
     }
 }
 
-/// Whether something listens on a plain TCP socket.
+fn socket_end<'f>(
+    at: &str,
+    socket: &SocketAddress,
+    owners: &Owners<'f>,
+    leaks: &mut Leaks,
+) -> Option<End<'f>> {
+    let (host, port) = socket_address(at, socket, leaks)?;
+    let shown = format!("{host}:{port}");
+    let owned = owners.at(host, port);
+    if owned.is_empty() {
+        leaks.add(
+            &format!("{at} -> endpoint {shown}"),
+            "nobody in the fleet has this address",
+        );
+    }
+    Some(End {
+        shown,
+        target: Target::Owned(owned),
+    })
+}
+
+fn internal_end<'f>(
+    at: &str,
+    internal: &EnvoyInternalAddress,
+    leaks: &mut Leaks,
+) -> Option<End<'f>> {
+    let supported = only!(EnvoyInternalAddress, internal, [address_name_specifier]);
+    leaks.check_fields(at, internal, &supported);
+    let Some(AddressNameSpecifier::ServerListenerName(listener)) = &internal.address_name_specifier
+    else {
+        leaks.unsupported(at, "an internal address without a listener");
+        return None;
+    };
+    Some(End {
+        shown: format!("listener {listener}"),
+        target: Target::Internal(listener.clone()),
+    })
+}
+
+/// Checks that a listener has a plain TCP socket.
 pub fn listens(at: &str, address: &Address, leaks: &mut Leaks) {
     match &address.address {
         Some(AddressKind::SocketAddress(socket)) => {
             socket_address(at, socket, leaks);
         }
-        _ => leaks.unknown(at, "this kind of address"),
+        _ => leaks.unsupported(at, "this kind of address"),
     }
 }
 
@@ -163,13 +172,13 @@ fn socket_address<'a>(
     socket: &'a SocketAddress,
     leaks: &mut Leaks,
 ) -> Option<(&'a str, u32)> {
-    let known = only!(SocketAddress, socket, [protocol, address, port_specifier]);
-    leaks.known(at, socket, &known);
+    let supported = only!(SocketAddress, socket, [protocol, address, port_specifier]);
+    leaks.check_fields(at, socket, &supported);
     if socket.protocol() != Protocol::Tcp {
-        leaks.unknown(at, "a socket that is not TCP");
+        leaks.unsupported(at, "a socket that is not TCP");
     }
     let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else {
-        leaks.unknown(at, "a port that is not a number");
+        leaks.unsupported(at, "a port that is not a number");
         return None;
     };
     Some((&socket.address, port))

@@ -1,9 +1,11 @@
-//! Who can enter a listener: the zones whose requests may come to its routes.
+//! The entry of a listener: the zones whose requests can reach its routes.
 
 use super::http_filter::{Filter, Placed};
-use super::known::only;
+use super::leak::only;
+use super::residency::{is_inside, may_transit};
+use super::tls;
+use super::walk::{Walk, Zones};
 use super::wasm::{is_pool, pool_plugin};
-use super::{Walk, Zones, tls};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
@@ -16,20 +18,20 @@ use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use meridian_policy::{RegionName, headers};
 
-/// What a request had to pass to come to a route.
+/// What a request must pass to reach a route.
 pub enum Entry<'f> {
     /// Meridian's filter, which sets the zone header.
     Filtered,
-    /// mTLS and RBAC: these zones, from gateways that may have them. Their zone header is the other gateway's word.
+    /// mTLS and RBAC: other gateways, with requests of these zones. The peer sets the zone header.
     Peers(Zones<'f>),
-    /// A route of this very gateway that leads into an internal listener.
-    Inside(Zones<'f>),
-    /// Nothing: anyone can send any header.
+    /// An internal listener: routes of the same gateway, with requests of these zones.
+    Internal(Zones<'f>),
+    /// Nothing: any client can send any header.
     Open,
 }
 
 impl<'f> Walk<'f> {
-    /// How requests come in through a socket.
+    /// The entry of a listener with a socket.
     pub fn entry(
         &mut self,
         at: &str,
@@ -38,35 +40,13 @@ impl<'f> Walk<'f> {
     ) -> Entry<'f> {
         let tls: Option<DownstreamTlsContext> =
             socket.and_then(|socket| tls::context(at, socket, &mut self.leaks));
-        let mut filtered = false;
-        let mut rbac: Vec<(&str, &Rbac)> = Vec::new();
-        for placed in filters {
-            match &placed.filter {
-                // It sets no zone: who comes in is no other for it.
-                Filter::Wasm(wasm) if is_pool(wasm) => {
-                    pool_plugin(self.fleet, &placed.at, wasm, &mut self.leaks);
-                }
-                Filter::Wasm(wasm) => {
-                    filtered = true;
-                    self.router_plugin(&placed.at, wasm);
-                }
-                Filter::Rbac(found) => rbac.push((&placed.at, found)),
-                Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(
-                    &placed.at,
-                    "headers are changed and credentials added on the way out only",
-                ),
-                Filter::Health | Filter::Router => {}
-            }
-        }
+        let (filtered, rbac) = self.entry_filters(filters);
         if filtered {
             if let Some(tls) = &tls {
                 tls::from_callers(at, tls, &mut self.leaks);
             }
             return Entry::Filtered;
         }
-        let asks = tls
-            .as_ref()
-            .is_some_and(|tls| tls.require_client_certificate.is_some());
         match (rbac.as_slice(), tls) {
             ([_, ..], Some(tls)) => {
                 let regions = self.fleet.regions.keys();
@@ -83,11 +63,9 @@ impl<'f> Walk<'f> {
             }
             ([], Some(tls)) => {
                 tls::from_callers(at, &tls, &mut self.leaks);
-                if asks {
-                    self.leaks.add(
-                        at,
-                        "other gateways enter, and no RBAC says with which zones",
-                    );
+                if tls.require_client_certificate.is_some() {
+                    self.leaks
+                        .add(at, "other gateways enter, and no RBAC limits their zones");
                 }
                 Entry::Open
             }
@@ -95,25 +73,51 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// The zones that RBAC lets in. Two filters are needed, since Envoy matches each value of a repeated header by
-    /// itself: one that allows by a welcome zone would let another pass beside it, so one more denies those.
+    /// Whether Meridian's filter is among these, and all RBAC filters with their places.
+    fn entry_filters<'p>(&mut self, filters: &'p [Placed]) -> (bool, Vec<(&'p str, &'p Rbac)>) {
+        let mut filtered = false;
+        let mut rbac = Vec::new();
+        for placed in filters {
+            match &placed.filter {
+                // It does not set the zone header, so it is no filter in the sense of `Entry::Filtered`.
+                Filter::Wasm(wasm) if is_pool(wasm) => {
+                    pool_plugin(self.fleet, &placed.at, wasm, &mut self.leaks);
+                }
+                Filter::Wasm(wasm) => {
+                    filtered = true;
+                    self.router_plugin(&placed.at, wasm);
+                }
+                Filter::Rbac(found) => rbac.push((placed.at.as_str(), found)),
+                Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(
+                    &placed.at,
+                    "headers are changed and credentials added on the way out only",
+                ),
+                Filter::Health | Filter::Router => {}
+            }
+        }
+        (filtered, rbac)
+    }
+
+    /// The zones that RBAC admits. Two filters are needed because Envoy matches each value of a repeated header by itself:
+    /// a request that names an admitted zone and another one passes the allowing filter, so a second filter denies the rest.
     fn admitted(&mut self, at: &str, filters: &[(&str, &Rbac)]) -> Zones<'f> {
         let mut allowing = Vec::new();
         let mut denied = Zones::new();
         for (at, rbac) in filters {
-            self.leaks.known(at, *rbac, &only!(Rbac, rbac, [rules]));
+            self.leaks
+                .check_fields(at, *rbac, &only!(Rbac, rbac, [rules]));
             let Some(rules) = &rbac.rules else {
                 self.leaks.add(at, "RBAC without rules refuses nobody");
                 continue;
             };
             self.leaks
-                .known(at, rules, &only!(Rules, rules, [action, policies]));
+                .check_fields(at, rules, &only!(Rules, rules, [action, policies]));
             match Action::try_from(rules.action) {
                 Ok(Action::Allow) => allowing.push((at, rules)),
                 Ok(Action::Deny) => denied.extend(self.denied(at, rules)),
                 _ => self
                     .leaks
-                    .unknown(at, "RBAC that neither allows nor denies"),
+                    .unsupported(at, "RBAC that neither allows nor denies"),
             }
         }
         for (name, zone) in &self.fleet.zones {
@@ -127,7 +131,7 @@ impl<'f> Walk<'f> {
             }
         }
         let [(at, rules)] = allowing.as_slice() else {
-            self.leaks.unknown(
+            self.leaks.unsupported(
                 at,
                 "RBAC that does not refuse whatever the policies of one filter do not allow",
             );
@@ -140,33 +144,32 @@ impl<'f> Walk<'f> {
         zones
     }
 
-    /// The zones that rules deny to everyone but gateways that may bring them here.
+    /// The zones that rules deny to all clients but gateways that may send them here.
     fn denied(&mut self, at: &str, rules: &Rules) -> Zones<'f> {
         let mut zones = Zones::new();
         for (name, policy) in &rules.policies {
             let at = format!("{at}.policies[{name:?}]");
-            let known = only!(Policy, policy, [permissions, principals]);
-            self.leaks.known(&at, policy, &known);
+            let supported = only!(Policy, policy, [permissions, principals]);
+            self.leaks.check_fields(&at, policy, &supported);
             for permission in &policy.permissions {
                 let named = permitted_zone(permission);
                 let Some((name, zone)) =
                     named.and_then(|named| self.fleet.zones.get_key_value(named))
                 else {
                     self.leaks
-                        .unknown(&at, "a permission that is not one zone, to the letter,");
+                        .unsupported(&at, "a permission that is not one zone, to the letter,");
                     continue;
                 };
-                let serves = zone.regions.contains(self.home);
+                let serves = is_inside(zone, self.home);
                 let covers =
                     policy
                         .principals
                         .iter()
                         .any(|principal| match &principal.identifier {
                             Some(Identifier::Any(any)) => *any,
-                            Some(Identifier::NotId(spared)) => {
-                                self.spared(spared).is_some_and(|all| {
-                                    all.iter()
-                                        .all(|sender| serves && zone.passes_through(sender))
+                            Some(Identifier::NotId(exempt)) => {
+                                self.exempt(exempt).is_some_and(|all| {
+                                    all.iter().all(|sender| serves && may_transit(zone, sender))
                                 })
                             }
                             _ => false,
@@ -179,8 +182,8 @@ impl<'f> Walk<'f> {
         zones
     }
 
-    /// The other regions whose gateways a principal is, to the letter.
-    fn spared(&self, principal: &Principal) -> Option<Vec<&'f RegionName>> {
+    /// The regions whose gateways an exact principal names; `None` for any other principal.
+    fn exempt(&self, principal: &Principal) -> Option<Vec<&'f RegionName>> {
         match &principal.identifier {
             Some(Identifier::OrIds(set)) => set.ids.iter().map(|id| self.gateway(id)).collect(),
             _ => self.gateway(principal).map(|region| vec![region]),
@@ -188,8 +191,8 @@ impl<'f> Walk<'f> {
     }
 
     fn admitted_by(&mut self, at: &str, policy: &Policy) -> Zones<'f> {
-        let known = only!(Policy, policy, [permissions, principals]);
-        self.leaks.known(at, policy, &known);
+        let supported = only!(Policy, policy, [permissions, principals]);
+        self.leaks.check_fields(at, policy, &supported);
         let senders: Vec<Option<&RegionName>> = policy
             .principals
             .iter()
@@ -199,7 +202,7 @@ impl<'f> Walk<'f> {
         for permission in &policy.permissions {
             let Some(zone) = permitted_zone(permission) else {
                 self.leaks
-                    .unknown(at, "a permission that is not one zone, to the letter,");
+                    .unsupported(at, "a permission that is not one zone, to the letter,");
                 return self.every_zone();
             };
             let Some((name, zone)) = self.fleet.zones.get_key_value(zone) else {
@@ -213,7 +216,7 @@ impl<'f> Walk<'f> {
             if !zone.pinned {
                 continue;
             }
-            if !zone.regions.contains(self.home) {
+            if !is_inside(zone, self.home) {
                 self.leaks.add(
                     at,
                     format!(
@@ -223,7 +226,7 @@ impl<'f> Walk<'f> {
                 );
             }
             for sender in senders.iter().flatten() {
-                if !zone.passes_through(sender) {
+                if !may_transit(zone, sender) {
                     self.leaks.add(
                         at,
                         format!(
@@ -236,11 +239,11 @@ impl<'f> Walk<'f> {
         zones
     }
 
-    /// The other region whose gateway a principal is; reports any other principal.
+    /// The other region whose gateway a principal names. Reports any other principal.
     pub fn sender(&mut self, at: &str, principal: &Principal) -> Option<&'f RegionName> {
         if !matches!(principal.identifier, Some(Identifier::Authenticated(_))) {
             self.leaks
-                .unknown(at, "a principal that is not one client certificate");
+                .unsupported(at, "a principal that is not one client certificate");
             return None;
         }
         let sender = self.gateway(principal);
@@ -268,7 +271,7 @@ fn permitted_zone(permission: &Permission) -> Option<&str> {
     }
 }
 
-/// The zone that a header matcher holds requests to; `None` for any other matcher.
+/// The zone that a header matcher requires exactly; `None` for any other matcher.
 pub fn exact_zone(header: &HeaderMatcher) -> Option<&str> {
     if !header.name.eq_ignore_ascii_case(headers::ZONE)
         || header.invert_match

@@ -1,7 +1,7 @@
-//! HTTP filters: six kinds are known, every other could send a request anywhere.
+//! HTTP filters: six types are supported; any other could send a request anywhere.
 
-use super::Walk;
-use super::known::{Leaks, only};
+use super::walk::Walk;
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
@@ -12,23 +12,23 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use prost::Name;
 
-/// A filter that the verifier can follow.
+/// A supported filter.
 pub enum Filter {
-    /// Answers probes itself.
+    /// Responds to health checks itself.
     Health,
-    /// Meridian's own.
+    /// Meridian's own filter.
     Wasm(Wasm),
-    /// Refuses by zone and client certificate.
+    /// Rejects requests by zone and client certificate.
     Rbac(Rbac),
     /// Removes headers.
     Mutation(HeaderMutation),
     /// Adds our credential.
     Credential(CredentialInjector),
-    /// Ends every list of filters.
+    /// The last filter of every list.
     Router,
 }
 
-/// A filter and where it stands.
+/// A filter and its place.
 pub struct Placed {
     /// Path of the filter.
     pub at: String,
@@ -37,14 +37,14 @@ pub struct Placed {
 }
 
 impl Walk<'_> {
-    /// A connection manager's filters, in the order in which a request meets them.
+    /// Checks the filters of a connection manager, in their order.
     pub fn http_filters(&mut self, at: &str, filters: &[HttpFilter]) -> Vec<Placed> {
         let mut placed = Vec::new();
         for filter in filters {
             let at = format!("{at}.http_filters[{:?}]", filter.name);
-            // Without `is_optional` and `disabled`: a filter that may be absent protects nothing.
-            let known = only!(HttpFilter, filter, [name, config_type]);
-            self.leaks.known(&at, filter, &known);
+            // `is_optional` and `disabled` are not supported: a filter that may be absent protects nothing.
+            let supported = only!(HttpFilter, filter, [name, config_type]);
+            self.leaks.check_fields(&at, filter, &supported);
             if let Some(filter) = self.http_filter(&at, filter) {
                 placed.push(Placed { at, filter });
             }
@@ -56,7 +56,7 @@ impl Walk<'_> {
             || !matches!(placed.last(), Some(last) if matches!(last.filter, Filter::Router))
         {
             self.leaks
-                .unknown(at, "a list of filters that does not end in its only router");
+                .unsupported(at, "a list of filters that does not end in its only router");
         }
         placed
     }
@@ -66,34 +66,34 @@ impl Walk<'_> {
             Some(ConfigType::TypedConfig(any)) => any,
             Some(ConfigType::ConfigDiscovery(_)) => {
                 self.leaks
-                    .unknown(at, "a filter whose configuration is not in the snapshot");
+                    .unsupported(at, "a filter whose configuration is not in the snapshot");
                 return None;
             }
             None => {
-                self.leaks.unknown(at, "a filter without configuration");
+                self.leaks.unsupported(at, "a filter without configuration");
                 return None;
             }
         };
         let url = any.type_url.as_str();
         let leaks = &mut self.leaks;
         if url == HealthCheck::type_url() {
-            let check = leaks.open(at, any)?;
+            let check = leaks.unpack(at, any)?;
             self.health(at, &check);
             Some(Filter::Health)
         } else if url == Wasm::type_url() {
-            leaks.open(at, any).map(Filter::Wasm)
+            leaks.unpack(at, any).map(Filter::Wasm)
         } else if url == Rbac::type_url() {
-            leaks.open(at, any).map(Filter::Rbac)
+            leaks.unpack(at, any).map(Filter::Rbac)
         } else if url == HeaderMutation::type_url() {
-            leaks.open(at, any).map(Filter::Mutation)
+            leaks.unpack(at, any).map(Filter::Mutation)
         } else if url == CredentialInjector::type_url() {
-            leaks.open(at, any).map(Filter::Credential)
+            leaks.unpack(at, any).map(Filter::Credential)
         } else if url == Router::type_url() {
-            let router = leaks.open(at, any)?;
-            known_router(at, &router, leaks);
+            let router = leaks.unpack(at, any)?;
+            router_fields(at, &router, leaks);
             Some(Filter::Router)
         } else {
-            leaks.unknown(at, format!("the filter `{url}`"));
+            leaks.unsupported(at, format!("the filter `{url}`"));
             None
         }
     }
@@ -104,10 +104,11 @@ impl Walk<'_> {
             .as_ref()
             .is_none_or(|pass| pass.value)
         {
-            self.leaks.unknown(at, "a health check that passes through");
+            self.leaks
+                .unsupported(at, "a health check that passes through");
         }
         for cluster in check.cluster_min_healthy_percentages.keys() {
-            if !self.ways.has(cluster) {
+            if !self.clusters.has(cluster) {
                 self.leaks
                     .add(at, format!("there is no cluster `{cluster}`"));
             }
@@ -115,8 +116,8 @@ impl Walk<'_> {
     }
 }
 
-fn known_router(at: &str, router: &Router, leaks: &mut Leaks) {
-    let known = only!(
+fn router_fields(at: &str, router: &Router, leaks: &mut Leaks) {
+    let supported = only!(
         Router,
         router,
         [
@@ -125,5 +126,5 @@ fn known_router(at: &str, router: &Router, leaks: &mut Leaks) {
             respect_expected_rq_timeout
         ]
     );
-    leaks.known(at, router, &known);
+    leaks.check_fields(at, router, &supported);
 }

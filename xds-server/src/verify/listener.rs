@@ -1,8 +1,9 @@
-//! Listeners: every filter chain of each, down to its routes.
+//! Listeners: walks every filter chain, down to its routes.
 
 use super::entry::Entry;
-use super::known::only;
-use super::{Walk, Zones, endpoint, protocol, retrieval};
+use super::leak::only;
+use super::walk::{Walk, Zones};
+use super::{endpoint, protocol, retrieval};
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
@@ -13,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<'f> Walk<'f> {
-    /// Walks all listeners: those with a socket first, since they tell what reaches the internal ones.
+    /// Walks all listeners. Those with a socket come first, because they decide which zones reach the internal ones.
     pub fn listeners(&mut self, listeners: &[Listener]) {
         let mut names = BTreeSet::new();
         let mut internal = BTreeMap::new();
@@ -22,14 +23,14 @@ impl<'f> Walk<'f> {
             if !names.insert(&listener.name) {
                 self.leaks.add(&at, "there are two listeners of this name");
             }
-            self.known_listener(&at, listener);
+            self.listener_fields(&at, listener);
             if listener.listener_specifier.is_some() {
                 internal.insert(listener.name.clone(), (at, listener));
             } else {
                 self.chains(&at, listener, None);
             }
         }
-        for name in self.inside.keys().chain(&self.retrieved) {
+        for name in self.routed.keys().chain(&self.retrieval) {
             if !internal.contains_key(name) {
                 let at = format!("listeners.{name}");
                 self.leaks
@@ -37,13 +38,13 @@ impl<'f> Walk<'f> {
             }
         }
         for (name, (at, listener)) in internal {
-            let zones = self.inside.get(&name).cloned().unwrap_or_default();
+            let zones = self.routed.get(&name).cloned().unwrap_or_default();
             self.chains(&at, listener, Some(zones));
         }
     }
 
-    fn known_listener(&mut self, at: &str, listener: &Listener) {
-        let known = only!(
+    fn listener_fields(&mut self, at: &str, listener: &Listener) {
+        let supported = only!(
             Listener,
             listener,
             [
@@ -58,23 +59,23 @@ impl<'f> Walk<'f> {
                 listener_specifier,
             ]
         );
-        self.leaks.known(at, listener, &known);
+        self.leaks.check_fields(at, listener, &supported);
         self.access_logs(at, &listener.access_log);
         match (&listener.listener_specifier, &listener.address) {
             (Some(ListenerSpecifier::InternalListener(_)), None) => {}
             (None, Some(address)) => endpoint::listens(at, address, &mut self.leaks),
             _ => self
                 .leaks
-                .unknown(at, "a listener that is not either internal or on a socket"),
+                .unsupported(at, "a listener that is not either internal or on a socket"),
         }
     }
 
-    /// `inside` has the zones that come to an internal listener.
+    /// `inside`: the zones whose requests reach an internal listener.
     fn chains(&mut self, at: &str, listener: &Listener, inside: Option<Zones<'f>>) {
         let chains = listener.filter_chains.iter();
         for chain in chains.chain(&listener.default_filter_chain) {
-            // Which chain a connection gets is not followed: any may get any.
-            let known = only!(
+            // Filter chain matches are ignored: any connection may get any chain.
+            let supported = only!(
                 FilterChain,
                 chain,
                 [
@@ -85,16 +86,16 @@ impl<'f> Walk<'f> {
                     name
                 ]
             );
-            self.leaks.known(at, chain, &known);
+            self.leaks.check_fields(at, chain, &supported);
             if retrieval::is_of_connections(chain) {
                 self.retrieval(at, chain, listener.address.as_ref());
-                if self.inside.contains_key(&listener.name) {
+                if self.routed.contains_key(&listener.name) {
                     self.leaks
                         .add(at, "requests are led into a listener for retrieval");
                 }
                 continue;
             }
-            if self.retrieved.contains(&listener.name) {
+            if self.retrieval.contains(&listener.name) {
                 self.leaks
                     .add(at, "retrieval is led into a listener for requests");
             }
@@ -116,19 +117,19 @@ impl<'f> Walk<'f> {
             _ => None,
         };
         let place = format!("{at}.filters[{:?}]", filter.name);
-        let manager: Option<HttpConnectionManager> = self.leaks.open_some(&place, any);
+        let manager: Option<HttpConnectionManager> = self.leaks.unpack_required(&place, any);
         let Some(manager) = manager else {
             return;
         };
-        self.known_manager(at, &manager);
+        self.manager_fields(at, &manager);
         let filters = self.http_filters(at, &manager.http_filters);
         let entry = match inside {
             Some(zones) => {
                 if socket.is_some() {
                     self.leaks
-                        .unknown(at, "a transport socket inside a process");
+                        .unsupported(at, "a transport socket inside a process");
                 }
-                Entry::Inside(zones)
+                Entry::Internal(zones)
             }
             None => self.entry(at, socket, &filters),
         };
@@ -140,13 +141,13 @@ impl<'f> Walk<'f> {
             return;
         };
         let providers = self.routes(at, &entry, routes);
-        if matches!(entry, Entry::Inside(_)) {
+        if matches!(entry, Entry::Internal(_)) {
             self.egress(at, &filters, &providers);
         }
     }
 
-    fn known_manager(&mut self, at: &str, manager: &HttpConnectionManager) {
-        let known = only!(
+    fn manager_fields(&mut self, at: &str, manager: &HttpConnectionManager) {
+        let supported = only!(
             HttpConnectionManager,
             manager,
             [
@@ -179,7 +180,7 @@ impl<'f> Walk<'f> {
                 route_specifier,
             ]
         );
-        self.leaks.known(at, manager, &known);
+        self.leaks.check_fields(at, manager, &supported);
         if let Some(options) = &manager.http_protocol_options {
             protocol::http1(at, options, &mut self.leaks);
         }
@@ -189,7 +190,8 @@ impl<'f> Walk<'f> {
         self.access_logs(at, &manager.access_log);
     }
 
-    /// The filter believes zone headers by the address of the connection; it must not be one that a caller wrote.
+    /// The filter trusts zone headers by the address of the connection, so callers must not be able to set that
+    /// address.
     fn own_source(&mut self, at: &str, manager: &HttpConnectionManager) {
         let remote = manager.use_remote_address.as_ref();
         if !remote.is_some_and(|remote| remote.value) || manager.xff_num_trusted_hops != 0 {
@@ -206,7 +208,7 @@ impl<'f> Walk<'f> {
                 .config_type
                 .as_ref()
                 .map(|access_log::ConfigType::TypedConfig(any)| any);
-            let Some(file) = self.leaks.open_some::<FileAccessLog>(at, any) else {
+            let Some(file) = self.leaks.unpack_required::<FileAccessLog>(at, any) else {
                 continue;
             };
             if file.path != self.fleet.access_log {

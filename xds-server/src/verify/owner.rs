@@ -1,4 +1,4 @@
-//! Whose an address is, as the fleet says.
+//! The owner of every address, from the fleet.
 
 use meridian_policy::fleet::Pool;
 use meridian_policy::{FallbackName, Fleet, RegionName};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-/// Who answers at an address.
+/// The owner of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner<'f> {
     /// An inference server in a region.
@@ -17,7 +17,7 @@ pub enum Owner<'f> {
     Provider(&'f FallbackName),
     /// A region's vector database.
     Database(&'f RegionName),
-    /// A region's gateway, at the port that leads to its vector database.
+    /// A region's gateway, at the port of its vector database.
     DatabaseGateway(&'f RegionName),
 }
 
@@ -35,8 +35,7 @@ impl fmt::Display for Owner<'_> {
     }
 }
 
-/// Every address of the fleet, as the home gateway reaches it. One that two owners claim is both's: it must be right
-/// for each of them.
+/// The owners of all addresses, as the home gateway reaches them. An address with two owners must be right for both.
 pub struct Owners<'f>(BTreeMap<(String, u32), BTreeSet<Owner<'f>>>);
 
 impl<'f> Owners<'f> {
@@ -54,14 +53,14 @@ impl<'f> Owners<'f> {
                 }
             }
             if let Some((host, port)) = database(fleet, name)
-                && let Some(known) = &region.vector_db
+                && let Some(database) = &region.vector_db
             {
                 let elsewhere = name != home && own_database == Some((host.clone(), port));
                 if !(elsewhere && is_local(&host)) {
                     owners.add(&host, port, Owner::Database(name));
                 }
                 let by_gateway = Owner::DatabaseGateway(name);
-                owners.add(&gateway.address, known.gateway_port, by_gateway);
+                owners.add(&gateway.address, database.gateway_port, by_gateway);
             }
         }
         for (name, fallback) in &fleet.fallbacks {
@@ -78,7 +77,7 @@ impl<'f> Owners<'f> {
             .insert(owner);
     }
 
-    /// The owners of an address; none if the fleet does not know it.
+    /// The owners of an address; empty if the fleet does not have it.
     pub fn at(&self, host: &str, port: u32) -> BTreeSet<Owner<'f>> {
         self.0
             .get(&(plain(host), port))
@@ -112,8 +111,8 @@ fn database(fleet: &Fleet, region: &RegionName) -> Option<(String, u16)> {
     Some((plain(&database.host), database.port))
 }
 
-/// Whether an address means something else on each machine or in each Kubernetes cluster: dialled from home, it is
-/// home's.
+/// Whether an address is local to a machine or a Kubernetes cluster. Dialled from the home gateway, it is the home
+/// region's.
 fn is_local(host: &str) -> bool {
     match host.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback(),
@@ -123,7 +122,7 @@ fn is_local(host: &str) -> bool {
     }
 }
 
-/// One spelling per host: an IPv4 address in IPv6 form is the same address, DNS knows no case.
+/// The canonical form of a host: IPv4 mapped into IPv6 is the IPv4 address, and DNS ignores case.
 fn plain(host: &str) -> String {
     host.parse::<IpAddr>().map_or_else(
         |_| host.to_ascii_lowercase(),

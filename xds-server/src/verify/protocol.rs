@@ -1,6 +1,6 @@
-//! HTTP as it is spoken: time limits and windows, nothing that chooses a destination.
+//! HTTP protocol options: timeouts and windows are supported, because they cannot choose a destination.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::wasm::guard_plugin;
 use envoy_types::pb::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
 use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;
@@ -19,50 +19,50 @@ use std::collections::HashMap;
 
 const UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// A cluster's protocol. Filters, mirrors and retries of its own are not known.
+/// Checks the protocol of a cluster. Filters, mirrors and retries are not supported there.
 pub fn upstream(at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) {
-    for options in opened(at, extensions, leaks) {
-        let known = only!(
+    for options in unpacked(at, extensions, leaks) {
+        let supported = only!(
             HttpProtocolOptions,
             options,
             [common_http_protocol_options, upstream_protocol_options]
         );
-        leaks.known(at, &options, &known);
+        leaks.check_fields(at, &options, &supported);
         version(at, &options, leaks);
     }
 }
 
-/// A chain's protocol is its members'; it has filters instead: our own, which only looks on, and what ends the list.
+/// Checks the protocol of a chain. Its upstream filters must be the guard and the codec.
 pub fn of_chain(fleet: &Fleet, at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) {
-    for options in opened(at, extensions, leaks) {
-        let known = only!(
+    for options in unpacked(at, extensions, leaks) {
+        let supported = only!(
             HttpProtocolOptions,
             options,
             [upstream_protocol_options, http_filters]
         );
-        leaks.known(at, &options, &known);
+        leaks.check_fields(at, &options, &supported);
         version(at, &options, leaks);
         for filter in &options.http_filters {
             let at = format!("{at}.http_filters[{:?}]", filter.name);
-            leaks.known(&at, filter, &only!(HttpFilter, filter, [name, config_type]));
+            leaks.check_fields(&at, filter, &only!(HttpFilter, filter, [name, config_type]));
             match &filter.config_type {
                 Some(ConfigType::TypedConfig(any)) if any.type_url == Wasm::type_url() => {
-                    if let Some(wasm) = leaks.open(&at, any) {
+                    if let Some(wasm) = leaks.unpack(&at, any) {
                         guard_plugin(fleet, &at, &wasm, leaks);
                     }
                 }
                 Some(ConfigType::TypedConfig(any)) => {
-                    if let Some(codec) = leaks.open::<UpstreamCodec>(&at, any) {
-                        leaks.known(&at, &codec, &UpstreamCodec::default());
+                    if let Some(codec) = leaks.unpack::<UpstreamCodec>(&at, any) {
+                        leaks.check_fields(&at, &codec, &UpstreamCodec::default());
                     }
                 }
-                _ => leaks.unknown(&at, "a filter without configuration"),
+                _ => leaks.unsupported(&at, "a filter without configuration"),
             }
         }
     }
 }
 
-fn opened(
+fn unpacked(
     at: &str,
     extensions: &HashMap<String, Any>,
     leaks: &mut Leaks,
@@ -70,9 +70,9 @@ fn opened(
     let mut all = Vec::new();
     for (name, any) in extensions {
         if name == UPSTREAM {
-            all.extend(leaks.open::<HttpProtocolOptions>(at, any));
+            all.extend(leaks.unpack::<HttpProtocolOptions>(at, any));
         } else {
-            leaks.unknown(at, format!("the protocol options `{name}`"));
+            leaks.unsupported(at, format!("the protocol options `{name}`"));
         }
     }
     all
@@ -84,16 +84,16 @@ fn version(at: &str, options: &HttpProtocolOptions, leaks: &mut Leaks) {
             match &explicit.protocol_config {
                 Some(ProtocolConfig::HttpProtocolOptions(options)) => http1(at, options, leaks),
                 Some(ProtocolConfig::Http2ProtocolOptions(options)) => http2(at, options, leaks),
-                _ => leaks.unknown(at, "this protocol"),
+                _ => leaks.unsupported(at, "this protocol"),
             }
         }
         Some(UpstreamProtocolOptions::AutoConfig(auto)) => {
-            let known = only!(
+            let supported = only!(
                 AutoHttpConfig,
                 auto,
                 [http_protocol_options, http2_protocol_options]
             );
-            leaks.known(at, auto, &known);
+            leaks.check_fields(at, auto, &supported);
             if let Some(options) = &auto.http_protocol_options {
                 http1(at, options, leaks);
             }
@@ -101,18 +101,18 @@ fn version(at: &str, options: &HttpProtocolOptions, leaks: &mut Leaks) {
                 http2(at, options, leaks);
             }
         }
-        _ => leaks.unknown(at, "this protocol"),
+        _ => leaks.unsupported(at, "this protocol"),
     }
 }
 
-/// HTTP/1 by default, in either direction.
+/// HTTP/1 with default options.
 pub fn http1(at: &str, options: &Http1ProtocolOptions, leaks: &mut Leaks) {
-    leaks.known(at, options, &Http1ProtocolOptions::default());
+    leaks.check_fields(at, options, &Http1ProtocolOptions::default());
 }
 
-/// HTTP/2 with its windows, in either direction; no CONNECT, no METADATA frames.
+/// HTTP/2 with windows and keepalive; no CONNECT, no METADATA frames.
 pub fn http2(at: &str, options: &Http2ProtocolOptions, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         Http2ProtocolOptions,
         options,
         [
@@ -125,5 +125,5 @@ pub fn http2(at: &str, options: &Http2ProtocolOptions, leaks: &mut Leaks) {
             connection_keepalive,
         ]
     );
-    leaks.known(at, options, &known);
+    leaks.check_fields(at, options, &supported);
 }

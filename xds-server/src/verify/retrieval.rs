@@ -1,10 +1,12 @@
-//! Retrieval: listeners that carry whatever comes, so that who may come and where it may go is all there is to know. Both must be
-//! on the same side of the border of every pinned zone: a question says nothing about whose it is, an answer neither.
+//! Retrieval: listeners that proxy TCP connections. A connection does not say which zone it is for, so its client and its
+//! database must be on the same side of the border of every pinned zone.
 
 use super::endpoint::Target;
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::owner::Owner;
-use super::{Walk, tls};
+use super::residency::is_inside;
+use super::tls;
+use super::walk::Walk;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, TransportSocket};
@@ -19,18 +21,18 @@ use envoy_types::pb::google::protobuf::Any;
 use meridian_policy::{RegionName, ZoneName};
 use prost::Name;
 
-/// Who comes to such a listener.
+/// The clients of a listener for retrieval.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    /// Whoever reaches its socket: those in the region who retrieve.
+enum Clients {
+    /// Any client that reaches the socket: applications of the region.
     Region,
     /// Other gateways, by mTLS and RBAC.
     Gateways,
-    /// A listener of this very gateway that is one of the first kind.
-    Inside,
+    /// The listener for the region, in the same Envoy.
+    Internal,
 }
 
-/// Whether a chain of filters is about connections, not requests.
+/// Whether a filter chain proxies connections instead of HTTP requests.
 pub fn is_of_connections(chain: &FilterChain) -> bool {
     let kinds = [TcpProxy::type_url(), Rbac::type_url()];
     let configured = chain.filters.iter().filter_map(configuration);
@@ -47,13 +49,13 @@ fn configuration(filter: &Filter) -> Option<&Any> {
 }
 
 impl<'f> Walk<'f> {
-    /// A chain of filters that carries connections, of a listener at an address; an internal one has none.
+    /// Checks a filter chain that proxies connections. An internal listener has no address.
     pub fn retrieval(&mut self, at: &str, chain: &FilterChain, address: Option<&Address>) {
         let (rbac, proxy) = match chain.filters.as_slice() {
             [proxy] => (None, proxy),
             [rbac, proxy] => (Some(rbac), proxy),
             _ => {
-                self.leaks.unknown(
+                self.leaks.unsupported(
                     at,
                     "a chain for connections that is not RBAC, if anything, and a TCP proxy",
                 );
@@ -61,39 +63,56 @@ impl<'f> Walk<'f> {
             }
         };
         let socket = chain.transport_socket.as_ref();
-        let from = match (address, rbac) {
-            (None, None) if socket.is_none() => From::Inside,
+        if let Some(from) = self.retrieval_clients(at, address, rbac, socket) {
+            self.retrieval_proxy(at, from, proxy);
+        }
+    }
+
+    /// The clients that can connect; `None` if the verifier cannot tell.
+    fn retrieval_clients(
+        &mut self,
+        at: &str,
+        address: Option<&Address>,
+        rbac: Option<&Filter>,
+        socket: Option<&TransportSocket>,
+    ) -> Option<Clients> {
+        match (address, rbac) {
+            (None, None) if socket.is_none() => Some(Clients::Internal),
             (None, _) => {
                 self.leaks
-                    .unknown(at, "RBAC or a transport socket inside a process");
-                return;
+                    .unsupported(at, "RBAC or a transport socket inside a process");
+                None
             }
             (Some(_), Some(rbac)) => {
                 self.readers(at, rbac, socket);
-                From::Gateways
+                Some(Clients::Gateways)
             }
             (Some(address), None) => {
                 self.for_the_region(at, address);
-                if let Some(socket) = socket
-                    && let Some(context) = tls::context(at, socket, &mut self.leaks)
-                {
+                let context: Option<DownstreamTlsContext> =
+                    socket.and_then(|socket| tls::context(at, socket, &mut self.leaks));
+                if let Some(context) = context {
                     tls::from_callers(at, &context, &mut self.leaks);
                     if context.require_client_certificate.is_some() {
                         self.leaks.add(
                             at,
-                            "client certificates are asked for, and no RBAC says whose may read",
+                            "client certificates are asked for, and no RBAC limits who may read",
                         );
                     }
                 }
-                From::Region
+                Some(Clients::Region)
             }
-        };
+        }
+    }
+
+    /// Checks the TCP proxy, and every address that it leads to.
+    fn retrieval_proxy(&mut self, at: &str, from: Clients, proxy: &Filter) {
         let place = format!("{at}.filters[{:?}]", proxy.name);
-        let proxy: Option<TcpProxy> = self.leaks.open_some(&place, configuration(proxy));
+        let proxy: Option<TcpProxy> = self.leaks.unpack_required(&place, configuration(proxy));
         let Some(proxy) = proxy else {
             return;
         };
-        let known = only!(
+        let supported = only!(
             TcpProxy,
             proxy,
             [
@@ -107,18 +126,18 @@ impl<'f> Walk<'f> {
                 max_early_data_bytes,
             ]
         );
-        self.leaks.known(&place, &proxy, &known);
+        self.leaks.check_fields(&place, &proxy, &supported);
         self.access_logs(&place, &proxy.access_log);
         let Some(ClusterSpecifier::Cluster(cluster)) = &proxy.cluster_specifier else {
-            self.leaks.unknown(&place, "this way to name a cluster");
+            self.leaks.unsupported(&place, "this way to name a cluster");
             return;
         };
-        for trail in self.ways.follow(at, cluster, &mut self.leaks) {
+        for trail in self.clusters.follow(at, cluster, &mut self.leaks) {
             match trail.target {
-                Target::Inside(listener) if from == From::Region => {
-                    self.retrieved.insert(listener);
+                Target::Internal(listener) if from == Clients::Region => {
+                    self.retrieval.insert(listener);
                 }
-                Target::Inside(_) => self.leaks.add(
+                Target::Internal(_) => self.leaks.add(
                     &trail.path,
                     "retrieval goes into one listener and no further",
                 ),
@@ -131,7 +150,8 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// Who comes without a proof is taken for one of the region: by the place that the fleet has for them, and no other.
+    /// Clients without a certificate are allowed at one address only: the one that the fleet names for applications of the
+    /// region.
     fn for_the_region(&mut self, at: &str, address: &Address) {
         let home = self.fleet.regions.get(self.home);
         let place = home.and_then(|home| home.vector_db.as_ref());
@@ -157,11 +177,11 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// Where a connection may end.
-    fn retrieved_from(&mut self, path: &str, from: From, owner: Owner<'f>) {
+    /// Checks one address that a connection can end at.
+    fn retrieved_from(&mut self, path: &str, from: Clients, owner: Owner<'f>) {
         let to = match owner {
             Owner::Database(region) if region == self.home => return,
-            _ if from == From::Gateways => {
+            _ if from == Clients::Gateways => {
                 let message = format!("another gateway's retrieval is sent on to {owner}");
                 self.leaks.add(path, message);
                 return;
@@ -183,14 +203,11 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// A pinned zone that has the home region and not the other, or the other way round.
+    /// A pinned zone that has only one of the home region and the other region.
     fn border(&self, other: &RegionName) -> Option<&'f ZoneName> {
         let mut zones = self.fleet.zones.iter();
         let between = zones.find(|(_, zone)| {
-            let (here, there) = (
-                zone.regions.contains(self.home),
-                zone.regions.contains(other),
-            );
+            let (here, there) = (is_inside(zone, self.home), is_inside(zone, other));
             zone.pinned && here != there
         });
         between.map(|(name, _)| name)
@@ -205,7 +222,7 @@ impl<'f> Walk<'f> {
         others.map(|(name, _)| name).collect()
     }
 
-    /// Other gateways prove who they are, and those that may not read are refused.
+    /// Checks that TLS and RBAC admit only the gateways that may read the database.
     fn readers(&mut self, at: &str, rbac: &Filter, socket: Option<&TransportSocket>) {
         let readers = self.may_read();
         let tls: Option<DownstreamTlsContext> =
@@ -220,20 +237,20 @@ impl<'f> Walk<'f> {
             ),
         }
         let at = format!("{at}.filters[{:?}]", rbac.name);
-        let rbac: Option<Rbac> = self.leaks.open_some(&at, configuration(rbac));
+        let rbac: Option<Rbac> = self.leaks.unpack_required(&at, configuration(rbac));
         let Some(rbac) = rbac else {
             return;
         };
         self.leaks
-            .known(&at, &rbac, &only!(Rbac, rbac, [rules, stat_prefix]));
+            .check_fields(&at, &rbac, &only!(Rbac, rbac, [rules, stat_prefix]));
         let Some(rules) = &rbac.rules else {
             self.leaks.add(&at, "RBAC without rules refuses nobody");
             return;
         };
         self.leaks
-            .known(&at, rules, &only!(Rules, rules, [action, policies]));
+            .check_fields(&at, rules, &only!(Rules, rules, [action, policies]));
         if rules.action != i32::from(Action::Allow) {
-            self.leaks.unknown(
+            self.leaks.unsupported(
                 &at,
                 "RBAC that does not refuse whatever its policies do not allow",
             );
@@ -244,8 +261,8 @@ impl<'f> Walk<'f> {
     }
 
     fn admits_readers(&mut self, at: &str, policy: &Policy, readers: &[&RegionName]) {
-        let known = only!(Policy, policy, [permissions, principals]);
-        self.leaks.known(at, policy, &known);
+        let supported = only!(Policy, policy, [permissions, principals]);
+        self.leaks.check_fields(at, policy, &supported);
         of_everything(at, &policy.permissions, &mut self.leaks);
         for principal in &policy.principals {
             let Some(sender) = self.sender(at, principal) else {
@@ -259,10 +276,10 @@ impl<'f> Walk<'f> {
     }
 }
 
-/// A connection has nothing that a permission could be about, but who opened it.
+/// Permissions must be `any`: RBAC for connections is decided by principals alone.
 fn of_everything(at: &str, permissions: &[Permission], leaks: &mut Leaks) {
     let any = |each: &Permission| matches!(each.rule, Some(permission::Rule::Any(true)));
     if !permissions.iter().all(any) {
-        leaks.unknown(at, "a permission that is about more than who connects,");
+        leaks.unsupported(at, "a permission that is about more than who connects,");
     }
 }

@@ -1,6 +1,6 @@
-//! Retries: again, but only among what the route leads to anyway.
+//! Retries: they must stay within the targets of the route.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::config::route::v3::RetryPolicy;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     retry_host_predicate, retry_priority,
@@ -8,9 +8,9 @@ use envoy_types::pb::envoy::config::route::v3::retry_policy::{
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 
-/// Checks a retry policy. Extensions choose hosts and priorities of the same cluster, and only two are known.
+/// Checks a retry policy. Its extensions choose hosts and priorities within the cluster; two of them are supported.
 pub fn policy(at: &str, policy: &RetryPolicy, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         RetryPolicy,
         policy,
         [
@@ -28,19 +28,19 @@ pub fn policy(at: &str, policy: &RetryPolicy, leaks: &mut Leaks) {
             retriable_request_headers,
         ]
     );
-    leaks.known(at, policy, &known);
+    leaks.check_fields(at, policy, &supported);
     if let Some(priority) = &policy.retry_priority {
         let any = priority
             .config_type
             .as_ref()
             .map(|retry_priority::ConfigType::TypedConfig(any)| any);
-        leaks.open_some::<PreviousPrioritiesConfig>(at, any);
+        leaks.unpack_required::<PreviousPrioritiesConfig>(at, any);
     }
     for predicate in &policy.retry_host_predicate {
         let any = predicate
             .config_type
             .as_ref()
             .map(|retry_host_predicate::ConfigType::TypedConfig(any)| any);
-        leaks.open_some::<PreviousHostsPredicate>(at, any);
+        leaks.unpack_required::<PreviousHostsPredicate>(at, any);
     }
 }

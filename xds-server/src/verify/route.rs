@@ -1,8 +1,9 @@
-//! Routes: each is for some zones, and everything that it leads to must be right for all of them.
+//! Routes: each serves some zones, and all its targets must be allowed for all of them.
 
 use super::entry::{Entry, exact_zone};
-use super::known::only;
-use super::{Walk, Zones, retry};
+use super::leak::only;
+use super::retry;
+use super::walk::{Walk, Zones};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterSpecifier, HostRewriteSpecifier,
@@ -17,14 +18,14 @@ use meridian_policy::{FallbackName, headers};
 use std::collections::BTreeSet;
 
 impl<'f> Walk<'f> {
-    /// Walks all routes of a listener; returns the providers that they lead to.
+    /// Walks all routes of a listener. Returns the providers that they lead to.
     pub fn routes(
         &mut self,
         at: &str,
         entry: &Entry<'f>,
         configuration: &RouteConfiguration,
     ) -> BTreeSet<&'f FallbackName> {
-        let known = only!(
+        let supported = only!(
             RouteConfiguration,
             configuration,
             [
@@ -36,10 +37,10 @@ impl<'f> Walk<'f> {
                 ignore_port_in_host_matching,
             ]
         );
-        self.leaks.known(at, configuration, &known);
+        self.leaks.check_fields(at, configuration, &supported);
         let mut providers = BTreeSet::new();
         for host in &configuration.virtual_hosts {
-            let known = only!(
+            let supported = only!(
                 VirtualHost,
                 host,
                 [
@@ -56,7 +57,7 @@ impl<'f> Walk<'f> {
                 ]
             );
             let place = format!("{at}.virtual_hosts[{:?}]", host.name);
-            self.leaks.known(&place, host, &known);
+            self.leaks.check_fields(&place, host, &supported);
             if let Some(policy) = &host.retry_policy {
                 retry::policy(&place, policy, &mut self.leaks);
             }
@@ -69,7 +70,7 @@ impl<'f> Walk<'f> {
     }
 
     fn route(&mut self, at: &str, entry: &Entry<'f>, route: &Route) -> BTreeSet<&'f FallbackName> {
-        let known = only!(
+        let supported = only!(
             Route,
             route,
             [
@@ -82,26 +83,26 @@ impl<'f> Walk<'f> {
                 action,
             ]
         );
-        self.leaks.known(at, route, &known);
-        // The zone must stay: the next gateway refuses a request by it.
+        self.leaks.check_fields(at, route, &supported);
+        // The zone header must stay, because the next gateway checks it.
         let removed = route.request_headers_to_remove.iter();
         for header in removed.filter(|header| *header != headers::SPREAD) {
             let what = format!("`{header}` in `request_headers_to_remove` of this Route");
-            self.leaks.unknown(at, what);
+            self.leaks.unsupported(at, what);
         }
         let zones = self.zones_of(at, entry, route.r#match.as_ref());
         match &route.action {
             Some(Action::Route(action)) => self.action(at, entry, &zones, action),
-            // Answered here.
+            // Envoy responds itself.
             Some(Action::DirectResponse(_)) => BTreeSet::new(),
             _ => {
-                self.leaks.unknown(at, "this kind of action");
+                self.leaks.unsupported(at, "this kind of action");
                 BTreeSet::new()
             }
         }
     }
 
-    /// The zones whose requests a route can match. Whatever else it matches on can only make them fewer.
+    /// The zones whose requests a route can match. Other conditions can only reduce them, so they are ignored.
     fn zones_of(
         &mut self,
         at: &str,
@@ -111,8 +112,8 @@ impl<'f> Walk<'f> {
         let mut zones = match entry {
             Entry::Filtered => self.every_zone(),
             Entry::Peers(zones) => zones.clone(),
-            // Headers say nothing here: anyone may have written them, or they were stripped.
-            Entry::Inside(zones) => return zones.clone(),
+            // Headers are not trusted here: any client may have set them, or they were removed.
+            Entry::Internal(zones) => return zones.clone(),
             Entry::Open => return self.every_zone(),
         };
         let Some(matching) = matching else {
@@ -122,7 +123,7 @@ impl<'f> Walk<'f> {
             matching.path_specifier,
             Some(PathSpecifier::ConnectMatcher(_))
         ) {
-            self.leaks.unknown(at, "a route for CONNECT");
+            self.leaks.unsupported(at, "a route for CONNECT");
         }
         for named in matching.headers.iter().filter_map(exact_zone) {
             zones.retain(|zone| zone.as_str() == named);
@@ -143,7 +144,7 @@ impl<'f> Walk<'f> {
         zones: &Zones<'f>,
         action: &RouteAction,
     ) -> BTreeSet<&'f FallbackName> {
-        let known = only!(
+        let supported = only!(
             RouteAction,
             action,
             [
@@ -160,14 +161,14 @@ impl<'f> Walk<'f> {
                 host_rewrite_specifier,
             ]
         );
-        self.leaks.known(at, action, &known);
+        self.leaks.check_fields(at, action, &supported);
         if let Some(policy) = &action.retry_policy {
             retry::policy(at, policy, &mut self.leaks);
         }
         let mut providers = BTreeSet::new();
         for cluster in self.clusters(at, action.cluster_specifier.as_ref()) {
-            for trail in self.ways.follow(at, &cluster, &mut self.leaks) {
-                providers.extend(self.end(entry, zones, trail));
+            for trail in self.clusters.follow(at, &cluster, &mut self.leaks) {
+                providers.extend(self.destination(entry, zones, trail));
             }
         }
         self.rewrites(at, action, &providers);
@@ -178,17 +179,17 @@ impl<'f> Walk<'f> {
         match specifier {
             Some(ClusterSpecifier::Cluster(cluster)) => vec![cluster.clone()],
             Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-                // How one of them is chosen says nothing: each must be right.
-                let known = only!(
+                // The choice among the clusters does not matter: each must be allowed.
+                let supported = only!(
                     WeightedCluster,
                     weighted,
                     [clusters, random_value_specifier]
                 );
-                self.leaks.known(at, weighted, &known);
+                self.leaks.check_fields(at, weighted, &supported);
                 let shares = weighted.clusters.iter();
                 shares
                     .map(|share| {
-                        let known = only!(
+                        let supported = only!(
                             ClusterWeight,
                             share,
                             [
@@ -198,31 +199,32 @@ impl<'f> Walk<'f> {
                                 response_headers_to_remove
                             ]
                         );
-                        self.leaks.known(at, share, &known);
+                        self.leaks.check_fields(at, share, &supported);
                         share.name.clone()
                     })
                     .collect()
             }
             Some(ClusterSpecifier::ClusterHeader(header)) => {
                 self.leaks
-                    .unknown(at, format!("a cluster named by the header `{header}`"));
+                    .unsupported(at, format!("a cluster named by the header `{header}`"));
                 Vec::new()
             }
             _ => {
-                self.leaks.unknown(at, "this way to name a cluster");
+                self.leaks.unsupported(at, "this way to name a cluster");
                 Vec::new()
             }
         }
     }
 
-    /// A provider hears its own name and path, so that a front end that many share cannot take the request elsewhere;
-    /// nobody else's request is rewritten.
+    /// A provider must get its own host and path, because a shared front end routes by them. Requests to others must
+    /// not be rewritten.
     fn rewrites(&mut self, at: &str, action: &RouteAction, providers: &BTreeSet<&'f FallbackName>) {
         let host = match &action.host_rewrite_specifier {
             None => None,
             Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host),
             Some(_) => {
-                self.leaks.unknown(at, "a host that comes from elsewhere");
+                self.leaks
+                    .unsupported(at, "a host that comes from elsewhere");
                 return;
             }
         };

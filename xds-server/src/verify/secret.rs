@@ -1,6 +1,6 @@
-//! References to secrets: a place on the gateway, never a value.
+//! References to secrets: places on the gateway, never values.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -22,12 +22,12 @@ impl<'f> Secrets<'f> {
         for secret in secrets {
             let at = format!("secrets.{}", secret.name);
             let Some(Type::GenericSecret(generic)) = &secret.r#type else {
-                leaks.unknown(&at, "a secret of this type");
+                leaks.unsupported(&at, "a secret of this type");
                 continue;
             };
-            leaks.known(&at, generic, &only!(GenericSecret, generic, [secret]));
+            leaks.check_fields(&at, generic, &only!(GenericSecret, generic, [secret]));
             let Some(source) = &generic.secret else {
-                leaks.unknown(&at, "a secret without a place");
+                leaks.unsupported(&at, "a secret without a place");
                 continue;
             };
             if !is_place(source) {
@@ -43,7 +43,7 @@ impl<'f> Secrets<'f> {
         Self(places)
     }
 
-    /// Whether a secret is read from where the fleet keeps it.
+    /// Whether a secret has the place that the fleet names.
     pub fn is_at(&self, secret: &SdsSecretConfig, place: &fleet::Secret) -> bool {
         let specifier = match place {
             fleet::Secret::Env(variable) => Specifier::EnvironmentVariable(variable.clone()),
@@ -54,7 +54,7 @@ impl<'f> Secrets<'f> {
     }
 }
 
-/// The source of a secret that comes by a file, read again with every move in its directory.
+/// The config source of a watched file, reloaded with every move in its directory.
 fn by_file(path: &str) -> ConfigSource {
     let end = path.rfind('/').map_or(0, |slash| slash + 1);
     let watched = WatchedDirectory {
@@ -77,7 +77,7 @@ pub fn file(path: &str) -> DataSource {
     source(Specifier::Filename(path.into()))
 }
 
-/// Whether a source names a place on the gateway instead of carrying the value.
+/// Whether a source is a place on the gateway instead of a value.
 pub fn is_place(source: &DataSource) -> bool {
     source.watched_directory.is_none()
         && matches!(

@@ -1,6 +1,6 @@
-//! Who is at the other end of a connection: TLS both ways.
+//! TLS: the identity of the other end of a connection.
 
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::secret::{file, is_place};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
@@ -17,10 +17,10 @@ use meridian_policy::{Fleet, RegionName};
 use prost::{Message, Name};
 use std::net::IpAddr;
 
-/// A name in a certificate that must be matched to the letter.
+/// A subject alternative name that must match exactly.
 type San = (SanType, String);
 
-/// The other end must prove to be the gateway of `region`, and be shown ours.
+/// Checks that an upstream must be the gateway of `region`, and gets our certificate.
 pub fn to_gateway(
     fleet: &Fleet,
     home: &RegionName,
@@ -50,7 +50,7 @@ pub fn to_gateway(
     }
 }
 
-/// The other end must prove to be the provider, by the roots that the system trusts.
+/// Checks that an upstream must be the provider, by the system's trusted roots.
 pub fn to_provider(
     endpoint: &ProviderEndpoint,
     at: &str,
@@ -60,7 +60,7 @@ pub fn to_provider(
     let host = &endpoint.host;
     if !endpoint.tls {
         if socket.is_some() {
-            leaks.unknown(at, "a transport socket to a provider without TLS");
+            leaks.unsupported(at, "a transport socket to a provider without TLS");
         }
         return;
     }
@@ -90,9 +90,9 @@ pub fn to_provider(
     }
 }
 
-/// The server's side of a listener for callers: nothing is asked of them, nothing unknown is done.
+/// Checks the TLS of a listener for callers. Client certificates are not required.
 pub fn from_callers(at: &str, context: &DownstreamTlsContext, leaks: &mut Leaks) {
-    leaks.known(
+    leaks.check_fields(
         at,
         context,
         &only!(
@@ -111,7 +111,7 @@ pub fn from_callers(at: &str, context: &DownstreamTlsContext, leaks: &mut Leaks)
     }
 }
 
-/// The server's side of a listener that only other gateways can enter: those of these regions.
+/// Checks the TLS of a listener that only the gateways of these regions may enter.
 pub fn from_gateways(
     fleet: &Fleet,
     home: &RegionName,
@@ -155,7 +155,7 @@ pub fn from_gateways(
     }
 }
 
-/// A TLS transport socket's context.
+/// The context of a TLS transport socket.
 pub fn context<M: Message + Name + Default>(
     at: &str,
     socket: &TransportSocket,
@@ -165,7 +165,7 @@ pub fn context<M: Message + Name + Default>(
         .config_type
         .as_ref()
         .map(|ConfigType::TypedConfig(any)| any);
-    leaks.open_some(at, any)
+    leaks.unpack_required(at, any)
 }
 
 fn upstream(
@@ -175,7 +175,7 @@ fn upstream(
     leaks: &mut Leaks,
 ) -> Option<(CommonTlsContext, CertificateValidationContext)> {
     let context: UpstreamTlsContext = context(at, socket?, leaks)?;
-    leaks.known(
+    leaks.check_fields(
         at,
         &context,
         &only!(UpstreamTlsContext, context, [sni, common_tls_context]),
@@ -197,10 +197,10 @@ fn upstream(
     }
 }
 
-/// What both sides have. Whatever would weaken the proof (expired certificates, untrusted chains, logged keys) is
-/// among the fields that are not known.
+/// Checks the part that client and server share. Fields that weaken authentication (expired certificates, untrusted
+/// chains, key logs) are not supported.
 fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
-    leaks.known(
+    leaks.check_fields(
         at,
         common,
         &only!(
@@ -215,7 +215,7 @@ fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
         ),
     );
     for certificate in &common.tls_certificates {
-        leaks.known(
+        leaks.check_fields(
             at,
             certificate,
             &only!(
@@ -233,7 +233,7 @@ fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
     }
     match &common.validation_context_type {
         None => {}
-        Some(ValidationContextType::ValidationContext(validation)) => leaks.known(
+        Some(ValidationContextType::ValidationContext(validation)) => leaks.check_fields(
             at,
             validation,
             &only!(
@@ -242,11 +242,11 @@ fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
                 [trusted_ca, system_root_certs, match_typed_subject_alt_names]
             ),
         ),
-        Some(_) => leaks.unknown(at, "a validation context from elsewhere"),
+        Some(_) => leaks.unsupported(at, "a validation context from elsewhere"),
     }
 }
 
-/// Between gateways: our own certificate, and the authority of all gateways.
+/// Checks mutual TLS between gateways: our own certificate, and the gateways' authority.
 fn mutual(
     at: &str,
     own: &Gateway,
@@ -270,7 +270,7 @@ fn certificate(pair: &KeyPair) -> TlsCertificate {
     }
 }
 
-/// The names that are matched to the letter; `None` if any is matched in another way.
+/// The exact subject alternative names; `None` if any matcher is not exact.
 fn sans(validation: &CertificateValidationContext) -> Option<Vec<San>> {
     let matchers = validation.match_typed_subject_alt_names.iter();
     matchers
@@ -281,7 +281,7 @@ fn sans(validation: &CertificateValidationContext) -> Option<Vec<San>> {
         .collect()
 }
 
-/// The text of a matcher that matches to the letter.
+/// The text of an exact, case-sensitive matcher.
 pub fn exact(matcher: &StringMatcher) -> Option<&str> {
     match &matcher.match_pattern {
         Some(MatchPattern::Exact(text)) if !matcher.ignore_case => Some(text),

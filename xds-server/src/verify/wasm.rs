@@ -1,24 +1,22 @@
-//! Meridian's own filter: that it is the fleet's, cannot be passed by, can reach nobody, and has the right policy.
+//! Meridian's own filter: its code, its failure mode, the host calls that it may use, and its policy.
 
-use super::Walk;
-use super::known::{Leaks, only};
+use super::leak::{Leaks, only};
 use super::secret::file;
 use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, async_data_source};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
-use meridian_policy::egress::EgressPolicy;
-use meridian_policy::guard::GuardPolicy;
-use meridian_policy::slots::PoolPolicy;
-use meridian_policy::{FallbackName, Fleet};
+use meridian_policy::egress_policy::EgressPolicy;
+use meridian_policy::guard_policy::GuardPolicy;
+use meridian_policy::pool_policy::PoolPolicy;
+use meridian_policy::{FilterPolicy, Fleet};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
 
 /// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
 const ROUTER: &str = "router";
 
-/// The plugin root that sees the answers to attempts.
+/// The plugin root that inspects the response of every attempt.
 const GUARD: &str = "guard";
 
 /// The plugin root that picks the servers for other gateways' requests.
@@ -27,8 +25,8 @@ const POOL: &str = "pool";
 /// The plugin root that lets an allow-list of headers through to a provider.
 const EGRESS: &str = "egress";
 
-/// Imports with which a filter reads, changes and ends requests that come by it. Not among them: calls over HTTP and gRPC, files. What a
-/// filter sets as a property is filter state under a name of its own (`wasm.`), which nothing but the access log reads.
+/// Host calls that read, change and end the requests of this filter's own streams. HTTP calls, gRPC calls and files are
+/// not among them. `proxy_set_property` writes filter state under `wasm.`, which only the access log reads.
 const HARMLESS_IMPORTS: [&str; 23] = [
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -55,41 +53,33 @@ const HARMLESS_IMPORTS: [&str; 23] = [
     "random_get",
 ];
 
-/// What the host calls in the filter.
+/// Prefix of the functions that the host calls in the filter.
 const EXPORTS: &str = "proxy_on_";
 
-impl Walk<'_> {
-    /// Checks the filter that decides every request's zone.
-    pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
-        let policy = plugin(self.fleet, at, wasm, ROUTER, &mut self.leaks)
-            .and_then(|plugin| policy(at, plugin, &mut self.leaks));
-        if let Some(policy) = policy {
-            self.agreement(at, &policy);
-        }
-    }
-
-    /// Checks the filter on the way out to these providers: that it does there what the fleet says of them.
-    pub fn egress_plugin(&mut self, at: &str, wasm: &Wasm, providers: &BTreeSet<&FallbackName>) {
-        let policy: Option<EgressPolicy> = plugin(self.fleet, at, wasm, EGRESS, &mut self.leaks)
-            .and_then(|plugin| policy(at, plugin, &mut self.leaks));
-        let Some(policy) = policy else { return };
-        for name in providers {
-            let fallback = self.fleet.fallbacks.get(*name);
-            if fallback
-                .is_none_or(|fallback| EgressPolicy::of(self.fleet, name, fallback) != policy)
-            {
-                let message = format!("the filter's policy is not that of the fallback `{name}`");
-                self.leaks.add(at, message);
-            }
-        }
-    }
+/// The policy of the filter that decides the zone of every request.
+pub fn router_policy(
+    fleet: &Fleet,
+    at: &str,
+    wasm: &Wasm,
+    leaks: &mut Leaks,
+) -> Option<FilterPolicy> {
+    policy(fleet, at, wasm, ROUTER, leaks)
 }
 
-/// Checks the filter that sees the answers of a chain. Whatever its policy says, it chooses no destination: at most the next
-/// member of the chain is asked.
+/// The policy of the filter in front of a provider.
+pub fn egress_policy(
+    fleet: &Fleet,
+    at: &str,
+    wasm: &Wasm,
+    leaks: &mut Leaks,
+) -> Option<EgressPolicy> {
+    policy(fleet, at, wasm, EGRESS, leaks)
+}
+
+/// Checks the filter that inspects the responses of a chain. Its policy cannot choose a destination: a refused response
+/// makes Envoy try the next member of the same chain.
 pub fn guard_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
-    let plugin = plugin(fleet, at, wasm, GUARD, leaks);
-    plugin.and_then(|plugin| policy::<GuardPolicy>(at, plugin, leaks));
+    policy::<GuardPolicy>(fleet, at, wasm, GUARD, leaks);
 }
 
 /// Whether a Wasm filter is the one that picks servers.
@@ -99,16 +89,22 @@ pub fn is_pool(wasm: &Wasm) -> bool {
         .is_some_and(|plugin| plugin.root_id == POOL)
 }
 
-/// Checks the filter that picks servers for other gateways' requests: the header that it sets picks an endpoint of whatever cluster a
-/// route leads to.
+/// Checks the filter that picks servers for other gateways' requests. The header that it sets picks an endpoint within
+/// the cluster of the route.
 pub fn pool_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
-    let plugin = plugin(fleet, at, wasm, POOL, leaks);
-    plugin.and_then(|plugin| policy::<PoolPolicy>(at, plugin, leaks));
+    policy::<PoolPolicy>(fleet, at, wasm, POOL, leaks);
 }
 
-/// The policy of a plugin, if the filter can read it.
-fn policy<P: DeserializeOwned>(at: &str, plugin: &PluginConfig, leaks: &mut Leaks) -> Option<P> {
-    let configuration = leaks.open_some::<StringValue>(at, plugin.configuration.as_ref())?;
+/// Checks a Wasm filter, and returns its policy if the filter can parse it.
+fn policy<P: DeserializeOwned>(
+    fleet: &Fleet,
+    at: &str,
+    wasm: &Wasm,
+    root: &str,
+    leaks: &mut Leaks,
+) -> Option<P> {
+    let plugin = plugin(fleet, at, wasm, root, leaks)?;
+    let configuration = leaks.unpack_required::<StringValue>(at, plugin.configuration.as_ref())?;
     match serde_json::from_str(&configuration.value) {
         Ok(policy) => Some(policy),
         Err(error) => {
@@ -118,7 +114,7 @@ fn policy<P: DeserializeOwned>(at: &str, plugin: &PluginConfig, leaks: &mut Leak
     }
 }
 
-/// Checks what holds for every root: it is the fleet's code, cannot be passed by, and can reach nobody.
+/// Checks what every plugin root must have: the fleet's code, no way to skip it, and no host call that opens a connection.
 fn plugin<'w>(
     fleet: &Fleet,
     at: &str,
@@ -127,11 +123,11 @@ fn plugin<'w>(
     leaks: &mut Leaks,
 ) -> Option<&'w PluginConfig> {
     let Some(plugin) = &wasm.config else {
-        leaks.unknown(at, "a Wasm filter without a plugin");
+        leaks.unsupported(at, "a Wasm filter without a plugin");
         return None;
     };
-    // Without `fail_open`, the old way to let requests pass by a broken filter.
-    let known = only!(
+    // `fail_open` is not in this list: it lets requests pass a filter that failed.
+    let supported = only!(
         PluginConfig,
         plugin,
         [
@@ -144,7 +140,7 @@ fn plugin<'w>(
             vm,
         ]
     );
-    leaks.known(at, plugin, &known);
+    leaks.check_fields(at, plugin, &supported);
     if !matches!(
         plugin.failure_policy(),
         FailurePolicy::FailReload | FailurePolicy::FailClosed
@@ -155,27 +151,27 @@ fn plugin<'w>(
         );
     }
     if plugin.root_id != root {
-        leaks.unknown(
+        leaks.unsupported(
             at,
             format!("the plugin root `{}` in place of `{root}`", plugin.root_id),
         );
     }
     match &plugin.vm {
         Some(Vm::VmConfig(config)) => vm(fleet, at, config, leaks),
-        None => leaks.unknown(at, "a Wasm filter without a VM"),
+        None => leaks.unsupported(at, "a Wasm filter without a VM"),
     }
     Some(plugin)
 }
 
 fn vm(fleet: &Fleet, at: &str, vm: &VmConfig, leaks: &mut Leaks) {
-    let known = only!(
+    let supported = only!(
         VmConfig,
         vm,
         [vm_id, runtime, code, capability_restriction_config]
     );
-    leaks.known(at, vm, &known);
+    leaks.check_fields(at, vm, &supported);
     if vm.runtime != "envoy.wasm.runtime.v8" {
-        leaks.unknown(at, format!("the runtime `{}`", vm.runtime));
+        leaks.unsupported(at, format!("the runtime `{}`", vm.runtime));
     }
     let path = &fleet.filter;
     let code = AsyncDataSource {
@@ -198,7 +194,7 @@ fn vm(fleet: &Fleet, at: &str, vm: &VmConfig, leaks: &mut Leaks) {
     };
     for capability in capabilities.keys() {
         if !HARMLESS_IMPORTS.contains(&capability.as_str()) && !capability.starts_with(EXPORTS) {
-            leaks.unknown(at, format!("a filter that may use `{capability}`"));
+            leaks.unsupported(at, format!("a filter that may use `{capability}`"));
         }
     }
 }

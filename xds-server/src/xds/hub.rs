@@ -1,4 +1,4 @@
-//! Where what is published meets who is connected.
+//! Connects the published resources with the clients' streams.
 
 use super::resources::{PerType, ResourceType, Resources};
 use super::status::{Client, ClientStatus, Counts};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// The published resources of every region, and the clients that get them. Shared as an `Arc`.
+/// The published resources of every region, and the connected clients. Shared as an `Arc`.
 #[derive(Debug)]
 pub struct Hub {
     published: ArcSwap<BTreeMap<RegionName, Arc<Resources>>>,
@@ -51,19 +51,19 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// Gives every gateway the resources of its region. A gateway of a region that is not in the map keeps what it has;
-    /// a new one waits. A region whose `Arc` is the one published before costs nothing.
+    /// Publishes the resources of every region. Gateways of a region that is missing in the map keep their resources;
+    /// new ones wait. A region with the same `Arc` as before causes no work.
     pub fn publish(&self, resources: BTreeMap<RegionName, Arc<Resources>>) {
         self.published.store(Arc::new(resources));
         self.wake.send_replace(());
     }
 
-    /// What is published now.
+    /// The published resources.
     pub fn published(&self) -> Arc<BTreeMap<RegionName, Arc<Resources>>> {
         self.published.load_full()
     }
 
-    /// Everybody who is connected, oldest first.
+    /// The connected clients, oldest first.
     pub fn clients(&self) -> Vec<ClientStatus> {
         let status = |(client, stream): (Client, Arc<Mutex<Stream>>)| {
             let stream = lock(&stream);
@@ -76,13 +76,13 @@ impl Hub {
         self.connected().into_iter().map(status).collect()
     }
 
-    /// A copy, so that nobody waits for the list while the streams are asked.
+    /// A copy, so that the list is not locked while the streams are.
     fn connected(&self) -> Vec<(Client, Arc<Mutex<Stream>>)> {
         lock(&self.clients).connected.values().cloned().collect()
     }
 
-    /// Whether everybody who is connected has accepted what is published. A region for which nothing is published keeps
-    /// nobody waiting.
+    /// Whether all connected clients have accepted the published resources. Clients of a region without resources do
+    /// not count.
     pub fn settled(&self) -> bool {
         let published = self.published.load();
         self.connected().iter().all(|(client, stream)| {
@@ -91,7 +91,7 @@ impl Hub {
         })
     }
 
-    /// What has happened since the start.
+    /// Counters since the start.
     pub fn counts(&self) -> Counts {
         let read = |counter: &PerType<AtomicU64>| {
             PerType::from_fn(|kind| counter[kind].load(Ordering::Relaxed))
@@ -109,7 +109,7 @@ impl Hub {
         self.wake.subscribe()
     }
 
-    /// What is published for a region, if it is not what was given before.
+    /// The resources of a region, if they are not the `given` ones.
     pub(super) fn newer(
         &self,
         region: &RegionName,
@@ -121,7 +121,7 @@ impl Hub {
         (!same).then(|| Arc::clone(resources))
     }
 
-    /// Lists a client for as long as the connection lives.
+    /// Adds a client to the list until the connection is dropped.
     pub(super) fn connect(self: &Arc<Self>, client: Client) -> Connection {
         let stream = Arc::new(Mutex::new(Stream::new(client.wire)));
         let mut clients = lock(&self.clients);
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// A client's place in the list.
+/// The entry of a client in the list; removed on drop.
 #[derive(Debug)]
 pub(super) struct Connection {
     hub: Arc<Hub>,
@@ -172,8 +172,8 @@ impl Drop for Connection {
     }
 }
 
-/// A value behind a lock is whole even if a task died while it held the lock: each change is one assignment, or the
-/// stream whose task it was ends with it.
+/// Locks, ignoring poisoning. The data stays consistent if a task panics: each change is one assignment, and a stream
+/// ends together with its task.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Who is calling: the region that a client's certificate names, and whether the client says the same.
+//! Authenticates clients: the region in the client's certificate must be the region that the client claims.
 
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -15,16 +15,16 @@ pub enum Refused {
     /// TLS without a client certificate.
     #[error("a client certificate is required")]
     NoCertificate,
-    /// Not TLS, and not from this machine.
+    /// No TLS, and not from loopback.
     #[error("without TLS only this machine may connect")]
     NotLocal,
-    /// The certificate does not say one region, clearly.
+    /// The certificate does not name exactly one region.
     #[error("the client certificate names no region: {0}")]
     Certificate(&'static str),
-    /// Neither certificate nor node say which region it is.
+    /// Neither certificate nor node names a region.
     #[error("node.locality.region is required without TLS")]
     NoRegion,
-    /// No such region in the fleet.
+    /// The fleet has no such region.
     #[error("the fleet has no region `{0}`")]
     UnknownRegion(String),
     /// The node claims a region that its certificate does not name.
@@ -38,7 +38,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// A short name for metrics.
+    /// A short, stable name for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoCertificate => "no_certificate",
@@ -51,24 +51,24 @@ impl Refused {
     }
 }
 
-/// Whom this control plane believes.
+/// The identities that the control plane accepts.
 #[derive(Debug)]
 pub struct Trust {
     domain: String,
     regions: ArcSwap<BTreeSet<RegionName>>,
 }
 
-/// What a connection proves.
+/// The identity that a connection proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A certificate, for this region.
+    /// A certificate of this region.
     Certified(RegionName),
-    /// That it comes from this machine.
+    /// A connection from loopback without TLS.
     Local,
 }
 
 impl Trust {
-    /// Trusts certificates with a SAN `spiffe://<domain>/region/<region>` of these regions.
+    /// Accepts certificates with a SAN `spiffe://<domain>/region/<region>` of these regions.
     pub fn new(domain: impl Into<String>, regions: BTreeSet<RegionName>) -> Self {
         Self {
             domain: domain.into(),
@@ -76,12 +76,12 @@ impl Trust {
         }
     }
 
-    /// The regions of a changed fleet. Streams that are open stay open.
+    /// Replaces the regions after an edit of the fleet. Open streams stay open.
     pub fn set_regions(&self, regions: BTreeSet<RegionName>) {
         self.regions.store(Arc::new(regions));
     }
 
-    /// What the connection of a request proves, before any of its messages is read. For every service of [`serve`].
+    /// The identity that a request's connection proves, before any message is read. For all services of [`serve`].
     ///
     /// [`serve`]: super::serve
     pub fn peer<T>(&self, request: &Request<T>) -> Result<Peer, Refused> {
@@ -94,7 +94,8 @@ impl Trust {
         }
     }
 
-    /// The SPIFFE ID of the trust domain that the connection of a request proves; `None` for one from this machine without TLS.
+    /// The SPIFFE ID of the trust domain that a request's connection proves; `None` for a connection from loopback
+    /// without TLS.
     pub fn id<T>(&self, request: &Request<T>) -> Result<Option<String>, Refused> {
         let certificate = certificate(request)?;
         certificate
@@ -102,7 +103,11 @@ impl Trust {
             .transpose()
     }
 
-    /// The region of a caller, from what its connection proves and the node that it says it is.
+    /// The region of a client.
+    ///
+    /// # Errors
+    ///
+    /// If the node claims another region than its certificate, or no known region at all.
     pub fn region(&self, peer: &Peer, node: Option<&Node>) -> Result<RegionName, Refused> {
         let locality = node.and_then(|node| node.locality.as_ref());
         let claimed = locality.map(|locality| locality.region.as_str());
@@ -127,7 +132,7 @@ impl Trust {
     }
 }
 
-/// The certificate (DER) of a caller; `None` for one from this machine without TLS.
+/// The certificate of a client, as DER; `None` for a connection from loopback without TLS.
 fn certificate<T>(request: &Request<T>) -> Result<Option<Vec<u8>>, Refused> {
     let extensions = request.extensions();
     if let Some(tls) = extensions.get::<TlsConnectInfo<TcpConnectInfo>>() {
@@ -154,8 +159,8 @@ fn certified_region(certificate: &[u8], domain: &str) -> Result<String, Refused>
     ))
 }
 
-/// The SPIFFE ID of the trust domain that a certificate (DER) names. Whatever is odd is refused: two programs must never read one SAN
-/// in two ways.
+/// The SPIFFE ID of the trust domain that a certificate (DER) names. Unusual encodings are refused, because another
+/// program may read them differently.
 fn spiffe_id(certificate: &[u8], domain: &str) -> Result<String, Refused> {
     let odd = Refused::Certificate;
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
@@ -189,7 +194,7 @@ fn spiffe_id(certificate: &[u8], domain: &str) -> Result<String, Refused> {
     Ok((*ours).to_owned())
 }
 
-/// The characters of a segment of a SPIFFE ID's path.
+/// Characters that a path segment of a SPIFFE ID may have.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text != "." && text != ".." && text.bytes().all(allowed)

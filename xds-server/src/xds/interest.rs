@@ -1,11 +1,11 @@
-//! Which resources of one type a client wants: names, and the wildcard with its history.
+//! The resources of one type that a client wants: names, and the wildcard with its history.
 //!
-//! The rules are in "How the client specifies what resources to return" of the xDS protocol's description.
+//! The rules are in "How the client specifies what resources to return" of the xDS protocol description.
 
 use super::resources::ResourceType;
 use std::collections::BTreeSet;
 
-/// The name that stands for all resources of a type.
+/// The wildcard: all resources of a type.
 pub(super) const WILDCARD: &str = "*";
 
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Interest {
     kind: ResourceType,
     wildcard: bool,
     names: BTreeSet<String>,
-    /// Whether the client has ever given a name: from then on, no names are no names.
+    /// Whether the client has ever sent a name. From then on an empty list means no names instead of the wildcard.
     named: bool,
 }
 
@@ -31,17 +31,17 @@ impl Interest {
         self.wildcard
     }
 
-    /// The names asked for one by one.
+    /// The names that the client subscribed to explicitly.
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    /// Whether a resource of this name is wanted.
+    /// Whether the client wants a resource of this name.
     pub fn covers(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
     }
 
-    /// SotW: these are all the names.
+    /// SotW: replaces all names.
     pub fn replace(&mut self, names: &[String]) {
         self.named |= !names.is_empty();
         self.names = names
@@ -52,13 +52,13 @@ impl Interest {
         self.wildcard = names.iter().any(|name| name == WILDCARD) || self.legacy_wildcard();
     }
 
-    /// Delta: the first request of a stream, which may ask for everything by asking for nothing.
+    /// Delta: the first request of a stream. An empty list means the wildcard.
     pub fn open(&mut self, names: &[String]) {
         self.subscribe(names);
         self.wildcard |= self.legacy_wildcard();
     }
 
-    /// Delta: these names as well.
+    /// Delta: adds names.
     pub fn subscribe(&mut self, names: &[String]) {
         self.named |= !names.is_empty();
         for name in names {
@@ -70,7 +70,7 @@ impl Interest {
         }
     }
 
-    /// Delta: not this name any more. Whether it was subscribed to.
+    /// Delta: removes a name. Returns whether it was subscribed.
     pub fn unsubscribe(&mut self, name: &str) -> bool {
         if name == WILDCARD {
             std::mem::take(&mut self.wildcard)
@@ -79,7 +79,7 @@ impl Interest {
         }
     }
 
-    /// Only LDS and CDS have it: an Envoy that asks for no endpoints wants none.
+    /// Only LDS and CDS have an implied wildcard.
     fn legacy_wildcard(&self) -> bool {
         !self.named && self.kind.is_full_state()
     }

@@ -1,4 +1,4 @@
-//! The xDS protocol: hands each connected gateway the [`Resources`] of its region, in an order that breaks nothing.
+//! The xDS protocol: sends each connected gateway the [`Resources`] of its region, make before break.
 //!
 //! ```text
 //! BTreeMap<RegionName, Arc<Resources>> --Hub::publish--> Hub --wakes--> server: one task per gRPC stream
@@ -7,8 +7,8 @@
 //!                               Stream (no IO, clock or async): sotw / delta -> Subscription per type -> answers
 //! ```
 //!
-//! Whoever makes [`Resources`] calls [`Hub::publish`]; whoever shows status calls [`Hub::clients`] and [`Hub::counts`];
-//! [`serve`] runs the gRPC server, to which other services can be added that ask [`Trust::peer`] who is calling.
+//! Callers publish [`Resources`] with [`Hub::publish`], and read the state with [`Hub::clients`] and [`Hub::counts`].
+//! [`serve`] runs the gRPC server. Other services can be added to it; they authenticate callers with [`Trust::peer`].
 
 mod delta;
 mod hub;

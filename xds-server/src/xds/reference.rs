@@ -1,4 +1,4 @@
-//! What a resource says about others, as far as the order of pushes depends on it.
+//! References between resources, as far as the order of pushes depends on them.
 
 use super::resources::Resource;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
-/// The name under which a cluster asks for its endpoints; `None` if it asks for none.
+/// The EDS name of a cluster; `None` if it does not use EDS.
 pub(super) fn endpoints(cluster: &Resource) -> Option<String> {
     let cluster: Cluster = unpack(&cluster.body)?;
     let eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
@@ -36,7 +36,7 @@ pub(super) fn addresses(listener: &Resource) -> Vec<Address> {
         .unwrap_or_default()
 }
 
-/// The route configurations that a listener asks for.
+/// The RDS names of a listener.
 pub(super) fn routes(listener: &Resource) -> Vec<String> {
     let Some(listener) = unpack::<Listener>(&listener.body) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What one gateway is given: resources by type and name.
+//! The resources of one gateway, by type and name.
 
 use envoy_types::pb::google::protobuf::Any;
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ pub enum ResourceType {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
     Endpoint,
-    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS). Before the listeners that refer to it: Envoy refuses a listener
-    /// while the last configuration that it got for one of its filters is one that it refused.
+    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS). Sent before the listeners that refer to it: Envoy rejects a
+    /// listener while it has rejected the last configuration of one of its filters.
     Extension,
     /// `envoy.config.listener.v3.Listener` (LDS).
     Listener,
@@ -34,7 +34,7 @@ impl ResourceType {
         Self::Secret,
     ];
 
-    /// The type URL, as requests and resources carry it.
+    /// The type URL in requests and resources.
     pub fn type_url(self) -> &'static str {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -46,7 +46,7 @@ impl ResourceType {
         }
     }
 
-    /// The type of a type URL, if we serve it.
+    /// The type of a type URL; `None` if it is not served.
     pub fn from_type_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.type_url() == url)
     }
@@ -63,28 +63,28 @@ impl ResourceType {
         }
     }
 
-    /// Whether a SotW answer of this type is the whole state, so that what it lacks is deleted.
+    /// Whether a SotW response of this type is the full state, so that Envoy deletes what it lacks.
     pub(super) fn is_full_state(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)
     }
 }
 
-/// One resource, ready to be sent.
+/// An encoded resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
-    /// Equal content always has an equal version, over restarts too, and other content another one: the protocol only
-    /// ever compares versions. Whoever makes the resource guarantees it, e.g. with a hash of the values it was made of.
+    /// Equal content has an equal version, also after a restart, and different content a different one, because the
+    /// protocol compares versions only. The creator of the resource guarantees it, e.g. by a hash of its inputs.
     pub version: String,
-    /// The packed resource. Its type URL is that of the [`ResourceType`] it is filed under.
+    /// The packed resource. Its type URL must be that of its [`ResourceType`].
     pub body: Any,
 }
 
-/// One value for each type of resource.
+/// One value per type of resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerType<T>([T; 6]);
 
 impl<T> PerType<T> {
-    /// Makes each value from its type.
+    /// Creates each value from its type.
     pub fn from_fn(mut make: impl FnMut(ResourceType) -> T) -> Self {
         Self(ResourceType::ALL.map(&mut make))
     }
@@ -109,7 +109,7 @@ impl<T> IndexMut<ResourceType> for PerType<T> {
     }
 }
 
-/// Everything that one gateway is given. A clone shares the resources.
+/// The resources of one gateway. A clone shares them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resources(PerType<BTreeMap<String, Arc<Resource>>>);
 
@@ -119,7 +119,7 @@ impl Resources {
         self.0[kind].insert(name.into(), Arc::new(resource));
     }
 
-    /// Adds a resource that another `Resources` has as well.
+    /// Adds a resource that is shared with another `Resources`.
     pub fn share(&mut self, kind: ResourceType, name: impl Into<String>, resource: Arc<Resource>) {
         self.0[kind].insert(name.into(), resource);
     }

@@ -1,7 +1,8 @@
-//! The gRPC server.
+//! The gRPC server of xDS.
 
 mod ads;
 mod session;
+mod variant;
 
 use super::hub::Hub;
 use super::identity::{Refused, Trust};
@@ -17,48 +18,49 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-/// A client that has vanished is noticed within the sum of the two.
+/// A client that is gone is noticed after the sum of the two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a handshake may take.
+/// Time limit of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long streams may take to end after a shutdown.
+/// Time limit for streams to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Streams per connection; a gateway needs two or three.
+/// Limit of streams per connection; a gateway needs two or three.
 const STREAMS: u32 = 32;
-/// Requests list names; responses hold whole configurations. In bytes.
+/// Limits of message sizes, in bytes. Requests contain names, responses whole configurations.
 const REQUEST_LIMIT: usize = 4 << 20;
 const RESPONSE_LIMIT: usize = 64 << 20;
 
-/// What mutual TLS needs, as PEM.
+/// The files of mutual TLS, as PEM.
 #[derive(Clone)]
 pub struct Tls {
-    /// The server's certificate and those between it and its authority.
+    /// The server's certificate chain.
     pub certificate: Vec<u8>,
     /// Its private key.
     pub key: Vec<u8>,
-    /// The authorities that sign clients' certificates.
+    /// The authorities of clients' certificates.
     pub ca: Vec<u8>,
 }
 
-/// Why the server does not run.
+/// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Without TLS it would believe anyone on the network.
+    /// Without TLS any client on the network would be accepted.
     #[error("without TLS the control plane listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
     /// The listener has no address.
-    #[error("the listener: {0}")]
+    #[error("the listener of the gRPC server")]
     Listener(#[from] std::io::Error),
-    /// Certificate, key or authority are no good, or the server failed.
-    #[error("the gRPC server: {0}")]
+    /// Certificate, key or authority are invalid, or the server failed.
+    #[error("the gRPC server")]
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves `hub` to the clients that `trust` knows, over mutual TLS or, without `tls`, on loopback; next to it whatever
-/// services `more` holds (`Routes::default()`: none), which may ask the same `trust` who is calling. Ends when
-/// `shutdown` does: nothing new is accepted, xDS streams end with status OK, and what is then still open after 5 s is
-/// left behind.
+/// Serves the resources of `hub` to clients that `trust` accepts, over mutual TLS, or on loopback without `tls`. `more`
+/// has further services (`Routes::default()`: none), which may use the same `trust`.
+///
+/// When `shutdown` completes, no new connections are accepted and xDS streams end with status OK. Streams still open
+/// after 5 s are dropped.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -98,7 +100,7 @@ pub async fn serve(
     match tokio::time::timeout(DRAIN, serving).await {
         Ok(ended) => Ok(ended?),
         Err(_) => {
-            tracing::warn!("some clients did not let go in time");
+            tracing::warn!("some streams did not end in time");
             Ok(())
         }
     }
@@ -111,7 +113,7 @@ fn mutual(tls: &Tls) -> ServerTlsConfig {
         .timeout(HANDSHAKE)
 }
 
-/// Ends when the server is to stop, or is gone.
+/// Completes when the server shuts down or is gone.
 async fn until(mut stopped: watch::Receiver<bool>) {
     let _gone = stopped.wait_for(|stopped| *stopped).await;
 }

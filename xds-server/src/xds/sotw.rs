@@ -1,31 +1,31 @@
-//! State of the world: every request gives all the names, every answer all the resources.
+//! State-of-the-world xDS: every request lists all names, every response all resources.
 
 use super::resources::ResourceType;
 use super::stream::Stream;
-use super::subscription::{Answer, Subscription, Verdict};
+use super::subscription::{Push, Subscription, Verdict};
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 
-/// What a request says of a push, and the answers to send now.
+/// Handles a request. Returns the verdict on the last push, and the pushes to send now.
 pub(super) fn request(
     stream: &mut Stream,
     kind: ResourceType,
     request: &DiscoveryRequest,
-) -> (Option<Verdict>, Vec<Answer>) {
+) -> (Option<Verdict>, Vec<Push>) {
     stream.request(kind, |subscription| apply(subscription, request))
 }
 
 fn apply(subscription: &mut Subscription, request: &DiscoveryRequest) -> Option<Verdict> {
     let names = &request.resource_names;
-    if !subscription.asked() {
+    if !subscription.is_subscribed() {
         subscription.open_sotw(names, &request.version_info);
         return None;
     }
     if request.response_nonce.is_empty() {
-        subscription.ask_again(names);
+        subscription.request_again(names);
         return None;
     }
     if request.response_nonce != subscription.last_nonce() {
-        return None; // Stale: the answer to the newer push will say it all again.
+        return None; // Stale: the push to the newer push will say it all again.
     }
     let error = request.error_detail.as_ref();
     let error = error.map(|status| status.message.as_str());
@@ -34,16 +34,16 @@ fn apply(subscription: &mut Subscription, request: &DiscoveryRequest) -> Option<
     verdict
 }
 
-/// The answer on the wire.
-pub(super) fn response(answer: Answer) -> DiscoveryResponse {
-    let resources = answer.resources.into_iter();
+/// A push as a response message.
+pub(super) fn response(push: Push) -> DiscoveryResponse {
+    let resources = push.resources.into_iter();
     DiscoveryResponse {
-        version_info: answer.version,
+        version_info: push.version,
         resources: resources
             .map(|(_, resource)| resource.body.clone())
             .collect(),
-        type_url: answer.kind.type_url().to_owned(),
-        nonce: answer.nonce,
+        type_url: push.kind.type_url().to_owned(),
+        nonce: push.nonce,
         ..Default::default()
     }
 }

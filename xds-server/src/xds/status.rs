@@ -1,4 +1,4 @@
-//! What can be seen of the streams: per client and type, and in numbers.
+//! The state of clients and their subscriptions, and counters.
 
 use super::resources::PerType;
 use meridian_policy::RegionName;
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-/// The form of a stream.
+/// The variant of the protocol that a stream uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
     /// State of the world: `StreamAggregatedResources`.
@@ -16,7 +16,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// A short name for logs and metrics.
+    /// A short, stable name for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Sotw => "sotw",
@@ -25,66 +25,67 @@ impl Wire {
     }
 }
 
-/// A push that a client refused.
+/// A push that a client rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nack {
-    /// The version of the refused push.
+    /// The version of the rejected push.
     pub version: String,
-    /// The client's own words.
+    /// The client's error message.
     pub message: String,
 }
 
-/// One type of one client. Versions are those of all resources of the type that the client was sent, together.
+/// The subscription of one client to one type. Versions are those of the set of all resources of the type that the
+/// client was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeStatus {
-    /// Whether the client asked for everything.
+    /// Whether the client subscribed to the wildcard.
     pub wildcard: bool,
-    /// The names it asked for one by one.
+    /// The names that it subscribed to.
     pub names: BTreeSet<String>,
-    /// The last version that it accepted, as far as known.
+    /// The last version that it accepted, if known.
     pub acked: Option<String>,
-    /// The version that it has not answered yet.
+    /// The version that it has not acknowledged yet.
     pub in_flight: Option<String>,
-    /// The last refusal, until the client accepts a later push of this type.
+    /// The last rejection, until the client accepts a later push of this type.
     pub nack: Option<Nack>,
 }
 
-/// What a client says of itself on connecting.
+/// The identity of a connected client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// `node.id`, in the client's own words.
+    /// `node.id`, as sent by the client.
     pub node: String,
-    /// The region whose resources it gets.
+    /// The region whose resources it receives.
     pub region: RegionName,
-    /// Where it connects from; `None` if the transport does not say.
+    /// Its address; `None` if the transport does not know it.
     pub remote: Option<SocketAddr>,
-    /// The form of its stream.
+    /// The variant of the protocol.
     pub wire: Wire,
-    /// `node.user_agent_name` and version, e.g. `envoy 1.40.0`, in the client's own words.
+    /// `node.user_agent_name` and version, e.g. `envoy 1.40.0`, as sent by the client.
     pub user_agent: String,
-    /// When the stream said who it is.
+    /// When the first request arrived.
     pub connected: SystemTime,
 }
 
 /// One connected client.
 #[derive(Clone, Debug)]
 pub struct ClientStatus {
-    /// Who it is.
+    /// Its identity.
     pub client: Client,
-    /// Whether it still waits because nothing is published for its region.
+    /// Whether nothing is published for its region yet.
     pub waiting: bool,
-    /// `None` for a type that it has not asked for.
+    /// Its subscriptions; `None` for a type that it has not subscribed to.
     pub types: PerType<Option<TypeStatus>>,
 }
 
-/// What has happened since the start; they only ever grow.
+/// Counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Responses sent.
     pub pushes: PerType<u64>,
     /// Responses that clients accepted.
     pub acks: PerType<u64>,
-    /// Responses that clients refused.
+    /// Responses that clients rejected.
     pub nacks: PerType<u64>,
     /// Streams refused, by reason ([`Refused::reason`](super::Refused::reason)).
     pub refused: BTreeMap<&'static str, u64>,

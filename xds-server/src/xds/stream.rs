@@ -1,16 +1,16 @@
-//! All types of one stream, and the order between them.
+//! The subscriptions of one stream, and the order between their types.
 //!
-//! Make before break: clusters, endpoints, extensions, listeners, routes are sent in this order, each without waiting for the
-//! answer to the one before (Envoy does not ACK a cluster before it has the endpoints). What is gone is taken away in
-//! an order of its own, when the client has accepted the listeners and routes that no longer refer to it.
+//! Make before break: clusters, endpoints, extensions, listeners and routes are sent in this order. No type waits for
+//! the ACK of the one before, because Envoy does not ACK a cluster before it has the endpoints. Resources are removed
+//! in another order, after the client has accepted the listeners and routes that no longer refer to them.
 
 use super::reference;
 use super::resources::{PerType, ResourceType, Resources};
 use super::status::{TypeStatus, Wire};
-use super::subscription::{Answer, Subscription, Verdict};
+use super::subscription::{Push, Subscription, Verdict};
 use std::sync::Arc;
 
-/// The order in which things are taken away: whatever refers to others goes first.
+/// The order of removals: referring types before the types that they refer to.
 const REMOVAL: [ResourceType; 6] = [
     ResourceType::Listener,
     ResourceType::Route,
@@ -24,8 +24,9 @@ const REMOVAL: [ResourceType; 6] = [
 pub(super) struct Stream {
     types: PerType<Subscription>,
     latest: Option<Arc<Resources>>,
-    /// The client has had the time to say which types it wants: it has answered a push, or the state has changed.
-    introduced: bool,
+    /// Whether the client has had time to subscribe to all its types: it has acknowledged a push, or the state has
+    /// changed.
+    types_declared: bool,
     nonce: u64,
 }
 
@@ -34,38 +35,39 @@ impl Stream {
         Self {
             types: PerType::from_fn(|kind| Subscription::new(kind, wire)),
             latest: None,
-            introduced: false,
+            types_declared: false,
             nonce: 0,
         }
     }
 
-    /// A newer state: the answers to send now.
-    pub fn update(&mut self, resources: Arc<Resources>) -> Vec<Answer> {
-        self.introduced |= self.latest.is_some();
+    /// Takes a new state. Returns the pushes to send now.
+    pub fn update(&mut self, resources: Arc<Resources>) -> Vec<Push> {
+        self.types_declared |= self.latest.is_some();
         self.latest = Some(resources);
         self.flush()
     }
 
-    /// Lets a request change a type's subscription: what it said of a push, and the answers to send now.
+    /// Applies a request to the subscription of its type. Returns the verdict on the last push, and the pushes to send
+    /// now.
     pub fn request(
         &mut self,
         kind: ResourceType,
         apply: impl FnOnce(&mut Subscription) -> Option<Verdict>,
-    ) -> (Option<Verdict>, Vec<Answer>) {
+    ) -> (Option<Verdict>, Vec<Push>) {
         let verdict = apply(&mut self.types[kind]);
-        self.introduced |= verdict.is_some();
+        self.types_declared |= verdict.is_some();
         (verdict, self.flush())
     }
 
-    /// Whether there is a state to answer with.
+    /// Whether there is no state yet.
     pub fn waiting(&self) -> bool {
         self.latest.is_none()
     }
 
-    /// Whether the client has accepted all that this state adds or changes, of every type that it has asked for.
+    /// Whether the client has accepted all additions and changes of this state, for every type that it subscribed to.
     pub fn settled(&self, resources: &Arc<Resources>) -> bool {
         let mut types = self.types.iter();
-        types.all(|(_, subscription)| subscription.made(resources))
+        types.all(|(_, subscription)| subscription.acked(resources))
             && self
                 .latest
                 .as_ref()
@@ -76,34 +78,34 @@ impl Stream {
         PerType::from_fn(|kind| self.types[kind].status())
     }
 
-    fn flush(&mut self) -> Vec<Answer> {
+    fn flush(&mut self) -> Vec<Push> {
         let Some(latest) = self.latest.clone() else {
             return Vec::new();
         };
-        let mut answers = Vec::new();
+        let mut pushes = Vec::new();
         let mut in_order = true;
         for kind in ResourceType::ALL {
-            // A push of clusters that waits for an ACK holds back the routes to them; the old routes still hold.
-            if in_order || !follows(kind) {
+            // Routes wait for the ACK of the clusters that they refer to. Until then the old routes apply.
+            if in_order || !waits_for_references(kind) {
                 self.types[kind].advance(&latest);
             }
-            if let Some(answer) = self.push(kind, false) {
+            if let Some(push) = self.push(kind, false) {
                 if kind == ResourceType::Cluster {
-                    self.owe_endpoints(&answer, &latest);
+                    self.resend_endpoints(&push, &latest);
                 }
-                answers.push(answer);
+                pushes.push(push);
             }
-            in_order &= !leads(kind) || self.types[kind].said(&latest);
+            in_order &= !is_referenced(kind) || self.types[kind].sent(&latest);
         }
         for kind in REMOVAL {
-            if self.types[kind].holds_gone() && self.may_remove(kind, &latest) {
-                answers.extend(self.push(kind, true));
+            if self.types[kind].has_removals() && self.may_remove(kind, &latest) {
+                pushes.extend(self.push(kind, true));
             }
         }
-        answers
+        pushes
     }
 
-    fn push(&mut self, kind: ResourceType, release: bool) -> Option<Answer> {
+    fn push(&mut self, kind: ResourceType, release: bool) -> Option<Push> {
         let nonce = &mut self.nonce;
         let next = || {
             *nonce += 1;
@@ -112,40 +114,40 @@ impl Stream {
         self.types[kind].push(release, next)
     }
 
-    /// A changed cluster starts anew and waits for its endpoints.
-    fn owe_endpoints(&mut self, clusters: &Answer, latest: &Resources) {
-        let names = clusters.news.iter();
+    /// Envoy recreates a changed cluster, and waits for its endpoints again.
+    fn resend_endpoints(&mut self, clusters: &Push, latest: &Resources) {
+        let names = clusters.new_resources.iter();
         let names = names.filter_map(|cluster| reference::endpoints(cluster));
         for name in names.filter(|name| latest.get(ResourceType::Endpoint, name).is_some()) {
-            self.types[ResourceType::Endpoint].owe(name);
+            self.types[ResourceType::Endpoint].force_resend(name);
         }
     }
 
-    /// Whether nothing that the client still uses can refer to what is gone of this type.
+    /// Whether no resource that the client still uses can refer to the removed resources of this type.
     fn may_remove(&self, kind: ResourceType, latest: &Arc<Resources>) -> bool {
         let before = REMOVAL.into_iter().take_while(|before| *before != kind);
         [ResourceType::Listener, ResourceType::Route]
             .iter()
-            .all(|kind| self.types[*kind].made(latest) && self.declared(*kind))
+            .all(|kind| self.types[*kind].acked(latest) && self.is_known_type(*kind))
             && self.routes_arrived(latest)
             && before
                 .into_iter()
                 .all(|before| self.types[before].complete(latest))
     }
 
-    /// Whether it is known if the client wants this type: on a new stream it asks for one after the other.
-    fn declared(&self, kind: ResourceType) -> bool {
-        self.introduced || self.types[kind].asked()
+    /// Whether the client's choice for this type is known: a new stream subscribes to one type after another.
+    fn is_known_type(&self, kind: ResourceType) -> bool {
+        self.types_declared || self.types[kind].is_subscribed()
     }
 
-    /// Whether the client has the routes that its listeners ask for: it asks for them just after it ACKs a listener.
+    /// Whether the client has the routes of its listeners: it requests them just after it ACKs a listener.
     fn routes_arrived(&self, latest: &Resources) -> bool {
         let (listeners, routes) = (
             &self.types[ResourceType::Listener],
             &self.types[ResourceType::Route],
         );
         let all = latest.of(ResourceType::Listener).iter();
-        !routes.asked()
+        !routes.is_subscribed()
             || all
                 .filter(|(name, _)| listeners.has(name))
                 .flat_map(|(_, listener)| reference::routes(listener))
@@ -154,15 +156,15 @@ impl Stream {
     }
 }
 
-/// Types that others refer to.
-fn leads(kind: ResourceType) -> bool {
+/// Types that other types refer to.
+fn is_referenced(kind: ResourceType) -> bool {
     use ResourceType::{Cluster, Endpoint, Listener, Route};
     matches!(kind, Cluster | Endpoint | Listener | Route)
 }
 
-/// Types that must not be ahead of what they refer to. Not endpoints or secrets: clusters that wait for them are ACKed
-/// only when they are there.
-fn follows(kind: ResourceType) -> bool {
+/// Types that must not be newer than the types that they refer to. Not endpoints or secrets: Envoy ACKs clusters that
+/// use them only when it has them.
+fn waits_for_references(kind: ResourceType) -> bool {
     use ResourceType::{Extension, Listener, Route};
     matches!(kind, Listener | Route | Extension)
 }

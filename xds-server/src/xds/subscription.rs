@@ -1,34 +1,34 @@
-//! One type of one stream: what the client wants, what it holds, what it is owed.
+//! The subscription of one stream to one type: what the client wants, has, and must be sent.
 //!
-//! SotW and Delta differ in what a push says, not in when one is due: whenever what the client *knows* (what it
-//! accepted, and over it what it has not answered yet) differs from what it *should* know.
+//! SotW and Delta differ in the content of a push, not in when it is due. A push is due when what the client *knows*
+//! (what it accepted, overlaid by the push in flight) differs from the target.
 
+mod difference;
 mod due;
-mod heard;
 mod held;
+mod requests;
 
 use super::interest::Interest;
 use super::resources::{Resource, ResourceType, Resources};
 use super::status::{Nack, TypeStatus, Wire};
-use due::Due;
-use held::{Held, Push};
+use held::{Held, InFlight};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A push, before it takes the form of its wire.
+/// A push, independent of the variant of the protocol.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Push {
     pub kind: ResourceType,
     pub nonce: String,
     pub version: String,
     pub resources: Vec<(String, Arc<Resource>)>,
-    /// Delta only: what does not exist, or no longer.
+    /// Delta only: names that do not exist, or no longer.
     pub removed: Vec<String>,
-    /// The resources that the client did not know in this version.
-    pub news: Vec<Arc<Resource>>,
+    /// Resources that the client did not know in this version.
+    pub new_resources: Vec<Arc<Resource>>,
 }
 
-/// What a client said about a push.
+/// The client's verdict on a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Ack,
@@ -40,22 +40,23 @@ pub(super) struct Subscription {
     kind: ResourceType,
     wire: Wire,
     interest: Interest,
-    /// Whether the client has asked for this type on this stream.
-    asked: bool,
-    /// SotW: the version that the client says it has, until it is compared.
-    claimed: Option<String>,
-    /// What the client should know. Can be older than the newest: the stream holds it back for the sake of order.
+    /// Whether the client has requested this type on this stream.
+    subscribed: bool,
+    /// SotW: the version that the client claims to have, until it is checked.
+    claimed_version: Option<String>,
+    /// The state that the client should have. It may be older than the newest one, as the stream delays types for the
+    /// sake of order.
     target: Option<Arc<Resources>>,
-    /// What the client has accepted, or says it has.
+    /// What the client has accepted, or claims to have.
     held: BTreeMap<String, Held>,
-    in_flight: Option<Push>,
+    in_flight: Option<InFlight>,
     last_nonce: String,
-    /// Names to be sent whatever the client knows.
-    owed: BTreeSet<String>,
-    /// Whether to answer even if nothing differs.
-    owes_answer: bool,
-    /// The refused push, name by name (`None`: a removal), until the content changes.
-    parked: Option<BTreeMap<String, Option<String>>>,
+    /// Names that must be sent even if the client knows them.
+    forced: BTreeSet<String>,
+    /// Whether to respond even if nothing differs.
+    must_respond: bool,
+    /// The rejected push: version by name (`None`: a removal). It is not repeated until its content changes.
+    rejected: Option<BTreeMap<String, Option<String>>>,
     acked: Option<String>,
     nack: Option<Nack>,
 }
@@ -66,22 +67,22 @@ impl Subscription {
             kind,
             wire,
             interest: Interest::new(kind),
-            asked: false,
-            claimed: None,
+            subscribed: false,
+            claimed_version: None,
             target: None,
             held: BTreeMap::new(),
             in_flight: None,
             last_nonce: String::new(),
-            owed: BTreeSet::new(),
-            owes_answer: false,
-            parked: None,
+            forced: BTreeSet::new(),
+            must_respond: false,
+            rejected: None,
             acked: None,
             nack: None,
         }
     }
 
-    pub fn asked(&self) -> bool {
-        self.asked
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed
     }
 
     pub fn last_nonce(&self) -> &str {
@@ -89,7 +90,7 @@ impl Subscription {
     }
 
     pub fn status(&self) -> Option<TypeStatus> {
-        self.asked.then(|| TypeStatus {
+        self.subscribed.then(|| TypeStatus {
             wildcard: self.interest.wildcard(),
             names: self.interest.names().clone(),
             acked: self.acked.clone(),
@@ -98,7 +99,7 @@ impl Subscription {
         })
     }
 
-    /// A newer state to bring the client to.
+    /// Sets a newer target.
     pub fn advance(&mut self, latest: &Arc<Resources>) {
         let changed = match &self.target {
             Some(target) if Arc::ptr_eq(target, latest) => return,
@@ -106,30 +107,30 @@ impl Subscription {
             None => true,
         };
         if changed {
-            self.parked = None;
+            self.rejected = None;
         }
         self.target = Some(Arc::clone(latest));
     }
 
-    /// Endpoints of a cluster that the client is being sent: it waits for them even if they are the same.
-    pub fn owe(&mut self, name: String) {
-        let parked = self.parked.as_ref();
-        let refused = parked.is_some_and(|parked| parked.contains_key(&name));
-        if !refused && (!self.asked || self.interest.covers(&name)) {
-            self.owed.insert(name);
+    /// Sends this name again, even unchanged. For endpoints of a changed cluster, which waits for them.
+    pub fn force_resend(&mut self, name: String) {
+        let rejected = self.rejected.as_ref();
+        let refused = rejected.is_some_and(|rejected| rejected.contains_key(&name));
+        if !refused && (!self.subscribed || self.interest.covers(&name)) {
+            self.forced.insert(name);
         }
     }
 
-    /// The push that is due, if any: never while another one is in flight. `release`: whether what is gone may be
-    /// taken away.
-    pub fn push(&mut self, release: bool, nonce: impl FnOnce() -> String) -> Option<Answer> {
-        if !self.asked || self.target.is_none() || self.in_flight.is_some() {
+    /// The push that is due, if any. At most one push is in flight. `release`: whether resources that are gone may be
+    /// removed.
+    pub fn push(&mut self, release: bool, nonce: impl FnOnce() -> String) -> Option<Push> {
+        if !self.subscribed || self.target.is_none() || self.in_flight.is_some() {
             return None;
         }
-        self.compare_claimed();
-        let due = self.due(release && self.parked.is_none());
-        if due.is_empty() && !self.owes_answer {
-            // Delta: what the client brought along is what there is.
+        self.check_claimed_version();
+        let due = self.due(release && self.rejected.is_none());
+        if due.is_empty() && !self.must_respond {
+            // Delta: the client has kept everything from an earlier stream.
             if self.acked.is_none() && !self.held.is_empty() {
                 self.acked = Some(due.version(self.kind));
             }
@@ -140,68 +141,69 @@ impl Subscription {
             Wire::Delta => (due.changed.clone(), due.gone.clone()),
         };
         if self.wire == Wire::Sotw && !self.kind.is_full_state() && sent.is_empty() {
-            self.owes_answer = false;
-            return None; // It would say nothing.
+            self.must_respond = false;
+            return None; // The response would be empty.
         }
-        let news = due.changed.iter();
-        let news = news.filter(|(name, resource)| !self.knows(name, resource));
-        let answer = Answer {
+        let new_resources = due.changed.iter();
+        let new_resources = new_resources.filter(|(name, resource)| !self.knows(name, resource));
+        let push = Push {
             kind: self.kind,
             nonce: nonce(),
             version: due.version(self.kind),
             resources: sent.iter().map(owned).collect(),
             removed: removed.into_iter().cloned().collect(),
-            news: news.map(|(_, resource)| Arc::clone(resource)).collect(),
+            new_resources: new_resources
+                .map(|(_, resource)| Arc::clone(resource))
+                .collect(),
         };
         let gone = due.gone.iter().chain(&due.absent);
         let gone = gone.map(|name| Held::missing(name));
         let changes = gone.chain(sent.into_iter().map(Held::resource)).collect();
-        self.in_flight = Some(Push {
-            nonce: answer.nonce.clone(),
-            version: answer.version.clone(),
+        self.in_flight = Some(InFlight {
+            nonce: push.nonce.clone(),
+            version: push.version.clone(),
             target: Arc::clone(self.target.as_ref()?),
             changes,
             whole: self.wire == Wire::Sotw,
         });
-        self.last_nonce.clone_from(&answer.nonce);
-        self.owed.clear();
-        self.owes_answer = false;
-        Some(answer)
+        self.last_nonce.clone_from(&push.nonce);
+        self.forced.clear();
+        self.must_respond = false;
+        Some(push)
     }
 
-    /// Whether everything that this type has to say about `latest` is said, answered or not.
-    pub fn said(&self, latest: &Arc<Resources>) -> bool {
-        !self.asked || (self.is_at(latest) && self.due(false).is_empty())
+    /// Whether everything of `latest` was sent, acknowledged or not.
+    pub fn sent(&self, latest: &Arc<Resources>) -> bool {
+        !self.subscribed || (self.is_at(latest) && self.due(false).is_empty())
     }
 
-    /// Whether the client has accepted all that `latest` adds or changes.
-    pub fn made(&self, latest: &Arc<Resources>) -> bool {
-        !self.asked || (self.in_flight.is_none() && self.parked.is_none() && self.said(latest))
+    /// Whether the client has accepted everything that `latest` adds or changes.
+    pub fn acked(&self, latest: &Arc<Resources>) -> bool {
+        !self.subscribed
+            || (self.in_flight.is_none() && self.rejected.is_none() && self.sent(latest))
     }
 
-    /// Whether the client has accepted all of `latest` and holds nothing that it lacks.
+    /// Whether the client has accepted all of `latest` and holds nothing else.
     pub fn complete(&self, latest: &Arc<Resources>) -> bool {
-        self.made(latest) && !self.holds_gone()
+        self.acked(latest) && !self.has_removals()
     }
 
-    /// Whether the client knows something that is to go.
-    pub fn holds_gone(&self) -> bool {
-        self.asked && !self.due(true).gone.is_empty()
+    /// Whether the client knows a resource that must be removed.
+    pub fn has_removals(&self) -> bool {
+        self.subscribed && !self.due(true).gone.is_empty()
     }
 
-    /// Whether the client has accepted, or will get without asking, this resource.
+    /// Whether the client has accepted this resource and still wants it.
     pub fn has(&self, name: &str) -> bool {
         self.interest.covers(name) && self.held.get(name).is_some_and(Held::exists)
     }
-
-    // Inside.
 
     fn is_at(&self, latest: &Arc<Resources>) -> bool {
         let target = self.target.as_ref();
         target.is_some_and(|target| Arc::ptr_eq(target, latest))
     }
 
-    /// Whether anything that the client wants is another in `new`.
+    /// Whether a resource that the client wants differs in `new`.
     fn differs(&self, old: &Resources, new: &Resources) -> bool {
         let (old, new) = (old.of(self.kind), new.of(self.kind));
         let same = |name: &String| {
@@ -214,26 +216,26 @@ impl Subscription {
             .any(|name| !same(name))
     }
 
-    /// A client that comes back with the version that it would get has it all.
-    fn compare_claimed(&mut self) {
-        let Some(claimed) = self.claimed.take() else {
+    /// A client that reconnects with the version that it would be sent has everything already.
+    fn check_claimed_version(&mut self) {
+        let Some(claimed_version) = self.claimed_version.take() else {
             return;
         };
         let due = self.due(false);
-        if due.version(self.kind) == claimed {
+        if due.version(self.kind) == claimed_version {
             self.held = due.whole().into_iter().map(Held::resource).collect();
-            self.acked = Some(claimed);
+            self.acked = Some(claimed_version);
         } else {
-            self.owes_answer = self.kind.is_full_state();
+            self.must_respond = self.kind.is_full_state();
         }
     }
 
-    fn accept(&mut self, push: Push) {
-        if let Some(parked) = &mut self.parked {
+    fn accept(&mut self, push: InFlight) {
+        if let Some(rejected) = &mut self.rejected {
             let accepted = |name: &String| push.changes.get(name).map(Held::version);
-            parked.retain(|name, refused| accepted(name) != Some(refused.as_ref()));
+            rejected.retain(|name, refused| accepted(name) != Some(refused.as_ref()));
         }
-        self.parked.take_if(|parked| parked.is_empty());
+        self.rejected.take_if(|rejected| rejected.is_empty());
         if push.whole {
             self.held = push.changes;
         } else {
@@ -242,13 +244,13 @@ impl Subscription {
         self.forget_unwanted();
     }
 
-    /// Of a push that a client refuses it may have taken a part, as Envoy does with clusters and listeners.
-    fn doubt(&mut self, push: &Push) {
+    /// After a NACK the client may have applied a part of the push, as Envoy does with clusters and listeners.
+    fn mark_uncertain(&mut self, push: &InFlight) {
         let left_out = self.held.keys().filter(|_| push.whole);
         let names: BTreeSet<String> = left_out.chain(push.changes.keys()).cloned().collect();
         for name in names {
             let before = self.held.remove(&name);
-            self.held.insert(name, Held::in_doubt(before));
+            self.held.insert(name, Held::uncertain(before));
         }
     }
 
@@ -257,11 +259,15 @@ impl Subscription {
         held.retain(|name, held| {
             interest.covers(name) && (held.may_exist() || interest.names().contains(name))
         });
-        self.owed.retain(|name| interest.covers(name));
-        if let Some(parked) = self.parked.as_mut().filter(|parked| !parked.is_empty()) {
-            parked.retain(|name, _| interest.covers(name));
-            if parked.is_empty() {
-                self.parked = None;
+        self.forced.retain(|name| interest.covers(name));
+        if let Some(rejected) = self
+            .rejected
+            .as_mut()
+            .filter(|rejected| !rejected.is_empty())
+        {
+            rejected.retain(|name, _| interest.covers(name));
+            if rejected.is_empty() {
+                self.rejected = None;
             }
         }
     }
@@ -279,21 +285,20 @@ impl Subscription {
         version == Some(&resource.version)
     }
 
-    /// What the client knows of, more than once where a push in flight changes it.
+    /// The names that the client knows. A name that a push in flight changes occurs twice.
     fn known_names(&self) -> impl Iterator<Item = &String> {
         let push = self.in_flight.iter().flat_map(|push| push.changes.keys());
         push.chain(self.held.keys())
             .filter(|name| self.known(name).is_some())
     }
 
-    /// Whether the client has refused exactly this (`None`: a removal).
-    fn refused(&self, name: &str, version: Option<&String>) -> bool {
-        let parked = self.parked.as_ref().and_then(|parked| parked.get(name));
-        parked.is_some_and(|parked| parked.as_ref() == version)
-    }
-
-    fn due(&self, release: bool) -> Due<'_> {
-        due::due(self, release)
+    /// Whether the client has rejected exactly this version (`None`: a removal).
+    fn is_rejected(&self, name: &str, version: Option<&String>) -> bool {
+        let rejected = self
+            .rejected
+            .as_ref()
+            .and_then(|rejected| rejected.get(name));
+        rejected.is_some_and(|rejected| rejected.as_ref() == version)
     }
 }
 

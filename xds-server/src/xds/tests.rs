@@ -1,4 +1,4 @@
-//! Tests of the protocol: a rule each, and random conversations with a model of a correct client.
+//! Tests of the protocol: one per rule, and random conversations with a model of a correct client.
 
 mod client;
 mod delta;

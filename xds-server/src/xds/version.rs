@@ -1,17 +1,17 @@
-//! The version of a set of resources: a hash of exactly the names and versions in it, so that it means the same on
-//! every stream and after a restart.
+//! The version of a set of resources: a hash of their names and versions. It is the same on every stream and after a
+//! restart.
 
 use super::resources::ResourceType;
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// The version of a type's resources. `pairs` are names and versions, ordered by name.
+/// The version of a type's resources. `pairs` are names and versions, sorted by name.
 pub(super) fn version<'a>(
     kind: ResourceType,
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> String {
     let mut hash = Xxh3Default::new();
     let mut add = |text: &str| {
-        // With the length before it, no two different lists of texts hash the same bytes.
+        // The length prefix makes the encoding unambiguous.
         hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(text.as_bytes());
     };

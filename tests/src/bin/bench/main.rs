@@ -4,8 +4,8 @@
 mod translation;
 
 use anyhow::{Context, Result};
+use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_policy::plan::Plan;
 use meridian_tests::world::{Ask, Envoy, MODEL, Options, World, client};
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::{bootstrap, fleet};

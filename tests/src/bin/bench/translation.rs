@@ -3,8 +3,9 @@
 
 use super::{REQUESTS, ROUNDS, Target, report, round};
 use anyhow::{Context, Result};
-use meridian_policy::claude::{Back, Caller, Claude, Host, request};
-use meridian_policy::guard::sse::Events;
+use meridian_filter_core::claude::{CallerApi, ResponseContext, request};
+use meridian_filter_core::guard::sse::Events;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_tests::world::{Ask, CLAUDE, MODEL, Options, REGIONS, World, client, wait_for};
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -18,7 +19,7 @@ const CHUNKS: usize = 500;
 pub async fn translation() -> Result<()> {
     natively()?;
     let world = World::start(&Options {
-        claude: Some(Host::Vertex),
+        claude: Some(ClaudeHost::Vertex),
         ..Options::default()
     })
     .await?;
@@ -79,7 +80,7 @@ fn chat(stream: bool) -> Value {
 
 fn natively() -> Result<()> {
     let claude = Claude {
-        host: Host::Anthropic,
+        host: ClaudeHost::Anthropic,
         model: CLAUDE.into(),
         max_tokens: 4096,
         inference_geo: None,
@@ -131,9 +132,9 @@ fn one_stream() -> Result<()> {
         }
         Ok(())
     })?;
-    let back = Back {
-        host: Host::Anthropic,
-        caller: Caller::Chat {
+    let back = ResponseContext {
+        host: ClaudeHost::Anthropic,
+        caller: CallerApi::Chat {
             include_usage: false,
         },
         stream: true,

@@ -1,17 +1,16 @@
-//! A message of Envoy's `MetricsService`, as readings.
+//! Reads a message of Envoy's `MetricsService`.
 //!
-//! Envoy makes a family of its own for every series, so most of the work is to pass over names.
+//! Envoy sends one family per series, so most of the work is to skip families by name.
 
 use super::names::{self, Names};
 use super::totals::{self, Total};
-use crate::collect::refused::Refusals;
+use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
-use crate::collect::{Refused, Why};
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
+use meridian_planner::signal::{AttemptCounts, Reading};
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::{AttemptCounts, Reading};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
@@ -23,13 +22,58 @@ pub(super) const MEMBERS: &str = "cluster.membership_total";
 pub(super) const WARMING: &str = "cluster.warming_state";
 pub(super) const STATE: &str = "server.state";
 
+/// A family of metrics that is read.
+struct Family {
+    name: &'static str,
+    kind: MetricType,
+    take: fn(&mut Message<'_>, &Metric) -> Result<(), RefusalReason>,
+}
+
+const FAMILIES: [Family; 7] = [
+    Family {
+        name: ATTEMPTS,
+        kind: MetricType::Counter,
+        take: |message, metric| message.attempts(metric),
+    },
+    Family {
+        name: FIRST_TOKEN,
+        kind: MetricType::Histogram,
+        take: |message, metric| message.first_token(metric),
+    },
+    Family {
+        name: MISPLACED,
+        kind: MetricType::Counter,
+        take: |message, metric| message.misplaced(metric),
+    },
+    Family {
+        name: HEALTHY,
+        kind: MetricType::Gauge,
+        take: |message, metric| message.endpoints(metric, |members| &mut members.healthy),
+    },
+    Family {
+        name: MEMBERS,
+        kind: MetricType::Gauge,
+        take: |message, metric| message.endpoints(metric, |members| &mut members.total),
+    },
+    Family {
+        name: WARMING,
+        kind: MetricType::Gauge,
+        take: |message, metric| message.endpoints(metric, |members| &mut members.warming),
+    },
+    Family {
+        name: STATE,
+        kind: MetricType::Gauge,
+        take: |message, metric| message.state(metric),
+    },
+];
+
 /// From this `server.state` on (`PRE_INITIALIZING`) an Envoy is still starting.
 const STARTING: f64 = 2.0;
 
 const CLUSTER: &str = "envoy.cluster_name";
 const SECONDS_PER_MILLISECOND: f64 = 1e-3;
 
-/// Reads one message of a gateway of `region`; adds its histograms to `total`.
+/// Reads one message of a gateway in `region`. Adds its histograms to `total`.
 pub(super) fn read(
     families: Vec<MetricFamily>,
     region: &RegionName,
@@ -48,37 +92,25 @@ pub(super) fn read(
         misplaced: Vec::new(),
     };
     for family in &families {
-        match (family.name(), family.r#type()) {
-            (ATTEMPTS, MetricType::Counter) => message.each(family, ATTEMPTS, Message::attempts),
-            (FIRST_TOKEN, MetricType::Histogram) => {
-                message.each(family, FIRST_TOKEN, Message::first_token);
-            }
-            // Envoy tells a histogram as a summary as well, unless its sink is told not to.
-            (FIRST_TOKEN, MetricType::Summary) => {}
-            (MISPLACED, MetricType::Counter) => message.each(family, MISPLACED, Message::misplaced),
-            (HEALTHY, MetricType::Gauge) => message.each(family, HEALTHY, Message::healthy),
-            (MEMBERS, MetricType::Gauge) => message.each(family, MEMBERS, Message::members),
-            (WARMING, MetricType::Gauge) => message.each(family, WARMING, Message::warming),
-            (STATE, MetricType::Gauge) => message.each(family, STATE, Message::state),
-            (ATTEMPTS, other) => message.refuse_type(ATTEMPTS, other),
-            (FIRST_TOKEN, other) => message.refuse_type(FIRST_TOKEN, other),
-            (MISPLACED, other) => message.refuse_type(MISPLACED, other),
-            (HEALTHY, other) => message.refuse_type(HEALTHY, other),
-            (MEMBERS, other) => message.refuse_type(MEMBERS, other),
-            (WARMING, other) => message.refuse_type(WARMING, other),
-            (STATE, other) => message.refuse_type(STATE, other),
-            _ => {}
+        let Some(known) = FAMILIES.iter().find(|known| known.name == family.name()) else {
+            continue;
+        };
+        match family.r#type() {
+            kind if kind == known.kind => message.each(family, known),
+            // Envoy sends histograms as summaries too, unless its sink is configured otherwise.
+            MetricType::Summary if known.kind == MetricType::Histogram => {}
+            other => message.refuse_type(known.name, other),
         }
     }
     message.finish()
 }
 
-/// How the filter calls a hosted provider.
+/// Prefix of the label `to` in which the filter names a hosted provider.
 const PROVIDER: &str = "fallback/";
 
 type Attempted = (ZoneName, ModelName, Lane, RegionName);
 
-/// Endpoints of a cluster, as far as they were told.
+/// Numbers of a cluster's endpoints, as far as they are known.
 #[derive(Default)]
 struct Members {
     healthy: Option<f64>,
@@ -87,7 +119,7 @@ struct Members {
 }
 
 impl Members {
-    /// Until a cluster's first health checks are done none of its endpoints is healthy, and that says nothing.
+    /// Whether the first health checks are not done yet: until then no endpoint counts as healthy.
     fn is_unchecked(&self) -> bool {
         self.warming.is_some_and(|warming| warming > 0.0)
     }
@@ -106,34 +138,30 @@ struct Message<'m> {
 }
 
 impl Message<'_> {
-    fn each(
-        &mut self,
-        family: &MetricFamily,
-        name: &'static str,
-        take: fn(&mut Self, &Metric) -> Result<(), Why>,
-    ) {
-        // How a provider answers is in the gateway's own statistics; no region is the better or worse for it.
-        let is_of_interest = |metric: &&Metric| {
+    fn each(&mut self, family: &MetricFamily, known: &Family) {
+        // Responses of providers count for the gateway's own statistics only, not for the health of a region.
+        let is_relevant = |metric: &&Metric| {
             let mut labels = metric.label.iter();
-            name == MISPLACED
+            known.name == MISPLACED
                 || !labels.any(|it| it.name() == "to" && it.value().starts_with(PROVIDER))
         };
-        for metric in family.metric.iter().filter(is_of_interest) {
-            if let Err(why) = take(self, metric) {
+        for metric in family.metric.iter().filter(is_relevant) {
+            if let Err(why) = (known.take)(self, metric) {
                 let labels = metric.label.iter();
                 let labels = labels.map(|it| format!("{}={}", it.name(), it.value()));
                 let example = labels.collect::<Vec<_>>().join(" ");
-                self.refusals.add(name, why, &example);
+                self.refusals.add(known.name, why, &example);
             }
         }
     }
 
     fn refuse_type(&mut self, name: &'static str, kind: MetricType) {
-        self.refusals.add(name, Why::WrongType, &kind.as_str_name());
+        self.refusals
+            .add(name, RefusalReason::WrongType, &kind.as_str_name());
     }
 
-    fn attempts(&mut self, metric: &Metric) -> Result<(), Why> {
-        let counter = metric.counter.as_ref().ok_or(Why::WrongType)?;
+    fn attempts(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
         let count = value::amount(counter.value(), MOST_COUNTED)?;
         let key = (
             self.names.zone(label(metric, "zone")?)?,
@@ -144,20 +172,20 @@ impl Message<'_> {
         let outcome = label(metric, "outcome")?;
         let place: fn(&mut AttemptCounts) -> &mut f64 = match outcome {
             "answered" => |counts| &mut counts.answered,
-            // Whoever went away may have had other reasons: no failure.
+            // A caller that disconnected before a response is no failure of the pool.
             "overloaded" | "unanswered" => |counts| &mut counts.overloaded,
-            // The one that was begun was counted as answered.
+            // A broken response was counted as answered when it began.
             "failed" | "broken" => |counts| &mut counts.failed,
-            // As well, and its caller may have stopped to read.
+            // Counted as answered too; the caller may have stopped reading.
             "stalled" => return Ok(()),
-            _ => return Err(Why::UnknownName),
+            _ => return Err(RefusalReason::UnknownName),
         };
         *place(self.attempts.entry(key).or_default()) += count;
         Ok(())
     }
 
-    fn first_token(&mut self, metric: &Metric) -> Result<(), Why> {
-        let histogram = metric.histogram.as_ref().ok_or(Why::WrongType)?;
+    fn first_token(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let histogram = metric.histogram.as_ref().ok_or(RefusalReason::WrongType)?;
         let since = parts(histogram).assemble(SECONDS_PER_MILLISECOND)?;
         let model = self.names.model(label(metric, "model")?)?;
         let to = self.names.region(label(metric, "to")?)?;
@@ -169,30 +197,20 @@ impl Message<'_> {
         Ok(())
     }
 
-    fn misplaced(&mut self, metric: &Metric) -> Result<(), Why> {
-        let counter = metric.counter.as_ref().ok_or(Why::WrongType)?;
+    fn misplaced(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
         let answers = value::amount(counter.value(), MOST_COUNTED)?;
         let fallback = label(metric, "to")?.strip_prefix(PROVIDER);
-        let fallback = self.names.fallback(fallback.ok_or(Why::UnknownName)?)?;
+        let fallback = self
+            .names
+            .fallback(fallback.ok_or(RefusalReason::UnknownName)?)?;
         self.misplaced
-            .push(Reading::Misplaced { fallback, answers });
+            .push(Reading::JurisdictionViolations { fallback, answers });
         Ok(())
     }
 
-    fn healthy(&mut self, metric: &Metric) -> Result<(), Why> {
-        self.endpoints(metric, |members| &mut members.healthy)
-    }
-
-    fn members(&mut self, metric: &Metric) -> Result<(), Why> {
-        self.endpoints(metric, |members| &mut members.total)
-    }
-
-    fn warming(&mut self, metric: &Metric) -> Result<(), Why> {
-        self.endpoints(metric, |members| &mut members.warming)
-    }
-
-    fn state(&mut self, metric: &Metric) -> Result<(), Why> {
-        let gauge = metric.gauge.as_ref().ok_or(Why::WrongType)?;
+    fn state(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
         self.is_starting = value::amount(gauge.value(), MOST_REQUESTS)? >= STARTING;
         Ok(())
     }
@@ -201,11 +219,11 @@ impl Message<'_> {
         &mut self,
         metric: &Metric,
         place: fn(&mut Members) -> &mut Option<f64>,
-    ) -> Result<(), Why> {
+    ) -> Result<(), RefusalReason> {
         let Some(model) = self.names.pool(self.region, label(metric, CLUSTER)?) else {
             return Ok(());
         };
-        let gauge = metric.gauge.as_ref().ok_or(Why::WrongType)?;
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
         let count = value::amount(gauge.value(), MOST_REQUESTS)?;
         *place(self.endpoints.entry(model.clone()).or_default()) = Some(count);
         Ok(())
@@ -213,7 +231,7 @@ impl Message<'_> {
 
     fn finish(mut self) -> (Vec<Reading>, Vec<Refused>) {
         let mut readings = Vec::new();
-        // Clusters that a start begins with are not said to be warming.
+        // Envoy does not report its initial clusters as warming.
         let checked = |members: &Members| !self.is_starting && !members.is_unchecked();
         let endpoints = self.endpoints.into_iter();
         for (model, members) in endpoints.filter(|(_, members)| checked(members)) {
@@ -226,7 +244,9 @@ impl Message<'_> {
                         total: total as u64,
                     });
                 }
-                _ => self.refusals.add(HEALTHY, Why::Contradicts, &model),
+                _ => self
+                    .refusals
+                    .add(HEALTHY, RefusalReason::Contradicts, &model),
             }
         }
         let attempts = self.attempts.into_iter();
@@ -245,9 +265,11 @@ impl Message<'_> {
     }
 }
 
-fn label<'m>(metric: &'m Metric, name: &str) -> Result<&'m str, Why> {
+fn label<'m>(metric: &'m Metric, name: &str) -> Result<&'m str, RefusalReason> {
     let label = metric.label.iter().find(|label| label.name() == name);
-    label.map(|label| label.value()).ok_or(Why::MissingLabel)
+    label
+        .map(|label| label.value())
+        .ok_or(RefusalReason::MissingLabel)
 }
 
 fn parts(histogram: &EnvoyHistogram) -> Parts {

@@ -1,8 +1,8 @@
-//! What the gateways say about themselves: Envoy's `MetricsService`.
+//! Statistics of gateways, received by Envoy's `MetricsService`.
 //!
-//! An Envoy flushes every statistic that it has used as one message, if its sink has no `batch_size`: this relies on
-//! it, as a counter that is missing from a message is taken for one that nobody has used. Counters and gauges are
-//! totals; histograms hold only what came since the flush before, and are added up here.
+//! If the sink has no `batch_size`, Envoy flushes every used statistic in one message. This code relies on it: a
+//! counter that a message lacks counts as unused. Counters and gauges are totals. Histograms hold the values since the
+//! last flush and are added up here.
 
 mod family;
 mod names;
@@ -12,14 +12,15 @@ mod totals;
 pub use names::Names;
 pub use tags::stats_tags;
 
-use super::{Clock, Refused};
+use super::refused::Refused;
+use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamMetricsResponse};
+use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
-use meridian_policy::signal::{Millis, Observation};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;
@@ -29,52 +30,52 @@ use totals::Total;
 
 /// Largest message, in bytes. A gateway with 1,000 clusters sends about 10 MB.
 const LARGEST_MESSAGE: usize = 64 << 20;
-/// What is kept of a node id, in bytes.
+/// Longest part of a node id that is kept, in bytes.
 const LONGEST_NODE: usize = 256;
 
-/// What comes of a gateway's stream.
+/// An event of a gateway's stream of statistics.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
-    /// A message.
-    Report(Report),
-    /// It has ended. What follows under the same name is another stream.
-    Ended {
+pub enum GatewayEvent {
+    /// A message with statistics.
+    Report(GatewayReport),
+    /// The stream has ended. A later report of the same source comes from another stream.
+    StreamEnded {
         /// The gateway's own region.
         region: RegionName,
-        /// Its source.
+        /// The source of the stream, as in [`GatewayReport`].
         source: String,
     },
 }
 
 /// One message of a gateway.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct GatewayReport {
     /// The gateway's own region.
     pub region: RegionName,
-    /// The gateway's node id; where several of the region have the same, those after the first with a number: `gw#2`.
+    /// The gateway's node id. Further streams with the same id get a number: `gw#2`.
     pub source: String,
-    /// When it came.
+    /// When the message arrived.
     pub at: Millis,
-    /// What is believed; `None` if that is nothing.
+    /// The accepted values; `None` if there are none.
     pub observation: Option<Observation>,
-    /// What is not believed.
+    /// The refused values.
     pub refused: Vec<Refused>,
 }
 
-/// Receives the statistics of gateways. `I` says which region a stream comes from: `Ok(None)` takes the gateway's own
-/// word, its node's `locality.region`, for it.
+/// The metrics service. `I` returns the region that a stream's connection proves. With `Ok(None)` the gateway's
+/// `locality.region` counts.
 pub struct Gateways<I> {
     identify: I,
     streams: Streams,
 }
 
-/// What all streams share.
+/// State that all streams share.
 #[derive(Clone)]
 struct Streams {
     names: Arc<ArcSwap<Names>>,
-    sender: Sender<Heard>,
+    sender: Sender<GatewayEvent>,
     clock: Clock,
-    /// Sources of the streams that are open.
+    /// The sources of open streams.
     open: Arc<Mutex<BTreeSet<(RegionName, String)>>>,
 }
 
@@ -85,12 +86,12 @@ where
         + Sync
         + 'static,
 {
-    /// What is known of the fleet is looked up in `names` for every message. Reports that `sender` has no room for
-    /// are lost: the next one says it again. The end of a stream is not.
+    /// Names are looked up in `names` for every message. A report that does not fit into `sender` is dropped, as the
+    /// next one repeats it. The end of a stream is never dropped.
     pub fn new(
         identify: I,
         names: Arc<ArcSwap<Names>>,
-        sender: Sender<Heard>,
+        sender: Sender<GatewayEvent>,
         clock: Clock,
     ) -> Self {
         let streams = Streams {
@@ -122,7 +123,8 @@ where
     ) -> Result<Response<StreamMetricsResponse>, Status> {
         let known = (self.identify)(&request)?;
         let (streams, stream) = (self.streams.clone(), request.into_inner());
-        // A client that hangs up drops this future: a task of its own lives to tell that the stream has ended.
+        // Dropping this future does not end the task, so the end of the stream is reported even if the client
+        // disconnects.
         let task = tokio::spawn(async move { streams.take(known, stream).await });
         task.await
             .map_err(|error| Status::internal(error.to_string()))??;
@@ -139,23 +141,23 @@ impl Streams {
         let Some(mut first) = stream.message().await? else {
             return Ok(());
         };
-        // Only the first message of a stream says who it is.
-        let (region, node) = introduce(known, &mut first)?;
-        let source = self.enter(&region, node);
+        // Only the first message identifies the node.
+        let (region, node) = identify(known, &mut first)?;
+        let source = self.register(&region, node);
         let taken = self.follow(&region, &source, first, stream).await;
-        let ended = Heard::Ended {
+        let ended = GatewayEvent::StreamEnded {
             region: region.clone(),
             source: source.clone(),
         };
-        // Told before another stream can have the name. Without a receiver nobody needs to know.
+        // Sent before another stream can take the name. An error means that there is no receiver.
         let _ = self.sender.send(ended).await;
         self.open().remove(&(region, source));
         taken
     }
 
-    /// A name that no other open stream has. Replicas of a gateway that run from one bootstrap have one node id, but
-    /// each counts by itself.
-    fn enter(&self, region: &RegionName, node: String) -> String {
+    /// A name that no other open stream has. Replicas of a gateway with one bootstrap have the same node id, but
+    /// separate counters.
+    fn register(&self, region: &RegionName, node: String) -> String {
         let mut open = self.open();
         let mut source = node.clone();
         let mut number = 1;
@@ -185,10 +187,10 @@ impl Streams {
                 return Err(Status::failed_precondition(status));
             }
             if let Some(report) = self.report(region, source, message, &mut total) {
-                match self.sender.try_send(Heard::Report(report)) {
+                match self.sender.try_send(GatewayEvent::Report(report)) {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => {
-                        tracing::debug!(%region, source, "a report is lost");
+                        tracing::debug!(%region, source, "a report is dropped");
                     }
                     Err(TrySendError::Closed(_)) => return Err(Status::unavailable("going away")),
                 }
@@ -204,7 +206,7 @@ impl Streams {
         source: &str,
         message: StreamMetricsMessage,
         total: &mut Total,
-    ) -> Option<Report> {
+    ) -> Option<GatewayReport> {
         let at = (self.clock)();
         let names = self.names.load();
         let (readings, refused) = family::read(message.envoy_metrics, region, &names, total);
@@ -217,7 +219,7 @@ impl Streams {
             at,
             readings,
         });
-        Some(Report {
+        Some(GatewayReport {
             region: region.clone(),
             source: source.to_owned(),
             at,
@@ -228,14 +230,14 @@ impl Streams {
 }
 
 /// Region and node id of a stream.
-fn introduce(
+fn identify(
     known: Option<RegionName>,
     message: &mut StreamMetricsMessage,
 ) -> Result<(RegionName, String), Status> {
     let node = message.identifier.take().and_then(|it| it.node);
     let node = node.unwrap_or_default();
-    let said = node.locality.map(|locality| locality.region);
-    let region = known.or(said
+    let claimed = node.locality.map(|locality| locality.region);
+    let region = known.or(claimed
         .filter(|region| !region.is_empty())
         .map(RegionName::from));
     let region = region.ok_or_else(|| {

@@ -1,21 +1,21 @@
-//! The fleet's names as they stand in a gateway's statistics.
+//! Looks up the fleet's names in a gateway's statistics.
 
-use crate::collect::Why;
-use crate::translate::name;
+use crate::collect::refused::RefusalReason;
+use crate::name;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Region;
 use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that a gateway's statistics may mention. Those of models have lost their dots, and are looked up: the fleet
-/// file has no two that look the same then.
+/// Names that a gateway's statistics may contain. Envoy replaces dots in model names; the fleet check makes sure that
+/// the results are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     zones: BTreeSet<ZoneName>,
     regions: BTreeSet<RegionName>,
     fallbacks: BTreeSet<FallbackName>,
     models: BTreeMap<String, ModelName>,
-    /// Clusters of the pools that are at home in a region.
+    /// The clusters of a region's own pools.
     pools: BTreeMap<RegionName, BTreeMap<String, ModelName>>,
 }
 
@@ -41,31 +41,43 @@ impl Names {
         self.regions.contains(region)
     }
 
-    pub(super) fn zone(&self, label: &str) -> Result<ZoneName, Why> {
-        self.zones.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn zone(&self, label: &str) -> Result<ZoneName, RefusalReason> {
+        self.zones
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn region(&self, label: &str) -> Result<RegionName, Why> {
-        self.regions.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn region(&self, label: &str) -> Result<RegionName, RefusalReason> {
+        self.regions
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn fallback(&self, label: &str) -> Result<FallbackName, Why> {
-        self.fallbacks.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn fallback(&self, label: &str) -> Result<FallbackName, RefusalReason> {
+        self.fallbacks
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    pub(super) fn model(&self, label: &str) -> Result<ModelName, Why> {
-        self.models.get(label).cloned().ok_or(Why::UnknownName)
+    pub(super) fn model(&self, label: &str) -> Result<ModelName, RefusalReason> {
+        self.models
+            .get(label)
+            .cloned()
+            .ok_or(RefusalReason::UnknownName)
     }
 
-    /// The model whose pool at home this cluster is; `None` for all other clusters.
+    /// The model of a region's own pool cluster; `None` for any other cluster.
     pub(super) fn pool(&self, region: &RegionName, cluster: &str) -> Option<&ModelName> {
         self.pools.get(region)?.get(cluster)
     }
 }
 
-pub(super) fn lane(label: &str) -> Result<Lane, Why> {
+pub(super) fn lane(label: &str) -> Result<Lane, RefusalReason> {
     Lane::ALL
         .into_iter()
         .find(|lane| lane.as_str() == label)
-        .ok_or(Why::UnknownName)
+        .ok_or(RefusalReason::UnknownName)
 }

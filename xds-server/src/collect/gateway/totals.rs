@@ -1,13 +1,13 @@
-//! Histograms, added up: an Envoy tells only what came since it told last.
+//! Adds up histograms: Envoy sends only the values since the last flush.
 
-use meridian_policy::signal::Histogram;
+use meridian_planner::signal::Histogram;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::BTreeMap;
 
-/// What the histograms of one stream amount to, by model and the region asked.
+/// The totals of one stream's histograms, by model and target region.
 pub(super) type Total = BTreeMap<(ModelName, RegionName), Histogram>;
 
-/// Adds what came since; begins anew if the buckets are not those from before.
+/// Adds the new values. Starts again if the buckets have changed.
 pub(super) fn add(total: &mut Histogram, since: &Histogram) {
     let bounds =
         |histogram: &Histogram| histogram.buckets.iter().map(|it| it.0).collect::<Vec<_>>();

@@ -1,21 +1,21 @@
 //! NVIDIA's DCGM exporter: the mean over the GPUs of a page.
 
-use super::samples;
-use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::RefusalReason;
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value;
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Percent.
+/// In percent.
 const BUSY: &str = "DCGM_FI_DEV_GPU_UTIL";
 /// A ratio.
 const ENGINE_ACTIVE: &str = "DCGM_FI_PROF_GR_ENGINE_ACTIVE";
 
 pub(super) const KNOWN: &[&str] = &[BUSY, ENGINE_ACTIVE];
 
-/// DCGM's smallest "no reading", `DCGM_INT32_BLANK`. Those of wider types are larger.
+/// The smallest of DCGM's values for "no reading", `DCGM_INT32_BLANK`. Those of wider types are larger.
 const BLANK: f64 = 2_147_483_632.0;
 
 pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
@@ -40,12 +40,12 @@ fn gpu<'s>(sample: &'s Sample<'_>) -> Option<&'s str> {
     sample.label("UUID").or_else(|| sample.label("gpu"))
 }
 
-/// The MIG instance.
+/// The MIG instance of a sample.
 fn instance<'s>(sample: &'s Sample<'_>) -> Option<&'s str> {
     sample.label("GPU_I_ID")
 }
 
-/// The mean of the GPUs, each of them the mean of its MIG instances.
+/// The mean over the GPUs. A GPU with MIG instances counts as the mean of its instances.
 fn mean(
     page: &Page<'_>,
     metric: &'static str,
@@ -54,23 +54,23 @@ fn mean(
     refusals: &mut Refusals,
 ) -> Option<f64> {
     let mut gpus: BTreeMap<&str, BTreeMap<Option<&str>, f64>> = BTreeMap::new();
-    for sample in samples(page, metric, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, metric, MetricType::Gauge, refusals) {
         let Some(name) = gpu(sample) else {
-            refusals.add(metric, Why::MissingLabel, sample);
+            refusals.add(metric, RefusalReason::MissingLabel, sample);
             continue;
         };
-        // Of a GPU that is split it is 0 or absent, however busy the instances are.
+        // On a GPU with MIG instances the metric is 0 or absent, however busy the instances are.
         if without.contains(name) || (metric == BUSY && instance(sample).is_some()) {
-            refusals.add(metric, Why::Mig, sample);
+            refusals.add(metric, RefusalReason::Mig, sample);
             continue;
         }
         let value = if sample.value >= BLANK && sample.value.is_finite() {
-            Err(Why::Blank)
+            Err(RefusalReason::Blank)
         } else {
             value::ratio(sample.value * unit)
         };
-        if let Some(value) = refusals.believe(metric, value, sample) {
-            // A GPU that several pods share stands there once for each of them, with the same value.
+        if let Some(value) = refusals.accept(metric, value, sample) {
+            // A GPU that several pods share has one sample per pod, all with the same value.
             let instances = gpus.entry(name).or_default();
             instances.entry(instance(sample)).or_insert(value);
         }

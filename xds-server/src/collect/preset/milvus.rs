@@ -1,18 +1,18 @@
-//! Milvus: how far its replica is behind, by its own change data capture or by the separate tool for it.
+//! Milvus: replication lag, from its built-in change data capture or from the separate CDC tool.
 
-use super::samples;
 use crate::collect::page::{MetricType, Page};
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value::{self, MOST_SECONDS};
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 use std::collections::BTreeMap;
 
-/// What was written last, and what was replicated last: Unix time in seconds, by channel.
+/// The times of the last write and of the last replicated write, in Unix seconds, by channel.
 const BUILT_IN: (&str, &str) = (
     "milvus_wal_last_confirmed_time_tick",
     "milvus_cdc_last_replicated_time_tick",
 );
-/// The same of the tool, in milliseconds, whatever its help says.
+/// The same metrics of the CDC tool, in milliseconds, although its help text says otherwise.
 const TOOL: (&str, &str) = ("milvus_cdc_center_tt", "milvus_cdc_replicate_tt");
 
 pub(super) const KNOWN: &[&str] = &[BUILT_IN.1, TOOL.1];
@@ -28,7 +28,7 @@ pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
         .collect()
 }
 
-/// The largest lag of a channel: from what was replicated last, of the slowest, to what was written last.
+/// The largest lag of any channel: the newest write minus the newest replicated write.
 fn lag(
     page: &Page<'_>,
     (written, replicated): (&'static str, &'static str),
@@ -36,15 +36,15 @@ fn lag(
     refusals: &mut Refusals,
 ) -> Option<f64> {
     let mut newest: BTreeMap<&str, f64> = BTreeMap::new();
-    for sample in samples(page, written, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, written, MetricType::Gauge, refusals) {
         let tick = newest
             .entry(sample.label("channel_name").unwrap_or_default())
             .or_default();
         *tick = tick.max(sample.value * unit);
     }
     let mut largest: Option<f64> = None;
-    for sample in samples(page, replicated, MetricType::Gauge, refusals) {
-        // The tool tells what it has read as well.
+    for sample in samples_of_type(page, replicated, MetricType::Gauge, refusals) {
+        // The tool also reports what it has read.
         if sample
             .label("op_type")
             .is_some_and(|operation| operation != "write")
@@ -64,7 +64,7 @@ fn lag(
             sample.value
         };
         let behind = value::amount(behind, MOST_SECONDS);
-        if let Some(behind) = refusals.believe(replicated, behind, sample) {
+        if let Some(behind) = refusals.accept(replicated, behind, sample) {
             largest = Some(largest.map_or(behind, |other| other.max(behind)));
         }
     }

@@ -1,11 +1,11 @@
-//! The PostgreSQL exporter beside a replica.
+//! PostgreSQL: replication lag, from the exporter of a replica.
 
-use super::samples;
-use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::RefusalReason;
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value::{self, MOST_SECONDS};
-use meridian_policy::signal::Reading;
+use meridian_planner::signal::Reading;
 
 const LAG: &str = "pg_replication_lag_seconds";
 const IS_REPLICA: &str = "pg_replication_is_replica";
@@ -14,14 +14,14 @@ pub(super) const KNOWN: &[&str] = &[LAG];
 
 /// The largest lag of the page.
 pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
-    let roles = samples(page, IS_REPLICA, MetricType::Gauge, refusals);
+    let roles = samples_of_type(page, IS_REPLICA, MetricType::Gauge, refusals);
     let mut largest: Option<f64> = None;
-    for sample in samples(page, LAG, MetricType::Gauge, refusals) {
+    for sample in samples_of_type(page, LAG, MetricType::Gauge, refusals) {
         let primary = roles
             .iter()
             .any(|role| role.value == 0.0 && role.same_labels(sample));
         let lag = lag(sample, primary);
-        if let Some(lag) = refusals.believe(LAG, lag, sample) {
+        if let Some(lag) = refusals.accept(LAG, lag, sample) {
             largest = Some(largest.map_or(lag, |other| other.max(lag)));
         }
     }
@@ -31,8 +31,8 @@ pub(super) fn read(page: &Page<'_>, refusals: &mut Refusals) -> Vec<Reading> {
         .collect()
 }
 
-/// A primary is behind nobody, whatever its page says.
-fn lag(sample: &Sample<'_>, primary: bool) -> Result<f64, Why> {
+/// A primary has no lag, whatever its page says.
+fn lag(sample: &Sample<'_>, primary: bool) -> Result<f64, RefusalReason> {
     if primary {
         return Ok(0.0);
     }

@@ -1,35 +1,35 @@
-//! Inference servers: one reading per engine, by the names that each server has for what it tells.
+//! Inference servers: one reading per engine. Each server has a table of its metric names.
 
-use super::samples;
-use crate::collect::Why;
 use crate::collect::page::{MetricType, Page, Sample};
+use crate::collect::refused::RefusalReason;
 use crate::collect::refused::Refusals;
+use crate::collect::samples::samples_of_type;
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
+use meridian_planner::signal::{Answers, Figures, Histogram, Reading};
 use meridian_policy::ModelName;
-use meridian_policy::signal::{Answers, Figures, Histogram, Reading};
 use meridian_policy::source::SignalSource;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a server calls what it tells. Of several gauges for one thing, the first that a page has is read.
-pub(super) struct Names {
+/// The metric names of a server. Of several gauges for one figure, the first one on the page is read.
+pub(super) struct ServerMetrics {
     running: &'static [Gauge],
     waiting: &'static [Gauge],
     kv_cache: &'static [Gauge],
     /// In seconds.
     queue_time: Option<Times>,
     first_token: Option<Times>,
-    /// Whether it counts its answers, as vLLM does.
+    /// Whether it counts its responses in `http_requests_total`, as vLLM does.
     counts_answers: bool,
-    /// The label with the model's name.
+    /// The label that names the model.
     model: Option<&'static str>,
-    /// The label that tells its engines apart.
+    /// The label that names the engine.
     engine: Option<&'static str>,
 }
 
-/// A gauge, where these labels have these values or are not there: with others it is about a part.
+/// A gauge and the values that its labels must have if they are present. A series with other values covers a part only.
 struct Gauge(&'static str, &'static [(&'static str, &'static str)]);
 
-/// A histogram's name, the names of its parts, and where its labels have to say what.
+/// A histogram: its name, the names of its series, and the values that its labels must have.
 struct Times {
     metric: &'static str,
     bucket: &'static str,
@@ -50,9 +50,9 @@ macro_rules! times {
     };
 }
 
-/// Its `kv_cache_usage_perc` is a ratio, whatever its name says; its first tokens are those of requests that are not streamed as
-/// well. With several API servers the gauges are there from the first request on only, the histograms from the start.
-pub(super) const VLLM: Names = Names {
+/// `kv_cache_usage_perc` is a ratio despite its name. The time to first token includes requests that are not streamed.
+/// With several API servers the gauges appear with the first request, the histograms at the start.
+pub(super) const VLLM: ServerMetrics = ServerMetrics {
     running: &[Gauge("vllm:num_requests_running", &[])],
     waiting: &[Gauge("vllm:num_requests_waiting", &[])],
     kv_cache: &[Gauge("vllm:kv_cache_usage_perc", &[])],
@@ -63,9 +63,9 @@ pub(super) const VLLM: Names = Names {
     engine: Some("engine"),
 };
 
-/// Its gauges are there for each priority as well; the one without is the total. A part of a model that is spread over GPUs says
-/// what all of them do: only the first counts.
-pub(super) const SGLANG: Names = Names {
+/// The gauges exist per priority as well; the series without one is the total. With tensor or pipeline parallelism each
+/// rank reports the whole engine, so only rank 0 counts.
+pub(super) const SGLANG: ServerMetrics = ServerMetrics {
     running: &[Gauge("sglang:num_running_reqs", SGLANG_TOTAL)],
     waiting: &[Gauge("sglang:num_queue_reqs", SGLANG_TOTAL)],
     kv_cache: &[Gauge("sglang:token_usage", SGLANG_TOTAL)],
@@ -86,8 +86,8 @@ const SGLANG_TOTAL: &[(&str, &str)] = &[
     ("moe_ep_rank", "0"),
 ];
 
-/// It has no KV-cache use and no first tokens.
-pub(super) const TGI: Names = Names {
+/// TGI reports no KV-cache usage and no time to first token.
+pub(super) const TGI: ServerMetrics = ServerMetrics {
     running: &[Gauge("tgi_batch_current_size", &[])],
     waiting: &[Gauge("tgi_queue_size", &[])],
     kv_cache: &[],
@@ -98,8 +98,8 @@ pub(super) const TGI: Names = Names {
     engine: None,
 };
 
-/// It has no histograms, and its KV-cache use is on another page.
-pub(super) const LLAMACPP: Names = Names {
+/// llama.cpp has no histograms, and reports its KV-cache usage on another page.
+pub(super) const LLAMACPP: ServerMetrics = ServerMetrics {
     running: &[Gauge("llamacpp:requests_processing", &[])],
     waiting: &[Gauge("llamacpp:requests_deferred", &[])],
     kv_cache: &[],
@@ -110,8 +110,8 @@ pub(super) const LLAMACPP: Names = Names {
     engine: None,
 };
 
-/// With TensorRT-LLM; with other backends it tells only what waits.
-pub(super) const TRITON: Names = Names {
+/// Triton with TensorRT-LLM; with other backends it reports waiting requests only.
+pub(super) const TRITON: ServerMetrics = ServerMetrics {
     running: &[Gauge(
         "nv_trt_llm_request_metrics",
         &[("request_type", "scheduled")],
@@ -131,8 +131,8 @@ pub(super) const TRITON: Names = Names {
     engine: None,
 };
 
-impl Names {
-    /// Every metric that is read, but for the count of answers, which other servers have as well.
+impl ServerMetrics {
+    /// Every metric that is read, except the count of responses, which other servers have as well.
     pub(super) fn known(&self) -> Vec<&'static str> {
         let gauges = [self.running, self.waiting, self.kv_cache];
         let gauges = gauges.into_iter().flatten().map(|Gauge(metric, _)| *metric);
@@ -143,16 +143,16 @@ impl Names {
 
 const ANSWERS: &str = "http_requests_total";
 
-/// More engines than one page is about.
+/// Limit of engines per page.
 const MOST_ENGINES: usize = 256;
-/// Longer than the name of an engine, in bytes.
+/// Longest name of an engine, in bytes.
 const LONGEST_ENGINE: usize = 64;
 
-/// A pool's model and the engine.
+/// An engine: the model of its pool, and its name.
 type Key = (ModelName, String);
 
 pub(super) fn read(
-    names: &'static Names,
+    names: &'static ServerMetrics,
     page: &Page<'_>,
     signal: &SignalSource,
     pools: &BTreeSet<ModelName>,
@@ -175,11 +175,11 @@ pub(super) fn read(
     engines.times(&names.first_token, |figures| &mut figures.first_token);
     let mut figures = engines.figures;
     figures.retain(|_, figures| *figures != Figures::default());
-    // The counter is about the whole server: with every engine it would count as often as there are engines.
+    // The counter covers the whole server, so only one engine carries it.
     if names.counts_answers
         && let Some(mut first) = figures.first_entry()
     {
-        first.get_mut().answers = answers(page, refusals);
+        first.get_mut().answers = responses(page, refusals);
     }
     figures
         .into_iter()
@@ -194,12 +194,12 @@ pub(super) fn read(
         .collect()
 }
 
-fn requests(value: f64) -> Result<f64, Why> {
+fn requests(value: f64) -> Result<f64, RefusalReason> {
     value::amount(value, MOST_REQUESTS)
 }
 
 struct Engines<'p, 'a> {
-    names: &'static Names,
+    names: &'static ServerMetrics,
     page: &'p Page<'a>,
     signal: &'p SignalSource,
     pools: &'p BTreeSet<ModelName>,
@@ -211,21 +211,21 @@ impl Engines<'_, '_> {
     fn gauge(
         &mut self,
         gauges: &'static [Gauge],
-        check: fn(f64) -> Result<f64, Why>,
+        check: fn(f64) -> Result<f64, RefusalReason>,
         place: fn(&mut Figures) -> &mut Option<f64>,
     ) {
         let on_page = |Gauge(metric, _): &&Gauge| !self.page.samples(metric).is_empty();
         let Some(Gauge(metric, only)) = gauges.iter().find(on_page) else {
             return;
         };
-        for sample in samples(self.page, *metric, MetricType::Gauge, self.refusals) {
-            if !is_about_all(sample, only) {
+        for sample in samples_of_type(self.page, *metric, MetricType::Gauge, self.refusals) {
+            if !has_labels(sample, only) {
                 continue;
             }
             let Some(key) = self.key(metric, sample) else {
                 continue;
             };
-            if let Some(value) = self.refusals.believe(*metric, check(sample.value), sample) {
+            if let Some(value) = self.refusals.accept(*metric, check(sample.value), sample) {
                 self.put(metric, key, place, value, sample);
             }
         }
@@ -239,19 +239,20 @@ impl Engines<'_, '_> {
         let Some(times) = times else { return };
         let of = |name| {
             let samples = self.page.samples(name).iter();
-            samples.filter(|sample| is_about_all(sample, times.only))
+            samples.filter(|sample| has_labels(sample, times.only))
         };
-        let said = self.page.kind(times.metric);
-        if said != MetricType::Histogram && said != MetricType::Untyped {
+        let kind = self.page.kind(times.metric);
+        if kind != MetricType::Histogram && kind != MetricType::Untyped {
             self.refusals
-                .add(times.metric, Why::WrongType, &format!("{said:?}"));
+                .add(times.metric, RefusalReason::WrongType, &format!("{kind:?}"));
             return;
         }
         let mut parts: BTreeMap<Key, Parts> = BTreeMap::new();
         for sample in of(times.bucket) {
             let bound = sample.label("le").and_then(|bound| bound.parse().ok());
             let Some(bound) = bound else {
-                self.refusals.add(times.metric, Why::MissingLabel, sample);
+                self.refusals
+                    .add(times.metric, RefusalReason::MissingLabel, sample);
                 continue;
             };
             if let Some(key) = self.key(times.metric, sample) {
@@ -273,7 +274,7 @@ impl Engines<'_, '_> {
             let example = format!("engine={}", key.1);
             let times_of = self
                 .refusals
-                .believe(times.metric, parts.assemble(1.0), &example);
+                .accept(times.metric, parts.assemble(1.0), &example);
             if let Some(histogram) = times_of {
                 self.put(times.metric, key, place, histogram, &example);
             }
@@ -289,28 +290,28 @@ impl Engines<'_, '_> {
         example: &dyn std::fmt::Display,
     ) {
         if self.figures.len() >= MOST_ENGINES && !self.figures.contains_key(&key) {
-            return self.refusals.add(metric, Why::TooMany, example);
+            return self.refusals.add(metric, RefusalReason::TooMany, example);
         }
         let place = place(self.figures.entry(key).or_default());
         match place {
-            Some(_) => self.refusals.add(metric, Why::Twice, example),
+            Some(_) => self.refusals.add(metric, RefusalReason::Twice, example),
             None => *place = Some(value),
         }
     }
 
-    /// Whose value it is: a pool of the region, or nobody's.
+    /// The engine of a sample; `None` if its pool is not one of the region.
     fn key(&mut self, metric: &'static str, sample: &Sample<'_>) -> Option<Key> {
-        // Versions without the label have one engine.
+        // Server versions without the label have one engine.
         let engine = self.names.engine.and_then(|label| sample.label(label));
         let engine = engine.unwrap_or("0").to_owned();
         if engine.len() > LONGEST_ENGINE {
-            self.refusals.add(metric, Why::TooLarge, sample);
+            self.refusals.add(metric, RefusalReason::TooLarge, sample);
             return None;
         }
         if let Some(model) = &self.signal.model {
             return Some((model.clone(), engine));
         }
-        // A page without names is about the only pool that there is.
+        // A page without model names belongs to the region's only pool.
         if let (None, [only]) = (
             self.names.model,
             self.pools.iter().collect::<Vec<_>>().as_slice(),
@@ -318,47 +319,50 @@ impl Engines<'_, '_> {
             return Some(((*only).clone(), engine));
         }
         let Some(name) = self.names.model.and_then(|label| sample.label(label)) else {
-            self.refusals.add(metric, Why::MissingLabel, sample);
+            self.refusals
+                .add(metric, RefusalReason::MissingLabel, sample);
             return None;
         };
         let Some(model) = self.pools.get(name) else {
-            self.refusals.add(metric, Why::UnknownName, sample);
+            self.refusals
+                .add(metric, RefusalReason::UnknownName, sample);
             return None;
         };
         Some((model.clone(), engine))
     }
 }
 
-/// Whether these labels of a sample have these values, as far as it has them.
-fn is_about_all(sample: &Sample<'_>, only: &[(&str, &str)]) -> bool {
+/// Whether each of these labels has its value or is missing.
+fn has_labels(sample: &Sample<'_>, only: &[(&str, &str)]) -> bool {
     only.iter()
         .all(|(label, value)| sample.label(label).is_none_or(|has| has == *value))
 }
 
-/// Inference requests that the server answered; `None` if it does not count them. The first one makes the first sample.
-fn answers(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
+/// Inference requests that the server completed; `None` if it does not count them. A server without requests has no
+/// sample.
+fn responses(page: &Page<'_>, refusals: &mut Refusals) -> Option<Answers> {
     if !page.mentions(ANSWERS) {
         return None;
     }
-    let series = samples(page, ANSWERS, MetricType::Counter, refusals);
+    let series = samples_of_type(page, ANSWERS, MetricType::Counter, refusals);
     if series.is_empty() && !page.samples(ANSWERS).is_empty() {
         return None;
     }
     let mut answers = Answers::default();
     for sample in series {
         let handler = sample.label("handler").unwrap_or_default();
-        // Loading an adapter is a POST under /v1 as well.
+        // Loading an adapter is a POST under /v1 too.
         let inference = handler.starts_with("/v1/") && !handler.ends_with("_lora_adapter");
         if !inference || sample.label("method") != Some("POST") {
             continue;
         }
         let Some(status) = sample.label("status") else {
-            refusals.add(ANSWERS, Why::MissingLabel, sample);
+            refusals.add(ANSWERS, RefusalReason::MissingLabel, sample);
             continue;
         };
         let count = value::amount(sample.value, MOST_COUNTED);
-        // Without one of its parts the sum would seem to fall.
-        let count = refusals.believe(ANSWERS, count, sample)?;
+        // Without one of its series the sum would seem to fall.
+        let count = refusals.accept(ANSWERS, count, sample)?;
         answers.all += count;
         if status.starts_with('5') {
             answers.failed += count;

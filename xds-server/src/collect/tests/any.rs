@@ -1,11 +1,12 @@
-//! Whatever a source sends, nothing panics and no reading holds what cannot be.
+//! For arbitrary input nothing panics, and no reading has an impossible value.
 
 use super::{pools, signal};
+use crate::collect::figures::{FigureReader, FigureSample};
+use crate::collect::interpreted::Interpreted;
 use crate::collect::metrics;
 use crate::collect::page::Page;
-use crate::collect::preset::{self, Read};
-use crate::collect::told::{Said, Told};
-use meridian_policy::signal::{Figures, Histogram, Reading};
+use crate::collect::preset;
+use meridian_planner::signal::{Figures, Histogram, Reading};
 use meridian_policy::source::{Figure, Metric, Preset};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -53,8 +54,8 @@ fn numbers(reading: &Reading) -> Vec<f64> {
     }
 }
 
-/// How many readings there are, each of which says something that can be.
-fn sound(read: &Read) -> Result<usize, TestCaseError> {
+/// The number of readings, after checking that each is possible.
+fn sound(read: &Interpreted) -> Result<usize, TestCaseError> {
     for reading in &read.readings {
         let numbers = numbers(reading);
         prop_assert!(!numbers.is_empty(), "{reading:?} says nothing");
@@ -76,7 +77,7 @@ const FIGURES: [Figure; 9] = [
     Figure::ReplicationLag,
 ];
 
-/// Metrics of any name, under names that pages here have.
+/// Configured metrics, under names that occur on the generated pages.
 fn named() -> BTreeMap<Figure, Metric> {
     let names = [
         "vllm:num_requests_running",
@@ -174,23 +175,23 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is pushed, and what queries find.
+    /// Pushes and query results.
     #[test]
     fn values(said in prop::collection::vec((0..FIGURES.len(), any::<bool>(), 0..3_u8, any::<f64>()), 0..40)) {
         let (signal, pools) = (signal(Preset::Vllm), pools(&["tiny-llama", "other"]));
-        let mut told = Told::new(&signal, &pools);
+        let mut reader = FigureReader::new(&signal, &pools);
         for (figure, names_model, engine, value) in said {
             let figure = FIGURES[figure];
-            let said = Said {
+            let sample = FigureSample {
                 figure,
                 metric: figure.as_str().into(),
                 model: names_model.then_some("tiny-llama"),
                 engine: engine.to_string(),
                 value,
             };
-            told.take(said, &value);
+            reader.add(sample, &value);
         }
-        sound(&told.finish())?;
+        sound(&reader.finish())?;
     }
 
     #[test]
@@ -209,7 +210,7 @@ proptest! {
     }
 }
 
-/// The property above is about something: pages like these do become readings.
+/// The generated pages are not trivial: some become readings.
 #[test]
 fn lines_that_look_right_are_read() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();

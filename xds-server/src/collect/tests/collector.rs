@@ -1,11 +1,11 @@
-//! Which sources are looked at.
+//! Tests of which sources are scraped, and when.
 
 use super::{noon, signal};
 use crate::collect::collector::offset;
-use crate::collect::{Collector, Scrape, Watched};
+use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::parse;
 use axum::extract::State;
-use meridian_policy::source::{Preset, Tells};
+use meridian_policy::source::{Preset, SignalFormat};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tokio::sync::{Notify, mpsc, watch};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A page that is answered when the test says so.
+/// A page that responds when the test says so.
 struct Gate {
     asked: watch::Sender<usize>,
     left: AtomicUsize,
     open: Notify,
 }
 
-/// Counts those who hung up before they were answered.
+/// Counts clients that disconnect before a response.
 struct Asker(Arc<Gate>, bool);
 
 impl Drop for Asker {
@@ -68,11 +68,11 @@ impl Gate {
     }
 }
 
-fn watched(source: &str, address: SocketAddr) -> Watched {
+fn watched(source: &str, address: SocketAddr) -> WatchedSource {
     let mut signal = signal(Preset::Postgres);
     signal.url = format!("http://{address}/metrics");
     signal.every = Duration::from_secs(5);
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: source.to_owned(),
         signal,
@@ -101,7 +101,7 @@ async fn a_reload_disturbs_only_what_changed() {
         .await;
     new.until(|_, asked| asked == 1).await;
 
-    // The look that was under way is finished.
+    // The current scrape is finished.
     same.open.notify_one();
     let scrape = next(&mut receiver).await.unwrap();
     assert_eq!(
@@ -139,14 +139,14 @@ fn every_source_of_the_fleet_is_watched() {
         "fallbacks:\n",
     );
     let fleet = parse(&super::FLEET.replace("fallbacks:\n", signals)).unwrap();
-    let watched = Watched::of(&fleet);
+    let watched = WatchedSource::of(&fleet);
     let found: Vec<_> = watched
         .iter()
         .map(|it| {
             (
                 it.region.as_str(),
                 it.source.as_str(),
-                it.signal.tells.clone(),
+                it.signal.format.clone(),
                 it.limit(),
             )
         })
@@ -158,13 +158,13 @@ fn every_source_of_the_fleet_is_watched() {
             (
                 "eu-west-1",
                 "signals[0]",
-                Tells::Preset(Preset::Vllm),
+                SignalFormat::Preset(Preset::Vllm),
                 seconds(2)
             ),
             (
                 "eu-west-1",
                 "signals[1]",
-                Tells::Preset(Preset::Dcgm),
+                SignalFormat::Preset(Preset::Dcgm),
                 seconds(5)
             ),
         ]
@@ -202,7 +202,7 @@ fn sources_are_spread_over_a_round_by_what_they_are() {
             );
         }
     }
-    // Wherever it stands in the file.
+    // Whatever its place in the file.
     let moved = watched("signals[7]", address);
     assert_eq!(offset(&moved), offset(&watched("signals[0]", address)));
 }

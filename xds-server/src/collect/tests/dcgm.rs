@@ -1,8 +1,8 @@
 //! DCGM's pages.
 
 use super::{fixture, read, whys};
-use crate::collect::Why;
-use meridian_policy::signal::Reading;
+use crate::collect::RefusalReason;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
 const BUSY: &str = "DCGM_FI_DEV_GPU_UTIL";
@@ -28,12 +28,12 @@ fn instances_have_an_engine_and_no_utilization() {
     let found = read(&text, Preset::Dcgm);
     assert_eq!(found.readings, gpu(None, Some(0.365501)));
     assert_eq!(found.refused, []);
-    // An exporter may print it all the same, for the whole GPU or for an instance.
+    // Some exporters print it anyway, for the whole GPU or for an instance.
     let uuid = "UUID=\"GPU-11111111-2222-3333-4444-555555555555\"";
     let text = format!("{text}{BUSY}{{{uuid}}} 0\n{BUSY}{{{uuid},GPU_I_ID=\"7\"}} 0\n");
     let found = read(&text, Preset::Dcgm);
     assert_eq!(found.readings, gpu(None, Some(0.365501)));
-    assert_eq!(whys(&found.refused), [(BUSY, Why::Mig, 2)]);
+    assert_eq!(whys(&found.refused), [(BUSY, RefusalReason::Mig, 2)]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_blank_is_no_reading() {
         let text = format!("{BUSY}{{gpu=\"0\"}} {blank}\n{BUSY}{{gpu=\"1\"}} 50\n");
         let found = read(&text, Preset::Dcgm);
         assert_eq!(found.readings, gpu(Some(0.5), None), "{blank}");
-        assert_eq!(whys(&found.refused), [(BUSY, Why::Blank, 1)]);
+        assert_eq!(whys(&found.refused), [(BUSY, RefusalReason::Blank, 1)]);
     }
     let only = read(&format!("{BUSY}{{gpu=\"0\"}} 2147483632\n"), Preset::Dcgm);
     assert_eq!(only.readings, []);
@@ -55,7 +55,7 @@ fn text_instead_of_a_value_costs_one_gpu() {
     );
     let found = read(&text, Preset::Dcgm);
     assert_eq!(found.readings, gpu(Some(0.2), None));
-    assert_eq!(whys(&found.refused), [("page", Why::BadLine, 1)]);
+    assert_eq!(whys(&found.refused), [("page", RefusalReason::BadLine, 1)]);
 }
 
 #[test]
@@ -69,15 +69,18 @@ fn pods_that_share_a_gpu_count_once() {
 #[test]
 fn lies_are_refused() {
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-3", Why::Negative),
-        ("130", Why::TooLarge),
-        ("+Inf", Why::Infinite),
+        ("NaN", RefusalReason::NotANumber),
+        ("-3", RefusalReason::Negative),
+        ("130", RefusalReason::TooLarge),
+        ("+Inf", RefusalReason::Infinite),
     ] {
         let found = read(&format!("{BUSY}{{gpu=\"0\"}} {value}\n"), Preset::Dcgm);
         assert_eq!(found.readings, [], "{value}");
         assert_eq!(whys(&found.refused), [(BUSY, why, 1)]);
     }
     let nameless = read(&format!("{BUSY} 5\n"), Preset::Dcgm);
-    assert_eq!(whys(&nameless.refused), [(BUSY, Why::MissingLabel, 1)]);
+    assert_eq!(
+        whys(&nameless.refused),
+        [(BUSY, RefusalReason::MissingLabel, 1)]
+    );
 }

@@ -2,12 +2,12 @@
 
 use super::noon;
 use super::stream::names;
-use crate::collect::gateway::{Gateways, Heard, Names, Report, stats_tags};
+use crate::collect::gateway::{GatewayEvent, GatewayReport, Gateways, Names, stats_tags};
 use crate::collect::page::{MetricType, Page};
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::metrics::v3::tag_specifier::TagValue;
+use meridian_planner::signal::Reading;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::Reading;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Envoy {
             "{} is missing; run scripts/setup first",
             binary.display()
         );
-        // Free a moment ago; Envoy ends with an error if it no longer is.
+        // The port was free a moment ago; Envoy exits if it is taken now.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = free.local_addr().unwrap();
         drop(free);
@@ -142,10 +142,10 @@ fn config(admin: SocketAddr, collector: SocketAddr, module: &Path) -> Value {
     })
 }
 
-/// A control plane's end of it.
+/// The control plane's side of the streams.
 struct ControlPlane {
     address: SocketAddr,
-    heard: mpsc::Receiver<Heard>,
+    heard: mpsc::Receiver<GatewayEvent>,
     names: Arc<ArcSwap<Names>>,
     /// Streams that were opened.
     streams: watch::Receiver<usize>,
@@ -173,18 +173,18 @@ impl ControlPlane {
         }
     }
 
-    /// The next report; ends of streams are passed over.
-    async fn report(&mut self) -> Report {
+    /// The next report; ends of streams are skipped.
+    async fn report(&mut self) -> GatewayReport {
         loop {
-            if let Heard::Report(report) = self.heard.recv().await.unwrap() {
+            if let GatewayEvent::Report(report) = self.heard.recv().await.unwrap() {
                 return report;
             }
         }
     }
 }
 
-/// Every kind of reading that a report has: attempts answered, endpoints, first tokens.
-fn told(report: &Report) -> (Option<f64>, Option<(u64, u64)>, Option<f64>) {
+/// The readings of a report: attempts answered, endpoints, first tokens.
+fn told(report: &GatewayReport) -> (Option<f64>, Option<(u64, u64)>, Option<f64>) {
     let mut told = (None, None, None);
     let readings = report.observation.iter().flat_map(|it| &it.readings);
     for reading in readings {
@@ -240,7 +240,7 @@ async fn a_real_envoy_is_understood() {
             );
             assert_eq!(report.refused, []);
             if let (Some(answered), Some(endpoints), Some(count)) = told(&report) {
-                // Once per VM, and each message has the whole count again.
+                // Counted once per VM; each message has the total.
                 assert!(
                     answered >= 7.0 && answered % 7.0 == 0.0 && answered < 70.0,
                     "{answered}"
@@ -262,7 +262,7 @@ async fn a_real_envoy_is_understood() {
     }
     the_admin_page_has_the_labels(&envoy, counts.last().copied().unwrap()).await;
 
-    // A stream that we end is opened again, and says again who it is.
+    // Envoy reopens a stream that the server ends, and identifies itself again.
     control_plane.names.store(Arc::new(Names::default()));
     let opened = *control_plane.streams.borrow();
     let again = control_plane
@@ -298,7 +298,7 @@ async fn the_admin_page_has_the_labels(envoy: &Envoy, at_least: f64) {
     let [count] = page.samples("meridian_first_token_ms_count") else {
         panic!("{text}");
     };
-    // What Envoy itself has added up, as a check of what was added up here.
+    // Envoy's own totals, to compare with ours.
     assert!(count.value >= at_least, "{} < {at_least}", count.value);
     assert_eq!(count.label("model"), Some("llama-3_1-70b"));
 }

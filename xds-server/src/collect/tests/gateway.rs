@@ -5,18 +5,18 @@ use super::stream::{
     counter, family, gauge, histogram,
 };
 use super::{noon, whys};
-use crate::collect::Why;
-use crate::collect::gateway::{Names, Report};
+use crate::collect::RefusalReason;
+use crate::collect::gateway::{GatewayReport, Names};
 use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
+use meridian_planner::signal::{AttemptCounts, Millis, Reading};
+use meridian_planner::state::FleetState;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::signal::{AttemptCounts, Millis, Reading};
-use meridian_policy::state::FleetState;
 use std::sync::Arc;
 use tonic::{Code, Status};
 
-fn readings(report: &Report) -> &[Reading] {
+fn readings(report: &GatewayReport) -> &[Reading] {
     report
         .observation
         .as_ref()
@@ -30,7 +30,7 @@ fn of_us() -> Result<Option<RegionName>, Status> {
 #[tokio::test]
 async fn endpoints_that_nobody_has_checked_yet_are_not_taken_for_unhealthy() {
     let mut stream = Stream::open(of_us(), 8).await;
-    // States as Envoy numbers them: live, draining, before and within its start.
+    // Envoy's states: live, draining, pre-initializing, initializing.
     for (state, warming, told) in [
         (0.0, 0.0, true),
         (1.0, 0.0, true),
@@ -104,13 +104,13 @@ async fn a_message_becomes_an_observation() {
         Reading::FirstToken {
             model: "llama-3.1-70b".into(),
             to: "eu-west-1".into(),
-            times: meridian_policy::signal::Histogram {
+            times: meridian_planner::signal::Histogram {
                 buckets: vec![(0.25, 1.0), (1.0, 2.0)],
                 sum: 0.85,
                 count: 3.0,
             },
         },
-        Reading::Misplaced {
+        Reading::JurisdictionViolations {
             fallback: "claude".into(),
             answers: 2.0,
         },
@@ -119,7 +119,7 @@ async fn a_message_becomes_an_observation() {
     stream.end().await.unwrap();
 }
 
-fn times(report: &Report) -> (f64, f64, Vec<f64>) {
+fn times(report: &GatewayReport) -> (f64, f64, Vec<f64>) {
     let [Reading::FirstToken { times, .. }] = readings(report) else {
         panic!("{report:?}");
     };
@@ -135,11 +135,11 @@ async fn histograms_are_added_up_over_flushes() {
     assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
     stream.send(flush()).await;
     assert_eq!(times(&stream.report().await), (6.0, 4.0, vec![2.0, 4.0]));
-    // Another stream has its own.
+    // Each stream has its own totals.
     let first = stream.another().await;
     stream.send(flush()).await;
     assert_eq!(times(&stream.report().await), (3.0, 2.0, vec![1.0, 2.0]));
-    // Other buckets begin anew.
+    // Changed buckets reset the totals.
     stream
         .send(vec![histogram(&LLAMA, &[(500.0, 1)], 500.0, 1)])
         .await;
@@ -188,7 +188,7 @@ async fn gateways_of_one_node_id_are_counted_each_by_itself() {
     state.gone(&region, &ended);
     assert_eq!(demand(&state, end), 10.0);
 
-    // The name is free again; one that is called like that gets another.
+    // The name is free again; a node whose id has that form gets another one.
     let mut open = Vec::new();
     for (node, source) in [("gw", "gw#2"), ("gw#2", "gw#2#2")] {
         open.push(stream.another().await);
@@ -235,7 +235,7 @@ async fn lies_are_refused_one_by_one() {
         gauge(MEMBERS, &LLAMA_POOL, 2.0),
         gauge(HEALTHY, &mistral, 1e300),
         gauge(MEMBERS, &mistral, f64::INFINITY),
-        // Clusters that are no pool at home are not of interest, whatever they say.
+        // Clusters other than the home region's pools are ignored.
         gauge(HEALTHY, &peer, f64::NAN),
         gauge(HEALTHY, &elsewhere, 1.0),
         histogram(&LLAMA, &[(500.0, 2), (1000.0, 1)], 1.0, 2),
@@ -253,19 +253,19 @@ async fn lies_are_refused_one_by_one() {
     assert_eq!(
         whys(&report.refused),
         [
-            (HEALTHY, Why::TooLarge, 1),
-            (HEALTHY, Why::Contradicts, 1),
-            (MEMBERS, Why::Infinite, 1),
-            (ATTEMPTS, Why::NotANumber, 1),
-            (ATTEMPTS, Why::Negative, 1),
-            (ATTEMPTS, Why::WrongType, 1),
-            (ATTEMPTS, Why::MissingLabel, 1),
-            (ATTEMPTS, Why::UnknownName, 4),
-            (FIRST_TOKEN, Why::NotANumber, 1),
-            (FIRST_TOKEN, Why::Contradicts, 1),
+            (HEALTHY, RefusalReason::TooLarge, 1),
+            (HEALTHY, RefusalReason::Contradicts, 1),
+            (MEMBERS, RefusalReason::Infinite, 1),
+            (ATTEMPTS, RefusalReason::NotANumber, 1),
+            (ATTEMPTS, RefusalReason::Negative, 1),
+            (ATTEMPTS, RefusalReason::WrongType, 1),
+            (ATTEMPTS, RefusalReason::MissingLabel, 1),
+            (ATTEMPTS, RefusalReason::UnknownName, 4),
+            (FIRST_TOKEN, RefusalReason::NotANumber, 1),
+            (FIRST_TOKEN, RefusalReason::Contradicts, 1),
         ]
     );
-    // A refused histogram has not spoilt what is added up.
+    // A refused histogram does not change the totals.
     stream
         .send(vec![histogram(&LLAMA, &[(500.0, 1)], 400.0, 1)])
         .await;
@@ -315,7 +315,7 @@ async fn names_follow_the_fleet_file() {
     stream.names.store(edited("llama-4"));
     stream.send(message()).await;
     let refused = stream.report().await.refused;
-    assert_eq!(whys(&refused), [(ATTEMPTS, Why::UnknownName, 1)]);
+    assert_eq!(whys(&refused), [(ATTEMPTS, RefusalReason::UnknownName, 1)]);
     stream.names.store(Arc::new(Names::default()));
     stream.send(message()).await;
     let status = stream.end().await.unwrap_err();
@@ -331,7 +331,7 @@ async fn who_it_is_decides_what_it_may_speak_about() {
             gauge(MEMBERS, &LLAMA_POOL, 1.0),
         ]
     };
-    // Its certificate counts, not what it says.
+    // The certificate counts, not the claimed region.
     let mut stream = Stream::open(of_us(), 8).await;
     stream.introduce("gw", "eu-west-1", message()).await;
     assert_eq!(stream.report().await.region.as_str(), "us-west-2");
@@ -360,7 +360,7 @@ async fn a_receiver_that_is_slow_does_not_hold_the_gateway_up() {
             .await
             .unwrap();
     }
-    // Nobody listened, and nothing that was told is lost.
+    // Nothing was received meanwhile, and nothing is lost.
     let mut last = times(&stream.report().await);
     while last.0 < 51.0 {
         if stream.heard.is_empty() {

@@ -1,8 +1,8 @@
 //! Milvus' pages.
 
 use super::{fixture, read, whys};
-use crate::collect::Why;
-use meridian_policy::signal::Reading;
+use crate::collect::RefusalReason;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
 fn lag(text: &str) -> Option<f64> {
@@ -37,9 +37,12 @@ fn what_cannot_be_is_not_believed() {
         assert_eq!(read.readings, [], "{wrong}");
         assert_eq!(read.refused.len(), 1, "{wrong}");
     }
-    // A channel that nobody writes to says nothing.
+    // A channel without writes gives no lag.
     let alone = "milvus_cdc_last_replicated_time_tick{channel_name=\"a\"} 5\n";
     assert_eq!(lag(alone), None);
     let nothing = read("up 1\n", Preset::Milvus);
-    assert_eq!(whys(&nothing.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&nothing.refused),
+        [("page", RefusalReason::Nothing, 1)]
+    );
 }

@@ -1,9 +1,10 @@
-//! Pages, sources and gateways: what is believed, and what is not.
+//! Tests of pages, sources and gateways: accepted and refused values.
 
 mod any;
 mod collector;
 mod dcgm;
 mod envoy;
+mod figures;
 mod gateway;
 mod milvus;
 mod pages;
@@ -13,16 +14,16 @@ mod query;
 mod servers;
 mod sources;
 mod stream;
-mod told;
 mod vllm;
 mod vllm_lies;
 
+use super::interpreted::Interpreted;
 use super::page::Page;
-use super::preset::{self, Read};
-use super::{Refused, Why};
+use super::preset;
+use super::{RefusalReason, Refused};
+use meridian_planner::signal::Millis;
 use meridian_policy::ModelName;
-use meridian_policy::signal::Millis;
-use meridian_policy::source::{Preset, SignalSource, Tells};
+use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +42,7 @@ fn fixture(name: &str) -> String {
 fn signal(preset: Preset) -> SignalSource {
     SignalSource {
         url: "http://127.0.0.1:1/metrics".to_owned(),
-        tells: Tells::Preset(preset),
+        format: SignalFormat::Preset(preset),
         model: None,
         max_running: None,
         token: None,
@@ -55,19 +56,19 @@ fn pools(models: &[&str]) -> BTreeSet<ModelName> {
 }
 
 /// Reads a page of a region that has `tiny-llama`.
-fn read(text: &str, preset: Preset) -> Read {
+fn read(text: &str, preset: Preset) -> Interpreted {
     let page = Page::parse(text.as_bytes()).unwrap();
     preset::read(&page, preset, &signal(preset), &pools(&["tiny-llama"]))
 }
 
-fn whys(refused: &[Refused]) -> Vec<(&str, Why, u64)> {
+fn whys(refused: &[Refused]) -> Vec<(&str, RefusalReason, u64)> {
     refused
         .iter()
         .map(|refused| (refused.metric.as_ref(), refused.why, refused.count))
         .collect()
 }
 
-/// A clock that stands.
+/// A clock that does not advance.
 fn noon() -> Millis {
     Millis(1_795_000_000_000)
 }

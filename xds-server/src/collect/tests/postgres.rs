@@ -1,8 +1,8 @@
 //! The PostgreSQL exporter's pages.
 
 use super::{fixture, read, whys};
-use crate::collect::Why;
-use meridian_policy::signal::Reading;
+use crate::collect::RefusalReason;
+use meridian_planner::signal::Reading;
 use meridian_policy::source::Preset;
 
 fn lag(text: &str) -> Option<f64> {
@@ -41,10 +41,10 @@ fn the_largest_lag_counts_and_each_server_has_its_own_role() {
 fn lies_are_refused() {
     let metric = "pg_replication_lag_seconds";
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-1", Why::Negative),
-        ("1e12", Why::TooLarge),
-        ("-Inf", Why::Infinite),
+        ("NaN", RefusalReason::NotANumber),
+        ("-1", RefusalReason::Negative),
+        ("1e12", RefusalReason::TooLarge),
+        ("-Inf", RefusalReason::Infinite),
     ] {
         let found = read(&format!("{metric} {value}\n"), Preset::Postgres);
         assert_eq!(found.readings, [], "{value}");
@@ -54,5 +54,8 @@ fn lies_are_refused() {
         &format!("# TYPE {metric} counter\n{metric} 1\n"),
         Preset::Postgres,
     );
-    assert_eq!(whys(&counter.refused), [(metric, Why::WrongType, 1)]);
+    assert_eq!(
+        whys(&counter.refused),
+        [(metric, RefusalReason::WrongType, 1)]
+    );
 }

@@ -1,11 +1,12 @@
-//! Pushes, over real sockets: who may, and what is believed. Certificates are covered by the scenarios.
+//! Pushes over real sockets: authorization, and accepted values. The scenarios cover certificates.
 
 use super::{noon, pools, signal, whys};
+use crate::clock::Clock;
 use crate::collect::push::Pushes;
-use crate::collect::{Clock, Scrape, Watched, Why};
+use crate::collect::{RefusalReason, Scrape, WatchedSource};
 use arc_swap::ArcSwap;
-use meridian_policy::signal::{Answers, Figures, Millis, Observation, Reading};
-use meridian_policy::source::{Figure, Preset, Tells};
+use meridian_planner::signal::{Answers, Figures, Millis, Observation, Reading};
+use meridian_policy::source::{Figure, Preset, SignalFormat};
 use meridian_proto::signals::signals_client::SignalsClient;
 use meridian_proto::signals::{self as pb, PushRequest, PushResponse, Sample};
 use std::collections::BTreeSet;
@@ -19,17 +20,17 @@ use tonic::{Code, Request, Status};
 
 const ID: &str = "spiffe://meridian/source/loads";
 
-fn watched() -> Watched {
+fn watched() -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = ID.into();
-    signal.tells = Tells::Pushed(BTreeSet::from([
+    signal.format = SignalFormat::Pushed(BTreeSet::from([
         Figure::Waiting,
         Figure::KvCache,
         Figure::Answers,
         Figure::Failures,
         Figure::ReplicationLag,
     ]));
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".into(),
         signal,
@@ -38,7 +39,7 @@ fn watched() -> Watched {
     }
 }
 
-/// A server that takes callers for this one.
+/// A server that identifies all callers as this one.
 struct Pushed {
     client: SignalsClient<Channel>,
     scrapes: mpsc::Receiver<Scrape>,
@@ -70,7 +71,7 @@ impl Pushed {
         Ok(response.into_inner())
     }
 
-    /// What comes of a push that is taken.
+    /// The scrape of an accepted push.
     async fn taken(&mut self, samples: Vec<Sample>) -> (PushResponse, Scrape) {
         let response = self.push(request(samples)).await.unwrap();
         (response, self.scrapes.recv().await.unwrap())
@@ -94,7 +95,7 @@ fn sample(figure: pb::Figure, model: &str, value: f64) -> Sample {
     }
 }
 
-/// A clock that goes on by a second with every look.
+/// A clock that advances one second per call.
 fn ticking() -> Millis {
     static LOOKS: AtomicU64 = AtomicU64::new(0);
     Millis(noon().0 + 1000 * LOOKS.fetch_add(1, Ordering::SeqCst))
@@ -147,16 +148,28 @@ async fn lies_are_refused_and_told() {
     for (bad, why) in [
         (
             sample(pb::Figure::Waiting, "llama", f64::NAN),
-            Why::NotANumber,
+            RefusalReason::NotANumber,
         ),
-        (sample(pb::Figure::Waiting, "llama", -1.0), Why::Negative),
+        (
+            sample(pb::Figure::Waiting, "llama", -1.0),
+            RefusalReason::Negative,
+        ),
         (
             sample(pb::Figure::Waiting, "llama", f64::INFINITY),
-            Why::Infinite,
+            RefusalReason::Infinite,
         ),
-        (sample(pb::Figure::Waiting, "llama", 1e300), Why::TooLarge),
-        (sample(pb::Figure::Waiting, "gpt", 1.0), Why::UnknownName),
-        (sample(pb::Figure::Waiting, "", 1.0), Why::MissingLabel),
+        (
+            sample(pb::Figure::Waiting, "llama", 1e300),
+            RefusalReason::TooLarge,
+        ),
+        (
+            sample(pb::Figure::Waiting, "gpt", 1.0),
+            RefusalReason::UnknownName,
+        ),
+        (
+            sample(pb::Figure::Waiting, "", 1.0),
+            RefusalReason::MissingLabel,
+        ),
     ] {
         let fine = sample(pb::Figure::KvCache, "llama", 0.25);
         let (response, scrape) = pushed.taken(vec![bad, fine]).await;
@@ -165,7 +178,7 @@ async fn lies_are_refused_and_told() {
         assert_eq!(response.refused[0].reason, why.label());
         assert_eq!(scraped.observation.unwrap().readings.len(), 1, "{why:?}");
     }
-    // What the fleet file does not list, and what nobody knows.
+    // A figure that the fleet file does not list, and an unknown one.
     let unknown = Sample {
         figure: 99,
         ..Sample::default()
@@ -173,12 +186,15 @@ async fn lies_are_refused_and_told() {
     let unlisted = sample(pb::Figure::GpuBusy, "", 0.5);
     let (_, scrape) = pushed.taken(vec![unknown, unlisted]).await;
     let scraped = scrape.outcome.unwrap();
-    assert_eq!(whys(&scraped.refused), [("push", Why::UnknownName, 2)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("push", RefusalReason::UnknownName, 2)]
+    );
     assert_eq!(scraped.observation, None);
     let (_, scrape) = pushed.taken(Vec::new()).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("push", Why::Nothing, 1)]
+        [("push", RefusalReason::Nothing, 1)]
     );
 }
 
@@ -194,7 +210,10 @@ async fn too_much_is_cut() {
     };
     let (_, scrape) = pushed.taken(engines(1000)).await;
     let scraped = scrape.outcome.unwrap();
-    assert_eq!(whys(&scraped.refused), [("waiting", Why::TooMany, 744)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("waiting", RefusalReason::TooMany, 744)]
+    );
     assert_eq!(scraped.observation.unwrap().readings.len(), 256);
     let long = Sample {
         engine: "e".repeat(65),
@@ -203,7 +222,7 @@ async fn too_much_is_cut() {
     let (_, scrape) = pushed.taken(vec![long]).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("waiting", Why::TooLarge, 1)]
+        [("waiting", RefusalReason::TooLarge, 1)]
     );
     let status = pushed.push(request(engines(100_000))).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
@@ -222,7 +241,7 @@ async fn a_flood_is_refused_and_counted() {
     let (_, scrape) = pushed.taken(samples()).await;
     assert_eq!(
         whys(&scrape.outcome.unwrap().refused),
-        [("push", Why::TooOften, 50)]
+        [("push", RefusalReason::TooOften, 50)]
     );
 }
 

@@ -1,26 +1,26 @@
-//! Answers to queries, over real sockets: what they mean, and what is not believed. A scenario asks a real Prometheus.
+//! Query results over real sockets. The scenarios use a real Prometheus.
 
 use super::sources::{Manner, Server, look, typed};
 use super::{noon, pools, signal, whys};
-use crate::collect::{ScrapeError, Scraped, Watched, Why};
-use meridian_policy::signal::{Answers, Figures, Reading};
-use meridian_policy::source::{Figure, Preset, Tells};
+use crate::collect::{RefusalReason, ScrapeError, Scraped, WatchedSource};
+use meridian_planner::signal::{Answers, Figures, Reading};
+use meridian_policy::source::{Figure, Preset, SignalFormat};
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(10);
 
-fn watched(server: &Server, queries: &[(Figure, &str)]) -> Watched {
+fn watched(server: &Server, queries: &[(Figure, &str)]) -> WatchedSource {
     let mut signal = signal(Preset::Vllm);
     signal.url = format!("http://{}/", server.address);
     let queries = queries.iter();
-    signal.tells = Tells::Queries {
+    signal.format = SignalFormat::Queries {
         queries: queries
             .map(|(figure, query)| (*figure, (*query).to_owned()))
             .collect(),
         model_label: "model_name".into(),
         tenant: Some("team-a".into()),
     };
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".into(),
         signal,
@@ -29,7 +29,7 @@ fn watched(server: &Server, queries: &[(Figure, &str)]) -> Watched {
     }
 }
 
-/// A server that knows these results by what stands in the request.
+/// A server with these results, chosen by a text in the request.
 async fn server(results: &[(&str, &str)]) -> Server {
     let results = results.iter().map(|(query, data)| {
         let body = format!("{{\"status\":\"success\",\"data\":{data}}}");
@@ -43,7 +43,7 @@ fn answer(status: u16, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-/// Seconds before noon, as a server writes times.
+/// A time some seconds before noon, as the API encodes it.
 fn ago(seconds: f64) -> f64 {
     noon().0 as f64 / 1000.0 - seconds
 }
@@ -66,7 +66,7 @@ async fn understood(server: &Server, queries: &[(Figure, &str)]) -> Scraped {
     look(watched(server, queries)).await.outcome.unwrap()
 }
 
-/// One query for the requests in work, and what comes of its answer and of the times of its samples.
+/// Runs one query for running requests, with this result and these sample times.
 async fn of(value: &str, time: f64) -> Scraped {
     let labels = "\"model_name\":\"llama\"";
     let server = server(&[
@@ -113,7 +113,7 @@ async fn vectors_and_scalars_become_figures_of_the_engines_that_they_name() {
     let scraped = understood(&server, &queries).await;
     assert_eq!(scraped.refused, []);
     let observation = scraped.observation.unwrap();
-    // As old as the oldest of it.
+    // An observation is as old as its oldest sample.
     assert_eq!(noon().since(observation.at), Duration::from_secs(2));
     let figures: Vec<(&str, Figures)> = observation
         .readings
@@ -146,21 +146,21 @@ async fn a_sample_is_as_old_as_it_is_and_past_the_ttl_it_is_none() {
     let fresh = of("3", ago(9.0)).await;
     let at = fresh.observation.unwrap().at;
     assert_eq!(noon().since(at), Duration::from_secs(9));
-    // A clock that is ahead makes nothing younger than now.
+    // Sample times in the future count as now.
     let ahead = of("3", ago(-3600.0)).await.observation.unwrap();
     assert_eq!(ahead.at, noon());
     let stale = of("3", ago(10.5)).await;
     assert_eq!(stale.observation, None);
-    assert_eq!(whys(&stale.refused), [("running", Why::Stale, 1)]);
+    assert_eq!(whys(&stale.refused), [("running", RefusalReason::Stale, 1)]);
 }
 
 #[tokio::test]
 async fn lies_are_refused() {
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-1", Why::Negative),
-        ("+Inf", Why::Infinite),
-        ("1e9", Why::TooLarge),
+        ("NaN", RefusalReason::NotANumber),
+        ("-1", RefusalReason::Negative),
+        ("+Inf", RefusalReason::Infinite),
+        ("1e9", RefusalReason::TooLarge),
     ] {
         let lied = of(value, ago(1.0)).await;
         assert_eq!(lied.observation, None, "{value}");
@@ -172,8 +172,8 @@ async fn lies_are_refused() {
         assert_eq!(lied.refused.len(), 1, "{time}");
     }
     for (labels, why) in [
-        ("\"model_name\":\"gpt\"", Why::UnknownName),
-        ("\"pod\":\"a\"", Why::MissingLabel),
+        ("\"model_name\":\"gpt\"", RefusalReason::UnknownName),
+        ("\"pod\":\"a\"", RefusalReason::MissingLabel),
     ] {
         let times = vector(&[series(labels, &ago(1.0).to_string())]);
         let found = vector(&[series(labels, "3")]);
@@ -181,7 +181,7 @@ async fn lies_are_refused() {
         let refused = understood(&server, &[(Figure::Running, "mine")]).await;
         assert_eq!(whys(&refused.refused), [("running", why, 1)]);
     }
-    // A series that the server cannot date.
+    // A series for which the server returns no time.
     let [one, other] = ["\"model_name\":\"llama\"", "\"model_name\":\"mistral\""];
     let times = vector(&[series(one, &ago(1.0).to_string())]);
     let server = server(&[
@@ -190,7 +190,10 @@ async fn lies_are_refused() {
     ])
     .await;
     let refused = understood(&server, &[(Figure::Running, "mine")]).await;
-    assert_eq!(whys(&refused.refused), [("running", Why::Contradicts, 1)]);
+    assert_eq!(
+        whys(&refused.refused),
+        [("running", RefusalReason::Contradicts, 1)]
+    );
 }
 
 #[tokio::test]
@@ -198,7 +201,10 @@ async fn nothing_found_is_nothing_said() {
     let server = server(&[("mine", &vector(&[]))]).await;
     let scraped = understood(&server, &[(Figure::Running, "mine")]).await;
     assert_eq!(scraped.observation, None);
-    assert_eq!(whys(&scraped.refused), [("answer", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("answer", RefusalReason::Nothing, 1)]
+    );
 }
 
 async fn error_of(manner: Manner) -> ScrapeError {

@@ -1,18 +1,18 @@
 //! Pages of inference servers other than vLLM.
 
-use super::{Page, Read, fixture, pools, preset, read, signal, whys};
-use crate::collect::Why;
-use meridian_policy::signal::{Figures, Reading};
+use super::{Interpreted, Page, fixture, pools, preset, read, signal, whys};
+use crate::collect::RefusalReason;
+use meridian_planner::signal::{Figures, Reading};
 use meridian_policy::source::Preset;
 
 /// Reads a page of a region that has these models.
-fn of(text: &str, preset: Preset, models: &[&str]) -> Read {
+fn of(text: &str, preset: Preset, models: &[&str]) -> Interpreted {
     let page = Page::parse(text.as_bytes()).unwrap();
     preset::read(&page, preset, &signal(preset), &pools(models))
 }
 
 /// The figures of the only engine of the only model.
-fn figures(read: &Read, model: &str) -> Figures {
+fn figures(read: &Interpreted, model: &str) -> Figures {
     assert_eq!(read.refused, []);
     match read.readings.as_slice() {
         [
@@ -102,8 +102,12 @@ fn a_page_that_names_no_model_is_about_the_only_one() {
     assert_eq!(
         whys(&two.refused),
         [
-            ("llamacpp:requests_deferred", Why::MissingLabel, 1),
-            ("llamacpp:requests_processing", Why::MissingLabel, 1),
+            ("llamacpp:requests_deferred", RefusalReason::MissingLabel, 1),
+            (
+                "llamacpp:requests_processing",
+                RefusalReason::MissingLabel,
+                1
+            ),
         ]
     );
 }
@@ -131,5 +135,5 @@ fn triton() {
 #[test]
 fn a_page_of_another_server_says_so() {
     let read = read(&fixture("vllm/metrics.load.prom"), Preset::Sglang);
-    assert_eq!(whys(&read.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(whys(&read.refused), [("page", RefusalReason::Nothing, 1)]);
 }

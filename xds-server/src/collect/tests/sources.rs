@@ -1,8 +1,8 @@
-//! Sources that lie, stall or flood, over real sockets: none of them holds anything up longer than it may.
+//! Sources that send garbage, stall or flood, over real sockets: none delays another beyond its limit.
 
 use super::{noon, pools, signal, whys};
-use crate::collect::{Collector, Scrape, ScrapeError, Watched, Why};
-use meridian_policy::signal::Reading;
+use crate::collect::{Collector, RefusalReason, Scrape, ScrapeError, WatchedSource};
+use meridian_planner::signal::Reading;
 use meridian_policy::source::{Preset, SourceTls};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,34 +12,34 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// A look at a source that is read every 100 ms may take this long.
+/// Time limit of one scrape of a source that is read every 100 ms.
 const LIMIT: Duration = Duration::from_millis(500);
-/// How long this machine may take for what should happen at once.
+/// Deadline for events that should happen at once.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How a server answers.
+/// The behaviour of a server.
 #[derive(Clone)]
 pub enum Manner {
-    /// Says this to who shows a token.
+    /// Sends this text if the request has the token.
     Wants(String, Vec<u8>),
-    /// With the first of these answers whose text stands in the request, as often as it is asked.
+    /// Sends the first of these responses whose key occurs in the request.
     Knows(Vec<(String, Vec<u8>)>),
-    /// With these bytes, whatever they are, and hangs up.
+    /// Sends these bytes and closes the connection.
     Says(Vec<u8>),
-    /// With a beginning, and then one that repeats without end.
+    /// Sends a beginning, then repeats the rest without end.
     Repeats {
         head: &'static str,
         piece: Vec<u8>,
         pause: Duration,
     },
-    /// Not at all.
+    /// Sends nothing.
     Keeps,
 }
 
 /// A server on loopback.
 pub struct Server {
     pub address: SocketAddr,
-    /// Bytes that it got rid of.
+    /// Bytes that it has sent.
     pub sent: Arc<AtomicUsize>,
     asked: Arc<Mutex<String>>,
     task: tokio::task::JoinHandle<()>,
@@ -61,7 +61,7 @@ impl Server {
         let heard = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Whoever hangs up gets no more.
+                // The client has disconnected.
                 let (counted, heard) = (Arc::clone(&counted), Arc::clone(&heard));
                 tokio::spawn(answer(stream, manner.clone(), counted, heard));
             }
@@ -74,20 +74,20 @@ impl Server {
         }
     }
 
-    /// What the last to ask said, where somebody knew.
+    /// The last request, if one was received.
     pub fn asked(&self) -> String {
         self.asked.lock().unwrap().clone()
     }
 
-    pub fn watched(&self, preset: Preset) -> Watched {
+    pub fn watched(&self, preset: Preset) -> WatchedSource {
         watched(self.address, preset)
     }
 }
 
-fn watched(address: SocketAddr, preset: Preset) -> Watched {
+fn watched(address: SocketAddr, preset: Preset) -> WatchedSource {
     let mut signal = signal(preset);
     signal.url = format!("http://{address}/metrics");
-    Watched {
+    WatchedSource {
         region: "us-west-2".into(),
         source: "signals[0]".to_owned(),
         signal,
@@ -157,7 +157,7 @@ pub fn typed(kind: &str, body: &[u8]) -> Manner {
 }
 
 /// The first look at a source.
-pub async fn look(watched: Watched) -> Scrape {
+pub async fn look(watched: WatchedSource) -> Scrape {
     let (sender, mut receiver) = mpsc::channel(1);
     let collector = Collector::start(vec![watched], sender, noon).unwrap();
     let scrape = tokio::time::timeout(DEADLINE, receiver.recv()).await;
@@ -190,10 +190,10 @@ async fn an_honest_source_is_observed() {
 async fn false_numbers_are_refused_and_the_true_one_stays() {
     let label = "{model_name=\"tiny-llama\"}";
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("-5", Why::Negative),
-        ("1e300", Why::TooLarge),
-        ("Inf", Why::Infinite),
+        ("NaN", RefusalReason::NotANumber),
+        ("-5", RefusalReason::Negative),
+        ("1e300", RefusalReason::TooLarge),
+        ("Inf", RefusalReason::Infinite),
     ] {
         let text = format!(
             "vllm:num_requests_running{label} {value}\nvllm:num_requests_waiting{label} 2\n"
@@ -213,12 +213,15 @@ async fn false_numbers_are_refused_and_the_true_one_stays() {
 async fn a_page_without_anything_known_is_no_observation() {
     let scraped = look_at(page("up 1\n")).await.outcome.unwrap();
     assert_eq!(scraped.observation, None);
-    assert_eq!(whys(&scraped.refused), [("page", Why::Nothing, 1)]);
+    assert_eq!(
+        whys(&scraped.refused),
+        [("page", RefusalReason::Nothing, 1)]
+    );
 }
 
 #[tokio::test]
 async fn a_hundred_megabytes_are_cut_at_eight() {
-    // At once where the length is announced, and while it comes where it is not.
+    // At once if the length is announced, otherwise while reading.
     let announced = "HTTP/1.1 200 OK\r\ncontent-length: 104857600\r\n\r\n";
     let silent = "HTTP/1.1 200 OK\r\n\r\n";
     for (head, most) in [(announced, 8 << 20), (silent, 24 << 20)] {
@@ -275,7 +278,7 @@ async fn a_stalling_source_holds_nobody_up() {
     };
     tokio::time::timeout(DEADLINE, counted).await.unwrap();
     collector.stop().await;
-    // Two limits of 500 ms against one look every 100 ms.
+    // Two timeouts of 500 ms take as long as ten scrapes of the other source.
     assert!(fine >= 4, "{fine}");
 }
 
@@ -349,7 +352,7 @@ async fn a_token_is_read_again_at_every_look() {
         if let Some(text) = text {
             std::fs::write(&path, text).unwrap();
         }
-        // A look may have begun before the file was another.
+        // A scrape may have begun before the file changed.
         let until = async {
             loop {
                 let label = match receiver.recv().await.unwrap().outcome {
@@ -378,7 +381,7 @@ async fn what_tls_needs_is_read_at_every_look() {
         ca: Some(path.display().to_string()),
         identity: None,
     });
-    let of = |watched: &Watched| look(watched.clone());
+    let of = |watched: &WatchedSource| look(watched.clone());
     let missing = of(&watched).await.outcome.unwrap_err();
     assert!(
         missing.label() == "tls" && missing.to_string().contains("ca.crt"),
@@ -387,7 +390,7 @@ async fn what_tls_needs_is_read_at_every_look() {
     std::fs::write(&path, "no certificate").unwrap();
     let broken = of(&watched).await.outcome.unwrap_err();
     assert!(broken.to_string().contains("`tls.ca`"), "{broken}");
-    // With a good one it gets as far as to the server, which waits for a request in the clear.
+    // With a valid certificate the client connects, and the server waits for a plain-text request.
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::default();
     std::fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();

@@ -1,7 +1,7 @@
 //! A gateway's stream of messages, made by hand.
 
 use super::noon;
-use crate::collect::gateway::{Gateways, Heard, Names, Report};
+use crate::collect::gateway::{GatewayEvent, GatewayReport, Gateways, Names};
 use crate::fleet::parse;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
@@ -31,17 +31,17 @@ pub fn names() -> Names {
     Names::from(&parse(super::FLEET).unwrap())
 }
 
-/// One gateway's stream, and what comes of it.
+/// One gateway's stream, and its events.
 pub struct Stream {
     pub messages: mpsc::Sender<StreamMetricsMessage>,
-    pub heard: mpsc::Receiver<Heard>,
+    pub heard: mpsc::Receiver<GatewayEvent>,
     pub names: Arc<ArcSwap<Names>>,
     ended: tokio::task::JoinHandle<Result<(), Status>>,
     pub url: String,
 }
 
 impl Stream {
-    /// To a service that knows this about every stream.
+    /// A stream to a service that identifies all streams as this region.
     pub async fn open(known: Result<Option<RegionName>, Status>, room: usize) -> Self {
         let names = Arc::new(ArcSwap::from_pointee(names()));
         let (sender, heard) = mpsc::channel(room);
@@ -84,32 +84,32 @@ impl Stream {
         self.messages.send(message).await.unwrap();
     }
 
-    pub async fn heard(&mut self) -> Heard {
+    pub async fn heard(&mut self) -> GatewayEvent {
         let heard = tokio::time::timeout(DEADLINE, self.heard.recv()).await;
         heard.expect("something within the deadline").unwrap()
     }
 
-    pub async fn report(&mut self) -> Report {
+    pub async fn report(&mut self) -> GatewayReport {
         match self.heard().await {
-            Heard::Report(report) => report,
-            ended @ Heard::Ended { .. } => panic!("{ended:?}"),
+            GatewayEvent::Report(report) => report,
+            ended @ GatewayEvent::StreamEnded { .. } => panic!("{ended:?}"),
         }
     }
 
     /// The source of the stream that has ended.
     pub async fn ended(&mut self) -> String {
         match self.heard().await {
-            Heard::Ended { source, .. } => source,
-            report @ Heard::Report(_) => panic!("{report:?}"),
+            GatewayEvent::StreamEnded { source, .. } => source,
+            report @ GatewayEvent::Report(_) => panic!("{report:?}"),
         }
     }
 
-    /// Goes without a word.
+    /// Disconnects.
     pub fn hang_up(&self) {
         self.ended.abort();
     }
 
-    /// Another one to the same service; the one before it goes on.
+    /// Another stream to the same service; the first one stays open.
     pub async fn another(&mut self) -> mpsc::Sender<StreamMetricsMessage> {
         let (messages, _ended) = connect(&self.url).await;
         std::mem::replace(&mut self.messages, messages)

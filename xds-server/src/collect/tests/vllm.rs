@@ -1,10 +1,10 @@
 //! vLLM's pages.
 
 use super::{fixture, pools, read, signal, whys};
-use crate::collect::Why;
+use crate::collect::RefusalReason;
 use crate::collect::page::Page;
 use crate::collect::preset;
-use meridian_policy::signal::{Answers, Figures, Reading};
+use meridian_planner::signal::{Answers, Figures, Reading};
 use meridian_policy::source::Preset;
 
 /// Engine and figures of each reading.
@@ -22,7 +22,8 @@ pub fn engines(readings: &[Reading]) -> Vec<(&str, &Figures)> {
         .collect()
 }
 
-/// The engine; running, waiting, KV-cache, count of queue times, count and sum of first tokens; answers and failed.
+/// Per engine: running, waiting, KV-cache usage, count of queue times, count and sum of first tokens, responses and
+/// failures.
 type Expected<'e> = (&'e str, [f64; 6], Option<(f64, f64)>);
 
 fn check(page: &str, expect: &[Expected<'_>]) {
@@ -55,7 +56,7 @@ fn check(page: &str, expect: &[Expected<'_>]) {
 fn under_load() {
     let kv = 0.12698412698412698;
     let numbers = [4.0, 8.0, kv, 24.0, 28.0, 32.51512598991394];
-    // `GET /v1/models` is no inference.
+    // `GET /v1/models` is not an inference request.
     check(
         "vllm/metrics.load.prom",
         &[("0", numbers, Some((24.0, 0.0)))],
@@ -166,6 +167,10 @@ fn another_server_s_page_has_nothing() {
     ] {
         let read = read(&fixture(page), Preset::Vllm);
         assert_eq!(read.readings, [], "{page}");
-        assert_eq!(whys(&read.refused), [("page", Why::Nothing, 1)], "{page}");
+        assert_eq!(
+            whys(&read.refused),
+            [("page", RefusalReason::Nothing, 1)],
+            "{page}"
+        );
     }
 }

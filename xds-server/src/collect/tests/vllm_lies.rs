@@ -1,8 +1,8 @@
-//! What a vLLM page says that is not believed.
+//! vLLM pages with values that are refused.
 
 use super::vllm::engines;
 use super::{pools, read, signal, whys};
-use crate::collect::Why;
+use crate::collect::RefusalReason;
 use crate::collect::page::Page;
 use crate::collect::preset;
 use meridian_policy::source::Preset;
@@ -21,8 +21,8 @@ fn a_model_without_a_pool_is_refused_and_the_others_stay() {
     assert_eq!(
         whys(&read.refused),
         [
-            (running, Why::MissingLabel, 1),
-            (running, Why::UnknownName, 2)
+            (running, RefusalReason::MissingLabel, 1),
+            (running, RefusalReason::UnknownName, 2)
         ]
     );
     assert_eq!(read.refused[1].example, "engine=0 model_name=a-lora 2");
@@ -32,12 +32,12 @@ fn a_model_without_a_pool_is_refused_and_the_others_stay() {
 fn values_that_cannot_be_are_refused_one_by_one() {
     let metric = "vllm:kv_cache_usage_perc";
     for (value, why) in [
-        ("NaN", Why::NotANumber),
-        ("+Inf", Why::Infinite),
-        ("-Inf", Why::Infinite),
-        ("-0.1", Why::Negative),
-        ("87.5", Why::TooLarge),
-        ("1.02", Why::TooLarge),
+        ("NaN", RefusalReason::NotANumber),
+        ("+Inf", RefusalReason::Infinite),
+        ("-Inf", RefusalReason::Infinite),
+        ("-0.1", RefusalReason::Negative),
+        ("87.5", RefusalReason::TooLarge),
+        ("1.02", RefusalReason::TooLarge),
     ] {
         let text = format!("{metric} {value}\nvllm:num_requests_running 1\n");
         let page = Page::parse(text.as_bytes()).unwrap();
@@ -66,9 +66,9 @@ fn absurd_numbers_wrong_types_and_doubles() {
     assert_eq!(
         whys(&read.refused),
         [
-            ("vllm:kv_cache_usage_perc", Why::Twice, 1),
-            ("vllm:num_requests_running", Why::TooLarge, 1),
-            ("vllm:num_requests_waiting", Why::WrongType, 1),
+            ("vllm:kv_cache_usage_perc", RefusalReason::Twice, 1),
+            ("vllm:num_requests_running", RefusalReason::TooLarge, 1),
+            ("vllm:num_requests_waiting", RefusalReason::WrongType, 1),
         ]
     );
     let figures = engines(&read.readings)[0].1;
@@ -98,30 +98,30 @@ fn a_histogram_that_contradicts_itself_is_refused_whole() {
     assert_eq!((times.count, times.sum, why), (3.0, 0.5, None));
     assert_eq!(times.buckets, [(0.1, 1.0), (0.2, 2.0)]);
     for (buckets, count, sum, why) in [
-        (&good[..], "1", "0.5", Why::Contradicts),
-        (&good[..2], "", "0.5", Why::Contradicts),
+        (&good[..], "1", "0.5", RefusalReason::Contradicts),
+        (&good[..2], "", "0.5", RefusalReason::Contradicts),
         (
             &[("0.1", "2"), ("0.2", "1")][..],
             "3",
             "1",
-            Why::Contradicts,
+            RefusalReason::Contradicts,
         ),
         (
             &[("0.1", "1"), ("0.1", "1")][..],
             "3",
             "1",
-            Why::Contradicts,
+            RefusalReason::Contradicts,
         ),
-        (&[("NaN", "1")][..], "3", "1", Why::NotANumber),
-        (&[("-1", "1")][..], "3", "1", Why::Negative),
-        (&[("x", "1")][..], "3", "1", Why::MissingLabel),
-        (&good[..], "3", "NaN", Why::NotANumber),
-        (&good[..], "3", "-1", Why::Negative),
-        (&good[..], "1e300", "1", Why::TooLarge),
+        (&[("NaN", "1")][..], "3", "1", RefusalReason::NotANumber),
+        (&[("-1", "1")][..], "3", "1", RefusalReason::Negative),
+        (&[("x", "1")][..], "3", "1", RefusalReason::MissingLabel),
+        (&good[..], "3", "NaN", RefusalReason::NotANumber),
+        (&good[..], "3", "-1", RefusalReason::Negative),
+        (&good[..], "1e300", "1", RefusalReason::TooLarge),
     ] {
         let (times, found) = histogram(buckets, count, sum);
         assert_eq!(found, Some(why), "{buckets:?} {count} {sum}");
-        assert!(times.is_none() || why == Why::MissingLabel);
+        assert!(times.is_none() || why == RefusalReason::MissingLabel);
     }
 }
 
@@ -134,7 +134,7 @@ fn no_answers_rather_than_half_of_them() {
     );
     let read = read(text, Preset::Vllm);
     assert_eq!(engines(&read.readings)[0].1.answers, None);
-    let nan = ("http_requests_total", Why::NotANumber, 1);
+    let nan = ("http_requests_total", RefusalReason::NotANumber, 1);
     assert_eq!(whys(&read.refused), [nan]);
 }
 
@@ -146,6 +146,6 @@ fn more_engines_than_there_are_get_no_reading() {
     let text: String = (0..1000).map(engine).collect();
     let read = read(&text, Preset::Vllm);
     assert_eq!(read.readings.len(), 256);
-    let many = ("vllm:num_requests_running", Why::TooMany, 744);
+    let many = ("vllm:num_requests_running", RefusalReason::TooMany, 744);
     assert_eq!(whys(&read.refused), [many]);
 }

@@ -1,4 +1,4 @@
-//! Addresses that more than one thing claims: a request would end where it was not sent.
+//! Conflicts of addresses: a request would reach another target than its own.
 
 use super::{Check, listed, region_at};
 use meridian_policy::Fleet;
@@ -31,7 +31,7 @@ impl Check {
         self.databases_have_their_own(fleet, &ours);
     }
 
-    /// The listeners of one Envoy, which cannot share a port.
+    /// Checks that the listeners of one Envoy have different ports.
     fn listeners(&mut self, at: &str, region: &Region) {
         let listeners = listeners(region);
         for (index, (name, listen)) in listeners.iter().enumerate() {
@@ -47,7 +47,7 @@ impl Check {
         }
     }
 
-    /// What is one region's is no other's: else a request for one of them reaches the other.
+    /// Checks that no address belongs to two regions or providers.
     fn each_has_its_own(&mut self, fleet: &Fleet) {
         let mut gateways: BTreeMap<(String, u16), String> = BTreeMap::new();
         let mut urls: BTreeMap<&str, String> = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Check {
                 self.problem(format!("{at}.public.url"), message);
             }
             for (place, index, endpoint) in pool_endpoints(&at, region) {
-                // Loopback is each gateway's own machine.
+                // A loopback address is on each gateway's own machine.
                 if endpoint.ip().is_loopback() {
                     continue;
                 }
@@ -93,7 +93,7 @@ impl Check {
     }
 }
 
-/// Every endpoint of a region with its pool's place and its index there.
+/// Every endpoint of a region, with the place of its pool and its index there.
 fn pool_endpoints(at: &str, region: &Region) -> Vec<(String, usize, SocketAddr)> {
     let mut all = Vec::new();
     for (model, pool) in &region.pools {
@@ -113,7 +113,7 @@ fn pool_endpoints(at: &str, region: &Region) -> Vec<(String, usize, SocketAddr)>
     all
 }
 
-/// A host and port as a connection sees them. Names are in lower case since they were read.
+/// A host and port. Names are in lower case already.
 pub(super) fn reach(host: &str, port: u16) -> (String, u16) {
     let host = host.trim_end_matches('.');
     let ip = host.parse::<IpAddr>();
@@ -121,10 +121,10 @@ pub(super) fn reach(host: &str, port: u16) -> (String, u16) {
     (host, port)
 }
 
-/// Whose an address is, by the places that say so.
+/// The owners of each address, by their places in the file.
 pub(super) type Places = BTreeMap<(String, u16), Vec<String>>;
 
-/// Everything in the fleet that can be connected to by host and port, with its places.
+/// All addresses of the fleet that can be connected to, with their places.
 fn ours(fleet: &Fleet) -> Places {
     let mut ours = Places::new();
     let mut add = |host: &str, port: u16, place: String| {
@@ -181,7 +181,7 @@ fn ours(fleet: &Fleet) -> Places {
     ours
 }
 
-/// The listener of a gateway that a provider on loopback would be.
+/// The gateway's own listener that a loopback address of a provider would reach.
 fn own_listener(fleet: &Fleet, endpoint: &ProviderEndpoint) -> Option<String> {
     let ip = endpoint.host.parse::<IpAddr>().ok()?.to_canonical();
     if !ip.is_loopback() {
@@ -196,7 +196,7 @@ fn own_listener(fleet: &Fleet, endpoint: &ProviderEndpoint) -> Option<String> {
     })
 }
 
-/// Where a gateway listens, by the field that says it.
+/// The listeners of a gateway, by their fields.
 pub(super) fn listeners(region: &Region) -> Vec<(&'static str, SocketAddr)> {
     let mut listeners = vec![
         ("public.listen", region.public.listen),
@@ -211,7 +211,7 @@ pub(super) fn listeners(region: &Region) -> Vec<(&'static str, SocketAddr)> {
     listeners
 }
 
-/// Whether two listeners, or a listener and an address, meet. Port 0 stands for an address that did not parse.
+/// Whether two listeners, or a listener and an address, overlap. Port 0 stands for an address that did not parse.
 pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     let met = one.ip() == other.ip() || (any && one.is_ipv4() == other.is_ipv4());

@@ -1,11 +1,11 @@
-//! Requests that can wait: whose they are, and what regions cost.
+//! Batch requests: API keys of batch callers, and the prices of regions.
 
 use super::{Check, listed, region_at};
 use meridian_policy::Fleet;
 use std::collections::BTreeSet;
 
 impl Check {
-    /// Digests of API keys: never the keys.
+    /// Parses digests of API keys. The keys themselves never appear in the file.
     pub(super) fn batch_keys(&mut self, raw: Vec<String>) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         for (index, key) in raw.into_iter().enumerate() {
@@ -22,12 +22,12 @@ impl Check {
     pub(super) fn region_price(&mut self, at: &str, price: Option<f64>) -> Option<f64> {
         let price = price?;
         if !price.is_finite() || price < 0.0 {
-            self.problem(at, format!("{price} is no price; write a number from 0 on"));
+            self.problem(at, format!("{price} is not a price; write 0 or more"));
         }
         Some(price)
     }
 
-    /// Prices are compared: a region without one has none to compare.
+    /// Prices are compared with each other, so either all regions have one or none.
     pub(super) fn prices_compare(&mut self, fleet: &Fleet) {
         let serving = || fleet.regions.iter().filter(|(_, of)| !of.pools.is_empty());
         let without: Vec<_> = serving()

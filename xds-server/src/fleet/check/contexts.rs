@@ -1,4 +1,4 @@
-//! How long prompts may be.
+//! Context sizes: the longest prompts of pools.
 
 use super::{Check, region_at};
 use meridian_policy::Fleet;
@@ -8,12 +8,12 @@ impl Check {
         if tokens == Some(0) {
             self.problem(
                 at,
-                "no prompt has 0 tokens; write the most that is taken, e.g. 131072",
+                "no prompt has 0 tokens; write the most that the server accepts, e.g. 131072",
             );
         }
     }
 
-    /// A context says something beside another one only.
+    /// Context sizes are compared, so a single one has no effect.
     pub(super) fn contexts_compare(&mut self, fleet: &Fleet) {
         let pools = fleet.regions.iter().flat_map(|(region, of)| {
             let at = region_at(region);
@@ -26,8 +26,8 @@ impl Check {
             .iter()
             .filter(|(_, of)| of.context.is_some());
         let fallbacks = fallbacks.map(|(name, _)| format!("fallbacks.{name}"));
-        let told: Vec<String> = pools.chain(fallbacks).collect();
-        if let [alone] = told.as_slice() {
+        let places: Vec<String> = pools.chain(fallbacks).collect();
+        if let [alone] = places.as_slice() {
             let message = "nothing else has a `context`, so none is known to be larger or smaller; add it to the pools and \
                            fallbacks that serve the same model, or remove it";
             self.problem(format!("{alone}.context"), message);

@@ -1,4 +1,4 @@
-//! The control plane: where it is, and how its gateways know it.
+//! The control plane: its addresses and its TLS.
 
 use super::{Check, UNSPECIFIED, field};
 use crate::fleet::raw::RawControlPlane;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const AT: &str = "control_plane";
 
-/// A lease that is renewed more often than once a second is noise.
+/// Shortest lease: it is renewed after a third, so at most once a second.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 impl Check {
@@ -19,7 +19,7 @@ impl Check {
         let loopback = address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
         let port = raw.port.unwrap_or(18000);
         if port == 0 {
-            let message = "0 is no port that can be connected to";
+            let message = "port 0 cannot be connected to";
             self.problem(format!("{AT}.port"), message);
         }
         let listen = match raw.listen {
@@ -32,7 +32,7 @@ impl Check {
             self.problem(format!("{AT}.plaintext"), message);
         }
         if raw.plaintext && raw.tls.is_some() {
-            let message = "says the opposite of `plaintext: true`; remove one of the two";
+            let message = "contradicts `plaintext: true`; remove one of the two";
             self.problem(format!("{AT}.tls"), message);
         }
         let path = |file: &str| format!("/etc/meridian/tls/{file}");

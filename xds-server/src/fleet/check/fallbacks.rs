@@ -1,18 +1,18 @@
-//! Hosted providers.
+//! Fallbacks: hosted providers.
 
 use super::places::{AWS, Places, VERTEX};
 use super::{Check, field};
 use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use std::collections::BTreeMap;
 
 /// The base URL of Anthropic's API.
 const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 
-/// Tokens of an answer to a request that does not say how many: what every Claude can give.
+/// Limit of output tokens for requests without one: every Claude model supports it.
 const MAX_TOKENS: u32 = 4096;
 
 impl Check {
@@ -64,7 +64,7 @@ impl Check {
         fallbacks
     }
 
-    /// Google's tokens live for an hour: one that is read when a gateway starts would not do.
+    /// Google's tokens expire after an hour, so a key that is read once at start cannot work.
     fn api_key(&mut self, at: &str, provider: RawProvider, raw: RawSecret) -> Option<Secret> {
         let at = format!("{at}.api_key");
         let api_key = self.at(&at, field::secret(raw))?;
@@ -76,7 +76,7 @@ impl Check {
         Some(api_key)
     }
 
-    /// Fields that mean nothing to the provider, and would be believed to mean something.
+    /// Reports fields that the provider ignores: the author would rely on them.
     fn fields_of_others(&mut self, at: &str, raw: &RawFallback) {
         let claude: &[RawProvider] = &[
             RawProvider::Anthropic,
@@ -95,7 +95,7 @@ impl Check {
         ];
         for (field, given, of) in fields {
             if given && !of.contains(&raw.provider) {
-                let message = "means nothing to this provider; remove it";
+                let message = "has no effect for this provider; remove it";
                 self.problem(format!("{at}.{field}"), message);
             }
         }
@@ -117,7 +117,7 @@ impl Check {
         self.at(&format!("{at}.url"), field::provider_url(url))
     }
 
-    /// Vertex's address follows from its location, and so does where it keeps a request.
+    /// Vertex: address and jurisdiction follow from the location.
     fn vertex(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
         let project = self.plain(at, "project", raw.project.as_ref(), "my-project");
         let location = self.plain(at, "location", raw.location.as_ref(), "europe-west1");
@@ -136,7 +136,7 @@ impl Check {
         Some(endpoint)
     }
 
-    /// So does Bedrock's; but an inference profile sends requests on, to wherever AWS has said.
+    /// Bedrock: the same, except that an inference profile forwards requests to regions that AWS chooses.
     fn bedrock(&mut self, at: &str, raw: &RawFallback) -> Option<ProviderEndpoint> {
         let location = self.plain(at, "location", raw.location.as_ref(), "eu-central-1")?;
         self.keeps(at, &raw.jurisdiction, AWS, &location);
@@ -176,7 +176,8 @@ impl Check {
         Some(endpoint)
     }
 
-    /// The location is what was checked, and the URL what is asked: where the provider's own hosts name a place it has to be that one.
+    /// Checks that a URL of the provider's own hosts names the same location: the location was checked, but the URL is
+    /// used.
     fn is_there(&mut self, at: &str, endpoint: &ProviderEndpoint, domain: &str, location: &str) {
         let host = endpoint.host.to_ascii_lowercase();
         let labels = host.split('.');
@@ -192,7 +193,7 @@ impl Check {
         }
     }
 
-    /// A field that is a plain name, and has to be there.
+    /// A required field with a plain name.
     fn plain(
         &mut self,
         at: &str,
@@ -209,7 +210,7 @@ impl Check {
         Some(text.clone())
     }
 
-    /// Every jurisdiction has to be where a location keeps its requests.
+    /// Checks that the location keeps requests in every listed jurisdiction.
     fn keeps(&mut self, at: &str, jurisdiction: &[String], places: Places, location: &str) {
         for (index, name) in jurisdiction.iter().enumerate() {
             let kept = places.keep(location, name);
@@ -220,24 +221,26 @@ impl Check {
     fn provider(&mut self, at: &str, raw: &RawFallback) -> Option<Provider> {
         let (host, inference_geo) = match raw.provider {
             RawProvider::OpenaiCompatible => return Some(Provider::OpenaiCompatible),
-            RawProvider::Anthropic => (Host::Anthropic, self.inference_geo(at, &raw.jurisdiction)),
-            RawProvider::Vertex => (Host::Vertex, None),
-            RawProvider::Bedrock => (Host::Bedrock, None),
+            RawProvider::Anthropic => (
+                ClaudeHost::Anthropic,
+                self.inference_geo(at, &raw.jurisdiction),
+            ),
+            RawProvider::Vertex => (ClaudeHost::Vertex, None),
+            RawProvider::Bedrock => (ClaudeHost::Bedrock, None),
         };
         if raw.max_tokens == Some(0) {
-            let message = "at 0 no answer has a word; write e.g. 4096";
+            let message = "at 0 no response has a token; write e.g. 4096";
             self.problem(format!("{at}.max_tokens"), message);
         }
         let at = format!("{at}.model");
         let Some(model) = &raw.model else {
-            let message =
-                "is missing: write the name of the Claude that answers, e.g. claude-sonnet-5";
+            let message = "is missing: write the name of the Claude model, e.g. claude-sonnet-5";
             self.problem(at, message);
             return None;
         };
         let model = match host {
-            Host::Bedrock => field::bedrock_model(model),
-            Host::Anthropic | Host::Vertex => field::claude_model(model),
+            ClaudeHost::Bedrock => field::bedrock_model(model),
+            ClaudeHost::Anthropic | ClaudeHost::Vertex => field::claude_model(model),
         };
         let model = self.at(&at, model)?;
         Some(Provider::Claude(Claude {
@@ -248,7 +251,7 @@ impl Check {
         }))
     }
 
-    /// Anthropic's own API can be held to the US, and to nowhere else.
+    /// Anthropic's API can restrict processing to the US only.
     fn inference_geo(&mut self, at: &str, jurisdiction: &[String]) -> Option<String> {
         for (index, name) in jurisdiction.iter().enumerate() {
             if !matches!(name.as_str(), "global" | "us") {

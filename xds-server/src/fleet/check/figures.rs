@@ -1,23 +1,22 @@
-//! How a source tells: by a preset, by metrics of any names, or by queries.
+//! The content of a source: a preset, configured metrics, queries, or pushes.
 
 use super::{Check, listed, region_at};
 use crate::fleet::raw::{RawFigures, RawMetric, RawSignal};
 use meridian_policy::Fleet;
-use meridian_policy::source::{Figure, Metric, Tells};
+use meridian_policy::source::{Figure, Metric, SignalFormat};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The label of vLLM, SGLang and others.
+/// The default label of the model's name, as in vLLM and SGLang.
 const MODEL_LABEL: &str = "model_name";
-/// Longer than any query that somebody wants to read, in bytes.
+/// Longest query, in bytes.
 const LONGEST_QUERY: usize = 4096;
-const FAILURES_ALONE: &str =
-    "a number of failures says nothing without that of all `answers`; give both";
-/// Mimir takes no longer tenants, in bytes.
+const FAILURES_ALONE: &str = "a number of failures needs the number of all `answers`; give both";
+/// Longest tenant name that Mimir accepts, in bytes.
 const LONGEST_TENANT: usize = 150;
 
 impl Check {
-    /// Takes what says it out of an entry.
-    pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+    /// Takes the content fields out of a source's entry.
+    pub(super) fn tells(&mut self, at: &str, raw: &mut RawSignal) -> Option<SignalFormat> {
         if raw.figures.is_some() {
             let message = "belongs to `push`; what is read is listed under `metrics` or `queries`";
             self.problem(format!("{at}.figures"), message);
@@ -27,7 +26,7 @@ impl Check {
             self.problem(format!("{at}.tenant"), message);
         }
         if raw.preset.is_some() && raw.model_label.is_some() {
-            let message = "a preset knows its label; remove it";
+            let message = "a preset defines its label; remove it";
             self.problem(format!("{at}.model_label"), message);
         }
         let label = raw.model_label.take();
@@ -37,12 +36,12 @@ impl Check {
         }
         let model_label = label.unwrap_or_else(|| MODEL_LABEL.into());
         match (raw.preset, raw.metrics.take(), raw.queries.take()) {
-            (Some(preset), None, None) => Some(Tells::Preset(preset)),
-            (None, Some(metrics), None) => Some(Tells::Metrics {
+            (Some(preset), None, None) => Some(SignalFormat::Preset(preset)),
+            (None, Some(metrics), None) => Some(SignalFormat::Metrics {
                 metrics: self.metrics(&format!("{at}.metrics"), metrics),
                 model_label,
             }),
-            (None, None, Some(queries)) => Some(Tells::Queries {
+            (None, None, Some(queries)) => Some(SignalFormat::Queries {
                 queries: self.queries(&format!("{at}.queries"), queries),
                 model_label,
                 tenant: self.tenant(at, raw.tenant.take()),
@@ -56,8 +55,8 @@ impl Check {
         }
     }
 
-    /// What of an entry only makes sense for a source that pushes.
-    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<Tells> {
+    /// Reports fields that only a source that pushes uses.
+    pub(super) fn pushed(&mut self, at: &str, raw: &mut RawSignal) -> Option<SignalFormat> {
         let of_others = [
             ("preset", raw.preset.is_some()),
             ("metrics", raw.metrics.is_some()),
@@ -68,7 +67,7 @@ impl Check {
             ("tls", raw.tls.is_some()),
         ];
         for (field, _) in of_others.into_iter().filter(|(_, there)| *there) {
-            let message = "means nothing for a source that pushes; remove it";
+            let message = "has no effect for a source that pushes; remove it";
             self.problem(format!("{at}.{field}"), message);
         }
         let figures: BTreeSet<Figure> = raw.figures.take().into_iter().flatten().collect();
@@ -80,10 +79,10 @@ impl Check {
         if figures.contains(&Figure::Failures) && !figures.contains(&Figure::Answers) {
             self.problem(format!("{at}.figures"), FAILURES_ALONE);
         }
-        Some(Tells::Pushed(figures))
+        Some(SignalFormat::Pushed(figures))
     }
 
-    /// Whoever pushes has a certificate of the trust domain.
+    /// A source that pushes needs a SPIFFE ID of the trust domain.
     pub(super) fn pushes_can_be_known(&mut self, fleet: &Fleet) {
         let prefix = format!("spiffe://{}/", fleet.trust_domain);
         for (name, region) in &fleet.regions {
@@ -91,7 +90,7 @@ impl Check {
                 let path = signal.url.strip_prefix(&prefix).unwrap_or_default();
                 let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
                 let is_path = !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
-                if matches!(signal.tells, Tells::Pushed(_)) && !is_path {
+                if matches!(signal.format, SignalFormat::Pushed(_)) && !is_path {
                     let message = format!(
                         "`{}` is not a SPIFFE ID of the trust domain; write e.g. {prefix}source/loads",
                         signal.url
@@ -141,7 +140,7 @@ impl Check {
         for (figure, query) in &queries {
             if query.trim().is_empty() || query.len() > LONGEST_QUERY {
                 let message = format!(
-                    "is no expression; write PromQL of at most {LONGEST_QUERY} bytes, e.g. my_metric{{region=\"us-west-2\"}}"
+                    "is not an expression; write PromQL of at most {LONGEST_QUERY} bytes, e.g. my_metric{{region=\"us-west-2\"}}"
                 );
                 self.problem(format!("{at}.{}", figure.as_str()), message);
             }
@@ -149,7 +148,7 @@ impl Check {
         queries
     }
 
-    /// The figures that are given: at least one, and none that needs another.
+    /// Checks the listed figures: at least one, and none without another that it needs.
     fn given<T>(&mut self, at: &str, raw: RawFigures<T>) -> BTreeMap<Figure, T> {
         let given = raw.given();
         if given.is_empty() {

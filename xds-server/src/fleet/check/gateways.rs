@@ -1,9 +1,9 @@
-//! What is the same on every gateway: where things lie.
+//! Settings that all gateways share.
 
 use super::{Check, field};
 use crate::fleet::raw::RawGateways;
 
-/// What a fleet takes over from `gateways`.
+/// The parsed `gateways`.
 pub(super) struct Gateways {
     pub trust_domain: String,
     pub filter: String,
@@ -27,7 +27,7 @@ impl Check {
         }
     }
 
-    /// A path on a gateway.
+    /// A file path on every gateway.
     pub(super) fn path(&mut self, at: &str, text: &str) {
         self.at(at, field::path(text));
     }

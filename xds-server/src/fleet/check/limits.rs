@@ -1,17 +1,19 @@
-//! Limits: the fleet's, and those that zones and models have of their own.
+//! Limits of the fleet, of zones and of models.
 
 use super::{Check, field, listed};
 use crate::fleet::raw::{RawBalance, RawLimits, RawModel, RawOwnLimits};
 use meridian_policy::fleet::{Limits, OwnLimits, Region};
-use meridian_policy::slots::Balance;
+use meridian_policy::pool_policy::Balance;
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Tokens a second. A 70B model on one node reads several times that alone, and shares it between those who wait.
+/// Default prefill rate, in tokens per second. A 70B model on one node alone reads several times as many; waiting
+/// requests share them.
 const PREFILL_RATE: u32 = 2000;
 
-/// More than the requests for one model that a gateway has under way: when a region dies, all of them go on at once.
+/// Default limit of concurrent retries: above the number of concurrent requests for one model at one gateway. When a
+/// region fails, all of them are retried at once.
 const RETRIES: u32 = 10_000;
 
 impl Check {
@@ -22,11 +24,15 @@ impl Check {
         };
         let seconds = Duration::from_secs;
         let answer = time("answer", raw.answer, seconds(600));
-        // What is not said fits what is said: an answer of 30 s needs no other limit spelled out.
+        // Defaults adapt to given values: a response limit of 30 s needs no other limits.
         let whole = answer.unwrap_or(Duration::MAX);
         let unstreamed = time("unstreamed", raw.unstreamed, whole.min(seconds(120)));
         let first_token = time("first_token", raw.first_token, whole.min(seconds(10)));
-        let gap = time("gap", raw.gap, whole.min(seconds(60)));
+        let stream_idle_timeout = time(
+            "stream_idle_timeout",
+            raw.stream_idle_timeout,
+            whole.min(seconds(60)),
+        );
         let first = first_token.min(unstreamed).unwrap_or(Duration::MAX);
         let connect = time("connect", raw.connect, first.min(seconds(1)));
         let not_longer = [
@@ -34,7 +40,7 @@ impl Check {
             ("connect", connect, "unstreamed", unstreamed),
             ("first_token", first_token, "answer", answer),
             ("unstreamed", unstreamed, "answer", answer),
-            ("gap", gap, "answer", answer),
+            ("stream_idle_timeout", stream_idle_timeout, "answer", answer),
         ];
         for (part, short, whole, long) in not_longer {
             if let (Some(short), Some(long)) = (short, long) {
@@ -45,7 +51,7 @@ impl Check {
         let body = raw.body.as_deref().unwrap_or("64MiB");
         let body = self.at("policy.limits.body", field::bytes(body));
         if raw.retries == Some(0) {
-            let message = "at 0 no request ever goes on to another region; write more than a gateway has under way";
+            let message = "at 0 no request is retried in another region; write more than the concurrent requests of a gateway";
             self.problem("policy.limits.retries", message);
         }
         Limits {
@@ -53,15 +59,14 @@ impl Check {
             first_token: first_token.unwrap_or(Duration::MAX),
             unstreamed: unstreamed.unwrap_or(Duration::MAX),
             prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
-            gap: gap.unwrap_or(Duration::MAX),
+            stream_idle_timeout: stream_idle_timeout.unwrap_or(Duration::MAX),
             answer: answer.unwrap_or(Duration::MAX),
             retries: raw.retries.unwrap_or(RETRIES),
             body: body.unwrap_or(0),
         }
     }
 
-    /// The limits of a zone or a model. They fit the fleet's: a connection stands before its answer begins, and the whole answer
-    /// ends after that.
+    /// The limits of a zone or a model. Each must lie between the fleet's `connect` and `answer`.
     pub(super) fn own_limits(&mut self, at: &str, raw: RawOwnLimits, limits: &Limits) -> OwnLimits {
         let mut time = |field: &str, text: Option<String>| {
             let at = format!("{at}.{field}");
@@ -84,7 +89,7 @@ impl Check {
         }
     }
 
-    /// What models have of their own; each is deployed somewhere.
+    /// Settings per model. Each model must be in a pool.
     pub(super) fn models(
         &mut self,
         raw: BTreeMap<String, RawModel>,

@@ -1,4 +1,4 @@
-//! When a region sheds load, and when it counts as unhealthy.
+//! Thresholds at which a region sheds load or counts as unhealthy.
 
 use super::{Check, field};
 use crate::fleet::raw::{RawOverflow, RawUnhealthy};
@@ -10,7 +10,7 @@ impl Check {
         let at = "policy.overflow";
         let default = Overflow::default();
         let above = self.ratio(&format!("{at}.above"), raw.above, default.above);
-        // What is not said fits what is said.
+        // Defaults adapt to given values.
         let fitting = ((above * 100.0).round() - 10.0).max(above * 50.0) / 100.0;
         let back_below = self.ratio(&format!("{at}.back_below"), raw.back_below, fitting);
         let floor = self.ratio(&format!("{at}.floor"), raw.floor, default.floor);
@@ -53,12 +53,12 @@ impl Check {
         }
     }
 
-    /// A part of a whole; neither nothing nor all of it makes sense for any of them.
+    /// A ratio between 0 and 1, both excluded.
     fn ratio(&mut self, at: &str, value: Option<f64>, default: f64) -> f64 {
         let value = value.unwrap_or(default);
-        // Not a number is in no range either.
+        // NaN is outside of every range.
         if !(value > 0.0 && value < 1.0) {
-            let message = format!("{value} is not a part of 1; write e.g. {default}");
+            let message = format!("{value} is not above 0 and below 1; write e.g. {default}");
             self.problem(at, message);
             return default;
         }

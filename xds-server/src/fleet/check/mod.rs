@@ -1,4 +1,4 @@
-//! `RawFleet -> Fleet`: every value parsed, every name resolved, every contradiction found, all in one pass.
+//! `RawFleet -> Fleet`: parses every value, resolves every name and finds every contradiction, in one pass.
 
 mod addresses;
 mod batch;
@@ -20,8 +20,8 @@ mod sources;
 mod vector_dbs;
 mod zones;
 
-use super::Problem;
 use super::field;
+use super::problem::Problem;
 use super::raw::RawFleet;
 use meridian_policy::Fleet;
 use meridian_policy::fleet::Fallback;
@@ -29,7 +29,11 @@ use meridian_policy::{FallbackName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Builds the fleet, or lists every problem.
+/// Builds the fleet.
+///
+/// # Errors
+///
+/// Every problem of the file.
 pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     let mut check = Check {
         problems: Vec::new(),
@@ -70,7 +74,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     check.prices_compare(&fleet);
     check.needs_say_no_zone(&fleet);
     check.budgets_are_parted(&fleet);
-    // What did not parse would be missed here a second time.
+    // Values that did not parse would cause misleading problems here.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);
         check.databases_agree(&fleet);
@@ -82,7 +86,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     }
 }
 
-/// Every name that the file declares, so that each mention can be resolved.
+/// The names that the file declares.
 struct Names {
     regions: BTreeSet<String>,
     fallbacks: BTreeSet<String>,
@@ -100,12 +104,12 @@ impl Check {
         });
     }
 
-    /// The value, or a problem at a place.
+    /// The value, or `None` after reporting a problem.
     fn at<T>(&mut self, at: &str, value: Result<T, String>) -> Option<T> {
         value.map_err(|message| self.problem(at, message)).ok()
     }
 
-    /// Each mention that resolves, as a name; a problem for those that do not.
+    /// Resolves names. Reports those that are not declared or listed twice.
     fn resolve<N: From<String>>(
         &mut self,
         at: &str,
@@ -133,7 +137,7 @@ impl Check {
     }
 }
 
-/// Names in a sentence.
+/// Names, separated by commas, for messages.
 fn listed<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     if names.is_empty() {
@@ -148,5 +152,5 @@ fn region_at(region: &RegionName) -> String {
     format!("regions.{region}")
 }
 
-/// Stands in for an address that did not parse; a fleet with a problem is never built.
+/// Placeholder for an address that did not parse. No fleet is built then.
 const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

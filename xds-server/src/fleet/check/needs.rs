@@ -1,10 +1,10 @@
-//! Requests that need fresh data: how they say so.
+//! Requests that need fresh data.
 
 use super::Check;
 use crate::fleet::field;
 use meridian_policy::Fleet;
 
-/// Where the file says it.
+/// The place in the file.
 const AT: &str = "policy.needs.header";
 
 impl Check {
@@ -12,7 +12,7 @@ impl Check {
         raw.and_then(|name| self.at(AT, field::header_name(&name)))
     }
 
-    /// A header that gives a caller's zone has other values.
+    /// The header must not be a zone source, whose values are different.
     pub(super) fn needs_say_no_zone(&mut self, fleet: &Fleet) {
         let mut sources = fleet.sources.iter();
         if let Some(name) = &fleet.needs_header

@@ -1,16 +1,16 @@
-//! How far regions are from each other, and in which order they follow.
+//! Distances between regions, and the order of failover.
 
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawLocation, RawRegion};
+use meridian_planner::location::Location;
 use meridian_policy::RegionName;
-use meridian_policy::location::Location;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How far regions are from each other, as far as that is told.
+/// The known distances between regions.
 pub(super) struct Neighbours {
     locations: BTreeMap<String, Location>,
-    /// Of a region to another.
+    /// The round-trip time between two regions, if known.
     said: BTreeMap<(String, String), Duration>,
     regions: Vec<String>,
 }
@@ -24,7 +24,7 @@ impl Neighbours {
         })
     }
 
-    /// From a region to the others, where that is known.
+    /// Distances from a region to the others, where known.
     pub(super) fn round_trips(&self, here: &str) -> BTreeMap<RegionName, Duration> {
         let others = self.regions.iter().filter(|other| *other != here);
         others
@@ -84,8 +84,7 @@ impl Check {
         })
     }
 
-    /// Every other region: those listed, then the rest by how far they are, and those of which nobody knows in the order of their
-    /// names.
+    /// All other regions: the listed ones first, then the rest by distance, then those of unknown distance by name.
     pub(super) fn nearest(
         &mut self,
         at: &str,

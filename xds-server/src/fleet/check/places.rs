@@ -1,10 +1,11 @@
-//! Where hosted providers keep requests, by their own names of places.
+//! Jurisdictions of hosted providers' locations.
 
-/// Jurisdictions, and the places that keep a request in each.
+/// Jurisdictions, with the locations that keep requests in each.
 #[derive(Clone, Copy)]
 pub struct Places(&'static [(&'static str, &'static [&'static str])]);
 
-/// Locations of Google's Vertex AI. London and Zurich are `europe-` too: <https://cloud.google.com/about/locations>.
+/// Locations of Google's Vertex AI. London and Zurich begin with `europe-` too:
+/// <https://cloud.google.com/about/locations>.
 pub const VERTEX: Places = Places(&[
     (
         "eea",
@@ -42,7 +43,8 @@ pub const VERTEX: Places = Places(&[
     ),
 ]);
 
-/// Regions of AWS. London and Zurich are `eu-` too: <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
+/// Regions of AWS. London and Zurich begin with `eu-` too:
+/// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
 pub const AWS: Places = Places(&[
     (
         "eea",
@@ -61,7 +63,8 @@ pub const AWS: Places = Places(&[
 ]);
 
 impl Places {
-    /// Whether a place keeps requests in a jurisdiction. Of one that is not known only `global` surely does not.
+    /// Checks that a location keeps requests in a jurisdiction. A jurisdiction without a list accepts any location but
+    /// `global`.
     pub fn keep(self, location: &str, jurisdiction: &str) -> Result<(), String> {
         let known = self.0.iter().find(|(name, _)| *name == jurisdiction);
         let keeps = match known {

@@ -3,24 +3,24 @@
 use super::neighbours::Neighbours;
 use super::{Check, Names, UNSPECIFIED, field};
 use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
-use crate::translate::name::stat;
+use crate::name::stat;
 use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// What those pools say that say it.
-fn told<T>(
+/// The values of the pools that have one.
+fn values_of<T>(
     pools: &BTreeMap<String, RawPool>,
     what: impl Fn(&RawPool) -> Option<T>,
 ) -> BTreeMap<ModelName, T> {
-    let told = pools
+    let values = pools
         .iter()
         .filter_map(|(model, pool)| Some((ModelName::from(model.clone()), what(pool)?)));
-    told.collect()
+    values.collect()
 }
 
-/// The model that each name in statistics stands for.
+/// The model of each name in Envoy's statistics.
 type StatNames = BTreeMap<String, String>;
 
 impl Check {
@@ -57,8 +57,7 @@ impl Check {
             raw.admin.as_deref().unwrap_or("127.0.0.1:9901"),
         );
         if !admin.ip().is_loopback() && admin != UNSPECIFIED {
-            let message =
-                "whoever reaches Envoy's admin interface owns the gateway; use a loopback address";
+            let message = "anyone who reaches Envoy's admin interface controls the gateway; use a loopback address";
             self.problem(format!("{at}.admin"), message);
         }
         Region {
@@ -73,8 +72,8 @@ impl Check {
                 neighbours,
             ),
             round_trips: neighbours.round_trips(name),
-            contexts: told(&raw.pools, |pool| pool.context),
-            health_paths: told(&raw.pools, |pool| pool.health.clone()),
+            contexts: values_of(&raw.pools, |pool| pool.context),
+            health_paths: values_of(&raw.pools, |pool| pool.health.clone()),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
             vector_db: raw
@@ -160,17 +159,14 @@ impl Check {
             .at(&format!("{at}.address"), field::host(&raw.address))
             .unwrap_or_default();
         if raw.port == 0 {
-            self.problem(
-                format!("{at}.port"),
-                "0 is no port that can be connected to",
-            );
+            self.problem(format!("{at}.port"), "port 0 cannot be connected to");
         }
         let listen = match raw.listen {
             Some(listen) => self.listen(&format!("{at}.listen"), &listen),
             None => SocketAddr::new(UNSPECIFIED.ip(), raw.port),
         };
         if raw.replicas == Some(0) {
-            let message = "a region without an Envoy serves nobody; write how many it runs at most";
+            let message = "a region needs at least one Envoy; write how many it runs at most";
             self.problem(format!("{at}.replicas"), message);
         }
         let path = |file: &str| format!("/etc/meridian/tls/{file}");

@@ -1,11 +1,11 @@
-//! Whether every zone can be reached by its callers and served by somebody.
+//! Checks that every zone has callers and a region or fallback that serves it.
 
 use super::{Check, region_at};
-use meridian_policy::fleet::{Gives, Misdirected, Region, UnknownZone, Zone};
+use meridian_policy::fleet::{Misdirected, Region, UnknownZone, Zone, ZoneSourceKind};
 use meridian_policy::{Fleet, ZoneName};
 
 impl Check {
-    /// A zone is there because somebody belongs to it and something serves it: anything else is a slip of the pen.
+    /// A zone without callers or without a server is a mistake in the file.
     pub(super) fn zones_are_served(&mut self, fleet: &Fleet) {
         let no_pools = fleet.regions.values().all(|region| region.pools.is_empty());
         if no_pools && !fleet.regions.is_empty() {
@@ -49,8 +49,8 @@ fn has_callers(fleet: &Fleet, name: &ZoneName, zone: &Zone) -> bool {
     let by_unknown = matches!(&fleet.unknown_zone, UnknownZone::Zone(unknown) if unknown == name);
     by_unknown
         || fleet.sources.iter().any(|source| match source.gives {
-            Gives::Zone => true,
-            Gives::Country => named,
+            ZoneSourceKind::Zone => true,
+            ZoneSourceKind::Country => named,
         })
 }
 

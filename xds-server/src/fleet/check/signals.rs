@@ -1,13 +1,13 @@
-//! Where a region's signals are read.
+//! Sources of a region's signals.
 
 use super::{Check, field, listed, region_at};
 use crate::fleet::raw::{RawPool, RawSignal, RawSourceTls};
-use meridian_policy::source::{SignalSource, SourceTls, Subject, Tells};
+use meridian_policy::source::{SignalFormat, SignalSource, SourceTls, Subject};
 use meridian_policy::{Fleet, ModelName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A page that is read more often than this costs its server more than it tells.
+/// Shortest scrape interval: more frequent scrapes load the server for little information.
 const OFTEN: Duration = Duration::from_millis(100);
 
 impl Check {
@@ -25,14 +25,14 @@ impl Check {
             };
             let key = signal.key();
             if !signal.url.is_empty() && signals.iter().any(|other| other.key() == key) {
-                let message = match &signal.tells {
-                    Tells::Preset(_) => {
+                let message = match &signal.format {
+                    SignalFormat::Preset(_) => {
                         format!(
                             "`{}` is read already with this preset; remove one",
                             signal.url
                         )
                     }
-                    Tells::Pushed(_) => {
+                    SignalFormat::Pushed(_) => {
                         format!(
                             "`{}` may push already; put all figures into one",
                             signal.url
@@ -43,7 +43,7 @@ impl Check {
                         signal.url
                     ),
                 };
-                let field = if matches!(signal.tells, Tells::Pushed(_)) {
+                let field = if matches!(signal.format, SignalFormat::Pushed(_)) {
                     "push"
                 } else {
                     "prometheus"
@@ -70,7 +70,7 @@ impl Check {
             }
             (None, Some(id)) => (id, self.pushed(at, &mut raw)),
             _ => {
-                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of who pushes)";
+                let message = "give exactly one of `prometheus` (a URL that is read) and `push` (the SPIFFE ID of the pusher)";
                 self.problem(at, message);
                 return None;
             }
@@ -87,7 +87,7 @@ impl Check {
         let signal = SignalSource {
             tls,
             url,
-            tells: tells?,
+            format: tells?,
             model: raw.model.map(ModelName::from),
             max_running: raw.max_running,
             token: raw.token,
@@ -99,10 +99,7 @@ impl Check {
 
     fn source_tls(&mut self, at: &str, raw: RawSourceTls, url: &str) -> SourceTls {
         if url.starts_with("http://") {
-            self.problem(
-                at,
-                "is not spoken over http://; write https:// or remove it",
-            );
+            self.problem(at, "is not used over http://; write https:// or remove it");
         }
         if let Some(ca) = &raw.ca {
             self.path(&format!("{at}.ca"), ca);
@@ -136,7 +133,7 @@ impl Check {
         every
     }
 
-    /// What only sources have that tell of inference servers.
+    /// Fields that only sources of inference servers use.
     fn of_servers(&mut self, at: &str, signal: &SignalSource, pools: &BTreeMap<String, RawPool>) {
         let of_servers = [
             ("model", signal.model.is_some()),
@@ -144,13 +141,13 @@ impl Check {
         ];
         if signal.subject() != Subject::Servers {
             for (field, _) in of_servers.into_iter().filter(|(_, there)| *there) {
-                let message = "means something for inference servers only; remove it";
+                let message = "applies to inference servers only; remove it";
                 self.problem(format!("{at}.{field}"), message);
             }
             return;
         }
-        if let Tells::Preset(preset) = &signal.tells
-            && !preset.names_models()
+        if let SignalFormat::Preset(preset) = &signal.format
+            && !preset.has_model_label()
             && signal.model.is_none()
             && pools.len() > 1
         {
@@ -171,12 +168,12 @@ impl Check {
             self.problem(format!("{at}.model"), message);
         }
         if signal.max_running == Some(0) {
-            let message = "0 requests at once is no server; write what it takes, e.g. vLLM's `--max-num-seqs`";
+            let message = "must be above 0; write the server's limit of concurrent requests, e.g. vLLM's `--max-num-seqs`";
             self.problem(format!("{at}.max_running"), message);
         }
     }
 
-    /// A source that is read too rarely would say nothing for part of the time, however well it is.
+    /// Sources must be read at least twice per `signal_ttl`, so that one failed read does not make them stale.
     pub(super) fn signals_stay_fresh(&mut self, fleet: &Fleet) {
         let ttl = fleet.unhealthy.signal_ttl;
         for (name, region) in &fleet.regions {

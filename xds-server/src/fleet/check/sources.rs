@@ -1,4 +1,4 @@
-//! Where a caller's zone is read from.
+//! Sources of a caller's zone.
 
 use super::{Check, field};
 use crate::fleet::raw::RawSource;
@@ -25,7 +25,7 @@ impl Check {
                 );
             }
             if trust.cidr.is_empty() {
-                let message = "list the networks whose word counts; a header that anyone may send says nothing";
+                let message = "list the networks that may send this header; a header from anyone cannot be trusted";
                 self.problem(format!("{at}.trust.cidr"), message);
             }
             let networks = trust.cidr.iter().enumerate();

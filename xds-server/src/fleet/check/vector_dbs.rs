@@ -1,10 +1,11 @@
-//! Vector databases: where they are, and who may read which.
+//! Vector databases: their addresses, and which regions may read them.
 
 use super::addresses::{Places, listeners, overlap, reach};
 use super::{Check, UNSPECIFIED, field, listed, region_at};
 use crate::fleet::raw::{RawRole, RawVectorDb};
+use meridian_planner::retrieval::databases;
 use meridian_policy::fleet::{Pool, Region};
-use meridian_policy::retrieval::{Role, VectorDb, databases};
+use meridian_policy::retrieval::{Role, VectorDb};
 use meridian_policy::{Fleet, RegionName};
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +17,7 @@ impl Check {
         if gateway_port == 0 {
             self.problem(
                 format!("{at}.gateway_port"),
-                "0 is no port that can be connected to",
+                "port 0 cannot be connected to",
             );
         }
         let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:19530");
@@ -34,7 +35,7 @@ impl Check {
         }
     }
 
-    /// Those that may stand in for one another hold the same, and a replica is left for how far it is behind.
+    /// Of the databases that can replace each other only one may be a primary, and a replica needs a source of its lag.
     pub(super) fn databases_agree(&mut self, fleet: &Fleet) {
         for (name, region) in &fleet.regions {
             let Some(database) = &region.vector_db else {
@@ -51,7 +52,7 @@ impl Check {
             };
             match database.role {
                 Role::Primary => {
-                    // Said once, at the second of the two.
+                    // Reported once, at the second of the two.
                     let mut before = others.clone().filter(is_primary);
                     if let Some(other) = before.find(|other| *other < name) {
                         let message = format!(
@@ -61,7 +62,7 @@ impl Check {
                         self.problem(at, message);
                     }
                 }
-                Role::Replica if others.clone().next().is_some() && !region.tells_lag() => {
+                Role::Replica if others.clone().next().is_some() && !region.reports_lag() => {
                     let message = format!(
                         "nothing tells how far it is behind, so that it would never be left for {}; add a source with the preset \
                          `postgres` or `milvus` to `{}.signals`",
@@ -75,7 +76,7 @@ impl Check {
         }
     }
 
-    /// A database is nothing else of the fleet's, and the port that leads to it leads nowhere else.
+    /// The address of a database, and the port that leads to it, must not be used by anything else.
     pub(super) fn databases_have_their_own(&mut self, fleet: &Fleet, ours: &Places) {
         for (name, region) in &fleet.regions {
             let Some(database) = &region.vector_db else {
@@ -89,28 +90,34 @@ impl Check {
                 );
                 self.problem(format!("{at}.endpoint"), message);
             }
-            // Loopback is each gateway's own machine, and a name may mean another thing in each region.
+            // A loopback address is on each gateway's own machine, and a local name may mean another host in each
+            // region.
             let may_share = ip.is_none_or(|ip| ip.is_loopback());
             let others = ours.get(&reach(&database.host, database.port));
             let others = others.into_iter().flatten().filter(|place| {
                 let is_database = place.ends_with(".vector_db.endpoint`");
                 **place != format!("`{at}.endpoint`") && !(is_database && may_share)
             });
-            self.taken(format!("{at}.endpoint"), &database.host, others);
+            self.report_conflict(format!("{at}.endpoint"), &database.host, others);
             let gateway = &region.gateway.address;
             let others = ours.get(&reach(gateway, database.gateway_port));
             let others = others.into_iter().flatten().filter(|place| {
                 let of_requests = format!("`{}.gateway`", region_at(name));
-                // That one is known by what it listens at.
+                // The gateway itself is known by its listeners.
                 ![format!("`{at}.gateway_port`"), of_requests].contains(place)
             });
-            self.taken(format!("{at}.gateway_port"), gateway, others);
+            self.report_conflict(format!("{at}.gateway_port"), gateway, others);
         }
     }
 
-    fn taken<'p>(&mut self, at: String, host: &str, by: impl Iterator<Item = &'p String>) {
+    fn report_conflict<'p>(
+        &mut self,
+        at: String,
+        host: &str,
+        by: impl Iterator<Item = &'p String>,
+    ) {
         let mut by = by.peekable();
-        // What did not parse is said already.
+        // Addresses that did not parse are reported already.
         if by.peek().is_some() && !host.is_empty() {
             let message = format!(
                 "leads to {} already; give it an address of its own",
@@ -121,7 +128,7 @@ impl Check {
     }
 }
 
-/// The listener of a gateway that an address on its own machine is.
+/// The gateway's listener that a local address would reach.
 fn own_listener(region: &Region, ip: IpAddr, port: u16) -> Option<&'static str> {
     let own = SocketAddr::new(ip.to_canonical(), port);
     let mut listeners = listeners(region).into_iter();
@@ -130,7 +137,7 @@ fn own_listener(region: &Region, ip: IpAddr, port: u16) -> Option<&'static str> 
         .map(|(listener, _)| listener)
 }
 
-/// Host and port: an address, or a name.
+/// Host and port; the host is an address or a name.
 fn endpoint(text: &str) -> Result<(String, u16), String> {
     if let Ok(address) = field::endpoint(text) {
         return Ok((address.ip().to_string(), address.port()));

@@ -1,4 +1,4 @@
-//! Residency zones: who belongs to each, and where its requests may go.
+//! Residency zones: their callers, and the regions and fallbacks of their requests.
 
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawMisdirected, RawZone};
@@ -7,12 +7,12 @@ use meridian_policy::fleet::{Fallback, Limits, Misdirected, Order, OwnLimits, Un
 use meridian_policy::{FallbackName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Jurisdiction of a provider that may process a request anywhere.
+/// The jurisdiction of a provider that may process requests anywhere.
 const GLOBAL: &str = "global";
-/// What `unknown_zone` says instead of a zone.
+/// The value of `unknown_zone` that is not a zone.
 const REFUSE: &str = "refuse";
 
-/// The zone that each country was given to.
+/// The zone of each country so far.
 #[derive(Default)]
 struct Taken {
     countries: BTreeMap<Country, String>,
@@ -63,7 +63,7 @@ impl Check {
             self.problem(&at, message);
         }
         let (countries, rest) = self.countries(&format!("{at}.countries"), &raw.countries);
-        self.take(&format!("{at}.countries"), name, &countries, rest, taken);
+        self.assign_countries(&format!("{at}.countries"), name, &countries, rest, taken);
         if raw.regions.is_empty() {
             self.problem(
                 format!("{at}.regions"),
@@ -87,15 +87,8 @@ impl Check {
             let accepted = raw.jurisdictions.unwrap_or_else(|| vec![name.to_owned()]);
             self.jurisdictions(&at, &accepted, &zone_fallbacks, fallbacks);
         } else {
-            let only_pinned = [
-                ("misdirected", raw.misdirected.is_some()),
-                ("jurisdictions", raw.jurisdictions.is_some()),
-            ];
-            for (field, _) in only_pinned.into_iter().filter(|(_, there)| *there) {
-                let message =
-                    "means something for a pinned zone only; remove it, or set `pinned: true`";
-                self.problem(format!("{at}.{field}"), message);
-            }
+            self.only_if_pinned(&format!("{at}.misdirected"), raw.misdirected.is_some());
+            self.only_if_pinned(&format!("{at}.jurisdictions"), raw.jurisdictions.is_some());
         }
         Zone {
             countries,
@@ -103,17 +96,21 @@ impl Check {
             pinned: raw.pinned,
             regions: regions.into_iter().collect(),
             fallbacks: zone_fallbacks,
-            misdirected: match raw.misdirected {
-                None | Some(RawMisdirected::Refuse) => Misdirected::Refuse,
-                Some(RawMisdirected::Redirect) => Misdirected::Redirect,
-                Some(RawMisdirected::Forward) => Misdirected::Forward,
-            },
+            misdirected: misdirected(raw.misdirected),
             order,
             limits: OwnLimits::default(),
         }
     }
 
-    /// Which of the zone's regions is asked first.
+    /// Reports a field that an unpinned zone has and only a pinned one uses.
+    fn only_if_pinned(&mut self, at: &str, is_set: bool) {
+        if is_set {
+            let message = "has an effect for a pinned zone only; remove it, or set `pinned: true`";
+            self.problem(at, message);
+        }
+    }
+
+    /// The order in which the zone's regions are tried.
     fn order(
         &mut self,
         at: &str,
@@ -131,7 +128,8 @@ impl Check {
         match (order, weights) {
             (None, None) => Order::Nearest,
             (Some(_), Some(_)) => {
-                let message = "either regions have an order or each has a fixed part; remove `order` or `weights`";
+                let message =
+                    "regions have either an order or weights; remove `order` or `weights`";
                 self.problem(format!("{at}.order"), message);
                 Order::Nearest
             }
@@ -152,8 +150,7 @@ impl Check {
                     self.problem(format!("{at}.weights.{region}"), foreign(region));
                 }
                 if weights.values().all(|weight| *weight == 0) {
-                    let message =
-                        "nobody would get anything; give at least one region a weight above 0";
+                    let message = "all weights are 0; give at least one region a weight above 0";
                     self.problem(format!("{at}.weights"), message);
                 }
                 let each = weights.into_iter();
@@ -192,8 +189,8 @@ impl Check {
         (countries, rest)
     }
 
-    /// A country has one zone. What two zones share is one problem, however many countries that are.
-    fn take(
+    /// Reports countries of two zones: one problem per pair of zones.
+    fn assign_countries(
         &mut self,
         at: &str,
         zone: &str,
@@ -224,7 +221,7 @@ impl Check {
         }
     }
 
-    /// A pinned zone takes a fallback only if every place where that may process a request is accepted.
+    /// A pinned zone may use a fallback only if it accepts every jurisdiction of the fallback.
     fn jurisdictions(
         &mut self,
         at: &str,
@@ -298,5 +295,13 @@ impl Check {
                        to take";
         self.problem("unknown_zone", message);
         UnknownZone::Refuse
+    }
+}
+
+fn misdirected(raw: Option<RawMisdirected>) -> Misdirected {
+    match raw {
+        None | Some(RawMisdirected::Refuse) => Misdirected::Refuse,
+        Some(RawMisdirected::Redirect) => Misdirected::Redirect,
+        Some(RawMisdirected::Forward) => Misdirected::Forward,
     }
 }

@@ -5,89 +5,90 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A source of signals: a page of metrics, with a `preset` or with `metrics` of any names; the answers of a Prometheus, Thanos or
-/// Mimir to `queries`; or one that pushes.
+/// A source of signals. Give `prometheus` with one of `preset`, `metrics` (both read a page of metrics) and `queries` (PromQL that a
+/// Prometheus, Thanos or Mimir answers); or `push` with `figures`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSignal {
-    /// URL of a page in Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`. With `queries`: what `/api/v1/query` is under,
-    /// e.g. `http://prometheus:9090`, or Mimir's `https://mimir.example.com/prometheus`.
+    /// URL of a page in Prometheus' text format, e.g. `http://10.0.1.10:8000/metrics`. With `queries`: the base URL of the server,
+    /// without `/api/v1/query`, e.g. `http://prometheus:9090` or `https://mimir.example.com/prometheus`.
     pub prometheus: Option<String>,
-    /// In place of `prometheus`: the SPIFFE ID of who pushes `figures` by itself, to `control_plane` with a certificate of the gateways'
-    /// authority, e.g. `spiffe://meridian/source/loads`.
+    /// In place of `prometheus`: SPIFFE ID of the client that pushes `figures` to the control plane by gRPC, e.g.
+    /// `spiffe://meridian/source/loads`. Its certificate is signed by the CA of the gateways.
     pub push: Option<String>,
-    /// With `push`: what may be pushed.
+    /// With `push`: the figures that this client may push.
     #[schemars(with = "Option<Vec<RawFigure>>")]
     pub figures: Option<Vec<Figure>>,
-    /// Whose names the page's metrics have: `vllm`, `sglang`, `tgi`, `llamacpp`, `triton` (load of a pool), `dcgm` (GPUs), `postgres`,
-    /// `milvus` (replication lag).
+    /// The server or exporter whose metric names the page has.
     #[schemars(with = "Option<RawPreset>")]
     pub preset: Option<Preset>,
-    /// Which metrics of the page give which figures, where no preset has their names. Series whose labels are the same, but for those
-    /// of `labels` and the model's, are one engine; counters are added up.
+    /// Metric names of your own: the metric of the page for each figure. Series with equal labels (apart from those of `labels` and the
+    /// model's) belong to one engine. Counters are added up.
     pub metrics: Option<RawFigures<RawMetric>>,
-    /// Which PromQL expressions give which figures: each a scalar, or an instant vector whose series with the same labels, but for the
-    /// model's, are one engine. Samples older than `signal_ttl` say nothing; how old one is can be told of a plain selector, while the
-    /// result of a computation is as new as the query.
+    /// The PromQL expression for each figure: a scalar or an instant vector. Series with equal labels (apart from the model's) belong to
+    /// one engine. Samples older than `policy.unhealthy.signal_ttl` are refused. The age of a sample is known for a plain selector;
+    /// the result of a computation counts as new.
     pub queries: Option<RawFigures<String>>,
-    /// Of inference servers: the model that is served there. Default: the metrics' own label; those of `tgi` and `llamacpp` have
-    /// none.
+    /// For inference servers: the model that the source tells about. Default: the metrics' model label. The metrics of `tgi` and
+    /// `llamacpp` have no such label: with several pools in the region, the field is required for them.
     pub model: Option<String>,
-    /// With `metrics` or `queries`: the label that names the model. Default: `model_name`.
+    /// With `metrics` or `queries`: the metric label that names the model. Default: `model_name`.
     pub model_label: Option<String>,
-    /// Of an inference server: how many requests an engine works on at once (vLLM's `--max-num-seqs`, SGLang's
-    /// `--max-running-requests`, TGI's `--max-batch-size`, llama.cpp's `--parallel`); its metrics do not tell. Without it the number of running
-    /// requests says nothing about utilization.
+    /// For inference servers: the number of requests that one engine runs at once (vLLM's `--max-num-seqs`, SGLang's
+    /// `--max-running-requests`, TGI's `--max-batch-size`, llama.cpp's `--parallel`). Without it the number of running requests does
+    /// not count as utilization.
     pub max_running: Option<u32>,
-    /// With `queries`: the tenant, sent as `X-Scope-OrgID`.
+    /// With `queries`: the tenant, sent as the header `X-Scope-OrgID`.
     pub tenant: Option<String>,
-    /// A file with the bearer token that its server wants, on the control plane's machine; read again at every look. Over `https`, or
-    /// on loopback.
+    /// File with a bearer token for the source's server, on the control plane's machine. Read again for every request. Needs `https` or
+    /// loopback.
     pub token: Option<String>,
-    /// With `https`: how its server is known and how it knows us.
+    /// With `https`: CA and client certificate for the source's server.
     pub tls: Option<RawSourceTls>,
-    /// How often it is read, or pushed. With `queries` no more often than the Prometheus itself reads. Default: `2s`.
+    /// Interval at which the source is read, or at which the client pushes. At least `100ms`, at most half of
+    /// `policy.unhealthy.signal_ttl`. With `queries`, not shorter than the scrape interval of that Prometheus. Default: `2s`.
     pub every: Option<String>,
 }
 
-/// Paths on the control plane's machine, PEM; read again at every look.
+/// Certificate files on the control plane's machine, absolute paths, PEM. Read again for every request.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSourceTls {
-    /// The authority of its server. Default: those that the machine trusts.
+    /// CA of the source's server. Default: the CAs that the machine trusts.
     pub ca: Option<String>,
-    /// Our certificate, where it wants one.
+    /// Client certificate, for a server that requires one.
     pub certificate: Option<String>,
-    /// Its private key.
+    /// Private key of `certificate`.
     pub key: Option<String>,
 }
 
-/// One of these for each figure that a source gives.
+/// The figures that a source gives: for each, a metric or a PromQL expression.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawFigures<T> {
-    /// Requests in work at an engine.
+    /// Requests that an engine runs.
     pub running: Option<T>,
-    /// Requests that wait at an engine.
+    /// Requests that wait in an engine's queue.
     pub waiting: Option<T>,
-    /// KV-cache of an engine in use, a ratio.
+    /// KV cache of an engine in use, 0 to 1.
     pub kv_cache: Option<T>,
-    /// How full an engine is in a measure of your own, a ratio; above 1 is too full.
+    /// Load of an engine in a measure of your own; 1 is full, more is overload.
     pub utilization: Option<T>,
-    /// Requests answered: a counter.
+    /// Counter of answered requests.
     pub answers: Option<T>,
-    /// Those of `answers` that failed by the server's fault: a counter, with the labels of `answers`.
+    /// Counter of those `answers` that failed by the server's fault, with the same labels as `answers`.
     pub failures: Option<T>,
-    /// GPUs of the region with a kernel running, a ratio.
+    /// Part of the time in which a kernel ran on the region's GPUs, 0 to 1.
     pub gpu_busy: Option<T>,
-    /// GPUs of the region with active engines, a ratio; load with `overflow: { gpu: true }`.
+    /// Part of the time in which the engines of the region's GPUs were active, 0 to 1. Counts as utilization with
+    /// `policy.overflow.gpu`.
     pub gpu_active: Option<T>,
-    /// Seconds that the region's data store is behind: the largest counts.
+    /// Seconds that the region's data store is behind its primary. The largest value counts.
     pub replication_lag: Option<T>,
 }
 
 impl<T> RawFigures<T> {
-    /// Those that are there, by what they are.
+    /// The figures that are present.
     pub fn given(self) -> BTreeMap<Figure, T> {
         let all = [
             (Figure::Running, self.running),
@@ -106,63 +107,63 @@ impl<T> RawFigures<T> {
     }
 }
 
-/// What a source may push.
+/// A figure that a client may push.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code)] // The schema of `Figure`, which the policy crate owns.
 enum RawFigure {
-    /// Requests in work at an engine.
+    /// Requests that an engine runs.
     Running,
-    /// Requests that wait at an engine.
+    /// Requests that wait in an engine's queue.
     Waiting,
-    /// KV-cache of an engine in use, a ratio.
+    /// KV cache of an engine in use, 0 to 1.
     KvCache,
-    /// How full an engine is in a measure of your own, a ratio; above 1 is too full.
+    /// Load of an engine in a measure of your own; 1 is full, more is overload.
     Utilization,
-    /// Requests answered: a counter.
+    /// Counter of answered requests.
     Answers,
-    /// Those of `answers` that failed by the server's fault: a counter.
+    /// Counter of those `answers` that failed by the server's fault.
     Failures,
-    /// GPUs of the region with a kernel running, a ratio.
+    /// Part of the time in which a kernel ran on the region's GPUs, 0 to 1.
     GpuBusy,
-    /// GPUs of the region with active engines, a ratio.
+    /// Part of the time in which the engines of the region's GPUs were active, 0 to 1.
     GpuActive,
-    /// Seconds that the region's data store is behind.
+    /// Seconds that the region's data store is behind its primary.
     ReplicationLag,
 }
 
-/// A metric of a page.
+/// A metric of a page of metrics.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawMetric {
-    /// Its name, e.g. `my_server_batch_size`.
+    /// Name of the metric, e.g. `my_server_batch_size`.
     pub name: String,
-    /// Labels, and the values that they must have.
+    /// Labels and the values that they must have. Other series of the metric are left out. Default: none.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// What its values are multiplied by, e.g. `0.01` for one in percent, `0.001` for milliseconds. Default: `1`.
+    /// Factor for the values, e.g. `0.01` for a metric in percent or `0.001` for one in milliseconds. Default: `1`.
     pub scale: Option<f64>,
 }
 
-/// Whose names the metrics have.
+/// The server or exporter whose metric names a page has.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code)] // The schema of `Preset`, which the policy crate owns.
 enum RawPreset {
-    /// vLLM.
+    /// vLLM: load of a pool.
     Vllm,
-    /// SGLang.
+    /// SGLang: load of a pool.
     Sglang,
-    /// Hugging Face's TGI.
+    /// Hugging Face's TGI: load of a pool.
     Tgi,
-    /// llama.cpp's server.
+    /// llama.cpp's server: load of a pool.
     Llamacpp,
-    /// NVIDIA's Triton, with TensorRT-LLM.
+    /// NVIDIA's Triton, with TensorRT-LLM: load of a pool.
     Triton,
-    /// NVIDIA's DCGM exporter.
+    /// NVIDIA's DCGM exporter: GPU activity.
     Dcgm,
-    /// The PostgreSQL exporter beside a replica.
+    /// The PostgreSQL exporter beside a replica: replication lag.
     Postgres,
-    /// Milvus, or its tool for change data capture.
+    /// Milvus, or its tool for change data capture: replication lag.
     Milvus,
 }

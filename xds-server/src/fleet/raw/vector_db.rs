@@ -3,29 +3,29 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The vector database that is read in a region: Milvus, PostgreSQL with pgvector, or any other that speaks TCP. The gateway
-/// listens for those who retrieve and leads them to it; while it is too far behind (`policy.unhealthy.replication_lag`), to the
-/// primary or the freshest of the others. Never across the border of a pinned zone.
+/// The vector database that is read in a region: Milvus, PostgreSQL with pgvector, or any other that is spoken to over TCP. The gateway
+/// forwards connections to it. While it is behind by more than `policy.unhealthy.replication_lag`, new connections go to the primary,
+/// or to the freshest other database. They never cross the border of a pinned zone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawVectorDb {
-    /// Where it is, `ip:port` or `name:port`.
+    /// Address of the database, `ip:port` or `name:port`.
     pub endpoint: String,
-    /// Whether it is written to, or follows the one that is.
+    /// Role of the database in its replication group.
     pub role: RawRole,
-    /// Where the gateway listens for those in its region who retrieve. Default: `0.0.0.0:19530`.
+    /// Address on which the gateway listens for clients in its region, `ip:port`. Default: `0.0.0.0:19530`.
     pub listen: Option<String>,
-    /// The port at which it listens for the other gateways that may read it, over mTLS, at the address of `gateway`. Default:
+    /// Port on which the gateway listens for other gateways that may read this database, over mTLS, at `gateway.address`. Default:
     /// `8444`.
     pub gateway_port: Option<u16>,
 }
 
-/// What a database is among those that hold the same.
+/// Role of a database in its replication group.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawRole {
-    /// It is written to.
+    /// Applications write to this database.
     Primary,
-    /// It follows the primary.
+    /// This database replicates the primary.
     Replica,
 }

@@ -1,4 +1,4 @@
-//! Addresses that two things claim.
+//! Conflicts of addresses.
 
 use super::{check, check_edit, edited};
 
@@ -21,7 +21,7 @@ fn an_endpoint_is_in_one_region() {
         "{ endpoints: [10.0.1.10:8000] }",
     );
     check(&models, &[]);
-    // Cluster-local names mean another thing in each region.
+    // Cluster-local names mean other hosts in each region.
     let dns = edited(
         "{ endpoints: [10.0.2.10:8000] }",
         "{ dns: mistral.llm.svc:8000 }",

@@ -1,10 +1,10 @@
-//! Requests that can wait, prices, and the orders in which zones ask their regions.
+//! Batch requests, prices, and the orders of regions.
 
 use super::super::parse;
 use super::{EXAMPLE, check_edit, edited};
+use meridian_filter_core::tier::digest;
 use meridian_policy::fleet::Order;
-use meridian_policy::slots::Balance;
-use meridian_policy::tier::digest;
+use meridian_policy::pool_policy::Balance;
 use std::collections::BTreeMap;
 
 const GLOBAL: &str = "regions: [us-west-2, us-east-1, eu-west-1]";
@@ -91,7 +91,7 @@ fn what_makes_no_sense_is_refused() {
             GLOBAL,
             zone("weights: { us-west-2: 0 }"),
             "zones.global.weights",
-            "nobody would get anything",
+            "all weights are 0",
         ),
         (
             GLOBAL,
@@ -121,7 +121,7 @@ fn a_price_is_a_number_from_0_on() {
     for price in ["-1", ".nan", ".inf"] {
         let error = parse(&priced(price)).unwrap_err().to_string();
         assert!(error.contains("regions.us-west-2.price: "), "{error}");
-        assert!(error.contains("no price"), "{error}");
+        assert!(error.contains("is not a price"), "{error}");
     }
     assert!(parse(&priced("0")).is_ok());
 }

@@ -48,7 +48,7 @@ fn without_tls_only_on_this_machine() {
     let both = "{ address: 127.0.0.1, plaintext: true, tls: { ca: /a, certificate: /b, key: /c } }";
     check(
         &with(both),
-        &[("control_plane.tls", "the opposite of `plaintext: true`")],
+        &[("control_plane.tls", "contradicts `plaintext: true`")],
     );
 }
 
@@ -60,7 +60,7 @@ fn what_cannot_be() {
             "address",
             "neither an IP address nor a DNS name",
         ),
-        ("{ address: cp, port: 0 }", "port", "no port"),
+        ("{ address: cp, port: 0 }", "port", "port 0"),
         ("{ address: cp, status: here }", "status", "not `ip:port`"),
         (
             "{ address: cp, listen: \"0.0.0.0:1\", status: \"0.0.0.0:1\" }",

@@ -1,8 +1,8 @@
-//! What a good file means.
+//! The fleet of the example file.
 
 use super::{EXAMPLE, edited};
 use crate::fleet::{load, parse};
-use meridian_policy::fleet::{Gives, Misdirected, Pool, Secret, UnknownZone};
+use meridian_policy::fleet::{Misdirected, Pool, Secret, UnknownZone, ZoneSourceKind};
 use meridian_policy::{Fleet, RegionName};
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn zones_are_read() {
     assert_eq!(fleet.sources[0].header, "x-tenant-zone");
     assert_eq!(
         (fleet.sources[0].gives, fleet.sources[1].gives),
-        (Gives::Zone, Gives::Country)
+        (ZoneSourceKind::Zone, ZoneSourceKind::Country)
     );
 }
 
@@ -45,7 +45,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(fleet.trust_domain, "meridian");
     assert_eq!(fleet.filter, "/etc/meridian/meridian_filter.wasm");
     assert_eq!(fleet.access_log, "/dev/stdout");
-    assert_eq!(fleet.limits.gap, Duration::from_secs(60));
+    assert_eq!(fleet.limits.stream_idle_timeout, Duration::from_secs(60));
     assert_eq!(fleet.limits.body, 64 << 20);
 
     let text = edited("unknown_zone: eea\n", "");

@@ -1,10 +1,11 @@
-//! Hosted providers: what each needs, and what it cannot promise.
+//! Hosted providers: their fields and jurisdictions.
 
 use super::{check, edited, problems};
 use crate::fleet::parse;
-use meridian_policy::budget::{Budget, Price};
-use meridian_policy::claude::{Claude, Host};
-use meridian_policy::egress::Provider;
+use meridian_planner::chain::gateways_of;
+use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{Budget, Price};
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_policy::fleet::Secret;
 
 const COMPATIBLE: &str =
@@ -21,7 +22,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
     );
     let claude = &parse(&text).unwrap().fallbacks["claude"];
     let expect = Claude {
-        host: Host::Anthropic,
+        host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
@@ -40,7 +41,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         "provider: anthropic, model: claude-x, max_tokens: 9, jurisdiction: [us]",
     );
     let expect = Claude {
-        host: Host::Anthropic,
+        host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 9,
         inference_geo: Some("us".into()),
@@ -61,7 +62,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         (
             "model: m, max_tokens: 0, jurisdiction: [global]",
             "fallbacks.claude.max_tokens",
-            "no answer has a word",
+            "no response has a token",
         ),
     ] {
         check(
@@ -100,10 +101,10 @@ fn who_is_asked_what_the_caller_asks_has_no_model() {
             &format!("model: m, max_tokens: 5, {COMPATIBLE}"),
         ),
         &[
-            ("fallbacks.claude.model", "means nothing to this provider"),
+            ("fallbacks.claude.model", "has no effect for this provider"),
             (
                 "fallbacks.claude.max_tokens",
-                "means nothing to this provider",
+                "has no effect for this provider",
             ),
         ],
     );
@@ -237,7 +238,7 @@ fn vertex_is_where_its_location_is() {
 
 const BEDROCK: &str = "provider: bedrock, location: eu-central-1";
 
-/// The EU's fallback, with this besides what Bedrock needs.
+/// The EU's fallback, with these fields in addition to those that Bedrock needs.
 fn bedrock(fields: &str) -> String {
     edited(EU, &format!("{BEDROCK}, {fields}"))
 }
@@ -290,7 +291,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: \"arn:aws:bedrock:eu-west-1:1:application-inference-profile/anthropic.x\", jurisdiction: [eea]",
             "model",
-            "is not the name of a Claude",
+            "is not the name of a Claude model",
         ),
         (
             "model: claude-x, jurisdiction: [eea]",
@@ -300,7 +301,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
         (
             "model: anthropic.claude-x, project: p1, jurisdiction: [eea]",
             "project",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
     ] {
         check(&bedrock(fields), &[(at(place).as_str(), says)]);
@@ -334,7 +335,7 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
             "{found}"
         );
     }
-    // Whoever is held nowhere may be sent anywhere.
+    // Without a jurisdiction requests may be processed anywhere.
     let global = format!("{BEDROCK}, model: global.anthropic.claude-x, jurisdiction: [global]");
     parse(&edited(COMPATIBLE, &global)).unwrap();
 }
@@ -360,25 +361,25 @@ fn a_budget_is_parted_and_needs_prices() {
         output: 15_000,
     };
     assert_eq!(fallback.price, Some(price));
-    let gateways = fleet.gateways_of(&"claude".into());
+    let gateways = gateways_of(&fleet, &"claude".into());
     assert_eq!(gateways, 3);
     let replicas = edited(
         "{ address: gw.us-west-2.example.com, port: 8443 }",
         "{ address: gw.us-west-2.example.com, port: 8443, replicas: 4 }",
     );
-    assert_eq!(parse(&replicas).unwrap().gateways_of(&"claude".into()), 6);
+    assert_eq!(gateways_of(&parse(&replicas).unwrap(), &"claude".into()), 6);
     check(
         &replicas.replace("replicas: 4", "replicas: 0"),
         &[("regions.us-west-2.gateway.replicas", "write how many")],
     );
-    assert_eq!(fleet.gateways_of(&"claude-eu".into()), 1);
+    assert_eq!(gateways_of(&fleet, &"claude-eu".into()), 1);
     let at = |field: &str| format!("fallbacks.claude.{field}");
     let price = "price: { input: 3, output: 15 }";
     for (fields, place, says) in [
         (
             format!("{ANTHROPIC}, budget: {{ max_usd_per_hour: 1 }}"),
             "budget.max_usd_per_hour",
-            "says nothing without prices",
+            "has no effect without prices",
         ),
         (
             format!("{ANTHROPIC}, {price}, budget: {{ max_usd_per_hour: 0 }}"),
@@ -403,7 +404,7 @@ fn a_budget_is_parted_and_needs_prices() {
         (
             format!("{COMPATIBLE}, {price}"),
             "price",
-            "means nothing to this provider",
+            "has no effect for this provider",
         ),
         (
             format!("{COMPATIBLE}, budget: {{ max_usd_per_hour: 1 }}"),

@@ -1,4 +1,4 @@
-//! Files that are not YAML, or not of the form: line, column, what is wrong and what to write.
+//! Files that are not YAML or have wrong fields: line, column, problem and fix.
 
 use super::{EXAMPLE, edited};
 use crate::fleet::{FleetError, parse};

@@ -139,7 +139,7 @@ fn gateways() {
         "gw.us-west-2.example.com, port: 8443",
         "gw.us-west-2.example.com, port: 0",
         "regions.us-west-2.gateway.port",
-        "0 is no port",
+        "port 0 cannot",
     );
     check_edit(
         "gw.us-west-2.example.com,",
@@ -246,7 +246,7 @@ fn neighbours_follow_from_locations() {
         nearest(&oregon, "us-east-1"),
         ["us-west-2".into(), "eu-west-1".into()]
     );
-    // What is said comes first.
+    // Listed neighbours come first.
     let said = oregon.replace("  us-west-2:\n", "  us-west-2:\n    nearest: [eu-west-1]\n");
     assert_eq!(
         nearest(&said, "us-west-2"),
@@ -280,7 +280,7 @@ fn round_trips_are_those_that_are_said_and_else_guessed() {
             &format!("  us-west-2:\n    round_trips: {said}\n"),
         )
     };
-    // What one side says counts for both, and for the order.
+    // A round-trip time counts in both directions, and for the order.
     let said = says("{ eu-west-1: 20ms }");
     assert_eq!(way(&said, "us-west-2", "eu-west-1"), 20);
     assert_eq!(way(&said, "eu-west-1", "us-west-2"), 20);

@@ -1,4 +1,4 @@
-//! The JSON Schema says what the reader accepts.
+//! The JSON Schema matches what the parser accepts.
 
 use super::EXAMPLE;
 use crate::fleet::schema;

@@ -1,4 +1,4 @@
-//! Zones that nobody can belong to, or that nothing serves.
+//! Zones without callers, or without a region or fallback that serves them.
 
 use super::{check, check_edit, edited};
 

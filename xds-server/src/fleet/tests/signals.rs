@@ -1,8 +1,8 @@
-//! Signals, and the limits that they are held against.
+//! Signals and their thresholds.
 
 use super::{EXAMPLE, check, check_edit};
 use crate::fleet::parse;
-use meridian_policy::source::{Preset, Subject, Tells};
+use meridian_policy::source::{Preset, SignalFormat, Subject};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn what_is_left_out_has_the_field_s_usual_values() {
     .unwrap();
     let signal = &fleet.regions["us-west-2"].signals[0];
     assert_eq!(
-        (&signal.tells, signal.every),
-        (&Tells::Preset(Preset::Vllm), Duration::from_secs(2))
+        (&signal.format, signal.every),
+        (&SignalFormat::Preset(Preset::Vllm), Duration::from_secs(2))
     );
     assert_eq!(signal.url, "http://10.0.1.10:8000/metrics");
     let (overflow, unhealthy) = (fleet.overflow, fleet.unhealthy);
@@ -150,12 +150,12 @@ fn limits() {
         (
             "overflow: { above: 80 }",
             "policy.overflow.above",
-            "80 is not a part of 1",
+            "80 is not above 0 and below 1",
         ),
         (
             "overflow: { floor: 0.0 }",
             "policy.overflow.floor",
-            "not a part of 1",
+            "is not above 0 and below 1",
         ),
         (
             "overflow: { above: .nan, back_below: 0.1 }",
@@ -175,7 +175,7 @@ fn limits() {
         (
             "unhealthy: { error_rate: 1.0 }",
             "policy.unhealthy.error_rate",
-            "not a part of 1",
+            "is not above 0 and below 1",
         ),
         (
             "unhealthy: { first_token_p95: 3 }",
@@ -190,7 +190,7 @@ fn limits() {
     ] {
         check(&with("[]", &format!("  {policy}\n")), &[(at, says)]);
     }
-    // What is left out follows what is said.
+    // Defaults adapt to given values.
     let fleet = parse(&with("[]", "  overflow: { above: 0.6 }\n")).unwrap();
     assert_eq!(fleet.overflow.back_below, 0.5);
     check_edit(
@@ -220,7 +220,7 @@ fn metrics_and_queries() {
         (
             format!("{page}, preset: vllm, model_label: model"),
             ".model_label",
-            "a preset knows its label",
+            "a preset defines its label",
         ),
         (
             format!("{page}, model_label: \"my model\", metrics: {{ running: {{ name: mine }} }}"),
@@ -250,7 +250,7 @@ fn metrics_and_queries() {
         (
             format!("{page}, metrics: {{ failures: {{ name: mine }} }}"),
             ".metrics.failures",
-            "without that of all `answers`",
+            "needs the number of all `answers`",
         ),
         (
             format!("{prometheus}, queries: {{ running: \" \" }}"),
@@ -321,11 +321,11 @@ fn a_prometheus_may_be_asked_for_each_model_and_for_the_store() {
             Subject::Gpus
         ]
     );
-    let Tells::Queries {
+    let SignalFormat::Queries {
         model_label,
         tenant,
         ..
-    } = &signals[1].tells
+    } = &signals[1].format
     else {
         panic!("{:?}", signals[1]);
     };
@@ -356,7 +356,7 @@ fn pushes() {
         (
             format!("{push}, figures: [failures]"),
             ".figures",
-            "without that of all `answers`",
+            "needs the number of all `answers`",
         ),
         (
             format!("{push}, figures: [running], token: /run/secrets/a"),

@@ -1,4 +1,4 @@
-//! URLs of providers and gateways, and what is never repeated of them.
+//! URLs of providers and gateways, and the parts that messages must not repeat.
 
 use super::{check, check_edit, edited, problems};
 
@@ -10,9 +10,12 @@ fn provider_urls() {
         ("http://api.example.com/v1", "use https://"),
         ("http://10.0.0.9/v1", "use https://"),
         ("http://localhost/v1", "use https://"),
-        ("ftp://api.example.com/v1", "`ftp` is not a scheme"),
+        (
+            "ftp://api.example.com/v1",
+            "`ftp` is not a supported scheme",
+        ),
         ("mailto:api", "names no host"),
-        ("https://api.example.com:0/v1", "0 is no port"),
+        ("https://api.example.com:0/v1", "port 0 cannot"),
         ("https://api.example.com:99999/v1", "invalid port"),
         ("https://api..example.com/v1", "not a DNS name"),
         ("https://", "empty host"),

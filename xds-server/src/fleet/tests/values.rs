@@ -45,7 +45,18 @@ fn limits() {
             "unstreamed",
             "longer than `answer`",
         ),
-        ("connect: 1s", "gap: 601s", "gap", "longer than `answer`"),
+        (
+            "connect: 1s",
+            "stream_idle_timeout: 601s",
+            "stream_idle_timeout",
+            "longer than `answer`",
+        ),
+        (
+            "connect: 1s",
+            "gap: 601s",
+            "stream_idle_timeout",
+            "longer than `answer`",
+        ),
         (
             "body: 64MiB",
             "body: 64 potatoes",
@@ -105,7 +116,7 @@ fn limits_of_zones_and_models() {
         "body: 64MiB",
         "retries: 0",
         "policy.limits.retries",
-        "more than a gateway has under way",
+        "more than the concurrent requests of a gateway",
     );
     check_edit(
         "body: 64MiB",
@@ -211,13 +222,13 @@ fn sources() {
             "[10.0.0.0/8] }",
             "[0.0.0.0/0] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",
             "[\"::/0\"] }",
             "classify[0].trust.cidr[0]",
-            "is everybody",
+            "matches every address",
         ),
         (
             "[10.0.0.0/8] }",
@@ -365,10 +376,26 @@ fn limits_that_are_left_out_fit_those_that_are_given() {
             limits.connect,
             limits.first_token,
             limits.unstreamed,
-            limits.gap
+            limits.stream_idle_timeout
         ],
         [half; 4]
     );
+}
+
+#[test]
+fn the_idle_timeout_of_streams_has_an_old_name() {
+    for name in ["stream_idle_timeout", "gap"] {
+        let limits = format!("connect: 1s, {name}: 7s");
+        let fleet = parse(&edited("connect: 1s", &limits)).unwrap();
+        assert_eq!(
+            fleet.limits.stream_idle_timeout,
+            Duration::from_secs(7),
+            "{name}"
+        );
+    }
+    let twice = edited("connect: 1s", "gap: 7s, stream_idle_timeout: 7s");
+    let error = parse(&twice).unwrap_err().to_string();
+    assert!(error.contains("`stream_idle_timeout`"), "{error}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_database_is_read() {
         east.listen_for_gateways(gateway),
         "0.0.0.0:9444".parse().unwrap()
     );
-    // Alone in its zone, it need not say how far it is behind.
+    // A database alone in its zone needs no source of its lag.
     assert_eq!(of("eu-west-1").host, "milvus.db.svc");
 }
 
@@ -84,7 +84,7 @@ fn bad_values_are_named() {
             "role: primary",
             "role: primary, gateway_port: 0",
             "gateway_port",
-            "0 is no port",
+            "port 0 cannot",
         ),
     ];
     for (from, to, field, says) in cases {
@@ -140,7 +140,7 @@ fn addresses_that_two_things_claim() {
         ),
     ] {
         let text = text.replacen("10.0.2.20:19530", taken, 1);
-        // The place that is first in the file is named as well.
+        // The message names the first place in the file too.
         let found: Vec<_> = super::problems(&text);
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         let expected = format!("{endpoint}: ");
@@ -151,7 +151,7 @@ fn addresses_that_two_things_claim() {
             "{taken}: {found:#?}"
         );
     }
-    // Elsewhere on the gateway's own machine, and by a name that each region has.
+    // A loopback address on another port, and a local name that each region has.
     check(&text.replacen("10.0.2.20:19530", "127.0.0.1:19531", 1), &[]);
     check(
         &text.replacen("10.0.2.20:19530", "milvus.db.svc:19530", 1),

@@ -1,4 +1,4 @@
-//! Zones: names that resolve, countries with one zone, and no way out of a pinned one.
+//! Zones: references, countries, and restrictions of pinned zones.
 
 use super::{check, check_edit, edited};
 

@@ -1,4 +1,4 @@
-//! Edits of the fleet file, taken whole and step by step.
+//! Edits of the fleet file, in one step and in several.
 
 use super::*;
 use crate::serve::report::SourceReport;
@@ -37,7 +37,7 @@ pub(super) fn renamed(to: &str) -> Event {
     Event::Edited(Ok(Box::new(crate::fleet::parse(&text).unwrap())))
 }
 
-/// The types of which something is another.
+/// The resource types that differ.
 fn kinds(before: &Publication, after: &Publication) -> BTreeSet<String> {
     let changed = changed(before, after);
     let kinds = changed.iter().filter_map(|name| name.split(' ').nth(1));
@@ -66,7 +66,7 @@ fn an_edit_of_zones_goes_step_by_step_as_the_gateways_accept_it() {
         kinds(&policies, &stand.published),
         set(["extension", "route"])
     );
-    assert!(!stand.conductor.is_handing_over());
+    assert!(!stand.controller.is_migrating());
     assert_eq!(
         changed(&stand.published, &Stand::edited("europe")),
         BTreeSet::new()
@@ -81,7 +81,7 @@ fn a_gateway_that_does_not_answer_holds_no_edit_up() {
     stand.handle(renamed("europe"));
     let ticks = (1..).find(|_| {
         stand.tick(100);
-        !stand.conductor.is_handing_over()
+        !stand.controller.is_migrating()
     });
     assert_eq!(ticks, Some(40), "two steps of two seconds");
     assert_eq!(
@@ -115,7 +115,7 @@ fn an_edit_waits_for_the_one_before_and_only_the_last_is_taken() {
     );
     assert_eq!(stand.report().counts.reloads, 2);
 
-    // One that waits is not what the file says any more, once that is wrong.
+    // A queued edit is dropped when a later edit is invalid.
     stand.handle(renamed("europe"));
     stand.handle(renamed("union"));
     stand.handle(Event::Edited(Err("zones.union: wrong".into())));
@@ -131,10 +131,10 @@ fn a_lease_that_is_due_is_renewed_after_the_edit() {
     let mut stand = Stand::new();
     stand.handle(renamed("europe"));
     stand.now = Millis(stand.now.0 + 20_000);
-    assert!(stand.handle(Event::Settled).remember.is_none());
+    assert!(stand.handle(Event::Settled).save.is_none());
     stand.handle(Event::Settled);
     let before = stand.published.clone();
-    assert!(stand.tick(0).remember.is_some());
+    assert!(stand.tick(0).save.is_some());
     assert!(kinds(&before, &stand.published).contains("extension"));
 }
 

@@ -1,8 +1,8 @@
-//! What gateways say, and what is shown of them.
+//! Reports of gateways, and their part of the status report.
 
 use super::*;
 
-/// What us-west-2's gateway has asked its own pool for so far.
+/// The attempts that us-west-2's gateway has made at its own pool so far.
 fn heard(source: &str, at: Millis, answered: f64) -> Event {
     let observation = Observation {
         region: "us-west-2".into(),
@@ -19,7 +19,7 @@ fn heard(source: &str, at: Millis, answered: f64) -> Event {
             },
         }],
     };
-    Event::Heard(Heard::Report(gateway::Report {
+    Event::Gateway(GatewayEvent::Report(gateway::GatewayReport {
         region: "us-west-2".into(),
         source: source.into(),
         at,
@@ -44,7 +44,7 @@ fn a_gateway_that_is_gone_counts_no_more() {
     };
     let all = vec!["gw".to_owned(), "gw#2".to_owned()];
     assert_eq!(shown(&stand), (13.0, all));
-    stand.handle(Event::Heard(Heard::Ended {
+    stand.handle(Event::Gateway(GatewayEvent::StreamEnded {
         region: "us-west-2".into(),
         source: "gw".into(),
     }));
@@ -76,7 +76,7 @@ fn series_that_are_too_many_are_refused_and_counted() {
     };
     assert_eq!(look(0..10_000).refused, [""; 0]);
     let source = look(9_998..10_003);
-    assert_eq!(source.refused, ["more series than there can be, 3 times"]);
+    assert_eq!(source.refused, ["more series than the limit, 3 times"]);
     assert_eq!(source.refusals, [("too_many".to_owned(), 3)].into());
     assert_eq!(look(0..1).refused, [""; 0], "shown for as long as it is so");
 }

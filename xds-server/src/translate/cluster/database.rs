@@ -1,10 +1,12 @@
-//! Vector databases: the one that serves now, the chains of those that may, and each of them.
+//! Clusters of vector databases: the current one, the chains, and each database.
 
 use super::health::{self, health_check, tcp_check};
 use super::peer::to_gateway;
 use super::{base, circuit_breakers, kind, load_assignment};
-use crate::translate::wire::{header, socket_address};
-use crate::translate::{Node, name, peer as listener};
+use crate::name;
+use crate::translate::node::Node;
+use crate::translate::peer as listener;
+use crate::wire::{header, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, DnsLookupFamily, LbPolicy,
@@ -18,12 +20,13 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use envoy_types::util::pack_any;
+use meridian_planner::retrieval::{chain, databases};
 use meridian_policy::fleet::Gateway;
-use meridian_policy::retrieval::{VectorDb, chain, databases};
+use meridian_policy::retrieval::VectorDb;
 use meridian_policy::{Fleet, RegionName, headers};
 use std::net::IpAddr;
 
-/// All clusters of a region's retrieval; none where it has no database.
+/// All retrieval clusters of a region; none if it has no database.
 pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
     let (fleet, home) = (node.fleet, node.home);
     let all = databases(fleet, home);
@@ -35,7 +38,7 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
         home,
         node.plan.freshness.serves(fleet, home),
     )];
-    clusters.extend(all.iter().map(|first| in_turn(fleet, home, first)));
+    clusters.extend(all.iter().map(|first| database_chain(fleet, home, first)));
     clusters.extend(
         all.iter()
             .filter_map(|region| database(fleet, home, region)),
@@ -43,8 +46,8 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
     clusters
 }
 
-/// The database that serves now: its way, in this process. A plan moves this one endpoint, and nothing else; connections that
-/// stand stay where they are.
+/// The cluster whose one endpoint, an internal listener, selects the current database. A plan changes this endpoint
+/// only. Existing connections stay where they are.
 fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
     let internal = EnvoyInternalAddress {
         address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::retrieval(
@@ -52,20 +55,25 @@ fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
         ))),
         ..Default::default()
     };
-    let way = Some(Address {
+    let endpoint = Some(Address {
         address: Some(AddressKind::EnvoyInternalAddress(internal)),
     });
     let cluster_name = name::vector_db(home);
     Cluster {
         cluster_discovery_type: Some(kind(DiscoveryType::Static)),
         circuit_breakers: circuit_breakers(&fleet.limits),
-        load_assignment: load_assignment(&cluster_name, serves.as_str(), Some(serves), vec![way]),
+        load_assignment: load_assignment(
+            &cluster_name,
+            serves.as_str(),
+            Some(serves),
+            vec![endpoint],
+        ),
         ..base(&cluster_name, fleet.limits.connect)
     }
 }
 
-/// The databases in the order in which they are tried.
-fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
+/// The chain of databases, in the order of attempts.
+fn database_chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
     let members = chain(fleet, home, first);
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),
@@ -81,7 +89,7 @@ fn in_turn(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Cluster {
     }
 }
 
-/// A database: home's own, or that of another region through its gateway.
+/// The cluster of one database: the home region's own, or another region's through its gateway.
 fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Cluster> {
     let (own, other) = (fleet.regions.get(home)?, fleet.regions.get(region)?);
     let database = other.vector_db.as_ref()?;
@@ -108,7 +116,7 @@ fn through_gateway(
     other: &Gateway,
     database: &VectorDb,
 ) -> Cluster {
-    // The gateway takes every connection; whether its database does, its listener for requests tells.
+    // The gateway accepts every connection. Its HTTP health check reports the state of its database.
     let check = HttpHealthCheck {
         host: region.to_string(),
         path: listener::HEALTH_PATH.into(),

@@ -1,25 +1,26 @@
-//! How dead and failing endpoints are noticed.
+//! Health checks and outlier detection.
 
-use crate::translate::wire::{millis, no, number, seconds};
+use crate::wire::{millis, no, number, seconds};
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 use envoy_types::pb::envoy::config::core::v3::health_check::{
     HealthChecker, HttpHealthCheck, TcpHealthCheck,
 };
 
-/// Whether a request is answered.
+/// An HTTP health check.
 pub(super) fn health_check(check: HttpHealthCheck) -> HealthCheck {
-    now_and_then(HealthChecker::HttpHealthCheck(check))
+    with_intervals(HealthChecker::HttpHealthCheck(check))
 }
 
-/// Whether a connection stands.
+/// A TCP health check: it passes if a connection is established.
 pub(super) fn tcp_check() -> HealthCheck {
-    now_and_then(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
+    with_intervals(HealthChecker::TcpHealthCheck(TcpHealthCheck::default()))
 }
 
-/// The intervals without traffic default to a minute, which would keep a dead region in the chain that long. Who is back is seen
-/// sooner than who is gone: while an Envoy starts, its first checks may time out for its own work.
-fn now_and_then(checker: HealthChecker) -> HealthCheck {
+/// The intervals without traffic are set because Envoy's default of one minute would keep a dead region in the chain.
+/// Unhealthy endpoints are checked more often and recover with one passed check: while an Envoy starts, its first
+/// checks may time out because it is busy.
+fn with_intervals(checker: HealthChecker) -> HealthCheck {
     HealthCheck {
         timeout: seconds(2),
         interval: seconds(2),
@@ -33,21 +34,21 @@ fn now_and_then(checker: HealthChecker) -> HealthCheck {
     }
 }
 
-/// A server that fails requests while its health check is green is taken out by its answers. All of a pool may go:
-/// the rest of the chain is the safety net. A plain 500 may be the request's own fault, so it takes more of them.
+/// Ejects servers that fail requests although their health check passes. All servers of a pool may be ejected, as the
+/// rest of the chain takes over. A plain 500 may be caused by the request, so more of them are needed.
 pub(super) fn of_servers() -> Option<OutlierDetection> {
     Some(OutlierDetection {
         consecutive_gateway_failure: number(5),
         enforcing_consecutive_gateway_failure: number(100),
         consecutive_5xx: number(10),
-        // A green health check is no proof that requests are answered.
+        // A passing health check does not end an ejection: it does not prove that requests succeed.
         successful_active_health_check_uneject_host: no(),
         ..ejection()
     })
 }
 
-/// A gateway is taken out if it cannot be reached or does not answer. What its pool answers is judged over there, and
-/// comes back by its health check: a request that nobody can serve takes no gateway out.
+/// Ejects gateways that cannot be reached or do not respond. Errors of its pool do not count here: that gateway handles
+/// them, and a request that fails everywhere must not eject gateways. A passing health check ends the ejection.
 pub(super) fn of_gateways() -> Option<OutlierDetection> {
     Some(OutlierDetection {
         split_external_local_origin_errors: true,
@@ -59,8 +60,8 @@ pub(super) fn of_gateways() -> Option<OutlierDetection> {
     })
 }
 
-/// A provider that cannot be reached, or ends connections without an answer, is asked again after some seconds only: meanwhile
-/// requests go on at once, to the next fallback or back to the caller. What it answers takes it out never.
+/// Ejects a provider that cannot be reached, or that closes connections without a response, for some seconds. Meanwhile
+/// requests go to the next fallback at once, or fail at once. Error responses never eject it.
 pub(super) fn of_providers() -> Option<OutlierDetection> {
     of_gateways().map(|detection| OutlierDetection {
         base_ejection_time: seconds(5),
@@ -69,8 +70,7 @@ pub(super) fn of_providers() -> Option<OutlierDetection> {
     })
 }
 
-/// A database that cannot be reached is passed over at once, for some seconds: the very connection that met it goes on to the
-/// next.
+/// Ejects a database that cannot be reached for some seconds. The connection that failed goes on to the next database.
 pub(super) fn of_databases() -> Option<OutlierDetection> {
     of_providers().map(|detection| OutlierDetection {
         consecutive_local_origin_failure: number(1),

@@ -1,4 +1,4 @@
-//! Clusters: chains, and the pools, peers, fallbacks and providers that they lead to; vector databases.
+//! Clusters: chains and their members, and vector databases.
 
 mod database;
 mod health;
@@ -11,8 +11,8 @@ pub use peer::peer;
 pub use pool::pool;
 pub use provider::{fallback, provider};
 
-use super::name;
-use super::wire::{duration, extension, http_filter, number, structure, text};
+use crate::name;
+use crate::wire::{duration, extension, http_filter, number, structure, text};
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
@@ -37,18 +37,19 @@ use meridian_policy::chain::Member;
 use meridian_policy::fleet::Limits;
 use meridian_policy::{Fleet, ModelName, RegionName, ZoneName};
 
-/// Namespace of endpoint metadata, and its one key: which region answers there.
+/// Namespace and key of the endpoint metadata that names the region.
 pub const METADATA: (&str, &str) = ("meridian", "region");
 
-/// Any healthy endpoint keeps its priority at full health: by default Envoy moves part of the traffic on as soon as
-/// some endpoints fail, for a zone of one region to a fallback that is paid for.
+/// Overprovisioning factor, in percent. With Envoy's default, traffic moves to the next priority when some endpoints
+/// fail; for a zone with one region that is a paid fallback. With this value one healthy endpoint keeps the whole
+/// traffic.
 const OVERPROVISIONING: u32 = 100_000;
 
-/// An open circuit breaker answers 503 and is not retried on the next member: overload is decided before routing, so
-/// none may open first.
+/// A threshold that is never reached. An open circuit breaker responds with 503 and Envoy does not retry at the next
+/// member. Overload is handled before routing.
 const UNLIMITED: u32 = 1_000_000;
 
-/// The cluster without endpoints.
+/// The cluster of the catch-all route. It has no endpoints.
 pub fn nothing(fleet: &Fleet) -> Cluster {
     let discovery = DiscoveryType::Static;
     Cluster {
@@ -57,8 +58,8 @@ pub fn nothing(fleet: &Fleet) -> Cluster {
     }
 }
 
-/// Members in their order; Envoy takes the first that is healthy, and the next on a retry. Every attempt's answer meets the
-/// guard.
+/// A chain as an aggregate cluster: Envoy uses the first healthy member, and the next one for a retry. The guard
+/// inspects the response of every attempt.
 pub fn chain(
     fleet: &Fleet,
     guard: &HttpFilter,
@@ -85,8 +86,8 @@ pub fn chain(
     }
 }
 
-/// Upstream filters run on the aggregate, once per attempt; those of its members would not. The protocol is the
-/// members' own.
+/// The guard runs on the aggregate, once per attempt; upstream filters of its members would not run. The protocol is
+/// the members' own.
 fn with_guard(guard: HttpFilter, cluster: Cluster) -> Cluster {
     let explicit = ExplicitHttpConfig {
         protocol_config: Some(ProtocolConfig::HttpProtocolOptions(Default::default())),
@@ -197,8 +198,8 @@ fn load_assignment(
     })
 }
 
-/// A fixed number of retries, not Envoy's `retry_budget`: that is a part of a cluster's requests, and a chain has none of its
-/// own, they count at its members.
+/// Limits concurrent retries by a fixed number. Envoy's `retry_budget` is a fraction of the cluster's active requests,
+/// and those of a chain are counted at its members.
 fn circuit_breakers(limits: &Limits) -> Option<CircuitBreakers> {
     let thresholds = Thresholds {
         max_connections: number(UNLIMITED),

@@ -1,9 +1,10 @@
-//! A peer: another region's gateway, as the way to one of its pools.
+//! A peer: a pool of another region, reached through its gateway.
 
 use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
-use crate::translate::wire::{header, number, seconds, socket_address, transport_socket};
-use crate::translate::{name, peer as listener, tls};
+use crate::translate::peer as listener;
+use crate::wire::{header, number, seconds, socket_address, transport_socket};
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{DiscoveryType, DnsLookupFamily};
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
@@ -18,7 +19,7 @@ use meridian_policy::fleet::Gateway;
 use meridian_policy::{Fleet, ModelName, RegionName, headers};
 use std::net::IpAddr;
 
-/// Every endpoint as one that its own region has given up. In panic Envoy asks it all the same.
+/// Marks every endpoint as unhealthy. In panic mode Envoy still uses it.
 fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
     for locality in &mut assignment.endpoints {
         for endpoint in &mut locality.lb_endpoints {
@@ -28,7 +29,7 @@ fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
     assignment
 }
 
-/// mTLS to the gateway of a region, and to no other.
+/// mTLS that accepts the certificate of one region's gateway only.
 pub(super) fn to_gateway(
     fleet: &Fleet,
     own: &Gateway,
@@ -50,11 +51,11 @@ pub(super) fn to_gateway(
     })
 }
 
-/// Another region's gateway, as the way to one of its pools, which may be known to be down. `None` if the region is
-/// unknown.
+/// The cluster of another region's pool, reached through its gateway. `down`: the plan says that the pool is down. `None`
+/// if the region is unknown.
 ///
-/// A mark would change the cluster itself where its name is Envoy's to resolve, and Envoy would begin it anew and drop its
-/// connections: there the weights leave it out, and the check that its gateway answers for the pool.
+/// A cluster with a DNS name is not marked as down: the mark would change the cluster, and Envoy would recreate it and
+/// drop its connections. There the weights and the health check avoid the pool.
 pub fn peer(
     fleet: &Fleet,
     home: &RegionName,
@@ -67,25 +68,6 @@ pub fn peer(
         &fleet.regions.get(peer)?.gateway,
     );
     let is_ip = other.address.parse::<IpAddr>().is_ok();
-    // The peer's gateway answers with the health of its pool of this model.
-    // Envoy would send the cluster's name as the host, and its slashes make an HTTP/2 server end the connection.
-    let check = HttpHealthCheck {
-        host: peer.to_string(),
-        path: listener::HEALTH_PATH.into(),
-        request_headers_to_add: vec![header(headers::MODEL, model.as_str())],
-        codec_client_type: CodecClientType::Http2.into(),
-        ..Default::default()
-    };
-    let http2 = Http2ProtocolOptions {
-        initial_stream_window_size: number(listener::WINDOW),
-        initial_connection_window_size: number(2 * listener::WINDOW),
-        connection_keepalive: Some(KeepaliveSettings {
-            interval: seconds(10),
-            timeout: seconds(3),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
     let cluster_name = name::peer(peer, model);
     let discovery = if is_ip {
         DiscoveryType::Static
@@ -97,7 +79,7 @@ pub fn peer(
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
         transport_socket: to_gateway(fleet, own, peer, other),
-        health_checks: vec![health_check(check)],
+        health_checks: vec![health_check(pool_check(peer, model))],
         outlier_detection: health::of_gateways(),
         circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
@@ -111,8 +93,33 @@ pub fn peer(
         ),
         ..with_protocol(
             base(&cluster_name, fleet.limits.connect),
-            explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2),
+            explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2()),
             None,
         )
     })
+}
+
+/// The peer's gateway responds with the health of its pool of this model.
+fn pool_check(peer: &RegionName, model: &ModelName) -> HttpHealthCheck {
+    HttpHealthCheck {
+        // By default Envoy sends the cluster's name as the host. Its slashes make an HTTP/2 server close the connection.
+        host: peer.to_string(),
+        path: listener::HEALTH_PATH.into(),
+        request_headers_to_add: vec![header(headers::MODEL, model.as_str())],
+        codec_client_type: CodecClientType::Http2.into(),
+        ..Default::default()
+    }
+}
+
+fn http2() -> Http2ProtocolOptions {
+    Http2ProtocolOptions {
+        initial_stream_window_size: number(listener::WINDOW),
+        initial_connection_window_size: number(2 * listener::WINDOW),
+        connection_keepalive: Some(KeepaliveSettings {
+            interval: seconds(10),
+            timeout: seconds(3),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }

@@ -1,9 +1,9 @@
-//! A pool: the home region's inference servers of one model.
+//! The cluster of a pool: the home region's inference servers of one model.
 
 use super::health::{self, health_check};
 use super::{base, circuit_breakers, kind, load_assignment, with_protocol};
-use crate::translate::name;
-use crate::translate::wire::{address, seconds, socket_address};
+use crate::name;
+use crate::wire::{address, seconds, socket_address};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     DiscoveryType, DnsLookupFamily, LbPolicy,
@@ -16,8 +16,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use meridian_policy::fleet::Pool;
 use meridian_policy::{Fleet, ModelName, RegionName};
 
-/// The home region's inference servers. Which one is the filter's choice, by the slot that it gives a request
-/// ([`meridian_policy::slots`]); Envoy's is who is healthy.
+/// The cluster of a pool. The filter picks the server by a slot ([`meridian_filter_core::slots`]); Envoy leaves out
+/// unhealthy ones.
 pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) -> Cluster {
     let (discovery, addresses) = match pool {
         Pool::Endpoints(endpoints) => (
@@ -33,7 +33,7 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
         path: path.cloned().unwrap_or_else(|| "/health".into()),
         ..Default::default()
     };
-    // vLLM's web server closes an idle connection after 5 s: let go of it first, or a request meets the close.
+    // vLLM's web server closes idle connections after 5 s. Close them earlier, so that no request races with the close.
     let idle = CommonOptions {
         idle_timeout: seconds(4),
         ..Default::default()

@@ -1,9 +1,9 @@
-//! A fallback in chains, and the hosted API behind it.
+//! Clusters of fallbacks: the member of chains, and the hosted API.
 
 use super::health;
 use super::{base, circuit_breakers, kind, load_assignment, with_options};
-use crate::translate::name;
-use crate::translate::wire::{exactly, socket_address, transport_socket};
+use crate::name;
+use crate::wire::{exactly, socket_address, transport_socket};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     CommonLbConfig, DiscoveryType, DnsLookupFamily,
@@ -24,8 +24,8 @@ use meridian_policy::fleet::Fallback;
 use meridian_policy::{FallbackName, Fleet};
 use std::net::IpAddr;
 
-/// A fallback as a member of chains: its egress listener, in this process. It has no health checks: it is the end of
-/// the chain, and always worth a try.
+/// A fallback as a member of chains: it leads to the egress listener in the same Envoy. It has no health checks, because it is the
+/// last member of a chain.
 pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
     let internal = EnvoyInternalAddress {
         address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(
@@ -45,7 +45,7 @@ pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
     }
 }
 
-/// The hosted API behind a fallback.
+/// The cluster of a fallback's hosted API.
 pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Cluster {
     let endpoint = &fallback.endpoint;
     let is_ip = endpoint.host.parse::<IpAddr>().is_ok();
@@ -58,10 +58,10 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
     let addresses = vec![socket_address(&endpoint.host, endpoint.port)];
     let cluster = Cluster {
         cluster_discovery_type: Some(kind(discovery)),
-        // By itself Envoy takes IPv6 wherever a name has it, reachable or not.
+        // By default Envoy uses IPv6 if the name has an address, reachable or not.
         dns_lookup_family: DnsLookupFamily::All.into(),
         outlier_detection: health::of_providers(),
-        // In panic Envoy would ask it all the same.
+        // No panic mode: Envoy would use endpoints that it has ejected.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
             ..Default::default()
@@ -78,6 +78,16 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
     if !endpoint.tls {
         return cluster;
     }
+    let negotiated = UpstreamProtocolOptions::AutoConfig(AutoHttpConfig::default());
+    Cluster {
+        transport_socket: transport_socket(provider_tls(&endpoint.host)),
+        ..with_options(cluster, negotiated, None)
+    }
+}
+
+/// TLS that accepts a certificate of the provider's host, signed by one of the system's roots.
+fn provider_tls(host: &str) -> UpstreamTlsContext {
+    let is_ip = host.parse::<IpAddr>().is_ok();
     let san = SubjectAltNameMatcher {
         san_type: if is_ip {
             SanType::IpAddress
@@ -85,7 +95,7 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
             SanType::Dns
         }
         .into(),
-        matcher: Some(exactly(&endpoint.host)),
+        matcher: Some(exactly(host)),
         ..Default::default()
     };
     let validation = CertificateValidationContext {
@@ -93,11 +103,11 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         match_typed_subject_alt_names: vec![san],
         ..Default::default()
     };
-    let tls = UpstreamTlsContext {
+    UpstreamTlsContext {
         sni: if is_ip {
             String::new()
         } else {
-            endpoint.host.clone()
+            host.to_owned()
         },
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
@@ -105,10 +115,5 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
             ..Default::default()
         }),
         ..Default::default()
-    };
-    let negotiated = UpstreamProtocolOptions::AutoConfig(AutoHttpConfig::default());
-    Cluster {
-        transport_socket: transport_socket(tls),
-        ..with_options(cluster, negotiated, None)
     }
 }

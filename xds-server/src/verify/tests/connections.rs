@@ -1,10 +1,11 @@
-//! Random edits of retrieval: whatever a slow, simple imitation of Envoy finds to cross a border, the verifier must find too. The
-//! imitation opens a connection as every region that is let in, follows it to every address, and compares by what the fleet says; it
-//! shares no code with the verifier.
+//! Random edits of retrieval: every crossing of a border that a simple imitation of Envoy finds, the verifier must
+//! find. The imitation connects as every admitted region, follows the connection to every address, and compares with
+//! the fleet. It shares no code with the verifier.
 
 use super::edit::{address, endpoints, exactly, is_aggregate, listener, members, repack, tls};
 use super::fleets::{RETRIEVAL, fleet};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::core::v3::EnvoyInternalAddress;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
@@ -23,7 +24,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::Any;
-use meridian_policy::plan::Plan;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -73,7 +74,7 @@ fn whatever_crosses_a_border_is_found() {
     assert!(leaking * 10 > CASES, "only {leaking} of {CASES} leak");
 }
 
-/// Everything that can be dialled, and the region whose database is there; `None` where it is something else.
+/// Every address of the fleet, with the region whose database is there; `None` for other targets.
 fn places(fleet: &Fleet) -> Vec<(String, u32, Option<&RegionName>)> {
     let mut places = vec![("203.0.113.9".to_owned(), 443, None)];
     for (name, region) in &fleet.regions {
@@ -205,7 +206,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, [a, b, c]): (u8, [usize;
     }
 }
 
-/// The way to another region's database, right in everything but where it leads.
+/// A cluster to another region's database that is correct except for its target.
 fn as_of(fleet: &Fleet, snapshot: &mut Snapshot, region: &RegionName) {
     let to = &fleet.regions[region];
     let mut clusters = snapshot.clusters.iter_mut();
@@ -251,7 +252,7 @@ fn filters<M: Message + Name + Default>(chain: &FilterChain) -> Option<M> {
         })
 }
 
-/// The cluster that a chain of filters sends connections to.
+/// The cluster that a filter chain proxies to.
 fn proxied(chain: &FilterChain) -> Option<String> {
     match filters::<TcpProxy>(chain)?.cluster_specifier {
         Some(ClusterSpecifier::Cluster(cluster)) => Some(cluster),
@@ -259,7 +260,7 @@ fn proxied(chain: &FilterChain) -> Option<String> {
     }
 }
 
-/// A connection that ends where it must not.
+/// A connection that reaches a target that it must not.
 fn crosses(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Option<String> {
     let sockets = snapshot
         .listeners
@@ -279,7 +280,7 @@ fn crosses(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Option<Stri
     None
 }
 
-/// The regions whose retrieval comes in: by proof, or else whoever is there.
+/// The regions that can connect: by certificate, or any.
 fn entering<'f>(
     fleet: &'f Fleet,
     home: &'f RegionName,

@@ -1,6 +1,6 @@
-//! Ways into a snapshot, to edit what lies deep inside.
+//! Edits of nested messages in a snapshot.
 
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
@@ -67,7 +67,7 @@ pub fn route_list(listener: &mut Listener, edit: impl FnOnce(&mut Vec<Route>)) {
     routes(listener, |routes| edit(&mut routes.virtual_hosts[0].routes));
 }
 
-/// The first route whose name starts so.
+/// The first route whose name begins so.
 pub fn route(listener: &mut Listener, name: &str, edit: impl FnOnce(&mut Route)) {
     route_list(listener, |routes| {
         edit(

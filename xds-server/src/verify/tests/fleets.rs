@@ -1,7 +1,8 @@
 //! Fleets to translate.
 
-use crate::translate::{Snapshot, translate};
-use meridian_policy::plan::Plan;
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
 /// One pinned zone that refuses, DNS pools, two fallbacks.

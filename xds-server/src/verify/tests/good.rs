@@ -1,10 +1,11 @@
-//! Everything that `translate` makes verifies clean.
+//! The configurations of `translate` verify.
 
 use super::fleets::{EXAMPLE, LOCAL, LONE, RETRIEVAL, TWO_PINNED, UNPINNED, fleet};
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
+use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_policy::plan::Plan;
 
 #[test]
 fn every_gateway_of_every_fleet_is_clean() {

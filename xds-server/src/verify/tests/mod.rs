@@ -1,4 +1,4 @@
-//! What `translate` makes verifies clean; edits that leak do not.
+//! The configurations of `translate` verify; edits that leak do not.
 
 mod connections;
 mod edit;

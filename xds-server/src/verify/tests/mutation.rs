@@ -1,9 +1,10 @@
-//! Random edits of good snapshots: whatever the simulation finds leaking, the verifier must find too.
+//! Random edits of good snapshots: every leak that the simulation finds, the verifier must find.
 
 use super::edit::*;
 use super::fleets::{EXAMPLE, TWO_PINNED, fleet};
 use super::simulation;
-use crate::translate::{Snapshot, translate};
+use crate::snapshot::Snapshot;
+use crate::translate::translate;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
@@ -19,10 +20,10 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
+use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{Lane, ModelRule};
 use meridian_policy::fleet::Pool;
-use meridian_policy::plan::Plan;
 use meridian_policy::{Fleet, RegionName, ZoneName, headers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -30,10 +31,10 @@ use std::cell::Cell;
 
 const CASES: u32 = 2000;
 
-/// One edit: what to do, and three numbers that choose where and with what.
+/// One edit: its kind, and three numbers that choose place and value.
 type Edit = (u8, [usize; 3]);
 
-/// How many kinds of edits there are.
+/// The number of kinds of edits.
 const KINDS: u8 = 24;
 
 #[test]
@@ -85,7 +86,7 @@ fn clusters(snapshot: &Snapshot) -> Vec<String> {
     clusters.map(|cluster| cluster.name.clone()).collect()
 }
 
-/// Every address of the fleet, and one that is nobody's.
+/// Every address of the fleet, and an unknown one.
 fn addresses(fleet: &Fleet) -> Vec<(String, u32)> {
     let mut addresses = vec![("203.0.113.9".to_owned(), 443)];
     for region in fleet.regions.values() {
@@ -346,7 +347,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                         fresh: None,
                         fresh_unknown: false,
                         batch: Default::default(),
-                        patience: None,
+                        per_try_timeout: None,
                     },
                 )
             }));
@@ -375,7 +376,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
     }
 }
 
-/// One of the peer listener's, which comes second.
+/// A route of the peer listener, which is the second one.
 fn rbac_of(snapshot: &mut Snapshot, number: usize, edit: impl FnOnce(&mut Rbac)) {
     let action = i32::from(number.is_multiple_of(2));
     manager(&mut snapshot.listeners[1], |manager| {

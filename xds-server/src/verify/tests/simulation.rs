@@ -3,7 +3,7 @@
 //! the verifier.
 
 use super::edit::{configuration, is_aggregate};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action as Mutate;
@@ -34,15 +34,15 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
-use meridian_policy::plan::Plan;
-use meridian_policy::fleet::{Pool, Zone};
+use meridian_planner::plan::Plan;
+use meridian_policy::fleet::{Misdirected, Pool, Zone};
 use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use prost::{Message, Name};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Headers = BTreeMap<&'static str, String>;
 
-/// Where a pinned request ends that must not end there; `None` if there is none.
+/// A target of a pinned request that it must not reach; `None` if there is none.
 pub fn leak(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Option<String> {
     let envoy = Envoy {
         fleet,
@@ -99,6 +99,11 @@ impl Manager {
     }
 }
 
+/// Whether a region's gateway may carry a pinned zone's requests.
+fn carries(zone: &Zone, gateway: &RegionName) -> bool {
+    zone.misdirected == Misdirected::Forward || zone.regions.contains(gateway)
+}
+
 fn open<M: Message + Name + Default>(any: &Any) -> Option<M> {
     (any.type_url == M::type_url()).then(|| M::decode(any.value.as_slice()).unwrap())
 }
@@ -109,7 +114,7 @@ impl Envoy<'_> {
         zones.map(|(name, zone)| (name.as_str(), zone))
     }
 
-    /// All that a caller could write, or the filter set, for a claimed zone.
+    /// All headers that a caller could send, or the filter set, for a claimed zone.
     fn requests(&self, zone: Option<&str>) -> Vec<Headers> {
         let mut requests = Vec::new();
         for model in self.fleet.models() {
@@ -125,12 +130,12 @@ impl Envoy<'_> {
                 }
             }
         }
-        // As long as the filter reads the body there are none.
+        // While the filter reads the body there are none.
         requests.push(Headers::new());
         requests
     }
 
-    /// A zone named alone, and beside every other one: Envoy looks at each value of a repeated header.
+    /// One zone alone, and with every other one: Envoy matches each value of a repeated header.
     fn zone_pairs(&self, name: &str) -> Vec<Headers> {
         let zones = self.fleet.zones.keys();
         zones
@@ -233,7 +238,7 @@ impl Envoy<'_> {
                     if !rbac.iter().all(|rbac| admits(rbac, &id, &headers)) {
                         continue;
                     }
-                    if !zone.passes_through(region) || !zone.regions.contains(self.home) {
+                    if !carries(zone, region) || !zone.regions.contains(self.home) {
                         return Some(format!("{name} from {region} is let in"));
                     }
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
@@ -245,7 +250,7 @@ impl Envoy<'_> {
         None
     }
 
-    /// One request through the routes, to all addresses that it could end at.
+    /// Sends one request through the routes, to all addresses that it can reach.
     fn send(
         &self,
         manager: &Manager,
@@ -387,7 +392,7 @@ impl Envoy<'_> {
             let endpoint = &self.fleet.fallbacks[fallback].endpoint;
             right.insert(format!("{}:{}", endpoint.host, endpoint.port));
         }
-        if !zone.passes_through(self.home) {
+        if !carries(zone, self.home) {
             return Some(format!("{name} passes through {} to {address}", self.home));
         }
         if gateways.contains(&address) {

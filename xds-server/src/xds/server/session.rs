@@ -1,11 +1,12 @@
-//! One stream's task: carries requests and states to the [`Stream`](crate::xds::stream::Stream), and its answers back.
+//! The task of one stream: passes requests and states to the [`Stream`](crate::xds::stream::Stream), and sends its
+//! pushes.
 
-use super::ads::{Ads, Form};
+use super::variant::Variant;
 use crate::xds::hub::{Connection, Hub};
-use crate::xds::identity::{Peer, Refused};
+use crate::xds::identity::{Peer, Refused, Trust};
 use crate::xds::resources::{ResourceType, Resources};
 use crate::xds::status::Client;
-use crate::xds::subscription::{Answer, Verdict};
+use crate::xds::subscription::{Push, Verdict};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use meridian_policy::RegionName;
@@ -13,17 +14,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::watch;
 use tonic::{Status, Streaming};
 use tracing::Instrument;
 
-pub(super) async fn run<F: Form>(
-    ads: Ads,
+/// What the tasks of all streams share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub hub: Arc<Hub>,
+    pub trust: Arc<Trust>,
+    /// Becomes true when the server shuts down.
+    pub stopped: watch::Receiver<bool>,
+}
+
+/// Serves one stream until the client leaves or the server shuts down.
+pub(super) async fn run<V: Variant>(
+    shared: Shared,
     peer: Peer,
     remote: Option<SocketAddr>,
-    mut inbound: Streaming<F::Request>,
-    sender: Sender<Result<F::Response, Status>>,
+    mut inbound: Streaming<V::Request>,
+    sender: Sender<Result<V::Response, Status>>,
 ) {
-    let mut stopped = ads.stopped.clone();
+    let mut stopped = shared.stopped.clone();
     let first = tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => return,
         () = sender.closed() => return,
@@ -32,12 +44,12 @@ pub(super) async fn run<F: Form>(
     let Ok(Some(mut first)) = first else {
         return; // It left without a word.
     };
-    let node = F::node(&mut first);
-    let region = match ads.trust.region(&peer, node.as_ref()) {
+    let node = V::node(&mut first);
+    let region = match shared.trust.region(&peer, node.as_ref()) {
         Ok(region) => region,
-        Err(refused) => return refuse(&ads.hub, remote, refused, &sender).await,
+        Err(refused) => return refuse(&shared.hub, remote, refused, &sender).await,
     };
-    let client = client::<F>(region, remote, node.unwrap_or_default());
+    let client = client::<V>(region, remote, node.unwrap_or_default());
     let span = tracing::info_span!(
         "xds",
         node = client.node,
@@ -47,14 +59,14 @@ pub(super) async fn run<F: Form>(
     let session = Session {
         region: client.region.clone(),
         given: None,
-        connection: ads.hub.connect(client.clone()),
-        hub: ads.hub,
+        connection: shared.hub.connect(client.clone()),
+        hub: shared.hub,
     };
     async {
         tracing::info!(?remote, user_agent = client.user_agent, "connected");
         let left = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => "shutdown".to_owned(),
-            left = session.exchange::<F>(first, inbound, &sender) => left,
+            left = session.exchange::<V>(first, inbound, &sender) => left,
         };
         tracing::info!(why = left, "disconnected");
     }
@@ -70,11 +82,11 @@ async fn refuse<R>(
 ) {
     hub.count_refused(refused.reason());
     tracing::warn!(?remote, %refused, "stream refused");
-    // Fails only if nobody is there any more to be told.
+    // Fails only if the client is gone.
     let _gone = sender.send(Err(refused.into())).await;
 }
 
-fn client<F: Form>(region: RegionName, remote: Option<SocketAddr>, node: Node) -> Client {
+fn client<V: Variant>(region: RegionName, remote: Option<SocketAddr>, node: Node) -> Client {
     let version = match node.user_agent_version_type {
         Some(UserAgentVersionType::UserAgentVersion(version)) => version,
         Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
@@ -88,7 +100,7 @@ fn client<F: Form>(region: RegionName, remote: Option<SocketAddr>, node: Node) -
         node: node.id,
         region,
         remote,
-        wire: F::WIRE,
+        wire: V::WIRE,
         user_agent: format!("{} {version}", node.user_agent_name)
             .trim()
             .to_owned(),
@@ -104,22 +116,23 @@ struct Session {
 }
 
 impl Session {
-    /// Until the client leaves: why it left.
-    async fn exchange<F: Form>(
+    /// Serves the stream until the client leaves. Returns the reason.
+    async fn exchange<V: Variant>(
         mut self,
-        first: F::Request,
-        mut inbound: Streaming<F::Request>,
-        sender: &Sender<Result<F::Response, Status>>,
+        first: V::Request,
+        mut inbound: Streaming<V::Request>,
+        sender: &Sender<Result<V::Response, Status>>,
     ) -> String {
         let mut published = self.hub.watch();
         let mut next = Some(first);
         loop {
-            // Room for all types first: while a client does not read, it gets no state and no request of it is read.
+            // Reserve room for all types first: a client that does not read gets no state, and its requests are not
+            // read.
             let Ok(room) = sender.reserve_many(ResourceType::ALL.len()).await else {
                 return "closed by the client".to_owned();
             };
-            let answers = if let Some(request) = next.take() {
-                self.hear::<F>(&request)
+            let pushes = if let Some(request) = next.take() {
+                self.handle_request::<V>(&request)
             } else if let Some(resources) = self.hub.newer(&self.region, self.given.as_ref()) {
                 self.given = Some(Arc::clone(&resources));
                 self.connection.stream().update(resources)
@@ -136,17 +149,17 @@ impl Session {
                 }
                 continue;
             };
-            self.send::<F>(answers, room);
+            self.send::<V>(pushes, room);
         }
     }
 
-    fn hear<F: Form>(&self, request: &F::Request) -> Vec<Answer> {
-        let url = F::type_url(request);
+    fn handle_request<V: Variant>(&self, request: &V::Request) -> Vec<Push> {
+        let url = V::type_url(request);
         let Some(kind) = ResourceType::from_type_url(url) else {
             tracing::debug!(url, "a type that is not served");
             return Vec::new();
         };
-        let (verdict, answers) = F::request(&mut self.connection.stream(), kind, request);
+        let (verdict, pushes) = V::request(&mut self.connection.stream(), kind, request);
         match verdict {
             Some(Verdict::Ack) => self.hub.count_ack(kind),
             Some(Verdict::Nack(nack)) => {
@@ -156,32 +169,32 @@ impl Session {
                     kind,
                     version,
                     message = nack.message,
-                    "refused by the client"
+                    "rejected by the client"
                 );
             }
             None => {}
         }
-        answers
+        pushes
     }
 
-    fn send<F: Form>(
+    fn send<V: Variant>(
         &self,
-        answers: Vec<Answer>,
-        room: mpsc::PermitIterator<'_, Result<F::Response, Status>>,
+        pushes: Vec<Push>,
+        room: mpsc::PermitIterator<'_, Result<V::Response, Status>>,
     ) {
-        // A state has at most one answer for each type: there is room for all of them.
-        for (answer, place) in answers.into_iter().zip(room) {
-            let kind = answer.kind;
-            let (sent, removed) = (answer.resources.len(), answer.removed.len());
+        // There is room: a state causes at most one push per type.
+        for (push, place) in pushes.into_iter().zip(room) {
+            let kind = push.kind;
+            let (sent, removed) = (push.resources.len(), push.removed.len());
             tracing::debug!(
                 kind = kind.label(),
-                version = answer.version,
+                version = push.version,
                 sent,
                 removed,
                 "push"
             );
             self.hub.count_push(kind);
-            place.send(Ok(F::response(answer)));
+            place.send(Ok(V::response(push)));
         }
     }
 }

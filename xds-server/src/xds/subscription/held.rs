@@ -1,4 +1,4 @@
-//! What a client holds of a name, and what a push changes in it.
+//! What a client has of a name, and what a push changes.
 
 use crate::xds::resources::{Resource, Resources};
 use std::collections::BTreeMap;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(super) enum Held {
-    /// We sent it.
+    /// Sent on this stream.
     Resource(Arc<Resource>),
-    /// The client brought it along from another stream.
+    /// Kept by the client from an earlier stream.
     Version(String),
-    /// It was told that there is none.
+    /// Reported to the client as missing.
     Missing,
-    /// It has refused a push with this in it, and may have this, what it had before, or nothing.
-    InDoubt(Option<Arc<Resource>>),
+    /// The client rejected a push that contained it. It may have the new resource, the old one, or none.
+    Uncertain(Option<Arc<Resource>>),
 }
 
 impl Held {
@@ -29,31 +29,31 @@ impl Held {
         match self {
             Self::Resource(resource) => Some(&resource.version),
             Self::Version(version) => Some(version),
-            Self::Missing | Self::InDoubt(_) => None,
+            Self::Missing | Self::Uncertain(_) => None,
         }
     }
 
-    /// The version that it is sent in where it is to stay.
+    /// The version of a resource that stays.
     pub fn sent_version(&self) -> Option<&String> {
         match self {
-            Self::InDoubt(before) => before.as_ref().map(|resource| &resource.version),
+            Self::Uncertain(before) => before.as_ref().map(|resource| &resource.version),
             _ => self.version(),
         }
     }
 
-    /// What becomes of it when a push that changes it is refused.
-    pub fn in_doubt(before: Option<Self>) -> Self {
+    /// The state after a push that changes it was rejected.
+    pub fn uncertain(before: Option<Self>) -> Self {
         match before {
-            Some(Self::Resource(resource)) => Self::InDoubt(Some(resource)),
-            Some(Self::InDoubt(before)) => Self::InDoubt(before),
-            Some(Self::Version(_) | Self::Missing) | None => Self::InDoubt(None),
+            Some(Self::Resource(resource)) => Self::Uncertain(Some(resource)),
+            Some(Self::Uncertain(before)) => Self::Uncertain(before),
+            Some(Self::Version(_) | Self::Missing) | None => Self::Uncertain(None),
         }
     }
 
     pub fn exists(&self) -> bool {
         matches!(
             self,
-            Self::Resource(_) | Self::Version(_) | Self::InDoubt(Some(_))
+            Self::Resource(_) | Self::Version(_) | Self::Uncertain(Some(_))
         )
     }
 
@@ -62,20 +62,20 @@ impl Held {
     }
 }
 
-/// A push that is not answered yet.
+/// A push that the client has not acknowledged yet.
 #[derive(Debug)]
-pub(super) struct Push {
+pub(super) struct InFlight {
     pub nonce: String,
     pub version: String,
-    /// What it was made of.
+    /// The state that it was made from.
     pub target: Arc<Resources>,
     pub changes: BTreeMap<String, Held>,
-    /// Whether the client holds nothing but this afterwards.
+    /// Whether it replaces everything that the client has.
     pub whole: bool,
 }
 
-impl Push {
-    /// What the client refused, name by name.
+impl InFlight {
+    /// The rejected versions by name; `None` for a removal.
     pub fn refused(&self, held: &BTreeMap<String, Held>) -> BTreeMap<String, Option<String>> {
         let left_out = held.keys().filter(|_| self.whole).map(|name| (name, None));
         let changes = self.changes.iter();

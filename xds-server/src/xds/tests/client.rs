@@ -1,10 +1,10 @@
-//! A client that speaks to a stream without a network, and tells in short texts what it was answered:
-//! `cluster a@1 b@2 -c` is a push of clusters `a` and `b` that takes `c` away.
+//! A client of a stream without a network. It describes responses in short texts: `cluster a@1 b@2 -c` is a push of the
+//! clusters `a` and `b` that removes `c`.
 
 use crate::xds::resources::{PerType, Resource, ResourceType, Resources};
 use crate::xds::status::{Nack, TypeStatus, Wire};
 use crate::xds::stream::Stream;
-use crate::xds::subscription::{Answer, Verdict};
+use crate::xds::subscription::{Push, Verdict};
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub const REFUSAL: &str = "no such thing";
 
-/// A resource whose body says its name and version. Clusters ask for endpoints of their own name.
+/// A resource whose body holds its name and version. Clusters use EDS under their own name.
 pub fn resource(kind: ResourceType, name: &str, version: &str) -> Resource {
     let value = if kind == ResourceType::Cluster {
         let eds = DiscoveryType::Eds.into();
@@ -92,7 +92,7 @@ impl Client {
         }
     }
 
-    /// The same client on a new stream, with what it has.
+    /// The same client on a new stream, with the resources that it has.
     pub fn reconnect(&mut self) {
         self.stream = Stream::new(self.wire);
         self.last = PerType::default();
@@ -118,12 +118,12 @@ impl Client {
         self.names[kind] = names.iter().map(|&name| name.to_owned()).collect();
     }
 
-    /// SotW: as if nothing had been answered on this stream.
+    /// SotW: a request without a nonce.
     pub fn ask_without_nonce(&mut self, kind: ResourceType) -> Vec<String> {
         self.send_sotw(kind, Some(""), None)
     }
 
-    /// Delta: these names as well, and those no longer.
+    /// Delta: subscribes to some names and unsubscribes from others.
     pub fn change(&mut self, kind: ResourceType, more: &[&str], less: &[&str]) -> Vec<String> {
         self.send_delta(DeltaDiscoveryRequest {
             type_url: kind.type_url().to_owned(),
@@ -212,7 +212,7 @@ impl Client {
         self.take(answers)
     }
 
-    fn take(&mut self, answers: Vec<Answer>) -> Vec<String> {
+    fn take(&mut self, answers: Vec<Push>) -> Vec<String> {
         let texts = answers.into_iter().map(|answer| match self.wire {
             Wire::Sotw => sotw_text(&mut self.last, sotw::response(answer)),
             Wire::Delta => delta_text(&mut self.last, delta::response(answer)),

@@ -1,5 +1,5 @@
-//! Random conversations between a stream and a correct client, over queues in which messages cross. An observer that
-//! knows nothing of the stream's inside checks every answer, and in the end the client must hold what is published.
+//! Random conversations between a stream and a correct client, over queues in which messages cross. An independent
+//! observer checks every response. In the end the client must have what is published.
 
 mod client;
 mod message;
@@ -9,7 +9,7 @@ use super::client::resource;
 use crate::xds::resources::{ResourceType, Resources};
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
-use crate::xds::subscription::Answer;
+use crate::xds::subscription::Push;
 use client::Client;
 use message::{Request, Response, say, wire_form};
 use observer::Observer;
@@ -43,7 +43,7 @@ enum Step {
     Unsubscribe(ResourceType, &'static str),
     /// SotW: a request without a nonce in the middle of a stream.
     Again(ResourceType),
-    /// A request with a nonce of nobody.
+    /// A request with an unknown nonce.
     Stale(ResourceType),
     ToServer,
     ToClient {
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, answers: Vec<Answer>) {
+    fn send(&mut self, answers: Vec<Push>) {
         let responses: Vec<Response> = answers
             .into_iter()
             .map(|answer| wire_form(self.wire, answer))
@@ -190,7 +190,7 @@ fn everything(version: &str) -> State {
     std::array::from_fn(|_| content())
 }
 
-/// `gentle`: nothing is refused and no stream breaks, so that everything must have arrived without a further change.
+/// `gentle`: no NACKs and no broken streams, so everything must arrive without another change.
 fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, mut last: State) {
     let mut world = World::new(wire);
     for step in steps {
@@ -204,7 +204,7 @@ fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, mut last: State) {
     if let (true, Some(state)) = (gentle, world.observer.state()) {
         world.client.assert_holds(state);
     }
-    // A state that changes every type, so that nothing stays parked.
+    // A state that changes every type, so that nothing stays rejected.
     world.publish(&everything("8"));
     world.settle();
     world.client.assert_holds(&everything("8"));
@@ -218,8 +218,8 @@ fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, mut last: State) {
     world.client.assert_holds(&last);
 }
 
-/// A name that the client has refused to be told about, given up and asked for again does not exist still: that is an answer, and takes
-/// nothing away.
+/// A client rejects the removal of a name, unsubscribes and subscribes again. The response that the name does not exist
+/// removes nothing.
 #[test]
 fn what_was_given_up_is_not_taken_away() {
     use ResourceType::{Cluster, Endpoint, Listener};

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 const NOTHING: [&str; 0] = [];
 
-/// A client that has everything of this state.
+/// A client that has all resources of this state.
 fn delta(published: &str, endpoints: &[&str], routes: &[&str]) -> Client {
     let mut client = Client::new(Wire::Delta);
     client.publish(published);
@@ -86,9 +86,9 @@ fn endpoints_and_secrets_do_not_wait_for_the_clusters_ack() {
 fn routes_are_never_ahead_of_the_clusters() {
     let mut client = delta("cluster a@1 | route r@1", &[], &["r"]);
     assert_eq!(client.publish("cluster a@2 | route r@1"), ["cluster a@2"]);
-    // The client takes its time with the clusters: the new one cannot be sent yet, nor the route to it.
+    // While the client has not ACKed the clusters, neither the new listener nor its route may be sent.
     assert_eq!(client.publish("cluster a@2 b@1 | route r@2"), NOTHING);
-    // What it asks for meanwhile comes from the state that it has.
+    // New subscriptions meanwhile get the old state.
     assert_eq!(client.change(Route, &["r"], &[]), ["route r@1"]);
     assert_eq!(client.ack(Route), NOTHING);
     assert_eq!(client.ack(Cluster), ["cluster b@1", "route r@2"]);
@@ -202,18 +202,18 @@ fn with_listener(name: &str, port: u32, routes: &str, cluster: &str) -> Arc<Reso
     Arc::new(resources)
 }
 
-/// What the stream holds of listeners, without texts: these have real bodies.
+/// Tests of listeners with real bodies.
 mod listeners {
     use super::{Cluster, Listener, Route, with_listener};
     use crate::xds::ResourceType;
     use crate::xds::delta;
     use crate::xds::status::Wire;
     use crate::xds::stream::Stream;
-    use crate::xds::subscription::Answer;
+    use crate::xds::subscription::Push;
     use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
-    fn texts(answers: &[Answer]) -> Vec<String> {
-        let text = |answer: &Answer| {
+    fn texts(answers: &[Push]) -> Vec<String> {
+        let text = |answer: &Push| {
             let names = answer.resources.iter().map(|(name, _)| name.clone());
             let removed = answer.removed.iter().map(|name| format!("-{name}"));
             let label = answer.kind.label().to_owned();
@@ -223,7 +223,7 @@ mod listeners {
         answers.iter().map(text).collect()
     }
 
-    fn say(stream: &mut Stream, kind: ResourceType, more: &[&str], nonce: &str) -> Vec<Answer> {
+    fn say(stream: &mut Stream, kind: ResourceType, more: &[&str], nonce: &str) -> Vec<Push> {
         let request = DeltaDiscoveryRequest {
             type_url: kind.type_url().to_owned(),
             resource_names_subscribe: more.iter().map(|&name| name.to_owned()).collect(),
@@ -233,7 +233,7 @@ mod listeners {
         delta::request(stream, kind, &request).1
     }
 
-    /// A stream whose client has all of listener `old` at port 1.
+    /// A stream whose client has listener `old` at port 1.
     fn stream() -> Stream {
         let mut stream = Stream::new(Wire::Delta);
         stream.update(with_listener("old", 1, "r1", "c1"));

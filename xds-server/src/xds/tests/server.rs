@@ -1,4 +1,4 @@
-//! The gRPC server over real sockets: who is let in, and what a stream is told.
+//! The gRPC server over real sockets: authentication, and the content of streams.
 
 mod world;
 
@@ -48,7 +48,7 @@ async fn without_a_certificate_of_the_authority_there_is_no_connection() {
     let names = || vec![uri(&format!("spiffe://meridian/region/{REGION}"))];
     let forged = issue(&authority(), names());
     for identity in [None, Some(forged)] {
-        // In TLS 1.3 the client learns of it with its first request.
+        // In TLS 1.3 the client sees the failure with its first request.
         if let Ok(channel) = server.secure(identity).await {
             let error = Ads::open(channel, node(REGION))
                 .await
@@ -205,7 +205,7 @@ async fn it_has_settled_when_everyone_has_accepted_what_is_published() {
     }
     server.until("both ACKs", Hub::settled).await;
 
-    // At once, although the streams have not looked yet.
+    // At once, before the streams have noticed.
     server.publish(&[(REGION, "cluster a@2"), (OTHER, "cluster b@1")]);
     assert!(!server.hub.settled());
     let (response, _) = one.next().await.unwrap().unwrap();
@@ -217,7 +217,7 @@ async fn it_has_settled_when_everyone_has_accepted_what_is_published() {
         .await;
     assert!(!server.hub.settled(), "who refuses has not accepted");
 
-    // A region that is gone keeps nobody waiting, nor does who has left.
+    // A removed region and a disconnected client delay nobody.
     server.publish(&[(REGION, "cluster a@3")]);
     let (response, _) = one.next().await.unwrap().unwrap();
     assert!(!server.hub.settled());

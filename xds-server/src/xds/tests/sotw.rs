@@ -120,7 +120,7 @@ fn what_a_refused_push_may_have_changed_is_said_again() {
     client.ask(Cluster, &[]);
     client.ack(Cluster);
     client.publish("cluster a@2 b@2");
-    // Envoy takes the clusters of a refused push that are fine by themselves.
+    // Envoy applies the valid clusters of a rejected push.
     client.nack(Cluster);
     assert_eq!(
         client.publish("cluster a@1 b@1"),
@@ -283,7 +283,7 @@ fn a_refusal_that_was_overtaken_holds_nothing_back() {
     assert_eq!(client.ask_without_nonce(Route), NOTHING);
     client.ask(Cluster, &[]);
     client.ack(Cluster);
-    // What is gone waits for the routes, of which there are none any more.
+    // Removals wait for the routes; here there are none any more.
     assert_eq!(client.publish("cluster a@1 | route r@1"), ["cluster a@1"]);
 }
 

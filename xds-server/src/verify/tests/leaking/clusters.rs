@@ -90,7 +90,7 @@ fn clusters_that_leak() {
                         address: Some(address("10.0.1.10", 8000)),
                     }];
                 },
-                "`additional_addresses` of this Endpoint is not something",
+                "`additional_addresses` of this Endpoint is not supported",
             ),
             case(
                 "a health check elsewhere",
@@ -114,7 +114,7 @@ fn clusters_that_leak() {
                         ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into()),
                     );
                 },
-                "a cluster of type ORIGINAL_DST is not something",
+                "a cluster of type ORIGINAL_DST is not supported",
             ),
             case(
                 "endpoints from elsewhere",
@@ -123,7 +123,7 @@ fn clusters_that_leak() {
                     cluster(s, "nothing").cluster_discovery_type =
                         Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into()));
                 },
-                "a cluster of type EDS is not something",
+                "a cluster of type EDS is not supported",
             ),
             case(
                 "the provider in the chain itself",
@@ -160,7 +160,7 @@ fn clusters_that_leak() {
                         .unwrap();
                     any.value.extend([0xfa, 0x7f, 0x00]);
                 },
-                "the encoding of this HttpProtocolOptions is not something",
+                "the encoding of this HttpProtocolOptions is not supported",
             ),
             case(
                 "a gateway without TLS",

@@ -62,7 +62,7 @@ fn guards_that_leak() {
                         *configuration(&mut filters[0]).unwrap() = pack_any(Lua::default());
                     })
                 },
-                "Lua` is not something the verifier can follow",
+                "Lua` is not supported by the verifier",
             ),
             case(
                 "mirrors of a chain",

@@ -15,13 +15,13 @@ fn listeners_that_leak() {
                         filter::ConfigType::TypedConfig(pack_any(TcpProxy::default())),
                     )
                 },
-                "this way to name a cluster is not something",
+                "this way to name a cluster is not supported",
             ),
             case(
                 "Lua",
                 EU,
                 |s| manager(listener(s, "public"), |m| insert_filter(m, Lua::default())),
-                "lua.v3.Lua` is not something",
+                "lua.v3.Lua` is not supported",
             ),
             case(
                 "a default chain",
@@ -103,7 +103,7 @@ fn listeners_that_leak() {
                 Some(envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType::TypedConfig(pack_any(TcpProxy::default())))
                     })
                 },
-                "TcpProxy` is not something",
+                "TcpProxy` is not supported",
             ),
             case(
                 "routes from elsewhere",

@@ -1,4 +1,4 @@
-//! Configurations that leak, each a small edit of a good one, and what is said about them.
+//! Configurations that leak: small edits of good ones, and the leaks that must be reported.
 
 mod clusters;
 mod egresses;
@@ -11,7 +11,7 @@ mod routes;
 
 use super::edit::*;
 use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, snapshot};
-use crate::translate::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::core::v3::DataSource;
@@ -50,7 +50,7 @@ const US: &str = "us-west-2";
 const CHAIN: &str = "chain/eea/llama/eu-west-1";
 const EEA: &str = "eea/llama";
 
-/// An edit of a region's good snapshot, and what is found.
+/// An edit of a region's good snapshot, and the expected leak.
 struct Case {
     name: &'static str,
     home: &'static str,

@@ -62,7 +62,7 @@ fn peers_that_leak() {
                 "no RBAC",
                 EU,
                 |s| drop_filter(s, "peer", &Rbac::type_url()),
-                "no RBAC says with which zones",
+                "no RBAC limits their zones",
             ),
             case(
                 "RBAC without rules",

@@ -10,8 +10,8 @@ use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac as Netw
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
     ClusterSpecifier as Proxied, TunnelingConfig,
 };
-use meridian_policy::freshness::Freshness;
-use meridian_policy::plan::Plan;
+use meridian_planner::freshness::Freshness;
+use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
 fn network_filter<M: Name + Default>(listener: &mut Listener, edit: impl FnOnce(&mut M)) {
@@ -340,7 +340,7 @@ fn readers_that_leak() {
     );
 }
 
-/// Whatever a plan says: translate leads nowhere that the fleet does not allow, and the verifier agrees.
+/// For any plan, translate uses only targets that the fleet allows, and the verifier agrees.
 #[test]
 fn no_plan_leads_retrieval_across_a_border() {
     let fleet: Fleet = fleet(RETRIEVAL);

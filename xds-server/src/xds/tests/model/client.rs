@@ -1,21 +1,21 @@
-//! A client as the protocol's description wants it: clusters and listeners by wildcard, the rest by name.
+//! A client that follows the protocol's description: clusters and listeners by wildcard, other types by name.
 
 use super::message::{Request, Response};
 use super::{Content, KINDS, State, Wire, index};
 use crate::xds::resources::ResourceType;
 use std::collections::BTreeSet;
 
-/// A nonce that no push had.
+/// A nonce that was never used.
 pub(super) const NOBODYS: &str = "nobody's";
 
 #[derive(Default)]
 struct Type {
     asked: bool,
-    /// Asked for one by one.
+    /// Explicit subscriptions.
     names: BTreeSet<String>,
     held: Content,
     version: String,
-    /// SotW: what `version` stands for.
+    /// SotW: the resources of `version`.
     versioned: Content,
     nonce: String,
 }
@@ -59,7 +59,7 @@ impl Client {
         if !this.names.remove(name) {
             return None;
         }
-        // It lets go of it even where the wildcard covers it: the server must say what is true.
+        // It drops the resource even if the wildcard covers it; the server must send it again.
         this.held.remove(name);
         let mut request = self.request(kind);
         if self.wire == Wire::Delta {
@@ -114,7 +114,7 @@ impl Client {
         Some(request)
     }
 
-    /// All types at once, on a new stream.
+    /// Subscribes to all types on a new stream.
     pub fn reconnect(&mut self) -> Vec<Request> {
         let mut requests = Vec::new();
         for kind in KINDS {
@@ -146,7 +146,7 @@ impl Client {
         requests
     }
 
-    /// What every request of the type says.
+    /// The names in every request of the type.
     fn request(&self, kind: ResourceType) -> Request {
         let this = &self.types[index(kind)];
         let sotw = self.wire == Wire::Sotw;
@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    /// It holds exactly what is published, as far as it asked for it.
+    /// Checks that it has exactly the published resources that it subscribed to.
     pub fn assert_holds(&self, state: &State) {
         for kind in KINDS {
             let this = &self.types[index(kind)];

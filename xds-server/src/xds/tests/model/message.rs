@@ -1,16 +1,16 @@
-//! Requests and responses without their wire form.
+//! Requests and responses, independent of the protocol variant.
 
 use super::Content;
 use crate::xds::resources::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
-use crate::xds::subscription::Answer;
+use crate::xds::subscription::Push;
 use crate::xds::tests::client::read;
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use envoy_types::pb::google::rpc::Status;
 
-/// A request of either form.
+/// A request of either variant.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Request {
     pub kind: Option<ResourceType>,
@@ -20,7 +20,7 @@ pub(super) struct Request {
     pub less: Vec<String>,
     /// SotW.
     pub version: String,
-    /// What that version stands for; not sent.
+    /// The resources of that version; not sent.
     pub versioned: Content,
     /// Delta.
     pub initial: Content,
@@ -28,7 +28,7 @@ pub(super) struct Request {
     pub refuses: bool,
 }
 
-/// A response of either form.
+/// A response of either variant.
 #[derive(Clone, Debug)]
 pub(super) struct Response {
     pub kind: ResourceType,
@@ -38,7 +38,7 @@ pub(super) struct Response {
     pub removed: Vec<String>,
 }
 
-pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Answer> {
+pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Push> {
     let kind = request.kind.unwrap();
     let error_detail = request.refuses.then(Status::default);
     match wire {
@@ -68,7 +68,7 @@ pub(super) fn say(stream: &mut Stream, wire: Wire, request: &Request) -> Vec<Ans
     }
 }
 
-pub(super) fn wire_form(wire: Wire, answer: Answer) -> Response {
+pub(super) fn wire_form(wire: Wire, answer: Push) -> Response {
     let kind = answer.kind;
     match wire {
         Wire::Sotw => {

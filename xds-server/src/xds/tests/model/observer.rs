@@ -1,4 +1,4 @@
-//! Watches the server's end of the conversation, message by message, and knows the rules.
+//! Observes the server's messages and checks the protocol's rules.
 
 use super::message::{Request, Response};
 use super::{Content, KINDS, State, Wire, index};
@@ -15,14 +15,14 @@ struct Type {
     unanswered: Option<Response>,
     /// Whether the content has changed since that push was made.
     outdated: bool,
-    /// Whether the server may have compared what the client brought along with a state before the last.
+    /// Whether the server may have compared the client's initial resources with an older state.
     unsure: bool,
-    /// Names of refused pushes: a client may have taken part of them, so they may be said again.
+    /// Names of rejected pushes. The client may have applied a part, so they may be sent again.
     unclear: BTreeSet<String>,
-    /// Refused pairs (`None`: a removal), until the content changes.
+    /// Rejected versions by name (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
-    /// Names that the rules want to be sent again.
+    /// Names that must be sent again.
     owed: BTreeSet<String>,
     owed_all: bool,
 }
@@ -50,7 +50,7 @@ impl Observer {
         self.state.as_ref()
     }
 
-    /// What has to be published on the new stream.
+    /// The resources that must be sent on the new stream.
     pub fn reconnected(&mut self) -> Option<State> {
         self.types = Default::default();
         self.state.take()
@@ -98,7 +98,7 @@ impl Observer {
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
             this.unsure |= first && matches!(kind, Listener | Route) && !request.version.is_empty();
-            // What a version stands for is known if it is what would be sent.
+            // The resources of a version are known if they are the ones that would be sent.
             if let Some(state) = self.state.as_ref().filter(|_| first) {
                 let mut same = state[index(kind)].clone();
                 same.retain(|name, _| full || request.names.contains(name));
@@ -137,42 +137,8 @@ impl Observer {
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
-        // Additions and changes in push order, and after them what only takes away.
-        let only_removes = |response: &Response| {
-            let Type {
-                accepted: known,
-                unclear,
-                ..
-            } = &self.types[index(response.kind)];
-            let new = content(response);
-            let news = new
-                .iter()
-                .any(|(name, version)| known.get(name) != Some(version) || unclear.contains(name));
-            let lost = match self.wire {
-                Wire::Sotw => {
-                    matches!(response.kind, Cluster | Listener)
-                        && known
-                            .keys()
-                            .chain(unclear)
-                            .any(|name| !new.contains_key(name))
-                }
-                Wire::Delta => response
-                    .removed
-                    .iter()
-                    .any(|name| known.contains_key(name) || unclear.contains(name)),
-            };
-            lost && !news
-        };
-        let order: Vec<(bool, ResourceType)> = responses
-            .iter()
-            .map(|response| (only_removes(response), response.kind))
-            .collect();
-        let order: Vec<(bool, Option<ResourceType>)> = order
-            .into_iter()
-            .map(|(removes, kind)| (removes, (!removes).then_some(kind)))
-            .collect();
-        assert!(order.is_sorted(), "out of order: {order:?}");
-        // What waits for others may come from a state before the last.
+        self.check_order(responses);
+        // Types that wait for others may come from an older state.
         let mut held_back = false;
         let held_back = KINDS.map(|kind| {
             let before = held_back;
@@ -183,26 +149,55 @@ impl Observer {
             self.check(response);
             let kind = response.kind;
             if kind == Cluster {
-                let new = content(response);
-                let Type {
-                    accepted: known,
-                    unclear,
-                    ..
-                } = &self.types[index(kind)];
-                let news: Vec<String> = new
-                    .into_iter()
-                    .filter(|(name, version)| {
-                        known.get(name) != Some(version) || unclear.contains(name)
-                    })
-                    .map(|(name, _)| name)
-                    .collect();
-                self.types[index(Endpoint)].owed.extend(news);
+                let changed = self.changed(response);
+                self.types[index(Endpoint)].owed.extend(changed);
             }
             let this = &mut self.types[index(kind)];
             this.unanswered = Some(response.clone());
             this.outdated = held_back[index(kind)];
             this.owed.clear();
             this.owed_all = false;
+        }
+    }
+
+    /// Additions and changes come in push order, then pushes that only remove.
+    fn check_order(&self, responses: &[Response]) {
+        let order = responses.iter().map(|response| {
+            let only_removes = self.removes(response) && self.changed(response).is_empty();
+            (only_removes, (!only_removes).then_some(response.kind))
+        });
+        let order: Vec<(bool, Option<ResourceType>)> = order.collect();
+        assert!(order.is_sorted(), "out of order: {order:?}");
+    }
+
+    /// Names of resources that the client may not have in this version.
+    fn changed(&self, response: &Response) -> Vec<String> {
+        let Type {
+            accepted, unclear, ..
+        } = &self.types[index(response.kind)];
+        content(response)
+            .into_iter()
+            .filter(|(name, version)| accepted.get(name) != Some(version) || unclear.contains(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Whether a response removes a resource that the client may have.
+    fn removes(&self, response: &Response) -> bool {
+        let Type {
+            accepted, unclear, ..
+        } = &self.types[index(response.kind)];
+        match self.wire {
+            Wire::Sotw => {
+                let new = content(response);
+                let mut may_have = accepted.keys().chain(unclear);
+                matches!(response.kind, Cluster | Listener)
+                    && may_have.any(|name| !new.contains_key(name))
+            }
+            Wire::Delta => {
+                let mut removed = response.removed.iter();
+                removed.any(|name| accepted.contains_key(name) || unclear.contains(name))
+            }
         }
     }
 
@@ -274,7 +269,7 @@ impl Observer {
         }
     }
 
-    /// Whether the client has accepted all listeners and routes that are published and that it asked for.
+    /// Whether the client has accepted all published listeners and routes that it subscribed to.
     fn referrers_agree(&self) -> bool {
         let state = self.state.as_ref().unwrap();
         [Listener, Route].into_iter().all(|kind| {

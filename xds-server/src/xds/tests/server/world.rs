@@ -1,4 +1,4 @@
-//! A server on a socket, certificates, and a client of it.
+//! A server on a socket, certificates, and a client.
 
 use crate::xds::tests::client::{read, resources};
 use crate::xds::{Hub, ResourceType, ServeError, Tls, Trust, serve};
@@ -105,7 +105,7 @@ impl Server {
         endpoint.connect().await.unwrap()
     }
 
-    /// With this certificate and key.
+    /// Presents this certificate and key.
     pub async fn secure(&self, identity: Option<(String, String)>) -> Result<Channel, String> {
         let ca = Certificate::from_pem(self.authority.as_ref().unwrap().pem());
         let mut tls = ClientTlsConfig::new()
@@ -122,7 +122,7 @@ impl Server {
             .map_err(|error| format!("{error:?}"))
     }
 
-    /// Waits until this is so.
+    /// Waits until the condition holds.
     pub async fn until(&self, what: &str, holds: impl Fn(&Hub) -> bool) {
         let wait = async {
             while !holds(&self.hub) {
@@ -152,7 +152,7 @@ pub struct Ads {
 }
 
 impl Ads {
-    /// Asks for all clusters.
+    /// Subscribes to all clusters.
     pub async fn open(channel: Channel, node: Option<Node>) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(8);
         let first = DiscoveryRequest {
@@ -194,7 +194,7 @@ impl Ads {
     }
 }
 
-/// The code with which a stream on this channel ends that says it is in `region`.
+/// The status code of a stream that claims to be in `region`.
 pub async fn refusal(channel: Channel, region: &str) -> Code {
     let status = match Ads::open(channel, node(region)).await {
         Ok(mut ads) => ads.next().await.map(|answer| answer.map(|(_, text)| text)),

@@ -1,0 +1,208 @@
+//! Reads a JSON request body: the model, whether the response is streamed, and the affinity key.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The facts of a request body that a decision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyFacts {
+    /// The requested model.
+    pub model: String,
+    /// Whether the response is streamed.
+    pub stream: bool,
+    /// A key of the request's conversation, from the cache key, else the end user, else the leading messages. `None` if the body
+    /// has none of them.
+    pub affinity: Option<u64>,
+}
+
+/// A body that cannot be routed. The text is the message for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadBody(String);
+
+/// Bytes at the start of a bare prompt that make its affinity key. A prompt grows at its end.
+const PROMPT_PREFIX_BYTES: usize = 2 * 1024;
+
+/// Bytes at each end of the leading messages that make their affinity key. The limit bounds the work. The end separates
+/// conversations that share a long system prompt.
+const LEADING_END_BYTES: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    stream: Option<bool>,
+    prompt_cache_key: Option<Cow<'a, str>>,
+    user: Option<Cow<'a, str>>,
+    messages: Option<&'a RawValue>,
+    prompt: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+}
+
+/// Reads a body. Unknown fields are ignored.
+///
+/// # Errors
+/// The body is no JSON object, or names no `model`. A repeated `model` is an error: servers differ in which one they read.
+pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
+    if body.is_empty() {
+        return Err(BadBody(
+            "The request has no body; a JSON object with a `model` is needed.".into(),
+        ));
+    }
+    let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
+        BadBody(format!(
+            "The request body is not a JSON object that can be routed: {error}."
+        ))
+    })?;
+    let model = request.model.filter(|model| !model.is_empty());
+    let Some(model) = model else {
+        return Err(BadBody("The request body names no `model`.".into()));
+    };
+    let given = |key: &Cow<'_, str>| !key.is_empty();
+    let explicit = request
+        .prompt_cache_key
+        .filter(given)
+        .or(request.user.filter(given));
+    let affinity = explicit.map(|key| xxh3_64(key.as_bytes())).or_else(|| {
+        let messages = request.messages.or(request.input);
+        let leading = messages.and_then(leading_messages).map(key_of_messages);
+        leading.or_else(|| Some(key_of_prompt(request.prompt.or(messages)?.get())))
+    });
+    Ok(BodyFacts {
+        model: model.into_owned(),
+        stream: request.stream.unwrap_or(false),
+        affinity,
+    })
+}
+
+fn key_of_prompt(prompt: &str) -> u64 {
+    xxh3_64(&prompt.as_bytes()[..prompt.len().min(PROMPT_PREFIX_BYTES)])
+}
+
+fn key_of_messages(leading: &str) -> u64 {
+    let bytes = leading.as_bytes();
+    let end = bytes.len().min(LEADING_END_BYTES);
+    xxh3_64_with_seed(&bytes[bytes.len() - end..], xxh3_64(&bytes[..end]))
+}
+
+/// The messages up to the first user message. They stay the same while a conversation grows. `None` if the value is no list of
+/// messages, or has no user message.
+fn leading_messages(messages: &RawValue) -> Option<&str> {
+    let text = messages.get();
+    let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let first_user = list.iter().find(|message| {
+        serde_json::from_str::<Message<'_>>(message.get())
+            .is_ok_and(|message| message.role == "user")
+    })?;
+    // Both are slices of one text, so their addresses give the offset in the list.
+    let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
+    text.get(..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn affinity(body: &str) -> Option<u64> {
+        read(body.as_bytes()).unwrap().affinity
+    }
+
+    #[test]
+    fn facts_of_a_request() {
+        let facts =
+            read(br#"{"stream":true,"x":[1,{"model":"inner"}],"model":"a/b:c","user":"u"}"#)
+                .unwrap();
+        assert_eq!(
+            (facts.model.as_str(), facts.stream, facts.affinity),
+            ("a/b:c", true, Some(xxh3_64(b"u")))
+        );
+        let facts = read(br#"{"model":"m\u0065","stream":null}"#).unwrap();
+        assert_eq!(
+            (facts.model.as_str(), facts.stream, facts.affinity),
+            ("me", false, None)
+        );
+    }
+
+    #[test]
+    fn a_conversation_keeps_its_affinity_while_it_grows() {
+        let first = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}]}"#;
+        let later = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"r"}]}"#;
+        let other = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"p"}]}"#;
+        assert_eq!(affinity(first), affinity(later));
+        assert_ne!(affinity(first), affinity(other));
+        assert_ne!(
+            affinity(r#"{"model":"m","prompt":"a"}"#),
+            affinity(r#"{"model":"m","prompt":"b"}"#)
+        );
+        let prompt = |more: &str| {
+            affinity(&format!(
+                r#"{{"model":"m","prompt":"{}{more}"}}"#,
+                "p".repeat(3000)
+            ))
+        };
+        assert_eq!(prompt(""), prompt(" and then"));
+    }
+
+    #[test]
+    fn conversations_with_the_same_long_system_prompt_differ() {
+        let system = "s".repeat(1 << 20);
+        let key = |field: &str, question: &str| {
+            affinity(&format!(
+                r#"{{"model":"m","{field}":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"{question}"}}]}}"#
+            ))
+        };
+        for field in ["messages", "input"] {
+            assert_eq!(key(field, "q"), key(field, "q"));
+            assert_ne!(key(field, "q"), key(field, "p"), "{field}");
+        }
+    }
+
+    #[test]
+    fn invalid_bodies_are_refused_with_a_reason() {
+        for (body, expect) in [
+            ("", "no body"),
+            ("{", "EOF"),
+            ("[]", "not a JSON object"),
+            ("{}", "names no `model`"),
+            (r#"{"model":""}"#, "names no `model`"),
+            (r#"{"model":7}"#, "invalid type"),
+            (r#"{"model":"a","model":"b"}"#, "duplicate field `model`"),
+            (r#"{"model":"a","stream":"yes"}"#, "expected a boolean"),
+            (r#"{"model":"a"} trailing"#, "trailing"),
+            ("{\"model\":\"\u{1}\"}", "control character"),
+        ] {
+            let error = read(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expect), "{body}: {error}");
+        }
+        let deep = format!(
+            r#"{{"model":"m","messages":{}{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(
+            read(deep.as_bytes()).is_ok(),
+            "what is not looked into costs no stack"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = read(&body);
+        }
+
+        #[test]
+        fn nearly_valid_json_is_read(body in r#"[\[\]{}",:a-e0-9\\ ]{0,64}"#) {
+            let _ = read(format!(r#"{{"model":"m","messages":{body}}}"#).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Translates OpenAI's Chat Completions API for Claude: a request into a request of Anthropic's Messages API, and the response
+//! back.
+//!
+//! ```text
+//! chat body --request()--> messages body      message --ResponseContext::whole()--> chat.completion
+//!                                             events  --Stream::read()--> chat.completion.chunk ... [DONE]
+//! ```
+//!
+//! A request is refused if the Messages API cannot express a field of it. Hints are dropped. Formats: Anthropic's API reference
+//! and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
+
+mod bedrock;
+mod chat;
+mod completion;
+mod error;
+mod host;
+mod invalid_request;
+mod messages;
+mod request;
+mod response;
+mod stream;
+mod tools;
+mod usage;
+mod version;
+
+pub use host::{COUNT_TOKENS, HostRequest, MESSAGES, Tokens, host_request};
+pub use invalid_request::InvalidRequest;
+pub use request::{MessagesRequest, native, request};
+pub use response::{CallerApi, ResponseContext, TranslatedResponse};
+pub use stream::Stream;
+pub use usage::Usage;
+pub use version::VERSION;
+
+#[cfg(test)]
+mod tests;

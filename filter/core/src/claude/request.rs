@@ -1,0 +1,264 @@
+//! Translates and checks requests.
+
+use super::invalid_request::InvalidRequest;
+use super::messages::{Turns, turns};
+use super::tools::{tool_choice, tools};
+use meridian_policy::egress_policy::Claude;
+use serde_json::{Map, Value, json};
+
+/// A translated request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessagesRequest {
+    /// The body for the Messages API, without the model.
+    pub body: Map<String, Value>,
+    /// Whether the response is streamed.
+    pub stream: bool,
+    /// Whether the caller wants a usage chunk in the stream.
+    pub include_usage: bool,
+}
+
+/// Fields that are dropped. No caller can rely on them: hints to a sampler or a scheduler, and fields for services of OpenAI or
+/// vLLM.
+const HINTS: [&str; 39] = [
+    "add_generation_prompt",
+    "allowed_token_ids",
+    "bad_words",
+    "best_of",
+    "cache_salt",
+    "chat_template_kwargs",
+    "frequency_penalty",
+    "ignore_eos",
+    "include_reasoning",
+    "length_penalty",
+    "metadata",
+    "min_p",
+    "min_tokens",
+    "mm_processor_kwargs",
+    "prediction",
+    "presence_penalty",
+    "priority",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "repetition_penalty",
+    "request_id",
+    "return_token_ids",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "skip_special_tokens",
+    "spaces_between_special_tokens",
+    "store",
+    "temperature",
+    "thinking",
+    "thinking_token_budget",
+    "top_k",
+    "top_p",
+    "truncate_prompt_tokens",
+    "use_beam_search",
+    "user",
+    "verbosity",
+    "vllm_xargs",
+];
+
+/// Translates a body of `/v1/chat/completions`.
+///
+/// # Errors
+/// The body is invalid, or has a field that Claude does not support.
+pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidRequest> {
+    let mut fields = object(body)?;
+    fields.retain(|_, value| !value.is_null());
+    fields.remove("model");
+    let mut translated = Map::new();
+    translated.insert(
+        "max_tokens".into(),
+        json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
+    );
+    let Turns { system, messages } = turns(fields.remove("messages"))?;
+    if !system.is_empty() {
+        translated.insert("system".into(), json!(system));
+    }
+    translated.insert("messages".into(), json!(messages));
+    let stream = flag(&mut fields, "stream")?;
+    if stream {
+        translated.insert("stream".into(), json!(true));
+    }
+    let include_usage = stream_options(fields.remove("stream_options"))?;
+    if let Some(stop) = fields.remove("stop") {
+        translated.insert("stop_sequences".into(), stop_sequences(stop)?);
+    }
+    let tools = tools(fields.remove("tools"))?;
+    let choice = tool_choice(
+        fields.remove("tool_choice"),
+        fields.remove("parallel_tool_calls"),
+    )?;
+    if let Some(tools) = tools {
+        translated.insert("tools".into(), tools);
+        if let Some(choice) = choice {
+            translated.insert("tool_choice".into(), choice);
+        }
+    }
+    if let Some(format) = response_format(fields.remove("response_format"))? {
+        translated.insert("output_config".into(), json!({ "format": format }));
+    }
+    check_remaining(fields)?;
+    Ok(MessagesRequest {
+        body: translated,
+        stream,
+        include_usage,
+    })
+}
+
+/// Checks a body of the Messages API.
+///
+/// # Errors
+/// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
+pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
+    let fields = object(body)?;
+    for field in ["mcp_servers", "container", "fallbacks"] {
+        if fields.get(field).is_some_and(|value| !value.is_null()) {
+            return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
+        }
+    }
+    let tools = fields.get("tools").and_then(Value::as_array);
+    for (index, tool) in tools.into_iter().flatten().enumerate() {
+        if !matches!(tool["type"].as_str(), None | Some("custom")) {
+            return Err(InvalidRequest::new(
+                format!("tools[{index}].type"),
+                PROVIDER_TOOLS,
+            ));
+        }
+    }
+    if fields
+        .get("max_tokens")
+        .is_some_and(|tokens| tokens.as_u64().is_none())
+    {
+        return Err(InvalidRequest::new(
+            "max_tokens",
+            "must be a whole number of 1 or more",
+        ));
+    }
+    Ok(fields)
+}
+
+/// The message about a field that lets the provider run its own tools.
+const PROVIDER_TOOLS: &str =
+    "would have the provider run tools of its own; give it tools that the caller runs";
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
+    serde_json::from_slice(body)
+        .map_err(|error| InvalidRequest::new("", format!("is no JSON object: {error}")))
+}
+
+fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, InvalidRequest> {
+    let old = fields
+        .remove("max_tokens")
+        .map(|value| ("max_tokens", value));
+    let new = fields.remove("max_completion_tokens");
+    let new = new.map(|value| ("max_completion_tokens", value));
+    let Some((name, value)) = new.or(old) else {
+        return Ok(None);
+    };
+    let tokens = value.as_u64().filter(|tokens| *tokens > 0);
+    tokens
+        .map(Some)
+        .ok_or_else(|| InvalidRequest::new(name, "must be a whole number of 1 or more"))
+}
+
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, InvalidRequest> {
+    match fields.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(InvalidRequest::new(name, "must be true or false")),
+    }
+}
+
+fn stream_options(options: Option<Value>) -> Result<bool, InvalidRequest> {
+    match options {
+        None => Ok(false),
+        Some(Value::Object(mut options)) => {
+            options.retain(|_, value| !value.is_null());
+            flag(&mut options, "include_usage").map_err(|_| {
+                InvalidRequest::new("stream_options.include_usage", "must be true or false")
+            })
+        }
+        Some(_) => Err(InvalidRequest::new("stream_options", "must be an object")),
+    }
+}
+
+/// Translates stop sequences. Claude rejects a sequence of white space alone.
+fn stop_sequences(stop: Value) -> Result<Value, InvalidRequest> {
+    let all = match stop {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    for sequence in &all {
+        match sequence.as_str() {
+            Some(text) if !text.trim().is_empty() => {}
+            Some(_) => {
+                let message = "must not be white space alone: Claude has no such stop sequence";
+                return Err(InvalidRequest::new("stop", message));
+            }
+            None => {
+                return Err(InvalidRequest::new(
+                    "stop",
+                    "must be a string or a list of strings",
+                ));
+            }
+        }
+    }
+    Ok(Value::Array(all))
+}
+
+fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
+    let Some(format) = format else {
+        return Ok(None);
+    };
+    match format["type"].as_str() {
+        Some("text") => Ok(None),
+        Some("json_schema") => {
+            let schema = &format["json_schema"]["schema"];
+            if !schema.is_object() {
+                let message = "must be a JSON schema";
+                return Err(InvalidRequest::new(
+                    "response_format.json_schema.schema",
+                    message,
+                ));
+            }
+            Ok(Some(json!({ "type": "json_schema", "schema": schema })))
+        }
+        Some("json_object") => {
+            let message = "`json_object` is not something that Claude promises; use `json_schema` with a schema";
+            Err(InvalidRequest::new("response_format.type", message))
+        }
+        _ => Err(InvalidRequest::new(
+            "response_format.type",
+            "must be `text` or `json_schema`",
+        )),
+    }
+}
+
+/// Checks the remaining fields: hints and default values are dropped.
+///
+/// # Errors
+/// Claude does not support a field.
+fn check_remaining(fields: Map<String, Value>) -> Result<(), InvalidRequest> {
+    for (name, value) in fields {
+        let has_no_effect = match name.as_str() {
+            "n" => value == 1,
+            "logprobs" => value == false,
+            "top_logprobs" => value == 0,
+            "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+            "modalities" => value == json!(["text"]),
+            _ => HINTS.contains(&name.as_str()),
+        };
+        if !has_no_effect {
+            let message = match name.as_str() {
+                "n" => "must be 1: Claude gives one answer a request",
+                _ => "is not something that Claude can do; leave it out",
+            };
+            return Err(InvalidRequest::new(name, message));
+        }
+    }
+    Ok(())
+}

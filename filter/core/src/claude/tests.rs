@@ -1,0 +1,104 @@
+mod requests;
+mod responses;
+mod streams;
+
+use super::*;
+use meridian_policy::egress_policy::{Claude, ClaudeHost};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn claude() -> Claude {
+    Claude {
+        host: ClaudeHost::Anthropic,
+        model: "claude-x".into(),
+        max_tokens: 4096,
+        inference_geo: None,
+    }
+}
+
+fn whole_answers(body: &[u8]) {
+    for host in [ClaudeHost::Anthropic, ClaudeHost::Bedrock] {
+        for caller in [
+            CallerApi::Messages,
+            CallerApi::Chat {
+                include_usage: true,
+            },
+        ] {
+            let context = ResponseContext {
+                host,
+                caller,
+                stream: false,
+            };
+            let _ = context.whole(200, "", body, 0);
+            let _ = context.whole(500, "", body, 0);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = request(&body, &claude());
+        whole_answers(&body);
+        let _ = streams::translated([body.as_slice()], true);
+    }
+
+    #[test]
+    fn any_json_is_read(body in any_json()) {
+        let body = body.to_string();
+        let _ = request(body.as_bytes(), &claude());
+        whole_answers(body.as_bytes());
+        let _ = streams::translated([format!("data: {body}\n\n").as_bytes()], true);
+    }
+}
+
+/// Random JSON of the words that the two APIs use.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "type",
+        "text",
+        "messages",
+        "role",
+        "user",
+        "assistant",
+        "tool",
+        "content",
+        "tools",
+        "function",
+        "name",
+        "arguments",
+        "tool_calls",
+        "stop",
+        "stream",
+        "image_url",
+        "url",
+        "response_format",
+        "json_schema",
+        "schema",
+        "message_start",
+        "message",
+        "content_block_start",
+        "content_block",
+        "tool_use",
+        "delta",
+        "text_delta",
+        "message_delta",
+        "usage",
+        "message_stop",
+    ]);
+    let leaf = prop_oneof![
+        word.clone().prop_map(|word| json!(word)),
+        any::<i64>().prop_map(|number| json!(number)),
+        Just(Value::Null),
+        Just(json!(true)),
+    ];
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}

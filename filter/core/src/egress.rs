@@ -1,0 +1,223 @@
+//! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
+
+use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
+use crate::egress_refusal::EgressRefusal;
+use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
+
+/// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
+const ALLOWED_HEADERS: [&str; 9] = [
+    "accept",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "user-agent",
+    // Envoy's own (`http` or `https`). Envoy finds no route without it.
+    "x-forwarded-proto",
+];
+
+/// Paths of an OpenAI-compatible provider.
+const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
+    "/v1/audio/speech",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+];
+
+/// How a request is sent to its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EgressMode<'p> {
+    /// The provider speaks the request's API.
+    Passthrough,
+    /// A request of Anthropic's Messages API at this path. Only the model changes.
+    Messages(&'p Claude, &'static str),
+    /// A request of OpenAI's Chat Completions API, for a provider that speaks the Messages API.
+    Chat(&'p Claude),
+}
+
+impl EgressMode<'_> {
+    /// Whether the provider may see a request header. It may see all pseudo-headers.
+    pub fn allows_header(self, name: &str) -> bool {
+        match self {
+            // Bedrock's streams are not server-sent events, whatever the caller accepts.
+            Self::Messages(claude, _) | Self::Chat(claude)
+                if claude.host == ClaudeHost::Bedrock && name == "accept" =>
+            {
+                false
+            }
+            Self::Messages(..) if name == VERSION.0 => true,
+            _ => name.starts_with(':') || ALLOWED_HEADERS.contains(&name),
+        }
+    }
+}
+
+/// Returns how a request to a path is sent to the provider. `path` may have a query.
+///
+/// # Errors
+/// The provider does not have the API.
+pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
+    let path = path.split('?').next().unwrap_or_default();
+    match provider {
+        Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
+            Ok(EgressMode::Passthrough)
+        }
+        Provider::Claude(claude) => match path {
+            "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
+            MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
+            // Bedrock has another API for counting tokens.
+            COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
+                Ok(EgressMode::Messages(claude, COUNT_TOKENS))
+            }
+            _ => Err(EgressRefusal::NoSuchApi),
+        },
+        Provider::OpenaiCompatible => Err(EgressRefusal::NoSuchApi),
+    }
+}
+
+/// Checks whether the caller may see a response with this status.
+///
+/// # Errors
+/// The provider has refused the operator's credential.
+pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
+    if matches!(status, b"401" | b"403") {
+        Err(EgressRefusal::OurCredential)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a response was processed outside of the fallback's jurisdiction, by its reported `inference_geo`.
+pub fn violates_jurisdiction(policy: &EgressPolicy, inference_geo: &str) -> bool {
+    let known = !policy.jurisdiction.is_empty() && inference_geo != "not_available";
+    let mut allowed = ["global", inference_geo].into_iter();
+    known && !allowed.any(|name| policy.jurisdiction.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meridian_policy::egress_policy::Budget;
+
+    fn claude() -> Claude {
+        Claude {
+            host: ClaudeHost::Anthropic,
+            model: "claude-x".into(),
+            max_tokens: 1,
+            inference_geo: None,
+        }
+    }
+
+    #[test]
+    fn headers_about_the_caller_are_not_allowed() {
+        for name in [
+            "content-type",
+            ":path",
+            ":authority",
+            "user-agent",
+            "transfer-encoding",
+        ] {
+            assert!(EgressMode::Passthrough.allows_header(name), "{name}");
+        }
+        for name in [
+            "authorization",
+            "cookie",
+            "x-api-key",
+            "apikey",
+            "ocp-apim-subscription-key",
+            "token",
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "baggage",
+            "traceparent",
+            "referer",
+            "origin",
+            "x-meridian-zone",
+            "cf-ipcountry",
+            "anthropic-beta",
+            "",
+        ] {
+            assert!(
+                !EgressMode::Messages(&claude(), MESSAGES).allows_header(name),
+                "{name}"
+            );
+        }
+        assert!(EgressMode::Messages(&claude(), MESSAGES).allows_header("anthropic-version"));
+        assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
+    }
+
+    #[test]
+    fn paths_and_statuses_of_providers() {
+        let compatible = Provider::OpenaiCompatible;
+        assert_eq!(
+            mode(&compatible, "/v1/chat/completions?x=1"),
+            Ok(EgressMode::Passthrough)
+        );
+        assert_eq!(
+            mode(&compatible, "/v1/messages"),
+            Err(EgressRefusal::NoSuchApi)
+        );
+        assert_eq!(
+            mode(&compatible, "/v1/rerank"),
+            Err(EgressRefusal::NoSuchApi)
+        );
+        let claude = claude();
+        let anthropic = Provider::Claude(claude.clone());
+        assert_eq!(
+            mode(&anthropic, "/v1/chat/completions"),
+            Ok(EgressMode::Chat(&claude))
+        );
+        for (path, without_query) in [
+            ("/v1/messages?beta=true", MESSAGES),
+            ("/v1/messages/count_tokens", COUNT_TOKENS),
+        ] {
+            assert_eq!(
+                mode(&anthropic, path),
+                Ok(EgressMode::Messages(&claude, without_query))
+            );
+        }
+        for path in [
+            "/v1/embeddings",
+            "/v1/completions",
+            "/v1/responses",
+            "/v1/messages/batches",
+        ] {
+            assert_eq!(
+                mode(&anthropic, path),
+                Err(EgressRefusal::NoSuchApi),
+                "{path}"
+            );
+        }
+        let bedrock = Provider::Claude(Claude {
+            host: ClaudeHost::Bedrock,
+            ..claude.clone()
+        });
+        assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
+        let mode = mode(&bedrock, MESSAGES).unwrap();
+        assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
+        assert_eq!(check_status(b"401"), Err(EgressRefusal::OurCredential));
+        assert_eq!(check_status(b"200"), Ok(()));
+        assert_eq!(check_status(b"429"), Ok(()));
+    }
+    #[test]
+    fn jurisdiction_violations() {
+        let policy = |jurisdiction: &[&str]| EgressPolicy {
+            fallback: "claude".into(),
+            provider: Provider::OpenaiCompatible,
+            jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
+            budget: Budget::default(),
+            price: None,
+            context: None,
+        };
+        assert!(violates_jurisdiction(&policy(&["us"]), "global"));
+        assert!(violates_jurisdiction(&policy(&["eea", "us"]), "eu"));
+        for fine in ["us", "not_available"] {
+            assert!(!violates_jurisdiction(&policy(&["us"]), fine), "{fine}");
+        }
+        assert!(!violates_jurisdiction(&policy(&["global"]), "us"));
+        assert!(!violates_jurisdiction(&policy(&[]), "us"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What a plugin asks of the Envoy around it. It says what is meant; how that is done is the host's: host calls of proxy-wasm, or
+//! memory in tests.
+
+use std::time::Duration;
+
+/// The two halves of an HTTP exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// What the caller sent.
+    Request,
+    /// What the upstream answered.
+    Response,
+}
+
+/// What becomes of a stream after a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It goes on.
+    Continue,
+    /// Envoy holds what came; the hook is called again with more of it.
+    Pause,
+}
+
+/// A fact that Envoy knows of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fact {
+    /// The other end of the caller's connection, `ip:port`.
+    SourceAddress,
+    /// The region, or `fallback/<name>`, that the upstream endpoint belongs to, from the endpoint's metadata. It is the endpoint of
+    /// the attempt that got its connection last.
+    UpstreamRegion,
+    /// The address of the upstream endpoint, `ip:port`.
+    UpstreamAddress,
+    /// Why the response is what it is, in Envoy's words, e.g. `via_upstream`.
+    ResponseDetails,
+}
+
+/// Kinds of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MetricKind {
+    /// It only grows.
+    Counter,
+    /// It shows the last value.
+    Gauge,
+    /// It shows how values are distributed.
+    Histogram,
+}
+
+/// Levels of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed that Meridian deals with.
+    Warn,
+    /// Something that a person should look at.
+    Error,
+}
+
+/// The Envoy around a plugin, as the stream of the present hook sees it.
+pub trait Host {
+    /// The time since the Unix epoch.
+    fn now(&self) -> Duration;
+
+    /// A header's value; of one that is sent several times, all values joined by commas.
+    fn header(&self, side: Side, name: &str) -> Option<Vec<u8>>;
+    /// All headers, repeated ones repeated.
+    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)>;
+    /// Replaces a header, or removes it.
+    fn set_header(&self, side: Side, name: &str, value: Option<&str>);
+
+    /// A part of what is buffered of a body, or what came of it.
+    fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8>;
+    /// Replaces the first `size` bytes of what is buffered of a body, or of what came of it.
+    fn set_body(&self, side: Side, size: usize, bytes: &[u8]);
+
+    /// A fact about the stream; `None` if Envoy does not know it.
+    fn fact(&self, fact: Fact) -> Option<String>;
+    /// Envoy's response flags of the stream so far, a bit each. `None` if Envoy does not know them.
+    fn response_flags(&self) -> Option<u64>;
+    /// Puts a value into the stream's access log under a name.
+    fn set_log_field(&self, name: &str, value: &str);
+
+    /// Answers the caller from here.
+    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]);
+    /// Ends the request without an answer.
+    fn reset(&self);
+    /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
+    fn end_stream(&self, stream: u32);
+    /// Makes Envoy look for the route again, by the headers as they are now. `false` if it cannot.
+    fn clear_route_cache(&self) -> bool;
+
+    /// What all workers of this Envoy share under a key, and its version for [`Host::set_shared`].
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
+    /// Replaces what all workers share under a key. With a version: only if it is still of that version. `false` if it is not.
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
+
+    /// The id of a metric. `None` if Envoy has no room for it.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Option<u32>;
+    /// Adds to a counter.
+    fn add_to_metric(&self, id: u32, value: u64);
+    /// Sets a gauge, or records a value of a histogram.
+    fn record_metric(&self, id: u32, value: u64);
+
+    /// Writes a line to Envoy's log.
+    fn log(&self, level: LogLevel, line: &str);
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms(host: &dyn Host) -> u64 {
+    u64::try_from(host.now().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A header's value as text, whatever its bytes are; empty if there is none.
+pub fn text(host: &dyn Host, side: Side, name: &str) -> String {
+    match host.header(side, name) {
+        Some(value) => String::from_utf8_lossy(&value).into_owned(),
+        None => String::new(),
+    }
+}

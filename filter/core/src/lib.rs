@@ -1,0 +1,36 @@
+//! The gateway's part of Meridian without Envoy: the decision about one request, and the processing of its response.
+//!
+//! The crate does no IO, reads no clock, and is neither random nor async. Everything from Envoy comes through [`host::Host`].
+//! The crate compiles natively for tests and tools, and to wasm for the filter.
+
+pub mod answer;
+pub mod body;
+pub mod budget;
+pub mod classify;
+pub mod claude;
+pub mod clock;
+pub mod context;
+pub mod decision;
+pub mod egress;
+pub mod egress_refusal;
+pub mod guard;
+pub mod host;
+pub mod lane;
+pub mod models;
+pub mod needs;
+pub mod pace;
+pub mod per_try_timeout;
+pub mod plugins;
+pub mod refusal;
+pub mod request;
+pub mod router;
+pub mod routes;
+pub mod shed;
+pub mod shed_level;
+mod sliding_window;
+pub mod slots;
+pub mod tier;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;

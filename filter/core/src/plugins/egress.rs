@@ -1,0 +1,462 @@
+//! The plugin `egress`: on the way out to a provider, in a VM of its own. Only headers of an allow-list go on, what the provider
+//! does not speak is translated ([`crate::claude`]), and an error about our credential stays here. Envoy adds the credential
+//! behind it.
+
+use super::plugin::Plugin;
+use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
+use crate::claude::{
+    self, CallerApi, HostRequest, InvalidRequest, MessagesRequest, ResponseContext, Stream,
+    TranslatedResponse, Usage, host_request,
+};
+use crate::egress::{self, EgressMode, violates_jurisdiction};
+use crate::egress_refusal::EgressRefusal;
+use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms, text};
+use crate::worker::{self, Worker};
+use meridian_policy::FallbackName;
+use meridian_policy::api::Shape;
+use meridian_policy::egress_policy::{Claude, EgressPolicy};
+use meridian_policy::headers;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// One request on its way out.
+pub struct Request {
+    /// Without one nothing leaves.
+    policy: Option<Rc<EgressPolicy>>,
+    path: String,
+    /// The caller's request that the provider is asked for, while it is asked.
+    fallback_request: Option<(FallbackName, Vec<u8>)>,
+    /// What is reserved of the budget for it.
+    reserved: Option<Reserved>,
+    state: State,
+}
+
+/// A part of a budget.
+struct Reserved {
+    admitted: Admitted,
+    estimate: Estimate,
+    /// What the request has cost, as far as that is known, in billionths of a dollar.
+    cost: u64,
+}
+
+/// Of Envoy's response flags, those of a provider that no connection leads to: none is healthy (UH), or they fail (UF).
+const UNREACHABLE: u64 = 1 << 1 | 1 << 5;
+
+/// The content type of a stream.
+const EVENTS: &str = "text/event-stream; charset=utf-8";
+
+enum State {
+    /// It goes as it is, or is being held until it is whole.
+    Going,
+    /// What still comes goes as it is.
+    AsItIs,
+    /// Claude is asked; its answer is to come.
+    Asked(ResponseContext),
+    /// The answer is a stream.
+    Streaming(Box<Stream>),
+    /// The answer is held until it is whole. Its status.
+    Held(ResponseContext, u16),
+    /// Answered here: what follows is that answer.
+    Stopped,
+}
+
+impl Plugin for Request {
+    fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        self.path = text(host, Side::Request, ":path");
+        let Some(policy) = self.policy.clone() else {
+            return self.stop(host, EgressRefusal::NoSuchApi);
+        };
+        let mode = match egress::mode(&policy.provider, &self.path) {
+            Ok(mode) => mode,
+            Err(refusal) => return self.stop(host, refusal),
+        };
+        if let Some(id) = host.header(Side::Request, "x-request-id") {
+            let request = (policy.fallback.clone(), id);
+            if !worker.fallbacks.begin(&request) {
+                return self.asked_already(host);
+            }
+            self.fallback_request = Some(request);
+        }
+        let names = host
+            .headers(Side::Request)
+            .into_iter()
+            .map(|(name, _)| name);
+        for name in names.filter(|name| !mode.allows_header(name)) {
+            host.set_header(Side::Request, &name, None);
+        }
+        match mode {
+            EgressMode::Passthrough => match self.admit(host, worker, &policy, Estimate::default())
+            {
+                Ok(()) => {
+                    self.state = State::AsItIs;
+                    Action::Continue
+                }
+                Err(refusal) => self.stop(host, refusal),
+            },
+            mode if ends => self.whole(host, worker, mode, 0),
+            _ => Action::Pause,
+        }
+    }
+
+    fn on_request_body(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        size: usize,
+        ends: bool,
+    ) -> Action {
+        match self.state {
+            State::Going if !ends => Action::Pause,
+            State::Going => self.request(host, worker, size),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        match self.state {
+            State::Going => self.request(host, worker, usize::MAX),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        if let State::Stopped = self.state {
+            return Action::Continue;
+        }
+        let status = host.header(Side::Response, ":status").unwrap_or_default();
+        if never_left(host) {
+            self.give_back(host);
+        }
+        let State::Asked(context) = self.state else {
+            return match egress::check_status(&status) {
+                Ok(()) => Action::Continue,
+                Err(refusal) => self.stop(host, refusal),
+            };
+        };
+        let status = std::str::from_utf8(&status).ok();
+        let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
+        host.set_header(Side::Response, "content-length", None);
+        if let Some(stream) = context.stream(status, now(host)) {
+            host.set_header(Side::Response, "content-type", Some(EVENTS));
+            self.state = State::Streaming(Box::new(stream));
+            return Action::Continue;
+        }
+        self.state = State::Held(context, status);
+        if ends {
+            let answer = context.whole(status, &error_name(host), &[], now(host));
+            self.answered(host, worker, &answer);
+            return Action::Continue;
+        }
+        Action::Pause
+    }
+
+    fn on_response_body(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        size: usize,
+        ends: bool,
+    ) -> Action {
+        match &mut self.state {
+            State::Streaming(stream) => {
+                let piece = host.body(Side::Response, 0, size);
+                if let Cow::Owned(made) = stream.read(&piece) {
+                    host.set_body(Side::Response, size, &made);
+                }
+            }
+            State::Held(..) if !ends => return Action::Pause,
+            State::Held(context, status) => {
+                let (context, status) = (*context, *status);
+                self.answer(host, worker, context, status, size);
+            }
+            State::Going | State::AsItIs | State::Asked(_) | State::Stopped => {}
+        }
+        Action::Continue
+    }
+
+    fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        if let State::Held(context, status) = self.state {
+            self.answer(host, worker, context, status, usize::MAX);
+        }
+        Action::Continue
+    }
+
+    fn on_done(&mut self, host: &dyn Host, worker: &mut Worker) {
+        if let State::Streaming(stream) = &self.state {
+            self.note_usage(host, worker, &stream.usage());
+        }
+        self.settle(host, worker);
+        if let Some(request) = self.fallback_request.take() {
+            worker.fallbacks.end(request);
+        }
+    }
+}
+
+impl Request {
+    /// A request under a policy.
+    pub fn new(policy: Option<Rc<EgressPolicy>>) -> Self {
+        Self {
+            policy,
+            path: String::new(),
+            fallback_request: None,
+            reserved: None,
+            state: State::Going,
+        }
+    }
+
+    /// Past its limits a chain with no other member left asks its last member once more, also where that one has failed and others
+    /// may still answer. The answer is on its way, or was invalid, and would be paid for twice.
+    fn asked_already(&mut self, host: &dyn Host) -> Action {
+        self.state = State::Stopped;
+        host.reset();
+        Action::Pause
+    }
+
+    /// The request is whole.
+    fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize) -> Action {
+        let policy = self.policy.clone();
+        let mode = policy
+            .as_ref()
+            .map_or(Err(EgressRefusal::NoSuchApi), |policy| {
+                egress::mode(&policy.provider, &self.path)
+            });
+        match mode {
+            Ok(mode) => self.whole(host, worker, mode, size),
+            Err(refusal) => self.stop(host, refusal),
+        }
+    }
+
+    fn whole(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        mode: EgressMode<'_>,
+        size: usize,
+    ) -> Action {
+        let body = host.body(Side::Request, 0, size);
+        let (shape, made) = match mode {
+            EgressMode::Passthrough => return Action::Continue,
+            EgressMode::Messages(claude, path) => {
+                (Shape::Anthropic, native(host, &body, claude, path))
+            }
+            EgressMode::Chat(claude) => (Shape::OpenAi, chat(&body, claude)),
+        };
+        let (request, context) = match made {
+            Ok(made) => made,
+            Err(refused) => return self.refuse(host, &refused.answer(shape)),
+        };
+        if let Err(refusal) = self.admit_claude(host, worker, &request) {
+            return self.stop(host, refusal);
+        }
+        if let Some(reserved) = &mut self.reserved {
+            reserved.cost = reserved.estimate.without_usage(context.stream);
+        }
+        let HostRequest {
+            path,
+            version,
+            body,
+            ..
+        } = request;
+        let set = |name, value: Option<&str>| host.set_header(Side::Request, name, value);
+        set(":path", Some(&path));
+        set(claude::VERSION.0, version.as_deref());
+        set("content-length", Some(&body.len().to_string()));
+        host.set_body(Side::Request, size, body.as_bytes());
+        self.state = State::Asked(context);
+        Action::Continue
+    }
+
+    /// Takes what a request to Claude may cost off the budget.
+    fn admit_claude(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        request: &HostRequest,
+    ) -> Result<(), EgressRefusal> {
+        let Some(policy) = self.policy.clone() else {
+            return Err(EgressRefusal::NoSuchApi);
+        };
+        let price = policy.price.as_ref();
+        let estimate = price.map(|price| estimate(price, request.tokens, policy.context));
+        self.admit(host, worker, &policy, estimate.unwrap_or_default())
+    }
+
+    fn admit(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        policy: &EgressPolicy,
+        estimate: Estimate,
+    ) -> Result<(), EgressRefusal> {
+        match worker::admit(host, policy, estimate) {
+            Ok(admitted) => {
+                self.reserved = admitted.map(|admitted| Reserved {
+                    admitted,
+                    estimate,
+                    cost: 0,
+                });
+                Ok(())
+            }
+            Err(over) => {
+                worker
+                    .metrics
+                    .over_budget(host, &policy.fallback, over.limit);
+                Err(EgressRefusal::OverBudget(over.retry_after))
+            }
+        }
+    }
+
+    /// The provider was not asked.
+    fn give_back(&mut self, host: &dyn Host) {
+        if let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) {
+            worker::give_back(host, policy, reserved.admitted);
+        }
+    }
+
+    /// The reservation lasts no longer than the answer.
+    fn settle(&mut self, host: &dyn Host, worker: &mut Worker) {
+        let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) else {
+            return;
+        };
+        worker::settle(host, policy, reserved.admitted, reserved.cost);
+        worker.metrics.spent(host, &policy.fallback, reserved.cost);
+    }
+
+    /// The answer in one piece is whole.
+    fn answer(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        context: ResponseContext,
+        status: u16,
+        size: usize,
+    ) {
+        let body = host.body(Side::Response, 0, size);
+        let answer = context.whole(status, &error_name(host), &body, now(host));
+        self.answered(host, worker, &answer);
+        if let Some(made) = answer.body {
+            host.set_header(Side::Response, "content-type", Some("application/json"));
+            host.set_body(Side::Response, size, made.to_string().as_bytes());
+        }
+    }
+
+    /// The answer in one piece is there. An error of the provider's has cost nothing.
+    fn answered(&mut self, host: &dyn Host, worker: &mut Worker, answer: &TranslatedResponse) {
+        self.state = State::AsItIs;
+        host.set_header(Side::Response, ":status", Some(&answer.status.to_string()));
+        if answer.status == 200 {
+            self.note_usage(host, worker, &answer.usage);
+        } else if is_providers(host)
+            && let Some(reserved) = &mut self.reserved
+        {
+            reserved.cost = 0;
+        }
+    }
+
+    /// The answer has reported its usage, and perhaps where it was made.
+    fn note_usage(&mut self, host: &dyn Host, worker: &mut Worker, usage: &Usage) {
+        let Some(policy) = &self.policy else { return };
+        if let (Some(price), Some(reserved)) = (&policy.price, &mut self.reserved) {
+            reserved.cost = cost_so_far(price, usage, reserved.estimate);
+        }
+        let geo = usage.inference_geo.as_deref();
+        let Some(geo) = geo.filter(|geo| violates_jurisdiction(policy, geo)) else {
+            return;
+        };
+        worker
+            .metrics
+            .jurisdiction_violation(host, &policy.fallback);
+        let id = self.fallback_request.as_ref().map(|(_, id)| id.as_slice());
+        let id = String::from_utf8_lossy(id.unwrap_or_default());
+        let (name, declared) = (&policy.fallback, &policy.jurisdiction);
+        host.log(
+            LogLevel::Error,
+            &format!(
+                "meridian: request {id}: the fallback {name} says that its answer was made in {geo:?}, and its \
+                 jurisdiction is {declared:?}"
+            ),
+        );
+    }
+
+    /// The request itself is wrong.
+    fn refuse(&mut self, host: &dyn Host, answer: &Value) -> Action {
+        self.state = State::Stopped;
+        // Keeps Envoy's local-reply format away from the answer.
+        host.set_header(Side::Request, headers::REFUSED, Some("1"));
+        let headers = [("content-type", "application/json")];
+        host.reply(400, &headers, answer.to_string().as_bytes());
+        Action::Pause
+    }
+
+    /// Plain text: the listener's local replies put it into the shape of the API that was spoken.
+    fn stop(&mut self, host: &dyn Host, refusal: EgressRefusal) -> Action {
+        self.state = State::Stopped;
+        let retry_after = match refusal {
+            EgressRefusal::OverBudget(seconds) => Some(seconds.to_string()),
+            EgressRefusal::NoSuchApi | EgressRefusal::OurCredential => None,
+        };
+        let headers = retry_after.iter();
+        let headers: Vec<(&str, &str)> = headers
+            .map(|seconds| ("retry-after", seconds.as_str()))
+            .collect();
+        host.reply(refusal.status(), &headers, refusal.message().as_bytes());
+        Action::Pause
+    }
+}
+
+/// A request of the Messages API, for a provider that speaks it.
+fn native(
+    host: &dyn Host,
+    body: &[u8],
+    claude: &Claude,
+    path: &str,
+) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
+    let version = host.header(Side::Request, claude::VERSION.0);
+    let version = version.as_deref();
+    let version = version.and_then(|version| std::str::from_utf8(version).ok());
+    let request = host_request(claude, claude::native(body)?, path, version);
+    let context = ResponseContext {
+        host: claude.host,
+        caller: CallerApi::Messages,
+        stream: request.stream,
+    };
+    Ok((request, context))
+}
+
+/// A request of Chat Completions, for a provider that speaks Messages.
+fn chat(body: &[u8], claude: &Claude) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
+    let MessagesRequest {
+        body,
+        stream,
+        include_usage,
+    } = claude::request(body, claude)?;
+    let context = ResponseContext {
+        host: claude.host,
+        caller: CallerApi::Chat { include_usage },
+        stream,
+    };
+    Ok((host_request(claude, body, claude::MESSAGES, None), context))
+}
+
+/// Whether the answer is Envoy's own because the provider cannot be reached.
+fn never_left(host: &dyn Host) -> bool {
+    host.response_flags()
+        .is_some_and(|flags| flags & UNREACHABLE != 0)
+}
+
+/// Whether the answer is the provider's. A request that the provider was asked for, and that Envoy gave up, may have been answered.
+fn is_providers(host: &dyn Host) -> bool {
+    let details = host.fact(Fact::ResponseDetails);
+    details.is_none_or(|details| details == "via_upstream")
+}
+
+/// The name that AWS gives an error.
+fn error_name(host: &dyn Host) -> String {
+    text(host, Side::Response, "x-amzn-errortype")
+}
+
+/// Seconds since the Unix epoch.
+fn now(host: &dyn Host) -> u64 {
+    now_ms(host) / 1000
+}

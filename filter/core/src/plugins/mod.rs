@@ -1,0 +1,93 @@
+//! The plugins, as state machines over the hooks of one stream. What a plugin does is its root id in Envoy's configuration:
+//!
+//! - `router`: decides where a request goes (see [`router`]).
+//! - `guard`: sees every attempt's answer (see [`guard`]).
+//! - `pool`: picks the server for requests that other gateways send (see [`pool`]).
+//! - `egress`: what leaves for a hosted provider (see [`egress`]).
+//!
+//! Router, guard and pool share a VM, and so a [`Worker`]; egress has its own.
+
+pub mod egress;
+pub mod guard;
+mod plugin;
+pub mod pool;
+pub mod router;
+
+pub use plugin::Plugin;
+
+use crate::host::Host;
+use crate::worker::{KEEP_EVERY, begin_spending, look_every};
+use meridian_policy::egress_policy::EgressPolicy;
+use meridian_policy::guard_policy::GuardPolicy;
+use meridian_policy::pool_policy::PoolPolicy;
+use serde::de::DeserializeOwned;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A plugin with its configuration.
+pub enum Configured {
+    /// Without a policy it refuses every request.
+    Router(Option<Rc<router::Policy>>),
+    /// The guard of a gateway's chains.
+    Guard(Rc<GuardPolicy>),
+    /// Without a policy all pools balance by load.
+    Pool(Rc<PoolPolicy>),
+    /// Without a policy nothing leaves.
+    Egress(Option<Rc<EgressPolicy>>),
+}
+
+impl Configured {
+    /// The plugin of a root id, by its configuration as JSON.
+    ///
+    /// # Errors
+    /// There is no such plugin, or its configuration is not understood: then the one before stays in force.
+    pub fn new(host: &dyn Host, root_id: &[u8], configuration: &[u8]) -> Result<Self, String> {
+        let is_empty = configuration.is_empty();
+        Ok(match root_id {
+            b"router" if is_empty => Self::Router(None),
+            b"router" => {
+                let policy = router::Policy::arrived(host, policy(configuration)?);
+                Self::Router(Some(Rc::new(policy)))
+            }
+            b"guard" => Self::Guard(Rc::new(policy(configuration)?)),
+            b"pool" if is_empty => Self::Pool(Rc::default()),
+            b"pool" => Self::Pool(Rc::new(policy(configuration)?)),
+            b"egress" if is_empty => Self::Egress(None),
+            b"egress" => {
+                let policy: EgressPolicy = policy(configuration)?;
+                begin_spending(host, &policy);
+                Self::Egress(Some(Rc::new(policy)))
+            }
+            other => {
+                return Err(format!(
+                    "there is no root_id `{}`; use router, guard, pool or egress",
+                    String::from_utf8_lossy(other)
+                ));
+            }
+        })
+    }
+
+    /// How often the worker is to [tick](Worker::tick) for this plugin; `None` if it needs no ticks.
+    pub fn tick_period(&self) -> Option<Duration> {
+        let Self::Guard(policy) = self else {
+            return None;
+        };
+        let period = policy.stream_idle_timeout_ms.map_or(KEEP_EVERY, look_every);
+        Some(period.min(KEEP_EVERY))
+    }
+
+    /// The plugin of a new stream. `stream`: its id, for [`Host::end_stream`].
+    pub fn stream(&self, stream: u32) -> Box<dyn Plugin> {
+        match self {
+            Self::Router(policy) => Box::new(router::Request::new(policy.clone())),
+            Self::Guard(policy) => Box::new(guard::Attempt::new(stream, policy.clone())),
+            Self::Pool(policy) => Box::new(pool::Request::new(policy.clone())),
+            Self::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
+        }
+    }
+}
+
+fn policy<P: DeserializeOwned>(configuration: &[u8]) -> Result<P, String> {
+    serde_json::from_slice(configuration)
+        .map_err(|error| format!("the filter's policy is refused: {error}"))
+}

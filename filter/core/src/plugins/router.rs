@@ -1,0 +1,215 @@
+//! The plugin `router`: removes what callers may not send, decides, and sets the route headers.
+
+use super::plugin::Plugin;
+use crate::answer::Answer;
+use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms};
+use crate::refusal::{Reason, Refusal};
+use crate::request::{Head, RequestContext};
+use crate::router::{Admission, Admitted, Router};
+use crate::worker::{Worker, lease_expires, loaded, refused};
+use meridian_policy::api;
+use meridian_policy::filter_policy::FilterPolicy;
+use meridian_policy::headers;
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+/// A policy, compiled, and until when its lease runs.
+#[derive(Debug)]
+pub struct Policy {
+    router: Router,
+    /// By this gateway's clock, in milliseconds since the Unix epoch.
+    expires: Option<u64>,
+}
+
+impl Policy {
+    /// A policy that comes now.
+    pub fn arrived(host: &dyn Host, policy: FilterPolicy) -> Self {
+        Self {
+            expires: policy.lease.map(|lease| lease_expires(host, lease)),
+            router: Router::new(policy),
+        }
+    }
+}
+
+/// One request on its way in.
+pub struct Request {
+    policy: Option<Rc<Policy>>,
+    state: State,
+    id: Vec<u8>,
+}
+
+enum State {
+    /// Nothing was decided yet.
+    Head,
+    /// The zone is decided, by this policy; the body is being buffered.
+    Body(Rc<Policy>, Admitted),
+    /// On its way; why it goes there.
+    Routed(String),
+    /// Answered here.
+    Answered,
+}
+
+impl Plugin for Request {
+    fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        let request = request_headers(host);
+        let value = |name: &str| {
+            let header = request.iter().find(|(header, _)| header == name);
+            header.map_or("", |(_, value)| value)
+        };
+        let (method, path) = (value(":method"), value(":path"));
+        let Some(policy) = self.policy.clone() else {
+            let reason = Reason::NoPolicy;
+            let shape = api::shape(path, &request);
+            return self.answer(host, &Refusal { reason, shape }.answer());
+        };
+        let source = source(host);
+        for name in policy.router.untrusted(source, &request) {
+            host.set_header(Side::Request, name, None);
+        }
+        match policy.router.admit(&Head {
+            method,
+            path,
+            source,
+            headers: &request,
+        }) {
+            Admission::Answer(answer) => self.answer(host, &answer),
+            Admission::ReadBody(admitted) => {
+                self.state = State::Body(policy, admitted);
+                if ends {
+                    self.decide(host, worker)
+                } else {
+                    Action::Pause
+                }
+            }
+        }
+    }
+
+    fn on_request_body(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        _: usize,
+        ends: bool,
+    ) -> Action {
+        match &self.state {
+            State::Body(..) if !ends => Action::Pause,
+            State::Body(..) => self.decide(host, worker),
+            State::Head | State::Answered => Action::Pause,
+            State::Routed(_) => Action::Continue,
+        }
+    }
+
+    fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        match &self.state {
+            State::Body(..) => self.decide(host, worker),
+            State::Head | State::Answered => Action::Pause,
+            State::Routed(_) => Action::Continue,
+        }
+    }
+
+    fn on_response_headers(&mut self, host: &dyn Host, _: &mut Worker, _: bool) -> Action {
+        if let State::Routed(decision) = &self.state {
+            host.set_header(Side::Response, headers::DECISION, Some(decision));
+            let value = |name| host.header(Side::Response, name);
+            let overloaded =
+                value(":status").is_some_and(|status| status == b"429" || status == b"503");
+            if overloaded && value("retry-after").is_none() {
+                host.set_header(Side::Response, "retry-after", Some(headers::RETRY_AFTER));
+            }
+        }
+        Action::Continue
+    }
+
+    /// How the guard saw the answer end goes into the access log.
+    fn on_log(&mut self, host: &dyn Host, worker: &mut Worker) {
+        if let Ok(id) = std::str::from_utf8(&self.id)
+            && let Some(how) = worker.attempts.take_broken(id)
+        {
+            host.set_log_field("meridian_broken", how);
+        }
+    }
+}
+
+impl Request {
+    /// A request under a policy.
+    pub fn new(policy: Option<Rc<Policy>>) -> Self {
+        Self {
+            policy,
+            state: State::Head,
+            id: Vec::new(),
+        }
+    }
+
+    /// The body is whole: picks the route, or refuses.
+    fn decide(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        self.id = host
+            .header(Side::Request, "x-request-id")
+            .unwrap_or_default();
+        let State::Body(policy, admitted) = &self.state else {
+            return Action::Continue;
+        };
+        let body = host.body(Side::Request, 0, usize::MAX);
+        let now = worker.steady_ms(host);
+        let worker = RefCell::new(worker);
+        let context = RequestContext {
+            request_id: &self.id,
+            lease_ran_out: policy.expires.is_some_and(|end| now_ms(host) >= end),
+            refused: &|pool| refused(host, pool),
+            loaded: &|pool| loaded(host, pool),
+            pace: &|pool| worker.borrow().paces.of(pool),
+            slot: &|model, ask| worker.borrow_mut().pick_slot(host, model.as_str(), ask),
+            now_ms: now,
+        };
+        let decision = match policy.router.decide(admitted, &body, &context) {
+            Ok(decision) => decision,
+            Err(answer) => return self.answer(host, &answer),
+        };
+        for (name, value) in decision.route_headers() {
+            host.set_header(Side::Request, name, Some(&value));
+        }
+        if host.header(Side::Request, "content-length").is_none() {
+            let length = body.len().to_string();
+            host.set_header(Side::Request, headers::LENGTH, Some(&length));
+        }
+        // Until now the route was the one that the caller's own headers picked: it must not be kept.
+        if host.clear_route_cache() {
+            self.state = State::Routed(decision.explain());
+            return Action::Continue;
+        }
+        host.log(
+            LogLevel::Error,
+            "meridian: the route cache cannot be cleared",
+        );
+        let refusal = Refusal {
+            reason: Reason::NoRoute,
+            shape: admitted.shape(),
+        };
+        self.answer(host, &refusal.answer())
+    }
+
+    fn answer(&mut self, host: &dyn Host, answer: &Answer) -> Action {
+        self.state = State::Answered;
+        host.set_header(Side::Request, headers::REFUSED, Some("1"));
+        let headers = answer.headers.iter();
+        let headers: Vec<(&str, &str)> = headers
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        host.reply(answer.status, &headers, answer.body.as_bytes());
+        Action::Pause
+    }
+}
+
+/// As text, whatever their bytes are.
+fn request_headers(host: &dyn Host) -> Vec<(String, String)> {
+    let headers = host.headers(Side::Request).into_iter();
+    headers
+        .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
+        .collect()
+}
+
+/// The other end of the connection.
+fn source(host: &dyn Host) -> Option<IpAddr> {
+    let address: SocketAddr = host.fact(Fact::SourceAddress)?.parse().ok()?;
+    Some(address.ip())
+}

@@ -1,0 +1,206 @@
+//! Refusals: error responses in the shape of the request's API.
+
+use crate::answer::Answer;
+use crate::body::BadBody;
+use meridian_policy::api::Shape;
+use meridian_policy::headers;
+use meridian_policy::name::{ModelName, ZoneName};
+use serde_json::json;
+
+/// The reason why a request is not routed. Its text is the message for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The filter has no policy yet.
+    #[error("This gateway has not been given a routing policy yet; nothing can be served.")]
+    NoPolicy,
+    /// Envoy cannot pick a route.
+    #[error("This gateway could not pick a route; try again.")]
+    NoRoute,
+    /// No API has this path.
+    #[error("No inference API has this path.")]
+    UnknownPath,
+    /// The path exists with another method.
+    #[error("This path takes {allowed} requests only.")]
+    WrongMethod {
+        /// The method of the path.
+        allowed: &'static str,
+    },
+    /// The caller's zone is unknown, and the fleet refuses such callers.
+    #[error("The caller's residency zone is not known, and this gateway refuses such callers.")]
+    UnknownZone,
+    /// This gateway must not serve the caller's zone.
+    #[error(
+        "Callers of the residency zone `{zone}` are not served by this gateway.{}",
+        usable(gateways)
+    )]
+    Misdirected {
+        /// The caller's zone.
+        zone: ZoneName,
+        /// The gateways of the zone.
+        gateways: Vec<String>,
+    },
+    /// This gateway must not serve the caller's zone, and redirects to a gateway of the zone.
+    #[error(
+        "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
+    )]
+    Redirected {
+        /// The caller's zone.
+        zone: ZoneName,
+        /// The URL of the gateway, with the request's path and query.
+        location: String,
+    },
+    /// The request has a need that does not exist.
+    #[error(
+        "The header `{header}` asks for `{need}`, which is nothing that can be had; `fresh` is."
+    )]
+    UnknownNeed {
+        /// The header with the need.
+        header: String,
+        /// The unknown need.
+        need: String,
+    },
+    /// The request names a tier that does not exist.
+    #[error(
+        "The header `{}` says `{_0}`, which is no tier; `batch` and `interactive` are.",
+        headers::TIER
+    )]
+    UnknownTier(String),
+    /// No region has room for this batch request.
+    #[error("No region has room for batch requests at this moment; try again later.")]
+    Later,
+    /// The body has a content encoding, which hides the model.
+    #[error("The request body has the content encoding `{_0}`; send it without one.")]
+    Encoded(String),
+    /// The body cannot be routed.
+    #[error("{_0}")]
+    BadBody(BadBody),
+    /// The zone does not have the model.
+    #[error(
+        "The model `{model}` does not exist for the residency zone `{zone}`{}",
+        available(known)
+    )]
+    UnknownModel {
+        /// The model of the request.
+        model: String,
+        /// The caller's zone.
+        zone: ZoneName,
+        /// The models of the zone.
+        known: Vec<ModelName>,
+    },
+}
+
+fn usable(gateways: &[String]) -> String {
+    if gateways.is_empty() {
+        String::new()
+    } else {
+        format!(" Use: {}.", gateways.join(", "))
+    }
+}
+
+fn available(models: &[ModelName]) -> String {
+    if models.is_empty() {
+        return ", and no other does.".into();
+    }
+    let models: Vec<&str> = models.iter().map(ModelName::as_str).collect();
+    format!(". Known models: {}.", models.join(", "))
+}
+
+/// Seconds after which a caller should send a batch request again.
+const BATCH_RETRY_AFTER: &str = "30";
+
+/// A refusal, with the shape of its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Reason,
+    /// The shape of the response.
+    pub shape: Shape,
+}
+
+impl Refusal {
+    /// The response to the caller.
+    pub fn answer(&self) -> Answer {
+        let (status, code) = self.reason.status_and_code();
+        let mut answer = Answer {
+            status,
+            headers: vec![
+                ("content-type", "application/json".into()),
+                (headers::DECISION, self.reason.explain(code)),
+            ],
+            body: self.body(status, code),
+        };
+        match &self.reason {
+            Reason::Later => answer
+                .headers
+                .push(("retry-after", BATCH_RETRY_AFTER.into())),
+            Reason::NoPolicy | Reason::NoRoute => answer
+                .headers
+                .push(("retry-after", headers::RETRY_AFTER.into())),
+            Reason::WrongMethod { allowed } => answer.headers.push(("allow", (*allowed).into())),
+            Reason::Redirected { location, .. } => {
+                answer.headers.push(("location", location.clone()))
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    fn body(&self, status: u16, code: &str) -> String {
+        let message = self.reason.to_string();
+        let body = match self.shape {
+            Shape::OpenAi => {
+                let kind = if status == 429 {
+                    "rate_limit_error"
+                } else if status < 500 {
+                    "invalid_request_error"
+                } else {
+                    "server_error"
+                };
+                let param = matches!(self.reason, Reason::UnknownModel { .. }).then_some("model");
+                json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+            }
+            Shape::Anthropic => {
+                let kind = match status {
+                    403 => "permission_error",
+                    404 => "not_found_error",
+                    429 => "rate_limit_error",
+                    500.. => "api_error",
+                    _ => "invalid_request_error",
+                };
+                json!({ "type": "error", "error": { "type": kind, "message": message } })
+            }
+        };
+        body.to_string()
+    }
+}
+
+impl Reason {
+    fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::NoPolicy => (503, "no_policy"),
+            Self::NoRoute => (503, "no_route"),
+            Self::UnknownPath => (404, "unknown_path"),
+            Self::WrongMethod { .. } => (405, "method_not_allowed"),
+            Self::UnknownZone => (403, "unknown_zone"),
+            Self::Misdirected { .. } => (421, "misdirected"),
+            Self::Redirected { .. } => (307, "misdirected"),
+            Self::UnknownNeed { .. } => (400, "unknown_need"),
+            Self::UnknownTier(_) => (400, "unknown_tier"),
+            Self::Later => (429, "batch_later"),
+            Self::Encoded(_) => (415, "unsupported_encoding"),
+            Self::BadBody(_) => (400, "invalid_body"),
+            Self::UnknownModel { .. } => (404, "model_not_found"),
+        }
+    }
+
+    fn explain(&self, code: &str) -> String {
+        match self {
+            Self::Misdirected { zone, .. }
+            | Self::Redirected { zone, .. }
+            | Self::UnknownModel { zone, .. } => {
+                format!("refused={code} zone={zone}")
+            }
+            _ => format!("refused={code}"),
+        }
+    }
+}

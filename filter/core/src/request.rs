@@ -1,0 +1,38 @@
+//! The input of a decision: a request's head, and its context.
+
+use crate::pace::Pace;
+use crate::routes::PoolId;
+use crate::slots::SlotRequest;
+use meridian_policy::ModelName;
+use std::net::IpAddr;
+
+/// The head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The HTTP method.
+    pub method: &'a str,
+    /// The path with its query.
+    pub path: &'a str,
+    /// The address of the connection's other end. `None` if it is no IP address.
+    pub source: Option<IpAddr>,
+    /// All headers in their order, with names in lower case.
+    pub headers: &'a [(String, String)],
+}
+
+/// The time and the gateway's observations at the decision about a request.
+pub struct RequestContext<'a> {
+    /// The request's id, for requests without a conversation.
+    pub request_id: &'a [u8],
+    /// The policy's lease has run out: home first.
+    pub lease_ran_out: bool,
+    /// The fraction of a pool's requests that it refused recently, 0 to 1.
+    pub refused: &'a dyn Fn(&PoolId) -> f64,
+    /// The fraction of a pool's requests in excess of its limit by its servers' load reports, 0 to 1.
+    pub loaded: &'a dyn Fn(&PoolId) -> f64,
+    /// The gateway's observations of a pool's time to first token.
+    pub pace: &'a dyn Fn(&PoolId) -> Pace,
+    /// Picks the slot, and so the server, in this region's own pool of a model.
+    pub slot: &'a dyn Fn(&ModelName, SlotRequest) -> u16,
+    /// The time by the gateway's own clock, in milliseconds.
+    pub now_ms: u64,
+}

@@ -1,0 +1,352 @@
+//! Picks the server of a pool for a request.
+//!
+//! Envoy picks a server by a consistent hash (Maglev) of the request's slot, among the servers that it knows to be healthy. The
+//! gateway gives each request a slot. From the attempts it learns the server of each slot. It gives a request the slot of the
+//! server that will have read its prompts first. Envoy stays responsible for health, addresses and names.
+//!
+//! Envoy's own least-request balancer does not fit. It counts a request whose long prompt is being read like a request that is
+//! half generated.
+
+use meridian_policy::pool_policy::Balance;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Slots of a pool. Each server has a share of them: with 16,384 slots each of a thousand servers has some. With 1024 slots a
+/// third of a thousand servers would have none.
+pub const SLOT_COUNT: u16 = 16_384;
+
+/// Cost of a request in work, in bytes of unread prompt: each request makes every forward pass of its server longer.
+const REQUEST_BYTES: u64 = 600;
+/// All servers of a pool are very likely known once this many slots per known server are known.
+const SLOTS_PER_KNOWN_SERVER: usize = 8;
+/// One in this many requests explores a slot whose server is unknown: before all servers are likely known, and after. Before that,
+/// every request may explore while a known server is idle, because a random server is then as good.
+const EXPLORE_ONE_IN: (u64, u64) = (8, 512);
+/// Slots that an exploring request tries.
+const EXPLORE_TRIES: u64 = 8;
+/// Distance between the slots that an exploring request tries: a prime, so that they do not repeat.
+const EXPLORE_STEP: u64 = 509;
+/// A server counts as gone after this many of its slots in a row led to other servers.
+const MAX_MISROUTES: u32 = 3;
+/// A server that failed gets no requests for this time, in milliseconds. The time doubles with each further failure in a row.
+const BACKOFF_MS: u64 = 1000;
+/// The back-off time doubles at most this many times.
+const MAX_BACKOFF_DOUBLINGS: u32 = 4;
+/// With affinity a server may have at most this percentage of the mean number of requests. Above it, other servers take its
+/// conversations (consistent hashing with bounded loads).
+const AFFINITY_LOAD_PERCENT: u64 = 125;
+
+/// The load of a server, as far as this gateway sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerLoad {
+    /// Bytes of the requests whose first token has not come.
+    pub unread_bytes: u64,
+    /// Requests in work.
+    pub requests: u64,
+}
+
+impl ServerLoad {
+    fn cost(self) -> u64 {
+        self.unread_bytes
+            .saturating_add(self.requests.saturating_mul(REQUEST_BYTES))
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            unread_bytes: self.unread_bytes.saturating_add(other.unread_bytes),
+            requests: self.requests.saturating_add(other.requests),
+        }
+    }
+}
+
+/// The servers of a pool, and the slots that lead to them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlotTable {
+    /// The known servers, by address.
+    servers: BTreeMap<String, Server>,
+    /// The address of the server of each known slot.
+    slot_map: BTreeMap<u16, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Server {
+    /// The slots that lead to the server.
+    slots: Vec<u16>,
+    /// The load that this worker sends.
+    own: ServerLoad,
+    /// The load that the gateway's other workers send.
+    other_workers: ServerLoad,
+    /// Failures in a row.
+    failures: u32,
+    /// The server gets no requests until this time, in milliseconds.
+    backoff_until: u64,
+    /// Slots of the server that led to other servers, in a row.
+    misroutes: u32,
+}
+
+impl Server {
+    fn load(&self) -> ServerLoad {
+        self.own.plus(self.other_workers)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.slots.is_empty() && self.load() == ServerLoad::default()
+    }
+}
+
+/// A request in work at a server. [`SlotTable::end`] takes its load off the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    address: String,
+    unread_bytes: u64,
+    /// The server has answered or failed the request.
+    is_judged: bool,
+}
+
+/// A request for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRequest {
+    /// The balancing policy of the pool.
+    pub balance: Balance,
+    /// The slot of the request's conversation, the same at every gateway.
+    pub affinity_slot: u16,
+    /// A hash of the request's id.
+    pub random: u64,
+    /// The time by the gateway's own clock, in milliseconds.
+    pub now_ms: u64,
+}
+
+/// A hash of a request's id.
+pub fn hash(id: &[u8]) -> u64 {
+    xxh3_64(id)
+}
+
+/// Whether a status is a failure of the server, after which it gets no requests for a while: it is overloaded or broken.
+pub fn is_failure(status: u16) -> bool {
+    status == 429 || status >= 500
+}
+
+/// The slot of a hash.
+pub fn slot(hash: u64) -> u16 {
+    (hash % u64::from(SLOT_COUNT)) as u16
+}
+
+impl InFlight {
+    /// The address of the server.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the first token has come.
+    pub fn has_first_token(&self) -> bool {
+        self.unread_bytes == 0
+    }
+}
+
+impl SlotTable {
+    /// Picks the slot of a request.
+    pub fn pick(&self, request: SlotRequest) -> u16 {
+        let SlotRequest { random, now_ms, .. } = request;
+        if request.balance == Balance::Affinity
+            && let Some(slot) = self.pick_by_affinity(request)
+        {
+            return slot;
+        }
+        let candidates = self.candidates(now_ms);
+        let least = candidates.iter().map(|server| server.load().cost()).min();
+        if request.balance == Balance::LeastLoad
+            && let Some(unknown) = self.pick_unknown(least == Some(0), random)
+        {
+            return unknown;
+        }
+        let best = candidates
+            .iter()
+            .filter(|server| Some(server.load().cost()) == least)
+            .collect::<Vec<_>>();
+        let index = |count: usize, hash: u64| (hash % count.max(1) as u64) as usize;
+        let server = best.get(index(best.len(), random / 64));
+        let picked =
+            server.and_then(|server| server.slots.get(index(server.slots.len(), random / 4096)));
+        picked.copied().unwrap_or_else(|| slot(random))
+    }
+
+    /// The slot of the request's conversation, unless its server is in back-off or above the load bound.
+    fn pick_by_affinity(&self, request: SlotRequest) -> Option<u16> {
+        let slot = request.affinity_slot % SLOT_COUNT;
+        let may = |server: &Server| {
+            server.backoff_until <= request.now_ms && self.is_below_load_bound(server)
+        };
+        self.server_of(slot).is_none_or(may).then_some(slot)
+    }
+
+    /// The servers with known slots that are not in back-off; all with known slots if every one is in back-off.
+    fn candidates(&self, now_ms: u64) -> Vec<&Server> {
+        let known = || {
+            self.servers
+                .values()
+                .filter(|server| !server.slots.is_empty())
+        };
+        let ready: Vec<&Server> = known()
+            .filter(|server| server.backoff_until <= now_ms)
+            .collect();
+        if ready.is_empty() {
+            known().collect()
+        } else {
+            ready
+        }
+    }
+
+    /// A slot whose server is unknown, for the requests that explore: see [`EXPLORE_ONE_IN`]. `is_idle`: a known server is idle.
+    fn pick_unknown(&self, is_idle: bool, random: u64) -> Option<u16> {
+        let (before, after) = EXPLORE_ONE_IN;
+        let are_likely_known =
+            self.slot_map.len() >= (self.servers.len() + 1) * SLOTS_PER_KNOWN_SERVER;
+        let one_in = match (are_likely_known, is_idle) {
+            (true, _) => after,
+            (false, true) => 1,
+            (false, false) => before,
+        };
+        if !random.is_multiple_of(one_in) {
+            return None;
+        }
+        let first = random / one_in;
+        (0..EXPLORE_TRIES)
+            .map(|turn| slot(first.wrapping_add(turn * EXPLORE_STEP)))
+            .find(|slot| !self.slot_map.contains_key(slot))
+    }
+
+    /// Whether a server may take one more request by the load bound of affinity.
+    fn is_below_load_bound(&self, server: &Server) -> bool {
+        let servers = self.servers.values();
+        let all: u64 = servers.map(|server| server.load().requests).sum();
+        let count = self.servers.len() as u64;
+        let bound = (AFFINITY_LOAD_PERCENT * (all + 1)).div_ceil(100 * count.max(1));
+        server.load().requests < bound
+    }
+
+    fn server_of(&self, slot: u16) -> Option<&Server> {
+        self.servers.get(self.slot_map.get(&slot)?)
+    }
+
+    /// Learns that a slot led to the server at this address.
+    pub fn learn(&mut self, slot: u16, address: &str) {
+        let slot = slot % SLOT_COUNT;
+        let before = self.slot_map.insert(slot, address.to_owned());
+        if before.as_deref() == Some(address) {
+            self.change(address, |server| server.misroutes = 0);
+            return;
+        }
+        if let Some(before) = before {
+            self.note_misroute(&before, slot);
+        }
+        self.change(address, |server| server.slots.push(slot));
+        self.forget_gone();
+    }
+
+    /// A slot of this server led to another server. One misroute means that the hash table has changed. Several in a row mean
+    /// that the server is gone: all of its slots are forgotten.
+    fn note_misroute(&mut self, address: &str, slot: u16) {
+        let lost = self.change(address, |server| {
+            server.misroutes += 1;
+            server.slots.retain(|other| *other != slot);
+            let is_gone = server.misroutes >= MAX_MISROUTES;
+            if is_gone {
+                std::mem::take(&mut server.slots)
+            } else {
+                Vec::new()
+            }
+        });
+        for slot in lost {
+            self.slot_map.remove(&slot);
+        }
+    }
+
+    /// The address of the server of a slot, if it is known.
+    pub fn address(&self, slot: u16) -> Option<&str> {
+        self.slot_map.get(&slot).map(String::as_str)
+    }
+
+    /// Adds a request of this many bytes to a server's load.
+    pub fn begin(&mut self, address: &str, bytes: u64) -> InFlight {
+        self.change(address, |server| {
+            server.own.unread_bytes = server.own.unread_bytes.saturating_add(bytes);
+            server.own.requests = server.own.requests.saturating_add(1);
+        });
+        InFlight {
+            address: address.to_owned(),
+            unread_bytes: bytes,
+            is_judged: false,
+        }
+    }
+
+    /// The first token of a request has come: its prompt no longer counts as unread.
+    pub fn first_token(&mut self, request: &mut InFlight) {
+        let read = std::mem::take(&mut request.unread_bytes);
+        self.change(&request.address, |server| {
+            server.own.unread_bytes = server.own.unread_bytes.saturating_sub(read);
+        });
+    }
+
+    /// The server has failed a request: it gets no requests for a while. Does nothing if the server has already answered or
+    /// failed this request.
+    pub fn failed(&mut self, request: &mut InFlight, now_ms: u64) {
+        if std::mem::replace(&mut request.is_judged, true) {
+            return;
+        }
+        self.change(&request.address, |server| {
+            let factor = 1 << server.failures.min(MAX_BACKOFF_DOUBLINGS);
+            server.failures = server.failures.saturating_add(1);
+            server.backoff_until = now_ms.saturating_add(BACKOFF_MS * factor);
+        });
+    }
+
+    /// The server has answered a request.
+    pub fn answered(&mut self, request: &mut InFlight) {
+        if !std::mem::replace(&mut request.is_judged, true) {
+            self.change(&request.address, |server| server.failures = 0);
+        }
+    }
+
+    /// Takes a request off its server's load. A request that was neither answered nor failed does not change the back-off.
+    pub fn end(&mut self, mut request: InFlight) {
+        self.first_token(&mut request);
+        self.change(&request.address, |server| {
+            server.own.requests = server.own.requests.saturating_sub(1);
+        });
+        self.forget_gone();
+    }
+
+    /// The load that this worker sends to each server, without idle servers.
+    pub fn own_loads(&self) -> impl Iterator<Item = (&str, ServerLoad)> {
+        let servers = self.servers.iter();
+        let busy = servers.filter(|(_, server)| server.own != ServerLoad::default());
+        busy.map(|(address, server)| (address.as_str(), server.own))
+    }
+
+    /// Replaces the loads that the gateway's other workers send.
+    pub fn set_other_workers<'a>(
+        &mut self,
+        loads: impl IntoIterator<Item = (&'a str, ServerLoad)>,
+    ) {
+        for server in self.servers.values_mut() {
+            server.other_workers = ServerLoad::default();
+        }
+        for (address, load) in loads {
+            self.change(address, |server| {
+                server.other_workers = server.other_workers.plus(load);
+            });
+        }
+        self.forget_gone();
+    }
+
+    fn forget_gone(&mut self) {
+        self.servers.retain(|_, server| !server.is_gone());
+    }
+
+    fn change<R>(&mut self, address: &str, change: impl FnOnce(&mut Server) -> R) -> R {
+        if let Some(server) = self.servers.get_mut(address) {
+            return change(server);
+        }
+        change(self.servers.entry(address.to_owned()).or_default())
+    }
+}

@@ -1,0 +1,19 @@
+//! Tests of whole decisions: tables of classifications and decisions, and properties of random fleets.
+
+mod classification;
+mod decisions;
+mod egressing;
+mod envoy;
+mod fast_path;
+mod guarding;
+mod misdirection;
+mod needs;
+mod per_try_timeout;
+mod properties;
+mod refusals;
+mod requests;
+mod routing;
+mod servers;
+mod serving;
+mod shares;
+mod tiers;

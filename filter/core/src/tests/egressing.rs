@@ -1,0 +1,138 @@
+//! The plugin `egress`, hook by hook.
+
+use super::envoy::{Envoy, Reply, Stream};
+use crate::host::{Action, Side};
+use crate::plugins::Configured;
+use crate::worker::Worker;
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+const CHAT: &[(&str, &str)] = &[
+    (":method", "POST"),
+    (":path", "/v1/chat/completions"),
+    ("content-type", "application/json"),
+    ("authorization", "Bearer the-callers"),
+    ("x-request-id", "request-1"),
+];
+const BODY: &str = r#"{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]}"#;
+const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5}}"#;
+const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
+
+/// Claude by Anthropic, at a millionth of a dollar a token.
+fn claude(envoy: &Rc<Envoy>, budget: &Value) -> Configured {
+    let price = json!({ "input": 1000, "cache_read": 1000, "cache_write": 1000, "output": 1000 });
+    let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
+    let policy = json!({
+        "fallback": "claude",
+        "provider": { "claude": claude },
+        "jurisdiction": ["us"],
+        "budget": budget,
+        "price": price,
+    });
+    envoy.plugin("egress", &policy.to_string())
+}
+
+fn reply(stream: &Stream) -> Reply {
+    stream.reply.borrow().clone().unwrap()
+}
+
+#[test]
+fn a_chat_is_translated_there_and_back_and_paid_for() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = Stream::new(&envoy, 1);
+    let mut plugin = claude(&envoy, &json!({})).stream(1);
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    assert_eq!(stream.request(plugin, worker, CHAT, false), Action::Pause);
+    assert_eq!(stream.value(Side::Request, "authorization"), None);
+    assert_eq!(stream.value(Side::Request, "x-request-id"), None);
+    let sent = stream
+        .piece(plugin, worker, Side::Request, BODY, true)
+        .unwrap();
+    let sent: Value = serde_json::from_str(&sent).unwrap();
+    assert_eq!(sent["model"], "claude-sonnet-5");
+    assert_eq!(
+        stream.value(Side::Request, ":path").as_deref(),
+        Some("/v1/messages")
+    );
+    assert_eq!(stream.response(plugin, worker, JSON, false), Action::Pause);
+    let got = stream
+        .piece(plugin, worker, Side::Response, ANSWER, true)
+        .unwrap();
+    let got: Value = serde_json::from_str(&got).unwrap();
+    assert_eq!(got["choices"][0]["message"]["content"], "Hello");
+    plugin.on_done(&stream, worker);
+    assert_eq!(
+        envoy.metric("meridian_spent_microusd;to=fallback/claude"),
+        15
+    );
+}
+
+#[test]
+fn a_fallback_is_asked_once_for_a_request() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let configured = claude(&envoy, &json!({}));
+    let (one, two, late) = (
+        Stream::new(&envoy, 1),
+        Stream::new(&envoy, 2),
+        Stream::new(&envoy, 3),
+    );
+    let mut first = configured.stream(1);
+    one.request(first.as_mut(), &mut worker, CHAT, false);
+    two.request(configured.stream(2).as_mut(), &mut worker, CHAT, false);
+    assert!(two.is_reset.get(), "it is being asked");
+    first.on_done(&one, &mut worker);
+    late.request(configured.stream(3).as_mut(), &mut worker, CHAT, false);
+    assert!(late.is_reset.get(), "it was asked");
+    assert!(!one.is_reset.get());
+}
+
+#[test]
+fn a_spent_budget_refuses_and_an_unreachable_provider_costs_nothing() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let configured = claude(&envoy, &json!({ "requests": 1 }));
+    let ask = |worker: &mut Worker, id: u32| {
+        let stream = Stream::new(&envoy, id);
+        let mut plugin = configured.stream(id);
+        let request_id = id.to_string();
+        let mut headers = CHAT.to_vec();
+        headers.retain(|(name, _)| *name != "x-request-id");
+        headers.push(("x-request-id", &request_id));
+        stream.request(plugin.as_mut(), worker, &headers, false);
+        stream.piece(plugin.as_mut(), worker, Side::Request, BODY, true);
+        (stream, plugin)
+    };
+    let (away, mut plugin) = ask(&mut worker, 1);
+    away.flags_are(1 << 1);
+    away.response(plugin.as_mut(), &mut worker, &[(":status", "503")], true);
+    plugin.on_done(&away, &mut worker);
+    let (stream, _) = ask(&mut worker, 2);
+    assert_eq!(*stream.reply.borrow(), None, "the first one cost nothing");
+    let (stream, _) = ask(&mut worker, 3);
+    assert_eq!(reply(&stream).status, 503);
+    assert!(
+        reply(&stream).body.contains("budget"),
+        "{:?}",
+        reply(&stream)
+    );
+    let over = "meridian_over_budget;to=fallback/claude;what=requests";
+    assert_eq!(envoy.metric(over), 1);
+}
+
+#[test]
+fn an_error_about_our_credential_stays_here() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let policy = json!({ "fallback": "other", "provider": "openai_compatible" });
+    let stream = Stream::new(&envoy, 1);
+    let mut plugin = envoy.plugin("egress", &policy.to_string()).stream(1);
+    let action = stream.request(plugin.as_mut(), &mut worker, CHAT, false);
+    assert_eq!(action, Action::Continue);
+    stream.response(plugin.as_mut(), &mut worker, &[(":status", "401")], false);
+    assert_eq!(reply(&stream).status, 502);
+    let mut plugin = envoy.plugin("egress", "").stream(2);
+    stream.request(plugin.as_mut(), &mut worker, CHAT, false);
+    assert_eq!(
+        reply(&stream).status,
+        503,
+        "without a policy nothing leaves"
+    );
+}

@@ -1,0 +1,285 @@
+//! A host in memory: one Envoy with its shared memory and statistics, and the streams of its workers.
+
+use crate::host::{Action, Fact, Host, LogLevel, MetricKind, Side};
+use crate::plugins::{Configured, Plugin};
+use crate::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// An Envoy that is stopped at one moment, until the test moves its clock.
+#[derive(Default)]
+pub struct Envoy {
+    now_ms: Cell<u64>,
+    shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    ids: RefCell<Vec<String>>,
+    values: RefCell<BTreeMap<u32, u64>>,
+    /// Streams that were ended, by their ids.
+    pub ended: RefCell<Vec<u32>>,
+    /// Lines of the log.
+    pub lines: RefCell<Vec<String>>,
+    /// The route cache cannot be cleared.
+    pub has_no_routes: Cell<bool>,
+}
+
+/// When the tests begin, in milliseconds since the Unix epoch.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+impl Envoy {
+    pub fn start() -> Rc<Self> {
+        let envoy = Self::default();
+        envoy.now_ms.set(START_MS);
+        Rc::new(envoy)
+    }
+
+    pub fn pass(&self, milliseconds: u64) {
+        self.now_ms.set(self.now_ms.get() + milliseconds);
+    }
+
+    /// The value of a metric; 0 for one that was never written.
+    pub fn metric(&self, name: &str) -> u64 {
+        let ids = self.ids.borrow();
+        let id = ids.iter().position(|known| known == name);
+        let id = id.and_then(|id| u32::try_from(id).ok());
+        id.and_then(|id| self.values.borrow().get(&id).copied())
+            .unwrap_or(0)
+    }
+
+    /// A plugin by its root id and configuration.
+    pub fn plugin(self: &Rc<Self>, root_id: &str, configuration: &str) -> Configured {
+        let stream = Stream::new(self, 0);
+        Configured::new(&stream, root_id.as_bytes(), configuration.as_bytes()).unwrap()
+    }
+}
+
+/// A stream of an Envoy: what passes through one plugin.
+pub struct Stream {
+    envoy: Rc<Envoy>,
+    id: u32,
+    headers: RefCell<BTreeMap<Side, Vec<(String, Vec<u8>)>>>,
+    bodies: RefCell<BTreeMap<Side, Vec<u8>>>,
+    facts: RefCell<BTreeMap<Fact, String>>,
+    flags: Cell<Option<u64>>,
+    pub log_fields: RefCell<BTreeMap<String, String>>,
+    /// What was answered from here: status, headers, body.
+    pub reply: RefCell<Option<Reply>>,
+    pub is_reset: Cell<bool>,
+    pub routes: Cell<u32>,
+}
+
+/// An answer that a plugin gave itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Stream {
+    pub fn new(envoy: &Rc<Envoy>, id: u32) -> Self {
+        Self {
+            envoy: envoy.clone(),
+            id,
+            headers: RefCell::default(),
+            bodies: RefCell::default(),
+            facts: RefCell::default(),
+            flags: Cell::new(None),
+            log_fields: RefCell::default(),
+            reply: RefCell::default(),
+            is_reset: Cell::new(false),
+            routes: Cell::new(0),
+        }
+    }
+
+    pub fn fact_is(&self, fact: Fact, value: &str) {
+        self.facts.borrow_mut().insert(fact, value.to_owned());
+    }
+
+    pub fn flags_are(&self, flags: u64) {
+        self.flags.set(Some(flags));
+    }
+
+    /// A header as it is now.
+    pub fn value(&self, side: Side, name: &str) -> Option<String> {
+        let value = self.header(side, name)?;
+        Some(String::from_utf8(value).unwrap())
+    }
+
+    fn come(&self, side: Side, headers: &[(&str, &str)]) {
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+        self.headers.borrow_mut().insert(side, headers.collect());
+    }
+
+    /// The headers of a request come.
+    pub fn request(
+        &self,
+        plugin: &mut dyn Plugin,
+        worker: &mut Worker,
+        headers: &[(&str, &str)],
+        ends: bool,
+    ) -> Action {
+        self.come(Side::Request, headers);
+        plugin.on_request_headers(self, worker, ends)
+    }
+
+    /// The headers of a response come.
+    pub fn response(
+        &self,
+        plugin: &mut dyn Plugin,
+        worker: &mut Worker,
+        headers: &[(&str, &str)],
+        ends: bool,
+    ) -> Action {
+        self.come(Side::Response, headers);
+        plugin.on_response_headers(self, worker, ends)
+    }
+
+    /// A piece of a body comes, behind what is held. What goes on, if the plugin lets it.
+    pub fn piece(
+        &self,
+        plugin: &mut dyn Plugin,
+        worker: &mut Worker,
+        side: Side,
+        piece: &str,
+        ends: bool,
+    ) -> Option<String> {
+        let size = {
+            let mut bodies = self.bodies.borrow_mut();
+            let body = bodies.entry(side).or_default();
+            body.extend_from_slice(piece.as_bytes());
+            body.len()
+        };
+        let action = match side {
+            Side::Request => plugin.on_request_body(self, worker, size, ends),
+            Side::Response => plugin.on_response_body(self, worker, size, ends),
+        };
+        let body = self.bodies.borrow().get(&side).cloned().unwrap_or_default();
+        (action == Action::Continue).then(|| {
+            self.bodies.borrow_mut().remove(&side);
+            String::from_utf8(body).unwrap()
+        })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Host for Stream {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.envoy.now_ms.get())
+    }
+
+    fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {
+        let headers = self.headers.borrow();
+        let own = headers
+            .get(&side)?
+            .iter()
+            .filter(|(known, _)| known == name);
+        let values: Vec<&[u8]> = own.map(|(_, value)| value.as_slice()).collect();
+        (!values.is_empty()).then(|| values.join(&b","[..]))
+    }
+
+    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)> {
+        self.headers
+            .borrow()
+            .get(&side)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn set_header(&self, side: Side, name: &str, value: Option<&str>) {
+        let mut headers = self.headers.borrow_mut();
+        let headers = headers.entry(side).or_default();
+        headers.retain(|(known, _)| known != name);
+        headers.extend(value.map(|value| (name.to_owned(), value.as_bytes().to_vec())));
+    }
+
+    fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8> {
+        let bodies = self.bodies.borrow();
+        let body = bodies.get(&side).map(Vec::as_slice).unwrap_or_default();
+        let from = from.min(body.len());
+        body[from..from.saturating_add(size).min(body.len())].to_vec()
+    }
+
+    fn set_body(&self, side: Side, size: usize, bytes: &[u8]) {
+        let mut bodies = self.bodies.borrow_mut();
+        let body = bodies.entry(side).or_default();
+        let size = size.min(body.len());
+        body.splice(..size, bytes.iter().copied());
+    }
+
+    fn fact(&self, fact: Fact) -> Option<String> {
+        self.facts.borrow().get(&fact).cloned()
+    }
+
+    fn response_flags(&self) -> Option<u64> {
+        self.flags.get()
+    }
+
+    fn set_log_field(&self, name: &str, value: &str) {
+        let mut fields = self.log_fields.borrow_mut();
+        fields.insert(name.to_owned(), value.to_owned());
+    }
+
+    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        let headers = headers.iter();
+        *self.reply.borrow_mut() = Some(Reply {
+            status,
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        });
+    }
+
+    fn reset(&self) {
+        self.is_reset.set(true);
+    }
+
+    fn end_stream(&self, stream: u32) {
+        self.envoy.ended.borrow_mut().push(stream);
+    }
+
+    fn clear_route_cache(&self) -> bool {
+        self.routes.set(self.routes.get() + 1);
+        !self.envoy.has_no_routes.get()
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        match self.envoy.shared.borrow().get(key) {
+            Some((value, version)) => (Some(value.clone()), Some(*version)),
+            None => (None, None),
+        }
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut shared = self.envoy.shared.borrow_mut();
+        let (before, now) = shared.entry(key.to_owned()).or_default();
+        if version.is_some_and(|version| version != *now) {
+            return false;
+        }
+        (*before, *now) = (value.to_vec(), *now + 1);
+        true
+    }
+
+    fn define_metric(&self, _: MetricKind, name: &str) -> Option<u32> {
+        let mut ids = self.envoy.ids.borrow_mut();
+        ids.push(name.to_owned());
+        u32::try_from(ids.len() - 1).ok()
+    }
+
+    fn add_to_metric(&self, id: u32, value: u64) {
+        *self.envoy.values.borrow_mut().entry(id).or_default() += value;
+    }
+
+    fn record_metric(&self, id: u32, value: u64) {
+        self.envoy.values.borrow_mut().insert(id, value);
+    }
+
+    fn log(&self, _: LogLevel, line: &str) {
+        self.envoy.lines.borrow_mut().push(line.to_owned());
+    }
+}

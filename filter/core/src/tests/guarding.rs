@@ -1,0 +1,192 @@
+//! The plugin `guard`, attempt by attempt.
+
+use super::envoy::{Envoy, Stream};
+use crate::host::{Action, Fact, Side};
+use crate::plugins::{Configured, Plugin};
+use crate::routes::PoolId;
+use crate::worker::{Worker, refused};
+use meridian_fixtures::fleets::{LLAMA, WEST, example};
+use meridian_planner::plugins::guard_policy;
+use std::rc::Rc;
+
+const ROLE: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+const ERROR: &str = "data: {\"error\":{\"message\":\"CUDA out of memory\",\"type\":\"server_error\",\"code\":500}}\n\n";
+const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const EVENTS: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/event-stream")];
+const LABELS: &str = "zone=global;model=llama-3_1-70b;lane=home;to=us-west-2";
+
+fn guard(envoy: &Rc<Envoy>) -> Configured {
+    let policy = guard_policy(&example(), &WEST.into());
+    envoy.plugin("guard", &serde_json::to_string(&policy).unwrap())
+}
+
+/// An attempt at a region or a fallback, whose request has come.
+fn attempt(
+    envoy: &Rc<Envoy>,
+    guard: &Configured,
+    worker: &mut Worker,
+    (id, to): (u32, &str),
+) -> (Stream, Box<dyn Plugin>) {
+    let stream = Stream::new(envoy, id);
+    stream.fact_is(Fact::UpstreamRegion, to);
+    stream.fact_is(Fact::UpstreamAddress, "10.0.0.1:8000");
+    let mut plugin = guard.stream(id);
+    let headers = [
+        (":path", "/v1/chat/completions"),
+        ("x-meridian-zone", "global"),
+        ("x-meridian-model", LLAMA),
+        ("x-meridian-lane", "home"),
+        ("x-meridian-stream", "1"),
+        ("x-meridian-slot", "7"),
+        ("x-request-id", "request-1"),
+        ("content-length", "150"),
+    ];
+    let action = stream.request(plugin.as_mut(), worker, &headers, false);
+    assert_eq!(action, Action::Continue);
+    (stream, plugin)
+}
+
+fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
+    envoy.metric(&format!("meridian_attempts;{LABELS};outcome={outcome}"))
+}
+
+#[test]
+fn a_stream_is_held_until_its_first_content() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    assert_eq!(
+        stream.response(plugin, worker, EVENTS, false),
+        Action::Pause
+    );
+    assert_eq!(
+        stream.piece(plugin, worker, Side::Response, ROLE, false),
+        None
+    );
+    assert_eq!(outcome(&envoy, "answered"), 0);
+    envoy.pass(40);
+    let first = stream.piece(plugin, worker, Side::Response, HELLO, false);
+    assert_eq!(first, Some([ROLE, HELLO].concat()));
+    assert_eq!(outcome(&envoy, "answered"), 1);
+    let first_token = "meridian_first_token_ms;model=llama-3_1-70b;to=us-west-2";
+    assert_eq!(envoy.metric(first_token), 40);
+    let rest = stream.piece(plugin, worker, Side::Response, DONE, true);
+    assert_eq!(rest.as_deref(), Some(DONE));
+    plugin.on_done(&stream, worker);
+    assert_eq!(outcome(&envoy, "broken"), 0);
+}
+
+#[test]
+fn an_error_before_the_first_content_becomes_the_status() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    stream.response(plugin, worker, EVENTS, false);
+    assert_eq!(
+        stream.piece(plugin, worker, Side::Response, ROLE, false),
+        None
+    );
+    let body = stream
+        .piece(plugin, worker, Side::Response, ERROR, false)
+        .unwrap();
+    assert_eq!(
+        stream.value(Side::Response, ":status").as_deref(),
+        Some("500")
+    );
+    assert_eq!(
+        stream.value(Side::Response, "content-type").as_deref(),
+        Some("application/json")
+    );
+    assert!(body.contains("CUDA out of memory"), "{body}");
+    assert!(!body.contains("assistant"), "{body}");
+    assert_eq!(outcome(&envoy, "failed"), 1);
+    let rest = stream.piece(plugin, worker, Side::Response, DONE, true);
+    assert_eq!(
+        rest.as_deref(),
+        Some(""),
+        "nothing of a failed answer follows"
+    );
+}
+
+#[test]
+fn an_error_after_it_ends_the_stream_with_an_error_event() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    stream.response(plugin, worker, EVENTS, false);
+    stream
+        .piece(plugin, worker, Side::Response, HELLO, false)
+        .unwrap();
+    let last = stream
+        .piece(plugin, worker, Side::Response, ERROR, false)
+        .unwrap();
+    assert!(last.contains("error"), "{last}");
+    let rest = stream.piece(plugin, worker, Side::Response, DONE, true);
+    assert_eq!(rest.as_deref(), Some(""), "no proper end follows");
+    assert_eq!(outcome(&envoy, "broken"), 1);
+    plugin.on_done(&stream, worker);
+    assert_eq!(outcome(&envoy, "broken"), 1, "it is counted once");
+    assert_eq!(worker.attempts.take_broken("request-1"), Some("error"));
+}
+
+#[test]
+fn a_stream_that_falls_silent_is_ended() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (9, WEST));
+    stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+    stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
+    for _ in 0..59 {
+        envoy.pass(1000);
+        worker.tick(&stream);
+    }
+    assert!(envoy.ended.borrow().is_empty(), "its limit is 60 s");
+    for _ in 0..3 {
+        envoy.pass(1000);
+        worker.tick(&stream);
+    }
+    assert_eq!(*envoy.ended.borrow(), [stream.id()]);
+    assert_eq!(outcome(&envoy, "stalled"), 1);
+}
+
+#[test]
+fn refusals_and_streams_that_never_begin_lower_the_share() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    let pool = PoolId::new(&WEST.into(), &LLAMA.into());
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let busy = [(":status", "429"), ("content-type", "application/json")];
+    assert_eq!(refused(&stream, &pool), 0.0);
+    let action = stream.response(plugin.as_mut(), &mut worker, &busy, true);
+    assert_eq!(action, Action::Continue);
+    let by_refusal = refused(&stream, &pool);
+    assert!(by_refusal > 0.2, "{by_refusal}");
+    plugin.on_done(&stream, &mut worker);
+    envoy.pass(60_000);
+    assert_eq!(refused(&stream, &pool), 0.0, "it is forgotten");
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (2, WEST));
+    envoy.pass(2000);
+    plugin.on_done(&stream, &mut worker);
+    assert_eq!(outcome(&envoy, "unanswered"), 1);
+    assert!(refused(&stream, &pool) > 0.2);
+}
+
+#[test]
+fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    let failed = [(":status", "503"), ("content-type", "application/json")];
+    let (home, mut at_home) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (2, "fallback/claude"));
+    last.response(at_last.as_mut(), &mut worker, &failed, true);
+    assert_eq!(last.value(Side::Response, "x-envoy-ratelimited"), None);
+    let retry = last.value(Side::Response, "x-meridian-retry");
+    assert_eq!(retry.as_deref(), Some("others"));
+    at_home.on_done(&home, &mut worker);
+    at_last.on_done(&last, &mut worker);
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (3, "fallback/claude"));
+    last.response(at_last.as_mut(), &mut worker, &failed, true);
+    let is_final = last.value(Side::Response, "x-envoy-ratelimited");
+    assert_eq!(is_final.as_deref(), Some("true"));
+}

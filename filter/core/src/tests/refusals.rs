@@ -1,0 +1,262 @@
+//! All refusals: status, headers and body, in the shape of the request's API.
+
+use super::decisions::{
+    ANTHROPIC, CHAT, DE, MESSAGES, US, admit, admitted, answered, check, decide, nothing_for_eea,
+};
+use meridian_fixtures::fleets::{LLAMA, MISTRAL, example};
+use meridian_policy::fleet::UnknownZone;
+use serde_json::{Value, json};
+
+pub(super) fn openai(message: &str, kind: &str, param: Value, code: &str) -> Value {
+    json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+}
+
+pub(super) fn anthropic(message: &str, kind: &str) -> Value {
+    json!({ "type": "error", "error": { "type": kind, "message": message } })
+}
+
+#[test]
+fn unknown_paths() {
+    let message = "No inference API has this path.";
+    let (_, admission) = admit(&example(), "us-west-2", "POST", "/v1/files", &[US]);
+    let body = openai(
+        message,
+        "invalid_request_error",
+        Value::Null,
+        "unknown_path",
+    );
+    check(&answered(admission), 404, &[], "refused=unknown_path", body);
+    let (_, admission) = admit(&example(), "us-west-2", "GET", "/", &[US, ANTHROPIC]);
+    let body = anthropic(message, "not_found_error");
+    check(&answered(admission), 404, &[], "refused=unknown_path", body);
+}
+
+#[test]
+fn wrong_methods() {
+    let decision = "refused=method_not_allowed";
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "post", ""] {
+        let (_, admission) = admit(&example(), "us-west-2", method, CHAT, &[US]);
+        let message = "This path takes POST requests only.";
+        let body = openai(
+            message,
+            "invalid_request_error",
+            Value::Null,
+            "method_not_allowed",
+        );
+        check(
+            &answered(admission),
+            405,
+            &[("allow", "POST")],
+            decision,
+            body,
+        );
+    }
+    let (_, admission) = admit(&example(), "us-west-2", "GET", MESSAGES, &[US]);
+    let body = anthropic(
+        "This path takes POST requests only.",
+        "invalid_request_error",
+    );
+    check(
+        &answered(admission),
+        405,
+        &[("allow", "POST")],
+        decision,
+        body,
+    );
+    let (_, admission) = admit(
+        &example(),
+        "us-west-2",
+        "DELETE",
+        "/v1/models/m",
+        &[US, ANTHROPIC],
+    );
+    let body = anthropic(
+        "This path takes GET requests only.",
+        "invalid_request_error",
+    );
+    check(
+        &answered(admission),
+        405,
+        &[("allow", "GET")],
+        decision,
+        body,
+    );
+}
+
+#[test]
+fn unknown_zones() {
+    let mut fleet = example();
+    fleet.unknown_zone = UnknownZone::Refuse;
+    let message =
+        "The caller's residency zone is not known, and this gateway refuses such callers.";
+    let (_, admission) = admit(&fleet, "us-west-2", "POST", CHAT, &[]);
+    let body = openai(
+        message,
+        "invalid_request_error",
+        Value::Null,
+        "unknown_zone",
+    );
+    check(&answered(admission), 403, &[], "refused=unknown_zone", body);
+    let (_, admission) = admit(
+        &fleet,
+        "us-west-2",
+        "POST",
+        MESSAGES,
+        &[("cf-ipcountry", "XX")],
+    );
+    let body = anthropic(message, "permission_error");
+    check(&answered(admission), 403, &[], "refused=unknown_zone", body);
+    let (_, admission) = admit(&fleet, "us-west-2", "GET", "/v1/models", &[]);
+    assert_eq!(
+        answered(admission).status,
+        403,
+        "not even the list of models"
+    );
+}
+
+#[test]
+fn encoded_bodies() {
+    let message = |encoding: &str| {
+        format!("The request body has the content encoding `{encoding}`; send it without one.")
+    };
+    let decision = "refused=unsupported_encoding";
+    for encoding in ["gzip", "identity, gzip", "br"] {
+        let header = ("content-encoding", encoding);
+        let (_, admission) = admit(&example(), "us-west-2", "POST", CHAT, &[US, header]);
+        let body = openai(
+            &message(encoding),
+            "invalid_request_error",
+            Value::Null,
+            "unsupported_encoding",
+        );
+        check(&answered(admission), 415, &[], decision, body);
+    }
+    let two = [
+        US,
+        ("content-encoding", "identity"),
+        ("content-encoding", "zstd"),
+    ];
+    let (_, admission) = admit(&example(), "us-west-2", "POST", MESSAGES, &two);
+    let body = anthropic(&message("zstd"), "invalid_request_error");
+    check(&answered(admission), 415, &[], decision, body);
+    for plain in ["identity", "Identity"] {
+        let header = ("content-encoding", plain);
+        admitted(admit(&example(), "us-west-2", "POST", CHAT, &[US, header]).1);
+    }
+}
+
+#[test]
+fn unknown_models() {
+    let message = "The model `gpt \"4\"` does not exist for the residency zone `global`. Known models: \
+                   llama-3.1-70b, mistralai/Mistral-7B:instruct.";
+    let decision = "refused=model_not_found zone=global";
+    let body = r#"{"model":"gpt \"4\""}"#;
+    let expect = openai(
+        message,
+        "invalid_request_error",
+        json!("model"),
+        "model_not_found",
+    );
+    let answer = decide(&example(), "us-west-2", CHAT, &[US], body).unwrap_err();
+    check(&answer, 404, &[], decision, expect.clone());
+    let (_, admission) = admit(
+        &example(),
+        "us-west-2",
+        "GET",
+        "/v1/models/gpt%20%224%22",
+        &[US],
+    );
+    check(&answered(admission), 404, &[], decision, expect);
+    let answer = decide(&example(), "us-west-2", MESSAGES, &[US], body).unwrap_err();
+    check(
+        &answer,
+        404,
+        &[],
+        decision,
+        anthropic(message, "not_found_error"),
+    );
+    for near in ["LLAMA-3.1-70B", "llama-3.1-70b ", "llama"] {
+        let body = format!(r#"{{"model":"{near}"}}"#);
+        let answer = decide(&example(), "us-west-2", CHAT, &[US], &body).unwrap_err();
+        assert_eq!(answer.status, 404, "{near}");
+    }
+
+    let body = format!(r#"{{"model":"{LLAMA}"}}"#);
+    let answer = decide(&nothing_for_eea(), "eu-west-1", CHAT, &[DE], &body).unwrap_err();
+    let message =
+        "The model `llama-3.1-70b` does not exist for the residency zone `eea`, and no other does.";
+    let expect = openai(
+        message,
+        "invalid_request_error",
+        json!("model"),
+        "model_not_found",
+    );
+    check(
+        &answer,
+        404,
+        &[],
+        "refused=model_not_found zone=eea",
+        expect,
+    );
+}
+
+#[test]
+fn invalid_bodies() {
+    let decision = "refused=invalid_body";
+    let answer = decide(&example(), "us-west-2", CHAT, &[US], "{}").unwrap_err();
+    let message = "The request body names no `model`.";
+    let body = openai(
+        message,
+        "invalid_request_error",
+        Value::Null,
+        "invalid_body",
+    );
+    check(&answer, 400, &[], decision, body);
+    let answer = decide(&example(), "us-west-2", MESSAGES, &[US], "").unwrap_err();
+    let message = "The request has no body; a JSON object with a `model` is needed.";
+    check(
+        &answer,
+        400,
+        &[],
+        decision,
+        anthropic(message, "invalid_request_error"),
+    );
+    let twice = format!(r#"{{"model":"{LLAMA}","mod\u0065l":"{MISTRAL}"}}"#);
+    let answer = decide(&example(), "us-west-2", CHAT, &[US], &twice).unwrap_err();
+    assert!(
+        answer.body.contains("duplicate field `model`"),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn no_policy() {
+    use crate::refusal::{Reason, Refusal};
+    use meridian_policy::api::Shape;
+    let refusal = |shape| {
+        Refusal {
+            reason: Reason::NoPolicy,
+            shape,
+        }
+        .answer()
+    };
+    let message = "This gateway has not been given a routing policy yet; nothing can be served.";
+    let further = [("retry-after", "2")];
+    let body = openai(message, "server_error", Value::Null, "no_policy");
+    check(
+        &refusal(Shape::OpenAi),
+        503,
+        &further,
+        "refused=no_policy",
+        body,
+    );
+    let body = anthropic(message, "api_error");
+    check(
+        &refusal(Shape::Anthropic),
+        503,
+        &further,
+        "refused=no_policy",
+        body,
+    );
+}

@@ -1,0 +1,165 @@
+//! The plugin `router`, hook by hook.
+
+use super::envoy::{Envoy, Stream};
+use crate::host::{Action, Fact, Side};
+use crate::plugins::{Configured, Plugin};
+use crate::worker::Worker;
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
+use meridian_planner::placement::Placement;
+use meridian_planner::plan::Plan;
+use meridian_planner::plugins::filter_policy;
+use meridian_policy::filter_policy::Lease;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const CHAT: &[(&str, &str)] = &[
+    (":method", "POST"),
+    (":path", "/v1/chat/completions"),
+    ("cf-ipcountry", "US"),
+    ("x-request-id", "request-1"),
+    ("x-meridian-zone", "forged"),
+];
+
+fn body() -> String {
+    format!(r#"{{"model":"{LLAMA}","stream":true,"messages":[]}}"#)
+}
+
+fn configured(envoy: &Rc<Envoy>, plan: &Plan, lease: Option<Lease>) -> Configured {
+    let policy = filter_policy(&example(), plan, &WEST.into(), lease);
+    envoy.plugin("router", &serde_json::to_string(&policy).unwrap())
+}
+
+fn stream(envoy: &Rc<Envoy>) -> Stream {
+    let stream = Stream::new(envoy, 1);
+    stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
+    stream
+}
+
+fn lane(stream: &Stream) -> Option<String> {
+    stream.value(Side::Request, "x-meridian-lane")
+}
+
+#[test]
+fn a_request_is_routed_when_its_body_is_whole() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = stream(&envoy);
+    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    assert_eq!(stream.request(plugin, worker, CHAT, false), Action::Pause);
+    let body = body();
+    let (one, two) = body.split_at(10);
+    assert_eq!(
+        stream.piece(plugin, worker, Side::Request, one, false),
+        None
+    );
+    assert_eq!(stream.routes.get(), 0);
+    let whole = stream.piece(plugin, worker, Side::Request, two, true);
+    assert_eq!(
+        whole.as_deref(),
+        Some(body.as_str()),
+        "the body is left as it is"
+    );
+    let value = |name| stream.value(Side::Request, name);
+    assert_eq!(value("x-meridian-zone").as_deref(), Some("global"));
+    assert_eq!(value("x-meridian-model").as_deref(), Some(LLAMA));
+    assert_eq!(value("x-meridian-stream").as_deref(), Some("1"));
+    assert_eq!(value("x-meridian-length"), Some(body.len().to_string()));
+    assert_eq!(lane(&stream).as_deref(), Some("home"));
+    assert_eq!(stream.routes.get(), 1, "the route is looked for once");
+    stream.response(plugin, worker, &[(":status", "503")], true);
+    let value = |name| stream.value(Side::Response, name);
+    assert!(
+        value("x-meridian-decision")
+            .unwrap()
+            .starts_with("lane=home zone=global by=cf-ipcountry")
+    );
+    assert_eq!(value("retry-after").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_body_may_end_with_trailers() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = stream(&envoy);
+    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    stream.request(plugin.as_mut(), &mut worker, CHAT, false);
+    stream.piece(plugin.as_mut(), &mut worker, Side::Request, &body(), false);
+    let action = plugin.on_request_trailers(&stream, &mut worker);
+    assert_eq!((action, stream.routes.get()), (Action::Continue, 1));
+}
+
+#[test]
+fn without_a_policy_or_a_route_a_request_is_refused() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let refused = |plugin: &mut dyn Plugin, worker: &mut Worker| {
+        let stream = stream(&envoy);
+        stream.request(plugin, worker, CHAT, false);
+        if stream.reply.borrow().is_none() {
+            stream.piece(plugin, worker, Side::Request, &body(), true);
+        }
+        assert_eq!(
+            stream.value(Side::Request, "x-meridian-refused").as_deref(),
+            Some("1")
+        );
+        let reply = stream.reply.borrow().clone().unwrap();
+        assert_eq!(reply.status, 503);
+        reply.body
+    };
+    let mut plugin = envoy.plugin("router", "").stream(1);
+    assert!(refused(plugin.as_mut(), &mut worker).contains("no_policy"));
+    envoy.has_no_routes.set(true);
+    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    assert!(refused(plugin.as_mut(), &mut worker).contains("no_route"));
+}
+
+#[test]
+fn past_its_lease_a_plan_moves_nobody() {
+    let envoy = Envoy::start();
+    let away = Placement {
+        home_share: 0,
+        overflow: BTreeMap::from([(EAST.into(), 50), (EU.into(), 50)]),
+        ..Placement::home()
+    };
+    let models = BTreeMap::from([(LLAMA.into(), away)]);
+    let zones = BTreeMap::from([("global".into(), models)]);
+    let plan = Plan {
+        gateways: BTreeMap::from([(WEST.into(), zones)]),
+        ..Plan::default()
+    };
+    let lease = Lease {
+        given: 1_700_000_000,
+        runs_ms: 60_000,
+    };
+    let configured = configured(&envoy, &plan, Some(lease));
+    let mut worker = Worker::default();
+    let mut decided = || {
+        let stream = stream(&envoy);
+        let mut plugin = configured.stream(1);
+        stream.request(plugin.as_mut(), &mut worker, CHAT, false);
+        stream.piece(plugin.as_mut(), &mut worker, Side::Request, &body(), true);
+        lane(&stream).unwrap()
+    };
+    assert_eq!(decided(), "overflow");
+    envoy.pass(59_000);
+    assert_eq!(decided(), "overflow");
+    envoy.pass(2000);
+    assert_eq!(decided(), "home");
+}
+
+#[test]
+fn a_policy_that_is_not_understood_is_refused() {
+    let envoy = Envoy::start();
+    let stream = stream(&envoy);
+    for (root_id, configuration, says) in [
+        (
+            "router",
+            r#"{"region":"us-west-2","more":1}"#,
+            "unknown field `more`",
+        ),
+        ("guard", "", "EOF"),
+        ("oracle", "{}", "use router, guard, pool or egress"),
+    ] {
+        let refused = Configured::new(&stream, root_id.as_bytes(), configuration.as_bytes());
+        let error = refused.err().unwrap();
+        assert!(error.contains(says), "{error}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Counters and histograms, in Envoy's own statistics. Their labels stand in their names, from where Envoy's tag extraction
+//! takes them (`meridian bootstrap` has the rules): `meridian_attempts;zone=eea;model=m;...`.
+
+use super::AttemptLabels;
+use crate::guard::Usage;
+use crate::guard::load_report::LoadReport;
+use crate::host::{Host, MetricKind};
+use meridian_policy::FallbackName;
+use meridian_policy::chain::Member;
+use meridian_policy::name::stat;
+use std::collections::HashMap;
+
+/// The ids of metrics in use, by name. Names come from the fleet, so there are few.
+#[derive(Debug, Default)]
+pub struct Metrics(HashMap<String, u32>);
+
+impl Metrics {
+    /// Counts an attempt.
+    pub fn attempt(&mut self, host: &dyn Host, labels: &AttemptLabels, outcome: &str) {
+        let AttemptLabels { zone, lane, to, .. } = labels;
+        let model = stat(&labels.model);
+        self.count(
+            host,
+            format!(
+                "meridian_attempts;zone={zone};model={model};lane={lane};to={to};outcome={outcome}"
+            ),
+            1,
+        );
+    }
+
+    /// Records the time to the first token of a streamed answer.
+    pub fn first_token(&mut self, host: &dyn Host, labels: &AttemptLabels, milliseconds: u64) {
+        let (model, to) = (stat(&labels.model), &labels.to);
+        let name = format!("meridian_first_token_ms;model={model};to={to}");
+        self.record(host, MetricKind::Histogram, name, milliseconds);
+    }
+
+    /// Counts an invalid answer with the status 200.
+    pub fn failure(&mut self, host: &dyn Host, labels: &AttemptLabels, what: &str) {
+        let (model, to) = (stat(&labels.model), &labels.to);
+        let name = format!("meridian_failures;model={model};to={to};what={what}");
+        self.count(host, name, 1);
+    }
+
+    /// Counts the tokens of an answer, where it was made.
+    pub fn tokens(&mut self, host: &dyn Host, labels: &AttemptLabels, usage: Usage) {
+        let AttemptLabels { zone, to, .. } = labels;
+        let model = stat(&labels.model);
+        for (what, count) in [
+            ("prompt", usage.prompt),
+            ("completion", usage.completion),
+            ("cached", usage.cached),
+        ] {
+            let name = format!("meridian_tokens;zone={zone};model={model};to={to};what={what}");
+            self.count(host, name, count);
+        }
+    }
+
+    /// Shows the load that a server reported.
+    pub fn load(&mut self, host: &dyn Host, labels: &AttemptLabels, load: LoadReport) {
+        let percent = load.kv_cache.map(|ratio| ratio * 100.0);
+        let (model, to) = (&labels.model, &labels.to);
+        for (what, value) in [("waiting", load.waiting), ("kv_cache_percent", percent)] {
+            if let Some(value) = value {
+                let name = format!("meridian_load;model={};to={to};what={what}", stat(model));
+                self.record(host, MetricKind::Gauge, name, value.round() as u64);
+            }
+        }
+    }
+
+    /// Counts a request that a fallback's budget did not let through: `requests` or `usd`.
+    pub fn over_budget(&mut self, host: &dyn Host, fallback: &FallbackName, what: &str) {
+        let name = format!("meridian_over_budget;to={};what={what}", to(fallback));
+        self.count(host, name, 1);
+    }
+
+    /// Counts what a fallback has cost, in billionths of a dollar.
+    pub fn spent(&mut self, host: &dyn Host, fallback: &FallbackName, nanousd: u64) {
+        let name = format!("meridian_spent_microusd;to={}", to(fallback));
+        self.count(host, name, nanousd / 1000);
+    }
+
+    /// Counts an answer that reports that it was made outside of its fallback's jurisdiction.
+    pub fn jurisdiction_violation(&mut self, host: &dyn Host, fallback: &FallbackName) {
+        self.count(host, format!("meridian_misplaced;to={}", to(fallback)), 1);
+    }
+
+    fn count(&mut self, host: &dyn Host, name: String, count: u64) {
+        if count == 0 {
+            return;
+        }
+        // A request does not fail because it cannot be counted.
+        if let Some(id) = self.id(host, MetricKind::Counter, name) {
+            host.add_to_metric(id, count);
+        }
+    }
+
+    fn record(&mut self, host: &dyn Host, kind: MetricKind, name: String, value: u64) {
+        if let Some(id) = self.id(host, kind, name) {
+            host.record_metric(id, value);
+        }
+    }
+
+    fn id(&mut self, host: &dyn Host, kind: MetricKind, name: String) -> Option<u32> {
+        if let Some(id) = self.0.get(&name) {
+            return Some(*id);
+        }
+        let id = host.define_metric(kind, &name)?;
+        self.0.insert(name, id);
+        Some(id)
+    }
+}
+
+fn to(fallback: &FallbackName) -> String {
+    Member::Fallback(fallback.clone()).label()
+}

@@ -1,0 +1,143 @@
+//! What one worker thread of an Envoy keeps from one request to the next. Each part is a plain struct; what all workers of the
+//! Envoy share goes through the host.
+
+mod attempts;
+mod board;
+mod fallbacks;
+mod idle;
+mod lease;
+mod metrics;
+mod paces;
+mod servers;
+mod sheds;
+mod spending;
+
+pub use attempts::{AttemptLabels, Attempts, STALL};
+pub use board::KEEP_EVERY;
+pub use fallbacks::FallbackRequests;
+pub use idle::{IdleStreams, look_every};
+pub use lease::lease_expires;
+pub use metrics::Metrics;
+pub use servers::{ServerRequest, Servers};
+pub use sheds::{loaded, note_refusal, refused};
+pub use spending::{admit, begin_spending, give_back, settle};
+
+use crate::clock::SteadyClock;
+use crate::host::{Host, LogLevel, now_ms};
+use crate::slots::SlotRequest;
+use board::Board;
+use paces::Paces;
+use sheds::Sheds;
+
+/// One worker's state.
+#[derive(Default)]
+pub struct Worker {
+    clock: SteadyClock,
+    board: Board,
+    /// Requests' attempts that wait for an answer, and answers that broke off.
+    pub attempts: Attempts,
+    /// Streams that may fall silent.
+    pub idle: IdleStreams,
+    /// How soon pools give first tokens.
+    pub paces: Paces,
+    /// The load of this region's servers.
+    pub servers: Servers,
+    /// What pools refuse, and the load that their servers report.
+    pub sheds: Sheds,
+    /// Requests that fallbacks are asked for.
+    pub fallbacks: FallbackRequests,
+    /// Counters in Envoy's statistics.
+    pub metrics: Metrics,
+}
+
+impl Worker {
+    /// Milliseconds by this worker's own clock, for what it measures itself: a system clock that is set moves nothing.
+    pub fn steady_ms(&mut self, host: &dyn Host) -> u64 {
+        self.clock.at(now_ms(host))
+    }
+
+    /// To be called ten times a second: ends streams that are silent for too long, and tells the other workers what this one sees.
+    pub fn tick(&mut self, host: &dyn Host) {
+        self.end_idle_streams(host);
+        if self.board.keep(host) {
+            self.servers.publish_all(host, &self.board);
+        }
+        self.paces.exchange(host, &self.board);
+    }
+
+    fn end_idle_streams(&mut self, host: &dyn Host) {
+        let now = self.steady_ms(host);
+        for (stream, labels) in self.idle.take_expired(now) {
+            self.broken(host, &labels, STALL);
+            host.end_stream(stream);
+        }
+    }
+
+    /// The slot of a request to one of this region's own pools.
+    pub fn pick_slot(&mut self, host: &dyn Host, model: &str, ask: SlotRequest) -> u16 {
+        self.servers.pick(host, &self.board, model, ask)
+    }
+
+    /// A request is sent to a server of this region. `length`: the header that has its bytes.
+    pub fn begin_at_server(
+        &mut self,
+        host: &dyn Host,
+        model: &str,
+        address: &str,
+        length: &str,
+    ) -> ServerRequest {
+        self.servers
+            .begin(host, &self.board, model, address, length)
+    }
+
+    /// The server of a request has answered with this status.
+    pub fn server_answered(&mut self, host: &dyn Host, request: &mut ServerRequest, status: u16) {
+        let now = self.steady_ms(host);
+        self.servers.answered(request, status, now);
+    }
+
+    /// The server of a request has failed it, unless it has answered already. It is left alone for a while.
+    pub fn server_failed(&mut self, host: &dyn Host, request: &mut ServerRequest) {
+        let now = self.steady_ms(host);
+        self.servers.failed(request, now);
+    }
+
+    /// The first token of a request has come from its server.
+    pub fn server_first_token(&mut self, host: &dyn Host, request: &mut ServerRequest) {
+        self.servers.first_token(host, &self.board, request);
+    }
+
+    /// A request is over at its server.
+    pub fn end_at_server(&mut self, host: &dyn Host, request: ServerRequest) {
+        self.servers.end(host, &self.board, request);
+    }
+
+    /// An answer of which its caller has a part has broken off.
+    pub fn broken(&mut self, host: &dyn Host, labels: &AttemptLabels, how: &'static str) {
+        if labels.is_broken.replace(true) {
+            return;
+        }
+        // A stream also stalls where its caller reads no further, which Envoy does not tell: it is no region's failure.
+        let outcome = if how == STALL { "stalled" } else { "broken" };
+        self.metrics.attempt(host, labels, outcome);
+        self.attempts.note_broken(&labels.request_id, how);
+        self.failed(host, labels, how, "after its first content");
+    }
+
+    /// Counts and logs an invalid answer.
+    pub fn failed(&mut self, host: &dyn Host, labels: &AttemptLabels, how: &str, when: &str) {
+        self.metrics.failure(host, labels, how);
+        let AttemptLabels {
+            model,
+            to,
+            request_id,
+            ..
+        } = labels;
+        host.log(
+            LogLevel::Warn,
+            &format!(
+                "meridian: request {request_id}: {to}'s answer for {model} failed {when}: {how}"
+            ),
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! The host by proxy-wasm's host calls. A call that fails changes nothing: what cannot be written, counted or logged is no reason
+//! to fail a request.
+
+use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{self, BufferType, MapType, MetricType};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The Envoy that the VM runs in; stream calls are about the stream of the present callback.
+pub struct Envoy;
+
+impl Host for Envoy {
+    fn now(&self) -> Duration {
+        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+        now.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
+    fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(map(side), name).ok()?
+    }
+
+    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)> {
+        hostcalls::get_map_bytes(map(side)).unwrap_or_default()
+    }
+
+    fn set_header(&self, side: Side, name: &str, value: Option<&str>) {
+        let _ = hostcalls::set_map_value(map(side), name, value);
+    }
+
+    fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8> {
+        let body = hostcalls::get_buffer(buffer(side), from, size);
+        body.ok().flatten().unwrap_or_default()
+    }
+
+    fn set_body(&self, side: Side, size: usize, bytes: &[u8]) {
+        let _ = hostcalls::set_buffer(buffer(side), 0, size, bytes);
+    }
+
+    fn fact(&self, fact: Fact) -> Option<String> {
+        let path: &[&str] = match fact {
+            Fact::SourceAddress => &["source", "address"],
+            Fact::UpstreamRegion => &[
+                "xds",
+                "upstream_host_metadata",
+                "filter_metadata",
+                "meridian",
+                "region",
+            ],
+            Fact::UpstreamAddress => &["upstream", "address"],
+            Fact::ResponseDetails => &["response", "code_details"],
+        };
+        String::from_utf8(property(path)?).ok()
+    }
+
+    fn response_flags(&self) -> Option<u64> {
+        let flags = property(&["response", "flags"])?;
+        Some(u64::from_le_bytes(flags.try_into().ok()?))
+    }
+
+    fn set_log_field(&self, name: &str, value: &str) {
+        let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
+    }
+
+    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        let _ = hostcalls::send_http_response(u32::from(status), headers.to_vec(), Some(body));
+    }
+
+    fn reset(&self) {
+        let _ = hostcalls::reset_http_request();
+    }
+
+    fn end_stream(&self, stream: u32) {
+        // A stream that is over by now needs no end.
+        if hostcalls::set_effective_context(stream).is_ok() {
+            let _ = hostcalls::reset_http_response();
+        }
+    }
+
+    fn clear_route_cache(&self) -> bool {
+        hostcalls::call_foreign_function("clear_route_cache", None).is_ok()
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(key).unwrap_or_default()
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        hostcalls::set_shared_data(key, Some(value), version).is_ok()
+    }
+
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Option<u32> {
+        let kind = match kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+        };
+        hostcalls::define_metric(kind, name).ok()
+    }
+
+    fn add_to_metric(&self, id: u32, value: u64) {
+        let _ = hostcalls::increment_metric(id, i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    fn record_metric(&self, id: u32, value: u64) {
+        let _ = hostcalls::record_metric(id, value);
+    }
+
+    fn log(&self, level: LogLevel, line: &str) {
+        log(level, line);
+    }
+}
+
+/// Writes a line to Envoy's log.
+pub fn log(level: LogLevel, line: &str) {
+    let level = match level {
+        LogLevel::Warn => types::LogLevel::Warn,
+        LogLevel::Error => types::LogLevel::Error,
+    };
+    let _ = hostcalls::log(level, line);
+}
+
+fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok()?
+}
+
+fn map(side: Side) -> MapType {
+    match side {
+        Side::Request => MapType::HttpRequestHeaders,
+        Side::Response => MapType::HttpResponseHeaders,
+    }
+}
+
+fn buffer(side: Side) -> BufferType {
+    match side {
+        Side::Request => BufferType::HttpRequestBody,
+        Side::Response => BufferType::HttpResponseBody,
+    }
+}

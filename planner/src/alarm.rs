@@ -1,0 +1,213 @@
+//! What a person should look at.
+
+use crate::plan::{Plan, each_choice};
+use crate::retrieval::databases;
+use crate::signal::Millis;
+use crate::state::{FleetState, GPU_HOT};
+use meridian_policy::fleet::{Fleet, Region};
+use meridian_policy::{ModelName, RegionName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The region.
+    pub region: RegionName,
+    /// What kind of thing is wrong, for alerts.
+    #[serde(default)]
+    pub kind: AlarmKind,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+/// What kind of thing is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// A pool is not healthy: `meridian_pool_unhealthy` has the reasons.
+    Unhealthy,
+    /// Some of a pool's sources are silent, or no longer tell its load.
+    PartlySilent,
+    /// GPUs have been busy for a minute.
+    GpuBusy,
+    /// A fallback says that it answered outside of its jurisdiction.
+    #[serde(rename = "misplaced")]
+    JurisdictionViolations,
+    /// Shedding does not lower utilization.
+    WithoutEffect,
+    /// What is retrieved is old, and no other database may be read.
+    OldData,
+    /// Nothing tells how old the data is.
+    UnknownLag,
+    /// More Envoys are connected than parts of the fallbacks' budgets are for.
+    TooManyGateways,
+    /// One that only another version of the control plane knows.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl AlarmKind {
+    /// All that this version knows.
+    pub const ALL: [Self; 8] = [
+        Self::Unhealthy,
+        Self::PartlySilent,
+        Self::GpuBusy,
+        Self::JurisdictionViolations,
+        Self::WithoutEffect,
+        Self::OldData,
+        Self::UnknownLag,
+        Self::TooManyGateways,
+    ];
+
+    /// Its name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unhealthy => "unhealthy",
+            Self::PartlySilent => "partly_silent",
+            Self::GpuBusy => "gpu_busy",
+            Self::JurisdictionViolations => "misplaced",
+            Self::WithoutEffect => "without_effect",
+            Self::OldData => "old_data",
+            Self::UnknownLag => "unknown_lag",
+            Self::TooManyGateways => "too_many_gateways",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What a person should look at now: pools, GPUs, fallbacks, and shedding without effect.
+pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
+    let mut alarms = BTreeSet::new();
+    for (name, region) in &fleet.regions {
+        for model in region.pools.keys() {
+            alarms.extend(of_pool(fleet, state, plan, (name, model), now));
+        }
+        alarms.extend(of_gpus(fleet, state, name, now));
+        alarms.extend(of_fallbacks(state, name, now));
+    }
+    alarms.extend(without_effect(fleet, plan));
+    alarms.into_iter().collect()
+}
+
+/// The alarms of a pool.
+fn of_pool(
+    fleet: &Fleet,
+    state: &FleetState,
+    plan: &Plan,
+    (region, model): (&RegionName, &ModelName),
+    now: Millis,
+) -> Vec<Alarm> {
+    let alarm = |kind: AlarmKind, message: String| Alarm {
+        region: region.clone(),
+        kind,
+        message: format!("{model}: {message}"),
+    };
+    let health = plan.pools.get(region).and_then(|pools| pools.get(model));
+    let reasons = health.into_iter().flat_map(|health| &health.reasons);
+    let unhealthy = reasons.map(|reason| alarm(AlarmKind::Unhealthy, reason.to_string()));
+    let partial = state.pool(fleet, region, model, now).partial.then(|| {
+        let message =
+            "some of its sources are silent, or no longer tell its load; it takes nobody back";
+        alarm(AlarmKind::PartlySilent, message.to_owned())
+    });
+    unhealthy.chain(partial).collect()
+}
+
+/// GPUs that have been busy for a minute, in a region that has pools.
+fn of_gpus(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Option<Alarm> {
+    let has_pools = fleet
+        .regions
+        .get(region)
+        .is_some_and(|region| !region.pools.is_empty());
+    (has_pools && state.gpu_is_hot(fleet, region, now)).then(|| Alarm {
+        region: region.clone(),
+        kind: AlarmKind::GpuBusy,
+        message: format!("GPUs busy above {GPU_HOT} for a minute"),
+    })
+}
+
+/// Fallbacks that answered outside of their jurisdiction.
+fn of_fallbacks(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
+    let violations = state.jurisdiction_violations(region, now).into_iter();
+    violations
+        .map(|(fallback, answers)| Alarm {
+            region: region.clone(),
+            kind: AlarmKind::JurisdictionViolations,
+            message: format!(
+                "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction; see the gateway's \
+                 log, and take it from the zones that it may not serve"
+            ),
+        })
+        .collect()
+}
+
+/// Shedding that does not lower utilization.
+fn without_effect(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    each_choice(fleet, |gateway, zone, model, (first, _)| {
+        let placement = plan.placement(gateway, zone, model);
+        if placement.is_some_and(|placement| placement.without_effect) {
+            alarms.push(Alarm {
+                region: first,
+                kind: AlarmKind::WithoutEffect,
+                message: format!(
+                    "{model}: shedding at {gateway} does not lower its utilization; it goes no further"
+                ),
+            });
+        }
+    });
+    alarms
+}
+
+/// What a person should look at of the regions' data: retrieved although it is old, or of unknown age.
+pub fn freshness_alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
+    let freshness = &plan.freshness;
+    let stuck = freshness.behind.iter().filter(|home| {
+        !databases(fleet, home).is_empty() && freshness.serves(fleet, home) == *home
+    });
+    let stuck = stuck.map(|home| Alarm {
+        region: home.clone(),
+        kind: AlarmKind::OldData,
+        message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
+                  retrieved there is old"
+            .into(),
+    });
+    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
+    let silent = fleet
+        .regions
+        .keys()
+        .filter(told)
+        .filter(|region| freshness.unknown.contains(*region));
+    let silent = silent.map(|region| Alarm {
+        region: region.clone(),
+        kind: AlarmKind::UnknownLag,
+        message: "its sources for replication lag are silent: how old its data is is not known"
+            .into(),
+    });
+    stuck.chain(silent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name() {
+        for kind in AlarmKind::ALL {
+            assert_eq!(serde_json::json!(kind), kind.label());
+        }
+    }
+
+    #[test]
+    fn what_another_version_says_can_be_read() {
+        for alarm in [
+            r#"{ "region": "eu", "message": "m" }"#,
+            r#"{ "region": "eu", "kind": "flooded", "message": "m" }"#,
+        ] {
+            let alarm: Alarm = serde_json::from_str(alarm).unwrap();
+            assert_eq!(alarm.kind, AlarmKind::Other);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The plan: where every gateway sends every (zone, model) first, and how each pool is.
+//!
+//! A plan is a value: it can be stored, sent and compared, and the same fleet, observations and time give the same plan.
+//! It holds what the next plan must know of this one, and nothing that changes without a decision.
+
+mod carried_over;
+pub(crate) mod pool_view;
+mod projection;
+mod regions;
+mod room;
+mod value;
+
+pub use carried_over::carried_over;
+pub(crate) use regions::each_choice;
+pub use regions::regions_of;
+pub use value::{Placements, Plan};
+
+use crate::placement::{HomePool, Placement};
+use crate::signal::Millis;
+use crate::state::FleetState;
+use meridian_policy::ModelName;
+use meridian_policy::fleet::{Fleet, Order};
+use pool_view::PoolView;
+use room::{Choice, share_room};
+use std::collections::BTreeMap;
+
+/// The plan that follows `prev`, by what was observed until `now`.
+pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
+    let view = PoolView::of(fleet, state, prev, now);
+    let mut next = Plan {
+        pools: view.health(),
+        gateways: BTreeMap::new(),
+        batch: view.gates(prev),
+        freshness: prev
+            .freshness
+            .next(fleet, |region| state.lag(fleet, region, now)),
+    };
+    let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
+    each_choice(fleet, |gateway, zone, model, (first, others)| {
+        if let Some(Order::Weighted(weights)) = fleet.zones.get(zone).map(|zone| &zone.order) {
+            let of_first = view.home_pool(&first, &others, model);
+            let others = view.candidates(zone, (&first, &of_first), &others, model);
+            let placement = Placement::fixed(weights, (&first, &of_first), &others);
+            next.place(gateway, zone, model, placement);
+            return;
+        }
+        let before = prev.placement(gateway, zone, model).cloned();
+        let of_first = view.home_pool(&first, &others, model);
+        let others = view.candidates(zone, (&first, &of_first), &others, model);
+        let choice = Choice {
+            gateway: gateway.clone(),
+            zone: zone.clone(),
+            before: before.unwrap_or_else(Placement::home),
+            size: view.size(&first, model),
+            first: HomePool {
+                // What a closed gate still has are others' retries.
+                batch: of_first.batch && next.batch_gate(&first, model) > 0,
+                own: view.own(&first, model, gateway, zone),
+                ..of_first
+            },
+            costs: view.round_trips(gateway, &others),
+            others,
+        };
+        choices.entry(model.clone()).or_default().push(choice);
+    });
+    for (model, mut choices) in choices {
+        share_room(&fleet.overflow, &mut choices, now);
+        for choice in choices {
+            let placement = choice
+                .before
+                .next(&fleet.overflow, &choice.first, &choice.others, now);
+            next.place(&choice.gateway, &choice.zone, &model, placement);
+        }
+    }
+    next
+}

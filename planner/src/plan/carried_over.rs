@@ -1,0 +1,48 @@
+//! A plan in a fleet that may have been edited since.
+
+use super::regions::each_choice;
+use super::value::Plan;
+use crate::placement::Placement;
+use meridian_policy::ModelName;
+use meridian_policy::fleet::Fleet;
+use std::collections::BTreeMap;
+
+/// The part of a plan that still holds in a fleet that may have been edited since, for a start at which nothing is observed yet.
+/// Requests that the plan does not place, or places in regions that the fleet no longer has, stay at home.
+pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
+    let mut next = Plan {
+        freshness: prev.freshness.carried_over(fleet),
+        ..Plan::default()
+    };
+    for (name, region) in &fleet.regions {
+        for model in region.pools.keys() {
+            let health = prev.pools.get(name).and_then(|pools| pools.get(model));
+            let pools = next.pools.entry(name.clone()).or_default();
+            pools.insert(model.clone(), health.cloned().unwrap_or_default());
+        }
+    }
+    for (region, gates) in &prev.batch {
+        let pools = fleet.regions.get(region).map(|region| &region.pools);
+        let is_there = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
+        let kept = gates.iter().filter(|(model, _)| is_there(model));
+        let kept: BTreeMap<_, _> = kept.map(|(model, gate)| (model.clone(), *gate)).collect();
+        if !kept.is_empty() {
+            next.batch.insert(region.clone(), kept);
+        }
+    }
+    each_choice(fleet, |gateway, zone, model, (_, others)| {
+        let before = prev.placement(gateway, zone, model);
+        let fits = |placement: &&Placement| {
+            let mut regions = placement.overflow.keys();
+            regions.all(|region| others.contains(region))
+        };
+        let placement = before.filter(fits).cloned();
+        next.place(
+            gateway,
+            zone,
+            model,
+            placement.unwrap_or_else(Placement::home),
+        );
+    });
+    next
+}

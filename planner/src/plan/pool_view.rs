@@ -1,0 +1,426 @@
+//! Every pool as it is now, and as it will be by what the plan sends there.
+
+use super::projection::{LEAST_RATE, Projection};
+use super::regions::regions_of;
+use super::value::Plan;
+use crate::gate::{self, Gate, PoolLoad};
+use crate::health::{Health, Reason};
+use crate::placement::{Candidate, HomePool};
+use crate::signal::Millis;
+use crate::state::{FleetState, PoolSignals};
+use meridian_policy::fleet::{Fleet, Order};
+use meridian_policy::name::{ModelName, RegionName, ZoneName};
+use meridian_policy::source::Subject;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What a region can take at most while nobody knows how loaded it is, in utilization.
+const UNKNOWN_ROOM: f64 = 0.10;
+
+/// Of a pool with less utilization it is not known how many requests it can take.
+const LEAST_UTILIZATION: f64 = 0.05;
+
+/// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
+/// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
+const ELASTICITY: f64 = 2.5;
+
+/// What an unhealthy region sheds in one step, in percent.
+const STEP_UNHEALTHY: u8 = 25;
+/// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
+const STEP_SLOW: u8 = 10;
+
+/// A region that takes others' callers keeps room for so many more of those who have fewer regions to go to: by this part more.
+const KEPT: f64 = 0.2;
+
+/// By which factor utilization is taken to change at most.
+const GROWS: (f64, f64) = (0.3, 3.0);
+
+/// How much farther it is to a region than to the one before, where nobody knows, in milliseconds.
+const UNKNOWN_WAY: f64 = 50.0;
+
+/// The room of a region that is sick.
+const SICK: f64 = -1.0;
+
+/// Every pool as it is now.
+pub struct PoolView<'p> {
+    fleet: &'p Fleet,
+    state: &'p FleetState,
+    now: Millis,
+    pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
+    demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
+}
+
+/// Who asks a pool, in requests per second.
+#[derive(Default)]
+struct Demand<'p> {
+    /// Batch requests, wherever they come from.
+    batch: f64,
+    /// Those who ask it first, by the callers' gateway and zone, and whether they have another region to go to.
+    interactive: BTreeMap<(&'p RegionName, &'p ZoneName), (f64, bool)>,
+    /// By zone, first or not, without batch.
+    asked: BTreeMap<&'p ZoneName, f64>,
+}
+
+impl Demand<'_> {
+    /// Of those that can go elsewhere.
+    fn movable(&self) -> f64 {
+        let each = self.interactive.values();
+        each.filter(|(_, moves)| *moves).map(|(rate, _)| rate).sum()
+    }
+
+    /// The part of the load that belongs to those.
+    fn sheddable(&self) -> f64 {
+        let each = self.interactive.values();
+        let all = self.batch + each.map(|(rate, _)| rate).sum::<f64>();
+        if all > 0.0 { self.movable() / all } else { 1.0 }
+    }
+}
+
+impl<'p> PoolView<'p> {
+    pub fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
+        let (mut pools, mut demands) = (BTreeMap::new(), BTreeMap::new());
+        for (name, region) in &fleet.regions {
+            for model in region.pools.keys() {
+                let signals = state.pool(fleet, name, model, now);
+                let before = prev.pools.get(name).and_then(|pools| pools.get(model));
+                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()), now);
+                pools.insert((name, model), (signals, health));
+                demands.insert((name, model), demand(fleet, state, name, model, now));
+            }
+        }
+        let mut known = Self {
+            fleet,
+            state,
+            now,
+            pools,
+            demands,
+        };
+        known.look_ahead(prev);
+        known
+    }
+
+    /// Takes utilization for what it will be: it follows what comes as slowly as requests stay.
+    fn look_ahead(&mut self, prev: &Plan) {
+        let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
+        for model in models {
+            let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
+            let residence_time = of_model
+                .map(|(_, (signals, _))| signals.residence_time())
+                .max();
+            let flow = Projection {
+                fleet: self.fleet,
+                state: self.state,
+                plan: prev,
+                model,
+                residence_time: residence_time.unwrap_or_default(),
+                now: self.now,
+            };
+            for (region, more) in flow.growth() {
+                let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
+                    continue;
+                };
+                let grows = (1.0 + ELASTICITY * (more - 1.0)).clamp(GROWS.0, GROWS.1);
+                // Nobody sheds for what is not there yet, or takes back for what is not gone.
+                if let Some(utilization) = &mut signals.utilization {
+                    utilization.now *= grows.min(1.0);
+                    utilization.low *= grows.min(1.0);
+                    utilization.peak *= grows.max(1.0);
+                }
+            }
+        }
+    }
+
+    pub fn health(&self) -> BTreeMap<RegionName, BTreeMap<ModelName, Health>> {
+        let mut health: BTreeMap<RegionName, BTreeMap<ModelName, Health>> = BTreeMap::new();
+        for ((region, model), (_, of)) in &self.pools {
+            health
+                .entry((*region).clone())
+                .or_default()
+                .insert((*model).clone(), of.clone());
+        }
+        health
+    }
+
+    pub fn home_pool(
+        &self,
+        region: &RegionName,
+        others: &[RegionName],
+        model: &ModelName,
+    ) -> HomePool {
+        let nothing = (PoolSignals::default(), Health::default());
+        let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
+        let nobody = Demand::default();
+        let demand = self.demands.get(&(region, model)).unwrap_or(&nobody);
+        HomePool {
+            utilization: signals.utilization,
+            down: health.reasons.contains(&Reason::NoEndpoints),
+            serving: match signals.endpoints {
+                Some((healthy, total)) if total > 0 => {
+                    (healthy as f64 / total as f64 * 100.0).ceil().min(100.0) as u8
+                }
+                _ => 100,
+            },
+            unhealthy: health
+                .sheds_for()
+                .filter_map(|reason| signals.last_breach.get(&reason))
+                .max()
+                .copied()
+                .or(health.sheds().then_some(Millis(0))),
+            queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
+            silent: signals.stale || signals.partial,
+            batch: demand.batch >= LEAST_RATE,
+            sheddable: demand.sheddable(),
+            own: 1.0,
+            every: others
+                .iter()
+                .chain([region])
+                .filter_map(|region| self.fleet.regions.get(region))
+                .flat_map(|region| &region.signals)
+                .filter(|source| source.subject() != Subject::Store)
+                .map(|source| source.every)
+                .max()
+                .unwrap_or(Duration::ZERO),
+            unhealthy_step: if health
+                .sheds_for()
+                .all(|reason| reason == Reason::FirstToken)
+            {
+                STEP_SLOW
+            } else {
+                STEP_UNHEALTHY
+            },
+            residence_time: signals.residence_time(),
+            elasticity: self.elasticity(model),
+        }
+    }
+
+    /// The part of those who can leave a region that are of one gateway and zone.
+    pub fn own(
+        &self,
+        first: &RegionName,
+        model: &ModelName,
+        gateway: &RegionName,
+        zone: &ZoneName,
+    ) -> f64 {
+        let Some(demand) = self.demands.get(&(first, model)) else {
+            return 1.0;
+        };
+        let movable = demand.movable();
+        let own = demand.interactive.get(&(gateway, zone));
+        if movable > 0.0 {
+            own.map_or(0.0, |(rate, _)| rate / movable)
+        } else {
+            1.0
+        }
+    }
+
+    /// How much of what batch brings each pool takes, where it does not take all.
+    pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
+        let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
+        for ((region, model), (_, health)) in &self.pools {
+            let first = self.home_pool(region, &[], model);
+            let seen = PoolLoad {
+                utilization: first.utilization,
+                silent: first.silent,
+                // One without endpoints takes nothing, and is as open as before once it has some.
+                sick: health.sheds() && !first.down,
+                batch: first.batch,
+                settles: first.settles(),
+            };
+            let before = prev.batch.get(*region).and_then(|gates| gates.get(*model));
+            if let Some(gate) = gate::next(before.copied(), &self.fleet.overflow, &seen, self.now) {
+                let of_region = gates.entry((*region).clone()).or_default();
+                of_region.insert((*model).clone(), gate);
+            }
+        }
+        gates
+    }
+
+    /// By how many percent the utilization of a model's pools changes with each percent of their requests.
+    fn elasticity(&self, model: &ModelName) -> f64 {
+        let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
+        let counted = |signals: &PoolSignals| {
+            signals
+                .request_rate
+                .is_some_and(|request_rate| request_rate >= LEAST_RATE)
+        };
+        if pools.any(|(_, (signals, _))| counted(signals)) {
+            ELASTICITY
+        } else {
+            1.0
+        }
+    }
+
+    /// Requests per second that are a utilization of 1 in a pool. Where its own is not known it is guessed by the others': as many
+    /// for each of its healthy endpoints, or, where endpoints are not known either, their mean; and 1 where none is known.
+    pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
+        let size = |signals: &PoolSignals| {
+            let utilization = signals.utilization?.now;
+            let request_rate = signals.request_rate?;
+            (utilization >= LEAST_UTILIZATION && request_rate >= LEAST_RATE)
+                .then(|| request_rate / utilization)
+        };
+        let endpoints = |signals: &PoolSignals| {
+            let (healthy, _) = signals.endpoints?;
+            (healthy > 0).then_some(healthy as f64)
+        };
+        let own = self.pools.get(&(region, model)).map(|(own, _)| own);
+        if let Some(own) = own.and_then(size) {
+            return own;
+        }
+        let all = self.pools.iter().filter(|((_, of), _)| *of == model);
+        let known: Vec<(f64, &PoolSignals)> = all
+            .filter_map(|(_, (signals, _))| Some((size(signals)?, signals)))
+            .collect();
+        let sum: f64 = known.iter().map(|(size, _)| size).sum();
+        let servers: Option<f64> = known.iter().map(|(_, signals)| endpoints(signals)).sum();
+        match (known.len(), own.and_then(endpoints), servers) {
+            (0, ..) => 1.0,
+            (_, Some(own), Some(servers)) => sum * own / servers,
+            (others, ..) => sum / others as f64,
+        }
+    }
+
+    /// Other regions, as a zone's callers of the first one find them.
+    pub fn candidates(
+        &self,
+        zone: &ZoneName,
+        (first, of_first): (&RegionName, &HomePool),
+        regions: &[RegionName],
+        model: &ModelName,
+    ) -> Vec<Candidate> {
+        let size = self.size(first, model);
+        let other = |region: &RegionName| {
+            let (signals, health) = self.pools.get(&(region, model))?;
+            let room = if health.takes_more() {
+                // Nothing is kept from those whose own region does not serve them.
+                let theirs = if of_first.is_lost() {
+                    0.0
+                } else {
+                    self.restricted_zone_share(zone, region, model)
+                };
+                self.room(region, signals, theirs, of_first.elasticity)
+            } else {
+                SICK
+            };
+            Some(Candidate {
+                region: region.clone(),
+                open: health.serves(),
+                room,
+                size: self.size(region, model) / size,
+                measured: signals.utilization.is_some(),
+                silent: signals.stale || (signals.partial && signals.utilization.is_none()),
+            })
+        };
+        regions.iter().filter_map(other).collect()
+    }
+
+    /// How far it is from a gateway to regions, in milliseconds there and back. They are in the order in which they are to be
+    /// asked, and none is taken for nearer than the one before, for that order is somebody's word.
+    pub fn round_trips(&self, gateway: &RegionName, regions: &[Candidate]) -> Vec<f64> {
+        let here = self.fleet.regions.get(gateway);
+        let known = |region: &RegionName| match here?.round_trips.get(region) {
+            Some(way) => Some(way.as_secs_f64() * 1e3),
+            None => (region == gateway).then_some(0.0),
+        };
+        let ways = regions.iter().scan(0.0, |last: &mut f64, other| {
+            *last = match known(&other.region) {
+                Some(way) => way.max(*last + 1.0),
+                None => *last + UNKNOWN_WAY,
+            };
+            Some(*last)
+        });
+        ways.collect()
+    }
+
+    /// The part of a pool's requests, 0 to 1, that is of zones with only some of the regions that a zone has for the model.
+    fn restricted_zone_share(
+        &self,
+        zone: &ZoneName,
+        region: &RegionName,
+        model: &ModelName,
+    ) -> f64 {
+        let (Some((signals, _)), Some(demand)) = (
+            self.pools.get(&(region, model)),
+            self.demands.get(&(region, model)),
+        ) else {
+            return 0.0;
+        };
+        let own = self.regions(zone, model);
+        let restricted_zone_share = |zone: &ZoneName| {
+            let regions = self.regions(zone, model);
+            regions.len() < own.len() && regions.is_subset(&own)
+        };
+        let asked = demand.asked.iter();
+        let theirs: f64 = asked
+            .clone()
+            .filter(|(zone, _)| restricted_zone_share(zone))
+            .map(|(_, rate)| rate)
+            .sum();
+        let all = demand.batch + asked.map(|(_, rate)| rate).sum::<f64>();
+        // Some of what comes to it may be seen by no gateway.
+        let all = all.max(signals.request_rate.unwrap_or_default());
+        if all > 0.0 { theirs / all } else { 0.0 }
+    }
+
+    /// Where a zone's requests for a model may go.
+    fn regions(&self, zone: &ZoneName, model: &ModelName) -> BTreeSet<&'p RegionName> {
+        let zone = self.fleet.zones.get(zone);
+        let regions = zone.into_iter().flat_map(|zone| &zone.regions);
+        let has = |region: &&RegionName| self.pools.contains_key(&(*region, model));
+        regions.filter(has).collect()
+    }
+
+    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is kept
+    /// for callers of its own: this part of what it has is theirs.
+    fn room(
+        &self,
+        region: &RegionName,
+        signals: &PoolSignals,
+        theirs: f64,
+        elasticity: f64,
+    ) -> f64 {
+        let limits = &self.fleet.overflow;
+        let target = limits.target();
+        match signals.utilization {
+            Some(utilization) if utilization.now > limits.above => target - utilization.now,
+            Some(utilization) => {
+                let grown = utilization.peak * (1.0 + KEPT * elasticity * theirs);
+                (target - grown).max(0.0)
+            }
+            None if signals.stale => UNKNOWN_ROOM * (1.0 - theirs),
+            None if self
+                .fleet
+                .regions
+                .get(region)
+                .is_some_and(|region| region.signals.is_empty()) =>
+            {
+                target * (1.0 - theirs)
+            }
+            // It has sources, of other things than its load.
+            None => UNKNOWN_ROOM * (1.0 - theirs),
+        }
+    }
+}
+
+/// Who asks a pool.
+fn demand<'p>(
+    fleet: &'p Fleet,
+    state: &'p FleetState,
+    region: &RegionName,
+    model: &ModelName,
+    now: Millis,
+) -> Demand<'p> {
+    let asked = state.demand(fleet, region, model, now).into_iter();
+    let moves = |gateway: &RegionName, zone: &ZoneName| {
+        let order = fleet.zones.get(zone).map(|zone| &zone.order);
+        order.is_some_and(|order| !matches!(order, Order::Weighted(_)))
+            && regions_of(fleet, zone, model, gateway).is_some()
+    };
+    Demand {
+        batch: state.batch(fleet, region, model, now),
+        interactive: asked
+            .map(|((gateway, zone), rate)| ((gateway, zone), (rate, moves(gateway, zone))))
+            .collect(),
+        asked: state.asked(fleet, region, model, now),
+    }
+}

@@ -1,0 +1,100 @@
+//! Room: what regions can take more, and which gateway has how much of it.
+
+use crate::flow::{Path, Want, allot};
+use crate::placement::{Candidate, HomePool, Placement};
+use crate::signal::Millis;
+use meridian_policy::fleet::Overflow;
+use meridian_policy::name::{RegionName, ZoneName};
+use std::collections::BTreeMap;
+
+/// A gateway's choice between regions, for one zone and model.
+pub struct Choice {
+    pub gateway: RegionName,
+    pub zone: ZoneName,
+    pub before: Placement,
+    pub first: HomePool,
+    /// Requests per second that are a utilization of 1 in the first region.
+    pub size: f64,
+    pub others: Vec<Candidate>,
+    /// The round trip to each of them, in milliseconds.
+    pub costs: Vec<f64>,
+}
+
+impl Choice {
+    /// Requests per second in one percent of them.
+    fn percent(&self) -> f64 {
+        self.before.load(&self.first) * self.size
+    }
+
+    /// The room of each open candidate becomes what the choice was allotted there, in requests per second.
+    fn limit_room(&mut self, taken: Vec<f64>) {
+        let (percent, size) = (self.percent(), self.size);
+        let elasticity = self.first.elasticity;
+        let open = self.others.iter_mut().filter(|other| other.open);
+        for (other, taken) in open.zip(taken) {
+            if other.room >= 0.0 {
+                let had = self.before.part(&other.region) * percent;
+                let own = if other.measured { taken } else { taken + had };
+                other.room = own * elasticity / (other.size * size);
+            }
+        }
+    }
+}
+
+/// Shares the room that regions have among the choices that want some: together they take no more than there is.
+pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
+    let wanted: Vec<f64> = choices
+        .iter()
+        .map(|choice| {
+            let (first, others) = (&choice.first, &choice.others);
+            choice.before.wants(limits, first, others, now)
+        })
+        .collect();
+    if wanted.iter().all(|wanted| *wanted <= 0.0) {
+        return;
+    }
+    let taken = allot(&wants(choices, &wanted));
+    for ((choice, taken), wanted) in choices.iter_mut().zip(taken).zip(wanted) {
+        // A choice that wants nothing keeps the room that there is: it shows where its callers would go.
+        if wanted > 0.0 {
+            choice.limit_room(taken);
+        }
+    }
+}
+
+/// What each choice wants, and where it may have it, in requests per second.
+fn wants(choices: &[Choice], wanted: &[f64]) -> Vec<Want> {
+    let regions = given(choices);
+    let path = |choice: &Choice, other: &Candidate, cost: f64| {
+        let (region, given) = *regions.get(&other.region)?;
+        let room = other.room * other.size * choice.size / choice.first.elasticity - given;
+        Some(Path { region, room, cost })
+    };
+    let each = choices.iter().zip(wanted);
+    each.map(|(choice, wanted)| {
+        let open = choice.others.iter().zip(&choice.costs);
+        let open = open.filter(|(other, _)| other.open);
+        Want {
+            amount: wanted * choice.percent(),
+            to: open
+                .filter_map(|(other, cost)| path(choice, other, *cost))
+                .collect(),
+        }
+    })
+    .collect()
+}
+
+/// The regions by their numbers, and what each was given already of a room that nothing measures: that is a part of the room.
+fn given(choices: &[Choice]) -> BTreeMap<RegionName, (usize, f64)> {
+    let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
+    for choice in choices {
+        for other in &choice.others {
+            let number = regions.len();
+            let (_, given) = regions.entry(other.region.clone()).or_insert((number, 0.0));
+            if !other.measured {
+                *given += choice.before.part(&other.region) * choice.percent();
+            }
+        }
+    }
+    regions
+}

@@ -1,0 +1,36 @@
+//! What becomes of batch requests.
+
+use crate::batch::batch;
+use crate::chain::chain;
+use crate::plan::Plan;
+use meridian_policy::chain::Member;
+use meridian_policy::filter_policy::BatchRule;
+use meridian_policy::fleet::Fleet;
+use meridian_policy::{ModelName, RegionName, ZoneName};
+
+/// The rule for batch requests of a (zone, model) at a gateway.
+pub fn batch_rule(
+    fleet: &Fleet,
+    plan: &Plan,
+    zone: &ZoneName,
+    model: &ModelName,
+    home: &RegionName,
+) -> BatchRule {
+    let first = chain(fleet, zone, model, home).into_iter().next();
+    let first = first.as_ref().and_then(Member::region);
+    let batch = batch(fleet, plan, zone, model, home);
+    let (Some(batch), Some(first)) = (batch, first) else {
+        return BatchRule::default();
+    };
+    let overflow = plan.placement(home, zone, model);
+    let overflow = overflow.into_iter().flat_map(|of| of.overflow.keys());
+    let elsewhere = overflow.map(|region| plan.batch_gate(region, model)).min();
+    let mut others = batch.weights;
+    let of_first = others.remove(first);
+    BatchRule {
+        admitted: batch.admitted,
+        at_first: of_first.is_some(),
+        elsewhere: elsewhere.unwrap_or(100),
+        others,
+    }
+}

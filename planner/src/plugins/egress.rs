@@ -1,0 +1,47 @@
+//! The policies of the ways out to fallbacks.
+
+use crate::chain::gateways_of;
+use meridian_policy::FallbackName;
+use meridian_policy::egress_policy::{Budget, EgressPolicy};
+use meridian_policy::fleet::{Fallback, Fleet};
+
+/// The policy of the way out to a fallback, of one of the gateways.
+pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> EgressPolicy {
+    EgressPolicy {
+        fallback: name.clone(),
+        provider: fallback.provider.clone(),
+        jurisdiction: fallback.jurisdiction.clone(),
+        budget: split(fallback.budget, gateways_of(fleet, name)),
+        price: fallback.price,
+        context: fallback.context,
+    }
+}
+
+/// The part of each of so many gateways. They share nothing at request time, so that the whole budget holds whatever happens.
+fn split(budget: Budget, gateways: u64) -> Budget {
+    let gateways = gateways.max(1);
+    Budget {
+        requests: budget.requests.map(|requests| requests / gateways),
+        nanousd: budget.nanousd.map(|nanousd| nanousd / gateways),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_all_gateways_are_no_more_than_the_whole() {
+        let whole = Budget {
+            requests: Some(10),
+            nanousd: Some(100),
+        };
+        let part = split(whole, 3);
+        assert_eq!((part.requests, part.nanousd), (Some(3), Some(33)));
+        let requests = Budget {
+            requests: Some(5),
+            nanousd: None,
+        };
+        assert_eq!(split(requests, 2).nanousd, None);
+    }
+}

@@ -1,0 +1,97 @@
+//! The guard's policy.
+
+use super::smaller_context::smaller_context;
+use meridian_policy::RegionName;
+use meridian_policy::chain::Member;
+use meridian_policy::fleet::Fleet;
+use meridian_policy::guard_policy::GuardPolicy;
+
+/// The policy of the guard at a region's gateway.
+pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
+    let mut policy = GuardPolicy {
+        region: Some(home.clone()),
+        above: Some(fleet.overflow.above),
+        stream_idle_timeout_ms: u64::try_from(fleet.limits.stream_idle_timeout.as_millis()).ok(),
+        ..GuardPolicy::default()
+    };
+    for (zone, own) in &fleet.zones {
+        if let Some(fallback) = own.fallbacks.last() {
+            let member = Member::Fallback(fallback.clone());
+            policy.last.insert(zone.clone(), member.label());
+        }
+        for model in fleet.models() {
+            let smaller = smaller_context(fleet, zone, model, home);
+            if !smaller.is_empty() {
+                let models = policy.smaller_context.entry(zone.clone()).or_default();
+                models.insert(model.clone(), smaller);
+            }
+        }
+    }
+    policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meridian_fixtures::fleets::{LLAMA, MISTRAL, example};
+
+    #[test]
+    fn the_last_fallback_of_a_zone_is_the_last() {
+        let mut fleet = example();
+        let global = fleet.zones.get_mut("global").unwrap();
+        global.fallbacks = vec!["claude-eu".into(), "claude".into()];
+        let policy = guard_policy(&fleet, &"us-west-2".into());
+        for (zone, member, is_last) in [
+            ("global", "fallback/claude", true),
+            ("global", "fallback/claude-eu", false),
+            ("global", "eu-west-1", false),
+            ("eea", "fallback/claude-eu", true),
+            ("nowhere", "fallback/claude", false),
+        ] {
+            assert_eq!(policy.is_last(zone, member), is_last, "{zone} {member}");
+        }
+        let json = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<GuardPolicy>(&json).unwrap(), policy);
+    }
+
+    /// Whether each member of us-west-2's chain sends a long prompt on.
+    fn check(contexts: [Option<u32>; 4], sent_on: [bool; 4]) {
+        let mut fleet = example();
+        for (region, context) in ["us-west-2", "us-east-1", "eu-west-1"].iter().zip(contexts) {
+            let region = fleet.regions.get_mut(*region).unwrap();
+            region
+                .contexts
+                .extend(context.map(|context| (LLAMA.into(), context)));
+        }
+        fleet.fallbacks.get_mut("claude").unwrap().context = contexts[3];
+        let policy = guard_policy(&fleet, &"us-west-2".into());
+        let members = ["us-west-2", "us-east-1", "eu-west-1", "fallback/claude"];
+        let found = members.map(|member| policy.may_fit_later("global", LLAMA, member));
+        assert_eq!(found, sent_on, "{contexts:?}");
+        assert!(
+            !policy.may_fit_later("global", MISTRAL, "us-west-2"),
+            "nothing is known of it"
+        );
+        assert!(!policy.may_fit_later("nowhere", LLAMA, "us-west-2"));
+    }
+
+    #[test]
+    fn only_to_a_context_that_is_known_to_be_larger() {
+        check([None; 4], [false; 4]);
+        check([Some(32), Some(32), Some(32), Some(32)], [false; 4]);
+        check(
+            [Some(32), Some(32), Some(32), Some(200)],
+            [true, true, true, false],
+        );
+        check(
+            [Some(32), None, Some(32), Some(200)],
+            [true, false, true, false],
+        );
+        check([Some(200), None, None, Some(32)], [false; 4]);
+        // us-east-1 may be asked first, by the overflow lane: then home comes after it.
+        check(
+            [Some(128), Some(32), Some(64), None],
+            [false, true, true, false],
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The router's policy.
+
+use super::batch::batch_rule;
+use super::fresh::fresh_rule;
+use crate::chain::{chain, has_another, lane_of, passes_through};
+use crate::plan::{Plan, regions_of};
+use meridian_policy::chain::Member;
+use meridian_policy::filter_policy::{
+    FilterPolicy, Lease, ModelRule, PerTryTimeout, Split, TurnAway, ZoneRule,
+};
+use meridian_policy::fleet::{Fleet, Limits, Misdirected, Order, Zone};
+use meridian_policy::{ModelName, RegionName, ZoneName};
+use std::time::Duration;
+
+/// The router's policy at the gateway of `home` under a plan.
+pub fn filter_policy(
+    fleet: &Fleet,
+    plan: &Plan,
+    home: &RegionName,
+    lease: Option<Lease>,
+) -> FilterPolicy {
+    let zones = fleet
+        .zones
+        .iter()
+        .map(|(name, zone)| (name.clone(), zone_rule(fleet, plan, name, zone, home)))
+        .collect();
+    let countries = fleet
+        .zones
+        .iter()
+        .flat_map(|(name, zone)| {
+            zone.countries
+                .iter()
+                .map(move |country| (*country, name.clone()))
+        })
+        .collect();
+    FilterPolicy {
+        region: home.clone(),
+        sources: fleet.sources.clone(),
+        countries,
+        rest_of_world: fleet
+            .zones
+            .iter()
+            .find(|(_, zone)| zone.rest)
+            .map(|(name, _)| name.clone()),
+        unknown_zone: fleet.unknown_zone.clone(),
+        zones,
+        batch_keys: fleet.batch_keys.clone(),
+        needs_header: fleet.needs_header.clone(),
+        pools: fleet.balances(home),
+        lease,
+    }
+}
+
+/// What these limits allow an attempt. No prompt takes more than half of the whole answer's time: the member that is asked next
+/// has the other half, and Envoy ignores a limit for an attempt that is not below the one for all.
+fn per_try_timeout(limits: &Limits) -> PerTryTimeout {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    PerTryTimeout {
+        first_token_ms: ms(limits.first_token),
+        unstreamed_ms: ms(limits.unstreamed),
+        prefill_rate: limits.prefill_rate,
+        longest_ms: ms(limits.answer / 2),
+    }
+}
+
+fn zone_rule(
+    fleet: &Fleet,
+    plan: &Plan,
+    name: &ZoneName,
+    zone: &Zone,
+    home: &RegionName,
+) -> ZoneRule {
+    let rule = |model: &ModelName| {
+        let members = chain(fleet, name, model, home);
+        let lane = lane_of(&members)?;
+        let per_try_timeout = has_another(fleet, model, &members)
+            .then(|| per_try_timeout(&fleet.limits_of(name, model)));
+        let placement = plan.placement(home, name, model);
+        let split = placement
+            .filter(|placement| !placement.overflow.is_empty())
+            .zip(regions_of(fleet, name, model, home))
+            .map(|(placement, (first, _))| Split {
+                first,
+                home_share: placement.home_share,
+                floor: fleet.overflow.floor_percent(),
+                overflow: placement.overflow.clone(),
+                fixed: matches!(zone.order, Order::Weighted(_)),
+            });
+        let rule = ModelRule {
+            lane,
+            split,
+            fresh: fresh_rule(fleet, plan, name, model, home),
+            fresh_unknown: members
+                .iter()
+                .filter_map(Member::region)
+                .any(|region| plan.freshness.unknown.contains(region)),
+            batch: batch_rule(fleet, plan, name, model, home),
+            per_try_timeout,
+        };
+        Some((model.clone(), rule))
+    };
+    ZoneRule {
+        pinned: zone.pinned,
+        turn_away: (!passes_through(zone, home)).then(|| turn_away(fleet, zone, home)),
+        models: fleet.models().into_iter().filter_map(rule).collect(),
+    }
+}
+
+fn turn_away(fleet: &Fleet, zone: &Zone, home: &RegionName) -> TurnAway {
+    let nearest = fleet
+        .regions
+        .get(home)
+        .map(|region| region.nearest.as_slice())
+        .unwrap_or_default();
+    let right = nearest
+        .iter()
+        .filter(|region| zone.regions.contains(*region));
+    let url = |region: &RegionName| {
+        fleet
+            .regions
+            .get(region)
+            .and_then(|region| region.public.url.clone())
+    };
+    match (zone.misdirected, right.clone().find_map(url)) {
+        (Misdirected::Redirect, Some(url)) => TurnAway::Redirect(url),
+        _ => TurnAway::Refuse(
+            right
+                .map(|region| url(region).unwrap_or_else(|| region.to_string()))
+                .collect(),
+        ),
+    }
+}

@@ -1,0 +1,43 @@
+//! Members of chains whose context is smaller than that of a member after them.
+
+use crate::chain::{chain, overflow_chain};
+use meridian_policy::chain::Member;
+use meridian_policy::fleet::Fleet;
+use meridian_policy::{ModelName, RegionName, ZoneName};
+use std::collections::BTreeSet;
+
+/// The members of a zone's chains for a model at the gateway of `home` that are followed by one with a larger context, both
+/// as the fleet file says them.
+pub fn smaller_context(
+    fleet: &Fleet,
+    zone: &ZoneName,
+    model: &ModelName,
+    home: &RegionName,
+) -> BTreeSet<String> {
+    let first = chain(fleet, zone, model, home);
+    let others = first.iter().filter_map(|member| match member {
+        Member::Peer(to) => Some(overflow_chain(fleet, zone, model, home, to)),
+        _ => None,
+    });
+    let mut smaller = BTreeSet::new();
+    for members in others.chain([first.clone()]) {
+        for (place, member) in members.iter().enumerate() {
+            let own = context(fleet, model, member);
+            let larger = |other| own.is_some() && context(fleet, model, other) > own;
+            if members[place + 1..].iter().any(larger) {
+                smaller.insert(member.label());
+            }
+        }
+    }
+    smaller
+}
+
+/// Tokens that a member takes, as far as that is known.
+fn context(fleet: &Fleet, model: &ModelName, member: &Member) -> Option<u32> {
+    match member {
+        Member::Pool(region) | Member::Peer(region) => {
+            fleet.regions.get(region)?.contexts.get(model).copied()
+        }
+        Member::Fallback(fallback) => fleet.fallbacks.get(fallback)?.context,
+    }
+}

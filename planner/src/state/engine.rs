@@ -1,0 +1,157 @@
+//! One engine of a pool's inference servers.
+
+use super::horizon::LATELY;
+use super::sanitize;
+use crate::signal::{Answers, Figures, Histogram, Millis};
+use crate::window::Window;
+use std::time::Duration;
+
+/// Fewer requests than this say nothing about how long requests wait.
+const MIN_WAITS: f64 = 5.0;
+
+/// What an engine said last, and what it counted lately.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub at: Millis,
+    pub figures: Figures,
+    pub first_token: Option<Window<Histogram>>,
+    pub answers: Option<Window<[f64; 2]>>,
+    queue_time: Option<Window<Histogram>>,
+    /// What it has told of its load since it began.
+    told: Tells,
+}
+
+/// Which figures of its load an engine tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tells {
+    running: bool,
+    kv_cache: bool,
+    utilization: bool,
+    queue_time: bool,
+}
+
+impl Tells {
+    fn of(figures: &Figures) -> Self {
+        Self {
+            running: figures.running.is_some(),
+            kv_cache: figures.kv_cache.is_some(),
+            utilization: figures.utilization.is_some(),
+            queue_time: figures.queue_time.is_some(),
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            running: self.running || other.running,
+            kv_cache: self.kv_cache || other.kv_cache,
+            utilization: self.utilization || other.utilization,
+            queue_time: self.queue_time || other.queue_time,
+        }
+    }
+}
+
+impl Engine {
+    pub fn new(at: Millis, figures: &Figures) -> Self {
+        let figures = sanitize::figures(figures);
+        let window = |histogram: &Option<Histogram>| {
+            let histogram = histogram.clone();
+            histogram.map(|histogram| Window::new(at, histogram))
+        };
+        Self {
+            at,
+            told: Tells::of(&figures),
+            queue_time: window(&figures.queue_time),
+            first_token: window(&figures.first_token),
+            answers: figures
+                .answers
+                .map(|answers| Window::new(at, counted(answers))),
+            figures,
+        }
+    }
+
+    pub fn update(&mut self, at: Millis, figures: &Figures) {
+        if at < self.at {
+            return;
+        }
+        let figures = sanitize::figures(figures);
+        push(&mut self.queue_time, at, figures.queue_time.as_ref());
+        push(&mut self.first_token, at, figures.first_token.as_ref());
+        match (&mut self.answers, figures.answers) {
+            (Some(window), Some(answers)) => window.push(at, counted(answers)),
+            (window, answers) => {
+                *window = answers.map(|answers| Window::new(at, counted(answers)));
+            }
+        }
+        let tells = Tells::of(&figures);
+        self.told = match began_anew(&self.figures, &figures) {
+            true => tells,
+            false => self.told.or(tells),
+        };
+        self.at = at;
+        self.figures = figures;
+    }
+
+    /// It no longer tells what it has told of its load: how full it is is not known, however little the rest of it is.
+    pub fn stopped_reporting(&self) -> bool {
+        self.told != Tells::of(&self.figures)
+    }
+
+    /// The highest of what may run out first.
+    pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
+        if self.stopped_reporting() {
+            return None;
+        }
+        let Figures {
+            running,
+            max_running,
+            kv_cache,
+            utilization,
+            ..
+        } = &self.figures;
+        let running = running
+            .zip(max_running.filter(|most| *most > 0.0))
+            .map(|(running, most)| running / most);
+        let queue_time = self.queue_time.as_ref();
+        let waited =
+            queue_time.map(|window| window.recent(LATELY, |waited| waited.count >= MIN_WAITS));
+        let wait = waited
+            .filter(|waited| waited.count >= MIN_WAITS)
+            .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
+        let all = [*kv_cache, *utilization, running, wait]
+            .into_iter()
+            .flatten();
+        // Ten times too much is as full as it gets.
+        all.filter(|value| value.is_finite())
+            .reduce(f64::max)
+            .map(|value| value.min(10.0))
+    }
+}
+
+/// It has counted less than before, or nothing any more: another process, which may be of a version that tells other things.
+fn began_anew(before: &Figures, now: &Figures) -> bool {
+    let counts = |figures: &Figures| {
+        let count = |histogram: &Option<Histogram>| histogram.as_ref().map(|values| values.count);
+        [
+            count(&figures.queue_time),
+            count(&figures.first_token),
+            figures.answers.map(|answers| answers.all),
+        ]
+    };
+    let (before, now) = (counts(before), counts(now));
+    let mut both = before.iter().zip(&now);
+    both.any(|(before, now)| before.zip(*now).is_some_and(|(before, now)| now < before))
+        || (before.iter().any(Option::is_some) && now.iter().all(Option::is_none))
+}
+
+fn counted(answers: Answers) -> [f64; 2] {
+    [answers.all, answers.failed]
+}
+
+fn push(window: &mut Option<Window<Histogram>>, at: Millis, counted: Option<&Histogram>) {
+    match (window.as_mut(), counted) {
+        (Some(window), Some(counted)) => window.push(at, counted.clone()),
+        (_, counted) => {
+            *window = counted.map(|counted| Window::new(at, counted.clone()));
+        }
+    }
+}

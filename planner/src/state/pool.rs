@@ -1,0 +1,267 @@
+//! What is known about a pool.
+
+use super::FleetState;
+use super::engine::Engine;
+use super::horizon::calm;
+use super::region::{Gpu, RegionState};
+use crate::health::Reason;
+use crate::placement::Utilization;
+use crate::signal::{Figures, Histogram, Millis};
+use crate::window::{WINDOW, Window, merged, quantile, rate};
+use meridian_policy::fleet::{Fleet, Region};
+use meridian_policy::name::{ModelName, RegionName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Fewer answers than this say nothing about a rate or a percentile.
+const MIN_SAMPLES: f64 = 20.0;
+
+/// Fewer failures than this are bad requests rather than a bad region.
+const MIN_FAILURES: f64 = 5.0;
+
+/// So many answers without a fault are enough to believe in.
+const FEW: f64 = 5.0;
+
+/// What is known about a pool at some time; `None` where nothing fresh is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolSignals {
+    /// How full it is.
+    pub utilization: Option<Utilization>,
+    /// Requests in work.
+    pub running: Option<f64>,
+    /// Requests that wait.
+    pub waiting: Option<f64>,
+    /// KV-cache in use, the mean over engines.
+    pub kv_cache: Option<f64>,
+    /// 95th percentile of the time to the first token, in seconds.
+    pub first_token_p95: Option<f64>,
+    /// Failures among answers, a ratio.
+    pub error_rate: Option<f64>,
+    /// Seconds that the region's data store is behind.
+    pub replication_lag: Option<f64>,
+    /// That has sources, none of which was heard lately.
+    pub lag_is_silent: bool,
+    /// Requests per second that all gateways send there, as far as they are counted.
+    #[serde(alias = "comes")]
+    pub request_rate: Option<f64>,
+    /// The region's GPUs.
+    pub gpu: Gpu,
+    /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
+    pub endpoints: Option<(u64, u64)>,
+    /// The pool has sources, by the fleet file or because they told of it once, and none of them was heard lately.
+    pub stale: bool,
+    /// Some of its sources were not heard lately.
+    pub partial: bool,
+    /// When each thing that is wrong was last seen to go on: a rate of the last half minute alone does not tell.
+    #[serde(skip)]
+    pub last_breach: BTreeMap<Reason, Millis>,
+}
+
+impl PoolSignals {
+    /// How long requests stay, by Little's law: those in work over those that come.
+    pub fn residence_time(&self) -> Duration {
+        residence_time(self.running, self.request_rate)
+    }
+}
+
+/// The longest residence time that is believed, in seconds.
+const LONGEST_STAY: f64 = 600.0;
+
+fn residence_time(running: Option<f64>, request_rate: Option<f64>) -> Duration {
+    let seconds = running
+        .zip(request_rate)
+        .map(|(running, request_rate)| running / request_rate);
+    let seconds = seconds.filter(|seconds| seconds.is_finite());
+    Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, LONGEST_STAY))
+}
+
+impl FleetState {
+    /// What is known about a pool.
+    pub fn pool(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        now: Millis,
+    ) -> PoolSignals {
+        let ttl = fleet.unhealthy.signal_ttl;
+        let fresh = |at: Millis| now.since(at) <= ttl;
+        let nothing = RegionState::default();
+        let state = self.regions.get(region).unwrap_or(&nothing);
+        let engines: Vec<&Engine> = state.engines(model, fresh).collect();
+        let values = |value: fn(&Figures) -> Option<f64>| -> Option<Vec<f64>> {
+            let values = engines.iter().filter_map(|engine| value(&engine.figures));
+            Some(values.collect::<Vec<f64>>()).filter(|values| !values.is_empty())
+        };
+        let sum = |values: Vec<f64>| values.iter().sum::<f64>();
+        let running = values(|figures| figures.running).map(sum);
+        let request_rate = self.request_rate_to(region, model, fresh, WINDOW);
+        let utilization = state.loads.utilization(
+            model,
+            fresh,
+            calm(residence_time(running, request_rate)),
+            now,
+        );
+        let known = fleet.regions.get(region);
+        let source_coverage = known
+            .map(|known| state.source_coverage(fleet, known, model, fresh))
+            .unwrap_or_default();
+        PoolSignals {
+            utilization,
+            running,
+            request_rate,
+            waiting: values(|figures| figures.waiting).map(sum),
+            kv_cache: values(|figures| figures.kv_cache)
+                .map(|values| values.iter().sum::<f64>() / values.len() as f64),
+            first_token_p95: self.first_token_p95(region, model, &engines, fresh),
+            error_rate: self.error_rate(region, model, &engines, fresh),
+            replication_lag: state.lag(fresh),
+            lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::reports_lag),
+            gpu: state.gpu_of(fresh),
+            endpoints: state.endpoints(model, fresh),
+            stale: source_coverage.missing && !source_coverage.told,
+            partial: (source_coverage.missing && source_coverage.told)
+                || engines.iter().any(|engine| engine.stopped_reporting()),
+            last_breach: self.last_breach(fleet, region, model, &engines, now),
+        }
+    }
+
+    /// The servers know their own queue, the gateways the way to them: the slower one is what callers see.
+    fn first_token_p95(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        engines: &[&Engine],
+        fresh: impl Fn(Millis) -> bool,
+    ) -> Option<f64> {
+        let servers = engines
+            .iter()
+            .filter_map(|engine| engine.first_token.as_ref());
+        let servers: Vec<_> = servers.map(|window| window.growth()).collect();
+        let gateways: Vec<_> = self
+            .first_tokens(region, model, fresh)
+            .map(Window::growth)
+            .collect();
+        [servers, gateways]
+            .into_iter()
+            .filter_map(|growths| {
+                let all = merged(&growths);
+                quantile(&all, 0.95).filter(|_| all.count >= MIN_SAMPLES)
+            })
+            .reduce(f64::max)
+    }
+
+    /// Of what the servers answered, or of what the gateways had from them, whichever is worse.
+    fn error_rate(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        engines: &[&Engine],
+        fresh: impl Fn(Millis) -> bool,
+    ) -> Option<f64> {
+        let mut servers = (0.0, 0.0);
+        for window in engines.iter().filter_map(|engine| engine.answers.as_ref()) {
+            let [all, failed] = window.growth();
+            servers = (servers.0 + all, servers.1 + failed);
+        }
+        let mut gateways = (0.0, 0.0);
+        for window in self.attempts(region, model, fresh) {
+            let [answered, overloaded, failed] = window.growth();
+            gateways.0 += answered + overloaded + failed;
+            gateways.1 += failed;
+        }
+        [servers, gateways]
+            .into_iter()
+            .filter(|(all, failed)| *all >= MIN_SAMPLES || (*all >= FEW && *failed <= 0.0))
+            .map(|(all, failed)| {
+                if failed >= MIN_FAILURES {
+                    failed / all
+                } else {
+                    0.0
+                }
+            })
+            .reduce(f64::max)
+    }
+
+    /// When each thing that is wrong with a pool was last seen to go on.
+    fn last_breach(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        engines: &[&Engine],
+        now: Millis,
+    ) -> BTreeMap<Reason, Millis> {
+        let limits = &fleet.unhealthy;
+        let fails = |all: f64, failed: f64| failed > limits.error_rate * all;
+        let slow = |times: &Histogram| {
+            quantile(times, 0.95).is_some_and(|p95| p95 > limits.first_token_p95.as_secs_f64())
+        };
+        let servers = engines.iter().filter_map(|engine| engine.answers.as_ref());
+        let errors = servers
+            .filter_map(|window| window.last_seen(|[all, failed]| fails(*all, *failed)))
+            .chain(self.attempts(region, model, |_| true).filter_map(|window| {
+                window.last_seen(|counts| fails(counts.iter().sum(), counts[2]))
+            }));
+        let servers = engines
+            .iter()
+            .filter_map(|engine| engine.first_token.as_ref());
+        let first_token = servers
+            .chain(self.first_tokens(region, model, |_| true))
+            .filter_map(|window| window.last_seen(slow));
+        let queue_falls = self
+            .regions
+            .get(region)
+            .is_some_and(|state| state.loads.queue_falls(model, now));
+        let last_breach = [
+            (Reason::Errors, errors.max()),
+            (Reason::FirstToken, first_token.max()),
+            (Reason::QueueDepth, (!queue_falls).then_some(now)),
+            (Reason::ReplicationLag, Some(now)),
+        ];
+        last_breach
+            .into_iter()
+            .filter_map(|(reason, at)| Some((reason, at?)))
+            .collect()
+    }
+
+    /// Requests per second that come to a pool from all gateways, over so much time at least.
+    fn request_rate_to(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+        over: Duration,
+    ) -> Option<f64> {
+        let each = self.attempts(region, model, fresh);
+        let each = each.map(|window| rate(window, over, |counts| counts.iter().sum()));
+        each.filter(|rate| *rate > 0.0)
+            .reduce(|sum, rate| sum + rate)
+    }
+
+    /// What all gateways count of their attempts at a pool.
+    fn attempts(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> impl Iterator<Item = &Window<[f64; 3]>> {
+        let all = self.regions.values();
+        let its = all.flat_map(|state| state.attempts_to(region, model));
+        its.map(|(_, window)| window)
+            .filter(move |window| fresh(window.at()))
+    }
+
+    /// What all gateways see of a pool's first tokens.
+    fn first_tokens(
+        &self,
+        region: &RegionName,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> impl Iterator<Item = &Window<Histogram>> {
+        let all = self.regions.values();
+        let its = all.flat_map(|state| state.first_tokens_of(region, model));
+        its.filter(move |window| fresh(window.at()))
+    }
+}

@@ -1,0 +1,532 @@
+//! What was observed in one region, by who observed it.
+
+use super::engine::Engine;
+use super::load::{Load, Loads};
+use super::sanitize;
+use crate::signal::{AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
+use crate::window::Window;
+use meridian_policy::filter_policy::Lane;
+use meridian_policy::fleet::{Fleet, Region};
+use meridian_policy::name::{FallbackName, ModelName, RegionName, ZoneName};
+use meridian_policy::source::{SignalSource, Subject};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// GPUs that are busier than this for a minute raise an alarm.
+pub const GPU_HOT: f64 = 0.85;
+
+/// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
+const MOST_SERIES: usize = 10_000;
+
+/// Who tells of a pool's load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SourceCoverage {
+    /// Somebody does.
+    pub told: bool,
+    /// Somebody should, and was not heard lately.
+    pub missing: bool,
+}
+
+/// A region's GPUs, ratios.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Some kernel was running.
+    pub busy: Option<f64>,
+    /// Graphics and compute engines were active.
+    pub engine_active: Option<f64>,
+}
+
+#[derive(Clone, Debug)]
+struct Gpus {
+    at: Millis,
+    gpu: Gpu,
+    /// Since when they are busy without a break.
+    hot_since: Option<Millis>,
+}
+
+/// Attempts of one kind, at one gateway. Those at one pool follow each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attempts {
+    /// The region that was asked.
+    pub to: RegionName,
+    /// The model.
+    pub model: ModelName,
+    /// The callers' zone.
+    pub zone: ZoneName,
+    /// The lane.
+    pub lane: Lane,
+    /// The gateway's node id.
+    pub gateway: String,
+}
+
+/// First tokens as one gateway sees them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FirstTokens {
+    pub to: RegionName,
+    pub model: ModelName,
+    gateway: String,
+}
+
+/// The last observation of a source.
+#[derive(Clone, Debug)]
+struct LastSeen {
+    at: Millis,
+    /// The pools whose servers it reported.
+    pools: BTreeSet<ModelName>,
+}
+
+/// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
+#[derive(Clone, Copy, Debug)]
+struct JurisdictionViolations {
+    answers: f64,
+    /// When there was another one.
+    last: Millis,
+}
+
+/// Where and when a reading was taken.
+#[derive(Clone, Copy)]
+struct From<'o> {
+    source: &'o str,
+    at: Millis,
+    /// When the source was seen before: its new counters have grown from nothing since. `None`: they may have been there before.
+    since: Option<Millis>,
+}
+
+/// What was observed in a region.
+#[derive(Clone, Debug, Default)]
+pub struct RegionState {
+    /// When each source reported last, and about which pools.
+    seen: BTreeMap<String, LastSeen>,
+    /// By model, source and the source's own name for it.
+    engines: BTreeMap<(ModelName, String, String), Engine>,
+    pub loads: Loads,
+    gpus: BTreeMap<String, Gpus>,
+    lag: BTreeMap<String, (Millis, f64)>,
+    /// By model and gateway: healthy, all.
+    endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
+    /// Answered, overloaded, failed.
+    pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
+    first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
+    /// Values that were not taken: there were too many series.
+    rejected: u64,
+}
+
+impl RegionState {
+    /// Takes an observation in. The number of values that were rejected because there are too many series. `anew`: the fleet file
+    /// was edited a moment ago.
+    pub fn apply(
+        &mut self,
+        fleet: &Fleet,
+        region: &Region,
+        observation: &Observation,
+        anew: bool,
+    ) -> u64 {
+        let rejected = self.rejected;
+        let last = self.seen.get(&observation.source).map(|seen| seen.at);
+        let from = From {
+            source: &observation.source,
+            at: observation.at,
+            // A counter that a known source did not have before began at nothing. One that is there at the source's first
+            // observation may be old, and so may be one of a region or zone that is new in the fleet.
+            since: last.filter(|_| !anew),
+        };
+        for reading in &observation.readings {
+            self.reading(fleet, region, from, reading);
+        }
+        let pools = pools_of(region, observation);
+        let changes_all = fleet.overflow.gpu
+            && observation
+                .readings
+                .iter()
+                .any(|reading| matches!(reading, Reading::Gpu { .. }));
+        let changed: Vec<&ModelName> = if changes_all {
+            region.pools.keys().collect()
+        } else {
+            pools.iter().copied().collect()
+        };
+        let pools = pools.into_iter().cloned().collect();
+        if last.is_none_or(|last| last <= from.at) {
+            self.note_seen(from, pools);
+        }
+        for model in changed {
+            self.note_load(fleet, model, from.at);
+        }
+        self.rejected - rejected
+    }
+
+    /// Takes a reading in, if it is about something that the fleet has and can be true.
+    fn reading(&mut self, fleet: &Fleet, region: &Region, from: From<'_>, reading: &Reading) {
+        match reading {
+            Reading::Server {
+                model,
+                engine,
+                figures,
+            } if region.pools.contains_key(model) => self.server(from, model, engine, figures),
+            Reading::Gpu {
+                busy,
+                engine_active,
+            } => self.gpu(from, *busy, *engine_active),
+            Reading::ReplicationLag { seconds } if sanitize::amount(*seconds) => {
+                let source = from.source.to_owned();
+                later(&mut self.lag, &mut self.rejected, source, from.at, *seconds);
+            }
+            Reading::Endpoints {
+                model,
+                healthy,
+                total,
+            } if region.pools.contains_key(model) => {
+                let key = (model.clone(), from.source.to_owned());
+                let counts = (*healthy, *total);
+                let rejected = &mut self.rejected;
+                later(&mut self.endpoints, rejected, key, from.at, counts);
+            }
+            Reading::Attempts {
+                zone,
+                model,
+                lane,
+                to,
+                counts,
+            } if fleet.zones.contains_key(zone) && fleet.regions.contains_key(to) => {
+                let key = Attempts {
+                    to: to.clone(),
+                    model: model.clone(),
+                    zone: zone.clone(),
+                    lane: *lane,
+                    gateway: from.source.to_owned(),
+                };
+                self.attempts(from, key, counts);
+            }
+            Reading::FirstToken { model, to, times } if fleet.regions.contains_key(to) => {
+                let key = FirstTokens {
+                    to: to.clone(),
+                    model: model.clone(),
+                    gateway: from.source.to_owned(),
+                };
+                self.first_tokens(from, key, times);
+            }
+            Reading::JurisdictionViolations { fallback, answers }
+                if fleet.fallbacks.contains_key(fallback) =>
+            {
+                self.violations(from, fallback, *answers);
+            }
+            _ => {}
+        }
+    }
+
+    fn server(&mut self, from: From<'_>, model: &ModelName, engine: &str, figures: &Figures) {
+        let key = (model.clone(), from.source.to_owned(), engine.to_owned());
+        let new = || Engine::new(from.at, figures);
+        if let Some(engine) = series(&mut self.engines, &mut self.rejected, key, new) {
+            engine.update(from.at, figures);
+        }
+    }
+
+    fn gpu(&mut self, from: From<'_>, busy: Option<f64>, engine_active: Option<f64>) {
+        let gpu = Gpu {
+            busy: sanitize::ratio(busy),
+            engine_active: sanitize::ratio(engine_active),
+        };
+        let at = from.at;
+        let new = || Gpus {
+            at,
+            gpu,
+            hot_since: None,
+        };
+        let source = from.source.to_owned();
+        if let Some(gpus) = series(&mut self.gpus, &mut self.rejected, source, new)
+            && gpus.at <= at
+        {
+            let is_hot = gpu.busy.is_some_and(|busy| busy > GPU_HOT);
+            let since = gpus.hot_since.unwrap_or(at);
+            *gpus = Gpus {
+                at,
+                gpu,
+                hot_since: is_hot.then_some(since),
+            };
+        }
+    }
+
+    fn attempts(&mut self, from: From<'_>, key: Attempts, counts: &AttemptCounts) {
+        let counted = [counts.answered, counts.overloaded, counts.failed];
+        if !counted.into_iter().all(sanitize::amount) {
+            return;
+        }
+        let new = || match from.since {
+            Some(since) => Window::new(since, [0.0; 3]),
+            None => Window::new(from.at, counted),
+        };
+        if let Some(window) = series(&mut self.attempts, &mut self.rejected, key, new) {
+            window.push(from.at, counted);
+        }
+    }
+
+    fn first_tokens(&mut self, from: From<'_>, key: FirstTokens, times: &Histogram) {
+        if !sanitize::histogram(times) {
+            return;
+        }
+        let new = || match from.since {
+            Some(since) => Window::new(since, times.emptied()),
+            None => Window::new(from.at, times.clone()),
+        };
+        if let Some(window) = series(&mut self.first_token, &mut self.rejected, key, new) {
+            window.push(from.at, times.clone());
+        }
+    }
+
+    /// A gateway that counts less than before was restarted.
+    fn violations(&mut self, from: From<'_>, fallback: &FallbackName, answers: f64) {
+        if !sanitize::amount(answers) {
+            return;
+        }
+        let key = (fallback.clone(), from.source.to_owned());
+        let new = || JurisdictionViolations {
+            answers: 0.0,
+            last: from.at,
+        };
+        let all = &mut self.jurisdiction_violations;
+        if let Some(known) = series(all, &mut self.rejected, key, new)
+            && known.answers != answers
+        {
+            let last = from.at;
+            *known = JurisdictionViolations { answers, last };
+        }
+    }
+
+    fn note_seen(&mut self, from: From<'_>, pools: BTreeSet<ModelName>) {
+        let seen = LastSeen { at: from.at, pools };
+        let (source, new) = (from.source.to_owned(), || seen.clone());
+        if let Some(before) = series(&mut self.seen, &mut self.rejected, source, new) {
+            *before = seen;
+        }
+    }
+
+    /// What its gateways have counted of attempts at a pool.
+    pub fn attempts_to<'s>(
+        &'s self,
+        to: &RegionName,
+        model: &ModelName,
+    ) -> impl Iterator<Item = (&'s Attempts, &'s Window<[f64; 3]>)> {
+        let first = Attempts {
+            to: to.clone(),
+            model: model.clone(),
+            zone: "".into(),
+            lane: Lane::ALL[0],
+            gateway: String::new(),
+        };
+        let all = self.attempts.range(first.clone()..);
+        all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
+    }
+
+    /// What its gateways have seen of a pool's first tokens.
+    pub fn first_tokens_of<'s>(
+        &'s self,
+        to: &RegionName,
+        model: &ModelName,
+    ) -> impl Iterator<Item = &'s Window<Histogram>> {
+        let first = FirstTokens {
+            to: to.clone(),
+            model: model.clone(),
+            gateway: String::new(),
+        };
+        let all = self.first_token.range(first.clone()..);
+        all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
+            .map(|(_, window)| window)
+    }
+
+    pub fn gone(&mut self, source: &str) {
+        self.seen.remove(source);
+        self.endpoints.retain(|(_, gateway), _| gateway != source);
+        self.attempts.retain(|of, _| of.gateway != source);
+        self.first_token.retain(|of, _| of.gateway != source);
+        // Whoever comes back by this name counts from nothing.
+        let own = self
+            .jurisdiction_violations
+            .iter_mut()
+            .filter(|((_, gateway), _)| gateway == source);
+        own.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
+    }
+
+    /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
+    pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
+        let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
+        self.seen
+            .retain(|source, seen| !old(seen.at) || stays.contains(source));
+        self.engines.retain(|_, engine| !old(engine.at));
+        self.gpus.retain(|_, gpus| !old(gpus.at));
+        self.lag.retain(|_, (at, _)| !old(*at));
+        self.endpoints.retain(|_, (at, _)| !old(*at));
+        self.attempts.retain(|_, window| !old(window.at()));
+        self.first_token.retain(|_, window| !old(window.at()));
+    }
+
+    /// Fallbacks that have lately answered from outside of their jurisdiction, and how often in all.
+    pub fn jurisdiction_violations_of(
+        &self,
+        lately: impl Fn(Millis) -> bool,
+    ) -> BTreeMap<&FallbackName, f64> {
+        let mut all = BTreeMap::new();
+        for ((fallback, _), jurisdiction_violations) in &self.jurisdiction_violations {
+            if lately(jurisdiction_violations.last) {
+                *all.entry(fallback).or_default() += jurisdiction_violations.answers;
+            }
+        }
+        all
+    }
+
+    /// The pool's engines that were heard lately.
+    pub fn engines<'s>(
+        &'s self,
+        model: &'s ModelName,
+        fresh: impl Fn(Millis) -> bool + 's,
+    ) -> impl Iterator<Item = &'s Engine> {
+        let own = self.engines.iter().filter(move |((of, ..), _)| of == model);
+        own.map(|(_, engine)| engine)
+            .filter(move |engine| fresh(engine.at))
+    }
+
+    /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
+    pub fn source_coverage(
+        &self,
+        fleet: &Fleet,
+        known: &Region,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> SourceCoverage {
+        let mut source_coverage = SourceCoverage::default();
+        for source in &known.signals {
+            let heard = self.seen.get(&source.key());
+            let lately = heard.is_some_and(|heard| fresh(heard.at));
+            let told = heard.is_some_and(|heard| heard.pools.contains(model));
+            // One that names no model is about the region's only one; of several its own words tell, once it was heard.
+            let subject = source.subject();
+            if subject == Subject::Store {
+                continue;
+            }
+            let about = match &source.model {
+                _ if subject == Subject::Gpus => fleet.overflow.gpu,
+                Some(named) => named == model,
+                None => known.pools.len() == 1,
+            };
+            let unknown = source.model.is_none()
+                && subject == Subject::Servers
+                && heard.is_none_or(|heard| heard.pools.is_empty());
+            if lately && (told || (subject == Subject::Gpus && about)) {
+                source_coverage.told = true;
+            } else if about || (!lately && (told || unknown)) {
+                source_coverage.missing = true;
+            }
+        }
+        source_coverage
+    }
+
+    pub fn gpu_of(&self, fresh: impl Fn(Millis) -> bool) -> Gpu {
+        let all = self.gpus.values().filter(|gpus| fresh(gpus.at));
+        let highest = |value: fn(&Gpu) -> Option<f64>| {
+            all.clone()
+                .filter_map(|gpus| value(&gpus.gpu))
+                .reduce(f64::max)
+        };
+        Gpu {
+            busy: highest(|gpu| gpu.busy),
+            engine_active: highest(|gpu| gpu.engine_active),
+        }
+    }
+
+    pub fn gpu_is_hot(&self, fresh: impl Fn(Millis) -> bool, now: Millis) -> bool {
+        let minute = Duration::from_secs(60);
+        self.gpus
+            .values()
+            .filter(|gpus| fresh(gpus.at))
+            .any(|gpus| {
+                gpus.hot_since
+                    .is_some_and(|since| now.since(since) >= minute)
+            })
+    }
+
+    pub fn lag(&self, fresh: impl Fn(Millis) -> bool) -> Option<f64> {
+        let all = self.lag.values().filter(|(at, _)| fresh(*at));
+        all.map(|(_, seconds)| *seconds).reduce(f64::max)
+    }
+
+    /// Healthy endpoints and all of them, as the gateway sees it that has the most.
+    pub fn endpoints(
+        &self,
+        model: &ModelName,
+        fresh: impl Fn(Millis) -> bool,
+    ) -> Option<(u64, u64)> {
+        let own = self.endpoints.iter().filter(|((of, _), _)| of == model);
+        own.filter(|(_, (at, _))| fresh(*at))
+            .map(|(_, (_, endpoints))| *endpoints)
+            .max()
+    }
+
+    /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
+    /// requests go to the one with the least.
+    fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
+        // What comes late tells what is known by now, and nothing of what was.
+        let at = self.loads.at(model).map_or(at, |last| at.max(last));
+        let fresh = |then: Millis| at.since(then) <= fleet.unhealthy.signal_ttl;
+        let of_gpu = self
+            .gpu_of(fresh)
+            .engine_active
+            .filter(|_| fleet.overflow.gpu);
+        let each: Vec<f64> = self
+            .engines(model, fresh)
+            .filter_map(|engine| engine.utilization(fleet.overflow.queue_wait))
+            .collect();
+        let servers = (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64);
+        let load = Load {
+            at,
+            utilization: servers.into_iter().chain(of_gpu).reduce(f64::max),
+            waiting: self
+                .engines(model, fresh)
+                .filter_map(|engine| engine.figures.waiting)
+                .sum(),
+        };
+        self.loads.note(model, load);
+    }
+}
+
+/// The pools whose servers an observation reports.
+fn pools_of<'o>(region: &Region, observation: &'o Observation) -> BTreeSet<&'o ModelName> {
+    let models = observation
+        .readings
+        .iter()
+        .filter_map(|reading| match reading {
+            Reading::Server { model, .. } => Some(model),
+            _ => None,
+        });
+    models
+        .filter(|model| region.pools.contains_key(*model))
+        .collect()
+}
+
+/// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
+fn series<'m, K: Ord, V>(
+    map: &'m mut BTreeMap<K, V>,
+    rejected: &mut u64,
+    key: K,
+    new: impl FnOnce() -> V,
+) -> Option<&'m mut V> {
+    if map.len() >= MOST_SERIES && !map.contains_key(&key) {
+        *rejected += 1;
+        return None;
+    }
+    Some(map.entry(key).or_insert_with(new))
+}
+
+fn later<K: Ord, V: Copy>(
+    map: &mut BTreeMap<K, (Millis, V)>,
+    rejected: &mut u64,
+    key: K,
+    at: Millis,
+    value: V,
+) {
+    if let Some(entry) = series(map, rejected, key, || (at, value))
+        && entry.0 <= at
+    {
+        *entry = (at, value);
+    }
+}

@@ -1,0 +1,214 @@
+//! Where batch requests go, and the orders in which zones ask their regions.
+
+use super::watch::{Watch, attempts, kv, watched};
+use crate::batch::{Batch, batch};
+use crate::chain::{chain, overflow_chain};
+use crate::plan::{Plan, regions_of};
+use crate::signal::{AttemptCounts, Millis, Observation, Reading};
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
+use meridian_policy::RegionName;
+use meridian_policy::chain::Member;
+use meridian_policy::filter_policy::Lane;
+use meridian_policy::fleet::{Fleet, Order};
+use std::collections::BTreeMap;
+
+fn weights(fleet: &Fleet, plan: &Plan, gateway: &str) -> Batch {
+    batch(
+        fleet,
+        plan,
+        &"global".into(),
+        &LLAMA.into(),
+        &gateway.into(),
+    )
+    .unwrap()
+}
+
+fn to<'r>(weights: impl IntoIterator<Item = (&'r str, u32)>) -> BTreeMap<RegionName, u32> {
+    weights
+        .into_iter()
+        .map(|(region, weight)| (region.into(), weight))
+        .collect()
+}
+
+#[test]
+fn batch_goes_where_it_is_cheapest_as_far_as_there_is_room() {
+    let mut fleet = example();
+    let plan = Plan::default();
+    assert_eq!(
+        weights(&fleet, &plan, WEST).weights,
+        to([(WEST, 100)]),
+        "without prices home"
+    );
+    for (region, price) in [(WEST, 1.0), (EAST, 0.5), (EU, 0.8)] {
+        fleet.regions.get_mut(region).unwrap().price = Some(price);
+    }
+    for gateway in [WEST, EAST, EU] {
+        assert_eq!(weights(&fleet, &plan, gateway).weights, to([(EAST, 100)]));
+    }
+    // A pinned zone has its own regions alone.
+    let eea = batch(&fleet, &plan, &"eea".into(), &LLAMA.into(), &EU.into()).unwrap();
+    assert_eq!(eea.weights, to([(EU, 100)]));
+    let mut plan = plan;
+    let mut gate = |region: &str, open| {
+        let gates = plan.batch.entry(region.into()).or_default();
+        let since = Millis(0);
+        gates.insert(LLAMA.into(), crate::gate::Gate { open, since });
+        weights(&fleet, &plan, WEST)
+    };
+    let some = gate(EAST, 50);
+    assert_eq!(
+        (some.admitted, some.weights),
+        (100, to([(EAST, 50), (EU, 50)]))
+    );
+    let none = gate(EAST, 0);
+    assert_eq!(none.weights, to([(EU, 100)]));
+    gate(EU, 0);
+    let part = gate(WEST, 40);
+    assert_eq!((part.admitted, part.weights), (40, to([(WEST, 100)])));
+    let nothing = gate(WEST, 0);
+    assert_eq!(nothing.admitted, 0, "nobody is crowded out");
+}
+
+/// Batch of us-west-2's callers at its own pool.
+fn batches(count: f64) -> Reading {
+    Reading::Attempts {
+        zone: "global".into(),
+        model: LLAMA.into(),
+        lane: Lane::Batch,
+        to: WEST.into(),
+        counts: AttemptCounts {
+            answered: count,
+            overloaded: 0.0,
+            failed: 0.0,
+        },
+    }
+}
+
+#[test]
+fn batch_leaves_a_region_before_its_interactive_callers_do() {
+    let mut watch = Watch::new(watched());
+    let mut counted = 0.0;
+    let mut at = |watch: &mut Watch, west: f64, seconds: usize, is_there: bool| {
+        for _ in 0..seconds {
+            counted += if is_there { 10.0 } else { 0.0 };
+            watch.see(
+                WEST,
+                vec![kv(west), batches(counted), attempts(counted, 0.0, 0.0)],
+            );
+            watch.at(west, 0.3, 0.3, 1);
+        }
+    };
+    let gate = |watch: &Watch| watch.plan.batch_gate(&WEST.into(), &LLAMA.into());
+    at(&mut watch, 0.5, 5, true);
+    assert_eq!(gate(&watch), 100);
+    at(&mut watch, 0.82, 8, true);
+    assert!(gate(&watch) < 100, "batch gives way");
+    assert_eq!(watch.share(WEST, "global"), Some(100), "and nobody else");
+    at(&mut watch, 0.82, 60, true);
+    assert_eq!(gate(&watch), 0);
+    // Batch is gone, and it is still too full: now others leave.
+    at(&mut watch, 0.82, 60, false);
+    assert!(watch.share(WEST, "global").unwrap() < 100);
+    at(&mut watch, 0.4, 120, false);
+    assert_eq!(gate(&watch), 100, "and back");
+}
+
+#[test]
+fn a_gate_that_closed_for_health_opens_where_nobody_measures_load() {
+    let mut fleet = watched();
+    for region in fleet.regions.values_mut() {
+        region.signals.clear();
+    }
+    let mut watch = Watch::new(fleet);
+    let gate = |watch: &Watch| watch.plan.batch_gate(&WEST.into(), &LLAMA.into());
+    let failing = |watch: &mut Watch, second: f64, failed: f64| {
+        let seen = Observation {
+            region: WEST.into(),
+            source: "gateway".into(),
+            at: Millis(watch.now),
+            readings: vec![attempts(50.0 * second, 0.0, failed)],
+        };
+        watch.state.apply(&watch.fleet, &seen);
+        watch.tick();
+    };
+    for second in 0..10 {
+        let second = f64::from(second);
+        failing(&mut watch, second, 10.0 * second);
+    }
+    assert_eq!(gate(&watch), 0);
+    for second in 10..300 {
+        failing(&mut watch, f64::from(second), 90.0);
+    }
+    assert_eq!(gate(&watch), 100);
+}
+
+#[test]
+fn a_region_that_is_far_too_full_takes_no_batch_at_once() {
+    let mut watch = Watch::new(watched());
+    watch.at(0.5, 0.3, 0.3, 3);
+    watch.at(0.95, 0.3, 0.3, 1);
+    assert_eq!(watch.plan.batch_gate(&WEST.into(), &LLAMA.into()), 0);
+}
+
+#[test]
+fn a_zone_may_have_an_order_of_its_own() {
+    let mut fleet = example();
+    let (zone, model) = ("global".into(), LLAMA.into());
+    fleet.zones.get_mut("global").unwrap().order = Order::Priority(vec![EAST.into(), WEST.into()]);
+    for gateway in [WEST, EAST, EU] {
+        let (first, others) = regions_of(&fleet, &zone, &model, &gateway.into()).unwrap();
+        assert_eq!(first.as_str(), EAST, "{gateway}");
+        assert_eq!(others, [WEST, EU].map(Into::into), "{gateway}");
+    }
+    let members = chain(&fleet, &zone, &model, &WEST.into());
+    assert_eq!(
+        members[..2],
+        [Member::Peer(EAST.into()), Member::Pool(WEST.into())]
+    );
+    // Home is one of the others, and may be the one that takes some.
+    let back = overflow_chain(&fleet, &zone, &model, &WEST.into(), &WEST.into());
+    assert_eq!(back[0], Member::Pool(WEST.into()));
+    assert_eq!(back[2], Member::Peer(EAST.into()));
+}
+
+#[test]
+fn a_zone_may_have_fixed_parts() {
+    let mut fleet = watched();
+    let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20), (EU.into(), 20)]);
+    fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);
+    let mut watch = Watch::new(fleet);
+    for load in [0.3, 0.95] {
+        watch.at(load, 0.3, 0.3, 10);
+        assert_eq!(watch.share(WEST, "global"), Some(60), "load moves nobody");
+        assert_eq!(watch.share(EAST, "global"), Some(20));
+        assert_eq!(watch.weights(WEST), [(EU, 50), (EAST, 50)]);
+        assert_eq!(watch.weights(EAST), [(EU, 25), (WEST, 75)]);
+    }
+    let of_batch = |watch: &Watch| {
+        let (zone, model, gateway) = ("global".into(), LLAMA.into(), EAST.into());
+        batch(&watch.fleet, &watch.plan, &zone, &model, &gateway).unwrap()
+    };
+    watch.at(0.3, 0.3, 0.3, 60);
+    let own = of_batch(&watch);
+    assert_eq!(
+        own.weights,
+        to([(WEST, 60), (EAST, 20), (EU, 20)]),
+        "batch has the same"
+    );
+    assert_eq!(own.admitted, 100);
+    // One without endpoints has no part.
+    watch.see(
+        EAST,
+        vec![Reading::Endpoints {
+            model: LLAMA.into(),
+            healthy: 0,
+            total: 1,
+        }],
+    );
+    watch.at(0.3, 0.3, 0.3, 1);
+    assert_eq!(watch.share(WEST, "global"), Some(75));
+    assert_eq!(watch.weights(WEST), [(EU, 100)]);
+    let own = of_batch(&watch);
+    assert_eq!(own.weights, to([(WEST, 75), (EU, 25)]));
+    assert_eq!(own.admitted, 100, "others take its part");
+}

@@ -1,0 +1,126 @@
+//! What little room there is goes to whom the other ways would cost more.
+
+use super::watch::{Watch, attempts, kv, watched};
+use crate::signal::Reading;
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, names};
+use meridian_policy::fleet::Fleet;
+use std::time::Duration;
+
+const SOUTH: &str = "ap-south-1";
+
+/// Four regions: the second's callers and the first's go to Dublin first and to Mumbai then, so many milliseconds away.
+fn fleet(west: [u64; 2], east: [u64; 2]) -> Fleet {
+    let mut fleet = watched();
+    let mut south = fleet.regions[EU].clone();
+    south.signals[0].url = format!("http://{SOUTH}/metrics");
+    fleet.regions.insert(SOUTH.into(), south);
+    let global = fleet.zones.get_mut("global").unwrap();
+    global.regions.insert(SOUTH.into());
+    for (here, other, [eu, south]) in [(WEST, EAST, west), (EAST, WEST, east)] {
+        let region = fleet.regions.get_mut(here).unwrap();
+        region.nearest = vec![EU.into(), SOUTH.into(), other.into()];
+        let ways = [(EU, eu), (SOUTH, south)];
+        region.round_trips = ways
+            .map(|(to, ms)| (to.into(), Duration::from_millis(ms)))
+            .into();
+    }
+    fleet
+}
+
+/// What part of those who leave the two goes to Dublin, in percent, when both are hot and it has room for some of the one's.
+fn to_dublin(fleet: Fleet) -> [u32; 2] {
+    let mut watch = Watch::new(fleet);
+    for _ in 0..4 {
+        watch.see(SOUTH, vec![kv(0.1)]);
+        watch.at(0.95, 0.95, 0.6, 1);
+    }
+    [WEST, EAST].map(|gateway| {
+        let placement = &watch.plan.gateways[gateway]["global"][LLAMA];
+        assert!(placement.home_share < 100, "{gateway} sheds");
+        placement.overflow.get(EU).copied().unwrap_or_default()
+    })
+}
+
+#[test]
+fn the_room_that_is_near_goes_to_whom_the_far_one_is_farther() {
+    let [west, east] = to_dublin(fleet([140, 150], [70, 250]));
+    assert!(west == 0 && east > 50, "{west} {east}");
+    let [west, east] = to_dublin(fleet([70, 250], [140, 150]));
+    assert!(west > 50 && east == 0, "{west} {east}");
+}
+
+#[test]
+fn who_wants_nothing_keeps_somebody_to_go_to() {
+    // Two zones with two regions each: the one has no room left at all.
+    let mut fleet = fleet([70, 250], [70, 250]);
+    for (zone, regions) in [("global", [WEST, EAST]), ("eea", [EU, SOUTH])] {
+        fleet.zones.get_mut(zone).unwrap().regions = names(&regions).collect();
+    }
+    let mut watch = Watch::new(fleet);
+    let endpoints = |healthy| Reading::Endpoints {
+        model: LLAMA.into(),
+        healthy,
+        total: 1,
+    };
+    for second in 0..60 {
+        watch.see(SOUTH, vec![kv(0.95)]);
+        match second {
+            10 => watch.hear(EAST, "gateway", 0, vec![endpoints(0)]),
+            20 => watch.hear(EAST, "gateway", 0, vec![endpoints(1)]),
+            _ => {}
+        }
+        watch.at(0.3, 0.3, 0.95, 1);
+        let whom = watch.weights(WEST);
+        if (10..20).contains(&second) {
+            assert_eq!(whom, [], "nobody is left");
+        } else {
+            assert_eq!(whom, [(EAST, 100)], "{second}");
+        }
+    }
+}
+
+#[test]
+fn an_order_that_somebody_gave_stands_against_the_round_trips() {
+    // Dublin comes first, though it is said to be farther.
+    let mut watch = Watch::new(fleet([250, 10], [250, 10]));
+    watch.see(SOUTH, vec![kv(0.1)]);
+    watch.at(0.95, 0.3, 0.3, 4);
+    assert_eq!(watch.weights(WEST), [(EU, 100)]);
+}
+
+#[test]
+fn a_region_that_nobody_asks_is_as_large_as_it_has_endpoints() {
+    let weights = |east: Option<u64>| {
+        let mut watch = Watch::new(watched());
+        let all = [(WEST, Some(8)), (EAST, east), (EU, Some(8))];
+        for (region, endpoints) in all {
+            if let Some(healthy) = endpoints {
+                let reading = Reading::Endpoints {
+                    model: LLAMA.into(),
+                    healthy,
+                    total: healthy,
+                };
+                watch.hear(region, "gateway", 0, vec![reading]);
+            }
+        }
+        for second in 0..10 {
+            let hot = if second < 8 { 0.3 } else { 0.95 };
+            watch.see(WEST, vec![attempts(100.0 * f64::from(second), 0.0, 0.0)]);
+            watch.at(hot, 0.3, 0.3, 1);
+        }
+        let weights = watch.weights(WEST);
+        let to = |region| {
+            let mut to = weights.iter().filter(|(to, _)| *to == region);
+            to.next().map_or(0, |(_, weight)| *weight)
+        };
+        (to(EAST), to(EU))
+    };
+    assert_eq!(weights(Some(8)), (100, 0), "it has room for all");
+    assert_eq!(
+        weights(None),
+        (100, 0),
+        "as the others, for all that is known"
+    );
+    let (small, large) = weights(Some(1));
+    assert!(small > 0 && small < large, "{small} {large}");
+}

@@ -1,0 +1,53 @@
+//! Weights of regions, as routes have them: whole numbers with one sum.
+
+use meridian_policy::RegionName;
+use meridian_policy::filter_policy::TOTAL_WEIGHT;
+use std::collections::BTreeMap;
+
+/// Weights in proportion to these parts, none of them nothing: each reaches to where all up to it do, rounded, so that their sum is
+/// [`TOTAL_WEIGHT`] however many there are. Of nothing there are none.
+pub(crate) fn whole<'r>(
+    parts: impl IntoIterator<Item = (&'r RegionName, f64)>,
+) -> BTreeMap<RegionName, u32> {
+    let parts: Vec<(&RegionName, f64)> = parts.into_iter().collect();
+    let sum: f64 = parts.iter().map(|(_, part)| part).sum();
+    let (mut reached, mut given) = (0.0, 0);
+    let mut weights = BTreeMap::new();
+    for (region, part) in parts {
+        reached += part;
+        let until = (reached / sum * f64::from(TOTAL_WEIGHT)).round() as u32;
+        if until > given {
+            weights.insert(region.clone(), until - given);
+            given = until;
+        }
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(parts: &[f64]) -> Vec<u32> {
+        let regions: Vec<RegionName> = (0..parts.len())
+            .map(|number| RegionName::from(format!("r{number:02}")))
+            .collect();
+        let weights = whole(regions.iter().zip(parts.iter().copied()));
+        weights.into_values().collect()
+    }
+
+    #[test]
+    fn they_are_in_proportion_and_have_one_sum() {
+        assert_eq!(of(&[2.0, 1.0, 1.0]), [50, 25, 25]);
+        assert_eq!(of(&[1.0, 0.0, 3.0]), [25, 75]);
+        assert_eq!(of(&[1.0, 1.0, 1.0]), [33, 34, 33]);
+        assert!(of(&[]).is_empty() && of(&[0.0, 0.0]).is_empty());
+        // Equal parts that all round the same way.
+        for count in 1..=100 {
+            let weights = of(&vec![0.7; count]);
+            assert_eq!(weights.iter().sum::<u32>(), TOTAL_WEIGHT, "{count}");
+            let (least, most) = (weights.iter().min(), weights.iter().max());
+            assert!(most.unwrap() - least.unwrap() <= 1, "{weights:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The configuration of the plugin `egress`, as JSON in Envoy's configuration.
+
+use crate::name::FallbackName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The configuration of the filter in front of one fallback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressPolicy {
+    /// The fallback's name.
+    pub fallback: FallbackName,
+    /// The API of the provider.
+    pub provider: Provider,
+    /// The places where the provider may process a request. Empty if unknown.
+    #[serde(default)]
+    pub jurisdiction: BTreeSet<String>,
+    /// This gateway's share of the fallback's budget.
+    #[serde(default)]
+    pub budget: Budget,
+    /// The prices of the provider, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Maximum length of a prompt in tokens, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
+}
+
+/// The API of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// OpenAI's API. The request keeps the model name of the caller.
+    OpenaiCompatible,
+    /// Anthropic's Messages API.
+    Claude(Claude),
+}
+
+/// A Claude model, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claude {
+    /// The host that runs the model.
+    pub host: ClaudeHost,
+    /// The host's name of the model.
+    pub model: String,
+    /// Maximum tokens of a response if the request sets none. The Messages API requires a number.
+    pub max_tokens: u32,
+    /// The `inference_geo` of Anthropic's own API, for example `us`. `None`: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_geo: Option<String>,
+}
+
+/// A host that runs Claude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaudeHost {
+    /// Anthropic. The model is in the body, the API version in a header.
+    Anthropic,
+    /// Google's Vertex AI. The model is in the path, the API version in the body.
+    Vertex,
+    /// Amazon Bedrock. Like Vertex, but streams and errors have AWS's formats.
+    Bedrock,
+}
+
+/// The spending limits of one gateway with one fallback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Maximum requests in any minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Maximum cost in any hour, in billionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nanousd: Option<u64>,
+}
+
+/// Prices per token, in billionths of a US dollar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Price of a prompt token that is neither read from a cache nor written to one.
+    pub input: u64,
+    /// Price of a prompt token that is read from a cache.
+    pub cache_read: u64,
+    /// Price of a prompt token that is written to a cache.
+    pub cache_write: u64,
+    /// Price of a completion token.
+    pub output: u64,
+}

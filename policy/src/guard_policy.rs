@@ -1,0 +1,43 @@
+//! The configuration of the plugin `guard`, as JSON in Envoy's configuration.
+
+use crate::name::{ModelName, RegionName, ZoneName};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The configuration of the guard of one gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardPolicy {
+    /// The region of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
+    /// Maximum silence of a stream after its first content, in milliseconds. `None`: no limit.
+    #[serde(default, alias = "gap_ms", skip_serializing_if = "Option::is_none")]
+    pub stream_idle_timeout_ms: Option<u64>,
+    /// Utilization above which a region sheds requests, 0 to 1. `None`: load reports are not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// By zone and model: the chain members (regions and `fallback/<name>`) that a member with a larger context follows.
+    #[serde(default, alias = "outgrown")]
+    pub smaller_context: BTreeMap<ZoneName, BTreeMap<ModelName, BTreeSet<String>>>,
+    /// By zone: its last fallback, as `fallback/<name>`.
+    #[serde(default)]
+    pub last: BTreeMap<ZoneName, String>,
+}
+
+impl GuardPolicy {
+    /// Whether `member` is the last fallback of the zone. Further attempts would reach it again, and it charges for each.
+    pub fn is_last(&self, zone: &str, member: &str) -> bool {
+        self.last.get(zone).is_some_and(|last| last == member)
+    }
+
+    /// Whether a prompt that was too long for `member` may fit a later member of the chain. `member`: a region or
+    /// `fallback/<name>`, from the endpoint metadata. `false` for an unknown zone or model.
+    pub fn may_fit_later(&self, zone: &str, model: &str, member: &str) -> bool {
+        let members = self
+            .smaller_context
+            .get(zone)
+            .and_then(|zone| zone.get(model));
+        members.is_some_and(|members| members.contains(member))
+    }
+}

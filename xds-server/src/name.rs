@@ -1,0 +1,71 @@
+//! Names of Envoy resources. They are for people and logs: no code parses them.
+
+pub use meridian_policy::name::stat;
+
+use meridian_policy::chain::Member;
+use meridian_policy::{FallbackName, ModelName, RegionName, ZoneName};
+
+/// The HTTP filter that decides where a request goes. Its configuration is an ECDS resource.
+pub const ROUTER: &str = "meridian.router";
+
+/// The cluster without endpoints. A request that matches no other route gets 503 there.
+pub const NOTHING: &str = "nothing";
+
+/// The cluster of the home region's pool of a model.
+pub fn pool(region: &RegionName, model: &ModelName) -> String {
+    format!("pool/{region}/{model}")
+}
+
+/// The cluster of another region's pool, reached through that region's gateway.
+pub fn peer(region: &RegionName, model: &ModelName) -> String {
+    format!("peer/{region}/{model}")
+}
+
+/// The cluster that leads to a fallback's egress listener.
+pub fn fallback(fallback: &FallbackName) -> String {
+    format!("fallback/{fallback}")
+}
+
+/// The internal listener for requests to a fallback.
+pub fn egress(fallback: &FallbackName) -> String {
+    format!("egress/{fallback}")
+}
+
+/// The cluster of a fallback's hosted API.
+pub fn provider(fallback: &FallbackName) -> String {
+    format!("provider/{fallback}")
+}
+
+/// The cluster of the database that currently serves a region's retrieval.
+pub fn vector_db(home: &RegionName) -> String {
+    format!("vector_db/{home}")
+}
+
+/// The internal listener, and its chain, that tries a region's database first and then the others.
+pub fn retrieval(first: &RegionName) -> String {
+    format!("retrieval/{first}")
+}
+
+/// The cluster of a region's vector database.
+pub fn database(region: &RegionName) -> String {
+    format!("database/{region}")
+}
+
+/// The cluster of a chain's member.
+pub fn member(member: &Member, model: &ModelName) -> String {
+    match member {
+        Member::Pool(region) => pool(region, model),
+        Member::Peer(region) => peer(region, model),
+        Member::Fallback(name) => fallback(name),
+    }
+}
+
+/// The cluster of a chain. Its name ends with the first member's region or fallback.
+pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
+    let first = match members.first() {
+        Some(Member::Pool(region) | Member::Peer(region)) => region.as_str(),
+        Some(Member::Fallback(name)) => name.as_str(),
+        None => NOTHING,
+    };
+    format!("chain/{zone}/{model}/{first}")
+}

@@ -1,0 +1,386 @@
+//! The state machine of the control plane: events in, effects out. It does no IO and has no clock.
+
+mod changes;
+mod lease;
+mod report;
+
+use super::publication::{Publication, Unpublishable, publication};
+use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
+use super::state_file::SavedState;
+use super::zone_migration::migration_steps;
+use crate::collect::Scrape;
+use crate::collect::gateway::{GatewayEvent, GatewayReport};
+use changes::log_changes;
+use lease::{is_due, new_lease};
+use meridian_planner::plan::{Plan, carried_over, plan};
+use meridian_planner::signal::Millis;
+use meridian_planner::state::FleetState;
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::{Fleet, RegionName};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time between two plans: sources that fall silent cause no event.
+const PLAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a step of a zone migration waits for gateways that do not answer.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An input of the controller.
+#[derive(Debug)]
+pub enum Event {
+    /// A source was read, or failed.
+    Scraped(Scrape),
+    /// A gateway reported statistics, or its stream ended.
+    Gateway(GatewayEvent),
+    /// The fleet file has changed: the new fleet, or the error.
+    Edited(Result<Box<Fleet>, String>),
+    /// Every connected gateway has accepted the last publication.
+    Settled,
+    /// Time has passed.
+    Tick,
+}
+
+/// What the caller must do after an event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Publish these resources.
+    pub publish: Option<Publication>,
+    /// The fleet has changed: update sources, names and regions.
+    pub fleet: Option<Arc<Fleet>>,
+    /// Save this for the next start.
+    pub save: Option<SavedState>,
+}
+
+/// The state of the control plane.
+pub struct Controller {
+    fleet: Arc<Fleet>,
+    state: FleetState,
+    plan: Plan,
+    lease: Lease,
+    published: Publication,
+    /// The steps of a zone migration that are not published yet.
+    steps: VecDeque<Publication>,
+    /// When the last step was published.
+    step_at: Millis,
+    /// The last edit that arrived during a zone migration.
+    queued_edit: Option<Box<Fleet>>,
+    /// Whether anything was observed since the last plan.
+    has_news: bool,
+    planned_at: Millis,
+    started_at: Millis,
+    sources: BTreeMap<(RegionName, String), SourceReport>,
+    file: FleetReport,
+    unpublished: Option<ErrorReport>,
+    counts: CountsReport,
+}
+
+impl Controller {
+    /// Starts with a fleet and the state that an earlier run saved. A saved plan whose lease has ended is dropped, as it
+    /// was by the gateways; so is one whose lease begins in the future.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration of a gateway cannot be published.
+    pub fn start(
+        fleet: Arc<Fleet>,
+        file: String,
+        saved: Option<SavedState>,
+        now: Millis,
+    ) -> Result<(Self, Effects), Unpublishable> {
+        let saved = saved.filter(|saved| {
+            let given = Millis(saved.lease.given * 1000);
+            given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
+        });
+        let saved_lease = saved.as_ref().map(|saved| saved.lease);
+        let before = saved.map(|saved| saved.plan).unwrap_or_default();
+        let plan = carried_over(&fleet, &before);
+        let kept = saved_lease.filter(|lease| !is_due(&fleet, *lease, now));
+        let lease = kept.unwrap_or_else(|| new_lease(&fleet, now));
+        let published = publication(&fleet, &plan, lease, &Publication::new())?;
+        let controller = Self {
+            state: FleetState::default(),
+            plan,
+            lease,
+            published,
+            steps: VecDeque::new(),
+            step_at: now,
+            queued_edit: None,
+            has_news: false,
+            planned_at: now,
+            started_at: now,
+            sources: BTreeMap::new(),
+            file: FleetReport {
+                file,
+                since: now,
+                error: None,
+            },
+            unpublished: None,
+            counts: CountsReport {
+                publications: 1,
+                ..Default::default()
+            },
+            fleet,
+        };
+        let effects = Effects {
+            publish: Some(controller.published.clone()),
+            fleet: Some(controller.fleet.clone()),
+            save: Some(controller.saved()),
+        };
+        Ok((controller, effects))
+    }
+
+    /// Handles an event at a time.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
+        match event {
+            Event::Scraped(scrape) => self.record_scrape(&scrape),
+            Event::Gateway(GatewayEvent::Report(report)) => self.record_report(&report),
+            Event::Gateway(GatewayEvent::StreamEnded { region, source }) => {
+                self.remove_gateway(region, source)
+            }
+            Event::Edited(Ok(fleet)) if self.is_migrating() => self.queued_edit = Some(fleet),
+            Event::Edited(Ok(fleet)) => return self.apply_edit(Arc::new(*fleet), now),
+            Event::Edited(Err(error)) => self.reject_edit(error, now),
+            Event::Settled => return self.publish_next_step(now),
+            Event::Tick if self.is_migrating() && now.since(self.step_at) < STEP_TIMEOUT => {}
+            Event::Tick if self.is_migrating() => return self.publish_next_step(now),
+            Event::Tick => return self.tick(now),
+        }
+        Effects::default()
+    }
+
+    fn record_scrape(&mut self, scrape: &Scrape) {
+        let Scrape {
+            region,
+            source,
+            url,
+            outcome,
+            ..
+        } = scrape;
+        let known = self.fleet.regions.get(region);
+        // A scrape of a source that an edit has removed may still arrive.
+        if !known.is_some_and(|known| known.signals.iter().any(|signal| signal.url == *url)) {
+            return;
+        }
+        let report = self
+            .sources
+            .entry((region.clone(), source.clone()))
+            .or_default();
+        let was_fine = report.error.is_none();
+        report.note(url, outcome);
+        if let (true, Some(error)) = (was_fine, &report.error) {
+            tracing::warn!(%region, source, url, error, "a source cannot be read");
+        } else if !was_fine && report.error.is_none() {
+            tracing::info!(%region, source, url, "a source can be read again");
+        }
+        if let Ok(scraped) = outcome
+            && let Some(observation) = &scraped.observation
+        {
+            report.note_untaken(self.state.apply(&self.fleet, observation));
+            self.has_news = true;
+        }
+    }
+
+    fn record_report(&mut self, report: &GatewayReport) {
+        let key = (report.region.clone(), report.source.clone());
+        let source = self.sources.entry(key).or_default();
+        source.note_refused(&report.refused);
+        if let Some(observation) = &report.observation {
+            source.heard = Some(report.at);
+            source.note_untaken(self.state.apply(&self.fleet, observation));
+            self.has_news = true;
+        }
+    }
+
+    fn remove_gateway(&mut self, region: RegionName, source: String) {
+        self.state.gone(&region, &source);
+        self.sources.remove(&(region, source));
+        self.has_news = true;
+    }
+
+    /// Whether a zone migration is under way. Nothing else is published until it ends.
+    pub fn is_migrating(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    fn publish_next_step(&mut self, now: Millis) -> Effects {
+        let Some(next) = self.steps.pop_front() else {
+            return Effects::default();
+        };
+        self.step_at = now;
+        self.published = next;
+        self.counts.publications += 1;
+        Effects {
+            publish: Some(self.published.clone()),
+            ..Default::default()
+        }
+    }
+
+    fn tick(&mut self, now: Millis) -> Effects {
+        if let Some(fleet) = self.queued_edit.take() {
+            return self.apply_edit(Arc::new(*fleet), now);
+        }
+        let due = is_due(&self.fleet, self.lease, now);
+        if !(due || self.has_news || now.since(self.planned_at) >= PLAN_INTERVAL) {
+            return Effects::default();
+        }
+        self.has_news = false;
+        self.planned_at = now;
+        self.state.forget(&self.fleet, now);
+        let next = self.next_plan(&self.fleet, now);
+        let lease = if due {
+            new_lease(&self.fleet, now)
+        } else {
+            self.lease
+        };
+        if next == self.plan && !due {
+            self.unpublished = None;
+            return Effects::default();
+        }
+        let made = publication(&self.fleet, &next, lease, &self.published);
+        self.publish_plan(next, lease, made, now)
+    }
+
+    /// Publishes a plan. If it cannot be published, the previous plan stays in force and gets the new lease.
+    pub(super) fn publish_plan(
+        &mut self,
+        next: Plan,
+        lease: Lease,
+        made: Result<Publication, Unpublishable>,
+        now: Millis,
+    ) -> Effects {
+        match made {
+            Ok(made) => {
+                log_changes(&self.plan, &next);
+                self.unpublished = None;
+                self.publish(self.fleet.clone(), next, lease, vec![made], now)
+            }
+            Err(error) => {
+                self.record_unpublished(&error, now);
+                if lease == self.lease {
+                    return Effects::default();
+                }
+                let plan = self.plan.clone();
+                match publication(&self.fleet, &plan, lease, &self.published) {
+                    Ok(again) => self.publish(self.fleet.clone(), plan, lease, vec![again], now),
+                    // The error is logged and reported already.
+                    Err(_) => Effects::default(),
+                }
+            }
+        }
+    }
+
+    /// Counts a plan that could not be published. Logs each error once, not at every attempt.
+    fn record_unpublished(&mut self, error: &Unpublishable, now: Millis) {
+        self.counts.unpublished += 1;
+        let message = error.to_string();
+        let last = self.unpublished.as_ref().map(|last| &last.message);
+        if last != Some(&message) {
+            tracing::error!(%error, "the plan cannot be published; the previous one stays in force");
+            self.unpublished = Some(ErrorReport { at: now, message });
+        }
+    }
+
+    fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
+        if self.all_sources_answered(now) {
+            plan(fleet, &self.state, &self.plan, now)
+        } else {
+            carried_over(fleet, &self.plan)
+        }
+    }
+
+    /// Whether every source was read since the start, or had `signal_ttl` to answer. A plan made from the first answers
+    /// alone would move traffic to the regions that answered first.
+    fn all_sources_answered(&self, now: Millis) -> bool {
+        let known = |region: &RegionName, index: usize| {
+            let key = (region.clone(), format!("signals[{index}]"));
+            self.sources.contains_key(&key)
+        };
+        now.since(self.started_at) >= self.fleet.unhealthy.signal_ttl
+            || self
+                .fleet
+                .regions
+                .iter()
+                .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
+    }
+
+    fn apply_edit(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
+        let next = self.next_plan(&fleet, now);
+        let before = (self.fleet.as_ref(), &self.plan);
+        match migration_steps(&self.published, before, (&fleet, &next), self.lease) {
+            Ok(steps) => {
+                tracing::info!(file = self.file.file, "the edited fleet file is in force");
+                self.counts.reloads += 1;
+                self.file.since = now;
+                self.file.error = None;
+                self.unpublished = None;
+                self.sources.retain(|(region, source), report| {
+                    let region = fleet.regions.get(region);
+                    let is_gateway = report.url.is_empty();
+                    region.is_some_and(|region| {
+                        let mut places =
+                            (0..region.signals.len()).map(|index| format!("signals[{index}]"));
+                        is_gateway || places.any(|place| place == *source)
+                    })
+                });
+                Effects {
+                    fleet: Some(fleet.clone()),
+                    ..self.publish(fleet, next, self.lease, steps, now)
+                }
+            }
+            Err(error) => {
+                self.reject_edit(error.to_string(), now);
+                Effects::default()
+            }
+        }
+    }
+
+    fn reject_edit(&mut self, message: String, now: Millis) {
+        tracing::error!(
+            file = self.file.file,
+            error = message,
+            "the edited fleet file is rejected; the previous fleet stays in force"
+        );
+        self.queued_edit = None;
+        self.counts.bad_edits += 1;
+        self.file.error = Some(ErrorReport { at: now, message });
+    }
+
+    fn publish(
+        &mut self,
+        fleet: Arc<Fleet>,
+        plan: Plan,
+        lease: Lease,
+        mut steps: Vec<Publication>,
+        now: Millis,
+    ) -> Effects {
+        if self.fleet != fleet {
+            self.state.edited(now);
+        }
+        self.fleet = fleet;
+        self.plan = plan;
+        self.lease = lease;
+        self.planned_at = now;
+        // Leave out steps that change nothing.
+        steps.insert(0, self.published.clone());
+        steps.dedup();
+        self.steps = steps.into_iter().skip(1).collect();
+        Effects {
+            save: Some(self.saved()),
+            ..self.publish_next_step(now)
+        }
+    }
+
+    fn saved(&self) -> SavedState {
+        SavedState {
+            plan: self.plan.clone(),
+            lease: self.lease,
+        }
+    }
+
+    /// The fleet in force.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+}

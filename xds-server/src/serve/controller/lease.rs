@@ -1,0 +1,31 @@
+//! Leases: how long gateways may act on a plan without hearing from the control plane.
+
+use meridian_planner::signal::Millis;
+use meridian_policy::Fleet;
+use meridian_policy::filter_policy::Lease;
+use std::time::Duration;
+
+/// The length of a lease in milliseconds; unlimited without a control plane.
+fn runs_ms(fleet: &Fleet) -> u64 {
+    let length = fleet
+        .control_plane
+        .as_ref()
+        .map(|control_plane| control_plane.lease);
+    length.map_or(u64::MAX, |length| {
+        u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// A lease that begins now.
+pub fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
+    Lease {
+        given: now.0 / 1000,
+        runs_ms: runs_ms(fleet),
+    }
+}
+
+/// Whether the lease must be renewed: after a third of its length, so that two renewals may be lost.
+pub fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
+    let third = Duration::from_millis(runs_ms(fleet) / 3);
+    lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
+}

@@ -1,0 +1,52 @@
+//! The ports of the control plane and the files that its TLS needs.
+
+use crate::xds::Tls;
+use anyhow::{Context, Result};
+use meridian_policy::fleet::ControlPlane;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// The open ports of the control plane.
+pub struct Ports {
+    /// The port of the gateways, `control_plane.listen`.
+    pub xds: TcpListener,
+    /// The port of `meridian status` and Prometheus, `control_plane.status`.
+    pub status: TcpListener,
+    /// Certificate, key and authority of the xDS port; `None` without TLS.
+    pub tls: Option<Tls>,
+}
+
+impl Ports {
+    /// Binds both ports and reads the TLS files.
+    ///
+    /// # Errors
+    ///
+    /// If a port is taken or a file cannot be read. The error names the field of the fleet file.
+    pub async fn open(control_plane: &ControlPlane) -> Result<Self> {
+        Ok(Self {
+            xds: bind("control_plane.listen", control_plane.listen).await?,
+            status: bind("control_plane.status", control_plane.status).await?,
+            tls: read_tls(control_plane)?,
+        })
+    }
+}
+
+async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{field}: cannot listen on {address}"))
+}
+
+fn read_tls(control_plane: &ControlPlane) -> Result<Option<Tls>> {
+    let Some(tls) = &control_plane.tls else {
+        return Ok(None);
+    };
+    let read = |field: &str, path: &str| {
+        std::fs::read(path).with_context(|| format!("control_plane.tls.{field}: {path}"))
+    };
+    Ok(Some(Tls {
+        certificate: read("certificate", &tls.identity.certificate)?,
+        key: read("key", &tls.identity.key)?,
+        ca: read("ca", &tls.ca)?,
+    }))
+}

@@ -1,0 +1,181 @@
+//! The task that owns the controller: it feeds events to it and carries out their effects.
+
+use super::controller::{Controller, Effects, Event};
+use super::report::Report;
+use super::state_file::SavedState;
+use crate::clock::wall_clock;
+use crate::collect::gateway::{GatewayEvent, Names};
+use crate::collect::{Collector, Scrape, WatchedSource};
+use crate::fleet::FleetError;
+use crate::xds::{Hub, Trust};
+use arc_swap::ArcSwap;
+use meridian_policy::{Fleet, RegionName};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// Interval at which the controller checks whether a new plan is due.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Interval at which the report is renewed.
+const REPORT: Duration = Duration::from_millis(250);
+
+/// State that the controller's task writes and the servers read.
+#[derive(Clone)]
+pub struct Shared {
+    pub hub: Arc<Hub>,
+    pub trust: Arc<Trust>,
+    pub names: Arc<ArcSwap<Names>>,
+    pub sources: Arc<ArcSwap<Vec<WatchedSource>>>,
+    pub report: Arc<ArcSwap<Report>>,
+}
+
+impl Shared {
+    /// The shared state for a fleet, before anything is published.
+    pub fn new(fleet: &Fleet, report: Report) -> Self {
+        Self {
+            hub: Arc::new(Hub::default()),
+            trust: Arc::new(Trust::new(fleet.trust_domain.clone(), regions(fleet))),
+            names: Arc::new(ArcSwap::from_pointee(Names::from(fleet))),
+            sources: Arc::new(ArcSwap::from_pointee(WatchedSource::of(fleet))),
+            report: Arc::new(ArcSwap::from_pointee(report)),
+        }
+    }
+}
+
+/// The channels that the task receives from.
+pub struct Inbox {
+    pub scrapes: mpsc::Receiver<Scrape>,
+    pub gateway_events: mpsc::Receiver<GatewayEvent>,
+    pub edits: mpsc::Receiver<Result<Fleet, FleetError>>,
+}
+
+/// The controller, and what its effects change.
+pub struct ControllerTask {
+    controller: Controller,
+    shared: Shared,
+    collector: Collector,
+    save: watch::Sender<Option<SavedState>>,
+}
+
+impl ControllerTask {
+    /// A task that has not handled an event yet.
+    pub fn new(
+        controller: Controller,
+        shared: Shared,
+        collector: Collector,
+        save: watch::Sender<Option<SavedState>>,
+    ) -> Self {
+        Self {
+            controller,
+            shared,
+            collector,
+            save,
+        }
+    }
+
+    /// Handles events until all senders are gone.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        let mut ticks = interval(TICK);
+        let mut reports = interval(REPORT);
+        loop {
+            let event = tokio::select! {
+                Some(scrape) = inbox.scrapes.recv() => Event::Scraped(scrape),
+                Some(event) = inbox.gateway_events.recv() => Event::Gateway(event),
+                Some(edit) = inbox.edits.recv() => Event::Edited(match edit {
+                    Ok(fleet) => self.check_edit(fleet),
+                    Err(error) => Err(error.to_string()),
+                }),
+                _ = ticks.tick() => {
+                    self.drain(&mut inbox);
+                    let settled = self.controller.is_migrating() && self.shared.hub.settled();
+                    if settled { Event::Settled } else { Event::Tick }
+                }
+                _ = reports.tick() => {
+                    let report = self.controller.report(wall_clock());
+                    self.shared.report.store(Arc::new(report));
+                    continue;
+                }
+                else => return,
+            };
+            self.handle(event);
+        }
+    }
+
+    /// Handles all events that wait now, before a plan is made: planning a large fleet takes longer than the time between
+    /// two observations.
+    fn drain(&mut self, inbox: &mut Inbox) {
+        // Only as many as wait now: events that arrive during the loop have their turn later.
+        for _ in 0..inbox.scrapes.len() {
+            if let Ok(scrape) = inbox.scrapes.try_recv() {
+                self.handle(Event::Scraped(scrape));
+            }
+        }
+        for _ in 0..inbox.gateway_events.len() {
+            if let Ok(event) = inbox.gateway_events.try_recv() {
+                self.handle(Event::Gateway(event));
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let effects = self.controller.handle(event, wall_clock());
+        self.apply(effects);
+    }
+
+    /// Refuses edits of fields that cannot change while the process runs.
+    fn check_edit(&self, fleet: Fleet) -> Result<Box<Fleet>, String> {
+        let running = self.controller.fleet();
+        let restart = "takes a restart of `meridian serve`; put it back, or restart";
+        let Some(new) = &fleet.control_plane else {
+            return Err(format!("control_plane: removing it {restart}"));
+        };
+        let old = running.control_plane.as_ref();
+        let fixed = old.map(|old| (old.listen, old.status, &old.tls));
+        if fixed != Some((new.listen, new.status, &new.tls)) {
+            return Err(format!(
+                "control_plane: a change of `listen`, `status` or `tls` {restart}"
+            ));
+        }
+        if fleet.trust_domain != running.trust_domain {
+            return Err(format!("gateways.trust_domain: a change {restart}"));
+        }
+        Ok(Box::new(fleet))
+    }
+
+    /// Carries out the effects of an event.
+    pub fn apply(&mut self, effects: Effects) {
+        let Effects {
+            publish,
+            fleet,
+            save,
+        } = effects;
+        if let Some(fleet) = fleet {
+            let sources = WatchedSource::of(&fleet);
+            self.shared.trust.set_regions(regions(&fleet));
+            self.shared
+                .names
+                .store(Arc::new(Names::from(fleet.as_ref())));
+            self.shared.sources.store(Arc::new(sources.clone()));
+            self.collector.replace(sources);
+        }
+        if let Some(publication) = publish {
+            self.shared.hub.publish(publication);
+        }
+        if save.is_some() {
+            self.save.send_replace(save);
+        }
+    }
+}
+
+fn interval(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}
+
+fn regions(fleet: &Fleet) -> BTreeSet<RegionName> {
+    fleet.regions.keys().cloned().collect()
+}

@@ -1,0 +1,84 @@
+//! The view that one gateway has of the fleet: its chains and their members.
+
+use meridian_planner::chain::{chain, overflow_chain};
+use meridian_planner::plan::{Plan, regions_of};
+use meridian_policy::chain::Member;
+use meridian_policy::filter_policy::Lease;
+use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the translation of one gateway's configuration reads.
+pub struct Node<'f> {
+    pub fleet: &'f Fleet,
+    pub plan: &'f Plan,
+    pub home: &'f RegionName,
+    pub lease: Option<Lease>,
+    pub chains: Chains<'f, Vec<Member>>,
+    /// The chains of the overflow lane, nearest first. They exist even while nothing overflows: a plan changes weights only.
+    pub overflow: Chains<'f, Vec<OverflowChain>>,
+}
+
+/// A chain of the overflow lane, and the region that it begins with.
+pub type OverflowChain = (RegionName, Vec<Member>);
+
+/// One value per zone and model.
+pub type Chains<'f, C> = BTreeMap<(&'f ZoneName, &'f ModelName), C>;
+
+impl<'f> Node<'f> {
+    pub fn new(
+        fleet: &'f Fleet,
+        plan: &'f Plan,
+        home: &'f RegionName,
+        lease: Option<Lease>,
+    ) -> Self {
+        let models = fleet.models();
+        let served = || {
+            let zones = fleet.zones.keys();
+            zones.flat_map(|zone| models.iter().map(move |model| (zone, *model)))
+        };
+        let chains = served()
+            .map(|(zone, model)| ((zone, model), chain(fleet, zone, model, home)))
+            .filter(|(_, members)| !members.is_empty())
+            .collect();
+        let overflow = served().filter_map(|(zone, model)| {
+            let (_, others) = regions_of(fleet, zone, model, home)?;
+            let chains = others.into_iter().map(|to| {
+                let members = overflow_chain(fleet, zone, model, home, &to);
+                (to, members)
+            });
+            Some(((zone, model), chains.collect()))
+        });
+        Self {
+            fleet,
+            plan,
+            home,
+            lease,
+            chains,
+            overflow: overflow.collect(),
+        }
+    }
+
+    /// Pools of other regions that a chain of this gateway uses.
+    pub fn peers(&self) -> BTreeSet<(&RegionName, &'f ModelName)> {
+        let peers = self.chains.iter().flat_map(|((_, model), members)| {
+            members.iter().filter_map(move |member| match member {
+                Member::Peer(region) => Some((region, *model)),
+                Member::Pool(_) | Member::Fallback(_) => None,
+            })
+        });
+        peers.collect()
+    }
+
+    /// Fallbacks that a chain of this gateway uses.
+    pub fn fallbacks(&self) -> BTreeSet<&FallbackName> {
+        let fallbacks = self
+            .chains
+            .values()
+            .flatten()
+            .filter_map(|member| match member {
+                Member::Fallback(fallback) => Some(fallback),
+                Member::Pool(_) | Member::Peer(_) => None,
+            });
+        fallbacks.collect()
+    }
+}
