@@ -1,4 +1,4 @@
-//! The live demo: what runs where, commands to try, a little traffic, how the regions are, and who answered it.
+//! The live demo: what runs where, commands to try, a little traffic, the state of the regions, and the regions that answered.
 #![allow(clippy::print_stdout)] // For a person at a terminal.
 
 use crate::world::{MODEL, PROVIDERS, REGIONS, World, client};
@@ -23,9 +23,30 @@ const CALLERS: [(&str, &str); 4] = [
 
 /// Prints where everything is, and what to try.
 pub fn explain(world: &World) {
+    places(world);
+    println!("\nTry:");
+    requests(world);
+    behaviours(world);
+    if let Some(id) = world.control_plane_id() {
+        println!(
+            "  # freeze the control plane, let it go on, kill it (it is started again after {} s)",
+            AWAY.as_secs()
+        );
+        println!("    kill -STOP {id}    kill -CONT {id}    kill -9 {id}");
+    }
+    println!(
+        "  # what the control plane knows and does\n    target/debug/meridian status --address {}",
+        world.block().status()
+    );
+    println!(
+        "\nCallers in the US, Canada, Germany and Japan send five requests a second each, of 100 conversations. Ctrl-C ends everything.\n"
+    );
+}
+
+fn places(world: &World) {
     let block = world.block();
     println!(
-        "\nWhat runs where (fleet file, Envoy configurations and logs in {}):",
+        "\nWhat runs where (fleet file, Envoy configurations and logs in {} until it ends):",
         world.dir().display()
     );
     for region in REGIONS {
@@ -44,56 +65,56 @@ pub fn explain(world: &World) {
             block.provider(provider)
         );
     }
-    let chat = |region: &str, country: &str, more: &str| {
-        format!(
-            "curl -si http://{}/v1/chat/completions -H 'cf-ipcountry: {country}' -H 'content-type: application/json'{more} \\\n      -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}'",
+}
+
+/// Prints requests to try, each with what it shows.
+fn requests(world: &World) {
+    let block = world.block();
+    let chat = |what: &str, region: &str, country: &str, more: &str| {
+        println!(
+            "  # {what}\n    curl -si http://{}/v1/chat/completions -H 'cf-ipcountry: {country}' -H 'content-type: application/json'{more} \\\n      -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}'",
             block.public(region)
-        )
+        );
     };
-    println!("\nTry:");
-    println!(
-        "  # a caller in the US\n    {}",
-        chat("us-west-2", "US", "")
+    chat("a caller in the US", "us-west-2", "US", "");
+    chat("a caller in Germany", "eu-west-1", "DE", "");
+    chat(
+        "the same at the wrong gateway: 421, and nothing leaves",
+        "us-west-2",
+        "DE",
+        "",
     );
-    println!(
-        "  # a caller in Germany\n    {}",
-        chat("eu-west-1", "DE", "")
-    );
-    println!(
-        "  # the same at the wrong gateway: 421, and nothing leaves\n    {}",
-        chat("us-west-2", "DE", "")
-    );
-    println!(
-        "  # a forged zone changes nothing\n    {}",
-        chat("us-west-2", "DE", " -H 'x-meridian-zone: global'")
+    chat(
+        "a forged zone changes nothing",
+        "us-west-2",
+        "DE",
+        " -H 'x-meridian-zone: global'",
     );
     println!(
         "  # what a caller may ask for\n    curl -s http://{}/v1/models -H 'cf-ipcountry: US'",
         block.public("us-west-2")
     );
-    let control = |region: &str| format!("http://{}", block.pool_control(region));
+}
+
+/// Prints what can be done to the fake servers.
+fn behaviours(world: &World) {
+    let control = |region: &str| format!("http://{}", world.block().pool_control(region));
     let behave = |region: &str, what: &str| {
-        format!(
+        println!(
             "    curl -X PATCH {}/behaviour -d '{what}'",
             control(region)
-        )
+        );
     };
     println!("  # make a region hot: part of its callers leave; and cool it down again");
-    println!("{}", behave("us-west-2", r#"{"kv_cache_usage":0.95}"#));
-    println!("{}", behave("us-west-2", r#"{"kv_cache_usage":0.3}"#));
+    behave("us-west-2", r#"{"kv_cache_usage":0.95}"#);
+    behave("us-west-2", r#"{"kv_cache_usage":0.3}"#);
     println!("  # a long queue, a data store that is behind, metrics that lie");
-    println!("{}", behave("us-east-1", r#"{"waiting":150}"#));
-    println!(
-        "{}",
-        behave("us-east-1", r#"{"replication_lag_seconds":45}"#)
-    );
-    println!("{}", behave("us-east-1", r#"{"metrics":"lies"}"#));
-    println!(
-        "{}",
-        behave(
-            "us-east-1",
-            r#"{"waiting":0,"replication_lag_seconds":0,"metrics":"true"}"#
-        )
+    behave("us-east-1", r#"{"waiting":150}"#);
+    behave("us-east-1", r#"{"replication_lag_seconds":45}"#);
+    behave("us-east-1", r#"{"metrics":"lies"}"#);
+    behave(
+        "us-east-1",
+        r#"{"waiting":0,"replication_lag_seconds":0,"metrics":"true"}"#,
     );
     println!("  # kill a region's pool, and bring it back");
     println!("    curl -X POST {}/kill", control("us-west-2"));
@@ -105,29 +126,15 @@ pub fn explain(world: &World) {
         r#""hang""#,
         r#""none""#,
     ] {
-        println!("{}", behave("eu-west-1", &format!(r#"{{"fail":{fail}}}"#)));
+        behave("eu-west-1", &format!(r#"{{"fail":{fail}}}"#));
     }
     println!(
         "  # every request that a server has seen\n    curl -s {}/requests",
         control("eu-west-1")
     );
-    if let Some(id) = world.control_plane_id() {
-        println!(
-            "  # freeze the control plane, let it go on, kill it (it is started again after {} s)",
-            AWAY.as_secs()
-        );
-        println!("    kill -STOP {id}    kill -CONT {id}    kill -9 {id}");
-    }
-    println!(
-        "  # what the control plane knows and does\n    target/release/meridian status --address {}",
-        block.status()
-    );
-    println!(
-        "\nCallers in the US, Canada, Germany and Japan send five requests a second each, of 100 conversations. Ctrl-C ends everything.\n"
-    );
 }
 
-/// Makes traffic and prints how the regions are and who answered, until it is dropped.
+/// Makes traffic and prints the state of the regions and the answers, until it is dropped.
 pub async fn live(world: &mut World) -> Result<()> {
     let client = client().build()?;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
@@ -144,7 +151,7 @@ pub async fn live(world: &mut World) -> Result<()> {
                 "messages": [{ "role": "user", "content": content }],
             }));
             let client = client.clone();
-            // Who is served, and by whom, is read from the access logs.
+            // The answers are read from the access logs.
             tokio::spawn(async move { ask.send_with(&client).await });
         }
         if tick % 5 == 4 {
@@ -161,7 +168,7 @@ pub async fn live(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// Starts the control plane again some time after somebody has killed it.
+/// Starts the control plane again some time after it was killed.
 async fn watch_over(world: &mut World, away: &mut Option<Instant>) -> Result<String> {
     let control_plane = world.control_plane()?;
     if !control_plane.has_ended()? {
@@ -181,7 +188,7 @@ async fn watch_over(world: &mut World, away: &mut Option<Instant>) -> Result<Str
     }
 }
 
-/// Every gateway: how its region is, what it keeps, and who answered its callers lately.
+/// Every gateway: the state of its region, the share that it keeps, and the regions that answered its callers lately.
 fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
     let columns = Seen::columns();
     let mut text = format!(
@@ -242,7 +249,7 @@ fn table(seen: &Seen, report: Option<&Report>, note: &str) -> String {
     )
 }
 
-/// Who answered at each gateway, from the access logs.
+/// The regions that answered at each gateway, from the access logs.
 struct Seen {
     /// Each with what was read of its last line.
     logs: Vec<(std::fs::File, String)>,

@@ -2,5 +2,5 @@
 
 pub mod demo;
 pub mod fakes;
-pub mod tour;
+pub mod scenarios;
 pub mod world;

@@ -63,7 +63,7 @@ struct Python {
 impl Python {
     fn start(arguments: [&str; 2], bootstrap: &str) -> Self {
         let python = workspace().join(".tools/python/bin/python");
-        let missing = "run scripts/setup first";
+        let missing = "run scripts/setup test first";
         let has = Command::new(&python)
             .args(["-c", "import grpc, google.protobuf"])
             .output();

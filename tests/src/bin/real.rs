@@ -204,7 +204,7 @@ async fn call(ask: Ask, number: usize, tokens: u32, stopped: watch::Receiver<boo
     all
 }
 
-/// Whether the answer is whole, is said not to be, or looks whole and is not.
+/// How an answer ended: whole, with an error event, cut, or without an end that says so.
 async fn outcome(ask: &Ask, streamed: bool) -> String {
     let mut answer = match ask.open().await {
         Ok(answer) => answer,
@@ -216,29 +216,34 @@ async fn outcome(ask: &Ask, streamed: bool) -> String {
         String::from_utf8_lossy(by.as_bytes()).into_owned()
     });
     let mut body = Vec::new();
-    let cut = loop {
-        match answer.chunk().await {
-            Ok(Some(piece)) => body.extend_from_slice(&piece),
-            Ok(None) => break false,
-            Err(_) => break true,
-        }
-    };
+    let cut = read(&mut answer, &mut body).await.is_err();
     let text = String::from_utf8_lossy(&body);
     if status != 200 {
         return format!("REFUSED by {by}: {status} {text}");
     }
-    let said = text.contains("\"error\":{");
-    let whole = if streamed {
-        text.contains("\"content\":\"") && text.trim_end().ends_with("data: [DONE]")
-    } else {
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let content = answer["choices"][0]["message"]["content"].as_str();
-        content.is_some_and(|content| !content.is_empty())
-    };
-    match (whole, said, cut) {
+    let has_error = text.contains("\"error\":{");
+    match (is_whole(&text, streamed), has_error, cut) {
         (true, false, false) => format!("whole, by {by}"),
         (_, true, _) => format!("begun by {by}, then an error event"),
         (_, _, true) => format!("begun by {by}, then cut"),
         (false, false, false) => format!("LOOKS WHOLE, by {by}: {text}"),
     }
+}
+
+/// Reads what comes of an answer, up to its end or a cut.
+async fn read(answer: &mut reqwest::Response, body: &mut Vec<u8>) -> Result<()> {
+    while let Some(piece) = answer.chunk().await? {
+        body.extend_from_slice(&piece);
+    }
+    Ok(())
+}
+
+/// Whether an answer has content, and if streamed a proper end.
+fn is_whole(text: &str, streamed: bool) -> bool {
+    if streamed {
+        return text.contains("\"content\":\"") && text.trim_end().ends_with("data: [DONE]");
+    }
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    let content = answer["choices"][0]["message"]["content"].as_str();
+    content.is_some_and(|content| !content.is_empty())
 }

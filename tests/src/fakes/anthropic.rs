@@ -2,42 +2,42 @@
 
 use super::generation::{Events, Finish, Generation, event, quoted};
 
-pub(super) fn message(said: &Generation<'_>) -> String {
+pub(super) fn message(generation: &Generation<'_>) -> String {
     format!(
         concat!(
             r#"{{"id":"msg_{id:016x}","type":"message","role":"assistant","content":[{{"type":"text","text":{text}}}],"#,
             r#""model":{model},"stop_reason":"{stop}","stop_sequence":null,"#,
             r#""usage":{{"input_tokens":{input},"output_tokens":{output}}}}}"#,
         ),
-        id = said.id,
-        text = quoted(&said.text()),
-        model = quoted(said.model),
-        stop = stop_reason(said.finish),
-        input = said.prompt_tokens,
-        output = said.tokens,
+        id = generation.id,
+        text = quoted(&generation.text()),
+        model = quoted(generation.model),
+        stop = stop_reason(generation.finish),
+        input = generation.prompt_tokens,
+        output = generation.tokens,
     )
 }
 
-pub(super) fn message_events(said: &Generation<'_>) -> Events {
+pub(super) fn message_events(generation: &Generation<'_>) -> Events {
     let start = format!(
         concat!(
             r#"{{"type":"message_start","message":{{"id":"msg_{id:016x}","type":"message","role":"assistant","content":[],"#,
             r#""model":{model},"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":{input},"output_tokens":0}}}}}}"#,
         ),
-        id = said.id,
-        model = quoted(said.model),
-        input = said.prompt_tokens,
+        id = generation.id,
+        model = quoted(generation.model),
+        input = generation.prompt_tokens,
     );
-    let tokens = (0..said.tokens).map(|index| {
-        let text = quoted(&said.token(index));
+    let tokens = (0..generation.tokens).map(|index| {
+        let text = quoted(&generation.token(index));
         let delta = format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":{text}}}}}"#);
         event("content_block_delta", &delta)
     });
     let end = format!(
         r#"{{"type":"message_delta","delta":{{"stop_reason":"{}","stop_sequence":null}},"usage":{{"input_tokens":{},"output_tokens":{}}}}}"#,
-        stop_reason(said.finish),
-        said.prompt_tokens,
-        said.tokens,
+        stop_reason(generation.finish),
+        generation.prompt_tokens,
+        generation.tokens,
     );
     Events {
         opening: vec![

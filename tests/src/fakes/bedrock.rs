@@ -44,12 +44,12 @@ pub(super) fn frame(event: String) -> Bytes {
     let data = event.split_once("data: ").map_or("", |(_, data)| data);
     let mut data: Value = serde_json::from_str(data).unwrap_or_default();
     if data["type"] == "error" {
-        let said = json!({ "message": data["error"]["message"] });
+        let body = json!({ "message": data["error"]["message"] });
         let kind = [
             (":message-type", "exception"),
             (":exception-type", "serviceUnavailableException"),
         ];
-        return framed(&kind, &said);
+        return framed(&kind, &body);
     }
     if data["type"] == "message_stop" {
         data["amazon-bedrock-invocationMetrics"] =

@@ -4,7 +4,7 @@ mod request;
 
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind};
-use super::decision::{Answer, Said};
+use super::decision::{Answer, Content};
 use super::generation::{Events, Finish, event};
 use super::problem::{Dialect, Problem};
 use super::state::State;
@@ -65,49 +65,43 @@ pub(super) fn answer(
     } else {
         "end_turn"
     };
-    // Only Anthropic's own API is told where to run, and tells it.
-    let geo = match (&behaviour.inference_geo, &state.kind) {
-        (Some(geo), _) => geo,
-        (None, Kind::Anthropic { .. }) => request.inference_geo.as_deref().unwrap_or("global"),
-        (None, _) => "not_available",
-    };
     let usage = json!({
         "input_tokens": 3, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4, "output_tokens": behaviour.tokens,
-        "inference_geo": geo,
+        "inference_geo": request.ran_in(state, behaviour),
     });
     let mut message = json!({
         "id": format!("msg_{:016x}", state.next_id()), "type": "message", "role": "assistant", "model": model,
         "content": blocks, "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
     });
     let is_streamed = request.is_streamed(&state.kind, parts);
-    let said = if is_streamed {
+    let content = if is_streamed {
         message["content"] = json!([]);
         message["stop_reason"] = Value::Null;
-        Said::Events(events(&message, &blocks, stop_reason, behaviour.tokens))
+        Content::Events(events(&message, &blocks, stop_reason, behaviour.tokens))
     } else {
-        Said::Whole(message.to_string().into())
-    };
-    let overloaded = || {
-        event(
-            "error",
-            &Problem::anthropic(529, "Overloaded").render(Dialect::Anthropic),
-        )
-    };
-    let stop = match behaviour.fail {
-        Fail::Cut(after) => Some(Break::Cut(after)),
-        Fail::ErrorEvent(_) if !is_streamed => {
-            return Err(Problem::anthropic(529, "Overloaded"));
-        }
-        Fail::ErrorEvent(after) => Some(Break::Error(after, overloaded())),
-        Fail::None | Fail::Status(_) | Fail::Reset | Fail::Hang | Fail::Abort => None,
+        Content::Whole(message.to_string().into())
     };
     Ok(Answer {
-        said,
+        content,
         tokens: behaviour.tokens,
         prompt_tokens: 7,
         finish: Finish::Stop,
-        stop,
+        stop: stop(behaviour, is_streamed)?,
     })
+}
+
+/// Where the answer breaks off; an answer in one piece has no place for an error event, and is a problem instead.
+fn stop(behaviour: &Behaviour, is_streamed: bool) -> Result<Option<Break>, Problem> {
+    let overloaded = || Problem::anthropic(529, "Overloaded");
+    match behaviour.fail {
+        Fail::Cut(after) => Ok(Some(Break::Cut(after))),
+        Fail::ErrorEvent(_) if !is_streamed => Err(overloaded()),
+        Fail::ErrorEvent(after) => {
+            let error = event("error", &overloaded().render(Dialect::Anthropic));
+            Ok(Some(Break::Error(after, error)))
+        }
+        Fail::None | Fail::Status(_) | Fail::Reset | Fail::Hang | Fail::Abort => Ok(None),
+    }
 }
 
 /// Google's token check.
@@ -132,54 +126,68 @@ impl Request {
         }
     }
 
+    /// Where the model ran, as the answer says. Only Anthropic's own API is told where to run, and says where it did.
+    fn ran_in<'a>(&'a self, state: &State, behaviour: &'a Behaviour) -> &'a str {
+        match (&behaviour.inference_geo, &state.kind) {
+            (Some(geo), _) => geo,
+            (None, Kind::Anthropic { .. }) => self.inference_geo.as_deref().unwrap_or("global"),
+            (None, _) => "not_available",
+        }
+    }
+
     /// The model, which stands in the body, or in Vertex's or Bedrock's path. The version of the API stands where the model does not.
     fn model(&self, kind: &Kind, parts: &Parts) -> Result<String, Problem> {
-        let refuse = |message: &str| Err(Problem::anthropic(400, message));
         match kind {
-            Kind::Vertex { model, .. } => {
-                let streams = parts.uri.path().ends_with(":streamRawPredict");
-                match (&self.model, self.anthropic_version.as_deref()) {
-                    (Some(_), _) => refuse("model: Extra inputs are not permitted"),
-                    (None, Some(VERSION)) if streams == (self.stream == Some(true)) => {
-                        Ok(model.clone())
-                    }
-                    (None, Some(VERSION)) => refuse("stream: does not go with the method"),
-                    (None, _) => refuse("anthropic_version: Field required"),
-                }
-            }
-            Kind::Bedrock { model, .. } => {
-                match (&self.model, self.stream, self.anthropic_version.as_deref()) {
-                    (Some(_), _, _) => refuse("model: Extra inputs are not permitted"),
-                    (None, Some(_), _) => refuse("stream: Extra inputs are not permitted"),
-                    // It does not say where it ran, and takes no `inference_geo`.
-                    (None, None, Some(VERSION)) if self.inference_geo.is_none() => {
-                        Ok(model.clone())
-                    }
-                    (None, None, Some(VERSION)) => {
-                        refuse("inference_geo: Extra inputs are not permitted")
-                    }
-                    (None, None, _) => refuse("anthropic_version: Field required"),
-                }
-            }
-            Kind::Anthropic { model, .. } => match (&self.model, &self.anthropic_version) {
-                (_, Some(_)) => refuse("anthropic_version: Extra inputs are not permitted"),
-                (None, _) => refuse("model: Field required"),
-                (Some(asked), None) if asked == model => Ok(model.clone()),
-                (Some(asked), None) => Err(Problem::anthropic(404, format!("model: {asked}"))),
-            },
-            Kind::Pool { .. } | Kind::Provider { .. } => refuse("this is no Claude"),
+            Kind::Vertex { model, .. } => self.vertex_model(model, parts),
+            Kind::Bedrock { model, .. } => self.bedrock_model(model),
+            Kind::Anthropic { model, .. } => self.anthropic_model(model),
+            Kind::Pool { .. } | Kind::Provider { .. } => refuse("this server has no Claude"),
+        }
+    }
+
+    fn vertex_model(&self, model: &str, parts: &Parts) -> Result<String, Problem> {
+        let streams = parts.uri.path().ends_with(":streamRawPredict");
+        match (&self.model, self.anthropic_version.as_deref()) {
+            (Some(_), _) => refuse("model: Extra inputs are not permitted"),
+            (None, Some(VERSION)) if streams == (self.stream == Some(true)) => Ok(model.into()),
+            (None, Some(VERSION)) => refuse("stream: does not go with the method"),
+            (None, _) => refuse("anthropic_version: Field required"),
+        }
+    }
+
+    fn bedrock_model(&self, model: &str) -> Result<String, Problem> {
+        match (&self.model, self.stream, self.anthropic_version.as_deref()) {
+            (Some(_), _, _) => refuse("model: Extra inputs are not permitted"),
+            (None, Some(_), _) => refuse("stream: Extra inputs are not permitted"),
+            // It does not say where it ran, and takes no `inference_geo`.
+            (None, None, Some(VERSION)) if self.inference_geo.is_none() => Ok(model.into()),
+            (None, None, Some(VERSION)) => refuse("inference_geo: Extra inputs are not permitted"),
+            (None, None, _) => refuse("anthropic_version: Field required"),
+        }
+    }
+
+    fn anthropic_model(&self, model: &str) -> Result<String, Problem> {
+        match (&self.model, &self.anthropic_version) {
+            (_, Some(_)) => refuse("anthropic_version: Extra inputs are not permitted"),
+            (None, _) => refuse("model: Field required"),
+            (Some(wanted), None) if wanted == model => Ok(model.into()),
+            (Some(wanted), None) => Err(Problem::anthropic(404, format!("model: {wanted}"))),
         }
     }
 }
 
+fn refuse(message: &str) -> Result<String, Problem> {
+    Err(Problem::anthropic(400, message))
+}
+
 fn events(message: &Value, blocks: &[Value], stop_reason: &str, tokens: usize) -> Events {
-    let said = |kind: &str, mut fields: Value| {
+    let named = |kind: &str, mut fields: Value| {
         fields["type"] = json!(kind);
         event(kind, &fields.to_string())
     };
     let mut opening = vec![
-        said("message_start", json!({ "message": message })),
-        said("ping", json!({})),
+        named("message_start", json!({ "message": message })),
+        named("ping", json!({})),
     ];
     let mut all = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
@@ -199,17 +207,17 @@ fn events(message: &Value, blocks: &[Value], stop_reason: &str, tokens: usize) -
                 .map(|word| json!({ "type": "text_delta", "text": word }))
                 .collect()
         };
-        all.push(said(
+        all.push(named(
             "content_block_start",
             json!({ "index": index, "content_block": begun }),
         ));
         all.extend(deltas.iter().map(|delta| {
-            said(
+            named(
                 "content_block_delta",
                 json!({ "index": index, "delta": delta }),
             )
         }));
-        all.push(said("content_block_stop", json!({ "index": index })));
+        all.push(named("content_block_stop", json!({ "index": index })));
     }
     opening.push(all.remove(0));
     let delta = json!({ "stop_reason": stop_reason, "stop_sequence": null });
@@ -218,8 +226,8 @@ fn events(message: &Value, blocks: &[Value], stop_reason: &str, tokens: usize) -
         opening,
         tokens: all,
         closing: vec![
-            said("message_delta", json!({ "delta": delta, "usage": usage })),
-            said("message_stop", json!({})),
+            named("message_delta", json!({ "delta": delta, "usage": usage })),
+            named("message_stop", json!({})),
         ],
         end: None,
     }

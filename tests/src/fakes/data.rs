@@ -16,7 +16,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Metrics};
-use super::decision::{Answer, Decision, Said, authorize, dialect};
+use super::decision::{Answer, Content, Decision, authorize, dialect};
 use super::metrics;
 use super::openai::model;
 use super::problem::{Dialect, Problem};
@@ -166,8 +166,8 @@ impl Data {
             finish: answer.finish,
             stop: answer.stop,
         };
-        let whole = match answer.said {
-            Said::Events(events) => {
+        let whole = match answer.content {
+            Content::Events(events) => {
                 let (content_type, encode): (_, fn(String) -> Bytes) = match self.state.kind {
                     Kind::Bedrock { .. } => (bedrock::CONTENT_TYPE, bedrock::frame),
                     _ => ("text/event-stream; charset=utf-8", Bytes::from),
@@ -175,7 +175,7 @@ impl Data {
                 let body = play(events, encode, course, running, takeover);
                 return typed(200, content_type, body);
             }
-            Said::Whole(whole) => whole,
+            Content::Whole(whole) => whole,
         };
         course.wait(answer.tokens).await;
         running.first_token();

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 
 use super::anthropic::{message, message_events};
-use super::asked::Asked;
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Replay};
 use super::claude;
-use super::embeddings::{self, embeddings};
+use super::embeddings::{self, EmbeddingsRequest, embeddings};
 use super::generation::{Events, Finish, Generation, data, event};
+use super::inference_request::InferenceRequest;
 use super::openai::{chat, chat_events, completion, completion_events};
 use super::problem::{Dialect, Problem};
 use super::responses::{response, response_events};
@@ -27,14 +27,15 @@ pub(super) enum Decision {
 
 /// A 200, ready to be written.
 pub(super) struct Answer {
-    pub(super) said: Said,
+    pub(super) content: Content,
     pub(super) tokens: usize,
     pub(super) prompt_tokens: usize,
     pub(super) finish: Finish,
     pub(super) stop: Option<Break>,
 }
 
-pub(super) enum Said {
+/// What is written of an answer.
+pub(super) enum Content {
     Whole(Bytes),
     Events(Events),
 }
@@ -132,101 +133,114 @@ fn answer(
     if is_claude(&state.kind) {
         return claude::answer(state, behaviour, parts, body);
     }
-    let asked = Asked::parse(api, &state.kind, parts, body)?;
+    let request = InferenceRequest::parse(api, &state.kind, parts, body)?;
     if let Kind::Pool { models } = &state.kind
-        && !models.contains(&asked.model)
+        && !models.contains(&request.model)
     {
-        return Err(Problem::unknown_model(&asked.model, models));
+        return Err(Problem::unknown_model(&request.model, models));
     }
-    let error = Problem::overloaded().render(dialect(&state.kind, Some(api)));
-    let error = if api == Api::Messages {
-        event("error", &error)
-    } else {
-        data(&error)
-    };
-    let stop = match behaviour.fail {
-        Fail::Cut(after) => Some(Break::Cut(after)),
-        Fail::ErrorEvent(_) if !asked.stream || api == Api::Embeddings => {
-            return Err(Problem::overloaded());
-        }
-        Fail::ErrorEvent(after) => Some(Break::Error(after, error)),
-        Fail::None | Fail::Status(_) | Fail::Reset | Fail::Hang | Fail::Abort => None,
-    };
+    let stop = stop(state, behaviour, api, &request)?;
     if api == Api::Embeddings {
-        return Ok(embed(state, &asked, stop));
+        return Ok(embed(state, &request, stop));
     }
-    let (tokens, finish) = match (behaviour.fail, asked.max_tokens) {
+    let (tokens, finish) = match (behaviour.fail, request.max_tokens) {
         (Fail::Abort, _) => (0, Finish::Abort),
         (_, Some(most)) if most < behaviour.tokens => (most, Finish::Length),
         _ => (behaviour.tokens, Finish::Stop),
     };
     let generation = Generation {
         server: &state.name,
-        model: &asked.model,
+        model: &request.model,
         id: state.next_id(),
         created: unix_now(),
         tokens,
         finish,
-        prompt_tokens: asked.prompt_tokens,
-        include_usage: asked.include_usage,
+        prompt_tokens: request.prompt_tokens,
+        include_usage: request.include_usage,
     };
-    let said = if asked.stream {
-        Said::Events(events(api, &generation))
+    let content = if request.stream {
+        Content::Events(events(api, &generation))
     } else {
-        Said::Whole(whole(api, &generation).into())
+        Content::Whole(whole(api, &generation).into())
     };
     Ok(Answer {
-        said,
+        content,
         tokens,
-        prompt_tokens: asked.prompt_tokens,
+        prompt_tokens: request.prompt_tokens,
         finish,
         stop,
     })
 }
 
-fn whole(api: Api, said: &Generation<'_>) -> String {
-    match api {
-        Api::Completions => completion(said),
-        Api::Responses => response(said),
-        Api::Messages => message(said),
-        Api::Chat | Api::Embeddings => chat(said),
+/// Where the answer breaks off; an answer in one piece has no place for an error event, and is a problem instead.
+fn stop(
+    state: &State,
+    behaviour: &Behaviour,
+    api: Api,
+    request: &InferenceRequest,
+) -> Result<Option<Break>, Problem> {
+    match behaviour.fail {
+        Fail::Cut(after) => Ok(Some(Break::Cut(after))),
+        Fail::ErrorEvent(_) if !request.stream || api == Api::Embeddings => {
+            Err(Problem::overloaded())
+        }
+        Fail::ErrorEvent(after) => {
+            let error = Problem::overloaded().render(dialect(&state.kind, Some(api)));
+            let error = if api == Api::Messages {
+                event("error", &error)
+            } else {
+                data(&error)
+            };
+            Ok(Some(Break::Error(after, error)))
+        }
+        Fail::None | Fail::Status(_) | Fail::Reset | Fail::Hang | Fail::Abort => Ok(None),
     }
 }
 
-fn events(api: Api, said: &Generation<'_>) -> Events {
+fn whole(api: Api, generation: &Generation<'_>) -> String {
     match api {
-        Api::Completions => completion_events(said),
-        Api::Responses => response_events(said),
-        Api::Messages => message_events(said),
-        Api::Chat | Api::Embeddings => chat_events(said),
+        Api::Completions => completion(generation),
+        Api::Responses => response(generation),
+        Api::Messages => message(generation),
+        Api::Chat | Api::Embeddings => chat(generation),
     }
 }
 
-fn embed(state: &State, asked: &Asked, stop: Option<Break>) -> Answer {
-    let inputs = asked
+fn events(api: Api, generation: &Generation<'_>) -> Events {
+    match api {
+        Api::Completions => completion_events(generation),
+        Api::Responses => response_events(generation),
+        Api::Messages => message_events(generation),
+        Api::Chat | Api::Embeddings => chat_events(generation),
+    }
+}
+
+fn embed(state: &State, request: &InferenceRequest, stop: Option<Break>) -> Answer {
+    let inputs = request
         .fields
         .get("input")
         .map(embeddings::inputs)
         .unwrap_or_default();
-    let dimensions = asked
+    let dimensions = request
         .fields
         .get("dimensions")
         .and_then(|value| usize::try_from(value.as_u64()?).ok());
-    let request = embeddings::Asked {
+    let embeddings_request = EmbeddingsRequest {
         inputs: &inputs,
         dimensions: dimensions.unwrap_or(8),
-        base64: asked
+        base64: request
             .fields
             .get("encoding_format")
             .is_some_and(|format| format == "base64"),
-        model: &asked.model,
-        prompt_tokens: asked.prompt_tokens,
+        model: &request.model,
+        prompt_tokens: request.prompt_tokens,
     };
-    let said = Said::Whole(embeddings(&request, state.next_id(), unix_now()).into());
+    let content =
+        Content::Whole(embeddings(&embeddings_request, state.next_id(), unix_now()).into());
     Answer {
-        said,
+        content,
         tokens: 0,
-        prompt_tokens: asked.prompt_tokens,
+        prompt_tokens: request.prompt_tokens,
         finish: Finish::Stop,
         stop,
     }

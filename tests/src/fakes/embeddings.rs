@@ -36,7 +36,7 @@ pub(super) fn inputs(input: &Value) -> Vec<&Value> {
     }
 }
 
-pub(super) struct Asked<'a> {
+pub(super) struct EmbeddingsRequest<'a> {
     pub(super) inputs: &'a [&'a Value],
     pub(super) dimensions: usize,
     pub(super) base64: bool,
@@ -45,20 +45,20 @@ pub(super) struct Asked<'a> {
 }
 
 /// Texts are put together from ready pieces: 20 MB of numbers must not take seconds in a debug build.
-pub(super) fn embeddings(asked: &Asked<'_>, id: u64, created: u64) -> String {
+pub(super) fn embeddings(request: &EmbeddingsRequest<'_>, id: u64, created: u64) -> String {
     let pieces: Vec<String> = (0..VALUES).map(|index| value(index).to_string()).collect();
     let mut out = format!(
         r#"{{"id":"embd-{id:016x}","object":"list","created":{created},"model":{},"data":["#,
-        quoted(asked.model)
+        quoted(request.model)
     );
-    for (index, input) in asked.inputs.iter().enumerate() {
+    for (index, input) in request.inputs.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         out.push_str(&format!(
             r#"{comma}{{"index":{index},"object":"embedding","embedding":"#
         ));
-        let positions = (0..asked.dimensions).map(|offset| (start(input) + offset) % VALUES);
+        let positions = (0..request.dimensions).map(|offset| (start(input) + offset) % VALUES);
         let positions = positions.collect::<Vec<_>>();
-        if asked.base64 {
+        if request.base64 {
             let bytes: Vec<u8> = positions
                 .iter()
                 .flat_map(|&position| value(position).to_le_bytes())
@@ -80,7 +80,7 @@ pub(super) fn embeddings(asked: &Asked<'_>, id: u64, created: u64) -> String {
     }
     out.push_str(&format!(
         r#"],"usage":{{"prompt_tokens":{0},"total_tokens":{0},"completion_tokens":0,"prompt_tokens_details":null}}}}"#,
-        asked.prompt_tokens
+        request.prompt_tokens
     ));
     out
 }

@@ -89,163 +89,188 @@ pub(super) fn page(model: &str, running: u32, shown: &Behaviour, counters: &Coun
     let model = format!("model_name={}", quoted(model));
     let engine = format!(r#"engine="0",{model}"#);
     let mut page = Page(String::new());
-
-    page.family(
-        "vllm:num_requests_running",
-        "gauge",
-        "Number of requests in model execution batches.",
-    );
-    page.sample(
-        "vllm:num_requests_running",
-        &engine,
-        if shown.metrics == Metrics::Lies {
-            1e300
-        } else {
-            f64::from(shown.running + running)
-        },
-    );
-    page.family(
-        "vllm:num_requests_waiting",
-        "gauge",
-        "Number of requests waiting to be processed.",
-    );
-    if shown.metrics == Metrics::Lies {
-        page.sample("vllm:num_requests_waiting", &engine, -1e300);
-    } else {
-        page.sample("vllm:num_requests_waiting", &engine, shown.waiting);
-    }
-    page.family(
-        "vllm:num_requests_waiting_by_reason",
-        "gauge",
-        "Number of waiting requests by reason.",
-    );
-    page.sample(
-        "vllm:num_requests_waiting_by_reason",
-        &format!(r#"{engine},reason="capacity""#),
-        shown.waiting,
-    );
-    page.sample(
-        "vllm:num_requests_waiting_by_reason",
-        &format!(r#"{engine},reason="deferred""#),
-        0,
-    );
-    page.family(
-        "vllm:kv_cache_usage_perc",
-        "gauge",
-        "KV-cache usage. 1 means 100 percent usage.",
-    );
-    let kv_cache = if shown.metrics == Metrics::Lies {
-        f64::NAN
-    } else {
-        shown.kv_cache_usage
-    };
-    page.sample("vllm:kv_cache_usage_perc", &engine, kv_cache);
-
-    page.family(
-        "vllm:prompt_tokens_total",
-        "counter",
-        "Number of prefill tokens processed.",
-    );
-    page.sample(
-        "vllm:prompt_tokens_total",
-        &engine,
-        counters.prompt_tokens as f64,
-    );
-    page.family(
-        "vllm:generation_tokens_total",
-        "counter",
-        "Number of generation tokens processed.",
-    );
-    page.sample(
-        "vllm:generation_tokens_total",
-        &engine,
-        counters.generation_tokens as f64,
-    );
-    page.family(
-        "vllm:request_success_total",
-        "counter",
-        "Count of successfully processed requests.",
-    );
-    for reason in ["stop", "length", "abort", "error", "repetition"] {
-        let finished = counters
-            .finished
-            .iter()
-            .find(|(finish, _)| finish.openai() == reason);
-        let labels = format!(r#"engine="0",finished_reason="{reason}",{model}"#);
-        page.sample(
-            "vllm:request_success_total",
-            &labels,
-            finished.map_or(0.0, |(_, count)| *count as f64),
-        );
-    }
-    page.family(
-        "vllm:admission_rejections_total",
-        "counter",
-        "Number of admission attempts rejected by a queue limit, by reason.",
-    );
-    for (reason, count) in [
-        ("max_num_queued_reqs", counters.rejections),
-        ("max_num_queued_tokens", 0),
-    ] {
-        page.sample(
-            "vllm:admission_rejections_total",
-            &format!(r#"{model},reason="{reason}""#),
-            count as f64,
-        );
-    }
-
-    let name = "vllm:time_to_first_token_seconds";
-    page.family(
-        name,
-        "histogram",
-        "Histogram of time to first token in seconds.",
-    );
-    page.histogram(name, &engine, &model, &counters.time_to_first_token);
-    let name = "vllm:e2e_request_latency_seconds";
-    page.family(
-        name,
-        "histogram",
-        "Histogram of e2e request latency in seconds.",
-    );
-    page.histogram(name, &engine, &model, &counters.latency);
-
-    page.family(
-        "vllm:cache_config_info",
-        "gauge",
-        "Information of the LLMEngine CacheConfig",
-    );
-    let config = concat!(
-        r#"block_size="16",cache_dtype="auto",enable_prefix_caching="True",engine="0","#,
-        r#"kv_cache_size_tokens="131072",num_gpu_blocks="8192""#,
-    );
-    page.sample("vllm:cache_config_info", config, 1);
-
-    if !counters.http.is_empty() {
-        page.family(
-            "http_requests_total",
-            "counter",
-            "Total number of requests by method, status and handler.",
-        );
-    }
-    for ((handler, method, class), count) in &counters.http {
-        let labels = format!(r#"handler="{handler}",method="{method}",status="{class}""#);
-        page.sample("http_requests_total", &labels, *count as f64);
-    }
-
-    page.family("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %).");
-    let gpu = r#"gpu="0",UUID="GPU-00000000-0000-0000-0000-000000000000",device="nvidia0",modelName="Fake""#;
-    page.sample("DCGM_FI_DEV_GPU_UTIL", gpu, shown.gpu_utilization);
-    page.family(
-        "pg_replication_lag_seconds",
-        "gauge",
-        "Replication lag behind master in seconds",
-    );
-    page.sample(
-        "pg_replication_lag_seconds",
-        "",
-        shown.replication_lag_seconds,
-    );
+    page.load(&engine, running, shown);
+    page.finished(&engine, &model, counters);
+    page.rejected(&model, counters);
+    page.times(&engine, &model, counters);
+    page.cache();
+    page.http(counters);
+    page.machine(shown);
     page.0
+}
+
+/// Families of the page, in vLLM's order; then those of DCGM's and Postgres's exporters.
+impl Page {
+    fn load(&mut self, engine: &str, running: u32, shown: &Behaviour) {
+        self.family(
+            "vllm:num_requests_running",
+            "gauge",
+            "Number of requests in model execution batches.",
+        );
+        self.sample(
+            "vllm:num_requests_running",
+            engine,
+            if shown.metrics == Metrics::Lies {
+                1e300
+            } else {
+                f64::from(shown.running + running)
+            },
+        );
+        self.family(
+            "vllm:num_requests_waiting",
+            "gauge",
+            "Number of requests waiting to be processed.",
+        );
+        if shown.metrics == Metrics::Lies {
+            self.sample("vllm:num_requests_waiting", engine, -1e300);
+        } else {
+            self.sample("vllm:num_requests_waiting", engine, shown.waiting);
+        }
+        self.family(
+            "vllm:num_requests_waiting_by_reason",
+            "gauge",
+            "Number of waiting requests by reason.",
+        );
+        self.sample(
+            "vllm:num_requests_waiting_by_reason",
+            &format!(r#"{engine},reason="capacity""#),
+            shown.waiting,
+        );
+        self.sample(
+            "vllm:num_requests_waiting_by_reason",
+            &format!(r#"{engine},reason="deferred""#),
+            0,
+        );
+        self.family(
+            "vllm:kv_cache_usage_perc",
+            "gauge",
+            "KV-cache usage. 1 means 100 percent usage.",
+        );
+        let kv_cache = if shown.metrics == Metrics::Lies {
+            f64::NAN
+        } else {
+            shown.kv_cache_usage
+        };
+        self.sample("vllm:kv_cache_usage_perc", engine, kv_cache);
+    }
+
+    fn finished(&mut self, engine: &str, model: &str, counters: &Counters) {
+        self.family(
+            "vllm:prompt_tokens_total",
+            "counter",
+            "Number of prefill tokens processed.",
+        );
+        self.sample(
+            "vllm:prompt_tokens_total",
+            engine,
+            counters.prompt_tokens as f64,
+        );
+        self.family(
+            "vllm:generation_tokens_total",
+            "counter",
+            "Number of generation tokens processed.",
+        );
+        self.sample(
+            "vllm:generation_tokens_total",
+            engine,
+            counters.generation_tokens as f64,
+        );
+        self.family(
+            "vllm:request_success_total",
+            "counter",
+            "Count of successfully processed requests.",
+        );
+        for reason in ["stop", "length", "abort", "error", "repetition"] {
+            let finished = counters
+                .finished
+                .iter()
+                .find(|(finish, _)| finish.openai() == reason);
+            let labels = format!(r#"engine="0",finished_reason="{reason}",{model}"#);
+            self.sample(
+                "vllm:request_success_total",
+                &labels,
+                finished.map_or(0.0, |(_, count)| *count as f64),
+            );
+        }
+    }
+
+    fn rejected(&mut self, model: &str, counters: &Counters) {
+        self.family(
+            "vllm:admission_rejections_total",
+            "counter",
+            "Number of admission attempts rejected by a queue limit, by reason.",
+        );
+        for (reason, count) in [
+            ("max_num_queued_reqs", counters.rejections),
+            ("max_num_queued_tokens", 0),
+        ] {
+            self.sample(
+                "vllm:admission_rejections_total",
+                &format!(r#"{model},reason="{reason}""#),
+                count as f64,
+            );
+        }
+    }
+
+    fn times(&mut self, engine: &str, model: &str, counters: &Counters) {
+        let name = "vllm:time_to_first_token_seconds";
+        self.family(
+            name,
+            "histogram",
+            "Histogram of time to first token in seconds.",
+        );
+        self.histogram(name, engine, model, &counters.time_to_first_token);
+        let name = "vllm:e2e_request_latency_seconds";
+        self.family(
+            name,
+            "histogram",
+            "Histogram of e2e request latency in seconds.",
+        );
+        self.histogram(name, engine, model, &counters.latency);
+    }
+
+    fn cache(&mut self) {
+        self.family(
+            "vllm:cache_config_info",
+            "gauge",
+            "Information of the LLMEngine CacheConfig",
+        );
+        let config = concat!(
+            r#"block_size="16",cache_dtype="auto",enable_prefix_caching="True",engine="0","#,
+            r#"kv_cache_size_tokens="131072",num_gpu_blocks="8192""#,
+        );
+        self.sample("vllm:cache_config_info", config, 1);
+    }
+
+    fn http(&mut self, counters: &Counters) {
+        if !counters.http.is_empty() {
+            self.family(
+                "http_requests_total",
+                "counter",
+                "Total number of requests by method, status and handler.",
+            );
+        }
+        for ((handler, method, class), count) in &counters.http {
+            let labels = format!(r#"handler="{handler}",method="{method}",status="{class}""#);
+            self.sample("http_requests_total", &labels, *count as f64);
+        }
+    }
+
+    fn machine(&mut self, shown: &Behaviour) {
+        self.family("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %).");
+        let gpu = r#"gpu="0",UUID="GPU-00000000-0000-0000-0000-000000000000",device="nvidia0",modelName="Fake""#;
+        self.sample("DCGM_FI_DEV_GPU_UTIL", gpu, shown.gpu_utilization);
+        self.family(
+            "pg_replication_lag_seconds",
+            "gauge",
+            "Replication lag behind master in seconds",
+        );
+        self.sample(
+            "pg_replication_lag_seconds",
+            "",
+            shown.replication_lag_seconds,
+        );
+    }
 }
 
 struct Page(String);

@@ -3,7 +3,7 @@
 //! `system_fingerprint` (`fake-<name>`) and in the header `x-fake-server`.
 
 mod anthropic;
-mod asked;
+
 mod bedrock;
 mod behaviour;
 mod claude;
@@ -13,6 +13,7 @@ mod database;
 mod decision;
 mod embeddings;
 mod generation;
+mod inference_request;
 mod metrics;
 mod openai;
 mod problem;

@@ -4,7 +4,7 @@ use super::generation::{Events, Generation, data, quoted};
 
 const DONE: &str = "data: [DONE]\n\n";
 
-pub(super) fn chat(said: &Generation<'_>) -> String {
+pub(super) fn chat(generation: &Generation<'_>) -> String {
     format!(
         concat!(
             r#"{{"id":"chatcmpl-{id:016x}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"#,
@@ -14,38 +14,47 @@ pub(super) fn chat(said: &Generation<'_>) -> String {
             r#""usage":{usage},"prompt_logprobs":null,"prompt_token_ids":null,"prompt_text":null,"#,
             r#""kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}}"#,
         ),
-        id = said.id,
-        created = said.created,
-        model = quoted(said.model),
-        text = quoted(&said.text()),
-        finish = said.finish.openai(),
-        fingerprint = said.fingerprint(),
-        usage = usage(said),
+        id = generation.id,
+        created = generation.created,
+        model = quoted(generation.model),
+        text = quoted(&generation.text()),
+        finish = generation.finish.openai(),
+        fingerprint = generation.fingerprint(),
+        usage = usage(generation),
     )
 }
 
-pub(super) fn chat_events(said: &Generation<'_>) -> Events {
+pub(super) fn chat_events(generation: &Generation<'_>) -> Events {
     let role = r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}"#;
     let opening = chunk(
-        said,
+        generation,
         "chatcmpl",
         "chat.completion.chunk",
         role,
         r#","prompt_token_ids":null,"prompt_text":null"#,
     );
-    let tokens = (0..said.tokens).map(|index| {
-        let delta = format!(r#""delta":{{"content":{}}}"#, quoted(&said.token(index)));
-        token(said, "chatcmpl", "chat.completion.chunk", &delta, index)
+    let tokens = (0..generation.tokens).map(|index| {
+        let delta = format!(
+            r#""delta":{{"content":{}}}"#,
+            quoted(&generation.token(index))
+        );
+        token(
+            generation,
+            "chatcmpl",
+            "chat.completion.chunk",
+            &delta,
+            index,
+        )
     });
     Events {
         opening: vec![opening],
         tokens: tokens.collect(),
-        closing: closing(said, "chatcmpl", "chat.completion.chunk"),
+        closing: closing(generation, "chatcmpl", "chat.completion.chunk"),
         end: Some(DONE.to_owned()),
     }
 }
 
-pub(super) fn completion(said: &Generation<'_>) -> String {
+pub(super) fn completion(generation: &Generation<'_>) -> String {
     format!(
         concat!(
             r#"{{"id":"cmpl-{id:016x}","object":"text_completion","created":{created},"model":{model},"choices":[{{"index":0,"#,
@@ -54,79 +63,91 @@ pub(super) fn completion(said: &Generation<'_>) -> String {
             r#""system_fingerprint":{fingerprint},"usage":{usage},"#,
             r#""kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}}"#,
         ),
-        id = said.id,
-        created = said.created,
-        model = quoted(said.model),
-        text = quoted(&said.text()),
-        finish = said.finish.openai(),
-        fingerprint = said.fingerprint(),
-        usage = usage(said),
+        id = generation.id,
+        created = generation.created,
+        model = quoted(generation.model),
+        text = quoted(&generation.text()),
+        finish = generation.finish.openai(),
+        fingerprint = generation.fingerprint(),
+        usage = usage(generation),
     )
 }
 
-pub(super) fn completion_events(said: &Generation<'_>) -> Events {
-    let tokens = (0..said.tokens).map(|index| {
-        let text = format!(r#""text":{}"#, quoted(&said.token(index)));
-        token(said, "cmpl", "text_completion", &text, index)
+pub(super) fn completion_events(generation: &Generation<'_>) -> Events {
+    let tokens = (0..generation.tokens).map(|index| {
+        let text = format!(r#""text":{}"#, quoted(&generation.token(index)));
+        token(generation, "cmpl", "text_completion", &text, index)
     });
     Events {
         opening: Vec::new(),
         tokens: tokens.collect(),
-        closing: closing(said, "cmpl", "text_completion"),
+        closing: closing(generation, "cmpl", "text_completion"),
         end: Some(DONE.to_owned()),
     }
 }
 
 /// The chunk of one token. The last one tells why the answer ended and, unless a usage chunk follows, who answered.
-fn token(said: &Generation<'_>, prefix: &str, object: &str, text: &str, index: usize) -> String {
-    let last = said.is_last(index);
+fn token(
+    generation: &Generation<'_>,
+    prefix: &str,
+    object: &str,
+    text: &str,
+    index: usize,
+) -> String {
+    let last = generation.is_last(index);
     let finish = if last {
-        format!(r#""{}","stop_reason":null"#, said.finish.openai())
+        format!(r#""{}","stop_reason":null"#, generation.finish.openai())
     } else {
         "null".to_owned()
     };
     let choice = format!(
         r#"{{"index":0,{text},"logprobs":null,"finish_reason":{finish},"token_ids":null}}"#
     );
-    let rest = if last && !said.include_usage {
-        format!(r#","system_fingerprint":{}"#, said.fingerprint())
+    let rest = if last && !generation.include_usage {
+        format!(r#","system_fingerprint":{}"#, generation.fingerprint())
     } else {
         String::new()
     };
-    chunk(said, prefix, object, &choice, &rest)
+    chunk(generation, prefix, object, &choice, &rest)
 }
 
-fn closing(said: &Generation<'_>, prefix: &str, object: &str) -> Vec<String> {
+fn closing(generation: &Generation<'_>, prefix: &str, object: &str) -> Vec<String> {
     let mut closing = Vec::new();
-    if said.include_usage {
+    if generation.include_usage {
         let rest = format!(
             r#","usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{}}},"system_fingerprint":{}"#,
-            said.prompt_tokens,
-            said.total_tokens(),
-            said.tokens,
-            said.fingerprint(),
+            generation.prompt_tokens,
+            generation.total_tokens(),
+            generation.tokens,
+            generation.fingerprint(),
         );
-        closing.push(chunk(said, prefix, object, "", &rest));
+        closing.push(chunk(generation, prefix, object, "", &rest));
     }
     closing.push(DONE.to_owned());
     closing
 }
 
-fn chunk(said: &Generation<'_>, prefix: &str, object: &str, choice: &str, rest: &str) -> String {
+fn chunk(
+    generation: &Generation<'_>,
+    prefix: &str,
+    object: &str,
+    choice: &str,
+    rest: &str,
+) -> String {
     data(&format!(
         r#"{{"id":"{prefix}-{:016x}","object":"{object}","created":{},"model":{},"choices":[{choice}]{rest}}}"#,
-        said.id,
-        said.created,
-        quoted(said.model),
+        generation.id,
+        generation.created,
+        quoted(generation.model),
     ))
 }
 
-fn usage(said: &Generation<'_>) -> String {
+fn usage(generation: &Generation<'_>) -> String {
     format!(
         r#"{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null,"completion_tokens_details":null}}"#,
-        said.prompt_tokens,
-        said.total_tokens(),
-        said.tokens,
+        generation.prompt_tokens,
+        generation.total_tokens(),
+        generation.tokens,
     )
 }
 

@@ -64,35 +64,41 @@ pub(super) enum Route {
 
 impl Route {
     pub(super) fn of(kind: &Kind, method: &Method, path: &str) -> Self {
+        let invokes = match kind {
+            Kind::Vertex { path: model, .. } => matches!(
+                path.strip_prefix(model.as_str()),
+                Some(":rawPredict" | ":streamRawPredict")
+            ),
+            Kind::Bedrock { model, .. } => bedrock::streams(model, path).is_some(),
+            Kind::Pool { .. } | Kind::Provider { .. } | Kind::Anthropic { .. } => {
+                return Self::of_path(kind, method, path);
+            }
+        };
+        if invokes && method == Method::POST {
+            Self::Inference(Api::Messages)
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// The route at a server that has the APIs at their own paths.
+    fn of_path(kind: &Kind, method: &Method, path: &str) -> Self {
+        let mut apis = APIS.into_iter();
+        let (route, allow) = match apis.find(|api| api.path() == path && has(kind, *api)) {
+            Some(api) => (Self::Inference(api), "POST"),
+            None => (Self::of_get(kind, path), "GET"),
+        };
+        if method.as_str() == allow || matches!(route, Self::Unknown) {
+            route
+        } else {
+            Self::WrongMethod { allow }
+        }
+    }
+
+    /// What is read: models, and a pool's probes.
+    fn of_get(kind: &Kind, path: &str) -> Self {
         let pool = matches!(kind, Kind::Pool { .. });
-        if let Kind::Vertex { path: model, .. } = kind {
-            let rest = path.strip_prefix(model.as_str());
-            return match rest {
-                Some(":rawPredict" | ":streamRawPredict") if method == Method::POST => {
-                    Self::Inference(Api::Messages)
-                }
-                _ => Self::Unknown,
-            };
-        }
-        if let Kind::Bedrock { model, .. } = kind {
-            let invoke = bedrock::streams(model, path).is_some() && method == Method::POST;
-            return if invoke {
-                Self::Inference(Api::Messages)
-            } else {
-                Self::Unknown
-            };
-        }
-        if let Some(api) = APIS
-            .into_iter()
-            .find(|api| api.path() == path && has(kind, *api))
-        {
-            return if method == Method::POST {
-                Self::Inference(api)
-            } else {
-                Self::WrongMethod { allow: "POST" }
-            };
-        }
-        let route = match path {
+        match path {
             "/v1/models" => Self::Models,
             "/health" | "/ping" if pool => Self::Health,
             "/load" if pool => Self::Load,
@@ -100,13 +106,8 @@ impl Route {
             _ => match path.strip_prefix("/v1/models/") {
                 // Clients escape the slash of names such as `org/model`.
                 Some(id) => Self::Model(id.replace("%2F", "/")),
-                None => return Self::Unknown,
+                None => Self::Unknown,
             },
-        };
-        if method == Method::GET {
-            route
-        } else {
-            Self::WrongMethod { allow: "GET" }
         }
     }
 

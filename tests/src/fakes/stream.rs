@@ -57,15 +57,8 @@ pub(super) fn play(
         for event in events.opening {
             send(&out, encode(event)).await;
         }
-        for (index, event) in events.tokens.into_iter().take(breaks).enumerate() {
-            if index > 0 {
-                pause(course.token).await;
-                running.state().pass_gate().await;
-            }
-            // Counted first: who has read a token must find it counted.
-            running.state().generated.fetch_add(1, Ordering::SeqCst);
-            send(&out, encode(event)).await;
-        }
+        let written = events.tokens.into_iter().take(breaks).map(encode);
+        write_tokens(&out, written, course.token, &running).await;
         match course.stop {
             Some(Break::Cut(_)) => match takeover.reset().await {},
             Some(Break::Error(_, error)) => {
@@ -83,6 +76,24 @@ pub(super) fn play(
             }
         }
     })
+}
+
+/// Writes tokens, each when its time has come and the gate lets it pass.
+async fn write_tokens(
+    out: &mpsc::Sender<Bytes>,
+    tokens: impl Iterator<Item = Bytes>,
+    between: Duration,
+    running: &Running,
+) {
+    for (index, event) in tokens.enumerate() {
+        if index > 0 {
+            pause(between).await;
+            running.state().pass_gate().await;
+        }
+        // Counted first: who has read a token must find it counted.
+        running.state().generated.fetch_add(1, Ordering::SeqCst);
+        send(out, event).await;
+    }
 }
 
 /// Half of an answer whose head has announced all of it.

@@ -87,12 +87,12 @@ impl Block {
         self.region(region, POOL)
     }
 
-    /// Where a gateway listens for those who retrieve.
+    /// A gateway's listener for retrieval.
     pub fn milvus(&self, region: &str) -> SocketAddr {
         self.region(region, MILVUS)
     }
 
-    /// Where it listens for other gateways that do.
+    /// A gateway's listener for retrieval through peers.
     pub fn milvus_peer(&self, region: &str) -> SocketAddr {
         self.region(region, MILVUS_PEER)
     }

@@ -31,6 +31,15 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
+    /// Ends it, and starts it again with the fleet file and without a memory.
+    pub async fn renew(&mut self) -> Result<()> {
+        self.kill().await?;
+        match std::fs::remove_file(state(&self.dir)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => self.restart().await,
+        }
+    }
+
     /// Starts it again after it has ended.
     pub async fn restart(&mut self) -> Result<()> {
         self.process = spawn(&self.dir, self.starts)?;
@@ -69,7 +78,7 @@ impl ControlPlane {
         self.process.id()
     }
 
-    /// Whether somebody has ended it.
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.process.try_wait()?.is_some())
     }
@@ -133,6 +142,11 @@ impl ControlPlane {
     }
 }
 
+/// Where it keeps its plan.
+fn state(dir: &Path) -> PathBuf {
+    dir.join("plan.json")
+}
+
 fn log(dir: &Path, start: u32) -> PathBuf {
     dir.join(format!("control-plane.{start}.log"))
 }
@@ -145,7 +159,7 @@ fn spawn(dir: &Path, start: u32) -> Result<Child> {
         .arg("--fleet")
         .arg(dir.join("fleet.yaml"))
         .arg("--state")
-        .arg(dir.join("plan.json"))
+        .arg(state(dir))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(log(dir, start))?)

@@ -28,7 +28,7 @@ pub const SIBLING_OF: &str = "eu-west-1";
 pub const PRIMARY: &str = "us-east-1";
 
 /// What worlds differ in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `misdirected` of the zone `eea`.
     pub misdirected: &'static str,
@@ -134,55 +134,45 @@ pub fn write_sds(dir: &Path, provider: &str, key: &str) -> Result<()> {
     Ok(())
 }
 
+/// The fleet file of a world.
 pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Options) -> String {
-    let Options {
-        misdirected,
-        limits,
-        tls,
-        fallbacks,
-        claude,
-        fallback,
-        sibling,
-        databases,
-        policy,
-        lease,
-        ..
-    } = options;
-    let dir = dir.display();
-    let filter = workspace().join("target/filter/meridian_filter.wasm");
-    let filter = filter.display();
-    let (eea, global) = if *fallbacks {
-        ("[claude-eu]", "[claude]")
-    } else {
-        ("[]", "[]")
+    let world = Place {
+        block,
+        certificates,
+        dir,
     };
-    let anthropic = format!("provider: anthropic, model: {CLAUDE}");
-    let compatible = "provider: openai-compatible".to_owned();
-    let (global_provider, eu_provider) = match claude {
-        Some(ClaudeHost::Bedrock) => {
-            let place = "location: eu-central-1, destinations: [eu-central-1, eu-west-3]";
-            let model = format!("model: \"{PROFILE}\"");
-            (anthropic, format!("provider: bedrock, {place}, {model}"))
-        }
-        Some(_) => {
-            let place = "project: p1, location: eu";
-            let vertex = format!("provider: vertex, {place}, model: {CLAUDE}");
-            (anthropic, vertex)
-        }
-        None => (compatible.clone(), compatible),
-    };
-    let eu_key = match claude {
-        Some(_) => format!("sds: {dir}/claude-eu.sds/key.yaml"),
-        None => format!("file: {dir}/claude-eu.key"),
-    };
-    // Bedrock has no version in its paths.
-    let eu_path = if *claude == Some(ClaudeHost::Bedrock) {
-        ""
-    } else {
-        "/v1"
-    };
-    let mut text = format!(
-        "\
+    let mut text = world.fleet(options);
+    for region in REGIONS {
+        text += &world.region(region, options);
+    }
+    text
+}
+
+/// Where a world's parts are.
+struct Place<'w> {
+    block: &'w Block,
+    certificates: &'w Certificates,
+    dir: &'w Path,
+}
+
+impl Place<'_> {
+    /// All but the regions.
+    fn fleet(&self, options: &Options) -> String {
+        let Options {
+            misdirected,
+            limits,
+            fallbacks,
+            policy,
+            lease,
+            ..
+        } = options;
+        let (eea, global) = if *fallbacks {
+            ("[claude-eu]", "[claude]")
+        } else {
+            ("[]", "[]")
+        };
+        format!(
+            "\
 zones:
   eea: {{ countries: [preset:eea], pinned: true, regions: [eu-west-1], fallbacks: {eea}, misdirected: {misdirected} }}
   global: {{ countries: [preset:rest], regions: [us-west-2, us-east-1, eu-west-1], fallbacks: {global} }}
@@ -197,41 +187,82 @@ control_plane:
   address: {control_plane}
   status: \"{status}\"
   lease: {lease}
-  tls: {{ ca: {ca}, certificate: {certificate}, key: {key} }}
+  tls: {tls}
 gateways:
   trust_domain: meridian
   filter: {filter}
 fallbacks:
-  claude: {{ {global_provider}, url: \"http://{claude}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} {fallback} }}
-  claude-eu: {{ {eu_provider}, url: \"http://{claude_eu}{eu_path}\", jurisdiction: [eea], api_key: {{ {eu_key} }} {fallback} }}
-regions:
+{fallback_entries}regions:
 ",
-        control_plane = block.control_plane().ip(),
-        status = block.status(),
-        ca = certificates.ca().display(),
-        certificate = certificates.certificate(CONTROL_PLANE).display(),
-        key = certificates.key(CONTROL_PLANE).display(),
-        claude = block.provider("claude"),
-        claude_eu = block.provider("claude-eu"),
-    );
-    for region in REGIONS {
+            control_plane = self.block.control_plane().ip(),
+            status = self.block.status(),
+            tls = self.mutual_tls(CONTROL_PLANE),
+            filter = workspace()
+                .join("target/filter/meridian_filter.wasm")
+                .display(),
+            fallback_entries = self.fallbacks(options.claude, options.fallback),
+        )
+    }
+
+    /// The authority of the gateways, and a certificate of it.
+    fn mutual_tls(&self, name: &str) -> String {
+        format!(
+            "{{ ca: {}, certificate: {}, key: {} }}",
+            self.certificates.ca().display(),
+            self.certificates.certificate(name).display(),
+            self.certificates.key(name).display(),
+        )
+    }
+
+    /// The fallbacks: Claude, in the EU by a host, or servers compatible with OpenAI's.
+    fn fallbacks(&self, claude: Option<ClaudeHost>, more: &str) -> String {
+        let dir = self.dir.display();
+        let anthropic = format!("provider: anthropic, model: {CLAUDE}");
+        let compatible = "provider: openai-compatible".to_owned();
+        let (global, eu) = match claude {
+            Some(ClaudeHost::Bedrock) => {
+                let place = "location: eu-central-1, destinations: [eu-central-1, eu-west-3]";
+                let model = format!("model: \"{PROFILE}\"");
+                (anthropic, format!("provider: bedrock, {place}, {model}"))
+            }
+            Some(_) => {
+                let place = "project: p1, location: eu";
+                let vertex = format!("provider: vertex, {place}, model: {CLAUDE}");
+                (anthropic, vertex)
+            }
+            None => (compatible.clone(), compatible),
+        };
+        let eu_key = match claude {
+            Some(_) => format!("sds: {dir}/claude-eu.sds/key.yaml"),
+            None => format!("file: {dir}/claude-eu.key"),
+        };
+        // Bedrock has no version in its paths.
+        let eu_path = if claude == Some(ClaudeHost::Bedrock) {
+            ""
+        } else {
+            "/v1"
+        };
+        let (global_url, eu_url) = (
+            self.block.provider("claude"),
+            self.block.provider("claude-eu"),
+        );
+        format!(
+            "  claude: {{ {global}, url: \"http://{global_url}/v1\", jurisdiction: [global], api_key: {{ file: {dir}/claude.key }} {more} }}
+  claude-eu: {{ {eu}, url: \"http://{eu_url}{eu_path}\", jurisdiction: [eea], api_key: {{ {eu_key} }} {more} }}
+"
+        )
+    }
+
+    fn region(&self, region: &str, options: &Options) -> String {
         let nearest: Vec<&str> = REGIONS
             .into_iter()
             .filter(|other| *other != region)
             .collect();
-        let (public, peer) = (block.public(region), block.peer(region));
-        let (certificate, key) = (certificates.certificate(region), certificates.key(region));
-        let (certificate, key) = (certificate.display(), key.display());
-        let scheme = if *tls { "https" } else { "http" };
-        let public_tls = if *tls {
-            format!(", tls: {{ certificate: {certificate}, key: {key} }}")
-        } else {
-            String::new()
-        };
-        text += &format!(
+        let (peer, pool) = (self.block.peer(region), self.block.pool(region));
+        format!(
             "  {region}:
-    public: {{ listen: \"{public}\", url: \"{scheme}://{public}\"{public_tls} }}
-    gateway: {{ address: \"{address}\", port: {port}, listen: \"{peer}\", tls: {{ ca: {ca}, certificate: {certificate}, key: {key} }} }}
+{database}    public: {public}
+    gateway: {{ address: \"{address}\", port: {port}, listen: \"{peer}\", tls: {tls} }}
     admin: \"{admin}\"
     nearest: [{nearest}]
     signals:
@@ -239,34 +270,56 @@ regions:
       - {{ prometheus: \"http://{pool}/metrics\", preset: dcgm, every: {EVERY} }}
       - {{ prometheus: \"http://{pool}/metrics\", preset: postgres, every: {EVERY} }}
     pools:
-",
+{pools}",
+            database = self.database(region, options.databases),
+            public = self.public(region, options.tls),
             address = peer.ip(),
             port = peer.port(),
-            ca = certificates.ca().display(),
-            admin = block.admin(region),
-            pool = block.pool(region),
+            tls = self.mutual_tls(region),
+            admin = self.block.admin(region),
             nearest = nearest.join(", "),
-        );
-        if *databases {
-            let role = if region == PRIMARY {
-                "primary"
-            } else {
-                "replica"
-            };
-            let (database, milvus) = (block.database(region), block.milvus(region));
-            text = text.replacen(
-                &format!("  {region}:\n"),
-                &format!("  {region}:\n    vector_db: {{ endpoint: \"{database}\", role: {role}, listen: \"{milvus}\" }}\n"),
-                1,
-            );
-        }
-        let mut endpoints = format!("\"{}\"", block.pool(region));
-        if *sibling && region == SIBLING_OF {
-            endpoints += &format!(", \"{}\"", block.sibling());
-        }
-        for model in models(region) {
-            text += &format!("      \"{model}\": {{ endpoints: [{endpoints}] }}\n");
-        }
+            pools = self.pools(region, options.sibling),
+        )
     }
-    text
+
+    /// The public listener.
+    fn public(&self, region: &str, tls: bool) -> String {
+        let public = self.block.public(region);
+        if !tls {
+            return format!("{{ listen: \"{public}\", url: \"http://{public}\" }}");
+        }
+        let (certificate, key) = (
+            self.certificates.certificate(region),
+            self.certificates.key(region),
+        );
+        let (certificate, key) = (certificate.display(), key.display());
+        let tls = format!("{{ certificate: {certificate}, key: {key} }}");
+        format!("{{ listen: \"{public}\", url: \"https://{public}\", tls: {tls} }}")
+    }
+
+    fn database(&self, region: &str, wanted: bool) -> String {
+        if !wanted {
+            return String::new();
+        }
+        let role = if region == PRIMARY {
+            "primary"
+        } else {
+            "replica"
+        };
+        let (database, milvus) = (self.block.database(region), self.block.milvus(region));
+        format!(
+            "    vector_db: {{ endpoint: \"{database}\", role: {role}, listen: \"{milvus}\" }}\n"
+        )
+    }
+
+    fn pools(&self, region: &str, sibling: bool) -> String {
+        let mut endpoints = format!("\"{}\"", self.block.pool(region));
+        if sibling && region == SIBLING_OF {
+            endpoints += &format!(", \"{}\"", self.block.sibling());
+        }
+        let pools = models(region)
+            .iter()
+            .map(|model| format!("      \"{model}\": {{ endpoints: [{endpoints}] }}\n"));
+        pools.collect()
+    }
 }

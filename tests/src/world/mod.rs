@@ -5,11 +5,14 @@
 mod address;
 pub mod certificates;
 mod control_plane;
+mod directory;
 mod envoy;
 mod fleet_file;
+mod heal;
 mod prometheus;
 mod request;
 mod retrieval;
+mod start;
 
 pub use address::Block;
 pub use control_plane::ControlPlane;
@@ -21,18 +24,11 @@ pub use prometheus::Prometheus;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 
-use crate::fakes::{Behaviour, Database, Fake, Kind};
+use crate::fakes::{Database, Fake};
 use anyhow::{Context, Result, bail};
 use certificates::Certificates;
-use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
-use meridian_planner::plan::Plan;
-use meridian_policy::egress_policy::ClaudeHost;
-use meridian_policy::{Fleet, RegionName};
-use meridian_xds_server::bootstrap::{self, Protocol};
-use meridian_xds_server::fleet;
-use meridian_xds_server::serve::report::{RegionReport, Report};
-use meridian_xds_server::translate::translate;
-use meridian_xds_server::verify::verify;
+use directory::Directory;
+use meridian_xds_server::serve::report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,11 +41,12 @@ pub const PROVIDERS: [&str; 2] = ["claude", "claude-eu"];
 /// The deadline of everything that a test waits for.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running fleet. Dropping it ends its processes.
+/// Between two looks at a condition that tests wait for, at first and after some seconds.
+const SOON: Duration = Duration::from_millis(20);
+const SELDOM: Duration = Duration::from_millis(100);
+
+/// A running fleet. Dropping it ends its processes and removes its directory.
 pub struct World {
-    /// Kept for the logs until the end.
-    dir: Option<tempfile::TempDir>,
-    block: Block,
     pools: Vec<Fake>,
     providers: Vec<Fake>,
     sibling: Option<Fake>,
@@ -58,137 +55,14 @@ pub struct World {
     gateways: Vec<Envoy>,
     certificates: Certificates,
     markers: AtomicU64,
+    block: Block,
+    /// The fleet file at the start.
+    fleet: String,
+    /// Dropped last: the processes above write into it.
+    dir: Directory,
 }
 
 impl World {
-    /// Starts a fleet and waits until every gateway sees every pool healthy, and the control plane has heard so.
-    pub async fn start(options: &Options) -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("meridian-")
-            .disable_cleanup(true)
-            .tempdir()?;
-        let block = Block::claim(options.block)?;
-        let certificates = Certificates::make(dir.path(), &block)?;
-        let mut pools = Vec::new();
-        for region in REGIONS {
-            let models = fleet_file::models(region)
-                .iter()
-                .copied()
-                .map(String::from)
-                .collect();
-            let data = block.pool(region);
-            pools.push(
-                Fake::start(
-                    region,
-                    Kind::Pool { models },
-                    data,
-                    block.pool_control(region),
-                )
-                .await?,
-            );
-        }
-        let mut providers = Vec::new();
-        for name in PROVIDERS {
-            let api_key = api_key(name);
-            let kind = match name {
-                _ if options.claude.is_none() => Kind::Provider { api_key },
-                "claude" => Kind::Anthropic {
-                    api_key,
-                    model: CLAUDE.into(),
-                },
-                _ if options.claude == Some(ClaudeHost::Bedrock) => Kind::Bedrock {
-                    api_key,
-                    model: PROFILE.into(),
-                },
-                _ => Kind::Vertex {
-                    token: api_key,
-                    path: format!("{}/models/{CLAUDE}", fleet_file::VERTEX),
-                    model: CLAUDE.into(),
-                },
-            };
-            providers.push(
-                Fake::start(
-                    name,
-                    kind,
-                    block.provider(name),
-                    block.provider_control(name),
-                )
-                .await?,
-            );
-        }
-        let sibling = if options.sibling {
-            let models = fleet_file::models(fleet_file::SIBLING_OF);
-            let kind = Kind::Pool {
-                models: models.iter().copied().map(String::from).collect(),
-            };
-            let any_port = std::net::SocketAddr::new(block.sibling().ip(), 0);
-            Some(Fake::start("sibling", kind, block.sibling(), any_port).await?)
-        } else {
-            None
-        };
-        let mut databases = Vec::new();
-        for region in REGIONS.into_iter().filter(|_| options.databases) {
-            databases.push(Database::start(region, block.database(region)).await?);
-        }
-        let text = fleet_file::text(&block, &certificates, dir.path(), options);
-        std::fs::write(dir.path().join("fleet.yaml"), &text)?;
-        fleet_file::write_keys(dir.path())?;
-        let mut world = Self {
-            dir: Some(dir),
-            block,
-            pools,
-            providers,
-            sibling,
-            databases,
-            control_plane: None,
-            gateways: Vec::new(),
-            certificates,
-            markers: AtomicU64::new(0),
-        };
-        if options.configured != Configured::ByFile {
-            world.control_plane =
-                Some(ControlPlane::start(world.dir(), world.block.status()).await?);
-        }
-        for region in REGIONS {
-            let config = world.configuration(&text, region, options.configured)?;
-            let envoy = Envoy::start(region, &config, world.block.admin(region)).await?;
-            world.gateways.push(envoy);
-        }
-        world.until_healthy().await?;
-        if world.control_plane.is_some() {
-            wait_for("the control plane to have heard of it", || async {
-                Ok(world.report().await?.regions.values().all(is_known_healthy))
-            })
-            .await?;
-        }
-        Ok(world)
-    }
-
-    /// Writes a region's Envoy configuration, as `meridian bootstrap` or `meridian export` does.
-    fn configuration(&self, text: &str, region: &str, configured: Configured) -> Result<PathBuf> {
-        let fleet = fleet::parse(text)?;
-        let home = RegionName::from(region);
-        let bootstrap = match configured {
-            Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta)?,
-            Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw)?,
-            Configured::ByFile => Self::exported(&fleet, &home)?,
-        };
-        let path = self.dir().join(format!("{region}.yaml"));
-        let json = meridian_proto::to_json(&bootstrap)?;
-        std::fs::write(&path, serde_json::to_vec_pretty(&json)?)?;
-        Ok(path)
-    }
-
-    fn exported(fleet: &Fleet, home: &RegionName) -> Result<Bootstrap> {
-        let snapshot = translate(fleet, &Plan::default(), home, None);
-        let leaks = verify(fleet, home, &snapshot);
-        if !leaks.is_empty() {
-            let leaks: Vec<String> = leaks.iter().map(ToString::to_string).collect();
-            bail!("{home}: {}", leaks.join("\n"));
-        }
-        bootstrap::fixed(fleet, home, snapshot).context("a region of the fleet")
-    }
-
     /// The control plane.
     pub fn control_plane(&mut self) -> Result<&mut ControlPlane> {
         self.control_plane
@@ -262,9 +136,25 @@ impl World {
 
     /// Where the fleet file, the configurations, certificates and logs are.
     pub fn dir(&self) -> &Path {
-        self.dir
-            .as_ref()
-            .map_or(Path::new("."), tempfile::TempDir::path)
+        self.dir.path()
+    }
+
+    /// Ends its processes and waits until they have ended; the directory stays, for its logs.
+    pub async fn keep(mut self) -> PathBuf {
+        let dir = self.dir.keep();
+        self.end().await;
+        dir
+    }
+
+    /// Ends its processes, waits until they have ended, and removes the directory.
+    pub async fn end(mut self) {
+        // What has ended before cannot be ended again, and need not be.
+        if let Some(control_plane) = &mut self.control_plane {
+            let _ = control_plane.kill().await;
+        }
+        for gateway in &mut self.gateways {
+            let _ = gateway.kill().await;
+        }
     }
 
     /// Where everything listens.
@@ -350,16 +240,6 @@ impl World {
         reached
     }
 
-    /// All servers as at the start: up, without failures or memories.
-    pub async fn heal(&self) -> Result<()> {
-        for server in self.servers() {
-            server.set(Behaviour::default());
-            server.revive().await?;
-            server.clear();
-        }
-        self.until_healthy().await
-    }
-
     /// Waits until every gateway has every endpoint healthy and none ejected.
     pub async fn until_healthy(&self) -> Result<()> {
         for gateway in &self.gateways {
@@ -378,25 +258,6 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(dir) = self.dir.take()
-        {
-            let kept = dir.keep();
-            #[allow(clippy::print_stderr)] // Of a test that fails, for the person who reads why.
-            {
-                eprintln!("the logs of this world are kept in {}", kept.display());
-            }
-        }
-    }
-}
-
-fn is_known_healthy(region: &RegionReport) -> bool {
-    let mut pools = region.pools.values();
-    pools.all(|pool| matches!(pool.signals.endpoints, Some((healthy, total)) if healthy == total && !pool.health.down))
-}
-
 /// Polls until a condition holds.
 ///
 /// # Errors
@@ -405,12 +266,13 @@ pub async fn wait_for<F: Future<Output = Result<bool>>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> Result<()> {
-    let deadline = Instant::now() + DEADLINE;
+    let begun = Instant::now();
     while !condition().await? {
-        if Instant::now() > deadline {
+        if begun.elapsed() > DEADLINE {
             bail!("waited {DEADLINE:?} for {what}");
         }
-        sleep(Duration::from_millis(20)).await;
+        // Less often with time: a look takes processor time from what is waited for.
+        sleep((begun.elapsed() / 20).clamp(SOON, SELDOM)).await;
     }
     Ok(())
 }

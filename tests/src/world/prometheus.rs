@@ -15,36 +15,17 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with the pages of every pool, each with its region as a label, and waits until it answers: over TLS, by the control
-    /// plane's certificate, whom it knows by one of the same authority.
+    /// Starts it with the pages of every pool, each with its region as a label, and waits until it answers. It speaks TLS with the
+    /// control plane's certificate, and takes clients that have one of the same authority.
     pub async fn start(world: &World, listen: SocketAddr) -> Result<Self> {
-        let (dir, certificates) = (world.dir(), world.certificates());
-        let mut config =
-            "global: { scrape_interval: 500ms, scrape_timeout: 400ms }\nscrape_configs:\n"
-                .to_owned();
-        for region in REGIONS {
-            let target = world.block().pool(region);
-            writeln!(
-                config,
-                "  - {{ job_name: {region}, static_configs: [{{ targets: [\"{target}\"], labels: {{ region: {region} }} }}] }}"
-            )?;
-        }
-        let web = dir.join("prometheus-web.yaml");
-        let tls = format!(
-            "tls_server_config: {{ cert_file: {}, key_file: {}, client_ca_file: {}, client_auth_type: RequireAndVerifyClientCert }}\n",
-            certificates.certificate(CONTROL_PLANE).display(),
-            certificates.key(CONTROL_PLANE).display(),
-            certificates.ca().display(),
-        );
-        std::fs::write(&web, tls)?;
-        let path = dir.join("prometheus.yaml");
-        std::fs::write(&path, config)?;
+        let (config, web) = configure(world)?;
+        let dir = world.dir();
         let log = dir.join("prometheus.log");
         // Even if this process is killed, it ends with it.
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(binary()?)
-            .arg(format!("--config.file={}", path.display()))
+            .arg(format!("--config.file={}", config.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
                 dir.join("prometheus").display()
@@ -57,16 +38,7 @@ impl Prometheus {
             .kill_on_drop(true)
             .spawn()
             .context("starting Prometheus")?;
-        let pem = |path: PathBuf| std::fs::read(path);
-        let identity = [
-            pem(certificates.certificate(PUSHER))?,
-            pem(certificates.key(PUSHER))?,
-        ];
-        let ca = reqwest::Certificate::from_pem(&pem(certificates.ca())?)?;
-        let client = super::client()
-            .tls_certs_only([ca])
-            .identity(reqwest::Identity::from_pem(&identity.join(&b'\n'))?)
-            .build()?;
+        let client = client(world)?;
         let ready = format!("https://{listen}/-/ready");
         let waited = wait_for("Prometheus to start", || {
             let exited = process.try_wait();
@@ -94,11 +66,54 @@ impl Prometheus {
     }
 }
 
+/// Writes its configuration, and that of its listener.
+fn configure(world: &World) -> Result<(PathBuf, PathBuf)> {
+    let mut text =
+        "global: { scrape_interval: 500ms, scrape_timeout: 400ms }\nscrape_configs:\n".to_owned();
+    for region in REGIONS {
+        let target = world.block().pool(region);
+        writeln!(
+            text,
+            "  - {{ job_name: {region}, static_configs: [{{ targets: [\"{target}\"], labels: {{ region: {region} }} }}] }}"
+        )?;
+    }
+    let config = world.dir().join("prometheus.yaml");
+    std::fs::write(&config, text)?;
+    let certificates = world.certificates();
+    let tls = format!(
+        "tls_server_config: {{ cert_file: {}, key_file: {}, client_ca_file: {}, client_auth_type: RequireAndVerifyClientCert }}\n",
+        certificates.certificate(CONTROL_PLANE).display(),
+        certificates.key(CONTROL_PLANE).display(),
+        certificates.ca().display(),
+    );
+    let web = world.dir().join("prometheus-web.yaml");
+    std::fs::write(&web, tls)?;
+    Ok((config, web))
+}
+
+/// A client that it takes.
+fn client(world: &World) -> Result<reqwest::Client> {
+    let certificates = world.certificates();
+    let pem = |path: PathBuf| std::fs::read(path);
+    let identity = [
+        pem(certificates.certificate(PUSHER))?,
+        pem(certificates.key(PUSHER))?,
+    ];
+    let ca = reqwest::Certificate::from_pem(&pem(certificates.ca())?)?;
+    Ok(super::client()
+        .tls_certs_only([ca])
+        .identity(reqwest::Identity::from_pem(&identity.join(&b'\n'))?)
+        .build()?)
+}
+
 /// The Prometheus that `scripts/setup` chose.
 fn binary() -> Result<PathBuf> {
     let binary = workspace().join(".tools/prometheus");
     if !binary.exists() {
-        bail!("{} is missing; run scripts/setup first", binary.display());
+        bail!(
+            "{} is missing; run scripts/setup test first",
+            binary.display()
+        );
     }
     Ok(binary)
 }

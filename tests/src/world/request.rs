@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// A request to a gateway, a chat unless told otherwise.
 #[derive(Clone)]
@@ -123,8 +124,11 @@ impl Ask {
 
     /// Sends it and waits for the head of the answer.
     pub async fn open(&self) -> Result<reqwest::Response> {
-        let client = client().local_address(self.from).build()?;
-        self.open_with(&client).await
+        if self.from.is_some() {
+            let client = client().local_address(self.from).build()?;
+            return self.open_with(&client).await;
+        }
+        self.open_with(anew()?).await
     }
 
     /// The same over a client with open connections.
@@ -196,11 +200,23 @@ impl Answer {
     }
 }
 
-/// A client that goes straight to the gateway and follows nothing.
+/// A client that opens a connection for every request.
+fn anew() -> Result<&'static reqwest::Client> {
+    static ANEW: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = ANEW.get() {
+        return Ok(client);
+    }
+    let client = client().pool_max_idle_per_host(0).build()?;
+    Ok(ANEW.get_or_init(|| client))
+}
+
+/// A client without proxies, redirects and authorities; a test adds the authority that it needs.
 pub fn client() -> reqwest::ClientBuilder {
     // The second time it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
+        // Reading the system's authorities takes longer than a request.
+        .tls_certs_only([])
         .redirect(reqwest::redirect::Policy::none())
 }

@@ -1,4 +1,4 @@
-//! A connection of someone who retrieves.
+//! A connection for retrieval.
 
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Longer than any database takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to a region's listener `milvus`.
 pub struct Retrieval(BufReader<TcpStream>);
@@ -17,20 +17,20 @@ impl Retrieval {
     /// Connects.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// The connection is refused.
     pub async fn connect(milvus: SocketAddr) -> Result<Self> {
-        let stream = timeout(PATIENCE, TcpStream::connect(milvus)).await??;
+        let stream = timeout(TIMEOUT, TcpStream::connect(milvus)).await??;
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Sends a line; who answers it.
+    /// Sends a line; the name of the database that answers it.
     ///
     /// # Errors
-    /// The connection ends, or nobody answers in time.
+    /// The connection ends, or no answer comes in time.
     pub async fn ask(&mut self, line: &str) -> Result<String> {
         self.0.write_all(format!("{line}\n").as_bytes()).await?;
         let mut answer = String::new();
-        timeout(PATIENCE, self.0.read_line(&mut answer))
+        timeout(TIMEOUT, self.0.read_line(&mut answer))
             .await
             .context("no answer")??;
         let Some((by, echo)) = answer.trim_end().split_once(' ') else {
@@ -42,7 +42,7 @@ impl Retrieval {
         Ok(by.to_owned())
     }
 
-    /// Who answers on a new connection.
+    /// The database that answers on a new connection.
     ///
     /// # Errors
     /// As of the two steps.

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 5;
 const REQUESTS: usize = 1000;
 
-/// One way to the same pool.
-struct Way<'w> {
+/// What requests go through, and what they took.
+struct Target<'w> {
     name: &'static str,
     envoy: &'w Envoy,
     ask: Ask,
@@ -46,28 +46,28 @@ async fn main() -> Result<()> {
         let content = "x".repeat(size);
         let ask = ask
             .json(&json!({ "model": MODEL, "messages": [{ "role": "user", "content": content }] }));
-        let way = |name, envoy, ask| Way {
+        let target = |name, envoy, ask| Target {
             name,
             envoy,
             ask,
             latencies: Vec::new(),
             cpu: Duration::ZERO,
         };
-        let mut ways = [
-            way(
+        let mut targets = [
+            target(
                 "bare Envoy",
                 &bare,
                 ask.clone().gateway_at(&format!("http://{bare_address}")),
             ),
-            way("Meridian, home pool", world.gateway("us-west-2"), ask),
+            target("Meridian, home pool", world.gateway("us-west-2"), ask),
         ];
         for _ in 0..ROUNDS {
-            for way in &mut ways {
-                round(way, &client, REQUESTS).await?;
+            for target in &mut targets {
+                round(target, &client, REQUESTS).await?;
             }
             world.pool("us-west-2").clear();
         }
-        report(&format!("{size} B"), &mut ways);
+        report(&format!("{size} B"), &mut targets);
     }
     first_tokens(&world).await?;
     translation::translation().await
@@ -127,7 +127,7 @@ async fn first_tokens(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What differs from one answer to the next whoever passes it on: its id and its time.
+/// Removes what differs from one answer to the next: its id and its time.
 fn without_ids(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let rest = line.split_once("\"object\"").map_or(line, |(_, rest)| rest);
@@ -164,28 +164,28 @@ fn unguarded(
     Ok(meridian_proto::to_json(&bootstrap)?.to_string())
 }
 
-async fn round(way: &mut Way<'_>, client: &reqwest::Client, requests: usize) -> Result<()> {
-    let cpu = way.envoy.cpu()?;
+async fn round(target: &mut Target<'_>, client: &reqwest::Client, requests: usize) -> Result<()> {
+    let cpu = target.envoy.cpu()?;
     for _ in 0..requests {
         let start = Instant::now();
-        let answer = way.ask.send_with(client).await?;
+        let answer = target.ask.send_with(client).await?;
         anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
-        way.latencies.push(start.elapsed());
+        target.latencies.push(start.elapsed());
     }
-    way.cpu += way.envoy.cpu()? - cpu;
+    target.cpu += target.envoy.cpu()? - cpu;
     Ok(())
 }
 
-fn report(what: &str, ways: &mut [Way<'_>]) {
+fn report(what: &str, targets: &mut [Target<'_>]) {
     let mut first: Option<(f64, f64)> = None;
-    for way in ways {
-        way.latencies.sort_unstable();
-        let p50 = way.latencies[way.latencies.len() / 2].as_secs_f64() * 1e6;
-        let cpu = way.cpu.as_secs_f64() * 1e6 / way.latencies.len() as f64;
+    for target in targets {
+        target.latencies.sort_unstable();
+        let p50 = target.latencies[target.latencies.len() / 2].as_secs_f64() * 1e6;
+        let cpu = target.cpu.as_secs_f64() * 1e6 / target.latencies.len() as f64;
         let (bare_p50, bare_cpu) = *first.get_or_insert((p50, cpu));
         println!(
             "{what:>10}  {:24} {p50:>7.0} us {:>8.2} {cpu:>11.0} us {:>8.2}",
-            way.name,
+            target.name,
             p50 / bare_p50,
             cpu / bare_cpu
         );

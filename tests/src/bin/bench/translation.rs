@@ -1,7 +1,7 @@
 //! What it costs to translate for Claude: natively, against reading and writing the same bytes; and in Envoy, against callers who
-//! speak Anthropic's API themselves, on the same way to the same fake.
+//! speak Anthropic's API themselves, on the same target to the same fake.
 
-use super::{REQUESTS, ROUNDS, Way, report, round};
+use super::{REQUESTS, ROUNDS, Target, report, round};
 use anyhow::{Context, Result};
 use meridian_filter_core::claude::{CallerApi, ResponseContext, request};
 use meridian_filter_core::guard::sse::Events;
@@ -37,21 +37,21 @@ pub async fn translation() -> Result<()> {
         world
             .provider("claude")
             .update(|behaviour| behaviour.tokens = tokens);
-        let asked = |name, path: &str| Way {
+        let target = |name, path: &str| Target {
             name,
             envoy: gateway,
             ask: ask(&world, path, stream),
             latencies: Vec::new(),
             cpu: Duration::ZERO,
         };
-        let mut ways = [
-            asked("to Claude, as it is", "/v1/messages"),
-            asked("to Claude, translated", "/v1/chat/completions"),
+        let mut targets = [
+            target("to Claude, as it is", "/v1/messages"),
+            target("to Claude, translated", "/v1/chat/completions"),
         ];
         let requests = if stream { REQUESTS / 10 } else { REQUESTS };
         for _ in 0..ROUNDS {
-            for way in &mut ways {
-                round(way, &client, requests).await?;
+            for target in &mut targets {
+                round(target, &client, requests).await?;
             }
             world.provider("claude").clear();
         }
@@ -60,7 +60,7 @@ pub async fn translation() -> Result<()> {
         } else {
             format!("{SIZE} B")
         };
-        report(&what, &mut ways);
+        report(&what, &mut targets);
     }
     Ok(())
 }
@@ -85,6 +85,11 @@ fn natively() -> Result<()> {
         max_tokens: 4096,
         inference_geo: None,
     };
+    one_request(&claude)?;
+    one_stream()
+}
+
+fn one_request(claude: &Claude) -> Result<()> {
     let body = chat(false).to_string();
     let copied = each(1, || {
         let value: Value = serde_json::from_slice(black_box(body.as_bytes()))?;
@@ -92,8 +97,8 @@ fn natively() -> Result<()> {
         Ok(())
     })?;
     let translated = each(1, || {
-        let asked = request(black_box(body.as_bytes()), &claude)?;
-        black_box(Value::Object(asked.body).to_string());
+        let translated = request(black_box(body.as_bytes()), claude)?;
+        black_box(Value::Object(translated.body).to_string());
         Ok(())
     })?;
     say(
@@ -102,7 +107,10 @@ fn natively() -> Result<()> {
         copied,
         translated,
     );
+    Ok(())
+}
 
+fn one_stream() -> Result<()> {
     let delta = |text: String| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
     let start = json!({ "type": "message_start", "message": { "id": "msg_1", "model": CLAUDE, "usage": { "input_tokens": 3 } } });
     let deltas = (0..CHUNKS).map(|index| delta(format!(" token{index}")));

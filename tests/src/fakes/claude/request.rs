@@ -167,53 +167,22 @@ impl Request {
                 return Err(format!("{at}: two turns of one role"));
             }
             before = message.role;
-            let blocks = match &message.content {
-                Content::Text(text) => {
-                    not_blank(&at, text)?;
-                    &[][..]
-                }
-                Content::Blocks(blocks) if blocks.is_empty() => {
-                    return Err(format!("{at}: is empty"));
-                }
-                Content::Blocks(blocks) => blocks.as_slice(),
-            };
-            let mut results = Vec::new();
-            for block in blocks {
-                match (block, message.role) {
-                    (Block::Text { text }, _) => not_blank(&at, text)?,
-                    (Block::Image { source }, Role::User) => source.check(&at, "image/")?,
-                    (Block::Document { source }, Role::User) => {
-                        source.check(&at, "application/pdf")?
-                    }
-                    (Block::ToolResult { tool_use_id, .. }, Role::User) => {
-                        results.push(tool_use_id)
-                    }
-                    (Block::ToolUse { .. }, Role::Assistant) => {}
-                    _ => return Err(format!("{at}: a block that this role does not have")),
-                }
-            }
+            let results = message.check(&at)?;
             if results != open {
                 return Err(format!(
                     "{at}: `tool_use` ids were found without `tool_result` blocks immediately after: {open:?}, {results:?}"
                 ));
             }
-            open = blocks
-                .iter()
-                .filter_map(|block| match block {
-                    Block::ToolUse { id, .. } => Some(id),
-                    _ => None,
-                })
-                .collect();
+            open = message.calls();
         }
-        match self.messages.last() {
-            None => Err("messages: at least one message is required".into()),
-            Some(last)
-                if last.role == Role::Assistant && last.said().ends_with(char::is_whitespace) =>
-            {
-                Err("messages: final assistant content cannot end with trailing whitespace".into())
-            }
-            Some(_) => Ok(()),
+        let last = self.messages.last();
+        let last = last.ok_or("messages: at least one message is required")?;
+        if last.role == Role::Assistant && last.text().ends_with(char::is_whitespace) {
+            return Err(
+                "messages: final assistant content cannot end with trailing whitespace".into(),
+            );
         }
+        Ok(())
     }
 
     /// The calls that Claude makes where it is given tools and no results.
@@ -286,7 +255,48 @@ impl Request {
 }
 
 impl Message {
-    fn said(&self) -> &str {
+    fn blocks(&self) -> &[Block] {
+        match &self.content {
+            Content::Text(_) => &[],
+            Content::Blocks(blocks) => blocks,
+        }
+    }
+
+    /// Checks its blocks, and gives the ids of the calls whose results it has.
+    fn check(&self, at: &str) -> Result<Vec<&String>, String> {
+        match &self.content {
+            Content::Text(text) => not_blank(at, text)?,
+            Content::Blocks(blocks) if blocks.is_empty() => return Err(format!("{at}: is empty")),
+            Content::Blocks(_) => {}
+        }
+        let blocks = self.blocks().iter();
+        let results = blocks.filter_map(|block| self.check_block(at, block).transpose());
+        results.collect()
+    }
+
+    /// Checks a block, and gives the id of the call whose result it is.
+    fn check_block<'m>(&self, at: &str, block: &'m Block) -> Result<Option<&'m String>, String> {
+        match (block, self.role) {
+            (Block::Text { text }, _) => not_blank(at, text)?,
+            (Block::Image { source }, Role::User) => source.check(at, "image/")?,
+            (Block::Document { source }, Role::User) => source.check(at, "application/pdf")?,
+            (Block::ToolResult { tool_use_id, .. }, Role::User) => return Ok(Some(tool_use_id)),
+            (Block::ToolUse { .. }, Role::Assistant) => {}
+            _ => return Err(format!("{at}: a block that this role does not have")),
+        }
+        Ok(None)
+    }
+
+    /// The ids of its calls.
+    fn calls(&self) -> Vec<&String> {
+        let calls = self.blocks().iter().filter_map(|block| match block {
+            Block::ToolUse { id, .. } => Some(id),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    fn text(&self) -> &str {
         match &self.content {
             Content::Text(text) => text,
             Content::Blocks(blocks) => blocks.last().map_or("", Block::text),

@@ -1,0 +1,218 @@
+//! A region dies; no request fails.
+
+use super::{answered_by, ensure};
+use crate::fakes::{Behaviour, Fail};
+use crate::world::{World, client, wait_for};
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+
+/// Region after region, then the fallback.
+pub async fn chain(world: &mut World) -> Result<String> {
+    let caller = |world: &World| world.ask("us-west-2").country("US");
+    answered_by(world, &caller(world), "us-west-2").await?;
+    world.pool("us-west-2").kill().await?;
+    answered_by(world, &caller(world), "us-east-1").await?;
+    world.pool("us-east-1").kill().await?;
+    answered_by(world, &caller(world), "eu-west-1").await?;
+    world.pool("eu-west-1").kill().await?;
+    answered_by(world, &caller(world), "fallback/claude").await?;
+    world.heal().await?;
+    answered_by(world, &caller(world), "us-west-2").await?;
+    Ok(
+        "us-west-2 -> us-east-1 -> eu-west-1 -> claude, and back to us-west-2 when all is well"
+            .into(),
+    )
+}
+
+pub async fn refused(world: &mut World) -> Result<String> {
+    under_load(world, How::Kill).await
+}
+
+pub async fn reset(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Reset)).await
+}
+
+pub async fn unavailable(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Status(503))).await
+}
+
+/// As a server that drains: its health check stays green.
+pub async fn broken(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Status(500))).await
+}
+
+pub async fn hang(world: &mut World) -> Result<String> {
+    under_load(world, How::Fail(Fail::Hang)).await
+}
+
+enum How {
+    Kill,
+    Fail(Fail),
+}
+
+const RATE: u32 = 50;
+const BEFORE: u32 = 50;
+const AFTER: u32 = 250;
+
+/// 50 requests a second through us-west-2, which dies after the first second. None may fail.
+async fn under_load(world: &World, how: How) -> Result<String> {
+    let client = client().build()?;
+    let mut ticks = interval(Duration::from_secs(1) / RATE);
+    let mut requests = JoinSet::new();
+    for number in 0..BEFORE + AFTER {
+        ticks.tick().await;
+        if number == BEFORE {
+            match how {
+                How::Kill => world.pool("us-west-2").kill().await?,
+                How::Fail(fail) => world
+                    .pool("us-west-2")
+                    .update(|behaviour| behaviour.fail = fail),
+            }
+        }
+        let (ask, client) = (world.ask("us-west-2").country("US"), client.clone());
+        requests.spawn(async move { ask.send_with(&client).await });
+    }
+    let mut by_region: BTreeMap<String, u32> = BTreeMap::new();
+    for answer in requests.join_all().await {
+        let answer = answer?;
+        if answer.status != 200 {
+            bail!("a caller got {}: {}", answer.status, answer.text());
+        }
+        *by_region.entry(answer.region().to_owned()).or_default() += 1;
+    }
+    let from = |region: &str| by_region.get(region).copied().unwrap_or_default();
+    // Retries add a few to what home answered before; no request had to go further than the next region.
+    ensure(from("us-west-2") >= BEFORE / 2, || {
+        format!("home served too few: {by_region:?}")
+    })?;
+    ensure(from("us-west-2") <= BEFORE + 5, || {
+        format!("home cannot have served so many: {by_region:?}")
+    })?;
+    ensure(from("us-east-1") >= AFTER - 5, || {
+        format!("the next region served too few: {by_region:?}")
+    })?;
+    Ok(format!(
+        "{} requests at {RATE}/s, none failed: {by_region:?}",
+        BEFORE + AFTER
+    ))
+}
+
+/// The next region's gateway dies; then that of the region after it hangs.
+pub async fn gateway(world: &mut World) -> Result<String> {
+    world.pool("us-west-2").kill().await?;
+    answered_by(world, &world.ask("us-west-2").country("US"), "us-east-1").await?;
+    world.gateway_mut("us-east-1").kill().await?;
+    for _ in 0..20 {
+        answered_by(world, &world.ask("us-west-2").country("US"), "eu-west-1").await?;
+    }
+    world.gateway("eu-west-1").freeze().await?;
+    for _ in 0..20 {
+        answered_by(
+            world,
+            &world.ask("us-west-2").country("US"),
+            "fallback/claude",
+        )
+        .await?;
+    }
+    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
+}
+
+/// One of a pool's two servers fails, and there is no other region: the other one serves.
+pub async fn sibling(world: &mut World) -> Result<String> {
+    let (pool, sibling) = (world.pool("eu-west-1"), world.sibling()?);
+    wait_for("both servers to be asked", || async {
+        world.ask("eu-west-1").country("DE").send().await?;
+        Ok(!pool.requests().is_empty() && !sibling.requests().is_empty())
+    })
+    .await?;
+    let mut served = 0;
+    for fail in [Fail::Status(503), Fail::Status(500), Fail::Reset] {
+        world
+            .pool("eu-west-1")
+            .update(|behaviour| behaviour.fail = fail);
+        // Two failures, fewer than eject the server, so that each kind of failure is met. It is asked less and less.
+        let failing = || world.pool("eu-west-1").requests().len();
+        let before = failing();
+        while failing() < before + 2 {
+            let ask = world.ask("eu-west-1").country("DE");
+            let answer = ask.send().await?;
+            let out = world.gateway("eu-west-1").unhealthy().await?;
+            ensure(answer.status == 200, || {
+                format!(
+                    "{fail:?}: {} {}, with {out:?} unhealthy",
+                    answer.status,
+                    answer.text()
+                )
+            })?;
+            served += 1;
+            ensure(served < 1000, || "the failing server is not asked".into())?;
+        }
+        world
+            .pool("eu-west-1")
+            .update(|behaviour| behaviour.fail = Fail::None);
+    }
+    Ok(format!(
+        "{served} EU requests, one of two servers answering 503, 500, resetting: none failed"
+    ))
+}
+
+/// A few requests that every server answers with 500 eject no server.
+pub async fn poison(world: &mut World) -> Result<String> {
+    for region in crate::world::REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.fail = Fail::Status(500));
+    }
+    for _ in 0..5 {
+        world.ask("us-west-2").country("US").send().await?;
+    }
+    for region in crate::world::REGIONS {
+        world
+            .pool(region)
+            .update(|behaviour| behaviour.fail = Fail::None);
+    }
+    answered_by(world, &world.ask("us-west-2").country("US"), "us-west-2").await?;
+    answered_by(world, &world.ask("eu-west-1").country("DE"), "eu-west-1").await?;
+    answered_by(world, &world.ask("us-east-1").country("US"), "us-east-1").await?;
+    Ok("after five requests that every server answers with 500, every region serves its own callers".into())
+}
+
+/// A region that refuses for a while: every caller is served, it is tried now and then, and comes back.
+pub async fn flapping(world: &mut World) -> Result<String> {
+    const FOR: Duration = Duration::from_secs(60);
+    world
+        .pool("us-west-2")
+        .update(|behaviour| behaviour.fail = Fail::Status(503));
+    let before = world.pool("us-west-2").requests().len();
+    let mut ticks = interval(Duration::from_millis(50));
+    let begin = Instant::now();
+    let mut served = 0;
+    while begin.elapsed() < FOR {
+        ticks.tick().await;
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        ensure(answer.status == 200, || {
+            format!("a caller got {}", answer.status)
+        })?;
+        served += 1;
+    }
+    let probes = world.pool("us-west-2").requests().len() - before;
+    ensure(probes <= 40, || {
+        format!("{probes} of {served} were tried on the one that refuses")
+    })?;
+    world.pool("us-west-2").set(Behaviour::default());
+    let recovered = Instant::now();
+    wait_for("us-west-2 to be back", || async {
+        Ok(world.ask("us-west-2").country("US").send().await?.region() == "us-west-2")
+    })
+    .await?;
+    let back = recovered.elapsed();
+    ensure(back < Duration::from_secs(30), || {
+        format!("back after {back:?}")
+    })?;
+    Ok(format!(
+        "60 s of 503: {served} callers served, {probes} tries on it; back {back:.1?} after it was well"
+    ))
+}

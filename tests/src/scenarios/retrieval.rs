@@ -1,0 +1,217 @@
+//! Retrieval is served by the region's own vector database, and by the primary while that one is behind. Retrieval in the EU
+//! stays there.
+
+use super::ensure;
+use super::peer::certified;
+use crate::world::{PRIMARY, Retrieval, World, wait_for};
+use anyhow::Result;
+use meridian_xds_server::serve::report::DataReport;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+const WEST: &str = "us-west-2";
+const EU: &str = "eu-west-1";
+
+async fn data(world: &World, region: &str) -> Result<DataReport> {
+    Ok(world.report().await?.regions[region].data.clone())
+}
+
+/// A region's database is so far behind, and the control plane has heard of it.
+pub(super) async fn lag(world: &World, region: &str, seconds: f64) -> Result<DataReport> {
+    let pool = world.pool(region);
+    pool.update(|behaviour| behaviour.replication_lag_seconds = seconds);
+    wait_for(&format!("{region} to be {seconds} s behind"), || async {
+        Ok(data(world, region).await?.lag == Some(seconds))
+    })
+    .await?;
+    // Above the limit and well below it there is no question what the plan will say.
+    let clear = (!(24.0..=30.0).contains(&seconds)).then_some(seconds > 30.0);
+    wait_for("the plan to follow", || async {
+        let behind = data(world, region).await?.behind;
+        Ok(clear.is_none_or(|clear| behind == clear))
+    })
+    .await?;
+    data(world, region).await
+}
+
+/// New connections at a region are answered by the database of another from now on.
+async fn served_by(world: &World, region: &str, by: &str) -> Result<()> {
+    wait_for(
+        &format!("retrieval at {region} to be served by {by}"),
+        || async { Ok(Retrieval::once(world.block().milvus(region), "who").await? == by) },
+    )
+    .await
+}
+
+/// New connections, one after the other, until they are stopped: the database that answered each, or what went wrong.
+struct Stream {
+    stop: Arc<AtomicBool>,
+    asking: JoinHandle<Vec<Result<String, String>>>,
+}
+
+impl Stream {
+    fn start(world: &World, region: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (milvus, stopped) = (world.block().milvus(region), stop.clone());
+        let asking = tokio::spawn(async move {
+            let mut answers = Vec::new();
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            while !stopped.load(Ordering::Relaxed) {
+                pace.tick().await;
+                let answer = Retrieval::once(milvus, "stream").await;
+                answers.push(answer.map_err(|error| format!("{error:#}")));
+            }
+            answers
+        });
+        Self { stop, asking }
+    }
+
+    /// How many there were. At most `died` may have failed: those that were open to a database as it died.
+    async fn end(self, died: usize) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        let answers = self.asking.await?;
+        let failed: Vec<_> = answers.iter().filter(|answer| answer.is_err()).collect();
+        ensure(failed.len() <= died, || {
+            format!(
+                "{} of {} connections failed: {failed:?}",
+                failed.len(),
+                answers.len()
+            )
+        })?;
+        Ok(answers.len())
+    }
+}
+
+/// A replica at 31 s: its region's retrieval goes to the primary, and comes back well below 30 s. No new connection fails
+/// meanwhile, and open connections stay.
+pub async fn follows(world: &mut World) -> Result<String> {
+    for region in [WEST, PRIMARY, EU] {
+        served_by(world, region, region).await?;
+    }
+    let stream = Stream::start(world, WEST);
+    let milvus = world.block().milvus(WEST);
+    let mut before = Retrieval::connect(milvus).await?;
+    ensure(before.ask("before").await? == WEST, || "not at home".into())?;
+    let behind = lag(world, WEST, 31.0).await?;
+    ensure(
+        behind.behind && behind.serves == Some(PRIMARY.into()),
+        || format!("{behind:?}"),
+    )?;
+    served_by(world, WEST, PRIMARY).await?;
+    let mut meanwhile = Retrieval::connect(milvus).await?;
+    ensure(meanwhile.ask("meanwhile").await? == PRIMARY, || {
+        "not at the primary".into()
+    })?;
+    ensure(before.ask("still").await? == WEST, || {
+        "a connection that stood was moved".into()
+    })?;
+    for seconds in [29.0, 24.5] {
+        let near = lag(world, WEST, seconds).await?;
+        ensure(near.behind && near.serves == Some(PRIMARY.into()), || {
+            format!("back at {seconds} s: {near:?}")
+        })?;
+    }
+    served_by(world, WEST, PRIMARY).await?;
+    lag(world, WEST, 23.5).await?;
+    served_by(world, WEST, WEST).await?;
+    ensure(meanwhile.ask("still").await? == PRIMARY, || {
+        "a connection that stood was moved back".into()
+    })?;
+    lag(world, WEST, 29.5).await?;
+    ensure(!data(world, WEST).await?.behind, || {
+        "left below the limit".into()
+    })?;
+    let count = stream.end(0).await?;
+    for other in [PRIMARY, EU] {
+        served_by(world, other, other).await?;
+    }
+    let status = world.status().await?;
+    ensure(status.contains("vector database"), || status)?;
+    Ok(format!(
+        "{WEST} at 31 s: retrieval by {PRIMARY}, over mTLS; at 29 and 24.5 s still, at 23.5 s back; {count} new connections, none failed, \
+         those that stood stayed"
+    ))
+}
+
+/// Retrieval in the EU stays there, however old its data is, and when its database is dead.
+pub async fn eu(world: &mut World) -> Result<String> {
+    let marker = "marker-of-an-EU-question";
+    let milvus = world.block().milvus(EU);
+    let behind = lag(world, EU, 3600.0).await?;
+    ensure(behind.serves == Some(EU.into()), || format!("{behind:?}"))?;
+    let alarms = world.report().await?.alarms;
+    let told = alarms.iter().any(|alarm| {
+        alarm.region == EU.into() && alarm.message.contains("vector database is behind")
+    });
+    ensure(told, || format!("no alarm: {alarms:?}"))?;
+    let metrics = world.metrics().await?;
+    let sample = format!(r#"meridian_alarms{{region="{EU}",kind="old_data"}} 1.0"#);
+    ensure(metrics.contains(&sample), || {
+        format!("no `{sample}`: {metrics}")
+    })?;
+    for _ in 0..20 {
+        let by = Retrieval::once(milvus, marker).await?;
+        ensure(by == EU, || format!("answered by {by}"))?;
+    }
+    world.database(EU).kill().await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        refused += usize::from(Retrieval::once(milvus, marker).await.is_err());
+    }
+    ensure(refused == 20, || format!("{} were answered", 20 - refused))?;
+    ensure(world.retrieved_from(marker) == [EU], || {
+        format!("{:?}", world.retrieved_from(marker))
+    })?;
+    // No other gateway may retrieve in the EU, and no gateway of the EU elsewhere: the other gateway refuses it.
+    let closed = tokio::net::TcpStream::connect(world.block().milvus_peer(EU)).await;
+    ensure(closed.is_err(), || "another gateway could come in".into())?;
+    for (identity, comes) in [(None, false), (Some(EU), false), (Some(WEST), true)] {
+        let client = certified(world, identity)?.http1_only().build()?;
+        let line = format!("as-{}", identity.unwrap_or("nobody"));
+        let url = format!("https://{}/{line}", world.block().milvus_peer(PRIMARY));
+        // The database speaks no HTTP: what it has recorded shows which client was let in.
+        let answer = client.get(url).send().await;
+        ensure(answer.is_err(), || format!("{answer:?}"))?;
+        ensure(world.retrieved_from(&line).is_empty() != comes, || {
+            format!("{line}: {:?}", world.retrieved_from(&line))
+        })?;
+    }
+    Ok(format!(
+        "{EU} an hour behind: 20 of 20 connections stay there, with an alarm; its database dead: 20 of 20 refused; nothing came to \
+         another region's, and {PRIMARY} refuses a gateway of the EU"
+    ))
+}
+
+/// A database that dies is skipped at once in its own region; through a peer once the peer's health checks fail.
+pub async fn dead(world: &mut World) -> Result<String> {
+    let stream = Stream::start(world, WEST);
+    served_by(world, WEST, WEST).await?;
+    world.database(WEST).kill().await;
+    served_by(world, WEST, PRIMARY).await?;
+    world.database(WEST).revive().await?;
+    served_by(world, WEST, WEST).await?;
+    let count = stream.end(1).await?;
+    lag(world, WEST, 31.0).await?;
+    served_by(world, WEST, PRIMARY).await?;
+    world.database(PRIMARY).kill().await;
+    let milvus = world.block().milvus(WEST);
+    wait_for("the replica to serve in the primary's place", || async {
+        Ok(Retrieval::once(milvus, "who")
+            .await
+            .is_ok_and(|by| by == WEST))
+    })
+    .await?;
+    world.database(PRIMARY).revive().await?;
+    wait_for("the primary to serve again", || async {
+        Ok(Retrieval::once(milvus, "who")
+            .await
+            .is_ok_and(|by| by == PRIMARY))
+    })
+    .await?;
+    Ok(format!(
+        "{WEST}'s database killed and revived: {count} new connections, none of those after it failed; the primary killed while {WEST} is behind: the \
+         replica serves until it is back"
+    ))
+}
