@@ -1,38 +1,39 @@
-//! Who takes what: the requests that gateways want to send away, put into the room that regions have, as a flow of least cost.
+//! Allocation of overflow traffic to the headroom of regions, as a minimum-cost flow.
 //!
-//! It is a linear program, small (gateways times regions) and solved anew whenever somebody wants something. As much as can
-//! is placed; of the ways to do that, the one whose ways are the shortest.
+//! The flow is a linear program with one variable per (gateway, region) pair. It is solved for each plan in which a
+//! gateway sheds. The solution places as much traffic as possible, at the lowest total cost.
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variable};
 use std::collections::BTreeSet;
 
-/// Rooms that differ by this part are one.
+/// Relative tolerance below which two headrooms count as equal.
 const SAME: f64 = 1e-9;
 
-/// What one gateway wants to send away.
+/// Traffic that one gateway wants to send to other regions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
-    /// Requests per second, or whatever rooms are measured in.
+    /// Requests per second, in the same unit as the headroom.
     pub amount: f64,
-    /// Regions that may take some.
+    /// Regions that may take some of it.
     pub to: Vec<Path>,
 }
 
-/// A way that requests may go.
+/// A region that may take some of a want.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Path {
-    /// The region's place among all of them.
+    /// Index of the region.
     pub region: usize,
-    /// What the region takes of this want and of all that may have no more of it; below nothing is nothing.
+    /// Headroom of the region for this want and for all wants whose headroom there is no larger. A negative value means
+    /// none.
     pub room: f64,
-    /// How long it is, in a unit that all share; not below nothing.
+    /// Cost per request, in one unit for all paths. At least 0.
     pub cost: f64,
 }
 
-/// What each region takes of each want, in the order of its regions.
+/// Traffic that each region takes of each want, in the order of the want's paths.
 pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
-    // To be placed at all is worth more than all ways that others may have to go farther for it: each of them once.
+    // Placing a request outweighs the detours that it can cause: at most one for each want.
     let ways = wants.iter().flat_map(|want| &want.to);
     let longest = ways.clone().map(|way| way.cost).fold(1.0, f64::max);
     let regions: BTreeSet<usize> = ways.map(|way| way.region).collect();
@@ -58,7 +59,7 @@ pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
             .filter(|(way, _)| way.region == region)
             .map(|(way, part)| (way.room.max(0.0), *part))
             .collect();
-        // Who may have less of it counts for those who may have more, and they do not for him.
+        // Traffic under a small cap also consumes the larger caps, not vice versa.
         into.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         let mut parts = Vec::new();
         for same in into.chunk_by(|(one, _), (other, _)| other - one <= SAME * other) {
@@ -68,7 +69,7 @@ pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
             }
         }
     }
-    // Everything at nothing is always possible, so that only a solver at fault has no solution: then nobody moves.
+    // The zero allocation is always feasible, so only a defective solver fails. Then nothing moves.
     match problem.solve() {
         Ok(SolveOutcome::Solution(solution)) => {
             let value = |part: &Variable| solution[*part].max(0.0);
@@ -95,7 +96,7 @@ mod tests {
         Want { amount, to }
     }
 
-    /// Where each region has as much room for everybody.
+    /// Allots with the same headroom of each region for every want.
     fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
         let mut wants = wants.to_vec();
         for way in wants.iter_mut().flat_map(|want| &mut want.to) {
@@ -104,7 +105,7 @@ mod tests {
         super::allot(&wants)
     }
 
-    /// The nearest first, each as far behind the one before.
+    /// A want whose paths cost 1, 2, 3 and so on, in this order.
     fn want(amount: f64, to: &[usize]) -> Want {
         let to: Vec<_> = (1..)
             .zip(to)
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn who_has_no_other_way_comes_first() {
-        // The first could use the room that is all that the second has.
+        // The first want could use the only headroom that the second can use.
         let wants = [want(4.0, &[0, 1]), want(4.0, &[0])];
         assert_eq!(
             rounded(allot(&wants, &[4.0, 4.0])),
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn who_would_have_farther_to_go_comes_first() {
-        // One room is the nearest of both, and the second's other one is on the far side of the Earth.
+        // Both wants prefer region 0. The alternative of `far` costs more than that of `near`.
         let near = ways(4.0, &[(0, 60.0), (1, 70.0)]);
         let far = ways(4.0, &[(0, 60.0), (1, 200.0)]);
         for wants in [[near.clone(), far.clone()], [far.clone(), near.clone()]] {
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn no_way_is_so_long_that_a_request_stays_without_room() {
-        // That the third finds room, the two others have to go the long way.
+        // The third want fits only if the other two take their expensive paths.
         let wants = [
             ways(1.0, &[(0, 0.0), (1, 300.0)]),
             ways(1.0, &[(1, 0.0), (2, 300.0)]),

@@ -1,5 +1,5 @@
-//! Gates: how much of the batch traffic each pool takes. Batch takes what interactive callers leave: it leaves a region before they
-//! do, and comes back more slowly.
+//! Batch gates: how much of the batch traffic each pool accepts. Batch traffic uses the capacity that interactive
+//! traffic leaves. It leaves a loaded region before interactive traffic does, and returns more slowly.
 
 use crate::placement::Utilization;
 use crate::signal::Millis;
@@ -7,41 +7,41 @@ use meridian_policy::fleet::Overflow;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a gate closes by where batch is in the way, in percent; a region that is far too full closes it at once.
+/// Step by which a gate closes, in percentage points. A region far above its limit closes its gate completely at once.
 const CLOSES: u8 = 25;
-/// What it opens by.
+/// Step by which a gate opens, in percentage points.
 const OPENS: u8 = 20;
-/// It opens where utilization is below this part of what closes it.
+/// A gate opens while peak utilization is below this fraction of the closing threshold.
 const CALM: f64 = 0.85;
-/// It opens so many times more slowly than it closes.
+/// Settling times before an opening step. A closing step waits for one.
 const SLOWER: u32 = 3;
 
-/// How much of what batch brings a region's pool takes.
+/// How much of the batch traffic a region's pool accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
-    /// In percent.
+    /// Accepted batch traffic, in percent.
     pub open: u8,
-    /// When that changed.
+    /// Time of the last change.
     pub since: Millis,
 }
 
-/// What a gate sees of its pool.
+/// The load of a pool, as input of its gate.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolLoad {
-    /// If known.
+    /// Utilization, if known.
     pub utilization: Option<Utilization>,
-    /// It has sources that were not heard lately.
+    /// Some of its sources have not reported within the signal TTL.
     pub silent: bool,
-    /// Interactive callers are better off elsewhere.
+    /// It is unhealthy and sheds interactive traffic.
     pub sick: bool,
-    /// Batch is there.
+    /// It receives batch traffic.
     pub batch: bool,
-    /// How long it takes until a change is seen.
+    /// Time until a change shows in the utilization.
     pub settles: Duration,
 }
 
-/// The gate that follows one; `None` is an open one. Batch leaves where utilization stays above where interactive callers would come
-/// back, so that it has left before they have to.
+/// The gate's next state; `None` is a fully open gate. A gate closes above `back_below`, the utilization under which
+/// interactive traffic returns. Batch traffic has therefore left before interactive traffic sheds.
 pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &PoolLoad, now: Millis) -> Option<Gate> {
     let open = gate.map_or(100, |gate| gate.open.min(100));
     let to = |open: u8| (open < 100).then_some(Gate { open, since: now });
@@ -53,7 +53,7 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &PoolLoad, now: Millis)
     let may_open = open < 100 && !seen.silent && settled(SLOWER);
     let opened = || to((open + OPENS).min(100));
     let Some(utilization) = seen.utilization else {
-        // Where nothing measures its load, its health alone decides; what is silent stays as it is.
+        // Without a utilization signal, health alone decides. The gate of a silent pool does not change.
         return if may_open { opened() } else { gate };
     };
     let yields = limits.back_below;
@@ -61,7 +61,7 @@ pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &PoolLoad, now: Millis)
         return to(0);
     }
     if open > 0 && utilization.low > yields && settled(1) {
-        // Where there is none, nothing has to be done step by step.
+        // Without batch traffic there is no reason for small steps.
         return to(if seen.batch {
             open.saturating_sub(CLOSES)
         } else {

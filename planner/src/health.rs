@@ -1,4 +1,4 @@
-//! How a pool is, from its signals: what makes other regions be asked first.
+//! Health of a pool, judged from its signals.
 
 mod reason;
 
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Half of all answers failing is a region that does not work, whatever its health checks say.
+/// Error rate above which a pool is down, whatever its health checks report: half of all responses.
 const BROKEN: f64 = 0.5;
 
-/// A pool that fails, and is asked too rarely by now to tell whether it still does, is taken to for so long: it may be asked so rarely
-/// for just that. One whose first tokens come late is not: of those the gateways take care themselves, request by request.
+/// Time for which a pool with errors stays unhealthy while it has too little traffic to judge. Its low traffic may be a
+/// result of shedding. Late first tokens are not remembered: gateways handle slow requests one by one.
 const REMEMBERED: Duration = Duration::from_secs(300);
-/// When something was seen is not told more exactly, so that a plan rests where nothing is decided.
+/// Resolution of a recorded failure time. The coarse value keeps plans equal while nothing is decided.
 const COARSE: Duration = Duration::from_secs(60);
 
-/// How a pool is.
+/// Health of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// It serves nobody: no other region's requests are sent here.
+    /// It is out of service: no other region sends requests to it.
     pub down: bool,
-    /// What is wrong with it. Without `down` it serves, and others are asked first as far as they have room.
+    /// Reasons for being unhealthy. Without `down` the pool serves, and sheds to regions with headroom.
     pub reasons: BTreeSet<Reason>,
-    /// With [`Reason::Errors`]: when it was seen to fail last, or up to [`COARSE`] before.
+    /// With [`Reason::Errors`]: the time of the last observed failure, or up to [`FAILURE_TIME_RESOLUTION`] before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Millis>,
 }
 
 impl Health {
-    /// Judges a pool. `before` is what was said of it last.
+    /// Judges a pool. `before` is its previous health.
     pub fn of(fleet: &Fleet, signals: &PoolSignals, before: &Self, now: Millis) -> Self {
         let mut reasons = past_limits(fleet, signals, before);
         let failed = before.failed_since(signals, &reasons, now);
@@ -45,7 +45,7 @@ impl Health {
         }
         let had_none = before.reasons.contains(&Reason::NoEndpoints);
         let no_endpoints = matches!(signals.endpoints, Some((0, total)) if total > 0);
-        // Its gateway was lost with it, and has not reported yet that it serves again.
+        // A lost gateway stops reporting endpoints. The reason stays until endpoints are reported again.
         if no_endpoints || (had_none && signals.endpoints.is_none()) {
             reasons.insert(Reason::NoEndpoints);
         }
@@ -66,8 +66,8 @@ impl Health {
         }
     }
 
-    /// When a pool was seen to fail last, in steps of [`COARSE`]; `None` if it does not fail. While it is asked too rarely to tell, it
-    /// is taken to fail for [`REMEMBERED`].
+    /// Time of the last observed failure, at [`FAILURE_TIME_RESOLUTION`]; `None` if the pool does not fail. A failing
+    /// pool with too little traffic to judge keeps failing for [`ERROR_MEMORY`].
     fn failed_since(
         &self,
         signals: &PoolSignals,
@@ -89,31 +89,31 @@ impl Health {
         })
     }
 
-    /// Whether it serves, as far as is known. One whose gateway fell silent while it did not may serve again: then Envoy's own health
-    /// checks say so, and it is asked in its turn, and no sooner.
+    /// Whether the pool serves, as far as is known. A pool without endpoints whose gateway fell silent may serve again.
+    /// Envoy's health checks then decide, and the pool keeps its position in the chain.
     pub fn serves(&self) -> bool {
         !self.down && !self.reasons.contains(&Reason::NoEndpoints)
     }
 
-    /// Whether its callers are better off elsewhere. A pool that is not heard of keeps what it has: its metrics may be
-    /// gone for the very load that is to be kept away from it.
+    /// Whether the pool sheds interactive traffic. A silent pool keeps its current traffic: overload may be why its
+    /// metrics are missing.
     pub fn sheds(&self) -> bool {
         self.sheds_for().next().is_some()
     }
 
-    /// What makes it shed.
+    /// The reasons for which it sheds.
     pub fn sheds_for(&self) -> impl Iterator<Item = Reason> {
         let all = self.reasons.iter().copied();
         all.filter(|reason| !matches!(reason, Reason::Stale | Reason::NoEndpoints))
     }
 
-    /// Whether other regions' callers may be sent here.
+    /// Whether other regions may overflow to this pool.
     pub fn takes_more(&self) -> bool {
         !self.down && self.reasons.iter().all(|reason| *reason == Reason::Stale)
     }
 }
 
-/// The signals that are past their limits. A limit that was passed counts until the signal is well below it.
+/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_OF`] times its limit.
 fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
     let limits = &fleet.unhealthy;
     let measured = [
@@ -141,7 +141,7 @@ fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSe
     };
     let past = measured.into_iter().filter(is_past);
     let mut reasons: BTreeSet<Reason> = past.map(|(reason, ..)| reason).collect();
-    // Data gets no younger by its source's silence.
+    // Silence of the source does not reduce the lag.
     if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
         reasons.insert(Reason::ReplicationLag);
     }
@@ -222,7 +222,7 @@ mod tests {
             let sick = Health::of(&example(), &above, &well, NOW);
             assert!(sick.sheds() && !sick.takes_more() && !sick.down);
             assert_eq!(judged(near, &sick), [reason], "not clear of its limit yet");
-            // Who fails and is not asked has not become better for that.
+            // A failing pool without traffic still counts as failing.
             let sick_for = |age| Health::of(&example(), &signals(), &sick, Millis(NOW.0 + age));
             let is_remembered = reason == Reason::Errors;
             assert_eq!(sick_for(100_000).reasons.contains(&reason), is_remembered);
@@ -288,7 +288,7 @@ mod tests {
         let first = of(&broken, &Health::default(), 0);
         assert_eq!(of(&broken, &first, 59_000), first);
         assert_ne!(of(&broken, &first, 60_000), first);
-        // One failure of few is a sign that it goes on.
+        // A recent failure renews the error memory.
         let later = of(&rare, &first, 299_000);
         assert!(later.down && later.sheds());
         assert!(of(&rare, &later, 580_000).down);

@@ -1,7 +1,7 @@
-//! The plan: where every gateway sends every (zone, model) first, and how each pool is.
+//! The plan: home shares and overflow weights of every gateway, and the health of every pool.
 //!
-//! A plan is a value: it can be stored, sent and compared, and the same fleet, observations and time give the same plan.
-//! It holds what the next plan must know of this one, and nothing that changes without a decision.
+//! A plan is a value that can be stored, sent and compared. The same fleet, observations and time give the same plan.
+//! It holds the state that the next plan needs, and nothing that changes without a decision.
 
 mod carried_over;
 pub(crate) mod pool_view;
@@ -24,7 +24,7 @@ use pool_view::PoolView;
 use room::{Choice, share_room};
 use std::collections::BTreeMap;
 
-/// The plan that follows `prev`, by what was observed until `now`.
+/// The plan that follows `prev`, from the observations up to `now`.
 pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
     let view = PoolView::of(fleet, state, prev, now);
     let mut next = Plan {
@@ -53,7 +53,7 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
             before: before.unwrap_or_else(Placement::home),
             size: view.size(&first, model),
             first: HomePool {
-                // What a closed gate still has are others' retries.
+                // Batch attempts at a closed gate are retries from other regions.
                 batch: of_first.batch && next.batch_gate(&first, model) > 0,
                 own: view.own(&first, model, gateway, zone),
                 ..of_first

@@ -1,67 +1,67 @@
-//! What a placement sees of the regions that it is about.
+//! The regions of a placement, as its inputs.
 
 use crate::signal::Millis;
 use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A change is seen in the signals after this time at the earliest.
+/// Minimum settling time: a change shows in the signals after this time at the earliest.
 pub const SETTLE: Duration = Duration::from_secs(2);
 
-/// And after this time at the latest.
+/// Maximum settling time, without the report interval.
 pub const SETTLE_MOST: Duration = Duration::from_secs(30);
 
-/// A utilization that fell by this in the last seconds is on its way down.
+/// Decrease of utilization below its recent peak that counts as falling.
 pub const FALLS: f64 = 0.02;
 
-/// The first region, as far as a placement needs to know it.
+/// The first region of a placement.
 #[derive(Clone, Copy, Debug)]
 pub struct HomePool {
-    /// Its utilization, if known.
+    /// Utilization, if known.
     pub utilization: Option<Utilization>,
-    /// It has no healthy endpoint: what is not sent elsewhere goes along the chain.
+    /// It has no healthy endpoint. Traffic that does not overflow follows the chain.
     pub down: bool,
-    /// Percent of its endpoints that serve; all of them where nobody tells.
+    /// Healthy endpoints in percent; 100 if unknown.
     pub serving: u8,
-    /// Its callers are better off elsewhere; when that was seen last.
+    /// Time of the last breach for which it sheds; `None` if it is healthy.
     pub unhealthy: Option<Millis>,
-    /// What it sheds for that in one step, in percent.
+    /// Step by which it sheds while unhealthy, in percentage points.
     pub unhealthy_step: u8,
-    /// Requests wait in it.
+    /// Requests are queued in it.
     pub queues: bool,
-    /// It has sources that were not heard lately.
+    /// Some of its sources have not reported within the signal TTL.
     pub silent: bool,
-    /// It has batch requests, which leave first.
+    /// It receives batch traffic, which leaves before interactive traffic.
     pub batch: bool,
-    /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
+    /// Fraction of its load that can move to another region, 0 to 1. The rest belongs to zones without another region.
     pub sheddable: f64,
-    /// The part of those who can leave it that the placement is about: of several gateways and zones each has its own.
+    /// Fraction of its movable traffic that belongs to this placement's gateway and zone, 0 to 1.
     pub own: f64,
-    /// The longest time between two looks at it or at one of the others.
+    /// Longest report interval of the sources of this region and the candidates.
     pub every: Duration,
-    /// How long requests stay in it: its utilization follows its share by so much.
+    /// Residence time of requests. Utilization follows the share with this delay.
     pub residence_time: Duration,
-    /// By how many percent its utilization changes with each percent of the requests.
+    /// Growth of utilization in percent per percent of request growth.
     pub elasticity: f64,
 }
 
 impl HomePool {
-    /// Its utilization; unknown is taken for full.
+    /// Utilization; 1 if unknown.
     pub(super) fn saw(&self) -> f64 {
         self.utilization.map_or(1.0, |utilization| utilization.now)
     }
 
-    /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
+    /// Time until a change of the share shows in the utilization: the residence time, bounded, and the report interval.
     pub(crate) fn settles(&self) -> Duration {
         self.residence_time.clamp(SETTLE, SETTLE_MOST) + self.every
     }
 
-    /// Whoever stays there is not served as callers should be.
+    /// Whether it fails the traffic that stays: without endpoints, unhealthy, or full.
     pub(crate) fn is_lost(&self) -> bool {
         self.down || self.unhealthy.is_some() || self.is_full()
     }
 
-    /// It is full and requests wait: that fewer come is not seen before those are gone.
+    /// Whether it is full and has a queue. Utilization then falls only after the queue is empty.
     pub(super) fn is_full(&self) -> bool {
         self.queues
             && self
@@ -70,36 +70,36 @@ impl HomePool {
     }
 }
 
-/// How full a pool is; 1 is full.
+/// Utilization of a pool, a ratio; 1 is full.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Utilization {
-    /// Now.
+    /// Current value.
     pub now: f64,
-    /// The lowest of the last seconds.
+    /// Minimum over the last seconds.
     pub low: f64,
-    /// The highest of them.
+    /// Maximum over the calm period.
     pub peak: f64,
 }
 
-/// Another region that could take some: nearest first in a list of these.
+/// Another region that may take overflow. Lists of candidates are in chain order.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Which.
+    /// The region.
     pub region: RegionName,
-    /// It serves, so that it may be asked at all.
+    /// Whether it serves.
     pub open: bool,
-    /// What it can take more, in utilization; below nothing if it has too much already.
+    /// Headroom, as a utilization; negative if it is overloaded.
     pub room: f64,
-    /// How many requests it takes for the same utilization, over how many the first region takes.
+    /// Capacity over the capacity of the first region: requests per second at equal utilization.
     pub size: f64,
-    /// Whether the room follows from what it has: if not, what it was given already is part of it.
+    /// Whether the headroom is measured. An unmeasured headroom includes the current overflow.
     pub measured: bool,
-    /// It has sources, and none of them was heard lately.
+    /// It has sources, and none has reported within the signal TTL.
     pub silent: bool,
 }
 
 impl Candidate {
-    /// What it can take more, in percent of the requests; below nothing if it has too much.
+    /// Headroom in percent of the requests; negative if it is overloaded. `current` is its current overflow.
     pub(super) fn fits(&self, first: &HomePool, load: f64, had: f64) -> f64 {
         let fits = self.room * self.size / first.elasticity / load;
         if !self.open {

@@ -1,4 +1,4 @@
-//! A plan in a fleet that may have been edited since.
+//! Carrying a plan over to an edited fleet.
 
 use super::regions::each_choice;
 use super::value::Plan;
@@ -7,8 +7,8 @@ use meridian_policy::ModelName;
 use meridian_policy::fleet::Fleet;
 use std::collections::BTreeMap;
 
-/// The part of a plan that still holds in a fleet that may have been edited since, for a start at which nothing is observed yet.
-/// Requests that the plan does not place, or places in regions that the fleet no longer has, stay at home.
+/// The part of a plan that is still valid in an edited fleet, for a start without observations. Requests without a
+/// placement stay at home, as do those whose placement uses a removed region.
 pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     let mut next = Plan {
         freshness: prev.freshness.carried_over(fleet),

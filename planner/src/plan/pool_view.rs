@@ -1,4 +1,4 @@
-//! Every pool as it is now, and as it will be by what the plan sends there.
+//! The current state of every pool, projected by what the plan sends to it.
 
 use super::projection::{LEAST_RATE, Projection};
 use super::regions::regions_of;
@@ -14,34 +14,35 @@ use meridian_policy::source::Subject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What a region can take at most while nobody knows how loaded it is, in utilization.
+/// Headroom of a region with unknown load, as a utilization.
 const UNKNOWN_ROOM: f64 = 0.10;
 
-/// Of a pool with less utilization it is not known how many requests it can take.
+/// Utilization below which the capacity of a pool cannot be estimated.
 const LEAST_UTILIZATION: f64 = 0.05;
 
-/// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
-/// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
+/// Growth of utilization in percent per percent of request growth. The utilization of a loaded engine grows faster than
+/// its requests, because a larger batch lengthens every request. Without request counts the value is 1.
 const ELASTICITY: f64 = 2.5;
 
-/// What an unhealthy region sheds in one step, in percent.
+/// Step by which an unhealthy region sheds, in percentage points.
 const STEP_UNHEALTHY: u8 = 25;
-/// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
+/// Step if late first tokens are the only reason, in percentage points. It is smaller because gateways already handle
+/// slow requests one by one.
 const STEP_SLOW: u8 = 10;
 
-/// A region that takes others' callers keeps room for so many more of those who have fewer regions to go to: by this part more.
+/// Headroom for zones with fewer regions, as a fraction of their traffic.
 const KEPT: f64 = 0.2;
 
-/// By which factor utilization is taken to change at most.
+/// Bounds of the projected change of utilization, as factors.
 const GROWS: (f64, f64) = (0.3, 3.0);
 
-/// How much farther it is to a region than to the one before, where nobody knows, in milliseconds.
+/// Additional round trip to the next region if its round trip is unknown, in milliseconds.
 const UNKNOWN_WAY: f64 = 50.0;
 
-/// The room of a region that is sick.
+/// Headroom of an unhealthy region. It is negative, so that overflow to the region also moves away.
 const SICK: f64 = -1.0;
 
-/// Every pool as it is now.
+/// The current state of every pool.
 pub struct PoolView<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
@@ -50,25 +51,26 @@ pub struct PoolView<'p> {
     demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
 }
 
-/// Who asks a pool, in requests per second.
+/// Demand for a pool, in requests per second.
 #[derive(Default)]
 struct Demand<'p> {
-    /// Batch requests, wherever they come from.
+    /// Batch requests from all gateways.
     batch: f64,
-    /// Those who ask it first, by the callers' gateway and zone, and whether they have another region to go to.
+    /// Interactive requests with this pool as the first one, by gateway and zone, and whether they can move to another
+    /// region.
     interactive: BTreeMap<(&'p RegionName, &'p ZoneName), (f64, bool)>,
-    /// By zone, first or not, without batch.
+    /// Interactive requests by zone, for any position of this pool in the chain.
     asked: BTreeMap<&'p ZoneName, f64>,
 }
 
 impl Demand<'_> {
-    /// Of those that can go elsewhere.
+    /// Requests that can move to another region.
     fn movable(&self) -> f64 {
         let each = self.interactive.values();
         each.filter(|(_, moves)| *moves).map(|(rate, _)| rate).sum()
     }
 
-    /// The part of the load that belongs to those.
+    /// Fraction of the demand that can move, 0 to 1.
     fn sheddable(&self) -> f64 {
         let each = self.interactive.values();
         let all = self.batch + each.map(|(rate, _)| rate).sum::<f64>();
@@ -99,7 +101,8 @@ impl<'p> PoolView<'p> {
         known
     }
 
-    /// Takes utilization for what it will be: it follows what comes as slowly as requests stay.
+    /// Replaces utilization by its projection. Utilization follows the request rate with the delay of the residence
+    /// time.
     fn look_ahead(&mut self, prev: &Plan) {
         let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
         for model in models {
@@ -120,7 +123,7 @@ impl<'p> PoolView<'p> {
                     continue;
                 };
                 let grows = (1.0 + ELASTICITY * (more - 1.0)).clamp(GROWS.0, GROWS.1);
-                // Nobody sheds for what is not there yet, or takes back for what is not gone.
+                // Projected growth does not cause shedding. A projected decrease does not cause recovery.
                 if let Some(utilization) = &mut signals.utilization {
                     utilization.now *= grows.min(1.0);
                     utilization.low *= grows.min(1.0);
@@ -193,7 +196,7 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// The part of those who can leave a region that are of one gateway and zone.
+    /// Fraction of a region's movable traffic that belongs to one gateway and zone, 0 to 1.
     pub fn own(
         &self,
         first: &RegionName,
@@ -213,7 +216,7 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// How much of what batch brings each pool takes, where it does not take all.
+    /// The batch gates of the pools that do not accept all batch traffic.
     pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
         let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
         for ((region, model), (_, health)) in &self.pools {
@@ -221,7 +224,7 @@ impl<'p> PoolView<'p> {
             let seen = PoolLoad {
                 utilization: first.utilization,
                 silent: first.silent,
-                // One without endpoints takes nothing, and is as open as before once it has some.
+                // A pool without endpoints takes nothing. Its gate keeps its state until endpoints return.
                 sick: health.sheds() && !first.down,
                 batch: first.batch,
                 settles: first.settles(),
@@ -235,7 +238,7 @@ impl<'p> PoolView<'p> {
         gates
     }
 
-    /// By how many percent the utilization of a model's pools changes with each percent of their requests.
+    /// Growth of utilization per request growth, for all pools of a model. It is 1 if no gateway counts requests.
     fn elasticity(&self, model: &ModelName) -> f64 {
         let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
         let counted = |signals: &PoolSignals| {
@@ -250,8 +253,8 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// Requests per second that are a utilization of 1 in a pool. Where its own is not known it is guessed by the others': as many
-    /// for each of its healthy endpoints, or, where endpoints are not known either, their mean; and 1 where none is known.
+    /// Capacity of a pool: requests per second at a utilization of 1. An unknown capacity is estimated from the model's
+    /// other pools: by healthy endpoint, or as their mean without endpoint counts. It is 1 if no capacity is known.
     pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
         let size = |signals: &PoolSignals| {
             let utilization = signals.utilization?.now;
@@ -280,7 +283,7 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// Other regions, as a zone's callers of the first one find them.
+    /// The other regions as candidates for a zone's overflow from the first region.
     pub fn candidates(
         &self,
         zone: &ZoneName,
@@ -292,7 +295,7 @@ impl<'p> PoolView<'p> {
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
             let room = if health.takes_more() {
-                // Nothing is kept from those whose own region does not serve them.
+                // Nothing is reserved against zones whose own region fails them.
                 let theirs = if of_first.is_lost() {
                     0.0
                 } else {
@@ -314,8 +317,8 @@ impl<'p> PoolView<'p> {
         regions.iter().filter_map(other).collect()
     }
 
-    /// How far it is from a gateway to regions, in milliseconds there and back. They are in the order in which they are to be
-    /// asked, and none is taken for nearer than the one before, for that order is somebody's word.
+    /// Round trips from a gateway to regions in chain order, in milliseconds. Each is raised above the one before it,
+    /// because a configured order takes precedence over measurements.
     pub fn round_trips(&self, gateway: &RegionName, regions: &[Candidate]) -> Vec<f64> {
         let here = self.fleet.regions.get(gateway);
         let known = |region: &RegionName| match here?.round_trips.get(region) {
@@ -332,7 +335,8 @@ impl<'p> PoolView<'p> {
         ways.collect()
     }
 
-    /// The part of a pool's requests, 0 to 1, that is of zones with only some of the regions that a zone has for the model.
+    /// Fraction of a pool's requests, 0 to 1, from zones whose regions for the model are a proper subset of this
+    /// zone's.
     fn restricted_zone_share(
         &self,
         zone: &ZoneName,
@@ -357,12 +361,12 @@ impl<'p> PoolView<'p> {
             .map(|(_, rate)| rate)
             .sum();
         let all = demand.batch + asked.map(|(_, rate)| rate).sum::<f64>();
-        // Some of what comes to it may be seen by no gateway.
+        // Gateways may not count all of its requests.
         let all = all.max(signals.request_rate.unwrap_or_default());
         if all > 0.0 { theirs / all } else { 0.0 }
     }
 
-    /// Where a zone's requests for a model may go.
+    /// The regions that may serve a zone's requests for a model.
     fn regions(&self, zone: &ZoneName, model: &ModelName) -> BTreeSet<&'p RegionName> {
         let zone = self.fleet.zones.get(zone);
         let regions = zone.into_iter().flat_map(|zone| &zone.regions);
@@ -370,8 +374,8 @@ impl<'p> PoolView<'p> {
         regions.filter(has).collect()
     }
 
-    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is kept
-    /// for callers of its own: this part of what it has is theirs.
+    /// Headroom of a pool before it sheds, as a utilization; negative if it must shed. Part of it is reserved for
+    /// growth of `restricted`, the fraction of the pool's requests from zones with fewer regions.
     fn room(
         &self,
         region: &RegionName,
@@ -396,13 +400,13 @@ impl<'p> PoolView<'p> {
             {
                 target * (1.0 - theirs)
             }
-            // It has sources, of other things than its load.
+            // It has sources, but none for its load.
             None => UNKNOWN_ROOM * (1.0 - theirs),
         }
     }
 }
 
-/// Who asks a pool.
+/// Demand for a pool.
 fn demand<'p>(
     fleet: &'p Fleet,
     state: &'p FleetState,

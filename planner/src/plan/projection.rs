@@ -1,5 +1,5 @@
-//! What the last steps will do that is not seen yet: what the plan sends to regions now, over what it sent there while they got as
-//! full as they are.
+//! Projection of steps whose effect is not visible yet: current traffic to each region, relative to the traffic that
+//! produced its utilization.
 
 use super::value::Plan;
 use crate::chain::chain;
@@ -12,29 +12,29 @@ use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Fewer requests per second say nothing about a pool.
+/// Minimum request rate for conclusions about a pool, in requests per second.
 pub const LEAST_RATE: f64 = 0.5;
 
-/// How far back a region's utilization remembers what came.
+/// Bounds of the time over which past requests influence utilization.
 const LEAST: Duration = Duration::from_secs(5);
 const MOST: Duration = Duration::from_secs(30);
 
-/// The requests for a model, as a plan sends them.
+/// The traffic for a model, as a plan distributes it.
 pub struct Projection<'f, 'p> {
     pub fleet: &'f Fleet,
     pub state: &'p FleetState,
     pub plan: &'p Plan,
     pub model: &'p ModelName,
-    /// How long requests stay.
+    /// Residence time of requests.
     pub residence_time: Duration,
     pub now: Millis,
 }
 
 impl<'f> Projection<'f, '_> {
-    /// By which factor what comes to each region grows, against what came while its requests began.
+    /// Growth factor of the traffic to each region, relative to the traffic when its current requests started.
     pub fn growth(&self) -> BTreeMap<&'f RegionName, f64> {
         let over = self.residence_time.clamp(LEAST, MOST);
-        // What comes now, and what came.
+        // Current and past traffic to each region, in requests per second.
         let mut sent: BTreeMap<&RegionName, (f64, f64)> = BTreeMap::new();
         let mut send = |region: &RegionName, now: f64, then: f64| {
             if let Some((region, _)) = self.fleet.regions.get_key_value(region) {
@@ -59,7 +59,7 @@ impl<'f> Projection<'f, '_> {
                     (Some(step), Some(was)) => (self.now.since(step.at), was),
                     _ => (over, &PreviousShare::default()),
                 };
-                // While some of what came before the step is still there.
+                // Fraction of the current requests that started before the step.
                 let old = 1.0 - age.div_duration_f64(over).min(1.0);
                 let mut each = |region: &RegionName, now: f64, was: f64| {
                     let then = now + (was - now) * old;
@@ -83,7 +83,7 @@ impl<'f> Projection<'f, '_> {
             .collect()
     }
 
-    /// Who is asked first on the home lane: past a region that serves nobody, the chain goes on.
+    /// The first region of the home lane that serves. Requests skip regions that do not.
     fn first(&self, zone: &ZoneName, gateway: &RegionName) -> Option<RegionName> {
         let members = chain(self.fleet, zone, self.model, gateway);
         let mut regions = members.iter().filter_map(Member::region);

@@ -1,4 +1,4 @@
-//! Room: what regions can take more, and which gateway has how much of it.
+//! Distribution of the regions' headroom among the gateways that shed.
 
 use crate::flow::{Path, Want, allot};
 use crate::placement::{Candidate, HomePool, Placement};
@@ -13,20 +13,20 @@ pub struct Choice {
     pub zone: ZoneName,
     pub before: Placement,
     pub first: HomePool,
-    /// Requests per second that are a utilization of 1 in the first region.
+    /// Capacity of the first region: requests per second at a utilization of 1.
     pub size: f64,
     pub others: Vec<Candidate>,
-    /// The round trip to each of them, in milliseconds.
+    /// Round trip to each of them, in milliseconds.
     pub costs: Vec<f64>,
 }
 
 impl Choice {
-    /// Requests per second in one percent of them.
+    /// Requests per second in one percent of the requests.
     fn percent(&self) -> f64 {
         self.before.load(&self.first) * self.size
     }
 
-    /// The room of each open candidate becomes what the choice was allotted there, in requests per second.
+    /// Sets the headroom of each open candidate to its allotment `taken`, in requests per second.
     fn limit_room(&mut self, taken: Vec<f64>) {
         let (percent, size) = (self.percent(), self.size);
         let elasticity = self.first.elasticity;
@@ -41,7 +41,7 @@ impl Choice {
     }
 }
 
-/// Shares the room that regions have among the choices that want some: together they take no more than there is.
+/// Distributes the regions' headroom among the choices that shed. In total they take no more than there is.
 pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
     let wanted: Vec<f64> = choices
         .iter()
@@ -55,14 +55,14 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
     }
     let taken = allot(&wants(choices, &wanted));
     for ((choice, taken), wanted) in choices.iter_mut().zip(taken).zip(wanted) {
-        // A choice that wants nothing keeps the room that there is: it shows where its callers would go.
+        // A choice that sheds nothing keeps the full headroom. Its weights show where its traffic would go.
         if wanted > 0.0 {
             choice.limit_room(taken);
         }
     }
 }
 
-/// What each choice wants, and where it may have it, in requests per second.
+/// What each choice sheds and where it may go, in requests per second.
 fn wants(choices: &[Choice], wanted: &[f64]) -> Vec<Want> {
     let regions = given(choices);
     let path = |choice: &Choice, other: &Candidate, cost: f64| {
@@ -84,7 +84,8 @@ fn wants(choices: &[Choice], wanted: &[f64]) -> Vec<Want> {
     .collect()
 }
 
-/// The regions by their numbers, and what each was given already of a room that nothing measures: that is a part of the room.
+/// Index of each region, and its current overflow in requests per second if its headroom is unmeasured. That overflow
+/// is part of the headroom.
 fn given(choices: &[Choice]) -> BTreeMap<RegionName, (usize, f64)> {
     let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
     for choice in choices {

@@ -1,4 +1,4 @@
-//! What becomes of batch requests.
+//! Rules for batch requests.
 
 use crate::batch::batch;
 use crate::chain::chain;

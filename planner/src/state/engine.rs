@@ -6,10 +6,10 @@ use crate::signal::{Answers, Figures, Histogram, Millis};
 use crate::window::Window;
 use std::time::Duration;
 
-/// Fewer requests than this say nothing about how long requests wait.
+/// Minimum number of queue times for a mean.
 const MIN_WAITS: f64 = 5.0;
 
-/// What an engine said last, and what it counted lately.
+/// An engine's latest figures, and windows of its counters.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub at: Millis,
@@ -17,11 +17,11 @@ pub struct Engine {
     pub first_token: Option<Window<Histogram>>,
     pub answers: Option<Window<[f64; 2]>>,
     queue_time: Option<Window<Histogram>>,
-    /// What it has told of its load since it began.
+    /// The load figures that it has reported since its process started.
     told: Tells,
 }
 
-/// Which figures of its load an engine tells.
+/// The load figures that an engine reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tells {
     running: bool,
@@ -91,12 +91,12 @@ impl Engine {
         self.figures = figures;
     }
 
-    /// It no longer tells what it has told of its load: how full it is is not known, however little the rest of it is.
+    /// Whether it no longer reports a load figure that it reported before. Its utilization is then unknown.
     pub fn stopped_reporting(&self) -> bool {
         self.told != Tells::of(&self.figures)
     }
 
-    /// The highest of what may run out first.
+    /// Utilization: the highest ratio among its resources. A mean queue time of `queue_wait` counts as 1.
     pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
         if self.stopped_reporting() {
             return None;
@@ -120,14 +120,14 @@ impl Engine {
         let all = [*kv_cache, *utilization, running, wait]
             .into_iter()
             .flatten();
-        // Ten times too much is as full as it gets.
+        // The cap of 10 limits the effect of a faulty source.
         all.filter(|value| value.is_finite())
             .reduce(f64::max)
             .map(|value| value.min(10.0))
     }
 }
 
-/// It has counted less than before, or nothing any more: another process, which may be of a version that tells other things.
+/// Whether the process restarted: a count fell, or all counts disappeared. A new version may report other figures.
 fn began_anew(before: &Figures, now: &Figures) -> bool {
     let counts = |figures: &Figures| {
         let count = |histogram: &Option<Histogram>| histogram.as_ref().map(|values| values.count);

@@ -1,4 +1,4 @@
-//! What was observed in one region, by who observed it.
+//! Observations in one region, by source.
 
 use super::engine::Engine;
 use super::load::{Load, Loads};
@@ -13,27 +13,27 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// GPUs that are busier than this for a minute raise an alarm.
+/// GPU busy ratio that raises an alarm after a minute.
 pub const GPU_HOT: f64 = 0.85;
 
-/// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
+/// Maximum number of series of one kind in a region. It bounds memory if a source invents names.
 const MOST_SERIES: usize = 10_000;
 
-/// Who tells of a pool's load.
+/// Coverage of a pool's load by its sources.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SourceCoverage {
-    /// Somebody does.
+    /// A source reports the load.
     pub told: bool,
-    /// Somebody should, and was not heard lately.
+    /// A source that should report the load is silent.
     pub missing: bool,
 }
 
-/// A region's GPUs, ratios.
+/// GPUs of a region, ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
-    /// Some kernel was running.
+    /// Time with a running kernel.
     pub busy: Option<f64>,
-    /// Graphics and compute engines were active.
+    /// Time with active graphics or compute engines.
     pub engine_active: Option<f64>,
 }
 
@@ -41,14 +41,14 @@ pub struct Gpu {
 struct Gpus {
     at: Millis,
     gpu: Gpu,
-    /// Since when they are busy without a break.
+    /// Start of the current busy period.
     hot_since: Option<Millis>,
 }
 
-/// Attempts of one kind, at one gateway. Those at one pool follow each other.
+/// Labels of one gateway's attempt series. The field order groups the series of one pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempts {
-    /// The region that was asked.
+    /// The target region.
     pub to: RegionName,
     /// The model.
     pub model: ModelName,
@@ -60,7 +60,7 @@ pub struct Attempts {
     pub gateway: String,
 }
 
-/// First tokens as one gateway sees them.
+/// Labels of one gateway's first-token series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FirstTokens {
     pub to: RegionName,
@@ -76,46 +76,47 @@ struct LastSeen {
     pools: BTreeSet<ModelName>,
 }
 
-/// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
+/// Jurisdiction violations of a fallback, as counted by one gateway.
 #[derive(Clone, Copy, Debug)]
 struct JurisdictionViolations {
     answers: f64,
-    /// When there was another one.
+    /// Time of the last change of the count.
     last: Millis,
 }
 
-/// Where and when a reading was taken.
+/// Source and time of a reading.
 #[derive(Clone, Copy)]
 struct From<'o> {
     source: &'o str,
     at: Millis,
-    /// When the source was seen before: its new counters have grown from nothing since. `None`: they may have been there before.
+    /// Time of the source's previous observation: its new counters started at zero after that. `None` if they may be
+    /// older.
     since: Option<Millis>,
 }
 
-/// What was observed in a region.
+/// Observations in a region.
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
-    /// When each source reported last, and about which pools.
+    /// The last report of each source.
     seen: BTreeMap<String, LastSeen>,
-    /// By model, source and the source's own name for it.
+    /// By model, source and engine.
     engines: BTreeMap<(ModelName, String, String), Engine>,
     pub loads: Loads,
     gpus: BTreeMap<String, Gpus>,
     lag: BTreeMap<String, (Millis, f64)>,
-    /// By model and gateway: healthy, all.
+    /// Healthy and total endpoints, by model and gateway.
     endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
-    /// Answered, overloaded, failed.
+    /// Windows of answered, overloaded and failed attempts.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     first_token: BTreeMap<FirstTokens, Window<Histogram>>,
     jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
-    /// Values that were not taken: there were too many series.
+    /// Number of values rejected because there are too many series.
     rejected: u64,
 }
 
 impl RegionState {
-    /// Takes an observation in. The number of values that were rejected because there are too many series. `anew`: the fleet file
-    /// was edited a moment ago.
+    /// Applies an observation and returns the number of values rejected because there are too many series.
+    /// `after_edit`: the fleet was edited within the signal TTL.
     pub fn apply(
         &mut self,
         fleet: &Fleet,
@@ -128,8 +129,8 @@ impl RegionState {
         let from = From {
             source: &observation.source,
             at: observation.at,
-            // A counter that a known source did not have before began at nothing. One that is there at the source's first
-            // observation may be old, and so may be one of a region or zone that is new in the fleet.
+            // A counter that appears later at a known source started at zero. A counter in a source's first observation
+            // may be older. So may a counter of a region or zone that is new in the fleet.
             since: last.filter(|_| !anew),
         };
         for reading in &observation.readings {
@@ -156,7 +157,7 @@ impl RegionState {
         self.rejected - rejected
     }
 
-    /// Takes a reading in, if it is about something that the fleet has and can be true.
+    /// Applies a reading if the fleet has its subject and its values are possible.
     fn reading(&mut self, fleet: &Fleet, region: &Region, from: From<'_>, reading: &Reading) {
         match reading {
             Reading::Server {
@@ -275,7 +276,7 @@ impl RegionState {
         }
     }
 
-    /// A gateway that counts less than before was restarted.
+    /// Records a changed count. A smaller count means that the gateway restarted.
     fn violations(&mut self, from: From<'_>, fallback: &FallbackName, answers: f64) {
         if !sanitize::amount(answers) {
             return;
@@ -302,7 +303,7 @@ impl RegionState {
         }
     }
 
-    /// What its gateways have counted of attempts at a pool.
+    /// Attempt windows of this region's gateways for a pool.
     pub fn attempts_to<'s>(
         &'s self,
         to: &RegionName,
@@ -319,7 +320,7 @@ impl RegionState {
         all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
     }
 
-    /// What its gateways have seen of a pool's first tokens.
+    /// First-token windows of this region's gateways for a pool.
     pub fn first_tokens_of<'s>(
         &'s self,
         to: &RegionName,
@@ -340,7 +341,7 @@ impl RegionState {
         self.endpoints.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
-        // Whoever comes back by this name counts from nothing.
+        // A gateway that returns under this name counts from zero.
         let own = self
             .jurisdiction_violations
             .iter_mut()
@@ -348,7 +349,7 @@ impl RegionState {
         own.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
     }
 
-    /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
+    /// Drops old observations. The last reports of sources in the fleet file are kept while the sources are silent.
     pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
         let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
         self.seen
@@ -361,7 +362,7 @@ impl RegionState {
         self.first_token.retain(|_, window| !old(window.at()));
     }
 
-    /// Fallbacks that have lately answered from outside of their jurisdiction, and how often in all.
+    /// Fallbacks with recent jurisdiction violations, and their total number.
     pub fn jurisdiction_violations_of(
         &self,
         lately: impl Fn(Millis) -> bool,
@@ -375,7 +376,7 @@ impl RegionState {
         all
     }
 
-    /// The pool's engines that were heard lately.
+    /// The pool's engines with a fresh report.
     pub fn engines<'s>(
         &'s self,
         model: &'s ModelName,
@@ -386,7 +387,7 @@ impl RegionState {
             .filter(move |engine| fresh(engine.at))
     }
 
-    /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
+    /// Whether sources report a pool's load, and whether a source that should report it is silent.
     pub fn source_coverage(
         &self,
         fleet: &Fleet,
@@ -399,7 +400,8 @@ impl RegionState {
             let heard = self.seen.get(&source.key());
             let lately = heard.is_some_and(|heard| fresh(heard.at));
             let told = heard.is_some_and(|heard| heard.pools.contains(model));
-            // One that names no model is about the region's only one; of several its own words tell, once it was heard.
+            // A source without a model covers the region's only pool. With several pools, its reports show which pools
+            // it covers.
             let subject = source.subject();
             if subject == Subject::Store {
                 continue;
@@ -450,7 +452,7 @@ impl RegionState {
         all.map(|(_, seconds)| *seconds).reduce(f64::max)
     }
 
-    /// Healthy endpoints and all of them, as the gateway sees it that has the most.
+    /// Healthy and total endpoints, as reported by the gateway with the most.
     pub fn endpoints(
         &self,
         model: &ModelName,
@@ -462,10 +464,10 @@ impl RegionState {
             .max()
     }
 
-    /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
-    /// requests go to the one with the least.
+    /// Records a pool's load after an observation. Its utilization is the mean over its fresh engines, because requests
+    /// go to the least loaded engine.
     fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
-        // What comes late tells what is known by now, and nothing of what was.
+        // A late observation changes the current load, not an earlier one.
         let at = self.loads.at(model).map_or(at, |last| at.max(last));
         let fresh = |then: Millis| at.since(then) <= fleet.unhealthy.signal_ttl;
         let of_gpu = self
@@ -503,7 +505,7 @@ fn pools_of<'o>(region: &Region, observation: &'o Observation) -> BTreeSet<&'o M
         .collect()
 }
 
-/// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
+/// The series of a key, created if missing. `None` at the limit, counted in `rejected`.
 fn series<'m, K: Ord, V>(
     map: &'m mut BTreeMap<K, V>,
     rejected: &mut u64,
