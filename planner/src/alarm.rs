@@ -82,17 +82,17 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
     let mut alarms = BTreeSet::new();
     for (name, region) in &fleet.regions {
         for model in region.pools.keys() {
-            alarms.extend(of_pool(fleet, state, plan, (name, model), now));
+            alarms.extend(pool_alarms(fleet, state, plan, (name, model), now));
         }
-        alarms.extend(of_gpus(fleet, state, name, now));
-        alarms.extend(of_fallbacks(state, name, now));
+        alarms.extend(gpu_alarm(fleet, state, name, now));
+        alarms.extend(fallback_alarms(state, name, now));
     }
-    alarms.extend(without_effect(fleet, plan));
+    alarms.extend(ineffective_shedding(fleet, plan));
     alarms.into_iter().collect()
 }
 
 /// The alarms of a pool.
-fn of_pool(
+fn pool_alarms(
     fleet: &Fleet,
     state: &FleetState,
     plan: &Plan,
@@ -116,7 +116,7 @@ fn of_pool(
 }
 
 /// An alarm if the GPUs of a region with pools have been busy for a minute.
-fn of_gpus(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Option<Alarm> {
+fn gpu_alarm(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Option<Alarm> {
     let has_pools = fleet
         .regions
         .get(region)
@@ -129,7 +129,7 @@ fn of_gpus(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) 
 }
 
 /// An alarm for each fallback with answers from outside of its jurisdiction.
-fn of_fallbacks(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
+fn fallback_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
     let violations = state.jurisdiction_violations(region, now).into_iter();
     violations
         .map(|(fallback, answers)| Alarm {
@@ -144,7 +144,7 @@ fn of_fallbacks(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Ala
 }
 
 /// An alarm for each placement whose shedding does not lower utilization.
-fn without_effect(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
+fn ineffective_shedding(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     each_choice(fleet, |gateway, zone, model, (first, _)| {
         let placement = plan.placement(gateway, zone, model);
@@ -174,11 +174,12 @@ pub fn freshness_alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
                   old data"
             .into(),
     });
-    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
+    let reports_lag =
+        |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
     let silent = fleet
         .regions
         .keys()
-        .filter(told)
+        .filter(reports_lag)
         .filter(|region| freshness.unknown.contains(*region));
     let silent = silent.map(|region| Alarm {
         region: region.clone(),

@@ -40,20 +40,20 @@ pub fn batch(
         Order::Weighted(parts) if plan.serves(region, model) => parts.get(region).copied(),
         Order::Weighted(_) | Order::Nearest | Order::Priority(_) => None,
     };
-    let all: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
+    let total: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
     let mut parts = Vec::new();
     let mut left = 1.0;
     for region in regions {
         // If no serving region has a fixed part, the fixed parts do not apply.
-        let offered = match all {
+        let offered = match total {
             0 => left,
-            _ => f64::from(fixed(region).unwrap_or(0)) / f64::from(all),
+            _ => f64::from(fixed(region).unwrap_or(0)) / f64::from(total),
         };
-        let takes = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
-        left -= takes;
-        parts.push((region, takes));
+        let accepted = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
+        left -= accepted;
+        parts.push((region, accepted));
     }
-    let mut weights = weights::whole(parts);
+    let mut weights = weights::proportional(parts);
     if weights.is_empty() {
         weights.insert(first.clone(), TOTAL_WEIGHT);
     }

@@ -44,8 +44,8 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
         .filter(serves)
         .collect();
     if let Order::Priority(order) = &zone.order {
-        let place = |region: &RegionName| order.iter().position(|other| other == region);
-        regions.sort_by_key(|region| place(region).unwrap_or(order.len()));
+        let rank = |region: &RegionName| order.iter().position(|other| other == region);
+        regions.sort_by_key(|region| rank(region).unwrap_or(order.len()));
     }
     let regions = regions.into_iter().map(|region| Member::of(region, home));
     let fallbacks = zone

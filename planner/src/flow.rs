@@ -7,7 +7,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variab
 use std::collections::BTreeSet;
 
 /// Relative tolerance below which two headrooms count as equal.
-const SAME: f64 = 1e-9;
+const TOLERANCE: f64 = 1e-9;
 
 /// Traffic that one gateway wants to send to other regions.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Path {
     pub region: usize,
     /// Headroom of the region for this want and for all wants whose headroom there is no larger. A negative value means
     /// none.
-    pub room: f64,
+    pub headroom: f64,
     /// Cost per request, in one unit for all paths. At least 0.
     pub cost: f64,
 }
@@ -34,17 +34,17 @@ pub struct Path {
 pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
     // Placing a request outweighs the detours that it can cause: at most one for each want.
-    let ways = wants.iter().flat_map(|want| &want.to);
-    let longest = ways.clone().map(|way| way.cost).fold(1.0, f64::max);
-    let regions: BTreeSet<usize> = ways.map(|way| way.region).collect();
-    let most = longest * (wants.len() + 1) as f64;
+    let paths = wants.iter().flat_map(|want| &want.to);
+    let max_cost = paths.clone().map(|path| path.cost).fold(1.0, f64::max);
+    let regions: BTreeSet<usize> = paths.map(|path| path.region).collect();
+    let placed_value = max_cost * (wants.len() + 1) as f64;
     let mut problem = Problem::new(OptimizationDirection::Maximize);
     let placed: Vec<Vec<Variable>> = wants
         .iter()
         .map(|want| {
-            let ways = want.to.iter();
-            let parts: Vec<Variable> = ways
-                .map(|way| problem.add_var(most - way.cost, (0.0, f64::INFINITY)))
+            let paths = want.to.iter();
+            let parts: Vec<Variable> = paths
+                .map(|path| problem.add_var(placed_value - path.cost, (0.0, f64::INFINITY)))
                 .collect();
             let sum: Vec<(Variable, f64)> = parts.iter().map(|part| (*part, 1.0)).collect();
             problem.add_constraint(&sum, ComparisonOp::Le, want.amount.max(0.0));
@@ -52,20 +52,20 @@ pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
         })
         .collect();
     for region in regions {
-        let mut into: Vec<(f64, Variable)> = wants
+        let mut inbound: Vec<(f64, Variable)> = wants
             .iter()
             .zip(&placed)
             .flat_map(|(want, parts)| want.to.iter().zip(parts))
-            .filter(|(way, _)| way.region == region)
-            .map(|(way, part)| (way.room.max(0.0), *part))
+            .filter(|(path, _)| path.region == region)
+            .map(|(path, part)| (path.headroom.max(0.0), *part))
             .collect();
         // Traffic under a small cap also consumes the larger caps, not vice versa.
-        into.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        inbound.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         let mut parts = Vec::new();
-        for same in into.chunk_by(|(one, _), (other, _)| other - one <= SAME * other) {
+        for same in inbound.chunk_by(|(one, _), (other, _)| other - one <= TOLERANCE * other) {
             parts.extend(same.iter().map(|(_, part)| (*part, 1.0)));
-            if let Some((room, _)) = same.first() {
-                problem.add_constraint(&parts, ComparisonOp::Le, *room);
+            if let Some((headroom, _)) = same.first() {
+                problem.add_constraint(&parts, ComparisonOp::Le, *headroom);
             }
         }
     }
@@ -86,21 +86,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ways(amount: f64, to: &[(usize, f64)]) -> Want {
-        let way = |&(region, cost): &(usize, f64)| Path {
+    fn paths(amount: f64, to: &[(usize, f64)]) -> Want {
+        let path = |&(region, cost): &(usize, f64)| Path {
             region,
-            room: 0.0,
+            headroom: 0.0,
             cost,
         };
-        let to = to.iter().map(way).collect();
+        let to = to.iter().map(path).collect();
         Want { amount, to }
     }
 
     /// Allots with the same headroom of each region for every want.
-    fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
+    fn allot(wants: &[Want], headrooms: &[f64]) -> Vec<Vec<f64>> {
         let mut wants = wants.to_vec();
-        for way in wants.iter_mut().flat_map(|want| &mut want.to) {
-            way.room = rooms[way.region];
+        for path in wants.iter_mut().flat_map(|want| &mut want.to) {
+            path.headroom = headrooms[path.region];
         }
         super::allot(&wants)
     }
@@ -111,7 +111,7 @@ mod tests {
             .zip(to)
             .map(|(rank, to)| (*to, f64::from(rank)))
             .collect();
-        ways(amount, &to)
+        paths(amount, &to)
     }
 
     fn rounded(parts: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_takes_what_it_can() {
+    fn traffic_fills_the_cheapest_region_first() {
         assert_eq!(
             rounded(allot(&[want(5.0, &[0, 1])], &[9.0, 9.0])),
             [[5.0, 0.0]]
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_other_way_comes_first() {
+    fn a_want_with_a_single_path_takes_precedence() {
         // The first want could use the only headroom that the second can use.
         let wants = [want(4.0, &[0, 1]), want(4.0, &[0])];
         assert_eq!(
@@ -148,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn who_would_have_farther_to_go_comes_first() {
+    fn scarce_headroom_goes_to_the_want_with_the_costlier_alternative() {
         // Both wants prefer region 0. The alternative of `far` costs more than that of `near`.
-        let near = ways(4.0, &[(0, 60.0), (1, 70.0)]);
-        let far = ways(4.0, &[(0, 60.0), (1, 200.0)]);
+        let near = paths(4.0, &[(0, 60.0), (1, 70.0)]);
+        let far = paths(4.0, &[(0, 60.0), (1, 200.0)]);
         for wants in [[near.clone(), far.clone()], [far.clone(), near.clone()]] {
             for (want, parts) in wants.iter().zip(rounded(allot(&wants, &[4.0, 9.0]))) {
                 let nearest = if *want == far { 4.0 } else { 0.0 };
@@ -161,24 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn no_way_is_so_long_that_a_request_stays_without_room() {
+    fn expensive_paths_never_leave_a_request_unplaced() {
         // The third want fits only if the other two take their expensive paths.
         let wants = [
-            ways(1.0, &[(0, 0.0), (1, 300.0)]),
-            ways(1.0, &[(1, 0.0), (2, 300.0)]),
-            ways(1.0, &[(0, 300.0)]),
+            paths(1.0, &[(0, 0.0), (1, 300.0)]),
+            paths(1.0, &[(1, 0.0), (2, 300.0)]),
+            paths(1.0, &[(0, 300.0)]),
         ];
         let parts = rounded(allot(&wants, &[1.0, 1.0, 1.0]));
         assert_eq!(parts, [vec![0.0, 1.0], vec![0.0, 1.0], vec![1.0]]);
     }
 
     #[test]
-    fn who_may_have_less_leaves_the_rest_to_others() {
-        let of = |amount, room| Want {
+    fn a_smaller_cap_leaves_the_rest_to_larger_caps() {
+        let of = |amount, headroom| Want {
             amount,
             to: vec![Path {
                 region: 0,
-                room,
+                headroom,
                 cost: 1.0,
             }],
         };
@@ -198,36 +198,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_is_given_more_than_was_wanted_or_there_is_and_room_is_used(
-            amounts in prop::collection::vec(0.0..20.0f64, 1..6), rooms in prop::collection::vec(-5.0..20.0f64, 1..6),
+        fn the_allocation_is_the_smaller_of_demand_and_headroom(
+            amounts in prop::collection::vec(0.0..20.0f64, 1..6), headrooms in prop::collection::vec(-5.0..20.0f64, 1..6),
         ) {
-            let all: Vec<usize> = (0..rooms.len()).collect();
+            let all: Vec<usize> = (0..headrooms.len()).collect();
             let wants: Vec<Want> = amounts.iter().map(|amount| want(*amount, &all)).collect();
-            let parts = allot(&wants, &rooms);
+            let parts = allot(&wants, &headrooms);
             let placed: f64 = parts.iter().flatten().sum();
-            let (wanted, room): (f64, f64) = (amounts.iter().sum(), rooms.iter().map(|room| room.max(0.0)).sum());
-            prop_assert!((placed - wanted.min(room)).abs() < 1e-6);
+            let (wanted, headroom): (f64, f64) = (amounts.iter().sum(), headrooms.iter().map(|headroom| headroom.max(0.0)).sum());
+            prop_assert!((placed - wanted.min(headroom)).abs() < 1e-6);
         }
 
         #[test]
-        fn what_is_kept_from_one_is_kept_from_those_who_may_have_less(
+        fn all_nested_caps_hold(
             wants in prop::collection::vec((0.0..20.0f64, prop::collection::vec((0..4usize, -5.0..20.0f64, 0.0..300.0f64), 0..5)), 1..6),
         ) {
-            let way = |(region, room, cost): &(usize, f64, f64)| Path { region: *region, room: *room, cost: *cost };
-            let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(way).collect() };
+            let path = |(region, headroom, cost): &(usize, f64, f64)| Path { region: *region, headroom: *headroom, cost: *cost };
+            let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(path).collect() };
             let wants: Vec<Want> = wants.iter().map(want).collect();
             let parts = super::allot(&wants);
             for (want, parts) in wants.iter().zip(&parts) {
                 prop_assert!(parts.iter().sum::<f64>() <= want.amount + 1e-6);
             }
             let each = || {
-                let both = wants.iter().zip(&parts);
-                both.flat_map(|(want, parts)| want.to.iter().zip(parts))
+                let pairs = wants.iter().zip(&parts);
+                pairs.flat_map(|(want, parts)| want.to.iter().zip(parts))
             };
-            for (way, _) in each() {
-                let no_more = each().filter(|(other, _)| other.region == way.region && other.room <= way.room);
+            for (path, _) in each() {
+                let no_more = each().filter(|(other, _)| other.region == path.region && other.headroom <= path.headroom);
                 let taken: f64 = no_more.map(|(_, part)| part).sum();
-                prop_assert!(taken <= way.room.max(0.0) + 1e-6, "{taken} of {way:?}: {wants:?}");
+                prop_assert!(taken <= path.headroom.max(0.0) + 1e-6, "{taken} of {path:?}: {wants:?}");
             }
             prop_assert_eq!(parts, super::allot(&wants), "the same on replay");
         }

@@ -1,6 +1,6 @@
 //! Freshness: regions whose data is too far behind, and the databases that serve in their place.
 
-use crate::health::CLEAR_OF;
+use crate::health::CLEAR_FRACTION;
 use crate::retrieval::databases;
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::name::RegionName;
@@ -32,7 +32,7 @@ impl Freshness {
 
     /// The next freshness. `lag` is a region's replication lag in seconds; `None` if no fresh value exists.
     ///
-    /// A region that is behind recovers only well below the limit ([`CLEAR_OF`]). A silent region keeps its state, and
+    /// A region that is behind recovers only well below the limit ([`CLEAR_FRACTION`]). A silent region keeps its state, and
     /// no other region's retrieval moves there. A primary without a source for its lag is not behind.
     #[must_use]
     pub fn next(&self, fleet: &Fleet, lag: impl Fn(&RegionName) -> Option<f64>) -> Self {
@@ -41,7 +41,11 @@ impl Freshness {
         let mut unknown = BTreeSet::new();
         for (name, region) in &fleet.regions {
             let before = self.behind.contains(name);
-            let limit = if before { limit * CLEAR_OF } else { limit };
+            let limit = if before {
+                limit * CLEAR_FRACTION
+            } else {
+                limit
+            };
             let is_primary = role(region) == Some(Role::Primary);
             match lag(name) {
                 Some(lag) if lag <= limit => {}
@@ -54,7 +58,7 @@ impl Freshness {
         let retrieval = behind
             .iter()
             .filter_map(|home| {
-                let other = self.other(fleet, home, &behind, &lag)?;
+                let other = self.substitute(fleet, home, &behind, &lag)?;
                 Some((home.clone(), other))
             })
             .collect();
@@ -67,7 +71,7 @@ impl Freshness {
 
     /// The database that serves in place of that of `home`: the primary, else the current substitute, else the freshest
     /// one. `None` if every readable database is behind or of unknown lag. The region's own database is then no worse.
-    fn other(
+    fn substitute(
         &self,
         fleet: &Fleet,
         home: &RegionName,
@@ -96,14 +100,17 @@ impl Freshness {
     /// The part of this freshness that is still valid in an edited fleet.
     #[must_use]
     pub fn carried_over(&self, fleet: &Fleet) -> Self {
-        let mut kept = self.clone();
-        kept.behind
+        let mut valid = self.clone();
+        valid
+            .behind
             .retain(|region| fleet.regions.contains_key(region));
-        kept.unknown
+        valid
+            .unknown
             .retain(|region| fleet.regions.contains_key(region));
-        kept.retrieval
+        valid
+            .retrieval
             .retain(|home, other| databases(fleet, home).contains(other));
-        kept
+        valid
     }
 }
 

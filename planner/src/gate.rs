@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Step by which a gate closes, in percentage points. A region far above its limit closes its gate completely at once.
-const CLOSES: u8 = 25;
+const CLOSE_STEP: u8 = 25;
 /// Step by which a gate opens, in percentage points.
-const OPENS: u8 = 20;
+const OPEN_STEP: u8 = 20;
 /// A gate opens while peak utilization is below this fraction of the closing threshold.
-const CALM: f64 = 0.85;
+const OPEN_BELOW: f64 = 0.85;
 /// Settling times before an opening step. A closing step waits for one.
-const SLOWER: u32 = 3;
+const OPEN_SETTLING_TIMES: u32 = 3;
 
 /// How much of the batch traffic a region's pool accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,42 +33,42 @@ pub struct PoolLoad {
     /// Some of its sources have not reported within the signal TTL.
     pub silent: bool,
     /// It is unhealthy and sheds interactive traffic.
-    pub sick: bool,
+    pub unhealthy: bool,
     /// It receives batch traffic.
-    pub batch: bool,
+    pub receives_batch: bool,
     /// Time until a change shows in the utilization.
-    pub settles: Duration,
+    pub settling_time: Duration,
 }
 
 /// The gate's next state; `None` is a fully open gate. A gate closes above `back_below`, the utilization under which
 /// interactive traffic returns. Batch traffic has therefore left before interactive traffic sheds.
-pub fn next(gate: Option<Gate>, limits: &Overflow, seen: &PoolLoad, now: Millis) -> Option<Gate> {
+pub fn next(gate: Option<Gate>, limits: &Overflow, load: &PoolLoad, now: Millis) -> Option<Gate> {
     let open = gate.map_or(100, |gate| gate.open.min(100));
     let to = |open: u8| (open < 100).then_some(Gate { open, since: now });
-    let rests = gate.map(|gate| now.since(gate.since));
-    let settled = |times: u32| rests.is_none_or(|rests| rests >= seen.settles * times);
-    if seen.sick {
+    let age = gate.map(|gate| now.since(gate.since));
+    let settled = |times: u32| age.is_none_or(|age| age >= load.settling_time * times);
+    if load.unhealthy {
         return if open == 0 { gate } else { to(0) };
     }
-    let may_open = open < 100 && !seen.silent && settled(SLOWER);
-    let opened = || to((open + OPENS).min(100));
-    let Some(utilization) = seen.utilization else {
+    let may_open = open < 100 && !load.silent && settled(OPEN_SETTLING_TIMES);
+    let opened = || to((open + OPEN_STEP).min(100));
+    let Some(utilization) = load.utilization else {
         // Without a utilization signal, health alone decides. The gate of a silent pool does not change.
         return if may_open { opened() } else { gate };
     };
-    let yields = limits.back_below;
+    let threshold = limits.back_below;
     if open > 0 && utilization.now > f64::midpoint(limits.above, 1.0) {
         return to(0);
     }
-    if open > 0 && utilization.low > yields && settled(1) {
+    if open > 0 && utilization.low > threshold && settled(1) {
         // Without batch traffic there is no reason for small steps.
-        return to(if seen.batch {
-            open.saturating_sub(CLOSES)
+        return to(if load.receives_batch {
+            open.saturating_sub(CLOSE_STEP)
         } else {
             0
         });
     }
-    if may_open && utilization.peak < CALM * yields {
+    if may_open && utilization.peak < OPEN_BELOW * threshold {
         return opened();
     }
     gate

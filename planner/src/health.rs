@@ -2,7 +2,7 @@
 
 mod reason;
 
-pub use reason::{CLEAR_OF, Reason};
+pub use reason::{CLEAR_FRACTION, Reason};
 
 use crate::signal::Millis;
 use crate::state::PoolSignals;
@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Error rate above which a pool is down, whatever its health checks report: half of all responses.
-const BROKEN: f64 = 0.5;
+const DOWN_ERROR_RATE: f64 = 0.5;
 
 /// Time for which a pool with errors stays unhealthy while it has too little traffic to judge. Its low traffic may be a
 /// result of shedding. Late first tokens are not remembered: gateways handle slow requests one by one.
-const REMEMBERED: Duration = Duration::from_secs(300);
+const ERROR_MEMORY: Duration = Duration::from_secs(300);
 /// Resolution of a recorded failure time. The coarse value keeps plans equal while nothing is decided.
-const COARSE: Duration = Duration::from_secs(60);
+const FAILURE_TIME_RESOLUTION: Duration = Duration::from_secs(60);
 
 /// Health of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +43,17 @@ impl Health {
         if signals.stale {
             reasons.insert(Reason::Stale);
         }
-        let had_none = before.reasons.contains(&Reason::NoEndpoints);
+        let had_no_endpoints = before.reasons.contains(&Reason::NoEndpoints);
         let no_endpoints = matches!(signals.endpoints, Some((0, total)) if total > 0);
         // A lost gateway stops reporting endpoints. The reason stays until endpoints are reported again.
-        if no_endpoints || (had_none && signals.endpoints.is_none()) {
+        if no_endpoints || (had_no_endpoints && signals.endpoints.is_none()) {
             reasons.insert(Reason::NoEndpoints);
         }
-        let was_broken = before.down && !had_none;
+        let was_broken = before.down && !had_no_endpoints;
         let limit = if was_broken {
-            BROKEN * CLEAR_OF
+            DOWN_ERROR_RATE * CLEAR_FRACTION
         } else {
-            BROKEN
+            DOWN_ERROR_RATE
         };
         let is_broken = match signals.error_rate {
             Some(rate) => rate > limit,
@@ -79,12 +79,12 @@ impl Health {
         } else if signals.error_rate.is_none() && self.reasons.contains(&Reason::Errors) {
             let breach = signals.last_breach.get(&Reason::Errors).copied();
             let last = self.failed.max(breach)?;
-            Some(last).filter(|last| now.since(*last) < REMEMBERED)?
+            Some(last).filter(|last| now.since(*last) < ERROR_MEMORY)?
         } else {
             return None;
         };
         Some(match self.failed {
-            Some(noted) if last.since(noted) < COARSE => noted,
+            Some(noted) if last.since(noted) < FAILURE_TIME_RESOLUTION => noted,
             _ => last,
         })
     }
@@ -113,7 +113,7 @@ impl Health {
     }
 }
 
-/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_OF`] times its limit.
+/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_FRACTION`] times its limit.
 fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
     let limits = &fleet.unhealthy;
     let measured = [
@@ -135,8 +135,12 @@ fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSe
         ),
     ];
     let is_past = |(reason, value, limit): &(Reason, Option<f64>, f64)| {
-        let had = before.reasons.contains(reason);
-        let limit = if had { limit * CLEAR_OF } else { *limit };
+        let present = before.reasons.contains(reason);
+        let limit = if present {
+            limit * CLEAR_FRACTION
+        } else {
+            *limit
+        };
         value.is_some_and(|value| value > limit)
     };
     let past = measured.into_iter().filter(is_past);
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_signal_has_its_reason_and_clears_only_well_below_its_limit() {
-        let well = Health::default();
+        let healthy = Health::default();
         let signals = || PoolSignals::default();
         let cases = [
             (
@@ -213,51 +217,55 @@ mod tests {
             ),
         ];
         for (reason, above, near) in cases {
-            assert_eq!(judged(above.clone(), &well), [reason]);
+            assert_eq!(judged(above.clone(), &healthy), [reason]);
             assert_eq!(
-                judged(near.clone(), &well),
+                judged(near.clone(), &healthy),
                 [],
                 "{reason:?} below its limit"
             );
-            let sick = Health::of(&example(), &above, &well, NOW);
-            assert!(sick.sheds() && !sick.takes_more() && !sick.down);
-            assert_eq!(judged(near, &sick), [reason], "not clear of its limit yet");
+            let unhealthy = Health::of(&example(), &above, &healthy, NOW);
+            assert!(unhealthy.sheds() && !unhealthy.takes_more() && !unhealthy.down);
+            assert_eq!(
+                judged(near, &unhealthy),
+                [reason],
+                "not clear of its limit yet"
+            );
             // A failing pool without traffic still counts as failing.
-            let sick_for = |age| Health::of(&example(), &signals(), &sick, Millis(NOW.0 + age));
+            let after = |age| Health::of(&example(), &signals(), &unhealthy, Millis(NOW.0 + age));
             let is_remembered = reason == Reason::Errors;
-            assert_eq!(sick_for(100_000).reasons.contains(&reason), is_remembered);
-            assert_eq!(sick_for(400_000), Health::default());
+            assert_eq!(after(100_000).reasons.contains(&reason), is_remembered);
+            assert_eq!(after(400_000), Health::default());
         }
     }
 
     #[test]
-    fn a_pool_that_serves_nobody_is_down() {
-        let well = Health::default();
+    fn a_pool_without_endpoints_or_with_a_high_error_rate_is_down() {
+        let healthy = Health::default();
         let dead = PoolSignals {
             endpoints: Some((0, 2)),
             ..Default::default()
         };
-        let dead = Health::of(&example(), &dead, &well, NOW);
+        let dead = Health::of(&example(), &dead, &healthy, NOW);
         assert!(
             dead.down && !dead.takes_more() && !dead.sheds(),
-            "the chain goes on by itself"
+            "Envoy skips the pool without shedding"
         );
         let broken = PoolSignals {
             error_rate: Some(0.6),
             ..Default::default()
         };
-        let broken = Health::of(&example(), &broken, &well, NOW);
+        let broken = Health::of(&example(), &broken, &healthy, NOW);
         assert!(broken.down && broken.sheds());
         let better = PoolSignals {
             error_rate: Some(0.45),
             ..Default::default()
         };
         assert!(Health::of(&example(), &better, &broken, NOW).down);
-        assert!(!Health::of(&example(), &better, &well, NOW).down);
+        assert!(!Health::of(&example(), &better, &healthy, NOW).down);
     }
 
     #[test]
-    fn what_was_down_and_fell_silent_is_asked_in_its_turn() {
+    fn a_down_pool_that_falls_silent_stays_in_the_chain_without_overflow() {
         let signals = |endpoints| PoolSignals {
             endpoints,
             ..Default::default()
@@ -273,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_again_and_again_changes_little() {
+    fn repeated_failures_change_health_at_most_once_a_minute() {
         let broken = PoolSignals {
             error_rate: Some(0.6),
             ..Default::default()
@@ -296,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn data_gets_no_younger_by_silence() {
+    fn replication_lag_persists_while_its_source_is_silent() {
         let of = |replication_lag, lag_is_silent, before: &Health| {
             let signals = PoolSignals {
                 replication_lag,
@@ -310,14 +318,14 @@ mod tests {
         assert_eq!(
             of(None, false, &behind),
             Health::default(),
-            "it has no source any more"
+            "the source was removed"
         );
         assert_eq!(of(Some(1.0), false, &behind), Health::default());
         assert_eq!(of(None, true, &Health::default()), Health::default());
     }
 
     #[test]
-    fn silence_neither_sheds_nor_closes() {
+    fn a_silent_pool_neither_sheds_nor_goes_down() {
         let silent = PoolSignals {
             stale: true,
             ..Default::default()

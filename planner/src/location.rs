@@ -12,16 +12,16 @@ pub struct Location {
 }
 
 /// The Earth's mean radius, in kilometres.
-const EARTH: f64 = 6371.0;
+const EARTH_RADIUS_KM: f64 = 6371.0;
 
 /// Distance that light travels in optical fibre in a millisecond, in kilometres.
-const LIGHT: f64 = 200.0;
+const FIBRE_KM_PER_MS: f64 = 200.0;
 
 /// Cable length over great-circle distance.
-const DETOUR: f64 = 1.5;
+const CABLE_FACTOR: f64 = 1.5;
 
 /// Router delay in a round trip, in milliseconds.
-const ROUTERS: f64 = 5.0;
+const ROUTER_DELAY_MS: f64 = 5.0;
 
 impl Location {
     /// Great-circle distance to another location, in kilometres.
@@ -31,13 +31,13 @@ impl Location {
             + self.latitude.to_radians().cos()
                 * other.latitude.to_radians().cos()
                 * half(self.longitude, other.longitude);
-        2.0 * EARTH * haversine.clamp(0.0, 1.0).sqrt().asin()
+        2.0 * EARTH_RADIUS_KM * haversine.clamp(0.0, 1.0).sqrt().asin()
     }
 
     /// Estimated round-trip time to another location, for pairs without a measurement.
     pub fn round_trip(&self, other: &Self) -> Duration {
-        let way = self.kilometres_to(other) * DETOUR;
-        Duration::from_secs_f64((2.0 * way / LIGHT + ROUTERS) / 1e3)
+        let distance = self.kilometres_to(other) * CABLE_FACTOR;
+        Duration::from_secs_f64((2.0 * distance / FIBRE_KM_PER_MS + ROUTER_DELAY_MS) / 1e3)
     }
 }
 
@@ -53,11 +53,11 @@ mod tests {
     }
 
     #[test]
-    fn great_circles() {
+    fn distances_and_round_trips_match_known_values() {
         let (dublin, virginia) = (at(53.3, -6.3), at(38.9, -77.5));
-        let way = dublin.kilometres_to(&virginia);
-        assert!((way - 5460.0).abs() < 60.0, "{way}");
-        assert!((virginia.kilometres_to(&dublin) - way).abs() < 1e-6);
+        let distance = dublin.kilometres_to(&virginia);
+        assert!((distance - 5460.0).abs() < 60.0, "{distance}");
+        assert!((virginia.kilometres_to(&dublin) - distance).abs() < 1e-6);
         assert_eq!(dublin.kilometres_to(&dublin), 0.0);
         // The AWS regions there have a round trip of about 70 ms.
         let there_and_back = dublin.round_trip(&virginia).as_millis();
@@ -66,6 +66,6 @@ mod tests {
         let line = at(0.0, 179.0).kilometres_to(&at(0.0, -179.0));
         assert!((line - 222.4).abs() < 1.0, "{line}");
         let poles = at(90.0, 0.0).kilometres_to(&at(-90.0, 0.0));
-        assert!((poles - std::f64::consts::PI * EARTH).abs() < 1.0);
+        assert!((poles - std::f64::consts::PI * EARTH_RADIUS_KM).abs() < 1.0);
     }
 }

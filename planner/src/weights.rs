@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 
 /// Integer weights in proportion to `parts`, with the sum [`TOTAL_WEIGHT`]. Each weight is the difference of two
 /// rounded cumulative sums. Regions with a weight of 0 are omitted. Empty if all parts are 0.
-pub(crate) fn whole<'r>(
+pub(crate) fn proportional<'r>(
     parts: impl IntoIterator<Item = (&'r RegionName, f64)>,
 ) -> BTreeMap<RegionName, u32> {
     let parts: Vec<(&RegionName, f64)> = parts.into_iter().collect();
     let sum: f64 = parts.iter().map(|(_, part)| part).sum();
-    let (mut reached, mut given) = (0.0, 0);
+    let (mut cumulative, mut assigned) = (0.0, 0);
     let mut weights = BTreeMap::new();
     for (region, part) in parts {
-        reached += part;
-        let until = (reached / sum * f64::from(TOTAL_WEIGHT)).round() as u32;
-        if until > given {
-            weights.insert(region.clone(), until - given);
-            given = until;
+        cumulative += part;
+        let until = (cumulative / sum * f64::from(TOTAL_WEIGHT)).round() as u32;
+        if until > assigned {
+            weights.insert(region.clone(), until - assigned);
+            assigned = until;
         }
     }
     weights
@@ -32,7 +32,7 @@ mod tests {
         let regions: Vec<RegionName> = (0..parts.len())
             .map(|number| RegionName::from(format!("r{number:02}")))
             .collect();
-        let weights = whole(regions.iter().zip(parts.iter().copied()));
+        let weights = proportional(regions.iter().zip(parts.iter().copied()));
         weights.into_values().collect()
     }
 

@@ -244,7 +244,11 @@ mod tests {
     #[test]
     fn growth_covers_the_window_across_a_restart() {
         let mut window = Window::new(Millis(0), [1000.0, 5.0]);
-        assert_eq!(window.growth(), [0.0, 0.0], "the first counts are not growth");
+        assert_eq!(
+            window.growth(),
+            [0.0, 0.0],
+            "the first counts are not growth"
+        );
         window.push(Millis(10_000), [1010.0, 6.0]);
         window.push(Millis(20_000), [3.0, 0.0]);
         assert_eq!(window.growth(), [13.0, 1.0]);
@@ -255,11 +259,7 @@ mod tests {
             "the first growth has left the window"
         );
         window.push(Millis(44_000), [99.0, 9.0]);
-        assert_eq!(
-            window.growth(),
-            [4.0, 0.0],
-            "a late sample is ignored"
-        );
+        assert_eq!(window.growth(), [4.0, 0.0], "a late sample is ignored");
         assert_eq!(window.length(), Duration::from_secs(35));
     }
 
@@ -270,7 +270,11 @@ mod tests {
             for sample in 1..=120_000 / every {
                 window.push(Millis(sample * every), [f64::from(sample as u32)]);
             }
-            assert!(window.grown.len() <= 64, "{} samples kept", window.grown.len());
+            assert!(
+                window.grown.len() <= 64,
+                "{} samples kept",
+                window.grown.len()
+            );
             let length = window.length();
             assert!(
                 length >= WINDOW && length <= WINDOW + Duration::from_secs(1),

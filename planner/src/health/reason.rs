@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A reason clears below this fraction of its limit. The hysteresis prevents flapping at the limit.
-pub const CLEAR_OF: f64 = 0.8;
+pub const CLEAR_FRACTION: f64 = 0.8;
 
 /// A reason for an unhealthy pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -23,8 +23,8 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     }
     for (region, gates) in &prev.batch {
         let pools = fleet.regions.get(region).map(|region| &region.pools);
-        let is_there = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
-        let kept = gates.iter().filter(|(model, _)| is_there(model));
+        let exists = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
+        let kept = gates.iter().filter(|(model, _)| exists(model));
         let kept: BTreeMap<_, _> = kept.map(|(model, gate)| (model.clone(), *gate)).collect();
         if !kept.is_empty() {
             next.batch.insert(region.clone(), kept);
@@ -32,11 +32,11 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     }
     each_choice(fleet, |gateway, zone, model, (_, others)| {
         let before = prev.placement(gateway, zone, model);
-        let fits = |placement: &&Placement| {
+        let is_valid = |placement: &&Placement| {
             let mut regions = placement.overflow.keys();
             regions.all(|region| others.contains(region))
         };
-        let placement = before.filter(fits).cloned();
+        let placement = before.filter(is_valid).cloned();
         next.place(
             gateway,
             zone,

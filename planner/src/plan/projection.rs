@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Minimum request rate for conclusions about a pool, in requests per second.
-pub const LEAST_RATE: f64 = 0.5;
+pub const MIN_RATE: f64 = 0.5;
 
 /// Bounds of the time over which past requests influence utilization.
-const LEAST: Duration = Duration::from_secs(5);
-const MOST: Duration = Duration::from_secs(30);
+const MIN_HORIZON: Duration = Duration::from_secs(5);
+const MAX_HORIZON: Duration = Duration::from_secs(30);
 
 /// The traffic for a model, as a plan distributes it.
 pub struct Projection<'f, 'p> {
@@ -33,7 +33,7 @@ pub struct Projection<'f, 'p> {
 impl<'f> Projection<'f, '_> {
     /// Growth factor of the traffic to each region, relative to the traffic when its current requests started.
     pub fn growth(&self) -> BTreeMap<&'f RegionName, f64> {
-        let over = self.residence_time.clamp(LEAST, MOST);
+        let over = self.residence_time.clamp(MIN_HORIZON, MAX_HORIZON);
         // Current and past traffic to each region, in requests per second.
         let mut sent: BTreeMap<&RegionName, (f64, f64)> = BTreeMap::new();
         let mut send = |region: &RegionName, now: f64, then: f64| {
@@ -55,8 +55,8 @@ impl<'f> Projection<'f, '_> {
                     send(&first, rate, rate);
                     continue;
                 };
-                let (age, was) = match (&placement.step, &placement.was) {
-                    (Some(step), Some(was)) => (self.now.since(step.at), was),
+                let (age, previous) = match (&placement.step, &placement.previous) {
+                    (Some(step), Some(previous)) => (self.now.since(step.at), previous),
                     _ => (over, &PreviousShare::default()),
                 };
                 // Fraction of the current requests that started before the step.
@@ -68,17 +68,15 @@ impl<'f> Projection<'f, '_> {
                 each(
                     &first,
                     f64::from(placement.home_share),
-                    f64::from(was.home_share),
+                    f64::from(previous.home_share),
                 );
-                let others = placement.overflow.keys().chain(was.overflow.keys());
+                let others = placement.overflow.keys().chain(previous.overflow.keys());
                 for region in others.collect::<BTreeSet<_>>() {
-                    each(region, placement.part(region), was.part(region));
+                    each(region, placement.part(region), previous.part(region));
                 }
             }
         }
-        let each = sent
-            .into_iter()
-            .filter(|(_, (_, then))| *then >= LEAST_RATE);
+        let each = sent.into_iter().filter(|(_, (_, then))| *then >= MIN_RATE);
         each.map(|(region, (now, then))| (region, now / then))
             .collect()
     }

@@ -44,7 +44,7 @@ pub fn fresh_rule(
         // Without a planned overflow to a fresh region, the nearest one takes all.
         parts.extend(fresh.take(1).map(|other| (other, 1.0)));
     }
-    let others = weights::whole(parts);
+    let others = weights::proportional(parts);
     let gates = others
         .keys()
         .map(|other: &RegionName| plan.batch_gate(other, model));

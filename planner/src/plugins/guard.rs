@@ -14,15 +14,15 @@ pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
         stream_idle_timeout_ms: u64::try_from(fleet.limits.stream_idle_timeout.as_millis()).ok(),
         ..GuardPolicy::default()
     };
-    for (zone, own) in &fleet.zones {
-        if let Some(fallback) = own.fallbacks.last() {
+    for (name, zone) in &fleet.zones {
+        if let Some(fallback) = zone.fallbacks.last() {
             let member = Member::Fallback(fallback.clone());
-            policy.last.insert(zone.clone(), member.label());
+            policy.last.insert(name.clone(), member.label());
         }
         for model in fleet.models() {
-            let smaller = smaller_context(fleet, zone, model, home);
+            let smaller = smaller_context(fleet, name, model, home);
             if !smaller.is_empty() {
-                let models = policy.smaller_context.entry(zone.clone()).or_default();
+                let models = policy.smaller_context.entry(name.clone()).or_default();
                 models.insert(model.clone(), smaller);
             }
         }

@@ -21,10 +21,10 @@ pub fn smaller_context(
     });
     let mut smaller = BTreeSet::new();
     for members in others.chain([first.clone()]) {
-        for (place, member) in members.iter().enumerate() {
+        for (position, member) in members.iter().enumerate() {
             let own = context(fleet, model, member);
             let larger = |other| own.is_some() && context(fleet, model, other) > own;
-            if members[place + 1..].iter().any(larger) {
+            if members[position + 1..].iter().any(larger) {
                 smaller.insert(member.label());
             }
         }

@@ -1,6 +1,6 @@
 //! Recent load of pools.
 
-use super::horizon::{CALM_MOST, LATELY};
+use super::horizon::{MAX_CALM, RECENT};
 use crate::placement::Utilization;
 use crate::signal::Millis;
 use meridian_policy::name::ModelName;
@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Loads recorded within this time count as one sample.
-const MOMENT: Duration = Duration::from_millis(200);
+const MERGE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A queue below this fraction of its recent maximum is falling.
-const QUEUE_FALLS: f64 = 0.95;
+const FALLING_QUEUE: f64 = 0.95;
 
 /// A pool's load at one time.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +35,12 @@ impl Loads {
     /// load within [`MERGE_INTERVAL`] replaces the earlier one.
     pub fn note(&mut self, model: &ModelName, load: Load) {
         let series = self.0.entry(model.clone()).or_default();
-        series.retain(|then| load.at.since(then.at) <= CALM_MOST);
+        series.retain(|then| load.at.since(then.at) <= MAX_CALM);
         let before = series
             .len()
             .checked_sub(2)
             .and_then(|index| series.get(index));
-        if before.is_some_and(|before| load.at.since(before.at) < MOMENT) {
+        if before.is_some_and(|before| load.at.since(before.at) < MERGE_INTERVAL) {
             series.pop_back();
         }
         series.push_back(load);
@@ -62,7 +62,7 @@ impl Loads {
         };
         Some(Utilization {
             now: last,
-            low: since(LATELY).fold(last, f64::min),
+            low: since(RECENT).fold(last, f64::min),
             peak: since(calm).fold(last, f64::max),
         })
     }
@@ -71,9 +71,9 @@ impl Loads {
     pub fn queue_falls(&self, model: &ModelName, now: Millis) -> bool {
         let series = self.0.get(model).into_iter().flatten();
         let recent = series
-            .filter(|load| now.since(load.at) <= LATELY)
+            .filter(|load| now.since(load.at) <= RECENT)
             .map(|load| load.waiting);
         let last = recent.clone().next_back().unwrap_or_default();
-        recent.fold(0.0, f64::max) * QUEUE_FALLS > last
+        recent.fold(0.0, f64::max) * FALLING_QUEUE > last
     }
 }

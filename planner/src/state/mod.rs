@@ -1,6 +1,6 @@
 //! State of the fleet: recent observations, and the signals of a pool at a given time.
 //!
-//! A signal past its TTL is unknown. Impossible values are rejected, whatever their source.
+//! A signal past windows TTL is unknown. Impossible values are rejected, whatever their source.
 
 mod engine;
 mod horizon;
@@ -9,7 +9,7 @@ mod pool;
 mod region;
 mod sanitize;
 
-pub use horizon::{FORGOTTEN, LATELY};
+pub use horizon::{RECENT, RETENTION};
 pub use pool::PoolSignals;
 pub use region::{Attempts, GPU_HOT, Gpu};
 
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Time for which a jurisdiction violation raises an alarm.
-const VIOLATION_SHOWN: Duration = Duration::from_secs(3600);
+const VIOLATION_ALARM_TIME: Duration = Duration::from_secs(3600);
 
 /// All recent observations.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +44,8 @@ impl FleetState {
         };
         let state = self.regions.entry(observation.region.clone()).or_default();
         let edited = self.edited.map(|edited| observation.at.since(edited));
-        let anew = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
-        state.apply(fleet, known, observation, anew)
+        let after_edit = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
+        state.apply(fleet, known, observation, after_edit)
     }
 
     /// Records an edit of the fleet. Old counters of a region that returns are not growth.
@@ -53,7 +53,7 @@ impl FleetState {
         self.edited = Some(now);
     }
 
-    /// Drops the reports of a gateway that has gone, so that its counters no longer contribute to rates.
+    /// Drops the reports of a gateway that has gone, so that windows counters no longer contribute to rates.
     pub fn gone(&mut self, region: &RegionName, source: &str) {
         if let Some(state) = self.regions.get_mut(region) {
             state.gone(source);
@@ -66,7 +66,7 @@ impl FleetState {
             .retain(|region, _| fleet.regions.contains_key(region));
         for (region, state) in &mut self.regions {
             if let Some(known) = fleet.regions.get(region) {
-                state.forget(known, |at| now.since(at) > FORGOTTEN);
+                state.forget(known, |at| now.since(at) > RETENTION);
             }
         }
     }
@@ -140,32 +140,38 @@ impl FleetState {
     }
 
     /// Requests per second to a region's pool from all gateways, by zone, without batch.
-    pub fn asked<'s>(
+    pub fn rates_by_zone<'s>(
         &'s self,
         fleet: &Fleet,
         region: &RegionName,
         model: &ModelName,
         now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
-        let mut asked = BTreeMap::new();
+        let mut rates = BTreeMap::new();
         let all = self.regions.values();
         for (attempts, window) in all.flat_map(|state| state.attempts_to(region, model)) {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
             if attempts.lane != Lane::Batch && fresh {
-                *asked.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
+                *rates.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
             }
         }
-        asked
+        rates
     }
 
     /// Batch requests per second to a region's pool from all gateways.
-    pub fn batch(&self, fleet: &Fleet, region: &RegionName, model: &ModelName, now: Millis) -> f64 {
+    pub fn batch_rate(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        now: Millis,
+    ) -> f64 {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.attempts_to(region, model));
-        let its = its.filter(|(attempts, window)| {
+        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        let windows = windows.filter(|(attempts, window)| {
             attempts.lane == Lane::Batch && now.since(window.at()) <= fleet.unhealthy.signal_ttl
         });
-        its.filter_map(|(_, window)| per_second(window)).sum()
+        windows.filter_map(|(_, window)| per_second(window)).sum()
     }
 
     /// Replication lag of a region, in seconds.
@@ -181,9 +187,9 @@ impl FleetState {
         now: Millis,
     ) -> BTreeMap<&FallbackName, f64> {
         let state = self.regions.get(region);
-        let lately = |at| now.since(at) <= VIOLATION_SHOWN;
+        let is_recent = |at| now.since(at) <= VIOLATION_ALARM_TIME;
         state.map_or_else(BTreeMap::new, |state| {
-            state.jurisdiction_violations_of(lately)
+            state.jurisdiction_violations_of(is_recent)
         })
     }
 

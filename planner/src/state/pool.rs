@@ -21,7 +21,7 @@ const MIN_SAMPLES: f64 = 20.0;
 const MIN_FAILURES: f64 = 5.0;
 
 /// Number of answers without a failure that suffices for an error rate of 0.
-const FEW: f64 = 5.0;
+const MIN_CLEAN_SAMPLES: f64 = 5.0;
 
 /// Signals of a pool at one time; `None` where no fresh value exists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct PoolSignals {
     pub error_rate: Option<f64>,
     /// Replication lag of the region's data store, in seconds.
     pub replication_lag: Option<f64>,
-    /// The region has sources for its lag, and all of them are silent.
+    /// The region has sources for windows lag, and all of them are silent.
     pub lag_is_silent: bool,
     /// Requests per second from all gateways that count them.
     #[serde(alias = "comes")]
@@ -49,9 +49,9 @@ pub struct PoolSignals {
     pub gpu: Gpu,
     /// Healthy and total endpoints, as reported by the region's gateway with the most.
     pub endpoints: Option<(u64, u64)>,
-    /// The pool has sources, and none of them has reported its load within the signal TTL.
+    /// The pool has sources, and none of them has reported windows load within the signal TTL.
     pub stale: bool,
-    /// Some of its sources are silent, or an engine stopped reporting its load.
+    /// Some of its sources are silent, or an engine stopped reporting windows load.
     pub partial: bool,
     /// Time of the last observed breach of each limit. A rate over the whole window does not show when a breach ended.
     #[serde(skip)]
@@ -66,14 +66,18 @@ impl PoolSignals {
 }
 
 /// Upper bound of the residence time, in seconds.
-const LONGEST_STAY: f64 = 600.0;
+const MAX_RESIDENCE_SECONDS: f64 = 600.0;
 
 fn residence_time(running: Option<f64>, request_rate: Option<f64>) -> Duration {
     let seconds = running
         .zip(request_rate)
         .map(|(running, request_rate)| running / request_rate);
     let seconds = seconds.filter(|seconds| seconds.is_finite());
-    Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, LONGEST_STAY))
+    Duration::from_secs_f64(
+        seconds
+            .unwrap_or_default()
+            .clamp(0.0, MAX_RESIDENCE_SECONDS),
+    )
 }
 
 impl FleetState {
@@ -120,8 +124,8 @@ impl FleetState {
             lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::reports_lag),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
-            stale: source_coverage.missing && !source_coverage.told,
-            partial: (source_coverage.missing && source_coverage.told)
+            stale: source_coverage.missing && !source_coverage.reported,
+            partial: (source_coverage.missing && source_coverage.reported)
                 || engines.iter().any(|engine| engine.stopped_reporting()),
             last_breach: self.last_breach(fleet, region, model, &engines, now),
         }
@@ -173,7 +177,9 @@ impl FleetState {
         }
         [servers, gateways]
             .into_iter()
-            .filter(|(all, failed)| *all >= MIN_SAMPLES || (*all >= FEW && *failed <= 0.0))
+            .filter(|(all, failed)| {
+                *all >= MIN_SAMPLES || (*all >= MIN_CLEAN_SAMPLES && *failed <= 0.0)
+            })
             .map(|(all, failed)| {
                 if failed >= MIN_FAILURES {
                     failed / all
@@ -200,16 +206,16 @@ impl FleetState {
         };
         let servers = engines.iter().filter_map(|engine| engine.answers.as_ref());
         let errors = servers
-            .filter_map(|window| window.last_seen(|[all, failed]| fails(*all, *failed)))
+            .filter_map(|window| window.last_growth_with(|[all, failed]| fails(*all, *failed)))
             .chain(self.attempts(region, model, |_| true).filter_map(|window| {
-                window.last_seen(|counts| fails(counts.iter().sum(), counts[2]))
+                window.last_growth_with(|counts| fails(counts.iter().sum(), counts[2]))
             }));
         let servers = engines
             .iter()
             .filter_map(|engine| engine.first_token.as_ref());
         let first_token = servers
             .chain(self.first_tokens(region, model, |_| true))
-            .filter_map(|window| window.last_seen(slow));
+            .filter_map(|window| window.last_growth_with(slow));
         let queue_falls = self
             .regions
             .get(region)
@@ -248,8 +254,9 @@ impl FleetState {
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<[f64; 3]>> {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.attempts_to(region, model));
-        its.map(|(_, window)| window)
+        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        windows
+            .map(|(_, window)| window)
             .filter(move |window| fresh(window.at()))
     }
 
@@ -261,7 +268,7 @@ impl FleetState {
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<Histogram>> {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.first_tokens_of(region, model));
-        its.filter(move |window| fresh(window.at()))
+        let windows = all.flat_map(|state| state.first_tokens_of(region, model));
+        windows.filter(move |window| fresh(window.at()))
     }
 }

@@ -17,13 +17,13 @@ use std::time::Duration;
 pub const GPU_HOT: f64 = 0.85;
 
 /// Maximum number of series of one kind in a region. It bounds memory if a source invents names.
-const MOST_SERIES: usize = 10_000;
+const MAX_SERIES: usize = 10_000;
 
 /// Coverage of a pool's load by its sources.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SourceCoverage {
     /// A source reports the load.
-    pub told: bool,
+    pub reported: bool,
     /// A source that should report the load is silent.
     pub missing: bool,
 }
@@ -86,7 +86,7 @@ struct JurisdictionViolations {
 
 /// Source and time of a reading.
 #[derive(Clone, Copy)]
-struct From<'o> {
+struct Origin<'o> {
     source: &'o str,
     at: Millis,
     /// Time of the source's previous observation: its new counters started at zero after that. `None` if they may be
@@ -122,19 +122,19 @@ impl RegionState {
         fleet: &Fleet,
         region: &Region,
         observation: &Observation,
-        anew: bool,
+        after_edit: bool,
     ) -> u64 {
         let rejected = self.rejected;
         let last = self.seen.get(&observation.source).map(|seen| seen.at);
-        let from = From {
+        let origin = Origin {
             source: &observation.source,
             at: observation.at,
             // A counter that appears later at a known source started at zero. A counter in a source's first observation
             // may be older. So may a counter of a region or zone that is new in the fleet.
-            since: last.filter(|_| !anew),
+            since: last.filter(|_| !after_edit),
         };
         for reading in &observation.readings {
-            self.reading(fleet, region, from, reading);
+            self.reading(fleet, region, origin, reading);
         }
         let pools = pools_of(region, observation);
         let changes_all = fleet.overflow.gpu
@@ -148,40 +148,46 @@ impl RegionState {
             pools.iter().copied().collect()
         };
         let pools = pools.into_iter().cloned().collect();
-        if last.is_none_or(|last| last <= from.at) {
-            self.note_seen(from, pools);
+        if last.is_none_or(|last| last <= origin.at) {
+            self.note_seen(origin, pools);
         }
         for model in changed {
-            self.note_load(fleet, model, from.at);
+            self.note_load(fleet, model, origin.at);
         }
         self.rejected - rejected
     }
 
     /// Applies a reading if the fleet has its subject and its values are possible.
-    fn reading(&mut self, fleet: &Fleet, region: &Region, from: From<'_>, reading: &Reading) {
+    fn reading(&mut self, fleet: &Fleet, region: &Region, origin: Origin<'_>, reading: &Reading) {
         match reading {
             Reading::Server {
                 model,
                 engine,
                 figures,
-            } if region.pools.contains_key(model) => self.server(from, model, engine, figures),
+            } if region.pools.contains_key(model) => self.server(origin, model, engine, figures),
             Reading::Gpu {
                 busy,
                 engine_active,
-            } => self.gpu(from, *busy, *engine_active),
+            } => self.gpu(origin, *busy, *engine_active),
             Reading::ReplicationLag { seconds } if sanitize::amount(*seconds) => {
-                let source = from.source.to_owned();
-                later(&mut self.lag, &mut self.rejected, source, from.at, *seconds);
+                let source = origin.source.to_owned();
+                keep_latest(
+                    &mut self.lag,
+                    &mut self.rejected,
+                    source,
+                    origin.at,
+                    *seconds,
+                );
             }
             Reading::Endpoints {
                 model,
                 healthy,
                 total,
             } if region.pools.contains_key(model) => {
-                let key = (model.clone(), from.source.to_owned());
+                let key = (model.clone(), origin.source.to_owned());
                 let counts = (*healthy, *total);
                 let rejected = &mut self.rejected;
-                later(&mut self.endpoints, rejected, key, from.at, counts);
+                keep_latest(&mut self.endpoints, rejected, key, origin.at, counts);
             }
             Reading::Attempts {
                 zone,
@@ -195,47 +201,47 @@ impl RegionState {
                     model: model.clone(),
                     zone: zone.clone(),
                     lane: *lane,
-                    gateway: from.source.to_owned(),
+                    gateway: origin.source.to_owned(),
                 };
-                self.attempts(from, key, counts);
+                self.attempts(origin, key, counts);
             }
             Reading::FirstToken { model, to, times } if fleet.regions.contains_key(to) => {
                 let key = FirstTokens {
                     to: to.clone(),
                     model: model.clone(),
-                    gateway: from.source.to_owned(),
+                    gateway: origin.source.to_owned(),
                 };
-                self.first_tokens(from, key, times);
+                self.first_tokens(origin, key, times);
             }
             Reading::JurisdictionViolations { fallback, answers }
                 if fleet.fallbacks.contains_key(fallback) =>
             {
-                self.violations(from, fallback, *answers);
+                self.violations(origin, fallback, *answers);
             }
             _ => {}
         }
     }
 
-    fn server(&mut self, from: From<'_>, model: &ModelName, engine: &str, figures: &Figures) {
-        let key = (model.clone(), from.source.to_owned(), engine.to_owned());
-        let new = || Engine::new(from.at, figures);
+    fn server(&mut self, origin: Origin<'_>, model: &ModelName, engine: &str, figures: &Figures) {
+        let key = (model.clone(), origin.source.to_owned(), engine.to_owned());
+        let new = || Engine::new(origin.at, figures);
         if let Some(engine) = series(&mut self.engines, &mut self.rejected, key, new) {
-            engine.update(from.at, figures);
+            engine.update(origin.at, figures);
         }
     }
 
-    fn gpu(&mut self, from: From<'_>, busy: Option<f64>, engine_active: Option<f64>) {
+    fn gpu(&mut self, origin: Origin<'_>, busy: Option<f64>, engine_active: Option<f64>) {
         let gpu = Gpu {
             busy: sanitize::ratio(busy),
             engine_active: sanitize::ratio(engine_active),
         };
-        let at = from.at;
+        let at = origin.at;
         let new = || Gpus {
             at,
             gpu,
             hot_since: None,
         };
-        let source = from.source.to_owned();
+        let source = origin.source.to_owned();
         if let Some(gpus) = series(&mut self.gpus, &mut self.rejected, source, new)
             && gpus.at <= at
         {
@@ -249,55 +255,58 @@ impl RegionState {
         }
     }
 
-    fn attempts(&mut self, from: From<'_>, key: Attempts, counts: &AttemptCounts) {
+    fn attempts(&mut self, origin: Origin<'_>, key: Attempts, counts: &AttemptCounts) {
         let counted = [counts.answered, counts.overloaded, counts.failed];
         if !counted.into_iter().all(sanitize::amount) {
             return;
         }
-        let new = || match from.since {
+        let new = || match origin.since {
             Some(since) => Window::new(since, [0.0; 3]),
-            None => Window::new(from.at, counted),
+            None => Window::new(origin.at, counted),
         };
         if let Some(window) = series(&mut self.attempts, &mut self.rejected, key, new) {
-            window.push(from.at, counted);
+            window.push(origin.at, counted);
         }
     }
 
-    fn first_tokens(&mut self, from: From<'_>, key: FirstTokens, times: &Histogram) {
+    fn first_tokens(&mut self, origin: Origin<'_>, key: FirstTokens, times: &Histogram) {
         if !sanitize::histogram(times) {
             return;
         }
-        let new = || match from.since {
+        let new = || match origin.since {
             Some(since) => Window::new(since, times.emptied()),
-            None => Window::new(from.at, times.clone()),
+            None => Window::new(origin.at, times.clone()),
         };
         if let Some(window) = series(&mut self.first_token, &mut self.rejected, key, new) {
-            window.push(from.at, times.clone());
+            window.push(origin.at, times.clone());
         }
     }
 
     /// Records a changed count. A smaller count means that the gateway restarted.
-    fn violations(&mut self, from: From<'_>, fallback: &FallbackName, answers: f64) {
+    fn violations(&mut self, origin: Origin<'_>, fallback: &FallbackName, answers: f64) {
         if !sanitize::amount(answers) {
             return;
         }
-        let key = (fallback.clone(), from.source.to_owned());
+        let key = (fallback.clone(), origin.source.to_owned());
         let new = || JurisdictionViolations {
             answers: 0.0,
-            last: from.at,
+            last: origin.at,
         };
         let all = &mut self.jurisdiction_violations;
         if let Some(known) = series(all, &mut self.rejected, key, new)
             && known.answers != answers
         {
-            let last = from.at;
+            let last = origin.at;
             *known = JurisdictionViolations { answers, last };
         }
     }
 
-    fn note_seen(&mut self, from: From<'_>, pools: BTreeSet<ModelName>) {
-        let seen = LastSeen { at: from.at, pools };
-        let (source, new) = (from.source.to_owned(), || seen.clone());
+    fn note_seen(&mut self, origin: Origin<'_>, pools: BTreeSet<ModelName>) {
+        let seen = LastSeen {
+            at: origin.at,
+            pools,
+        };
+        let (source, new) = (origin.source.to_owned(), || seen.clone());
         if let Some(before) = series(&mut self.seen, &mut self.rejected, source, new) {
             *before = seen;
         }
@@ -351,9 +360,9 @@ impl RegionState {
 
     /// Drops old observations. The last reports of sources in the fleet file are kept while the sources are silent.
     pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
-        let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
+        let configured: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
         self.seen
-            .retain(|source, seen| !old(seen.at) || stays.contains(source));
+            .retain(|source, seen| !old(seen.at) || configured.contains(source));
         self.engines.retain(|_, engine| !old(engine.at));
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));
@@ -365,11 +374,11 @@ impl RegionState {
     /// Fallbacks with recent jurisdiction violations, and their total number.
     pub fn jurisdiction_violations_of(
         &self,
-        lately: impl Fn(Millis) -> bool,
+        is_recent: impl Fn(Millis) -> bool,
     ) -> BTreeMap<&FallbackName, f64> {
         let mut all = BTreeMap::new();
         for ((fallback, _), jurisdiction_violations) in &self.jurisdiction_violations {
-            if lately(jurisdiction_violations.last) {
+            if is_recent(jurisdiction_violations.last) {
                 *all.entry(fallback).or_default() += jurisdiction_violations.answers;
             }
         }
@@ -397,26 +406,26 @@ impl RegionState {
     ) -> SourceCoverage {
         let mut source_coverage = SourceCoverage::default();
         for source in &known.signals {
-            let heard = self.seen.get(&source.key());
-            let lately = heard.is_some_and(|heard| fresh(heard.at));
-            let told = heard.is_some_and(|heard| heard.pools.contains(model));
+            let last = self.seen.get(&source.key());
+            let is_fresh = last.is_some_and(|last| fresh(last.at));
+            let reported = last.is_some_and(|last| last.pools.contains(model));
             // A source without a model covers the region's only pool. With several pools, its reports show which pools
             // it covers.
             let subject = source.subject();
             if subject == Subject::Store {
                 continue;
             }
-            let about = match &source.model {
+            let covers = match &source.model {
                 _ if subject == Subject::Gpus => fleet.overflow.gpu,
                 Some(named) => named == model,
                 None => known.pools.len() == 1,
             };
             let unknown = source.model.is_none()
                 && subject == Subject::Servers
-                && heard.is_none_or(|heard| heard.pools.is_empty());
-            if lately && (told || (subject == Subject::Gpus && about)) {
-                source_coverage.told = true;
-            } else if about || (!lately && (told || unknown)) {
+                && last.is_none_or(|last| last.pools.is_empty());
+            if is_fresh && (reported || (subject == Subject::Gpus && covers)) {
+                source_coverage.reported = true;
+            } else if covers || (!is_fresh && (reported || unknown)) {
                 source_coverage.missing = true;
             }
         }
@@ -512,14 +521,14 @@ fn series<'m, K: Ord, V>(
     key: K,
     new: impl FnOnce() -> V,
 ) -> Option<&'m mut V> {
-    if map.len() >= MOST_SERIES && !map.contains_key(&key) {
+    if map.len() >= MAX_SERIES && !map.contains_key(&key) {
         *rejected += 1;
         return None;
     }
     Some(map.entry(key).or_insert_with(new))
 }
 
-fn later<K: Ord, V: Copy>(
+fn keep_latest<K: Ord, V: Copy>(
     map: &mut BTreeMap<K, (Millis, V)>,
     rejected: &mut u64,
     key: K,

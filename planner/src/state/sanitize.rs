@@ -3,7 +3,7 @@
 use crate::signal::{Figures, Histogram};
 
 /// Maximum number of buckets of a histogram.
-const MOST_BUCKETS: usize = 256;
+const MAX_BUCKETS: usize = 256;
 
 /// Whether a value is a valid count: finite and not negative.
 pub fn amount(value: f64) -> bool {
@@ -20,7 +20,7 @@ pub fn ratio(value: Option<f64>) -> Option<f64> {
 pub fn histogram(histogram: &Histogram) -> bool {
     amount(histogram.sum)
         && amount(histogram.count)
-        && histogram.buckets.len() <= MOST_BUCKETS
+        && histogram.buckets.len() <= MAX_BUCKETS
         && histogram
             .buckets
             .iter()

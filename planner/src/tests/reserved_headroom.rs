@@ -1,13 +1,13 @@
-//! A region that other regions' gateways ask first, with callers of its own who have nowhere else to go.
+//! Headroom of a region that takes overflow, with callers of its own who have no other region.
 
-use super::watch::{Watch, counts, server, tried, watched};
+use super::watch::{Watch, attempts_to, counts, server, watched};
 use crate::placement::HomePool;
 use crate::plan::pool_view::PoolView;
 use crate::signal::{Figures, Millis, Reading};
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
 use meridian_policy::filter_policy::Lane;
 
-/// Requests per second that fill a region.
+/// Requests per second at a utilization of 1.
 const FILL: f64 = 105.0;
 
 fn loaded(requests: f64) -> Vec<Reading> {
@@ -19,9 +19,9 @@ fn loaded(requests: f64) -> Vec<Reading> {
     })]
 }
 
-/// What eu-west-1's utilization becomes, and what us-east-1's and its own gateway's shares there: by so many requests per second of
-/// its own pinned callers, its own others, and those of us-east-1, which has no pool.
-fn settles(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
+/// The final utilization of eu-west-1, and the shares that its own gateway and us-east-1's keep there. The arguments
+/// are requests per second: its pinned callers, its other callers, and those of us-east-1, which has no pool.
+fn settled_state(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
     let mut fleet = watched();
     let east = fleet.regions.get_mut(EAST).unwrap();
     east.pools.clear();
@@ -35,39 +35,39 @@ fn settles(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
             f64::from(watch.share(gateway, "global").unwrap_or(100)) / 100.0
         };
         let (of_own, of_guests) = (part(&watch, EU), part(&watch, EAST));
-        let come = [
+        let arrivals = [
             pinned,
             own * of_own,
             own * (1.0 - of_own),
             guests * of_guests,
             guests * (1.0 - of_guests),
         ];
-        let come = come.map(|rate| rate * scale);
-        for (all, more) in counted.iter_mut().zip(come) {
+        let arrivals = arrivals.map(|rate| rate * scale);
+        for (all, more) in counted.iter_mut().zip(arrivals) {
             *all += more;
         }
-        watch.see(EU, loaded(come[0] + come[1] + come[3]));
-        watch.see(WEST, loaded(20.0 + come[2] + come[4]));
-        let home = |zone, count| tried(zone, Lane::Home, EU, counts(count, 0.0));
-        let away = |count| tried("global", Lane::Overflow, WEST, counts(count, 0.0));
+        watch.report(EU, loaded(arrivals[0] + arrivals[1] + arrivals[3]));
+        watch.report(WEST, loaded(20.0 + arrivals[2] + arrivals[4]));
+        let home = |zone, count| attempts_to(zone, Lane::Home, EU, counts(count, 0.0));
+        let away = |count| attempts_to("global", Lane::Overflow, WEST, counts(count, 0.0));
         let [pinned, own, left, guests, guests_left] = counted;
         let own = vec![home("eea", pinned), home("global", own), away(left)];
-        watch.hear(EU, "gateway-eu", 0, own);
+        watch.report_from(EU, "gateway-eu", 0, own);
         let guests = vec![home("global", guests), away(guests_left)];
-        watch.hear(EAST, "gateway-east", 0, guests);
+        watch.report_from(EAST, "gateway-east", 0, guests);
         watch.tick();
     }
-    let residence_time = |gateway| watch.share(gateway, "global").unwrap();
-    let (own_share, guests_share) = (residence_time(EU), residence_time(EAST));
+    let share = |gateway| watch.share(gateway, "global").unwrap();
+    let (own_share, guests_share) = (share(EU), share(EAST));
     let requests =
         pinned + own * f64::from(own_share) / 100.0 + guests * f64::from(guests_share) / 100.0;
     (requests / FILL, own_share, guests_share)
 }
 
 #[test]
-fn whoever_asks_first_leaves_and_as_many_as_must() {
+fn overflow_leaves_a_busy_region_until_it_is_below_its_limit() {
     for (pinned, own, guests) in [(20.0, 0.0, 80.0), (18.0, 2.0, 80.0), (10.0, 5.0, 85.0)] {
-        let (utilization, own_share, guests_share) = settles(pinned, own, guests);
+        let (utilization, own_share, guests_share) = settled_state(pinned, own, guests);
         assert!(
             utilization <= 0.8 && utilization > 0.65,
             "{pinned} {own} {guests}: {utilization}, {own_share}, {guests_share}"
@@ -76,10 +76,10 @@ fn whoever_asks_first_leaves_and_as_many_as_must() {
     }
 }
 
-/// How much utilization us-east-1 has to give to callers of us-west-2, by the caller's zone, at half its load: so many of its 50 requests
-/// per second are of the zone `eea`, which has all regions that `global` has but ap-south-1, where the model may be or not.
-/// us-west-2 serves, or is down.
-fn rooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
+/// Headroom of us-east-1 for callers of us-west-2 in the zones `eea` and `global`, at half its load. `pinned` of its 50
+/// requests per second belong to `eea`, which has all regions of `global` except ap-south-1. `elsewhere`: ap-south-1
+/// has the model. `down`: us-west-2 is down.
+fn headrooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
     let mut fleet = watched();
     let eea = fleet.zones.get_mut("eea").unwrap();
     eea.regions.extend([EAST.into(), WEST.into()]);
@@ -92,68 +92,68 @@ fn rooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
     global.regions.insert("ap-south-1".into());
     let mut watch = Watch::new(fleet);
     for second in 0..30 {
-        watch.see(EAST, loaded(0.5 * FILL));
+        watch.report(EAST, loaded(0.5 * FILL));
         let second = f64::from(second);
-        let come = |zone, rate| tried(zone, Lane::Home, EAST, counts(rate * second, 0.0));
-        let come = vec![come("eea", pinned), come("global", 50.0 - pinned)];
-        watch.hear(EAST, "gateway-east", 0, come);
+        let arrivals = |zone, rate| attempts_to(zone, Lane::Home, EAST, counts(rate * second, 0.0));
+        let arrivals = vec![arrivals("eea", pinned), arrivals("global", 50.0 - pinned)];
+        watch.report_from(EAST, "gateway-east", 0, arrivals);
         watch.tick();
     }
     let now = Millis(watch.now - 1000);
-    let known = PoolView::of(&watch.fleet, &watch.state, &watch.plan, now);
+    let view = PoolView::of(&watch.fleet, &watch.state, &watch.plan, now);
     let (west, east, model) = (WEST.into(), [EAST.into()], LLAMA.into());
     let first = HomePool {
         down,
-        ..known.home_pool(&west, &east, &model)
+        ..view.home_pool(&west, &east, &model)
     };
     ["eea", "global"].map(|zone| {
-        let others = known.candidates(&zone.into(), (&west, &first), &east, &model);
-        others[0].room
+        let others = view.candidates(&zone.into(), (&west, &first), &east, &model);
+        others[0].headroom
     })
 }
 
 #[track_caller]
-fn close(rooms: [f64; 2], expected: [f64; 2]) {
-    let mut both = rooms.iter().zip(expected);
+fn close(headrooms: [f64; 2], expected: [f64; 2]) {
+    let mut pairs = headrooms.iter().zip(expected);
     assert!(
-        both.all(|(room, expected)| (room - expected).abs() < 0.005),
-        "{rooms:?}, not {expected:?}"
+        pairs.all(|(headroom, expected)| (headroom - expected).abs() < 0.005),
+        "{headrooms:?}, not {expected:?}"
     );
 }
 
 #[test]
-fn room_is_kept_for_those_who_may_use_fewer_regions() {
-    close(rooms(0.0, true, false), [0.25, 0.25]);
-    // A tenth of half its load, which may become half as much again.
-    close(rooms(5.0, true, false), [0.25, 0.225]);
-    close(rooms(45.0, true, false), [0.25, 0.025]);
-    // Where they have no fewer, by who has the model, it is anybody's.
-    close(rooms(45.0, false, false), [0.25, 0.25]);
+fn headroom_is_reserved_for_zones_with_fewer_regions() {
+    close(headrooms(0.0, true, false), [0.25, 0.25]);
+    // A tenth of the load belongs to `eea`, and half of that is reserved: 0.2 times the elasticity.
+    close(headrooms(5.0, true, false), [0.25, 0.225]);
+    close(headrooms(45.0, true, false), [0.25, 0.025]);
+    // Without the model in ap-south-1 both zones have the same regions, and nothing is reserved.
+    close(headrooms(45.0, false, false), [0.25, 0.25]);
 }
 
 #[test]
-fn no_room_is_kept_from_those_whose_own_region_is_lost() {
-    close(rooms(45.0, true, true), [0.25, 0.25]);
+fn no_headroom_is_reserved_if_the_home_region_is_lost() {
+    close(headrooms(45.0, true, true), [0.25, 0.25]);
 }
 
 #[test]
-fn who_sheds_gets_what_is_not_kept() {
+fn shedding_uses_only_unreserved_headroom() {
     let share = |of_eu: &str| {
         let mut watch = Watch::new(watched());
         for second in 0..20 {
             let of_west = if second < 10 { 0.5 } else { 0.92 } * FILL;
             for (region, zone, requests) in [(WEST, "global", of_west), (EU, of_eu, 0.5 * FILL)] {
-                watch.see(region, loaded(requests));
+                watch.report(region, loaded(requests));
                 let all = counts(requests * f64::from(second), 0.0);
-                watch.hear(
+                watch.report_from(
                     region,
                     "gateway",
                     0,
-                    vec![tried(zone, Lane::Home, region, all)],
+                    vec![attempts_to(zone, Lane::Home, region, all)],
                 );
             }
-            // Nobody else has room.
-            watch.see(EAST, loaded(80.0));
+            // us-east-1 has no headroom.
+            watch.report(EAST, loaded(80.0));
             watch.tick();
         }
         watch.share(WEST, "global").unwrap()

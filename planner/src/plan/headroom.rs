@@ -14,7 +14,7 @@ pub struct Choice {
     pub before: Placement,
     pub first: HomePool,
     /// Capacity of the first region: requests per second at a utilization of 1.
-    pub size: f64,
+    pub capacity: f64,
     pub others: Vec<Candidate>,
     /// Round trip to each of them, in milliseconds.
     pub costs: Vec<f64>,
@@ -23,26 +23,30 @@ pub struct Choice {
 impl Choice {
     /// Requests per second in one percent of the requests.
     fn percent(&self) -> f64 {
-        self.before.load(&self.first) * self.size
+        self.before.load(&self.first) * self.capacity
     }
 
     /// Sets the headroom of each open candidate to its allotment `taken`, in requests per second.
-    fn limit_room(&mut self, taken: Vec<f64>) {
-        let (percent, size) = (self.percent(), self.size);
+    fn limit_headroom(&mut self, taken: Vec<f64>) {
+        let (percent, capacity) = (self.percent(), self.capacity);
         let elasticity = self.first.elasticity;
         let open = self.others.iter_mut().filter(|other| other.open);
         for (other, taken) in open.zip(taken) {
-            if other.room >= 0.0 {
-                let had = self.before.part(&other.region) * percent;
-                let own = if other.measured { taken } else { taken + had };
-                other.room = own * elasticity / (other.size * size);
+            if other.headroom >= 0.0 {
+                let current = self.before.part(&other.region) * percent;
+                let available = if other.measured {
+                    taken
+                } else {
+                    taken + current
+                };
+                other.headroom = available * elasticity / (other.relative_capacity * capacity);
             }
         }
     }
 }
 
 /// Distributes the regions' headroom among the choices that shed. In total they take no more than there is.
-pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
+pub fn share_headroom(limits: &Overflow, choices: &mut [Choice], now: Millis) {
     let wanted: Vec<f64> = choices
         .iter()
         .map(|choice| {
@@ -57,18 +61,24 @@ pub fn share_room(limits: &Overflow, choices: &mut [Choice], now: Millis) {
     for ((choice, taken), wanted) in choices.iter_mut().zip(taken).zip(wanted) {
         // A choice that sheds nothing keeps the full headroom. Its weights show where its traffic would go.
         if wanted > 0.0 {
-            choice.limit_room(taken);
+            choice.limit_headroom(taken);
         }
     }
 }
 
 /// What each choice sheds and where it may go, in requests per second.
 fn wants(choices: &[Choice], wanted: &[f64]) -> Vec<Want> {
-    let regions = given(choices);
+    let regions = current_overflow(choices);
     let path = |choice: &Choice, other: &Candidate, cost: f64| {
-        let (region, given) = *regions.get(&other.region)?;
-        let room = other.room * other.size * choice.size / choice.first.elasticity - given;
-        Some(Path { region, room, cost })
+        let (region, current) = *regions.get(&other.region)?;
+        let headroom = other.headroom * other.relative_capacity * choice.capacity
+            / choice.first.elasticity
+            - current;
+        Some(Path {
+            region,
+            headroom,
+            cost,
+        })
     };
     let each = choices.iter().zip(wanted);
     each.map(|(choice, wanted)| {
@@ -86,14 +96,14 @@ fn wants(choices: &[Choice], wanted: &[f64]) -> Vec<Want> {
 
 /// Index of each region, and its current overflow in requests per second if its headroom is unmeasured. That overflow
 /// is part of the headroom.
-fn given(choices: &[Choice]) -> BTreeMap<RegionName, (usize, f64)> {
+fn current_overflow(choices: &[Choice]) -> BTreeMap<RegionName, (usize, f64)> {
     let mut regions: BTreeMap<RegionName, (usize, f64)> = BTreeMap::new();
     for choice in choices {
         for other in &choice.others {
-            let number = regions.len();
-            let (_, given) = regions.entry(other.region.clone()).or_insert((number, 0.0));
+            let index = regions.len();
+            let (_, current) = regions.entry(other.region.clone()).or_insert((index, 0.0));
             if !other.measured {
-                *given += choice.before.part(&other.region) * choice.percent();
+                *current += choice.before.part(&other.region) * choice.percent();
             }
         }
     }
