@@ -182,17 +182,20 @@ mod tests {
                 cost: 1.0,
             }],
         };
-        for (guests, own, gets) in [
+        for (smaller, larger, gets) in [
             (of(9.0, 4.0), of(9.0, 10.0), (10.0, [0.0, 4.0])),
             (of(9.0, 4.0), of(1.0, 10.0), (5.0, [4.0, 4.0])),
             (of(9.0, -1.0), of(9.0, 10.0), (9.0, [0.0, 0.0])),
         ] {
-            let parts = super::allot(&[guests, own]);
+            let parts = super::allot(&[smaller, larger]);
             let (sum, [least, most]) = gets;
             let all = parts[0][0] + parts[1][0];
             assert!((all - sum).abs() < 1e-6, "{parts:?}");
-            let guest = parts[0][0];
-            assert!(guest >= least - 1e-6 && guest <= most + 1e-6, "{parts:?}");
+            let small_part = parts[0][0];
+            assert!(
+                small_part >= least - 1e-6 && small_part <= most + 1e-6,
+                "{parts:?}"
+            );
         }
     }
 

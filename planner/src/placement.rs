@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// Largest decrease of a share in one step, in percentage points.
 pub const STEP_DOWN: u8 = 30;
-/// Largest increase of a share in one step, in percentage points. A region that serves again, or a unserved overflow
-/// region, may exceed it.
+/// Largest increase of a share in one step, in percentage points. The share may rise by more if the first region serves
+/// again or an overflow region is lost.
 pub const STEP_UP: u8 = 10;
 
 /// After a relapse, recover only if projected utilization stays below this fraction of `back_below`.
@@ -41,7 +41,7 @@ const RESUME_INCREASE: f64 = 0.05;
 /// overflows.
 const IDLE_PROPORTIONS: [f64; 3] = [50.0, 30.0, 20.0];
 
-/// Where a (zone, model)'s requests go first, at one gateway.
+/// Distribution of a (zone, model)'s requests at one gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     /// Percent of the requests that the first region keeps.
@@ -55,7 +55,7 @@ pub struct Placement {
     /// The share and weights before that change.
     #[serde(rename = "was", default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousShare>,
-    /// Shedding current no effect. It stops until utilization rises further.
+    /// Shedding had no effect. It stops until utilization rises further.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_effect: bool,
 }
@@ -94,13 +94,13 @@ pub struct Step {
     /// Number of ineffective steps in a row before this one.
     #[serde(default, alias = "vain")]
     pub ineffective_steps: u8,
-    /// The first region current no endpoints at that time, or current only some of them back.
+    /// The first region had no endpoints at that time, or had only some of them back.
     #[serde(default, alias = "fled", skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
     /// The home share increased.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rose: bool,
-    /// The first region shed traffic that it current taken back before.
+    /// The first region shed traffic that it had taken back before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relapsed: bool,
 }
@@ -121,12 +121,12 @@ struct Draft {
 /// The next move of a placement.
 enum Move {
     Stay,
-    /// Sheds this far_above from the first region, in percent of the requests.
+    /// Sheds this much from the first region, in percent of the requests.
     Shed(u8),
-    /// Moves at most this far_above away from overloaded candidates, to other candidates or home, in percent of the
+    /// Moves at most this much away from overloaded candidates, to other candidates or home, in percent of the
     /// requests.
     Relieve(f64),
-    /// Returns this far_above to the first region, in percent of the requests.
+    /// Returns this much to the first region, in percent of the requests.
     Rise(u8),
 }
 
@@ -316,7 +316,7 @@ impl Placement {
         }
     }
 
-    /// Whether the first region current no endpoints at the last step, or current only some of them back.
+    /// Whether the first region had no endpoints at the last step, or had only some of them back.
     fn was_evacuated(&self) -> bool {
         self.step.is_some_and(|step| step.evacuated)
     }
@@ -430,7 +430,7 @@ impl Placement {
         }
     }
 
-    /// Returns as far_above traffic as keeps the home pool below its target utilization.
+    /// Returns only as much traffic as keeps the home pool below its target utilization.
     fn take_back(
         &self,
         limits: &Overflow,

@@ -20,7 +20,7 @@ const UNKNOWN_HEADROOM: f64 = 0.10;
 /// Utilization below which the capacity of a pool cannot be estimated.
 const MIN_UTILIZATION: f64 = 0.05;
 
-/// Growth of utilization in percent per percent of request growth. The utilization of a loaded engine growth faster than
+/// Growth of utilization in percent per percent of request growth. The utilization of a loaded engine grows faster than
 /// its requests, because a larger batch lengthens every request. Without request counts the value is 1.
 const ELASTICITY: f64 = 2.5;
 
@@ -209,9 +209,9 @@ impl<'p> PoolView<'p> {
             return 1.0;
         };
         let movable = demand.movable();
-        let own = demand.interactive.get(&(gateway, zone));
+        let share = demand.interactive.get(&(gateway, zone));
         if movable > 0.0 {
-            own.map_or(0.0, |(rate, _)| rate / movable)
+            share.map_or(0.0, |(rate, _)| rate / movable)
         } else {
             1.0
         }
@@ -267,9 +267,9 @@ impl<'p> PoolView<'p> {
             let (healthy, _) = signals.endpoints?;
             (healthy > 0).then_some(healthy as f64)
         };
-        let own = self.pools.get(&(region, model)).map(|(own, _)| own);
-        if let Some(own) = own.and_then(capacity) {
-            return own;
+        let pool = self.pools.get(&(region, model)).map(|(signals, _)| signals);
+        if let Some(known) = pool.and_then(capacity) {
+            return known;
         }
         let all = self.pools.iter().filter(|((_, of), _)| *of == model);
         let known: Vec<(f64, &PoolSignals)> = all
@@ -277,9 +277,9 @@ impl<'p> PoolView<'p> {
             .collect();
         let sum: f64 = known.iter().map(|(capacity, _)| capacity).sum();
         let servers: Option<f64> = known.iter().map(|(_, signals)| endpoints(signals)).sum();
-        match (known.len(), own.and_then(endpoints), servers) {
+        match (known.len(), pool.and_then(endpoints), servers) {
             (0, ..) => 1.0,
-            (_, Some(own), Some(servers)) => sum * own / servers,
+            (_, Some(healthy), Some(servers)) => sum * healthy / servers,
             (others, ..) => sum / others as f64,
         }
     }
@@ -350,10 +350,10 @@ impl<'p> PoolView<'p> {
         ) else {
             return 0.0;
         };
-        let own = self.regions(zone, model);
+        let zone_regions = self.regions(zone, model);
         let is_restricted = |zone: &ZoneName| {
             let regions = self.regions(zone, model);
-            regions.len() < own.len() && regions.is_subset(&own)
+            regions.len() < zone_regions.len() && regions.is_subset(&zone_regions)
         };
         let by_zone = demand.by_zone.iter();
         let restricted: f64 = by_zone

@@ -22,8 +22,8 @@ pub fn smaller_context(
     let mut smaller = BTreeSet::new();
     for members in others.chain([first.clone()]) {
         for (position, member) in members.iter().enumerate() {
-            let own = context(fleet, model, member);
-            let larger = |other| own.is_some() && context(fleet, model, other) > own;
+            let this = context(fleet, model, member);
+            let larger = |other| this.is_some() && context(fleet, model, other) > this;
             if members[position + 1..].iter().any(larger) {
                 smaller.insert(member.label());
             }

@@ -1,6 +1,6 @@
 //! State of the fleet: recent observations, and the signals of a pool at a given time.
 //!
-//! A signal past windows TTL is unknown. Impossible values are rejected, whatever their source.
+//! A signal past its TTL is unknown. Impossible values are rejected, whatever their source.
 
 mod engine;
 mod horizon;
@@ -53,7 +53,7 @@ impl FleetState {
         self.edited = Some(now);
     }
 
-    /// Drops the reports of a gateway that has gone, so that windows counters no longer contribute to rates.
+    /// Drops the reports of a gateway that has gone, so that its counters no longer contribute to rates.
     pub fn gone(&mut self, region: &RegionName, source: &str) {
         if let Some(state) = self.regions.get_mut(region) {
             state.gone(source);
@@ -77,8 +77,8 @@ impl FleetState {
         &self,
         region: &RegionName,
     ) -> impl Iterator<Item = (&Attempts, AttemptCounts)> {
-        let own = self.regions.get(region).into_iter();
-        let all = own.flat_map(|state| &state.attempts);
+        let state = self.regions.get(region).into_iter();
+        let all = state.flat_map(|state| &state.attempts);
         all.map(|(attempts, window)| {
             let [answered, overloaded, failed] = *window.counted();
             let counts = AttemptCounts {
@@ -127,8 +127,8 @@ impl FleetState {
         now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
         let mut served = BTreeMap::new();
-        let own = self.regions.get(gateway);
-        for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
+        let state = self.regions.get(gateway);
+        for (attempts, window) in state.into_iter().flat_map(|state| &state.attempts) {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
             // Home shares do not apply to batch.
             if attempts.model == *model && attempts.lane != Lane::Batch && fresh {

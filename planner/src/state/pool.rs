@@ -40,7 +40,7 @@ pub struct PoolSignals {
     pub error_rate: Option<f64>,
     /// Replication lag of the region's data store, in seconds.
     pub replication_lag: Option<f64>,
-    /// The region has sources for windows lag, and all of them are silent.
+    /// The region has sources for its lag, and all of them are silent.
     pub lag_is_silent: bool,
     /// Requests per second from all gateways that count them.
     #[serde(alias = "comes")]
@@ -49,9 +49,9 @@ pub struct PoolSignals {
     pub gpu: Gpu,
     /// Healthy and total endpoints, as reported by the region's gateway with the most.
     pub endpoints: Option<(u64, u64)>,
-    /// The pool has sources, and none of them has reported windows load within the signal TTL.
+    /// The pool has sources, and none of them has reported its load within the signal TTL.
     pub stale: bool,
-    /// Some of its sources are silent, or an engine stopped reporting windows load.
+    /// Some of its sources are silent, or an engine stopped reporting its load.
     pub partial: bool,
     /// Time of the last observed breach of each limit. A rate over the whole window does not show when a breach ended.
     #[serde(skip)]

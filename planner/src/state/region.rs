@@ -351,11 +351,11 @@ impl RegionState {
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
         // A gateway that returns under this name counts from zero.
-        let own = self
+        let of_source = self
             .jurisdiction_violations
             .iter_mut()
             .filter(|((_, gateway), _)| gateway == source);
-        own.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
+        of_source.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
     }
 
     /// Drops old observations. The last reports of sources in the fleet file are kept while the sources are silent.
@@ -391,8 +391,9 @@ impl RegionState {
         model: &'s ModelName,
         fresh: impl Fn(Millis) -> bool + 's,
     ) -> impl Iterator<Item = &'s Engine> {
-        let own = self.engines.iter().filter(move |((of, ..), _)| of == model);
-        own.map(|(_, engine)| engine)
+        let of_model = self.engines.iter().filter(move |((of, ..), _)| of == model);
+        of_model
+            .map(|(_, engine)| engine)
             .filter(move |engine| fresh(engine.at))
     }
 
@@ -467,8 +468,9 @@ impl RegionState {
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> Option<(u64, u64)> {
-        let own = self.endpoints.iter().filter(|((of, _), _)| of == model);
-        own.filter(|(_, (at, _))| fresh(*at))
+        let of_model = self.endpoints.iter().filter(|((of, _), _)| of == model);
+        of_model
+            .filter(|(_, (at, _))| fresh(*at))
             .map(|(_, (_, endpoints))| *endpoints)
             .max()
     }

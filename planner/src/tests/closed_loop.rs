@@ -163,10 +163,10 @@ fn a_region_that_becomes_busy_loses_its_overflow() {
             "{pace}, {noise}: {:?}",
             &world.shares[220..]
         );
-        let guests = world.load()[1] - 0.85 * f64::from(world.shares.last().unwrap()[1]) / 100.0;
+        let overflow = world.load()[1] - 0.85 * f64::from(world.shares.last().unwrap()[1]) / 100.0;
         assert!(
-            guests < 0.05,
-            "{pace}, {noise}: {guests} of guests, {:?}",
+            overflow < 0.05,
+            "{pace}, {noise}: overflow of {overflow}, {:?}",
             world.shares.last()
         );
     }

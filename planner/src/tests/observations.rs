@@ -203,7 +203,7 @@ fn check_plan(
                     evacuated || f64::from(back) <= f64::from(STEP_UP) + lost + 1.0,
                     "{change}"
                 );
-                // Overflow does not exceed the headroom. One percent is a rounding error.
+                // Overflow does not exceed the headroom. One percent is rounding.
                 let here = HomePool {
                     movable_share: view.movable_share(&first, model, gateway, zone),
                     ..view.home_pool(&first, &others, model)

@@ -246,11 +246,11 @@ fn utilization_is_the_highest_ratio_among_resources() {
     assert!((utilization(&watch) - 0.75).abs() < 1e-9);
     // The source's own measure counts too.
     let mut measured = Watch::new(fleet.clone());
-    let own = Figures {
+    let with_own_measure = Figures {
         utilization: Some(0.9),
         ..figures(0.2, 192.0)
     };
-    measured.report(WEST, vec![server(own)]);
+    measured.report(WEST, vec![server(with_own_measure)]);
     assert!((utilization(&measured) - 0.9).abs() < 1e-9);
     // The mean over engines.
     let second = Reading::Server {

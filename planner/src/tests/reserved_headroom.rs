@@ -21,7 +21,7 @@ fn loaded(requests: f64) -> Vec<Reading> {
 
 /// The final utilization of eu-west-1, and the shares that its own gateway and us-east-1's keep there. The arguments
 /// are requests per second: its pinned callers, its other callers, and those of us-east-1, which has no pool.
-fn settled_state(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
+fn settled_state(pinned: f64, local: f64, remote: f64) -> (f64, u8, u8) {
     let mut fleet = watched();
     let east = fleet.regions.get_mut(EAST).unwrap();
     east.pools.clear();
@@ -34,13 +34,13 @@ fn settled_state(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
         let part = |watch: &Watch, gateway| {
             f64::from(watch.share(gateway, "global").unwrap_or(100)) / 100.0
         };
-        let (of_own, of_guests) = (part(&watch, EU), part(&watch, EAST));
+        let (local_part, remote_part) = (part(&watch, EU), part(&watch, EAST));
         let arrivals = [
             pinned,
-            own * of_own,
-            own * (1.0 - of_own),
-            guests * of_guests,
-            guests * (1.0 - of_guests),
+            local * local_part,
+            local * (1.0 - local_part),
+            remote * remote_part,
+            remote * (1.0 - remote_part),
         ];
         let arrivals = arrivals.map(|rate| rate * scale);
         for (all, more) in counted.iter_mut().zip(arrivals) {
@@ -50,29 +50,33 @@ fn settled_state(pinned: f64, own: f64, guests: f64) -> (f64, u8, u8) {
         watch.report(WEST, loaded(20.0 + arrivals[2] + arrivals[4]));
         let home = |zone, count| attempts_to(zone, Lane::Home, EU, counts(count, 0.0));
         let away = |count| attempts_to("global", Lane::Overflow, WEST, counts(count, 0.0));
-        let [pinned, own, left, guests, guests_left] = counted;
-        let own = vec![home("eea", pinned), home("global", own), away(left)];
-        watch.report_from(EU, "gateway-eu", 0, own);
-        let guests = vec![home("global", guests), away(guests_left)];
-        watch.report_from(EAST, "gateway-east", 0, guests);
+        let [pinned, local, local_overflow, remote, remote_overflow] = counted;
+        let local = vec![
+            home("eea", pinned),
+            home("global", local),
+            away(local_overflow),
+        ];
+        watch.report_from(EU, "gateway-eu", 0, local);
+        let remote = vec![home("global", remote), away(remote_overflow)];
+        watch.report_from(EAST, "gateway-east", 0, remote);
         watch.tick();
     }
     let share = |gateway| watch.share(gateway, "global").unwrap();
-    let (own_share, guests_share) = (share(EU), share(EAST));
+    let (local_share, remote_share) = (share(EU), share(EAST));
     let requests =
-        pinned + own * f64::from(own_share) / 100.0 + guests * f64::from(guests_share) / 100.0;
-    (requests / FILL, own_share, guests_share)
+        pinned + local * f64::from(local_share) / 100.0 + remote * f64::from(remote_share) / 100.0;
+    (requests / FILL, local_share, remote_share)
 }
 
 #[test]
 fn overflow_leaves_a_busy_region_until_it_is_below_its_limit() {
-    for (pinned, own, guests) in [(20.0, 0.0, 80.0), (18.0, 2.0, 80.0), (10.0, 5.0, 85.0)] {
-        let (utilization, own_share, guests_share) = settled_state(pinned, own, guests);
+    for (pinned, local, remote) in [(20.0, 0.0, 80.0), (18.0, 2.0, 80.0), (10.0, 5.0, 85.0)] {
+        let (utilization, local_share, remote_share) = settled_state(pinned, local, remote);
         assert!(
             utilization <= 0.8 && utilization > 0.65,
-            "{pinned} {own} {guests}: {utilization}, {own_share}, {guests_share}"
+            "{pinned} {local} {remote}: {utilization}, {local_share}, {remote_share}"
         );
-        assert!(guests_share < 100);
+        assert!(remote_share < 100);
     }
 }
 

@@ -206,12 +206,12 @@ fn an_engine_that_stops_reporting_its_load_does_not_count_as_calm() {
     }
     // The same holds for a version that reports no counters before its first request.
     for second in 350..360 {
-        let told = Figures {
+        let figures = Figures {
             running: Some(60.0),
             waiting: Some(0.0),
             ..Figures::default()
         };
-        watch.report(WEST, vec![server(told)]);
+        watch.report(WEST, vec![server(figures)]);
         watch.at_others(0.3, 0.3);
         let now = Millis(watch.now);
         let west = watch

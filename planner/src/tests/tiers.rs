@@ -197,13 +197,13 @@ fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
         batch(&watch.fleet, &watch.plan, &zone, &model, &gateway).unwrap()
     };
     watch.at(0.3, 0.3, 0.3, 60);
-    let own = of_batch(&watch);
+    let routing = of_batch(&watch);
     assert_eq!(
-        own.weights,
+        routing.weights,
         to([(WEST, 60), (EAST, 20), (EU, 20)]),
         "batch has the same parts"
     );
-    assert_eq!(own.admitted, 100);
+    assert_eq!(routing.admitted, 100);
     // A region without endpoints has no part.
     watch.report(
         EAST,
@@ -216,7 +216,10 @@ fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
     watch.at(0.3, 0.3, 0.3, 1);
     assert_eq!(watch.share(WEST, "global"), Some(75));
     assert_eq!(watch.weights(WEST), [(EU, 100)]);
-    let own = of_batch(&watch);
-    assert_eq!(own.weights, to([(WEST, 75), (EU, 25)]));
-    assert_eq!(own.admitted, 100, "its part is divided among the others");
+    let routing = of_batch(&watch);
+    assert_eq!(routing.weights, to([(WEST, 75), (EU, 25)]));
+    assert_eq!(
+        routing.admitted, 100,
+        "its part is divided among the others"
+    );
 }
