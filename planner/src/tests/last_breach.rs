@@ -87,8 +87,8 @@ fn a_single_long_wait_does_not_raise_utilization() {
     }
 }
 
-/// Number of direction changes of us-west-2's share during ten minutes in which it fails all of its `requests` per
-/// second, and the share two minutes after it works again.
+/// Number of direction changes of us-west-2's share in ten minutes in which all of its `requests` per second fail. The
+/// second value is its share two minutes after it works again.
 fn reversals(requests: f64) -> (usize, u8) {
     let mut watch = Watch::new(watched());
     let (mut answered, mut failed) = (0.0, 0.0);
