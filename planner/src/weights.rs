@@ -30,7 +30,7 @@ mod tests {
 
     fn of(parts: &[f64]) -> Vec<u32> {
         let regions: Vec<RegionName> = (0..parts.len())
-            .map(|number| RegionName::from(format!("r{number:02}")))
+            .map(|number| format!("r{number:02}").parse().unwrap())
             .collect();
         let weights = proportional(regions.iter().zip(parts.iter().copied()));
         weights.into_values().collect()

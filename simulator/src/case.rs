@@ -1,100 +1,100 @@
-//! A case: a fleet, what its callers ask for, and what goes wrong.
+//! A case: a fleet, its requests and its faults.
 
-use crate::outcome::Objective;
+use crate::objective::Objective;
 use crate::profile::Profile;
 use meridian_policy::Fleet;
 use meridian_policy::name::{RegionName, ZoneName};
 
-/// What is simulated.
+/// One simulated scenario.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Its name, short.
+    /// Short name.
     pub name: String,
-    /// What happens in it, in a sentence.
-    pub about: String,
+    /// One sentence that says what happens.
+    pub description: String,
     /// The fleet: zones, regions and their order.
     pub fleet: Fleet,
-    /// Its regions, in the order of their names.
-    pub regions: Vec<Site>,
-    /// Round trips between regions in seconds, by their places in `regions`.
+    /// The regions, sorted by name. A region's index in this list is its number everywhere.
+    pub regions: Vec<RegionSpec>,
+    /// Round-trip times between regions in seconds, indexed by region.
     pub round_trip: Vec<Vec<f64>>,
-    /// The requests, the earliest first.
+    /// The requests, sorted by arrival time.
     pub requests: Vec<Request>,
-    /// What is promised to callers.
+    /// Service-level objective of every request.
     pub objective: Objective,
-    /// Requests per second that each region serves as promised.
+    /// Goodput of each region, in requests per second.
     pub capacity: Vec<f64>,
-    /// What goes wrong.
+    /// Faults to inject.
     pub faults: Vec<Fault>,
     /// Length in seconds.
     pub seconds: f64,
-    /// When something about demand or capacity changes at once, in seconds.
+    /// Times at which demand or capacity changes abruptly, in seconds.
     pub disturbances: Vec<f64>,
 }
 
 impl Case {
-    /// Whether a region may serve a request: a pinned zone's requests stay in its regions.
+    /// Whether a region may serve a request. Requests of a pinned zone stay in the zone's regions.
     pub fn may_use(&self, request: usize, region: usize) -> bool {
         let zone = self.fleet.zones.get(&self.requests[request].zone);
         zone.is_some_and(|zone| !zone.pinned || zone.regions.contains(&self.regions[region].name))
     }
 }
 
-/// A region.
+/// A region's servers.
 #[derive(Clone, Debug)]
-pub struct Site {
-    /// Its name.
+pub struct RegionSpec {
+    /// Name.
     pub name: RegionName,
-    /// Replicas of the model.
+    /// Number of servers (replicas of the model).
     pub replicas: usize,
-    /// How long they take.
+    /// Service times of each server.
     pub profile: Profile,
 }
 
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// When it reaches its gateway, in seconds from the begin.
+    /// Arrival time at the gateway, in seconds from the start.
     pub at: f64,
-    /// The region whose gateway it reaches.
+    /// Home region.
     pub home: usize,
-    /// Its caller's zone.
+    /// The caller's residency zone.
     pub zone: ZoneName,
-    /// Tokens of the prompt.
+    /// Prompt length in tokens.
     pub prompt: u64,
-    /// Tokens of the answer.
+    /// Answer length in tokens.
     pub output: u64,
-    /// The conversation that it belongs to.
+    /// Conversation identifier, if the trace has one.
     pub session: Option<u64>,
 }
 
-/// What goes wrong from one time to another, in seconds.
+/// A fault that lasts for a period.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Where; `None` is everywhere.
+    /// The affected region; `None` means all regions.
     pub region: Option<usize>,
-    /// From when.
+    /// Start, in seconds.
     pub from: f64,
-    /// Until when.
+    /// End, in seconds.
     pub to: f64,
-    /// What.
-    pub what: What,
+    /// Kind.
+    pub kind: FaultKind,
 }
 
-/// What goes wrong.
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum What {
-    /// The region is gone: connections to it fail, and what it had is lost.
-    Lost,
-    /// Everything takes this many times as long.
-    Slower(f64),
-    /// Its metrics pages say that it has nothing to do, and that nothing has come since that began.
-    SaysIdle,
+pub enum FaultKind {
+    /// The region is down: connections fail, and requests in progress are lost.
+    Outage,
+    /// Every forward pass takes this many times as long.
+    Slowdown(f64),
+    /// The region's metrics pages report idle servers, and counters stop.
+    IdleMetrics,
 }
 
 impl Fault {
-    /// Whether it is about a region.
-    pub fn is_about(&self, region: usize) -> bool {
-        self.region.is_none_or(|about| about == region)
+    /// Whether the fault affects a region.
+    pub fn affects(&self, region: usize) -> bool {
+        self.region.is_none_or(|affected| affected == region)
     }
 }

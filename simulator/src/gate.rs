@@ -1,226 +1,239 @@
-//! The gate: what Meridian must do against the other ways, as a function of the figures.
+//! The quality gate: what Meridian must achieve compared with the baselines.
 
-use crate::router::Way;
-use crate::study::Studied;
+use crate::strategy::Strategy;
+use crate::study::CaseResult;
 use std::fmt;
 
-/// Of all cases, those in which Meridian must be the best: two thirds.
-const BEST_IN: (usize, usize) = (2, 3);
-/// By which part it may be worse than the best other way.
-const WORSE: f64 = 0.02;
-/// The most turns of a share after a disturbance.
-const TURNS: u32 = 2;
+/// Share of the cases in which Meridian must be the best: two thirds.
+const REQUIRED_WINS: (usize, usize) = (2, 3);
+/// Relative tolerance below the best baseline.
+const TOLERANCE: f64 = 0.02;
+/// Allowed reversals of a home share after a disturbance.
+pub const MAX_REVERSALS: u32 = 2;
 
-/// What is compared, of one way in one case: means over the seeds.
+/// Scores of one strategy in one case: means over the seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Compared {
-    /// The 95th percentile of the seconds until the first token.
-    pub first_token: f64,
-    /// Requests that got what is promised, a ratio.
-    pub attainment: f64,
+pub struct Score {
+    /// P95 of the time to the first token (TTFT), in seconds.
+    pub ttft: f64,
+    /// Share of requests that met the objective, 0 to 1.
+    pub slo_attainment: f64,
 }
 
-/// A case, as far as the gate is about it.
+/// What the gate needs of a case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its name.
+pub struct CaseScores {
+    /// Name of the case.
     pub case: String,
-    /// Every way.
-    pub ways: Vec<(Way, Compared)>,
-    /// Every way, of the pinned zone's callers alone: the gate is not about them.
-    pub pinned: Vec<(Way, Compared)>,
-    /// The most turns of a share after a disturbance, if there was one.
-    pub turns: Option<u32>,
-    /// Attempts of Meridian's at regions that a zone may not use, all seeds together.
+    /// Scores over all requests.
+    pub all: Vec<(Strategy, Score)>,
+    /// Scores over the pinned zone's requests. The gate ignores them.
+    pub pinned: Vec<(Strategy, Score)>,
+    /// Largest number of reversals of a home share after one disturbance; `None` without disturbances.
+    pub reversals: Option<u32>,
+    /// Meridian's attempts at regions outside the caller's zone, summed over the seeds.
     pub violations: f64,
 }
 
-impl From<&Studied> for Entry {
-    fn from(studied: &Studied) -> Self {
-        let all = |way| Compared {
-            first_token: studied.spread(way, |of| of.first_token[1]).mean,
-            attainment: studied.spread(way, |of| of.attainment).mean,
+impl From<&CaseResult> for CaseScores {
+    fn from(result: &CaseResult) -> Self {
+        let all = |strategy| Score {
+            ttft: result.spread(strategy, |of| of.ttft[1]).mean,
+            slo_attainment: result.spread(strategy, |of| of.slo_attainment).mean,
         };
-        let pinned = |way| Compared {
-            first_token: studied.spread(way, |of| of.pinned_first_token).mean,
-            attainment: studied.spread(way, |of| of.pinned_attainment).mean,
+        let pinned = |strategy| Score {
+            ttft: result.spread(strategy, |of| of.pinned_ttft).mean,
+            slo_attainment: result.spread(strategy, |of| of.pinned_slo_attainment).mean,
         };
-        let ways = || studied.ways.iter().map(|(way, _)| *way);
-        let of_meridian = studied.ways.iter().filter(|(way, _)| *way == Way::Meridian);
-        let figures = of_meridian.flat_map(|(_, figures)| figures);
+        let strategies = || result.strategies.iter().map(|(strategy, _)| *strategy);
+        let meridian = result.strategies.iter();
+        let meridian = meridian.filter(|(strategy, _)| *strategy == Strategy::Meridian);
+        let runs = meridian.flat_map(|(_, runs)| runs);
         Self {
-            case: studied.name.clone(),
-            ways: ways().map(|way| (way, all(way))).collect(),
-            pinned: ways().map(|way| (way, pinned(way))).collect(),
-            turns: studied.turns,
-            violations: figures.map(|figures| figures.violations).sum(),
+            case: result.name.clone(),
+            all: strategies()
+                .map(|strategy| (strategy, all(strategy)))
+                .collect(),
+            pinned: strategies()
+                .map(|strategy| (strategy, pinned(strategy)))
+                .collect(),
+            reversals: result.reversals,
+            violations: runs.map(|run| run.residency_violations).sum(),
         }
     }
 }
 
-/// Meridian against the best of the other ways, at some callers.
+/// Meridian compared with the best baseline in each score.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Against {
-    /// Meridian.
-    pub meridian: Compared,
-    /// The other way with the soonest first tokens, and its seconds.
-    pub soonest: (Way, f64),
-    /// The one that kept most promises, and its attainment.
-    pub most_kept: (Way, f64),
+pub struct Comparison {
+    /// Meridian's scores.
+    pub meridian: Score,
+    /// Baseline with the lowest P95 TTFT, and its value in seconds.
+    pub lowest_ttft: (Strategy, f64),
+    /// Baseline with the highest SLO attainment, and its value.
+    pub highest_attainment: (Strategy, f64),
 }
 
-impl Against {
-    /// It is better than the best in both.
+impl Comparison {
+    /// Meridian is better than the best baseline in both scores.
     pub fn is_best(&self) -> bool {
-        self.meridian.first_token < self.soonest.1 && self.meridian.attainment > self.most_kept.1
+        self.meridian.ttft < self.lowest_ttft.1
+            && self.meridian.slo_attainment > self.highest_attainment.1
     }
 
-    /// In one of both it is worse than the best by more than it may.
+    /// Meridian is worse than the best baseline by more than the tolerance in at least one score.
     pub fn is_worse(&self) -> bool {
-        self.meridian.first_token > self.soonest.1 * (1.0 + WORSE)
-            || self.meridian.attainment < self.most_kept.1 * (1.0 - WORSE)
+        self.meridian.ttft > self.lowest_ttft.1 * (1.0 + TOLERANCE)
+            || self.meridian.slo_attainment < self.highest_attainment.1 * (1.0 - TOLERANCE)
     }
 }
 
-/// How Meridian does in one case.
+/// Meridian's result in one case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
-    /// The case.
+pub struct CaseVerdict {
+    /// Name of the case.
     pub case: String,
-    /// At all callers.
-    pub all: Against,
-    /// At those of the pinned zone alone: the gate is not about them.
-    pub pinned: Against,
-    /// The oracle.
-    pub oracle: Compared,
-    /// The most turns of a share after a disturbance, if there was one.
-    pub turns: Option<u32>,
-    /// Attempts at regions that a zone may not use.
+    /// Comparison over all requests.
+    pub all: Comparison,
+    /// Comparison over the pinned zone's requests. The gate ignores it.
+    pub pinned: Comparison,
+    /// The oracle's scores.
+    pub oracle: Score,
+    /// Largest number of reversals of a home share after one disturbance; `None` without disturbances.
+    pub reversals: Option<u32>,
+    /// Meridian's attempts at regions outside the caller's zone.
     pub violations: f64,
 }
 
-impl Judged {
-    /// Its first tokens' P95 over the oracle's.
-    pub fn over_oracle(&self) -> f64 {
-        self.all.meridian.first_token / self.oracle.first_token
+impl CaseVerdict {
+    /// Meridian's P95 TTFT divided by the oracle's.
+    pub fn ttft_over_oracle(&self) -> f64 {
+        self.all.meridian.ttft / self.oracle.ttft
     }
 }
 
-/// The verdict over cases.
+/// Meridian's results in all cases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gate {
-    /// By case.
-    pub judged: Vec<Judged>,
+    /// Results by case.
+    pub cases: Vec<CaseVerdict>,
 }
 
-/// Judges cases. One without figures of Meridian, the oracle and another way says nothing, and is left out.
-pub fn judge(entries: impl IntoIterator<Item = Entry>) -> Gate {
+/// Evaluates the gate. Cases without scores of Meridian, the oracle and a baseline are left out.
+pub fn evaluate(cases: impl IntoIterator<Item = CaseScores>) -> Gate {
     Gate {
-        judged: entries.into_iter().filter_map(one).collect(),
+        cases: cases.into_iter().filter_map(verdict).collect(),
     }
 }
 
-fn one(entry: Entry) -> Option<Judged> {
-    Some(Judged {
-        all: against(&entry.ways)?,
-        pinned: against(&entry.pinned)?,
-        oracle: of(&entry.ways, Way::Oracle)?,
-        turns: entry.turns,
-        violations: entry.violations,
-        case: entry.case,
+fn verdict(scores: CaseScores) -> Option<CaseVerdict> {
+    Some(CaseVerdict {
+        all: compare(&scores.all)?,
+        pinned: compare(&scores.pinned)?,
+        oracle: score(&scores.all, Strategy::Oracle)?,
+        reversals: scores.reversals,
+        violations: scores.violations,
+        case: scores.case,
     })
 }
 
-fn against(ways: &[(Way, Compared)]) -> Option<Against> {
-    let others = || {
-        let ways = ways.iter();
-        ways.filter(|(way, _)| way.is_other())
+fn compare(scores: &[(Strategy, Score)]) -> Option<Comparison> {
+    let baselines = || {
+        let scores = scores.iter();
+        scores.filter(|(strategy, _)| strategy.is_baseline())
     };
-    let soonest =
-        others().min_by(|(_, one), (_, other)| one.first_token.total_cmp(&other.first_token))?;
-    // Of equal ones the first, as above.
-    let most_kept = others()
+    let lowest_ttft = baselines().min_by(|(_, one), (_, other)| one.ttft.total_cmp(&other.ttft))?;
+    // The first of equal baselines, as above.
+    let highest_attainment = baselines()
         .rev()
-        .max_by(|(_, one), (_, other)| one.attainment.total_cmp(&other.attainment))?;
-    Some(Against {
-        meridian: of(ways, Way::Meridian)?,
-        soonest: (soonest.0, soonest.1.first_token),
-        most_kept: (most_kept.0, most_kept.1.attainment),
+        .max_by(|(_, one), (_, other)| one.slo_attainment.total_cmp(&other.slo_attainment))?;
+    Some(Comparison {
+        meridian: score(scores, Strategy::Meridian)?,
+        lowest_ttft: (lowest_ttft.0, lowest_ttft.1.ttft),
+        highest_attainment: (highest_attainment.0, highest_attainment.1.slo_attainment),
     })
 }
 
-fn of(ways: &[(Way, Compared)], wanted: Way) -> Option<Compared> {
-    let mut ways = ways.iter();
-    ways.find(|(way, _)| *way == wanted).map(|(_, of)| *of)
+fn score(scores: &[(Strategy, Score)], wanted: Strategy) -> Option<Score> {
+    let mut scores = scores.iter();
+    scores
+        .find(|(strategy, _)| *strategy == wanted)
+        .map(|(_, score)| *score)
 }
 
-/// Something that the gate does not let through.
+/// A reason why the gate fails.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Problem {
-    /// It is the best in too few cases.
-    BestInFew {
-        /// In how many it is.
-        best: usize,
-        /// Of how many.
+pub enum GateFailure {
+    /// Meridian is the best in too few cases.
+    TooFewWins {
+        /// Cases in which Meridian is the best.
+        wins: usize,
+        /// Number of cases.
         of: usize,
     },
-    /// It is much worse than another way.
-    Worse(String),
-    /// A share turned round and round.
-    Oscillates(String, u32),
-    /// Requests left their zone.
+    /// Meridian is worse than the best baseline by more than the tolerance in this case.
+    Regression(String),
+    /// A home share reversed too often in this case: the number of reversals.
+    Oscillation(String, u32),
+    /// Requests left their zone in this case: the number of attempts.
     Violations(String, f64),
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for GateFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BestInFew { best, of } => write!(
+            Self::TooFewWins { wins, of } => write!(
                 f,
-                "Meridian is the best in {best} of {of} cases, not in two thirds of them"
+                "Meridian is the best in {wins} of {of} cases; two thirds are required"
             ),
-            Self::Worse(case) => write!(
+            Self::Regression(case) => write!(
                 f,
-                "{case}: Meridian is worse than the best other way by more than 2 %"
+                "{case}: Meridian is more than 2 % worse than the best baseline"
             ),
-            Self::Oscillates(case, turns) => {
-                write!(f, "{case}: a share turned round {turns} times")
+            Self::Oscillation(case, reversals) => {
+                write!(f, "{case}: a home share reversed {reversals} times")
             }
             Self::Violations(case, attempts) => {
-                write!(f, "{case}: {attempts} attempts left their zone")
+                write!(
+                    f,
+                    "{case}: {attempts} attempts at regions outside the caller's zone"
+                )
             }
         }
     }
 }
 
 impl Gate {
-    /// In how many cases Meridian is the best.
-    pub fn best(&self) -> usize {
-        let best = self.judged.iter().filter(|judged| judged.all.is_best());
-        best.count()
+    /// Number of cases in which Meridian is the best.
+    pub fn wins(&self) -> usize {
+        let wins = self.cases.iter().filter(|case| case.all.is_best());
+        wins.count()
     }
 
-    /// What is wrong; nothing if the gate is met.
-    pub fn problems(&self) -> Vec<Problem> {
-        let (best, of) = (self.best(), self.judged.len());
-        let few = best * BEST_IN.1 < of * BEST_IN.0;
-        let mut problems: Vec<Problem> = few
-            .then_some(Problem::BestInFew { best, of })
+    /// Why the gate fails; empty if it passes.
+    pub fn failures(&self) -> Vec<GateFailure> {
+        let (wins, of) = (self.wins(), self.cases.len());
+        let is_short = wins * REQUIRED_WINS.1 < of * REQUIRED_WINS.0;
+        let mut failures: Vec<GateFailure> = is_short
+            .then_some(GateFailure::TooFewWins { wins, of })
             .into_iter()
             .collect();
-        for judged in &self.judged {
-            let case = || judged.case.clone();
-            if judged.all.is_worse() {
-                problems.push(Problem::Worse(case()));
+        for verdict in &self.cases {
+            let case = || verdict.case.clone();
+            if verdict.all.is_worse() {
+                failures.push(GateFailure::Regression(case()));
             }
-            if let Some(turns) = judged.turns.filter(|turns| *turns > TURNS) {
-                problems.push(Problem::Oscillates(case(), turns));
+            if let Some(reversals) = verdict
+                .reversals
+                .filter(|reversals| *reversals > MAX_REVERSALS)
+            {
+                failures.push(GateFailure::Oscillation(case(), reversals));
             }
-            if judged.violations > 0.0 {
-                problems.push(Problem::Violations(case(), judged.violations));
+            if verdict.violations > 0.0 {
+                failures.push(GateFailure::Violations(case(), verdict.violations));
             }
         }
-        problems
+        failures
     }
 }
 
@@ -228,32 +241,32 @@ impl Gate {
 mod tests {
     use super::*;
 
-    /// A case with nearest at 1 s and 90 %, round robin at 2 s and 95 %, and Meridian at this.
-    fn entry(first_token: f64, attainment: f64) -> Entry {
-        let compared = |first_token, attainment| Compared {
-            first_token,
-            attainment,
+    /// A case with nearest at 1 s and 90 %, round robin at 2 s and 95 %, and Meridian with the given scores.
+    fn scores(ttft: f64, slo_attainment: f64) -> CaseScores {
+        let score = |ttft, slo_attainment| Score {
+            ttft,
+            slo_attainment,
         };
-        let ways = vec![
-            (Way::Nearest, compared(1.0, 0.90)),
-            (Way::RoundRobin, compared(2.0, 0.95)),
-            (Way::Meridian, compared(first_token, attainment)),
-            (Way::Oracle, compared(0.5, 0.99)),
-            (Way::OwnServers, compared(0.4, 0.99)),
-            (Way::OwnRegions, compared(0.4, 0.99)),
+        let all = vec![
+            (Strategy::Nearest, score(1.0, 0.90)),
+            (Strategy::RoundRobin, score(2.0, 0.95)),
+            (Strategy::Meridian, score(ttft, slo_attainment)),
+            (Strategy::Oracle, score(0.5, 0.99)),
+            (Strategy::MeridianServerOnly, score(0.4, 0.99)),
+            (Strategy::MeridianRegionOnly, score(0.4, 0.99)),
         ];
-        Entry {
+        CaseScores {
             case: "case".to_owned(),
-            pinned: ways.clone(),
-            ways,
-            turns: Some(0),
+            pinned: all.clone(),
+            all,
+            reversals: Some(0),
             violations: 0.0,
         }
     }
 
     #[test]
-    fn each_figure_is_held_against_the_best_at_it() {
-        for (first_token, attainment, is_best, is_worse) in [
+    fn each_score_is_compared_with_the_best_baseline() {
+        for (ttft, slo_attainment, is_best, is_worse) in [
             (0.9, 0.96, true, false),
             (1.0, 0.96, false, false),
             (0.9, 0.95, false, false),
@@ -262,63 +275,68 @@ mod tests {
             (0.9, 0.932, false, false),
             (0.9, 0.930, false, true),
         ] {
-            let gate = judge([entry(first_token, attainment)]);
-            let judged = &gate.judged[0];
-            let got = (judged.all.is_best(), judged.all.is_worse());
-            assert_eq!(got, (is_best, is_worse), "{first_token} s, {attainment}");
-            assert_eq!(judged.all.soonest.0, Way::Nearest);
-            assert_eq!(judged.all.most_kept.0, Way::RoundRobin);
-            assert!((judged.over_oracle() - first_token / 0.5).abs() < 1e-9);
+            let gate = evaluate([scores(ttft, slo_attainment)]);
+            let verdict = &gate.cases[0];
+            let got = (verdict.all.is_best(), verdict.all.is_worse());
+            assert_eq!(got, (is_best, is_worse), "{ttft} s, {slo_attainment}");
+            assert_eq!(verdict.all.lowest_ttft.0, Strategy::Nearest);
+            assert_eq!(verdict.all.highest_attainment.0, Strategy::RoundRobin);
+            assert!((verdict.ttft_over_oracle() - ttft / 0.5).abs() < 1e-9);
         }
     }
 
     #[test]
-    fn two_thirds_are_enough_and_less_is_not() {
-        let (best, equal) = (entry(0.9, 0.96), entry(1.0, 0.95));
-        let of = |entries: [&Entry; 3]| judge(entries.into_iter().cloned()).problems();
+    fn two_thirds_of_the_cases_must_be_won() {
+        let (best, equal) = (scores(0.9, 0.96), scores(1.0, 0.95));
+        let of = |cases: [&CaseScores; 3]| evaluate(cases.into_iter().cloned()).failures();
         assert_eq!(of([&best, &best, &equal]), []);
         assert_eq!(
             of([&best, &equal, &equal]),
-            [Problem::BestInFew { best: 1, of: 3 }]
+            [GateFailure::TooFewWins { wins: 1, of: 3 }]
         );
     }
 
     #[test]
-    fn one_case_is_enough_for_a_problem() {
-        let best = entry(0.9, 0.96);
-        let of = |odd: Entry| {
-            let entries = [best.clone(), best.clone(), best.clone(), odd];
-            judge(entries).problems()
+    fn one_case_can_fail_the_gate() {
+        let best = scores(0.9, 0.96);
+        let of = |odd: CaseScores| {
+            let cases = [best.clone(), best.clone(), best.clone(), odd];
+            evaluate(cases).failures()
         };
         let case = || "case".to_owned();
-        assert_eq!(of(entry(1.5, 0.96)), [Problem::Worse(case())]);
-        let turns = |turns| Entry {
-            turns,
+        assert_eq!(of(scores(1.5, 0.96)), [GateFailure::Regression(case())]);
+        let reversals = |reversals| CaseScores {
+            reversals,
             ..best.clone()
         };
-        assert_eq!(of(turns(None)), []);
-        assert_eq!(of(turns(Some(2))), []);
-        assert_eq!(of(turns(Some(3))), [Problem::Oscillates(case(), 3)]);
-        let left = Entry {
+        assert_eq!(of(reversals(None)), []);
+        assert_eq!(of(reversals(Some(2))), []);
+        assert_eq!(
+            of(reversals(Some(3))),
+            [GateFailure::Oscillation(case(), 3)]
+        );
+        let left = CaseScores {
             violations: 1.0,
             ..best.clone()
         };
-        assert_eq!(of(left), [Problem::Violations(case(), 1.0)]);
+        assert_eq!(of(left), [GateFailure::Violations(case(), 1.0)]);
     }
 
     #[test]
-    fn the_gate_is_not_about_the_pinned_zone_alone() {
-        let mut odd = entry(0.9, 0.96);
-        odd.pinned = entry(1.5, 0.5).pinned;
-        let gate = judge([odd]);
-        assert!(gate.judged[0].pinned.is_worse());
-        assert_eq!(gate.problems(), []);
+    fn the_gate_ignores_the_pinned_zones_scores() {
+        let mut odd = scores(0.9, 0.96);
+        odd.pinned = scores(1.5, 0.5).pinned;
+        let gate = evaluate([odd]);
+        assert!(gate.cases[0].pinned.is_worse());
+        assert_eq!(gate.failures(), []);
     }
 
     #[test]
-    fn a_case_without_meridian_says_nothing() {
-        let mut without = entry(0.9, 0.96);
-        without.ways.retain(|(way, _)| *way != Way::Meridian);
-        assert_eq!(judge([without]), Gate::default());
+    fn a_case_without_meridian_is_left_out() {
+        let mut without = scores(0.9, 0.96);
+        without
+            .all
+            .retain(|(strategy, _)| *strategy != Strategy::Meridian);
+        assert_eq!(evaluate([without]), Gate::default());
     }
 }

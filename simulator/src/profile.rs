@@ -1,99 +1,97 @@
-//! How long one replica takes: a forward pass has a fixed part, and parts for the prompt tokens, the sequences and the
-//! context in it. The coefficients are fitted to measured times, by least absolute deviations, which a few odd
-//! measurements do not bend.
+//! Service times of one server. A forward pass has a fixed cost and costs per prompt token, per decoding sequence and per token
+//! of context. The coefficients are fitted to measurements by least absolute deviations, which are robust to outliers.
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Service times of a replica, in seconds.
+/// Service times of a server in seconds, and its limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Profile {
-    /// A forward pass, whatever is in it.
+    /// Fixed cost of a forward pass.
     pub pass: f64,
-    /// More for each prompt token in it.
+    /// Cost per prompt token.
     pub prompt_token: f64,
-    /// More for each prompt token and each token before it.
+    /// Cost per pair of a prompt token and a token before it.
     pub prompt_square: f64,
-    /// More for each sequence that decodes in it.
+    /// Cost per decoding sequence.
     pub sequence: f64,
-    /// More for each token of context of those.
+    /// Cost per token of context of the decoding sequences.
     pub context_token: f64,
-    /// Tokens that fit into the KV-cache.
+    /// KV-cache size in tokens.
     pub kv_tokens: u64,
-    /// Sequences in work at a time: vLLM's `--max-num-seqs`.
+    /// Largest batch in sequences: vLLM's `--max-num-seqs`.
     pub max_running: usize,
-    /// Tokens of a forward pass: vLLM's `--max-num-batched-tokens`.
+    /// Tokens per forward pass: vLLM's `--max-num-batched-tokens`.
     pub chunk: u64,
 }
 
 impl Profile {
-    /// Seconds that a replica which has nothing else to do takes to read prompts that come together: each of its passes has the
-    /// fixed part.
-    pub fn reads(&self, prompt: u64, batch: u64) -> f64 {
+    /// Prefill time of an idle server for `batch` prompts of `prompt` tokens that arrive together, in seconds.
+    pub fn prefill_time(&self, prompt: u64, batch: u64) -> f64 {
         let (size, tokens) = (prompt as f64, (prompt * batch) as f64);
         let passes = (prompt * batch).div_ceil(self.chunk) as f64;
         passes * self.pass + tokens * (self.prompt_token + size / 2.0 * self.prompt_square)
     }
 }
 
-/// A measurement of the table: one prompt size, batch size and number of tokens.
+/// One measurement: a row of the table.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Measured {
-    /// Which model.
+pub struct Measurement {
+    /// Model.
     pub model: String,
-    /// On which hardware.
+    /// Hardware.
     pub hardware: String,
-    /// On how many GPUs.
+    /// Number of GPUs.
     pub tensor_parallel: u32,
-    /// Tokens of each prompt.
+    /// Tokens per prompt.
     pub prompt_size: u64,
-    /// Prompts at a time.
+    /// Prompts per batch.
     pub batch_size: u64,
-    /// Tokens generated for each.
+    /// Output tokens per prompt.
     pub token_size: u64,
-    /// Milliseconds for all prompts.
+    /// Prefill time of the batch, in milliseconds.
     pub prompt_time: f64,
-    /// Milliseconds for each further token of all.
+    /// Time per output token, in milliseconds.
     pub token_time: f64,
 }
 
-/// How well the fit describes what was measured.
+/// A fitted profile with its errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// The fitted times.
+    /// The fitted service times.
     pub profile: Profile,
-    /// Measured and fitted milliseconds by (prompt size, batch size), for prompts.
+    /// Measured and fitted prefill times.
     pub prompts: Vec<Point>,
-    /// The same for tokens.
+    /// Measured and fitted times per output token.
     pub tokens: Vec<Point>,
 }
 
-/// One cell of the table, the mean of its measurements.
+/// Measured and fitted time of one (prompt size, batch size).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Tokens of each prompt.
+    /// Tokens per prompt.
     pub prompt_size: u64,
-    /// Prompts at a time.
+    /// Prompts per batch.
     pub batch_size: u64,
-    /// Milliseconds, measured.
+    /// Mean of the measurements, in milliseconds.
     pub measured: f64,
-    /// Milliseconds by the fit.
+    /// Fitted value, in milliseconds.
     pub fitted: f64,
 }
 
 impl Point {
-    /// By which part the fit is off.
+    /// Relative error of the fit, a ratio.
     pub fn error(&self) -> f64 {
         (self.fitted - self.measured).abs() / self.measured
     }
 }
 
-/// Reads the table: CSV with a header.
+/// Parses the table of measurements: CSV with a header.
 ///
 /// # Errors
-/// A row that is none, with its line.
-pub fn measurements(table: &str) -> Result<Vec<Measured>, csv::Error> {
+/// The first invalid row, with its line.
+pub fn measurements(table: &str) -> Result<Vec<Measurement>, csv::Error> {
     csv::Reader::from_reader(table.as_bytes())
         .deserialize()
         .collect()
@@ -102,11 +100,11 @@ pub fn measurements(table: &str) -> Result<Vec<Measured>, csv::Error> {
 /// Fits a profile to the measurements of one model on one kind of hardware.
 ///
 /// # Errors
-/// Measurements that are too few to say anything.
-pub fn fit(measured: &[Measured], shape: Profile) -> Result<Fit, microlp::Error> {
+/// The linear program has no solution.
+pub fn fit(measured: &[Measurement], shape: Profile) -> Result<Fit, microlp::Error> {
     let prompts = means(measured, |row| row.prompt_time);
     let tokens = means(measured, |row| row.token_time);
-    // Prompts of one batch are read one after the other: their tokens add up, and each attends to its own alone.
+    // The prompts of a batch are prefilled one after the other: their tokens add up, and each attends to itself alone.
     let prompt = |point: &Point| {
         let (size, batch) = (point.prompt_size as f64, point.batch_size as f64);
         [1.0, size * batch, size * size / 2.0 * batch]
@@ -151,7 +149,7 @@ pub fn fit(measured: &[Measured], shape: Profile) -> Result<Fit, microlp::Error>
     })
 }
 
-fn means(measured: &[Measured], value: impl Fn(&Measured) -> f64) -> Vec<Point> {
+fn means(measured: &[Measurement], value: impl Fn(&Measurement) -> f64) -> Vec<Point> {
     let mut cells: BTreeMap<(u64, u64), (f64, f64)> = BTreeMap::new();
     for row in measured {
         let (sum, count) = cells.entry((row.prompt_size, row.batch_size)).or_default();
@@ -168,31 +166,33 @@ fn means(measured: &[Measured], value: impl Fn(&Measured) -> f64) -> Vec<Point> 
     .collect()
 }
 
-/// Coefficients, none below zero, with the least sum of deviations relative to what was measured.
+/// Non-negative coefficients with the smallest sum of relative absolute deviations.
 fn least_deviations(
     points: &[Point],
     terms: impl Fn(&Point) -> [f64; 3],
 ) -> Result<[f64; 3], microlp::Error> {
     let mut problem = Problem::new(OptimizationDirection::Minimize);
     let coefficients = [(); 3].map(|()| problem.add_var(0.0, (0.0, f64::INFINITY)));
-    // Of one size, so that the solver's tolerance means the same for all.
+    // Scaled to 1, so that the solver's tolerance applies equally to all terms.
     let sizes = points.iter().map(&terms).fold([1e-9; 3], |sizes, terms| {
         std::array::from_fn(|index| f64::max(sizes[index], terms[index]))
     });
     for point in points {
-        let off = problem.add_var(1.0 / point.measured, (0.0, f64::INFINITY));
+        let deviation = problem.add_var(1.0 / point.measured, (0.0, f64::INFINITY));
         let terms = terms(point);
         let sum: Vec<_> = (0..3)
             .map(|index| (coefficients[index], terms[index] / sizes[index]))
             .collect();
         for sign in [1.0, -1.0] {
             let mut row: Vec<_> = sum.iter().map(|(var, term)| (*var, term * sign)).collect();
-            row.push((off, -1.0));
+            row.push((deviation, -1.0));
             problem.add_constraint(&row, ComparisonOp::Le, point.measured * sign);
         }
     }
     let SolveOutcome::Solution(solution) = problem.solve()? else {
-        return Err(microlp::Error::InternalError("no limit was set".into()));
+        return Err(microlp::Error::InternalError(
+            "the solver returned no solution".into(),
+        ));
     };
     Ok(std::array::from_fn(|index| {
         solution[coefficients[index]] / sizes[index]

@@ -1,18 +1,18 @@
-//! A figure over several seeds.
+//! A value measured with several seeds.
 
-/// Its mean, and between what it lies.
+/// Mean and range over the seeds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spread {
-    /// The mean.
+    /// Mean.
     pub mean: f64,
-    /// The lowest.
+    /// Minimum.
     pub low: f64,
-    /// The highest.
+    /// Maximum.
     pub high: f64,
 }
 
 impl Spread {
-    /// Of some values; of none it is all nothing.
+    /// Mean and range of `values`; all zero without values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         if values.is_empty() {

@@ -1,112 +1,121 @@
-//! All ways through all cases, several seeds each, on all cores.
+//! Runs all strategies on all cases with several seeds, on all cores.
 
-use crate::cases::{Library, NoCases, Recipe, WARM_UP};
-use crate::outcome::{Figures, Objective};
-use crate::router::{Shares, Way};
+use crate::case::Case;
+use crate::cases::{CaseError, CaseSpec, Library, WARM_UP};
+use crate::engine;
+use crate::objective::Objective;
+use crate::results::RunMetrics;
+use crate::reversals::most_reversals;
+use crate::router::HomeShares;
 use crate::spread::Spread;
-use crate::{turns, world};
+use crate::strategy::Strategy;
 use rayon::prelude::*;
 
-/// What came of one case.
+/// Results of one case.
 #[derive(Clone, Debug)]
-pub struct Studied {
-    /// Its name.
+pub struct CaseResult {
+    /// Name.
     pub name: String,
-    /// What happens in it, in a sentence.
-    pub about: String,
-    /// Of each region its servers, and the requests per second that it serves as promised.
+    /// One sentence that says what happens.
+    pub description: String,
+    /// Servers of each region, and its goodput in requests per second.
     pub regions: Vec<(usize, Spread)>,
-    /// What is promised to callers.
+    /// Service-level objective.
     pub objective: Objective,
-    /// Requests.
+    /// Number of requests.
     pub requests: Spread,
-    /// When something about demand or capacity changes at once, in seconds.
+    /// Times at which demand or capacity changes abruptly, in seconds.
     pub disturbances: Vec<f64>,
-    /// The figures of each way, by seed.
-    pub ways: Vec<(Way, Vec<Figures>)>,
-    /// Meridian's shares with the first seed.
-    pub shares: Shares,
-    /// The most turns of any share of Meridian's after a disturbance, with any seed.
-    pub turns: Option<u32>,
+    /// Metrics of each strategy, one value per seed.
+    pub strategies: Vec<(Strategy, Vec<RunMetrics>)>,
+    /// Meridian's home shares with the first seed.
+    pub home_shares: HomeShares,
+    /// Largest number of reversals of a home share after one disturbance, over all seeds; `None` without disturbances.
+    pub reversals: Option<u32>,
 }
 
-impl Studied {
-    /// A figure of a way, over the seeds.
-    pub fn spread(&self, way: Way, figure: impl Fn(&Figures) -> f64) -> Spread {
-        let figures = self.ways.iter().find(|(of, _)| *of == way);
-        let each = figures.into_iter().flat_map(|(_, figures)| figures);
-        Spread::of(each.map(figure))
+impl CaseResult {
+    /// Mean and range of a metric of a strategy over the seeds.
+    pub fn spread(&self, strategy: Strategy, metric: impl Fn(&RunMetrics) -> f64) -> Spread {
+        let runs = self.strategies.iter().find(|(other, _)| *other == strategy);
+        let runs = runs.into_iter().flat_map(|(_, runs)| runs);
+        Spread::of(runs.map(metric))
     }
 }
 
-/// What came of one case with one seed.
-struct Seeded {
+/// Results of one case with one seed.
+struct SeedResult {
     servers: Vec<usize>,
     objective: Objective,
     disturbances: Vec<f64>,
     capacity: Vec<f64>,
     requests: usize,
-    figures: Vec<Figures>,
-    shares: Shares,
-    turns: Option<u32>,
+    metrics: Vec<RunMetrics>,
+    home_shares: HomeShares,
+    reversals: Option<u32>,
 }
 
-/// Runs the cases with the seeds from 1 on; `progress` is told of each case and seed that is through.
+/// Runs every case with the seeds 1 to `seeds`. Calls `progress` with the name and seed of each finished run.
 ///
 /// # Errors
-/// A trace that cannot be played.
+/// A trace that cannot be used.
 pub fn study(
     library: &Library,
-    recipes: &[Recipe],
+    specs: &[CaseSpec],
     seeds: u64,
     progress: impl Fn(&str, u64) + Sync,
-) -> Result<Vec<Studied>, NoCases> {
-    let seeded = |recipe: &Recipe, seed: u64| {
-        let case = library.build(recipe, seed)?;
-        let outcomes: Vec<_> = Way::ALL
-            .par_iter()
-            .map(|way| {
-                let outcome = world::run(&case, *way, seed);
-                (outcome.figures(&case, WARM_UP), outcome.shares)
-            })
-            .collect();
-        progress(&case.name, seed);
-        let (figures, shares): (Vec<Figures>, Vec<Shares>) = outcomes.into_iter().unzip();
-        let mut shares = Way::ALL.iter().zip(shares);
-        let of_meridian = shares.find(|(way, _)| **way == Way::Meridian);
-        let shares = of_meridian.map(|(_, shares)| shares).unwrap_or_default();
-        let turns = shares
-            .values()
-            .filter_map(|share| turns::most(share, &case.disturbances, case.seconds));
-        Ok(Seeded {
-            turns: turns.max(),
-            figures,
-            shares,
-            servers: case.regions.iter().map(|site| site.replicas).collect(),
-            objective: case.objective,
-            capacity: case.capacity,
-            requests: case.requests.len(),
-            disturbances: case.disturbances,
-        })
-    };
-    let each = recipes.par_iter().map(|recipe| {
+) -> Result<Vec<CaseResult>, CaseError> {
+    let each = specs.par_iter().map(|spec| {
         let runs = (1..=seeds).into_par_iter();
-        let runs: Vec<Seeded> = runs
-            .map(|seed| seeded(recipe, seed))
-            .collect::<Result<_, NoCases>>()?;
-        Ok(gathered(recipe, runs))
+        let runs: Vec<SeedResult> = runs
+            .map(|seed| {
+                let result = run_seed(&library.build(spec, seed)?, seed);
+                progress(spec.name(), seed);
+                Ok(result)
+            })
+            .collect::<Result<_, CaseError>>()?;
+        Ok(combine(spec, runs))
     });
-    let studied: Vec<Option<Studied>> = each.collect::<Result<_, NoCases>>()?;
-    Ok(studied.into_iter().flatten().collect())
+    let results: Vec<Option<CaseResult>> = each.collect::<Result<_, CaseError>>()?;
+    Ok(results.into_iter().flatten().collect())
 }
 
-fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
+/// Runs all strategies on a case.
+fn run_seed(case: &Case, seed: u64) -> SeedResult {
+    let runs: Vec<_> = Strategy::ALL
+        .par_iter()
+        .map(|strategy| {
+            let run = engine::run(case, *strategy, seed);
+            (run.metrics(case, WARM_UP), run.home_shares)
+        })
+        .collect();
+    let (metrics, home_shares): (Vec<RunMetrics>, Vec<HomeShares>) = runs.into_iter().unzip();
+    let mut home_shares = Strategy::ALL.iter().zip(home_shares);
+    let of_meridian = home_shares.find(|(strategy, _)| **strategy == Strategy::Meridian);
+    let home_shares = of_meridian.map(|(_, shares)| shares).unwrap_or_default();
+    let reversals = home_shares
+        .values()
+        .filter_map(|share| most_reversals(share, &case.disturbances, case.seconds));
+    SeedResult {
+        reversals: reversals.max(),
+        metrics,
+        home_shares,
+        servers: case.regions.iter().map(|region| region.replicas).collect(),
+        objective: case.objective,
+        capacity: case.capacity.clone(),
+        requests: case.requests.len(),
+        disturbances: case.disturbances.clone(),
+    }
+}
+
+/// Combines the seeds of a case; `None` without a seed.
+fn combine(spec: &CaseSpec, runs: Vec<SeedResult>) -> Option<CaseResult> {
     let first = runs.first()?;
-    let of = |index: usize| runs.iter().map(|run| run.figures[index]).collect();
+    let metrics = |index: usize| runs.iter().map(|run| run.metrics[index]).collect();
     let capacity = |region: usize| Spread::of(runs.iter().map(|run| run.capacity[region]));
-    Some(Studied {
-        name: recipe.name().to_owned(),
-        about: recipe.about().to_owned(),
+    Some(CaseResult {
+        name: spec.name().to_owned(),
+        description: spec.description().to_owned(),
         regions: first
             .servers
             .iter()
@@ -116,12 +125,12 @@ fn gathered(recipe: &Recipe, runs: Vec<Seeded>) -> Option<Studied> {
         objective: first.objective,
         requests: Spread::of(runs.iter().map(|run| run.requests as f64)),
         disturbances: first.disturbances.clone(),
-        ways: Way::ALL
+        strategies: Strategy::ALL
             .iter()
             .enumerate()
-            .map(|(index, way)| (*way, of(index)))
+            .map(|(index, strategy)| (*strategy, metrics(index)))
             .collect(),
-        shares: first.shares.clone(),
-        turns: runs.iter().filter_map(|run| run.turns).max(),
+        home_shares: first.home_shares.clone(),
+        reversals: runs.iter().filter_map(|run| run.reversals).max(),
     })
 }

@@ -1,8 +1,8 @@
-//! The simulator itself, tested.
+//! Tests of the simulator.
 #![allow(clippy::unwrap_used)] // Tests.
 
 mod replicas;
 mod reports;
+mod runs;
 mod service;
 mod traces;
-mod worlds;

@@ -1,8 +1,7 @@
-//! Places, and fleets of regions in them.
+//! Region locations, and the fleet of a case.
 
-use crate::case::Site;
+use crate::case::RegionSpec;
 use crate::profile::Profile;
-use crate::router::{MODEL, ZONE_HEADER};
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
@@ -14,84 +13,99 @@ use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Pages of metrics are read every so many seconds, as Meridian does where the fleet file says nothing else.
-pub const PAGE_EVERY: usize = 2;
+/// Header with the caller's zone.
+pub const ZONE_HEADER: &str = "x-zone";
+/// The fleet's only model.
+pub const MODEL: &str = "model";
 
-/// Where a region is.
+/// Scrape interval of metrics pages in seconds: the fleet file's default.
+pub const SCRAPE_INTERVAL: usize = 2;
+
+/// Location of a region.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Its name.
+pub struct RegionLocation {
+    /// Name.
     pub name: &'static str,
-    /// Where it is.
-    pub at: Location,
-    /// Hours that its clocks are ahead of UTC in winter.
-    pub hours: f64,
-    /// Whether its own callers are of the pinned zone.
-    pub eea: bool,
+    /// Coordinates.
+    pub coordinates: Location,
+    /// UTC offset in winter, in hours.
+    pub utc_offset: f64,
+    /// Whether the region is in the European Economic Area (EEA). Its callers then belong to the pinned zone.
+    pub in_eea: bool,
 }
 
-const fn place(name: &'static str, at: (f64, f64), hours: f64, eea: bool) -> Place {
+const fn location(
+    name: &'static str,
+    at: (f64, f64),
+    utc_offset: f64,
+    in_eea: bool,
+) -> RegionLocation {
     let (latitude, longitude) = at;
-    Place {
+    RegionLocation {
         name,
-        at: Location {
+        coordinates: Location {
             latitude,
             longitude,
         },
-        hours,
-        eea,
+        utc_offset,
+        in_eea,
     }
 }
 
 /// Three regions.
-pub const THREE: [Place; 3] = [
-    place("eu-west-1", (53.3, -6.3), 0.0, true),
-    place("us-east-1", (38.9, -77.5), -5.0, false),
-    place("us-west-2", (45.8, -119.7), -8.0, false),
+pub const THREE: [RegionLocation; 3] = [
+    location("eu-west-1", (53.3, -6.3), 0.0, true),
+    location("us-east-1", (38.9, -77.5), -5.0, false),
+    location("us-west-2", (45.8, -119.7), -8.0, false),
 ];
 
 /// Eight regions on five continents, two of them in the European Economic Area.
-pub const EIGHT: [Place; 8] = [
-    place("ap-northeast-1", (35.6, 139.7), 9.0, false),
-    place("ap-south-1", (19.1, 72.9), 5.5, false),
-    place("ca-central-1", (45.5, -73.6), -5.0, false),
-    place("eu-central-1", (50.1, 8.7), 1.0, true),
-    place("eu-west-1", (53.3, -6.3), 0.0, true),
-    place("sa-east-1", (-23.5, -46.6), -3.0, false),
-    place("us-east-1", (38.9, -77.5), -5.0, false),
-    place("us-west-2", (45.8, -119.7), -8.0, false),
+pub const EIGHT: [RegionLocation; 8] = [
+    location("ap-northeast-1", (35.6, 139.7), 9.0, false),
+    location("ap-south-1", (19.1, 72.9), 5.5, false),
+    location("ca-central-1", (45.5, -73.6), -5.0, false),
+    location("eu-central-1", (50.1, 8.7), 1.0, true),
+    location("eu-west-1", (53.3, -6.3), 0.0, true),
+    location("sa-east-1", (-23.5, -46.6), -3.0, false),
+    location("us-east-1", (38.9, -77.5), -5.0, false),
+    location("us-west-2", (45.8, -119.7), -8.0, false),
 ];
 
-/// A round trip, in seconds; within a region it is short.
-fn round_trip(one: &Place, other: &Place) -> f64 {
+/// Round-trip time between two regions in seconds; 1 ms within a region.
+fn round_trip(one: &RegionLocation, other: &RegionLocation) -> f64 {
     if one.name == other.name {
         0.001
     } else {
-        one.at.round_trip(&other.at).as_secs_f64()
+        one.coordinates.round_trip(&other.coordinates).as_secs_f64()
     }
 }
 
-/// All round trips, in seconds.
-pub fn round_trips(places: &[Place]) -> Vec<Vec<f64>> {
-    let from = |one: &Place| places.iter().map(|other| round_trip(one, other)).collect();
-    places.iter().map(from).collect()
+/// Round-trip times between all regions in seconds, by index.
+pub fn round_trips(locations: &[RegionLocation]) -> Vec<Vec<f64>> {
+    let from = |one: &RegionLocation| {
+        locations
+            .iter()
+            .map(|other| round_trip(one, other))
+            .collect()
+    };
+    locations.iter().map(from).collect()
 }
 
 /// The zone whose requests never leave its regions.
-pub fn pinned() -> ZoneName {
+pub fn pinned_zone() -> ZoneName {
     "eea".into()
 }
 
-/// The zone of everybody else.
-pub fn everybody() -> ZoneName {
+/// The zone of all other requests. It may use all regions.
+pub fn open_zone() -> ZoneName {
     "global".into()
 }
 
-/// A fleet of regions of so many replicas in these places: the zone `eea` keeps to its own, `global` may use all.
-pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
-    let names = |keep: fn(&Place) -> bool| {
-        let kept = places.iter().filter(|place| keep(place));
-        kept.map(|place| RegionName::from(place.name))
+/// The zones: the pinned zone has the European regions, the open zone has all regions.
+fn zones(locations: &[RegionLocation]) -> BTreeMap<ZoneName, Zone> {
+    let names = |keep: fn(&RegionLocation) -> bool| {
+        let kept = locations.iter().filter(|location| keep(location));
+        kept.map(|location| RegionName::from(location.name))
             .collect::<BTreeSet<_>>()
     };
     let zone = |pinned: bool, regions| Zone {
@@ -106,17 +120,23 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
     };
     let eea = Zone {
         countries: Country::preset("eea").into_iter().flatten().collect(),
-        ..zone(true, names(|place| place.eea))
+        ..zone(true, names(|location| location.in_eea))
     };
-    let own = |(place, replicas): (&Place, &usize)| {
+    let open = zone(false, names(|_| true));
+    [(pinned_zone(), eea), (open_zone(), open)].into()
+}
+
+/// The fleet of a case. `sizes` are the numbers of servers, in the order of `locations`.
+pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
+    let own = |(location, replicas): (&RegionLocation, &usize)| {
         (
-            RegionName::from(place.name),
-            region(place, places, *replicas),
+            RegionName::from(location.name),
+            region(location, locations, *replicas),
         )
     };
     Fleet {
-        zones: [(pinned(), eea), (everybody(), zone(false, names(|_| true)))].into(),
-        unknown_zone: UnknownZone::Zone(pinned()),
+        zones: zones(locations),
+        unknown_zone: UnknownZone::Zone(pinned_zone()),
         sources: vec![ZoneSource {
             header: ZONE_HEADER.into(),
             gives: ZoneSourceKind::Zone,
@@ -124,7 +144,7 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
                 cidr: [ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))].into(),
             },
         }],
-        regions: places.iter().zip(sizes).map(own).collect(),
+        regions: locations.iter().zip(sizes).map(own).collect(),
         fallbacks: BTreeMap::new(),
         limits: Limits {
             connect: Duration::from_secs(1),
@@ -150,12 +170,12 @@ pub fn fleet(places: &[Place], sizes: &[usize]) -> Fleet {
     }
 }
 
-fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
-    let mut others: Vec<&Place> = places
+fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usize) -> Region {
+    let mut others: Vec<&RegionLocation> = locations
         .iter()
-        .filter(|other| other.name != place.name)
+        .filter(|other| other.name != location.name)
         .collect();
-    others.sort_by(|one, other| round_trip(place, one).total_cmp(&round_trip(place, other)));
+    others.sort_by(|one, other| round_trip(location, one).total_cmp(&round_trip(location, other)));
     let file = || "/tls.pem".to_owned();
     let endpoint = |replica: usize| std::net::SocketAddr::from(([10, 0, 0, replica as u8], 8000));
     let source = |replica: usize| SignalSource {
@@ -165,7 +185,7 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         max_running: None,
         token: None,
         tls: None,
-        every: Duration::from_secs(PAGE_EVERY as u64),
+        every: Duration::from_secs(SCRAPE_INTERVAL as u64),
     };
     Region {
         public: Public {
@@ -187,7 +207,12 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
         admin: ([127, 0, 0, 1], 9901).into(),
         round_trips: others
             .iter()
-            .map(|other| (RegionName::from(other.name), place.at.round_trip(&other.at)))
+            .map(|other| {
+                (
+                    RegionName::from(other.name),
+                    location.coordinates.round_trip(&other.coordinates),
+                )
+            })
             .collect(),
         nearest: others
             .into_iter()
@@ -206,12 +231,16 @@ fn region(place: &Place, places: &[Place], replicas: usize) -> Region {
     }
 }
 
-/// The regions of a case in the order of their names.
-pub fn sites(places: &[Place], sizes: &[usize], profile: Profile) -> Vec<Site> {
-    let site = |(place, replicas): (&Place, &usize)| Site {
-        name: RegionName::from(place.name),
+/// The regions of a case, in the order of `locations`.
+pub fn region_specs(
+    locations: &[RegionLocation],
+    sizes: &[usize],
+    profile: Profile,
+) -> Vec<RegionSpec> {
+    let region = |(location, replicas): (&RegionLocation, &usize)| RegionSpec {
+        name: RegionName::from(location.name),
         replicas: *replicas,
         profile,
     };
-    places.iter().zip(sizes).map(site).collect()
+    locations.iter().zip(sizes).map(region).collect()
 }

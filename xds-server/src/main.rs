@@ -15,6 +15,7 @@ use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -80,8 +81,17 @@ enum Command {
         /// The fleet file.
         file: PathBuf,
     },
-    /// Plays traces through Meridian's decisions and through other ways to route, and shows them side by side.
-    Simulate(#[command(flatten)] simulate::Options),
+    /// Runs the simulator: traces through Meridian's decisions and through other routing strategies, side by side.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// Arguments of `meridian-simulate`; `--help` lists them.
+        #[arg(
+            value_name = "ARGUMENTS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[tokio::main]
@@ -130,7 +140,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Bootstrap { node, sotw, file } => {
             let fleet = load(&file)?;
-            let home = region(&fleet, &file, node)?;
+            let home = region(&fleet, &file, &node)?;
             let protocol = if sotw {
                 Protocol::Sotw
             } else {
@@ -142,12 +152,12 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Export { node, file } => {
             let fleet = load(&file)?;
-            let home = region(&fleet, &file, node)?;
+            let home = region(&fleet, &file, &node)?;
             let snapshot = checked(&fleet, &home)?;
             let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no such region")?;
             print(&mut out, &bootstrap)?;
         }
-        Command::Simulate(options) => simulate::simulate(&options, &mut out)?,
+        Command::Simulate { arguments } => simulate::simulate(&arguments)?,
     }
     Ok(())
 }
@@ -159,14 +169,13 @@ fn print(out: &mut impl Write, bootstrap: &Bootstrap) -> Result<()> {
 }
 
 /// A region of the fleet, by the name that `--node` gives.
-fn region(fleet: &Fleet, file: &Path, node: String) -> Result<RegionName> {
-    let home = RegionName::from(node);
-    if fleet.regions.contains_key(&home) {
-        return Ok(home);
+fn region(fleet: &Fleet, file: &Path, node: &str) -> Result<RegionName> {
+    if let Some((home, _)) = fleet.regions.get_key_value(node) {
+        return Ok(home.clone());
     }
     let known: Vec<&str> = fleet.regions.keys().map(RegionName::as_str).collect();
     let (file, known) = (file.display(), known.join(", "));
-    bail!("--node: there is no region `{home}` in {file}; there are: {known}")
+    bail!("--node: there is no region `{node}` in {file}; there are: {known}")
 }
 
 /// `RUST_LOG` chooses what is logged, e.g. `meridian_xds_server=debug`.

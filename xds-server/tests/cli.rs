@@ -236,66 +236,47 @@ fn status_says_where_it_looked() {
     );
 }
 
+/// A directory with `meridian` and, as its simulator, a shell.
+fn beside_a_shell(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::hard_link(env!("CARGO_BIN_EXE_meridian"), dir.join("meridian")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", dir.join("meridian-simulate")).unwrap();
+    dir
+}
+
 #[test]
-fn simulate_lists_its_cases() {
-    let output = meridian(&["simulate", "--list"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let out = text(&output.stdout);
-    assert!(out.lines().count() >= 12, "{out}");
-    assert!(out.contains("region-loss   a region is gone for seven minutes"));
-    let output = meridian(&["simulate", "--case", "mars"]);
+fn simulate_passes_its_arguments_and_exit_status_on() {
+    let dir = beside_a_shell("simulate-runs");
+    let output = Command::new(dir.join("meridian"))
+        .args([
+            "simulate",
+            "-c",
+            "echo $0 $1 $2; exit 7",
+            "--list",
+            "--help",
+            "-x",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "--list --help -x\n");
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
+}
+
+#[test]
+fn simulate_says_how_to_build_a_missing_simulator() {
+    let dir = beside_a_shell("simulate-missing");
+    std::fs::remove_file(dir.join("meridian-simulate")).unwrap();
+    let output = Command::new(dir.join("meridian"))
+        .args(["simulate", "--list"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let err = text(&output.stderr);
+    assert_eq!(err.lines().count(), 1, "{err}");
     assert!(
-        err.contains("no case `mars`; there are: azure-code-3,"),
+        err.contains("cargo build --release -p meridian-simulator"),
         "{err}"
     );
-}
-
-#[test]
-fn simulate_names_what_is_wrong_with_a_trace() {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.csv");
-    let path = file.to_str().unwrap();
-    std::fs::write(
-        &file,
-        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,10,5\nsoon,10,5\n",
-    )
-    .unwrap();
-    for (given, part) in [
-        (
-            format!("azure:{path}"),
-            "trace.csv: line 3: expected a time",
-        ),
-        (
-            format!("mooncake:{path}"),
-            "trace.csv: line 1: expected timestamp",
-        ),
-        ("azure:no/such.csv".to_owned(), "no/such.csv"),
-        (format!("csv:{path}"), "expected azure:PATH"),
-    ] {
-        let output = meridian(&["simulate", "--trace", &given]);
-        assert!(!output.status.success());
-        let err = text(&output.stderr);
-        assert!(err.contains(part), "`{part}` is not in: {err}");
-    }
-}
-
-#[test]
-fn simulate_replays_a_trace_on_three_and_eight_regions() {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small.jsonl");
-    let row = |second: u32| {
-        format!(
-            "{{\"timestamp\":{},\"input_length\":4000,\"output_length\":50,\"hash_ids\":[{second}]}}\n",
-            second * 10_000
-        )
-    };
-    std::fs::write(&file, (0..120).map(row).collect::<String>()).unwrap();
-    let given = format!("mooncake:{}", file.display());
-    let output = meridian(&["simulate", "--trace", &given, "--seeds", "1"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let out = text(&output.stdout);
-    for part in ["small-3:", "small-8:", "| Meridian ", "| oracle "] {
-        assert!(out.contains(part), "`{part}` is not in: {out}");
-    }
-    assert!(text(&output.stderr).contains("2/2 small-"));
 }

@@ -321,7 +321,7 @@ impl RegionState {
         let first = Attempts {
             to: to.clone(),
             model: model.clone(),
-            zone: "".into(),
+            zone: ZoneName::lowest(),
             lane: Lane::ALL[0],
             gateway: String::new(),
         };

@@ -1,71 +1,55 @@
-//! Charts as SVG.
+//! SVG charts.
 
+use crate::strategy::Strategy;
+use plotters::coord::ranged1d::SegmentedCoord;
+use plotters::coord::types::{RangedCoordf64, RangedCoordi32};
 use plotters::prelude::*;
 use plotters::style::full_palette::GREY_600;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type BarChart<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, SegmentedCoord<RangedCoordi32>>>;
 
-/// Pixels of a chart.
+/// Width and height of a chart, in pixels.
 const SIZE: (u32, u32) = (560, 260);
 const FONT: &str = "sans-serif";
 
-/// A bar for each name. They are cut at twice the median, so that one that is far off leaves the others to be seen; a number
-/// says what it is.
+/// A bar chart with a bar per strategy. Bars end at twice the median, so that outliers do not hide the other values. Each bar is
+/// labelled with its value and `unit`.
 ///
 /// # Errors
-/// A chart that cannot be drawn.
-pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Failed> {
-    let mut values: Vec<f64> = bars.iter().map(|(_, value)| *value).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let median = values.get(values.len() / 2).copied().unwrap_or_default();
-    let most = values.last().copied().unwrap_or_default();
-    let top = most.min(median * 2.0);
-    let top = if top > 0.0 { top } else { most.max(1.0) };
+/// The chart cannot be drawn.
+pub fn bars(title: &str, unit: &str, bars: &[(Strategy, f64)]) -> Result<String, Error> {
+    let end = axis_end(bars);
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        // Both ends of it have a row.
+        // The range of rows includes both ends.
         let rows = 0..bars.len() as i32 - 1;
         let mut chart = ChartBuilder::on(&area)
             .caption(title, (FONT, 14))
             .margin(8)
             .x_label_area_size(24)
             .y_label_area_size(136)
-            .build_cartesian_2d(0.0..top * 1.15, rows.into_segmented())
+            .build_cartesian_2d(0.0..end * 1.15, rows.into_segmented())
             .map_err(|error| error.to_string())?;
-        let name = |row: &SegmentValue<i32>| match row {
-            SegmentValue::CenterOf(row) => (bars.len() - 1)
-                .checked_sub(*row as usize)
-                .and_then(|row| bars.get(row))
-                .map_or_else(String::new, |(name, _)| (*name).to_owned()),
-            SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
-        };
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .light_line_style(TRANSPARENT)
-            .y_labels(bars.len())
-            .y_label_formatter(&name)
-            .x_label_formatter(&|value| format!("{value:.2}"))
-            .label_style((FONT, 11))
-            .draw()
-            .map_err(|error| error.to_string())?;
-        for (index, (name, value)) in bars.iter().enumerate() {
+        draw_names(&mut chart, bars)?;
+        for (index, (strategy, value)) in bars.iter().enumerate() {
             let row = (bars.len() - 1 - index) as i32;
-            let end = value.min(top);
+            let length = value.min(end);
             let bar = Rectangle::new(
                 [
                     (0.0, SegmentValue::Exact(row)),
-                    (end, SegmentValue::Exact(row + 1)),
+                    (length, SegmentValue::Exact(row + 1)),
                 ],
-                colour(name).filled(),
+                colour(*strategy).filled(),
             );
             chart
                 .draw_series([bar])
                 .map_err(|error| error.to_string())?;
             let label = Text::new(
                 format!(" {value:.2} {unit}"),
-                (end, SegmentValue::CenterOf(row)),
+                (length, SegmentValue::CenterOf(row)),
                 (FONT, 11),
             );
             chart
@@ -77,26 +61,57 @@ pub fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> Result<String, Fai
     Ok(svg)
 }
 
-fn colour(way: &str) -> RGBColor {
-    match way {
-        "Meridian" => RGBColor(20, 100, 180),
-        "nearest, own servers" | "Meridian, least request" => RGBColor(150, 185, 220),
-        "oracle" => RGBColor(200, 160, 60),
+/// End of the value axis: the maximum, but at most twice the median.
+fn axis_end(bars: &[(Strategy, f64)]) -> f64 {
+    let mut values: Vec<f64> = bars.iter().map(|(_, value)| *value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let median = values.get(values.len() / 2).copied().unwrap_or_default();
+    let max = values.last().copied().unwrap_or_default();
+    let end = max.min(median * 2.0);
+    if end > 0.0 { end } else { max.max(1.0) }
+}
+
+/// Draws the axes, with the strategies' names from top to bottom.
+fn draw_names(chart: &mut BarChart<'_, '_>, bars: &[(Strategy, f64)]) -> Result<(), Error> {
+    let name = |row: &SegmentValue<i32>| match row {
+        SegmentValue::CenterOf(row) => (bars.len() - 1)
+            .checked_sub(*row as usize)
+            .and_then(|row| bars.get(row))
+            .map_or_else(String::new, |(strategy, _)| strategy.name().to_owned()),
+        SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
+    };
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(bars.len())
+        .y_label_formatter(&name)
+        .x_label_formatter(&|value| format!("{value:.2}"))
+        .label_style((FONT, 11))
+        .draw()
+        .map_err(|error| error.to_string().into())
+}
+
+fn colour(strategy: Strategy) -> RGBColor {
+    match strategy {
+        Strategy::Meridian => RGBColor(20, 100, 180),
+        Strategy::MeridianServerOnly | Strategy::MeridianRegionOnly => RGBColor(150, 185, 220),
+        Strategy::Oracle => RGBColor(200, 160, 60),
         _ => RGBColor(150, 150, 150),
     }
 }
 
-/// Shares in percent, second by second, a line for each name; a grey line where something changed at once.
+/// A line chart of home shares in percent, one value per second. Vertical grey lines mark disturbances.
 ///
 /// # Errors
-/// A chart that cannot be drawn.
-pub fn shares(
+/// The chart cannot be drawn.
+pub fn home_shares(
     title: &str,
     lines: &[(String, &[u8])],
     disturbances: &[f64],
-) -> Result<String, Failed> {
-    let longest = lines.iter().map(|(_, share)| share.len()).max();
-    let longest = longest.unwrap_or(1).max(1) as f64;
+) -> Result<String, Error> {
+    let seconds = lines.iter().map(|(_, share)| share.len()).max();
+    let seconds = seconds.unwrap_or(1).max(1) as f64;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (SIZE.0 * 2, SIZE.1)).into_drawing_area();
@@ -105,7 +120,7 @@ pub fn shares(
             .margin(8)
             .x_label_area_size(24)
             .y_label_area_size(40)
-            .build_cartesian_2d(0.0..longest * 1.3, 0.0..105.0)
+            .build_cartesian_2d(0.0..seconds * 1.3, 0.0..105.0)
             .map_err(|error| error.to_string())?;
         chart
             .configure_mesh()

@@ -1,206 +1,173 @@
-//! `docs/decision-quality.md`: what is assumed, the tables, and what they say.
+//! `docs/decision-quality.md`: the tables of a study, each with a sentence that says what it shows.
 
-use super::{Report, parts, table};
-use crate::gate::{Against, Gate, Judged};
+use super::table::Table;
+use super::{Report, ablation, table};
+use crate::gate::{GateFailure, MAX_REVERSALS};
 use crate::profile::Point;
 use crate::spread::Spread;
-use crate::study::Studied;
+use crate::study::CaseResult;
 
-/// How the document begins, so that whoever opens it knows not to edit it.
-pub const HEAD: &str = "# Decision quality\n\n<!-- Written by `meridian simulate`; edit simulator/src/report instead. -->\n";
+/// First lines of the document. They ask readers not to edit it.
+pub const HEAD: &str = "# Decision quality\n\n<!-- Written by `meridian-simulate`; edit simulator/src/report instead. -->\n";
 
-/// The command that writes it.
-pub const COMMAND: &str =
-    "meridian simulate --markdown docs/decision-quality.md --html target/decision-quality.html";
+/// The command that writes the document.
+pub const COMMAND: &str = "cargo run --release -p meridian-simulator -- --markdown docs/decision-quality.md --html target/decision-quality.html";
 
-const HOW: &str = include_str!("how.md");
-const LIMITS: &str = include_str!("limits.md");
+const COLUMNS: &str = include_str!("columns.md");
 
 /// The document.
 pub fn document(report: &Report) -> String {
     let parts = [
         HEAD.to_owned(),
         format!(
-            "How well Meridian's decisions serve callers, next to other ways to route, in a simulation with the product's own planner \
-             and decision in the loop. {} cases, {} seeds each. Written by one command:\n\n```sh\n{COMMAND}\n```\n",
+            "This page compares Meridian with other routing strategies in a simulation that runs Meridian's own planner and request path. \
+             {} cases, {} seeds each. [simulator.md](simulator.md) describes the simulation, the strategies and the limits. The page is written by:\n\n```sh\n{COMMAND}\n```\n",
             report.cases.len(),
             report.seeds
         ),
-        verdict(report),
-        parts::parts(&report.cases),
-        HOW.to_owned(),
-        fits(report),
+        gate(report),
+        format!(
+            "## Results by case\n\n\
+             P95 time to first token (TTFT) in seconds and share of requests within the service-level objective (SLO), means over the seeds. \
+             `best`: better than every baseline in both; `worse`: more than 2 % worse than the best baseline in one.\n\n{}",
+            table::gate(&report.gate)
+        ),
+        format!(
+            "## Pinned zone\n\n\
+             The same for the requests of the zone `eea` alone, which stay in its regions. The gate ignores these values.\n\n{}",
+            table::pinned(&report.gate)
+        ),
+        format!(
+            "## Ablations\n\n\
+             Meridian with only one of its two choices, region and server, and with neither. Medians over the cases.\n\n{}",
+            ablation::table(&report.cases)
+        ),
+        service_model(report),
+        COLUMNS.to_owned(),
         cases(report),
-        LIMITS.to_owned(),
     ];
     parts.join("\n")
 }
 
-/// The gate, and what is not as it should be.
-fn verdict(report: &Report) -> String {
-    let gate = &report.gate;
-    let problems = gate.problems();
-    let mut text = String::from("## Verdict\n\n");
-    text += &format!(
-        "Meridian is the best of all ways but the oracle, in both the 95th percentile of the time to the first token (TTFT) and the \
-         promises kept, in {} of {} cases. ",
-        gate.best(),
-        gate.judged.len()
-    );
-    text += if problems.is_empty() {
-        "The gate is met: the best in at least two thirds of the cases, nowhere more than 2 % worse in either, no share that turns \
-         round more than twice after a disturbance, no request outside of its zone.\n\n"
+/// The gate's conditions and whether they are met.
+fn gate(report: &Report) -> String {
+    let failures = report.gate.failures();
+    let count = |is: fn(&GateFailure) -> bool| {
+        let failed = failures.iter().filter(|failure| is(failure));
+        failed.count().to_string()
+    };
+    let cases = report.gate.cases.len();
+    let row = |condition: String, required: &str, result: String| {
+        vec![condition, required.to_owned(), result]
+    };
+    let table = Table {
+        head: vec!["condition", "required", "result"],
+        rows: vec![
+            row(
+                "cases in which Meridian is the best".to_owned(),
+                "two thirds",
+                format!("{} of {cases}", report.gate.wins()),
+            ),
+            row(
+                "cases in which Meridian is more than 2 % worse".to_owned(),
+                "0",
+                count(|failure| matches!(failure, GateFailure::Regression(_))),
+            ),
+            row(
+                format!(
+                    "cases in which a home share reverses more than {MAX_REVERSALS} times after a disturbance"
+                ),
+                "0",
+                count(|failure| matches!(failure, GateFailure::Oscillation(..))),
+            ),
+            row(
+                "cases with attempts at regions outside the caller's zone".to_owned(),
+                "0",
+                count(|failure| matches!(failure, GateFailure::Violations(..))),
+            ),
+        ],
+    };
+    let verdict = if failures.is_empty() {
+        "passed"
     } else {
-        "The gate is **not met**. It asks for the best in at least two thirds of the cases, nowhere more than 2 % worse in either, no \
-         share that turns round more than twice after a disturbance (past its first 60 s), and no request outside of its zone:\n\n"
-    };
-    for problem in &problems {
-        text += &format!("- {problem}\n");
-    }
-    if !problems.is_empty() {
-        text += "\n";
-    }
-    text += &table::gate(gate).to_string();
-    text += "\nMeans over the seeds; `turns` is the most of any share with any seed after something happened: in the other cases nothing does. \"Over it\" is Meridian's P95 over the oracle's.\n";
-    let behind: Vec<&Judged> = gate
-        .judged
-        .iter()
-        .filter(|one| !one.all.is_best())
-        .collect();
-    if !behind.is_empty() {
-        text += "\nWhere Meridian is not the best:\n\n";
-    }
-    for judged in behind {
-        text += &format!("- {}: {}.\n", judged.case, behind_in(&judged.all));
-    }
-    text + "\n" + &pinned(gate)
-}
-
-/// What the pinned zone's callers get, who cannot go elsewhere.
-fn pinned(gate: &Gate) -> String {
-    let cases = |is: fn(&Against) -> bool| -> Vec<&str> {
-        let cases = gate.judged.iter().filter(|judged| is(&judged.pinned));
-        cases.map(|judged| judged.case.as_str()).collect()
-    };
-    let worse = cases(Against::is_worse);
-    let names = match worse.as_slice() {
-        [] => String::new(),
-        worse => format!(" ({})", worse.join(", ")),
+        "**failed**"
     };
     format!(
-        "### The pinned zone alone\n\n\
-         Callers of the zone `eea`, whose requests stay in its regions while others may come there; no part of the gate. Meridian serves \
-         them better than the best other way in both figures in {} of {} cases, worse by more than 2 % in one or both in {}{names}, and \
-         in the rest not better in both, and worse by no more than that.\n\n{}",
-        cases(Against::is_best).len(),
-        gate.judged.len(),
-        worse.len(),
-        table::pinned(gate),
+        "## Gate\n\nThe gate {verdict}. `meridian-simulate` exits with 1 if a condition is not met.\n\n{table}"
     )
 }
 
-/// In what another way is ahead in a case.
-fn behind_in(against: &Against) -> String {
-    let mut parts = Vec::new();
-    let (way, seconds) = against.soonest;
-    if against.meridian.first_token >= seconds {
-        let more = (against.meridian.first_token / seconds - 1.0) * 100.0;
-        parts.push(format!(
-            "its P95 is {more:.1} % above that of {}",
-            way.name()
-        ));
-    }
-    let (way, kept) = against.most_kept;
-    if against.meridian.attainment <= kept {
-        let less = (kept - against.meridian.attainment) * 100.0;
-        parts.push(format!(
-            "it keeps {less:.2} points fewer promises than {}",
-            way.name()
-        ));
-    }
-    parts.join("; ")
-}
-
-fn fits(report: &Report) -> String {
+/// The fitted service times, with measured and fitted values.
+fn service_model(report: &Report) -> String {
     let profile = &report.fit.profile;
     let mean = |points: &[Point]| {
         let errors = points.iter().map(Point::error);
         errors.sum::<f64>() / points.len().max(1) as f64 * 100.0
     };
-    let simulated = |point: &Point| profile.reads(point.prompt_size, point.batch_size) * 1e3;
-    let off = |point: &Point| (simulated(point) / point.measured - 1.0) * 100.0;
-    let told = |point: &Point| format!("{:.1} ({:+.0} %)", simulated(point), off(point));
+    let simulated = |point: &Point| profile.prefill_time(point.prompt_size, point.batch_size) * 1e3;
+    let error = |point: &Point| (simulated(point) / point.measured - 1.0) * 100.0;
+    let cell = |point: &Point| format!("{:.1} ({:+.0} %)", simulated(point), error(point));
     format!(
-        "### The service model and what it is fitted to\n\n\
-         A forward pass takes {:.2} ms, and {:.4} ms more for each prompt token in it, {:.3} ns for each pair of a prompt token and \
-         a token before it, {:.3} ms for each sequence that decodes, {:.3} µs for each token of their context. Fitted by least \
-         absolute deviations to measured times of Llama 2 70B on four H100.\n\n\
-         Prompts, off by {:.1} % in the mean. Their times hardly follow their size where they are tiny, and the fit takes what a token \
-         costs from the large ones, where the time goes: below 512 tokens it is far too low. The simulated server reads in chunks of \
-         {} tokens, and each of its passes has the fixed part that decoding has, which is larger than the one of the fit for prompts \
-         alone: the last column is what a server that has nothing else to do takes in the simulation, over what was measured.\n\n{}\n\
-         Tokens, off by {:.1} % in the mean.\n\n{}",
-        profile.pass * 1e3,
-        profile.prompt_token * 1e3,
-        profile.prompt_square * 1e9,
-        profile.sequence * 1e3,
-        profile.context_token * 1e6,
+        "## Service model\n\n\
+         Cost of a forward pass, fitted by least absolute deviations to measured times of Llama 2 70B on four H100 GPUs.\n\n{}\n\
+         Prefill times in milliseconds. The mean error is {:.1} %; `simulated` is the time of an idle simulated server, which prefills \
+         in chunks of {} tokens.\n\n{}\n\
+         Times per output token in milliseconds. The mean error is {:.1} %.\n\n{}",
+        table::coefficients(profile),
         mean(&report.fit.prompts),
         profile.chunk,
-        table::fit(&report.fit.prompts, &[("simulated ms", &told)]),
+        table::fit(&report.fit.prompts, &[("simulated", &cell)]),
         mean(&report.fit.tokens),
         table::fit(&report.fit.tokens, &[]),
     )
 }
 
+/// One table per case.
 fn cases(report: &Report) -> String {
-    let mut text = String::from(
-        "## Cases\n\n\
-         Seconds; means over the seeds, and the lowest and the highest in brackets where they differ. `kept`: requests that got what is \
-         promised. `home`: served by the region that they came to. `GB between`: bytes of prompts and answers between regions. \
-         `fallback`, `its cost`: requests that no region could take, and what they cost at a hosted provider. `failed`: answers that \
-         broke off. `left zone`: attempts at regions that the caller's zone may not use. The last two \
-         rows are parts of Meridian, none of the ways that it is compared with.\n",
-    );
-    for case in &report.cases {
-        text += &format!(
-            "\n### {}\n\n{}\n{}",
+    let cases = report.cases.iter().map(|case| {
+        format!(
+            "### {}\n\n{}\n\n{}",
             case.name,
-            about(case),
+            description(case),
             table::case(case)
-        );
-    }
-    text
+        )
+    });
+    cases.collect::<Vec<_>>().join("\n")
 }
 
-fn about(case: &Studied) -> String {
-    let promise = &case.objective;
-    let mut about = case.about.clone();
-    if let Some(first) = about.get_mut(..1) {
+/// What happens in a case, its regions, and its objective.
+fn description(case: &CaseResult) -> String {
+    let objective = &case.objective;
+    let mut text = case.description.clone();
+    if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
     format!(
-        "{about}. {}; {:.0} requests. Promised: the first token within {} s and {} ms a token of the prompt, then {} ms a token.\n",
+        "{text}: {}, {:.0} requests. SLO: TTFT {} s and {} ms per prompt token, then {} ms per output token.",
         regions(&case.regions),
         case.requests.mean,
-        promise.first_token,
-        promise.prompt_token * 1e3,
-        promise.token * 1e3,
+        objective.first_token,
+        objective.prompt_token * 1e3,
+        objective.token * 1e3,
     )
 }
 
+/// The number of regions, their servers and their goodput.
 fn regions(regions: &[(usize, Spread)]) -> String {
     let count = regions.len();
-    if let Some((servers, good)) = regions.first()
+    if let Some((servers, goodput)) = regions.first()
         && regions.iter().all(|(other, _)| other == servers)
     {
         return format!(
-            "{count} regions of {servers} servers, each good for {:.1} requests/s",
-            good.mean
+            "{count} regions of {servers} servers with a goodput of {:.1} requests/s each",
+            goodput.mean
         );
     }
     let each = regions
         .iter()
-        .map(|(servers, good)| format!("{servers} servers good for {:.1} requests/s", good.mean));
-    format!("{count} regions: {}", each.collect::<Vec<_>>().join(", "))
+        .map(|(servers, goodput)| format!("{servers} servers ({:.1} requests/s)", goodput.mean));
+    format!(
+        "{count} regions with {}",
+        each.collect::<Vec<_>>().join(", ")
+    )
 }

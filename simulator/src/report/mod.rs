@@ -1,24 +1,24 @@
-//! What is told of a study: tables, the document and the page.
+//! Reports of a study: tables, the Markdown document and the HTML page.
 
+mod ablation;
 mod chart;
 pub mod document;
-pub mod page;
-mod parts;
+pub mod html;
 pub mod table;
 
 use crate::gate::Gate;
 use crate::profile::Fit;
-use crate::study::Studied;
+use crate::study::CaseResult;
 
-/// A study with all that is told of it.
+/// The results that a report shows.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The service model, with how well it fits.
+    /// The service model with its errors.
     pub fit: Fit,
-    /// Seeds of each case.
+    /// Seeds per case.
     pub seeds: u64,
-    /// The cases.
-    pub cases: Vec<Studied>,
-    /// How Meridian does in them.
+    /// Results by case.
+    pub cases: Vec<CaseResult>,
+    /// The gate's evaluation.
     pub gate: Gate,
 }

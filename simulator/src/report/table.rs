@@ -1,23 +1,23 @@
-//! Tables, as Markdown that is aligned: to be read in a terminal as well.
+//! Markdown tables with aligned columns, so that they are readable in a terminal.
 
-use crate::gate::{Against, Gate, Judged};
-use crate::outcome::Figures;
-use crate::profile::Point;
-use crate::router::Way;
+use crate::gate::{CaseVerdict, Comparison, Gate};
+use crate::profile::{Point, Profile};
+use crate::results::RunMetrics;
 use crate::spread::Spread;
-use crate::study::Studied;
+use crate::strategy::Strategy;
+use crate::study::CaseResult;
 use std::fmt::{self, Display, Formatter};
 
-/// Rows under a head.
+/// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table<'h> {
-    /// What the columns are called.
+    /// Column names.
     pub head: Vec<&'h str>,
-    /// A cell for each column.
+    /// Rows with one cell per column.
     pub rows: Vec<Vec<String>>,
 }
 
-/// As Markdown: each cell as wide as the widest of its column, all but the first right-aligned.
+/// Writes the table as Markdown. Cells are as wide as the widest of their column; all columns but the first are right-aligned.
 impl Display for Table<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Self { head, rows } = self;
@@ -50,43 +50,51 @@ impl Display for Table<'_> {
     }
 }
 
-/// The columns of a case's table.
-type Column = (&'static str, fn(&Figures) -> f64, fn(Spread) -> String);
+/// A column of a case's table: name, value and format.
+type Column = (&'static str, fn(&RunMetrics) -> f64, fn(Spread) -> String);
 
 const COLUMNS: [Column; 13] = [
-    ("TTFT P50", |of| of.first_token[0], seconds),
-    ("TTFT P95", |of| of.first_token[1], seconds),
-    ("TTFT P99", |of| of.first_token[2], seconds),
-    ("whole P50", |of| of.whole[0], seconds),
-    ("whole P95", |of| of.whole[1], seconds),
-    ("whole P99", |of| of.whole[2], seconds),
-    ("kept", |of| of.attainment, percent),
+    ("TTFT P50", |of| of.ttft[0], seconds),
+    ("TTFT P95", |of| of.ttft[1], seconds),
+    ("TTFT P99", |of| of.ttft[2], seconds),
+    ("latency P50", |of| of.latency[0], seconds),
+    ("latency P95", |of| of.latency[1], seconds),
+    ("latency P99", |of| of.latency[2], seconds),
+    ("SLO met", |of| of.slo_attainment, percent),
     (
         "home",
-        |of| of.home,
+        |of| of.served_at_home,
         |of| format!("{:.0} %", of.mean * 100.0),
     ),
     (
-        "GB between",
-        |of| of.crossed,
+        "cross-region GB",
+        |of| of.cross_region_gb,
         |of| format!("{:.2}", of.mean),
     ),
     (
         "fallback",
-        |of| of.fallbacks,
+        |of| of.fallback_requests,
         |of| format!("{:.0}", of.mean),
     ),
-    ("its cost", |of| of.cost, |of| format!("{:.2} $", of.mean)),
-    ("failed", |of| of.failed, |of| format!("{:.0}", of.mean)),
     (
-        "left zone",
-        |of| of.violations,
+        "fallback cost",
+        |of| of.fallback_cost,
+        |of| format!("{:.2} $", of.mean),
+    ),
+    (
+        "failed",
+        |of| of.failed_requests,
+        |of| format!("{:.0}", of.mean),
+    ),
+    (
+        "violations",
+        |of| of.residency_violations,
         |of| format!("{:.0}", of.high),
     ),
 ];
 
-/// A mean, and the lowest and the highest where they differ.
-fn between(of: Spread, write: impl Fn(f64) -> String) -> String {
+/// The mean, with minimum and maximum where they differ.
+fn range(of: Spread, write: impl Fn(f64) -> String) -> String {
     let (low, mean, high) = (write(of.low), write(of.mean), write(of.high));
     if low == high {
         mean
@@ -96,7 +104,7 @@ fn between(of: Spread, write: impl Fn(f64) -> String) -> String {
 }
 
 fn seconds(of: Spread) -> String {
-    between(of, |value| {
+    range(of, |value| {
         if value < 9.95 {
             format!("{value:.2}")
         } else {
@@ -106,16 +114,16 @@ fn seconds(of: Spread) -> String {
 }
 
 fn percent(of: Spread) -> String {
-    between(of, |value| format!("{:.1}", value * 100.0)) + " %"
+    range(of, |value| format!("{:.1}", value * 100.0)) + " %"
 }
 
-/// One case: a row for each way.
-pub fn case(studied: &Studied) -> Table<'static> {
-    let mut head = vec!["way"];
+/// The results of a case: a row per strategy.
+pub fn case(result: &CaseResult) -> Table<'static> {
+    let mut head = vec!["strategy"];
     head.extend(COLUMNS.map(|(name, _, _)| name));
-    let rows = studied.ways.iter().map(|(way, _)| {
-        let cells = COLUMNS.map(|(_, figure, write)| write(studied.spread(*way, figure)));
-        let name = way.name().to_owned();
+    let rows = result.strategies.iter().map(|(strategy, _)| {
+        let cells = COLUMNS.map(|(_, metric, write)| write(result.spread(*strategy, metric)));
+        let name = strategy.name().to_owned();
         std::iter::once(name).chain(cells).collect()
     });
     Table {
@@ -124,69 +132,69 @@ pub fn case(studied: &Studied) -> Table<'static> {
     }
 }
 
-/// The gate: a row for each case.
+/// The gate's comparison over all requests: a row per case.
 pub fn gate(gate: &Gate) -> Table<'static> {
     let mut head = vec!["case"];
-    head.extend(AGAINST);
+    head.extend(COMPARISON);
     head.extend([
-        "oracle's P95",
-        "over it",
-        "oracle kept",
-        "turns",
-        "left zone",
+        "oracle TTFT P95",
+        "vs. oracle",
+        "oracle SLO met",
+        "reversals",
+        "violations",
     ]);
-    let row = |judged: &Judged| {
-        let mut row = vec![judged.case.clone()];
-        row.extend(against(&judged.all));
+    let row = |verdict: &CaseVerdict| {
+        let mut row = vec![verdict.case.clone()];
+        row.extend(comparison(&verdict.all));
         row.extend([
-            precise(judged.oracle.first_token),
-            format!("{:+.0} %", (judged.over_oracle() - 1.0) * 100.0),
-            precise_percent(judged.oracle.attainment),
-            judged
-                .turns
-                .map_or("–".to_owned(), |turns| turns.to_string()),
-            format!("{:.0}", judged.violations),
+            precise(verdict.oracle.ttft),
+            format!("{:+.0} %", (verdict.ttft_over_oracle() - 1.0) * 100.0),
+            precise_percent(verdict.oracle.slo_attainment),
+            verdict
+                .reversals
+                .map_or("–".to_owned(), |reversals| reversals.to_string()),
+            format!("{:.0}", verdict.violations),
         ]);
         row
     };
     Table {
         head,
-        rows: gate.judged.iter().map(row).collect(),
+        rows: gate.cases.iter().map(row).collect(),
     }
 }
 
-/// The pinned zone's callers alone: a row for each case.
+/// The comparison over the pinned zone's requests: a row per case.
 pub fn pinned(gate: &Gate) -> Table<'static> {
-    let mut head = vec!["case, `eea` alone"];
-    head.extend(AGAINST);
-    let row = |judged: &Judged| {
-        let name = std::iter::once(judged.case.clone());
-        name.chain(against(&judged.pinned)).collect()
+    let mut head = vec!["case, zone `eea`"];
+    head.extend(COMPARISON);
+    let row = |verdict: &CaseVerdict| {
+        let name = std::iter::once(verdict.case.clone());
+        name.chain(comparison(&verdict.pinned)).collect()
     };
     Table {
         head,
-        rows: gate.judged.iter().map(row).collect(),
+        rows: gate.cases.iter().map(row).collect(),
     }
 }
 
-/// The columns of Meridian against the others.
-const AGAINST: [&str; 5] = [
+/// Columns that compare Meridian with the best baselines.
+const COMPARISON: [&str; 5] = [
     "TTFT P95",
-    "soonest other",
-    "kept",
-    "other that kept most",
+    "lowest baseline TTFT P95",
+    "SLO met",
+    "highest baseline SLO met",
     "verdict",
 ];
 
-fn against(of: &Against) -> [String; 5] {
-    let by = |(way, value): (Way, f64), write: fn(f64) -> String| {
-        format!("{} {}", way.name(), write(value))
+fn comparison(of: &Comparison) -> [String; 5] {
+    let baseline = |(strategy, value): (Strategy, f64), write: fn(f64) -> String| {
+        format!("{} {}", strategy.name(), write(value))
     };
     [
-        precise(of.meridian.first_token),
-        by(of.soonest, precise),
-        precise_percent(of.meridian.attainment),
-        by(of.most_kept, precise_percent),
+        precise(of.meridian.ttft),
+        baseline(of.lowest_ttft, precise),
+        precise_percent(of.meridian.slo_attainment),
+        baseline(of.highest_attainment, precise_percent),
         verdict(of).to_owned(),
     ]
 }
@@ -195,28 +203,57 @@ fn precise(seconds: f64) -> String {
     format!("{seconds:.3}")
 }
 
-fn precise_percent(part: f64) -> String {
-    format!("{:.2} %", part * 100.0)
+fn precise_percent(ratio: f64) -> String {
+    format!("{:.2} %", ratio * 100.0)
 }
 
-/// How Meridian did, in a word.
-fn verdict(against: &Against) -> &'static str {
-    if against.is_best() {
+/// Meridian's verdict in a word.
+fn verdict(comparison: &Comparison) -> &'static str {
+    if comparison.is_best() {
         "best"
-    } else if against.is_worse() {
+    } else if comparison.is_worse() {
         "worse"
     } else {
         "even"
     }
 }
 
-/// One more column of measured times: its head, and its cells.
-pub type More<'m> = (&'m str, &'m dyn Fn(&Point) -> String);
+/// Cost of a forward pass, a row per term.
+pub fn coefficients(profile: &Profile) -> Table<'static> {
+    let row = |per: &str, cost: f64, scale: f64, unit: &str, digits: usize| {
+        vec![per.to_owned(), format!("{:.digits$} {unit}", cost * scale)]
+    };
+    Table {
+        head: vec!["term", "cost"],
+        rows: vec![
+            row("pass", profile.pass, 1e3, "ms", 2),
+            row("prompt token", profile.prompt_token, 1e3, "ms", 4),
+            row(
+                "pair of a prompt token and a token before it",
+                profile.prompt_square,
+                1e9,
+                "ns",
+                3,
+            ),
+            row("decoding sequence", profile.sequence, 1e3, "ms", 3),
+            row(
+                "token of a decoding sequence's context",
+                profile.context_token,
+                1e6,
+                "µs",
+                3,
+            ),
+        ],
+    }
+}
 
-/// Measured and fitted times, and what else is to be said of each.
-pub fn fit<'m>(points: &[Point], more: &[More<'m>]) -> Table<'m> {
-    let mut head = vec!["prompt", "batch", "measured ms", "fitted ms", "off by"];
-    head.extend(more.iter().map(|(name, _)| *name));
+/// An additional column of a table of service times: its name and its cells.
+pub type ExtraColumn<'m> = (&'m str, &'m dyn Fn(&Point) -> String);
+
+/// Measured and fitted service times, with additional columns.
+pub fn fit<'m>(points: &[Point], extra: &[ExtraColumn<'m>]) -> Table<'m> {
+    let mut head = vec!["prompt", "batch", "measured", "fitted", "error"];
+    head.extend(extra.iter().map(|(name, _)| *name));
     let row = |point: &Point| {
         let mut row = vec![
             point.prompt_size.to_string(),
@@ -225,7 +262,7 @@ pub fn fit<'m>(points: &[Point], more: &[More<'m>]) -> Table<'m> {
             format!("{:.1}", point.fitted),
             format!("{:.0} %", point.error() * 100.0),
         ];
-        row.extend(more.iter().map(|(_, cell)| cell(point)));
+        row.extend(extra.iter().map(|(_, cell)| cell(point)));
         row
     };
     Table {
@@ -241,17 +278,17 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let table = Table {
-            head: vec!["way", "s"],
+            head: vec!["strategy", "s"],
             rows: vec![vec!["nearest".to_owned(), "1.00 (0.9–1.1)".to_owned()]],
         };
         assert_eq!(
             table.to_string(),
-            "| way     |              s |\n|---------|---------------:|\n| nearest | 1.00 (0.9–1.1) |\n"
+            "| strategy |              s |\n|----------|---------------:|\n| nearest  | 1.00 (0.9–1.1) |\n"
         );
     }
 
     #[test]
-    fn what_does_not_differ_is_written_once() {
+    fn equal_values_have_no_range() {
         assert_eq!(seconds(Spread::of([1.0, 1.004])), "1.00");
         assert_eq!(seconds(Spread::of([1.0, 12.0])), "6.50 (1.00–12)");
         assert_eq!(percent(Spread::of([0.5, 0.75])), "62.5 (50.0–75.0) %");

@@ -1,36 +1,36 @@
-//! LiteLLM's cooldowns: a deployment that fails more than so often within a minute is left out for a while.
+//! LiteLLM's cooldowns: a deployment that fails too often within a minute is skipped for some seconds.
 
 use std::collections::BTreeMap;
 
-/// `allowed_fails`, of a minute.
-const ALLOWED: usize = 3;
-/// `cooldown_time`'s default, in seconds.
-const TIME: f64 = 5.0;
+/// LiteLLM's `allowed_fails`: failures per minute.
+const ALLOWED_FAILS: usize = 3;
+/// LiteLLM's default `cooldown_time`, in seconds.
+const COOLDOWN_TIME: f64 = 5.0;
 
-/// What has failed lately, by gateway and region.
+/// Recent failures by gateway and region.
 #[derive(Default)]
 pub struct Cooldown {
-    /// When it failed, and until when it is left out.
+    /// Times of recent failures, and the end of the cooldown, in seconds.
     failures: BTreeMap<(usize, usize), (Vec<f64>, f64)>,
 }
 
 impl Cooldown {
-    /// An attempt failed.
-    pub fn failed(&mut self, home: usize, region: usize, now: f64) {
+    /// Records a failed attempt.
+    pub fn record_failure(&mut self, home: usize, region: usize, now: f64) {
         let (failures, until) = self.failures.entry((home, region)).or_default();
         failures.retain(|at| now - at < 60.0);
         failures.push(now);
-        if failures.len() > ALLOWED {
-            *until = now + TIME;
+        if failures.len() > ALLOWED_FAILS {
+            *until = now + COOLDOWN_TIME;
         }
     }
 
-    /// Those that are not left out, and then those that are, each in their order.
-    pub fn order(&self, home: usize, allowed: &[usize], now: f64) -> (Vec<usize>, Vec<usize>) {
-        let is_well = |region: &usize| {
+    /// Splits regions into available ones and ones that cool down. Both keep their order.
+    pub fn partition(&self, home: usize, regions: &[usize], now: f64) -> (Vec<usize>, Vec<usize>) {
+        let is_available = |region: &usize| {
             let failures = self.failures.get(&(home, *region));
             failures.is_none_or(|(_, until)| *until <= now)
         };
-        allowed.iter().partition(|region| is_well(region))
+        regions.iter().partition(|region| is_available(region))
     }
 }

@@ -1,10 +1,12 @@
-//! The region with the least requests per replica, by the pages of metrics that were read last.
+//! The region with the fewest requests per server on the last metrics pages.
 
-use super::{Ask, Router, Verdict, first};
+use super::interface::{Decision, RouteQuery, Router, prefer};
 use crate::case::Case;
-use crate::page::Page;
+use crate::metrics::MetricsPage;
 
+/// Router of [`Strategy::LeastLoad`](crate::strategy::Strategy::LeastLoad).
 pub struct LeastLoad {
+    /// Requests per server, by region.
     load: Vec<f64>,
 }
 
@@ -17,18 +19,21 @@ impl LeastLoad {
 }
 
 impl Router for LeastLoad {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let least = ask
-            .allowed
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        let least = query
+            .candidates
             .iter()
             .min_by(|one, other| self.load[**one].total_cmp(&self.load[**other]));
-        first(least.copied().unwrap_or(ask.allowed[0]), ask.allowed)
+        prefer(
+            least.copied().unwrap_or(query.candidates[0]),
+            query.candidates,
+        )
     }
 
-    fn page(&mut self, page: &Page, _now: f64) {
-        let each = page.replicas.iter().map(|figures| {
+    fn on_metrics(&mut self, page: &MetricsPage, _now: f64) {
+        let each = page.servers.iter().map(|figures| {
             figures.running.unwrap_or_default() + figures.waiting.unwrap_or_default()
         });
-        self.load[page.region] = each.sum::<f64>() / page.replicas.len().max(1) as f64;
+        self.load[page.region] = each.sum::<f64>() / page.servers.len().max(1) as f64;
     }
 }

@@ -1,11 +1,12 @@
-//! Meridian between regions: the policy crate's own state, planner and decision, fed with what the pages and its own gateways say.
+//! Meridian's choice of a region: the product's state, planner and request path, fed with metrics pages and gateway statistics.
 
-use super::{Answered, Ask, Router, Verdict};
+use super::interface::{AttemptResult, Decision, HomeShares, RouteQuery, Router};
 use crate::case::Case;
-use crate::page::{FIRST_TOKEN, Page, empty, note};
+use crate::metrics::{FIRST_TOKEN, MetricsPage, empty_histogram, record};
+use crate::topology::{MODEL, ZONE_HEADER};
 use meridian_filter_core::pace::Pace;
 use meridian_filter_core::request::{Head, RequestContext};
-use meridian_filter_core::router::{Admission, Admitted, Router as Decider};
+use meridian_filter_core::router::{Admission, Admitted, Router as PolicyRouter};
 use meridian_planner::chain::chain;
 use meridian_planner::chain::overflow_chain;
 use meridian_planner::plan::{Plan, carried_over, plan};
@@ -17,54 +18,52 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-/// The header that tells a caller's zone here.
-pub const ZONE_HEADER: &str = "x-zone";
-/// The only model.
-pub const MODEL: &str = "model";
+/// Delay from a scrape of the gateways' statistics until the gateways use the resulting plan, in seconds: the scrape and the
+/// delivery of the policy.
+const PLAN_DELAY: f64 = 0.25;
 
-/// Seconds from the control plane's reading of what gateways say, once a second, to what they do by the plan that follows: the
-/// way of their statistics, and that of the policy.
-const PUBLISHED_AFTER: f64 = 0.25;
-
-/// Shares of each (gateway, zone) in percent, second by second.
-pub type Shares = BTreeMap<(RegionName, ZoneName), Vec<u8>>;
-
+/// Router of [`Strategy::Meridian`](crate::strategy::Strategy::Meridian), without the choice of a server.
 pub struct Meridian {
     fleet: Fleet,
+    /// Region names by index.
     names: Vec<RegionName>,
     model: ModelName,
     state: FleetState,
     plan: Plan,
-    policies: Vec<Compiled>,
-    /// What the gateways get next, and when.
-    coming: Option<(f64, Vec<Compiled>)>,
+    /// Active policies by gateway.
+    policies: Vec<GatewayPolicy>,
+    /// Policies of the next plan, and the time in seconds at which they become active.
+    pending: Option<(f64, Vec<GatewayPolicy>)>,
+    /// Admissions by (gateway, zone): they do not depend on the request.
     admitted: BTreeMap<(usize, ZoneName), Admitted>,
-    /// What each gateway counts, by zone, lane and region.
+    /// Attempt counters of each gateway by zone, lane and region.
     attempts: Vec<BTreeMap<(ZoneName, Lane, usize), AttemptCounts>>,
+    /// TTFT histograms of each gateway by region.
     first_tokens: Vec<BTreeMap<usize, Histogram>>,
-    /// Healthy replicas, and all.
+    /// Healthy servers and all servers by region.
     endpoints: Vec<(u64, u64)>,
-    /// What each gateway sees of its attempts at each region.
+    /// Pace of each gateway's attempts by region.
     paces: Vec<Vec<Pace>>,
-    under_way: BTreeMap<usize, Attempt>,
-    shares: Shares,
+    /// First attempts without a result by request index.
+    in_flight: BTreeMap<usize, Attempt>,
+    home_shares: HomeShares,
 }
 
-/// A gateway's policy.
-struct Compiled {
+/// A gateway's policy, and the product's router compiled from it.
+struct GatewayPolicy {
     policy: FilterPolicy,
-    router: Decider,
+    router: PolicyRouter,
 }
 
-/// The first attempt of a request, until it is answered.
+/// The first attempt of a request.
 struct Attempt {
-    /// Attempts at the region that had no first token as it began, itself included.
-    before: u32,
+    /// Attempts at the region that await a first token when this one starts, including this one.
+    awaiting: u32,
     zone: ZoneName,
     lane: Lane,
 }
 
-/// The beginning of time, so that no difference goes below zero.
+/// Start of the simulation in milliseconds of Unix time. Large enough that no time difference is negative.
 const EPOCH: u64 = 1_700_000_000_000;
 
 fn millis(now: f64) -> Millis {
@@ -76,47 +75,49 @@ impl Meridian {
         let fleet = case.fleet.clone();
         let plan = carried_over(&fleet, &Plan::default());
         let count = case.regions.len();
+        let names = case.regions.iter().map(|region| region.name.clone());
         let mut new = Self {
-            names: case.regions.iter().map(|site| site.name.clone()).collect(),
+            names: names.collect(),
             model: MODEL.into(),
             state: FleetState::default(),
             policies: Vec::new(),
-            coming: None,
+            pending: None,
             admitted: BTreeMap::new(),
             attempts: vec![BTreeMap::new(); count],
             first_tokens: vec![BTreeMap::new(); count],
             endpoints: vec![(0, 0); count],
             paces: vec![vec![Pace::default(); count]; count],
-            under_way: BTreeMap::new(),
-            shares: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            home_shares: BTreeMap::new(),
             fleet,
             plan,
         };
-        new.policies = new.compiled();
+        new.policies = new.compile();
         new
     }
 
-    /// The gateways' policies by the plan.
-    fn compiled(&self) -> Vec<Compiled> {
+    /// The gateways' policies for the current plan.
+    fn compile(&self) -> Vec<GatewayPolicy> {
         let policy = |name| {
             let policy = filter_policy(&self.fleet, &self.plan, name, None);
-            let router = Decider::new(policy.clone());
-            Compiled { policy, router }
+            let router = PolicyRouter::new(policy.clone());
+            GatewayPolicy { policy, router }
         };
         self.names.iter().map(policy).collect()
     }
 
-    fn take_what_came(&mut self, now: f64) {
-        if let Some((_, policies)) = self.coming.take_if(|(at, _)| *at <= now) {
+    /// Activates the pending policies once they are due.
+    fn activate_pending(&mut self, now: f64) {
+        if let Some((_, policies)) = self.pending.take_if(|(at, _)| *at <= now) {
             self.policies = policies;
         }
     }
 
-    fn place(&self, name: &RegionName) -> Option<usize> {
+    fn index(&self, name: &RegionName) -> Option<usize> {
         self.names.iter().position(|other| other == name)
     }
 
-    fn admitted(&mut self, home: usize, zone: &ZoneName) -> Option<Admitted> {
+    fn admit(&mut self, home: usize, zone: &ZoneName) -> Option<Admitted> {
         let key = (home, zone.clone());
         if let Some(admitted) = self.admitted.get(&key) {
             return Some(admitted.clone());
@@ -135,18 +136,66 @@ impl Meridian {
         Some(admitted)
     }
 
-    /// The regions of a chain that are not known to be lost.
-    fn regions(&self, members: &[Member], lost: &[bool]) -> Vec<usize> {
-        let place = |member: &Member| match member {
-            Member::Pool(region) | Member::Peer(region) => self.place(region),
-            Member::Fallback(_) => None,
+    /// Lane and spread of a request, as its home gateway's policy decides.
+    fn decide(&self, admitted: &Admitted, query: &RouteQuery<'_>) -> Option<(Lane, u64)> {
+        let home = query.request.home;
+        // A request without a conversation starts one.
+        let conversation = query.request.session.unwrap_or(query.id as u64);
+        let body = format!(
+            r#"{{"model":"{MODEL}","stream":true,"messages":[],"prompt_cache_key":"{conversation}"}}"#
+        );
+        let context = RequestContext {
+            request_id: &query.id.to_le_bytes(),
+            lease_ran_out: false,
+            refused: &|_| 0.0,
+            loaded: &|_| 0.0,
+            pace: &|pool| {
+                let index = self.index(&pool.region);
+                index.map_or_else(Pace::default, |index| self.paces[home][index])
+            },
+            // The serving region's gateway picks the server on arrival.
+            slot: &|_, ask| ask.affinity_slot,
+            now_ms: millis(query.now).0,
         };
-        let regions = members.iter().filter_map(place);
-        regions.filter(|region| !lost[*region]).collect()
+        let router = &self.policies[home].router;
+        let decision = router.decide(admitted, body.as_bytes(), &context).ok()?;
+        Some((decision.lane, decision.spread))
     }
 
-    /// What the gateways say: what they count, and how many of their endpoints are healthy.
-    fn hear(&mut self, now: f64) {
+    /// The chain that a gateway's routes give to a lane.
+    fn members(&self, home: usize, zone: &ZoneName, lane: Lane, spread: u64) -> Vec<Member> {
+        let name = &self.names[home];
+        let rule = self.policies[home].policy.zones.get(zone);
+        let rule = rule.and_then(|rule| rule.models.get(&self.model));
+        let split = rule.and_then(|rule| rule.split.as_ref());
+        let (Lane::Overflow, Some(split)) = (lane, split) else {
+            return chain(&self.fleet, zone, &self.model, name);
+        };
+        // Envoy's weighted clusters read the header modulo the sum of the weights.
+        let sum: u32 = split.overflow.values().sum();
+        let mut rest = spread % u64::from(sum.max(1));
+        let target = split.overflow.iter().find(|(_, weight)| {
+            let is_target = rest < u64::from(**weight);
+            rest = rest.saturating_sub(u64::from(**weight));
+            is_target
+        });
+        target.map_or_else(Vec::new, |(to, _)| {
+            overflow_chain(&self.fleet, zone, &self.model, name, to)
+        })
+    }
+
+    /// The regions of a chain that are not known to be down.
+    fn regions(&self, members: &[Member], down: &[bool]) -> Vec<usize> {
+        let index = |member: &Member| match member {
+            Member::Pool(region) | Member::Peer(region) => self.index(region),
+            Member::Fallback(_) => None,
+        };
+        let regions = members.iter().filter_map(index);
+        regions.filter(|region| !down[*region]).collect()
+    }
+
+    /// Applies the gateways' statistics to the state: attempts, TTFT and endpoint health.
+    fn observe_gateways(&mut self, now: f64) {
         for (home, name) in self.names.iter().enumerate() {
             let attempts = self.attempts[home]
                 .iter()
@@ -183,70 +232,32 @@ impl Meridian {
 }
 
 impl Router for Meridian {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        self.take_what_came(ask.now);
-        let (home, zone) = (ask.request.home, &ask.request.zone);
-        let Some(admitted) = self.admitted(home, zone) else {
-            return Verdict::go(Vec::new());
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        self.activate_pending(query.now);
+        let (home, zone) = (query.request.home, &query.request.zone);
+        let Some(admitted) = self.admit(home, zone) else {
+            return Decision::send(Vec::new());
         };
-        // Who belongs to no conversation begins one.
-        let conversation = ask.request.session.unwrap_or(ask.id as u64);
-        let body = format!(
-            r#"{{"model":"{MODEL}","stream":true,"messages":[],"prompt_cache_key":"{conversation}"}}"#
-        );
-        let here = RequestContext {
-            request_id: &ask.id.to_le_bytes(),
-            lease_ran_out: false,
-            refused: &|_| 0.0,
-            loaded: &|_| 0.0,
-            pace: &|pool| {
-                let place = self.place(&pool.region);
-                place.map_or_else(Pace::default, |place| self.paces[home][place])
-            },
-            // Its region's gateway picks as it arrives.
-            slot: &|_, ask| ask.affinity_slot,
-            now_ms: millis(ask.now).0,
+        let Some((lane, spread)) = self.decide(&admitted, query) else {
+            return Decision::send(Vec::new());
         };
-        let policy = &self.policies[home];
-        let Ok(decision) = policy.router.decide(&admitted, body.as_bytes(), &here) else {
-            return Verdict::go(Vec::new());
-        };
-        let name = &self.names[home];
-        let split = policy
-            .policy
-            .zones
-            .get(zone)
-            .and_then(|rule| rule.models.get(&self.model));
-        let split = split.and_then(|rule| rule.split.as_ref());
-        let members = match (decision.lane, split) {
-            (Lane::Overflow, Some(split)) => {
-                // As Envoy's weighted clusters read the header: modulo the sum of the weights.
-                let sum: u32 = split.overflow.values().sum();
-                let mut drawn = decision.spread % u64::from(sum.max(1));
-                let target = split.overflow.iter().find(|(_, weight)| {
-                    let within = drawn < u64::from(**weight);
-                    drawn = drawn.saturating_sub(u64::from(**weight));
-                    within
-                });
-                target.map_or_else(Vec::new, |(to, _)| {
-                    overflow_chain(&self.fleet, zone, &self.model, name, to)
-                })
-            }
-            _ => chain(&self.fleet, zone, &self.model, name),
-        };
-        let order = self.regions(&members, ask.lost);
-        if let Some(region) = order.first() {
-            let before = self.paces[home][*region].begin();
-            let (zone, lane) = (zone.clone(), decision.lane);
-            self.under_way
-                .insert(ask.id, Attempt { before, zone, lane });
+        let regions = self.regions(&self.members(home, zone, lane, spread), query.down);
+        if let Some(region) = regions.first() {
+            let awaiting = self.paces[home][*region].begin();
+            let zone = zone.clone();
+            let attempt = Attempt {
+                awaiting,
+                zone,
+                lane,
+            };
+            self.in_flight.insert(query.id, attempt);
         }
-        Verdict::go(order)
+        Decision::send(regions)
     }
 
-    fn page(&mut self, page: &Page, _now: f64) {
+    fn on_metrics(&mut self, page: &MetricsPage, _now: f64) {
         let region = &self.names[page.region];
-        for (index, figures) in page.replicas.iter().enumerate() {
+        for (index, figures) in page.servers.iter().enumerate() {
             let source = self.fleet.regions.get(region);
             let Some(source) = source.and_then(|region| region.signals.get(index)) else {
                 continue;
@@ -265,50 +276,50 @@ impl Router for Meridian {
         }
     }
 
-    fn answered(&mut self, answered: &Answered, now: f64) {
-        let (home, region) = (answered.home, answered.region);
+    fn on_endpoints(&mut self, region: usize, healthy: usize, all: usize) {
+        self.endpoints[region] = (healthy as u64, all as u64);
+    }
+
+    fn on_attempt(&mut self, result: &AttemptResult, now: f64) {
+        let (home, region) = (result.home, result.region);
         let pace = &mut self.paces[home][region];
-        match (answered.first_token, self.under_way.remove(&answered.id)) {
+        match (result.first_token, self.in_flight.remove(&result.id)) {
             (Some(seconds), Some(attempt)) => {
-                pace.first_token(attempt.before, seconds, millis(now).0);
+                pace.first_token(attempt.awaiting, seconds, millis(now).0);
                 let key = (attempt.zone, attempt.lane, region);
                 self.attempts[home].entry(key).or_default().answered += 1.0;
             }
             (None, Some(_)) => pace.gone(),
             (_, None) => {}
         }
-        if let Some(seconds) = answered.first_token {
-            let times = self.first_tokens[answered.home]
-                .entry(answered.region)
-                .or_insert_with(|| empty(&FIRST_TOKEN));
-            note(times, seconds);
+        if let Some(seconds) = result.first_token {
+            let times = self.first_tokens[home]
+                .entry(region)
+                .or_insert_with(|| empty_histogram(&FIRST_TOKEN));
+            record(times, seconds);
         }
     }
 
-    fn endpoints(&mut self, region: usize, healthy: usize, all: usize) {
-        self.endpoints[region] = (healthy as u64, all as u64);
-    }
-
-    fn tick(&mut self, now: f64) {
-        self.take_what_came(now);
-        self.hear(now);
+    fn on_second(&mut self, now: f64) {
+        self.activate_pending(now);
+        self.observe_gateways(now);
         let next = plan(&self.fleet, &self.state, &self.plan, millis(now));
         if next != self.plan {
             self.plan = next;
-            self.coming = Some((now + PUBLISHED_AFTER, self.compiled()));
+            self.pending = Some((now + PLAN_DELAY, self.compile()));
         }
         for (gateway, zones) in &self.plan.gateways {
             for (zone, models) in zones {
                 if let Some(placement) = models.get(&self.model) {
                     let key = (gateway.clone(), zone.clone());
-                    let shares = self.shares.entry(key).or_default();
+                    let shares = self.home_shares.entry(key).or_default();
                     shares.push(placement.home_share);
                 }
             }
         }
     }
 
-    fn shares(&self) -> Option<&Shares> {
-        Some(&self.shares)
+    fn home_shares(&self) -> Option<&HomeShares> {
+        Some(&self.home_shares)
     }
 }

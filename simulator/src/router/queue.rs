@@ -1,17 +1,17 @@
-//! Selective pushing, as SkyWalker does it: a gateway probes its own replicas and the other gateways ten times a second. A
-//! request stays at home while a replica there has nobody waiting, else it goes to the nearest region that has such a
-//! replica, else it is held back at its gateway until one has. In its region it goes to the replica that has the least
-//! waiting by the probe before, with what was pushed to it since.
+//! SkyWalker's selective pushing. A gateway probes its own servers and the other gateways ten times a second. A request goes to
+//! the nearest region that has a server with an empty queue. Without one, the request waits at its gateway. In a region it goes
+//! to the server with the fewest queued requests, counted by the last probe and what was sent since.
 
-use super::{Ask, Load, Pick, Router, Verdict};
+use super::interface::{Decision, ProbeResult, RouteQuery, Router, ServerPick};
 use crate::case::{Case, Request};
 use std::collections::BTreeMap;
 
+/// Router of [`Strategy::QueuePush`](crate::strategy::Strategy::QueuePush).
 pub struct QueuePush {
-    /// By gateway and region: replicas at which nobody waits, and what was pushed since the probe said so.
+    /// By gateway and region: servers with an empty queue, and requests sent since that probe.
     free: BTreeMap<(usize, usize), (usize, usize)>,
-    /// By region, of its own gateway's last probe: who waits at each replica, and all, with what was pushed since.
-    replicas: Vec<Vec<(usize, usize)>>,
+    /// By region: queued requests and all requests of each server, by its gateway's last probe and what was sent since.
+    servers: Vec<Vec<(usize, usize)>>,
 }
 
 impl QueuePush {
@@ -24,47 +24,47 @@ impl QueuePush {
             free: pairs
                 .map(|pair| (pair, (case.regions[pair.1].replicas, 0)))
                 .collect(),
-            replicas: case
+            servers: case
                 .regions
                 .iter()
-                .map(|site| vec![(0, 0); site.replicas])
+                .map(|region| vec![(0, 0); region.replicas])
                 .collect(),
         }
     }
 }
 
 impl Router for QueuePush {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        for region in ask.allowed {
-            let free = self.free.get_mut(&(ask.request.home, *region));
-            if let Some((free, pushed)) = free
-                && *pushed < *free
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        for region in query.candidates {
+            let free = self.free.get_mut(&(query.request.home, *region));
+            if let Some((free, sent)) = free
+                && *sent < *free
             {
-                *pushed += 1;
-                let others = ask.allowed.iter().copied();
+                *sent += 1;
+                let others = query.candidates.iter().copied();
                 let others = others.filter(|other| other != region);
-                return Verdict::Go {
-                    order: std::iter::once(*region).chain(others).collect(),
-                    pick: Pick::AtArrival,
+                return Decision::Send {
+                    regions: std::iter::once(*region).chain(others).collect(),
+                    pick: ServerPick::OnArrival,
                 };
             }
         }
-        Verdict::Hold
+        Decision::Hold
     }
 
-    fn probe(&mut self, gateway: usize, region: usize, load: &Load) {
-        let free = load.replicas.iter().filter(|(waiting, _)| *waiting == 0);
+    fn on_probe(&mut self, gateway: usize, region: usize, result: &ProbeResult) {
+        let free = result.servers.iter().filter(|(queued, _)| *queued == 0);
         self.free.insert((gateway, region), (free.count(), 0));
-        if gateway == region && !load.replicas.is_empty() {
-            self.replicas[region].clone_from(&load.replicas);
+        if gateway == region && !result.servers.is_empty() {
+            self.servers[region].clone_from(&result.servers);
         }
     }
 
-    fn replica(&mut self, region: usize, _: usize, _: &Request) -> Option<usize> {
-        let replicas = self.replicas[region].iter_mut().enumerate();
-        let (index, (waiting, all)) = replicas.min_by_key(|(_, load)| **load)?;
-        // Whether it waits there is not known before the next probe: it counts as if it did.
-        *waiting += 1;
+    fn pick_server(&mut self, region: usize, _: usize, _: &Request) -> Option<usize> {
+        let servers = self.servers[region].iter_mut().enumerate();
+        let (index, (queued, all)) = servers.min_by_key(|(_, load)| **load)?;
+        // The next probe tells whether the request queues. Until then it counts as queued.
+        *queued += 1;
         *all += 1;
         Some(index)
     }

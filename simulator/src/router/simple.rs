@@ -1,36 +1,39 @@
-//! Ways that look at no load.
+//! Routers that ignore load.
 
 use super::cooldown::Cooldown;
-use super::{Answered, Ask, Router, Verdict, first};
+use super::interface::{AttemptResult, Decision, RouteQuery, Router, prefer};
 use crate::case::Case;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
-/// The nearest region, always.
+/// Router of [`Strategy::Nearest`](crate::strategy::Strategy::Nearest).
 pub struct Nearest;
 
 impl Router for Nearest {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        Verdict::go(ask.allowed.to_vec())
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        Decision::send(query.candidates.to_vec())
     }
 }
 
-/// One region after the other, at each gateway.
+/// Router of [`Strategy::RoundRobin`](crate::strategy::Strategy::RoundRobin): each gateway has its own turn.
 #[derive(Default)]
 pub struct RoundRobin {
     turn: BTreeMap<usize, usize>,
 }
 
 impl Router for RoundRobin {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let turn = self.turn.entry(ask.request.home).or_default();
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        let turn = self.turn.entry(query.request.home).or_default();
         *turn += 1;
-        first(ask.allowed[*turn % ask.allowed.len()], ask.allowed)
+        prefer(
+            query.candidates[*turn % query.candidates.len()],
+            query.candidates,
+        )
     }
 }
 
-/// At random, by the number of replicas.
+/// Router of [`Strategy::FixedWeights`](crate::strategy::Strategy::FixedWeights).
 pub struct FixedWeights {
     weights: Vec<f64>,
     random: ChaCha8Rng,
@@ -38,7 +41,7 @@ pub struct FixedWeights {
 
 impl FixedWeights {
     pub fn new(case: &Case, random: ChaCha8Rng) -> Self {
-        let weights = case.regions.iter().map(|site| site.replicas as f64);
+        let weights = case.regions.iter().map(|region| region.replicas as f64);
         Self {
             weights: weights.collect(),
             random,
@@ -47,79 +50,86 @@ impl FixedWeights {
 }
 
 impl Router for FixedWeights {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let region = weighted(&self.weights, ask.allowed, &mut self.random);
-        first(region, ask.allowed)
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        let region = weighted(&self.weights, query.candidates, &mut self.random);
+        prefer(region, query.candidates)
     }
 }
 
-fn weighted(weights: &[f64], among: &[usize], random: &mut ChaCha8Rng) -> usize {
-    let sum: f64 = among.iter().map(|region| weights[*region]).sum();
+fn weighted(weights: &[f64], regions: &[usize], random: &mut ChaCha8Rng) -> usize {
+    let sum: f64 = regions.iter().map(|region| weights[*region]).sum();
     let mut drawn = random.random::<f64>() * sum;
-    for region in among {
+    for region in regions {
         drawn -= weights[*region];
         if drawn < 0.0 {
             return *region;
         }
     }
-    among[among.len() - 1]
+    regions[regions.len() - 1]
 }
 
-/// LiteLLM's deployments in order: the first that is not cooling down.
+/// Router of [`Strategy::Priority`](crate::strategy::Strategy::Priority).
 #[derive(Default)]
 pub struct Priority {
     cooldown: Cooldown,
 }
 
 impl Router for Priority {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let (mut order, cooling) = self.cooldown.order(ask.request.home, ask.allowed, ask.now);
-        order.extend(cooling);
-        Verdict::go(order)
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        let (mut regions, cooling) =
+            self.cooldown
+                .partition(query.request.home, query.candidates, query.now);
+        regions.extend(cooling);
+        Decision::send(regions)
     }
 
-    fn answered(&mut self, answered: &Answered, now: f64) {
-        if answered.first_token.is_none() {
-            self.cooldown.failed(answered.home, answered.region, now);
+    fn on_attempt(&mut self, result: &AttemptResult, now: f64) {
+        if result.first_token.is_none() {
+            self.cooldown
+                .record_failure(result.home, result.region, now);
         }
     }
 }
 
-/// Envoy's zone-aware routing with gateways as the originating hosts: home keeps what its part of all capacity carries of
-/// its part of all gateways, and the others take the rest by what they have left.
+/// Router of [`Strategy::ZoneAware`](crate::strategy::Strategy::ZoneAware): Envoy's algorithm with gateways as originating hosts.
+/// Home keeps the ratio of its capacity share to its gateway share, at most 1. Other regions get the rest in proportion to
+/// their residual capacity.
 pub struct ZoneAware {
-    /// Home's part of all capacity, over its part of all gateways.
-    local: Vec<f64>,
-    /// What a region has beyond its own gateway's part.
-    left: Vec<f64>,
+    /// Share of its own requests that each region keeps, 0 to 1.
+    keeps: Vec<f64>,
+    /// Capacity share beyond the gateway share, by region.
+    residual: Vec<f64>,
     random: ChaCha8Rng,
 }
 
 impl ZoneAware {
     pub fn new(case: &Case, random: ChaCha8Rng) -> Self {
-        let all: usize = case.regions.iter().map(|site| site.replicas).sum();
+        let all: usize = case.regions.iter().map(|region| region.replicas).sum();
         let each = 1.0 / case.regions.len() as f64;
-        let part = |replicas: usize| replicas as f64 / all as f64;
-        let parts = case.regions.iter().map(|site| part(site.replicas));
+        let share = |replicas: usize| replicas as f64 / all as f64;
+        let shares = case.regions.iter().map(|region| share(region.replicas));
         Self {
-            local: parts.clone().map(|part| (part / each).min(1.0)).collect(),
-            left: parts.map(|part| (part - each).max(0.0)).collect(),
+            keeps: shares
+                .clone()
+                .map(|share| (share / each).min(1.0))
+                .collect(),
+            residual: shares.map(|share| (share - each).max(0.0)).collect(),
             random,
         }
     }
 }
 
 impl Router for ZoneAware {
-    fn route(&mut self, ask: &Ask<'_>) -> Verdict {
-        let stays = ask.allowed.first() == Some(&ask.request.home)
-            && self.random.random::<f64>() < self.local[ask.request.home];
-        let others: Vec<usize> = ask.allowed.iter().copied().skip(1).collect();
-        let can = others.iter().any(|region| self.left[*region] > 0.0);
-        let region = if stays || !can {
-            ask.allowed[0]
+    fn route(&mut self, query: &RouteQuery<'_>) -> Decision {
+        let is_kept = query.candidates.first() == Some(&query.request.home)
+            && self.random.random::<f64>() < self.keeps[query.request.home];
+        let others: Vec<usize> = query.candidates.iter().copied().skip(1).collect();
+        let has_residual = others.iter().any(|region| self.residual[*region] > 0.0);
+        let region = if is_kept || !has_residual {
+            query.candidates[0]
         } else {
-            weighted(&self.left, &others, &mut self.random)
+            weighted(&self.residual, &others, &mut self.random)
         };
-        first(region, ask.allowed)
+        prefer(region, query.candidates)
     }
 }

@@ -1,29 +1,29 @@
-//! What is told of a study.
+//! Reports of a study.
 
 use crate::cases::{Library, all};
-use crate::gate::{Entry, judge};
-use crate::report::{Report, document, page, table};
-use crate::router::Way;
+use crate::gate::{CaseScores, evaluate};
+use crate::report::{Report, document, html, table};
+use crate::strategy::Strategy;
 use crate::study::study;
 
 fn report() -> Report {
     let library = Library::read().unwrap();
-    let mut recipes = all();
-    recipes.retain(|recipe| recipe.name() == "azure-code-3");
-    let cases = study(&library, &recipes, 2, |_, _| ()).unwrap();
+    let mut specs = all();
+    specs.retain(|spec| spec.name() == "azure-code-3");
+    let cases = study(&library, &specs, 2, |_, _| ()).unwrap();
     Report {
         fit: library.fit,
         seeds: 2,
-        gate: judge(cases.iter().map(Entry::from)),
+        gate: evaluate(cases.iter().map(CaseScores::from)),
         cases,
     }
 }
 
 #[test]
-fn the_page_is_one_whole_file() {
+fn the_page_loads_nothing() {
     let report = report();
-    let page = page::page(&report).unwrap();
-    // All that a browser might fetch.
+    let page = html::page(&report).unwrap();
+    // Everything that makes a browser load a resource.
     for part in ["src=", "<link", "<script", "@import", "url("] {
         assert!(!page.contains(part), "`{part}` is in the page");
     }
@@ -41,11 +41,11 @@ fn the_page_is_one_whole_file() {
             .filter_map(|node| Some(node.text()?.trim()))
             .collect();
         if index > 0 {
-            for way in Way::ALL {
+            for strategy in Strategy::ALL {
                 assert!(
-                    texts.contains(&way.name()),
+                    texts.contains(&strategy.name()),
                     "{} is not in {texts:?}",
-                    way.name()
+                    strategy.name()
                 );
             }
         }
@@ -53,7 +53,7 @@ fn the_page_is_one_whole_file() {
 }
 
 #[test]
-fn the_document_tells_the_figures_of_the_run() {
+fn the_document_has_the_tables_of_the_run() {
     let report = report();
     let text = document::document(&report);
     assert!(text.starts_with(document::HEAD));
@@ -61,29 +61,32 @@ fn the_document_tells_the_figures_of_the_run() {
     assert!(text.contains(&table::gate(&report.gate).to_string()));
     assert!(text.contains(&table::pinned(&report.gate).to_string()));
     assert!(text.contains(&table::case(&report.cases[0]).to_string()));
-    assert_eq!(text.contains("not met"), !report.gate.problems().is_empty());
+    assert_eq!(
+        text.contains("**failed**"),
+        !report.gate.failures().is_empty()
+    );
 }
 
 #[test]
-fn the_document_in_the_repository_is_one_that_was_written() {
+fn the_document_in_the_repository_was_generated() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/decision-quality.md");
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.starts_with(document::HEAD));
-    let recipes = all();
-    assert!(text.contains(&format!("{} cases, 3 seeds each", recipes.len())));
-    for recipe in &recipes {
+    let specs = all();
+    assert!(text.contains(&format!("{} cases, 3 seeds each", specs.len())));
+    for spec in &specs {
         assert!(
-            text.contains(&format!("\n### {}\n", recipe.name())),
+            text.contains(&format!("\n### {}\n", spec.name())),
             "{}",
-            recipe.name()
+            spec.name()
         );
     }
-    for way in Way::ALL {
+    for strategy in Strategy::ALL {
         assert_eq!(
-            text.matches(&format!("\n| {} ", way.name())).count(),
-            recipes.len(),
+            text.matches(&format!("\n| {} ", strategy.name())).count(),
+            specs.len(),
             "{}",
-            way.name()
+            strategy.name()
         );
     }
 }

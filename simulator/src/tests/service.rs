@@ -1,21 +1,25 @@
-//! The service model against what it is fitted to, and what a region is good for.
+//! The service model compared with the measurements, and the goodput of a region.
 
 use crate::cases::{OBJECTIVE, calibrated};
 use crate::demand::goodput;
 use crate::profile::Point;
 use crate::replica::Replica;
-use crate::trace::Job;
+use crate::trace::TraceRequest;
 
 #[test]
-fn the_fit_is_close_to_what_was_measured() {
+fn the_fit_is_close_to_the_measurements() {
     let fit = calibrated().unwrap();
     let mean = |points: &[&Point]| {
         points.iter().map(|point| point.error()).sum::<f64>() / points.len() as f64
     };
     let tokens: Vec<&Point> = fit.tokens.iter().collect();
     assert!(tokens.len() >= 10);
-    assert!(mean(&tokens) < 0.05, "tokens are off by {}", mean(&tokens));
-    // Tiny prompts are further off: the document says so.
+    assert!(
+        mean(&tokens) < 0.05,
+        "mean error of tokens: {}",
+        mean(&tokens)
+    );
+    // The error of small prompts is larger.
     let prompts: Vec<&Point> = fit
         .prompts
         .iter()
@@ -24,39 +28,39 @@ fn the_fit_is_close_to_what_was_measured() {
     assert!(prompts.len() >= 10);
     assert!(
         mean(&prompts) < 0.10,
-        "prompts are off by {}",
+        "mean error of prompts: {}",
         mean(&prompts)
     );
 }
 
 #[test]
-fn an_idle_replica_reads_as_long_as_is_told() {
+fn an_idle_server_prefills_in_the_predicted_time() {
     let profile = calibrated().unwrap().profile;
     for (prompt, batch) in [(128, 1), (512, 16), (8192, 1)] {
         let mut replica = Replica::new(profile);
         for id in 0..batch {
-            replica.arrive(id as usize, prompt, 1, 0.0);
+            replica.enqueue(id as usize, prompt, 1, 0.0);
         }
-        replica.begin(0.0);
+        replica.start_passes(0.0);
         let mut now = 0.0;
-        while let Some(ends) = replica.ends() {
-            now = ends;
-            replica.end();
-            replica.begin(now);
+        while let Some(end) = replica.passes_end() {
+            now = end;
+            replica.finish_passes();
+            replica.start_passes(now);
         }
-        let told = profile.reads(prompt, batch);
+        let predicted = profile.prefill_time(prompt, batch);
         assert!(
-            (now / told - 1.0).abs() < 0.01,
-            "{prompt} {batch}: {now} s, told {told} s"
+            (now / predicted - 1.0).abs() < 0.01,
+            "{prompt} {batch}: {now} s, predicted {predicted} s"
         );
     }
 }
 
 #[test]
-fn more_servers_and_milder_promises_are_good_for_more() {
+fn goodput_grows_with_servers_and_with_a_looser_objective() {
     let profile = calibrated().unwrap().profile;
     let jobs = |prompt| {
-        [Job {
+        [TraceRequest {
             at: 0.0,
             prompt,
             output: 100,

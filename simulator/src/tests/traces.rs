@@ -1,12 +1,12 @@
-//! The formats of traces, and what is wrong with one.
+//! Parsers of traces and their errors.
 
-use crate::cases::{Format, Given};
-use crate::trace::{Broken, Job, azure, day, mooncake, servegen};
+use crate::cases::{Format, TraceFile};
+use crate::trace::{TraceError, TraceRequest, azure, day, mooncake, servegen};
 
 #[test]
-fn azure_is_read_from_the_first_request_on() {
+fn azure_times_count_from_the_first_request() {
     let text = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:59:59.5000000,374,44\n2023-11-16 19:00:01.0,396,109\n";
-    let job = |at, prompt, output| Job {
+    let job = |at, prompt, output| TraceRequest {
         at,
         prompt,
         output,
@@ -19,7 +19,7 @@ fn azure_is_read_from_the_first_request_on() {
 }
 
 #[test]
-fn mooncake_tells_conversations_apart() {
+fn mooncake_requests_have_conversations() {
     let line = |at: u32, ids: &str| {
         format!(
             "{{\"timestamp\": {at}, \"input_length\": 10, \"output_length\": 5, \"hash_ids\": {ids}}}\n"
@@ -45,8 +45,8 @@ fn mooncake_tells_conversations_apart() {
 const CLIENTS: &str = "client,window_start_s,rate_rps,cv,distribution,p1,p2\n0,0,1.0,1,Gamma,0.5,2\n1,600,2.0,1,Weibull,0.7,1\n";
 
 #[test]
-fn clients_keep_their_rates_and_their_seed() {
-    let lengths = [Job {
+fn servegen_clients_have_their_rates_and_follow_the_seed() {
+    let lengths = [TraceRequest {
         at: 0.0,
         prompt: 7,
         output: 3,
@@ -57,22 +57,23 @@ fn clients_keep_their_rates_and_their_seed() {
     assert_eq!(jobs, read(1));
     assert_ne!(jobs, read(2));
     assert!(jobs.is_sorted_by(|one, next| one.at <= next.at));
-    let (first, second): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(|job| job.at < 600.0);
+    let (first, second): (Vec<&TraceRequest>, Vec<&TraceRequest>) =
+        jobs.iter().partition(|job| job.at < 600.0);
     assert!((450..750).contains(&first.len()), "{}", first.len());
     assert!((1000..1400).contains(&second.len()), "{}", second.len());
     assert!(jobs.iter().all(|job| (job.prompt, job.output) == (7, 3)));
 }
 
 #[test]
-fn a_day_has_its_highest_half_hour_at_one() {
+fn the_highest_half_hour_of_a_day_is_one() {
     let shape = day("day,tokens_per_s\n0.01,50\n0.0105,150\n0.5,400\n").unwrap();
     assert_eq!(shape.len(), 48);
     assert_eq!((shape[0], shape[24], shape[25]), (0.25, 1.0, 0.0));
 }
 
 #[test]
-fn what_is_broken_is_named_by_its_line() {
-    let line = |broken: Broken| broken.line;
+fn errors_name_the_line() {
+    let line = |error: TraceError| error.line;
     assert_eq!(
         line(
             azure("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:59:59,1,2\nsoon,1,2\n")
@@ -107,27 +108,27 @@ fn what_is_broken_is_named_by_its_line() {
 }
 
 #[test]
-fn a_day_of_nothing_is_broken() {
+fn a_day_without_load_is_an_error() {
     assert!(day("day,tokens_per_s\n").is_err());
     assert!(day("day,tokens_per_s\n0.5,0\n").is_err());
 }
 
 #[test]
-fn a_trace_is_given_by_its_format_and_file() {
-    let given: Given = "azure:a:b.csv".parse().unwrap();
+fn a_trace_file_has_a_format_and_a_path() {
+    let file: TraceFile = "azure:a:b.csv".parse().unwrap();
     assert_eq!(
-        (given.format, given.path.to_str()),
+        (file.format, file.path.to_str()),
         (Format::Azure, Some("a:b.csv"))
     );
     for wrong in ["b.csv", "csv:b.csv", "azure:"] {
-        assert!(wrong.parse::<Given>().is_err(), "{wrong}");
+        assert!(wrong.parse::<TraceFile>().is_err(), "{wrong}");
     }
-    let broken = given.recipes("TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,2\n");
+    let invalid = file.specs("TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,2\n");
     assert_eq!(
-        broken.err().unwrap().to_string(),
+        invalid.err().unwrap().to_string(),
         "a:b.csv: line 2: expected a time, as in 2023-11-16 18:17:03.9799600"
     );
-    let empty = given.recipes("TIMESTAMP,ContextTokens,GeneratedTokens\n");
+    let empty = file.specs("TIMESTAMP,ContextTokens,GeneratedTokens\n");
     assert_eq!(
         empty.err().unwrap().to_string(),
         "a:b.csv: it has no requests"

@@ -3,34 +3,19 @@
 use crate::fleet::raw::RawSecret;
 use axum::http::uri::PathAndQuery;
 use ipnet::IpNet;
+use meridian_policy::ZoneName;
 use meridian_policy::fleet::{Pool, ProviderEndpoint, Secret};
+use meridian_policy::name::BadName;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use url::{Host, Url};
 
 type Parsed<T> = Result<T, String>;
 
-/// Names of zones, regions and fallbacks. They become parts of cluster names, SPIFFE IDs and header values.
+/// A name that is not one of the fleet's own, such as a jurisdiction's, in the same form.
 pub fn plain_name(text: &str) -> Parsed<()> {
-    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edges = text.starts_with('-') || text.ends_with('-');
-    if text.is_empty() || text.len() > 63 || edges || !text.chars().all(fine) {
-        return Err(format!(
-            "`{text}` is not a name; use a-z, 0-9 and inner `-`, at most 63 characters"
-        ));
-    }
-    Ok(())
-}
-
-/// Names of models. They become header values and parts of paths.
-pub fn model_name(text: &str) -> Parsed<()> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._:/@+-".contains(c);
-    if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
-        return Err(format!(
-            "`{text}` is not a model's name; use A-Z, a-z, 0-9 and ._:/@+- (at most 128 characters)"
-        ));
-    }
-    Ok(())
+    let name: Result<ZoneName, BadName> = text.parse();
+    name.map(drop).map_err(|bad| bad.to_string())
 }
 
 /// Names of Claude models. They may become a part of the provider's path.

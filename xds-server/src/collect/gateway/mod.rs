@@ -21,6 +21,7 @@ use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
 use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamMetricsResponse};
 use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
+use meridian_policy::name::BadName;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;
@@ -237,12 +238,15 @@ fn identify(
     let node = message.identifier.take().and_then(|it| it.node);
     let node = node.unwrap_or_default();
     let claimed = node.locality.map(|locality| locality.region);
-    let region = known.or(claimed
-        .filter(|region| !region.is_empty())
-        .map(RegionName::from));
-    let region = region.ok_or_else(|| {
-        Status::invalid_argument("identifier.node.locality.region of the first message is empty")
-    })?;
+    let at = "identifier.node.locality.region of the first message";
+    let region = match (known, claimed) {
+        (Some(known), _) => known,
+        (None, Some(claimed)) if !claimed.is_empty() => {
+            let region = claimed.parse();
+            region.map_err(|bad: BadName| Status::invalid_argument(format!("{at}: {bad}")))?
+        }
+        (None, _) => return Err(Status::invalid_argument(format!("{at} is empty"))),
+    };
     let mut source = node.id;
     source.truncate(source.floor_char_boundary(LONGEST_NODE));
     if source.is_empty() {

@@ -23,7 +23,7 @@ impl Check {
         let mut fallbacks: BTreeMap<FallbackName, Fallback> = BTreeMap::new();
         for (name, raw) in raw {
             let at = format!("fallbacks.{name}");
-            self.at(&at, field::plain_name(&name));
+            let own_name: Option<FallbackName> = self.name(&at, &name);
             self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
@@ -36,7 +36,9 @@ impl Check {
             }
             self.jurisdiction_names(&format!("{at}.jurisdiction"), &raw.jurisdiction);
             self.context(&format!("{at}.context"), raw.context);
-            if let (Some(provider), Some(endpoint), Some(api_key)) = (provider, endpoint, api_key) {
+            if let (Some(name), Some(provider), Some(endpoint), Some(api_key)) =
+                (own_name, provider, endpoint, api_key)
+            {
                 let place = (&endpoint.host, endpoint.port);
                 let there = |other: &Fallback| (&other.endpoint.host, other.endpoint.port) == place;
                 if let Some((other, _)) = fallbacks.iter().find(|(_, other)| there(other)) {
@@ -48,7 +50,7 @@ impl Check {
                 }
                 let jurisdiction = raw.jurisdiction.into_iter().collect();
                 fallbacks.insert(
-                    name.into(),
+                    name,
                     Fallback {
                         provider,
                         endpoint,

@@ -102,7 +102,9 @@ impl Check {
         for (name, raw) in raw {
             let at = format!("models.{name}");
             let own = self.own_limits(&format!("{at}.limits"), raw.limits, limits);
-            let name = ModelName::from(name);
+            let Some(name) = self.name::<ModelName>(&at, &name) else {
+                continue;
+            };
             if !deployed.contains(&name) {
                 let known = listed(&deployed);
                 let message =

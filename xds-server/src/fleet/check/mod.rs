@@ -25,9 +25,11 @@ use super::problem::Problem;
 use super::raw::RawFleet;
 use meridian_policy::Fleet;
 use meridian_policy::fleet::Fallback;
+use meridian_policy::name::BadName;
 use meridian_policy::{FallbackName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
 /// Builds the fleet.
 ///
@@ -109,8 +111,13 @@ impl Check {
         value.map_err(|message| self.problem(at, message)).ok()
     }
 
+    /// A name, or `None` after reporting that it is not one.
+    fn name<N: FromStr<Err = BadName>>(&mut self, at: &str, text: &str) -> Option<N> {
+        self.at(at, text.parse().map_err(|bad: BadName| bad.to_string()))
+    }
+
     /// Resolves names. Reports those that are not declared or listed twice.
-    fn resolve<N: From<String>>(
+    fn resolve<N: FromStr>(
         &mut self,
         at: &str,
         mentions: Vec<String>,
@@ -130,7 +137,8 @@ impl Check {
             } else if !seen.insert(mention.clone()) {
                 self.problem(place, format!("`{mention}` is listed twice; remove one"));
             } else {
-                resolved.push(N::from(mention));
+                // A declaration with a bad name is reported at its own place.
+                resolved.extend(mention.parse().ok());
             }
         }
         resolved

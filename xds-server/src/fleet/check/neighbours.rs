@@ -28,7 +28,7 @@ impl Neighbours {
     pub(super) fn round_trips(&self, here: &str) -> BTreeMap<RegionName, Duration> {
         let others = self.regions.iter().filter(|other| *other != here);
         others
-            .filter_map(|other| Some((other.clone().into(), self.round_trip(here, other)?)))
+            .filter_map(|other| Some((other.parse().ok()?, self.round_trip(here, other)?)))
             .collect()
     }
 }
@@ -109,7 +109,7 @@ impl Check {
         others.sort_by_key(|other| away(other));
         for other in others {
             if !nearest.iter().any(|listed| listed.as_str() == other) {
-                nearest.push(other.clone().into());
+                nearest.extend(other.parse().ok());
             }
         }
         nearest

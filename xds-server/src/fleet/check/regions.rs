@@ -16,7 +16,7 @@ fn values_of<T>(
 ) -> BTreeMap<ModelName, T> {
     let values = pools
         .iter()
-        .filter_map(|(model, pool)| Some((ModelName::from(model.clone()), what(pool)?)));
+        .filter_map(|(model, pool)| Some((model.parse().ok()?, what(pool)?)));
     values.collect()
 }
 
@@ -36,8 +36,9 @@ impl Check {
         let neighbours = self.neighbours(&raw);
         let mut regions = BTreeMap::new();
         for (name, raw) in raw {
+            let own_name = self.name(&format!("regions.{name}"), &name);
             let region = self.region(&name, raw, names, &neighbours, &mut stat_names);
-            regions.insert(name.into(), region);
+            regions.extend(own_name.map(|name| (name, region)));
         }
         regions
     }
@@ -51,7 +52,6 @@ impl Check {
         stat_names: &mut StatNames,
     ) -> Region {
         let at = format!("regions.{name}");
-        self.at(&at, field::plain_name(name));
         let admin = self.listen(
             &format!("{at}.admin"),
             raw.admin.as_deref().unwrap_or("127.0.0.1:9901"),
@@ -92,7 +92,7 @@ impl Check {
         let mut pools = BTreeMap::new();
         for (model, pool) in raw {
             let at = format!("{at}.{model}");
-            self.at(&at, field::model_name(&model));
+            let name: Option<ModelName> = self.name(&at, &model);
             let other = stat_names
                 .entry(stat(&model))
                 .or_insert_with(|| model.clone());
@@ -101,9 +101,8 @@ impl Check {
                     format!("`{model}` and `{other}` would share their statistics; rename one");
                 self.problem(&at, message);
             }
-            if let Some(pool) = self.pool(&at, pool) {
-                pools.insert(ModelName::from(model), pool);
-            }
+            let pool = self.pool(&at, pool);
+            pools.extend(name.zip(pool));
         }
         pools
     }

@@ -84,11 +84,13 @@ impl Check {
         }
         let tls = raw.tls.take();
         let tls = tls.map(|tls| self.source_tls(&format!("{at}.tls"), tls, &url));
+        let model = raw.model.as_deref();
+        let model = model.and_then(|model| self.name::<ModelName>(&format!("{at}.model"), model));
         let signal = SignalSource {
             tls,
             url,
             format: tells?,
-            model: raw.model.map(ModelName::from),
+            model,
             max_running: raw.max_running,
             token: raw.token,
             every: self.every(at, raw.every.as_deref()),

@@ -1,6 +1,6 @@
 //! Residency zones: their callers, and the regions and fallbacks of their requests.
 
-use super::{Check, Names, field, listed};
+use super::{Check, Names, listed};
 use crate::fleet::raw::{RawMisdirected, RawZone};
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{Fallback, Limits, Misdirected, Order, OwnLimits, UnknownZone, Zone};
@@ -43,7 +43,8 @@ impl Check {
                 limits: own,
                 ..zone
             };
-            zones.insert(ZoneName::from(name), zone);
+            let name = self.name(&format!("zones.{name}"), &name);
+            zones.extend(name.map(|name: ZoneName| (name, zone)));
         }
         zones
     }
@@ -57,7 +58,6 @@ impl Check {
         taken: &mut Taken,
     ) -> Zone {
         let at = format!("zones.{name}");
-        self.at(&at, field::plain_name(name));
         if name == REFUSE {
             let message = "`unknown_zone: refuse` would not say whether it means this zone; give it another name";
             self.problem(&at, message);
@@ -143,7 +143,8 @@ impl Check {
                         self.problem(at, format!("`{region}` is listed twice; remove one"));
                     }
                 }
-                Order::Priority(order.into_iter().map(RegionName::from).collect())
+                let names = order.iter().filter_map(|region| region.parse().ok());
+                Order::Priority(names.collect())
             }
             (None, Some(weights)) => {
                 for region in weights.keys().filter(|region| !is_known(region)) {
@@ -154,10 +155,9 @@ impl Check {
                     self.problem(format!("{at}.weights"), message);
                 }
                 let each = weights.into_iter();
-                Order::Weighted(
-                    each.map(|(region, weight)| (region.into(), weight))
-                        .collect(),
-                )
+                let named =
+                    each.filter_map(|(region, weight)| Some((region.parse().ok()?, weight)));
+                Order::Weighted(named.collect())
             }
         }
     }
@@ -267,27 +267,25 @@ impl Check {
             .collect();
         match (raw.as_deref(), pinned.as_slice()) {
             (Some(REFUSE), _) => return UnknownZone::Refuse,
-            (Some(name), pinned) => {
-                match zones.get(name) {
-                    None => {
-                        let known = listed(zones.keys());
-                        let message = format!(
-                            "there is no zone `{name}`; there are: {known}; or write `refuse`"
-                        );
-                        self.problem("unknown_zone", message);
-                    }
-                    Some(zone) if !zone.pinned && !pinned.is_empty() => {
-                        let message = format!(
-                            "`{name}` is not pinned: a caller of a pinned zone whose origin is not known could be sent \
-                             anywhere; name a pinned zone ({}) or write `refuse`",
-                            listed(pinned)
-                        );
-                        self.problem("unknown_zone", message);
-                    }
-                    Some(_) => {}
+            (Some(name), pinned) => match zones.get_key_value(name) {
+                None => {
+                    let known = listed(zones.keys());
+                    let message =
+                        format!("there is no zone `{name}`; there are: {known}; or write `refuse`");
+                    self.problem("unknown_zone", message);
+                    return UnknownZone::Refuse;
                 }
-                return UnknownZone::Zone(name.into());
-            }
+                Some((_, zone)) if !zone.pinned && !pinned.is_empty() => {
+                    let message = format!(
+                        "`{name}` is not pinned: a caller of a pinned zone whose origin is not known could be sent \
+                             anywhere; name a pinned zone ({}) or write `refuse`",
+                        listed(pinned)
+                    );
+                    self.problem("unknown_zone", message);
+                    return UnknownZone::Refuse;
+                }
+                Some((zone, _)) => return UnknownZone::Zone(zone.clone()),
+            },
             (None, [zone]) => return UnknownZone::Zone((*zone).clone()),
             (None, _) => {}
         }

@@ -1,9 +1,10 @@
-//! The page: one HTML file with everything in it, that needs no network.
+//! The report as one HTML page with all tables and charts. It loads nothing from the network.
 
 use super::table::{self, Table};
 use super::{Report, chart};
-use crate::outcome::Figures;
-use crate::study::Studied;
+use crate::results::RunMetrics;
+use crate::strategy::Strategy;
+use crate::study::CaseResult;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}\
@@ -12,29 +13,35 @@ th,td{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:right;white-spac
 th:first-child,td:first-child{text-align:left}\
 figure{display:inline-block;margin:0}svg{max-width:100%;height:auto}nav a{display:inline-block;margin-right:.8em}.bad{color:#a00}";
 
-/// A chart of one figure.
-type Chart = (&'static str, &'static str, fn(&Figures) -> f64);
+/// A chart of one metric: title, unit and value.
+type Chart = (&'static str, &'static str, fn(&RunMetrics) -> f64);
 
 const CHARTS: [Chart; 11] = [
-    ("time to the first token, P50", "s", |of| of.first_token[0]),
-    ("time to the first token, P95", "s", |of| of.first_token[1]),
-    ("time to the first token, P99", "s", |of| of.first_token[2]),
-    ("whole answer, P50", "s", |of| of.whole[0]),
-    ("whole answer, P95", "s", |of| of.whole[1]),
-    ("whole answer, P99", "s", |of| of.whole[2]),
-    ("promises kept", "%", |of| of.attainment * 100.0),
-    ("served at home", "%", |of| of.home * 100.0),
-    ("between regions", "GB", |of| of.crossed),
-    ("served by a fallback", "requests", |of| of.fallbacks),
-    ("cost of fallbacks", "$", |of| of.cost),
+    ("time to first token, P50", "s", |of| of.ttft[0]),
+    ("time to first token, P95", "s", |of| of.ttft[1]),
+    ("time to first token, P99", "s", |of| of.ttft[2]),
+    ("latency, P50", "s", |of| of.latency[0]),
+    ("latency, P95", "s", |of| of.latency[1]),
+    ("latency, P99", "s", |of| of.latency[2]),
+    ("requests within the SLO", "%", |of| {
+        of.slo_attainment * 100.0
+    }),
+    ("served by the home region", "%", |of| {
+        of.served_at_home * 100.0
+    }),
+    ("traffic between regions", "GB", |of| of.cross_region_gb),
+    ("served by a fallback", "requests", |of| {
+        of.fallback_requests
+    }),
+    ("fallback cost", "$", |of| of.fallback_cost),
 ];
 
 /// The page.
 ///
 /// # Errors
-/// A chart that cannot be drawn.
+/// A chart cannot be drawn.
 pub fn page(report: &Report) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let problems = report.gate.problems();
+    let failures = report.gate.failures();
     let cases = report.cases.iter().map(case);
     let cases: Vec<Markup> = cases.collect::<Result<_, _>>()?;
     let page = html! {
@@ -48,17 +55,17 @@ pub fn page(report: &Report) -> Result<String, Box<dyn std::error::Error + Send 
             body {
                 h1 { "Decision quality" }
                 p {
-                    "Ways to route LLM inference across regions, side by side: " (report.cases.len()) " cases, "
-                    (report.seeds) " seeds each; bars are means over the seeds."
+    "Strategies to route LLM inference across regions: " (report.cases.len()) " cases, "
+                    (report.seeds) " seeds each. Bars are means over the seeds."
                 }
-                @if problems.is_empty() { p { "The gate is met." } }
+                @if failures.is_empty() { p { "The gate passed." } }
                 @else {
-                    p.bad { "The gate is not met:" }
-                    ul { @for problem in &problems { li { (problem) } } }
+                    p.bad { "The gate failed:" }
+                    ul { @for failure in &failures { li { (failure) } } }
                 }
                 (rows(&table::gate(&report.gate)))
-                h2 { "The pinned zone's callers alone" }
-                p { "No part of the gate." }
+                h2 { "Pinned zone" }
+                p { "Requests of the zone eea alone. The gate ignores these values." }
                 (rows(&table::pinned(&report.gate)))
                 nav { @for case in &report.cases { a href={ "#" (case.name) } { (case.name) } } }
                 @for case in &cases { (case) }
@@ -68,29 +75,29 @@ pub fn page(report: &Report) -> Result<String, Box<dyn std::error::Error + Send 
     Ok(page.into_string())
 }
 
-fn case(case: &Studied) -> Result<Markup, Box<dyn std::error::Error + Send + Sync>> {
-    let draw = |(title, unit, figure): Chart| {
-        let bars = case.ways.iter();
-        let bars: Vec<(&str, f64)> = bars
-            .map(|(way, _)| (way.name(), case.spread(*way, figure).mean))
+fn case(case: &CaseResult) -> Result<Markup, Box<dyn std::error::Error + Send + Sync>> {
+    let draw = |(title, unit, metric): Chart| {
+        let bars = case.strategies.iter();
+        let bars: Vec<(Strategy, f64)> = bars
+            .map(|(strategy, _)| (*strategy, case.spread(*strategy, metric).mean))
             .collect();
         chart::bars(title, unit, &bars)
     };
     let charts = CHARTS.into_iter().map(draw);
     let charts: Vec<String> = charts.collect::<Result<_, _>>()?;
-    let lines = case.shares.iter();
+    let lines = case.home_shares.iter();
     let lines: Vec<(String, &[u8])> = lines
         .map(|((gateway, zone), share)| (format!("{gateway}, {zone}"), share.as_slice()))
         .collect();
-    let shares = chart::shares(
-        "what each gateway keeps at home, by zone (Meridian, first seed)",
+    let shares = chart::home_shares(
+        "home share by gateway and zone (Meridian, first seed)",
         &lines,
         &case.disturbances,
     )?;
     Ok(html! {
         section id=(case.name) {
             h2 { (case.name) }
-            p { (case.about) }
+            p { (case.description) }
             figure { (PreEscaped(shares)) }
             @for chart in &charts { figure { (PreEscaped(chart)) } }
             (rows(&table::case(case)))
