@@ -171,13 +171,8 @@ impl RegionState {
             } => self.gpu(origin, *busy, *engine_active),
             Reading::ReplicationLag { seconds } if sanitize::amount(*seconds) => {
                 let source = origin.source.to_owned();
-                keep_latest(
-                    &mut self.lag,
-                    &mut self.rejected,
-                    source,
-                    origin.at,
-                    *seconds,
-                );
+                let rejected = &mut self.rejected;
+                keep_latest(&mut self.lag, rejected, source, origin.at, *seconds);
             }
             Reading::Endpoints {
                 model,
