@@ -1,4 +1,4 @@
-//! What a person should look at.
+//! Alarms: conditions that need an operator.
 
 use crate::plan::{Plan, each_choice};
 use crate::retrieval::databases;
@@ -9,47 +9,47 @@ use meridian_policy::{ModelName, RegionName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Something that a person should look at.
+/// A condition that needs an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Alarm {
-    /// The region.
+    /// The affected region.
     pub region: RegionName,
-    /// What kind of thing is wrong, for alerts.
+    /// Kind of the alarm, for alerting rules.
     #[serde(default)]
     pub kind: AlarmKind,
-    /// What is wrong, for people.
+    /// Description for operators.
     pub message: String,
 }
 
-/// What kind of thing is wrong.
+/// Kind of an alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
-    /// A pool is not healthy: `meridian_pool_unhealthy` has the reasons.
+    /// A pool is unhealthy. `meridian_pool_unhealthy` has the reasons.
     Unhealthy,
-    /// Some of a pool's sources are silent, or no longer tell its load.
+    /// Some of a pool's sources are silent, or no longer report its load.
     PartlySilent,
-    /// GPUs have been busy for a minute.
+    /// The region's GPUs have been busy for a minute.
     GpuBusy,
-    /// A fallback says that it answered outside of its jurisdiction.
+    /// A fallback reports answers from outside of its jurisdiction.
     #[serde(rename = "misplaced")]
     JurisdictionViolations,
     /// Shedding does not lower utilization.
     WithoutEffect,
-    /// What is retrieved is old, and no other database may be read.
+    /// Retrieval returns old data, and no other readable database is fresh.
     OldData,
-    /// Nothing tells how old the data is.
+    /// The age of the data is unknown.
     UnknownLag,
-    /// More Envoys are connected than parts of the fallbacks' budgets are for.
+    /// More Envoys are connected than the fallbacks' budgets are split for.
     TooManyGateways,
-    /// One that only another version of the control plane knows.
+    /// A kind of another version of the control plane.
     #[default]
     #[serde(other)]
     Other,
 }
 
 impl AlarmKind {
-    /// All that this version knows.
+    /// All kinds of this version.
     pub const ALL: [Self; 8] = [
         Self::Unhealthy,
         Self::PartlySilent,
@@ -61,7 +61,7 @@ impl AlarmKind {
         Self::TooManyGateways,
     ];
 
-    /// Its name in metrics.
+    /// The kind's name in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unhealthy => "unhealthy",
@@ -77,22 +77,22 @@ impl AlarmKind {
     }
 }
 
-/// What a person should look at now: pools, GPUs, fallbacks, and shedding without effect.
+/// All current alarms except those on data freshness: pools, GPUs, fallbacks, and shedding without effect.
 pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
     let mut alarms = BTreeSet::new();
     for (name, region) in &fleet.regions {
         for model in region.pools.keys() {
-            alarms.extend(of_pool(fleet, state, plan, (name, model), now));
+            alarms.extend(pool_alarms(fleet, state, plan, (name, model), now));
         }
-        alarms.extend(of_gpus(fleet, state, name, now));
-        alarms.extend(of_fallbacks(state, name, now));
+        alarms.extend(gpu_alarm(fleet, state, name, now));
+        alarms.extend(fallback_alarms(state, name, now));
     }
-    alarms.extend(without_effect(fleet, plan));
+    alarms.extend(ineffective_shedding(fleet, plan));
     alarms.into_iter().collect()
 }
 
 /// The alarms of a pool.
-fn of_pool(
+fn pool_alarms(
     fleet: &Fleet,
     state: &FleetState,
     plan: &Plan,
@@ -109,14 +109,14 @@ fn of_pool(
     let unhealthy = reasons.map(|reason| alarm(AlarmKind::Unhealthy, reason.to_string()));
     let partial = state.pool(fleet, region, model, now).partial.then(|| {
         let message =
-            "some of its sources are silent, or no longer tell its load; it takes nobody back";
+            "some of its sources are silent or no longer report its load; it takes no traffic back";
         alarm(AlarmKind::PartlySilent, message.to_owned())
     });
     unhealthy.chain(partial).collect()
 }
 
-/// GPUs that have been busy for a minute, in a region that has pools.
-fn of_gpus(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Option<Alarm> {
+/// An alarm if the GPUs of a region with pools have been busy for a minute.
+fn gpu_alarm(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Option<Alarm> {
     let has_pools = fleet
         .regions
         .get(region)
@@ -128,23 +128,23 @@ fn of_gpus(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) 
     })
 }
 
-/// Fallbacks that answered outside of their jurisdiction.
-fn of_fallbacks(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
+/// An alarm for each fallback with answers from outside of its jurisdiction.
+fn fallback_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
     let violations = state.jurisdiction_violations(region, now).into_iter();
     violations
         .map(|(fallback, answers)| Alarm {
             region: region.clone(),
             kind: AlarmKind::JurisdictionViolations,
             message: format!(
-                "the fallback {fallback} says that it made {answers} answers outside of its jurisdiction; see the gateway's \
-                 log, and take it from the zones that it may not serve"
+                "the fallback {fallback} reports {answers} answers made outside of its jurisdiction; see the gateway's \
+                 log, and remove it from the zones that it may not serve"
             ),
         })
         .collect()
 }
 
-/// Shedding that does not lower utilization.
-fn without_effect(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
+/// An alarm for each placement whose shedding does not lower utilization.
+fn ineffective_shedding(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     each_choice(fleet, |gateway, zone, model, (first, _)| {
         let placement = plan.placement(gateway, zone, model);
@@ -161,7 +161,7 @@ fn without_effect(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     alarms
 }
 
-/// What a person should look at of the regions' data: retrieved although it is old, or of unknown age.
+/// Alarms on data freshness: retrieval of old data, and data of unknown age.
 pub fn freshness_alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     let freshness = &plan.freshness;
     let stuck = freshness.behind.iter().filter(|home| {
@@ -170,15 +170,16 @@ pub fn freshness_alarms(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
     let stuck = stuck.map(|home| Alarm {
         region: home.clone(),
         kind: AlarmKind::OldData,
-        message: "its vector database is behind, and of those that it may read instead none is known to be fresh: what is \
-                  retrieved there is old"
+        message: "its vector database is behind, and no other readable database is known to be fresh: retrieval there returns \
+                  old data"
             .into(),
     });
-    let told = |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
+    let reports_lag =
+        |region: &&RegionName| fleet.regions.get(*region).is_some_and(Region::reports_lag);
     let silent = fleet
         .regions
         .keys()
-        .filter(told)
+        .filter(reports_lag)
         .filter(|region| freshness.unknown.contains(*region));
     let silent = silent.map(|region| Alarm {
         region: region.clone(),
@@ -194,14 +195,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_has_one_name() {
+    fn a_kind_has_the_same_name_in_json_and_metrics() {
         for kind in AlarmKind::ALL {
             assert_eq!(serde_json::json!(kind), kind.label());
         }
     }
 
     #[test]
-    fn what_another_version_says_can_be_read() {
+    fn alarms_of_other_versions_deserialize() {
         for alarm in [
             r#"{ "region": "eu", "message": "m" }"#,
             r#"{ "region": "eu", "kind": "flooded", "message": "m" }"#,

@@ -1,4 +1,4 @@
-//! Where batch requests go: to the cheapest region as far as its gate is open, what is left to the next.
+//! Routing of batch requests: the cheapest region takes as much as its gate allows, the next region takes the rest.
 
 use crate::chain::chain;
 use crate::plan::Plan;
@@ -9,17 +9,17 @@ use meridian_policy::fleet::{Fleet, Order};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
-/// What becomes of batch requests for a (zone, model) at a gateway.
+/// Routing of batch requests for a (zone, model) at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Percent of them that are served.
+    /// Admitted batch requests, in percent.
     pub admitted: u8,
-    /// Where, by weight: the cheapest region that takes any comes first, and of those that cost as much the nearest. Where a
-    /// zone has fixed parts, each region has its own.
+    /// Regions by weight. The cheapest region with an open gate comes first, and the nearest of equal price. A zone
+    /// with fixed parts keeps them.
     pub weights: BTreeMap<RegionName, u32>,
 }
 
-/// Of a plan; `None` where no region serves them.
+/// The batch routing under a plan; `None` if no region serves the (zone, model).
 pub fn batch(
     fleet: &Fleet,
     plan: &Plan,
@@ -35,25 +35,25 @@ pub fn batch(
         region.and_then(|region| region.price).unwrap_or_default()
     };
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
-    // As for everybody, the part of a region that serves nobody is the others'.
+    // As for interactive traffic, the part of a region that does not serve is divided among the others.
     let fixed = |region: &RegionName| match &fleet.zones.get(zone)?.order {
         Order::Weighted(parts) if plan.serves(region, model) => parts.get(region).copied(),
         Order::Weighted(_) | Order::Nearest | Order::Priority(_) => None,
     };
-    let all: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
+    let total: u32 = regions.iter().filter_map(|region| fixed(region)).sum();
     let mut parts = Vec::new();
     let mut left = 1.0;
     for region in regions {
-        // Where no region that serves has a fixed part, they are asked as if there were none.
-        let offered = match all {
+        // If no serving region has a fixed part, the fixed parts do not apply.
+        let offered = match total {
             0 => left,
-            _ => f64::from(fixed(region).unwrap_or(0)) / f64::from(all),
+            _ => f64::from(fixed(region).unwrap_or(0)) / f64::from(total),
         };
-        let takes = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
-        left -= takes;
-        parts.push((region, takes));
+        let accepted = offered * f64::from(plan.batch_gate(region, model)) / 100.0;
+        left -= accepted;
+        parts.push((region, accepted));
     }
-    let mut weights = weights::whole(parts);
+    let mut weights = weights::proportional(parts);
     if weights.is_empty() {
         weights.insert(first.clone(), TOTAL_WEIGHT);
     }

@@ -1,4 +1,4 @@
-//! Chains: who serves a (zone, model) at a gateway, in which order.
+//! Chains: the ordered list of members that may serve a (zone, model) at a gateway.
 
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
@@ -10,7 +10,7 @@ pub fn passes_through(zone: &Zone, region: &RegionName) -> bool {
     !zone.pinned || zone.regions.contains(region) || zone.misdirected == Misdirected::Forward
 }
 
-/// Envoys that have a way out to a fallback, at most.
+/// The maximum number of Envoys with an egress path to a fallback: the replicas of every gateway that may use it.
 pub fn gateways_of(fleet: &Fleet, fallback: &FallbackName) -> u64 {
     let uses = |home: &RegionName| {
         let mut zones = fleet.zones.values();
@@ -22,9 +22,9 @@ pub fn gateways_of(fleet: &Fleet, fallback: &FallbackName) -> u64 {
         .sum()
 }
 
-/// The chain of a zone's requests for a model at the gateway of `home`: home if it may and the other regions by
-/// distance, unless the zone has an order of its own, then the fallbacks. Empty if nobody may serve it from here. Unknown
-/// names give an empty chain.
+/// The chain of a zone's requests for a model at the gateway of `home`. It starts with `home` if `home` may serve the
+/// zone. The other regions follow by distance, or in the zone's own order. The fallbacks come last. The chain is empty
+/// if no member may serve the request from here or if a name is unknown.
 pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionName) -> Vec<Member> {
     let (Some(zone), Some(region)) = (fleet.zones.get(zone), fleet.regions.get(home)) else {
         return Vec::new();
@@ -44,8 +44,8 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
         .filter(serves)
         .collect();
     if let Order::Priority(order) = &zone.order {
-        let place = |region: &RegionName| order.iter().position(|other| other == region);
-        regions.sort_by_key(|region| place(region).unwrap_or(order.len()));
+        let rank = |region: &RegionName| order.iter().position(|other| other == region);
+        regions.sort_by_key(|region| rank(region).unwrap_or(order.len()));
     }
     let regions = regions.into_iter().map(|region| Member::of(region, home));
     let fallbacks = zone
@@ -55,8 +55,8 @@ pub fn chain(fleet: &Fleet, zone: &ZoneName, model: &ModelName, home: &RegionNam
     regions.chain(fallbacks).collect()
 }
 
-/// The chain of requests that leave the first region for another: that one, the others by distance, the first region, the
-/// fallbacks. Empty where `to` is not one of the others.
+/// The chain of requests that overflow from the first region to `to`: `to`, the other regions by distance, the first
+/// region, the fallbacks. Empty if `to` is not one of the other regions.
 pub fn overflow_chain(
     fleet: &Fleet,
     zone: &ZoneName,
@@ -79,8 +79,8 @@ pub fn overflow_chain(
     regions
 }
 
-/// Whether a request that one server does not answer has another one to go to: another member, or another server of a
-/// pool that is alone, as far as that is known.
+/// Whether a request can be retried on another server: another member, or another server of the only pool. A DNS pool
+/// counts as several servers.
 pub fn has_another(fleet: &Fleet, model: &ModelName, members: &[Member]) -> bool {
     let [Member::Pool(region)] = members else {
         return members.len() > 1;

@@ -1,49 +1,50 @@
-//! Who takes what: the requests that gateways want to send away, put into the room that regions have, as a flow of least cost.
+//! Allocation of overflow traffic to the headroom of regions, as a minimum-cost flow.
 //!
-//! It is a linear program, small (gateways times regions) and solved anew whenever somebody wants something. As much as can
-//! is placed; of the ways to do that, the one whose ways are the shortest.
+//! The flow is a linear program with one variable per (gateway, region) pair. It is solved for each plan in which a
+//! gateway sheds. The solution places as much traffic as possible, at the lowest total cost.
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, SolveOutcome, Variable};
 use std::collections::BTreeSet;
 
-/// Rooms that differ by this part are one.
-const SAME: f64 = 1e-9;
+/// Relative tolerance below which two headrooms count as equal.
+const TOLERANCE: f64 = 1e-9;
 
-/// What one gateway wants to send away.
+/// Traffic that one gateway wants to send to other regions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
-    /// Requests per second, or whatever rooms are measured in.
+    /// Requests per second, in the same unit as the headroom.
     pub amount: f64,
-    /// Regions that may take some.
+    /// Regions that may take some of it.
     pub to: Vec<Path>,
 }
 
-/// A way that requests may go.
+/// A region that may take some of a want.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Path {
-    /// The region's place among all of them.
+    /// Index of the region.
     pub region: usize,
-    /// What the region takes of this want and of all that may have no more of it; below nothing is nothing.
-    pub room: f64,
-    /// How long it is, in a unit that all share; not below nothing.
+    /// Headroom of the region for this want and for all wants whose headroom there is no larger. A negative value means
+    /// none.
+    pub headroom: f64,
+    /// Cost per request, in one unit for all paths. At least 0.
     pub cost: f64,
 }
 
-/// What each region takes of each want, in the order of its regions.
+/// Traffic that each region takes of each want, in the order of the want's paths.
 pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
     let nothing = || wants.iter().map(|want| vec![0.0; want.to.len()]).collect();
-    // To be placed at all is worth more than all ways that others may have to go farther for it: each of them once.
-    let ways = wants.iter().flat_map(|want| &want.to);
-    let longest = ways.clone().map(|way| way.cost).fold(1.0, f64::max);
-    let regions: BTreeSet<usize> = ways.map(|way| way.region).collect();
-    let most = longest * (wants.len() + 1) as f64;
+    // Placing a request outweighs the detours that it can cause: at most one for each want.
+    let paths = wants.iter().flat_map(|want| &want.to);
+    let max_cost = paths.clone().map(|path| path.cost).fold(1.0, f64::max);
+    let regions: BTreeSet<usize> = paths.map(|path| path.region).collect();
+    let placed_value = max_cost * (wants.len() + 1) as f64;
     let mut problem = Problem::new(OptimizationDirection::Maximize);
     let placed: Vec<Vec<Variable>> = wants
         .iter()
         .map(|want| {
-            let ways = want.to.iter();
-            let parts: Vec<Variable> = ways
-                .map(|way| problem.add_var(most - way.cost, (0.0, f64::INFINITY)))
+            let paths = want.to.iter();
+            let parts: Vec<Variable> = paths
+                .map(|path| problem.add_var(placed_value - path.cost, (0.0, f64::INFINITY)))
                 .collect();
             let sum: Vec<(Variable, f64)> = parts.iter().map(|part| (*part, 1.0)).collect();
             problem.add_constraint(&sum, ComparisonOp::Le, want.amount.max(0.0));
@@ -51,24 +52,24 @@ pub fn allot(wants: &[Want]) -> Vec<Vec<f64>> {
         })
         .collect();
     for region in regions {
-        let mut into: Vec<(f64, Variable)> = wants
+        let mut inbound: Vec<(f64, Variable)> = wants
             .iter()
             .zip(&placed)
             .flat_map(|(want, parts)| want.to.iter().zip(parts))
-            .filter(|(way, _)| way.region == region)
-            .map(|(way, part)| (way.room.max(0.0), *part))
+            .filter(|(path, _)| path.region == region)
+            .map(|(path, part)| (path.headroom.max(0.0), *part))
             .collect();
-        // Who may have less of it counts for those who may have more, and they do not for him.
-        into.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        // Traffic under a small cap also consumes the larger caps, not vice versa.
+        inbound.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         let mut parts = Vec::new();
-        for same in into.chunk_by(|(one, _), (other, _)| other - one <= SAME * other) {
+        for same in inbound.chunk_by(|(one, _), (other, _)| other - one <= TOLERANCE * other) {
             parts.extend(same.iter().map(|(_, part)| (*part, 1.0)));
-            if let Some((room, _)) = same.first() {
-                problem.add_constraint(&parts, ComparisonOp::Le, *room);
+            if let Some((headroom, _)) = same.first() {
+                problem.add_constraint(&parts, ComparisonOp::Le, *headroom);
             }
         }
     }
-    // Everything at nothing is always possible, so that only a solver at fault has no solution: then nobody moves.
+    // The zero allocation is always feasible, so only a defective solver fails. Then nothing moves.
     match problem.solve() {
         Ok(SolveOutcome::Solution(solution)) => {
             let value = |part: &Variable| solution[*part].max(0.0);
@@ -85,32 +86,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ways(amount: f64, to: &[(usize, f64)]) -> Want {
-        let way = |&(region, cost): &(usize, f64)| Path {
+    fn paths(amount: f64, to: &[(usize, f64)]) -> Want {
+        let path = |&(region, cost): &(usize, f64)| Path {
             region,
-            room: 0.0,
+            headroom: 0.0,
             cost,
         };
-        let to = to.iter().map(way).collect();
+        let to = to.iter().map(path).collect();
         Want { amount, to }
     }
 
-    /// Where each region has as much room for everybody.
-    fn allot(wants: &[Want], rooms: &[f64]) -> Vec<Vec<f64>> {
+    /// Allots with the same headroom of each region for every want.
+    fn allot(wants: &[Want], headrooms: &[f64]) -> Vec<Vec<f64>> {
         let mut wants = wants.to_vec();
-        for way in wants.iter_mut().flat_map(|want| &mut want.to) {
-            way.room = rooms[way.region];
+        for path in wants.iter_mut().flat_map(|want| &mut want.to) {
+            path.headroom = headrooms[path.region];
         }
         super::allot(&wants)
     }
 
-    /// The nearest first, each as far behind the one before.
+    /// A want whose paths cost 1, 2, 3 and so on, in this order.
     fn want(amount: f64, to: &[usize]) -> Want {
         let to: Vec<_> = (1..)
             .zip(to)
             .map(|(rank, to)| (*to, f64::from(rank)))
             .collect();
-        ways(amount, &to)
+        paths(amount, &to)
     }
 
     fn rounded(parts: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_takes_what_it_can() {
+    fn traffic_fills_the_cheapest_region_first() {
         assert_eq!(
             rounded(allot(&[want(5.0, &[0, 1])], &[9.0, 9.0])),
             [[5.0, 0.0]]
@@ -137,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_other_way_comes_first() {
-        // The first could use the room that is all that the second has.
+    fn a_want_with_a_single_path_takes_precedence() {
+        // The first want could use the only headroom that the second can use.
         let wants = [want(4.0, &[0, 1]), want(4.0, &[0])];
         assert_eq!(
             rounded(allot(&wants, &[4.0, 4.0])),
@@ -147,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn who_would_have_farther_to_go_comes_first() {
-        // One room is the nearest of both, and the second's other one is on the far side of the Earth.
-        let near = ways(4.0, &[(0, 60.0), (1, 70.0)]);
-        let far = ways(4.0, &[(0, 60.0), (1, 200.0)]);
+    fn scarce_headroom_goes_to_the_want_with_the_costlier_alternative() {
+        // Both wants prefer region 0. The alternative of `far` costs more than that of `near`.
+        let near = paths(4.0, &[(0, 60.0), (1, 70.0)]);
+        let far = paths(4.0, &[(0, 60.0), (1, 200.0)]);
         for wants in [[near.clone(), far.clone()], [far.clone(), near.clone()]] {
             for (want, parts) in wants.iter().zip(rounded(allot(&wants, &[4.0, 9.0]))) {
                 let nearest = if *want == far { 4.0 } else { 0.0 };
@@ -160,73 +161,76 @@ mod tests {
     }
 
     #[test]
-    fn no_way_is_so_long_that_a_request_stays_without_room() {
-        // That the third finds room, the two others have to go the long way.
+    fn expensive_paths_never_leave_a_request_unplaced() {
+        // The third want fits only if the other two take their expensive paths.
         let wants = [
-            ways(1.0, &[(0, 0.0), (1, 300.0)]),
-            ways(1.0, &[(1, 0.0), (2, 300.0)]),
-            ways(1.0, &[(0, 300.0)]),
+            paths(1.0, &[(0, 0.0), (1, 300.0)]),
+            paths(1.0, &[(1, 0.0), (2, 300.0)]),
+            paths(1.0, &[(0, 300.0)]),
         ];
         let parts = rounded(allot(&wants, &[1.0, 1.0, 1.0]));
         assert_eq!(parts, [vec![0.0, 1.0], vec![0.0, 1.0], vec![1.0]]);
     }
 
     #[test]
-    fn who_may_have_less_leaves_the_rest_to_others() {
-        let of = |amount, room| Want {
+    fn a_smaller_cap_leaves_the_rest_to_larger_caps() {
+        let of = |amount, headroom| Want {
             amount,
             to: vec![Path {
                 region: 0,
-                room,
+                headroom,
                 cost: 1.0,
             }],
         };
-        for (guests, own, gets) in [
+        for (smaller, larger, gets) in [
             (of(9.0, 4.0), of(9.0, 10.0), (10.0, [0.0, 4.0])),
             (of(9.0, 4.0), of(1.0, 10.0), (5.0, [4.0, 4.0])),
             (of(9.0, -1.0), of(9.0, 10.0), (9.0, [0.0, 0.0])),
         ] {
-            let parts = super::allot(&[guests, own]);
+            let parts = super::allot(&[smaller, larger]);
             let (sum, [least, most]) = gets;
             let all = parts[0][0] + parts[1][0];
             assert!((all - sum).abs() < 1e-6, "{parts:?}");
-            let guest = parts[0][0];
-            assert!(guest >= least - 1e-6 && guest <= most + 1e-6, "{parts:?}");
+            let small_part = parts[0][0];
+            assert!(
+                small_part >= least - 1e-6 && small_part <= most + 1e-6,
+                "{parts:?}"
+            );
         }
     }
 
     proptest! {
         #[test]
-        fn nobody_is_given_more_than_was_wanted_or_there_is_and_room_is_used(
-            amounts in prop::collection::vec(0.0..20.0f64, 1..6), rooms in prop::collection::vec(-5.0..20.0f64, 1..6),
+        fn the_allocation_is_the_smaller_of_demand_and_headroom(
+            amounts in prop::collection::vec(0.0..20.0f64, 1..6), headrooms in prop::collection::vec(-5.0..20.0f64, 1..6),
         ) {
-            let all: Vec<usize> = (0..rooms.len()).collect();
+            let all: Vec<usize> = (0..headrooms.len()).collect();
             let wants: Vec<Want> = amounts.iter().map(|amount| want(*amount, &all)).collect();
-            let parts = allot(&wants, &rooms);
+            let parts = allot(&wants, &headrooms);
             let placed: f64 = parts.iter().flatten().sum();
-            let (wanted, room): (f64, f64) = (amounts.iter().sum(), rooms.iter().map(|room| room.max(0.0)).sum());
-            prop_assert!((placed - wanted.min(room)).abs() < 1e-6);
+            let (wanted, headroom): (f64, f64) = (amounts.iter().sum(), headrooms.iter().map(|headroom| headroom.max(0.0)).sum());
+            prop_assert!((placed - wanted.min(headroom)).abs() < 1e-6);
         }
 
         #[test]
-        fn what_is_kept_from_one_is_kept_from_those_who_may_have_less(
+        fn all_nested_caps_hold(
             wants in prop::collection::vec((0.0..20.0f64, prop::collection::vec((0..4usize, -5.0..20.0f64, 0.0..300.0f64), 0..5)), 1..6),
         ) {
-            let way = |(region, room, cost): &(usize, f64, f64)| Path { region: *region, room: *room, cost: *cost };
-            let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(way).collect() };
+            let path = |(region, headroom, cost): &(usize, f64, f64)| Path { region: *region, headroom: *headroom, cost: *cost };
+            let want = |(amount, to): &(f64, Vec<_>)| Want { amount: *amount, to: to.iter().map(path).collect() };
             let wants: Vec<Want> = wants.iter().map(want).collect();
             let parts = super::allot(&wants);
             for (want, parts) in wants.iter().zip(&parts) {
                 prop_assert!(parts.iter().sum::<f64>() <= want.amount + 1e-6);
             }
             let each = || {
-                let both = wants.iter().zip(&parts);
-                both.flat_map(|(want, parts)| want.to.iter().zip(parts))
+                let pairs = wants.iter().zip(&parts);
+                pairs.flat_map(|(want, parts)| want.to.iter().zip(parts))
             };
-            for (way, _) in each() {
-                let no_more = each().filter(|(other, _)| other.region == way.region && other.room <= way.room);
+            for (path, _) in each() {
+                let no_more = each().filter(|(other, _)| other.region == path.region && other.headroom <= path.headroom);
                 let taken: f64 = no_more.map(|(_, part)| part).sum();
-                prop_assert!(taken <= way.room.max(0.0) + 1e-6, "{taken} of {way:?}: {wants:?}");
+                prop_assert!(taken <= path.headroom.max(0.0) + 1e-6, "{taken} of {path:?}: {wants:?}");
             }
             prop_assert_eq!(parts, super::allot(&wants), "the same on replay");
         }

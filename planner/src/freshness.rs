@@ -1,6 +1,6 @@
-//! Freshness: whose data is too far behind, and whose database serves instead.
+//! Freshness: regions whose data is too far behind, and the databases that serve in their place.
 
-use crate::health::CLEAR_OF;
+use crate::health::CLEAR_FRACTION;
 use crate::retrieval::databases;
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::name::RegionName;
@@ -8,30 +8,32 @@ use meridian_policy::retrieval::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How fresh the regions' data is, as a plan has it: what the next one must know of this one.
+/// Freshness of the regions' data in one plan. The next plan depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freshness {
-    /// Regions whose data is too far behind.
+    /// Regions whose replication lag is above the limit.
     pub behind: BTreeSet<RegionName>,
-    /// Others, of whose data nothing tells how old it is, or nothing that was heard lately.
+    /// Regions outside of `behind` with an unknown replication lag: no source reports it, or its last report has
+    /// expired.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown: BTreeSet<RegionName>,
-    /// The region whose database serves what is retrieved in a region, where that is not its own.
+    /// The region whose database serves retrieval at a region, where it is not the region's own.
     pub retrieval: BTreeMap<RegionName, RegionName>,
 }
 
 impl Freshness {
-    /// The region whose database serves what is retrieved at `home`. Its own, unless the plan names another that the fleet allows.
+    /// The region whose database serves retrieval at `home`: its own, unless the plan names another that the fleet
+    /// allows.
     pub fn serves<'s>(&'s self, fleet: &Fleet, home: &'s RegionName) -> &'s RegionName {
         let other = self.retrieval.get(home);
         let allowed = other.filter(|other| databases(fleet, home).contains(other));
         allowed.unwrap_or(home)
     }
 
-    /// What follows, by how many seconds each region's data is behind; `None` where nothing fresh is known.
+    /// The next freshness. `lag` is a region's replication lag in seconds; `None` if no fresh value exists.
     ///
-    /// A region that is too far behind is so until it is well below the limit. One that is not heard of stays what it was, and
-    /// nobody is sent there. A primary of which no source tells is not behind.
+    /// A region that is behind recovers only well below the limit ([`CLEAR_FRACTION`]). A silent region keeps its state, and
+    /// no other region's retrieval moves there. A primary without a source for its lag is not behind.
     #[must_use]
     pub fn next(&self, fleet: &Fleet, lag: impl Fn(&RegionName) -> Option<f64>) -> Self {
         let limit = fleet.unhealthy.replication_lag.as_secs_f64();
@@ -39,7 +41,11 @@ impl Freshness {
         let mut unknown = BTreeSet::new();
         for (name, region) in &fleet.regions {
             let before = self.behind.contains(name);
-            let limit = if before { limit * CLEAR_OF } else { limit };
+            let limit = if before {
+                limit * CLEAR_FRACTION
+            } else {
+                limit
+            };
             let is_primary = role(region) == Some(Role::Primary);
             match lag(name) {
                 Some(lag) if lag <= limit => {}
@@ -52,7 +58,7 @@ impl Freshness {
         let retrieval = behind
             .iter()
             .filter_map(|home| {
-                let other = self.other(fleet, home, &behind, &lag)?;
+                let other = self.substitute(fleet, home, &behind, &lag)?;
                 Some((home.clone(), other))
             })
             .collect();
@@ -63,9 +69,9 @@ impl Freshness {
         }
     }
 
-    /// The database that serves in place of that of `home`: the primary, else the one that does already, else the freshest. None
-    /// where all that it may read are behind, or not heard of: then its own is as good as any.
-    fn other(
+    /// The database that serves in place of that of `home`: the primary, else the current substitute, else the freshest
+    /// one. `None` if every readable database is behind or of unknown lag. The region's own database is then no worse.
+    fn substitute(
         &self,
         fleet: &Fleet,
         home: &RegionName,
@@ -83,7 +89,7 @@ impl Freshness {
             .get(home)
             .filter(|before| others.contains(before));
         let known = others.iter().filter_map(|other| Some((lag(other)?, other)));
-        // The first of equals is the nearest.
+        // `min_by` returns the first of equal values: the nearest region.
         let freshest = known.min_by(|(one, _), (other, _)| one.total_cmp(other));
         primary
             .or(before)
@@ -91,17 +97,20 @@ impl Freshness {
             .cloned()
     }
 
-    /// What of it holds in a fleet that may be another since.
+    /// The part of this freshness that is still valid in an edited fleet.
     #[must_use]
     pub fn carried_over(&self, fleet: &Fleet) -> Self {
-        let mut kept = self.clone();
-        kept.behind
+        let mut valid = self.clone();
+        valid
+            .behind
             .retain(|region| fleet.regions.contains_key(region));
-        kept.unknown
+        valid
+            .unknown
             .retain(|region| fleet.regions.contains_key(region));
-        kept.retrieval
+        valid
+            .retrieval
             .retain(|home, other| databases(fleet, home).contains(other));
-        kept
+        valid
     }
 }
 

@@ -1,8 +1,8 @@
-//! How a pool is, from its signals: what makes other regions be asked first.
+//! Health of a pool, judged from its signals.
 
 mod reason;
 
-pub use reason::{CLEAR_OF, Reason};
+pub use reason::{CLEAR_FRACTION, Reason};
 
 use crate::signal::Millis;
 use crate::state::PoolSignals;
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Half of all answers failing is a region that does not work, whatever its health checks say.
-const BROKEN: f64 = 0.5;
+/// Error rate above which a pool is down, whatever its health checks report: half of all responses.
+const DOWN_ERROR_RATE: f64 = 0.5;
 
-/// A pool that fails, and is asked too rarely by now to tell whether it still does, is taken to for so long: it may be asked so rarely
-/// for just that. One whose first tokens come late is not: of those the gateways take care themselves, request by request.
-const REMEMBERED: Duration = Duration::from_secs(300);
-/// When something was seen is not told more exactly, so that a plan rests where nothing is decided.
-const COARSE: Duration = Duration::from_secs(60);
+/// Time for which a pool with errors stays unhealthy while it has too little traffic to judge. Its low traffic may be a
+/// result of shedding. Late first tokens are not remembered: gateways handle slow requests one by one.
+const ERROR_MEMORY: Duration = Duration::from_secs(300);
+/// Resolution of a recorded failure time. The coarse value keeps plans equal while nothing is decided.
+const FAILURE_TIME_RESOLUTION: Duration = Duration::from_secs(60);
 
-/// How a pool is.
+/// Health of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// It serves nobody: no other region's requests are sent here.
+    /// It is out of service: no other region sends requests to it.
     pub down: bool,
-    /// What is wrong with it. Without `down` it serves, and others are asked first as far as they have room.
+    /// Reasons for being unhealthy. Without `down` the pool serves, and sheds to regions with headroom.
     pub reasons: BTreeSet<Reason>,
-    /// With [`Reason::Errors`]: when it was seen to fail last, or up to [`COARSE`] before.
+    /// With [`Reason::Errors`]: the time of the last observed failure, or up to [`FAILURE_TIME_RESOLUTION`] before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Millis>,
 }
 
 impl Health {
-    /// Judges a pool. `before` is what was said of it last.
+    /// Judges a pool. `before` is its previous health.
     pub fn of(fleet: &Fleet, signals: &PoolSignals, before: &Self, now: Millis) -> Self {
         let mut reasons = past_limits(fleet, signals, before);
         let failed = before.failed_since(signals, &reasons, now);
@@ -43,17 +43,17 @@ impl Health {
         if signals.stale {
             reasons.insert(Reason::Stale);
         }
-        let had_none = before.reasons.contains(&Reason::NoEndpoints);
+        let had_no_endpoints = before.reasons.contains(&Reason::NoEndpoints);
         let no_endpoints = matches!(signals.endpoints, Some((0, total)) if total > 0);
-        // Its gateway was lost with it, and has not reported yet that it serves again.
-        if no_endpoints || (had_none && signals.endpoints.is_none()) {
+        // A lost gateway stops reporting endpoints. The reason stays until endpoints are reported again.
+        if no_endpoints || (had_no_endpoints && signals.endpoints.is_none()) {
             reasons.insert(Reason::NoEndpoints);
         }
-        let was_broken = before.down && !had_none;
+        let was_broken = before.down && !had_no_endpoints;
         let limit = if was_broken {
-            BROKEN * CLEAR_OF
+            DOWN_ERROR_RATE * CLEAR_FRACTION
         } else {
-            BROKEN
+            DOWN_ERROR_RATE
         };
         let is_broken = match signals.error_rate {
             Some(rate) => rate > limit,
@@ -66,8 +66,8 @@ impl Health {
         }
     }
 
-    /// When a pool was seen to fail last, in steps of [`COARSE`]; `None` if it does not fail. While it is asked too rarely to tell, it
-    /// is taken to fail for [`REMEMBERED`].
+    /// Time of the last observed failure, at [`FAILURE_TIME_RESOLUTION`]; `None` if the pool does not fail. A failing
+    /// pool with too little traffic to judge keeps failing for [`ERROR_MEMORY`].
     fn failed_since(
         &self,
         signals: &PoolSignals,
@@ -79,41 +79,41 @@ impl Health {
         } else if signals.error_rate.is_none() && self.reasons.contains(&Reason::Errors) {
             let breach = signals.last_breach.get(&Reason::Errors).copied();
             let last = self.failed.max(breach)?;
-            Some(last).filter(|last| now.since(*last) < REMEMBERED)?
+            Some(last).filter(|last| now.since(*last) < ERROR_MEMORY)?
         } else {
             return None;
         };
         Some(match self.failed {
-            Some(noted) if last.since(noted) < COARSE => noted,
+            Some(noted) if last.since(noted) < FAILURE_TIME_RESOLUTION => noted,
             _ => last,
         })
     }
 
-    /// Whether it serves, as far as is known. One whose gateway fell silent while it did not may serve again: then Envoy's own health
-    /// checks say so, and it is asked in its turn, and no sooner.
+    /// Whether the pool serves, as far as is known. A pool without endpoints whose gateway fell silent may serve again.
+    /// Envoy's health checks then decide, and the pool keeps its position in the chain.
     pub fn serves(&self) -> bool {
         !self.down && !self.reasons.contains(&Reason::NoEndpoints)
     }
 
-    /// Whether its callers are better off elsewhere. A pool that is not heard of keeps what it has: its metrics may be
-    /// gone for the very load that is to be kept away from it.
+    /// Whether the pool sheds interactive traffic. A silent pool keeps its current traffic: overload may be why its
+    /// metrics are missing.
     pub fn sheds(&self) -> bool {
         self.sheds_for().next().is_some()
     }
 
-    /// What makes it shed.
+    /// The reasons for which it sheds.
     pub fn sheds_for(&self) -> impl Iterator<Item = Reason> {
         let all = self.reasons.iter().copied();
         all.filter(|reason| !matches!(reason, Reason::Stale | Reason::NoEndpoints))
     }
 
-    /// Whether other regions' callers may be sent here.
+    /// Whether other regions may overflow to this pool.
     pub fn takes_more(&self) -> bool {
         !self.down && self.reasons.iter().all(|reason| *reason == Reason::Stale)
     }
 }
 
-/// The signals that are past their limits. A limit that was passed counts until the signal is well below it.
+/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_FRACTION`] times its limit.
 fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
     let limits = &fleet.unhealthy;
     let measured = [
@@ -135,13 +135,17 @@ fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSe
         ),
     ];
     let is_past = |(reason, value, limit): &(Reason, Option<f64>, f64)| {
-        let had = before.reasons.contains(reason);
-        let limit = if had { limit * CLEAR_OF } else { *limit };
+        let present = before.reasons.contains(reason);
+        let limit = if present {
+            limit * CLEAR_FRACTION
+        } else {
+            *limit
+        };
         value.is_some_and(|value| value > limit)
     };
     let past = measured.into_iter().filter(is_past);
     let mut reasons: BTreeSet<Reason> = past.map(|(reason, ..)| reason).collect();
-    // Data gets no younger by its source's silence.
+    // Silence of the source does not reduce the lag.
     if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
         reasons.insert(Reason::ReplicationLag);
     }
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_signal_has_its_reason_and_clears_only_well_below_its_limit() {
-        let well = Health::default();
+        let healthy = Health::default();
         let signals = || PoolSignals::default();
         let cases = [
             (
@@ -213,51 +217,55 @@ mod tests {
             ),
         ];
         for (reason, above, near) in cases {
-            assert_eq!(judged(above.clone(), &well), [reason]);
+            assert_eq!(judged(above.clone(), &healthy), [reason]);
             assert_eq!(
-                judged(near.clone(), &well),
+                judged(near.clone(), &healthy),
                 [],
                 "{reason:?} below its limit"
             );
-            let sick = Health::of(&example(), &above, &well, NOW);
-            assert!(sick.sheds() && !sick.takes_more() && !sick.down);
-            assert_eq!(judged(near, &sick), [reason], "not clear of its limit yet");
-            // Who fails and is not asked has not become better for that.
-            let sick_for = |age| Health::of(&example(), &signals(), &sick, Millis(NOW.0 + age));
+            let unhealthy = Health::of(&example(), &above, &healthy, NOW);
+            assert!(unhealthy.sheds() && !unhealthy.takes_more() && !unhealthy.down);
+            assert_eq!(
+                judged(near, &unhealthy),
+                [reason],
+                "not clear of its limit yet"
+            );
+            // A failing pool without traffic still counts as failing.
+            let after = |age| Health::of(&example(), &signals(), &unhealthy, Millis(NOW.0 + age));
             let is_remembered = reason == Reason::Errors;
-            assert_eq!(sick_for(100_000).reasons.contains(&reason), is_remembered);
-            assert_eq!(sick_for(400_000), Health::default());
+            assert_eq!(after(100_000).reasons.contains(&reason), is_remembered);
+            assert_eq!(after(400_000), Health::default());
         }
     }
 
     #[test]
-    fn a_pool_that_serves_nobody_is_down() {
-        let well = Health::default();
+    fn a_pool_without_endpoints_or_with_a_high_error_rate_is_down() {
+        let healthy = Health::default();
         let dead = PoolSignals {
             endpoints: Some((0, 2)),
             ..Default::default()
         };
-        let dead = Health::of(&example(), &dead, &well, NOW);
+        let dead = Health::of(&example(), &dead, &healthy, NOW);
         assert!(
             dead.down && !dead.takes_more() && !dead.sheds(),
-            "the chain goes on by itself"
+            "Envoy skips the pool without shedding"
         );
         let broken = PoolSignals {
             error_rate: Some(0.6),
             ..Default::default()
         };
-        let broken = Health::of(&example(), &broken, &well, NOW);
+        let broken = Health::of(&example(), &broken, &healthy, NOW);
         assert!(broken.down && broken.sheds());
         let better = PoolSignals {
             error_rate: Some(0.45),
             ..Default::default()
         };
         assert!(Health::of(&example(), &better, &broken, NOW).down);
-        assert!(!Health::of(&example(), &better, &well, NOW).down);
+        assert!(!Health::of(&example(), &better, &healthy, NOW).down);
     }
 
     #[test]
-    fn what_was_down_and_fell_silent_is_asked_in_its_turn() {
+    fn a_down_pool_that_falls_silent_stays_in_the_chain_without_overflow() {
         let signals = |endpoints| PoolSignals {
             endpoints,
             ..Default::default()
@@ -273,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_again_and_again_changes_little() {
+    fn repeated_failures_change_health_at_most_once_a_minute() {
         let broken = PoolSignals {
             error_rate: Some(0.6),
             ..Default::default()
@@ -288,7 +296,7 @@ mod tests {
         let first = of(&broken, &Health::default(), 0);
         assert_eq!(of(&broken, &first, 59_000), first);
         assert_ne!(of(&broken, &first, 60_000), first);
-        // One failure of few is a sign that it goes on.
+        // A recent failure renews the error memory.
         let later = of(&rare, &first, 299_000);
         assert!(later.down && later.sheds());
         assert!(of(&rare, &later, 580_000).down);
@@ -296,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn data_gets_no_younger_by_silence() {
+    fn replication_lag_persists_while_its_source_is_silent() {
         let of = |replication_lag, lag_is_silent, before: &Health| {
             let signals = PoolSignals {
                 replication_lag,
@@ -310,14 +318,14 @@ mod tests {
         assert_eq!(
             of(None, false, &behind),
             Health::default(),
-            "it has no source any more"
+            "the source was removed"
         );
         assert_eq!(of(Some(1.0), false, &behind), Health::default());
         assert_eq!(of(None, true, &Health::default()), Health::default());
     }
 
     #[test]
-    fn silence_neither_sheds_nor_closes() {
+    fn a_silent_pool_neither_sheds_nor_goes_down() {
         let silent = PoolSignals {
             stale: true,
             ..Default::default()

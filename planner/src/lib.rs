@@ -1,11 +1,11 @@
-//! Meridian's planner: what was observed becomes the health of pools, the plan, and the configurations of the gateways' plugins.
+//! Meridian's planner: it derives pool health, the plan and the gateways' plugin policies from observations.
 //!
-//! No IO, no clock, no randomness, no async, no logging: everything comes in as arguments.
+//! The crate does no IO, reads no clock, uses no randomness, runs no async code and writes no logs. All inputs are arguments.
 //!
 //! ```text
 //! Observation --FleetState::apply()--> FleetState --plan()--> Plan      shares, weights, gates, health
-//! Fleet --chain()--> [Member]                                           what translation turns into clusters
-//! (Fleet, Plan) --plugins::filter_policy()--> FilterPolicy              what the router of a gateway is told
+//! Fleet --chain()--> [Member]                                           input of the translation into clusters
+//! (Fleet, Plan) --plugins::filter_policy()--> FilterPolicy              policy of a gateway's router
 //! ```
 
 pub mod alarm;

@@ -1,8 +1,9 @@
-//! One placement: how much of a (zone, model)'s traffic a gateway's first region keeps, and where the rest goes.
+//! Placement: the share of a (zone, model)'s traffic that a gateway's first region keeps, and the regions that take the
+//! rest.
 //!
-//! Shedding is quick and recovery slow. A change is followed by a pause, so that it is seen before the next one; a later
-//! step needs signs that are newer than the one before it; and where steps are seen to do nothing, shedding stops. Room
-//! is taken nearest first, and what fits nowhere stays at home.
+//! Shedding is fast and recovery is slow. A settling time follows each change. A further step for an unhealthy region
+//! needs a breach newer than the previous step. Shedding stops after steps without effect. Headroom is used nearest
+//! region first. Traffic that fits nowhere stays at home.
 
 mod pools;
 
@@ -13,45 +14,48 @@ use crate::weights;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::fleet::Overflow;
 use meridian_policy::name::RegionName;
-use pools::{FALLS, SETTLE};
+use pools::{FALLING_MARGIN, MIN_SETTLING_TIME};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The most that a share falls in one step, in percent.
+/// Largest decrease of a share in one step, in percentage points.
 pub const STEP_DOWN: u8 = 30;
-/// The most that it rises in one step, unless it must.
+/// Largest increase of a share in one step, in percentage points. The share may rise by more if the first region serves
+/// again or an overflow region is lost.
 pub const STEP_UP: u8 = 10;
 
-/// Unless all of it together would keep it below this part of where it takes back.
-const RELAPSE: f64 = 0.75;
+/// After a relapse, recover only if projected utilization stays below this fraction of `back_below`.
+const RELAPSE_RECOVERY: f64 = 0.75;
 
-/// So long a region that had to shed again what it had taken back takes nothing back.
-const PATIENT: Duration = Duration::from_secs(600);
+/// Time after a relapse in which a region takes no traffic back.
+const RELAPSE_PAUSE: Duration = Duration::from_secs(600);
 
-/// Less than this part of what was expected is no effect.
-const EFFECT: f64 = 0.25;
-/// After this many steps without effect shedding goes no further.
-const MOST_INEFFECTIVE: u8 = 3;
-/// Where shedding had no effect, utilization must grow by this before it is tried again.
-const WORSE: f64 = 0.05;
-/// While nothing leaves, those that would take some at once, the nearest first, in these proportions.
-const AT_REST: [f64; 3] = [50.0, 30.0, 20.0];
-/// Where a (zone, model)'s requests go first, at one gateway.
+/// A step is ineffective if utilization falls by less than this fraction of the expected decrease.
+const MIN_EFFECT: f64 = 0.25;
+/// Number of ineffective steps in a row after which shedding stops.
+const MAX_INEFFECTIVE: u8 = 3;
+/// Increase of utilization above which shedding resumes after ineffective steps.
+const RESUME_INCREASE: f64 = 0.05;
+/// Proportions of the overflow weights while the share is 100, nearest region first. They apply as soon as traffic
+/// overflows.
+const IDLE_PROPORTIONS: [f64; 3] = [50.0, 30.0, 20.0];
+
+/// Distribution of a (zone, model)'s requests at one gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     /// Percent of the requests that the first region keeps.
     pub home_share: u8,
-    /// The other regions that take the rest, by weight; the weights' sum is [`TOTAL_WEIGHT`]. With a share of 100 it is the
-    /// one that would take some. Empty if none can.
+    /// Overflow regions by weight; the weights sum to [`TOTAL_WEIGHT`]. With a share of 100 they are the regions that
+    /// would take overflow. Empty if no region can take any.
     pub overflow: BTreeMap<RegionName, u32>,
-    /// When the share last changed, and what was seen and expected then.
+    /// The last change of the share or of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
-    /// What it was before that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub was: Option<PreviousShare>,
-    /// Shedding was seen to do nothing; it goes no further until things get worse.
+    /// The share and weights before that change.
+    #[serde(rename = "was", default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousShare>,
+    /// Shedding had no effect. It stops until utilization rises further.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_effect: bool,
 }
@@ -61,12 +65,12 @@ pub struct Placement {
 pub struct PreviousShare {
     /// Percent of the requests that the first region kept.
     pub home_share: u8,
-    /// The regions that took the rest, by weight.
+    /// Overflow regions by weight.
     pub overflow: BTreeMap<RegionName, u32>,
 }
 
 impl PreviousShare {
-    /// What a region had of all requests, in percent.
+    /// Overflow to a region, in percent of all requests.
     pub fn part(&self, region: &RegionName) -> f64 {
         part(self.home_share, &self.overflow, region)
     }
@@ -77,66 +81,68 @@ fn part(home_share: u8, overflow: &BTreeMap<RegionName, u32>, region: &RegionNam
     f64::from(weight) / f64::from(TOTAL_WEIGHT) * f64::from(100 - home_share)
 }
 
-/// The last change of a share.
+/// The last change of a placement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// When.
+    /// Time of the change.
     pub at: Millis,
-    /// The first region's utilization then.
-    pub saw: f64,
-    /// What it should become.
+    /// Utilization of the first region at that time.
+    #[serde(rename = "saw")]
+    pub utilization: f64,
+    /// Expected utilization after the change.
     pub expected: f64,
-    /// How many steps in a row, before this one, had no effect.
+    /// Number of ineffective steps in a row before this one.
     #[serde(default, alias = "vain")]
     pub ineffective_steps: u8,
-    /// The first region served nobody then, or a part of it did again.
+    /// The first region had no endpoints at that time, or had only some of them back.
     #[serde(default, alias = "fled", skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
-    /// It gave the first region more.
+    /// The home share increased.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rose: bool,
-    /// The first region had to shed again what it had taken back.
+    /// The first region shed traffic that it had taken back before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relapsed: bool,
 }
 
-/// What is to become of a placement, before it is known what fits where.
+/// The next state of a placement before overflow is assigned to regions.
 struct Draft {
-    /// What each region keeps of what it has, in percent of the requests.
+    /// What each candidate keeps of its overflow, in percent of the requests.
     parts: Vec<f64>,
-    /// What it can take more.
-    room: Vec<f64>,
-    /// What goes to other regions than now.
-    leaves: f64,
-    /// Something does.
+    /// What each candidate can take in addition, in percent of the requests.
+    headroom: Vec<f64>,
+    /// Traffic that moves to other regions, in percent of the requests.
+    moved: f64,
+    /// Whether any traffic moves.
     moves: bool,
     without_effect: bool,
 }
 
-/// What a settled placement does next.
+/// The next move of a placement.
 enum Move {
     Stay,
-    /// This much less at home, in percent of all requests.
+    /// Sheds this much from the first region, in percent of the requests.
     Shed(u8),
-    /// Away from regions that have too much themselves, to others or back home: this much at most, in percent of all requests.
+    /// Moves at most this much away from overloaded candidates, to other candidates or home, in percent of the
+    /// requests.
     Relieve(f64),
-    /// Back home.
+    /// Returns this much to the first region, in percent of the requests.
     Rise(u8),
 }
 
 impl Placement {
-    /// Everything at home.
+    /// All requests stay at the first region.
     pub fn home() -> Self {
         Self {
             home_share: 100,
             overflow: BTreeMap::new(),
             step: None,
-            was: None,
+            previous: None,
             without_effect: false,
         }
     }
 
-    /// A fixed part to each region that may be asked, and nothing else. The first one is not among the others.
+    /// Fixed parts for the regions that serve, in proportion to `weights`. `others` does not contain the first region.
     pub fn fixed(
         weights: &BTreeMap<RegionName, u32>,
         first: (&RegionName, &HomePool),
@@ -153,29 +159,30 @@ impl Placement {
                 }
             })
             .collect();
-        let own = if first.1.down { 0.0 } else { weight(first.0) };
+        let home = if first.1.down { 0.0 } else { weight(first.0) };
         let away = parts.iter().sum::<f64>();
         if away <= 0.0 {
             return Self::home();
         }
         Self {
-            home_share: (own / (own + away) * 100.0).round() as u8,
+            home_share: (home / (home + away) * 100.0).round() as u8,
             overflow: to_weights(others, &parts),
             ..Self::home()
         }
     }
 
-    /// What a region has of all requests, in percent.
+    /// Overflow to a region, in percent of all requests.
     pub fn part(&self, region: &RegionName) -> f64 {
         part(self.home_share, &self.overflow, region)
     }
 
-    /// One percent of the requests is this much of the first region's utilization.
+    /// Utilization of the first region per percent of the requests.
     pub fn load(&self, first: &HomePool) -> f64 {
-        (first.saw() * first.sheddable * first.own).max(0.01) / f64::from(self.home_share.max(1))
+        (first.utilization_or_full() * first.sheddable * first.movable_share).max(0.01)
+            / f64::from(self.home_share.max(1))
     }
 
-    /// What it would send to other regions than now, in percent of the requests, were there room for all of it.
+    /// Traffic that would move to other regions with unlimited headroom, in percent of the requests.
     pub fn wants(
         &self,
         limits: &Overflow,
@@ -183,7 +190,7 @@ impl Placement {
         others: &[Candidate],
         now: Millis,
     ) -> f64 {
-        self.draft(limits, first, others, now).leaves
+        self.draft(limits, first, others, now).moved
     }
 
     /// The placement that follows this one.
@@ -196,44 +203,44 @@ impl Placement {
     ) -> Self {
         let Draft {
             mut parts,
-            room,
-            leaves,
+            headroom,
+            moved,
             moves,
             mut without_effect,
         } = self.draft(limits, first, others, now);
-        // What fits nowhere stays at home.
-        let mut left = leaves;
-        for (part, room) in parts.iter_mut().zip(&room) {
-            let fits = room.clamp(0.0, left.max(0.0));
-            *part += fits;
-            left -= fits;
+        // Traffic that fits nowhere stays at home.
+        let mut left = moved;
+        for (part, headroom) in parts.iter_mut().zip(&headroom) {
+            let taken = headroom.clamp(0.0, left.max(0.0));
+            *part += taken;
+            left -= taken;
         }
-        // Whole percents; a hair is rounding.
+        // Whole percents. The epsilon absorbs rounding errors.
         let away = (parts.iter().sum::<f64>() + 1e-6).floor().clamp(0.0, 100.0) as u8;
         let home_share = 100 - away;
         let overflow = if away == 0 {
-            self.at_rest(limits, others)
+            self.idle_overflow(limits, others)
         } else if moves {
             to_weights(others, &parts)
         } else {
             self.overflow.clone()
         };
-        let (mut step, mut was) = (self.step, self.was.clone());
+        let (mut step, mut previous) = (self.step, self.previous.clone());
         if home_share != self.home_share || (moves && overflow != self.overflow) {
             step = Some(self.step_to(home_share, first, now));
-            was = Some(PreviousShare {
+            previous = Some(PreviousShare {
                 home_share: self.home_share,
                 overflow: self.overflow.clone(),
             });
         }
         if away == 0 {
             without_effect = false;
-            step = step.filter(|step| now.since(step.at) < PATIENT);
+            step = step.filter(|step| now.since(step.at) < RELAPSE_PAUSE);
         }
         Self {
             home_share,
             overflow,
-            was: was.filter(|_| step.is_some()),
+            previous: previous.filter(|_| step.is_some()),
             step,
             without_effect,
         }
@@ -247,31 +254,31 @@ impl Placement {
         now: Millis,
     ) -> Draft {
         let load = self.load(first);
-        let had = others.iter().map(|other| self.part(&other.region));
-        let each = others.iter().zip(had);
-        let room: Vec<f64> = each
+        let current = others.iter().map(|other| self.part(&other.region));
+        let each = others.iter().zip(current);
+        let headroom: Vec<f64> = each
             .clone()
-            .map(|(other, had)| other.fits(first, load, had))
+            .map(|(other, current)| other.headroom_percent(first, load, current))
             .collect();
         let mut parts: Vec<f64> = each
-            .map(|(other, had)| if other.open { had } else { 0.0 })
+            .map(|(other, current)| if other.open { current } else { 0.0 })
             .collect();
-        // Of a region that serves nobody any more, all of it leaves, at once.
-        let lost = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
-        let mut leaves = lost;
+        // All overflow to a region out of service moves at once.
+        let unserved = f64::from(100 - self.home_share) - parts.iter().sum::<f64>();
+        let mut moved = unserved;
         let mut without_effect = self.without_effect;
-        match self.next_move(limits, first, &parts, &room, now, &mut without_effect) {
+        match self.next_move(limits, first, &parts, &headroom, now, &mut without_effect) {
             Move::Stay => {}
-            Move::Shed(step) => leaves += f64::from(step),
+            Move::Shed(step) => moved += f64::from(step),
             Move::Relieve(most) => {
-                // The farthest first.
+                // The farthest region gives first.
                 let mut relieved = 0.0;
-                for (part, room) in parts.iter_mut().zip(&room).rev() {
-                    let gives = (-room).clamp(0.0, *part).min(most - relieved);
+                for (part, headroom) in parts.iter_mut().zip(&headroom).rev() {
+                    let gives = (-headroom).clamp(0.0, *part).min(most - relieved);
                     *part -= gives;
                     relieved += gives;
                 }
-                leaves += relieved;
+                moved += relieved;
             }
             Move::Rise(step) => {
                 let sum: f64 = parts.iter().sum();
@@ -281,64 +288,66 @@ impl Placement {
         }
         Draft {
             parts,
-            room,
-            leaves,
-            moves: leaves > 1e-6,
+            headroom,
+            moved,
+            moves: moved > 1e-6,
             without_effect,
         }
     }
 
     fn step_to(&self, home_share: u8, first: &HomePool, now: Millis) -> Step {
-        let saw = first.saw();
+        let utilization = first.utilization_or_full();
         let rose = home_share > self.home_share;
         let kept = f64::from(home_share) / f64::from(self.home_share.max(1));
-        let expected = saw * (1.0 - first.sheddable * (1.0 - kept));
-        // Three digits are all that is known, and what is stored reads back as it was.
+        let expected = utilization * (1.0 - first.sheddable * (1.0 - kept));
+        // Signals have at most three significant decimals. Rounded values are equal after serialization.
         let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
         Step {
             at: now,
-            saw: rounded(saw),
+            utilization: rounded(utilization),
             expected: rounded(expected),
             ineffective_steps: self.ineffective_steps(first),
-            // Until all of it serves: it takes back as much as does.
+            // Until all endpoints serve, the share follows the fraction that does.
             evacuated: first.down || (rose && self.was_evacuated() && first.serving < 100),
             rose,
             relapsed: self
-                .lately(now)
+                .recent_step(now)
                 .is_some_and(|step| step.relapsed || (step.rose && home_share < self.home_share)),
         }
     }
 
-    /// The first region served nobody at the last step, or was on its way back.
+    /// Whether the first region had no endpoints at the last step, or had only some of them back.
     fn was_evacuated(&self) -> bool {
         self.step.is_some_and(|step| step.evacuated)
     }
 
-    /// The last step, if it is not long ago.
-    fn lately(&self, now: Millis) -> Option<Step> {
-        self.step.filter(|step| now.since(step.at) < PATIENT)
+    /// The last step, if it is younger than [`RELAPSE_PAUSE`].
+    fn recent_step(&self, now: Millis) -> Option<Step> {
+        self.step.filter(|step| now.since(step.at) < RELAPSE_PAUSE)
     }
 
-    /// What the placement does next. `parts`: what each candidate has, in percent of the requests; `room`: what it can take more.
+    /// The next move. `parts` is each candidate's overflow and `headroom` what it can take in addition, in percent of
+    /// the requests.
     fn next_move(
         &self,
         limits: &Overflow,
         first: &HomePool,
         parts: &[f64],
-        room: &[f64],
+        headroom: &[f64],
         now: Millis,
         without_effect: &mut bool,
     ) -> Move {
         let settled = self
             .step
-            .is_none_or(|step| now.since(step.at) >= first.settles());
-        let mut both = parts.iter().zip(room);
-        let too_many = settled && both.any(|(part, room)| *part > 0.0 && *room < 0.0);
+            .is_none_or(|step| now.since(step.at) >= first.settling_time());
+        let mut candidates = parts.iter().zip(headroom);
+        let overloaded =
+            settled && candidates.any(|(part, headroom)| *part > 0.0 && *headroom < 0.0);
         let relieve = |most: f64| {
-            (too_many && most >= 1.0).then_some(Move::Relieve(most.min(f64::from(STEP_UP))))
+            (overloaded && most >= 1.0).then_some(Move::Relieve(most.min(f64::from(STEP_UP))))
         };
-        // If home is no better, only as far as others have room.
-        let elsewhere: f64 = room.iter().map(|room| room.max(0.0)).sum();
+        // If home is unfit, overflow moves only as far as other candidates have headroom.
+        let elsewhere: f64 = headroom.iter().map(|headroom| headroom.max(0.0)).sum();
         if first.down {
             *without_effect = false;
             return match self.lowered(limits, f64::from(STEP_DOWN)) {
@@ -347,13 +356,13 @@ impl Placement {
             };
         }
         if self.was_evacuated() && self.home_share < first.serving {
-            // It serves again, and is empty.
+            // It serves again and is empty.
             return Move::Rise(first.serving - self.home_share);
         }
         if !settled {
             return Move::Stay;
         }
-        if let Some(breach) = first.unhealthy {
+        if let Some(breach) = first.last_breach {
             *without_effect = false;
             let sheds = || self.leave_unhealthy(limits, first, breach);
             return relieve(elsewhere).unwrap_or_else(sheds);
@@ -363,7 +372,9 @@ impl Placement {
 
     /// The next move of a home pool that is unhealthy: a step for each breach that is newer than the step before it.
     fn leave_unhealthy(&self, limits: &Overflow, first: &HomePool, breach: Millis) -> Move {
-        let is_new = self.step.is_none_or(|step| breach.since(step.at) >= SETTLE);
+        let is_new = self
+            .step
+            .is_none_or(|step| breach.since(step.at) >= MIN_SETTLING_TIME);
         if is_new {
             self.lowered(limits, f64::from(first.unhealthy_step))
         } else {
@@ -380,7 +391,7 @@ impl Placement {
         without_effect: &mut bool,
     ) -> Move {
         let Some(utilization) = first.utilization else {
-            // If nothing measures its load, its health alone decides. While its sources are silent nothing moves.
+            // Without a utilization signal, health alone decides. While sources are silent nothing moves.
             return if first.silent {
                 Move::Stay
             } else {
@@ -397,7 +408,8 @@ impl Placement {
         Move::Stay
     }
 
-    /// A utilization that is far too high is shed at once. The rest, and further steps, are for one that lasts and does not fall.
+    /// The next move above the limit. The first step far above the limit is immediate. Every other step needs a
+    /// utilization that stays above the limit and does not fall.
     fn above_limit(
         &self,
         limits: &Overflow,
@@ -405,19 +417,20 @@ impl Placement {
         utilization: Utilization,
         without_effect: &mut bool,
     ) -> Move {
-        let lasts = utilization.low > limits.above && utilization.now > utilization.peak - FALLS;
-        let much = utilization.now > f64::midpoint(limits.above, 1.0);
-        if first.batch && !much {
+        let sustained =
+            utilization.low > limits.above && utilization.now > utilization.peak - FALLING_MARGIN;
+        let far_above = utilization.now > f64::midpoint(limits.above, 1.0);
+        if first.receives_batch && !far_above {
             return Move::Stay;
         }
-        if lasts || (much && self.home_share == 100) {
+        if sustained || (far_above && self.home_share == 100) {
             self.shed_load(limits, first, utilization, without_effect)
         } else {
             Move::Stay
         }
     }
 
-    /// Takes back as much as keeps the home pool below where it would shed again.
+    /// Returns only as much traffic as keeps the home pool below its target utilization.
     fn take_back(
         &self,
         limits: &Overflow,
@@ -425,19 +438,19 @@ impl Placement {
         utilization: Utilization,
         now: Millis,
     ) -> Move {
-        // After a relapse it waits, unless there is room for all of it.
+        // After a relapse recovery pauses, unless the projected utilization is low.
         let away = f64::from(100 - self.home_share) / f64::from(self.home_share.max(1));
-        let grows = 1.0 + first.elasticity * first.sheddable * away;
+        let growth = 1.0 + first.elasticity * first.sheddable * away;
         let relapsed = |step: Step| step.relapsed && !step.rose;
-        if self.lately(now).is_some_and(relapsed)
-            && utilization.peak * grows > RELAPSE * limits.back_below
+        if self.recent_step(now).is_some_and(relapsed)
+            && utilization.peak * growth > RELAPSE_RECOVERY * limits.back_below
         {
             return Move::Stay;
         }
         if utilization.peak > 0.0 && first.sheddable > 0.0 {
-            let room = limits.target() / utilization.peak - 1.0;
+            let headroom = limits.target() / utilization.peak - 1.0;
             let share = f64::from(self.home_share.max(1));
-            self.raised(share * room / first.sheddable / first.elasticity)
+            self.raised(share * headroom / first.sheddable / first.elasticity)
         } else {
             self.raised(f64::from(STEP_UP))
         }
@@ -451,9 +464,9 @@ impl Placement {
         without_effect: &mut bool,
     ) -> Move {
         if let Some(step) = self.step.filter(|_| self.home_share < 100) {
-            let worse = first.is_full() || utilization.now >= step.saw + WORSE;
+            let resumes = first.is_full() || utilization.now >= step.utilization + RESUME_INCREASE;
             *without_effect =
-                !worse && (*without_effect || self.ineffective_steps(first) >= MOST_INEFFECTIVE);
+                !resumes && (*without_effect || self.ineffective_steps(first) >= MAX_INEFFECTIVE);
         }
         if *without_effect {
             return Move::Stay;
@@ -467,20 +480,23 @@ impl Placement {
         self.lowered(limits, f64::from(self.home_share) * part)
     }
 
-    /// How many steps in a row had no effect, now that the last one is seen.
+    /// Number of ineffective steps in a row, including the last step.
     fn ineffective_steps(&self, first: &HomePool) -> u8 {
         let (Some(step), Some(utilization)) = (self.step, first.utilization) else {
             return 0;
         };
-        let wanted = step.saw - step.expected;
-        if wanted > 0.0 && !first.is_full() && step.saw - utilization.now < EFFECT * wanted {
+        let expected_decrease = step.utilization - step.expected;
+        if expected_decrease > 0.0
+            && !first.is_full()
+            && step.utilization - utilization.now < MIN_EFFECT * expected_decrease
+        {
             step.ineffective_steps.saturating_add(1)
         } else {
             0
         }
     }
 
-    /// This much less, but not below the floor.
+    /// Sheds `step` percent, limited by [`STEP_DOWN`] and the floor.
     fn lowered(&self, limits: &Overflow, step: f64) -> Move {
         let above_floor = self.home_share.saturating_sub(limits.floor_percent());
         match (step.ceil().clamp(0.0, f64::from(STEP_DOWN)) as u8).min(above_floor) {
@@ -489,6 +505,7 @@ impl Placement {
         }
     }
 
+    /// Returns `step` percent to the first region: at least 1, at most [`STEP_UP`].
     fn raised(&self, step: f64) -> Move {
         match 100 - self.home_share {
             0 => Move::Stay,
@@ -496,25 +513,29 @@ impl Placement {
         }
     }
 
-    /// Who would take some: the nearest that has room. The one that it was stays while it is not too full, so that noise
-    /// changes nothing.
-    fn at_rest(&self, limits: &Overflow, others: &[Candidate]) -> BTreeMap<RegionName, u32> {
-        let calm = limits.target() - limits.back_below;
-        let may = |other: &&Candidate| {
+    /// The overflow weights while the share is 100: the nearest candidates with headroom. A current candidate stays
+    /// until it is overloaded, so that noise changes nothing.
+    fn idle_overflow(&self, limits: &Overflow, others: &[Candidate]) -> BTreeMap<RegionName, u32> {
+        let hysteresis = limits.target() - limits.back_below;
+        let eligible = |other: &&Candidate| {
             other.open
-                && other.room >= 0.0
+                && other.headroom >= 0.0
                 && (self.overflow.contains_key(&other.region)
-                    || (other.room > calm && !other.silent))
+                    || (other.headroom > hysteresis && !other.silent))
         };
-        let mut rest: Vec<&Candidate> = others.iter().filter(may).take(AT_REST.len()).collect();
-        if rest.is_empty() {
-            rest.extend(others.iter().find(|other| other.open && other.silent));
+        let mut idle: Vec<&Candidate> = others
+            .iter()
+            .filter(eligible)
+            .take(IDLE_PROPORTIONS.len())
+            .collect();
+        if idle.is_empty() {
+            idle.extend(others.iter().find(|other| other.open && other.silent));
         }
         let parts: Vec<f64> = others
             .iter()
             .map(|other| {
-                let rank = rest.iter().position(|chosen| chosen.region == other.region);
-                rank.and_then(|rank| AT_REST.get(rank))
+                let rank = idle.iter().position(|chosen| chosen.region == other.region);
+                rank.and_then(|rank| IDLE_PROPORTIONS.get(rank))
                     .copied()
                     .unwrap_or_default()
             })
@@ -525,5 +546,5 @@ impl Placement {
 
 fn to_weights(others: &[Candidate], parts: &[f64]) -> BTreeMap<RegionName, u32> {
     let regions = others.iter().map(|other| &other.region);
-    weights::whole(regions.zip(parts.iter().copied()))
+    weights::proportional(regions.zip(parts.iter().copied()))
 }

@@ -1,13 +1,13 @@
-//! The plan: where every gateway sends every (zone, model) first, and how each pool is.
+//! The plan: home shares and overflow weights of every gateway, and the health of every pool.
 //!
-//! A plan is a value: it can be stored, sent and compared, and the same fleet, observations and time give the same plan.
-//! It holds what the next plan must know of this one, and nothing that changes without a decision.
+//! A plan is a value that can be stored, sent and compared. The same fleet, observations and time give the same plan.
+//! It holds the state that the next plan needs, and nothing that changes without a decision.
 
 mod carried_over;
+mod headroom;
 pub(crate) mod pool_view;
 mod projection;
 mod regions;
-mod room;
 mod value;
 
 pub use carried_over::carried_over;
@@ -18,13 +18,13 @@ pub use value::{Placements, Plan};
 use crate::placement::{HomePool, Placement};
 use crate::signal::Millis;
 use crate::state::FleetState;
+use headroom::{Choice, share_headroom};
 use meridian_policy::ModelName;
 use meridian_policy::fleet::{Fleet, Order};
 use pool_view::PoolView;
-use room::{Choice, share_room};
 use std::collections::BTreeMap;
 
-/// The plan that follows `prev`, by what was observed until `now`.
+/// The plan that follows `prev`, from the observations up to `now`.
 pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
     let view = PoolView::of(fleet, state, prev, now);
     let mut next = Plan {
@@ -38,25 +38,25 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     each_choice(fleet, |gateway, zone, model, (first, others)| {
         if let Some(Order::Weighted(weights)) = fleet.zones.get(zone).map(|zone| &zone.order) {
-            let of_first = view.home_pool(&first, &others, model);
-            let others = view.candidates(zone, (&first, &of_first), &others, model);
-            let placement = Placement::fixed(weights, (&first, &of_first), &others);
+            let home = view.home_pool(&first, &others, model);
+            let others = view.candidates(zone, (&first, &home), &others, model);
+            let placement = Placement::fixed(weights, (&first, &home), &others);
             next.place(gateway, zone, model, placement);
             return;
         }
-        let before = prev.placement(gateway, zone, model).cloned();
-        let of_first = view.home_pool(&first, &others, model);
-        let others = view.candidates(zone, (&first, &of_first), &others, model);
+        let previous = prev.placement(gateway, zone, model).cloned();
+        let home = view.home_pool(&first, &others, model);
+        let others = view.candidates(zone, (&first, &home), &others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),
-            before: before.unwrap_or_else(Placement::home),
-            size: view.size(&first, model),
+            before: previous.unwrap_or_else(Placement::home),
+            capacity: view.capacity(&first, model),
             first: HomePool {
-                // What a closed gate still has are others' retries.
-                batch: of_first.batch && next.batch_gate(&first, model) > 0,
-                own: view.own(&first, model, gateway, zone),
-                ..of_first
+                // Batch attempts at a closed gate are retries from other regions.
+                receives_batch: home.receives_batch && next.batch_gate(&first, model) > 0,
+                movable_share: view.movable_share(&first, model, gateway, zone),
+                ..home
             },
             costs: view.round_trips(gateway, &others),
             others,
@@ -64,7 +64,7 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
         choices.entry(model.clone()).or_default().push(choice);
     });
     for (model, mut choices) in choices {
-        share_room(&fleet.overflow, &mut choices, now);
+        share_headroom(&fleet.overflow, &mut choices, now);
         for choice in choices {
             let placement = choice
                 .before

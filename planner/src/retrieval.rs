@@ -1,21 +1,22 @@
-//! Retrieval: which vector databases the questions of a region may go to.
+//! Retrieval: the vector databases that a region's queries may go to.
 //!
-//! A TCP connection says nothing about a zone. What comes to a region's gateway may be anyone's whom that region serves, so it
-//! may only go where all of them may; and what a database answers may be about anyone whom its own region serves.
+//! A TCP connection does not carry the caller's zone. A query at a region's gateway may belong to any zone that the
+//! region serves. It may therefore go only where all of those zones may go. A response may likewise concern any zone of
+//! the database's region.
 
 use meridian_policy::RegionName;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::retrieval::Role;
 
-/// Whether what is retrieved at `home` may come from the database of `other`: if every pinned zone has both regions or neither,
-/// so that neither a question nor an answer leaves one.
+/// Whether retrieval at `home` may use the database of `other`. Every pinned zone must contain both regions or neither,
+/// so that no query and no response leaves a zone.
 pub fn may_read(fleet: &Fleet, home: &RegionName, other: &RegionName) -> bool {
     let mut pinned = fleet.zones.values().filter(|zone| zone.pinned);
     home == other || pinned.all(|zone| zone.regions.contains(home) == zone.regions.contains(other))
 }
 
-/// The databases that may serve what is retrieved at `home`, by region: its own, then the primary, then the others by distance.
-/// None where it has none of its own.
+/// The databases that may serve retrieval at `home`, by region: its own, then the primary, then the others by distance.
+/// Empty if `home` has no database.
 pub fn databases(fleet: &Fleet, home: &RegionName) -> Vec<RegionName> {
     let Some(region) = fleet.regions.get(home) else {
         return Vec::new();
@@ -32,14 +33,14 @@ pub fn databases(fleet: &Fleet, home: &RegionName) -> Vec<RegionName> {
             Some((database.role, other))
         })
         .collect();
-    // By role alone: the order by distance stays.
+    // The sort is stable: equal roles stay ordered by distance.
     others.sort_by_key(|(role, _)| *role);
     let others = others.into_iter().map(|(_, other)| other);
     [home].into_iter().chain(others).cloned().collect()
 }
 
-/// The databases in the order in which what is retrieved at `home` tries them, once a plan has chosen that of `first`. Empty
-/// where that one is not allowed.
+/// The databases in the order in which retrieval at `home` tries them, starting with the plan's choice `first`. Empty
+/// if `first` is not allowed.
 pub fn chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Vec<RegionName> {
     let mut databases = databases(fleet, home);
     let Some(index) = databases.iter().position(|region| region == first) else {

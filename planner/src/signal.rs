@@ -1,7 +1,7 @@
-//! Signals: what is measured in a region, before anything is concluded from it.
+//! Signals: measurements in a region, before any judgement.
 //!
-//! Counters and histograms are cumulative since their server or gateway started, as they are scraped: what happened
-//! between two observations is [`crate::state`]'s to find out, restarts included.
+//! Counters and histograms are cumulative since the start of their server or gateway. [`crate::state`] derives growth
+//! between observations and handles restarts.
 
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::name::{FallbackName, ModelName, RegionName, ZoneName};
@@ -16,26 +16,27 @@ use std::time::Duration;
 pub struct Millis(pub u64);
 
 impl Millis {
-    /// How long ago `earlier` was; nothing if it lies ahead.
+    /// Time since `earlier`; zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// What one source said at one time.
+/// One report of one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
-    /// The region that it is about.
+    /// The observed region.
     pub region: RegionName,
-    /// Who says so: a source of the fleet file by [`meridian_policy::source::SignalSource::key`], or a gateway, by its node id.
+    /// The source: a source of the fleet file by [`meridian_policy::source::SignalSource::key`], or a gateway by its
+    /// node id.
     pub source: String,
-    /// When it was read.
+    /// Time of the report.
     pub at: Millis,
-    /// What was said. Never empty for a source that was understood.
+    /// The readings. Never empty if the report was parsed.
     pub readings: Vec<Reading>,
 }
 
-/// One thing that a source said. Values that cannot be (negative, not a number) are left out by whoever reads them.
+/// One reading of a source. The planner rejects impossible values, for example negative counts or NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reading {
@@ -43,14 +44,15 @@ pub enum Reading {
     Server {
         /// The pool's model.
         model: ModelName,
-        /// Tells the engines of one source apart, e.g. the value of vLLM's label `engine`.
+        /// Identifies the engine within its source, e.g. the value of vLLM's label `engine`.
         engine: String,
-        /// What it says about itself.
+        /// The engine's figures.
         figures: Figures,
     },
-    /// The region's GPUs, their mean.
+    /// The mean over the region's GPUs.
     Gpu {
-        /// `DCGM_FI_DEV_GPU_UTIL` as a ratio: some kernel was running. Near 1 at small batches already.
+        /// `DCGM_FI_DEV_GPU_UTIL` as a ratio: the fraction of time with a running kernel. It is close to 1 even at
+        /// small batch sizes.
         busy: Option<f64>,
         /// `DCGM_FI_PROF_GR_ENGINE_ACTIVE`, a ratio.
         engine_active: Option<f64>,
@@ -64,12 +66,12 @@ pub enum Reading {
     Endpoints {
         /// The pool's model.
         model: ModelName,
-        /// Endpoints that take requests: their health checks pass, and they are not ejected.
+        /// Endpoints that take requests: healthy and not ejected.
         healthy: u64,
         /// All endpoints.
         total: u64,
     },
-    /// Attempts that the region's gateway has made.
+    /// Attempts by the region's gateway.
     Attempts {
         /// The callers' zone.
         zone: ZoneName,
@@ -77,74 +79,74 @@ pub enum Reading {
         model: ModelName,
         /// The lane.
         lane: Lane,
-        /// The region that was asked.
+        /// The target region.
         to: RegionName,
-        /// How they ended.
+        /// Number of attempts by outcome.
         counts: AttemptCounts,
     },
-    /// Time from an attempt to the first piece of a streamed answer, as the region's gateway sees it, in seconds.
+    /// Time from an attempt to the first chunk of a streamed response, in seconds, as the region's gateway measures it.
     FirstToken {
         /// The model.
         model: ModelName,
-        /// The region that was asked.
+        /// The target region.
         to: RegionName,
         /// The times.
         times: Histogram,
     },
-    /// A fallback's answers to the region's gateway that say that they were made outside of its jurisdiction.
+    /// Answers of a fallback to the region's gateway that report processing outside of its jurisdiction.
     JurisdictionViolations {
         /// The fallback.
         fallback: FallbackName,
-        /// How many.
+        /// Number of answers, cumulative.
         answers: f64,
     },
 }
 
-/// What an engine says about itself; `None` where it does not.
+/// Figures of an engine; `None` where it does not report one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Requests in work.
+    /// Running requests.
     pub running: Option<f64>,
-    /// Requests in work that it can have at most.
+    /// Maximum number of running requests.
     pub max_running: Option<f64>,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiting: Option<f64>,
-    /// KV-cache in use, a ratio.
+    /// KV cache usage, a ratio.
     pub kv_cache: Option<f64>,
-    /// How full it is in the source's own measure, a ratio; above 1 is too full.
+    /// Utilization in the source's own measure, a ratio. Above 1 is overload.
     pub utilization: Option<f64>,
-    /// Seconds that requests waited.
+    /// Queue time of requests, in seconds.
     pub queue_time: Option<Histogram>,
-    /// Seconds until the first token.
+    /// Time to first token, in seconds.
     pub first_token: Option<Histogram>,
-    /// Inference requests answered, and those of them that failed by the server's fault.
+    /// Inference requests answered, in total and with a server error.
     pub answers: Option<Answers>,
 }
 
-/// Requests answered.
+/// Number of requests answered, cumulative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
-    /// All.
+    /// All answers.
     pub all: f64,
-    /// With a status of 5xx.
+    /// Answers with a 5xx status.
     pub failed: f64,
 }
 
-/// How attempts ended. Refusals that are the caller's own fault are answers like any other.
+/// Number of attempts by outcome, cumulative. Client errors other than 429 count as answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttemptCounts {
     /// Answered.
     pub answered: f64,
-    /// 429: too much to do, or too much asked by this caller.
+    /// Status 429: the pool is overloaded, or the caller exceeds its limit.
     pub overloaded: f64,
-    /// 5xx.
+    /// Status 5xx.
     pub failed: f64,
 }
 
 /// A cumulative histogram.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Upper bounds in rising order, each with the number of values up to it; infinity left out.
+    /// Upper bounds in ascending order, each with the cumulative count up to it. The infinite bound is omitted.
     pub buckets: Vec<(f64, f64)>,
     /// Sum of all values.
     pub sum: f64,
@@ -153,7 +155,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The same bounds without any values.
+    /// A histogram with the same bounds and no values.
     pub fn emptied(&self) -> Self {
         Self {
             buckets: self

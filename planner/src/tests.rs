@@ -2,12 +2,12 @@
 
 mod closed_loop;
 mod freshness;
-mod guests;
 mod last_breach;
 mod observations;
 mod placements;
 mod planning;
+mod reserved_headroom;
+mod round_trips;
 mod silence;
 mod tiers;
 mod watch;
-mod ways;

@@ -1,20 +1,20 @@
-//! What happened lately, from cumulative counters: growth over a window, across restarts of whoever counts.
+//! Growth of cumulative counters over a sliding window, across restarts of the counting process.
 
 use crate::signal::{Histogram, Millis};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How far back rates and percentiles look.
+/// Length of the window for rates and percentiles.
 pub const WINDOW: Duration = Duration::from_secs(30);
 
-/// Least time between two samples that are kept: of a source that is read more often, the later one stands for both.
+/// Minimum time between two kept samples, which bounds the size of a window. A closer sample replaces the previous one.
 const SPACING: Duration = Duration::from_millis(500);
 
-/// Cumulative numbers that grow together.
+/// Cumulative counters that grow together.
 pub trait Counts: Clone {
-    /// Number by number with those of another.
+    /// Combines each counter with the same counter of `other`.
     fn combined(&self, other: &Self, with: impl Fn(f64, f64) -> f64) -> Self;
-    /// Whether these follow those: of the same kind, and none smaller.
+    /// Whether `self` can follow `earlier` without a restart: the layout is equal and no count is smaller.
     fn follows(&self, earlier: &Self) -> bool;
 }
 
@@ -45,16 +45,16 @@ impl Counts for Histogram {
     }
 }
 
-/// What grew lately.
+/// Growth of counters over a sliding window.
 #[derive(Clone, Debug)]
 pub struct Window<C> {
     last: C,
-    /// Growth since the first sample, at each time.
+    /// Cumulative growth since the first sample, by time.
     grown: VecDeque<(Millis, C)>,
 }
 
 impl<C: Counts> Window<C> {
-    /// Begins with what was counted when it was first seen; how long that took is not known, so it is no growth.
+    /// Starts at the first observed counts. Their age is unknown, so they are not growth.
     pub fn new(at: Millis, counted: C) -> Self {
         let nothing = counted.combined(&counted, |_, _| 0.0);
         Self {
@@ -63,7 +63,8 @@ impl<C: Counts> Window<C> {
         }
     }
 
-    /// Takes a later count. One that has shrunk has begun anew; one of another kind begins another window.
+    /// Adds later counts. Smaller counts mean a restart: all of them are growth. Counts with another layout start a new
+    /// window.
     pub fn push(&mut self, at: Millis, counted: C) {
         let Some((latest, total)) = self.grown.back().cloned() else {
             return;
@@ -81,7 +82,7 @@ impl<C: Counts> Window<C> {
             return;
         };
         self.last = counted;
-        // The newest sample gives way while it is too close to the one before it.
+        // The newest sample is replaced while it is too close to the one before it.
         let before = self.grown.len().checked_sub(2);
         if at == latest
             || before
@@ -92,7 +93,7 @@ impl<C: Counts> Window<C> {
         }
         let total = total.combined(&growth, |total, growth| total + growth);
         self.grown.push_back((at, total));
-        // The oldest stays until the next one is old enough to stand for the begin of the window.
+        // The oldest sample stays until the next one is old enough to start the window.
         while self
             .grown
             .get(1)
@@ -102,12 +103,12 @@ impl<C: Counts> Window<C> {
         }
     }
 
-    /// What was counted last.
+    /// The last counts.
     pub fn counted(&self) -> &C {
         &self.last
     }
 
-    /// Growth within the window, as of the last sample.
+    /// Growth within the window, up to the last sample.
     pub fn growth(&self) -> C {
         match (self.grown.front(), self.grown.back()) {
             (Some((_, first)), Some((_, last))) => {
@@ -117,7 +118,7 @@ impl<C: Counts> Window<C> {
         }
     }
 
-    /// Growth of lately: of this time, or of as much more as it takes to be enough.
+    /// Growth over at least the last `least`, extended back until `enough` holds or the window ends.
     pub fn recent(&self, least: Duration, enough: impl Fn(&C) -> bool) -> C {
         let Some((at, last)) = self.grown.back() else {
             return self.growth();
@@ -131,8 +132,8 @@ impl<C: Counts> Window<C> {
             .unwrap_or_else(|| self.growth())
     }
 
-    /// Growth of the last time that is at least so long, as far back as there is something, and how long that took.
-    pub fn lately(&self, least: Duration) -> (C, Duration) {
+    /// Growth over at least the last `least`, or over the whole window if it is shorter, and the time it took.
+    pub fn growth_over(&self, least: Duration) -> (C, Duration) {
         let Some((at, last)) = self.grown.back() else {
             return (self.growth(), Duration::ZERO);
         };
@@ -147,8 +148,8 @@ impl<C: Counts> Window<C> {
         }
     }
 
-    /// When this was true last of what grew from one sample to the next.
-    pub fn last_seen(&self, sign: impl Fn(&C) -> bool) -> Option<Millis> {
+    /// Time of the latest sample whose growth since the previous sample satisfies `condition`.
+    pub fn last_growth_with(&self, condition: impl Fn(&C) -> bool) -> Option<Millis> {
         let later = self.grown.iter().rev();
         let pairs = later.clone().zip(later.skip(1));
         pairs
@@ -158,11 +159,11 @@ impl<C: Counts> Window<C> {
                     last.combined(before, |last, before| (last - before).max(0.0)),
                 )
             })
-            .find(|(_, growth)| sign(growth))
+            .find(|(_, growth)| condition(growth))
             .map(|(at, _)| at)
     }
 
-    /// Time that the growth took.
+    /// Time from the first to the last sample.
     pub fn length(&self) -> Duration {
         match (self.grown.front(), self.grown.back()) {
             (Some((first, _)), Some((last, _))) => last.since(*first),
@@ -170,13 +171,13 @@ impl<C: Counts> Window<C> {
         }
     }
 
-    /// When the last sample was taken.
+    /// Time of the last sample.
     pub fn at(&self) -> Millis {
         self.grown.back().map_or(Millis(0), |(at, _)| *at)
     }
 }
 
-/// Both together; those with other bounds than the first are left out.
+/// The sum of histograms. Histograms with other bounds than the first one are ignored.
 pub fn merged<'h>(histograms: impl IntoIterator<Item = &'h Histogram>) -> Histogram {
     let mut all = Histogram::default();
     for histogram in histograms {
@@ -189,8 +190,8 @@ pub fn merged<'h>(histograms: impl IntoIterator<Item = &'h Histogram>) -> Histog
     all
 }
 
-/// The value that this part of all values stays under, as Prometheus' `histogram_quantile` interpolates it within its
-/// bucket; the highest bound for what lies above it. `None` without values.
+/// The quantile `part` (0 to 1), interpolated within its bucket as by Prometheus' `histogram_quantile`. Values above
+/// the highest bound count as that bound. `None` without values.
 pub fn quantile(histogram: &Histogram, part: f64) -> Option<f64> {
     if histogram.count <= 0.0 {
         return None;
@@ -199,7 +200,7 @@ pub fn quantile(histogram: &Histogram, part: f64) -> Option<f64> {
     let mut lower = (0.0, 0.0);
     for (bound, cumulative) in &histogram.buckets {
         if *cumulative >= rank {
-            // Values are taken as spread evenly over their bucket, as Prometheus does.
+            // Values are assumed to be spread evenly over their bucket, as in Prometheus.
             let (low, below) = lower;
             let inside = cumulative - below;
             let position = if inside > 0.0 {
@@ -225,9 +226,9 @@ fn same_bounds(one: &Histogram, other: &Histogram) -> bool {
     bounds(one) == bounds(other)
 }
 
-/// Growth per second, over so much time at least.
+/// Growth per second, over at least the last `over`.
 pub fn rate(window: &Window<[f64; 3]>, over: Duration, what: impl Fn(&[f64; 3]) -> f64) -> f64 {
-    let (growth, took) = window.lately(over);
+    let (growth, took) = window.growth_over(over);
     let seconds = took.as_secs_f64();
     if seconds > 0.0 {
         what(&growth) / seconds
@@ -241,9 +242,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_what_came_within_the_window_across_a_restart() {
+    fn growth_covers_the_window_across_a_restart() {
         let mut window = Window::new(Millis(0), [1000.0, 5.0]);
-        assert_eq!(window.growth(), [0.0, 0.0], "what came before is nobody's");
+        assert_eq!(
+            window.growth(),
+            [0.0, 0.0],
+            "the first counts are not growth"
+        );
         window.push(Millis(10_000), [1010.0, 6.0]);
         window.push(Millis(20_000), [3.0, 0.0]);
         assert_eq!(window.growth(), [13.0, 1.0]);
@@ -251,29 +256,29 @@ mod tests {
         assert_eq!(
             window.growth(),
             [4.0, 0.0],
-            "the first growth is out of the window"
+            "the first growth has left the window"
         );
         window.push(Millis(44_000), [99.0, 9.0]);
-        assert_eq!(
-            window.growth(),
-            [4.0, 0.0],
-            "what comes late is not looked at"
-        );
+        assert_eq!(window.growth(), [4.0, 0.0], "a late sample is ignored");
         assert_eq!(window.length(), Duration::from_secs(35));
     }
 
     #[test]
-    fn a_series_is_bounded_and_slides_however_often_it_is_read() {
+    fn a_window_is_bounded_and_slides_at_any_sampling_interval() {
         for every in [1, 20, 100, 200, 499, 500, 1000] {
             let mut window = Window::new(Millis(0), [0.0]);
             for sample in 1..=120_000 / every {
                 window.push(Millis(sample * every), [f64::from(sample as u32)]);
             }
-            assert!(window.grown.len() <= 64, "{} kept", window.grown.len());
+            assert!(
+                window.grown.len() <= 64,
+                "{} samples kept",
+                window.grown.len()
+            );
             let length = window.length();
             assert!(
                 length >= WINDOW && length <= WINDOW + Duration::from_secs(1),
-                "read every {every} ms it looks back {length:?}"
+                "sampled every {every} ms, the window is {length:?} long"
             );
             let growth = window.growth()[0] * every as f64;
             assert!((growth - length.as_millis() as f64).abs() < 1.0);
@@ -290,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_what_came_lately() {
+    fn quantiles_cover_the_growth_within_the_window() {
         let mut window = Window::new(Millis(0), histogram(&[100.0, 100.0, 100.0, 100.0]));
         assert_eq!(quantile(&window.growth(), 0.95), None);
         window.push(Millis(1000), histogram(&[100.0, 110.0, 120.0, 120.0]));
@@ -302,7 +307,7 @@ mod tests {
         assert_eq!(
             quantile(&window.growth(), 0.5),
             Some(0.25),
-            "the server began anew"
+            "the server restarted"
         );
     }
 }

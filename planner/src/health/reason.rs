@@ -1,26 +1,26 @@
-//! What may be wrong with a pool.
+//! Reasons for an unhealthy pool.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A limit that was passed counts until the signal is below this part of it: nothing comes and goes at the limit.
-pub const CLEAR_OF: f64 = 0.8;
+/// A reason clears below this fraction of its limit. The hysteresis prevents flapping at the limit.
+pub const CLEAR_FRACTION: f64 = 0.8;
 
-/// What is wrong with a pool.
+/// A reason for an unhealthy pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Its own gateway has no healthy endpoint.
+    /// The region's gateway reports no healthy endpoint.
     NoEndpoints,
-    /// Too many of its answers are failures.
+    /// The error rate exceeds its limit.
     Errors,
-    /// Too many requests wait.
+    /// The queue exceeds its limit.
     QueueDepth,
-    /// The first token takes too long.
+    /// The time to first token exceeds its limit.
     FirstToken,
-    /// The region's data store is too far behind.
+    /// The replication lag of the region's data store exceeds its limit.
     ReplicationLag,
-    /// Its sources have not been heard lately.
+    /// No source has reported within the signal TTL.
     Stale,
 }
 

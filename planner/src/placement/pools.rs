@@ -1,113 +1,115 @@
-//! What a placement sees of the regions that it is about.
+//! The regions of a placement, as its inputs.
 
 use crate::signal::Millis;
 use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A change is seen in the signals after this time at the earliest.
-pub const SETTLE: Duration = Duration::from_secs(2);
+/// Minimum settling time: a change shows in the signals after this time at the earliest.
+pub const MIN_SETTLING_TIME: Duration = Duration::from_secs(2);
 
-/// And after this time at the latest.
-pub const SETTLE_MOST: Duration = Duration::from_secs(30);
+/// Maximum settling time, without the report interval.
+pub const MAX_SETTLING_TIME: Duration = Duration::from_secs(30);
 
-/// A utilization that fell by this in the last seconds is on its way down.
-pub const FALLS: f64 = 0.02;
+/// Decrease of utilization below its recent peak that counts as falling.
+pub const FALLING_MARGIN: f64 = 0.02;
 
-/// The first region, as far as a placement needs to know it.
+/// The first region of a placement.
 #[derive(Clone, Copy, Debug)]
 pub struct HomePool {
-    /// Its utilization, if known.
+    /// Utilization, if known.
     pub utilization: Option<Utilization>,
-    /// It has no healthy endpoint: what is not sent elsewhere goes along the chain.
+    /// It has no healthy endpoint. Traffic that does not overflow follows the chain.
     pub down: bool,
-    /// Percent of its endpoints that serve; all of them where nobody tells.
+    /// Healthy endpoints in percent; 100 if unknown.
     pub serving: u8,
-    /// Its callers are better off elsewhere; when that was seen last.
-    pub unhealthy: Option<Millis>,
-    /// What it sheds for that in one step, in percent.
+    /// Time of the last breach for which it sheds; `None` if it is healthy.
+    pub last_breach: Option<Millis>,
+    /// Step by which it sheds while unhealthy, in percentage points.
     pub unhealthy_step: u8,
-    /// Requests wait in it.
-    pub queues: bool,
-    /// It has sources that were not heard lately.
+    /// Requests are queued in it.
+    pub has_queue: bool,
+    /// Some of its sources have not reported within the signal TTL.
     pub silent: bool,
-    /// It has batch requests, which leave first.
-    pub batch: bool,
-    /// The part of its load that can be shed at all, 0 to 1: the rest belongs to zones that have nowhere else to go.
+    /// It receives batch traffic, which leaves before interactive traffic.
+    pub receives_batch: bool,
+    /// Fraction of its load that can move to another region, 0 to 1. The rest belongs to zones without another region.
     pub sheddable: f64,
-    /// The part of those who can leave it that the placement is about: of several gateways and zones each has its own.
-    pub own: f64,
-    /// The longest time between two looks at it or at one of the others.
-    pub every: Duration,
-    /// How long requests stay in it: its utilization follows its share by so much.
+    /// Fraction of its movable traffic that belongs to this placement's gateway and zone, 0 to 1.
+    pub movable_share: f64,
+    /// Longest report interval of the sources of this region and the candidates.
+    pub report_interval: Duration,
+    /// Residence time of requests. Utilization follows the share with this delay.
     pub residence_time: Duration,
-    /// By how many percent its utilization changes with each percent of the requests.
+    /// Growth of utilization in percent per percent of request growth.
     pub elasticity: f64,
 }
 
 impl HomePool {
-    /// Its utilization; unknown is taken for full.
-    pub(super) fn saw(&self) -> f64 {
+    /// Utilization; 1 if unknown.
+    pub(super) fn utilization_or_full(&self) -> f64 {
         self.utilization.map_or(1.0, |utilization| utilization.now)
     }
 
-    /// How long it takes until a change of its share is seen in its utilization: as long as requests stay.
-    pub(crate) fn settles(&self) -> Duration {
-        self.residence_time.clamp(SETTLE, SETTLE_MOST) + self.every
+    /// Time until a change of the share shows in the utilization: the residence time, bounded, and the report interval.
+    pub(crate) fn settling_time(&self) -> Duration {
+        self.residence_time
+            .clamp(MIN_SETTLING_TIME, MAX_SETTLING_TIME)
+            + self.report_interval
     }
 
-    /// Whoever stays there is not served as callers should be.
+    /// Whether it fails the traffic that stays: without endpoints, unhealthy, or full.
     pub(crate) fn is_lost(&self) -> bool {
-        self.down || self.unhealthy.is_some() || self.is_full()
+        self.down || self.last_breach.is_some() || self.is_full()
     }
 
-    /// It is full and requests wait: that fewer come is not seen before those are gone.
+    /// Whether it is full and has a queue. Utilization then falls only after the queue is empty.
     pub(super) fn is_full(&self) -> bool {
-        self.queues
+        self.has_queue
             && self
                 .utilization
-                .is_some_and(|utilization| utilization.now >= 1.0 - FALLS)
+                .is_some_and(|utilization| utilization.now >= 1.0 - FALLING_MARGIN)
     }
 }
 
-/// How full a pool is; 1 is full.
+/// Utilization of a pool, a ratio; 1 is full.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Utilization {
-    /// Now.
+    /// Current value.
     pub now: f64,
-    /// The lowest of the last seconds.
+    /// Minimum over the last seconds.
     pub low: f64,
-    /// The highest of them.
+    /// Maximum over the calm period.
     pub peak: f64,
 }
 
-/// Another region that could take some: nearest first in a list of these.
+/// Another region that may take overflow. Lists of candidates are in chain order.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Which.
+    /// The region.
     pub region: RegionName,
-    /// It serves, so that it may be asked at all.
+    /// Whether it serves.
     pub open: bool,
-    /// What it can take more, in utilization; below nothing if it has too much already.
-    pub room: f64,
-    /// How many requests it takes for the same utilization, over how many the first region takes.
-    pub size: f64,
-    /// Whether the room follows from what it has: if not, what it was given already is part of it.
+    /// Headroom, as a utilization; negative if it is overloaded.
+    pub headroom: f64,
+    /// Capacity over the capacity of the first region: requests per second at equal utilization.
+    pub relative_capacity: f64,
+    /// Whether the headroom is measured. An unmeasured headroom includes the current overflow.
     pub measured: bool,
-    /// It has sources, and none of them was heard lately.
+    /// It has sources, and none has reported within the signal TTL.
     pub silent: bool,
 }
 
 impl Candidate {
-    /// What it can take more, in percent of the requests; below nothing if it has too much.
-    pub(super) fn fits(&self, first: &HomePool, load: f64, had: f64) -> f64 {
-        let fits = self.room * self.size / first.elasticity / load;
+    /// Headroom in percent of the requests; negative if it is overloaded. `current` is its current overflow.
+    pub(super) fn headroom_percent(&self, first: &HomePool, load: f64, current: f64) -> f64 {
+        let headroom = self.headroom * self.relative_capacity / first.elasticity / load;
         if !self.open {
             0.0
-        } else if self.measured || self.room < 0.0 {
-            fits
+        } else if self.measured || self.headroom < 0.0 {
+            headroom
         } else {
-            (fits - had).max(0.0)
+            (headroom - current).max(0.0)
         }
     }
 }

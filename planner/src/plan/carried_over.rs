@@ -1,4 +1,4 @@
-//! A plan in a fleet that may have been edited since.
+//! Carrying a plan over to an edited fleet.
 
 use super::regions::each_choice;
 use super::value::Plan;
@@ -7,8 +7,8 @@ use meridian_policy::ModelName;
 use meridian_policy::fleet::Fleet;
 use std::collections::BTreeMap;
 
-/// The part of a plan that still holds in a fleet that may have been edited since, for a start at which nothing is observed yet.
-/// Requests that the plan does not place, or places in regions that the fleet no longer has, stay at home.
+/// The part of a plan that is still valid in an edited fleet, for a start without observations. Requests without a
+/// placement stay at home, as do those whose placement uses a removed region.
 pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     let mut next = Plan {
         freshness: prev.freshness.carried_over(fleet),
@@ -23,8 +23,8 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     }
     for (region, gates) in &prev.batch {
         let pools = fleet.regions.get(region).map(|region| &region.pools);
-        let is_there = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
-        let kept = gates.iter().filter(|(model, _)| is_there(model));
+        let exists = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
+        let kept = gates.iter().filter(|(model, _)| exists(model));
         let kept: BTreeMap<_, _> = kept.map(|(model, gate)| (model.clone(), *gate)).collect();
         if !kept.is_empty() {
             next.batch.insert(region.clone(), kept);
@@ -32,11 +32,11 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
     }
     each_choice(fleet, |gateway, zone, model, (_, others)| {
         let before = prev.placement(gateway, zone, model);
-        let fits = |placement: &&Placement| {
+        let is_valid = |placement: &&Placement| {
             let mut regions = placement.overflow.keys();
             regions.all(|region| others.contains(region))
         };
-        let placement = before.filter(fits).cloned();
+        let placement = before.filter(is_valid).cloned();
         next.place(
             gateway,
             zone,

@@ -1,6 +1,6 @@
-//! Every pool as it is now, and as it will be by what the plan sends there.
+//! The current state of every pool, projected by what the plan sends to it.
 
-use super::projection::{LEAST_RATE, Projection};
+use super::projection::{MIN_RATE, Projection};
 use super::regions::regions_of;
 use super::value::Plan;
 use crate::gate::{self, Gate, PoolLoad};
@@ -14,34 +14,35 @@ use meridian_policy::source::Subject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What a region can take at most while nobody knows how loaded it is, in utilization.
-const UNKNOWN_ROOM: f64 = 0.10;
+/// Headroom of a region with unknown load, as a utilization.
+const UNKNOWN_HEADROOM: f64 = 0.10;
 
-/// Of a pool with less utilization it is not known how many requests it can take.
-const LEAST_UTILIZATION: f64 = 0.05;
+/// Utilization below which the capacity of a pool cannot be estimated.
+const MIN_UTILIZATION: f64 = 0.05;
 
-/// By how many percent utilization grows with each percent of requests more. Where an engine is far from empty it grows much
-/// faster than what comes, for a fuller batch makes every request stay longer; where nobody counts what comes, nothing of it is seen.
+/// Growth of utilization in percent per percent of request growth. The utilization of a loaded engine grows faster than
+/// its requests, because a larger batch lengthens every request. Without request counts the value is 1.
 const ELASTICITY: f64 = 2.5;
 
-/// What an unhealthy region sheds in one step, in percent.
+/// Step by which an unhealthy region sheds, in percentage points.
 const STEP_UNHEALTHY: u8 = 25;
-/// What it sheds where its first tokens are late and nothing else: of that its gateways take care themselves, request by request.
+/// Step if late first tokens are the only reason, in percentage points. It is smaller because gateways already handle
+/// slow requests one by one.
 const STEP_SLOW: u8 = 10;
 
-/// A region that takes others' callers keeps room for so many more of those who have fewer regions to go to: by this part more.
-const KEPT: f64 = 0.2;
+/// Headroom for zones with fewer regions, as a fraction of their traffic.
+const RESTRICTED_ZONE_HEADROOM: f64 = 0.2;
 
-/// By which factor utilization is taken to change at most.
-const GROWS: (f64, f64) = (0.3, 3.0);
+/// Bounds of the projected change of utilization, as factors.
+const GROWTH_BOUNDS: (f64, f64) = (0.3, 3.0);
 
-/// How much farther it is to a region than to the one before, where nobody knows, in milliseconds.
-const UNKNOWN_WAY: f64 = 50.0;
+/// Additional round trip to the next region if its round trip is unknown, in milliseconds.
+const UNKNOWN_ROUND_TRIP_MS: f64 = 50.0;
 
-/// The room of a region that is sick.
-const SICK: f64 = -1.0;
+/// Headroom of an unhealthy region. It is negative, so that overflow to the region also moves away.
+const UNHEALTHY_HEADROOM: f64 = -1.0;
 
-/// Every pool as it is now.
+/// The current state of every pool.
 pub struct PoolView<'p> {
     fleet: &'p Fleet,
     state: &'p FleetState,
@@ -50,25 +51,26 @@ pub struct PoolView<'p> {
     demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
 }
 
-/// Who asks a pool, in requests per second.
+/// Demand for a pool, in requests per second.
 #[derive(Default)]
 struct Demand<'p> {
-    /// Batch requests, wherever they come from.
+    /// Batch requests from all gateways.
     batch: f64,
-    /// Those who ask it first, by the callers' gateway and zone, and whether they have another region to go to.
+    /// Interactive requests with this pool as the first one, by gateway and zone, and whether they can move to another
+    /// region.
     interactive: BTreeMap<(&'p RegionName, &'p ZoneName), (f64, bool)>,
-    /// By zone, first or not, without batch.
-    asked: BTreeMap<&'p ZoneName, f64>,
+    /// Interactive requests by zone, for any position of this pool in the chain.
+    by_zone: BTreeMap<&'p ZoneName, f64>,
 }
 
 impl Demand<'_> {
-    /// Of those that can go elsewhere.
+    /// Requests that can move to another region.
     fn movable(&self) -> f64 {
         let each = self.interactive.values();
         each.filter(|(_, moves)| *moves).map(|(rate, _)| rate).sum()
     }
 
-    /// The part of the load that belongs to those.
+    /// Fraction of the demand that can move, 0 to 1.
     fn sheddable(&self) -> f64 {
         let each = self.interactive.values();
         let all = self.batch + each.map(|(rate, _)| rate).sum::<f64>();
@@ -88,26 +90,27 @@ impl<'p> PoolView<'p> {
                 demands.insert((name, model), demand(fleet, state, name, model, now));
             }
         }
-        let mut known = Self {
+        let mut view = Self {
             fleet,
             state,
             now,
             pools,
             demands,
         };
-        known.look_ahead(prev);
-        known
+        view.project(prev);
+        view
     }
 
-    /// Takes utilization for what it will be: it follows what comes as slowly as requests stay.
-    fn look_ahead(&mut self, prev: &Plan) {
+    /// Replaces utilization by its projection. Utilization follows the request rate with the delay of the residence
+    /// time.
+    fn project(&mut self, prev: &Plan) {
         let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
         for model in models {
             let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
             let residence_time = of_model
                 .map(|(_, (signals, _))| signals.residence_time())
                 .max();
-            let flow = Projection {
+            let projection = Projection {
                 fleet: self.fleet,
                 state: self.state,
                 plan: prev,
@@ -115,16 +118,17 @@ impl<'p> PoolView<'p> {
                 residence_time: residence_time.unwrap_or_default(),
                 now: self.now,
             };
-            for (region, more) in flow.growth() {
+            for (region, factor) in projection.growth() {
                 let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
                     continue;
                 };
-                let grows = (1.0 + ELASTICITY * (more - 1.0)).clamp(GROWS.0, GROWS.1);
-                // Nobody sheds for what is not there yet, or takes back for what is not gone.
+                let growth =
+                    (1.0 + ELASTICITY * (factor - 1.0)).clamp(GROWTH_BOUNDS.0, GROWTH_BOUNDS.1);
+                // Projected growth does not cause shedding. A projected decrease does not cause recovery.
                 if let Some(utilization) = &mut signals.utilization {
-                    utilization.now *= grows.min(1.0);
-                    utilization.low *= grows.min(1.0);
-                    utilization.peak *= grows.max(1.0);
+                    utilization.now *= growth.min(1.0);
+                    utilization.low *= growth.min(1.0);
+                    utilization.peak *= growth.max(1.0);
                 }
             }
         }
@@ -149,8 +153,8 @@ impl<'p> PoolView<'p> {
     ) -> HomePool {
         let nothing = (PoolSignals::default(), Health::default());
         let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
-        let nobody = Demand::default();
-        let demand = self.demands.get(&(region, model)).unwrap_or(&nobody);
+        let no_demand = Demand::default();
+        let demand = self.demands.get(&(region, model)).unwrap_or(&no_demand);
         HomePool {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
@@ -160,18 +164,18 @@ impl<'p> PoolView<'p> {
                 }
                 _ => 100,
             },
-            unhealthy: health
+            last_breach: health
                 .sheds_for()
                 .filter_map(|reason| signals.last_breach.get(&reason))
                 .max()
                 .copied()
                 .or(health.sheds().then_some(Millis(0))),
-            queues: signals.waiting.is_some_and(|waiting| waiting > 0.0),
+            has_queue: signals.waiting.is_some_and(|waiting| waiting > 0.0),
             silent: signals.stale || signals.partial,
-            batch: demand.batch >= LEAST_RATE,
+            receives_batch: demand.batch >= MIN_RATE,
             sheddable: demand.sheddable(),
-            own: 1.0,
-            every: others
+            movable_share: 1.0,
+            report_interval: others
                 .iter()
                 .chain([region])
                 .filter_map(|region| self.fleet.regions.get(region))
@@ -193,8 +197,8 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// The part of those who can leave a region that are of one gateway and zone.
-    pub fn own(
+    /// Fraction of a region's movable traffic that belongs to one gateway and zone, 0 to 1.
+    pub fn movable_share(
         &self,
         first: &RegionName,
         model: &ModelName,
@@ -205,29 +209,29 @@ impl<'p> PoolView<'p> {
             return 1.0;
         };
         let movable = demand.movable();
-        let own = demand.interactive.get(&(gateway, zone));
+        let share = demand.interactive.get(&(gateway, zone));
         if movable > 0.0 {
-            own.map_or(0.0, |(rate, _)| rate / movable)
+            share.map_or(0.0, |(rate, _)| rate / movable)
         } else {
             1.0
         }
     }
 
-    /// How much of what batch brings each pool takes, where it does not take all.
+    /// The batch gates of the pools that do not accept all batch traffic.
     pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
         let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
         for ((region, model), (_, health)) in &self.pools {
             let first = self.home_pool(region, &[], model);
-            let seen = PoolLoad {
+            let load = PoolLoad {
                 utilization: first.utilization,
                 silent: first.silent,
-                // One without endpoints takes nothing, and is as open as before once it has some.
-                sick: health.sheds() && !first.down,
-                batch: first.batch,
-                settles: first.settles(),
+                // A pool without endpoints takes nothing. Its gate keeps its state until endpoints return.
+                unhealthy: health.sheds() && !first.down,
+                receives_batch: first.receives_batch,
+                settling_time: first.settling_time(),
             };
             let before = prev.batch.get(*region).and_then(|gates| gates.get(*model));
-            if let Some(gate) = gate::next(before.copied(), &self.fleet.overflow, &seen, self.now) {
+            if let Some(gate) = gate::next(before.copied(), &self.fleet.overflow, &load, self.now) {
                 let of_region = gates.entry((*region).clone()).or_default();
                 of_region.insert((*model).clone(), gate);
             }
@@ -235,13 +239,13 @@ impl<'p> PoolView<'p> {
         gates
     }
 
-    /// By how many percent the utilization of a model's pools changes with each percent of their requests.
+    /// Growth of utilization per request growth, for all pools of a model. It is 1 if no gateway counts requests.
     fn elasticity(&self, model: &ModelName) -> f64 {
         let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
         let counted = |signals: &PoolSignals| {
             signals
                 .request_rate
-                .is_some_and(|request_rate| request_rate >= LEAST_RATE)
+                .is_some_and(|request_rate| request_rate >= MIN_RATE)
         };
         if pools.any(|(_, (signals, _))| counted(signals)) {
             ELASTICITY
@@ -250,63 +254,63 @@ impl<'p> PoolView<'p> {
         }
     }
 
-    /// Requests per second that are a utilization of 1 in a pool. Where its own is not known it is guessed by the others': as many
-    /// for each of its healthy endpoints, or, where endpoints are not known either, their mean; and 1 where none is known.
-    pub fn size(&self, region: &RegionName, model: &ModelName) -> f64 {
-        let size = |signals: &PoolSignals| {
+    /// Capacity of a pool: requests per second at a utilization of 1. An unknown capacity is estimated from the model's
+    /// other pools: by healthy endpoint, or as their mean without endpoint counts. It is 1 if no capacity is known.
+    pub fn capacity(&self, region: &RegionName, model: &ModelName) -> f64 {
+        let capacity = |signals: &PoolSignals| {
             let utilization = signals.utilization?.now;
             let request_rate = signals.request_rate?;
-            (utilization >= LEAST_UTILIZATION && request_rate >= LEAST_RATE)
+            (utilization >= MIN_UTILIZATION && request_rate >= MIN_RATE)
                 .then(|| request_rate / utilization)
         };
         let endpoints = |signals: &PoolSignals| {
             let (healthy, _) = signals.endpoints?;
             (healthy > 0).then_some(healthy as f64)
         };
-        let own = self.pools.get(&(region, model)).map(|(own, _)| own);
-        if let Some(own) = own.and_then(size) {
-            return own;
+        let pool = self.pools.get(&(region, model)).map(|(signals, _)| signals);
+        if let Some(known) = pool.and_then(capacity) {
+            return known;
         }
         let all = self.pools.iter().filter(|((_, of), _)| *of == model);
         let known: Vec<(f64, &PoolSignals)> = all
-            .filter_map(|(_, (signals, _))| Some((size(signals)?, signals)))
+            .filter_map(|(_, (signals, _))| Some((capacity(signals)?, signals)))
             .collect();
-        let sum: f64 = known.iter().map(|(size, _)| size).sum();
+        let sum: f64 = known.iter().map(|(capacity, _)| capacity).sum();
         let servers: Option<f64> = known.iter().map(|(_, signals)| endpoints(signals)).sum();
-        match (known.len(), own.and_then(endpoints), servers) {
+        match (known.len(), pool.and_then(endpoints), servers) {
             (0, ..) => 1.0,
-            (_, Some(own), Some(servers)) => sum * own / servers,
+            (_, Some(healthy), Some(servers)) => sum * healthy / servers,
             (others, ..) => sum / others as f64,
         }
     }
 
-    /// Other regions, as a zone's callers of the first one find them.
+    /// The other regions as candidates for a zone's overflow from the first region.
     pub fn candidates(
         &self,
         zone: &ZoneName,
-        (first, of_first): (&RegionName, &HomePool),
+        (first, home): (&RegionName, &HomePool),
         regions: &[RegionName],
         model: &ModelName,
     ) -> Vec<Candidate> {
-        let size = self.size(first, model);
+        let capacity = self.capacity(first, model);
         let other = |region: &RegionName| {
             let (signals, health) = self.pools.get(&(region, model))?;
-            let room = if health.takes_more() {
-                // Nothing is kept from those whose own region does not serve them.
-                let theirs = if of_first.is_lost() {
+            let headroom = if health.takes_more() {
+                // Nothing is reserved against zones whose own region fails them.
+                let restricted = if home.is_lost() {
                     0.0
                 } else {
                     self.restricted_zone_share(zone, region, model)
                 };
-                self.room(region, signals, theirs, of_first.elasticity)
+                self.headroom(region, signals, restricted, home.elasticity)
             } else {
-                SICK
+                UNHEALTHY_HEADROOM
             };
             Some(Candidate {
                 region: region.clone(),
                 open: health.serves(),
-                room,
-                size: self.size(region, model) / size,
+                headroom,
+                relative_capacity: self.capacity(region, model) / capacity,
                 measured: signals.utilization.is_some(),
                 silent: signals.stale || (signals.partial && signals.utilization.is_none()),
             })
@@ -314,25 +318,26 @@ impl<'p> PoolView<'p> {
         regions.iter().filter_map(other).collect()
     }
 
-    /// How far it is from a gateway to regions, in milliseconds there and back. They are in the order in which they are to be
-    /// asked, and none is taken for nearer than the one before, for that order is somebody's word.
+    /// Round trips from a gateway to regions in chain order, in milliseconds. Each is raised above the one before it,
+    /// because a configured order takes precedence over measurements.
     pub fn round_trips(&self, gateway: &RegionName, regions: &[Candidate]) -> Vec<f64> {
         let here = self.fleet.regions.get(gateway);
         let known = |region: &RegionName| match here?.round_trips.get(region) {
-            Some(way) => Some(way.as_secs_f64() * 1e3),
+            Some(round_trip) => Some(round_trip.as_secs_f64() * 1e3),
             None => (region == gateway).then_some(0.0),
         };
-        let ways = regions.iter().scan(0.0, |last: &mut f64, other| {
+        let round_trips = regions.iter().scan(0.0, |last: &mut f64, other| {
             *last = match known(&other.region) {
-                Some(way) => way.max(*last + 1.0),
-                None => *last + UNKNOWN_WAY,
+                Some(round_trip) => round_trip.max(*last + 1.0),
+                None => *last + UNKNOWN_ROUND_TRIP_MS,
             };
             Some(*last)
         });
-        ways.collect()
+        round_trips.collect()
     }
 
-    /// The part of a pool's requests, 0 to 1, that is of zones with only some of the regions that a zone has for the model.
+    /// Fraction of a pool's requests, 0 to 1, from zones whose regions for the model are a proper subset of this
+    /// zone's.
     fn restricted_zone_share(
         &self,
         zone: &ZoneName,
@@ -345,24 +350,24 @@ impl<'p> PoolView<'p> {
         ) else {
             return 0.0;
         };
-        let own = self.regions(zone, model);
-        let restricted_zone_share = |zone: &ZoneName| {
+        let zone_regions = self.regions(zone, model);
+        let is_restricted = |zone: &ZoneName| {
             let regions = self.regions(zone, model);
-            regions.len() < own.len() && regions.is_subset(&own)
+            regions.len() < zone_regions.len() && regions.is_subset(&zone_regions)
         };
-        let asked = demand.asked.iter();
-        let theirs: f64 = asked
+        let by_zone = demand.by_zone.iter();
+        let restricted: f64 = by_zone
             .clone()
-            .filter(|(zone, _)| restricted_zone_share(zone))
+            .filter(|(zone, _)| is_restricted(zone))
             .map(|(_, rate)| rate)
             .sum();
-        let all = demand.batch + asked.map(|(_, rate)| rate).sum::<f64>();
-        // Some of what comes to it may be seen by no gateway.
+        let all = demand.batch + by_zone.map(|(_, rate)| rate).sum::<f64>();
+        // Gateways may not count all of its requests.
         let all = all.max(signals.request_rate.unwrap_or_default());
-        if all > 0.0 { theirs / all } else { 0.0 }
+        if all > 0.0 { restricted / all } else { 0.0 }
     }
 
-    /// Where a zone's requests for a model may go.
+    /// The regions that may serve a zone's requests for a model.
     fn regions(&self, zone: &ZoneName, model: &ModelName) -> BTreeSet<&'p RegionName> {
         let zone = self.fleet.zones.get(zone);
         let regions = zone.into_iter().flat_map(|zone| &zone.regions);
@@ -370,13 +375,13 @@ impl<'p> PoolView<'p> {
         regions.filter(has).collect()
     }
 
-    /// What a pool can take more before it would have to shed itself, in utilization; below nothing if it has to. Some of it is kept
-    /// for callers of its own: this part of what it has is theirs.
-    fn room(
+    /// Headroom of a pool before it sheds, as a utilization; negative if it must shed. Part of it is reserved for
+    /// growth of `restricted`, the fraction of the pool's requests from zones with fewer regions.
+    fn headroom(
         &self,
         region: &RegionName,
         signals: &PoolSignals,
-        theirs: f64,
+        restricted: f64,
         elasticity: f64,
     ) -> f64 {
         let limits = &self.fleet.overflow;
@@ -384,25 +389,26 @@ impl<'p> PoolView<'p> {
         match signals.utilization {
             Some(utilization) if utilization.now > limits.above => target - utilization.now,
             Some(utilization) => {
-                let grown = utilization.peak * (1.0 + KEPT * elasticity * theirs);
-                (target - grown).max(0.0)
+                let reserved_peak =
+                    utilization.peak * (1.0 + RESTRICTED_ZONE_HEADROOM * elasticity * restricted);
+                (target - reserved_peak).max(0.0)
             }
-            None if signals.stale => UNKNOWN_ROOM * (1.0 - theirs),
+            None if signals.stale => UNKNOWN_HEADROOM * (1.0 - restricted),
             None if self
                 .fleet
                 .regions
                 .get(region)
                 .is_some_and(|region| region.signals.is_empty()) =>
             {
-                target * (1.0 - theirs)
+                target * (1.0 - restricted)
             }
-            // It has sources, of other things than its load.
-            None => UNKNOWN_ROOM * (1.0 - theirs),
+            // It has sources, but none for its load.
+            None => UNKNOWN_HEADROOM * (1.0 - restricted),
         }
     }
 }
 
-/// Who asks a pool.
+/// Demand for a pool.
 fn demand<'p>(
     fleet: &'p Fleet,
     state: &'p FleetState,
@@ -410,17 +416,17 @@ fn demand<'p>(
     model: &ModelName,
     now: Millis,
 ) -> Demand<'p> {
-    let asked = state.demand(fleet, region, model, now).into_iter();
+    let rates = state.demand(fleet, region, model, now).into_iter();
     let moves = |gateway: &RegionName, zone: &ZoneName| {
         let order = fleet.zones.get(zone).map(|zone| &zone.order);
         order.is_some_and(|order| !matches!(order, Order::Weighted(_)))
             && regions_of(fleet, zone, model, gateway).is_some()
     };
     Demand {
-        batch: state.batch(fleet, region, model, now),
-        interactive: asked
+        batch: state.batch_rate(fleet, region, model, now),
+        interactive: rates
             .map(|((gateway, zone), rate)| ((gateway, zone), (rate, moves(gateway, zone))))
             .collect(),
-        asked: state.asked(fleet, region, model, now),
+        by_zone: state.rates_by_zone(fleet, region, model, now),
     }
 }

@@ -1,5 +1,5 @@
-//! What the last steps will do that is not seen yet: what the plan sends to regions now, over what it sent there while they got as
-//! full as they are.
+//! Projection of steps whose effect is not visible yet: current traffic to each region, relative to the traffic that
+//! produced its utilization.
 
 use super::value::Plan;
 use crate::chain::chain;
@@ -12,29 +12,29 @@ use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Fewer requests per second say nothing about a pool.
-pub const LEAST_RATE: f64 = 0.5;
+/// Minimum request rate for conclusions about a pool, in requests per second.
+pub const MIN_RATE: f64 = 0.5;
 
-/// How far back a region's utilization remembers what came.
-const LEAST: Duration = Duration::from_secs(5);
-const MOST: Duration = Duration::from_secs(30);
+/// Bounds of the time over which past requests influence utilization.
+const MIN_HORIZON: Duration = Duration::from_secs(5);
+const MAX_HORIZON: Duration = Duration::from_secs(30);
 
-/// The requests for a model, as a plan sends them.
+/// The traffic for a model, as a plan distributes it.
 pub struct Projection<'f, 'p> {
     pub fleet: &'f Fleet,
     pub state: &'p FleetState,
     pub plan: &'p Plan,
     pub model: &'p ModelName,
-    /// How long requests stay.
+    /// Residence time of requests.
     pub residence_time: Duration,
     pub now: Millis,
 }
 
 impl<'f> Projection<'f, '_> {
-    /// By which factor what comes to each region grows, against what came while its requests began.
+    /// Growth factor of the traffic to each region, relative to the traffic when its current requests started.
     pub fn growth(&self) -> BTreeMap<&'f RegionName, f64> {
-        let over = self.residence_time.clamp(LEAST, MOST);
-        // What comes now, and what came.
+        let over = self.residence_time.clamp(MIN_HORIZON, MAX_HORIZON);
+        // Current and past traffic to each region, in requests per second.
         let mut sent: BTreeMap<&RegionName, (f64, f64)> = BTreeMap::new();
         let mut send = |region: &RegionName, now: f64, then: f64| {
             if let Some((region, _)) = self.fleet.regions.get_key_value(region) {
@@ -55,11 +55,11 @@ impl<'f> Projection<'f, '_> {
                     send(&first, rate, rate);
                     continue;
                 };
-                let (age, was) = match (&placement.step, &placement.was) {
-                    (Some(step), Some(was)) => (self.now.since(step.at), was),
+                let (age, previous) = match (&placement.step, &placement.previous) {
+                    (Some(step), Some(previous)) => (self.now.since(step.at), previous),
                     _ => (over, &PreviousShare::default()),
                 };
-                // While some of what came before the step is still there.
+                // Fraction of the current requests that started before the step.
                 let old = 1.0 - age.div_duration_f64(over).min(1.0);
                 let mut each = |region: &RegionName, now: f64, was: f64| {
                     let then = now + (was - now) * old;
@@ -68,22 +68,20 @@ impl<'f> Projection<'f, '_> {
                 each(
                     &first,
                     f64::from(placement.home_share),
-                    f64::from(was.home_share),
+                    f64::from(previous.home_share),
                 );
-                let others = placement.overflow.keys().chain(was.overflow.keys());
+                let others = placement.overflow.keys().chain(previous.overflow.keys());
                 for region in others.collect::<BTreeSet<_>>() {
-                    each(region, placement.part(region), was.part(region));
+                    each(region, placement.part(region), previous.part(region));
                 }
             }
         }
-        let each = sent
-            .into_iter()
-            .filter(|(_, (_, then))| *then >= LEAST_RATE);
+        let each = sent.into_iter().filter(|(_, (_, then))| *then >= MIN_RATE);
         each.map(|(region, (now, then))| (region, now / then))
             .collect()
     }
 
-    /// Who is asked first on the home lane: past a region that serves nobody, the chain goes on.
+    /// The first region of the home lane that serves. Requests skip regions that do not.
     fn first(&self, zone: &ZoneName, gateway: &RegionName) -> Option<RegionName> {
         let members = chain(self.fleet, zone, self.model, gateway);
         let mut regions = members.iter().filter_map(Member::region);

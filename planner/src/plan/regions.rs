@@ -1,12 +1,12 @@
-//! Choices between regions.
+//! Regions between which a gateway can choose.
 
 use crate::chain::chain;
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 
-/// The regions of a (zone, model) at a gateway in their order: the first, and the others. `None` where there is no
-/// choice between regions.
+/// The regions of a (zone, model) at a gateway in chain order: the first, and the others. `None` if there are fewer
+/// than two.
 pub fn regions_of(
     fleet: &Fleet,
     zone: &ZoneName,
@@ -20,7 +20,7 @@ pub fn regions_of(
     (!others.is_empty()).then_some((first, others))
 }
 
-/// Calls back for every (gateway, zone, model) that has a choice between regions: the first, and the others.
+/// Calls `call` for every (gateway, zone, model) with at least two regions: the first, and the others.
 pub(crate) fn each_choice(
     fleet: &Fleet,
     mut call: impl FnMut(&RegionName, &ZoneName, &ModelName, (RegionName, Vec<RegionName>)),

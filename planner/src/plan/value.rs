@@ -8,26 +8,26 @@ use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The zones and models of one gateway.
+/// Placements of one gateway, by zone and model.
 pub type Placements = BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>;
 
-/// Where requests go.
+/// Where requests go, and the state behind that decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// How the pools are, by region.
+    /// Health of the pools, by region.
     pub pools: BTreeMap<RegionName, BTreeMap<ModelName, Health>>,
-    /// What each gateway does with its callers' requests, where it has a choice between regions.
+    /// Placements by gateway, for each choice between regions.
     pub gateways: BTreeMap<RegionName, Placements>,
-    /// How much of what batch brings each pool takes; all of it where nothing is said.
+    /// Batch gates by region. A missing gate is fully open.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub batch: BTreeMap<RegionName, BTreeMap<ModelName, Gate>>,
-    /// Whose data is too far behind, and whose database serves instead.
+    /// Regions whose data is behind, and the databases that serve in their place.
     #[serde(default)]
     pub freshness: Freshness,
 }
 
 impl Plan {
-    /// Sets what a gateway does with the requests of a (zone, model).
+    /// Sets the placement of a (zone, model) at a gateway.
     pub(crate) fn place(
         &mut self,
         gateway: &RegionName,
@@ -40,7 +40,7 @@ impl Plan {
         models.insert(model.clone(), placement);
     }
 
-    /// What a gateway does with the requests of a (zone, model), if it has a choice.
+    /// The placement of a (zone, model) at a gateway; `None` without a choice between regions.
     pub fn placement(
         &self,
         gateway: &RegionName,
@@ -50,7 +50,7 @@ impl Plan {
         self.gateways.get(gateway)?.get(zone)?.get(model)
     }
 
-    /// How much of what batch brings a region's pool takes, in percent.
+    /// Batch traffic that a region's pool accepts, in percent.
     pub fn batch_gate(&self, region: &RegionName, model: &ModelName) -> u8 {
         if !self.serves(region, model) {
             return 0;
@@ -60,12 +60,12 @@ impl Plan {
         gate.map_or(100, |gate| gate.open.min(100))
     }
 
-    /// Whether a region's pool serves nobody, so that no other region sends anything there.
+    /// Whether a region's pool is out of service: no other region sends requests to it.
     pub fn is_down(&self, region: &RegionName, model: &ModelName) -> bool {
         self.health(region, model).is_some_and(|health| health.down)
     }
 
-    /// Whether a region's pool serves, as far as is view.
+    /// Whether a region's pool serves, as far as is known.
     pub fn serves(&self, region: &RegionName, model: &ModelName) -> bool {
         self.health(region, model).is_none_or(Health::serves)
     }

@@ -1,4 +1,4 @@
-//! What becomes of batch requests.
+//! Rules for batch requests.
 
 use crate::batch::batch;
 use crate::chain::chain;
@@ -26,10 +26,10 @@ pub fn batch_rule(
     let overflow = overflow.into_iter().flat_map(|of| of.overflow.keys());
     let elsewhere = overflow.map(|region| plan.batch_gate(region, model)).min();
     let mut others = batch.weights;
-    let of_first = others.remove(first);
+    let first_weight = others.remove(first);
     BatchRule {
         admitted: batch.admitted,
-        at_first: of_first.is_some(),
+        at_first: first_weight.is_some(),
         elsewhere: elsewhere.unwrap_or(100),
         others,
     }

@@ -1,11 +1,11 @@
-//! The policies of the ways out to fallbacks.
+//! Policies of the egress paths to fallbacks.
 
 use crate::chain::gateways_of;
 use meridian_policy::FallbackName;
 use meridian_policy::egress_policy::{Budget, EgressPolicy};
 use meridian_policy::fleet::{Fallback, Fleet};
 
-/// The policy of the way out to a fallback, of one of the gateways.
+/// The policy of one gateway's egress path to a fallback.
 pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> EgressPolicy {
     EgressPolicy {
         fallback: name.clone(),
@@ -17,7 +17,8 @@ pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) ->
     }
 }
 
-/// The part of each of so many gateways. They share nothing at request time, so that the whole budget holds whatever happens.
+/// One gateway's part of a budget. Gateways share no state at request time. Fixed parts keep the total within the
+/// budget.
 fn split(budget: Budget, gateways: u64) -> Budget {
     let gateways = gateways.max(1);
     Budget {
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_all_gateways_are_no_more_than_the_whole() {
+    fn gateway_budgets_sum_to_at_most_the_total() {
         let whole = Budget {
             requests: Some(10),
             nanousd: Some(100),

@@ -1,4 +1,4 @@
-//! Which regions have fresh data, for requests that need it.
+//! Rules for requests that need fresh data.
 
 use crate::chain::chain;
 use crate::plan::Plan;
@@ -8,7 +8,8 @@ use meridian_policy::filter_policy::{Fresh, FreshBatch};
 use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 
-/// Those of a (zone, model) at a gateway; `None` where none is known to be behind, or no region serves it.
+/// The regions with fresh data for a (zone, model) at a gateway. `None` if no region is behind, or no region serves the
+/// (zone, model).
 pub fn fresh_rule(
     fleet: &Fleet,
     plan: &Plan,
@@ -40,10 +41,10 @@ pub fn fresh_rule(
     });
     let mut parts: Vec<(&RegionName, f64)> = parts.collect();
     if parts.is_empty() {
-        // Nobody has room, or nothing says so: the nearest.
+        // Without a planned overflow to a fresh region, the nearest one takes all.
         parts.extend(fresh.take(1).map(|other| (other, 1.0)));
     }
-    let others = weights::whole(parts);
+    let others = weights::proportional(parts);
     let gates = others
         .keys()
         .map(|other: &RegionName| plan.batch_gate(other, model));

@@ -14,15 +14,15 @@ pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
         stream_idle_timeout_ms: u64::try_from(fleet.limits.stream_idle_timeout.as_millis()).ok(),
         ..GuardPolicy::default()
     };
-    for (zone, own) in &fleet.zones {
-        if let Some(fallback) = own.fallbacks.last() {
+    for (name, zone) in &fleet.zones {
+        if let Some(fallback) = zone.fallbacks.last() {
             let member = Member::Fallback(fallback.clone());
-            policy.last.insert(zone.clone(), member.label());
+            policy.last.insert(name.clone(), member.label());
         }
         for model in fleet.models() {
-            let smaller = smaller_context(fleet, zone, model, home);
+            let smaller = smaller_context(fleet, name, model, home);
             if !smaller.is_empty() {
-                let models = policy.smaller_context.entry(zone.clone()).or_default();
+                let models = policy.smaller_context.entry(name.clone()).or_default();
                 models.insert(model.clone(), smaller);
             }
         }
@@ -36,7 +36,7 @@ mod tests {
     use meridian_fixtures::fleets::{LLAMA, MISTRAL, example};
 
     #[test]
-    fn the_last_fallback_of_a_zone_is_the_last() {
+    fn only_the_last_fallback_of_a_zone_is_marked_last() {
         let mut fleet = example();
         let global = fleet.zones.get_mut("global").unwrap();
         global.fallbacks = vec!["claude-eu".into(), "claude".into()];
@@ -54,8 +54,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<GuardPolicy>(&json).unwrap(), policy);
     }
 
-    /// Whether each member of us-west-2's chain sends a long prompt on.
-    fn check(contexts: [Option<u32>; 4], sent_on: [bool; 4]) {
+    /// Checks whether each member of us-west-2's chain forwards a long prompt.
+    fn check(contexts: [Option<u32>; 4], forwards: [bool; 4]) {
         let mut fleet = example();
         for (region, context) in ["us-west-2", "us-east-1", "eu-west-1"].iter().zip(contexts) {
             let region = fleet.regions.get_mut(*region).unwrap();
@@ -67,16 +67,16 @@ mod tests {
         let policy = guard_policy(&fleet, &"us-west-2".into());
         let members = ["us-west-2", "us-east-1", "eu-west-1", "fallback/claude"];
         let found = members.map(|member| policy.may_fit_later("global", LLAMA, member));
-        assert_eq!(found, sent_on, "{contexts:?}");
+        assert_eq!(found, forwards, "{contexts:?}");
         assert!(
             !policy.may_fit_later("global", MISTRAL, "us-west-2"),
-            "nothing is known of it"
+            "its context is unknown"
         );
         assert!(!policy.may_fit_later("nowhere", LLAMA, "us-west-2"));
     }
 
     #[test]
-    fn only_to_a_context_that_is_known_to_be_larger() {
+    fn prompts_are_forwarded_only_to_a_known_larger_context() {
         check([None; 4], [false; 4]);
         check([Some(32), Some(32), Some(32), Some(32)], [false; 4]);
         check(
@@ -88,7 +88,7 @@ mod tests {
             [true, false, true, false],
         );
         check([Some(200), None, None, Some(32)], [false; 4]);
-        // us-east-1 may be asked first, by the overflow lane: then home comes after it.
+        // The overflow lane may start at us-east-1. Home then comes later.
         check(
             [Some(128), Some(32), Some(64), None],
             [false, true, true, false],

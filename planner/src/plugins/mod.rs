@@ -1,4 +1,4 @@
-//! The configurations of a gateway's plugins, from the fleet and the plan.
+//! Policies of a gateway's plugins, derived from the fleet and the plan.
 
 mod batch;
 mod egress;

@@ -51,8 +51,8 @@ pub fn filter_policy(
     }
 }
 
-/// What these limits allow an attempt. No prompt takes more than half of the whole answer's time: the member that is asked next
-/// has the other half, and Envoy ignores a limit for an attempt that is not below the one for all.
+/// Timeouts of one attempt. The longest is half of the response timeout, which leaves the other half to the next
+/// member. Envoy ignores a per-try timeout that is not below the total timeout.
 fn per_try_timeout(limits: &Limits) -> PerTryTimeout {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     PerTryTimeout {

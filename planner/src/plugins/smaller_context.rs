@@ -1,4 +1,4 @@
-//! Members of chains whose context is smaller than that of a member after them.
+//! Members of chains with a smaller context than a later member.
 
 use crate::chain::{chain, overflow_chain};
 use meridian_policy::chain::Member;
@@ -6,8 +6,8 @@ use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeSet;
 
-/// The members of a zone's chains for a model at the gateway of `home` that are followed by one with a larger context, both
-/// as the fleet file says them.
+/// The members of a zone's chains for a model at the gateway of `home` that precede a member with a larger context. The
+/// contexts are those of the fleet file.
 pub fn smaller_context(
     fleet: &Fleet,
     zone: &ZoneName,
@@ -21,10 +21,10 @@ pub fn smaller_context(
     });
     let mut smaller = BTreeSet::new();
     for members in others.chain([first.clone()]) {
-        for (place, member) in members.iter().enumerate() {
-            let own = context(fleet, model, member);
-            let larger = |other| own.is_some() && context(fleet, model, other) > own;
-            if members[place + 1..].iter().any(larger) {
+        for (position, member) in members.iter().enumerate() {
+            let this = context(fleet, model, member);
+            let larger = |other| this.is_some() && context(fleet, model, other) > this;
+            if members[position + 1..].iter().any(larger) {
                 smaller.insert(member.label());
             }
         }
@@ -32,7 +32,7 @@ pub fn smaller_context(
     smaller
 }
 
-/// Tokens that a member takes, as far as that is known.
+/// Context of a member in tokens, if known.
 fn context(fleet: &Fleet, model: &ModelName, member: &Member) -> Option<u32> {
     match member {
         Member::Pool(region) | Member::Peer(region) => {

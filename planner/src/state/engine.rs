@@ -1,15 +1,15 @@
 //! One engine of a pool's inference servers.
 
-use super::horizon::LATELY;
+use super::horizon::RECENT;
 use super::sanitize;
 use crate::signal::{Answers, Figures, Histogram, Millis};
 use crate::window::Window;
 use std::time::Duration;
 
-/// Fewer requests than this say nothing about how long requests wait.
-const MIN_WAITS: f64 = 5.0;
+/// Minimum number of queue times for a mean.
+const MIN_QUEUE_TIMES: f64 = 5.0;
 
-/// What an engine said last, and what it counted lately.
+/// An engine's latest figures, and windows of its counters.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub at: Millis,
@@ -17,20 +17,20 @@ pub struct Engine {
     pub first_token: Option<Window<Histogram>>,
     pub answers: Option<Window<[f64; 2]>>,
     queue_time: Option<Window<Histogram>>,
-    /// What it has told of its load since it began.
-    told: Tells,
+    /// The load figures that it has reported since its process started.
+    reported: LoadFigures,
 }
 
-/// Which figures of its load an engine tells.
+/// The load figures that an engine reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tells {
+struct LoadFigures {
     running: bool,
     kv_cache: bool,
     utilization: bool,
     queue_time: bool,
 }
 
-impl Tells {
+impl LoadFigures {
     fn of(figures: &Figures) -> Self {
         Self {
             running: figures.running.is_some(),
@@ -59,7 +59,7 @@ impl Engine {
         };
         Self {
             at,
-            told: Tells::of(&figures),
+            reported: LoadFigures::of(&figures),
             queue_time: window(&figures.queue_time),
             first_token: window(&figures.first_token),
             answers: figures
@@ -82,21 +82,21 @@ impl Engine {
                 *window = answers.map(|answers| Window::new(at, counted(answers)));
             }
         }
-        let tells = Tells::of(&figures);
-        self.told = match began_anew(&self.figures, &figures) {
-            true => tells,
-            false => self.told.or(tells),
+        let reports = LoadFigures::of(&figures);
+        self.reported = match has_restarted(&self.figures, &figures) {
+            true => reports,
+            false => self.reported.or(reports),
         };
         self.at = at;
         self.figures = figures;
     }
 
-    /// It no longer tells what it has told of its load: how full it is is not known, however little the rest of it is.
+    /// Whether it no longer reports a load figure that it reported before. Its utilization is then unknown.
     pub fn stopped_reporting(&self) -> bool {
-        self.told != Tells::of(&self.figures)
+        self.reported != LoadFigures::of(&self.figures)
     }
 
-    /// The highest of what may run out first.
+    /// Utilization: the highest ratio among its resources. A mean queue time of `queue_wait` counts as 1.
     pub fn utilization(&self, queue_wait: Duration) -> Option<f64> {
         if self.stopped_reporting() {
             return None;
@@ -112,23 +112,23 @@ impl Engine {
             .zip(max_running.filter(|most| *most > 0.0))
             .map(|(running, most)| running / most);
         let queue_time = self.queue_time.as_ref();
-        let waited =
-            queue_time.map(|window| window.recent(LATELY, |waited| waited.count >= MIN_WAITS));
+        let waited = queue_time
+            .map(|window| window.recent(RECENT, |waited| waited.count >= MIN_QUEUE_TIMES));
         let wait = waited
-            .filter(|waited| waited.count >= MIN_WAITS)
+            .filter(|waited| waited.count >= MIN_QUEUE_TIMES)
             .map(|waited| waited.sum / waited.count / queue_wait.as_secs_f64());
         let all = [*kv_cache, *utilization, running, wait]
             .into_iter()
             .flatten();
-        // Ten times too much is as full as it gets.
+        // The cap of 10 limits the effect of a faulty source.
         all.filter(|value| value.is_finite())
             .reduce(f64::max)
             .map(|value| value.min(10.0))
     }
 }
 
-/// It has counted less than before, or nothing any more: another process, which may be of a version that tells other things.
-fn began_anew(before: &Figures, now: &Figures) -> bool {
+/// Whether the process restarted: a count fell, or all counts disappeared. A new version may report other figures.
+fn has_restarted(before: &Figures, now: &Figures) -> bool {
     let counts = |figures: &Figures| {
         let count = |histogram: &Option<Histogram>| histogram.as_ref().map(|values| values.count);
         [
@@ -138,8 +138,8 @@ fn began_anew(before: &Figures, now: &Figures) -> bool {
         ]
     };
     let (before, now) = (counts(before), counts(now));
-    let mut both = before.iter().zip(&now);
-    both.any(|(before, now)| before.zip(*now).is_some_and(|(before, now)| now < before))
+    let mut pairs = before.iter().zip(&now);
+    pairs.any(|(before, now)| before.zip(*now).is_some_and(|(before, now)| now < before))
         || (before.iter().any(Option::is_some) && now.iter().all(Option::is_none))
 }
 

@@ -1,17 +1,17 @@
-//! How far back is looked.
+//! Time horizons of the state.
 
 use std::time::Duration;
 
-/// The last seconds.
-pub const LATELY: Duration = Duration::from_secs(5);
+/// Horizon of the recent load.
+pub const RECENT: Duration = Duration::from_secs(5);
 
-/// The longest time for which utilization must have been low before a region takes its callers back.
-pub const CALM_MOST: Duration = Duration::from_secs(60);
+/// Maximum time of low utilization before a region takes traffic back.
+pub const MAX_CALM: Duration = Duration::from_secs(60);
 
-/// For how long utilization must have been low before a region takes its callers back: a few times as long as requests stay.
+/// Time of low utilization before a region takes traffic back: three residence times, within bounds.
 pub fn calm(residence_time: Duration) -> Duration {
-    (residence_time * 3).clamp(LATELY, CALM_MOST)
+    (residence_time * 3).clamp(RECENT, MAX_CALM)
 }
 
-/// Observations that are older are forgotten.
-pub const FORGOTTEN: Duration = Duration::from_secs(600);
+/// Age after which observations are dropped.
+pub const RETENTION: Duration = Duration::from_secs(600);

@@ -1,17 +1,17 @@
-//! How loaded pools were lately.
+//! Recent load of pools.
 
-use super::horizon::{CALM_MOST, LATELY};
+use super::horizon::{MAX_CALM, RECENT};
 use crate::placement::Utilization;
 use crate::signal::Millis;
 use meridian_policy::name::ModelName;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Loads that are noted within this time are of one moment.
-const MOMENT: Duration = Duration::from_millis(200);
+/// Loads recorded within this time count as one sample.
+const MERGE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A queue of less than this part of what it was is on its way down.
-const QUEUE_FALLS: f64 = 0.95;
+/// A queue below this fraction of its recent maximum is falling.
+const FALLING_QUEUE: f64 = 0.95;
 
 /// A pool's load at one time.
 #[derive(Clone, Copy, Debug)]
@@ -21,33 +21,32 @@ pub struct Load {
     pub waiting: f64,
 }
 
-/// Those of a region's pools, the latest last.
+/// Loads of a region's pools, the latest last.
 #[derive(Clone, Debug, Default)]
 pub struct Loads(BTreeMap<ModelName, VecDeque<Load>>);
 
 impl Loads {
-    /// When a pool's load was noted last.
+    /// Time of a pool's last load.
     pub fn at(&self, model: &ModelName) -> Option<Millis> {
         Some(self.0.get(model)?.back()?.at)
     }
 
-    /// Notes a load that is not older than the last one. Many engines are one after the other heard of the same moment: the last word
-    /// of it stands for all.
+    /// Records a load that is not older than the last one. The engines of a pool report one after another. The last
+    /// load within [`MERGE_INTERVAL`] replaces the earlier one.
     pub fn note(&mut self, model: &ModelName, load: Load) {
         let series = self.0.entry(model.clone()).or_default();
-        series.retain(|then| load.at.since(then.at) <= CALM_MOST);
+        series.retain(|then| load.at.since(then.at) <= MAX_CALM);
         let before = series
             .len()
             .checked_sub(2)
             .and_then(|index| series.get(index));
-        if before.is_some_and(|before| load.at.since(before.at) < MOMENT) {
+        if before.is_some_and(|before| load.at.since(before.at) < MERGE_INTERVAL) {
             series.pop_back();
         }
         series.push_back(load);
     }
 
-    /// Utilization of now, and its lowest of the last seconds and highest for as long as `calm`; the last value counts
-    /// however few there are.
+    /// Current utilization, its minimum over [`RECENT`], and its maximum over `calm`. The last value always counts.
     pub fn utilization(
         &self,
         model: &ModelName,
@@ -63,18 +62,18 @@ impl Loads {
         };
         Some(Utilization {
             now: last,
-            low: since(LATELY).fold(last, f64::min),
+            low: since(RECENT).fold(last, f64::min),
             peak: since(calm).fold(last, f64::max),
         })
     }
 
-    /// Whether fewer requests wait than did in the last seconds.
+    /// Whether the queue is shorter than its recent maximum.
     pub fn queue_falls(&self, model: &ModelName, now: Millis) -> bool {
         let series = self.0.get(model).into_iter().flatten();
         let recent = series
-            .filter(|load| now.since(load.at) <= LATELY)
+            .filter(|load| now.since(load.at) <= RECENT)
             .map(|load| load.waiting);
         let last = recent.clone().next_back().unwrap_or_default();
-        recent.fold(0.0, f64::max) * QUEUE_FALLS > last
+        recent.fold(0.0, f64::max) * FALLING_QUEUE > last
     }
 }

@@ -1,6 +1,6 @@
-//! The state of the fleet: everything that was observed lately, and what it says about a pool at a given time.
+//! State of the fleet: recent observations, and the signals of a pool at a given time.
 //!
-//! A signal past its TTL says nothing, whatever it said. Values that cannot be are not taken, whoever sends them.
+//! A signal past its TTL is unknown. Impossible values are rejected, whatever their source.
 
 mod engine;
 mod horizon;
@@ -9,7 +9,7 @@ mod pool;
 mod region;
 mod sanitize;
 
-pub use horizon::{FORGOTTEN, LATELY};
+pub use horizon::{RECENT, RETENTION};
 pub use pool::PoolSignals;
 pub use region::{Attempts, GPU_HOT, Gpu};
 
@@ -24,61 +24,61 @@ use region::RegionState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long an answer from outside of its fallback's jurisdiction is an alarm.
-const VIOLATION_SHOWN: Duration = Duration::from_secs(3600);
+/// Time for which a jurisdiction violation raises an alarm.
+const VIOLATION_ALARM_TIME: Duration = Duration::from_secs(3600);
 
-/// Everything that was observed lately.
+/// All recent observations.
 #[derive(Clone, Debug, Default)]
 pub struct FleetState {
     regions: BTreeMap<RegionName, RegionState>,
-    /// When the fleet became another one.
+    /// Time of the last edit of the fleet.
     edited: Option<Millis>,
 }
 
 impl FleetState {
-    /// Takes an observation in. Later ones win; one that comes late is not looked at. Says how many of its values are not
-    /// taken because the region has too many series.
+    /// Applies an observation. A late one does not replace a newer one. Returns the number of values rejected because
+    /// the region has too many series.
     pub fn apply(&mut self, fleet: &Fleet, observation: &Observation) -> u64 {
         let Some(known) = fleet.regions.get(&observation.region) else {
             return 0;
         };
         let state = self.regions.entry(observation.region.clone()).or_default();
         let edited = self.edited.map(|edited| observation.at.since(edited));
-        let anew = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
-        state.apply(fleet, known, observation, anew)
+        let after_edit = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
+        state.apply(fleet, known, observation, after_edit)
     }
 
-    /// The fleet is another one from here on. What gateways have counted for ever of a region that is put back is no growth.
+    /// Records an edit of the fleet. Old counters of a region that returns are not growth.
     pub fn edited(&mut self, now: Millis) {
         self.edited = Some(now);
     }
 
-    /// Forgets what a gateway said that has gone: what it counted is nobody's rate any more.
+    /// Drops the reports of a gateway that has gone, so that its counters no longer contribute to rates.
     pub fn gone(&mut self, region: &RegionName, source: &str) {
         if let Some(state) = self.regions.get_mut(region) {
             state.gone(source);
         }
     }
 
-    /// Forgets what is so old that nothing asks for it any more, and what the fleet no longer has.
+    /// Drops expired observations, and regions that the fleet no longer has.
     pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
         self.regions
             .retain(|region, _| fleet.regions.contains_key(region));
         for (region, state) in &mut self.regions {
             if let Some(known) = fleet.regions.get(region) {
-                state.forget(known, |at| now.since(at) > FORGOTTEN);
+                state.forget(known, |at| now.since(at) > RETENTION);
             }
         }
     }
 
-    /// What the gateways of a region have counted of their attempts since each began: by gateway, zone, model, lane and the region that
-    /// was asked.
+    /// Attempts that a region's gateways have counted since they started, by gateway, zone, model, lane and target
+    /// region.
     pub fn attempts_at(
         &self,
         region: &RegionName,
     ) -> impl Iterator<Item = (&Attempts, AttemptCounts)> {
-        let own = self.regions.get(region).into_iter();
-        let all = own.flat_map(|state| &state.attempts);
+        let state = self.regions.get(region).into_iter();
+        let all = state.flat_map(|state| &state.attempts);
         all.map(|(attempts, window)| {
             let [answered, overloaded, failed] = *window.counted();
             let counts = AttemptCounts {
@@ -90,8 +90,8 @@ impl FleetState {
         })
     }
 
-    /// Requests per second that are for a region's pool first, by the callers' gateway and zone. What other regions could not serve is
-    /// not among them.
+    /// Requests per second with a region's pool as the first one, by gateway region and zone. Retries from other
+    /// regions are excluded.
     pub fn demand<'s>(
         &'s self,
         fleet: &Fleet,
@@ -117,7 +117,7 @@ impl FleetState {
         demand
     }
 
-    /// Requests per second of a gateway's callers that any region has answered, by zone, over so much time at least.
+    /// Requests per second at a gateway that any region answered, by zone, over at least the last `over`.
     pub fn served<'s>(
         &'s self,
         fleet: &Fleet,
@@ -127,10 +127,10 @@ impl FleetState {
         now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
         let mut served = BTreeMap::new();
-        let own = self.regions.get(gateway);
-        for (attempts, window) in own.into_iter().flat_map(|state| &state.attempts) {
+        let state = self.regions.get(gateway);
+        for (attempts, window) in state.into_iter().flat_map(|state| &state.attempts) {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
-            // Where batch goes no share says.
+            // Home shares do not apply to batch.
             if attempts.model == *model && attempts.lane != Lane::Batch && fresh {
                 *served.entry(&attempts.zone).or_default() +=
                     window::rate(window, over, |[answered, ..]| *answered);
@@ -139,55 +139,61 @@ impl FleetState {
         served
     }
 
-    /// Requests per second that a region's pool is asked for by all gateways, by zone, without batch.
-    pub fn asked<'s>(
+    /// Requests per second to a region's pool from all gateways, by zone, without batch.
+    pub fn rates_by_zone<'s>(
         &'s self,
         fleet: &Fleet,
         region: &RegionName,
         model: &ModelName,
         now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
-        let mut asked = BTreeMap::new();
+        let mut rates = BTreeMap::new();
         let all = self.regions.values();
         for (attempts, window) in all.flat_map(|state| state.attempts_to(region, model)) {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
             if attempts.lane != Lane::Batch && fresh {
-                *asked.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
+                *rates.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
             }
         }
-        asked
+        rates
     }
 
-    /// Batch requests per second that a region's pool is asked for, by all gateways.
-    pub fn batch(&self, fleet: &Fleet, region: &RegionName, model: &ModelName, now: Millis) -> f64 {
+    /// Batch requests per second to a region's pool from all gateways.
+    pub fn batch_rate(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        now: Millis,
+    ) -> f64 {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.attempts_to(region, model));
-        let its = its.filter(|(attempts, window)| {
+        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        let windows = windows.filter(|(attempts, window)| {
             attempts.lane == Lane::Batch && now.since(window.at()) <= fleet.unhealthy.signal_ttl
         });
-        its.filter_map(|(_, window)| per_second(window)).sum()
+        windows.filter_map(|(_, window)| per_second(window)).sum()
     }
 
-    /// Seconds that a region's data is behind.
+    /// Replication lag of a region, in seconds.
     pub fn lag(&self, fleet: &Fleet, region: &RegionName, now: Millis) -> Option<f64> {
         let fresh = |at| now.since(at) <= fleet.unhealthy.signal_ttl;
         self.regions.get(region)?.lag(fresh)
     }
 
-    /// Fallbacks whose answers to a region's gateway have been outside of their jurisdiction in the last hour, and how many were.
+    /// Fallbacks with jurisdiction violations at a region's gateways within the last hour, and their number.
     pub fn jurisdiction_violations(
         &self,
         region: &RegionName,
         now: Millis,
     ) -> BTreeMap<&FallbackName, f64> {
         let state = self.regions.get(region);
-        let lately = |at| now.since(at) <= VIOLATION_SHOWN;
+        let is_recent = |at| now.since(at) <= VIOLATION_ALARM_TIME;
         state.map_or_else(BTreeMap::new, |state| {
-            state.jurisdiction_violations_of(lately)
+            state.jurisdiction_violations_of(is_recent)
         })
     }
 
-    /// Whether a region's GPUs have been busy for a minute on end.
+    /// Whether a region's GPUs have been busy for a minute without a break.
     pub fn gpu_is_hot(&self, fleet: &Fleet, region: &RegionName, now: Millis) -> bool {
         let state = self.regions.get(region);
         state.is_some_and(|state| {
@@ -196,7 +202,7 @@ impl FleetState {
     }
 }
 
-/// Attempts per second, of all outcomes; `None` of a window that has just begun.
+/// Attempts per second of all outcomes; `None` for a window with a single sample.
 fn per_second(window: &Window<[f64; 3]>) -> Option<f64> {
     let seconds = window.length().as_secs_f64();
     (seconds > 0.0).then(|| window.growth().iter().sum::<f64>() / seconds)

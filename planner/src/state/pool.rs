@@ -1,4 +1,4 @@
-//! What is known about a pool.
+//! Signals of a pool.
 
 use super::FleetState;
 use super::engine::Engine;
@@ -14,70 +14,74 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Fewer answers than this say nothing about a rate or a percentile.
+/// Minimum number of answers for an error rate or a percentile.
 const MIN_SAMPLES: f64 = 20.0;
 
-/// Fewer failures than this are bad requests rather than a bad region.
+/// Minimum number of failures for an error rate above 0. Fewer may be bad requests.
 const MIN_FAILURES: f64 = 5.0;
 
-/// So many answers without a fault are enough to believe in.
-const FEW: f64 = 5.0;
+/// Number of answers without a failure that suffices for an error rate of 0.
+const MIN_CLEAN_SAMPLES: f64 = 5.0;
 
-/// What is known about a pool at some time; `None` where nothing fresh is.
+/// Signals of a pool at one time; `None` where no fresh value exists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSignals {
-    /// How full it is.
+    /// Utilization.
     pub utilization: Option<Utilization>,
-    /// Requests in work.
+    /// Running requests.
     pub running: Option<f64>,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiting: Option<f64>,
-    /// KV-cache in use, the mean over engines.
+    /// KV cache usage, a ratio: the mean over engines.
     pub kv_cache: Option<f64>,
     /// 95th percentile of the time to the first token, in seconds.
     pub first_token_p95: Option<f64>,
-    /// Failures among answers, a ratio.
+    /// Failures over answers, a ratio.
     pub error_rate: Option<f64>,
-    /// Seconds that the region's data store is behind.
+    /// Replication lag of the region's data store, in seconds.
     pub replication_lag: Option<f64>,
-    /// That has sources, none of which was heard lately.
+    /// The region has sources for its lag, and all of them are silent.
     pub lag_is_silent: bool,
-    /// Requests per second that all gateways send there, as far as they are counted.
+    /// Requests per second from all gateways that count them.
     #[serde(alias = "comes")]
     pub request_rate: Option<f64>,
     /// The region's GPUs.
     pub gpu: Gpu,
-    /// Healthy endpoints and all of them, as the region's gateway sees it that has the most.
+    /// Healthy and total endpoints, as reported by the region's gateway with the most.
     pub endpoints: Option<(u64, u64)>,
-    /// The pool has sources, by the fleet file or because they told of it once, and none of them was heard lately.
+    /// The pool has sources, and none of them has reported its load within the signal TTL.
     pub stale: bool,
-    /// Some of its sources were not heard lately.
+    /// Some of its sources are silent, or an engine stopped reporting its load.
     pub partial: bool,
-    /// When each thing that is wrong was last seen to go on: a rate of the last half minute alone does not tell.
+    /// Time of the last observed breach of each limit. A rate over the whole window does not show when a breach ended.
     #[serde(skip)]
     pub last_breach: BTreeMap<Reason, Millis>,
 }
 
 impl PoolSignals {
-    /// How long requests stay, by Little's law: those in work over those that come.
+    /// Residence time by Little's law: running requests over request rate.
     pub fn residence_time(&self) -> Duration {
         residence_time(self.running, self.request_rate)
     }
 }
 
-/// The longest residence time that is believed, in seconds.
-const LONGEST_STAY: f64 = 600.0;
+/// Upper bound of the residence time, in seconds.
+const MAX_RESIDENCE_SECONDS: f64 = 600.0;
 
 fn residence_time(running: Option<f64>, request_rate: Option<f64>) -> Duration {
     let seconds = running
         .zip(request_rate)
         .map(|(running, request_rate)| running / request_rate);
     let seconds = seconds.filter(|seconds| seconds.is_finite());
-    Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, LONGEST_STAY))
+    Duration::from_secs_f64(
+        seconds
+            .unwrap_or_default()
+            .clamp(0.0, MAX_RESIDENCE_SECONDS),
+    )
 }
 
 impl FleetState {
-    /// What is known about a pool.
+    /// Signals of a pool at `now`.
     pub fn pool(
         &self,
         fleet: &Fleet,
@@ -120,14 +124,14 @@ impl FleetState {
             lag_is_silent: state.lag(fresh).is_none() && known.is_some_and(Region::reports_lag),
             gpu: state.gpu_of(fresh),
             endpoints: state.endpoints(model, fresh),
-            stale: source_coverage.missing && !source_coverage.told,
-            partial: (source_coverage.missing && source_coverage.told)
+            stale: source_coverage.missing && !source_coverage.reported,
+            partial: (source_coverage.missing && source_coverage.reported)
                 || engines.iter().any(|engine| engine.stopped_reporting()),
             last_breach: self.last_breach(fleet, region, model, &engines, now),
         }
     }
 
-    /// The servers know their own queue, the gateways the way to them: the slower one is what callers see.
+    /// The higher 95th percentile of servers and gateways. Servers see their queue, gateways also the network.
     fn first_token_p95(
         &self,
         region: &RegionName,
@@ -152,7 +156,7 @@ impl FleetState {
             .reduce(f64::max)
     }
 
-    /// Of what the servers answered, or of what the gateways had from them, whichever is worse.
+    /// The higher error rate of servers and gateways.
     fn error_rate(
         &self,
         region: &RegionName,
@@ -173,7 +177,9 @@ impl FleetState {
         }
         [servers, gateways]
             .into_iter()
-            .filter(|(all, failed)| *all >= MIN_SAMPLES || (*all >= FEW && *failed <= 0.0))
+            .filter(|(all, failed)| {
+                *all >= MIN_SAMPLES || (*all >= MIN_CLEAN_SAMPLES && *failed <= 0.0)
+            })
             .map(|(all, failed)| {
                 if failed >= MIN_FAILURES {
                     failed / all
@@ -184,7 +190,7 @@ impl FleetState {
             .reduce(f64::max)
     }
 
-    /// When each thing that is wrong with a pool was last seen to go on.
+    /// Time of the last observed breach of each limit.
     fn last_breach(
         &self,
         fleet: &Fleet,
@@ -200,16 +206,16 @@ impl FleetState {
         };
         let servers = engines.iter().filter_map(|engine| engine.answers.as_ref());
         let errors = servers
-            .filter_map(|window| window.last_seen(|[all, failed]| fails(*all, *failed)))
+            .filter_map(|window| window.last_growth_with(|[all, failed]| fails(*all, *failed)))
             .chain(self.attempts(region, model, |_| true).filter_map(|window| {
-                window.last_seen(|counts| fails(counts.iter().sum(), counts[2]))
+                window.last_growth_with(|counts| fails(counts.iter().sum(), counts[2]))
             }));
         let servers = engines
             .iter()
             .filter_map(|engine| engine.first_token.as_ref());
         let first_token = servers
             .chain(self.first_tokens(region, model, |_| true))
-            .filter_map(|window| window.last_seen(slow));
+            .filter_map(|window| window.last_growth_with(slow));
         let queue_falls = self
             .regions
             .get(region)
@@ -226,7 +232,7 @@ impl FleetState {
             .collect()
     }
 
-    /// Requests per second that come to a pool from all gateways, over so much time at least.
+    /// Requests per second to a pool from all gateways, over at least the last `over`.
     fn request_rate_to(
         &self,
         region: &RegionName,
@@ -240,7 +246,7 @@ impl FleetState {
             .reduce(|sum, rate| sum + rate)
     }
 
-    /// What all gateways count of their attempts at a pool.
+    /// Attempt windows of all gateways for a pool.
     fn attempts(
         &self,
         region: &RegionName,
@@ -248,12 +254,13 @@ impl FleetState {
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<[f64; 3]>> {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.attempts_to(region, model));
-        its.map(|(_, window)| window)
+        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        windows
+            .map(|(_, window)| window)
             .filter(move |window| fresh(window.at()))
     }
 
-    /// What all gateways see of a pool's first tokens.
+    /// First-token windows of all gateways for a pool.
     fn first_tokens(
         &self,
         region: &RegionName,
@@ -261,7 +268,7 @@ impl FleetState {
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<Histogram>> {
         let all = self.regions.values();
-        let its = all.flat_map(|state| state.first_tokens_of(region, model));
-        its.filter(move |window| fresh(window.at()))
+        let windows = all.flat_map(|state| state.first_tokens_of(region, model));
+        windows.filter(move |window| fresh(window.at()))
     }
 }

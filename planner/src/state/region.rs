@@ -1,4 +1,4 @@
-//! What was observed in one region, by who observed it.
+//! Observations in one region, by source.
 
 use super::engine::Engine;
 use super::load::{Load, Loads};
@@ -13,27 +13,27 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// GPUs that are busier than this for a minute raise an alarm.
+/// GPU busy ratio that raises an alarm after a minute.
 pub const GPU_HOT: f64 = 0.85;
 
-/// Series of one kind that a region may have; more are not taken, so that a source that invents names fills no memory.
-const MOST_SERIES: usize = 10_000;
+/// Maximum number of series of one kind in a region. It bounds memory if a source invents names.
+const MAX_SERIES: usize = 10_000;
 
-/// Who tells of a pool's load.
+/// Coverage of a pool's load by its sources.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SourceCoverage {
-    /// Somebody does.
-    pub told: bool,
-    /// Somebody should, and was not heard lately.
+    /// A source reports the load.
+    pub reported: bool,
+    /// A source that should report the load is silent.
     pub missing: bool,
 }
 
-/// A region's GPUs, ratios.
+/// GPUs of a region, ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
-    /// Some kernel was running.
+    /// Time with a running kernel.
     pub busy: Option<f64>,
-    /// Graphics and compute engines were active.
+    /// Time with active graphics or compute engines.
     pub engine_active: Option<f64>,
 }
 
@@ -41,14 +41,14 @@ pub struct Gpu {
 struct Gpus {
     at: Millis,
     gpu: Gpu,
-    /// Since when they are busy without a break.
+    /// Start of the current busy period.
     hot_since: Option<Millis>,
 }
 
-/// Attempts of one kind, at one gateway. Those at one pool follow each other.
+/// Labels of one gateway's attempt series. The field order groups the series of one pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempts {
-    /// The region that was asked.
+    /// The target region.
     pub to: RegionName,
     /// The model.
     pub model: ModelName,
@@ -60,7 +60,7 @@ pub struct Attempts {
     pub gateway: String,
 }
 
-/// First tokens as one gateway sees them.
+/// Labels of one gateway's first-token series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FirstTokens {
     pub to: RegionName,
@@ -76,64 +76,65 @@ struct LastSeen {
     pools: BTreeSet<ModelName>,
 }
 
-/// Answers that were made outside of a fallback's jurisdiction, as one gateway has counted them.
+/// Jurisdiction violations of a fallback, as counted by one gateway.
 #[derive(Clone, Copy, Debug)]
 struct JurisdictionViolations {
     answers: f64,
-    /// When there was another one.
+    /// Time of the last change of the count.
     last: Millis,
 }
 
-/// Where and when a reading was taken.
+/// Source and time of a reading.
 #[derive(Clone, Copy)]
-struct From<'o> {
+struct Origin<'o> {
     source: &'o str,
     at: Millis,
-    /// When the source was seen before: its new counters have grown from nothing since. `None`: they may have been there before.
+    /// Time of the source's previous observation: its new counters started at zero after that. `None` if they may be
+    /// older.
     since: Option<Millis>,
 }
 
-/// What was observed in a region.
+/// Observations in a region.
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
-    /// When each source reported last, and about which pools.
+    /// The last report of each source.
     seen: BTreeMap<String, LastSeen>,
-    /// By model, source and the source's own name for it.
+    /// By model, source and engine.
     engines: BTreeMap<(ModelName, String, String), Engine>,
     pub loads: Loads,
     gpus: BTreeMap<String, Gpus>,
     lag: BTreeMap<String, (Millis, f64)>,
-    /// By model and gateway: healthy, all.
+    /// Healthy and total endpoints, by model and gateway.
     endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
-    /// Answered, overloaded, failed.
+    /// Windows of answered, overloaded and failed attempts.
     pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
     first_token: BTreeMap<FirstTokens, Window<Histogram>>,
     jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
-    /// Values that were not taken: there were too many series.
+    /// Number of values rejected because there are too many series.
     rejected: u64,
 }
 
 impl RegionState {
-    /// Takes an observation in. The number of values that were rejected because there are too many series. `anew`: the fleet file
-    /// was edited a moment ago.
+    /// Applies an observation and returns the number of values rejected because there are too many series.
+    /// `after_edit`: the fleet was edited within the signal TTL.
     pub fn apply(
         &mut self,
         fleet: &Fleet,
         region: &Region,
         observation: &Observation,
-        anew: bool,
+        after_edit: bool,
     ) -> u64 {
         let rejected = self.rejected;
         let last = self.seen.get(&observation.source).map(|seen| seen.at);
-        let from = From {
+        let origin = Origin {
             source: &observation.source,
             at: observation.at,
-            // A counter that a known source did not have before began at nothing. One that is there at the source's first
-            // observation may be old, and so may be one of a region or zone that is new in the fleet.
-            since: last.filter(|_| !anew),
+            // A counter that appears later at a known source started at zero. A counter in a source's first observation
+            // may be older. So may a counter of a region or zone that is new in the fleet.
+            since: last.filter(|_| !after_edit),
         };
         for reading in &observation.readings {
-            self.reading(fleet, region, from, reading);
+            self.reading(fleet, region, origin, reading);
         }
         let pools = pools_of(region, observation);
         let changes_all = fleet.overflow.gpu
@@ -147,40 +148,41 @@ impl RegionState {
             pools.iter().copied().collect()
         };
         let pools = pools.into_iter().cloned().collect();
-        if last.is_none_or(|last| last <= from.at) {
-            self.note_seen(from, pools);
+        if last.is_none_or(|last| last <= origin.at) {
+            self.note_seen(origin, pools);
         }
         for model in changed {
-            self.note_load(fleet, model, from.at);
+            self.note_load(fleet, model, origin.at);
         }
         self.rejected - rejected
     }
 
-    /// Takes a reading in, if it is about something that the fleet has and can be true.
-    fn reading(&mut self, fleet: &Fleet, region: &Region, from: From<'_>, reading: &Reading) {
+    /// Applies a reading if the fleet has its subject and its values are possible.
+    fn reading(&mut self, fleet: &Fleet, region: &Region, origin: Origin<'_>, reading: &Reading) {
         match reading {
             Reading::Server {
                 model,
                 engine,
                 figures,
-            } if region.pools.contains_key(model) => self.server(from, model, engine, figures),
+            } if region.pools.contains_key(model) => self.server(origin, model, engine, figures),
             Reading::Gpu {
                 busy,
                 engine_active,
-            } => self.gpu(from, *busy, *engine_active),
+            } => self.gpu(origin, *busy, *engine_active),
             Reading::ReplicationLag { seconds } if sanitize::amount(*seconds) => {
-                let source = from.source.to_owned();
-                later(&mut self.lag, &mut self.rejected, source, from.at, *seconds);
+                let source = origin.source.to_owned();
+                let rejected = &mut self.rejected;
+                keep_latest(&mut self.lag, rejected, source, origin.at, *seconds);
             }
             Reading::Endpoints {
                 model,
                 healthy,
                 total,
             } if region.pools.contains_key(model) => {
-                let key = (model.clone(), from.source.to_owned());
+                let key = (model.clone(), origin.source.to_owned());
                 let counts = (*healthy, *total);
                 let rejected = &mut self.rejected;
-                later(&mut self.endpoints, rejected, key, from.at, counts);
+                keep_latest(&mut self.endpoints, rejected, key, origin.at, counts);
             }
             Reading::Attempts {
                 zone,
@@ -194,47 +196,47 @@ impl RegionState {
                     model: model.clone(),
                     zone: zone.clone(),
                     lane: *lane,
-                    gateway: from.source.to_owned(),
+                    gateway: origin.source.to_owned(),
                 };
-                self.attempts(from, key, counts);
+                self.attempts(origin, key, counts);
             }
             Reading::FirstToken { model, to, times } if fleet.regions.contains_key(to) => {
                 let key = FirstTokens {
                     to: to.clone(),
                     model: model.clone(),
-                    gateway: from.source.to_owned(),
+                    gateway: origin.source.to_owned(),
                 };
-                self.first_tokens(from, key, times);
+                self.first_tokens(origin, key, times);
             }
             Reading::JurisdictionViolations { fallback, answers }
                 if fleet.fallbacks.contains_key(fallback) =>
             {
-                self.violations(from, fallback, *answers);
+                self.violations(origin, fallback, *answers);
             }
             _ => {}
         }
     }
 
-    fn server(&mut self, from: From<'_>, model: &ModelName, engine: &str, figures: &Figures) {
-        let key = (model.clone(), from.source.to_owned(), engine.to_owned());
-        let new = || Engine::new(from.at, figures);
+    fn server(&mut self, origin: Origin<'_>, model: &ModelName, engine: &str, figures: &Figures) {
+        let key = (model.clone(), origin.source.to_owned(), engine.to_owned());
+        let new = || Engine::new(origin.at, figures);
         if let Some(engine) = series(&mut self.engines, &mut self.rejected, key, new) {
-            engine.update(from.at, figures);
+            engine.update(origin.at, figures);
         }
     }
 
-    fn gpu(&mut self, from: From<'_>, busy: Option<f64>, engine_active: Option<f64>) {
+    fn gpu(&mut self, origin: Origin<'_>, busy: Option<f64>, engine_active: Option<f64>) {
         let gpu = Gpu {
             busy: sanitize::ratio(busy),
             engine_active: sanitize::ratio(engine_active),
         };
-        let at = from.at;
+        let at = origin.at;
         let new = || Gpus {
             at,
             gpu,
             hot_since: None,
         };
-        let source = from.source.to_owned();
+        let source = origin.source.to_owned();
         if let Some(gpus) = series(&mut self.gpus, &mut self.rejected, source, new)
             && gpus.at <= at
         {
@@ -248,61 +250,64 @@ impl RegionState {
         }
     }
 
-    fn attempts(&mut self, from: From<'_>, key: Attempts, counts: &AttemptCounts) {
+    fn attempts(&mut self, origin: Origin<'_>, key: Attempts, counts: &AttemptCounts) {
         let counted = [counts.answered, counts.overloaded, counts.failed];
         if !counted.into_iter().all(sanitize::amount) {
             return;
         }
-        let new = || match from.since {
+        let new = || match origin.since {
             Some(since) => Window::new(since, [0.0; 3]),
-            None => Window::new(from.at, counted),
+            None => Window::new(origin.at, counted),
         };
         if let Some(window) = series(&mut self.attempts, &mut self.rejected, key, new) {
-            window.push(from.at, counted);
+            window.push(origin.at, counted);
         }
     }
 
-    fn first_tokens(&mut self, from: From<'_>, key: FirstTokens, times: &Histogram) {
+    fn first_tokens(&mut self, origin: Origin<'_>, key: FirstTokens, times: &Histogram) {
         if !sanitize::histogram(times) {
             return;
         }
-        let new = || match from.since {
+        let new = || match origin.since {
             Some(since) => Window::new(since, times.emptied()),
-            None => Window::new(from.at, times.clone()),
+            None => Window::new(origin.at, times.clone()),
         };
         if let Some(window) = series(&mut self.first_token, &mut self.rejected, key, new) {
-            window.push(from.at, times.clone());
+            window.push(origin.at, times.clone());
         }
     }
 
-    /// A gateway that counts less than before was restarted.
-    fn violations(&mut self, from: From<'_>, fallback: &FallbackName, answers: f64) {
+    /// Records a changed count. A smaller count means that the gateway restarted.
+    fn violations(&mut self, origin: Origin<'_>, fallback: &FallbackName, answers: f64) {
         if !sanitize::amount(answers) {
             return;
         }
-        let key = (fallback.clone(), from.source.to_owned());
+        let key = (fallback.clone(), origin.source.to_owned());
         let new = || JurisdictionViolations {
             answers: 0.0,
-            last: from.at,
+            last: origin.at,
         };
         let all = &mut self.jurisdiction_violations;
         if let Some(known) = series(all, &mut self.rejected, key, new)
             && known.answers != answers
         {
-            let last = from.at;
+            let last = origin.at;
             *known = JurisdictionViolations { answers, last };
         }
     }
 
-    fn note_seen(&mut self, from: From<'_>, pools: BTreeSet<ModelName>) {
-        let seen = LastSeen { at: from.at, pools };
-        let (source, new) = (from.source.to_owned(), || seen.clone());
+    fn note_seen(&mut self, origin: Origin<'_>, pools: BTreeSet<ModelName>) {
+        let seen = LastSeen {
+            at: origin.at,
+            pools,
+        };
+        let (source, new) = (origin.source.to_owned(), || seen.clone());
         if let Some(before) = series(&mut self.seen, &mut self.rejected, source, new) {
             *before = seen;
         }
     }
 
-    /// What its gateways have counted of attempts at a pool.
+    /// Attempt windows of this region's gateways for a pool.
     pub fn attempts_to<'s>(
         &'s self,
         to: &RegionName,
@@ -319,7 +324,7 @@ impl RegionState {
         all.take_while(move |(of, _)| of.to == first.to && of.model == first.model)
     }
 
-    /// What its gateways have seen of a pool's first tokens.
+    /// First-token windows of this region's gateways for a pool.
     pub fn first_tokens_of<'s>(
         &'s self,
         to: &RegionName,
@@ -340,19 +345,19 @@ impl RegionState {
         self.endpoints.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
-        // Whoever comes back by this name counts from nothing.
-        let own = self
+        // A gateway that returns under this name counts from zero.
+        let of_source = self
             .jurisdiction_violations
             .iter_mut()
             .filter(|((_, gateway), _)| gateway == source);
-        own.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
+        of_source.for_each(|(_, jurisdiction_violations)| jurisdiction_violations.answers = 0.0);
     }
 
-    /// Forgets what is old. What a source of the fleet file tells of is remembered however long it is silent.
+    /// Drops old observations. The last reports of sources in the fleet file are kept while the sources are silent.
     pub fn forget(&mut self, known: &Region, old: impl Fn(Millis) -> bool) {
-        let stays: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
+        let configured: BTreeSet<String> = known.signals.iter().map(SignalSource::key).collect();
         self.seen
-            .retain(|source, seen| !old(seen.at) || stays.contains(source));
+            .retain(|source, seen| !old(seen.at) || configured.contains(source));
         self.engines.retain(|_, engine| !old(engine.at));
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));
@@ -361,32 +366,33 @@ impl RegionState {
         self.first_token.retain(|_, window| !old(window.at()));
     }
 
-    /// Fallbacks that have lately answered from outside of their jurisdiction, and how often in all.
+    /// Fallbacks with recent jurisdiction violations, and their total number.
     pub fn jurisdiction_violations_of(
         &self,
-        lately: impl Fn(Millis) -> bool,
+        is_recent: impl Fn(Millis) -> bool,
     ) -> BTreeMap<&FallbackName, f64> {
         let mut all = BTreeMap::new();
         for ((fallback, _), jurisdiction_violations) in &self.jurisdiction_violations {
-            if lately(jurisdiction_violations.last) {
+            if is_recent(jurisdiction_violations.last) {
                 *all.entry(fallback).or_default() += jurisdiction_violations.answers;
             }
         }
         all
     }
 
-    /// The pool's engines that were heard lately.
+    /// The pool's engines with a fresh report.
     pub fn engines<'s>(
         &'s self,
         model: &'s ModelName,
         fresh: impl Fn(Millis) -> bool + 's,
     ) -> impl Iterator<Item = &'s Engine> {
-        let own = self.engines.iter().filter(move |((of, ..), _)| of == model);
-        own.map(|(_, engine)| engine)
+        let of_model = self.engines.iter().filter(move |((of, ..), _)| of == model);
+        of_model
+            .map(|(_, engine)| engine)
             .filter(move |engine| fresh(engine.at))
     }
 
-    /// Whether a pool's load is told of by its sources, and whether one that should tell of it is silent.
+    /// Whether sources report a pool's load, and whether a source that should report it is silent.
     pub fn source_coverage(
         &self,
         fleet: &Fleet,
@@ -396,25 +402,26 @@ impl RegionState {
     ) -> SourceCoverage {
         let mut source_coverage = SourceCoverage::default();
         for source in &known.signals {
-            let heard = self.seen.get(&source.key());
-            let lately = heard.is_some_and(|heard| fresh(heard.at));
-            let told = heard.is_some_and(|heard| heard.pools.contains(model));
-            // One that names no model is about the region's only one; of several its own words tell, once it was heard.
+            let last = self.seen.get(&source.key());
+            let is_fresh = last.is_some_and(|last| fresh(last.at));
+            let reported = last.is_some_and(|last| last.pools.contains(model));
+            // A source without a model covers the region's only pool. With several pools, its reports show which pools
+            // it covers.
             let subject = source.subject();
             if subject == Subject::Store {
                 continue;
             }
-            let about = match &source.model {
+            let covers = match &source.model {
                 _ if subject == Subject::Gpus => fleet.overflow.gpu,
                 Some(named) => named == model,
                 None => known.pools.len() == 1,
             };
             let unknown = source.model.is_none()
                 && subject == Subject::Servers
-                && heard.is_none_or(|heard| heard.pools.is_empty());
-            if lately && (told || (subject == Subject::Gpus && about)) {
-                source_coverage.told = true;
-            } else if about || (!lately && (told || unknown)) {
+                && last.is_none_or(|last| last.pools.is_empty());
+            if is_fresh && (reported || (subject == Subject::Gpus && covers)) {
+                source_coverage.reported = true;
+            } else if covers || (!is_fresh && (reported || unknown)) {
                 source_coverage.missing = true;
             }
         }
@@ -450,22 +457,23 @@ impl RegionState {
         all.map(|(_, seconds)| *seconds).reduce(f64::max)
     }
 
-    /// Healthy endpoints and all of them, as the gateway sees it that has the most.
+    /// Healthy and total endpoints, as reported by the gateway with the most.
     pub fn endpoints(
         &self,
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> Option<(u64, u64)> {
-        let own = self.endpoints.iter().filter(|((of, _), _)| of == model);
-        own.filter(|(_, (at, _))| fresh(*at))
+        let of_model = self.endpoints.iter().filter(|((of, _), _)| of == model);
+        of_model
+            .filter(|(_, (at, _))| fresh(*at))
             .map(|(_, (_, endpoints))| *endpoints)
             .max()
     }
 
-    /// The load of a pool after something about it was observed. Its utilization is the mean of its fresh engines, since
-    /// requests go to the one with the least.
+    /// Records a pool's load after an observation. Its utilization is the mean over its fresh engines, because requests
+    /// go to the least loaded engine.
     fn note_load(&mut self, fleet: &Fleet, model: &ModelName, at: Millis) {
-        // What comes late tells what is known by now, and nothing of what was.
+        // A late observation changes the current load, not an earlier one.
         let at = self.loads.at(model).map_or(at, |last| at.max(last));
         let fresh = |then: Millis| at.since(then) <= fleet.unhealthy.signal_ttl;
         let of_gpu = self
@@ -503,21 +511,21 @@ fn pools_of<'o>(region: &Region, observation: &'o Observation) -> BTreeSet<&'o M
         .collect()
 }
 
-/// The series of a key, new where there is none yet; `None`, and counted, where there are too many.
+/// The series of a key, created if missing. `None` at the limit, counted in `rejected`.
 fn series<'m, K: Ord, V>(
     map: &'m mut BTreeMap<K, V>,
     rejected: &mut u64,
     key: K,
     new: impl FnOnce() -> V,
 ) -> Option<&'m mut V> {
-    if map.len() >= MOST_SERIES && !map.contains_key(&key) {
+    if map.len() >= MAX_SERIES && !map.contains_key(&key) {
         *rejected += 1;
         return None;
     }
     Some(map.entry(key).or_insert_with(new))
 }
 
-fn later<K: Ord, V: Copy>(
+fn keep_latest<K: Ord, V: Copy>(
     map: &mut BTreeMap<K, (Millis, V)>,
     rejected: &mut u64,
     key: K,

@@ -1,16 +1,16 @@
-//! Values that can be. Sources lie: what passes here can be computed with.
+//! Validation of reported values. Sources are not trusted: accepted values are finite and within their range.
 
 use crate::signal::{Figures, Histogram};
 
-/// Bounds of a histogram that are still one.
-const MOST_BUCKETS: usize = 256;
+/// Maximum number of buckets of a histogram.
+const MAX_BUCKETS: usize = 256;
 
-/// A number of things.
+/// Whether a value is a valid count: finite and not negative.
 pub fn amount(value: f64) -> bool {
     value.is_finite() && value >= 0.0
 }
 
-/// A ratio; a little above 1 is rounding, far above is another unit.
+/// A valid ratio, at most 1. A value up to 1.5 is a rounding error; a higher one has another unit.
 pub fn ratio(value: Option<f64>) -> Option<f64> {
     value
         .filter(|value| (0.0..=1.5).contains(value))
@@ -20,14 +20,14 @@ pub fn ratio(value: Option<f64>) -> Option<f64> {
 pub fn histogram(histogram: &Histogram) -> bool {
     amount(histogram.sum)
         && amount(histogram.count)
-        && histogram.buckets.len() <= MOST_BUCKETS
+        && histogram.buckets.len() <= MAX_BUCKETS
         && histogram
             .buckets
             .iter()
             .all(|(bound, count)| bound.is_finite() && amount(*count))
 }
 
-/// What is left of an engine's figures without those that cannot be.
+/// An engine's figures without invalid values.
 pub fn figures(figures: &Figures) -> Figures {
     let plain = |value: Option<f64>| value.filter(|value| amount(*value));
     Figures {

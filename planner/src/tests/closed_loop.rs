@@ -1,4 +1,4 @@
-//! The planner in the loop: what it decides changes what it is told.
+//! Closed-loop tests: the plan changes the load that the planner observes.
 
 use super::watch::{Watch, server, watched};
 use crate::signal::{Figures, Reading};
@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 
 const REGIONS: [&str; 3] = [WEST, EAST, EU];
 
-/// Three regions of the same size, and the load that their callers bring, where 1 fills one of them.
+/// Three regions of equal capacity and the load of their callers. A load of 1 fills a region.
 struct World {
     watch: Watch,
     offered: BTreeMap<&'static str, f64>,
-    /// What each region has in work: it follows what comes with a delay, as long generations do.
+    /// Running load of each region. It follows the arriving load with a delay, as with long generations.
     busy: BTreeMap<&'static str, f64>,
-    /// What waits.
+    /// Queued requests of each region.
     waiting: BTreeMap<&'static str, f64>,
-    /// The part of the way that it goes in a second, 0 to 1.
+    /// Fraction of the remaining difference that the running load covers in a second, 0 to 1.
     pace: f64,
     noise: f64,
     seconds: u32,
-    /// Shares of each gateway, second by second.
+    /// Home share of each gateway, by second.
     shares: Vec<[u8; 3]>,
 }
 
@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// What comes to a region now, by every gateway's share and weights.
+    /// Load that arrives at a region, by the home shares and weights of all gateways.
     fn request_rate_to(&self, region: &str) -> f64 {
         let from = |gateway: &&str| {
             let offered = self.offered[gateway];
@@ -77,7 +77,7 @@ impl World {
                     waiting: Some(waiting.floor()),
                     ..Default::default()
                 };
-                self.watch.see(region, vec![server(figures)]);
+                self.watch.report(region, vec![server(figures)]);
             }
             self.watch.tick();
             let share = |region| self.watch.share(region, "global").unwrap();
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    /// How often shares went down, and up, in the last seconds: by one gateway, the one at which it was most often.
+    /// Number of decreases and increases of a home share in the last seconds, for the gateway with the most of each.
     fn swings(&self, last: usize) -> (usize, usize) {
         let late = &self.shares[self.shares.len() - last..];
         let count = |which: usize, went: fn(u8, u8) -> bool| {
@@ -107,7 +107,7 @@ impl World {
 }
 
 #[test]
-fn what_is_too_much_for_one_is_shared_and_rests() {
+fn an_overload_is_shared_and_the_shares_settle() {
     for (pace, noise) in [(1.0, 0.0), (1.0, 0.02), (0.2, 0.01), (0.07, 0.01)] {
         for west in [0.95, 1.2, 1.5] {
             let mut world = World::new([west, 0.3, 0.3], pace, noise);
@@ -123,7 +123,7 @@ fn what_is_too_much_for_one_is_shared_and_rests() {
                 "{west}, {pace}, {noise}: {:?}",
                 &world.shares[150..]
             );
-            // What is over is over.
+            // After the overload all traffic returns.
             world.offered.insert(WEST, 0.4);
             world.run(120);
             assert_eq!(
@@ -136,7 +136,7 @@ fn what_is_too_much_for_one_is_shared_and_rests() {
 }
 
 #[test]
-fn where_all_have_too_much_everyone_keeps_its_own() {
+fn shares_settle_while_every_region_is_overloaded() {
     for (pace, noise) in [(1.0, 0.0), (1.0, 0.02), (0.2, 0.01)] {
         let mut world = World::new([1.1, 0.9, 1.0], pace, noise);
         world.run(300);
@@ -150,7 +150,7 @@ fn where_all_have_too_much_everyone_keeps_its_own() {
 }
 
 #[test]
-fn a_region_that_gets_busy_itself_is_relieved_of_its_guests() {
+fn a_region_that_becomes_busy_loses_its_overflow() {
     for (pace, noise) in [(1.0, 0.0), (1.0, 0.02), (0.2, 0.01)] {
         let mut world = World::new([1.2, 0.3, 0.9], pace, noise);
         world.run(120);
@@ -163,17 +163,17 @@ fn a_region_that_gets_busy_itself_is_relieved_of_its_guests() {
             "{pace}, {noise}: {:?}",
             &world.shares[220..]
         );
-        let guests = world.load()[1] - 0.85 * f64::from(world.shares.last().unwrap()[1]) / 100.0;
+        let overflow = world.load()[1] - 0.85 * f64::from(world.shares.last().unwrap()[1]) / 100.0;
         assert!(
-            guests < 0.05,
-            "{pace}, {noise}: {guests} of guests, {:?}",
+            overflow < 0.05,
+            "{pace}, {noise}: overflow of {overflow}, {:?}",
             world.shares.last()
         );
     }
 }
 
 #[test]
-fn a_dead_region_s_guests_go_where_there_is_room_and_home() {
+fn overflow_of_a_dead_region_moves_to_headroom_and_home() {
     let mut world = World::new([1.5, 0.3, 0.6], 1.0, 0.0);
     world.run(60);
     assert!(world.load()[1] > 0.6);
@@ -185,7 +185,7 @@ fn a_dead_region_s_guests_go_where_there_is_room_and_home() {
     };
     world.offered.insert(EAST, 0.0);
     for _ in 0..60 {
-        world.watch.see(EAST, vec![dead.clone()]);
+        world.watch.report(EAST, vec![dead.clone()]);
         world.run(1);
         assert!(
             world.load()[1] < 1e-9 || world.shares.len() <= 61,
@@ -201,7 +201,7 @@ fn a_dead_region_s_guests_go_where_there_is_room_and_home() {
 }
 
 #[test]
-fn what_is_on_its_way_down_is_waited_for() {
+fn a_falling_utilization_stops_shedding() {
     for pace in [0.2, 0.1, 0.07] {
         let mut world = World::new([1.0, 0.3, 0.3], pace, 0.0);
         world.busy.insert(WEST, 1.0);

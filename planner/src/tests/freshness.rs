@@ -1,4 +1,4 @@
-//! Whose data is behind, and who serves what is retrieved meanwhile.
+//! Data freshness, and the databases that serve retrieval.
 
 use crate::alarm::freshness_alarms as alarms;
 use crate::freshness::Freshness;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The example; us-east-1 has the primary, the other two a replica each.
+/// The example fleet with a primary in us-east-1 and replicas in the other two regions.
 fn with_databases() -> Fleet {
     let mut fleet = example();
     for (name, role) in [
@@ -39,20 +39,20 @@ fn with_databases() -> Fleet {
     fleet
 }
 
-/// The same with all regions in one zone that is not pinned.
+/// The same fleet with all regions in one zone that is not pinned.
 fn unpinned() -> Fleet {
     let mut fleet = with_databases();
     fleet.zones.remove("eea");
     fleet
 }
 
-/// A fleet, as it is told its lags.
-struct Told {
+/// A fleet and its freshness over successive lag reports.
+struct Tracker {
     fleet: Fleet,
     freshness: Freshness,
 }
 
-impl Told {
+impl Tracker {
     fn new(fleet: Fleet) -> Self {
         Self {
             fleet,
@@ -78,8 +78,8 @@ fn named(regions: &[RegionName]) -> Vec<&str> {
 }
 
 #[test]
-fn a_replica_past_the_limit_is_left_and_taken_back_well_below_it() {
-    let mut told = Told::new(with_databases());
+fn a_replica_above_the_limit_is_replaced_until_well_below_it() {
+    let mut tracker = Tracker::new(with_databases());
     for (lag, by) in [
         (0.0, WEST),
         (30.0, WEST),
@@ -89,48 +89,57 @@ fn a_replica_past_the_limit_is_left_and_taken_back_well_below_it() {
         (24.0, WEST),
         (29.0, WEST),
     ] {
-        told.lags(&[(WEST, lag)]);
-        assert_eq!(told.serves(WEST), by, "{lag} s behind");
+        tracker.lags(&[(WEST, lag)]);
+        assert_eq!(tracker.serves(WEST), by, "{lag} s behind");
     }
 }
 
 #[test]
-fn silence_moves_nobody() {
-    let mut told = Told::new(with_databases());
-    assert_eq!(told.lags(&[]).serves(WEST), WEST, "never heard");
-    told.lags(&[(WEST, 31.0)]).lags(&[]);
-    assert_eq!(told.serves(WEST), EAST, "not heard since");
-    told.lags(&[(WEST, 20.0)]).lags(&[]);
-    assert_eq!(told.serves(WEST), WEST, "not heard since it is well");
+fn a_silent_replica_keeps_its_state() {
+    let mut tracker = Tracker::new(with_databases());
+    assert_eq!(tracker.lags(&[]).serves(WEST), WEST, "no report yet");
+    tracker.lags(&[(WEST, 31.0)]).lags(&[]);
+    assert_eq!(tracker.serves(WEST), EAST, "silent while behind");
+    tracker.lags(&[(WEST, 20.0)]).lags(&[]);
+    assert_eq!(tracker.serves(WEST), WEST, "silent after recovery");
 }
 
 #[test]
-fn a_new_primary_of_which_nothing_tells_is_not_behind() {
-    let mut told = Told::new(unpinned());
-    told.lags(&[(WEST, 45.0), (EU, 1.0)]);
-    assert_eq!(told.serves(WEST), EAST);
-    // us-east-1 is lost, and us-west-2 made the primary.
+fn a_new_primary_without_a_lag_source_is_not_behind() {
+    let mut tracker = Tracker::new(unpinned());
+    tracker.lags(&[(WEST, 45.0), (EU, 1.0)]);
+    assert_eq!(tracker.serves(WEST), EAST);
+    // us-east-1 is lost, and us-west-2 becomes the primary.
     for (name, role) in [(EAST, Role::Replica), (WEST, Role::Primary)] {
-        let region = told.fleet.regions.get_mut(name).unwrap();
+        let region = tracker.fleet.regions.get_mut(name).unwrap();
         region.signals.clear();
         region.vector_db = Some(vector_db(role));
     }
-    told.lags(&[(EU, 1.0)]);
-    assert_eq!(told.serves(WEST), WEST);
-    assert!(told.freshness.behind.is_empty());
+    tracker.lags(&[(EU, 1.0)]);
+    assert_eq!(tracker.serves(WEST), WEST);
+    assert!(tracker.freshness.behind.is_empty());
 }
 
 #[test]
-fn what_nothing_tells_of_is_unknown() {
-    let mut told = Told::new(with_databases());
-    let unknown =
-        |told: &Told| named(&told.freshness.unknown.iter().cloned().collect::<Vec<_>>()).join(" ");
-    let alarmed = |told: &Told| {
+fn a_lag_without_a_fresh_report_is_unknown() {
+    let mut tracker = Tracker::new(with_databases());
+    let unknown = |tracker: &Tracker| {
+        named(
+            &tracker
+                .freshness
+                .unknown
+                .iter()
+                .cloned()
+                .collect::<Vec<_>>(),
+        )
+        .join(" ")
+    };
+    let alarmed = |tracker: &Tracker| {
         let plan = Plan {
-            freshness: told.freshness.clone(),
+            freshness: tracker.freshness.clone(),
             ..Plan::default()
         };
-        let alarms = alarms(&told.fleet, &plan);
+        let alarms = alarms(&tracker.fleet, &plan);
         let silent = alarms
             .iter()
             .filter(|alarm| alarm.message.contains("silent"));
@@ -138,43 +147,50 @@ fn what_nothing_tells_of_is_unknown() {
             .map(|alarm| alarm.region.to_string())
             .collect::<Vec<_>>()
     };
-    told.lags(&[(WEST, 1.0), (EU, 1.0)]);
-    assert_eq!(unknown(&told), "");
-    told.lags(&[(EU, 1.0)]);
+    tracker.lags(&[(WEST, 1.0), (EU, 1.0)]);
+    assert_eq!(unknown(&tracker), "");
+    tracker.lags(&[(EU, 1.0)]);
     assert_eq!(
-        (unknown(&told).as_str(), alarmed(&told)),
+        (unknown(&tracker).as_str(), alarmed(&tracker)),
         (WEST, vec![WEST.to_owned()])
     );
-    told.lags(&[(WEST, 31.0), (EU, 1.0)]).lags(&[(EU, 1.0)]);
-    assert_eq!(unknown(&told), "", "it is behind, as far as is known");
-    // Where no source would tell it, silence is no news.
-    told.fleet.regions.get_mut(EU).unwrap().signals.clear();
-    told.lags(&[(WEST, 1.0)]);
-    assert_eq!((unknown(&told).as_str(), alarmed(&told)), (EU, vec![]));
+    tracker.lags(&[(WEST, 31.0), (EU, 1.0)]).lags(&[(EU, 1.0)]);
+    assert_eq!(
+        unknown(&tracker),
+        "",
+        "the last known lag is above the limit"
+    );
+    // Without a source for the lag, silence raises no alarm.
+    tracker.fleet.regions.get_mut(EU).unwrap().signals.clear();
+    tracker.lags(&[(WEST, 1.0)]);
+    assert_eq!(
+        (unknown(&tracker).as_str(), alarmed(&tracker)),
+        (EU, vec![])
+    );
 }
 
 #[test]
-fn europe_stays_in_europe_however_old_its_data() {
-    let mut told = Told::new(with_databases());
-    told.lags(&[(EU, 3600.0), (EAST, 0.0), (WEST, 0.0)]);
-    assert_eq!(told.serves(EU), EU);
+fn retrieval_in_a_pinned_zone_stays_there_at_any_lag() {
+    let mut tracker = Tracker::new(with_databases());
+    tracker.lags(&[(EU, 3600.0), (EAST, 0.0), (WEST, 0.0)]);
+    assert_eq!(tracker.serves(EU), EU);
     let plan = Plan {
-        freshness: told.freshness.clone(),
+        freshness: tracker.freshness.clone(),
         ..Plan::default()
     };
-    let alarms = alarms(&told.fleet, &plan);
+    let alarms = alarms(&tracker.fleet, &plan);
     assert_eq!(alarms.len(), 1);
     assert_eq!(alarms[0].region, EU.into());
-    // Nor does anybody else's retrieval come there.
-    let databases = |home: &str| databases(&told.fleet, &home.into());
+    // No other region's retrieval moves there either.
+    let databases = |home: &str| databases(&tracker.fleet, &home.into());
     assert_eq!(named(&databases(EU)), [EU]);
     assert_eq!(named(&databases(WEST)), [WEST, EAST]);
-    assert_eq!(named(&readers(&told.fleet, &EAST.into())), [WEST]);
-    assert_eq!(named(&readers(&told.fleet, &EU.into())), [] as [&str; 0]);
+    assert_eq!(named(&readers(&tracker.fleet, &EAST.into())), [WEST]);
+    assert_eq!(named(&readers(&tracker.fleet, &EU.into())), [] as [&str; 0]);
 }
 
 #[test]
-fn a_region_of_two_pinned_zones_reads_where_both_may() {
+fn a_region_of_two_pinned_zones_reads_only_where_both_allow_it() {
     let mut fleet = with_databases();
     fleet.zones.get_mut("eea").unwrap().regions = [EU, EAST].map(RegionName::from).into();
     assert!(may_read(&fleet, &EU.into(), &EAST.into()));
@@ -187,50 +203,50 @@ fn a_region_of_two_pinned_zones_reads_where_both_may() {
     assert!(!may_read(&fleet, &EU.into(), &EAST.into()));
     assert!(
         !may_read(&fleet, &EAST.into(), &EU.into()),
-        "what eu-west-1 answers may be of the EU alone"
+        "eu-west-1 may return EU data"
     );
     assert!(!may_read(&fleet, &WEST.into(), &EAST.into()));
 }
 
 #[test]
-fn without_a_primary_the_freshest_that_is_known_serves_and_goes_on_doing_so() {
+fn without_a_primary_the_freshest_replica_serves_and_stays_chosen() {
     let mut fleet = unpinned();
     for region in fleet.regions.values_mut() {
         region.vector_db = Some(vector_db(Role::Replica));
     }
-    let mut told = Told::new(fleet);
-    told.lags(&[(WEST, 100.0)]);
-    assert_eq!(told.serves(WEST), WEST, "of the others nothing is known");
-    told.lags(&[(WEST, 100.0), (EAST, 20.0), (EU, 3.0)]);
-    assert_eq!(told.serves(WEST), EU);
-    told.lags(&[(WEST, 100.0), (EAST, 2.0), (EU, 3.0)]);
-    assert_eq!(told.serves(WEST), EU, "no coming and going");
-    told.lags(&[(WEST, 100.0), (EAST, 2.0), (EU, 31.0)]);
-    assert_eq!(told.serves(WEST), EAST);
-    told.lags(&[(WEST, 100.0), (EAST, 200.0), (EU, 31.0)]);
-    assert_eq!(told.serves(WEST), WEST, "all are behind");
+    let mut tracker = Tracker::new(fleet);
+    tracker.lags(&[(WEST, 100.0)]);
+    assert_eq!(
+        tracker.serves(WEST),
+        WEST,
+        "the lag of the others is unknown"
+    );
+    tracker.lags(&[(WEST, 100.0), (EAST, 20.0), (EU, 3.0)]);
+    assert_eq!(tracker.serves(WEST), EU);
+    tracker.lags(&[(WEST, 100.0), (EAST, 2.0), (EU, 3.0)]);
+    assert_eq!(tracker.serves(WEST), EU, "the choice is stable");
+    tracker.lags(&[(WEST, 100.0), (EAST, 2.0), (EU, 31.0)]);
+    assert_eq!(tracker.serves(WEST), EAST);
+    tracker.lags(&[(WEST, 100.0), (EAST, 200.0), (EU, 31.0)]);
+    assert_eq!(tracker.serves(WEST), WEST, "all are behind");
 }
 
 #[test]
-fn a_primary_is_left_out_only_where_it_says_itself_that_it_is_behind() {
-    let mut told = Told::new(unpinned());
-    told.lags(&[(WEST, 100.0), (EU, 1.0)]);
+fn a_primary_is_excluded_only_if_it_reports_a_high_lag() {
+    let mut tracker = Tracker::new(unpinned());
+    tracker.lags(&[(WEST, 100.0), (EU, 1.0)]);
+    assert_eq!(tracker.serves(WEST), EAST, "a primary needs no lag report");
+    tracker.lags(&[(WEST, 100.0), (EAST, 50.0), (EU, 1.0)]);
     assert_eq!(
-        told.serves(WEST),
-        EAST,
-        "nothing needs to be known of a primary"
-    );
-    told.lags(&[(WEST, 100.0), (EAST, 50.0), (EU, 1.0)]);
-    assert_eq!(
-        told.serves(WEST),
+        tracker.serves(WEST),
         EU,
-        "the primary is another one by now, it seems"
+        "the reported lag outweighs the role"
     );
-    assert_eq!(told.serves(EAST), EU);
+    assert_eq!(tracker.serves(EAST), EU);
 }
 
 #[test]
-fn whoever_is_tried_next_is_home_then_the_primary_then_the_nearest() {
+fn databases_are_tried_in_the_order_home_primary_nearest() {
     let fleet = unpinned();
     let chain = |home: &str, first: &str| chain(&fleet, &home.into(), &first.into());
     assert_eq!(named(&chain(WEST, WEST)), [WEST, EAST, EU]);
@@ -240,27 +256,27 @@ fn whoever_is_tried_next_is_home_then_the_primary_then_the_nearest() {
 }
 
 #[test]
-fn what_a_plan_says_counts_as_far_as_the_fleet_allows_it() {
-    let mut told = Told::new(unpinned());
-    told.lags(&[(EU, 100.0)]);
-    assert_eq!(told.serves(EU), EAST);
+fn a_planned_database_applies_only_if_the_fleet_allows_it() {
+    let mut tracker = Tracker::new(unpinned());
+    tracker.lags(&[(EU, 100.0)]);
+    assert_eq!(tracker.serves(EU), EAST);
     let pinned = with_databases();
     let here = RegionName::from(EU);
     assert_eq!(
-        told.freshness.serves(&pinned, &here),
+        tracker.freshness.serves(&pinned, &here),
         &here,
-        "whatever it says"
+        "the planned database is not allowed"
     );
-    let kept = told.freshness.carried_over(&pinned);
+    let kept = tracker.freshness.carried_over(&pinned);
     assert!(kept.retrieval.is_empty() && kept.behind.contains(EU));
-    // An older plan says nothing of it.
+    // A plan of an older version has no freshness.
     let plan: Plan = serde_json::from_str(r#"{"pools":{},"gateways":{}}"#).unwrap();
     assert_eq!(plan, Plan::default());
 }
 
 proptest! {
     #[test]
-    fn no_plan_gives_a_region_a_database_across_the_border_of_a_pinned_zone(
+    fn retrieval_never_crosses_the_border_of_a_pinned_zone(
         fleet in fleets(),
         rounds in prop::collection::vec(prop::collection::vec(prop::option::of(0.0..100.0f64), 5), 1..8),
     ) {

@@ -1,20 +1,20 @@
-//! What goes on, and what was only a moment.
+//! Lasting breaches and short ones.
 
-use super::watch::{Watch, attempts, counts, kv, server, tried, watched};
+use super::watch::{Watch, attempts, attempts_to, counts, kv, server, watched};
 use crate::signal::{Figures, Histogram, Millis};
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
 use meridian_policy::filter_policy::Lane;
 
 #[test]
-fn a_moment_of_failures_is_one_step() {
+fn a_short_burst_of_failures_causes_one_step() {
     let mut watch = Watch::new(watched());
-    watch.see(WEST, vec![kv(0.3), attempts(0.0, 0.0, 0.0)]);
+    watch.report(WEST, vec![kv(0.3), attempts(0.0, 0.0, 0.0)]);
     watch.at(0.3, 0.3, 0.3, 1);
     let mut shares = Vec::new();
     for second in 1..60u32 {
         let answered = 10.0 * f64::from(second);
         let failed = if second > 5 { 8.0 } else { 0.0 };
-        watch.see(WEST, vec![attempts(answered, 0.0, failed)]);
+        watch.report(WEST, vec![attempts(answered, 0.0, failed)]);
         watch.at(0.3, 0.3, 0.3, 1);
         shares.push(watch.share(WEST, "global").unwrap());
     }
@@ -23,25 +23,25 @@ fn a_moment_of_failures_is_one_step() {
 }
 
 #[test]
-fn a_429_is_no_failure() {
+fn a_429_does_not_count_as_a_failure() {
     let mut watch = Watch::new(watched());
     for second in 0..20u32 {
         let second = f64::from(second);
-        watch.see(WEST, vec![attempts(3.0 * second, 7.0 * second, 0.0)]);
+        watch.report(WEST, vec![attempts(3.0 * second, 7.0 * second, 0.0)]);
         watch.at(0.3, 0.3, 0.3, 1);
     }
     assert_eq!(watch.reasons(WEST), []);
     assert!(!watch.plan.is_down(&WEST.into(), &LLAMA.into()));
     for second in 20..40u32 {
         let second = f64::from(second);
-        watch.see(WEST, vec![attempts(60.0, 140.0, 7.0 * second)]);
+        watch.report(WEST, vec![attempts(60.0, 140.0, 7.0 * second)]);
         watch.at(0.3, 0.3, 0.3, 1);
     }
     assert!(watch.plan.is_down(&WEST.into(), &LLAMA.into()));
 }
 
 #[test]
-fn a_queue_that_gets_shorter_is_waited_for() {
+fn a_shrinking_queue_stops_shedding() {
     let mut watch = Watch::new(watched());
     let mut waiting = 400.0;
     let mut shares = Vec::new();
@@ -52,9 +52,9 @@ fn a_queue_that_gets_shorter_is_waited_for() {
             ..Default::default()
         };
         for region in [EAST, EU] {
-            watch.see(region, vec![kv(0.2)]);
+            watch.report(region, vec![kv(0.2)]);
         }
-        watch.see(WEST, vec![server(figures)]);
+        watch.report(WEST, vec![server(figures)]);
         watch.tick();
         shares.push(watch.share(WEST, "global").unwrap());
         waiting *= if *shares.last().unwrap() < 100 {
@@ -67,7 +67,7 @@ fn a_queue_that_gets_shorter_is_waited_for() {
 }
 
 #[test]
-fn one_slow_request_is_no_queue() {
+fn a_single_long_wait_does_not_raise_utilization() {
     let mut watch = Watch::new(watched());
     for second in 0..10u32 {
         let count = f64::from(second.min(2));
@@ -81,27 +81,27 @@ fn one_slow_request_is_no_queue() {
             queue_time: Some(queue_time),
             ..Default::default()
         };
-        watch.see(WEST, vec![server(figures)]);
+        watch.report(WEST, vec![server(figures)]);
         watch.tick();
         assert_eq!(watch.share(WEST, "global"), Some(100));
     }
 }
 
-/// How often us-west-2's share turns round in ten minutes in which it fails everything that comes, so many requests a second; and what
-/// it is two minutes after it works again.
-fn turns(requests: f64) -> (usize, u8) {
+/// Number of direction changes of us-west-2's share in ten minutes in which all of its `requests` per second fail. The
+/// second value is its share two minutes after it works again.
+fn reversals(requests: f64) -> (usize, u8) {
     let mut watch = Watch::new(watched());
     let (mut answered, mut failed) = (0.0, 0.0);
     let mut shares = Vec::new();
     for second in 0..720 {
         let share = watch.share(WEST, "global").unwrap_or(100);
-        let come = requests * f64::from(share) / 100.0;
+        let arrivals = requests * f64::from(share) / 100.0;
         *(if second < 600 {
             &mut failed
         } else {
             &mut answered
-        }) += come;
-        watch.see(WEST, vec![attempts(answered, 0.0, failed)]);
+        }) += arrivals;
+        watch.report(WEST, vec![attempts(answered, 0.0, failed)]);
         watch.at(0.1, 0.3, 0.3, 1);
         if second < 600 {
             shares.push(i32::from(watch.share(WEST, "global").unwrap()));
@@ -116,16 +116,16 @@ fn turns(requests: f64) -> (usize, u8) {
 }
 
 #[test]
-fn a_region_that_few_ask_for_what_is_wrong_with_it_is_not_well_again() {
+fn a_failing_region_with_little_traffic_does_not_recover() {
     for requests in [3.0, 5.0, 8.0, 20.0] {
-        let (turns, in_the_end) = turns(requests);
+        let (turns, final_share) = reversals(requests);
         assert!(turns <= 2, "{requests}/s: {turns}");
-        assert_eq!(in_the_end, 100, "{requests}/s");
+        assert_eq!(final_share, 100, "{requests}/s");
     }
 }
 
 #[test]
-fn what_was_counted_while_a_region_was_not_in_the_fleet_is_no_growth() {
+fn counts_from_before_a_region_returned_are_not_growth() {
     let mut watch = Watch::new(watched());
     let whole = watch.fleet.clone();
     let mut without = whole.clone();
@@ -141,9 +141,9 @@ fn what_was_counted_while_a_region_was_not_in_the_fleet_is_no_growth() {
         watch.state.edited(Millis(watch.now));
         for second in 0..seconds {
             let of_west = counts(10.0 * f64::from(second), 0.0);
-            let own = tried("global", Lane::Home, WEST, of_west);
-            let old = tried("global", Lane::Overflow, EAST, counts(40_000.0, 60_000.0));
-            watch.hear(WEST, "gateway", 0, vec![own, old]);
+            let own = attempts_to("global", Lane::Home, WEST, of_west);
+            let old = attempts_to("global", Lane::Overflow, EAST, counts(40_000.0, 60_000.0));
+            watch.report_from(WEST, "gateway", 0, vec![own, old]);
             watch.state.forget(&watch.fleet, Millis(watch.now));
             watch.at(0.5, 0.3, 0.3, 1);
         }

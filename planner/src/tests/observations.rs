@@ -1,4 +1,4 @@
-//! Plans of any fleet after any observations: residency, sums, bounds, replay.
+//! Properties of plans of any fleet after any observations: residency, sums, bounds, determinism.
 
 use crate::batch::batch;
 use crate::chain::chain;
@@ -83,7 +83,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     ]
 }
 
-/// Observations with the time that passes after each.
+/// Observations, each with the pause after it in milliseconds.
 fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
     let region = prop::sample::select(vec![WEST, EAST, EU, "eu-central-1", "ap-1", "mars"]);
     let one = (
@@ -131,7 +131,7 @@ proptest! {
         let mut checked = Ok(());
         replay(&fleet, &stream, |state, now, prev, next| {
             if checked.is_ok() {
-                checked = is_sound(&fleet, state, now, prev, next);
+                checked = check_plan(&fleet, state, now, prev, next);
             }
         });
         checked?;
@@ -147,14 +147,14 @@ proptest! {
     }
 }
 
-fn is_sound(
+fn check_plan(
     fleet: &Fleet,
     state: &FleetState,
     now: Millis,
     prev: &Plan,
     next: &Plan,
 ) -> Result<(), TestCaseError> {
-    let known = PoolView::of(fleet, state, prev, now);
+    let view = PoolView::of(fleet, state, prev, now);
     let mut gains = BTreeMap::new();
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
@@ -169,7 +169,7 @@ fn is_sound(
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"
                     );
-                    prop_assert!(next.serves(region, model), "{region} serves nobody");
+                    prop_assert!(next.serves(region, model), "{region} does not serve");
                 }
                 let sum: u32 = placement.overflow.values().sum();
                 prop_assert!(
@@ -197,27 +197,27 @@ fn is_sound(
                     .map(|region| before.part(region))
                     .sum();
                 let back = placement.home_share.saturating_sub(before.home_share);
-                // What served nobody and is back has all of it again.
+                // A region that serves again takes all of its traffic back at once.
                 let evacuated = before.step.is_some_and(|step| step.evacuated);
                 prop_assert!(
                     evacuated || f64::from(back) <= f64::from(STEP_UP) + lost + 1.0,
                     "{change}"
                 );
-                // Nobody gets more than it has room for; one percent is rounding.
+                // Overflow does not exceed the headroom. One percent is rounding.
                 let here = HomePool {
-                    own: known.own(&first, model, gateway, zone),
-                    ..known.home_pool(&first, &others, model)
+                    movable_share: view.movable_share(&first, model, gateway, zone),
+                    ..view.home_pool(&first, &others, model)
                 };
-                let there = known.candidates(zone, (&first, &here), &others, model);
-                let percent = before.load(&here) * known.size(&first, model);
+                let there = view.candidates(zone, (&first, &here), &others, model);
+                let percent = before.load(&here) * view.capacity(&first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);
-                    let room =
-                        other.room.max(0.0) * known.size(&other.region, model) / here.elasticity;
+                    let headroom = other.headroom.max(0.0) * view.capacity(&other.region, model)
+                        / here.elasticity;
                     let gains: &mut Vec<(f64, f64)> = gains
                         .entry((other.region.clone(), model.clone()))
                         .or_default();
-                    gains.push((room, (more - 1.0).max(0.0) * percent));
+                    gains.push((headroom, (more - 1.0).max(0.0) * percent));
                 }
             }
         }
@@ -235,14 +235,14 @@ fn is_sound(
             }
         }
     }
-    // Who may have less of a room counts for those who may have more.
+    // Traffic under a small cap also consumes the larger caps.
     for ((region, model), gains) in gains {
-        for (room, _) in &gains {
-            let no_more = gains.iter().filter(|(other, _)| *other <= room + 1e-6);
+        for (headroom, _) in &gains {
+            let no_more = gains.iter().filter(|(other, _)| *other <= headroom + 1e-6);
             let gained: f64 = no_more.map(|(_, gained)| gained).sum();
             prop_assert!(
-                gained <= room + 1e-5,
-                "{region} of {model}: {gained} for a room of {room}"
+                gained <= headroom + 1e-5,
+                "{region} of {model}: {gained} for a headroom of {headroom}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Shares and weights of one placement, step by step.
+//! Shares and weights of a single placement, step by step.
 
 use crate::placement::{Candidate, HomePool, Placement, STEP_UP, Utilization};
 use crate::signal::Millis;
@@ -15,34 +15,34 @@ fn first(utilization: f64) -> HomePool {
         }),
         down: false,
         serving: 100,
-        unhealthy: None,
+        last_breach: None,
         unhealthy_step: 25,
-        queues: false,
+        has_queue: false,
         silent: false,
-        batch: false,
+        receives_batch: false,
         sheddable: 1.0,
-        own: 1.0,
+        movable_share: 1.0,
         residence_time: Duration::ZERO,
         elasticity: 1.0,
-        every: Duration::from_secs(1),
+        report_interval: Duration::from_secs(1),
     }
 }
 
-fn other(region: &str, room: f64) -> Candidate {
+fn other(region: &str, headroom: f64) -> Candidate {
     Candidate {
         region: region.into(),
-        room,
+        headroom,
         open: true,
-        size: 1.0,
+        relative_capacity: 1.0,
         measured: true,
         silent: false,
     }
 }
 
-/// Who would take some while nothing leaves: both, the nearer one more.
-const BOTH_AT_REST: [(&str, u32); 2] = [("far", 37), ("near", 63)];
+/// Weights at a share of 100: both candidates, the nearer one more.
+const IDLE_WEIGHTS: [(&str, u32); 2] = [("far", 37), ("near", 63)];
 
-/// One that serves nobody.
+/// A candidate that does not serve.
 fn closed(region: &str) -> Candidate {
     Candidate {
         open: false,
@@ -50,11 +50,11 @@ fn closed(region: &str) -> Candidate {
     }
 }
 
-fn roomy() -> Vec<Candidate> {
+fn with_headroom() -> Vec<Candidate> {
     vec![other("near", 0.5), other("far", 0.5)]
 }
 
-/// One step a second.
+/// A placement with one step per second.
 struct Steps {
     placement: Placement,
     now: u64,
@@ -85,18 +85,26 @@ impl Steps {
 }
 
 #[test]
-fn too_full_a_region_sheds_what_brings_it_back_and_takes_it_back_when_it_is_calm() {
+fn an_overloaded_region_sheds_to_its_target_and_recovers_when_calm() {
     let mut steps = Steps::new();
-    assert_eq!(steps.step(&first(0.5), &roomy()), 100);
-    assert_eq!(steps.weights(), BOTH_AT_REST);
-    assert_eq!(steps.step(&first(0.95), &roomy()), 78, "0.75 / 0.95");
-    assert_eq!(steps.step(&first(0.95), &roomy()), 78, "not seen yet");
+    assert_eq!(steps.step(&first(0.5), &with_headroom()), 100);
+    assert_eq!(steps.weights(), IDLE_WEIGHTS);
+    assert_eq!(
+        steps.step(&first(0.95), &with_headroom()),
+        78,
+        "0.75 / 0.95"
+    );
+    assert_eq!(
+        steps.step(&first(0.95), &with_headroom()),
+        78,
+        "the change is not visible yet"
+    );
     for utilization in [0.76, 0.78, 0.80, 0.72, 0.71] {
-        assert_eq!(steps.step(&first(utilization), &roomy()), 78);
+        assert_eq!(steps.step(&first(utilization), &with_headroom()), 78);
     }
     let mut shares = Vec::new();
     for _ in 0..40 {
-        shares.push(steps.step(&first(0.3), &roomy()));
+        shares.push(steps.step(&first(0.3), &with_headroom()));
     }
     assert!(
         shares.is_sorted() && *shares.last().unwrap() == 100,
@@ -108,36 +116,36 @@ fn too_full_a_region_sheds_what_brings_it_back_and_takes_it_back_when_it_is_calm
         "{shares:?}"
     );
     for _ in 0..600 {
-        steps.step(&first(0.3), &roomy());
+        steps.step(&first(0.3), &with_headroom());
     }
-    let Placement { step, was, .. } = &steps.placement;
-    assert_eq!((step, was), (&None, &None), "nothing is left to remember");
+    let Placement { step, previous, .. } = &steps.placement;
+    assert_eq!((step, previous), (&None, &None), "no step is remembered");
 }
 
 #[test]
-fn it_takes_back_no_more_than_it_can_hold() {
+fn recovery_stays_below_the_target_utilization() {
     let mut steps = Steps::new();
-    steps.step(&first(0.95), &roomy());
-    // Calm by a hair: all of it back would be too much at once.
+    steps.step(&first(0.95), &with_headroom());
+    // Barely below the recovery limit: returning everything at once would exceed the target.
     for _ in 0..4 {
-        steps.step(&first(0.69), &roomy());
+        steps.step(&first(0.69), &with_headroom());
     }
     assert_eq!(steps.placement.home_share, 84, "78 * 0.75 / 0.69");
 }
 
 #[test]
-fn noise_around_the_limit_does_not_make_it_come_and_go() {
-    // Shedding works: the utilization follows the share.
+fn noise_around_the_limit_does_not_change_the_share() {
+    // Shedding has an effect: utilization follows the share.
     let mut steps = Steps::new();
     let mut shares = Vec::new();
     for second in 0..60u32 {
         let noise = f64::from(second.wrapping_mul(2_654_435_761) % 41) / 1000.0 - 0.02;
         let load = (0.80 + noise) * f64::from(steps.placement.home_share) / 100.0;
-        shares.push(steps.step(&first(load), &roomy()));
+        shares.push(steps.step(&first(load), &with_headroom()));
     }
     shares.dedup();
     assert!(shares.len() <= 2, "{shares:?}");
-    // Shedding does nothing: it is tried once, since no limit is passed for good.
+    // Shedding has no effect. It happens at most once, because the utilization does not stay above the limit.
     let mut steps = Steps::new();
     let mut shares = Vec::new();
     for second in 0..60u32 {
@@ -148,25 +156,25 @@ fn noise_around_the_limit_does_not_make_it_come_and_go() {
             peak: 0.82,
             ..utilization
         });
-        shares.push(steps.step(&noisy, &roomy()));
+        shares.push(steps.step(&noisy, &with_headroom()));
     }
     shares.dedup();
     assert!(shares.len() <= 2, "{shares:?}");
 }
 
 #[test]
-fn shedding_that_does_nothing_stops_and_says_so() {
+fn shedding_without_effect_stops_and_is_reported() {
     let mut steps = Steps::new();
     let mut shares: Vec<u8> = (0..30)
-        .map(|_| steps.step(&first(0.95), &roomy()))
+        .map(|_| steps.step(&first(0.95), &with_headroom()))
         .collect();
     shares.dedup();
-    assert_eq!(shares, [78, 61, 48], "three steps in vain");
+    assert_eq!(shares, [78, 61, 48], "three ineffective steps");
     assert!(steps.placement.without_effect);
-    // Worse is another matter, and calm is the end of it.
-    assert!(steps.step(&first(1.1), &roomy()) < 48);
+    // A higher utilization resumes shedding. A low one clears the flag.
+    assert!(steps.step(&first(1.1), &with_headroom()) < 48);
     for _ in 0..40 {
-        steps.step(&first(0.2), &roomy());
+        steps.step(&first(0.2), &with_headroom());
     }
     assert_eq!(
         (steps.placement.home_share, steps.placement.without_effect),
@@ -175,7 +183,7 @@ fn shedding_that_does_nothing_stops_and_says_so() {
 }
 
 #[test]
-fn never_more_than_the_others_have_room_for() {
+fn overflow_never_exceeds_the_headroom() {
     let mut steps = Steps::new();
     assert_eq!(
         steps.step(&first(1.0), &[other("near", 0.05)]),
@@ -186,21 +194,21 @@ fn never_more_than_the_others_have_room_for() {
     assert_eq!(steps.step(&first(1.0), &[other("near", 0.0)]), 100);
     let mut steps = Steps::new();
     assert_eq!(steps.step(&first(1.0), &[closed("near")]), 100);
-    assert!(steps.weights().is_empty(), "nobody may be asked");
+    assert!(steps.weights().is_empty(), "no region serves");
 }
 
 #[test]
 fn a_full_pool_with_a_queue_sheds_until_the_queue_is_gone() {
-    // Half as many again as it can hold: that does not show before a third has left.
+    // The load is 1.5 times the capacity, so utilization stays at 1 until a third has left.
     let full = |share: u8| HomePool {
-        queues: share > 66,
+        has_queue: share > 66,
         ..first((1.5 * f64::from(share) / 100.0).min(1.0))
     };
     let mut steps = Steps::new();
     let mut shares = vec![100];
     for _ in 0..30 {
         let share = steps.placement.home_share;
-        shares.push(steps.step(&full(share), &roomy()));
+        shares.push(steps.step(&full(share), &with_headroom()));
     }
     shares.dedup();
     assert_eq!(shares, [100, 75, 56, 50]);
@@ -208,16 +216,16 @@ fn a_full_pool_with_a_queue_sheds_until_the_queue_is_gone() {
 }
 
 #[test]
-fn what_fits_nowhere_stays_at_home() {
-    // The only one with room dies, and has most of the requests.
+fn traffic_without_headroom_stays_at_home() {
+    // The candidate with the most headroom and traffic dies.
     let mut steps = Steps::new();
-    let sick = |now: u64| HomePool {
-        unhealthy: Some(Millis(now)),
+    let unhealthy = |now: u64| HomePool {
+        last_breach: Some(Millis(now)),
         ..first(0.5)
     };
     while steps.placement.home_share > 10 {
         steps.step(
-            &sick(steps.now + 1000),
+            &unhealthy(steps.now + 1000),
             &[other("near", 1.0), other("far", 0.05)],
         );
     }
@@ -230,7 +238,7 @@ fn what_fits_nowhere_stays_at_home() {
 }
 
 #[test]
-fn a_region_with_too_much_gives_back_step_by_step() {
+fn an_overloaded_candidate_returns_overflow_step_by_step() {
     let mut steps = Steps::new();
     steps.step(&first(0.95), &[other("near", 0.5)]);
     assert_eq!(steps.placement.home_share, 78);
@@ -240,38 +248,38 @@ fn a_region_with_too_much_gives_back_step_by_step() {
     }
     shares.dedup();
     assert_eq!(shares, [78, 78 + STEP_UP, 98, 100]);
-    assert_eq!(steps.weights(), [], "it is not asked any more");
-    // A home that is worse keeps them away.
+    assert_eq!(steps.weights(), [], "the candidate has no overflow left");
+    // An unhealthy home takes no overflow back.
     let mut steps = Steps::new();
     steps.step(&first(0.95), &[other("near", 0.5)]);
     for _ in 0..10 {
-        let sick = HomePool {
-            unhealthy: Some(Millis(steps.now + 1000)),
+        let unhealthy = HomePool {
+            last_breach: Some(Millis(steps.now + 1000)),
             ..first(0.72)
         };
-        assert_eq!(steps.step(&sick, &[other("near", -0.1)]), 78);
+        assert_eq!(steps.step(&unhealthy, &[other("near", -0.1)]), 78);
     }
 }
 
 #[test]
-fn guests_are_passed_on_also_while_home_is_no_better() {
-    for (down, unhealthy) in [(true, None), (false, Some(Millis(1)))] {
+fn overflow_moves_between_candidates_while_home_is_unfit() {
+    for (down, last_breach) in [(true, None), (false, Some(Millis(1)))] {
         let mut steps = Steps::new();
         let home = HomePool {
             down,
-            unhealthy,
+            last_breach,
             ..first(0.4)
         };
-        let near = |room: f64| [other("near", room), other("far", 0.0)];
+        let near = |headroom: f64| [other("near", headroom), other("far", 0.0)];
         while steps.placement.home_share > 10 {
             let home = HomePool {
-                unhealthy: unhealthy.map(|_| Millis(steps.now + 1000)),
+                last_breach: last_breach.map(|_| Millis(steps.now + 1000)),
                 ..home
             };
             steps.step(&home, &near(1.0));
         }
         assert_eq!(steps.weights(), [("near", 100)]);
-        // At night it had room for all of them; by day the other one has some.
+        // The candidate had headroom for all of it, and now only the other one has.
         let day = [other("near", -0.1), other("far", 0.5)];
         for _ in 0..40 {
             assert!(steps.step(&home, &day) <= 10);
@@ -286,7 +294,7 @@ fn guests_are_passed_on_also_while_home_is_no_better() {
             "{down}: {:?}",
             steps.weights()
         );
-        // And where nobody has, home gets nobody.
+        // Without headroom anywhere, home takes none of it.
         for _ in 0..40 {
             assert!(steps.step(&home, &[other("near", -0.1), other("far", -0.1)]) <= 10);
         }
@@ -294,41 +302,41 @@ fn guests_are_passed_on_also_while_home_is_no_better() {
 }
 
 #[test]
-fn a_region_that_comes_back_takes_as_much_as_serves() {
+fn a_returning_region_takes_traffic_in_proportion_to_its_endpoints() {
     let mut steps = Steps::new();
     let down = HomePool {
         down: true,
         ..first(0.0)
     };
     while steps.placement.home_share > 10 {
-        steps.step(&down, &roomy());
+        steps.step(&down, &with_headroom());
     }
     let back = |serving| HomePool {
         serving,
         ..first(0.5)
     };
-    assert_eq!(steps.step(&back(5), &roomy()), 10);
-    assert_eq!(steps.step(&back(30), &roomy()), 30);
-    assert_eq!(steps.step(&back(30), &roomy()), 30);
-    assert_eq!(steps.step(&back(60), &roomy()), 60);
-    // What comes is too much for those that serve: it is shed as ever, and no longer taken for empty.
+    assert_eq!(steps.step(&back(5), &with_headroom()), 10);
+    assert_eq!(steps.step(&back(30), &with_headroom()), 30);
+    assert_eq!(steps.step(&back(30), &with_headroom()), 30);
+    assert_eq!(steps.step(&back(60), &with_headroom()), 60);
+    // The serving endpoints are overloaded: the region sheds as usual, and no longer counts as empty.
     steps.now += 60_000;
     let full = HomePool {
         serving: 60,
         ..first(0.95)
     };
-    let shed = steps.step(&full, &roomy());
+    let shed = steps.step(&full, &with_headroom());
     assert!(shed < 60, "{shed}");
-    assert_eq!(steps.step(&back(60), &roomy()), shed);
-    // One that comes back whole is asked as before at once.
+    assert_eq!(steps.step(&back(60), &with_headroom()), shed);
+    // A region with all endpoints back takes all of its traffic at once.
     while steps.placement.home_share > 10 {
-        steps.step(&down, &roomy());
+        steps.step(&down, &with_headroom());
     }
-    assert_eq!(steps.step(&back(100), &roomy()), 100);
+    assert_eq!(steps.step(&back(100), &with_headroom()), 100);
 }
 
 #[test]
-fn a_region_that_is_not_heard_gets_a_little_once() {
+fn a_silent_candidate_gets_a_little_overflow_once() {
     let silent = || Candidate {
         measured: false,
         silent: true,
@@ -350,7 +358,7 @@ fn a_region_that_is_not_heard_gets_a_little_once() {
 }
 
 #[test]
-fn at_rest_noise_changes_nothing() {
+fn noise_does_not_change_idle_weights() {
     let mut steps = Steps::new();
     steps.step(&first(0.5), &[other("near", 0.1), other("far", 0.5)]);
     let before = steps.placement.clone();
@@ -359,30 +367,30 @@ fn at_rest_noise_changes_nothing() {
         steps.step(&first(0.5), &[near, other("far", 0.5)]);
         assert_eq!(steps.placement, before);
     }
-    // Too full is another matter; and it is the nearest again when it is calm.
+    // An overloaded candidate is replaced. It returns after a calm period.
     steps.step(&first(0.5), &[other("near", -0.06), other("far", 0.5)]);
     assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
     steps.step(&first(0.5), &[other("near", 0.04), other("far", 0.5)]);
     assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
     steps.step(&first(0.5), &[other("near", 0.06), other("far", 0.5)]);
-    assert_eq!(steps.weights(), BOTH_AT_REST);
-    // Where all are too full, nobody is named.
+    assert_eq!(steps.weights(), IDLE_WEIGHTS);
+    // If all candidates are overloaded, there are no weights.
     steps.step(&first(0.5), &[other("near", -0.1), other("far", -0.1)]);
     assert_eq!(steps.weights(), []);
 }
 
 #[test]
-fn room_is_taken_nearest_first() {
+fn headroom_is_used_nearest_first() {
     let mut steps = Steps::new();
     steps.step(&first(1.0), &[other("near", 0.1), other("far", 0.5)]);
     assert_eq!(steps.placement.home_share, 75);
     assert_eq!(steps.weights(), [("far", 60), ("near", 40)]);
-    // What each has it keeps; that the nearest is full now does not send its callers on.
+    // Each candidate keeps its overflow, even if the nearest has no headroom left.
     for _ in 0..5 {
         steps.step(&first(0.78), &[other("near", 0.0), other("far", 0.3)]);
     }
     assert_eq!(steps.weights(), [("far", 60), ("near", 40)]);
-    // One that may not be asked any more loses all of it at once.
+    // A candidate that does not serve loses all overflow at once.
     steps.step(&first(0.78), &[closed("near"), other("far", 0.3)]);
     assert_eq!(steps.weights(), [("far", TOTAL_WEIGHT)]);
 }
@@ -390,54 +398,54 @@ fn room_is_taken_nearest_first() {
 #[test]
 fn an_unhealthy_region_sheds_step_by_step_down_to_the_floor() {
     let mut steps = Steps::new();
-    let sick = |at: u64| HomePool {
-        unhealthy: Some(Millis(at)),
+    let unhealthy = |at: u64| HomePool {
+        last_breach: Some(Millis(at)),
         ..first(0.4)
     };
     let seen = steps.now + 1000;
     for _ in 0..30 {
         assert_eq!(
-            steps.step(&sick(seen), &roomy()),
+            steps.step(&unhealthy(seen), &with_headroom()),
             75,
-            "what was seen once is one step"
+            "one breach causes one step"
         );
     }
     let mut shares: Vec<u8> = (0..30)
-        .map(|_| steps.step(&sick(steps.now + 1000), &roomy()))
+        .map(|_| steps.step(&unhealthy(steps.now + 1000), &with_headroom()))
         .collect();
     shares.dedup();
     assert_eq!(shares, [50, 25, 10]);
     for _ in 0..60 {
-        steps.step(&first(0.4), &roomy());
+        steps.step(&first(0.4), &with_headroom());
     }
     assert_eq!(steps.placement.home_share, 100);
 }
 
 #[test]
-fn a_silent_region_keeps_what_it_has() {
+fn a_silent_region_keeps_its_share() {
     let mut steps = Steps::new();
-    steps.step(&first(0.95), &roomy());
+    steps.step(&first(0.95), &with_headroom());
     let silent = HomePool {
         utilization: None,
         silent: true,
         ..first(0.0)
     };
     for _ in 0..30 {
-        assert_eq!(steps.step(&silent, &roomy()), 78);
+        assert_eq!(steps.step(&silent, &with_headroom()), 78);
     }
 }
 
 #[test]
-fn only_what_can_leave_leaves() {
-    // Half of its load belongs to zones that have no other region.
+fn only_movable_traffic_is_shed() {
+    // Half of its load belongs to zones without another region.
     let mut steps = Steps::new();
     let half = HomePool {
         sheddable: 0.5,
         ..first(0.9)
     };
     assert_eq!(
-        steps.step(&half, &roomy()),
+        steps.step(&half, &with_headroom()),
         70,
-        "a third of the half that can leave, and 30 at most in a step"
+        "a third of the movable half, at most 30 per step"
     );
 }

@@ -1,4 +1,4 @@
-//! Plans of whole fleets: what each signal shifts.
+//! Plans of whole fleets: the effect of each signal.
 
 use super::watch::{Watch, attempts, kv, server, watched};
 use crate::alarm::alarms;
@@ -10,12 +10,16 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 
 #[test]
-fn overflow_and_back() {
+fn an_overloaded_region_overflows_and_recovers() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
     assert_eq!(watch.share(WEST, "global"), Some(100));
     watch.at(0.95, 0.3, 0.3, 1);
-    assert_eq!(watch.share(WEST, "global"), Some(78), "at the first sight");
+    assert_eq!(
+        watch.share(WEST, "global"),
+        Some(78),
+        "at the first observation"
+    );
     assert_eq!(watch.weights(WEST), [(EAST, TOTAL_WEIGHT)]);
     assert_eq!(watch.share(EAST, "global"), Some(100));
     assert_eq!(
@@ -27,41 +31,41 @@ fn overflow_and_back() {
     assert_eq!(watch.share(WEST, "global"), Some(78));
     watch.at(0.4, 0.3, 0.3, 80);
     assert_eq!(watch.share(WEST, "global"), Some(100));
-    // A quiet fleet is left alone.
+    // Small changes of load do not change the plan.
     let before = watch.plan.clone();
     watch.at(0.41, 0.32, 0.29, 30);
     assert_eq!(watch.plan, before);
 }
 
 #[test]
-fn the_one_region_of_a_zone_keeps_its_callers_at_any_load() {
+fn the_only_region_of_a_zone_keeps_its_callers_at_any_load() {
     let mut watch = Watch::new(watched());
     watch.at(0.3, 0.3, 0.95, 10);
     let policy = filter_policy(&watch.fleet, &watch.plan, &EU.into(), None);
     assert_eq!(policy.zones["eea"].models[LLAMA].split, None);
     assert_eq!(policy.zones["eea"].models[LLAMA].lane, Lane::Home);
-    // Its other callers leave, also for those who cannot.
+    // Its other callers are shed to relieve the pinned ones.
     assert!(watch.share(EU, "global").unwrap() < 100);
-    // And nobody is sent there.
+    // No other region overflows to it.
     watch.at(0.95, 0.74, 0.95, 10);
     assert_eq!(watch.weights(WEST), [(EAST, TOTAL_WEIGHT)]);
 }
 
 #[test]
-fn each_signal_shifts_its_own_region_and_nothing_else() {
+fn each_signal_sheds_only_its_own_region() {
     for reason in [
         Reason::QueueDepth,
         Reason::ReplicationLag,
         Reason::Errors,
         Reason::FirstToken,
     ] {
-        sickness(reason);
+        check_reason(reason);
     }
 }
 
-/// What makes us-west-2 sick for a reason, after this many seconds of it: what its servers say, or what gateways see.
-fn symptoms(reason: Reason, second: f64) -> Vec<Reading> {
-    let well = Figures {
+/// Readings that make us-west-2 unhealthy for `reason` after `second` seconds, from its servers or its gateway.
+fn readings_for(reason: Reason, second: f64) -> Vec<Reading> {
+    let healthy = Figures {
         kv_cache: Some(0.3),
         ..Default::default()
     };
@@ -79,24 +83,24 @@ fn symptoms(reason: Reason, second: f64) -> Vec<Reading> {
     match reason {
         Reason::QueueDepth => vec![server(Figures {
             waiting: Some(150.0),
-            ..well
+            ..healthy
         })],
-        Reason::ReplicationLag => vec![server(well), Reading::ReplicationLag { seconds: 45.0 }],
+        Reason::ReplicationLag => vec![server(healthy), Reading::ReplicationLag { seconds: 45.0 }],
         Reason::FirstToken => {
             let seen = Reading::FirstToken {
                 model: LLAMA.into(),
                 to: WEST.into(),
                 times: slow,
             };
-            vec![server(well), seen]
+            vec![server(healthy), seen]
         }
-        Reason::Errors => vec![server(well), gateway],
+        Reason::Errors => vec![server(healthy), gateway],
         Reason::NoEndpoints | Reason::Stale => panic!("no signal of a server"),
     }
 }
 
 #[test]
-fn errors_that_only_the_servers_count() {
+fn errors_counted_by_servers_alone_make_a_pool_unhealthy() {
     let mut watch = Watch::new(watched());
     for second in 1..15u32 {
         let answers = Answers {
@@ -108,13 +112,13 @@ fn errors_that_only_the_servers_count() {
             answers: Some(answers),
             ..Default::default()
         };
-        watch.see(WEST, vec![server(figures)]);
+        watch.report(WEST, vec![server(figures)]);
         watch.tick();
     }
     assert_eq!(watch.reasons(WEST), [Reason::Errors]);
 }
 
-fn sickness(reason: Reason) {
+fn check_reason(reason: Reason) {
     let mut watch = Watch::new(watched());
     watch.at(0.3, 0.3, 0.3, 3);
     let before = watch.plan.clone();
@@ -122,9 +126,9 @@ fn sickness(reason: Reason) {
     let seconds = if reason == Reason::FirstToken { 40 } else { 15 };
     for second in 1..seconds {
         for region in [EAST, EU] {
-            watch.see(region, vec![kv(0.3)]);
+            watch.report(region, vec![kv(0.3)]);
         }
-        watch.see(WEST, symptoms(reason, f64::from(second)));
+        watch.report(WEST, readings_for(reason, f64::from(second)));
         watch.tick();
     }
     assert_eq!(watch.reasons(WEST), [reason]);
@@ -144,7 +148,7 @@ fn sickness(reason: Reason) {
             "{reason:?}"
         );
     }
-    // Lag is forgotten; rates have gone from the window, and minutes later nobody believes any more what they said.
+    // The lag clears at once. Rates leave the window, and the error memory expires after minutes.
     watch.at(0.3, 0.3, 0.3, 400);
     assert_eq!(
         watch.share(WEST, "global"),
@@ -155,7 +159,7 @@ fn sickness(reason: Reason) {
 }
 
 #[test]
-fn a_zone_s_last_region_is_never_taken_out_by_a_soft_reason() {
+fn regions_that_are_all_unhealthy_keep_their_traffic() {
     let mut watch = Watch::new(watched());
     let full = || {
         server(Figures {
@@ -166,7 +170,7 @@ fn a_zone_s_last_region_is_never_taken_out_by_a_soft_reason() {
     };
     for _ in 0..20 {
         for region in [WEST, EAST, EU] {
-            watch.see(region, vec![full()]);
+            watch.report(region, vec![full()]);
         }
         watch.tick();
     }
@@ -175,17 +179,17 @@ fn a_zone_s_last_region_is_never_taken_out_by_a_soft_reason() {
         assert_eq!(
             watch.share(region, "global"),
             Some(100),
-            "there is no better place"
+            "no other region is healthy"
         );
     }
     assert_eq!(watch.share(EU, "eea"), None);
 }
 
 #[test]
-fn a_dead_region_gets_nothing_and_its_callers_go_to_who_has_room() {
+fn a_dead_region_gets_no_overflow_and_its_callers_move_to_headroom() {
     let mut watch = Watch::new(watched());
     watch.at(0.3, 0.3, 0.3, 2);
-    watch.see(
+    watch.report(
         EAST,
         vec![Reading::Endpoints {
             model: LLAMA.into(),
@@ -199,16 +203,16 @@ fn a_dead_region_gets_nothing_and_its_callers_go_to_who_has_room() {
     assert_eq!(
         watch.share(EAST, "global"),
         Some(70),
-        "step by step, at once"
+        "the first step is immediate"
     );
     assert_eq!(watch.weights(EAST), [(EU, TOTAL_WEIGHT)]);
     watch.at(0.95, 0.3, 0.3, 3);
     assert_eq!(
         watch.share(EAST, "global"),
         Some(10),
-        "the floor goes on by the chain"
+        "traffic below the floor follows the chain"
     );
-    watch.see(
+    watch.report(
         EAST,
         vec![Reading::Endpoints {
             model: LLAMA.into(),
@@ -221,7 +225,7 @@ fn a_dead_region_gets_nothing_and_its_callers_go_to_who_has_room() {
 }
 
 #[test]
-fn utilization_is_what_runs_out_first() {
+fn utilization_is_the_highest_ratio_among_resources() {
     let mut fleet = watched();
     let mut watch = Watch::new(fleet.clone());
     let figures = |kv_cache, running| Figures {
@@ -238,15 +242,15 @@ fn utilization_is_what_runs_out_first() {
             .unwrap()
             .now
     };
-    watch.see(WEST, vec![server(figures(0.2, 192.0))]);
+    watch.report(WEST, vec![server(figures(0.2, 192.0))]);
     assert!((utilization(&watch) - 0.75).abs() < 1e-9);
-    // The source's own measure is one of them.
+    // The source's own measure counts too.
     let mut measured = Watch::new(fleet.clone());
-    let own = Figures {
+    let with_own_measure = Figures {
         utilization: Some(0.9),
         ..figures(0.2, 192.0)
     };
-    measured.see(WEST, vec![server(own)]);
+    measured.report(WEST, vec![server(with_own_measure)]);
     assert!((utilization(&measured) - 0.9).abs() < 1e-9);
     // The mean over engines.
     let second = Reading::Server {
@@ -254,9 +258,9 @@ fn utilization_is_what_runs_out_first() {
         engine: "1".into(),
         figures: figures(0.25, 0.0),
     };
-    watch.see(WEST, vec![second]);
+    watch.report(WEST, vec![second]);
     assert!((utilization(&watch) - 0.5).abs() < 1e-9);
-    // Waiting for half of what may be waited.
+    // The mean queue time is half of the limit.
     let waited = |count: f64| {
         let queue_time = Histogram {
             buckets: vec![],
@@ -269,11 +273,11 @@ fn utilization_is_what_runs_out_first() {
         })
     };
     let mut watch = Watch::new(fleet.clone());
-    watch.see(WEST, vec![waited(10.0)]);
+    watch.report(WEST, vec![waited(10.0)]);
     watch.now += 1000;
-    watch.see(WEST, vec![waited(30.0)]);
+    watch.report(WEST, vec![waited(30.0)]);
     assert!((utilization(&watch) - 0.5).abs() < 1e-9);
-    // GPUs only where the fleet file says so.
+    // GPUs count only if the fleet file enables them.
     for (gpu, expected) in [(false, 0.2), (true, 0.9)] {
         fleet.overflow.gpu = gpu;
         let mut watch = Watch::new(fleet.clone());
@@ -281,13 +285,13 @@ fn utilization_is_what_runs_out_first() {
             busy: Some(1.0),
             engine_active: Some(0.9),
         };
-        watch.see(WEST, vec![active, server(figures(0.2, 0.0))]);
+        watch.report(WEST, vec![active, server(figures(0.2, 0.0))]);
         assert!((utilization(&watch) - expected).abs() < 1e-9);
     }
 }
 
 #[test]
-fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
+fn a_jurisdiction_violation_raises_an_alarm_for_an_hour() {
     let mut watch = Watch::new(watched());
     let alarm = |watch: &Watch, later: u64| {
         let now = Millis(watch.now + later);
@@ -303,7 +307,7 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
     };
     assert_eq!(alarm(&watch, 0), None);
     for _ in 0..5 {
-        watch.see(EU, jurisdiction_violations(3.0));
+        watch.report(EU, jurisdiction_violations(3.0));
         watch.tick();
     }
     let said = alarm(&watch, 0).unwrap();
@@ -311,19 +315,19 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
         said.contains("claude-eu") && said.contains("3 answers"),
         "{said}"
     );
-    // That it is told again and again is no news.
+    // Repeating the same count is not a new violation.
     assert!(alarm(&watch, 3_594_000).is_some());
     assert_eq!(alarm(&watch, 3_601_000), None);
-    watch.see(EU, jurisdiction_violations(4.0));
+    watch.report(EU, jurisdiction_violations(4.0));
     assert!(alarm(&watch, 3_599_000).is_some());
-    // A gateway that begins anew, and has as many again.
+    // A restarted gateway counts the same number again.
     watch.now += 4_000_000;
     assert_eq!(alarm(&watch, 0), None);
     let source = watch.fleet.regions[EU].signals[0].key();
     watch.state.gone(&EU.into(), &source);
-    watch.see(EU, jurisdiction_violations(4.0));
+    watch.report(EU, jurisdiction_violations(4.0));
     assert!(alarm(&watch, 0).is_some());
-    watch.see(
+    watch.report(
         EU,
         vec![Reading::JurisdictionViolations {
             fallback: "none".into(),
@@ -334,14 +338,14 @@ fn an_answer_from_outside_of_its_jurisdiction_is_an_alarm_for_an_hour() {
 }
 
 #[test]
-fn hot_gpus_are_an_alarm_after_a_minute() {
+fn busy_gpus_raise_an_alarm_after_a_minute() {
     let mut watch = Watch::new(watched());
     let hot = |watch: &Watch| {
         let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, Millis(watch.now));
         alarms.iter().any(|alarm| alarm.message.contains("GPU"))
     };
     for second in 0..70 {
-        watch.see(
+        watch.report(
             WEST,
             vec![Reading::Gpu {
                 busy: Some(0.97),
@@ -351,7 +355,7 @@ fn hot_gpus_are_an_alarm_after_a_minute() {
         assert_eq!(hot(&watch), second >= 60, "{second}");
         watch.tick();
     }
-    watch.see(
+    watch.report(
         WEST,
         vec![Reading::Gpu {
             busy: Some(0.2),

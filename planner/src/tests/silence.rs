@@ -1,4 +1,4 @@
-//! Sources that are not heard: silence is neither calm nor alarm.
+//! Silent sources: silence is neither low load nor a failure.
 
 use super::watch::{Watch, kv, server, watched};
 use crate::alarm::alarms;
@@ -10,15 +10,15 @@ use meridian_policy::fleet::Fleet;
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 
 #[test]
-fn silence_is_not_good_news() {
+fn a_silent_region_keeps_its_share_and_takes_little_overflow() {
     let mut watch = Watch::new(watched());
     watch.at(0.95, 0.3, 0.3, 1);
     watch.at(0.75, 0.3, 0.3, 4);
     assert_eq!(watch.share(WEST, "global"), Some(78));
-    // us-west-2 is heard no more: what it sheds stays shed.
+    // us-west-2 falls silent: its share stays.
     for _ in 0..30 {
         for region in [EAST, EU] {
-            watch.see(region, vec![kv(0.3)]);
+            watch.report(region, vec![kv(0.3)]);
         }
         watch.tick();
     }
@@ -30,11 +30,11 @@ fn silence_is_not_good_news() {
             .iter()
             .any(|alarm| alarm.message.contains("stale"))
     );
-    // A region that is not heard gets a little, not all.
+    // A silent region takes only a little overflow.
     let mut watch = Watch::new(watched());
     for _ in 0..20 {
         for region in [WEST, EU] {
-            watch.see(region, vec![kv(if region == WEST { 0.99 } else { 0.3 })]);
+            watch.report(region, vec![kv(if region == WEST { 0.99 } else { 0.3 })]);
         }
         watch.tick();
     }
@@ -45,7 +45,7 @@ fn silence_is_not_good_news() {
             .any(|(region, weight)| *region == EU && *weight >= 50),
         "{weights:?}"
     );
-    // A restart has heard nobody yet, and leaves things as they were.
+    // After a restart without observations the placements stay.
     let before = watch.plan.clone();
     watch.state = FleetState::default();
     for _ in 0..5 {
@@ -54,7 +54,7 @@ fn silence_is_not_good_news() {
     assert_eq!(watch.plan.gateways, before.gateways);
 }
 
-/// Two models in us-west-2, read at one page that names its models itself.
+/// us-west-2 with two models and one source that names its models itself.
 fn one_page() -> Fleet {
     let mut fleet = watched();
     let west = fleet.regions.get_mut(WEST).unwrap();
@@ -64,7 +64,7 @@ fn one_page() -> Fleet {
 }
 
 #[test]
-fn a_page_s_own_names_tell_what_it_is_about() {
+fn a_source_without_a_model_covers_the_models_that_it_reports() {
     let stale = |watch: &Watch, model: &str| {
         let signals =
             watch
@@ -72,10 +72,10 @@ fn a_page_s_own_names_tell_what_it_is_about() {
                 .pool(&watch.fleet, &WEST.into(), &model.into(), Millis(watch.now));
         signals.stale
     };
-    // Never heard, it may be about either.
+    // Without a report it may cover either model.
     let mut watch = Watch::new(one_page());
     assert!(stale(&watch, LLAMA) && stale(&watch, MISTRAL));
-    // Heard, it is about what it names; and that is remembered however long it is silent.
+    // After a report it covers the models in it, even after a long silence.
     watch.at(0.95, 0.3, 0.3, 1);
     watch.at(0.75, 0.3, 0.3, 4);
     assert!(!stale(&watch, LLAMA) && !stale(&watch, MISTRAL));
@@ -83,17 +83,21 @@ fn a_page_s_own_names_tell_what_it_is_about() {
     assert_eq!(before, Some(78));
     for _ in 0..1000 {
         for region in [EAST, EU] {
-            watch.see(region, vec![kv(0.3)]);
+            watch.report(region, vec![kv(0.3)]);
         }
         watch.state.forget(&watch.fleet, Millis(watch.now));
         watch.tick();
     }
     assert!(stale(&watch, LLAMA) && !stale(&watch, MISTRAL));
-    assert_eq!(watch.share(WEST, "global"), before, "silence is not calm");
+    assert_eq!(
+        watch.share(WEST, "global"),
+        before,
+        "silence does not count as low load"
+    );
 }
 
 #[test]
-fn nobody_is_taken_back_while_half_of_a_pool_is_silent() {
+fn a_partly_silent_pool_takes_no_traffic_back() {
     let mut fleet = watched();
     let west = &mut fleet.regions.get_mut(WEST).unwrap().signals;
     west.push(SignalSource {
@@ -118,7 +122,7 @@ fn nobody_is_taken_back_while_half_of_a_pool_is_silent() {
 }
 
 #[test]
-fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
+fn silent_gpus_do_not_count_as_low_load() {
     let mut fleet = watched();
     fleet.overflow.gpu = true;
     for region in fleet.regions.values_mut() {
@@ -131,10 +135,10 @@ fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
     let mut watch = Watch::new(fleet);
     for second in 0..60 {
         for region in [EAST, EU] {
-            watch.see(region, vec![active(0.3)]);
+            watch.report(region, vec![active(0.3)]);
         }
         if second < 5 {
-            watch.see(WEST, vec![active(if second == 0 { 0.95 } else { 0.75 })]);
+            watch.report(WEST, vec![active(if second == 0 { 0.95 } else { 0.75 })]);
         }
         watch.tick();
     }
@@ -143,8 +147,8 @@ fn gpus_that_are_the_load_and_fall_silent_are_no_calm() {
 }
 
 #[test]
-fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
-    // Its queue is told of all the while, and there is none to speak of.
+fn an_engine_that_stops_reporting_its_load_does_not_count_as_calm() {
+    // It keeps reporting its queue, which is short.
     let figures = |kv_cache, second: u32| {
         let count = 10.0 * f64::from(second);
         server(Figures {
@@ -166,7 +170,7 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
             3..40 => Some(0.78),
             _ => None,
         };
-        watch.see(WEST, vec![figures(kv_cache, second)]);
+        watch.report(WEST, vec![figures(kv_cache, second)]);
         watch.at_others(0.3, 0.79);
         if second > 5 {
             assert_eq!(watch.share(WEST, "global"), Some(78), "{second}");
@@ -176,23 +180,23 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
         .state
         .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), Millis(watch.now));
     assert!(west.utilization.is_none() && west.partial && !west.stale);
-    // Whoever is hot gives it a little at most.
+    // A busy region overflows only a little to it.
     for second in 120..150 {
-        watch.see(WEST, vec![figures(None, second)]);
+        watch.report(WEST, vec![figures(None, second)]);
         watch.at_others(0.95, 0.79);
     }
     let east = watch.share(EAST, "global").unwrap();
     assert!(east >= 85, "{east}");
-    // It tells it again.
+    // It reports its load again.
     for second in 150..250 {
-        watch.see(WEST, vec![figures(Some(0.3), second)]);
+        watch.report(WEST, vec![figures(Some(0.3), second)]);
         watch.at_others(0.3, 0.3);
     }
     assert_eq!(watch.share(WEST, "global"), Some(100));
-    // Its next version, which counts from nothing, never will: what it tells is all that there is to go by.
+    // Its next version counts from zero and never reports the cache. Its remaining figures then suffice.
     for second in 250..350 {
         let counted = if second < 270 { second } else { second - 270 };
-        watch.see(WEST, vec![figures(None, counted)]);
+        watch.report(WEST, vec![figures(None, counted)]);
         watch.at_others(0.3, 0.3);
         let now = Millis(watch.now);
         let west = watch
@@ -200,14 +204,14 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
             .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
         assert_eq!(west.partial, second < 270, "{second}");
     }
-    // Nor one that tells nothing of what it counts before it has answered somebody.
+    // The same holds for a version that reports no counters before its first request.
     for second in 350..360 {
-        let told = Figures {
+        let figures = Figures {
             running: Some(60.0),
             waiting: Some(0.0),
             ..Figures::default()
         };
-        watch.see(WEST, vec![server(told)]);
+        watch.report(WEST, vec![server(figures)]);
         watch.at_others(0.3, 0.3);
         let now = Millis(watch.now);
         let west = watch
@@ -219,7 +223,7 @@ fn an_engine_that_no_longer_tells_its_load_is_not_calm() {
 }
 
 #[test]
-fn who_was_down_and_fell_silent_is_sent_nobody() {
+fn a_down_region_that_falls_silent_gets_no_overflow() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
     let endpoints = |healthy| Reading::Endpoints {
@@ -227,29 +231,29 @@ fn who_was_down_and_fell_silent_is_sent_nobody() {
         healthy,
         total: 4,
     };
-    watch.hear(EAST, "gateway", 0, vec![endpoints(0)]);
+    watch.report_from(EAST, "gateway", 0, vec![endpoints(0)]);
     for second in 0..40 {
-        watch.see(WEST, vec![kv(0.95)]);
-        watch.see(EU, vec![kv(0.5)]);
+        watch.report(WEST, vec![kv(0.95)]);
+        watch.report(EU, vec![kv(0.5)]);
         if second == 5 {
-            // The region is lost, its gateway and its sources with it.
+            // The region is lost with its gateway and its sources.
             watch.state.gone(&EAST.into(), "gateway");
         }
         watch.tick();
         let weights = watch.weights(WEST);
         assert_eq!(weights, [(EU, 100)], "{second}");
     }
-    // Envoy's own health checks may know better by now: the chain may ask it.
+    // The chain may include it: Envoy's health checks decide.
     assert!(!watch.plan.is_down(&EAST.into(), &LLAMA.into()));
-    watch.hear(EAST, "gateway", 0, vec![endpoints(4)]);
+    watch.report_from(EAST, "gateway", 0, vec![endpoints(4)]);
     watch.at(0.3, 0.3, 0.3, 1);
     assert!(watch.plan.serves(&EAST.into(), &LLAMA.into()));
     assert_eq!(watch.share(EAST, "global"), Some(100));
 }
 
 #[test]
-fn what_comes_late_takes_nothing_back() {
-    // GPUs that are the load, too, and are told of some seconds late.
+fn late_observations_do_not_change_shares() {
+    // GPU load also counts, and its reports arrive seconds late.
     let mut fleet = watched();
     fleet.overflow.gpu = true;
     let gpus = Reading::Gpu {
@@ -262,9 +266,9 @@ fn what_comes_late_takes_nothing_back() {
         let mut shares = Vec::new();
         for second in 0..120 {
             let load = if second % 5 == 0 { peak } else { low };
-            watch.see(WEST, vec![kv(load)]);
+            watch.report(WEST, vec![kv(load)]);
             if late && second % 5 == 4 {
-                watch.hear(
+                watch.report_from(
                     WEST,
                     "queries",
                     4000 + second % 4 * 1000,
@@ -276,7 +280,7 @@ fn what_comes_late_takes_nothing_back() {
         }
         shares
     };
-    // A second of much is not what lasts, and five of little no calm.
+    // One second of high load is not sustained, and five seconds of low load are not calm.
     for (low, peak, begin) in [(0.72, 0.86, 0.6), (0.6, 0.79, 0.95)] {
         let with = shares(true, low, peak, begin);
         assert_eq!(with, shares(false, low, peak, begin));

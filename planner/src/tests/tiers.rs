@@ -1,4 +1,4 @@
-//! Where batch requests go, and the orders in which zones ask their regions.
+//! Batch routing, and the region orders of zones.
 
 use super::watch::{Watch, attempts, kv, watched};
 use crate::batch::{Batch, batch};
@@ -31,13 +31,13 @@ fn to<'r>(weights: impl IntoIterator<Item = (&'r str, u32)>) -> BTreeMap<RegionN
 }
 
 #[test]
-fn batch_goes_where_it_is_cheapest_as_far_as_there_is_room() {
+fn batch_goes_to_the_cheapest_region_with_an_open_gate() {
     let mut fleet = example();
     let plan = Plan::default();
     assert_eq!(
         weights(&fleet, &plan, WEST).weights,
         to([(WEST, 100)]),
-        "without prices home"
+        "home without prices"
     );
     for (region, price) in [(WEST, 1.0), (EAST, 0.5), (EU, 0.8)] {
         fleet.regions.get_mut(region).unwrap().price = Some(price);
@@ -45,7 +45,7 @@ fn batch_goes_where_it_is_cheapest_as_far_as_there_is_room() {
     for gateway in [WEST, EAST, EU] {
         assert_eq!(weights(&fleet, &plan, gateway).weights, to([(EAST, 100)]));
     }
-    // A pinned zone has its own regions alone.
+    // A pinned zone uses only its own regions.
     let eea = batch(&fleet, &plan, &"eea".into(), &LLAMA.into(), &EU.into()).unwrap();
     assert_eq!(eea.weights, to([(EU, 100)]));
     let mut plan = plan;
@@ -66,10 +66,10 @@ fn batch_goes_where_it_is_cheapest_as_far_as_there_is_room() {
     let part = gate(WEST, 40);
     assert_eq!((part.admitted, part.weights), (40, to([(WEST, 100)])));
     let nothing = gate(WEST, 0);
-    assert_eq!(nothing.admitted, 0, "nobody is crowded out");
+    assert_eq!(nothing.admitted, 0, "closed gates admit no batch");
 }
 
-/// Batch of us-west-2's callers at its own pool.
+/// Batch attempts of us-west-2's callers at its own pool.
 fn batches(count: f64) -> Reading {
     Reading::Attempts {
         zone: "global".into(),
@@ -91,7 +91,7 @@ fn batch_leaves_a_region_before_its_interactive_callers_do() {
     let mut at = |watch: &mut Watch, west: f64, seconds: usize, is_there: bool| {
         for _ in 0..seconds {
             counted += if is_there { 10.0 } else { 0.0 };
-            watch.see(
+            watch.report(
                 WEST,
                 vec![kv(west), batches(counted), attempts(counted, 0.0, 0.0)],
             );
@@ -102,19 +102,23 @@ fn batch_leaves_a_region_before_its_interactive_callers_do() {
     at(&mut watch, 0.5, 5, true);
     assert_eq!(gate(&watch), 100);
     at(&mut watch, 0.82, 8, true);
-    assert!(gate(&watch) < 100, "batch gives way");
-    assert_eq!(watch.share(WEST, "global"), Some(100), "and nobody else");
+    assert!(gate(&watch) < 100, "the gate closes");
+    assert_eq!(
+        watch.share(WEST, "global"),
+        Some(100),
+        "interactive traffic stays"
+    );
     at(&mut watch, 0.82, 60, true);
     assert_eq!(gate(&watch), 0);
-    // Batch is gone, and it is still too full: now others leave.
+    // Batch has left and the region is still overloaded: interactive traffic sheds.
     at(&mut watch, 0.82, 60, false);
     assert!(watch.share(WEST, "global").unwrap() < 100);
     at(&mut watch, 0.4, 120, false);
-    assert_eq!(gate(&watch), 100, "and back");
+    assert_eq!(gate(&watch), 100, "the gate reopens");
 }
 
 #[test]
-fn a_gate_that_closed_for_health_opens_where_nobody_measures_load() {
+fn a_gate_closed_for_health_reopens_without_a_load_signal() {
     let mut fleet = watched();
     for region in fleet.regions.values_mut() {
         region.signals.clear();
@@ -143,7 +147,7 @@ fn a_gate_that_closed_for_health_opens_where_nobody_measures_load() {
 }
 
 #[test]
-fn a_region_that_is_far_too_full_takes_no_batch_at_once() {
+fn a_region_far_above_its_limit_closes_its_gate_at_once() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
     watch.at(0.95, 0.3, 0.3, 1);
@@ -151,7 +155,7 @@ fn a_region_that_is_far_too_full_takes_no_batch_at_once() {
 }
 
 #[test]
-fn a_zone_may_have_an_order_of_its_own() {
+fn a_zone_with_a_priority_order_uses_it_at_every_gateway() {
     let mut fleet = example();
     let (zone, model) = ("global".into(), LLAMA.into());
     fleet.zones.get_mut("global").unwrap().order = Order::Priority(vec![EAST.into(), WEST.into()]);
@@ -165,21 +169,25 @@ fn a_zone_may_have_an_order_of_its_own() {
         members[..2],
         [Member::Peer(EAST.into()), Member::Pool(WEST.into())]
     );
-    // Home is one of the others, and may be the one that takes some.
+    // Home is one of the other regions and may take overflow.
     let back = overflow_chain(&fleet, &zone, &model, &WEST.into(), &WEST.into());
     assert_eq!(back[0], Member::Pool(WEST.into()));
     assert_eq!(back[2], Member::Peer(EAST.into()));
 }
 
 #[test]
-fn a_zone_may_have_fixed_parts() {
+fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
     let mut fleet = watched();
     let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20), (EU.into(), 20)]);
     fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);
     let mut watch = Watch::new(fleet);
     for load in [0.3, 0.95] {
         watch.at(load, 0.3, 0.3, 10);
-        assert_eq!(watch.share(WEST, "global"), Some(60), "load moves nobody");
+        assert_eq!(
+            watch.share(WEST, "global"),
+            Some(60),
+            "load does not change fixed parts"
+        );
         assert_eq!(watch.share(EAST, "global"), Some(20));
         assert_eq!(watch.weights(WEST), [(EU, 50), (EAST, 50)]);
         assert_eq!(watch.weights(EAST), [(EU, 25), (WEST, 75)]);
@@ -189,15 +197,15 @@ fn a_zone_may_have_fixed_parts() {
         batch(&watch.fleet, &watch.plan, &zone, &model, &gateway).unwrap()
     };
     watch.at(0.3, 0.3, 0.3, 60);
-    let own = of_batch(&watch);
+    let routing = of_batch(&watch);
     assert_eq!(
-        own.weights,
+        routing.weights,
         to([(WEST, 60), (EAST, 20), (EU, 20)]),
-        "batch has the same"
+        "batch has the same parts"
     );
-    assert_eq!(own.admitted, 100);
-    // One without endpoints has no part.
-    watch.see(
+    assert_eq!(routing.admitted, 100);
+    // A region without endpoints has no part.
+    watch.report(
         EAST,
         vec![Reading::Endpoints {
             model: LLAMA.into(),
@@ -208,7 +216,10 @@ fn a_zone_may_have_fixed_parts() {
     watch.at(0.3, 0.3, 0.3, 1);
     assert_eq!(watch.share(WEST, "global"), Some(75));
     assert_eq!(watch.weights(WEST), [(EU, 100)]);
-    let own = of_batch(&watch);
-    assert_eq!(own.weights, to([(WEST, 75), (EU, 25)]));
-    assert_eq!(own.admitted, 100, "others take its part");
+    let routing = of_batch(&watch);
+    assert_eq!(routing.weights, to([(WEST, 75), (EU, 25)]));
+    assert_eq!(
+        routing.admitted, 100,
+        "its part is divided among the others"
+    );
 }

@@ -1,4 +1,4 @@
-//! A fleet, watched second by second.
+//! A fleet with its state and plan, driven second by second.
 
 use crate::health::Reason;
 use crate::plan::{Plan, plan};
@@ -10,7 +10,7 @@ use meridian_policy::fleet::Fleet;
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::time::Duration;
 
-/// The example, with a source for every pool.
+/// The example fleet with a source for every pool.
 pub(super) fn watched() -> Fleet {
     let mut fleet = example();
     for (name, region) in &mut fleet.regions {
@@ -27,7 +27,7 @@ pub(super) fn watched() -> Fleet {
     fleet
 }
 
-/// A fleet, watched second by second.
+/// A fleet with its state and plan, driven second by second.
 pub(super) struct Watch {
     pub(super) fleet: Fleet,
     pub(super) state: FleetState,
@@ -45,14 +45,20 @@ impl Watch {
         }
     }
 
-    pub(super) fn see(&mut self, region: &str, readings: Vec<Reading>) {
+    pub(super) fn report(&mut self, region: &str, readings: Vec<Reading>) {
         let known = self.fleet.regions.get(region);
         let source = known.map(|known| known.signals[0].key());
-        self.hear(region, &source.unwrap_or_default(), 0, readings);
+        self.report_from(region, &source.unwrap_or_default(), 0, readings);
     }
 
-    /// Of any source, and as old as this, in milliseconds.
-    pub(super) fn hear(&mut self, region: &str, source: &str, age: u64, readings: Vec<Reading>) {
+    /// Reports from any source, `age` milliseconds ago.
+    pub(super) fn report_from(
+        &mut self,
+        region: &str,
+        source: &str,
+        age: u64,
+        readings: Vec<Reading>,
+    ) {
         let observation = Observation {
             region: region.into(),
             source: source.into(),
@@ -67,20 +73,20 @@ impl Watch {
         self.now += 1000;
     }
 
-    /// Every region at this KV-cache use, for some seconds.
+    /// Reports this KV cache usage for every region, for some seconds.
     pub(super) fn at(&mut self, west: f64, east: f64, eu: f64, seconds: usize) {
         for _ in 0..seconds {
             for (region, use_of_it) in [(WEST, west), (EAST, east), (EU, eu)] {
-                self.see(region, vec![kv(use_of_it)]);
+                self.report(region, vec![kv(use_of_it)]);
             }
             self.tick();
         }
     }
 
-    /// A second in which us-west-2 has said already how it is.
+    /// Reports the other regions and plans, after us-west-2 has reported.
     pub(super) fn at_others(&mut self, east: f64, eu: f64) {
-        self.see(EAST, vec![kv(east)]);
-        self.see(EU, vec![kv(eu)]);
+        self.report(EAST, vec![kv(east)]);
+        self.report(EU, vec![kv(eu)]);
         self.tick();
     }
 
@@ -120,18 +126,18 @@ pub(super) fn kv(kv_cache: f64) -> Reading {
     })
 }
 
-/// Attempts of us-west-2's own gateway at its pool.
+/// Attempts of us-west-2's gateway at its own pool.
 pub(super) fn attempts(answered: f64, overloaded: f64, failed: f64) -> Reading {
     let counts = AttemptCounts {
         answered,
         overloaded,
         failed,
     };
-    tried("global", Lane::Home, WEST, counts)
+    attempts_to("global", Lane::Home, WEST, counts)
 }
 
 /// Attempts of a zone's callers at a region.
-pub(super) fn tried(zone: &str, lane: Lane, to: &str, counts: AttemptCounts) -> Reading {
+pub(super) fn attempts_to(zone: &str, lane: Lane, to: &str, counts: AttemptCounts) -> Reading {
     Reading::Attempts {
         zone: zone.into(),
         model: LLAMA.into(),
@@ -141,7 +147,7 @@ pub(super) fn tried(zone: &str, lane: Lane, to: &str, counts: AttemptCounts) -> 
     }
 }
 
-/// Answers, and failures.
+/// Counts of answers and failures.
 pub(super) fn counts(answered: f64, failed: f64) -> AttemptCounts {
     AttemptCounts {
         answered,

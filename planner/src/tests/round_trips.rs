@@ -1,4 +1,4 @@
-//! What little room there is goes to whom the other ways would cost more.
+//! Round trips decide which gateway gets scarce headroom.
 
 use super::watch::{Watch, attempts, kv, watched};
 use crate::signal::Reading;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 const SOUTH: &str = "ap-south-1";
 
-/// Four regions: the second's callers and the first's go to Dublin first and to Mumbai then, so many milliseconds away.
+/// Four regions. Callers of us-west-2 and us-east-1 overflow to eu-west-1 first and to ap-south-1 second, at these
+/// round trips in milliseconds.
 fn fleet(west: [u64; 2], east: [u64; 2]) -> Fleet {
     let mut fleet = watched();
     let mut south = fleet.regions[EU].clone();
@@ -19,19 +20,20 @@ fn fleet(west: [u64; 2], east: [u64; 2]) -> Fleet {
     for (here, other, [eu, south]) in [(WEST, EAST, west), (EAST, WEST, east)] {
         let region = fleet.regions.get_mut(here).unwrap();
         region.nearest = vec![EU.into(), SOUTH.into(), other.into()];
-        let ways = [(EU, eu), (SOUTH, south)];
-        region.round_trips = ways
+        let round_trips = [(EU, eu), (SOUTH, south)];
+        region.round_trips = round_trips
             .map(|(to, ms)| (to.into(), Duration::from_millis(ms)))
             .into();
     }
     fleet
 }
 
-/// What part of those who leave the two goes to Dublin, in percent, when both are hot and it has room for some of the one's.
+/// Percent of the overflow of us-west-2 and us-east-1 that goes to eu-west-1, if both are overloaded and it has
+/// headroom for one of them.
 fn to_dublin(fleet: Fleet) -> [u32; 2] {
     let mut watch = Watch::new(fleet);
     for _ in 0..4 {
-        watch.see(SOUTH, vec![kv(0.1)]);
+        watch.report(SOUTH, vec![kv(0.1)]);
         watch.at(0.95, 0.95, 0.6, 1);
     }
     [WEST, EAST].map(|gateway| {
@@ -42,7 +44,7 @@ fn to_dublin(fleet: Fleet) -> [u32; 2] {
 }
 
 #[test]
-fn the_room_that_is_near_goes_to_whom_the_far_one_is_farther() {
+fn near_headroom_goes_to_the_gateway_with_the_longer_alternative() {
     let [west, east] = to_dublin(fleet([140, 150], [70, 250]));
     assert!(west == 0 && east > 50, "{west} {east}");
     let [west, east] = to_dublin(fleet([70, 250], [140, 150]));
@@ -50,8 +52,8 @@ fn the_room_that_is_near_goes_to_whom_the_far_one_is_farther() {
 }
 
 #[test]
-fn who_wants_nothing_keeps_somebody_to_go_to() {
-    // Two zones with two regions each: the one has no room left at all.
+fn a_choice_that_sheds_nothing_keeps_an_overflow_region() {
+    // Two zones with two regions each. One zone has no headroom left.
     let mut fleet = fleet([70, 250], [70, 250]);
     for (zone, regions) in [("global", [WEST, EAST]), ("eea", [EU, SOUTH])] {
         fleet.zones.get_mut(zone).unwrap().regions = names(&regions).collect();
@@ -63,33 +65,33 @@ fn who_wants_nothing_keeps_somebody_to_go_to() {
         total: 1,
     };
     for second in 0..60 {
-        watch.see(SOUTH, vec![kv(0.95)]);
+        watch.report(SOUTH, vec![kv(0.95)]);
         match second {
-            10 => watch.hear(EAST, "gateway", 0, vec![endpoints(0)]),
-            20 => watch.hear(EAST, "gateway", 0, vec![endpoints(1)]),
+            10 => watch.report_from(EAST, "gateway", 0, vec![endpoints(0)]),
+            20 => watch.report_from(EAST, "gateway", 0, vec![endpoints(1)]),
             _ => {}
         }
         watch.at(0.3, 0.3, 0.95, 1);
-        let whom = watch.weights(WEST);
+        let weights = watch.weights(WEST);
         if (10..20).contains(&second) {
-            assert_eq!(whom, [], "nobody is left");
+            assert_eq!(weights, [], "no region is left");
         } else {
-            assert_eq!(whom, [(EAST, 100)], "{second}");
+            assert_eq!(weights, [(EAST, 100)], "{second}");
         }
     }
 }
 
 #[test]
-fn an_order_that_somebody_gave_stands_against_the_round_trips() {
-    // Dublin comes first, though it is said to be farther.
+fn a_configured_order_takes_precedence_over_round_trips() {
+    // eu-west-1 is first in the order, although its round trip is longer.
     let mut watch = Watch::new(fleet([250, 10], [250, 10]));
-    watch.see(SOUTH, vec![kv(0.1)]);
+    watch.report(SOUTH, vec![kv(0.1)]);
     watch.at(0.95, 0.3, 0.3, 4);
     assert_eq!(watch.weights(WEST), [(EU, 100)]);
 }
 
 #[test]
-fn a_region_that_nobody_asks_is_as_large_as_it_has_endpoints() {
+fn the_capacity_of_an_idle_region_follows_its_endpoints() {
     let weights = |east: Option<u64>| {
         let mut watch = Watch::new(watched());
         let all = [(WEST, Some(8)), (EAST, east), (EU, Some(8))];
@@ -100,12 +102,12 @@ fn a_region_that_nobody_asks_is_as_large_as_it_has_endpoints() {
                     healthy,
                     total: healthy,
                 };
-                watch.hear(region, "gateway", 0, vec![reading]);
+                watch.report_from(region, "gateway", 0, vec![reading]);
             }
         }
         for second in 0..10 {
             let hot = if second < 8 { 0.3 } else { 0.95 };
-            watch.see(WEST, vec![attempts(100.0 * f64::from(second), 0.0, 0.0)]);
+            watch.report(WEST, vec![attempts(100.0 * f64::from(second), 0.0, 0.0)]);
             watch.at(hot, 0.3, 0.3, 1);
         }
         let weights = watch.weights(WEST);
@@ -115,11 +117,11 @@ fn a_region_that_nobody_asks_is_as_large_as_it_has_endpoints() {
         };
         (to(EAST), to(EU))
     };
-    assert_eq!(weights(Some(8)), (100, 0), "it has room for all");
+    assert_eq!(weights(Some(8)), (100, 0), "its headroom suffices for all");
     assert_eq!(
         weights(None),
         (100, 0),
-        "as the others, for all that is known"
+        "its capacity is assumed to equal the others'"
     );
     let (small, large) = weights(Some(1));
     assert!(small > 0 && small < large, "{small} {large}");
