@@ -145,7 +145,9 @@ mod tests {
     #[test]
     fn a_bad_name_cannot_be_made_by_any_way() {
         let long = "a".repeat(LONGEST_NAME + 1);
-        for bad in ["", "-a", "a-", "EEA", "a b", "a/b", "eu\n", "\u{e9}u", &long] {
+        for bad in [
+            "", "-a", "a-", "EEA", "a b", "a/b", "eu\n", "\u{e9}u", &long,
+        ] {
             assert!(bad.parse::<ZoneName>().is_err(), "{bad:?}");
             assert!(RegionName::try_from(bad.to_owned()).is_err(), "{bad:?}");
             let json = serde_json::to_string(bad).unwrap();

@@ -53,11 +53,14 @@ impl Envoy {
     }
 }
 
+/// Names and values.
+type Headers = Vec<(String, Vec<u8>)>;
+
 /// A stream of an Envoy: what passes through one plugin.
 pub struct Stream {
     envoy: Rc<Envoy>,
     id: u32,
-    headers: RefCell<BTreeMap<Side, Vec<(String, Vec<u8>)>>>,
+    headers: RefCell<BTreeMap<Side, Headers>>,
     bodies: RefCell<BTreeMap<Side, Vec<u8>>>,
     facts: RefCell<BTreeMap<Fact, String>>,
     flags: Cell<Option<u64>>,
