@@ -1,6 +1,6 @@
 //! What Amazon Bedrock puts around Anthropic's Messages API: the model in the path, frames of AWS's event stream.
 
-use super::claude::header;
+use super::headers::header;
 use super::problem::Problem;
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};

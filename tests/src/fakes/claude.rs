@@ -2,10 +2,11 @@
 
 mod request;
 
+use super::answer::{Answer, Content};
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind};
-use super::decision::{Answer, Content};
 use super::generation::{Events, Finish, event};
+use super::headers::header;
 use super::problem::{Dialect, Problem};
 use super::state::State;
 use super::stream::Break;
@@ -32,14 +33,6 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
         ));
     }
     Ok(())
-}
-
-/// A header of a request; empty where it has none.
-pub(super) fn header<'p>(parts: &'p Parts, name: &str) -> &'p str {
-    let value = parts.headers.get(name);
-    value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
 }
 
 /// Answers a request, or says what the API would say of it.

@@ -14,9 +14,10 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 
+use super::answer::{Answer, Content};
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Metrics};
-use super::decision::{Answer, Content, Decision, authorize, dialect};
+use super::decision::{Decision, authorize, dialect};
 use super::metrics;
 use super::openai::model;
 use super::problem::{Dialect, Problem};

@@ -1,8 +1,8 @@
 //! What a fake does with one request. Nothing here waits or writes.
 
-use bytes::Bytes;
 use hyper::http::request::Parts;
 
+use super::answer::{Answer, Content};
 use super::anthropic::{message, message_events};
 use super::bedrock;
 use super::behaviour::{Behaviour, Fail, Kind, Replay};
@@ -23,21 +23,6 @@ pub(super) enum Decision {
     Hang,
     Refuse(Problem),
     Answer(Answer),
-}
-
-/// A 200, ready to be written.
-pub(super) struct Answer {
-    pub(super) content: Content,
-    pub(super) tokens: usize,
-    pub(super) prompt_tokens: usize,
-    pub(super) finish: Finish,
-    pub(super) stop: Option<Break>,
-}
-
-/// What is written of an answer.
-pub(super) enum Content {
-    Whole(Bytes),
-    Events(Events),
 }
 
 impl Decision {

@@ -2,6 +2,7 @@
 //! vLLM 0.32.0 and of a hosted API, and which fail on command. Every answer names its server: in the text, in
 //! `system_fingerprint` (`fake-<name>`) and in the header `x-fake-server`.
 
+mod answer;
 mod anthropic;
 
 mod bedrock;
@@ -13,6 +14,7 @@ mod database;
 mod decision;
 mod embeddings;
 mod generation;
+mod headers;
 mod inference_request;
 mod metrics;
 mod openai;

@@ -1,7 +1,6 @@
 //! Addresses of a world: 127.x.y.1 and so on, one per region, claimed so that no other world has them.
 
-use super::fleet_file::SIBLING_OF;
-use super::{PROVIDERS, REGIONS, position};
+use super::layout::{PROVIDERS, REGIONS, SIBLING_OF, position};
 use anyhow::{Context, Result};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -113,7 +113,7 @@ impl ControlPlane {
 
     async fn signal(&self, signal: &str) -> Result<()> {
         let id = self.process.id().context("the control plane has ended")?;
-        super::signal(id, signal).await
+        super::signal::signal(id, signal).await
     }
 
     /// What it shows.

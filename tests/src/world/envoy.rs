@@ -108,7 +108,7 @@ impl Envoy {
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
         let id = self.process.id().context("Envoy has ended")?;
-        super::signal(id, "STOP").await
+        super::signal::signal(id, "STOP").await
     }
 
     /// A page of the admin interface.

@@ -1,6 +1,7 @@
 //! The fleet file of a world: the example of the README on loopback.
 
 use super::certificates::{CONTROL_PLANE, Certificates};
+use super::layout::SIBLING_OF;
 use super::{Block, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
 use meridian_policy::egress_policy::ClaudeHost;
@@ -20,9 +21,6 @@ pub const CLAUDE: &str = "claude-fake-5";
 
 /// The same by an inference profile of Bedrock's.
 pub const PROFILE: &str = "eu.anthropic.claude-fake-5-v1:0";
-
-/// The region whose pools may have a second server.
-pub const SIBLING_OF: &str = "eu-west-1";
 
 /// The region whose vector database is written to.
 pub const PRIMARY: &str = "us-east-1";

@@ -60,7 +60,7 @@ impl Prometheus {
     /// Ends it, and waits until it has.
     pub async fn end(mut self) -> Result<()> {
         let id = self.process.id().context("Prometheus has ended")?;
-        super::signal(id, "TERM").await?;
+        super::signal::signal(id, "TERM").await?;
         tokio::time::timeout(super::DEADLINE, self.process.wait()).await??;
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! The start of a world.
 
 use super::certificates::Certificates;
+use super::directory::Directory;
 use super::fleet_file::{self, CLAUDE, Configured, Options, PROFILE, api_key};
-use super::{Block, ControlPlane, Directory, Envoy, PROVIDERS, REGIONS, World, wait_for};
+use super::layout::SIBLING_OF;
+use super::{Block, ControlPlane, Envoy, PROVIDERS, REGIONS, World, wait_for};
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -131,7 +133,7 @@ async fn sibling(block: &Block, wanted: bool) -> Result<Option<Fake>> {
         return Ok(None);
     }
     let any_port = SocketAddr::new(block.sibling().ip(), 0);
-    let kind = pool_of(fleet_file::SIBLING_OF);
+    let kind = pool_of(SIBLING_OF);
     let sibling = Fake::start("sibling", kind, block.sibling(), any_port).await?;
     Ok(Some(sibling))
 }
