@@ -55,7 +55,7 @@ pub struct Scenario {
 enum Needs {
     /// Any. It is healed afterwards, for the next scenario.
     Any,
-    /// Any. What it changes cannot be healed: the world ends with it.
+    /// Any. What it changes cannot be healed, or not within a minute: the world ends with it.
     Last,
     /// A new one, because it counts from the start. The world ends with it.
     Fresh,
@@ -134,7 +134,7 @@ scenarios! {
     "claude-bedrock-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
     "claude-geo": claude::geo, Last, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-budget": claude::budget, Any, Options { claude: Some(ClaudeHost::Bedrock), fallback: claude::BUDGET, ..Options::default() };
-    "claude-away": claude::away, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-away": claude::away, Last, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "models": models::models, Any, Options::default();
     "large-bodies": models::large_bodies, Any, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Any, Options::default();
