@@ -97,9 +97,9 @@ fn key_of_messages(leading: &str) -> u64 {
 /// messages, or has no user message.
 fn leading_messages(messages: &RawValue) -> Option<&str> {
     let text = messages.get();
-    let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let list: Vec<&RawValue> = serde_json::from_slice(text.as_bytes()).ok()?;
     let first_user = list.iter().find(|message| {
-        serde_json::from_str::<Message<'_>>(message.get())
+        serde_json::from_slice::<Message<'_>>(message.get().as_bytes())
             .is_ok_and(|message| message.role == "user")
     })?;
     // Both are slices of one text, so their addresses give the offset in the list.

@@ -43,7 +43,7 @@ pub struct PoolSignals {
     /// The region has sources for its lag, and all of them are silent.
     pub lag_is_silent: bool,
     /// Requests per second from all gateways that count them.
-    #[serde(alias = "comes")]
+    #[serde(rename = "comes")]
     pub request_rate: Option<f64>,
     /// The region's GPUs.
     pub gpu: Gpu,

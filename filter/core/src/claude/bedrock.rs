@@ -130,7 +130,7 @@ fn parse_chunk(payload: &[u8]) -> Result<Option<Event>, InvalidFrame> {
         .decode(chunk.bytes.as_bytes())
         .map_err(|_| InvalidFrame)?;
     let data = String::from_utf8(data).map_err(|_| InvalidFrame)?;
-    let Typed { kind } = serde_json::from_str(&data).map_err(|_| InvalidFrame)?;
+    let Typed { kind } = serde_json::from_slice(data.as_bytes()).map_err(|_| InvalidFrame)?;
     let Some(kind) = kind else { return Ok(None) };
     if kind.contains(['\r', '\n']) {
         return Err(InvalidFrame);

@@ -268,7 +268,7 @@ fn tool_uses(at: &str, calls: Option<Value>) -> Result<Vec<Value>, InvalidReques
         let input = if arguments.trim().is_empty() {
             json!({})
         } else {
-            let input: Option<Value> = serde_json::from_str(arguments).ok();
+            let input: Option<Value> = serde_json::from_slice(arguments.as_bytes()).ok();
             input.filter(Value::is_object).ok_or_else(|| {
                 InvalidRequest::new(
                     format!("{at}.function.arguments"),

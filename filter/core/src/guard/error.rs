@@ -124,9 +124,9 @@ struct Error<'a> {
 
 /// The failure in an `error` field, which is an object or a string.
 pub fn reported_failure(error: &RawValue) -> Failure {
-    let (status, message) = if let Ok(text) = serde_json::from_str::<String>(error.get()) {
+    let (status, message) = if let Ok(text) = serde_json::from_slice::<String>(error.get().as_bytes()) {
         (None, text)
-    } else if let Ok(error) = serde_json::from_str::<Error<'_>>(error.get()) {
+    } else if let Ok(error) = serde_json::from_slice::<Error<'_>>(error.get().as_bytes()) {
         let code = error.code.map(RawValue::get).unwrap_or_default();
         let by_kind = match error.kind.as_deref() {
             Some("overloaded_error") => Some(503),

@@ -227,6 +227,6 @@ fn read_responses_event(data: &[u8]) -> serde_json::Result<EventFacts> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> serde_json::Result<Option<T>> {
-    let value = field.map(|value| serde_json::from_str(value.get()));
+    let value = field.map(|value| serde_json::from_slice(value.get().as_bytes()));
     value.transpose()
 }

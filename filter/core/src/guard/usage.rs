@@ -44,7 +44,7 @@ struct Details {
 /// Reads a `usage` field with OpenAI's or Anthropic's names. Servers that speak both APIs write both. `None` if the field has
 /// another shape: a response without usage is valid.
 pub fn parse_usage(usage: &RawValue) -> Option<Usage> {
-    let raw: Option<RawUsage> = serde_json::from_str(usage.get()).ok()?;
+    let raw: Option<RawUsage> = serde_json::from_slice(usage.get().as_bytes()).ok()?;
     let raw = raw?;
     let details = raw.prompt_tokens_details.or(raw.input_tokens_details);
     let cached = details.and_then(|details| details.cached_tokens);
