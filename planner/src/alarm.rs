@@ -136,7 +136,7 @@ fn fallback_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<
             region: region.clone(),
             kind: AlarmKind::JurisdictionViolations,
             message: format!(
-                "the fallback {fallback} reports {answers} answers made outside of its jurisdiction; see the gateway's \
+                "the fallback {fallback} reports that it made {answers} answers outside of its jurisdiction; see the gateway's \
                  log, and remove it from the zones that it may not serve"
             ),
         })
