@@ -51,15 +51,21 @@ async fn only_eu_west_1(world: &World) -> Result<()> {
 
 async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
     let ask = |bytes| streamed(world.ask(gateway).country(country), bytes);
-    for _ in 0..TEACH {
-        let answer = ask(10).send().await?;
-        ensure(answer.region() == "eu-west-1", || answer.text())?;
-    }
     let (reading, other) = (world.pool("eu-west-1"), world.sibling()?);
-    ensure(
-        reading.requests().len() > TEACH / 4 && other.requests().len() > TEACH / 4,
-        || "callers are not spread over both servers".into(),
-    )?;
+    // Envoy tells its workers of healthy endpoints up to a second later. A worker that has met one server alone finds the other one
+    // by the few requests that explore.
+    wait_for("requests to be spread over both servers", || async {
+        reading.clear();
+        other.clear();
+        for _ in 0..TEACH {
+            let answer = ask(10).send().await?;
+            ensure(answer.region() == "eu-west-1", || answer.text())?;
+        }
+        Ok([reading, other]
+            .iter()
+            .all(|server| server.requests().len() > TEACH / 3))
+    })
+    .await?;
     reading.update(|behaviour| behaviour.first_token_ms = READ_MS);
     other.update(|behaviour| behaviour.gated = true);
     // Each of them that the other server gets goes on there, so that it has more requests than this one ever has.
