@@ -255,3 +255,21 @@ pub struct PerTryTimeout {
     /// Maximum of the extended timeout, in milliseconds.
     pub longest_ms: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_of_an_older_control_plane_is_read() {
+        let limits = r#"{"first_token_ms":1,"unstreamed_ms":2,"prefill_rate":3,"longest_ms":4}"#;
+        let older = format!(r#"{{"lane":"home","patience":{limits}}}"#);
+        let rule: ModelRule = serde_json::from_str(&older).unwrap();
+        assert_eq!(
+            rule.per_try_timeout.map(|limits| limits.longest_ms),
+            Some(4)
+        );
+        let newer = serde_json::to_string(&rule).unwrap();
+        assert!(newer.contains("per_try_timeout"), "{newer}");
+    }
+}

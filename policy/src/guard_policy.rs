@@ -41,3 +41,17 @@ impl GuardPolicy {
         members.is_some_and(|members| members.contains(member))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_an_older_control_plane_is_read() {
+        let older = r#"{"region":"eu-west-1","gap_ms":60000,"above":0.8,"outgrown":{},"last":{}}"#;
+        let policy: GuardPolicy = serde_json::from_str(older).unwrap();
+        assert_eq!(policy.stream_idle_timeout_ms, Some(60_000));
+        let newer = serde_json::to_string(&policy).unwrap();
+        assert!(newer.contains("stream_idle_timeout_ms"), "{newer}");
+    }
+}

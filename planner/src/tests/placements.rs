@@ -449,3 +449,10 @@ fn only_movable_traffic_is_shed() {
         "a third of the movable half, at most 30 per step"
     );
 }
+
+#[test]
+fn a_step_of_an_older_control_plane_is_read() {
+    let older = r#"{"at":1,"saw":0.9,"expected":0.7,"vain":2,"fled":true}"#;
+    let step: crate::placement::Step = serde_json::from_str(older).unwrap();
+    assert_eq!((step.ineffective_steps, step.evacuated), (2, true));
+}
