@@ -124,21 +124,22 @@ struct Error<'a> {
 
 /// The failure in an `error` field, which is an object or a string.
 pub fn reported_failure(error: &RawValue) -> Failure {
-    let (status, message) = if let Ok(text) = serde_json::from_slice::<String>(error.get().as_bytes()) {
-        (None, text)
-    } else if let Ok(error) = serde_json::from_slice::<Error<'_>>(error.get().as_bytes()) {
-        let code = error.code.map(RawValue::get).unwrap_or_default();
-        let by_kind = match error.kind.as_deref() {
-            Some("overloaded_error") => Some(503),
-            Some("rate_limit_error") => Some(429),
-            Some("invalid_request_error" | "BadRequestError") => Some(400),
-            _ => None,
+    let (status, message) =
+        if let Ok(text) = serde_json::from_slice::<String>(error.get().as_bytes()) {
+            (None, text)
+        } else if let Ok(error) = serde_json::from_slice::<Error<'_>>(error.get().as_bytes()) {
+            let code = error.code.map(RawValue::get).unwrap_or_default();
+            let by_kind = match error.kind.as_deref() {
+                Some("overloaded_error") => Some(503),
+                Some("rate_limit_error") => Some(429),
+                Some("invalid_request_error" | "BadRequestError") => Some(400),
+                _ => None,
+            };
+            let status = code.trim_matches('"').parse().ok().or(by_kind);
+            (status, error.message.unwrap_or_default().into_owned())
+        } else {
+            (None, String::new())
         };
-        let status = code.trim_matches('"').parse().ok().or(by_kind);
-        (status, error.message.unwrap_or_default().into_owned())
-    } else {
-        (None, String::new())
-    };
     Failure::Error {
         status,
         message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
