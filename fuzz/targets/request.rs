@@ -2,13 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meridian_filter_core::claude::{COUNT_TOKENS, MESSAGES, address, native, request};
+use meridian_filter_core::claude::{COUNT_TOKENS, MESSAGES, host_request, native, request};
 use meridian_policy::api::Shape;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use serde_json::{Map, Value};
 
 fn sent(claude: &Claude, body: Map<String, Value>, path: &str) {
-    let addressed = address(claude, body, path, None);
+    let addressed = host_request(claude, body, path, None);
     assert!(addressed.path.starts_with("/v1/"));
     let body: Value = serde_json::from_str(&addressed.body).expect("a body is JSON");
     let in_body = body["model"] == claude.model.as_str();
