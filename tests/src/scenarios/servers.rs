@@ -52,8 +52,8 @@ async fn only_eu_west_1(world: &World) -> Result<()> {
 async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
     let ask = |bytes| streamed(world.ask(gateway).country(country), bytes);
     let (reading, other) = (world.pool("eu-west-1"), world.sibling()?);
-    // Envoy tells its workers of healthy endpoints up to a second later. A worker that has met one server alone finds the other one
-    // by the few requests that explore.
+    // A worker may learn of a healthy endpoint later than Envoy's admin page shows it. A worker that has met one server alone finds
+    // the other one by the few requests that explore.
     wait_for("requests to be spread over both servers", || async {
         reading.clear();
         other.clear();
