@@ -343,10 +343,13 @@ pub async fn fast_path(world: &mut World) -> Result<String> {
 /// was answered, by how much the share was lowered, and how many of 40 left.
 async fn first_refusal(world: &World) -> Result<(Duration, f64, usize)> {
     let pool = world.pool("us-west-2");
-    let calm = next(world, 0).await?;
-    ensure(cooling(&calm).is_none(), || {
-        calm.header("x-meridian-decision").into()
-    })?;
+    wait_for("the gateway to know where its callers may go", || async {
+        let calm = next(world, 0).await?;
+        let decision = calm.header("x-meridian-decision");
+        ensure(cooling(&calm).is_none(), || decision.into())?;
+        Ok(decision.contains("home_share=100"))
+    })
+    .await?;
     pool.update(|behaviour| behaviour.fail = Fail::Status(429));
     let refused = next(world, 0).await?;
     let since = Instant::now();
