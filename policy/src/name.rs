@@ -2,7 +2,7 @@
 //! made.
 
 use serde::{Deserialize, Serialize};
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
@@ -29,33 +29,49 @@ fn shown(text: &str) -> String {
     text.chars().take(2 * LONGEST_MODEL_NAME).collect()
 }
 
-fn check_plain(text: &str) -> Result<(), BadName> {
-    let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let has_edge = text.starts_with('-') || text.ends_with('-');
-    if (1..=LONGEST_NAME).contains(&text.len()) && !has_edge && text.bytes().all(fine) {
-        Ok(())
-    } else {
-        Err(BadName::Plain(shown(text)))
+const fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'-') {
+            return false;
+        }
+        at += 1;
     }
+    let is_sized = 0 < bytes.len() && bytes.len() <= LONGEST_NAME;
+    is_sized && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
 }
 
-fn check_model(text: &str) -> Result<(), BadName> {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@+-".contains(&byte);
-    if (1..=LONGEST_MODEL_NAME).contains(&text.len()) && text.bytes().all(fine) {
-        Ok(())
-    } else {
-        Err(BadName::Model(shown(text)))
+const fn is_model(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !matches!(bytes[at], b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'/' | b'@' | b'+' | b'-')
+        {
+            return false;
+        }
+        at += 1;
     }
+    0 < bytes.len() && bytes.len() <= LONGEST_MODEL_NAME
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:ident) => {
+    ($(#[$doc:meta])* $name:ident, $is_good:ident, $bad:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String")]
-        pub struct $name(String);
+        pub struct $name(Cow<'static, str>);
 
         impl $name {
+            /// A name that is written down in the code.
+            ///
+            /// # Panics
+            /// The text is not a name; in a `const` this is an error of the compiler.
+            pub const fn from_static(text: &'static str) -> Self {
+                assert!($is_good(text), "this is not a name");
+                Self(Cow::Borrowed(text))
+            }
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -66,8 +82,11 @@ macro_rules! name {
             type Error = BadName;
 
             fn try_from(text: String) -> Result<Self, BadName> {
-                $check(&text)?;
-                Ok(Self(text))
+                if $is_good(&text) {
+                    Ok(Self(Cow::Owned(text)))
+                } else {
+                    Err(BadName::$bad(shown(&text)))
+                }
             }
         }
 
@@ -76,15 +95,6 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, BadName> {
                 text.to_owned().try_into()
-            }
-        }
-
-        /// Names that tests write down.
-        #[cfg(feature = "literals")]
-        impl From<&str> for $name {
-            #[allow(clippy::unwrap_used)] // A test with a bad name fails.
-            fn from(literal: &str) -> Self {
-                literal.parse().unwrap()
             }
         }
 
@@ -104,26 +114,24 @@ macro_rules! name {
 
 name! {
     /// A residency zone, e.g. `eea`.
-    ZoneName, check_plain
+    ZoneName, is_plain, Plain
 }
 name! {
     /// A location with a gateway and pools, e.g. `us-west-2`.
-    RegionName, check_plain
+    RegionName, is_plain, Plain
 }
 name! {
     /// A model as callers name it, e.g. `meta-llama/Llama-3.1-70B`.
-    ModelName, check_model
+    ModelName, is_model, Model
 }
 name! {
     /// A hosted provider used last, e.g. `claude-eu`.
-    FallbackName, check_plain
+    FallbackName, is_plain, Plain
 }
 
 impl ZoneName {
     /// The name that sorts before all others: where a range of zones begins.
-    pub fn lowest() -> Self {
-        Self("0".to_owned())
-    }
+    pub const LOWEST: Self = Self::from_static("0");
 }
 
 /// A name in statistics: a dot would end the tag that Envoy extracts it into.
@@ -171,7 +179,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<RegionName>(&json).unwrap(), name);
         }
         for other in ["0", "00", "a", "0-0"] {
-            assert!(ZoneName::lowest() <= other.parse().unwrap());
+            assert!(ZoneName::LOWEST <= other.parse().unwrap());
         }
         let model: ModelName = "mistralai/Mistral-7B:instruct".parse().unwrap();
         assert_eq!(model.to_string(), "mistralai/Mistral-7B:instruct");

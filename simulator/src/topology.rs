@@ -8,7 +8,7 @@ use meridian_policy::fleet::{
     Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public, Region,
     Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
 };
-use meridian_policy::name::{RegionName, ZoneName};
+use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -93,19 +93,19 @@ pub fn round_trips(locations: &[RegionLocation]) -> Vec<Vec<f64>> {
 
 /// The zone whose requests never leave its regions.
 pub fn pinned_zone() -> ZoneName {
-    "eea".into()
+    ZoneName::from_static("eea")
 }
 
 /// The zone of all other requests. It may use all regions.
 pub fn open_zone() -> ZoneName {
-    "global".into()
+    ZoneName::from_static("global")
 }
 
 /// The zones: the pinned zone has the European regions, the open zone has all regions.
 fn zones(locations: &[RegionLocation]) -> BTreeMap<ZoneName, Zone> {
     let names = |keep: fn(&RegionLocation) -> bool| {
         let kept = locations.iter().filter(|location| keep(location));
-        kept.map(|location| RegionName::from(location.name))
+        kept.map(|location| RegionName::from_static(location.name))
             .collect::<BTreeSet<_>>()
     };
     let zone = |pinned: bool, regions| Zone {
@@ -130,7 +130,7 @@ fn zones(locations: &[RegionLocation]) -> BTreeMap<ZoneName, Zone> {
 pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
     let own = |(location, replicas): (&RegionLocation, &usize)| {
         (
-            RegionName::from(location.name),
+            RegionName::from_static(location.name),
             region(location, locations, *replicas),
         )
     };
@@ -181,7 +181,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
     let source = |replica: usize| SignalSource {
         url: format!("http://{}/metrics", endpoint(replica)),
         format: SignalFormat::Preset(Preset::Vllm),
-        model: Some(MODEL.into()),
+        model: Some(ModelName::from_static(MODEL)),
         max_running: None,
         token: None,
         tls: None,
@@ -209,17 +209,17 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
             .iter()
             .map(|other| {
                 (
-                    RegionName::from(other.name),
+                    RegionName::from_static(other.name),
                     location.coordinates.round_trip(&other.coordinates),
                 )
             })
             .collect(),
         nearest: others
             .into_iter()
-            .map(|other| RegionName::from(other.name))
+            .map(|other| RegionName::from_static(other.name))
             .collect(),
         pools: [(
-            MODEL.into(),
+            ModelName::from_static(MODEL),
             Pool::Endpoints((1..=replicas).map(endpoint).collect()),
         )]
         .into(),
@@ -238,7 +238,7 @@ pub fn region_specs(
     profile: Profile,
 ) -> Vec<RegionSpec> {
     let region = |(location, replicas): (&RegionLocation, &usize)| RegionSpec {
-        name: RegionName::from(location.name),
+        name: RegionName::from_static(location.name),
         replicas: *replicas,
         profile,
     };

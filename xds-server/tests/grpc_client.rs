@@ -252,7 +252,7 @@ fn publish(hub: &Hub, backends: &[Backend]) {
             resource(endpoints(name, *port)),
         );
     }
-    hub.publish([(RegionName::from(REGION), Arc::new(resources))].into());
+    hub.publish([(REGION.parse::<RegionName>().unwrap(), Arc::new(resources))].into());
 }
 
 fn bootstrap(port: u16, credentials: &serde_json::Value) -> String {
@@ -272,7 +272,10 @@ async fn tour(tls: Option<Tls>, credentials: serde_json::Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let hub = Arc::new(Hub::default());
-    let trust = Arc::new(Trust::new("meridian", [RegionName::from(REGION)].into()));
+    let trust = Arc::new(Trust::new(
+        "meridian",
+        [REGION.parse::<RegionName>().unwrap()].into(),
+    ));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;

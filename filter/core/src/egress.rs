@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn jurisdiction_violations() {
         let policy = |jurisdiction: &[&str]| EgressPolicy {
-            fallback: "claude".into(),
+            fallback: "claude".parse().unwrap(),
             provider: Provider::OpenaiCompatible,
             jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
             budget: Budget::default(),

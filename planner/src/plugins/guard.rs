@@ -39,8 +39,8 @@ mod tests {
     fn only_the_last_fallback_of_a_zone_is_marked_last() {
         let mut fleet = example();
         let global = fleet.zones.get_mut("global").unwrap();
-        global.fallbacks = vec!["claude-eu".into(), "claude".into()];
-        let policy = guard_policy(&fleet, &"us-west-2".into());
+        global.fallbacks = vec!["claude-eu".parse().unwrap(), "claude".parse().unwrap()];
+        let policy = guard_policy(&fleet, &"us-west-2".parse().unwrap());
         for (zone, member, is_last) in [
             ("global", "fallback/claude", true),
             ("global", "fallback/claude-eu", false),
@@ -61,10 +61,10 @@ mod tests {
             let region = fleet.regions.get_mut(*region).unwrap();
             region
                 .contexts
-                .extend(context.map(|context| (LLAMA.into(), context)));
+                .extend(context.map(|context| (LLAMA.parse().unwrap(), context)));
         }
         fleet.fallbacks.get_mut("claude").unwrap().context = contexts[3];
-        let policy = guard_policy(&fleet, &"us-west-2".into());
+        let policy = guard_policy(&fleet, &"us-west-2".parse().unwrap());
         let members = ["us-west-2", "us-east-1", "eu-west-1", "fallback/claude"];
         let found = members.map(|member| policy.may_fit_later("global", LLAMA, member));
         assert_eq!(found, forwards, "{contexts:?}");

@@ -316,7 +316,7 @@ impl RegionState {
         let first = Attempts {
             to: to.clone(),
             model: model.clone(),
-            zone: ZoneName::lowest(),
+            zone: ZoneName::LOWEST,
             lane: Lane::ALL[0],
             gateway: String::new(),
         };

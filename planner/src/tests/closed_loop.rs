@@ -43,15 +43,17 @@ impl World {
         let from = |gateway: &&str| {
             let offered = self.offered[gateway];
             let plan = &self.watch.plan;
-            let Some(placement) =
-                plan.placement(&(*gateway).into(), &"global".into(), &LLAMA.into())
-            else {
+            let Some(placement) = plan.placement(
+                &(*gateway).parse().unwrap(),
+                &"global".parse().unwrap(),
+                &LLAMA.parse().unwrap(),
+            ) else {
                 return if *gateway == region { offered } else { 0.0 };
             };
             let part = if *gateway == region {
                 f64::from(placement.home_share)
             } else {
-                placement.part(&region.into())
+                placement.part(&region.parse().unwrap())
             };
             offered * part / 100.0
         };
@@ -179,7 +181,7 @@ fn overflow_of_a_dead_region_moves_to_headroom_and_home() {
     assert!(world.load()[1] > 0.6);
     let before = world.load()[2];
     let dead = Reading::Endpoints {
-        model: LLAMA.into(),
+        model: LLAMA.parse().unwrap(),
         healthy: 0,
         total: 1,
     };

@@ -68,7 +68,7 @@ impl Tracker {
     }
 
     fn serves(&self, home: &str) -> String {
-        let home = home.into();
+        let home = home.parse().unwrap();
         self.freshness.serves(&self.fleet, &home).to_string()
     }
 }
@@ -180,32 +180,50 @@ fn retrieval_in_a_pinned_zone_stays_there_at_any_lag() {
     };
     let alarms = alarms(&tracker.fleet, &plan);
     assert_eq!(alarms.len(), 1);
-    assert_eq!(alarms[0].region, EU.into());
+    assert_eq!(alarms[0].region, EU.parse().unwrap());
     // No other region's retrieval moves there either.
-    let databases = |home: &str| databases(&tracker.fleet, &home.into());
+    let databases = |home: &str| databases(&tracker.fleet, &home.parse().unwrap());
     assert_eq!(named(&databases(EU)), [EU]);
     assert_eq!(named(&databases(WEST)), [WEST, EAST]);
-    assert_eq!(named(&readers(&tracker.fleet, &EAST.into())), [WEST]);
-    assert_eq!(named(&readers(&tracker.fleet, &EU.into())), [] as [&str; 0]);
+    assert_eq!(
+        named(&readers(&tracker.fleet, &EAST.parse().unwrap())),
+        [WEST]
+    );
+    assert_eq!(
+        named(&readers(&tracker.fleet, &EU.parse().unwrap())),
+        [] as [&str; 0]
+    );
 }
 
 #[test]
 fn a_region_of_two_pinned_zones_reads_only_where_both_allow_it() {
     let mut fleet = with_databases();
-    fleet.zones.get_mut("eea").unwrap().regions = [EU, EAST].map(RegionName::from).into();
-    assert!(may_read(&fleet, &EU.into(), &EAST.into()));
+    fleet.zones.get_mut("eea").unwrap().regions = [EU, EAST].map(RegionName::from_static).into();
+    assert!(may_read(
+        &fleet,
+        &EU.parse().unwrap(),
+        &EAST.parse().unwrap()
+    ));
     let us = meridian_policy::fleet::Zone {
         pinned: true,
-        regions: [EAST, WEST].map(RegionName::from).into(),
+        regions: [EAST, WEST].map(RegionName::from_static).into(),
         ..zone()
     };
-    fleet.zones.insert("us".into(), us);
-    assert!(!may_read(&fleet, &EU.into(), &EAST.into()));
+    fleet.zones.insert("us".parse().unwrap(), us);
+    assert!(!may_read(
+        &fleet,
+        &EU.parse().unwrap(),
+        &EAST.parse().unwrap()
+    ));
     assert!(
-        !may_read(&fleet, &EAST.into(), &EU.into()),
+        !may_read(&fleet, &EAST.parse().unwrap(), &EU.parse().unwrap()),
         "eu-west-1 may return EU data"
     );
-    assert!(!may_read(&fleet, &WEST.into(), &EAST.into()));
+    assert!(!may_read(
+        &fleet,
+        &WEST.parse().unwrap(),
+        &EAST.parse().unwrap()
+    ));
 }
 
 #[test]
@@ -248,7 +266,8 @@ fn a_primary_is_excluded_only_if_it_reports_a_high_lag() {
 #[test]
 fn databases_are_tried_in_the_order_home_primary_nearest() {
     let fleet = unpinned();
-    let chain = |home: &str, first: &str| chain(&fleet, &home.into(), &first.into());
+    let chain =
+        |home: &str, first: &str| chain(&fleet, &home.parse().unwrap(), &first.parse().unwrap());
     assert_eq!(named(&chain(WEST, WEST)), [WEST, EAST, EU]);
     assert_eq!(named(&chain(WEST, EAST)), [EAST, WEST, EU]);
     assert_eq!(named(&chain(EU, WEST)), [WEST, EU, EAST]);
@@ -261,7 +280,7 @@ fn a_planned_database_applies_only_if_the_fleet_allows_it() {
     tracker.lags(&[(EU, 100.0)]);
     assert_eq!(tracker.serves(EU), EAST);
     let pinned = with_databases();
-    let here = RegionName::from(EU);
+    let here = EU.parse::<RegionName>().unwrap();
     assert_eq!(
         tracker.freshness.serves(&pinned, &here),
         &here,

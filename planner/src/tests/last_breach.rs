@@ -31,13 +31,21 @@ fn a_429_does_not_count_as_a_failure() {
         watch.at(0.3, 0.3, 0.3, 1);
     }
     assert_eq!(watch.reasons(WEST), []);
-    assert!(!watch.plan.is_down(&WEST.into(), &LLAMA.into()));
+    assert!(
+        !watch
+            .plan
+            .is_down(&WEST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
     for second in 20..40u32 {
         let second = f64::from(second);
         watch.report(WEST, vec![attempts(60.0, 140.0, 7.0 * second)]);
         watch.at(0.3, 0.3, 0.3, 1);
     }
-    assert!(watch.plan.is_down(&WEST.into(), &LLAMA.into()));
+    assert!(
+        watch
+            .plan
+            .is_down(&WEST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
 }
 
 #[test]
@@ -147,10 +155,10 @@ fn counts_from_before_a_region_returned_are_not_growth() {
             watch.state.forget(&watch.fleet, Millis(watch.now));
             watch.at(0.5, 0.3, 0.3, 1);
         }
-        let (east, now) = (EAST.into(), Millis(watch.now));
+        let (east, now) = (EAST.parse().unwrap(), Millis(watch.now));
         let request_rate = watch
             .state
-            .pool(&watch.fleet, &east, &LLAMA.into(), now)
+            .pool(&watch.fleet, &east, &LLAMA.parse().unwrap(), now)
             .request_rate;
         (
             request_rate,

@@ -59,7 +59,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     );
     prop_oneof![
         4 => (model(), figures).prop_map(|(model, (running, max_running, waiting, kv_cache, utilization, histogram, answers))| Reading::Server {
-            model: model.into(),
+            model: model.parse().unwrap(),
             engine: "0".into(),
             figures: Figures {
                 running, max_running, waiting, kv_cache, utilization,
@@ -70,16 +70,16 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         }),
         1 => (maybe(), maybe()).prop_map(|(busy, engine_active)| Reading::Gpu { busy, engine_active }),
         1 => any_value().prop_map(|seconds| Reading::ReplicationLag { seconds }),
-        1 => (model(), 0..3u64, 0..3u64).prop_map(|(model, healthy, total)| Reading::Endpoints { model: model.into(), healthy, total }),
+        1 => (model(), 0..3u64, 0..3u64).prop_map(|(model, healthy, total)| Reading::Endpoints { model: model.parse().unwrap(), healthy, total }),
         2 => (model(), region(), any_value(), any_value(), any_value(), (lane, zone)).prop_map(|(model, to, answered, overloaded, failed, (lane, zone))| Reading::Attempts {
-            zone: zone.into(),
-            model: model.into(),
+            zone: zone.parse().unwrap(),
+            model: model.parse().unwrap(),
             lane,
-            to: to.into(),
+            to: to.parse().unwrap(),
             counts: AttemptCounts { answered, overloaded, failed },
         }),
-        1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".into(), answers }),
-        1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.into(), to: to.into(), times }),
+        1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".parse().unwrap(), answers }),
+        1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.parse().unwrap(), to: to.parse().unwrap(), times }),
     ]
 }
 
@@ -93,7 +93,7 @@ fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
     );
     let one = one.prop_map(|(region, readings, pause)| {
         let observation = Observation {
-            region: region.into(),
+            region: region.parse().unwrap(),
             source: "s".into(),
             at: Millis(0),
             readings,

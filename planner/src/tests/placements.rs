@@ -30,7 +30,7 @@ fn first(utilization: f64) -> HomePool {
 
 fn other(region: &str, headroom: f64) -> Candidate {
     Candidate {
-        region: region.into(),
+        region: region.parse().unwrap(),
         headroom,
         open: true,
         relative_capacity: 1.0,

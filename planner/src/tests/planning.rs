@@ -41,7 +41,7 @@ fn an_overloaded_region_overflows_and_recovers() {
 fn the_only_region_of_a_zone_keeps_its_callers_at_any_load() {
     let mut watch = Watch::new(watched());
     watch.at(0.3, 0.3, 0.95, 10);
-    let policy = filter_policy(&watch.fleet, &watch.plan, &EU.into(), None);
+    let policy = filter_policy(&watch.fleet, &watch.plan, &EU.parse().unwrap(), None);
     assert_eq!(policy.zones["eea"].models[LLAMA].split, None);
     assert_eq!(policy.zones["eea"].models[LLAMA].lane, Lane::Home);
     // Its other callers are shed to relieve the pinned ones.
@@ -88,8 +88,8 @@ fn readings_for(reason: Reason, second: f64) -> Vec<Reading> {
         Reason::ReplicationLag => vec![server(healthy), Reading::ReplicationLag { seconds: 45.0 }],
         Reason::FirstToken => {
             let seen = Reading::FirstToken {
-                model: LLAMA.into(),
-                to: WEST.into(),
+                model: LLAMA.parse().unwrap(),
+                to: WEST.parse().unwrap(),
                 times: slow,
             };
             vec![server(healthy), seen]
@@ -192,13 +192,17 @@ fn a_dead_region_gets_no_overflow_and_its_callers_move_to_headroom() {
     watch.report(
         EAST,
         vec![Reading::Endpoints {
-            model: LLAMA.into(),
+            model: LLAMA.parse().unwrap(),
             healthy: 0,
             total: 2,
         }],
     );
     watch.at(0.95, 0.3, 0.3, 1);
-    assert!(watch.plan.is_down(&EAST.into(), &LLAMA.into()));
+    assert!(
+        watch
+            .plan
+            .is_down(&EAST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
     assert_eq!(watch.weights(WEST), [(EU, TOTAL_WEIGHT)]);
     assert_eq!(
         watch.share(EAST, "global"),
@@ -215,13 +219,17 @@ fn a_dead_region_gets_no_overflow_and_its_callers_move_to_headroom() {
     watch.report(
         EAST,
         vec![Reading::Endpoints {
-            model: LLAMA.into(),
+            model: LLAMA.parse().unwrap(),
             healthy: 1,
             total: 2,
         }],
     );
     watch.tick();
-    assert!(!watch.plan.is_down(&EAST.into(), &LLAMA.into()));
+    assert!(
+        !watch
+            .plan
+            .is_down(&EAST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
 }
 
 #[test]
@@ -237,7 +245,12 @@ fn utilization_is_the_highest_ratio_among_resources() {
     let utilization = |watch: &Watch| {
         watch
             .state
-            .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), Millis(watch.now))
+            .pool(
+                &watch.fleet,
+                &WEST.parse().unwrap(),
+                &LLAMA.parse().unwrap(),
+                Millis(watch.now),
+            )
             .utilization
             .unwrap()
             .now
@@ -254,7 +267,7 @@ fn utilization_is_the_highest_ratio_among_resources() {
     assert!((utilization(&measured) - 0.9).abs() < 1e-9);
     // The mean over engines.
     let second = Reading::Server {
-        model: LLAMA.into(),
+        model: LLAMA.parse().unwrap(),
         engine: "1".into(),
         figures: figures(0.25, 0.0),
     };
@@ -301,7 +314,7 @@ fn a_jurisdiction_violation_raises_an_alarm_for_an_hour() {
     };
     let jurisdiction_violations = |answers| {
         vec![Reading::JurisdictionViolations {
-            fallback: "claude-eu".into(),
+            fallback: "claude-eu".parse().unwrap(),
             answers,
         }]
     };
@@ -324,13 +337,13 @@ fn a_jurisdiction_violation_raises_an_alarm_for_an_hour() {
     watch.now += 4_000_000;
     assert_eq!(alarm(&watch, 0), None);
     let source = watch.fleet.regions[EU].signals[0].key();
-    watch.state.gone(&EU.into(), &source);
+    watch.state.gone(&EU.parse().unwrap(), &source);
     watch.report(EU, jurisdiction_violations(4.0));
     assert!(alarm(&watch, 0).is_some());
     watch.report(
         EU,
         vec![Reading::JurisdictionViolations {
-            fallback: "none".into(),
+            fallback: "none".parse().unwrap(),
             answers: 1.0,
         }],
     );

@@ -26,7 +26,7 @@ fn settled_state(pinned: f64, local: f64, remote: f64) -> (f64, u8, u8) {
     let east = fleet.regions.get_mut(EAST).unwrap();
     east.pools.clear();
     east.signals.clear();
-    east.nearest = vec![EU.into(), WEST.into()];
+    east.nearest = vec![EU.parse().unwrap(), WEST.parse().unwrap()];
     let mut watch = Watch::new(fleet);
     let mut counted = [0.0; 5];
     for second in 0..180 {
@@ -86,14 +86,15 @@ fn overflow_leaves_a_busy_region_until_it_is_below_its_limit() {
 fn headrooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
     let mut fleet = watched();
     let eea = fleet.zones.get_mut("eea").unwrap();
-    eea.regions.extend([EAST.into(), WEST.into()]);
+    eea.regions
+        .extend([EAST.parse().unwrap(), WEST.parse().unwrap()]);
     let mut asia = fleet.regions[EU].clone();
     if !elsewhere {
         asia.pools.clear();
     }
-    fleet.regions.insert("ap-south-1".into(), asia);
+    fleet.regions.insert("ap-south-1".parse().unwrap(), asia);
     let global = fleet.zones.get_mut("global").unwrap();
-    global.regions.insert("ap-south-1".into());
+    global.regions.insert("ap-south-1".parse().unwrap());
     let mut watch = Watch::new(fleet);
     for second in 0..30 {
         watch.report(EAST, loaded(0.5 * FILL));
@@ -105,13 +106,17 @@ fn headrooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
     }
     let now = Millis(watch.now - 1000);
     let view = PoolView::of(&watch.fleet, &watch.state, &watch.plan, now);
-    let (west, east, model) = (WEST.into(), [EAST.into()], LLAMA.into());
+    let (west, east, model) = (
+        WEST.parse().unwrap(),
+        [EAST.parse().unwrap()],
+        LLAMA.parse().unwrap(),
+    );
     let first = HomePool {
         down,
         ..view.home_pool(&west, &east, &model)
     };
     ["eea", "global"].map(|zone| {
-        let others = view.candidates(&zone.into(), (&west, &first), &east, &model);
+        let others = view.candidates(&zone.parse().unwrap(), (&west, &first), &east, &model);
         others[0].headroom
     })
 }

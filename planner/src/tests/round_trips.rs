@@ -14,15 +14,19 @@ fn fleet(west: [u64; 2], east: [u64; 2]) -> Fleet {
     let mut fleet = watched();
     let mut south = fleet.regions[EU].clone();
     south.signals[0].url = format!("http://{SOUTH}/metrics");
-    fleet.regions.insert(SOUTH.into(), south);
+    fleet.regions.insert(SOUTH.parse().unwrap(), south);
     let global = fleet.zones.get_mut("global").unwrap();
-    global.regions.insert(SOUTH.into());
+    global.regions.insert(SOUTH.parse().unwrap());
     for (here, other, [eu, south]) in [(WEST, EAST, west), (EAST, WEST, east)] {
         let region = fleet.regions.get_mut(here).unwrap();
-        region.nearest = vec![EU.into(), SOUTH.into(), other.into()];
+        region.nearest = vec![
+            EU.parse().unwrap(),
+            SOUTH.parse().unwrap(),
+            other.parse().unwrap(),
+        ];
         let round_trips = [(EU, eu), (SOUTH, south)];
         region.round_trips = round_trips
-            .map(|(to, ms)| (to.into(), Duration::from_millis(ms)))
+            .map(|(to, ms)| (to.parse().unwrap(), Duration::from_millis(ms)))
             .into();
     }
     fleet
@@ -60,7 +64,7 @@ fn a_choice_that_sheds_nothing_keeps_an_overflow_region() {
     }
     let mut watch = Watch::new(fleet);
     let endpoints = |healthy| Reading::Endpoints {
-        model: LLAMA.into(),
+        model: LLAMA.parse().unwrap(),
         healthy,
         total: 1,
     };
@@ -98,7 +102,7 @@ fn the_capacity_of_an_idle_region_follows_its_endpoints() {
         for (region, endpoints) in all {
             if let Some(healthy) = endpoints {
                 let reading = Reading::Endpoints {
-                    model: LLAMA.into(),
+                    model: LLAMA.parse().unwrap(),
                     healthy,
                     total: healthy,
                 };

@@ -66,10 +66,12 @@ fn one_page() -> Fleet {
 #[test]
 fn a_source_without_a_model_covers_the_models_that_it_reports() {
     let stale = |watch: &Watch, model: &str| {
-        let signals =
-            watch
-                .state
-                .pool(&watch.fleet, &WEST.into(), &model.into(), Millis(watch.now));
+        let signals = watch.state.pool(
+            &watch.fleet,
+            &WEST.parse().unwrap(),
+            &model.parse().unwrap(),
+            Millis(watch.now),
+        );
         signals.stale
     };
     // Without a report it may cover either model.
@@ -176,9 +178,12 @@ fn an_engine_that_stops_reporting_its_load_does_not_count_as_calm() {
             assert_eq!(watch.share(WEST, "global"), Some(78), "{second}");
         }
     }
-    let west = watch
-        .state
-        .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), Millis(watch.now));
+    let west = watch.state.pool(
+        &watch.fleet,
+        &WEST.parse().unwrap(),
+        &LLAMA.parse().unwrap(),
+        Millis(watch.now),
+    );
     assert!(west.utilization.is_none() && west.partial && !west.stale);
     // A busy region overflows only a little to it.
     for second in 120..150 {
@@ -199,9 +204,12 @@ fn an_engine_that_stops_reporting_its_load_does_not_count_as_calm() {
         watch.report(WEST, vec![figures(None, counted)]);
         watch.at_others(0.3, 0.3);
         let now = Millis(watch.now);
-        let west = watch
-            .state
-            .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
+        let west = watch.state.pool(
+            &watch.fleet,
+            &WEST.parse().unwrap(),
+            &LLAMA.parse().unwrap(),
+            now,
+        );
         assert_eq!(west.partial, second < 270, "{second}");
     }
     // The same holds for a version that reports no counters before its first request.
@@ -214,9 +222,12 @@ fn an_engine_that_stops_reporting_its_load_does_not_count_as_calm() {
         watch.report(WEST, vec![server(figures)]);
         watch.at_others(0.3, 0.3);
         let now = Millis(watch.now);
-        let west = watch
-            .state
-            .pool(&watch.fleet, &WEST.into(), &LLAMA.into(), now);
+        let west = watch.state.pool(
+            &watch.fleet,
+            &WEST.parse().unwrap(),
+            &LLAMA.parse().unwrap(),
+            now,
+        );
         assert!(!west.partial, "{second}");
     }
     assert_eq!(watch.reasons(WEST), []);
@@ -227,7 +238,7 @@ fn a_down_region_that_falls_silent_gets_no_overflow() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
     let endpoints = |healthy| Reading::Endpoints {
-        model: LLAMA.into(),
+        model: LLAMA.parse().unwrap(),
         healthy,
         total: 4,
     };
@@ -237,17 +248,25 @@ fn a_down_region_that_falls_silent_gets_no_overflow() {
         watch.report(EU, vec![kv(0.5)]);
         if second == 5 {
             // The region is lost with its gateway and its sources.
-            watch.state.gone(&EAST.into(), "gateway");
+            watch.state.gone(&EAST.parse().unwrap(), "gateway");
         }
         watch.tick();
         let weights = watch.weights(WEST);
         assert_eq!(weights, [(EU, 100)], "{second}");
     }
     // The chain may include it: Envoy's health checks decide.
-    assert!(!watch.plan.is_down(&EAST.into(), &LLAMA.into()));
+    assert!(
+        !watch
+            .plan
+            .is_down(&EAST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
     watch.report_from(EAST, "gateway", 0, vec![endpoints(4)]);
     watch.at(0.3, 0.3, 0.3, 1);
-    assert!(watch.plan.serves(&EAST.into(), &LLAMA.into()));
+    assert!(
+        watch
+            .plan
+            .serves(&EAST.parse().unwrap(), &LLAMA.parse().unwrap())
+    );
     assert_eq!(watch.share(EAST, "global"), Some(100));
 }
 

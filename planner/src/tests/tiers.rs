@@ -16,9 +16,9 @@ fn weights(fleet: &Fleet, plan: &Plan, gateway: &str) -> Batch {
     batch(
         fleet,
         plan,
-        &"global".into(),
-        &LLAMA.into(),
-        &gateway.into(),
+        &"global".parse().unwrap(),
+        &LLAMA.parse().unwrap(),
+        &gateway.parse().unwrap(),
     )
     .unwrap()
 }
@@ -26,7 +26,7 @@ fn weights(fleet: &Fleet, plan: &Plan, gateway: &str) -> Batch {
 fn to<'r>(weights: impl IntoIterator<Item = (&'r str, u32)>) -> BTreeMap<RegionName, u32> {
     weights
         .into_iter()
-        .map(|(region, weight)| (region.into(), weight))
+        .map(|(region, weight)| (region.parse().unwrap(), weight))
         .collect()
 }
 
@@ -46,13 +46,20 @@ fn batch_goes_to_the_cheapest_region_with_an_open_gate() {
         assert_eq!(weights(&fleet, &plan, gateway).weights, to([(EAST, 100)]));
     }
     // A pinned zone uses only its own regions.
-    let eea = batch(&fleet, &plan, &"eea".into(), &LLAMA.into(), &EU.into()).unwrap();
+    let eea = batch(
+        &fleet,
+        &plan,
+        &"eea".parse().unwrap(),
+        &LLAMA.parse().unwrap(),
+        &EU.parse().unwrap(),
+    )
+    .unwrap();
     assert_eq!(eea.weights, to([(EU, 100)]));
     let mut plan = plan;
     let mut gate = |region: &str, open| {
-        let gates = plan.batch.entry(region.into()).or_default();
+        let gates = plan.batch.entry(region.parse().unwrap()).or_default();
         let since = Millis(0);
-        gates.insert(LLAMA.into(), crate::gate::Gate { open, since });
+        gates.insert(LLAMA.parse().unwrap(), crate::gate::Gate { open, since });
         weights(&fleet, &plan, WEST)
     };
     let some = gate(EAST, 50);
@@ -72,10 +79,10 @@ fn batch_goes_to_the_cheapest_region_with_an_open_gate() {
 /// Batch attempts of us-west-2's callers at its own pool.
 fn batches(count: f64) -> Reading {
     Reading::Attempts {
-        zone: "global".into(),
-        model: LLAMA.into(),
+        zone: "global".parse().unwrap(),
+        model: LLAMA.parse().unwrap(),
         lane: Lane::Batch,
-        to: WEST.into(),
+        to: WEST.parse().unwrap(),
         counts: AttemptCounts {
             answered: count,
             overloaded: 0.0,
@@ -98,7 +105,11 @@ fn batch_leaves_a_region_before_its_interactive_callers_do() {
             watch.at(west, 0.3, 0.3, 1);
         }
     };
-    let gate = |watch: &Watch| watch.plan.batch_gate(&WEST.into(), &LLAMA.into());
+    let gate = |watch: &Watch| {
+        watch
+            .plan
+            .batch_gate(&WEST.parse().unwrap(), &LLAMA.parse().unwrap())
+    };
     at(&mut watch, 0.5, 5, true);
     assert_eq!(gate(&watch), 100);
     at(&mut watch, 0.82, 8, true);
@@ -124,10 +135,14 @@ fn a_gate_closed_for_health_reopens_without_a_load_signal() {
         region.signals.clear();
     }
     let mut watch = Watch::new(fleet);
-    let gate = |watch: &Watch| watch.plan.batch_gate(&WEST.into(), &LLAMA.into());
+    let gate = |watch: &Watch| {
+        watch
+            .plan
+            .batch_gate(&WEST.parse().unwrap(), &LLAMA.parse().unwrap())
+    };
     let failing = |watch: &mut Watch, second: f64, failed: f64| {
         let seen = Observation {
-            region: WEST.into(),
+            region: WEST.parse().unwrap(),
             source: "gateway".into(),
             at: Millis(watch.now),
             readings: vec![attempts(50.0 * second, 0.0, failed)],
@@ -151,34 +166,53 @@ fn a_region_far_above_its_limit_closes_its_gate_at_once() {
     let mut watch = Watch::new(watched());
     watch.at(0.5, 0.3, 0.3, 3);
     watch.at(0.95, 0.3, 0.3, 1);
-    assert_eq!(watch.plan.batch_gate(&WEST.into(), &LLAMA.into()), 0);
+    assert_eq!(
+        watch
+            .plan
+            .batch_gate(&WEST.parse().unwrap(), &LLAMA.parse().unwrap()),
+        0
+    );
 }
 
 #[test]
 fn a_zone_with_a_priority_order_uses_it_at_every_gateway() {
     let mut fleet = example();
-    let (zone, model) = ("global".into(), LLAMA.into());
-    fleet.zones.get_mut("global").unwrap().order = Order::Priority(vec![EAST.into(), WEST.into()]);
+    let (zone, model) = ("global".parse().unwrap(), LLAMA.parse().unwrap());
+    fleet.zones.get_mut("global").unwrap().order =
+        Order::Priority(vec![EAST.parse().unwrap(), WEST.parse().unwrap()]);
     for gateway in [WEST, EAST, EU] {
-        let (first, others) = regions_of(&fleet, &zone, &model, &gateway.into()).unwrap();
+        let (first, others) = regions_of(&fleet, &zone, &model, &gateway.parse().unwrap()).unwrap();
         assert_eq!(first.as_str(), EAST, "{gateway}");
-        assert_eq!(others, [WEST, EU].map(Into::into), "{gateway}");
+        assert_eq!(others, [WEST, EU].map(RegionName::from_static), "{gateway}");
     }
-    let members = chain(&fleet, &zone, &model, &WEST.into());
+    let members = chain(&fleet, &zone, &model, &WEST.parse().unwrap());
     assert_eq!(
         members[..2],
-        [Member::Peer(EAST.into()), Member::Pool(WEST.into())]
+        [
+            Member::Peer(EAST.parse().unwrap()),
+            Member::Pool(WEST.parse().unwrap())
+        ]
     );
     // Home is one of the other regions and may take overflow.
-    let back = overflow_chain(&fleet, &zone, &model, &WEST.into(), &WEST.into());
-    assert_eq!(back[0], Member::Pool(WEST.into()));
-    assert_eq!(back[2], Member::Peer(EAST.into()));
+    let back = overflow_chain(
+        &fleet,
+        &zone,
+        &model,
+        &WEST.parse().unwrap(),
+        &WEST.parse().unwrap(),
+    );
+    assert_eq!(back[0], Member::Pool(WEST.parse().unwrap()));
+    assert_eq!(back[2], Member::Peer(EAST.parse().unwrap()));
 }
 
 #[test]
 fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
     let mut fleet = watched();
-    let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20), (EU.into(), 20)]);
+    let parts = BTreeMap::from([
+        (WEST.parse().unwrap(), 60),
+        (EAST.parse().unwrap(), 20),
+        (EU.parse().unwrap(), 20),
+    ]);
     fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);
     let mut watch = Watch::new(fleet);
     for load in [0.3, 0.95] {
@@ -193,7 +227,11 @@ fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
         assert_eq!(watch.weights(EAST), [(EU, 25), (WEST, 75)]);
     }
     let of_batch = |watch: &Watch| {
-        let (zone, model, gateway) = ("global".into(), LLAMA.into(), EAST.into());
+        let (zone, model, gateway) = (
+            "global".parse().unwrap(),
+            LLAMA.parse().unwrap(),
+            EAST.parse().unwrap(),
+        );
         batch(&watch.fleet, &watch.plan, &zone, &model, &gateway).unwrap()
     };
     watch.at(0.3, 0.3, 0.3, 60);
@@ -208,7 +246,7 @@ fn a_zone_with_fixed_parts_keeps_them_at_any_load() {
     watch.report(
         EAST,
         vec![Reading::Endpoints {
-            model: LLAMA.into(),
+            model: LLAMA.parse().unwrap(),
             healthy: 0,
             total: 1,
         }],

@@ -19,7 +19,7 @@ pub(super) fn watched() -> Fleet {
             format: SignalFormat::Preset(Preset::Vllm),
             token: None,
             tls: None,
-            model: Some(LLAMA.into()),
+            model: Some(LLAMA.parse().unwrap()),
             max_running: None,
             every: Duration::from_secs(1),
         }];
@@ -60,7 +60,7 @@ impl Watch {
         readings: Vec<Reading>,
     ) {
         let observation = Observation {
-            region: region.into(),
+            region: region.parse().unwrap(),
             source: source.into(),
             at: Millis(self.now - age),
             readings,
@@ -91,9 +91,11 @@ impl Watch {
     }
 
     pub(super) fn share(&self, gateway: &str, zone: &str) -> Option<u8> {
-        let placement = self
-            .plan
-            .placement(&gateway.into(), &zone.into(), &LLAMA.into());
+        let placement = self.plan.placement(
+            &gateway.parse().unwrap(),
+            &zone.parse().unwrap(),
+            &LLAMA.parse().unwrap(),
+        );
         placement.map(|placement| placement.home_share)
     }
 
@@ -113,7 +115,7 @@ impl Watch {
 
 pub(super) fn server(figures: Figures) -> Reading {
     Reading::Server {
-        model: LLAMA.into(),
+        model: LLAMA.parse().unwrap(),
         engine: "0".into(),
         figures,
     }
@@ -139,10 +141,10 @@ pub(super) fn attempts(answered: f64, overloaded: f64, failed: f64) -> Reading {
 /// Attempts of a zone's callers at a region.
 pub(super) fn attempts_to(zone: &str, lane: Lane, to: &str, counts: AttemptCounts) -> Reading {
     Reading::Attempts {
-        zone: zone.into(),
-        model: LLAMA.into(),
+        zone: zone.parse().unwrap(),
+        model: LLAMA.parse().unwrap(),
         lane,
-        to: to.into(),
+        to: to.parse().unwrap(),
         counts,
     }
 }

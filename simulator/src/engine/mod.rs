@@ -102,7 +102,7 @@ pub fn run(case: &Case, strategy: Strategy, seed: u64) -> RunResult {
 
 /// Regions that may serve each zone at each gateway.
 fn candidates(case: &Case) -> BTreeMap<(usize, ZoneName), Vec<usize>> {
-    let model = ModelName::from(MODEL);
+    let model = ModelName::from_static(MODEL);
     let index = |member: Member| match member {
         Member::Pool(name) | Member::Peer(name) => {
             case.regions.iter().position(|region| region.name == name)

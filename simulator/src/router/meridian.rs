@@ -78,7 +78,7 @@ impl Meridian {
         let names = case.regions.iter().map(|region| region.name.clone());
         let mut new = Self {
             names: names.collect(),
-            model: MODEL.into(),
+            model: ModelName::from_static(MODEL),
             state: FleetState::default(),
             policies: Vec::new(),
             pending: None,

@@ -96,7 +96,7 @@ pub async fn follows(world: &mut World) -> Result<String> {
     ensure(before.ask("before").await? == WEST, || "not at home".into())?;
     let behind = lag(world, WEST, 31.0).await?;
     ensure(
-        behind.behind && behind.serves == Some(PRIMARY.into()),
+        behind.behind && behind.serves == Some(PRIMARY.parse().unwrap()),
         || format!("{behind:?}"),
     )?;
     served_by(world, WEST, PRIMARY).await?;
@@ -109,9 +109,10 @@ pub async fn follows(world: &mut World) -> Result<String> {
     })?;
     for seconds in [29.0, 24.5] {
         let near = lag(world, WEST, seconds).await?;
-        ensure(near.behind && near.serves == Some(PRIMARY.into()), || {
-            format!("back at {seconds} s: {near:?}")
-        })?;
+        ensure(
+            near.behind && near.serves == Some(PRIMARY.parse().unwrap()),
+            || format!("back at {seconds} s: {near:?}"),
+        )?;
     }
     served_by(world, WEST, PRIMARY).await?;
     lag(world, WEST, 23.5).await?;
@@ -140,10 +141,12 @@ pub async fn eu(world: &mut World) -> Result<String> {
     let marker = "marker-of-an-EU-question";
     let milvus = world.block().milvus(EU);
     let behind = lag(world, EU, 3600.0).await?;
-    ensure(behind.serves == Some(EU.into()), || format!("{behind:?}"))?;
+    ensure(behind.serves == Some(EU.parse().unwrap()), || {
+        format!("{behind:?}")
+    })?;
     let alarms = world.report().await?.alarms;
     let told = alarms.iter().any(|alarm| {
-        alarm.region == EU.into() && alarm.message.contains("vector database is behind")
+        alarm.region == EU.parse().unwrap() && alarm.message.contains("vector database is behind")
     });
     ensure(told, || format!("no alarm: {alarms:?}"))?;
     let metrics = world.metrics().await?;

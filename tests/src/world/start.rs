@@ -171,7 +171,7 @@ async fn processes(
 /// Writes a region's Envoy configuration, as `meridian bootstrap` or `meridian export` does.
 fn configuration(dir: &Path, text: &str, region: &str, configured: Configured) -> Result<PathBuf> {
     let fleet = fleet::parse(text)?;
-    let home = RegionName::from(region);
+    let home = region.parse::<RegionName>().unwrap();
     let bootstrap = match configured {
         Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta)?,
         Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw)?,

@@ -25,7 +25,12 @@ fn snapshot(region: &str) -> Snapshot {
         given: 1,
         runs_ms: 60_000,
     };
-    translate(&fleet(), &Plan::default(), &region.into(), Some(lease))
+    translate(
+        &fleet(),
+        &Plan::default(),
+        &region.parse().unwrap(),
+        Some(lease),
+    )
 }
 
 /// Messages are compared as JSON, because protobuf maps are encoded in any order.
@@ -63,7 +68,7 @@ fn joining_undoes_splitting_on_every_gateway() {
 #[test]
 fn a_key_that_comes_by_a_file_of_its_own_comes_by_nothing_else() {
     let fleet = fleet();
-    let home = RegionName::from("eu-west-1");
+    let home = "eu-west-1".parse::<RegionName>().unwrap();
     let whole = translate(&fleet, &Plan::default(), &home, None);
     let parts = split(whole.clone());
     let names: Vec<&String> = parts.secrets.iter().map(|secret| &secret.name).collect();
@@ -133,7 +138,7 @@ fn another_file_of_the_filter_moves_no_cluster() {
             filter: file.into(),
             ..fleet()
         };
-        let home = RegionName::from("us-west-2");
+        let home = "us-west-2".parse::<RegionName>().unwrap();
         split(translate(&fleet, &Plan::default(), &home, None))
     };
     let (one, other) = (at("one.wasm"), at("other.wasm"));
@@ -163,7 +168,7 @@ fn a_guard_that_differs_stays_with_its_chain() {
 
 #[test]
 fn a_lease_moves_nothing_but_the_policy() {
-    let home = RegionName::from("us-west-2");
+    let home = "us-west-2".parse::<RegionName>().unwrap();
     let at = |given| {
         let lease = Lease {
             given,
@@ -188,12 +193,17 @@ fn a_region_that_is_down_moves_its_endpoints_and_no_cluster() {
                 down,
                 ..Default::default()
             };
-            let pools = [("llama-3.1-70b".into(), health)].into();
+            let pools = [("llama-3.1-70b".parse().unwrap(), health)].into();
             let plan = Plan {
-                pools: [("us-east-1".into(), pools)].into(),
+                pools: [("us-east-1".parse().unwrap(), pools)].into(),
                 ..Default::default()
             };
-            split(translate(&fleet, &plan, &"us-west-2".into(), None))
+            split(translate(
+                &fleet,
+                &plan,
+                &"us-west-2".parse().unwrap(),
+                None,
+            ))
         };
         let (up, down) = (parts(false), parts(true));
         assert_eq!(said_by(&up.clusters), said_by(&down.clusters));
@@ -209,12 +219,17 @@ fn a_plan_that_moves_retrieval_moves_one_endpoint_and_nothing_else() {
             freshness,
             ..Default::default()
         };
-        split(translate(&fleet(), &plan, &"us-west-2".into(), None))
+        split(translate(
+            &fleet(),
+            &plan,
+            &"us-west-2".parse().unwrap(),
+            None,
+        ))
     };
     let at_home = parts(Freshness::default());
     // The lag matters for requests that need fresh data only: policy and weights change, no endpoints.
     let away = parts(Freshness {
-        retrieval: [("us-west-2".into(), "us-east-1".into())].into(),
+        retrieval: [("us-west-2".parse().unwrap(), "us-east-1".parse().unwrap())].into(),
         ..Freshness::default()
     });
     assert_eq!(said_by(&at_home.clusters), said_by(&away.clusters));

@@ -89,7 +89,7 @@ impl Stand {
                     source: signal.key(),
                     at: self.now,
                     readings: vec![Reading::Server {
-                        model: LLAMA.into(),
+                        model: LLAMA.parse().unwrap(),
                         engine: "0".into(),
                         figures: Figures {
                             kv_cache: Some(kv_cache),
@@ -119,7 +119,7 @@ impl Stand {
         outcome: Result<Scraped, ScrapeError>,
     ) {
         self.handle(Event::Scraped(Scrape {
-            region: region.into(),
+            region: region.parse().unwrap(),
             source: source.into(),
             url: url.into(),
             at: self.now,
@@ -287,7 +287,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
         let mut bad = good.plan.clone();
         bad.pools.clear();
         let error = Unpublishable::Leaks {
-            region: "us-west-2".into(),
+            region: "us-west-2".parse().unwrap(),
             leaks: Vec::new(),
         };
         stand.now = Millis(since.0 + seconds * 1000);

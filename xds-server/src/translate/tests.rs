@@ -10,7 +10,12 @@ const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
 
 fn resources(region: &str) -> Value {
     let fleet = crate::fleet::parse(EXAMPLE).unwrap();
-    let snapshot = translate(&fleet, &Plan::default(), &RegionName::from(region), None);
+    let snapshot = translate(
+        &fleet,
+        &Plan::default(),
+        &region.parse::<RegionName>().unwrap(),
+        None,
+    );
     let message = StaticResources {
         listeners: snapshot.listeners,
         clusters: snapshot.clusters,
@@ -78,7 +83,12 @@ fn statistics_have_no_dots_in_names() {
 fn an_unknown_region_is_given_nothing() {
     let fleet = crate::fleet::parse(EXAMPLE).unwrap();
     assert_eq!(
-        translate(&fleet, &Plan::default(), &RegionName::from("mars"), None),
+        translate(
+            &fleet,
+            &Plan::default(),
+            &"mars".parse::<RegionName>().unwrap(),
+            None
+        ),
         super::Snapshot::default()
     );
 }

@@ -71,6 +71,6 @@ mod tests {
         let zone = fleet.zones.values_mut().next().unwrap();
         zone.regions = regions[..2].iter().cloned().collect();
         assert_eq!(requests(&fleet), Some(125));
-        assert_eq!(expected(&fleet, &"unknown".into()), None);
+        assert_eq!(expected(&fleet, &"unknown".parse().unwrap()), None);
     }
 }

@@ -46,8 +46,8 @@ mod tests {
             countries: BTreeSet::new(),
             rest: false,
             pinned,
-            regions: ["in".into()].into(),
-            fallbacks: vec!["listed".into()],
+            regions: ["in".parse().unwrap()].into(),
+            fallbacks: vec!["listed".parse().unwrap()],
             misdirected,
             order: Order::Nearest,
             limits: OwnLimits::default(),
@@ -69,15 +69,15 @@ mod tests {
             (true, Forward, "in", true),
             (true, Forward, "out", true),
         ] {
-            let found = may_transit(&zone(pinned, misdirected), &gateway.into());
+            let found = may_transit(&zone(pinned, misdirected), &gateway.parse().unwrap());
             assert_eq!(found, expect, "{pinned} {misdirected:?} {gateway}");
         }
     }
 
     #[test]
     fn a_pinned_zone_ends_in_its_regions_and_fallbacks_even_if_it_forwards() {
-        let (inside, outside) = ("in".into(), "out".into());
-        let (listed, other) = ("listed".into(), "other".into());
+        let (inside, outside) = ("in".parse().unwrap(), "out".parse().unwrap());
+        let (listed, other) = ("listed".parse().unwrap(), "other".parse().unwrap());
         let owners = |region| {
             [
                 Owner::Pool(region),

@@ -22,7 +22,7 @@ fn owned(headers: &Headers<'_>) -> Vec<(String, String)> {
 
 /// Checks the zone and its source. `None`: the caller is refused. An empty address is no address.
 fn check_fleet(fleet: &Fleet, source: &str, headers: &Headers<'_>, expect: Option<(&str, &str)>) {
-    let policy = filter_policy(fleet, &Plan::default(), &"us-west-2".into(), None);
+    let policy = filter_policy(fleet, &Plan::default(), &"us-west-2".parse().unwrap(), None);
     let classified = classify(&policy, source.parse().ok(), &owned(headers));
     let found = classified
         .as_ref()
@@ -146,7 +146,7 @@ fn of_several_values_only_a_pinned_zone_counts() {
         pinned: true,
         ..zone()
     };
-    fleet.zones.insert("uk".into(), uk);
+    fleet.zones.insert("uk".parse().unwrap(), uk);
     fleet.unknown_zone = UnknownZone::Refuse;
     let two = [("x-tenant-zone", "eea"), ("x-tenant-zone", "uk")];
     check_fleet(&fleet, EDGE, &two, None);
@@ -180,7 +180,7 @@ fn of_two_pinned_zones_the_first_source_counts() {
         pinned: true,
         ..zone()
     };
-    fleet.zones.insert("uk".into(), uk);
+    fleet.zones.insert("uk".parse().unwrap(), uk);
     let headers = [("cf-ipcountry", "DE"), ("x-tenant-zone", "uk")];
     check_fleet(&fleet, EDGE, &headers, Some(("uk", "x-tenant-zone")));
     fleet.sources.reverse();
@@ -239,7 +239,12 @@ fn an_ipv6_network_does_not_contain_ipv4_addresses() {
 #[test]
 fn untrusted_headers() {
     fn check(source: &str, headers: &Headers<'_>, expect: &[&str]) {
-        let policy = filter_policy(&example(), &Plan::default(), &"us-west-2".into(), None);
+        let policy = filter_policy(
+            &example(),
+            &Plan::default(),
+            &"us-west-2".parse().unwrap(),
+            None,
+        );
         let headers = owned(headers);
         let found = untrusted(&policy.sources, source.parse().ok(), &headers);
         assert_eq!(found, expect, "{source} {headers:?}");

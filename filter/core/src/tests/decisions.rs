@@ -28,7 +28,7 @@ pub(super) fn admit(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (FilterPolicy, Admission) {
-    let policy = filter_policy(fleet, &Plan::default(), &region.into(), None);
+    let policy = filter_policy(fleet, &Plan::default(), &region.parse().unwrap(), None);
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))

@@ -11,7 +11,12 @@ use std::rc::Rc;
 /// left, per second and gateway.
 fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
     const NAMES: [&str; 2] = [WEST, EAST];
-    let pool = |of: usize| Rc::new(PoolId::new(&NAMES[of].into(), &LLAMA.into()));
+    let pool = |of: usize| {
+        Rc::new(PoolId::new(
+            &NAMES[of].parse().unwrap(),
+            &LLAMA.parse().unwrap(),
+        ))
+    };
     let split = |home: usize| SplitRoute {
         first: pool(home),
         home_share: 100,

@@ -18,7 +18,7 @@ const EVENTS: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/eve
 const LABELS: &str = "zone=global;model=llama-3_1-70b;lane=home;to=us-west-2";
 
 fn guard(envoy: &Rc<Envoy>) -> Configured {
-    let policy = guard_policy(&example(), &WEST.into());
+    let policy = guard_policy(&example(), &WEST.parse().unwrap());
     envoy.plugin("guard", &serde_json::to_string(&policy).unwrap())
 }
 
@@ -154,7 +154,7 @@ fn a_stream_that_falls_silent_is_ended() {
 fn refusals_and_streams_that_never_begin_lower_the_share() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);
-    let pool = PoolId::new(&WEST.into(), &LLAMA.into());
+    let pool = PoolId::new(&WEST.parse().unwrap(), &LLAMA.parse().unwrap());
     let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
     let busy = [(":status", "429"), ("content-type", "application/json")];
     assert_eq!(refused(&stream, &pool), 0.0);

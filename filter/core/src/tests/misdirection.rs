@@ -24,7 +24,7 @@ fn misdirected_callers_get_the_right_gateways() {
     }
 
     let mut fleet = with_eea(|eea| {
-        eea.regions = ["us-east-1".into(), "eu-west-1".into()].into();
+        eea.regions = ["us-east-1".parse().unwrap(), "eu-west-1".parse().unwrap()].into();
     });
     fleet.regions.get_mut("us-east-1").unwrap().public.url = None;
     let (_, admission) = admit(&fleet, "us-west-2", "POST", CHAT, &[DE]);

@@ -32,7 +32,10 @@ const NEEDS: (&str, &str) = ("x-meridian-needs", "fresh");
 fn behind(regions: &[&str]) -> Plan {
     Plan {
         freshness: Freshness {
-            behind: regions.iter().map(|region| (*region).into()).collect(),
+            behind: regions
+                .iter()
+                .map(|region| (*region).parse().unwrap())
+                .collect(),
             ..Freshness::default()
         },
         ..Plan::default()
@@ -45,13 +48,13 @@ fn shedding(mut plan: Plan, home_share: u8, overflow: &[(&str, u32)]) -> Plan {
         home_share,
         overflow: overflow
             .iter()
-            .map(|(region, weight)| ((*region).into(), *weight))
+            .map(|(region, weight)| ((*region).parse().unwrap(), *weight))
             .collect(),
         ..Placement::home()
     };
-    let models = BTreeMap::from([(LLAMA.into(), placement)]);
-    let zones = BTreeMap::from([("global".into(), models)]);
-    plan.gateways.insert(WEST.into(), zones);
+    let models = BTreeMap::from([(LLAMA.parse().unwrap(), placement)]);
+    let zones = BTreeMap::from([("global".parse().unwrap(), models)]);
+    plan.gateways.insert(WEST.parse().unwrap(), zones);
     plan
 }
 
@@ -75,7 +78,7 @@ fn try_decide_in(
     headers: &[(&str, &str)],
     lease_ran_out: bool,
 ) -> Result<Decision, Answer> {
-    let policy = filter_policy(fleet, plan, &home.into(), None);
+    let policy = filter_policy(fleet, plan, &home.parse().unwrap(), None);
     let (_, admission) = admit(fleet, home, "POST", CHAT, headers);
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
     let context = RequestContext {
@@ -129,26 +132,35 @@ fn a_home_that_sheds_sends_fresh_requests_to_fresh_regions_only() {
         fresh_rule(
             &example(),
             plan,
-            &"global".into(),
-            &LLAMA.into(),
-            &WEST.into(),
+            &"global".parse().unwrap(),
+            &LLAMA.parse().unwrap(),
+            &WEST.parse().unwrap(),
         )
     };
     assert_eq!(fresh(&plan(&[])), None);
     let weights = fresh(&plan(&[EAST])).unwrap().others;
-    assert_eq!(weights, BTreeMap::from([(EU.into(), TOTAL_WEIGHT)]));
+    assert_eq!(
+        weights,
+        BTreeMap::from([(EU.parse().unwrap(), TOTAL_WEIGHT)])
+    );
     let weights = fresh(&plan(&[WEST])).unwrap().others;
-    let as_planned = BTreeMap::from([(EAST.into(), 60), (EU.into(), 40)]);
+    let as_planned = BTreeMap::from([(EAST.parse().unwrap(), 60), (EU.parse().unwrap(), 40)]);
     assert_eq!(weights, as_planned);
     // If no region has room by the plan, the nearest takes the requests.
     let weights = fresh(&behind(&[WEST])).unwrap().others;
-    assert_eq!(weights, BTreeMap::from([(EAST.into(), TOTAL_WEIGHT)]));
+    assert_eq!(
+        weights,
+        BTreeMap::from([(EAST.parse().unwrap(), TOTAL_WEIGHT)])
+    );
 }
 
 #[test]
 fn unknown_freshness_is_reported_as_unknown() {
     let unknown = |mut plan: Plan, regions: &[&str]| {
-        plan.freshness.unknown = regions.iter().map(|region| (*region).into()).collect();
+        plan.freshness.unknown = regions
+            .iter()
+            .map(|region| (*region).parse().unwrap())
+            .collect();
         plan
     };
     let at_west = |plan: &Plan| explained(plan, WEST, US);
@@ -167,14 +179,17 @@ fn unknown_freshness_is_reported_as_unknown() {
     let plan = unknown(behind(&[WEST]), &[EAST]);
     assert_eq!(at_west(&plan), yes(Lane::Fresh));
     let others = |plan: &Plan| {
-        let policy = filter_policy(&example(), plan, &WEST.into(), None);
+        let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), None);
         let fresh = policy.zones["global"].models[LLAMA].fresh.clone();
         fresh.unwrap().others
     };
-    assert_eq!(others(&plan), [(EU.into(), TOTAL_WEIGHT)].into());
+    assert_eq!(others(&plan), [(EU.parse().unwrap(), TOTAL_WEIGHT)].into());
     let plan = unknown(behind(&[WEST]), &[EAST, EU]);
     assert_eq!(at_west(&plan), unknown_fresh(Lane::Fresh));
-    assert_eq!(others(&plan), [(EAST.into(), TOTAL_WEIGHT)].into());
+    assert_eq!(
+        others(&plan),
+        [(EAST.parse().unwrap(), TOTAL_WEIGHT)].into()
+    );
 }
 
 #[test]
@@ -185,8 +200,10 @@ fn a_home_that_is_down_is_not_fresh() {
         reasons: [Reason::NoEndpoints].into(),
         failed: None,
     };
-    plan.pools
-        .insert(WEST.into(), [(LLAMA.into(), dead)].into());
+    plan.pools.insert(
+        WEST.parse().unwrap(),
+        [(LLAMA.parse().unwrap(), dead)].into(),
+    );
     assert_eq!(
         explained(&plan, WEST, US),
         (Lane::Fresh, "fresh=yes".into())
@@ -202,8 +219,8 @@ fn batch_respects_the_gates_of_fresh_regions() {
                 open: *open,
                 since: Millis::default(),
             };
-            let gates = BTreeMap::from([(LLAMA.into(), gate)]);
-            plan.batch.insert((*region).into(), gates);
+            let gates = BTreeMap::from([(LLAMA.parse().unwrap(), gate)]);
+            plan.batch.insert((*region).parse().unwrap(), gates);
         }
         plan
     };
@@ -323,7 +340,7 @@ fn a_fleet_may_have_its_own_needs_header() {
 #[test]
 fn callers_may_send_the_needs_header() {
     let fleet = example();
-    let policy = filter_policy(&fleet, &Plan::default(), &WEST.into(), None);
+    let policy = filter_policy(&fleet, &Plan::default(), &WEST.parse().unwrap(), None);
     let headers = [
         "x-meridian-needs",
         "x-meridian-needs-not",
@@ -340,7 +357,7 @@ fn callers_may_send_the_needs_header() {
 #[test]
 fn a_policy_omits_freshness_while_all_regions_are_fresh() {
     let policy = |plan: &Plan| {
-        let policy = filter_policy(&example(), plan, &WEST.into(), None);
+        let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), None);
         let json = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<FilterPolicy>(&json).unwrap(), policy);
         json

@@ -37,7 +37,7 @@ fn a_long_prompt_has_a_longer_timeout() {
         first_token: Some(Duration::from_secs(4)),
         ..OwnLimits::default()
     };
-    fleet.own_limits.insert(LLAMA.into(), own);
+    fleet.own_limits.insert(LLAMA.parse().unwrap(), own);
     assert_eq!(first_token(&fleet), 4);
 }
 
@@ -56,6 +56,6 @@ fn a_single_server_has_no_per_try_timeout() {
     let two = ["10.0.0.1:8000", "10.0.0.2:8000"].map(|endpoint| endpoint.parse().unwrap());
     region
         .pools
-        .insert(LLAMA.into(), Pool::Endpoints(two.into()));
+        .insert(LLAMA.parse().unwrap(), Pool::Endpoints(two.into()));
     assert!(patience(&with_sibling).is_some());
 }

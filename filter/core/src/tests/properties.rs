@@ -22,18 +22,22 @@ use std::collections::BTreeSet;
 
 /// All combinations of zones, models and gateways of a fleet, with one of each that does not exist.
 fn combinations(fleet: &Fleet) -> Vec<(ZoneName, ModelName, RegionName)> {
-    let zones = fleet.zones.keys().cloned().chain(["nowhere".into()]);
+    let zones = fleet
+        .zones
+        .keys()
+        .cloned()
+        .chain(["nowhere".parse().unwrap()]);
     let regions: Vec<RegionName> = fleet
         .regions
         .keys()
         .cloned()
-        .chain(["nowhere".into()])
+        .chain(["nowhere".parse().unwrap()])
         .collect();
     let mut all = Vec::new();
     for zone in zones {
         for region in &regions {
             for model in MODELS.into_iter().chain(["unheard-of"]) {
-                all.push((zone.clone(), model.into(), region.clone()));
+                all.push((zone.clone(), model.parse().unwrap(), region.clone()));
             }
         }
     }

@@ -25,7 +25,7 @@ fn body() -> String {
 }
 
 fn configured(envoy: &Rc<Envoy>, plan: &Plan, lease: Option<Lease>) -> Configured {
-    let policy = filter_policy(&example(), plan, &WEST.into(), lease);
+    let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), lease);
     envoy.plugin("router", &serde_json::to_string(&policy).unwrap())
 }
 
@@ -116,13 +116,13 @@ fn past_its_lease_a_plan_moves_nobody() {
     let envoy = Envoy::start();
     let away = Placement {
         home_share: 0,
-        overflow: BTreeMap::from([(EAST.into(), 50), (EU.into(), 50)]),
+        overflow: BTreeMap::from([(EAST.parse().unwrap(), 50), (EU.parse().unwrap(), 50)]),
         ..Placement::home()
     };
-    let models = BTreeMap::from([(LLAMA.into(), away)]);
-    let zones = BTreeMap::from([("global".into(), models)]);
+    let models = BTreeMap::from([(LLAMA.parse().unwrap(), away)]);
+    let zones = BTreeMap::from([("global".parse().unwrap(), models)]);
     let plan = Plan {
-        gateways: BTreeMap::from([(WEST.into(), zones)]),
+        gateways: BTreeMap::from([(WEST.parse().unwrap(), zones)]),
         ..Plan::default()
     };
     let lease = Lease {

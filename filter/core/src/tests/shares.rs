@@ -22,10 +22,10 @@ fn keeping(home_share: u8) -> FilterPolicy {
         .get_mut(LLAMA)
         .unwrap();
     rule.split = Some(Split {
-        first: "us-west-2".into(),
+        first: "us-west-2".parse().unwrap(),
         home_share,
         floor: 10,
-        overflow: BTreeMap::from([("us-east-1".into(), 100)]),
+        overflow: BTreeMap::from([("us-east-1".parse().unwrap(), 100)]),
         fixed: false,
     });
     policy

@@ -85,10 +85,10 @@ fn batch_has_its_own_lane_and_leaves_first() {
     assert_eq!(decide(&policy, &[US], &context()).unwrap().lane, Lane::Home);
     let rule = rule_of(&mut policy);
     rule.split = Some(Split {
-        first: WEST.into(),
+        first: WEST.parse().unwrap(),
         home_share: 100,
         floor: 10,
-        overflow: BTreeMap::from([(EAST.into(), 100)]),
+        overflow: BTreeMap::from([(EAST.parse().unwrap(), 100)]),
         fixed: false,
     });
     let pressed = RequestContext {
@@ -173,7 +173,7 @@ fn batch_is_not_sent_to_regions_that_refuse() {
     let rule = rule_of(&mut policy);
     rule.batch = BatchRule {
         at_first: false,
-        others: [(EAST.into(), 100)].into(),
+        others: [(EAST.parse().unwrap(), 100)].into(),
         ..BatchRule::default()
     };
     let refuses = |who: &'static str| {
@@ -247,7 +247,7 @@ fn a_session_stays_together() {
 #[test]
 fn a_zone_with_fixed_shares_serves_both_tiers() {
     let mut fleet = example();
-    let parts = BTreeMap::from([(WEST.into(), 60), (EAST.into(), 20)]);
+    let parts = BTreeMap::from([(WEST.parse().unwrap(), 60), (EAST.parse().unwrap(), 20)]);
     fleet.zones.get_mut("global").unwrap().order = Order::Weighted(parts);
     let (policy, _) = admit(&fleet, WEST, "POST", CHAT, &[US]);
     assert!(decide(&policy, &[US], &context()).is_ok());

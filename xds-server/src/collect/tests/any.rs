@@ -113,7 +113,7 @@ fn check(bytes: &[u8]) -> Result<usize, TestCaseError> {
         Preset::Postgres,
         Preset::Milvus,
     ] {
-        for model in [None, Some("tiny-llama".into())] {
+        for model in [None, Some("tiny-llama".parse().unwrap())] {
             let mut signal = signal(preset);
             signal.model = model;
             let read = preset::read(&page, preset, &signal, &pools(&["tiny-llama"]));

@@ -73,7 +73,7 @@ fn watched(source: &str, address: SocketAddr) -> WatchedSource {
     signal.url = format!("http://{address}/metrics");
     signal.every = Duration::from_secs(5);
     WatchedSource {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: source.to_owned(),
         signal,
         pools: BTreeSet::new(),

@@ -24,7 +24,7 @@ fn readings(report: &GatewayReport) -> &[Reading] {
 }
 
 fn of_us() -> Result<Option<RegionName>, Status> {
-    Ok(Some("us-west-2".into()))
+    Ok(Some("us-west-2".parse().unwrap()))
 }
 
 #[tokio::test]
@@ -78,10 +78,10 @@ async fn a_message_becomes_an_observation() {
     );
     assert_eq!((report.at, report.refused.len()), (noon(), 0));
     let counts = |model: &str, counts| Reading::Attempts {
-        zone: "eea".into(),
-        model: model.into(),
+        zone: "eea".parse().unwrap(),
+        model: model.parse().unwrap(),
         lane: Lane::Home,
-        to: "eu-west-1".into(),
+        to: "eu-west-1".parse().unwrap(),
         counts,
     };
     let answered = AttemptCounts {
@@ -95,15 +95,15 @@ async fn a_message_becomes_an_observation() {
     };
     let expect = [
         Reading::Endpoints {
-            model: "llama-3.1-70b".into(),
+            model: "llama-3.1-70b".parse().unwrap(),
             healthy: 1,
             total: 2,
         },
         counts("llama-3.1-70b", answered),
         counts("mistral-7b", failed),
         Reading::FirstToken {
-            model: "llama-3.1-70b".into(),
-            to: "eu-west-1".into(),
+            model: "llama-3.1-70b".parse().unwrap(),
+            to: "eu-west-1".parse().unwrap(),
             times: meridian_planner::signal::Histogram {
                 buckets: vec![(0.25, 1.0), (1.0, 2.0)],
                 sum: 0.85,
@@ -111,7 +111,7 @@ async fn a_message_becomes_an_observation() {
             },
         },
         Reading::JurisdictionViolations {
-            fallback: "claude".into(),
+            fallback: "claude".parse().unwrap(),
             answers: 2.0,
         },
     ];
@@ -150,7 +150,10 @@ async fn histograms_are_added_up_over_flushes() {
 #[tokio::test]
 async fn gateways_of_one_node_id_are_counted_each_by_itself() {
     let fleet = parse(super::FLEET).unwrap();
-    let (region, model) = ("eu-west-1".into(), "llama-3.1-70b".into());
+    let (region, model) = (
+        "eu-west-1".parse().unwrap(),
+        "llama-3.1-70b".parse().unwrap(),
+    );
     let mut state = FleetState::default();
     let end = Millis(noon().0 + 10_000);
     let demand = |state: &FleetState, now: Millis| {

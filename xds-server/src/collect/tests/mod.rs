@@ -52,7 +52,10 @@ fn signal(preset: Preset) -> SignalSource {
 }
 
 fn pools(models: &[&str]) -> BTreeSet<ModelName> {
-    models.iter().map(|model| ModelName::from(*model)).collect()
+    models
+        .iter()
+        .map(|model| model.parse::<ModelName>().unwrap())
+        .collect()
 }
 
 /// Reads a page of a region that has `tiny-llama`.

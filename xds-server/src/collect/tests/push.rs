@@ -31,7 +31,7 @@ fn watched() -> WatchedSource {
         Figure::ReplicationLag,
     ]));
     WatchedSource {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: "signals[0]".into(),
         signal,
         pools: pools(&["llama", "mistral"]),
@@ -127,12 +127,12 @@ async fn what_is_pushed_is_observed() {
         ..Figures::default()
     };
     let expected = Observation {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: format!("push {ID}"),
         at: noon(),
         readings: vec![
             Reading::Server {
-                model: "llama".into(),
+                model: "llama".parse().unwrap(),
                 engine: String::new(),
                 figures,
             },

@@ -21,7 +21,7 @@ fn watched(server: &Server, queries: &[(Figure, &str)]) -> WatchedSource {
         tenant: Some("team-a".into()),
     };
     WatchedSource {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: "signals[0]".into(),
         signal,
         pools: pools(&["llama", "mistral"]),

@@ -88,7 +88,7 @@ fn watched(address: SocketAddr, preset: Preset) -> WatchedSource {
     let mut signal = signal(preset);
     signal.url = format!("http://{address}/metrics");
     WatchedSource {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: "signals[0]".to_owned(),
         signal,
         pools: pools(&["tiny-llama"]),

@@ -144,7 +144,7 @@ fn the_source_may_name_the_model_and_the_most_that_run() {
     let text = fixture("vllm/metrics.load.prom");
     let page = Page::parse(text.as_bytes()).unwrap();
     let mut signal = signal(Preset::Vllm);
-    signal.model = Some("llama-3.1-70b".into());
+    signal.model = Some("llama-3.1-70b".parse().unwrap());
     signal.max_running = Some(4);
     let read = preset::read(&page, Preset::Vllm, &signal, &pools(&["llama-3.1-70b"]));
     assert_eq!(read.refused, []);

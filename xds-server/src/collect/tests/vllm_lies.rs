@@ -42,7 +42,7 @@ fn values_that_cannot_be_are_refused_one_by_one() {
         let text = format!("{metric} {value}\nvllm:num_requests_running 1\n");
         let page = Page::parse(text.as_bytes()).unwrap();
         let mut signal = signal(Preset::Vllm);
-        signal.model = Some("tiny-llama".into());
+        signal.model = Some("tiny-llama".parse().unwrap());
         let read = preset::read(&page, Preset::Vllm, &signal, &pools(&["tiny-llama"]));
         assert_eq!(whys(&read.refused), [(metric, why, 1)], "{value}");
         let figures = engines(&read.readings)[0].1;

@@ -30,7 +30,7 @@ fn what_is_said_is_read() {
     let fleet = parse(&text).unwrap();
     assert_eq!(
         fleet.zones["global"].order,
-        Order::Priority(vec!["eu-west-1".into()])
+        Order::Priority(vec!["eu-west-1".parse().unwrap()])
     );
     assert!(
         fleet.batch_keys.contains(&digest("k")),
@@ -43,7 +43,7 @@ fn what_is_said_is_read() {
             .values()
             .all(|region| region.price == Some(0.5))
     );
-    let balances = fleet.balances(&"us-west-2".into());
+    let balances = fleet.balances(&"us-west-2".parse().unwrap());
     let expected = [
         ("llama-3.1-70b", Balance::LeastLoad),
         ("mistral-7b", Balance::Affinity),
@@ -51,13 +51,13 @@ fn what_is_said_is_read() {
     assert_eq!(
         balances,
         expected
-            .map(|(model, balance)| (model.into(), balance))
+            .map(|(model, balance)| (model.parse().unwrap(), balance))
             .into()
     );
     let weighted = edited(GLOBAL, &format!("{GLOBAL}, weights: {{ us-west-2: 7 }}"));
     assert_eq!(
         parse(&weighted).unwrap().zones["global"].order,
-        Order::Weighted(BTreeMap::from([("us-west-2".into(), 7)]))
+        Order::Weighted(BTreeMap::from([("us-west-2".parse().unwrap(), 7)]))
     );
     assert_eq!(
         parse(EXAMPLE).unwrap().zones["global"].order,

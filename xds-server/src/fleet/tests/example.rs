@@ -24,8 +24,11 @@ fn zones_are_read() {
         (0, true, false)
     );
     assert_eq!(eea.misdirected, Misdirected::Refuse);
-    assert_eq!(eea.fallbacks, ["claude-eu".into()]);
-    assert_eq!(fleet.unknown_zone, UnknownZone::Zone("eea".into()));
+    assert_eq!(eea.fallbacks, ["claude-eu".parse().unwrap()]);
+    assert_eq!(
+        fleet.unknown_zone,
+        UnknownZone::Zone("eea".parse().unwrap())
+    );
     assert_eq!(fleet.sources[0].header, "x-tenant-zone");
     assert_eq!(
         (fleet.sources[0].gives, fleet.sources[1].gives),
@@ -51,7 +54,7 @@ fn what_is_left_out_has_its_default() {
     let text = edited("unknown_zone: eea\n", "");
     assert_eq!(
         parse(&text).unwrap().unknown_zone,
-        UnknownZone::Zone("eea".into()),
+        UnknownZone::Zone("eea".parse().unwrap()),
         "the only pinned zone"
     );
     let text = edited("unknown_zone: eea", "unknown_zone: refuse");

@@ -361,18 +361,21 @@ fn a_budget_is_parted_and_needs_prices() {
         output: 15_000,
     };
     assert_eq!(fallback.price, Some(price));
-    let gateways = gateways_of(&fleet, &"claude".into());
+    let gateways = gateways_of(&fleet, &"claude".parse().unwrap());
     assert_eq!(gateways, 3);
     let replicas = edited(
         "{ address: gw.us-west-2.example.com, port: 8443 }",
         "{ address: gw.us-west-2.example.com, port: 8443, replicas: 4 }",
     );
-    assert_eq!(gateways_of(&parse(&replicas).unwrap(), &"claude".into()), 6);
+    assert_eq!(
+        gateways_of(&parse(&replicas).unwrap(), &"claude".parse().unwrap()),
+        6
+    );
     check(
         &replicas.replace("replicas: 4", "replicas: 0"),
         &[("regions.us-west-2.gateway.replicas", "write how many")],
     );
-    assert_eq!(gateways_of(&fleet, &"claude-eu".into()), 1);
+    assert_eq!(gateways_of(&fleet, &"claude-eu".parse().unwrap()), 1);
     let at = |field: &str| format!("fallbacks.claude.{field}");
     let price = "price: { input: 3, output: 15 }";
     for (fields, place, says) in [

@@ -240,17 +240,17 @@ fn neighbours_follow_from_locations() {
     let oregon = located("{ latitude: 45.8, longitude: -119.7 }");
     assert_eq!(
         nearest(&oregon, "us-west-2"),
-        ["us-east-1".into(), "eu-west-1".into()]
+        ["us-east-1".parse().unwrap(), "eu-west-1".parse().unwrap()]
     );
     assert_eq!(
         nearest(&oregon, "us-east-1"),
-        ["us-west-2".into(), "eu-west-1".into()]
+        ["us-west-2".parse().unwrap(), "eu-west-1".parse().unwrap()]
     );
     // Listed neighbours come first.
     let said = oregon.replace("  us-west-2:\n", "  us-west-2:\n    nearest: [eu-west-1]\n");
     assert_eq!(
         nearest(&said, "us-west-2"),
-        ["eu-west-1".into(), "us-east-1".into()]
+        ["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()]
     );
     let error = parse(&located("{ latitude: 145.8, longitude: .nan }"));
     let error = error.unwrap_err().to_string();

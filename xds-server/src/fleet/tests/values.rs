@@ -161,7 +161,7 @@ fn the_nearest_limit_counts() {
     );
     let fleet = parse(&text).unwrap();
     let limits = |zone: &str, model: &str| {
-        let limits = fleet.limits_of(&zone.into(), &model.into());
+        let limits = fleet.limits_of(&zone.parse().unwrap(), &model.parse().unwrap());
         let seconds = |duration: Duration| duration.as_secs();
         (
             seconds(limits.first_token),

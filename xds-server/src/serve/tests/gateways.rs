@@ -5,14 +5,14 @@ use super::*;
 /// The attempts that us-west-2's gateway has made at its own pool so far.
 fn heard(source: &str, at: Millis, answered: f64) -> Event {
     let observation = Observation {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: source.into(),
         at,
         readings: vec![Reading::Attempts {
-            zone: "global".into(),
-            model: LLAMA.into(),
+            zone: "global".parse().unwrap(),
+            model: LLAMA.parse().unwrap(),
             lane: Lane::Home,
-            to: "us-west-2".into(),
+            to: "us-west-2".parse().unwrap(),
             counts: AttemptCounts {
                 answered,
                 ..Default::default()
@@ -20,7 +20,7 @@ fn heard(source: &str, at: Millis, answered: f64) -> Event {
         }],
     };
     Event::Gateway(GatewayEvent::Report(gateway::GatewayReport {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: source.into(),
         at,
         observation: Some(observation),
@@ -45,7 +45,7 @@ fn a_gateway_that_is_gone_counts_no_more() {
     let all = vec!["gw".to_owned(), "gw#2".to_owned()];
     assert_eq!(shown(&stand), (13.0, all));
     stand.handle(Event::Gateway(GatewayEvent::StreamEnded {
-        region: "us-west-2".into(),
+        region: "us-west-2".parse().unwrap(),
         source: "gw".into(),
     }));
     assert_eq!(shown(&stand), (3.0, vec!["gw#2".to_owned()]));
@@ -57,12 +57,12 @@ fn series_that_are_too_many_are_refused_and_counted() {
     let url = fleet().regions["us-west-2"].signals[0].url.clone();
     let mut look = |engines: std::ops::Range<u32>| {
         let reading = |engine: u32| Reading::Server {
-            model: LLAMA.into(),
+            model: LLAMA.parse().unwrap(),
             engine: engine.to_string(),
             figures: Figures::default(),
         };
         let observation = Observation {
-            region: "us-west-2".into(),
+            region: "us-west-2".parse().unwrap(),
             source: "signals[0]".into(),
             at: stand.now,
             readings: engines.map(reading).collect(),

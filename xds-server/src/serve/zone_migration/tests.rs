@@ -173,7 +173,8 @@ fn a_region_and_a_fallback_that_are_others_are_not_kept() {
     let old = with_zones(ORIGINAL);
     let mut new = with_zones(RENAMED);
     let elsewhere = new.fallbacks["claude"].clone();
-    new.fallbacks.insert("claude-eu".into(), elsewhere);
+    new.fallbacks
+        .insert("claude-eu".parse().unwrap(), elsewhere);
     let zone = &between(&old, &new).unwrap().zones["eea"];
     assert_eq!((zone.regions.len(), zone.fallbacks.len()), (1, 0));
     new.regions.remove("eu-west-1");
@@ -195,7 +196,10 @@ unknown_zone: eea
     let before = zones("preset:eea", "us-west-2");
     let next = zones("preset:eea, preset:uk", "us-east-1");
     let on_the_way = between(&before, &next).unwrap();
-    assert_eq!(on_the_way.zones["eea"].regions, ["eu-west-1".into()].into());
+    assert_eq!(
+        on_the_way.zones["eea"].regions,
+        ["eu-west-1".parse().unwrap()].into()
+    );
     let has = |region: &str| on_the_way.regions[region].vector_db.is_some();
     assert_eq!(
         ["us-west-2", "us-east-1", "eu-west-1"].map(has),
@@ -211,7 +215,7 @@ unknown_zone: eea
 fn a_name_that_means_something_else_leads_where_both_let_it() {
     let fleet = between(&with_zones(ORIGINAL), &with_zones(SWAPPED)).unwrap();
     let eea = &fleet.zones["eea"];
-    assert!(eea.pinned && eea.regions == BTreeSet::from(["eu-west-1".into()]));
+    assert!(eea.pinned && eea.regions == BTreeSet::from(["eu-west-1".parse().unwrap()]));
     assert_eq!(eea.fallbacks.len(), 0);
     way(&with_zones(ORIGINAL), &with_zones(SWAPPED));
 }
@@ -239,8 +243,14 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
                     countries: own.filter_map(|(code, _)| Country::parse(code)).collect(),
                     rest: pick(&places[3]) == *name,
                     pinned,
-                    regions: regions.into_iter().map(Into::into).collect(),
-                    fallbacks: fallbacks.into_iter().map(Into::into).collect(),
+                    regions: regions
+                        .into_iter()
+                        .map(|name| name.parse().unwrap())
+                        .collect(),
+                    fallbacks: fallbacks
+                        .into_iter()
+                        .map(|name| name.parse().unwrap())
+                        .collect(),
                     misdirected: if forward {
                         Misdirected::Forward
                     } else {
@@ -249,10 +259,10 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
                     order: Order::Nearest,
                     limits: OwnLimits::default(),
                 };
-                (ZoneName::from(*name), zone)
+                (name.parse::<ZoneName>().unwrap(), zone)
             })
             .collect::<BTreeMap<_, _>>();
-        fleet.unknown_zone = UnknownZone::Zone(pick(&places[4]).into());
+        fleet.unknown_zone = UnknownZone::Zone(pick(&places[4]).parse().unwrap());
         if moved {
             fleet.fallbacks.get_mut("claude").unwrap().endpoint.port = 8443;
         }
@@ -261,7 +271,7 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
 }
 
 fn policy_of(fleet: &Fleet) -> FilterPolicy {
-    filter_policy(fleet, &Plan::default(), &"eu-west-1".into(), None)
+    filter_policy(fleet, &Plan::default(), &"eu-west-1".parse().unwrap(), None)
 }
 
 /// Whether a fleet allows a zone's request to use this path. A fallback must be unchanged.

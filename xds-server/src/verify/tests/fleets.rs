@@ -142,5 +142,10 @@ pub fn fleet(text: &str) -> Fleet {
 
 /// The snapshot of a region.
 pub fn snapshot(fleet: &Fleet, home: &str) -> Snapshot {
-    translate(fleet, &Plan::default(), &RegionName::from(home), None)
+    translate(
+        fleet,
+        &Plan::default(),
+        &home.parse::<RegionName>().unwrap(),
+        None,
+    )
 }

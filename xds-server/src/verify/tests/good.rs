@@ -25,9 +25,23 @@ fn a_snapshot_for_another_region_is_not_clean() {
     let snapshot = translate(
         &fleet,
         &Plan::default(),
-        &RegionName::from("us-west-2"),
+        &"us-west-2".parse::<RegionName>().unwrap(),
         None,
     );
-    assert!(!verify(&fleet, &RegionName::from("eu-west-1"), &snapshot).is_empty());
-    assert!(!verify(&fleet, &RegionName::from("mars"), &Snapshot::default()).is_empty());
+    assert!(
+        !verify(
+            &fleet,
+            &"eu-west-1".parse::<RegionName>().unwrap(),
+            &snapshot
+        )
+        .is_empty()
+    );
+    assert!(
+        !verify(
+            &fleet,
+            &"mars".parse::<RegionName>().unwrap(),
+            &Snapshot::default()
+        )
+        .is_empty()
+    );
 }

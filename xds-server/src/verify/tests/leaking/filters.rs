@@ -87,7 +87,7 @@ fn filters_that_leak() {
                 |s| {
                     policy(listener(s, "public"), |p| {
                         p.countries
-                            .insert(Country::parse("DE").unwrap(), "global".into());
+                            .insert(Country::parse("DE").unwrap(), "global".parse().unwrap());
                     })
                 },
                 "takes DE for `global`; it belongs to `eea`",
@@ -107,7 +107,8 @@ fn filters_that_leak() {
                 EU,
                 |s| {
                     policy(listener(s, "public"), |p| {
-                        p.unknown_zone = meridian_policy::fleet::UnknownZone::Zone("global".into())
+                        p.unknown_zone =
+                            meridian_policy::fleet::UnknownZone::Zone("global".parse().unwrap())
                     })
                 },
                 "unknown origin elsewhere",
@@ -158,7 +159,7 @@ fn filters_that_leak() {
             case(
                 "another region's policy",
                 US,
-                |s| policy(listener(s, "public"), |p| p.region = EU.into()),
+                |s| policy(listener(s, "public"), |p| p.region = EU.parse().unwrap()),
                 "is for `eu-west-1`, not for `us-west-2`",
             ),
         ],

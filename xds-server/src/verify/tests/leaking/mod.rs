@@ -85,7 +85,7 @@ fn check(text: &str, cases: Vec<Case>) {
         let mut bad = good.clone();
         edit(&mut bad);
         assert_ne!(good, bad, "{name}: edits nothing");
-        let leaks = verify(&fleet, &home.into(), &bad);
+        let leaks = verify(&fleet, &home.parse().unwrap(), &bad);
         let lines: Vec<String> = leaks.iter().map(ToString::to_string).collect();
         assert!(
             lines.iter().any(|line| line.contains(found)),

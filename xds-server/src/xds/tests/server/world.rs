@@ -63,7 +63,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hub = Arc::new(Hub::default());
-        let regions = [REGION, OTHER].map(RegionName::from).into();
+        let regions = [REGION, OTHER].map(RegionName::from_static).into();
         let trust = Arc::new(Trust::new("meridian", regions));
         let tls = authority.as_ref().map(|authority| {
             let (certificate, key) = issue(authority, vec![dns("control.example")]);
@@ -96,7 +96,8 @@ impl Server {
 
     pub fn publish(&self, regions: &[(&str, &str)]) {
         let regions = regions.iter();
-        let regions = regions.map(|(region, text)| (RegionName::from(*region), resources(text)));
+        let regions =
+            regions.map(|(region, text)| (region.parse::<RegionName>().unwrap(), resources(text)));
         self.hub.publish(regions.collect::<BTreeMap<_, _>>());
     }
 
