@@ -22,7 +22,8 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-/// Runs a hook with the worker's state. Envoy calls no hook from within a host call: it defers whatever ends a stream.
+/// Runs a hook with the worker's state. Envoy 1.40 calls no hook from within a host call, also of those that end a stream: every
+/// scenario checks it.
 fn with_worker<R>(hook: impl FnOnce(&mut Worker) -> R, otherwise: R) -> R {
     WORKER.with(|worker| match worker.try_borrow_mut() {
         Ok(mut worker) => hook(&mut worker),

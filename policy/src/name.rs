@@ -38,7 +38,7 @@ const fn is_plain(text: &str) -> bool {
         }
         at += 1;
     }
-    let is_sized = 0 < bytes.len() && bytes.len() <= LONGEST_NAME;
+    let is_sized = !bytes.is_empty() && bytes.len() <= LONGEST_NAME;
     is_sized && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
 }
 
@@ -52,7 +52,7 @@ const fn is_model(text: &str) -> bool {
         }
         at += 1;
     }
-    0 < bytes.len() && bytes.len() <= LONGEST_MODEL_NAME
+    !bytes.is_empty() && bytes.len() <= LONGEST_MODEL_NAME
 }
 
 macro_rules! name {
@@ -168,6 +168,12 @@ mod tests {
         }
         let megabyte = "A".repeat(1 << 20).parse::<ZoneName>().unwrap_err();
         assert!(megabyte.to_string().len() < 500);
+    }
+
+    #[test]
+    #[should_panic(expected = "not a name")]
+    fn a_bad_literal_panics() {
+        let _ = RegionName::from_static("us west");
     }
 
     #[test]

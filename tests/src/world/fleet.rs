@@ -104,6 +104,18 @@ impl World {
         self.dir.path()
     }
 
+    /// The filter keeps one state per worker, which a hook holds while it runs. So Envoy must call no hook from within a host call,
+    /// whatever a scenario does. An error names the gateway that did.
+    pub fn has_no_nested_hooks(&self) -> Result<()> {
+        for region in REGIONS {
+            let log = std::fs::read_to_string(self.dir().join(region).with_extension("log"))?;
+            if log.contains("a hook was called within a hook") {
+                bail!("Envoy of {region} has called a hook from within a hook");
+            }
+        }
+        Ok(())
+    }
+
     /// Ends its processes and waits until they have ended; the directory stays, for its logs.
     pub async fn keep(mut self) -> PathBuf {
         let dir = self.dir.keep();

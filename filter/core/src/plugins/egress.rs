@@ -52,7 +52,7 @@ enum State {
     /// What still comes goes as it is.
     AsItIs,
     /// Claude is asked; its answer is to come.
-    Asked(ResponseContext),
+    Sent(ResponseContext),
     /// The answer is a stream.
     Streaming(Box<Stream>),
     /// The answer is held until it is whole. Its status.
@@ -128,7 +128,7 @@ impl Plugin for Request {
         if never_left(host) {
             self.give_back(host);
         }
-        let State::Asked(context) = self.state else {
+        let State::Sent(context) = self.state else {
             return match egress::check_status(&status) {
                 Ok(()) => Action::Continue,
                 Err(refusal) => self.stop(host, refusal),
@@ -170,7 +170,7 @@ impl Plugin for Request {
                 let (context, status) = (*context, *status);
                 self.answer(host, worker, context, status, size);
             }
-            State::Going | State::AsItIs | State::Asked(_) | State::Stopped => {}
+            State::Going | State::AsItIs | State::Sent(_) | State::Stopped => {}
         }
         Action::Continue
     }
@@ -263,7 +263,7 @@ impl Request {
         set(claude::VERSION.0, version.as_deref());
         set("content-length", Some(&body.len().to_string()));
         host.set_body(Side::Request, size, body.as_bytes());
-        self.state = State::Asked(context);
+        self.state = State::Sent(context);
         Action::Continue
     }
 

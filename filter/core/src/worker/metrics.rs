@@ -51,8 +51,10 @@ impl Metrics {
             ("completion", usage.completion),
             ("cached", usage.cached),
         ] {
-            let name = format!("meridian_tokens;zone={zone};model={model};to={to};what={what}");
-            self.count(host, name, count);
+            if count > 0 {
+                let name = format!("meridian_tokens;zone={zone};model={model};to={to};what={what}");
+                self.count(host, name, count);
+            }
         }
     }
 
@@ -76,8 +78,11 @@ impl Metrics {
 
     /// Counts what a fallback has cost, in billionths of a dollar.
     pub fn spent(&mut self, host: &dyn Host, fallback: &FallbackName, nanousd: u64) {
-        let name = format!("meridian_spent_microusd;to={}", to(fallback));
-        self.count(host, name, nanousd / 1000);
+        let microusd = nanousd / 1000;
+        if microusd > 0 {
+            let name = format!("meridian_spent_microusd;to={}", to(fallback));
+            self.count(host, name, microusd);
+        }
     }
 
     /// Counts an answer that reports that it was made outside of its fallback's jurisdiction.
@@ -86,9 +91,6 @@ impl Metrics {
     }
 
     fn count(&mut self, host: &dyn Host, name: String, count: u64) {
-        if count == 0 {
-            return;
-        }
         // A request does not fail because it cannot be counted.
         if let Some(id) = self.id(host, MetricKind::Counter, name) {
             host.add_to_metric(id, count);
