@@ -2,6 +2,7 @@
 //!
 //! A signal past its TTL is unknown. Impossible values are rejected, whatever their source.
 
+mod apply;
 mod engine;
 mod horizon;
 mod load;

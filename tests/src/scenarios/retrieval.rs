@@ -5,6 +5,7 @@ use super::ensure;
 use super::peer::certified;
 use crate::world::{PRIMARY, Retrieval, World, wait_for};
 use anyhow::Result;
+use meridian_policy::RegionName;
 use meridian_xds_server::serve::report::DataReport;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +97,7 @@ pub async fn follows(world: &mut World) -> Result<String> {
     ensure(before.ask("before").await? == WEST, || "not at home".into())?;
     let behind = lag(world, WEST, 31.0).await?;
     ensure(
-        behind.behind && behind.serves == Some(PRIMARY.parse().unwrap()),
+        behind.behind && behind.serves == Some(RegionName::from_static(PRIMARY)),
         || format!("{behind:?}"),
     )?;
     served_by(world, WEST, PRIMARY).await?;
@@ -110,7 +111,7 @@ pub async fn follows(world: &mut World) -> Result<String> {
     for seconds in [29.0, 24.5] {
         let near = lag(world, WEST, seconds).await?;
         ensure(
-            near.behind && near.serves == Some(PRIMARY.parse().unwrap()),
+            near.behind && near.serves == Some(RegionName::from_static(PRIMARY)),
             || format!("back at {seconds} s: {near:?}"),
         )?;
     }
@@ -141,7 +142,7 @@ pub async fn eu(world: &mut World) -> Result<String> {
     let marker = "marker-of-an-EU-question";
     let milvus = world.block().milvus(EU);
     let behind = lag(world, EU, 3600.0).await?;
-    ensure(behind.serves == Some(EU.parse().unwrap()), || {
+    ensure(behind.serves == Some(RegionName::from_static(EU)), || {
         format!("{behind:?}")
     })?;
     let alarms = world.report().await?.alarms;

@@ -171,7 +171,7 @@ async fn processes(
 /// Writes a region's Envoy configuration, as `meridian bootstrap` or `meridian export` does.
 fn configuration(dir: &Path, text: &str, region: &str, configured: Configured) -> Result<PathBuf> {
     let fleet = fleet::parse(text)?;
-    let home = region.parse::<RegionName>().unwrap();
+    let home: RegionName = region.parse()?;
     let bootstrap = match configured {
         Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta)?,
         Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw)?,
