@@ -77,6 +77,10 @@ impl Host for Envoy {
         }
     }
 
+    fn release_headers(&self) {
+        let _ = hostcalls::resume_http_response();
+    }
+
     fn clear_route_cache(&self) -> bool {
         hostcalls::call_foreign_function("clear_route_cache", None).is_ok()
     }
@@ -109,6 +113,15 @@ impl Host for Envoy {
     fn log(&self, level: LogLevel, line: &str) {
         log(level, line);
     }
+}
+
+/// Makes Envoy stop the stream of the present hook and keep nothing of the piece of the body that came. The SDK has no word for
+/// that (`StopIterationNoBuffer`). The host does it after every hook in which a local response was sent, by whatever context: here
+/// it is the root context, which has no caller to answer.
+pub fn withhold(stream: u32, root: u32) {
+    let _ = hostcalls::set_effective_context(root);
+    let _ = hostcalls::send_http_response(500, Vec::new(), None);
+    let _ = hostcalls::set_effective_context(stream);
 }
 
 /// Writes a line to Envoy's log.

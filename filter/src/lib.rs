@@ -4,7 +4,7 @@
 
 mod host;
 
-use host::{Envoy, log};
+use host::{Envoy, log, withhold};
 use meridian_filter_core::host::{Action, Host, LogLevel};
 use meridian_filter_core::plugins::{Configured, Plugin};
 use meridian_filter_core::worker::Worker;
@@ -14,7 +14,7 @@ use std::cell::RefCell;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(types::LogLevel::Info);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root { plugin: Configured::Router(None) }) });
+    proxy_wasm::set_root_context(|id| -> Box<dyn RootContext> { Box::new(Root { id, plugin: Configured::Router(None) }) });
 }}
 
 thread_local! {
@@ -36,6 +36,7 @@ fn with_worker<R>(hook: impl FnOnce(&mut Worker) -> R, otherwise: R) -> R {
 
 /// One plugin configuration.
 struct Root {
+    id: u32,
     plugin: Configured,
 }
 
@@ -72,29 +73,42 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream(self.plugin.stream(context))))
+        Some(Box::new(Stream {
+            id: context,
+            root: self.id,
+            plugin: self.plugin.stream(context),
+        }))
     }
 }
 
 /// One stream's plugin.
-struct Stream(Box<dyn Plugin>);
+struct Stream {
+    id: u32,
+    /// The id of its plugin configuration.
+    root: u32,
+    plugin: Box<dyn Plugin>,
+}
 
 impl Stream {
     fn hook(
         &mut self,
         hook: impl FnOnce(&mut dyn Plugin, &dyn Host, &mut Worker) -> Action,
     ) -> types::Action {
-        let plugin = self.0.as_mut();
+        let plugin = self.plugin.as_mut();
         match with_worker(|worker| hook(plugin, &Envoy, worker), Action::Pause) {
             Action::Continue => types::Action::Continue,
             Action::Pause => types::Action::Pause,
+            Action::Withhold => {
+                withhold(self.id, self.root);
+                types::Action::Pause
+            }
         }
     }
 }
 
 impl Context for Stream {
     fn on_done(&mut self) -> bool {
-        with_worker(|worker| self.0.on_done(&Envoy, worker), ());
+        with_worker(|worker| self.plugin.on_done(&Envoy, worker), ());
         true
     }
 }
@@ -127,6 +141,6 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        with_worker(|worker| self.0.on_log(&Envoy, worker), ());
+        with_worker(|worker| self.plugin.on_log(&Envoy, worker), ());
     }
 }

@@ -25,6 +25,9 @@ pub const VECTOR_DB: &str = "x-meridian-vector-db";
 /// Picks one region of the overflow, fresh or batch lane. All requests of a conversation have the same value. It does not leave
 /// the gateway.
 pub const SPREAD: &str = "x-meridian-spread";
+/// The number of the request, which no other request of the gateway has. It ties a request's attempts together: callers may give
+/// several requests the same `x-request-id`.
+pub const REQUEST: &str = "x-meridian-request";
 /// The slot of the request: Envoy hashes it to pick a healthy server of a pool. A gateway that receives the request from a peer
 /// sets a new slot.
 pub const SLOT: &str = "x-meridian-slot";

@@ -2,5 +2,6 @@
 
 pub mod demo;
 pub mod fakes;
+pub mod hunt;
 pub mod scenarios;
 pub mod world;

@@ -19,6 +19,8 @@ pub enum Action {
     Continue,
     /// Envoy holds what came; the hook is called again with more of it.
     Pause,
+    /// The stream waits, and Envoy forgets the piece of the body that came: the plugin has it. For hooks of a body only.
+    Withhold,
 }
 
 /// A fact that Envoy knows of a stream.
@@ -85,6 +87,8 @@ pub trait Host {
     fn reset(&self);
     /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
     fn end_stream(&self, stream: u32);
+    /// Lets the response's headers go on while its body is withheld: a response of headers alone, if the body has ended.
+    fn release_headers(&self);
     /// Makes Envoy look for the route again, by the headers as they are now. `false` if it cannot.
     fn clear_route_cache(&self) -> bool;
 

@@ -5,6 +5,7 @@ use super::client::run;
 use super::ensure;
 use super::replay::{CHAT, Failing, MESSAGES, answered, ask, body, cut, recorded, silent, written};
 use crate::fakes::{Behaviour, Fail, Replay};
+use crate::hunt;
 use crate::world::{MODEL, World, wait_for};
 use anyhow::{Context, Result};
 
@@ -417,4 +418,13 @@ pub async fn client(world: &mut World) -> Result<String> {
     pool(&|behaviour| behaviour.replay = Some(replayed(&events[..last], false)));
     seen.push(format!("without [DONE]: {}", run("whole", &west).await?));
     Ok(seen.join("; "))
+}
+
+/// Random faults of all members, several at a time: no caller gets a wrong byte, and the gateway lives. `hunt` does the same for as
+/// long as one wants.
+pub async fn hunt(world: &mut World) -> Result<String> {
+    const SEED: u64 = 20;
+    let ground = hunt::Ground::new(world).await?;
+    let seen = ground.hunt(world, SEED, 1200).await?;
+    hunt::conclude(SEED, &seen)
 }

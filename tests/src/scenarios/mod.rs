@@ -36,6 +36,7 @@ mod runner;
 
 pub use runner::{Outcome, lanes, run};
 
+use crate::hunt;
 use crate::world::{Answer, Ask, Configured, Options, World};
 use anyhow::{Result, bail};
 use meridian_policy::egress_policy::ClaudeHost;
@@ -115,6 +116,7 @@ scenarios! {
     "guard-whole": guard::whole, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-hunt": guard::hunt, Last, hunt::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();
     "gdpr-failing": gdpr::failing, Any, Options { limits: QUICK, ..Options::default() };

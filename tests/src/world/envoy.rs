@@ -111,6 +111,19 @@ impl Envoy {
         super::signal::signal(id, "STOP").await
     }
 
+    /// Whether its process has ended by itself.
+    ///
+    /// # Errors
+    /// Its state cannot be read.
+    pub fn has_ended(&self) -> Result<bool> {
+        let id = self.process.id().context("Envoy has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // A dead process keeps its number until somebody waits for it.
+        Ok(stat
+            .rsplit_once(')')
+            .is_none_or(|(_, state)| state.trim_start().starts_with('Z')))
+    }
+
     /// A page of the admin interface.
     pub async fn admin(&self, path: &str) -> Result<String> {
         let answer = self

@@ -13,13 +13,11 @@ use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3
 use meridian_planner::chain::has_another;
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Limits;
+use meridian_policy::retry::RETRIED_BELOW_500;
 use meridian_policy::{ModelName, headers};
 
 /// The header in which a server says when to retry.
 const RETRY_AFTER: &str = "retry-after";
-
-/// Status codes that another member may avoid: overload, and failures that health checks do not show.
-const RETRIABLE: [u32; 5] = [429, 500, 502, 503, 504];
 
 /// Values of `Retry-After`, in seconds, that the gateway waits out when there is no other endpoint.
 const SHORT_WAIT: &str = "[0-5]";
@@ -36,8 +34,9 @@ pub fn policy(
         return alone();
     }
     let policy = RetryPolicy {
-        retry_on: "connect-failure,reset,retriable-status-codes,retriable-headers".into(),
-        retriable_status_codes: RETRIABLE.into(),
+        // Overload, and failures that health checks do not show: another member may avoid them (see `is_retried`).
+        retry_on: "5xx,retriable-status-codes,retriable-headers".into(),
+        retriable_status_codes: RETRIED_BELOW_500.map(u32::from).into(),
         retriable_headers: vec![HeaderMatcher {
             name: headers::RETRY.into(),
             header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),

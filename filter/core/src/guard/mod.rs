@@ -27,45 +27,83 @@ pub use usage::Usage;
 use stream::Stream;
 use whole::Whole;
 
+/// The head of a response, as far as it says what the body is.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The header `content-type`; empty if there is none.
+    pub content_type: &'a str,
+    /// The header `content-encoding`; empty if there is none. What is still encoded here cannot be read.
+    pub content_encoding: &'a str,
+}
+
+#[cfg(test)]
+impl<'a> Head<'a> {
+    pub(crate) fn of(status: u16, content_type: &'a str) -> Self {
+        Self {
+            status,
+            content_type,
+            content_encoding: "",
+        }
+    }
+}
+
 /// Validates one response.
 #[derive(Debug)]
 pub struct Judge {
     form: Form,
     committed: bool,
+    /// The body so far, until the commit point.
+    held: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Form {
     Stream(Box<Stream>),
     Whole(Whole),
+    /// No response of this API, whatever its body is.
+    Foreign,
 }
 
 impl Judge {
-    /// Starts with the head of a response. `None` if the body can add nothing to the status.
-    pub fn begin(kind: ApiKind, status: u16, content_type: &str) -> Option<Self> {
-        if status != 200 {
+    /// Starts with the head of a response. `streamed`: the caller asked for a stream. `None` if the status says that it is an error.
+    pub fn begin(kind: ApiKind, streamed: bool, head: &Head<'_>) -> Option<Self> {
+        if head.status >= 400 {
             return None;
         }
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        let form = match essence.to_ascii_lowercase().as_str() {
-            "text/event-stream" => Form::Stream(Box::new(Stream::new(kind))),
-            "application/json" => Form::Whole(Whole::new(kind)),
-            _ => return None,
+        let essence = head.content_type.split(';').next().unwrap_or_default();
+        let is_plain = matches!(head.content_encoding, "" | "identity");
+        let form = match essence.trim().to_ascii_lowercase().as_str() {
+            _ if head.status != 200 || !is_plain => Form::Foreign,
+            "text/event-stream" if streamed => Form::Stream(Box::new(Stream::new(kind))),
+            "application/json" => Form::Whole(Whole::new(kind, streamed)),
+            _ => Form::Foreign,
         };
         Some(Self {
             form,
             committed: false,
+            held: Vec::new(),
         })
     }
 
     /// Reads the next piece of the body. `ends`: the piece is the last one.
     pub fn read(&mut self, piece: &[u8], ends: bool) -> Step {
+        if !self.committed {
+            self.held.extend_from_slice(piece);
+        }
         let step = match &mut self.form {
             Form::Stream(stream) => stream.read(piece, ends, self.committed),
-            Form::Whole(whole) => whole.read(piece, ends, self.committed),
+            Form::Whole(whole) => whole.read(&self.held, piece.len(), ends, self.committed),
+            Form::Foreign => Step::Fail(Failure::Malformed),
         };
         self.committed |= matches!(step, Step::Release(_));
         step
+    }
+
+    /// The body so far, once it is released.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
     }
 
     /// Whether the response is a stream, whose events are all read.
@@ -78,6 +116,7 @@ impl Judge {
         match &self.form {
             Form::Stream(stream) => stream.usage(),
             Form::Whole(whole) => whole.usage(),
+            Form::Foreign => None,
         }
     }
 }

@@ -34,12 +34,19 @@ struct Outcome {
     usage: Option<Usage>,
 }
 
+const EVENTS: &str = "text/event-stream";
+
 fn judged<'p>(
     kind: ApiKind,
     content_type: &str,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Outcome {
-    let mut judge = Judge::begin(kind, 200, content_type).unwrap();
+    let mut judge = Judge::begin(
+        kind,
+        content_type.starts_with(EVENTS),
+        &Head::of(200, content_type),
+    )
+    .unwrap();
     let pieces: Vec<&[u8]> = pieces.into_iter().collect();
     let all = pieces.concat();
     let mut outcome = Outcome::default();
@@ -412,6 +419,52 @@ fn unstreamed_responses_of_other_apis() {
 }
 
 #[test]
+fn what_is_no_response_of_the_api_fails() {
+    let whole = br#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+    let heads = [
+        (200, "text/html"),
+        (200, "text/plain"),
+        (200, "application/xml"),
+        (200, "application/problem+json"),
+        (200, ""),
+        (201, "application/json"),
+        (202, "application/json"),
+        (204, ""),
+        (206, EVENTS),
+        (302, "text/html"),
+    ];
+    for streamed in [false, true] {
+        for (status, content_type) in heads {
+            let mut judge =
+                Judge::begin(ApiKind::Chat, streamed, &Head::of(status, content_type)).unwrap();
+            let step = judge.read(whole, false);
+            assert_eq!(
+                step,
+                Step::Fail(Failure::Malformed),
+                "{status} {content_type}"
+            );
+        }
+        let other = if streamed { "application/json" } else { EVENTS };
+        let mut judge = Judge::begin(ApiKind::Chat, streamed, &Head::of(200, other)).unwrap();
+        assert_eq!(
+            judge.read(whole, true),
+            Step::Fail(Failure::Malformed),
+            "{other}"
+        );
+        let encoded = Head {
+            content_encoding: "br",
+            ..Head::of(200, "application/json")
+        };
+        let mut judge = Judge::begin(ApiKind::Chat, streamed, &encoded).unwrap();
+        assert_eq!(judge.read(whole, true), Step::Fail(Failure::Malformed));
+    }
+    // An error in the other form is still read.
+    let mut judge = Judge::begin(ApiKind::Chat, true, &Head::of(200, "application/json")).unwrap();
+    let step = judge.read(br#"{"error":{"message":"no room","code":429}}"#, true);
+    assert!(matches!(step, Step::Fail(failure) if failure.status() == 429));
+}
+
+#[test]
 fn a_response_above_the_hold_limit_passes_as_it_arrives() {
     let large = format!("{{\"data\":[{}0]}}", "0,".repeat(1_000_000));
     let pieces = large.as_bytes().chunks(16_384).chain([&b""[..]]);
@@ -424,8 +477,13 @@ fn a_response_above_the_hold_limit_passes_as_it_arrives() {
 
 #[test]
 fn responses_that_are_not_validated() {
-    assert!(Judge::begin(ApiKind::Chat, 500, "application/json").is_none());
-    assert!(Judge::begin(ApiKind::Chat, 200, "text/plain").is_none());
+    for status in [400, 404, 429, 500, 503, 599] {
+        let head = Head::of(status, "text/html");
+        assert!(
+            Judge::begin(ApiKind::Chat, true, &head).is_none(),
+            "{status}"
+        );
+    }
     assert_eq!(ApiKind::of("/v1/audio/speech"), None);
     assert_eq!(
         ApiKind::of("/v1/messages?beta=true"),
@@ -490,7 +548,7 @@ proptest! {
     ) {
         let kind = [ApiKind::Chat, ApiKind::Completions, ApiKind::Responses, ApiKind::Embeddings, ApiKind::Messages][kind];
         let content_type = if stream { "text/event-stream" } else { "application/json" };
-        let mut judge = Judge::begin(kind, 200, content_type).unwrap();
+        let mut judge = Judge::begin(kind, stream, &Head::of(200, content_type)).unwrap();
         let last = pieces.len() - 1;
         for (index, piece) in pieces.iter().enumerate() {
             if let Step::Fail(failure) = judge.read(piece, index == last) {

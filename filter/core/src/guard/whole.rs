@@ -13,8 +13,8 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub struct Whole {
     kind: ApiKind,
-    /// The body so far, until it is complete or exceeds the hold limit.
-    held: Vec<u8>,
+    /// The caller asked for a stream, so that only an error can be read from it.
+    streamed: bool,
     at: u64,
     usage: Option<Usage>,
 }
@@ -46,11 +46,11 @@ struct Choice<'a> {
 }
 
 impl Whole {
-    /// Validates a response of this API from its first byte.
-    pub fn new(kind: ApiKind) -> Self {
+    /// Validates a response of this API from its first byte. `streamed`: the caller asked for a stream.
+    pub fn new(kind: ApiKind, streamed: bool) -> Self {
         Self {
             kind,
-            held: Vec::new(),
+            streamed,
             at: 0,
             usage: None,
         }
@@ -61,9 +61,10 @@ impl Whole {
         self.usage
     }
 
-    /// Reads the next piece. `ends`: the piece is the last one. `committed`: the caller already has a part of the response.
-    pub fn read(&mut self, piece: &[u8], ends: bool, committed: bool) -> Step {
-        self.at += piece.len() as u64;
+    /// Reads on. `all`: the body so far, unless `committed`: then the caller already has a part of the response. `more`: how many
+    /// bytes of it are new. `ends`: it is complete.
+    pub fn read(&mut self, all: &[u8], more: usize, ends: bool, committed: bool) -> Step {
+        self.at += more as u64;
         let release = Step::Release(Release {
             until: self.at,
             ..Release::default()
@@ -71,16 +72,17 @@ impl Whole {
         if committed {
             return release;
         }
-        if self.at > HOLD_LIMIT as u64 {
-            self.held = Vec::new();
+        if self.at > HOLD_LIMIT as u64 && !self.streamed {
             return release;
         }
-        self.held.extend_from_slice(piece);
+        if self.at > HOLD_LIMIT as u64 {
+            return Step::Fail(Failure::Malformed);
+        }
         if !ends {
             return Step::Hold;
         }
-        let held = std::mem::take(&mut self.held);
-        match self.validate(&held) {
+        match self.validate(all) {
+            Ok(()) if self.streamed => Step::Fail(Failure::Malformed),
             Ok(()) => release,
             Err(failure) => Step::Fail(failure),
         }

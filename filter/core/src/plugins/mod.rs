@@ -79,7 +79,7 @@ impl Configured {
     /// The plugin of a new stream. `stream`: its id, for [`Host::end_stream`].
     pub fn stream(&self, stream: u32) -> Box<dyn Plugin> {
         match self {
-            Self::Router(policy) => Box::new(router::Request::new(policy.clone())),
+            Self::Router(policy) => Box::new(router::Request::new(stream, policy.clone())),
             Self::Guard(policy) => Box::new(guard::Attempt::new(stream, policy.clone())),
             Self::Pool(policy) => Box::new(pool::Request::new(policy.clone())),
             Self::Egress(policy) => Box::new(egress::Request::new(policy.clone())),

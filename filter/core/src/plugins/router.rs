@@ -36,7 +36,10 @@ impl Policy {
 pub struct Request {
     policy: Option<Rc<Policy>>,
     state: State,
-    id: Vec<u8>,
+    /// The stream's id.
+    stream: u32,
+    /// [`headers::REQUEST`]; 0 before the decision.
+    number: u64,
 }
 
 enum State {
@@ -123,9 +126,7 @@ impl Plugin for Request {
 
     /// How the guard saw the answer end goes into the access log.
     fn on_log(&mut self, host: &dyn Host, worker: &mut Worker) {
-        if let Ok(id) = std::str::from_utf8(&self.id)
-            && let Some(how) = worker.attempts.take_broken(id)
-        {
+        if let Some(how) = worker.attempts.take_broken(self.number) {
             host.set_log_field("meridian_broken", how);
         }
     }
@@ -133,17 +134,18 @@ impl Plugin for Request {
 
 impl Request {
     /// A request under a policy.
-    pub fn new(policy: Option<Rc<Policy>>) -> Self {
+    pub fn new(stream: u32, policy: Option<Rc<Policy>>) -> Self {
         Self {
             policy,
             state: State::Head,
-            id: Vec::new(),
+            stream,
+            number: 0,
         }
     }
 
     /// The body is whole: picks the route, or refuses.
     fn decide(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
-        self.id = host
+        let id = host
             .header(Side::Request, "x-request-id")
             .unwrap_or_default();
         let State::Body(policy, admitted) = &self.state else {
@@ -153,7 +155,7 @@ impl Request {
         let now = worker.steady_ms(host);
         let worker = RefCell::new(worker);
         let context = RequestContext {
-            request_id: &self.id,
+            request_id: &id,
             lease_ran_out: policy.expires.is_some_and(|end| now_ms(host) >= end),
             refused: &|pool| refused(host, pool),
             loaded: &|pool| loaded(host, pool),
@@ -168,6 +170,12 @@ impl Request {
         for (name, value) in decision.route_headers() {
             host.set_header(Side::Request, name, Some(&value));
         }
+        self.number = number(self.stream, now_ms(host));
+        host.set_header(
+            Side::Request,
+            headers::REQUEST,
+            Some(&self.number.to_string()),
+        );
         if host.header(Side::Request, "content-length").is_none() {
             let length = body.len().to_string();
             host.set_header(Side::Request, headers::LENGTH, Some(&length));
@@ -198,6 +206,12 @@ impl Request {
         host.reply(answer.status, &headers, answer.body.as_bytes());
         Action::Pause
     }
+}
+
+/// A number for the request of a stream. Streams of one VM have different ids; the time tells those of several VMs apart, of which
+/// a new version of the filter makes a second one.
+fn number(stream: u32, now_ms: u64) -> u64 {
+    now_ms << 22 | u64::from(stream & 0x3f_ffff)
 }
 
 /// As text, whatever their bytes are.

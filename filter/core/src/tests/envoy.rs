@@ -68,6 +68,8 @@ pub struct Stream {
     /// What was answered from here: status, headers, body.
     pub reply: RefCell<Option<Reply>>,
     pub is_reset: Cell<bool>,
+    /// The response's headers went on without its body.
+    pub has_released_headers: Cell<bool>,
     pub routes: Cell<u32>,
 }
 
@@ -91,6 +93,7 @@ impl Stream {
             log_fields: RefCell::default(),
             reply: RefCell::default(),
             is_reset: Cell::new(false),
+            has_released_headers: Cell::new(false),
             routes: Cell::new(0),
         }
     }
@@ -159,10 +162,10 @@ impl Stream {
             Side::Response => plugin.on_response_body(self, worker, size, ends),
         };
         let body = self.bodies.borrow().get(&side).cloned().unwrap_or_default();
-        (action == Action::Continue).then(|| {
+        if action != Action::Pause {
             self.bodies.borrow_mut().remove(&side);
-            String::from_utf8(body).unwrap()
-        })
+        }
+        (action == Action::Continue).then(|| String::from_utf8(body).unwrap())
     }
 
     pub fn id(&self) -> u32 {
@@ -244,6 +247,10 @@ impl Host for Stream {
 
     fn end_stream(&self, stream: u32) {
         self.envoy.ended.borrow_mut().push(stream);
+    }
+
+    fn release_headers(&self) {
+        self.has_released_headers.set(true);
     }
 
     fn clear_route_cache(&self) -> bool {

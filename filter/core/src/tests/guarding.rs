@@ -1,12 +1,13 @@
 //! The plugin `guard`, attempt by attempt.
 
 use super::envoy::{Envoy, Stream};
-use crate::host::{Action, Fact, Side};
+use crate::host::{Action, Fact, Host, Side};
 use crate::plugins::{Configured, Plugin};
 use crate::routes::PoolId;
 use crate::worker::{Worker, refused};
 use meridian_fixtures::fleets::{LLAMA, WEST, example};
 use meridian_planner::plugins::guard_policy;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 const ROLE: &str =
@@ -41,6 +42,7 @@ fn attempt(
         ("x-meridian-stream", "1"),
         ("x-meridian-slot", "7"),
         ("x-request-id", "request-1"),
+        ("x-meridian-request", "1"),
         ("content-length", "150"),
     ];
     let action = stream.request(plugin.as_mut(), worker, &headers, false);
@@ -128,7 +130,7 @@ fn an_error_after_it_ends_the_stream_with_an_error_event() {
     assert_eq!(outcome(&envoy, "broken"), 1);
     plugin.on_done(&stream, worker);
     assert_eq!(outcome(&envoy, "broken"), 1, "it is counted once");
-    assert_eq!(worker.attempts.take_broken("request-1"), Some("error"));
+    assert_eq!(worker.attempts.take_broken(1), Some("error"));
 }
 
 #[test]
@@ -189,4 +191,63 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     let is_final = last.value(Side::Response, "x-envoy-ratelimited");
     assert_eq!(is_final.as_deref(), Some("true"));
+}
+
+/// A failed answer, held until it is known to be one: what passes of it, and whether its headers went on alone.
+fn failing(others: usize, head: &[(&str, &str)], pieces: &[&str]) -> (Option<String>, bool) {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut policy = guard_policy(&example(), &WEST.parse().unwrap());
+    let smaller = BTreeMap::from([(LLAMA.parse().unwrap(), BTreeSet::from([WEST.to_owned()]))]);
+    policy
+        .smaller_context
+        .insert("global".parse().unwrap(), smaller);
+    let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
+    let mut all = Vec::new();
+    for id in 0..others {
+        let id = u32::try_from(id).unwrap() + 2;
+        all.push(attempt(&envoy, &guard, &mut worker, (id, "us-east-1")));
+    }
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let action = stream.response(plugin.as_mut(), &mut worker, head, false);
+    assert_eq!(action, Action::Pause);
+    let mut passed = None;
+    for (index, piece) in pieces.iter().enumerate() {
+        assert_eq!(passed, None, "it is held up to the last piece");
+        let ends = index + 1 == pieces.len();
+        passed = stream.piece(plugin.as_mut(), &mut worker, Side::Response, piece, ends);
+        assert!(
+            stream.body(Side::Response, 0, usize::MAX).is_empty(),
+            "Envoy holds nothing of it"
+        );
+    }
+    (passed, stream.has_released_headers.get())
+}
+
+#[test]
+fn envoy_gets_no_body_of_a_failure_that_it_drops() {
+    let ended = [ROLE, "data: [DONE]\n\n"];
+    let json: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
+    let bad: &[(&str, &str)] = &[(":status", "400"), ("content-type", "application/json")];
+    let too_long =
+        r#"{"error":{"message":"This model's maximum context length is 8192 tokens","code":400}}"#;
+    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+        (EVENTS, &[ROLE, ERROR]),
+        (EVENTS, &ended),
+        (EVENTS, &[""]),
+        (json, &["{}"]),
+        (bad, &[too_long]),
+    ];
+    for (head, pieces) in cases {
+        assert_eq!(failing(1, head, pieces), (None, true), "{pieces:?}");
+        assert_eq!(failing(3, head, pieces), (None, true), "{pieces:?}");
+        let (passed, alone) = failing(0, head, pieces);
+        assert!(passed.unwrap().contains("error") && !alone, "{pieces:?}");
+    }
+}
+
+#[test]
+fn a_failure_of_the_request_itself_passes_while_others_wait() {
+    let refused = "data: {\"error\":{\"message\":\"no such tool\",\"code\":400}}\n\n";
+    let (passed, alone) = failing(1, EVENTS, &[ROLE, refused]);
+    assert!(passed.unwrap().contains("no such tool") && !alone);
 }

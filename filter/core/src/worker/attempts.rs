@@ -14,7 +14,9 @@ pub struct AttemptLabels {
     pub lane: String,
     /// A region or `fallback/<name>`.
     pub to: String,
-    /// The request's id.
+    /// The request's number, which no other request of the gateway has.
+    pub request: u64,
+    /// The request's id for people: callers may give several requests the same.
     pub request_id: String,
     /// Its answer broke off, which is counted once.
     pub is_broken: Cell<bool>,
@@ -30,53 +32,53 @@ const MOST_BROKEN: usize = 1000;
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// The request that was answered last: its other attempts are ended at that moment.
-    answered: String,
+    answered: u64,
     /// Attempts that wait for an answer, by request.
-    waiting: HashMap<String, u32>,
+    waiting: HashMap<u64, u32>,
     /// Requests whose answer broke off, and how.
-    broken: HashMap<String, &'static str>,
+    broken: HashMap<u64, &'static str>,
 }
 
 impl Attempts {
     /// An attempt waits for an answer.
-    pub fn begin(&mut self, request_id: &str) {
-        *self.waiting.entry(request_id.to_owned()).or_default() += 1;
+    pub fn begin(&mut self, request: u64) {
+        *self.waiting.entry(request).or_default() += 1;
     }
 
     /// An attempt that waited has its answer, or is over.
-    pub fn end(&mut self, request_id: &str) {
-        if let Some(attempts) = self.waiting.get_mut(request_id) {
+    pub fn end(&mut self, request: u64) {
+        if let Some(attempts) = self.waiting.get_mut(&request) {
             *attempts -= 1;
             if *attempts == 0 {
-                self.waiting.remove(request_id);
+                self.waiting.remove(&request);
             }
         }
     }
 
     /// Whether an attempt of this request may still be answered.
-    pub fn waits(&self, request_id: &str) -> bool {
-        self.waiting.contains_key(request_id)
+    pub fn waits(&self, request: u64) -> bool {
+        self.waiting.contains_key(&request)
     }
 
     /// A request is answered: from here on its other attempts are ended.
-    pub fn note_answered(&mut self, request_id: &str) {
-        request_id.clone_into(&mut self.answered);
+    pub fn note_answered(&mut self, request: u64) {
+        self.answered = request;
     }
 
     /// Whether this request was answered last: then its attempt is over because another one was sooner.
-    pub fn was_answered_last(&self, request_id: &str) -> bool {
-        self.answered == request_id
+    pub fn was_answered_last(&self, request: u64) -> bool {
+        self.answered == request
     }
 
     /// A request's answer has broken off when the caller had a part of it.
-    pub fn note_broken(&mut self, request_id: &str, how: &'static str) {
+    pub fn note_broken(&mut self, request: u64, how: &'static str) {
         if self.broken.len() < MOST_BROKEN {
-            self.broken.insert(request_id.to_owned(), how);
+            self.broken.insert(request, how);
         }
     }
 
     /// How a request's answer broke off, if it did.
-    pub fn take_broken(&mut self, request_id: &str) -> Option<&'static str> {
-        self.broken.remove(request_id)
+    pub fn take_broken(&mut self, request: u64) -> Option<&'static str> {
+        self.broken.remove(&request)
     }
 }

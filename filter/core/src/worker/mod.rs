@@ -120,7 +120,7 @@ impl Worker {
         // A stream also stalls where its caller reads no further, which Envoy does not tell: it is no region's failure.
         let outcome = if how == STALL { "stalled" } else { "broken" };
         self.metrics.attempt(host, labels, outcome);
-        self.attempts.note_broken(&labels.request_id, how);
+        self.attempts.note_broken(labels.request, how);
         self.failed(host, labels, how, "after its first content");
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::claude::chat::Chat;
 use crate::guard::pieces::pieces;
-use crate::guard::{ApiKind, Judge, Release, Step};
+use crate::guard::{ApiKind, Head, Judge, Release, Step};
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::Engine;
@@ -201,7 +201,7 @@ fn a_failed_stream_has_no_regular_end() {
 
 /// Whether the guard of the chain finds a translated stream valid, and whether the stream has its end.
 fn judged(text: &str) -> (bool, bool) {
-    let mut judge = Judge::begin(ApiKind::Chat, 200, "text/event-stream").unwrap();
+    let mut judge = Judge::begin(ApiKind::Chat, true, &Head::of(200, "text/event-stream")).unwrap();
     match judge.read(text.as_bytes(), true) {
         Step::Release(Release { broken, add, .. }) => (broken.is_none(), add.is_empty()),
         Step::Hold | Step::Fail(_) => (false, true),

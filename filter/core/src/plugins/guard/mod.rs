@@ -3,21 +3,20 @@
 //! region; it counts how each region answered, how soon and with how many tokens; and it notes when a region refuses requests for
 //! lack of room.
 
+mod outcome;
+
 use super::plugin::Plugin;
 use crate::context;
-use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Judge, Release, Step, load_report};
+use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, text};
-use crate::slots::is_failure;
 use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
 use meridian_policy::guard_policy::GuardPolicy;
-use meridian_policy::{RegionName, headers};
+use meridian_policy::headers;
+use outcome::caller_has_left;
 use std::rc::Rc;
 
 /// A stream that waited less than this for its first content, in milliseconds, says nothing about its server.
 pub const UNANSWERED_MS: u64 = 1000;
-
-/// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
-const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 
 /// One attempt.
 #[derive(Default)]
@@ -47,10 +46,10 @@ enum State {
     /// There is nothing to judge, or no more.
     #[default]
     Passing,
-    /// The caller has nothing of it. How much of its body was read.
-    Held(Judge, usize),
-    /// A status of 400; its body is read for the reason.
-    Refused,
+    /// The caller has nothing of it, and Envoy nothing of its body.
+    Held(Judge),
+    /// A status of 400; its body, which is read for the reason. Envoy has nothing of it.
+    Refused(Vec<u8>),
     /// A stream of which the caller has a part.
     Watched(Watched),
     /// It has failed: what still comes is not passed on.
@@ -73,6 +72,7 @@ impl Plugin for Attempt {
             model: header(headers::MODEL),
             lane: header(headers::LANE),
             to: host.fact(Fact::UpstreamRegion).unwrap_or_default(),
+            request: header(headers::REQUEST).parse().unwrap_or_default(),
             request_id: header("x-request-id"),
             ..AttemptLabels::default()
         };
@@ -80,7 +80,7 @@ impl Plugin for Attempt {
         self.kind = ApiKind::of(&header(":path"));
         self.streamed = header(headers::STREAM) == "1";
         self.waits = true;
-        worker.attempts.begin(&labels.request_id);
+        worker.attempts.begin(labels.request);
         if self.streamed {
             self.queued = Some(worker.paces.begin(&labels.to, &labels.model));
         }
@@ -111,18 +111,14 @@ impl Plugin for Attempt {
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match std::mem::take(&mut self.state) {
-            State::Held(mut judge, _) => match judge.read(&[], true) {
-                Step::Fail(failure) => {
-                    self.fail(host, worker, &failure);
-                    // What is buffered may be out of reach by now: then the server's own body stays.
-                    host.set_body(
-                        Side::Response,
-                        usize::MAX,
-                        self.body_of(&failure).as_bytes(),
-                    );
-                }
-                Step::Hold | Step::Release(_) => self.committed(host, worker, &judge),
-            },
+            // A withheld body has no place before trailers. They come from no server: Envoy asks HTTP/1 upstreams for none.
+            State::Held(_) | State::Refused(_) => {
+                let failure = Failure::Malformed;
+                self.fail(host, worker, &failure);
+                let json = [("content-type", "application/json")];
+                host.reply(failure.status(), &json, self.body_of(&failure).as_bytes());
+                return Action::Pause;
+            }
             // There is no body left for an error event.
             State::Watched(Watched { mut judge, .. }) => {
                 if let Step::Release(Release {
@@ -134,7 +130,6 @@ impl Plugin for Attempt {
                 }
                 self.count_tokens(host, worker, &judge);
             }
-            State::Refused => self.answered(host, worker, 400),
             State::Passing | State::Failed => {}
         }
         Action::Continue
@@ -185,42 +180,36 @@ impl Attempt {
             zone, model, to, ..
         } = self.labels.as_ref();
         if status == 400 && !ends && self.policy.may_fit_later(zone, model, to) {
-            self.state = State::Refused;
+            self.state = State::Refused(Vec::new());
             return Action::Pause;
         }
-        let Some(mut judge) = self.judge(host, status) else {
+        let header = |name| text(host, Side::Response, name);
+        let (content_type, content_encoding) = (header("content-type"), header("content-encoding"));
+        let head = Head {
+            status,
+            content_type: &content_type,
+            content_encoding: &content_encoding,
+        };
+        let judge = self
+            .kind
+            .map(|kind| Judge::begin(kind, self.streamed, &head));
+        let Some(mut judge) = judge.flatten() else {
             self.answered(host, worker, status);
             return Action::Continue;
         };
         if !ends {
-            self.state = State::Held(judge, 0);
+            self.state = State::Held(judge);
             return Action::Pause;
         }
         match judge.read(&[], true) {
-            Step::Fail(failure) => self.fail(host, worker, &failure),
-            Step::Hold | Step::Release(_) => self.answered(host, worker, status),
+            Step::Fail(failure) => {
+                self.fail(host, worker, &failure);
+            }
+            Step::Hold | Step::Release(_) => {
+                self.answered(host, worker, status);
+            }
         }
         Action::Continue
-    }
-
-    /// Takes in the load that the server reports, and keeps it from the caller.
-    fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
-        let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
-        let labels = &self.labels;
-        worker.metrics.load(host, labels, load);
-        if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
-            let AttemptLabels { model, to, .. } = labels.as_ref();
-            worker.sheds.note_load(host, to, model, full, above);
-        }
-        host.set_header(Side::Response, load_report::RESPONSE_HEADER, None);
-    }
-
-    /// The judge of the answer; `None` for one that passes as it is. What is encoded cannot be read.
-    fn judge(&self, host: &dyn Host, status: u16) -> Option<Judge> {
-        let header = |name| text(host, Side::Response, name);
-        let is_plain = matches!(header("content-encoding").as_str(), "" | "identity");
-        let kind = self.kind.filter(|_| is_plain)?;
-        Judge::begin(kind, status, &header("content-type"))
     }
 
     fn body(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
@@ -231,16 +220,20 @@ impl Attempt {
                 self.state = State::Failed;
                 Action::Continue
             }
-            State::Held(judge, read) => self.held(host, worker, judge, read, size, ends),
-            State::Refused if !ends && size <= HOLD_LIMIT => {
-                self.state = State::Refused;
-                Action::Pause
-            }
-            State::Refused => {
-                if context::is_too_long(&host.body(Side::Response, 0, size)) {
+            State::Held(judge) => self.held(host, worker, judge, size, ends),
+            State::Refused(mut body) => {
+                body.extend(host.body(Side::Response, 0, size));
+                if !ends && body.len() <= HOLD_LIMIT {
+                    self.state = State::Refused(body);
+                    return Action::Withhold;
+                }
+                if context::is_too_long(&body) {
                     host.set_header(Side::Response, headers::RETRY, Some("context"));
                 }
-                self.answered(host, worker, 400);
+                if self.answered(host, worker, 400) {
+                    return self.leave(host);
+                }
+                host.set_body(Side::Response, size, &body);
                 Action::Continue
             }
             State::Watched(watched) => {
@@ -250,131 +243,62 @@ impl Attempt {
         }
     }
 
-    /// What is passed on of a stream is a sign of life.
+    /// Envoy drops the answer and waits for the others. It must get nothing of the body: it would take that for the body of the one
+    /// that it waits for.
+    fn leave(&mut self, host: &dyn Host) -> Action {
+        self.state = State::Failed;
+        host.release_headers();
+        Action::Withhold
+    }
+
+    /// What is passed on of a stream is a sign of life. Nothing good follows a failure: the server's stream is ended soon.
     fn renew_deadline(&self, host: &dyn Host, worker: &mut Worker, action: Action, ends: bool) {
-        if ends {
-            worker.idle.remove(self.id);
-        } else if self.streamed
-            && action == Action::Continue
-            && let Some(limit) = self.policy.stream_idle_timeout_ms
-        {
-            let now = worker.steady_ms(host);
-            worker.idle.renew(self.id, &self.labels, limit, now);
-        }
-    }
-
-    /// The server that Envoy has sent an attempt to, if it is of this region's own pool.
-    fn server_here(
-        &self,
-        host: &dyn Host,
-        worker: &mut Worker,
-        labels: &AttemptLabels,
-    ) -> Option<ServerRequest> {
-        let AttemptLabels { model, to, .. } = labels;
-        if self.policy.region.as_ref().map(RegionName::as_str) != Some(to) {
-            return None;
-        }
-        let header = |name| text(host, Side::Request, name);
-        let address = host.fact(Fact::UpstreamAddress)?;
-        // Later attempts must be at another server, whatever their slot.
-        let is_first = matches!(header(headers::ATTEMPT).as_str(), "" | "1");
-        if let Ok(slot) = header(headers::SLOT).parse()
-            && is_first
-        {
-            worker.servers.learn(model, slot, &address);
-        }
-        let length = ["content-length", headers::LENGTH].map(header);
-        let length = length.into_iter().find(|length| !length.is_empty());
-        Some(worker.begin_at_server(host, model, &address, &length.unwrap_or_default()))
-    }
-
-    fn leave_server(&mut self, host: &dyn Host, worker: &mut Worker, waited: u64) {
-        let Some(mut request) = self.server.take() else {
-            return;
+        let limit = match self.state {
+            _ if ends => None,
+            State::Failed => Some(0),
+            _ if self.streamed && action == Action::Continue => self.policy.stream_idle_timeout_ms,
+            _ => return,
         };
-        let was_overtaken =
-            waited < UNANSWERED_MS && worker.attempts.was_answered_last(&self.labels.request_id);
-        if !self.is_counted && !caller_has_left(host) && !was_overtaken {
-            worker.server_failed(host, &mut request);
-        }
-        worker.end_at_server(host, request);
-    }
-
-    fn stop_waiting(&mut self, worker: &mut Worker) {
-        if std::mem::take(&mut self.waits) {
-            worker.attempts.end(&self.labels.request_id);
+        match limit {
+            Some(limit) => {
+                let now = worker.steady_ms(host);
+                worker.idle.renew(self.id, &self.labels, limit, now);
+            }
+            None => worker.idle.remove(self.id),
         }
     }
 
-    /// Counts an answer by its status, and what it shows of the room that its region has.
-    fn answered(&mut self, host: &dyn Host, worker: &mut Worker, status: u16) {
-        self.is_counted = true;
-        let outcome = match status {
-            429 => "overloaded",
-            500.. => "failed",
-            _ => "answered",
-        };
-        let labels = self.labels.clone();
-        let AttemptLabels {
-            model,
-            to,
-            request_id,
-            ..
-        } = labels.as_ref();
-        worker.metrics.attempt(host, &labels, outcome);
-        self.stop_waiting(worker);
-        self.mark_last(host, worker, status);
-        if let Some(request) = &mut self.server {
-            worker.server_answered(host, request, status);
-        }
-        if !is_failure(status) {
-            worker.attempts.note_answered(request_id);
-        }
-        let refused = matches!(status, 429 | 503);
-        let part = worker.sheds.note_answer(host, to, model, refused);
-        if refused {
-            // A date instead of seconds is ignored.
-            let seconds = text(host, Side::Response, "retry-after").trim().parse();
-            note_refusal(host, to, model, part, seconds.ok());
-        }
-    }
-
-    /// An error of the zone's last fallback is final, unless another attempt may still be answered: Envoy waits for that one only
-    /// if this answer would be retried. The fallback itself lets no request in twice.
-    fn mark_last(&self, host: &dyn Host, worker: &Worker, status: u16) {
-        let labels = self.labels.as_ref();
-        let is_last = status >= 400 && self.policy.is_last(&labels.zone, &labels.to);
-        let others_wait = worker.attempts.waits(&labels.request_id);
-        let is_final = is_last && !others_wait;
-        host.set_header(Side::Response, headers::FINAL, is_final.then_some("true"));
-        if is_last && others_wait {
-            host.set_header(Side::Response, headers::RETRY, Some("others"));
-        }
-    }
-
-    /// More of an answer of which the caller has nothing yet. `size`: all of it that there is.
+    /// More of an answer of which the caller has nothing yet. `size`: of the piece that came.
     fn held(
         &mut self,
         host: &dyn Host,
         worker: &mut Worker,
         mut judge: Judge,
-        read: usize,
         size: usize,
         ends: bool,
     ) -> Action {
-        let piece = host.body(Side::Response, read, size.saturating_sub(read));
-        match judge.read(&piece, ends) {
+        match judge.read(&host.body(Side::Response, 0, size), ends) {
             Step::Hold => {
-                self.state = State::Held(judge, size);
-                return Action::Pause;
+                self.state = State::Held(judge);
+                return Action::Withhold;
             }
             Step::Fail(failure) => {
-                self.fail(host, worker, &failure);
-                host.set_body(Side::Response, size, self.body_of(&failure).as_bytes());
+                if self.fail(host, worker, &failure) {
+                    return self.leave(host);
+                }
+                let body = self.body_of(&failure);
+                // The server's stream may stay open: the caller knows from the length where the error ends.
+                host.set_header(
+                    Side::Response,
+                    "content-length",
+                    Some(&body.len().to_string()),
+                );
+                host.set_body(Side::Response, size, body.as_bytes());
                 self.state = State::Failed;
             }
             Step::Release(release) => {
                 self.committed(host, worker, &judge);
+                let all = judge.take_held();
                 if judge.is_stream() {
                     // Its length may change.
                     host.set_header(Side::Response, "content-length", None);
@@ -383,9 +307,9 @@ impl Attempt {
                         kept: Vec::new(),
                         released: 0,
                     };
-                    let all = host.body(Side::Response, 0, size);
                     self.release(host, worker, begun, (all, size), release, ends);
                 } else {
+                    host.set_body(Side::Response, size, &all);
                     self.count_tokens(host, worker, &judge);
                 }
             }
@@ -448,53 +372,7 @@ impl Attempt {
         };
     }
 
-    /// From here on the answer is the caller's.
-    fn committed(&mut self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
-        self.answered(host, worker, 200);
-        if !judge.is_stream() {
-            return;
-        }
-        let now = worker.steady_ms(host);
-        let took = now.saturating_sub(self.began);
-        worker.metrics.first_token(host, &self.labels, took);
-        if let Some(before) = self.queued.take() {
-            let AttemptLabels { model, to, .. } = self.labels.as_ref();
-            worker.paces.first_token(to, model, before, took, now);
-        }
-        if let Some(request) = &mut self.server {
-            worker.server_first_token(host, request);
-        }
-    }
-
-    fn count_tokens(&self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
-        if let Some(usage) = judge.usage() {
-            worker.metrics.tokens(host, &self.labels, usage);
-        }
-    }
-
     fn body_of(&self, failure: &Failure) -> String {
         self.kind.map(|kind| failure.body(kind)).unwrap_or_default()
     }
-
-    /// The answer is invalid: its head becomes that of an error, for which the next region is asked. The caller gets it only
-    /// if there is no other.
-    fn fail(&mut self, host: &dyn Host, worker: &mut Worker, failure: &Failure) {
-        let status = failure.status();
-        host.set_header(Side::Response, ":status", Some(&status.to_string()));
-        host.set_header(Side::Response, "content-type", Some("application/json"));
-        host.set_header(Side::Response, "content-length", None);
-        self.answered(host, worker, status);
-        worker.failed(
-            host,
-            &self.labels,
-            failure.label(),
-            "before its first content",
-        );
-    }
-}
-
-/// Whether the caller has ended the request, by what Envoy says of it so far.
-fn caller_has_left(host: &dyn Host) -> bool {
-    host.response_flags()
-        .is_some_and(|flags| flags & CALLER_LEFT != 0)
 }

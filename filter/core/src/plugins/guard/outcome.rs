@@ -1,0 +1,162 @@
+//! What an attempt shows: of its server, of the room that its region has, and to whom its answer goes.
+
+use super::{Attempt, UNANSWERED_MS};
+use crate::guard::{Failure, Judge, load_report};
+use crate::host::{Fact, Host, Side, text};
+use crate::slots::is_failure;
+use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
+use meridian_policy::retry::is_retried;
+use meridian_policy::{RegionName, headers};
+
+/// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
+const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
+
+impl Attempt {
+    /// Takes in the load that the server reports, and keeps it from the caller.
+    pub(super) fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
+        let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
+        let labels = &self.labels;
+        worker.metrics.load(host, labels, load);
+        if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
+            let AttemptLabels { model, to, .. } = labels.as_ref();
+            worker.sheds.note_load(host, to, model, full, above);
+        }
+        host.set_header(Side::Response, load_report::RESPONSE_HEADER, None);
+    }
+
+    /// The server that Envoy has sent an attempt to, if it is of this region's own pool.
+    pub(super) fn server_here(
+        &self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        labels: &AttemptLabels,
+    ) -> Option<ServerRequest> {
+        let AttemptLabels { model, to, .. } = labels;
+        if self.policy.region.as_ref().map(RegionName::as_str) != Some(to) {
+            return None;
+        }
+        let header = |name| text(host, Side::Request, name);
+        let address = host.fact(Fact::UpstreamAddress)?;
+        // Later attempts must be at another server, whatever their slot.
+        let is_first = matches!(header(headers::ATTEMPT).as_str(), "" | "1");
+        if let Ok(slot) = header(headers::SLOT).parse()
+            && is_first
+        {
+            worker.servers.learn(model, slot, &address);
+        }
+        let length = ["content-length", headers::LENGTH].map(header);
+        let length = length.into_iter().find(|length| !length.is_empty());
+        Some(worker.begin_at_server(host, model, &address, &length.unwrap_or_default()))
+    }
+
+    pub(super) fn leave_server(&mut self, host: &dyn Host, worker: &mut Worker, waited: u64) {
+        let Some(mut request) = self.server.take() else {
+            return;
+        };
+        let was_overtaken =
+            waited < UNANSWERED_MS && worker.attempts.was_answered_last(self.labels.request);
+        if !self.is_counted && !caller_has_left(host) && !was_overtaken {
+            worker.server_failed(host, &mut request);
+        }
+        worker.end_at_server(host, request);
+    }
+
+    pub(super) fn stop_waiting(&mut self, worker: &mut Worker) {
+        if std::mem::take(&mut self.waits) {
+            worker.attempts.end(self.labels.request);
+        }
+    }
+
+    /// Counts an answer by its status, and what it shows of the room that its region has. Whether Envoy drops the answer: it would
+    /// retry it, and other attempts may still be answered.
+    pub(super) fn answered(&mut self, host: &dyn Host, worker: &mut Worker, status: u16) -> bool {
+        self.is_counted = true;
+        let outcome = match status {
+            429 => "overloaded",
+            500.. => "failed",
+            _ => "answered",
+        };
+        let labels = self.labels.clone();
+        let AttemptLabels {
+            model, to, request, ..
+        } = labels.as_ref();
+        worker.metrics.attempt(host, &labels, outcome);
+        self.stop_waiting(worker);
+        let is_dropped = self.mark_last(host, worker, status);
+        if let Some(request) = &mut self.server {
+            worker.server_answered(host, request, status);
+        }
+        if !is_failure(status) {
+            worker.attempts.note_answered(*request);
+        }
+        let refused = matches!(status, 429 | 503);
+        let part = worker.sheds.note_answer(host, to, model, refused);
+        if refused {
+            // A date instead of seconds is ignored.
+            let seconds = text(host, Side::Response, "retry-after").trim().parse();
+            note_refusal(host, to, model, part, seconds.ok());
+        }
+        is_dropped
+    }
+
+    /// An error of the zone's last fallback is final, unless another attempt may still be answered: Envoy waits for that one only
+    /// if this answer would be retried. The fallback itself lets no request in twice. Whether Envoy drops the answer.
+    fn mark_last(&self, host: &dyn Host, worker: &Worker, status: u16) -> bool {
+        let labels = self.labels.as_ref();
+        let is_last = status >= 400 && self.policy.is_last(&labels.zone, &labels.to);
+        let others_wait = worker.attempts.waits(labels.request);
+        let is_final = is_last && !others_wait;
+        host.set_header(Side::Response, headers::FINAL, is_final.then_some("true"));
+        if is_last && others_wait {
+            host.set_header(Side::Response, headers::RETRY, Some("others"));
+        }
+        let asks_on = || host.header(Side::Response, headers::RETRY).is_some();
+        others_wait && (is_retried(status) || asks_on())
+    }
+
+    /// From here on the answer is the caller's.
+    pub(super) fn committed(&mut self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
+        self.answered(host, worker, 200);
+        if !judge.is_stream() {
+            return;
+        }
+        let now = worker.steady_ms(host);
+        let took = now.saturating_sub(self.began);
+        worker.metrics.first_token(host, &self.labels, took);
+        if let Some(before) = self.queued.take() {
+            let AttemptLabels { model, to, .. } = self.labels.as_ref();
+            worker.paces.first_token(to, model, before, took, now);
+        }
+        if let Some(request) = &mut self.server {
+            worker.server_first_token(host, request);
+        }
+    }
+
+    pub(super) fn count_tokens(&self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
+        if let Some(usage) = judge.usage() {
+            worker.metrics.tokens(host, &self.labels, usage);
+        }
+    }
+
+    /// The answer is invalid: its head becomes that of an error, for which the next region is asked. The caller gets it only
+    /// if there is no other. Whether Envoy drops it.
+    pub(super) fn fail(&mut self, host: &dyn Host, worker: &mut Worker, failure: &Failure) -> bool {
+        let status = failure.status();
+        host.set_header(Side::Response, ":status", Some(&status.to_string()));
+        host.set_header(Side::Response, "content-type", Some("application/json"));
+        host.set_header(Side::Response, "content-length", None);
+        host.set_header(Side::Response, "content-encoding", None);
+        let is_dropped = self.answered(host, worker, status);
+        let labels = &self.labels;
+        worker.failed(host, labels, failure.label(), "before its first content");
+        // It is counted: that its stream is ended soon tells nothing new.
+        labels.is_broken.set(true);
+        is_dropped
+    }
+}
+
+/// Whether the caller has ended the request, by what Envoy says of it so far.
+pub(super) fn caller_has_left(host: &dyn Host) -> bool {
+    host.response_flags()
+        .is_some_and(|flags| flags & CALLER_LEFT != 0)
+}
