@@ -28,6 +28,8 @@ pub enum Act {
     OtherForm,
     /// 200 with a content encoding that nobody asked for.
     Encoded,
+    /// A whole answer, in gzip that nobody asked for.
+    Gzip,
     /// 200 and the end.
     Empty,
     /// The beginning of an answer without content, and the end.
@@ -56,7 +58,7 @@ pub enum Act {
     Large,
 }
 
-const COMMON: [Act; 33] = [
+const COMMON: [Act; 34] = [
     Act::Hang,
     Act::Hang,
     Act::Reset,
@@ -87,24 +89,25 @@ const COMMON: [Act; 33] = [
     Act::Good,
     Act::Good,
     Act::Good,
+    Act::Gzip,
     Act::Drip,
     Act::Trailers,
     Act::Large,
 ];
 
-const STREAMED: [Act; 39] = {
-    let mut all = [Act::Good; 39];
+const STREAMED: [Act; 40] = {
+    let mut all = [Act::Good; 40];
     let mut at = 0;
     while at < COMMON.len() {
         all[at] = COMMON[at];
         at += 1;
     }
-    all[33] = Act::Cut;
-    all[34] = Act::Half;
-    all[35] = Act::Stall;
-    all[36] = Act::LateError;
-    all[37] = Act::Good;
-    all[38] = Act::NoContent;
+    all[34] = Act::Cut;
+    all[35] = Act::Half;
+    all[36] = Act::Stall;
+    all[37] = Act::LateError;
+    all[38] = Act::Good;
+    all[39] = Act::NoContent;
     all
 };
 
@@ -130,7 +133,7 @@ impl Act {
     /// What becomes of a request.
     pub fn fate(self) -> Fate {
         match self {
-            Self::Good | Self::Drip | Self::Trailers | Self::Large => Fate::Whole,
+            Self::Good | Self::Gzip | Self::Drip | Self::Trailers | Self::Large => Fate::Whole,
             Self::Status(400 | 404) | Self::Error(400) => Fate::Final,
             Self::Cut | Self::Half | Self::Stall | Self::LateError => Fate::Broken,
             _ => Fate::AskedOn,

@@ -3,8 +3,11 @@
 use super::act::{Act, Words};
 use super::plan::{MEMBERS, Part, Plan};
 use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::collections::HashMap;
 use std::future::pending;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -160,6 +163,7 @@ impl Answer<'_> {
                     .await?;
                 self.chunks(&["\u{1}\u{2}\u{3}".into()], true).await?;
             }
+            Act::Gzip => self.gzip(part, &words).await?,
             act => return self.answer(act, part, &words).await,
         }
         Ok(true)
@@ -232,6 +236,27 @@ impl Answer<'_> {
             _ => self.chunks(&[whole], true).await?,
         }
         Ok(true)
+    }
+
+    async fn gzip(&mut self, part: Part, words: &Words<'_>) -> Result<()> {
+        let (kind, whole) = if self.plan.streamed {
+            (
+                "text/event-stream\r\ncontent-encoding: gzip",
+                words.stream(),
+            )
+        } else {
+            ("application/json\r\ncontent-encoding: gzip", words.whole())
+        };
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(whole.as_bytes())?;
+        let encoded = encoder.finish()?;
+        self.head(kind, part).await?;
+        for piece in encoded.chunks(50) {
+            let size = format!("{:x}\r\n", piece.len());
+            let chunk = [size.as_bytes(), piece, b"\r\n"].concat();
+            self.writer.write_all(&chunk).await?;
+        }
+        self.write("0\r\n\r\n").await
     }
 
     async fn form(&mut self, streamed: bool, part: Part, pieces: &[String]) -> Result<()> {

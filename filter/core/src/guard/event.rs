@@ -61,7 +61,8 @@ struct Choice<'a> {
 /// An event of the Messages API or the Responses API.
 #[derive(Deserialize)]
 struct TypedEvent<'a> {
-    #[serde(borrow, rename = "type")]
+    /// Some servers keep streams alive by events without a type.
+    #[serde(borrow, rename = "type", default)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
@@ -144,6 +145,7 @@ fn read_messages_event(data: &[u8]) -> serde_json::Result<EventFacts> {
             let failure = event.error.map_or(Failure::Malformed, reported_failure);
             facts.failure = Some(failure);
         }
+        "" => facts.failure = event.error.map(reported_failure),
         "message_start" => facts.usage = started_usage(event.message)?,
         "content_block_delta" => facts.content = true,
         "content_block_start" => facts.content = starts_tool_call(event.content_block)?,
@@ -208,6 +210,7 @@ fn read_responses_event(data: &[u8]) -> serde_json::Result<EventFacts> {
             let fields = serde_json::from_slice::<&RawValue>(data)?;
             facts.failure = Some(reported_failure(event.error.unwrap_or(fields)));
         }
+        "" => facts.failure = event.error.map(reported_failure),
         "response.failed" => {
             let response: Option<Response<'_>> = parse(event.response)?;
             let error = response.and_then(|response| response.error);

@@ -9,9 +9,11 @@
 //! region. After it, an error event reports a failure, and the stream has no regular end.
 
 mod api_kind;
+pub mod encoding;
 mod error;
 mod event;
 pub mod load_report;
+mod shorten;
 pub mod sse;
 mod step;
 mod stream;

@@ -1,5 +1,7 @@
 //! Reads server-sent events as they arrive, by the HTML standard, "Interpreting an event stream".
 
+use super::shorten::Shortener;
+
 /// Maximum size of an event's data, in bytes. The data of a larger event is dropped.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
@@ -17,6 +19,10 @@ pub struct Event<'e> {
 pub struct Events {
     line: Vec<u8>,
     data: Vec<u8>,
+    /// Events are shortened before they are dropped.
+    shortens: bool,
+    /// The present event is shortened.
+    shortener: Option<Shortener>,
     has_data: bool,
     too_long: bool,
     after_cr: bool,
@@ -25,6 +31,14 @@ pub struct Events {
 }
 
 impl Events {
+    /// A reader that shortens the strings in the data of large events.
+    pub fn shortened() -> Self {
+        Self {
+            shortens: true,
+            ..Self::default()
+        }
+    }
+
     /// Reads the next piece of the stream, and calls `each` for every complete event. Returns the number of bytes of the stream
     /// up to the end of the last complete event.
     pub fn read(&mut self, piece: &[u8], mut each: impl FnMut(&Event<'_>)) -> u64 {
@@ -58,11 +72,6 @@ impl Events {
         self.begins
     }
 
-    /// Whether the unfinished event is too large.
-    pub fn is_too_long(&self) -> bool {
-        self.too_long
-    }
-
     /// Bytes read.
     pub fn at(&self) -> u64 {
         self.at
@@ -78,18 +87,36 @@ impl Events {
     }
 
     fn keep(&mut self, part: &[u8]) {
-        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
-            self.too_long = true;
-            self.line.clear();
-            self.data.clear();
+        for part in part.chunks(MAX_EVENT_BYTES) {
+            self.keep_part(part);
+        }
+    }
+
+    fn keep_part(&mut self, part: &[u8]) {
+        let fits = |events: &Self, more: usize| {
+            events.line.len() + events.data.len() + more <= MAX_EVENT_BYTES
+        };
+        if self.shortens && self.shortener.is_none() && !fits(self, part.len()) {
+            let line = std::mem::take(&mut self.line);
+            let shortener = self.shortener.insert(Shortener::default());
+            shortener.push(&line, &mut self.line);
+        }
+        if let Some(shortener) = self.shortener.as_mut().filter(|_| !self.too_long) {
+            shortener.push(part, &mut self.line);
+            self.too_long = !fits(self, 0);
+        } else {
+            self.too_long |= !fits(self, part.len());
+            if !self.too_long {
+                self.line.extend_from_slice(part);
+            }
         }
         if self.too_long {
             // Only whether the line is empty still matters.
+            self.line.truncate(1);
+            self.data.clear();
             if self.line.is_empty() {
                 self.line.extend(part.first());
             }
-        } else {
-            self.line.extend_from_slice(part);
         }
     }
 
@@ -104,8 +131,13 @@ impl Events {
             self.data.clear();
             self.has_data = false;
             self.too_long = false;
+            self.shortener = None;
             self.begins = self.at;
             return;
+        }
+        if let Some(shortener) = &mut self.shortener {
+            // No string goes over the end of a line.
+            *shortener = Shortener::default();
         }
         if self.too_long {
             self.line.clear();
@@ -199,13 +231,38 @@ mod tests {
             events.read(&[b'x'; 10_000], |_| panic!("no event"));
             assert!(events.line.capacity() + events.data.capacity() <= 4 * MAX_EVENT_BYTES);
         }
-        assert!(events.is_too_long());
+        assert!(events.too_long);
         let lines = "data: xxxxxxxxx\n".repeat(10_000) + "\ndata: b\n\n";
         let (all, _) = read([lines.as_bytes()]);
         assert_eq!(
             (all.len(), &all[0].0, &all[1].0),
             (2, &None, &Some("b".into()))
         );
+    }
+
+    #[test]
+    fn the_data_of_a_large_event_is_shortened() {
+        let long = "x".repeat(1 << 20);
+        let text = format!(
+            "event: e\ndata: {{\"a\":\"{long}\",\"b\":1}}\n\ndata: {{\"a\":\"short\"}}\n\n"
+        );
+        for size in [1000, 70_000, text.len()] {
+            let mut events = Events::shortened();
+            let mut all = Vec::new();
+            for piece in text.as_bytes().chunks(size) {
+                events.read(piece, |event| all.push(event.data.unwrap().to_vec()));
+                assert!(events.line.capacity() + events.data.capacity() <= 4 * MAX_EVENT_BYTES);
+            }
+            let [large, small] = &all[..] else {
+                panic!("{}", all.len())
+            };
+            assert!(
+                large.len() < 5000 && large.ends_with(b"\",\"b\":1}"),
+                "{}",
+                large.len()
+            );
+            assert_eq!(small, b"{\"a\":\"short\"}");
+        }
     }
 
     fn any_stream() -> impl Strategy<Value = Vec<u8>> {

@@ -3,7 +3,7 @@
 use super::api_kind::ApiKind;
 use super::error::Failure;
 use super::event::{EventFacts, read_event};
-use super::sse::Events;
+use super::sse::{Events, MAX_EVENT_BYTES};
 use super::step::{HOLD_LIMIT, Release, Step};
 use super::usage::Usage;
 
@@ -18,6 +18,8 @@ pub struct Stream {
     finished: u128,
     done: bool,
     broken: bool,
+    /// What the caller may have of the stream, in bytes.
+    passed: u64,
     usage: Option<Usage>,
 }
 
@@ -34,11 +36,12 @@ impl Stream {
     pub fn new(kind: ApiKind) -> Self {
         Self {
             kind,
-            events: Events::default(),
+            events: Events::shortened(),
             open: 0,
             finished: 0,
             done: false,
             broken: false,
+            passed: 0,
             usage: None,
         }
     }
@@ -54,7 +57,7 @@ impl Stream {
             return Step::Release(Release::default());
         }
         let (facts, complete) = self.read_piece(piece, ends);
-        match facts.failure {
+        let step = match facts.failure {
             Some((failure, _)) if !committed => Step::Fail(failure),
             Some((failure, begins)) => Step::Release(self.break_off(failure, begins)),
             None if ends => Step::Release(Release {
@@ -63,20 +66,27 @@ impl Stream {
                 broken: None,
             }),
             None if committed || facts.content || self.is_over_hold_limit() => {
+                // A large event passes while it comes.
+                let is_large = self.events.at() - complete > MAX_EVENT_BYTES as u64;
+                let until = if is_large { self.events.at() } else { complete };
                 Step::Release(Release {
-                    until: complete,
+                    until: until.max(self.passed),
                     ..Release::default()
                 })
             }
             None => Step::Hold,
+        };
+        if let Step::Release(release) = &step {
+            self.passed = release.until;
         }
+        step
     }
 
-    /// Reads the events of a piece. Also returns the number of bytes of the stream that may be released.
+    /// Reads the events of a piece. Also returns the number of bytes of the stream up to the unfinished event.
     fn read_piece(&mut self, piece: &[u8], ends: bool) -> (Piece, u64) {
         let mut facts = Piece::default();
         let mut events = std::mem::take(&mut self.events);
-        let mut complete = events.read(piece, |event| {
+        let complete = events.read(piece, |event| {
             if facts.failure.is_none() {
                 let read = |data| read_event(self.kind, data);
                 let event_facts = event.data.map_or_else(oversized, read);
@@ -84,10 +94,6 @@ impl Stream {
             }
         });
         self.events = events;
-        if self.events.is_too_long() {
-            facts.content = true;
-            complete = self.events.at();
-        }
         if ends && facts.failure.is_none() && !self.is_complete() {
             facts.failure = Some((Failure::Incomplete, complete));
         }
@@ -101,11 +107,10 @@ impl Stream {
     /// Ends the stream with an error event in place of the event at this offset.
     fn break_off(&mut self, failure: Failure, begins: u64) -> Release {
         self.broken = true;
-        // An oversized event is released while it is read: the caller may have a part of it.
-        let is_inside = self.events.is_too_long() && begins == self.events.at();
-        let before = if is_inside { "\n\n" } else { "" };
+        // The caller may have a part of a large event.
+        let before = if begins < self.passed { "\n\n" } else { "" };
         Release {
-            until: begins,
+            until: begins.max(self.passed),
             add: format!("{before}{}", failure.event(self.kind)),
             broken: Some(failure),
         }
@@ -145,10 +150,11 @@ impl Stream {
     }
 }
 
-/// An event that is too long to be read counts as content, not as a failure.
+/// An event that cannot be read even if its strings are shortened. It has content, and may have completed every choice.
 fn oversized() -> EventFacts {
     EventFacts {
         content: true,
+        finished: u128::MAX,
         ..EventFacts::default()
     }
 }

@@ -251,10 +251,80 @@ fn events_of_any_size_pass() {
     let (one, other) = long.split_at(100_000);
     let outcome = chat(&[ROLE, one, other, LAST, DONE]);
     assert_eq!(outcome.body, [ROLE, &long, LAST, DONE].concat());
-    assert_eq!(outcome.released_at, Some(1));
+    assert_eq!(outcome.released_at, Some(2));
     // A long stream of comments without content.
     let comments = ": keep-alive\n\n".repeat(30_000);
     assert_eq!(chat(&[&comments, "data"]).released_at, Some(0));
+}
+
+#[test]
+fn large_events_are_judged() {
+    let text = "x".repeat(100_000);
+    let finished = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":\"stop\"}}]}}\n\n"
+    );
+    let outcome = chat(&[ROLE, WORD, &finished, DONE]);
+    assert_eq!(
+        (outcome.failure, outcome.broken),
+        (None, None),
+        "the last chunk has content"
+    );
+    let aborted = finished.replace("stop", "abort");
+    assert_eq!(
+        chat(&[ROLE, &aborted, DONE]).failure,
+        Some(Failure::Aborted)
+    );
+    let late = chat(&[ROLE, WORD, &aborted, DONE]);
+    assert_eq!(late.broken, Some(Failure::Aborted));
+    assert!(late.body.len() < 2000, "the large event stays behind");
+
+    let delta = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
+    let responses = |events: &[&str]| {
+        judged(
+            ApiKind::Responses,
+            EVENTS,
+            events.iter().map(|event| event.as_bytes()),
+        )
+    };
+    let created = format!(
+        "event: response.created\ndata: {{\"type\":\"response.created\",\"response\":{{\"instructions\":\"{text}\"}}}}\n\n"
+    );
+    let whole = format!(
+        "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{{\"output\":[{{\"text\":\"{text}\"}}],\"usage\":{{\"input_tokens\":3,\"output_tokens\":4}}}}}}\n\n"
+    );
+    let outcome = responses(&[&created, delta, &whole]);
+    assert_eq!((outcome.failure, &outcome.broken), (None, &None));
+    assert_eq!(
+        outcome.released_at,
+        Some(1),
+        "what repeats the request is no content"
+    );
+    assert_eq!(outcome.usage.map(|usage| usage.completion), Some(4));
+    let failed = whole.replace("response.completed", "response.failed");
+    assert!(responses(&[&created, &failed]).failure.is_some());
+}
+
+#[test]
+fn what_keeps_a_stream_alive_is_neither_content_nor_failure() {
+    let ping = "event: ping\ndata: {}\n\n: keep-alive\n\n";
+    for kind in [
+        ApiKind::Chat,
+        ApiKind::Completions,
+        ApiKind::Messages,
+        ApiKind::Responses,
+    ] {
+        let pieces = [ping, ping].map(str::as_bytes);
+        let outcome = judged(kind, EVENTS, pieces);
+        assert_eq!(outcome.failure, Some(Failure::Incomplete), "{kind:?}");
+        assert_eq!(outcome.released_at, None, "{kind:?}");
+    }
+    let outcome = chat(&[ping, ROLE, ping, WORD, ping, LAST, ping, DONE]);
+    assert_eq!((outcome.failure, outcome.broken), (None, None));
+    let bare = "data: {\"error\":{\"message\":\"no room\",\"code\":503}}\n\n";
+    for kind in [ApiKind::Messages, ApiKind::Responses] {
+        let outcome = judged(kind, EVENTS, [ping.as_bytes(), bare.as_bytes()]);
+        assert_eq!(outcome.failure, error(Some(503), "no room"), "{kind:?}");
+    }
 }
 
 #[test]

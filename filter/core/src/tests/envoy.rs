@@ -151,10 +151,22 @@ impl Stream {
         piece: &str,
         ends: bool,
     ) -> Option<String> {
+        self.bytes(plugin, worker, side, piece.as_bytes(), ends)
+    }
+
+    /// The same with any bytes.
+    pub fn bytes(
+        &self,
+        plugin: &mut dyn Plugin,
+        worker: &mut Worker,
+        side: Side,
+        piece: &[u8],
+        ends: bool,
+    ) -> Option<String> {
         let size = {
             let mut bodies = self.bodies.borrow_mut();
             let body = bodies.entry(side).or_default();
-            body.extend_from_slice(piece.as_bytes());
+            body.extend_from_slice(piece);
             body.len()
         };
         let action = match side {

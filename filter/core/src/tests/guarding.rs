@@ -5,9 +5,12 @@ use crate::host::{Action, Fact, Host, Side};
 use crate::plugins::{Configured, Plugin};
 use crate::routes::PoolId;
 use crate::worker::{Worker, refused};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use meridian_fixtures::fleets::{LLAMA, WEST, example};
 use meridian_planner::plugins::guard_policy;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::rc::Rc;
 
 const ROLE: &str =
@@ -191,6 +194,34 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     let is_final = last.value(Side::Response, "x-envoy-ratelimited");
     assert_eq!(is_final.as_deref(), Some("true"));
+}
+
+#[test]
+fn an_answer_that_is_encoded_all_the_same_is_decoded_and_judged() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let asked = stream.value(Side::Request, "accept-encoding");
+    assert_eq!(asked.as_deref(), Some("identity"));
+    let gzip = [EVENTS, &[("content-encoding", "gzip")]].concat();
+    stream.response(plugin.as_mut(), &mut worker, &gzip, false);
+    assert_eq!(stream.value(Side::Response, "content-encoding"), None);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut heard = Vec::new();
+    for event in [ROLE, HELLO, ERROR] {
+        encoder.write_all(event.as_bytes()).unwrap();
+        encoder.flush().unwrap();
+        let piece = std::mem::take(encoder.get_mut());
+        heard.push(stream.bytes(plugin.as_mut(), &mut worker, Side::Response, &piece, false));
+    }
+    let [role, hello, error] = &heard[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (role, hello.as_deref()),
+        (&None, Some([ROLE, HELLO].concat().as_str()))
+    );
+    assert!(error.as_ref().unwrap().contains("CUDA out of memory"));
+    assert_eq!(outcome(&envoy, "broken"), 1);
 }
 
 /// A failed answer, held until it is known to be one: what passes of it, and whether its headers went on alone.

@@ -7,6 +7,7 @@ mod outcome;
 
 use super::plugin::Plugin;
 use crate::context;
+use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, text};
 use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
@@ -28,6 +29,8 @@ pub struct Attempt {
     began: u64,
     labels: Rc<AttemptLabels>,
     kind: Option<ApiKind>,
+    /// The body is encoded, though the guard asked for no encoding.
+    decoder: Option<Decoder>,
     streamed: bool,
     state: State,
     /// How it ended is counted.
@@ -88,6 +91,10 @@ impl Plugin for Attempt {
         self.labels = Rc::new(labels);
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
+        if self.kind.is_some() {
+            let (name, value) = encoding::REQUEST_HEADER;
+            host.set_header(Side::Request, name, Some(value));
+        }
         Action::Continue
     }
 
@@ -184,7 +191,14 @@ impl Attempt {
             return Action::Pause;
         }
         let header = |name| text(host, Side::Response, name);
-        let (content_type, content_encoding) = (header("content-type"), header("content-encoding"));
+        let (content_type, mut content_encoding) =
+            (header("content-type"), header("content-encoding"));
+        self.decoder = self.kind.and_then(|_| Decoder::of(&content_encoding));
+        if self.decoder.is_some() {
+            content_encoding.clear();
+            host.set_header(Side::Response, "content-encoding", None);
+            host.set_header(Side::Response, "content-length", None);
+        }
         let head = Head {
             status,
             content_type: &content_type,
@@ -214,7 +228,13 @@ impl Attempt {
 
     fn body(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
         match std::mem::take(&mut self.state) {
-            State::Passing => Action::Continue,
+            State::Passing if self.decoder.is_none() => Action::Continue,
+            State::Passing => {
+                // Nothing of an answer that passes can be taken back.
+                let piece = self.piece(host, size).unwrap_or_default();
+                host.set_body(Side::Response, size, &piece);
+                Action::Continue
+            }
             State::Failed => {
                 host.set_body(Side::Response, size, &[]);
                 self.state = State::Failed;
@@ -222,7 +242,7 @@ impl Attempt {
             }
             State::Held(judge) => self.held(host, worker, judge, size, ends),
             State::Refused(mut body) => {
-                body.extend(host.body(Side::Response, 0, size));
+                body.extend(self.piece(host, size).unwrap_or_default());
                 if !ends && body.len() <= HOLD_LIMIT {
                     self.state = State::Refused(body);
                     return Action::Withhold;
@@ -240,6 +260,15 @@ impl Attempt {
                 self.watched(host, worker, watched, size, ends);
                 Action::Continue
             }
+        }
+    }
+
+    /// The piece of the body that came, decoded.
+    fn piece(&mut self, host: &dyn Host, size: usize) -> Result<Vec<u8>, Failure> {
+        let piece = host.body(Side::Response, 0, size);
+        match &mut self.decoder {
+            Some(decoder) => decoder.read(&piece).map_err(|_| Failure::Malformed),
+            None => Ok(piece),
         }
     }
 
@@ -277,7 +306,11 @@ impl Attempt {
         size: usize,
         ends: bool,
     ) -> Action {
-        match judge.read(&host.body(Side::Response, 0, size), ends) {
+        let step = match self.piece(host, size) {
+            Ok(piece) => judge.read(&piece, ends),
+            Err(failure) => Step::Fail(failure),
+        };
+        match step {
             Step::Hold => {
                 self.state = State::Held(judge);
                 return Action::Withhold;
@@ -325,10 +358,18 @@ impl Attempt {
         size: usize,
         ends: bool,
     ) {
-        let piece = host.body(Side::Response, 0, size);
-        let step = watched.judge.read(&piece, ends);
         let mut all = std::mem::take(&mut watched.kept);
-        all.extend_from_slice(&piece);
+        let step = match (self.piece(host, size), self.kind) {
+            (Ok(piece), _) => {
+                all.extend_from_slice(&piece);
+                watched.judge.read(&piece, ends)
+            }
+            (Err(failure), kind) => Step::Release(Release {
+                until: watched.released,
+                add: kind.map(|kind| failure.event(kind)).unwrap_or_default(),
+                broken: Some(failure),
+            }),
+        };
         match step {
             Step::Release(release) => {
                 self.release(host, worker, watched, (all, size), release, ends);
@@ -356,7 +397,7 @@ impl Attempt {
         watched.kept = all.split_off(goes);
         watched.released = until;
         all.extend_from_slice(add.as_bytes());
-        if whole != size || !watched.kept.is_empty() || !add.is_empty() {
+        if whole != size || !watched.kept.is_empty() || !add.is_empty() || self.decoder.is_some() {
             host.set_body(Side::Response, size, &all);
         }
         if ends || broken.is_some() {
