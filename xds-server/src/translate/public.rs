@@ -1,6 +1,6 @@
 //! The public listener: requests of callers pass the filter and are routed to chains.
 
-use crate::wire::{address, extension, header_is, http_filter, no, number, seconds, transport_socket, yes};
+use crate::wire::{address, extension, header_is, http_filter, matches, no, number, seconds, transport_socket, yes};
 use super::node::Node;
 use super::{access_log, filter, local_reply, route};
 use crate::tls;
@@ -8,6 +8,10 @@ use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
+use envoy_types::pb::envoy::extensions::compression::gzip::compressor::v3::Gzip;
+use envoy_types::pb::envoy::extensions::compression::gzip::compressor::v3::gzip::CompressionLevel;
+use envoy_types::pb::envoy::extensions::filters::http::compressor::v3::Compressor;
+use envoy_types::pb::envoy::extensions::filters::http::compressor::v3::compressor::{CommonDirectionConfig, ResponseDirectionConfig};
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
@@ -57,6 +61,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         local_reply_config: Some(local_reply::for_callers()),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
+            http_filter("envoy.filters.http.compressor", compressor()),
             filter::router(node),
             http_filter("envoy.filters.http.router", Router::default()),
         ],
@@ -73,6 +78,33 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
             transport_socket: server_tls.and_then(transport_socket),
             ..Default::default()
         }],
+        ..Default::default()
+    }
+}
+
+/// Compresses answers for callers that ask for it. Servers are asked for plain ones, which the guard can read. Envoy flushes each event
+/// of a stream by itself.
+fn compressor() -> Compressor {
+    let fast = Gzip {
+        compression_level: CompressionLevel::BestSpeed.into(),
+        // 10 KB per stream instead of 260 KB.
+        memory_level: number(1),
+        window_bits: number(10),
+        ..Default::default()
+    };
+    let common = CommonDirectionConfig {
+        content_type_matcher: vec![
+            matches("application/json.*"),
+            matches("text/event-stream.*"),
+        ],
+        ..Default::default()
+    };
+    Compressor {
+        compressor_library: Some(extension("gzip", fast)),
+        response_direction_config: Some(ResponseDirectionConfig {
+            common_config: Some(common),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -117,7 +117,7 @@ impl Walk<'_> {
                     found.has_allow_list = true;
                     self.egress_plugin(&placed.at, wasm, providers);
                 }
-                Filter::Wasm(_) | Filter::Rbac(_) => {
+                Filter::Wasm(_) | Filter::Rbac(_) | Filter::Compressor => {
                     self.leaks
                         .unsupported(&placed.at, "this filter on the way out");
                 }

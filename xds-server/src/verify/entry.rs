@@ -92,7 +92,7 @@ impl<'f> Walk<'f> {
                     &placed.at,
                     "headers are changed and credentials added on the way out only",
                 ),
-                Filter::Health | Filter::Router => {}
+                Filter::Health | Filter::Compressor | Filter::Router => {}
             }
         }
         (filtered, rbac)

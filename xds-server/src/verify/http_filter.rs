@@ -1,7 +1,8 @@
-//! HTTP filters: six types are supported; any other could send a request anywhere.
+//! HTTP filters: seven types are supported; any other could send a request anywhere.
 
 use super::walk::Walk;
 use super::leak::{Leaks, only};
+use envoy_types::pb::envoy::extensions::filters::http::compressor::v3::Compressor;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
@@ -16,6 +17,8 @@ use prost::Name;
 pub enum Filter {
     /// Responds to health checks itself.
     Health,
+    /// Compresses responses.
+    Compressor,
     /// Meridian's own filter.
     Wasm(Wasm),
     /// Rejects requests by zone and client certificate.
@@ -80,6 +83,15 @@ impl Walk<'_> {
             let check = leaks.unpack(at, any)?;
             self.health(at, &check);
             Some(Filter::Health)
+        } else if url == Compressor::type_url() {
+            let compressor: Compressor = leaks.unpack(at, any)?;
+            let supported = only!(
+                Compressor,
+                compressor,
+                [compressor_library, response_direction_config]
+            );
+            leaks.check_fields(at, &compressor, &supported);
+            Some(Filter::Compressor)
         } else if url == Wasm::type_url() {
             leaks.unpack(at, any).map(Filter::Wasm)
         } else if url == Rbac::type_url() {

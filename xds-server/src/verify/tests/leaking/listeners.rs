@@ -51,7 +51,7 @@ fn listeners_that_leak() {
             case(
                 "a filter that may be off",
                 EU,
-                |s| manager(listener(s, "public"), |m| m.http_filters[1].disabled = true),
+                |s| manager(listener(s, "public"), |m| m.http_filters[2].disabled = true),
                 "`disabled` of this HttpFilter",
             ),
             case(
@@ -59,7 +59,7 @@ fn listeners_that_leak() {
                 EU,
                 |s| {
                     manager(listener(s, "public"), |m| {
-                        m.http_filters[1].is_optional = true
+                        m.http_filters[2].is_optional = true
                     })
                 },
                 "`is_optional` of this HttpFilter",
@@ -67,7 +67,7 @@ fn listeners_that_leak() {
             case(
                 "a filter after the router",
                 EU,
-                |s| manager(listener(s, "public"), |m| m.http_filters.swap(1, 2)),
+                |s| manager(listener(s, "public"), |m| m.http_filters.swap(2, 3)),
                 "does not end in its only router",
             ),
             case(
