@@ -139,8 +139,28 @@ pub struct AttemptCounts {
     pub answered: f64,
     /// Status 429: the pool is overloaded, or the caller exceeds its limit.
     pub overloaded: f64,
-    /// Status 5xx.
+    /// Status 5xx, or no answer while the region answered nobody else.
     pub failed: f64,
+    /// Of the answered ones: those that broke off when the caller had a part of them.
+    #[serde(default)]
+    pub broken: f64,
+}
+
+impl AttemptCounts {
+    /// All attempts. An answer that began before these counts may have broken off within them.
+    pub fn all(&self) -> f64 {
+        (self.answered + self.overloaded + self.failed).max(self.errors())
+    }
+
+    /// Attempts that failed, before the first content or after it.
+    pub fn errors(&self) -> f64 {
+        self.failed + self.broken
+    }
+
+    /// The counts, in one order.
+    pub fn each(&self) -> [f64; 4] {
+        [self.answered, self.overloaded, self.failed, self.broken]
+    }
 }
 
 /// A cumulative histogram.
@@ -165,5 +185,33 @@ impl Histogram {
                 .collect(),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AttemptCounts;
+
+    #[test]
+    fn an_answer_that_breaks_off_is_one_attempt_and_one_error() {
+        let all_break = AttemptCounts {
+            answered: 10.0,
+            broken: 10.0,
+            ..AttemptCounts::default()
+        };
+        assert_eq!((all_break.all(), all_break.errors()), (10.0, 10.0));
+        // They began before the counts.
+        let later = AttemptCounts {
+            broken: 10.0,
+            ..AttemptCounts::default()
+        };
+        assert_eq!((later.all(), later.errors()), (10.0, 10.0));
+        let mixed = AttemptCounts {
+            answered: 6.0,
+            overloaded: 1.0,
+            failed: 3.0,
+            broken: 2.0,
+        };
+        assert_eq!((mixed.all(), mixed.errors()), (10.0, 5.0));
     }
 }

@@ -1,6 +1,6 @@
 //! Growth of cumulative counters over a sliding window, across restarts of the counting process.
 
-use crate::signal::{Histogram, Millis};
+use crate::signal::{AttemptCounts, Histogram, Millis};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -25,6 +25,22 @@ impl<const N: usize> Counts for [f64; N] {
 
     fn follows(&self, earlier: &Self) -> bool {
         self.iter().zip(earlier).all(|(now, last)| now >= last)
+    }
+}
+
+impl Counts for AttemptCounts {
+    fn combined(&self, other: &Self, with: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            answered: with(self.answered, other.answered),
+            overloaded: with(self.overloaded, other.overloaded),
+            failed: with(self.failed, other.failed),
+            broken: with(self.broken, other.broken),
+        }
+    }
+
+    fn follows(&self, earlier: &Self) -> bool {
+        let pairs = self.each().into_iter().zip(earlier.each());
+        pairs.into_iter().all(|(now, last)| now >= last)
     }
 }
 
@@ -227,7 +243,11 @@ fn same_bounds(one: &Histogram, other: &Histogram) -> bool {
 }
 
 /// Growth per second, over at least the last `over`.
-pub fn rate(window: &Window<[f64; 3]>, over: Duration, what: impl Fn(&[f64; 3]) -> f64) -> f64 {
+pub fn rate(
+    window: &Window<AttemptCounts>,
+    over: Duration,
+    what: impl Fn(&AttemptCounts) -> f64,
+) -> f64 {
     let (growth, took) = window.growth_over(over);
     let seconds = took.as_secs_f64();
     if seconds > 0.0 {

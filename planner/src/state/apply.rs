@@ -162,16 +162,15 @@ impl RegionState {
     }
 
     fn attempts(&mut self, origin: Origin<'_>, key: Attempts, counts: &AttemptCounts) {
-        let counted = [counts.answered, counts.overloaded, counts.failed];
-        if !counted.into_iter().all(sanitize::amount) {
+        if !counts.each().into_iter().all(sanitize::amount) {
             return;
         }
         let new = || match origin.since {
-            Some(since) => Window::new(since, [0.0; 3]),
-            None => Window::new(origin.at, counted),
+            Some(since) => Window::new(since, AttemptCounts::default()),
+            None => Window::new(origin.at, *counts),
         };
         if let Some(window) = series(&mut self.attempts, &mut self.rejected, key, new) {
-            window.push(origin.at, counted);
+            window.push(origin.at, *counts);
         }
     }
 

@@ -80,15 +80,7 @@ impl FleetState {
     ) -> impl Iterator<Item = (&Attempts, AttemptCounts)> {
         let state = self.regions.get(region).into_iter();
         let all = state.flat_map(|state| &state.attempts);
-        all.map(|(attempts, window)| {
-            let [answered, overloaded, failed] = *window.counted();
-            let counts = AttemptCounts {
-                answered,
-                overloaded,
-                failed,
-            };
-            (attempts, counts)
-        })
+        all.map(|(attempts, window)| (attempts, *window.counted()))
     }
 
     /// Requests per second with a region's pool as the first one, by gateway region and zone. Retries from other
@@ -134,7 +126,7 @@ impl FleetState {
             // Home shares do not apply to batch.
             if attempts.model == *model && attempts.lane != Lane::Batch && fresh {
                 *served.entry(&attempts.zone).or_default() +=
-                    window::rate(window, over, |[answered, ..]| *answered);
+                    window::rate(window, over, |counts| counts.answered);
             }
         }
         served
@@ -204,7 +196,7 @@ impl FleetState {
 }
 
 /// Attempts per second of all outcomes; `None` for a window with a single sample.
-fn per_second(window: &Window<[f64; 3]>) -> Option<f64> {
+fn per_second(window: &Window<AttemptCounts>) -> Option<f64> {
     let seconds = window.length().as_secs_f64();
-    (seconds > 0.0).then(|| window.growth().iter().sum::<f64>() / seconds)
+    (seconds > 0.0).then(|| window.growth().all() / seconds)
 }

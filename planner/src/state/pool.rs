@@ -6,7 +6,7 @@ use super::horizon::calm;
 use super::region::{Gpu, RegionState};
 use crate::health::Reason;
 use crate::placement::Utilization;
-use crate::signal::{Figures, Histogram, Millis};
+use crate::signal::{AttemptCounts, Figures, Histogram, Millis};
 use crate::window::{WINDOW, Window, merged, quantile, rate};
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::name::{ModelName, RegionName};
@@ -171,9 +171,9 @@ impl FleetState {
         }
         let mut gateways = (0.0, 0.0);
         for window in self.attempts(region, model, fresh) {
-            let [answered, overloaded, failed] = window.growth();
-            gateways.0 += answered + overloaded + failed;
-            gateways.1 += failed;
+            let counts = window.growth();
+            gateways.0 += counts.all();
+            gateways.1 += counts.errors();
         }
         [servers, gateways]
             .into_iter()
@@ -208,7 +208,7 @@ impl FleetState {
         let errors = servers
             .filter_map(|window| window.last_growth_with(|[all, failed]| fails(*all, *failed)))
             .chain(self.attempts(region, model, |_| true).filter_map(|window| {
-                window.last_growth_with(|counts| fails(counts.iter().sum(), counts[2]))
+                window.last_growth_with(|counts| fails(counts.all(), counts.errors()))
             }));
         let servers = engines
             .iter()
@@ -241,7 +241,7 @@ impl FleetState {
         over: Duration,
     ) -> Option<f64> {
         let each = self.attempts(region, model, fresh);
-        let each = each.map(|window| rate(window, over, |counts| counts.iter().sum()));
+        let each = each.map(|window| rate(window, over, AttemptCounts::all));
         each.filter(|rate| *rate > 0.0)
             .reduce(|sum, rate| sum + rate)
     }
@@ -252,7 +252,7 @@ impl FleetState {
         region: &RegionName,
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
-    ) -> impl Iterator<Item = &Window<[f64; 3]>> {
+    ) -> impl Iterator<Item = &Window<AttemptCounts>> {
         let all = self.regions.values();
         let windows = all.flat_map(|state| state.attempts_to(region, model));
         windows

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::load::Loads;
-use crate::signal::{Histogram, Millis};
+use crate::signal::{AttemptCounts, Histogram, Millis};
 use crate::window::Window;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::{Fleet, Region};
@@ -92,8 +92,8 @@ pub struct RegionState {
     pub(super) lag: BTreeMap<String, (Millis, f64)>,
     /// Healthy and total endpoints, by model and gateway.
     pub(super) endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
-    /// Windows of answered, overloaded and failed attempts.
-    pub attempts: BTreeMap<Attempts, Window<[f64; 3]>>,
+    /// Windows of attempts.
+    pub attempts: BTreeMap<Attempts, Window<AttemptCounts>>,
     pub(super) first_token: BTreeMap<FirstTokens, Window<Histogram>>,
     pub(super) jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
     /// Number of values rejected because there are too many series.
@@ -106,7 +106,7 @@ impl RegionState {
         &'s self,
         to: &RegionName,
         model: &ModelName,
-    ) -> impl Iterator<Item = (&'s Attempts, &'s Window<[f64; 3]>)> {
+    ) -> impl Iterator<Item = (&'s Attempts, &'s Window<AttemptCounts>)> {
         let first = Attempts {
             to: to.clone(),
             model: model.clone(),

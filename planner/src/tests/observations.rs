@@ -76,7 +76,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             model: model.parse().unwrap(),
             lane,
             to: to.parse().unwrap(),
-            counts: AttemptCounts { answered, overloaded, failed },
+            counts: AttemptCounts { answered, overloaded, failed, broken: failed / 2.0 },
         }),
         1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".parse().unwrap(), answers }),
         1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.parse().unwrap(), to: to.parse().unwrap(), times }),

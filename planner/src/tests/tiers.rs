@@ -85,8 +85,7 @@ fn batches(count: f64) -> Reading {
         to: WEST.parse().unwrap(),
         counts: AttemptCounts {
             answered: count,
-            overloaded: 0.0,
-            failed: 0.0,
+            ..AttemptCounts::default()
         },
     }
 }

@@ -134,6 +134,7 @@ pub(super) fn attempts(answered: f64, overloaded: f64, failed: f64) -> Reading {
         answered,
         overloaded,
         failed,
+        broken: 0.0,
     };
     attempts_to("global", Lane::Home, WEST, counts)
 }
@@ -153,7 +154,7 @@ pub(super) fn attempts_to(zone: &str, lane: Lane, to: &str, counts: AttemptCount
 pub(super) fn counts(answered: f64, failed: f64) -> AttemptCounts {
     AttemptCounts {
         answered,
-        overloaded: 0.0,
         failed,
+        ..AttemptCounts::default()
     }
 }

@@ -172,12 +172,12 @@ impl Message<'_> {
         let outcome = label(metric, "outcome")?;
         let place: fn(&mut AttemptCounts) -> &mut f64 = match outcome {
             "answered" => |counts| &mut counts.answered,
-            // A caller that disconnected before a response is no failure of the pool.
-            "overloaded" | "unanswered" => |counts| &mut counts.overloaded,
-            // A broken response was counted as answered when it began.
-            "failed" | "broken" => |counts| &mut counts.failed,
-            // Counted as answered too; the caller may have stopped reading.
-            "stalled" => return Ok(()),
+            "overloaded" | "late" => |counts| &mut counts.overloaded,
+            "failed" | "unanswered" => |counts| &mut counts.failed,
+            // Counted as answered too, when it began.
+            "broken" => |counts| &mut counts.broken,
+            // Counted as answered too; the caller may have stopped reading. And a caller that left has reasons of its own.
+            "stalled" | "left" => return Ok(()),
             _ => return Err(RefusalReason::UnknownName),
         };
         *place(self.attempts.entry(key).or_default()) += count;

@@ -61,6 +61,11 @@ async fn a_message_becomes_an_observation() {
         counter("server.uptime", &[], 5.0),
         counter(ATTEMPTS, &attempts("llama-3_1-70b", "answered"), 7.0),
         counter(ATTEMPTS, &attempts("llama-3_1-70b", "overloaded"), 2.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "late"), 3.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "unanswered"), 4.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "broken"), 5.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "stalled"), 6.0),
+        counter(ATTEMPTS, &attempts("llama-3_1-70b", "left"), 8.0),
         counter(ATTEMPTS, &attempts("mistral-7b", "failed"), 1.0),
         gauge(MEMBERS, &LLAMA_POOL, 2.0),
         histogram(&LLAMA, &[(250.0, 1), (1000.0, 2)], 850.0, 3),
@@ -86,8 +91,9 @@ async fn a_message_becomes_an_observation() {
     };
     let answered = AttemptCounts {
         answered: 7.0,
-        overloaded: 2.0,
-        failed: 0.0,
+        overloaded: 5.0,
+        failed: 4.0,
+        broken: 5.0,
     };
     let failed = AttemptCounts {
         failed: 1.0,

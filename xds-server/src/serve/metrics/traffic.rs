@@ -49,6 +49,7 @@ pub fn attempts(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
             ("answered", it.counts.answered),
             ("overloaded", it.counts.overloaded),
             ("failed", it.counts.failed),
+            ("broken", it.counts.broken),
         ];
         outcomes.map(|(outcome, count)| {
             let labels = vec![

@@ -10,7 +10,7 @@ use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, text};
-use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
+use crate::worker::{AttemptLabels, ServerRequest, Worker};
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
 use outcome::caller_has_left;
@@ -142,8 +142,7 @@ impl Plugin for Attempt {
         Action::Continue
     }
 
-    /// The attempt is over. A stream that got no first content for a while, because its limit passed or the caller left, shows that
-    /// its region has no room, as a refusal would. A caller that leaves while the region answers others has reasons of its own.
+    /// The attempt is over. One that got no answer for a while shows that its region has no room, as a refusal would.
     fn on_done(&mut self, host: &dyn Host, worker: &mut Worker) {
         worker.idle.remove(self.id);
         self.stop_waiting(worker);
@@ -153,13 +152,8 @@ impl Plugin for Attempt {
         }
         let waited = worker.steady_ms(host).saturating_sub(self.began);
         self.leave_server(host, worker, waited);
-        if self.streamed && !self.is_counted && waited >= UNANSWERED_MS {
-            worker.metrics.attempt(host, &labels, "unanswered");
-            let AttemptLabels { model, to, .. } = labels.as_ref();
-            if !caller_has_left(host) || !worker.paces.has_answered(to, model, self.began) {
-                let part = worker.sheds.note_answer(host, to, model, true);
-                note_refusal(host, to, model, part, None);
-            }
+        if !self.is_counted && waited >= UNANSWERED_MS {
+            self.unanswered(host, worker);
         }
         if let State::Watched(watched) = &self.state {
             self.count_tokens(host, worker, &watched.judge);

@@ -99,6 +99,24 @@ impl Attempt {
         is_dropped
     }
 
+    /// No answer came for a while: a limit has passed, another attempt was sooner, or the caller has left. A caller that leaves while
+    /// the region answers others, or that waited for a whole answer, has reasons of its own.
+    pub(super) fn unanswered(&mut self, host: &dyn Host, worker: &mut Worker) {
+        let labels = self.labels.clone();
+        let AttemptLabels { model, to, .. } = labels.as_ref();
+        let answers_others = worker.paces.has_answered(to, model, self.began);
+        let outcome = match caller_has_left(host) {
+            true if answers_others || !self.streamed => "left",
+            false if answers_others => "late",
+            _ => "unanswered",
+        };
+        worker.metrics.attempt(host, &labels, outcome);
+        if outcome != "left" {
+            let part = worker.sheds.note_answer(host, to, model, true);
+            note_refusal(host, to, model, part, None);
+        }
+    }
+
     /// An error of the zone's last fallback is final, unless another attempt may still be answered: Envoy waits for that one only
     /// if this answer would be retried. The fallback itself lets no request in twice. Whether Envoy drops the answer.
     fn mark_last(&self, host: &dyn Host, worker: &Worker, status: u16) -> bool {
