@@ -4,6 +4,7 @@
 mod batch;
 mod claude;
 mod client;
+mod clocks;
 mod config;
 mod control_plane;
 mod counted;
@@ -190,6 +191,7 @@ scenarios! {
     "control-plane-restarts": control_plane::restarts, Any, Options::default();
     "control-plane-restarts-sotw": control_plane::restarts, Any, Options { configured: Configured::BySotw, ..Options::default() };
     "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
+    "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 /// Functions that the filter may import from the host or export to it. It can read and change requests, respond and
 /// log. It cannot open connections, send requests or read files.
-const CAPABILITIES: [&str; 36] = [
+const CAPABILITIES: [&str; 37] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -45,6 +45,8 @@ const CAPABILITIES: [&str; 36] = [
     "proxy_set_tick_period_milliseconds",
     "proxy_set_effective_context",
     "proxy_close_stream",
+    // The monotonic clock: the wall clock may be set.
+    "clock_time_get",
     // Exports.
     "proxy_on_context_create",
     "proxy_on_vm_start",
