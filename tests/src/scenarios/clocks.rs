@@ -1,6 +1,7 @@
 //! Wall clocks that are set by minutes while the control plane and the gateways run, and a gateway that stands still.
 
 use super::ensure;
+use super::failover::unreachable_is_shown;
 use super::overflow::{share, turn};
 use super::queries::{by_queries, reasons, until_only_source, until_shed};
 use crate::world::{Prometheus, World, wait_for};
@@ -14,8 +15,12 @@ const HOME: &str = "us-west-2";
 /// Longer than the lease and every limit on silence.
 const STANDSTILL: Duration = Duration::from_millis(6500);
 
+/// Beyond the validity of every certificate, in seconds.
+const CENTURIES: i64 = 3000 * 365 * 86_400;
+
 /// Clocks are set forwards and back on either side while a plan moves callers whose load only a Prometheus reports: the same
-/// callers leave, and no sample counts as stale. Then the gateway stands still for longer than its lease.
+/// callers leave, and no sample counts as stale. Then the gateway stands still for longer than its lease. In the end
+/// all certificates have expired by its clock.
 pub async fn clocks(world: &mut World) -> Result<String> {
     let listen = SocketAddr::new(world.block().status().ip(), 9090);
     let prometheus = Prometheus::start(world, listen).await?;
@@ -51,9 +56,14 @@ pub async fn clocks(world: &mut World) -> Result<String> {
     world.gateway(HOME).thaw().await?;
     same_leave(world, &leaving, "a gateway that stood still").await?;
     prometheus.end().await?;
+
+    // Past the end of every certificate: it accepts none at the next handshake.
+    world.gateway(HOME).wall_clock()?.set(CENTURIES)?;
+    world.restart_gateway("us-east-1").await?;
+    unreachable_is_shown(world, HOME, "us-east-1", "certificate").await?;
     Ok(format!(
         "{} of 30 conversations leave; the same ones after steps of a gateway's clock by +90 s and -240 s, of the control plane's by \
-         +300 and -300 s and a restart after each, and {STANDSTILL:?} of standstill; nothing was stale",
+         +300 and -300 s and a restart after each, and {STANDSTILL:?} of standstill; nothing was stale; an alarm when certificates had expired",
         leaving.len()
     ))
 }
@@ -103,7 +113,13 @@ async fn unmoved(world: &World, leaving: &[usize], after: &str) -> Result<()> {
     same_leave(world, leaving, after).await
 }
 
+/// The lease was renewed since now: the first renewal that is seen may have been before.
 async fn lease_renewed(world: &World) -> Result<()> {
+    another_lease(world).await?;
+    another_lease(world).await
+}
+
+async fn another_lease(world: &World) -> Result<()> {
     let given = async || anyhow::Ok(world.report().await?.lease.map(|lease| lease.given));
     let before = given().await?;
     wait_for("the lease to be renewed", || async {

@@ -4,6 +4,7 @@ use super::{answered_by, ensure};
 use crate::fakes::{Behaviour, Fail};
 use crate::world::{World, client, wait_for};
 use anyhow::{Result, bail};
+use meridian_planner::alarm::{Alarm, AlarmKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -117,7 +118,28 @@ pub async fn gateway(world: &mut World) -> Result<String> {
         )
         .await?;
     }
-    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
+    unreachable_is_shown(world, "us-west-2", "us-east-1", "have no answer").await?;
+    unreachable_is_shown(world, "us-west-2", "eu-west-1", "have no answer").await?;
+    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude; both in alarms".into())
+}
+
+/// Waits for the alarm that a gateway cannot reach a peer's.
+pub(super) async fn unreachable_is_shown(
+    world: &World,
+    gateway: &str,
+    peer: &str,
+    why: &str,
+) -> Result<()> {
+    let says = format!("{gateway}-gateway cannot reach the gateway of {peer}: ");
+    wait_for(&format!("the alarm `{says}...{why}`"), || async {
+        let alarms = world.report().await?.alarms;
+        let of_peer = |alarm: &&Alarm| {
+            alarm.region.as_str() == gateway && alarm.kind == AlarmKind::PeerUnreachable
+        };
+        let mut messages = alarms.iter().filter(of_peer).map(|alarm| &alarm.message);
+        Ok(messages.any(|message| message.starts_with(&says) && message.contains(why)))
+    })
+    .await
 }
 
 /// One of a pool's two servers fails, and there is no other region: the other one serves.
