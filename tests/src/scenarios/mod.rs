@@ -108,6 +108,7 @@ scenarios! {
     "failover-503": failover::unavailable, Any, Options::default();
     "failover-500": failover::broken, Any, Options::default();
     "failover-hang": failover::hang, Any, Options { limits: QUICK, ..Options::default() };
+    "failover-everywhere": failover::everywhere, Any, Options::default();
     "failover-gateway": failover::gateway, Last, Options::default();
     "failover-sibling": failover::sibling, Any, Options { fallbacks: false, sibling: true, ..Options::default() };
     "failover-poison": failover::poison, Any, Options::default();
