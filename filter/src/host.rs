@@ -4,7 +4,22 @@
 use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// WASI's number of the monotonic clock.
+const MONOTONIC: u32 = 1;
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    /// WASI's clocks; an error number, 0 for none. The standard library's clock is the same call, but panics where it is not allowed.
+    fn clock_time_get(clock: u32, precision: u64, nanoseconds: *mut u64) -> u32;
+}
+
+thread_local! {
+    /// Whether the control plane allows the monotonic clock. One that is older than this filter does not; Envoy logs each try.
+    static HAS_MONOTONIC: Cell<bool> = const { Cell::new(true) };
+}
 
 /// The Envoy that the VM runs in; stream calls are about the stream of the present callback.
 pub struct Envoy;
@@ -14,6 +29,20 @@ impl Host for Envoy {
         let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
         now.duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let mut nanoseconds = 0;
+        if HAS_MONOTONIC.get() {
+            // SAFETY: the host writes 8 bytes to where `nanoseconds` lies, as `u64` has them.
+            let error = unsafe { clock_time_get(MONOTONIC, 1, &raw mut nanoseconds) };
+            HAS_MONOTONIC.set(error == 0);
+        }
+        if HAS_MONOTONIC.get() {
+            Duration::from_nanos(nanoseconds)
+        } else {
+            self.now()
+        }
     }
 
     fn header(&self, side: Side, name: &str) -> Option<Vec<u8>> {

@@ -49,7 +49,11 @@ impl RootContext for Root {
         let root_id = self
             .get_property(vec!["plugin_root_id"])
             .unwrap_or_default();
-        match Configured::new(&Envoy, &root_id, &configuration) {
+        let configured = with_worker(
+            |worker| Configured::new(&Envoy, worker, &root_id, &configuration),
+            Err("configured within a hook".into()),
+        );
+        match configured {
             Ok(plugin) => {
                 if let Some(period) = plugin.tick_period() {
                     self.set_tick_period(period);

@@ -34,6 +34,8 @@ pub enum AlarmKind {
     /// A fallback reports answers from outside of its jurisdiction.
     #[serde(rename = "misplaced")]
     JurisdictionViolations,
+    /// A gateway cannot reach another region's gateway.
+    PeerUnreachable,
     /// Shedding does not lower utilization.
     WithoutEffect,
     /// Retrieval returns old data, and no other readable database is fresh.
@@ -50,11 +52,12 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
         Self::JurisdictionViolations,
+        Self::PeerUnreachable,
         Self::WithoutEffect,
         Self::OldData,
         Self::UnknownLag,
@@ -68,6 +71,7 @@ impl AlarmKind {
             Self::PartlySilent => "partly_silent",
             Self::GpuBusy => "gpu_busy",
             Self::JurisdictionViolations => "misplaced",
+            Self::PeerUnreachable => "peer_unreachable",
             Self::WithoutEffect => "without_effect",
             Self::OldData => "old_data",
             Self::UnknownLag => "unknown_lag",
@@ -77,7 +81,7 @@ impl AlarmKind {
     }
 }
 
-/// All current alarms except those on data freshness: pools, GPUs, fallbacks, and shedding without effect.
+/// All current alarms except those on data freshness: pools, GPUs, fallbacks, peers, and shedding without effect.
 pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
     let mut alarms = BTreeSet::new();
     for (name, region) in &fleet.regions {
@@ -86,6 +90,7 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
         }
         alarms.extend(gpu_alarm(fleet, state, name, now));
         alarms.extend(fallback_alarms(state, name, now));
+        alarms.extend(peer_alarms(fleet, state, name, now));
     }
     alarms.extend(ineffective_shedding(fleet, plan));
     alarms.into_iter().collect()
@@ -139,6 +144,18 @@ fn fallback_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<
                 "the fallback {fallback} reports that it made {answers} answers outside of its jurisdiction; see the gateway's \
                  log, and remove it from the zones that it may not serve"
             ),
+        })
+        .collect()
+}
+
+/// An alarm for each peer that a gateway of a region cannot reach.
+fn peer_alarms(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
+    let unreachable = state.unreachable_peers(fleet, region, now).into_iter();
+    unreachable
+        .map(|(peer, gateway, why)| Alarm {
+            region: region.clone(),
+            kind: AlarmKind::PeerUnreachable,
+            message: format!("{gateway} cannot reach the gateway of {peer}: {why}"),
         })
         .collect()
 }

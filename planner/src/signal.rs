@@ -93,6 +93,13 @@ pub enum Reading {
         /// The times.
         times: Histogram,
     },
+    /// Health checks of another region's gateway by the region's gateway.
+    PeerChecks {
+        /// The region of the other gateway.
+        to: RegionName,
+        /// Their number by outcome.
+        counts: PeerCheckCounts,
+    },
     /// Answers of a fallback to the region's gateway that report processing outside of its jurisdiction.
     JurisdictionViolations {
         /// The fallback.
@@ -161,6 +168,19 @@ impl AttemptCounts {
     pub fn each(&self) -> [f64; 4] {
         [self.answered, self.overloaded, self.failed, self.broken]
     }
+}
+
+/// Number of health checks of a gateway by another, by outcome, and of failed TLS handshakes between them, cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerCheckCounts {
+    /// Checks that were answered, whatever the answer says.
+    pub answered: f64,
+    /// Checks without an answer: no connection, or none in time.
+    pub unanswered: f64,
+    /// Handshakes in which the checking gateway refused the other one's certificate.
+    pub refused_certificates: f64,
+    /// Handshakes that failed otherwise, e.g. because the other gateway refused the checking one's certificate.
+    pub failed_handshakes: f64,
 }
 
 /// A cumulative histogram.

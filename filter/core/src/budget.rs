@@ -86,7 +86,7 @@ pub struct Admitted {
 
 impl Spending {
     /// Admits a request if the budget has room, and reserves its cost. A request with a larger estimate than the whole budget
-    /// needs the whole budget. `now_ms`: milliseconds since the Unix epoch.
+    /// needs the whole budget. `now_ms`: milliseconds by a clock that all workers share.
     ///
     /// # Errors
     /// The budget has no room.

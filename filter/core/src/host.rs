@@ -59,8 +59,10 @@ pub enum LogLevel {
 
 /// The Envoy around a plugin, as the stream of the present hook sees it.
 pub trait Host {
-    /// The time since the Unix epoch.
+    /// The time since the Unix epoch. It may be set at any moment, so no age is measured by it.
     fn now(&self) -> Duration;
+    /// The machine's monotonic clock: the time since a moment that is the same for all workers.
+    fn monotonic(&self) -> Duration;
 
     /// A header's value; of one that is sent several times, all values joined by commas.
     fn header(&self, side: Side, name: &str) -> Option<Vec<u8>>;
@@ -108,9 +110,9 @@ pub trait Host {
     fn log(&self, level: LogLevel, line: &str);
 }
 
-/// Milliseconds since the Unix epoch.
+/// Milliseconds by the machine's monotonic clock, which all workers share.
 pub fn now_ms(host: &dyn Host) -> u64 {
-    u64::try_from(host.now().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(host.monotonic().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A header's value as text, whatever its bytes are; empty if there is none.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// How much less than its share the first pool gets, 0 to 1; the largest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ShedFractions {
-    /// The part that it refused lately, while others took what came to them.
+    /// The part that it refused lately, beyond what others refused.
     pub refused: f64,
     /// The part that is too much by its servers' load reports. The pool keeps no more than the rest of all requests: the share may
     /// account for the load already.
@@ -41,7 +41,8 @@ impl ShedFractions {
             .collect();
         let others = others.iter().map(|(pace, weight)| (pace, *weight));
         Self {
-            refused: take * refused(&split.first),
+            // Where all refuse as much, leaving gains nothing. A product would be largest where all refuse one half.
+            refused: (refused(&split.first) - refuses).max(0.0),
             loaded: take * loaded(&split.first),
             queued: take * pace::pressure(&pace(&split.first), others, now_ms),
         }

@@ -69,17 +69,17 @@ pub fn excess(load: f64, above: f64) -> f64 {
 pub struct ShedLevel {
     /// The shed fraction at the time `at`, 0 to 1.
     level: f64,
-    /// The time from which the level decays, in milliseconds since the Unix epoch, by the gateway's own clock. It is in the
+    /// The time from which the level decays, in milliseconds by the clock that the gateway's workers share. It is in the
     /// future while a `Retry-After` applies.
     at: u64,
-    /// The time of the last raise, in milliseconds since the Unix epoch.
+    /// The time of the last raise, in milliseconds.
     raised_at: u64,
 }
 
 impl ShedLevel {
     /// The shed fraction now, 0 to 1.
     pub fn level(&self, now_ms: u64) -> f64 {
-        // After the clock was set back, the level would last almost for ever.
+        // Written by another clock, the level would last almost for ever.
         if self.at > now_ms.saturating_add(MAX_HOLD_MS) {
             return 0.0;
         }

@@ -6,7 +6,7 @@ const BUCKETS: usize = 61;
 /// Sums over a sliding window of 60 buckets and the current one. A bucket is `BUCKET_MS` long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlidingWindow<const BUCKET_MS: u64> {
-    /// The number of the newest bucket since the Unix epoch.
+    /// The number of the newest bucket, by the clock that the caller tells the time of.
     newest: u64,
     buckets: [u64; BUCKETS],
 }

@@ -6,10 +6,12 @@ use super::region::{
     Attempts, FirstTokens, GPU_HOT, Gpu, Gpus, JurisdictionViolations, LastSeen, RegionState,
 };
 use super::sanitize;
-use crate::signal::{AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
+use crate::signal::{
+    AttemptCounts, Figures, Histogram, Millis, Observation, PeerCheckCounts, Reading,
+};
 use crate::window::Window;
 use meridian_policy::fleet::{Fleet, Region};
-use meridian_policy::name::{FallbackName, ModelName};
+use meridian_policy::name::{FallbackName, ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of series of one kind in a region. It bounds memory if a source invents names.
@@ -119,6 +121,9 @@ impl RegionState {
                 };
                 self.first_tokens(origin, key, times);
             }
+            Reading::PeerChecks { to, counts } if fleet.regions.contains_key(to) => {
+                self.peer_checks(origin, to, counts);
+            }
             Reading::JurisdictionViolations { fallback, answers }
                 if fleet.fallbacks.contains_key(fallback) =>
             {
@@ -184,6 +189,23 @@ impl RegionState {
         };
         if let Some(window) = series(&mut self.first_token, &mut self.rejected, key, new) {
             window.push(origin.at, times.clone());
+        }
+    }
+
+    fn peer_checks(&mut self, origin: Origin<'_>, to: &RegionName, counts: &PeerCheckCounts) {
+        let counted = [
+            counts.answered,
+            counts.unanswered,
+            counts.refused_certificates,
+            counts.failed_handshakes,
+        ];
+        if !counted.into_iter().all(sanitize::amount) {
+            return;
+        }
+        let key = (to.clone(), origin.source.to_owned());
+        let new = || Window::new(origin.at, counted);
+        if let Some(window) = series(&mut self.peer_checks, &mut self.rejected, key, new) {
+            window.push(origin.at, counted);
         }
     }
 

@@ -6,6 +6,7 @@ mod apply;
 mod engine;
 mod horizon;
 mod load;
+mod peers;
 mod pool;
 mod region;
 mod sanitize;

@@ -95,6 +95,8 @@ pub struct RegionState {
     /// Windows of attempts.
     pub attempts: BTreeMap<Attempts, Window<AttemptCounts>>,
     pub(super) first_token: BTreeMap<FirstTokens, Window<Histogram>>,
+    /// Windows of answered and unanswered health checks, refused certificates and failed handshakes, by peer and gateway.
+    pub(super) peer_checks: BTreeMap<(RegionName, String), Window<[f64; 4]>>,
     pub(super) jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
     /// Number of values rejected because there are too many series.
     pub(super) rejected: u64,
@@ -139,6 +141,7 @@ impl RegionState {
         self.endpoints.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
+        self.peer_checks.retain(|(_, gateway), _| gateway != source);
         // A gateway that returns under this name counts from zero.
         let of_source = self
             .jurisdiction_violations
@@ -158,6 +161,7 @@ impl RegionState {
         self.endpoints.retain(|_, (at, _)| !old(*at));
         self.attempts.retain(|_, window| !old(window.at()));
         self.first_token.retain(|_, window| !old(window.at()));
+        self.peer_checks.retain(|_, window| !old(window.at()));
     }
 
     /// Fallbacks with recent jurisdiction violations, and their total number.

@@ -5,7 +5,9 @@ use crate::chain::chain;
 use crate::placement::{HomePool, Placement, STEP_DOWN, STEP_UP};
 use crate::plan::pool_view::PoolView;
 use crate::plan::{Plan, plan, regions_of};
-use crate::signal::{Answers, AttemptCounts, Figures, Histogram, Millis, Observation, Reading};
+use crate::signal::{
+    Answers, AttemptCounts, Figures, Histogram, Millis, Observation, PeerCheckCounts, Reading,
+};
 use crate::state::FleetState;
 use meridian_fixtures::any_fleet::{ZONES, fleets};
 use meridian_fixtures::fleets::{LLAMA, MISTRAL};
@@ -79,6 +81,10 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             counts: AttemptCounts { answered, overloaded, failed, broken: failed / 2.0 },
         }),
         1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".parse().unwrap(), answers }),
+        1 => (region(), any_value(), any_value()).prop_map(|(to, answered, unanswered)| Reading::PeerChecks {
+            to: to.parse().unwrap(),
+            counts: PeerCheckCounts { answered, unanswered, ..PeerCheckCounts::default() },
+        }),
         1 => (model(), region(), any_histogram()).prop_map(|(model, to, times)| Reading::FirstToken { model: model.parse().unwrap(), to: to.parse().unwrap(), times }),
     ]
 }

@@ -1,11 +1,12 @@
 //! Plans of whole fleets: the effect of each signal.
 
 use super::watch::{Watch, attempts, kv, server, watched};
-use crate::alarm::alarms;
+use crate::alarm::{AlarmKind, alarms};
 use crate::health::Reason;
 use crate::plugins::filter_policy;
-use crate::signal::{Answers, Figures, Histogram, Millis, Reading};
+use crate::signal::{Answers, Figures, Histogram, Millis, PeerCheckCounts, Reading};
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
+use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 
@@ -348,6 +349,44 @@ fn a_jurisdiction_violation_raises_an_alarm_for_an_hour() {
         }],
     );
     assert!(!alarm(&watch, 0).unwrap().contains("none"));
+}
+
+#[test]
+fn a_gateway_that_cannot_reach_a_peer_raises_an_alarm_that_says_why() {
+    let mut watch = Watch::new(watched());
+    let source = watch.fleet.regions[WEST].signals[0].key();
+    let mut counts = PeerCheckCounts::default();
+    let mut after = |seconds: u64, per_second: [f64; 4]| {
+        for _ in 0..seconds {
+            counts.answered += per_second[0];
+            counts.unanswered += per_second[1];
+            counts.refused_certificates += per_second[2];
+            counts.failed_handshakes += per_second[3];
+            let to = EU.parse().unwrap();
+            watch.report(WEST, vec![Reading::PeerChecks { to, counts }]);
+            watch.tick();
+        }
+        let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, Millis(watch.now));
+        let mut peers = alarms
+            .into_iter()
+            .filter(|alarm| alarm.kind == AlarmKind::PeerUnreachable);
+        let alarm = peers.next().map(|alarm| (alarm.region, alarm.message));
+        assert!(peers.next().is_none());
+        alarm
+    };
+    let why = |alarm: Option<(RegionName, String)>| {
+        let (region, message) = alarm.unwrap();
+        assert_eq!(region.as_str(), WEST);
+        let told = message.strip_prefix(&format!("{source} cannot reach the gateway of {EU}: "));
+        told.unwrap().to_owned()
+    };
+    assert_eq!(after(10, [1.0, 0.0, 0.0, 0.0]), None);
+    assert_eq!(after(1, [0.0, 2.0, 0.0, 0.0]), None, "two may be lost");
+    assert!(why(after(7, [0.0, 2.0, 0.0, 0.0])).contains("no answer"));
+    assert!(why(after(7, [0.0, 2.0, 2.0, 0.0])).contains("certificate: expired"));
+    assert!(why(after(7, [0.0, 2.0, 0.0, 2.0])).contains("handshake"));
+    // An answer that the pool is down comes from a gateway that can be reached.
+    assert_eq!(after(1, [1.0, 0.0, 0.0, 0.0]), None);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::{answered_by, ensure};
 use crate::fakes::{Behaviour, Fail};
-use crate::world::{World, client, wait_for};
+use crate::world::{REGIONS, World, client, wait_for};
 use anyhow::{Result, bail};
+use meridian_planner::alarm::{Alarm, AlarmKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -54,6 +55,11 @@ enum How {
 }
 
 const RATE: u32 = 50;
+
+/// How long every pool answers 503: longer than two ejections.
+const OUTAGE: Duration = Duration::from_secs(11);
+/// How long after it the fallback may go on alone: an ejection, and time for a busy machine.
+const PAID: Duration = Duration::from_secs(9);
 const BEFORE: u32 = 50;
 const AFTER: u32 = 250;
 
@@ -117,7 +123,28 @@ pub async fn gateway(world: &mut World) -> Result<String> {
         )
         .await?;
     }
-    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude".into())
+    unreachable_is_shown(world, "us-west-2", "us-east-1", "have no answer").await?;
+    unreachable_is_shown(world, "us-west-2", "eu-west-1", "have no answer").await?;
+    Ok("us-east-1's gateway killed: this request and 19 more by eu-west-1; its gateway frozen: by claude; both in alarms".into())
+}
+
+/// Waits for the alarm that a gateway cannot reach a peer's.
+pub(super) async fn unreachable_is_shown(
+    world: &World,
+    gateway: &str,
+    peer: &str,
+    why: &str,
+) -> Result<()> {
+    let says = format!("{gateway}-gateway cannot reach the gateway of {peer}: ");
+    wait_for(&format!("the alarm `{says}...{why}`"), || async {
+        let alarms = world.report().await?.alarms;
+        let of_peer = |alarm: &&Alarm| {
+            alarm.region.as_str() == gateway && alarm.kind == AlarmKind::PeerUnreachable
+        };
+        let mut messages = alarms.iter().filter(of_peer).map(|alarm| &alarm.message);
+        Ok(messages.any(|message| message.starts_with(&says) && message.contains(why)))
+    })
+    .await
 }
 
 /// One of a pool's two servers fails, and there is no other region: the other one serves.
@@ -199,7 +226,7 @@ pub async fn flapping(world: &mut World) -> Result<String> {
         served += 1;
     }
     let probes = world.pool("us-west-2").requests().len() - before;
-    ensure(probes <= 40, || {
+    ensure(probes <= 100, || {
         format!("{probes} of {served} were tried on the one that refuses")
     })?;
     world.pool("us-west-2").set(Behaviour::default());
@@ -209,10 +236,50 @@ pub async fn flapping(world: &mut World) -> Result<String> {
     })
     .await?;
     let back = recovered.elapsed();
-    ensure(back < Duration::from_secs(30), || {
-        format!("back after {back:?}")
-    })?;
+    ensure(back < PAID, || format!("back after {back:?}"))?;
     Ok(format!(
         "60 s of 503: {served} callers served, {probes} tries on it; back {back:.1?} after it was well"
+    ))
+}
+
+/// Every pool answers 503 to everything, and then serves again: how long the fallback goes on alone.
+pub async fn everywhere(world: &mut World) -> Result<String> {
+    let client = client().build()?;
+    let all = |world: &World, fail: Fail| {
+        for region in REGIONS {
+            world
+                .pool(region)
+                .update(|behaviour| behaviour.fail = fail.clone());
+        }
+    };
+    all(world, Fail::Status(503));
+    let mut ticks = interval(Duration::from_secs(1) / RATE);
+    let ask = async |region: &str| -> Result<String> {
+        let answer = world.ask(region).country("US").send_with(&client).await?;
+        ensure(answer.status == 200, || answer.text())?;
+        Ok(answer.region().to_owned())
+    };
+    for number in 0..OUTAGE.as_secs() * u64::from(RATE) {
+        ticks.tick().await;
+        let region = ["us-west-2", "us-east-1"][number as usize % 2];
+        let by = ask(region).await?;
+        ensure(by == "fallback/claude", || by.clone())?;
+    }
+    all(world, Fail::None);
+    let since = Instant::now();
+    let mut paid = 0;
+    loop {
+        ticks.tick().await;
+        if ask("us-west-2").await? == "us-west-2" {
+            break;
+        }
+        paid += 1;
+    }
+    let took = since.elapsed();
+    ensure(took < PAID, || {
+        format!("the fallback went on alone for {took:?}")
+    })?;
+    Ok(format!(
+        "after {OUTAGE:?} of 503 everywhere the fallback answers {paid} requests for {took:.1?}"
     ))
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod claude;
 mod client;
+mod clocks;
 mod config;
 mod control_plane;
 mod counted;
@@ -108,6 +109,7 @@ scenarios! {
     "failover-503": failover::unavailable, Any, Options::default();
     "failover-500": failover::broken, Any, Options::default();
     "failover-hang": failover::hang, Any, Options { limits: QUICK, ..Options::default() };
+    "failover-everywhere": failover::everywhere, Any, Options::default();
     "failover-gateway": failover::gateway, Last, Options::default();
     "failover-sibling": failover::sibling, Any, Options { fallbacks: false, sibling: true, ..Options::default() };
     "failover-poison": failover::poison, Any, Options::default();
@@ -192,6 +194,7 @@ scenarios! {
     "control-plane-restarts": control_plane::restarts, Any, Options::default();
     "control-plane-restarts-sotw": control_plane::restarts, Any, Options { configured: Configured::BySotw, ..Options::default() };
     "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
+    "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

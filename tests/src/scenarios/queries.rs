@@ -13,7 +13,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The fleet file with every source replaced by queries to a Prometheus, as an operator would write them.
-fn by_queries(text: &str, certificates: &Certificates, prometheus: SocketAddr) -> String {
+pub(super) fn by_queries(
+    text: &str,
+    certificates: &Certificates,
+    prometheus: SocketAddr,
+) -> String {
     let tls = format!(
         "{{ ca: {}, certificate: {}, key: {} }}",
         certificates.ca().display(),
@@ -46,7 +50,7 @@ fn by_queries(text: &str, certificates: &Certificates, prometheus: SocketAddr) -
     edited
 }
 
-async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
+pub(super) async fn reasons(world: &World, region: &str) -> Result<BTreeSet<Reason>> {
     let report = world.report().await?;
     Ok(report.regions[region].pools[MODEL].health.reasons.clone())
 }
@@ -90,7 +94,7 @@ pub async fn prometheus(world: &mut World) -> Result<String> {
     ))
 }
 
-async fn until_only_source(world: &World) -> Result<()> {
+pub(super) async fn until_only_source(world: &World) -> Result<()> {
     wait_for("Prometheus to be the only source, understood", || async {
         let report = world.report().await?;
         Ok(REGIONS.iter().all(|region| {
@@ -108,7 +112,7 @@ async fn until_only_source(world: &World) -> Result<()> {
 }
 
 /// us-west-2's pool is at 0.95: how long it takes until the plan sheds, which Envoy then has.
-async fn until_shed(world: &World) -> Result<Duration> {
+pub(super) async fn until_shed(world: &World) -> Result<Duration> {
     let pool = world.pool("us-west-2");
     let since = Instant::now();
     pool.update(|behaviour| behaviour.kv_cache_usage = 0.95);

@@ -104,7 +104,7 @@ impl Lane {
         let shown = tokio::spawn(async move {
             let mut world = world;
             let seen = show(&mut world).await;
-            let seen = seen.and_then(|seen| world.has_no_nested_hooks().map(|()| seen));
+            let seen = seen.and_then(|seen| world.has_no_filter_faults().map(|()| seen));
             (world, seen)
         });
         match shown.await {

@@ -1,6 +1,6 @@
 //! The control plane of a world: the real program.
 
-use super::{wait_for, workspace};
+use super::{WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
 use meridian_xds_server::serve::report::Report;
 use std::net::SocketAddr;
@@ -15,17 +15,23 @@ pub struct ControlPlane {
     status: SocketAddr,
     client: reqwest::Client,
     starts: u32,
+    wall_clock: Option<WallClock>,
 }
 
 impl ControlPlane {
     /// Starts it with the fleet file of a directory, and waits until it answers.
-    pub async fn start(dir: &Path, status: SocketAddr) -> Result<Self> {
+    pub async fn start(
+        dir: &Path,
+        status: SocketAddr,
+        wall_clock: Option<WallClock>,
+    ) -> Result<Self> {
         let mut control_plane = Self {
-            process: spawn(dir, 0)?,
+            process: spawn(dir, 0, wall_clock.as_ref())?,
             dir: dir.to_owned(),
             status,
             client: super::client().build()?,
             starts: 1,
+            wall_clock,
         };
         control_plane.until_up().await?;
         Ok(control_plane)
@@ -42,7 +48,7 @@ impl ControlPlane {
 
     /// Starts it again after it has ended.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process = spawn(&self.dir, self.starts)?;
+        self.process = spawn(&self.dir, self.starts, self.wall_clock.as_ref())?;
         self.starts += 1;
         self.until_up().await
     }
@@ -71,6 +77,13 @@ impl ControlPlane {
             );
         }
         Ok(())
+    }
+
+    /// Its wall clock, in a world that sets clocks.
+    pub fn wall_clock(&self) -> Result<&WallClock> {
+        self.wall_clock
+            .as_ref()
+            .context("this world has no clocks to set")
     }
 
     /// Its process, while it runs.
@@ -151,8 +164,9 @@ fn log(dir: &Path, start: u32) -> PathBuf {
     dir.join(format!("control-plane.{start}.log"))
 }
 
-fn spawn(dir: &Path, start: u32) -> Result<Child> {
-    Command::new("setpriv")
+fn spawn(dir: &Path, start: u32, wall_clock: Option<&WallClock>) -> Result<Child> {
+    let mut command = Command::new("setpriv");
+    command
         .args(["--pdeathsig", "KILL", "--"])
         .arg(binary()?)
         .arg("serve")
@@ -163,9 +177,11 @@ fn spawn(dir: &Path, start: u32) -> Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(log(dir, start))?)
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting the control plane")
+        .kill_on_drop(true);
+    if let Some(clock) = wall_clock {
+        clock.give_to(&mut command);
+    }
+    command.spawn().context("starting the control plane")
 }
 
 /// `meridian` of the same build: it lies beside the demo, and above the tests.

@@ -1,6 +1,6 @@
 //! One Envoy process.
 
-use super::{wait_for, workspace};
+use super::{WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,36 +17,24 @@ pub struct Envoy {
     process: Child,
     admin: String,
     client: reqwest::Client,
+    wall_clock: Option<WallClock>,
 }
 
 impl Envoy {
     /// Starts Envoy with a configuration and waits until it takes traffic. Beside the configuration are its log and its access
     /// log: no two of them write into one file, for they do not write whole lines.
-    pub async fn start(name: &str, config: &Path, admin: SocketAddr) -> Result<Self> {
+    pub async fn start(
+        name: &str,
+        config: &Path,
+        admin: SocketAddr,
+        wall_clock: Option<WallClock>,
+    ) -> Result<Self> {
         let log_path = config.with_extension("log");
         let access_log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(config.with_extension(ACCESS_LOG))?;
-        // Even if this process is killed, its Envoys end with it.
-        let mut process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(binary()?)
-            .arg("--config-path")
-            .arg(config)
-            .args([
-                "--concurrency",
-                "2",
-                "--disable-hot-restart",
-                "--file-flush-interval-msec",
-                "100",
-            ])
-            .stdin(Stdio::null())
-            .stdout(access_log)
-            .stderr(std::fs::File::create(&log_path)?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting Envoy")?;
+        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref())?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -77,6 +65,7 @@ impl Envoy {
             process,
             admin,
             client,
+            wall_clock,
         })
     }
 
@@ -105,10 +94,32 @@ impl Envoy {
         Ok(Duration::from_millis(ticks * 10))
     }
 
+    /// Its wall clock, in a world that sets clocks.
+    pub fn wall_clock(&self) -> Result<&WallClock> {
+        self.wall_clock
+            .as_ref()
+            .context("this world has no clocks to set")
+    }
+
+    /// Ends it for another start: its clock goes on.
+    pub(super) async fn end(&mut self) -> Result<Option<WallClock>> {
+        self.kill().await?;
+        Ok(self.wall_clock.take())
+    }
+
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets it go on.
+    pub async fn thaw(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> Result<()> {
         let id = self.process.id().context("Envoy has ended")?;
-        super::signal::signal(id, "STOP").await
+        super::signal::signal(id, signal).await
     }
 
     /// Whether its process has ended by itself.
@@ -180,6 +191,36 @@ impl Envoy {
         }
         Ok(unhealthy)
     }
+}
+
+fn spawn(
+    config: &Path,
+    access_log: std::fs::File,
+    log: &Path,
+    wall_clock: Option<&WallClock>,
+) -> Result<Child> {
+    // Even if this process is killed, its Envoys end with it.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(binary()?)
+        .arg("--config-path")
+        .arg(config)
+        .args([
+            "--concurrency",
+            "2",
+            "--disable-hot-restart",
+            "--file-flush-interval-msec",
+            "100",
+        ])
+        .stdin(Stdio::null())
+        .stdout(access_log)
+        .stderr(std::fs::File::create(log)?)
+        .kill_on_drop(true);
+    if let Some(clock) = wall_clock {
+        clock.give_to(&mut command);
+    }
+    command.spawn().context("starting Envoy")
 }
 
 /// The Envoy that `scripts/setup` chose.

@@ -49,9 +49,10 @@ impl World {
 
     /// Ends a region's Envoy and starts it again with the same configuration file.
     pub async fn restart_gateway(&mut self, region: &str) -> Result<()> {
-        self.gateway_mut(region).kill().await?;
+        let wall_clock = self.gateway_mut(region).end().await?;
         let config = self.dir().join(format!("{region}.yaml"));
-        *self.gateway_mut(region) = Envoy::start(region, &config, self.block.admin(region)).await?;
+        let admin = self.block.admin(region);
+        *self.gateway_mut(region) = Envoy::start(region, &config, admin, wall_clock).await?;
         Ok(())
     }
 
@@ -105,12 +106,18 @@ impl World {
     }
 
     /// The filter keeps one state per worker, which a hook holds while it runs. So Envoy must call no hook from within a host call,
-    /// whatever a scenario does. An error names the gateway that did.
-    pub fn has_no_nested_hooks(&self) -> Result<()> {
+    /// whatever a scenario does. Nor may the filter make a host call that the control plane does not allow it. An error names the
+    /// gateway whose log says so.
+    pub fn has_no_filter_faults(&self) -> Result<()> {
         for region in REGIONS {
             let log = std::fs::read_to_string(self.dir().join(region).with_extension("log"))?;
-            if log.contains("a hook was called within a hook") {
-                bail!("Envoy of {region} has called a hook from within a hook");
+            for fault in [
+                "a hook was called within a hook",
+                "Attempted call to restricted",
+            ] {
+                if let Some(line) = log.lines().find(|line| line.contains(fault)) {
+                    bail!("Envoy of {region}: {line}");
+                }
             }
         }
         Ok(())

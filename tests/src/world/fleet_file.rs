@@ -50,6 +50,8 @@ pub struct Options {
     pub policy: &'static str,
     /// The lease.
     pub lease: &'static str,
+    /// Whether the wall clocks of the control plane and the gateways can be set.
+    pub clocks: bool,
     /// The addresses to take if they are free: `127.x.y.*`.
     pub block: Option<[u8; 2]>,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
+            clocks: false,
             block: None,
         }
     }

@@ -17,6 +17,7 @@ mod retrieval;
 mod signal;
 mod start;
 mod wait;
+mod wall_clock;
 
 pub use address::Block;
 pub use control_plane::ControlPlane;
@@ -30,3 +31,4 @@ pub use prometheus::Prometheus;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 pub use wait::{DEADLINE, wait_for};
+pub use wall_clock::WallClock;

@@ -4,7 +4,7 @@ use super::certificates::Certificates;
 use super::directory::Directory;
 use super::fleet_file::{self, CLAUDE, Configured, Options, PROFILE, api_key};
 use super::layout::SIBLING_OF;
-use super::{Block, ControlPlane, Envoy, PROVIDERS, REGIONS, World, wait_for};
+use super::{Block, ControlPlane, Envoy, PROVIDERS, REGIONS, WallClock, World, wait_for};
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -153,15 +153,21 @@ async fn processes(
     options: &Options,
     text: &str,
 ) -> Result<(Option<ControlPlane>, Vec<Envoy>)> {
+    let clock = async |process: &str| {
+        anyhow::Ok(match options.clocks {
+            true => Some(WallClock::create(dir, process).await?),
+            false => None,
+        })
+    };
     let control_plane = match options.configured {
         Configured::ByFile => None,
         Configured::ByDelta | Configured::BySotw => {
-            Some(ControlPlane::start(dir, block.status()).await?)
+            Some(ControlPlane::start(dir, block.status(), clock("control-plane").await?).await?)
         }
     };
     let gateway = async |region| {
         let config = configuration(dir, text, region, options.configured)?;
-        Envoy::start(region, &config, block.admin(region)).await
+        Envoy::start(region, &config, block.admin(region), clock(region).await?).await
     };
     let [west, east, eu] = REGIONS;
     let (west, east, eu) = tokio::try_join!(gateway(west), gateway(east), gateway(eu))?;

@@ -1,7 +1,7 @@
 //! Queries Prometheus, Thanos or Mimir: PromQL over `/api/v1/query`.
 //!
 //! A result carries the time of the query. The age of its samples comes from a second query, `timestamp()` of the same
-//! selector at the same time. For a computed expression `timestamp()` returns the time of the query, so
+//! selector at the same time: both times are by the server's clock, so the control plane's own clock does not matter. For a computed expression `timestamp()` returns the time of the query, so
 //! `lookback_delta` excludes old samples, on servers that support it.
 
 use super::fetch::{body, send};
@@ -39,8 +39,9 @@ type Labels = BTreeMap<String, String>;
 struct SeriesValue {
     labels: Labels,
     value: f64,
-    /// The time of the sample, in seconds since the Unix epoch; `None` if the server returned no time for it.
-    time: Option<f64>,
+    /// When the sample was taken and when the query was answered, in seconds since the Unix epoch by the server's clock; `None` if
+    /// the server returned no time for the sample.
+    times: Option<[f64; 2]>,
 }
 
 /// Runs all queries of a source concurrently. `at` is the current time.
@@ -77,7 +78,7 @@ impl Query<'_> {
                 return Ok(vec![SeriesValue {
                     labels: Labels::new(),
                     value: self.number(&value)?,
-                    time: Some(time),
+                    times: Some([time, time]),
                 }]);
             }
             Data::Vector(series) => series,
@@ -100,7 +101,7 @@ impl Query<'_> {
             let labels = without_name(metric);
             Ok(SeriesValue {
                 value: self.number(&value.1)?,
-                time: known.get(&labels).copied(),
+                times: known.get(&labels).map(|sampled| [*sampled, query_time]),
                 labels,
             })
         });
@@ -187,7 +188,7 @@ fn interpret(
     }
     for (figure, found) in all {
         for found in found {
-            let time = match sample_time(found.time, at, watched.ttl) {
+            let time = match sample_time(found.times, at, watched.ttl) {
                 Ok(time) => time,
                 Err(why) => {
                     reader.refusals.add(figure.as_str(), why, &found);
@@ -222,19 +223,27 @@ fn interpret(
     }
 }
 
-/// The time of a sample, at most the current time.
+/// The time of a sample by the control plane's clock, at most the current time.
 ///
 /// # Errors
 ///
 /// If the sample is older than `ttl`, or its time is unknown.
-fn sample_time(time: Option<f64>, at: Millis, ttl: Duration) -> Result<Millis, RefusalReason> {
-    let time = value::amount(time.ok_or(RefusalReason::Contradicts)?, LATEST)?;
-    // Below 1e14, so the cast loses nothing.
-    let time = Millis((time * 1000.0) as u64).min(at);
-    if at.since(time) > ttl {
+fn sample_time(
+    times: Option<[f64; 2]>,
+    at: Millis,
+    ttl: Duration,
+) -> Result<Millis, RefusalReason> {
+    let [sampled, queried] = times.ok_or(RefusalReason::Contradicts)?;
+    let [sampled, queried] = [
+        value::amount(sampled, LATEST)?,
+        value::amount(queried, LATEST)?,
+    ];
+    let age = Duration::from_secs_f64((queried - sampled).max(0.0));
+    if age > ttl {
         return Err(RefusalReason::Stale);
     }
-    Ok(time)
+    // No older than `ttl`, so the cast loses nothing.
+    Ok(Millis(at.0.saturating_sub(age.as_millis() as u64)))
 }
 
 impl fmt::Display for SeriesValue {

@@ -17,12 +17,15 @@ use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time between two plans: sources that fall silent cause no event.
 const PLAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two ticks, ten of which come in a second, after which the process must have stood still.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// How long a step of a zone migration waits for gateways that do not answer.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +72,11 @@ pub struct Controller {
     /// Whether anything was observed since the last plan.
     has_news: bool,
     planned_at: Millis,
+    ticked_at: Millis,
+    /// When the process started, or went on after a standstill.
     started_at: Millis,
+    /// The sources that were read since then.
+    read: BTreeSet<(RegionName, String)>,
     sources: BTreeMap<(RegionName, String), SourceReport>,
     file: FleetReport,
     unpublished: Option<ErrorReport>,
@@ -109,7 +116,9 @@ impl Controller {
             queued_edit: None,
             has_news: false,
             planned_at: now,
+            ticked_at: now,
             started_at: now,
+            read: BTreeSet::new(),
             sources: BTreeMap::new(),
             file: FleetReport {
                 file,
@@ -163,10 +172,9 @@ impl Controller {
         if !known.is_some_and(|known| known.signals.iter().any(|signal| signal.url == *url)) {
             return;
         }
-        let report = self
-            .sources
-            .entry((region.clone(), source.clone()))
-            .or_default();
+        let key = (region.clone(), source.clone());
+        self.read.insert(key.clone());
+        let report = self.sources.entry(key).or_default();
         let was_fine = report.error.is_none();
         report.note(url, outcome);
         if let (true, Some(error)) = (was_fine, &report.error) {
@@ -218,6 +226,11 @@ impl Controller {
     }
 
     fn tick(&mut self, now: Millis) -> Effects {
+        if now.since(self.ticked_at) > STANDSTILL {
+            self.started_at = now;
+            self.read.clear();
+        }
+        self.ticked_at = now;
         if let Some(fleet) = self.queued_edit.take() {
             return self.apply_edit(Arc::new(*fleet), now);
         }
@@ -290,12 +303,12 @@ impl Controller {
         }
     }
 
-    /// Whether every source was read since the start, or had `signal_ttl` to answer. A plan made from the first answers
-    /// alone would move traffic to the regions that answered first.
+    /// Whether every source was read since the start or a standstill, or had `signal_ttl` to answer. A plan made from the first
+    /// answers alone would move traffic to the regions that answered first.
     fn all_sources_answered(&self, now: Millis) -> bool {
         let known = |region: &RegionName, index: usize| {
             let key = (region.clone(), format!("signals[{index}]"));
-            self.sources.contains_key(&key)
+            self.read.contains(&key)
         };
         now.since(self.started_at) >= self.fleet.unhealthy.signal_ttl
             || self

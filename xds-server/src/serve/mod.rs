@@ -22,7 +22,7 @@ mod zone_migration;
 
 pub use publication::{Publication, Unpublishable, publication};
 
-use crate::clock::wall_clock;
+use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
 use crate::collect::push::Pushes;
 use crate::collect::{Collector, Scrape, WatchedSource};
@@ -68,15 +68,20 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let ports = Ports::open(&control_plane).await?;
     let state_file = StateFile::new(options.state);
     let saved = state_file.load();
-    let (controller, effects) = Controller::start(fleet.clone(), file.shown(), saved, wall_clock())
-        .map_err(|error| anyhow!("nothing can be published: {error}"))?;
-    let shared = Shared::new(&fleet, controller.report(wall_clock()));
+    let (controller, effects) =
+        Controller::start(fleet.clone(), file.shown(), saved, steady_clock())
+            .map_err(|error| anyhow!("nothing can be published: {error}"))?;
+    let shared = Shared::new(&fleet, controller.report(steady_clock()));
 
     let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
     let (gateway_sender, gateway_events) = mpsc::channel(QUEUE);
     let (edit_sender, edits) = mpsc::channel(1);
     let (save, to_save) = watch::channel(None);
-    let collector = Collector::start(WatchedSource::of(&fleet), scrape_sender.clone(), wall_clock)?;
+    let collector = Collector::start(
+        WatchedSource::of(&fleet),
+        scrape_sender.clone(),
+        steady_clock,
+    )?;
     tokio::spawn(file.watch(edit_sender));
     let saving = tokio::spawn(state_file.save_latest(to_save));
     let mut task = ControllerTask::new(controller, shared.clone(), collector, save);
@@ -129,9 +134,9 @@ fn services(
         gateway_region,
         shared.names.clone(),
         gateway_events,
-        wall_clock,
+        steady_clock,
     );
-    let pushes = Pushes::new(pusher_id, shared.sources.clone(), scrapes, wall_clock);
+    let pushes = Pushes::new(pusher_id, shared.sources.clone(), scrapes, steady_clock);
     Routes::new(gateways.into_service()).add_service(pushes.into_service())
 }
 
@@ -154,7 +159,7 @@ async fn run_servers(
     let pages = pages(Pages {
         report: shared.report,
         hub: shared.hub,
-        clock: wall_clock,
+        clock: steady_clock,
     });
     let status = axum::serve(ports.status, pages).with_graceful_shutdown(until(stopped));
     let serving = async {

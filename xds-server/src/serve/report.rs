@@ -12,7 +12,6 @@ use meridian_policy::retrieval::Role;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// The report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -256,7 +255,11 @@ impl SourceReport {
 impl Report {
     /// The report with the state of the xDS server.
     pub fn with_clients(mut self, hub: &Hub) -> Self {
-        self.envoys = hub.clients().iter().map(envoy).collect();
+        let clients = hub.clients();
+        self.envoys = clients
+            .iter()
+            .map(|client| envoy(client, self.at))
+            .collect();
         self.alarms.extend(self.too_many());
         let Counts {
             pushes,
@@ -302,12 +305,9 @@ impl Report {
     }
 }
 
-fn envoy(status: &ClientStatus) -> EnvoyReport {
+fn envoy(status: &ClientStatus, now: Millis) -> EnvoyReport {
     let client = &status.client;
-    let since = client
-        .connected
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+    let connected = u64::try_from(client.connected.elapsed().as_millis()).unwrap_or(u64::MAX);
     let types = status.types.iter().filter_map(|(kind, status)| {
         let status = status.as_ref()?;
         let report = TypeReport {
@@ -327,7 +327,7 @@ fn envoy(status: &ClientStatus) -> EnvoyReport {
             .unwrap_or_default(),
         protocol: client.wire.label().to_owned(),
         user_agent: client.user_agent.clone(),
-        connected: Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        connected: Millis(now.0.saturating_sub(connected)),
         types: types.collect(),
     }
 }

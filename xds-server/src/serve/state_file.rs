@@ -3,7 +3,9 @@
 //! All other state is observed again within seconds. Without the plan, these seconds would send all traffic to its home
 //! region, which may be the overloaded one.
 
+use crate::clock::{steady_clock, system_time};
 use meridian_planner::plan::Plan;
+use meridian_planner::signal::Millis;
 use meridian_policy::filter_policy::Lease;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -54,6 +56,7 @@ impl StateFile {
     pub async fn save_latest(self, mut states: watch::Receiver<Option<SavedState>>) {
         while states.changed().await.is_ok() {
             let state = states.borrow_and_update().clone();
+            let state = state.map(|state| by_system_time(state, steady_clock(), system_time()));
             if let (Some(file), Some(state)) = (&self.file, state)
                 && let Err(error) = replace(file, &state).await
             {
@@ -61,6 +64,16 @@ impl StateFile {
             }
         }
     }
+}
+
+/// The state with the lease's time by the system's clock, which may have been set since this process started: the next process
+/// begins with that clock. `steady` and `system`: one moment by both.
+fn by_system_time(mut state: SavedState, steady: Millis, system: Millis) -> SavedState {
+    let set_by = system.0.cast_signed() - steady.0.cast_signed();
+    // To the nearest second: where the clock was not set, the lease is the one that the gateways have.
+    let seconds = (set_by + 500).div_euclid(1000);
+    state.lease.given = state.lease.given.saturating_add_signed(seconds);
+    state
 }
 
 /// Replaces the file atomically.
@@ -82,6 +95,20 @@ mod tests {
                 runs_ms: 60_000,
             },
         }
+    }
+
+    #[test]
+    fn a_lease_is_saved_by_the_system_clock_as_it_was_set() {
+        let steady = Millis(1_700_000_000_400);
+        let after = |system: u64| {
+            let state = by_system_time(saved(1_699_999_990), steady, Millis(system));
+            state.lease.given
+        };
+        for skew in 0..100 {
+            assert_eq!(after(steady.0 + 50 - skew), 1_699_999_990, "not set");
+        }
+        assert_eq!(after(steady.0 + 120_000), 1_699_999_990 + 120);
+        assert_eq!(after(steady.0 - 120_000), 1_699_999_990 - 120);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use super::controller::{Controller, Effects, Event};
 use super::report::Report;
 use super::state_file::SavedState;
-use crate::clock::wall_clock;
+use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Names};
 use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::FleetError;
@@ -94,7 +94,7 @@ impl ControllerTask {
                     if settled { Event::Settled } else { Event::Tick }
                 }
                 _ = reports.tick() => {
-                    let report = self.controller.report(wall_clock());
+                    let report = self.controller.report(steady_clock());
                     self.shared.report.store(Arc::new(report));
                     continue;
                 }
@@ -121,7 +121,7 @@ impl ControllerTask {
     }
 
     fn handle(&mut self, event: Event) {
-        let effects = self.controller.handle(event, wall_clock());
+        let effects = self.controller.handle(event, steady_clock());
         self.apply(effects);
     }
 

@@ -10,6 +10,7 @@ use crate::collect::page::Page;
 use crate::collect::{Scrape, ScrapeError, Scraped};
 use crate::status;
 use crate::xds::ResourceType;
+use meridian_planner::alarm::{Alarm, AlarmKind};
 use meridian_planner::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use meridian_policy::Fleet;
 use meridian_policy::filter_policy::{Lane, Lease};
@@ -76,39 +77,36 @@ impl Stand {
 
     /// Reports this KV-cache usage from every source, and another one from us-west-2; then a tick, one second later.
     fn second(&mut self, west: f64, others: f64) -> Effects {
-        for (name, region) in &fleet().regions {
-            for (index, signal) in region.signals.iter().enumerate() {
-                let kv_cache = if name.as_str() == "us-west-2" {
-                    west
-                } else {
-                    others
-                };
-                let source = format!("signals[{index}]");
-                let observation = Observation {
-                    region: name.clone(),
-                    source: signal.key(),
-                    at: self.now,
-                    readings: vec![Reading::Server {
-                        model: LLAMA.parse().unwrap(),
-                        engine: "0".into(),
-                        figures: Figures {
-                            kv_cache: Some(kv_cache),
-                            ..Default::default()
-                        },
-                    }],
-                };
-                self.look(
-                    name.as_str(),
-                    &source,
-                    &signal.url,
-                    Ok(Scraped {
-                        observation: Some(observation),
-                        refused: Vec::new(),
-                    }),
-                );
-            }
+        for name in fleet().regions.keys() {
+            let is_west = name.as_str() == "us-west-2";
+            self.reads(name.as_str(), if is_west { west } else { others });
         }
         self.tick(1000)
+    }
+
+    /// Reports this KV-cache usage from every source of a region.
+    fn reads(&mut self, region: &str, kv_cache: f64) {
+        for (index, signal) in fleet().regions[region].signals.iter().enumerate() {
+            let observation = Observation {
+                region: region.parse().unwrap(),
+                source: signal.key(),
+                at: self.now,
+                readings: vec![Reading::Server {
+                    model: LLAMA.parse().unwrap(),
+                    engine: "0".into(),
+                    figures: Figures {
+                        kv_cache: Some(kv_cache),
+                        ..Default::default()
+                    },
+                }],
+            };
+            let scraped = Scraped {
+                observation: Some(observation),
+                refused: Vec::new(),
+            };
+            let source = format!("signals[{index}]");
+            self.look(region, &source, &signal.url, Ok(scraped));
+        }
     }
 
     fn look(
@@ -243,6 +241,23 @@ fn a_restart_goes_on_where_it_was() {
                 .all(|name| name.ends_with("extension meridian.router")),
         "{moved:?}"
     );
+}
+
+/// Its sources may have said anything meanwhile: it plans as after a start, once all of them were read again.
+#[test]
+fn a_control_plane_that_stood_still_does_not_plan_with_the_first_source_alone() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    stand.second(0.95, 0.3);
+    let before = stand.report().placements;
+    stand.tick(120_000);
+    stand.reads("us-west-2", 0.95);
+    stand.tick(1000);
+    assert_eq!(stand.report().placements, before);
+    let unhealthy = |alarm: &Alarm| alarm.kind == AlarmKind::Unhealthy;
+    assert!(!stand.report().alarms.iter().any(unhealthy));
+    stand.second(0.95, 0.3);
+    assert_ne!(stand.report().placements, before);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 /// Functions that the filter may import from the host or export to it. It can read and change requests, respond and
 /// log. It cannot open connections, send requests or read files.
-const CAPABILITIES: [&str; 37] = [
+const CAPABILITIES: [&str; 38] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -46,6 +46,8 @@ const CAPABILITIES: [&str; 37] = [
     "proxy_set_effective_context",
     "proxy_close_stream",
     "proxy_continue_stream",
+    // The monotonic clock: the wall clock may be set.
+    "clock_time_get",
     // Exports.
     "proxy_on_context_create",
     "proxy_on_vm_start",

@@ -27,7 +27,7 @@ const EGRESS: &str = "egress";
 
 /// Host calls that read, change and end the requests of this filter's own streams. HTTP calls, gRPC calls and files are
 /// not among them. `proxy_set_property` writes filter state under `wasm.`, which only the access log reads.
-const HARMLESS_IMPORTS: [&str; 24] = [
+const HARMLESS_IMPORTS: [&str; 25] = [
     "proxy_log",
     "proxy_get_buffer_bytes",
     "proxy_set_buffer_bytes",
@@ -49,6 +49,7 @@ const HARMLESS_IMPORTS: [&str; 24] = [
     "proxy_set_effective_context",
     "proxy_close_stream",
     "proxy_continue_stream",
+    "clock_time_get",
     "environ_get",
     "environ_sizes_get",
     "random_get",

@@ -4,7 +4,7 @@ use super::resources::PerType;
 use meridian_policy::RegionName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::Instant;
 
 /// The variant of the protocol that a stream uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Client {
     /// `node.user_agent_name` and version, e.g. `envoy 1.40.0`, as sent by the client.
     pub user_agent: String,
     /// When the first request arrived.
-    pub connected: SystemTime,
+    pub connected: Instant,
 }
 
 /// One connected client.

@@ -10,7 +10,7 @@ use crate::claude::{
 };
 use crate::egress::{self, EgressMode, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
-use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms, text};
+use crate::host::{Action, Fact, Host, LogLevel, Side, text};
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
@@ -458,5 +458,5 @@ fn error_name(host: &dyn Host) -> String {
 
 /// Seconds since the Unix epoch.
 fn now(host: &dyn Host) -> u64 {
-    now_ms(host) / 1000
+    host.now().as_secs()
 }

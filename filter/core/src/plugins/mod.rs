@@ -16,7 +16,7 @@ pub mod router;
 pub use plugin::Plugin;
 
 use crate::host::Host;
-use crate::worker::{KEEP_EVERY, begin_spending, look_every};
+use crate::worker::{KEEP_EVERY, Worker, begin_spending, look_every};
 use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::pool_policy::PoolPolicy;
@@ -41,12 +41,17 @@ impl Configured {
     ///
     /// # Errors
     /// There is no such plugin, or its configuration is not understood: then the one before stays in force.
-    pub fn new(host: &dyn Host, root_id: &[u8], configuration: &[u8]) -> Result<Self, String> {
+    pub fn new(
+        host: &dyn Host,
+        worker: &mut Worker,
+        root_id: &[u8],
+        configuration: &[u8],
+    ) -> Result<Self, String> {
         let is_empty = configuration.is_empty();
         Ok(match root_id {
             b"router" if is_empty => Self::Router(None),
             b"router" => {
-                let policy = router::Policy::arrived(host, policy(configuration)?);
+                let policy = router::Policy::arrived(host, worker, policy(configuration)?);
                 Self::Router(Some(Rc::new(policy)))
             }
             b"guard" => Self::Guard(Rc::new(policy(configuration)?)),

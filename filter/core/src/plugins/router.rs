@@ -2,7 +2,7 @@
 
 use super::plugin::Plugin;
 use crate::answer::Answer;
-use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms};
+use crate::host::{Action, Fact, Host, LogLevel, Side};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
@@ -18,15 +18,16 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct Policy {
     router: Router,
-    /// By this gateway's clock, in milliseconds since the Unix epoch.
+    /// By the worker's clock, in milliseconds.
     expires: Option<u64>,
 }
 
 impl Policy {
     /// A policy that comes now.
-    pub fn arrived(host: &dyn Host, policy: FilterPolicy) -> Self {
+    pub fn arrived(host: &dyn Host, worker: &mut Worker, policy: FilterPolicy) -> Self {
+        let expires = policy.lease;
         Self {
-            expires: policy.lease.map(|lease| lease_expires(host, lease)),
+            expires: expires.map(|lease| lease_expires(host, worker, lease)),
             router: Router::new(policy),
         }
     }
@@ -156,7 +157,7 @@ impl Request {
         let worker = RefCell::new(worker);
         let context = RequestContext {
             request_id: &id,
-            lease_ran_out: policy.expires.is_some_and(|end| now_ms(host) >= end),
+            lease_ran_out: policy.expires.is_some_and(|end| now >= end),
             refused: &|pool| refused(host, pool),
             loaded: &|pool| loaded(host, pool),
             pace: &|pool| worker.borrow().paces.of(pool),
@@ -170,7 +171,7 @@ impl Request {
         for (name, value) in decision.route_headers() {
             host.set_header(Side::Request, name, Some(&value));
         }
-        self.number = number(self.stream, now_ms(host));
+        self.number = number(self.stream, now);
         host.set_header(
             Side::Request,
             headers::REQUEST,

@@ -12,6 +12,8 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Envoy {
     now_ms: Cell<u64>,
+    /// Seconds by which the wall clock was set.
+    set_by: Cell<i64>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     ids: RefCell<Vec<String>>,
     values: RefCell<BTreeMap<u32, u64>>,
@@ -37,6 +39,19 @@ impl Envoy {
         self.now_ms.set(self.now_ms.get() + milliseconds);
     }
 
+    /// Time passes in which the worker runs: it ticks as it does on Envoy.
+    pub fn run(self: &Rc<Self>, worker: &mut Worker, milliseconds: u64) {
+        for _ in 0..milliseconds / 100 {
+            self.pass(100);
+            worker.tick(&Stream::new(self, 0));
+        }
+    }
+
+    /// The wall clock is set by so many seconds.
+    pub fn set_clock(&self, seconds: i64) {
+        self.set_by.set(self.set_by.get() + seconds);
+    }
+
     /// The value of a metric; 0 for one that was never written.
     pub fn metric(&self, name: &str) -> u64 {
         let ids = self.ids.borrow();
@@ -49,7 +64,14 @@ impl Envoy {
     /// A plugin by its root id and configuration.
     pub fn plugin(self: &Rc<Self>, root_id: &str, configuration: &str) -> Configured {
         let stream = Stream::new(self, 0);
-        Configured::new(&stream, root_id.as_bytes(), configuration.as_bytes()).unwrap()
+        let worker = &mut Worker::default();
+        Configured::new(
+            &stream,
+            worker,
+            root_id.as_bytes(),
+            configuration.as_bytes(),
+        )
+        .unwrap()
     }
 }
 
@@ -187,6 +209,11 @@ impl Stream {
 
 impl Host for Stream {
     fn now(&self) -> Duration {
+        let set = self.envoy.set_by.get().saturating_mul(1000);
+        Duration::from_millis(self.envoy.now_ms.get().saturating_add_signed(set))
+    }
+
+    fn monotonic(&self) -> Duration {
         Duration::from_millis(self.envoy.now_ms.get())
     }
 

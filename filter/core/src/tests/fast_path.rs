@@ -7,9 +7,9 @@ use crate::shed_level::{RecentAnswers, ShedLevel};
 use meridian_fixtures::fleets::{EAST, LLAMA, WEST};
 use std::rc::Rc;
 
-/// Two gateways with the fast path only. Each region can answer `can` requests per second. Returns the fraction of requests that
-/// left, per second and gateway.
-fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
+/// Two gateways with the fast path only. Each region can answer `can` requests per second, which depends on the second; a refused
+/// request is sent to the other region. Returns the fraction of requests that left at first, per second and gateway.
+fn fast_path(offered: [f64; 2], can: impl Fn(u64) -> f64, seconds: u64) -> Vec<[f64; 2]> {
     const NAMES: [&str; 2] = [WEST, EAST];
     let pool = |of: usize| {
         Rc::new(PoolId::new(
@@ -32,6 +32,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
     let mut left = Vec::new();
     for second in 0..seconds {
         let mut counts = [[0.0_f64; 2]; 2];
+        let can = can(second);
         for ms in 0..1000 {
             let now = second * 1000 + ms + 1;
             for tokens in &mut tokens {
@@ -54,14 +55,16 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
                 // The conversations follow one another, evenly spread.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();
                 let stays = place < (1.0 - level).max(0.1);
-                let to = if stays { gateway } else { 1 - gateway };
+                let first = if stays { gateway } else { 1 - gateway };
                 counts[gateway][usize::from(!stays)] += 1.0;
-                let refused = tokens[to] < 1.0;
-                let part = recent[gateway][to].note_answer(refused, now);
-                if refused {
+                for to in [first, 1 - first] {
+                    let refused = tokens[to] < 1.0;
+                    let part = recent[gateway][to].note_answer(refused, now);
+                    if !refused {
+                        tokens[to] -= 1.0;
+                        break;
+                    }
                     levels[gateway][to] = levels[gateway][to].after_refusal(part, None, now);
-                } else {
-                    tokens[to] -= 1.0;
                 }
             }
         }
@@ -72,7 +75,7 @@ fn fast_path(offered: [f64; 2], can: f64, seconds: u64) -> Vec<[f64; 2]> {
 
 #[test]
 fn the_shed_fraction_follows_the_refused_fraction() {
-    let one = fast_path([100.0, 20.0], 60.0, 60);
+    let one = fast_path([100.0, 20.0], |_| 60.0, 60);
     for [west, east] in &one[20..] {
         assert!(
             (0.25..0.65).contains(west),
@@ -80,8 +83,21 @@ fn the_shed_fraction_follows_the_refused_fraction() {
         );
         assert!(*east < 0.05, "{one:?}");
     }
-    let both = fast_path([100.0, 100.0], 60.0, 60);
+    let both = fast_path([100.0, 100.0], |_| 60.0, 60);
     for [west, east] in &both[20..] {
         assert!(west.max(*east) < 0.45, "both are overloaded: {both:?}");
+    }
+}
+
+/// While all refuse, and when they have stopped, no region is better than another.
+#[test]
+fn nobody_leaves_for_a_region_that_refuses_as_much() {
+    let all = fast_path(
+        [100.0, 100.0],
+        |second| if second < 30 { 0.0 } else { 1000.0 },
+        60,
+    );
+    for (second, [west, east]) in all.iter().enumerate().skip(5) {
+        assert!(west.max(*east) < 0.05, "{second}: {all:?}");
     }
 }

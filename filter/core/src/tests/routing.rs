@@ -24,9 +24,14 @@ fn body() -> String {
     format!(r#"{{"model":"{LLAMA}","stream":true,"messages":[]}}"#)
 }
 
-fn configured(envoy: &Rc<Envoy>, plan: &Plan, lease: Option<Lease>) -> Configured {
+fn configured(envoy: &Rc<Envoy>, worker: &mut Worker) -> Configured {
+    leased(envoy, worker, &Plan::default(), None)
+}
+
+fn leased(envoy: &Rc<Envoy>, worker: &mut Worker, plan: &Plan, lease: Option<Lease>) -> Configured {
     let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), lease);
-    envoy.plugin("router", &serde_json::to_string(&policy).unwrap())
+    let policy = serde_json::to_vec(&policy).unwrap();
+    Configured::new(&Stream::new(envoy, 0), worker, b"router", &policy).unwrap()
 }
 
 fn stream(envoy: &Rc<Envoy>) -> Stream {
@@ -43,7 +48,7 @@ fn lane(stream: &Stream) -> Option<String> {
 fn a_request_is_routed_when_its_body_is_whole() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let stream = stream(&envoy);
-    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    let mut plugin = configured(&envoy, &mut worker).stream(1);
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     assert_eq!(stream.request(plugin, worker, CHAT, false), Action::Pause);
     let body = body();
@@ -80,7 +85,7 @@ fn a_request_is_routed_when_its_body_is_whole() {
 fn a_body_may_end_with_trailers() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let stream = stream(&envoy);
-    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    let mut plugin = configured(&envoy, &mut worker).stream(1);
     stream.request(plugin.as_mut(), &mut worker, CHAT, false);
     stream.piece(plugin.as_mut(), &mut worker, Side::Request, &body(), false);
     let action = plugin.on_request_trailers(&stream, &mut worker);
@@ -107,13 +112,12 @@ fn without_a_policy_or_a_route_a_request_is_refused() {
     let mut plugin = envoy.plugin("router", "").stream(1);
     assert!(refused(plugin.as_mut(), &mut worker).contains("no_policy"));
     envoy.has_no_routes.set(true);
-    let mut plugin = configured(&envoy, &Plan::default(), None).stream(1);
+    let mut plugin = configured(&envoy, &mut worker).stream(1);
     assert!(refused(plugin.as_mut(), &mut worker).contains("no_route"));
 }
 
-#[test]
-fn past_its_lease_a_plan_moves_nobody() {
-    let envoy = Envoy::start();
+/// A plan by which everyone leaves us-west-2.
+fn away() -> Plan {
     let away = Placement {
         home_share: 0,
         overflow: BTreeMap::from([(EAST.parse().unwrap(), 50), (EU.parse().unwrap(), 50)]),
@@ -121,28 +125,64 @@ fn past_its_lease_a_plan_moves_nobody() {
     };
     let models = BTreeMap::from([(LLAMA.parse().unwrap(), away)]);
     let zones = BTreeMap::from([("global".parse().unwrap(), models)]);
-    let plan = Plan {
+    Plan {
         gateways: BTreeMap::from([(WEST.parse().unwrap(), zones)]),
         ..Plan::default()
-    };
-    let lease = Lease {
-        given: 1_700_000_000,
-        runs_ms: 60_000,
-    };
-    let configured = configured(&envoy, &plan, Some(lease));
-    let mut worker = Worker::default();
-    let mut decided = || {
-        let stream = stream(&envoy);
-        let mut plugin = configured.stream(1);
-        stream.request(plugin.as_mut(), &mut worker, CHAT, false);
-        stream.piece(plugin.as_mut(), &mut worker, Side::Request, &body(), true);
-        lane(&stream).unwrap()
-    };
-    assert_eq!(decided(), "overflow");
-    envoy.pass(59_000);
-    assert_eq!(decided(), "overflow");
-    envoy.pass(2000);
-    assert_eq!(decided(), "home");
+    }
+}
+
+const LEASE: Lease = Lease {
+    given: 1_700_000_000,
+    runs_ms: 60_000,
+};
+
+/// The lane of a request now.
+fn decided(envoy: &Rc<Envoy>, worker: &mut Worker, configured: &Configured) -> String {
+    let stream = stream(envoy);
+    let mut plugin = configured.stream(1);
+    stream.request(plugin.as_mut(), worker, CHAT, false);
+    stream.piece(plugin.as_mut(), worker, Side::Request, &body(), true);
+    lane(&stream).unwrap()
+}
+
+#[test]
+fn past_its_lease_a_plan_moves_nobody() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let configured = leased(&envoy, &mut worker, &away(), Some(LEASE));
+    let decided = |worker: &mut Worker| decided(&envoy, worker, &configured);
+    assert_eq!(decided(&mut worker), "overflow");
+    envoy.run(&mut worker, 59_000);
+    assert_eq!(decided(&mut worker), "overflow");
+    envoy.run(&mut worker, 2000);
+    assert_eq!(decided(&mut worker), "home");
+}
+
+#[test]
+fn a_lease_survives_a_clock_that_is_set_and_a_process_that_stood_still() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let configured = leased(&envoy, &mut worker, &away(), Some(LEASE));
+    let decided = |worker: &mut Worker| decided(&envoy, worker, &configured);
+    for seconds in [3600, -7200] {
+        envoy.set_clock(seconds);
+        assert_eq!(decided(&mut worker), "overflow", "{seconds} s");
+    }
+    envoy.run(&mut worker, 30_000);
+    envoy.pass(600_000);
+    assert_eq!(decided(&mut worker), "overflow", "it stood still");
+    envoy.run(&mut worker, 31_000);
+    assert_eq!(decided(&mut worker), "home", "it does end");
+}
+
+#[test]
+fn a_vm_that_begins_anew_gets_what_is_left_of_its_lease() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    leased(&envoy, &mut worker, &away(), Some(LEASE));
+    envoy.run(&mut worker, 50_000);
+    let mut anew = Worker::default();
+    let configured = leased(&envoy, &mut anew, &away(), Some(LEASE));
+    assert_eq!(decided(&envoy, &mut anew, &configured), "overflow");
+    envoy.run(&mut anew, 11_000);
+    assert_eq!(decided(&envoy, &mut anew, &configured), "home");
 }
 
 #[test]
@@ -158,7 +198,12 @@ fn a_policy_that_is_not_understood_is_refused() {
         ("guard", "", "EOF"),
         ("oracle", "{}", "use router, guard, pool or egress"),
     ] {
-        let refused = Configured::new(&stream, root_id.as_bytes(), configuration.as_bytes());
+        let refused = Configured::new(
+            &stream,
+            &mut Worker::default(),
+            root_id.as_bytes(),
+            configuration.as_bytes(),
+        );
         let error = refused.err().unwrap();
         assert!(error.contains(says), "{error}");
     }

@@ -58,7 +58,7 @@ impl Board {
         let workers = (0..MOST_WORKERS).map(|number| (number, worker(host, number)));
         let workers = workers.map_while(|(number, worker)| Some((number, worker?)));
         let others = workers
-            .filter(|(number, (at, _))| Some(*number) != own && now.saturating_sub(*at) < STALE_MS);
+            .filter(|(number, (at, _))| Some(*number) != own && now.abs_diff(*at) < STALE_MS);
         let texts = others.filter_map(|(number, (_, token))| {
             let text = text(host, &key(topic, number))?;
             let (by, text) = text.split_once('\n')?;
@@ -70,15 +70,15 @@ impl Board {
 
 /// A place that was never taken, or whose worker has ended.
 fn free_place(host: &dyn Host, now: u64) -> Option<Place> {
-    let is_free = |number: &u32| {
-        worker(host, *number).is_none_or(|(at, _)| now.saturating_sub(at) > 10 * STALE_MS)
-    };
+    let is_free =
+        |number: &u32| worker(host, *number).is_none_or(|(at, _)| now.abs_diff(at) > 10 * STALE_MS);
     let number = (0..MOST_WORKERS).find(is_free)?;
-    let token = u64::try_from(host.now().as_nanos()).unwrap_or(u64::MAX);
+    let token = u64::try_from(host.monotonic().as_nanos()).unwrap_or(u64::MAX);
     Some(Place { number, token })
 }
 
-/// When a place was renewed last, in milliseconds since the Unix epoch, and its token; `None` for a place that was never taken.
+/// When a place was renewed last, in milliseconds by the machine's monotonic clock, and its token; `None` for a place that was
+/// never taken. A filter without that clock has left times of the Unix epoch behind: they are none of now.
 fn worker(host: &dyn Host, number: u32) -> Option<(u64, u64)> {
     let text = text(host, &key("worker", number))?;
     let (at, token) = text.split_once(' ')?;

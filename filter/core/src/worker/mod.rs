@@ -51,7 +51,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Milliseconds by this worker's own clock, for what it measures itself: a system clock that is set moves nothing.
+    /// Milliseconds by this worker's own clock, for what it measures itself: time in which the process stood still does not count.
     pub fn steady_ms(&mut self, host: &dyn Host) -> u64 {
         self.clock.at(now_ms(host))
     }

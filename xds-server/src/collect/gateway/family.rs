@@ -9,7 +9,7 @@ use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
-use meridian_planner::signal::{AttemptCounts, Reading};
+use meridian_planner::signal::{AttemptCounts, PeerCheckCounts, Reading};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
@@ -20,6 +20,17 @@ pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
 pub(super) const WARMING: &str = "cluster.warming_state";
+/// Health checks of a cluster's endpoints. A network failure is a failure too.
+pub(in crate::collect) const CHECKS_PASSED: &str = "cluster.health_check.success";
+pub(in crate::collect) const CHECKS_FAILED: &str = "cluster.health_check.failure";
+pub(in crate::collect) const CHECKS_UNANSWERED: &str = "cluster.health_check.network_failure";
+/// Certificates that Envoy refused, by the reason.
+pub(in crate::collect) const CERTIFICATE_ERRORS: [&str; 3] = [
+    "cluster.ssl.fail_verify_error",
+    "cluster.ssl.fail_verify_san",
+    "cluster.ssl.fail_verify_no_cert",
+];
+pub(in crate::collect) const HANDSHAKE_ERRORS: &str = "cluster.ssl.connection_error";
 pub(super) const STATE: &str = "server.state";
 
 /// A family of metrics that is read.
@@ -29,7 +40,7 @@ struct Family {
     take: fn(&mut Message<'_>, &Metric) -> Result<(), RefusalReason>,
 }
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 14] = [
     Family {
         name: ATTEMPTS,
         kind: MetricType::Counter,
@@ -65,6 +76,47 @@ const FAMILIES: [Family; 7] = [
         kind: MetricType::Gauge,
         take: |message, metric| message.state(metric),
     },
+    Family {
+        name: CHECKS_PASSED,
+        kind: MetricType::Counter,
+        take: |message, metric| message.peer_checks(metric, |checks| &mut checks.passed),
+    },
+    Family {
+        name: CHECKS_FAILED,
+        kind: MetricType::Counter,
+        take: |message, metric| message.peer_checks(metric, |checks| &mut checks.failed),
+    },
+    Family {
+        name: CHECKS_UNANSWERED,
+        kind: MetricType::Counter,
+        take: |message, metric| message.peer_checks(metric, |checks| &mut checks.unanswered),
+    },
+    Family {
+        name: CERTIFICATE_ERRORS[0],
+        kind: MetricType::Counter,
+        take: |message, metric| {
+            message.peer_checks(metric, |checks| &mut checks.refused_certificates)
+        },
+    },
+    Family {
+        name: CERTIFICATE_ERRORS[1],
+        kind: MetricType::Counter,
+        take: |message, metric| {
+            message.peer_checks(metric, |checks| &mut checks.refused_certificates)
+        },
+    },
+    Family {
+        name: CERTIFICATE_ERRORS[2],
+        kind: MetricType::Counter,
+        take: |message, metric| {
+            message.peer_checks(metric, |checks| &mut checks.refused_certificates)
+        },
+    },
+    Family {
+        name: HANDSHAKE_ERRORS,
+        kind: MetricType::Counter,
+        take: |message, metric| message.peer_checks(metric, |checks| &mut checks.failed_handshakes),
+    },
 ];
 
 /// From this `server.state` on (`PRE_INITIALIZING`) an Envoy is still starting.
@@ -88,6 +140,7 @@ pub(super) fn read(
         attempts: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         is_starting: false,
+        peer_checks: BTreeMap::new(),
         first_tokens: Vec::new(),
         misplaced: Vec::new(),
     };
@@ -125,6 +178,17 @@ impl Members {
     }
 }
 
+/// Counters of the clusters of one peer.
+#[derive(Default)]
+struct PeerChecks {
+    passed: f64,
+    failed: f64,
+    /// Part of `failed`.
+    unanswered: f64,
+    refused_certificates: f64,
+    failed_handshakes: f64,
+}
+
 struct Message<'m> {
     region: &'m RegionName,
     names: &'m Names,
@@ -133,6 +197,7 @@ struct Message<'m> {
     attempts: BTreeMap<Attempted, AttemptCounts>,
     endpoints: BTreeMap<ModelName, Members>,
     is_starting: bool,
+    peer_checks: BTreeMap<RegionName, PeerChecks>,
     first_tokens: Vec<Reading>,
     misplaced: Vec<Reading>,
 }
@@ -229,6 +294,20 @@ impl Message<'_> {
         Ok(())
     }
 
+    fn peer_checks(
+        &mut self,
+        metric: &Metric,
+        place: fn(&mut PeerChecks) -> &mut f64,
+    ) -> Result<(), RefusalReason> {
+        let Some(peer) = self.names.peer(label(metric, CLUSTER)?) else {
+            return Ok(());
+        };
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
+        let count = value::amount(counter.value(), MOST_COUNTED)?;
+        *place(self.peer_checks.entry(peer.clone()).or_default()) += count;
+        Ok(())
+    }
+
     fn finish(mut self) -> (Vec<Reading>, Vec<Refused>) {
         let mut readings = Vec::new();
         // Envoy does not report its initial clusters as warming.
@@ -259,6 +338,16 @@ impl Message<'_> {
                 counts,
             }),
         );
+        let peer_checks = self.peer_checks.into_iter();
+        readings.extend(peer_checks.map(|(to, checks)| Reading::PeerChecks {
+            to,
+            counts: PeerCheckCounts {
+                answered: checks.passed + (checks.failed - checks.unanswered).max(0.0),
+                unanswered: checks.unanswered,
+                refused_certificates: checks.refused_certificates,
+                failed_handshakes: checks.failed_handshakes,
+            },
+        }));
         readings.append(&mut self.first_tokens);
         readings.append(&mut self.misplaced);
         (readings, self.refusals.into_vec())

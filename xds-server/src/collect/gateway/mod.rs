@@ -4,7 +4,7 @@
 //! counter that a message lacks counts as unused. Counters and gauges are totals. Histograms hold the values since the
 //! last flush and are added up here.
 
-mod family;
+pub(super) mod family;
 mod names;
 mod tags;
 mod totals;

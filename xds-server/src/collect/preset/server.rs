@@ -55,7 +55,11 @@ macro_rules! times {
 pub(super) const VLLM: ServerMetrics = ServerMetrics {
     running: &[Gauge("vllm:num_requests_running", &[])],
     waiting: &[Gauge("vllm:num_requests_waiting", &[])],
-    kv_cache: &[Gauge("vllm:kv_cache_usage_perc", &[])],
+    kv_cache: &[
+        Gauge("vllm:kv_cache_usage_perc", &[]),
+        // The name until 2025; versions in between have both.
+        Gauge("vllm:gpu_cache_usage_perc", &[]),
+    ],
     queue_time: times!("vllm:request_queue_time_seconds", &[]),
     first_token: times!("vllm:time_to_first_token_seconds", &[]),
     counts_answers: true,
@@ -171,6 +175,7 @@ pub(super) fn read(
     engines.gauge(names.kv_cache, value::ratio, |figures| {
         &mut figures.kv_cache
     });
+    engines.expect_kv_cache();
     engines.times(&names.queue_time, |figures| &mut figures.queue_time);
     engines.times(&names.first_token, |figures| &mut figures.first_token);
     let mut figures = engines.figures;
@@ -228,6 +233,21 @@ impl Engines<'_, '_> {
             if let Some(value) = self.refusals.accept(*metric, check(sample.value), sample) {
                 self.put(metric, key, place, value, sample);
             }
+        }
+    }
+
+    /// A server that reports running requests but no KV cache by a known name is of another version: it would look idle with a
+    /// full cache.
+    fn expect_kv_cache(&mut self) {
+        let on_page = |Gauge(metric, _): &Gauge| !self.page.samples(metric).is_empty();
+        let expected = self.names.kv_cache;
+        if self.names.running.iter().any(on_page)
+            && !expected.is_empty()
+            && !expected.iter().any(on_page)
+        {
+            let names: Vec<&str> = expected.iter().map(|Gauge(metric, _)| *metric).collect();
+            self.refusals
+                .add("kv_cache", RefusalReason::Nothing, &names.join(", "));
         }
     }
 

@@ -6,10 +6,13 @@ use super::stream::{
 };
 use super::{noon, whys};
 use crate::collect::RefusalReason;
+use crate::collect::gateway::family::{
+    CERTIFICATE_ERRORS, CHECKS_FAILED, CHECKS_PASSED, CHECKS_UNANSWERED, HANDSHAKE_ERRORS,
+};
 use crate::collect::gateway::{GatewayReport, Names};
 use crate::fleet::parse;
 use envoy_types::pb::io::prometheus::client::{MetricType, Summary};
-use meridian_planner::signal::{AttemptCounts, Millis, Reading};
+use meridian_planner::signal::{AttemptCounts, Millis, PeerCheckCounts, Reading};
 use meridian_planner::state::FleetState;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lane;
@@ -122,6 +125,37 @@ async fn a_message_becomes_an_observation() {
         },
     ];
     assert_eq!(readings(&report), expect);
+    stream.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn health_checks_of_a_peer_s_models_count_together() {
+    let mut stream = Stream::open(Ok(None), 8).await;
+    let of = |name: &str, cluster: &str, value: f64| {
+        counter(name, &[("envoy.cluster_name", cluster)], value)
+    };
+    let llama = "peer_us-west-2_llama-3_1-70b";
+    let families = vec![
+        of(CHECKS_PASSED, llama, 7.0),
+        of(CHECKS_FAILED, llama, 6.0),
+        of(CHECKS_UNANSWERED, llama, 4.0),
+        of(CHECKS_UNANSWERED, "pool_eu-west-1_llama-3_1-70b", 9.0),
+        of(CHECKS_FAILED, "peer_us-west-2_mistral-7b", 3.0),
+        of(CHECKS_UNANSWERED, "peer_us-west-2_mistral-7b", 3.0),
+        of(CERTIFICATE_ERRORS[0], llama, 2.0),
+        of(CERTIFICATE_ERRORS[1], llama, 1.0),
+        of(HANDSHAKE_ERRORS, llama, 5.0),
+    ];
+    stream.introduce("gw-1", "eu-west-1", families).await;
+    let report = stream.report().await;
+    let counts = PeerCheckCounts {
+        answered: 9.0,
+        unanswered: 7.0,
+        refused_certificates: 3.0,
+        failed_handshakes: 5.0,
+    };
+    let to = "us-west-2".parse().unwrap();
+    assert_eq!(readings(&report), [Reading::PeerChecks { to, counts }]);
     stream.end().await.unwrap();
 }
 

@@ -154,6 +154,29 @@ async fn a_sample_is_as_old_as_it_is_and_past_the_ttl_it_is_none() {
     assert_eq!(whys(&stale.refused), [("running", RefusalReason::Stale, 1)]);
 }
 
+/// A sample's age is by the clock of its server, whatever the control plane's clock says.
+#[tokio::test]
+async fn a_server_with_another_clock_has_fresh_samples() {
+    for ahead in [-3600.0, -20.0, 20.0, 3600.0] {
+        let labels = "\"model_name\":\"llama\"";
+        let by_its_clock = |seconds: f64| ago(seconds - ahead);
+        let found = format!(
+            "{{\"metric\":{{{labels}}},\"value\":[{},\"3\"]}}",
+            by_its_clock(0.0)
+        );
+        let sampled = series(labels, &by_its_clock(4.0).to_string());
+        let server = server(&[
+            ("timestamp", &vector(&[sampled])),
+            ("mine", &vector(&[found])),
+        ])
+        .await;
+        let scraped = understood(&server, &[(Figure::Running, "mine")]).await;
+        assert_eq!(whys(&scraped.refused), [], "{ahead} s ahead");
+        let at = scraped.observation.unwrap().at;
+        assert_eq!(noon().since(at), Duration::from_secs(4), "{ahead} s ahead");
+    }
+}
+
 #[tokio::test]
 async fn lies_are_refused() {
     for (value, why) in [

@@ -57,6 +57,7 @@ fn sglang_s_totals_are_those_of_no_priority_and_of_the_first_rank() {
         running("tp_rank=\"0\",dp_rank=\"1\"", 5),
         first_token(true, 3),
         first_token(false, 8),
+        "sglang:token_usage{model_name=\"m\",priority=\"2\"} 0\n".to_owned(),
     ]
     .concat();
     let read = of(&page, Preset::Sglang, &["m"]);

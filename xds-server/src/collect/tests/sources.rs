@@ -196,7 +196,7 @@ async fn false_numbers_are_refused_and_the_true_one_stays() {
         ("Inf", RefusalReason::Infinite),
     ] {
         let text = format!(
-            "vllm:num_requests_running{label} {value}\nvllm:num_requests_waiting{label} 2\n"
+            "vllm:num_requests_running{label} {value}\nvllm:num_requests_waiting{label} 2\nvllm:kv_cache_usage_perc{label} 0\n"
         );
         let scraped = look_at(page(&text)).await.outcome.unwrap();
         let refused = [("vllm:num_requests_running", why, 1)];

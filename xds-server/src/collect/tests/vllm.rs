@@ -158,6 +158,30 @@ fn the_source_may_name_the_model_and_the_most_that_run() {
     );
 }
 
+/// Until 2025 vLLM had another name for its only KV-cache figure.
+#[test]
+fn an_old_server_s_kv_cache_is_read() {
+    let old = fixture("vllm/metrics.overload_kvpressure.prom")
+        .replace("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc");
+    let read = read(&old, Preset::Vllm);
+    assert_eq!(read.refused, []);
+    assert_eq!(engines(&read.readings)[0].1.kv_cache, Some(1.0));
+}
+
+#[test]
+fn a_server_whose_kv_cache_has_no_known_name_is_shown() {
+    let new = fixture("vllm/metrics.load.prom").replace("vllm:kv_cache_usage_perc", "vllm:cache");
+    let read = read(&new, Preset::Vllm);
+    assert_eq!(engines(&read.readings)[0].1.kv_cache, None);
+    let [refused] = &read.refused[..] else {
+        panic!("{:?}", read.refused);
+    };
+    assert_eq!(
+        refused.to_string(),
+        "kv_cache: none of the expected metrics, e.g. vllm:kv_cache_usage_perc, vllm:gpu_cache_usage_perc"
+    );
+}
+
 #[test]
 fn another_server_s_page_has_nothing() {
     for page in [

@@ -10,19 +10,19 @@ use meridian_policy::source::Preset;
 #[test]
 fn a_model_without_a_pool_is_refused_and_the_others_stay() {
     let text = concat!(
-        "vllm:num_requests_running{engine=\"0\",model_name=\"tiny-llama\"} 3\n",
-        "vllm:num_requests_running{engine=\"0\",model_name=\"a-lora\"} 2\n",
-        "vllm:num_requests_running{engine=\"0\",model_name=\"another\"} 1\n",
-        "vllm:num_requests_running{engine=\"0\"} 1\n",
+        "vllm:num_requests_waiting{engine=\"0\",model_name=\"tiny-llama\"} 3\n",
+        "vllm:num_requests_waiting{engine=\"0\",model_name=\"a-lora\"} 2\n",
+        "vllm:num_requests_waiting{engine=\"0\",model_name=\"another\"} 1\n",
+        "vllm:num_requests_waiting{engine=\"0\"} 1\n",
     );
     let read = read(text, Preset::Vllm);
-    assert_eq!(engines(&read.readings)[0].1.running, Some(3.0));
-    let running = "vllm:num_requests_running";
+    assert_eq!(engines(&read.readings)[0].1.waiting, Some(3.0));
+    let waiting = "vllm:num_requests_waiting";
     assert_eq!(
         whys(&read.refused),
         [
-            (running, RefusalReason::MissingLabel, 1),
-            (running, RefusalReason::UnknownName, 2)
+            (waiting, RefusalReason::MissingLabel, 1),
+            (waiting, RefusalReason::UnknownName, 2)
         ]
     );
     assert_eq!(read.refused[1].example, "engine=0 model_name=a-lora 2");
@@ -88,7 +88,7 @@ fn a_histogram_that_contradicts_itself_is_refused_whole() {
         for (bound, up_to) in buckets {
             text += &format!("{metric}_bucket{{le=\"{bound}\",{label}}} {up_to}\n");
         }
-        text += &format!("vllm:num_requests_running{{{label}}} 1\n");
+        text += &format!("vllm:num_requests_waiting{{{label}}} 1\n");
         let read = read(&text, Preset::Vllm);
         let queue_time = engines(&read.readings)[0].1.queue_time.clone();
         (queue_time, read.refused.first().map(|it| it.why))
@@ -128,7 +128,7 @@ fn a_histogram_that_contradicts_itself_is_refused_whole() {
 #[test]
 fn no_answers_rather_than_half_of_them() {
     let text = concat!(
-        "vllm:num_requests_running{model_name=\"tiny-llama\"} 1\n",
+        "vllm:num_requests_waiting{model_name=\"tiny-llama\"} 1\n",
         "http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"2xx\"} 10\n",
         "http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"5xx\"} NaN\n",
     );
@@ -141,11 +141,11 @@ fn no_answers_rather_than_half_of_them() {
 #[test]
 fn more_engines_than_there_are_get_no_reading() {
     let engine = |n: u32| {
-        format!("vllm:num_requests_running{{engine=\"{n}\",model_name=\"tiny-llama\"}} 1\n")
+        format!("vllm:num_requests_waiting{{engine=\"{n}\",model_name=\"tiny-llama\"}} 1\n")
     };
     let text: String = (0..1000).map(engine).collect();
     let read = read(&text, Preset::Vllm);
     assert_eq!(read.readings.len(), 256);
-    let many = ("vllm:num_requests_running", RefusalReason::TooMany, 744);
+    let many = ("vllm:num_requests_waiting", RefusalReason::TooMany, 744);
     assert_eq!(whys(&read.refused), [many]);
 }

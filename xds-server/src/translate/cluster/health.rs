@@ -47,9 +47,10 @@ pub(super) fn of_servers() -> Option<OutlierDetection> {
     })
 }
 
-/// Ejects gateways that cannot be reached or do not respond. Errors of its pool do not count here: that gateway handles
-/// them, and a request that fails everywhere must not eject gateways. A passing health check ends the ejection.
-pub(super) fn of_gateways() -> Option<OutlierDetection> {
+/// Ejects gateways and providers that cannot be reached or do not respond, so that requests go to the next one at once, or fail at
+/// once. Errors that they respond with do not count: another gateway handles those of its pool, and a request that fails everywhere
+/// must not eject gateways. A passing health check ends the ejection.
+pub(super) fn of_remotes() -> Option<OutlierDetection> {
     Some(OutlierDetection {
         split_external_local_origin_errors: true,
         consecutive_local_origin_failure: number(5),
@@ -60,29 +61,21 @@ pub(super) fn of_gateways() -> Option<OutlierDetection> {
     })
 }
 
-/// Ejects a provider that cannot be reached, or that closes connections without a response, for some seconds. Meanwhile
-/// requests go to the next fallback at once, or fail at once. Error responses never eject it.
-pub(super) fn of_providers() -> Option<OutlierDetection> {
-    of_gateways().map(|detection| OutlierDetection {
-        base_ejection_time: seconds(5),
-        max_ejection_time: seconds(5),
-        ..detection
-    })
-}
-
 /// Ejects a database that cannot be reached for some seconds. The connection that failed goes on to the next database.
 pub(super) fn of_databases() -> Option<OutlierDetection> {
-    of_providers().map(|detection| OutlierDetection {
+    of_remotes().map(|detection| OutlierDetection {
         consecutive_local_origin_failure: number(1),
         ..detection
     })
 }
 
+/// The time is the same for each ejection in a row: a server that answers errors costs little to ask again, and while a whole
+/// fleet is ejected a paid fallback answers alone.
 fn ejection() -> OutlierDetection {
     OutlierDetection {
         interval: seconds(1),
-        base_ejection_time: seconds(10),
-        max_ejection_time: seconds(30),
+        base_ejection_time: seconds(5),
+        max_ejection_time: seconds(5),
         max_ejection_percent: number(100),
         ..Default::default()
     }

@@ -80,7 +80,7 @@ pub fn peer(
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
         transport_socket: to_gateway(fleet, own, peer, other),
         health_checks: vec![health_check(pool_check(peer, model))],
-        outlier_detection: health::of_gateways(),
+        outlier_detection: health::of_remotes(),
         circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
             |assignment| {

@@ -60,7 +60,7 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         cluster_discovery_type: Some(kind(discovery)),
         // By default Envoy uses IPv6 if the name has an address, reachable or not.
         dns_lookup_family: DnsLookupFamily::All.into(),
-        outlier_detection: health::of_providers(),
+        outlier_detection: health::of_remotes(),
         // No panic mode: Envoy would use endpoints that it has ejected.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),

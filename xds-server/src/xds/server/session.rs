@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use meridian_policy::RegionName;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Instant;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::watch;
 use tonic::{Status, Streaming};
@@ -104,7 +104,7 @@ fn client<V: Variant>(region: RegionName, remote: Option<SocketAddr>, node: Node
         user_agent: format!("{} {version}", node.user_agent_name)
             .trim()
             .to_owned(),
-        connected: SystemTime::now(),
+        connected: Instant::now(),
     }
 }
 

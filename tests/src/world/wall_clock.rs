@@ -1,0 +1,52 @@
+//! Wall clocks that a scenario sets while their processes run. The monotonic clock stays the machine's. A library that is preloaded
+//! into the process reads the clock's file; libfaketime does not do, since Envoy hangs under it before it starts.
+
+use anyhow::{Context, Result, bail};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// The wall clock of one process.
+pub struct WallClock {
+    file: PathBuf,
+    library: PathBuf,
+}
+
+impl WallClock {
+    /// The clock of a process of the world in this directory: the machine's time at first.
+    pub(super) async fn create(dir: &Path, process: &str) -> Result<Self> {
+        let clock = Self {
+            file: dir.join(format!("{process}.clock")),
+            library: dir.join(format!("{process}.clock.so")),
+        };
+        std::fs::write(&clock.file, 0_i64.to_ne_bytes())?;
+        let source = dir.join(format!("{process}.clock.c"));
+        std::fs::write(&source, include_str!("wall_clock.c"))?;
+        let status = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&clock.library, &source])
+            .stdin(Stdio::null())
+            .status()
+            .await
+            .context("the C compiler `cc` is missing, which scenarios need that set clocks")?;
+        if !status.success() {
+            bail!("cc {}: {status}", source.display());
+        }
+        Ok(clock)
+    }
+
+    /// Steps the clock to the machine's time plus this many seconds.
+    pub fn set(&self, seconds: i64) -> Result<()> {
+        // In place: the process has mapped the file.
+        let file = std::fs::OpenOptions::new().write(true).open(&self.file)?;
+        Ok(file.write_all_at(&seconds.to_ne_bytes(), 0)?)
+    }
+
+    /// Gives the clock to a process that is about to start.
+    pub(super) fn give_to(&self, command: &mut Command) {
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("WALL_CLOCK", &self.file);
+    }
+}
