@@ -49,6 +49,17 @@ pub struct Claude {
     /// The `inference_geo` of Anthropic's own API, for example `us`. `None`: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference_geo: Option<String>,
+    /// Maximum size of a caller's request, in bytes, if it is smaller than the [host's](ClaudeHost::max_body).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u32>,
+}
+
+impl Claude {
+    /// Maximum size of a caller's request, in bytes.
+    pub fn max_body(&self) -> u32 {
+        let host = self.host.max_body();
+        self.max_body.map_or(host, |own| own.min(host))
+    }
 }
 
 /// A host that runs Claude.
@@ -61,6 +72,17 @@ pub enum ClaudeHost {
     Vertex,
     /// Amazon Bedrock. Like Vertex, but streams and errors have AWS's formats.
     Bedrock,
+}
+
+impl ClaudeHost {
+    /// Maximum size of a request that the host takes, in bytes, by its documentation.
+    pub fn max_body(self) -> u32 {
+        match self {
+            Self::Anthropic => 32 << 20,
+            Self::Vertex => 30 << 20,
+            Self::Bedrock => 20 << 20,
+        }
+    }
 }
 
 /// The spending limits of one gateway with one fallback.

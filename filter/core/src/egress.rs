@@ -1,6 +1,6 @@
 //! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
-use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
+use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
 
@@ -32,10 +32,8 @@ const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
 pub enum EgressMode<'p> {
     /// The provider speaks the request's API.
     Passthrough,
-    /// A request of Anthropic's Messages API at this path. Only the model changes.
-    Messages(&'p Claude, &'static str),
-    /// A request of OpenAI's Chat Completions API, for a provider that speaks the Messages API.
-    Chat(&'p Claude),
+    /// The provider speaks Anthropic's API, and the request this one.
+    Claude(&'p Claude, Api),
 }
 
 impl EgressMode<'_> {
@@ -43,12 +41,10 @@ impl EgressMode<'_> {
     pub fn allows_header(self, name: &str) -> bool {
         match self {
             // Bedrock's streams are not server-sent events, whatever the caller accepts.
-            Self::Messages(claude, _) | Self::Chat(claude)
-                if claude.host == ClaudeHost::Bedrock && name == "accept" =>
-            {
+            Self::Claude(claude, _) if claude.host == ClaudeHost::Bedrock && name == "accept" => {
                 false
             }
-            Self::Messages(..) if name == VERSION.0 => true,
+            Self::Claude(_, api) if api.is_native() && name == VERSION.0 => true,
             _ => name.starts_with(':') || ALLOWED_HEADERS.contains(&name),
         }
     }
@@ -64,15 +60,16 @@ pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, Eg
         Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
             Ok(EgressMode::Passthrough)
         }
-        Provider::Claude(claude) => match path {
-            "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
-            MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
-            // Bedrock has another API for counting tokens.
-            COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
-                Ok(EgressMode::Messages(claude, COUNT_TOKENS))
-            }
-            _ => Err(EgressRefusal::NoSuchApi),
-        },
+        Provider::Claude(claude) => {
+            let api = match path {
+                "/v1/chat/completions" => Api::Chat,
+                MESSAGES => Api::Messages,
+                // Bedrock has another API for counting tokens.
+                COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => Api::CountTokens,
+                _ => return Err(EgressRefusal::NoSuchApi),
+            };
+            Ok(EgressMode::Claude(claude, api))
+        }
         Provider::OpenaiCompatible => Err(EgressRefusal::NoSuchApi),
     }
 }
@@ -107,6 +104,7 @@ mod tests {
             model: "claude-x".into(),
             max_tokens: 1,
             inference_geo: None,
+            max_body: None,
         }
     }
 
@@ -141,11 +139,11 @@ mod tests {
             "",
         ] {
             assert!(
-                !EgressMode::Messages(&claude(), MESSAGES).allows_header(name),
+                !EgressMode::Claude(&claude(), Api::Messages).allows_header(name),
                 "{name}"
             );
         }
-        assert!(EgressMode::Messages(&claude(), MESSAGES).allows_header("anthropic-version"));
+        assert!(EgressMode::Claude(&claude(), Api::Messages).allows_header("anthropic-version"));
         assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
     }
 
@@ -168,16 +166,13 @@ mod tests {
         let anthropic = Provider::Claude(claude.clone());
         assert_eq!(
             mode(&anthropic, "/v1/chat/completions"),
-            Ok(EgressMode::Chat(&claude))
+            Ok(EgressMode::Claude(&claude, Api::Chat))
         );
-        for (path, without_query) in [
-            ("/v1/messages?beta=true", MESSAGES),
-            ("/v1/messages/count_tokens", COUNT_TOKENS),
+        for (path, api) in [
+            ("/v1/messages?beta=true", Api::Messages),
+            ("/v1/messages/count_tokens", Api::CountTokens),
         ] {
-            assert_eq!(
-                mode(&anthropic, path),
-                Ok(EgressMode::Messages(&claude, without_query))
-            );
+            assert_eq!(mode(&anthropic, path), Ok(EgressMode::Claude(&claude, api)));
         }
         for path in [
             "/v1/embeddings",

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod body;
+mod bounded_json;
 pub mod budget;
 pub mod classify;
 pub mod claude;
@@ -13,6 +14,8 @@ pub mod context;
 pub mod decision;
 pub mod egress;
 pub mod egress_refusal;
+mod error_body;
+mod excerpt;
 pub mod guard;
 pub mod host;
 pub mod lane;

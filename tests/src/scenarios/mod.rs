@@ -3,6 +3,7 @@
 
 mod batch;
 mod claude;
+mod claude_large;
 mod client;
 mod config;
 mod control_plane;
@@ -127,6 +128,7 @@ scenarios! {
     "exhausted": exhausted::exhausted, Any, Options::default();
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
     "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-large": claude_large::large, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-keys": claude::keys, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };

@@ -269,6 +269,10 @@ pub struct RawFallback {
     pub api_key: RawSecret,
     /// Context length in tokens, compared with that of the pools.
     pub context: Option<u32>,
+    /// For `anthropic`, `vertex` and `bedrock`: the largest body of a request, e.g. `8MiB`. Larger ones get 413. Default, and at
+    /// most: what the provider takes, `32MiB`, `30MiB` and `20MiB`. A worker of a gateway holds about four times as much while it
+    /// translates such a request.
+    pub body: Option<String>,
     /// Spending limits. Past a limit, callers get 503 with `Retry-After`. Default: no limit.
     #[serde(default)]
     pub budget: RawBudget,

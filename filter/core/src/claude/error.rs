@@ -2,6 +2,7 @@
 
 use crate::context::is_too_long;
 use crate::egress_refusal::EgressRefusal;
+use crate::excerpt::{MAX_MESSAGE, excerpt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -113,5 +114,7 @@ pub(super) fn openai(status: u16, error: &Error) -> Value {
 }
 
 fn error_body(kind: &str, message: &str, status: u16) -> Value {
+    // The provider may repeat what the caller sent.
+    let message = excerpt(message, MAX_MESSAGE);
     json!({ "error": { "message": message, "type": kind, "param": null, "code": status } })
 }

@@ -104,12 +104,14 @@ fn host_version(host: ClaudeHost, spoken: Option<&str>) -> &str {
     }
 }
 
-/// Translates a request of the Messages API for a host. `path`: without query; `version`: the API version that the caller names.
+/// Translates a request of the Messages API for a host. `path`: without query; `version`: the API version that the caller names;
+/// `size`: that of the caller's body, in bytes.
 pub fn host_request(
     claude: &Claude,
     mut body: Map<String, Value>,
     path: &str,
     version: Option<&str>,
+    size: usize,
 ) -> HostRequest {
     let version = host_version(claude.host, version);
     let stream = body.get("stream") == Some(&json!(true));
@@ -138,7 +140,7 @@ pub fn host_request(
     } else {
         body.remove("model");
     }
-    let text = serde_json::to_string(&body).unwrap_or_default();
+    let text = text(&body, size);
     let tokens = if counts {
         Tokens::default()
     } else {
@@ -151,6 +153,14 @@ pub fn host_request(
         stream,
         tokens,
     }
+}
+
+/// The text of a body. It is about as long as the caller's, whose size saves copies while it grows.
+fn text(body: &Map<String, Value>, size: usize) -> String {
+    let mut text = Vec::with_capacity(size + size / 8);
+    // Neither maps of strings nor writing to memory can fail.
+    let _ = serde_json::to_writer(&mut text, body);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The path at a host, below the `/v1/` that stands for its base URL.

@@ -9,6 +9,7 @@
 //! A request is refused if the Messages API cannot express a field of it. Hints are dropped. Formats: Anthropic's API reference
 //! and the types of its official client (anthropic 2.13), OpenAI's API reference and its client (openai 3.57).
 
+mod ask;
 mod bedrock;
 mod chat;
 mod completion;
@@ -16,6 +17,8 @@ mod error;
 mod host;
 mod invalid_request;
 mod messages;
+mod output_format;
+mod read;
 mod request;
 mod response;
 mod stream;
@@ -23,9 +26,10 @@ mod tools;
 mod usage;
 mod version;
 
-pub use host::{COUNT_TOKENS, HostRequest, MESSAGES, Tokens, host_request};
+pub use ask::{Api, Ask};
+pub use host::{COUNT_TOKENS, HostRequest, MESSAGES, Tokens};
 pub use invalid_request::InvalidRequest;
-pub use request::{MessagesRequest, native, request};
+pub use read::check_size;
 pub use response::{CallerApi, ResponseContext, TranslatedResponse};
 pub use stream::Stream;
 pub use usage::Usage;

@@ -5,8 +5,8 @@
 use super::plugin::Plugin;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
-    self, CallerApi, HostRequest, InvalidRequest, MessagesRequest, ResponseContext, Stream,
-    TranslatedResponse, Usage, host_request,
+    self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
+    check_size,
 };
 use crate::egress::{self, EgressMode, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
@@ -14,9 +14,8 @@ use crate::host::{Action, Fact, Host, LogLevel, Side, now_ms, text};
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
-use meridian_policy::egress_policy::{Claude, EgressPolicy};
+use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::headers;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -95,7 +94,10 @@ impl Plugin for Request {
                 Err(refusal) => self.stop(host, refusal),
             },
             mode if ends => self.whole(host, worker, mode, 0),
-            _ => Action::Pause,
+            mode => {
+                let length = text(host, Side::Request, "content-length");
+                self.hold(host, mode, length.parse().unwrap_or(0))
+            }
         }
     }
 
@@ -107,15 +109,14 @@ impl Plugin for Request {
         ends: bool,
     ) -> Action {
         match self.state {
-            State::Going if !ends => Action::Pause,
-            State::Going => self.request(host, worker, size),
+            State::Going => self.request(host, worker, size, ends),
             _ => Action::Continue,
         }
     }
 
     fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match self.state {
-            State::Going => self.request(host, worker, usize::MAX),
+            State::Going => self.request(host, worker, usize::MAX, true),
             _ => Action::Continue,
         }
     }
@@ -213,8 +214,8 @@ impl Request {
         Action::Pause
     }
 
-    /// The request is whole.
-    fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize) -> Action {
+    /// A part of the request has come, or the last one.
+    fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
         let policy = self.policy.clone();
         let mode = policy
             .as_ref()
@@ -222,9 +223,20 @@ impl Request {
                 egress::mode(&policy.provider, &self.path)
             });
         match mode {
-            Ok(mode) => self.whole(host, worker, mode, size),
+            Ok(mode) if ends => self.whole(host, worker, mode, size),
+            Ok(mode) => self.hold(host, mode, size),
             Err(refusal) => self.stop(host, refusal),
         }
+    }
+
+    /// Holds a request that is not whole, unless it is too large by now. `size`: what is known of it, in bytes.
+    fn hold(&mut self, host: &dyn Host, mode: EgressMode<'_>, size: usize) -> Action {
+        if let (Some(policy), EgressMode::Claude(claude, api)) = (&self.policy, mode)
+            && let Err(invalid) = check_size(size, claude, &policy.fallback)
+        {
+            return self.refuse(host, &invalid, api.shape());
+        }
+        Action::Pause
     }
 
     fn whole(
@@ -234,17 +246,20 @@ impl Request {
         mode: EgressMode<'_>,
         size: usize,
     ) -> Action {
-        let body = host.body(Side::Request, 0, size);
-        let (shape, made) = match mode {
-            EgressMode::Passthrough => return Action::Continue,
-            EgressMode::Messages(claude, path) => {
-                (Shape::Anthropic, native(host, &body, claude, path))
-            }
-            EgressMode::Chat(claude) => (Shape::OpenAi, chat(&body, claude)),
+        let (Some(policy), EgressMode::Claude(claude, api)) = (self.policy.clone(), mode) else {
+            return Action::Continue;
         };
-        let (request, context) = match made {
+        let version = host.header(Side::Request, claude::VERSION.0);
+        let version = version.as_deref().map(std::str::from_utf8);
+        let ask = Ask {
+            api,
+            version: version.and_then(Result::ok),
+            claude,
+            fallback: &policy.fallback,
+        };
+        let (request, context) = match ask.translate(host.body(Side::Request, 0, size)) {
             Ok(made) => made,
-            Err(refused) => return self.refuse(host, &refused.answer(shape)),
+            Err(invalid) => return self.refuse(host, &invalid, api.shape()),
         };
         if let Err(refusal) = self.admit_claude(host, worker, &request) {
             return self.stop(host, refusal);
@@ -380,12 +395,13 @@ impl Request {
     }
 
     /// The request itself is wrong.
-    fn refuse(&mut self, host: &dyn Host, answer: &Value) -> Action {
+    fn refuse(&mut self, host: &dyn Host, invalid: &InvalidRequest, shape: Shape) -> Action {
         self.state = State::Stopped;
         // Keeps Envoy's local-reply format away from the answer.
         host.set_header(Side::Request, headers::REFUSED, Some("1"));
         let headers = [("content-type", "application/json")];
-        host.reply(400, &headers, answer.to_string().as_bytes());
+        let body = invalid.answer(shape).to_string();
+        host.reply(invalid.status, &headers, body.as_bytes());
         Action::Pause
     }
 
@@ -403,40 +419,6 @@ impl Request {
         host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause
     }
-}
-
-/// A request of the Messages API, for a provider that speaks it.
-fn native(
-    host: &dyn Host,
-    body: &[u8],
-    claude: &Claude,
-    path: &str,
-) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
-    let version = host.header(Side::Request, claude::VERSION.0);
-    let version = version.as_deref();
-    let version = version.and_then(|version| std::str::from_utf8(version).ok());
-    let request = host_request(claude, claude::native(body)?, path, version);
-    let context = ResponseContext {
-        host: claude.host,
-        caller: CallerApi::Messages,
-        stream: request.stream,
-    };
-    Ok((request, context))
-}
-
-/// A request of Chat Completions, for a provider that speaks Messages.
-fn chat(body: &[u8], claude: &Claude) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
-    let MessagesRequest {
-        body,
-        stream,
-        include_usage,
-    } = claude::request(body, claude)?;
-    let context = ResponseContext {
-        host: claude.host,
-        caller: CallerApi::Chat { include_usage },
-        stream,
-    };
-    Ok((host_request(claude, body, claude::MESSAGES, None), context))
 }
 
 /// Whether the answer is Envoy's own because the provider cannot be reached.

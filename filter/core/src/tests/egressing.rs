@@ -136,3 +136,58 @@ fn an_error_about_our_credential_stays_here() {
         "without a policy nothing leaves"
     );
 }
+
+/// A request that Claude is not asked for.
+fn refused(headers: &[(&str, &str)], pieces: &[&str]) -> Reply {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = Stream::new(&envoy, 1);
+    let mut plugin = claude(&envoy, &json!({})).stream(1);
+    stream.request(plugin.as_mut(), &mut worker, headers, false);
+    for (index, piece) in pieces.iter().enumerate() {
+        if stream.reply.borrow().is_some() {
+            break;
+        }
+        let ends = index + 1 == pieces.len();
+        stream.piece(plugin.as_mut(), &mut worker, Side::Request, piece, ends);
+    }
+    assert_eq!(
+        stream.value(Side::Request, "x-meridian-refused").as_deref(),
+        Some("1")
+    );
+    reply(&stream)
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_as_soon_as_that_is_known() {
+    let mut announced = CHAT.to_vec();
+    announced.push(("content-length", "33554433"));
+    let half = " ".repeat(17 << 20);
+    let zeros = format!(r#"{{"messages":[0{}]}}"#, ",0".repeat(4 << 20));
+    for (headers, pieces, limit) in [
+        (announced.as_slice(), &[][..], "33554432 bytes"),
+        (CHAT, &[&half, &half, "never"][..], "33554432 bytes"),
+        (CHAT, &[zeros.as_str()][..], "67108864 bytes in memory"),
+    ] {
+        let reply = refused(headers, pieces);
+        let error: Value = serde_json::from_str(&reply.body).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(reply.status, 413, "{message}");
+        assert!(message.contains(limit), "{message}");
+        assert!(message.contains("`fallbacks.claude.body`"), "{message}");
+        assert_eq!(error["error"]["code"], "request_too_large");
+    }
+}
+
+#[test]
+fn errors_about_a_request_are_short() {
+    let long = "A".repeat(1 << 20);
+    for body in [
+        format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"{long}":1}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"stop":{long}}}"#),
+        format!(r#"{{"{long}":[}}"#),
+    ] {
+        let reply = refused(CHAT, &[&body]);
+        assert_eq!(reply.status, 400);
+        assert!(reply.body.len() < 3000, "{} bytes", reply.body.len());
+    }
+}

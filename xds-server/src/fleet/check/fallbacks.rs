@@ -94,6 +94,7 @@ impl Check {
             ("location", raw.location.is_some(), &claude[1..]),
             ("destinations", !raw.destinations.is_empty(), bedrock),
             ("price", raw.price.is_some(), claude),
+            ("body", raw.body.is_some(), claude),
         ];
         for (field, given, of) in fields {
             if given && !of.contains(&raw.provider) {
@@ -234,6 +235,7 @@ impl Check {
             let message = "at 0 no response has a token; write e.g. 4096";
             self.problem(format!("{at}.max_tokens"), message);
         }
+        let max_body = self.max_body(&format!("{at}.body"), host, raw.body.as_deref());
         let at = format!("{at}.model");
         let Some(model) = &raw.model else {
             let message = "is missing: write the name of the Claude model, e.g. claude-sonnet-5";
@@ -250,7 +252,22 @@ impl Check {
             model,
             max_tokens: raw.max_tokens.unwrap_or(MAX_TOKENS),
             inference_geo,
+            max_body,
         }))
+    }
+
+    /// A limit of request bodies that is not the host's own.
+    fn max_body(&mut self, at: &str, host: ClaudeHost, body: Option<&str>) -> Option<u32> {
+        let body = self.at(at, field::bytes(body?))?;
+        let most = host.max_body();
+        if body > most {
+            let message = format!(
+                "the provider takes {}MiB at most; write no more",
+                most >> 20
+            );
+            self.problem(at, message);
+        }
+        (body < most).then_some(body)
     }
 
     /// Anthropic's API can restrict processing to the US only.

@@ -26,6 +26,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
+        max_body: None,
     };
     assert_eq!(claude.provider, Provider::Claude(expect));
     assert_eq!(
@@ -38,13 +39,14 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
     );
     let in_the_us = edited(
         COMPATIBLE,
-        "provider: anthropic, model: claude-x, max_tokens: 9, jurisdiction: [us]",
+        "provider: anthropic, model: claude-x, max_tokens: 9, body: 8MiB, jurisdiction: [us]",
     );
     let expect = Claude {
         host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 9,
         inference_geo: Some("us".into()),
+        max_body: Some(8 << 20),
     };
     let claude = &parse(&in_the_us).unwrap().fallbacks["claude"];
     assert_eq!(claude.provider, Provider::Claude(expect));
@@ -63,6 +65,11 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
             "model: m, max_tokens: 0, jurisdiction: [global]",
             "fallbacks.claude.max_tokens",
             "no response has a token",
+        ),
+        (
+            "model: m, body: 33MiB, jurisdiction: [global]",
+            "fallbacks.claude.body",
+            "the provider takes 32MiB at most",
         ),
     ] {
         check(
