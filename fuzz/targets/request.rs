@@ -55,6 +55,7 @@ fuzz_target!(|body: &[u8]| {
             let ask = Ask {
                 api,
                 version: None,
+                betas: "",
                 claude: &claude,
                 fallback: &fallback,
             };

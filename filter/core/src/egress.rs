@@ -2,7 +2,7 @@
 
 use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
-use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
+use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider, Renames};
 
 /// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
 const ALLOWED_HEADERS: [&str; 9] = [
@@ -32,6 +32,8 @@ const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
 pub enum EgressMode<'p> {
     /// The provider speaks the request's API.
     Passthrough,
+    /// The same, and has other names for models.
+    Rename(&'p Renames),
     /// The provider speaks Anthropic's API, and the request this one.
     Claude(&'p Claude, Api),
 }
@@ -54,15 +56,21 @@ impl EgressMode<'_> {
 ///
 /// # Errors
 /// The provider does not have the API.
-pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
+pub fn mode<'p>(policy: &'p EgressPolicy, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
     let path = path.split('?').next().unwrap_or_default();
-    match provider {
+    match &policy.provider {
         Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
-            Ok(EgressMode::Passthrough)
+            let renames = &policy.renames;
+            Ok(if renames.is_empty() {
+                EgressMode::Passthrough
+            } else {
+                EgressMode::Rename(renames)
+            })
         }
         Provider::Claude(claude) => {
             let api = match path {
                 "/v1/chat/completions" => Api::Chat,
+                "/v1/responses" => Api::Responses,
                 MESSAGES => Api::Messages,
                 // Bedrock has another API for counting tokens.
                 COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => Api::CountTokens,
@@ -108,6 +116,18 @@ mod tests {
         }
     }
 
+    fn policy(provider: Provider) -> EgressPolicy {
+        EgressPolicy {
+            fallback: "claude".parse().unwrap(),
+            provider,
+            jurisdiction: [].into(),
+            budget: Budget::default(),
+            price: None,
+            context: None,
+            renames: Renames::default(),
+        }
+    }
+
     #[test]
     fn headers_about_the_caller_are_not_allowed() {
         for name in [
@@ -149,7 +169,7 @@ mod tests {
 
     #[test]
     fn paths_and_statuses_of_providers() {
-        let compatible = Provider::OpenaiCompatible;
+        let compatible = policy(Provider::OpenaiCompatible);
         assert_eq!(
             mode(&compatible, "/v1/chat/completions?x=1"),
             Ok(EgressMode::Passthrough)
@@ -163,7 +183,7 @@ mod tests {
             Err(EgressRefusal::NoSuchApi)
         );
         let claude = claude();
-        let anthropic = Provider::Claude(claude.clone());
+        let anthropic = policy(Provider::Claude(claude.clone()));
         assert_eq!(
             mode(&anthropic, "/v1/chat/completions"),
             Ok(EgressMode::Claude(&claude, Api::Chat))
@@ -177,7 +197,7 @@ mod tests {
         for path in [
             "/v1/embeddings",
             "/v1/completions",
-            "/v1/responses",
+            "/v1/responses/resp_1",
             "/v1/messages/batches",
         ] {
             assert_eq!(
@@ -186,10 +206,10 @@ mod tests {
                 "{path}"
             );
         }
-        let bedrock = Provider::Claude(Claude {
+        let bedrock = policy(Provider::Claude(Claude {
             host: ClaudeHost::Bedrock,
             ..claude.clone()
-        });
+        }));
         assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
         let mode = mode(&bedrock, MESSAGES).unwrap();
         assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
@@ -200,12 +220,8 @@ mod tests {
     #[test]
     fn jurisdiction_violations() {
         let policy = |jurisdiction: &[&str]| EgressPolicy {
-            fallback: "claude".parse().unwrap(),
-            provider: Provider::OpenaiCompatible,
             jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
-            budget: Budget::default(),
-            price: None,
-            context: None,
+            ..policy(Provider::OpenaiCompatible)
         };
         assert!(violates_jurisdiction(&policy(&["us"]), "global"));
         assert!(violates_jurisdiction(&policy(&["eea", "us"]), "eu"));

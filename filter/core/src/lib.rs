@@ -25,6 +25,7 @@ pub mod pace;
 pub mod per_try_timeout;
 pub mod plugins;
 pub mod refusal;
+mod rename;
 pub mod request;
 pub mod router;
 pub mod routes;

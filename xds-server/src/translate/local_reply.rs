@@ -32,34 +32,38 @@ const STATUSES: [(Op, u16); 5] = [
 ];
 
 /// Maps the errors that Envoy generates (no healthy upstream, timeouts, body too large) to the shape of the caller's
-/// API. Responses of the filter carry a header and stay as they are.
+/// API, and plain texts of the filter. Responses of the filter with a header of its own stay as they are.
 pub fn for_callers(limits: &Limits) -> LocalReplyConfig {
-    let mut config = with_header(limits, None);
-    config.mappers.insert(0, no_upgrade());
+    let mut config = with_header(None);
+    let own = [Shape::Anthropic, Shape::OpenAi].map(|shape| too_large(shape, limits));
     config
+        .mappers
+        .splice(..0, [no_upgrade()].into_iter().chain(own));
+    config
+}
+
+/// The same on the way to a provider, whose callers the public listener has let in.
+pub fn for_providers() -> LocalReplyConfig {
+    with_header(None)
 }
 
 /// The same for the peer listener, plus a header that makes the caller's gateway retry the next member. Gateways with
 /// different fleets, as during a rollout, then fail no request.
-pub fn for_peers(limits: &Limits) -> LocalReplyConfig {
-    with_header(limits, Some(header(headers::RETRY, "1")))
+pub fn for_peers() -> LocalReplyConfig {
+    with_header(Some(header(headers::RETRY, "1")))
 }
 
-fn with_header(limits: &Limits, always: Option<HeaderValueOption>) -> LocalReplyConfig {
+fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
     let shapes = [Shape::Anthropic, Shape::OpenAi].into_iter();
     let mappers = shapes.flat_map(|shape| {
         let always = always.clone();
         STATUSES.map(|(op, code)| {
-            let mut conditions = vec![not_from_the_filter(), status(op, code)];
-            if shape == Shape::Anthropic {
-                conditions.push(on_path("/v1/messages"));
-            }
             let is_temporary = matches!(code, 503 | 504);
             let retry_after =
                 is_temporary.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
             ResponseMapper {
-                filter: all_of(conditions),
-                body_format_override: Some(error_body(shape, code, &message(code, limits))),
+                filter: all_of(shape, vec![not_from_the_filter(), status(op, code)]),
+                body_format_override: Some(error_body(shape, code, "%LOCAL_REPLY_BODY%")),
                 headers_to_add: always.clone().into_iter().chain(retry_after).collect(),
                 ..Default::default()
             }
@@ -67,6 +71,24 @@ fn with_header(limits: &Limits, always: Option<HeaderValueOption>) -> LocalReply
     });
     LocalReplyConfig {
         mappers: mappers.collect(),
+        ..Default::default()
+    }
+}
+
+/// A body that is larger than Envoy buffers for the filter. Then the request has no zone yet: a 413 of a server is another one.
+fn too_large(shape: Shape, limits: &Limits) -> ResponseMapper {
+    let conditions = vec![
+        without(headers::ZONE),
+        not_from_the_filter(),
+        status(Op::Eq, 413),
+    ];
+    let message = format!(
+        "The request body is larger than {} bytes, the limit of this gateway: `policy.limits.body` in the fleet file.",
+        limits.body
+    );
+    ResponseMapper {
+        filter: all_of(shape, conditions),
+        body_format_override: Some(error_body(shape, 413, &message)),
         ..Default::default()
     }
 }
@@ -81,7 +103,7 @@ fn no_upgrade() -> ResponseMapper {
     });
     let message = "This gateway speaks no websockets; send the request over HTTP.";
     ResponseMapper {
-        filter: all_of(vec![asks, status(Op::Eq, 403)]),
+        filter: all_of(Shape::OpenAi, vec![asks, status(Op::Eq, 403)]),
         status_code: number(426),
         headers_to_add: vec![
             header("upgrade", "HTTP/1.1"),
@@ -92,24 +114,17 @@ fn no_upgrade() -> ResponseMapper {
     }
 }
 
-fn all_of(conditions: Vec<AccessLogFilter>) -> Option<AccessLogFilter> {
+/// All conditions, for requests of an API of this shape. The mappers of Anthropic's come first.
+fn all_of(shape: Shape, mut conditions: Vec<AccessLogFilter>) -> Option<AccessLogFilter> {
+    if shape == Shape::Anthropic {
+        conditions.push(on_path("/v1/messages"));
+    }
     let conditions = FilterSpecifier::AndFilter(AndFilter {
         filters: conditions,
     });
     Some(AccessLogFilter {
         filter_specifier: Some(conditions),
     })
-}
-
-/// The message of an error with a status, as Envoy's format.
-fn message(status: u16, limits: &Limits) -> String {
-    match status {
-        413 => format!(
-            "The request body is larger than {} bytes, the limit of this gateway: `policy.limits.body` in the fleet file.",
-            limits.body
-        ),
-        _ => "%LOCAL_REPLY_BODY%".into(),
-    }
 }
 
 fn error_body(shape: Shape, status: u16, message: &str) -> SubstitutionFormatString {
@@ -150,8 +165,12 @@ fn header_filter(header: HeaderMatcher) -> AccessLogFilter {
 }
 
 fn not_from_the_filter() -> AccessLogFilter {
+    without(headers::REFUSED)
+}
+
+fn without(request_header: &str) -> AccessLogFilter {
     header_filter(HeaderMatcher {
-        name: headers::REFUSED.into(),
+        name: request_header.into(),
         header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
         invert_match: true,
         ..Default::default()

@@ -68,7 +68,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         // The caller's gateway enforces the time limits of responses.
         stream_idle_timeout: seconds(0),
         request_headers_timeout: seconds(10),
-        local_reply_config: Some(local_reply::for_peers(&node.fleet.limits)),
+        local_reply_config: Some(local_reply::for_peers()),
         http_filters,
         route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
         ..Default::default()

@@ -1,10 +1,12 @@
 //! What a caller's request becomes on its way to Claude.
 
-use super::host::{COUNT_TOKENS, HostRequest, MESSAGES, host_request};
+use super::beta;
+use super::host::{COUNT_TOKENS, Call, HostRequest, MESSAGES, host_request};
 use super::invalid_request::InvalidRequest;
 use super::read::read;
 use super::request::{MessagesRequest, native, request};
 use super::response::{CallerApi, ResponseContext};
+use super::responses;
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
 use meridian_policy::egress_policy::Claude;
@@ -18,6 +20,8 @@ pub enum Api {
     CountTokens,
     /// OpenAI's Chat Completions API.
     Chat,
+    /// OpenAI's Responses API.
+    Responses,
 }
 
 impl Api {
@@ -25,7 +29,7 @@ impl Api {
     pub fn shape(self) -> Shape {
         match self {
             Self::Messages | Self::CountTokens => Shape::Anthropic,
-            Self::Chat => Shape::OpenAi,
+            Self::Chat | Self::Responses => Shape::OpenAi,
         }
     }
 
@@ -42,6 +46,8 @@ pub struct Ask<'a> {
     pub api: Api,
     /// The version of Anthropic's API that the caller names.
     pub version: Option<&'a str>,
+    /// The betas of Anthropic's API that the caller names, joined by commas.
+    pub betas: &'a str,
     /// The Claude that is asked.
     pub claude: &'a Claude,
     /// The fallback that it is.
@@ -61,11 +67,17 @@ impl Ask<'_> {
         let Self {
             api,
             version,
+            betas,
             claude,
             fallback,
         } = self;
-        let fields = read(&body, claude, fallback)?;
-        let size = body.len();
+        let mut fields = read(&body, claude, fallback)?;
+        let mut call = Call {
+            path: MESSAGES,
+            version: None,
+            betas: &[],
+            size: body.len(),
+        };
         drop(body);
         let context = |caller, stream| ResponseContext {
             host: claude.host,
@@ -74,12 +86,13 @@ impl Ask<'_> {
         };
         match api {
             Api::Messages | Api::CountTokens => {
-                let path = if api == Api::Messages {
-                    MESSAGES
-                } else {
-                    COUNT_TOKENS
-                };
-                let request = host_request(claude, native(fields)?, path, version, size);
+                if api == Api::CountTokens {
+                    call.path = COUNT_TOKENS;
+                }
+                call.version = version;
+                let betas = beta::allow(claude.host, betas, &mut fields)?;
+                call.betas = &betas;
+                let request = host_request(claude, native(fields)?, call);
                 let stream = request.stream;
                 Ok((request, context(CallerApi::Messages, stream)))
             }
@@ -90,8 +103,13 @@ impl Ask<'_> {
                     include_usage,
                 } = request(fields, claude)?;
                 let caller = CallerApi::Chat { include_usage };
-                let request = host_request(claude, body, MESSAGES, None, size);
+                let request = host_request(claude, body, call);
                 Ok((request, context(caller, stream)))
+            }
+            Api::Responses => {
+                let responses::Request { body, stream, echo } = responses::request(fields, claude)?;
+                let request = host_request(claude, body, call);
+                Ok((request, context(CallerApi::Responses(echo), stream)))
             }
         }
     }

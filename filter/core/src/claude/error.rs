@@ -48,6 +48,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The code and message of a failed response of the Responses API.
+    pub fn responses(&self) -> (&'static str, String) {
+        let code = match self.status() {
+            400 | 413 => "invalid_prompt",
+            429 => "rate_limit_exceeded",
+            // Codex knows it.
+            503 => "server_is_overloaded",
+            _ => "server_error",
+        };
+        let translated = openai(self.status(), self);
+        let message = translated["error"]["message"].as_str().unwrap_or_default();
+        (code, message.to_owned())
+    }
+}
+
 /// Translates an error response into a status and a body in OpenAI's shape. A message about the request is kept. A message about
 /// the operator's account is not.
 pub(super) fn error(status: u16, body: &[u8]) -> (u16, Value) {

@@ -9,6 +9,9 @@ pub const MESSAGES: &str = "/v1/messages";
 /// Path of the API that counts tokens.
 pub const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
+/// The header that names the betas of a request.
+pub const BETA: &str = "anthropic-beta";
+
 /// A request for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRequest {
@@ -16,6 +19,8 @@ pub struct HostRequest {
     pub path: String,
     /// The API version, for hosts that read it from a header.
     pub version: Option<String>,
+    /// The betas, for hosts that read them from a header.
+    pub betas: Option<String>,
     /// The body.
     pub body: String,
     /// Whether the response is streamed.
@@ -35,8 +40,10 @@ pub struct Tokens {
 
 /// Fields that only the operator may set. They change the price of a request, or identify users to the operator's account:
 /// betas, faster processing, reserved capacity, names in the account.
-const OPERATOR_FIELDS: [&str; 6] = [
+const OPERATOR_FIELDS: [&str; 8] = [
     "anthropic_beta",
+    "billing_policy",
+    "fallback_credit_token",
     "inference_geo",
     "service_tier",
     "speed",
@@ -104,23 +111,30 @@ fn host_version(host: ClaudeHost, spoken: Option<&str>) -> &str {
     }
 }
 
-/// Translates a request of the Messages API for a host. `path`: without query; `version`: the API version that the caller names;
-/// `size`: that of the caller's body, in bytes.
-pub fn host_request(
-    claude: &Claude,
-    mut body: Map<String, Value>,
-    path: &str,
-    version: Option<&str>,
-    size: usize,
-) -> HostRequest {
-    let version = host_version(claude.host, version);
+/// A request of the Messages API, except its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The path, without query.
+    pub path: &'a str,
+    /// The API version that the caller names.
+    pub version: Option<&'a str>,
+    /// The betas, by the host's names.
+    pub betas: &'a [&'a str],
+    /// The size of the caller's body, in bytes.
+    pub size: usize,
+}
+
+/// Translates a request of the Messages API for a host.
+pub fn host_request(claude: &Claude, mut body: Map<String, Value>, call: Call<'_>) -> HostRequest {
+    let version = host_version(claude.host, call.version);
     let stream = body.get("stream") == Some(&json!(true));
     for field in OPERATOR_FIELDS {
         body.remove(field);
     }
     let version_in_body = claude.host != ClaudeHost::Anthropic;
-    let counts = path == COUNT_TOKENS;
-    let path = host_path(claude, path, stream);
+    let counts = call.path == COUNT_TOKENS;
+    let path = host_path(claude, call.path, stream);
+    let mut betas = (!call.betas.is_empty()).then(|| call.betas.join(","));
     match claude.host {
         ClaudeHost::Anthropic => {
             if let Some(geo) = &claude.inference_geo {
@@ -129,6 +143,9 @@ pub fn host_request(
         }
         ClaudeHost::Bedrock => {
             body.remove("stream");
+            if betas.take().is_some() {
+                body.insert("anthropic_beta".into(), json!(call.betas));
+            }
         }
         ClaudeHost::Vertex => {}
     }
@@ -140,7 +157,7 @@ pub fn host_request(
     } else {
         body.remove("model");
     }
-    let text = text(&body, size);
+    let text = text(&body, call.size);
     let tokens = if counts {
         Tokens::default()
     } else {
@@ -149,6 +166,7 @@ pub fn host_request(
     HostRequest {
         path,
         version: (!version_in_body).then(|| version.into()),
+        betas,
         body: text,
         stream,
         tokens,

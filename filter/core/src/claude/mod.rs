@@ -1,5 +1,5 @@
-//! Translates OpenAI's Chat Completions API for Claude: a request into a request of Anthropic's Messages API, and the response
-//! back.
+//! Translates OpenAI's APIs for Claude: a request into a request of Anthropic's Messages API, and the response back. Here is Chat
+//! Completions; [`responses`] is the Responses API.
 //!
 //! ```text
 //! chat body --request()--> messages body      message --ResponseContext::whole()--> chat.completion
@@ -11,6 +11,7 @@
 
 mod ask;
 mod bedrock;
+mod beta;
 mod chat;
 mod completion;
 mod error;
@@ -21,13 +22,14 @@ mod output_format;
 mod read;
 mod request;
 mod response;
+mod responses;
 mod stream;
 mod tools;
 mod usage;
 mod version;
 
 pub use ask::{Api, Ask};
-pub use host::{COUNT_TOKENS, HostRequest, MESSAGES, Tokens};
+pub use host::{BETA, COUNT_TOKENS, HostRequest, MESSAGES, Tokens};
 pub use invalid_request::InvalidRequest;
 pub use read::check_size;
 pub use response::{CallerApi, ResponseContext, TranslatedResponse};

@@ -1,8 +1,9 @@
 mod requests;
 mod responses;
+mod responses_api;
 mod streams;
 
-use super::host::host_request;
+use super::host::{Call, host_request};
 use super::read::read;
 use super::request::{MessagesRequest, native, request};
 use super::*;
@@ -36,6 +37,7 @@ fn whole_answers(body: &[u8]) {
             CallerApi::Chat {
                 include_usage: true,
             },
+            responses_api::caller(),
         ] {
             let context = ResponseContext {
                 host,
@@ -52,6 +54,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = translate(&body);
+        let _ = responses_api::translate(&body);
         whole_answers(&body);
         let _ = streams::translated([body.as_slice()], true);
     }
@@ -60,6 +63,7 @@ proptest! {
     fn any_json_is_read(body in any_json()) {
         let body = body.to_string();
         let _ = translate(body.as_bytes());
+        let _ = responses_api::translate(body.as_bytes());
         whole_answers(body.as_bytes());
         let _ = streams::translated([format!("data: {body}\n\n").as_bytes()], true);
     }

@@ -103,6 +103,7 @@ fn one_request(claude: &Claude) -> Result<()> {
         let ask = claude::Ask {
             api: Api::Chat,
             version: None,
+            betas: "",
             claude,
             fallback: &fallback,
         };

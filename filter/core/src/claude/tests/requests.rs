@@ -137,7 +137,16 @@ fn for_host(
         body,
         stream,
         ..
-    } = host_request(claude, body, path, version, 0);
+    } = host_request(
+        claude,
+        body,
+        Call {
+            path,
+            version,
+            betas: &[],
+            size: 0,
+        },
+    );
     assert_eq!(stream, is_streamed);
     (path, version, serde_json::from_str(&body).unwrap())
 }
@@ -270,7 +279,17 @@ fn the_previous_version_is_translated_for_every_host() {
 fn tokens_are_counted_without_the_bytes_of_images() {
     let tokens = |body: Value, path| {
         let body = native(fields(body.to_string().as_bytes()).unwrap()).unwrap();
-        host_request(&claude(), body, path, None, 0).tokens
+        host_request(
+            &claude(),
+            body,
+            Call {
+                path,
+                version: None,
+                betas: &[],
+                size: 0,
+            },
+        )
+        .tokens
     };
     let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } });
     let text = json!({ "type": "text", "text": "a".repeat(4000) });
@@ -516,5 +535,26 @@ fn tools_that_the_provider_runs_are_refused() {
         let refused = native(fields(body.to_string().as_bytes()).unwrap()).unwrap_err();
         assert_eq!(refused.param, param);
         assert!(refused.message.contains("tools of its own"), "{refused}");
+    }
+}
+
+#[test]
+fn hosts_read_betas_from_a_header_or_the_body() {
+    for (host, header, in_body) in [
+        (ClaudeHost::Anthropic, Some("b,c"), Value::Null),
+        (ClaudeHost::Vertex, Some("b,c"), Value::Null),
+        (ClaudeHost::Bedrock, None, json!(["b", "c"])),
+    ] {
+        let claude = Claude { host, ..claude() };
+        let call = Call {
+            path: MESSAGES,
+            version: None,
+            betas: &["b", "c"],
+            size: 0,
+        };
+        let request = host_request(&claude, Map::new(), call);
+        assert_eq!(request.betas.as_deref(), header);
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        assert_eq!(body["anthropic_beta"], in_body);
     }
 }
