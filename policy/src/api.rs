@@ -9,6 +9,35 @@ pub enum Shape {
     Anthropic,
 }
 
+impl Shape {
+    /// The type of an error with this HTTP status, in the API's words.
+    pub fn error_type(self, status: u16) -> &'static str {
+        match (self, status) {
+            (_, 429) => "rate_limit_error",
+            (Self::OpenAi, 500..) => "server_error",
+            (Self::Anthropic, 401) => "authentication_error",
+            (Self::Anthropic, 403) => "permission_error",
+            (Self::Anthropic, 404) => "not_found_error",
+            (Self::Anthropic, 413) => "request_too_large",
+            (Self::Anthropic, 503 | 529) => "overloaded_error",
+            (Self::Anthropic, 504) => "timeout_error",
+            (Self::Anthropic, 500..) => "api_error",
+            (Self::OpenAi | Self::Anthropic, _) => "invalid_request_error",
+        }
+    }
+
+    /// The code of an error in OpenAI's shape whose cause is known by its HTTP status alone.
+    pub fn error_code(status: u16) -> Option<&'static str> {
+        match status {
+            504 => Some("timeout"),
+            413 => Some("request_too_large"),
+            429 => Some("rate_limit_exceeded"),
+            503 => Some("unavailable"),
+            _ => None,
+        }
+    }
+}
+
 /// The API of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Api {

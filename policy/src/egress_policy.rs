@@ -1,8 +1,8 @@
 //! The configuration of the plugin `egress`, as JSON in Envoy's configuration.
 
-use crate::name::FallbackName;
+use crate::name::{FallbackName, ModelName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The configuration of the filter in front of one fallback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +24,40 @@ pub struct EgressPolicy {
     /// Maximum length of a prompt in tokens, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
+    /// The names of the models at an OpenAI-compatible provider, where they differ from the callers'.
+    #[serde(default, skip_serializing_if = "Renames::is_empty")]
+    pub renames: Renames,
+}
+
+/// The names of models at a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renames {
+    /// Names by the callers' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<ModelName, ModelName>,
+    /// The name of all other models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<ModelName>,
+}
+
+impl Renames {
+    /// Whether all models have the callers' names.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.others.is_none()
+    }
+
+    /// The provider's name of a model. `None`: the caller's.
+    pub fn of(&self, model: &str) -> Option<&ModelName> {
+        self.models.get(model).or(self.others.as_ref())
+    }
 }
 
 /// The API of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
-    /// OpenAI's API. The request keeps the model name of the caller.
+    /// OpenAI's API. The request keeps the model name of the caller, unless [`EgressPolicy::renames`] has another.
     OpenaiCompatible,
     /// Anthropic's Messages API.
     Claude(Claude),
@@ -49,6 +76,17 @@ pub struct Claude {
     /// The `inference_geo` of Anthropic's own API, for example `us`. `None`: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference_geo: Option<String>,
+    /// Maximum size of a caller's request, in bytes, if it is smaller than the [host's](ClaudeHost::max_body).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u32>,
+}
+
+impl Claude {
+    /// Maximum size of a caller's request, in bytes.
+    pub fn max_body(&self) -> u32 {
+        let host = self.host.max_body();
+        self.max_body.map_or(host, |own| own.min(host))
+    }
 }
 
 /// A host that runs Claude.
@@ -61,6 +99,17 @@ pub enum ClaudeHost {
     Vertex,
     /// Amazon Bedrock. Like Vertex, but streams and errors have AWS's formats.
     Bedrock,
+}
+
+impl ClaudeHost {
+    /// Maximum size of a request that the host takes, in bytes, by its documentation.
+    pub fn max_body(self) -> u32 {
+        match self {
+            Self::Anthropic => 32 << 20,
+            Self::Vertex => 30 << 20,
+            Self::Bedrock => 20 << 20,
+        }
+    }
 }
 
 /// The spending limits of one gateway with one fallback.

@@ -1,6 +1,6 @@
 //! Fallbacks: hosted providers.
 
-use crate::egress_policy::{Budget, Price, Provider};
+use crate::egress_policy::{Budget, Price, Provider, Renames};
 use std::collections::BTreeSet;
 
 /// A hosted provider, which serves a request when no region can.
@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 pub struct Fallback {
     /// The API of the provider.
     pub provider: Provider,
+    /// The names of the models at an OpenAI-compatible provider.
+    pub renames: Renames,
     /// The address of the API.
     pub endpoint: ProviderEndpoint,
     /// The places where the provider may process a request, for example `eea`. `global` means anywhere.

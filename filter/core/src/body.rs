@@ -1,14 +1,17 @@
 //! Reads a JSON request body: the model, whether the response is streamed, and the affinity key.
 
+use crate::excerpt::{MAX_VALUE, excerpt};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt::{Formatter, Result as Formatted};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The facts of a request body that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyFacts {
-    /// The requested model.
+    /// The requested model. Of a long name the beginning, which is no model's name.
     pub model: String,
     /// Whether the response is streamed.
     pub stream: bool,
@@ -33,7 +36,7 @@ const LEADING_END_BYTES: usize = 64 * 1024;
 struct Request<'a> {
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
-    stream: Option<bool>,
+    stream: Option<&'a RawValue>,
     prompt_cache_key: Option<Cow<'a, str>>,
     user: Option<Cow<'a, str>>,
     messages: Option<&'a RawValue>,
@@ -44,7 +47,7 @@ struct Request<'a> {
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
-    role: Cow<'a, str>,
+    role: Option<Cow<'a, str>>,
 }
 
 /// Reads a body. Unknown fields are ignored.
@@ -58,6 +61,8 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         ));
     }
     let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
+        let error = error.to_string();
+        let error = excerpt(&error, MAX_VALUE);
         BadBody(format!(
             "The request body is not a JSON object that can be routed: {error}."
         ))
@@ -65,6 +70,12 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
     let model = request.model.filter(|model| !model.is_empty());
     let Some(model) = model else {
         return Err(BadBody("The request body names no `model`.".into()));
+    };
+    let stream = match request.stream.map_or("null", RawValue::get) {
+        "true" => true,
+        "false" | "null" => false,
+        // What it is instead may be long.
+        _ => return Err(BadBody("`stream` must be true or false.".into())),
     };
     let given = |key: &Cow<'_, str>| !key.is_empty();
     let explicit = request
@@ -77,8 +88,8 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         leading.or_else(|| Some(key_of_prompt(request.prompt.or(messages)?.get())))
     });
     Ok(BodyFacts {
-        model: model.into_owned(),
-        stream: request.stream.unwrap_or(false),
+        model: excerpt(&model, MAX_VALUE).into_owned(),
+        stream,
         affinity,
     })
 }
@@ -97,14 +108,35 @@ fn key_of_messages(leading: &str) -> u64 {
 /// messages, or has no user message.
 fn leading_messages(messages: &RawValue) -> Option<&str> {
     let text = messages.get();
-    let list: Vec<&RawValue> = serde_json::from_slice(text.as_bytes()).ok()?;
-    let first_user = list.iter().find(|message| {
-        serde_json::from_slice::<Message<'_>>(message.get().as_bytes())
-            .is_ok_and(|message| message.role == "user")
-    })?;
+    let mut first_user = None;
+    // It ends with an error at the first user message, and at an element that is no message.
+    let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Leading(&mut first_user));
     // Both are slices of one text, so their addresses give the offset in the list.
+    let first_user: &RawValue = first_user?;
     let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
     text.get(..end)
+}
+
+/// Reads messages up to the first user message, which it keeps.
+struct Leading<'m, 'a>(&'m mut Option<&'a RawValue>);
+
+impl<'a> Visitor<'a> for Leading<'_, 'a> {
+    type Value = IgnoredAny;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> Formatted {
+        formatter.write_str("messages")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut messages: A) -> Result<IgnoredAny, A::Error> {
+        while let Some(message) = messages.next_element::<&RawValue>()? {
+            let Message { role } = serde_json::from_str(message.get()).map_err(A::Error::custom)?;
+            if role.as_deref() == Some("user") {
+                *self.0 = Some(message);
+                return Err(A::Error::custom("it is found"));
+            }
+        }
+        Ok(IgnoredAny)
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +208,10 @@ mod tests {
             (r#"{"model":""}"#, "names no `model`"),
             (r#"{"model":7}"#, "invalid type"),
             (r#"{"model":"a","model":"b"}"#, "duplicate field `model`"),
-            (r#"{"model":"a","stream":"yes"}"#, "expected a boolean"),
+            (
+                r#"{"model":"a","stream":"yes"}"#,
+                "`stream` must be true or false",
+            ),
             (r#"{"model":"a"} trailing"#, "trailing"),
             ("{\"model\":\"\u{1}\"}", "control character"),
         ] {

@@ -1,8 +1,8 @@
 //! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
-use crate::claude::{COUNT_TOKENS, MESSAGES, VERSION};
+use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
-use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider};
+use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider, Renames};
 
 /// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
 const ALLOWED_HEADERS: [&str; 9] = [
@@ -32,10 +32,10 @@ const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
 pub enum EgressMode<'p> {
     /// The provider speaks the request's API.
     Passthrough,
-    /// A request of Anthropic's Messages API at this path. Only the model changes.
-    Messages(&'p Claude, &'static str),
-    /// A request of OpenAI's Chat Completions API, for a provider that speaks the Messages API.
-    Chat(&'p Claude),
+    /// The same, and has other names for models.
+    Rename(&'p Renames),
+    /// The provider speaks Anthropic's API, and the request this one.
+    Claude(&'p Claude, Api),
 }
 
 impl EgressMode<'_> {
@@ -43,12 +43,10 @@ impl EgressMode<'_> {
     pub fn allows_header(self, name: &str) -> bool {
         match self {
             // Bedrock's streams are not server-sent events, whatever the caller accepts.
-            Self::Messages(claude, _) | Self::Chat(claude)
-                if claude.host == ClaudeHost::Bedrock && name == "accept" =>
-            {
+            Self::Claude(claude, _) if claude.host == ClaudeHost::Bedrock && name == "accept" => {
                 false
             }
-            Self::Messages(..) if name == VERSION.0 => true,
+            Self::Claude(_, api) if api.is_native() && name == VERSION.0 => true,
             _ => name.starts_with(':') || ALLOWED_HEADERS.contains(&name),
         }
     }
@@ -58,21 +56,28 @@ impl EgressMode<'_> {
 ///
 /// # Errors
 /// The provider does not have the API.
-pub fn mode<'p>(provider: &'p Provider, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
+pub fn mode<'p>(policy: &'p EgressPolicy, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
     let path = path.split('?').next().unwrap_or_default();
-    match provider {
+    match &policy.provider {
         Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
-            Ok(EgressMode::Passthrough)
+            let renames = &policy.renames;
+            Ok(if renames.is_empty() {
+                EgressMode::Passthrough
+            } else {
+                EgressMode::Rename(renames)
+            })
         }
-        Provider::Claude(claude) => match path {
-            "/v1/chat/completions" => Ok(EgressMode::Chat(claude)),
-            MESSAGES => Ok(EgressMode::Messages(claude, MESSAGES)),
-            // Bedrock has another API for counting tokens.
-            COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => {
-                Ok(EgressMode::Messages(claude, COUNT_TOKENS))
-            }
-            _ => Err(EgressRefusal::NoSuchApi),
-        },
+        Provider::Claude(claude) => {
+            let api = match path {
+                "/v1/chat/completions" => Api::Chat,
+                "/v1/responses" => Api::Responses,
+                MESSAGES => Api::Messages,
+                // Bedrock has another API for counting tokens.
+                COUNT_TOKENS if claude.host != ClaudeHost::Bedrock => Api::CountTokens,
+                _ => return Err(EgressRefusal::NoSuchApi),
+            };
+            Ok(EgressMode::Claude(claude, api))
+        }
         Provider::OpenaiCompatible => Err(EgressRefusal::NoSuchApi),
     }
 }
@@ -107,6 +112,19 @@ mod tests {
             model: "claude-x".into(),
             max_tokens: 1,
             inference_geo: None,
+            max_body: None,
+        }
+    }
+
+    fn policy(provider: Provider) -> EgressPolicy {
+        EgressPolicy {
+            fallback: "claude".parse().unwrap(),
+            provider,
+            jurisdiction: [].into(),
+            budget: Budget::default(),
+            price: None,
+            context: None,
+            renames: Renames::default(),
         }
     }
 
@@ -141,17 +159,17 @@ mod tests {
             "",
         ] {
             assert!(
-                !EgressMode::Messages(&claude(), MESSAGES).allows_header(name),
+                !EgressMode::Claude(&claude(), Api::Messages).allows_header(name),
                 "{name}"
             );
         }
-        assert!(EgressMode::Messages(&claude(), MESSAGES).allows_header("anthropic-version"));
+        assert!(EgressMode::Claude(&claude(), Api::Messages).allows_header("anthropic-version"));
         assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
     }
 
     #[test]
     fn paths_and_statuses_of_providers() {
-        let compatible = Provider::OpenaiCompatible;
+        let compatible = policy(Provider::OpenaiCompatible);
         assert_eq!(
             mode(&compatible, "/v1/chat/completions?x=1"),
             Ok(EgressMode::Passthrough)
@@ -165,24 +183,21 @@ mod tests {
             Err(EgressRefusal::NoSuchApi)
         );
         let claude = claude();
-        let anthropic = Provider::Claude(claude.clone());
+        let anthropic = policy(Provider::Claude(claude.clone()));
         assert_eq!(
             mode(&anthropic, "/v1/chat/completions"),
-            Ok(EgressMode::Chat(&claude))
+            Ok(EgressMode::Claude(&claude, Api::Chat))
         );
-        for (path, without_query) in [
-            ("/v1/messages?beta=true", MESSAGES),
-            ("/v1/messages/count_tokens", COUNT_TOKENS),
+        for (path, api) in [
+            ("/v1/messages?beta=true", Api::Messages),
+            ("/v1/messages/count_tokens", Api::CountTokens),
         ] {
-            assert_eq!(
-                mode(&anthropic, path),
-                Ok(EgressMode::Messages(&claude, without_query))
-            );
+            assert_eq!(mode(&anthropic, path), Ok(EgressMode::Claude(&claude, api)));
         }
         for path in [
             "/v1/embeddings",
             "/v1/completions",
-            "/v1/responses",
+            "/v1/responses/resp_1",
             "/v1/messages/batches",
         ] {
             assert_eq!(
@@ -191,10 +206,10 @@ mod tests {
                 "{path}"
             );
         }
-        let bedrock = Provider::Claude(Claude {
+        let bedrock = policy(Provider::Claude(Claude {
             host: ClaudeHost::Bedrock,
             ..claude.clone()
-        });
+        }));
         assert_eq!(mode(&bedrock, COUNT_TOKENS), Err(EgressRefusal::NoSuchApi));
         let mode = mode(&bedrock, MESSAGES).unwrap();
         assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
@@ -205,12 +220,8 @@ mod tests {
     #[test]
     fn jurisdiction_violations() {
         let policy = |jurisdiction: &[&str]| EgressPolicy {
-            fallback: "claude".parse().unwrap(),
-            provider: Provider::OpenaiCompatible,
             jurisdiction: jurisdiction.iter().map(|name| (*name).to_owned()).collect(),
-            budget: Budget::default(),
-            price: None,
-            context: None,
+            ..policy(Provider::OpenaiCompatible)
         };
         assert!(violates_jurisdiction(&policy(&["us"]), "global"));
         assert!(violates_jurisdiction(&policy(&["eea", "us"]), "eu"));

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod body;
+mod bounded_json;
 pub mod budget;
 pub mod classify;
 pub mod claude;
@@ -13,6 +14,8 @@ pub mod context;
 pub mod decision;
 pub mod egress;
 pub mod egress_refusal;
+mod error_body;
+mod excerpt;
 pub mod guard;
 pub mod host;
 pub mod lane;
@@ -22,6 +25,7 @@ pub mod pace;
 pub mod per_try_timeout;
 pub mod plugins;
 pub mod refusal;
+mod rename;
 pub mod request;
 pub mod router;
 pub mod routes;

@@ -2,12 +2,14 @@
 
 use crate::answer::Answer;
 use crate::body::BadBody;
+use crate::error_body::ErrorBody;
+use crate::excerpt::{MAX_VALUE, excerpt};
 use meridian_policy::api::Shape;
 use meridian_policy::headers;
 use meridian_policy::name::{ModelName, ZoneName};
-use serde_json::json;
 
-/// The reason why a request is not routed. Its text is the message for the caller.
+/// The reason why a request is not routed. Its text is the message for the caller. It repeats no more than the beginning of what
+/// the caller sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The filter has no policy yet.
@@ -41,7 +43,8 @@ pub enum Reason {
     },
     /// This gateway must not serve the caller's zone, and redirects to a gateway of the zone.
     #[error(
-        "Callers of the residency zone `{zone}` are not served by this gateway. Use: {location}."
+        "Callers of the residency zone `{zone}` are not served by this gateway. Use: {}.",
+        excerpt(location, MAX_VALUE)
     )]
     Redirected {
         /// The caller's zone.
@@ -51,7 +54,8 @@ pub enum Reason {
     },
     /// The request has a need that does not exist.
     #[error(
-        "The header `{header}` asks for `{need}`, which is nothing that can be had; `fresh` is."
+        "The header `{header}` asks for `{}`, which is nothing that can be had; `fresh` is.",
+        excerpt(need, MAX_VALUE)
     )]
     UnknownNeed {
         /// The header with the need.
@@ -61,22 +65,27 @@ pub enum Reason {
     },
     /// The request names a tier that does not exist.
     #[error(
-        "The header `{}` says `{_0}`, which is no tier; `batch` and `interactive` are.",
-        headers::TIER
+        "The header `{}` says `{}`, which is no tier; `batch` and `interactive` are.",
+        headers::TIER,
+        excerpt(_0, MAX_VALUE)
     )]
     UnknownTier(String),
     /// No region has room for this batch request.
     #[error("No region has room for batch requests at this moment; try again later.")]
     Later,
     /// The body has a content encoding, which hides the model.
-    #[error("The request body has the content encoding `{_0}`; send it without one.")]
+    #[error(
+        "The request body has the content encoding `{}`; send it without one.",
+        excerpt(_0, MAX_VALUE)
+    )]
     Encoded(String),
     /// The body cannot be routed.
     #[error("{_0}")]
     BadBody(BadBody),
     /// The zone does not have the model.
     #[error(
-        "The model `{model}` does not exist for the residency zone `{zone}`{}",
+        "The model `{}` does not exist for the residency zone `{zone}`{}",
+        excerpt(model, MAX_VALUE),
         available(known)
     )]
     UnknownModel {
@@ -146,31 +155,14 @@ impl Refusal {
     }
 
     fn body(&self, status: u16, code: &str) -> String {
-        let message = self.reason.to_string();
-        let body = match self.shape {
-            Shape::OpenAi => {
-                let kind = if status == 429 {
-                    "rate_limit_error"
-                } else if status < 500 {
-                    "invalid_request_error"
-                } else {
-                    "server_error"
-                };
-                let param = matches!(self.reason, Reason::UnknownModel { .. }).then_some("model");
-                json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
-            }
-            Shape::Anthropic => {
-                let kind = match status {
-                    403 => "permission_error",
-                    404 => "not_found_error",
-                    429 => "rate_limit_error",
-                    500.. => "api_error",
-                    _ => "invalid_request_error",
-                };
-                json!({ "type": "error", "error": { "type": kind, "message": message } })
-            }
+        let param = matches!(self.reason, Reason::UnknownModel { .. }).then_some("model");
+        let body = ErrorBody {
+            status,
+            message: &self.reason.to_string(),
+            param,
+            code: Some(code),
         };
-        body.to_string()
+        body.json(self.shape).to_string()
     }
 }
 

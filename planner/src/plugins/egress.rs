@@ -14,6 +14,7 @@ pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) ->
         budget: split(fallback.budget, gateways_of(fleet, name)),
         price: fallback.price,
         context: fallback.context,
+        renames: fallback.renames.clone(),
     }
 }
 

@@ -11,11 +11,17 @@ use super::problem::{Dialect, Problem};
 use super::state::State;
 use super::stream::Break;
 use hyper::http::request::Parts;
-use request::Request;
+use request::{CONTEXT_MANAGEMENT, Request};
 use serde_json::{Value, json};
 
 /// The version of the API.
 const VERSION: &str = "2026-10-21";
+/// The version before, which callers still use, and what Google and AWS call it.
+const PREVIOUS: [&str; 3] = ["2023-06-01", "vertex-2023-10-16", "bedrock-2023-05-31"];
+
+fn is_version(version: &str) -> bool {
+    version == VERSION || PREVIOUS.contains(&version)
+}
 
 /// Its key check, and the version that it is asked for.
 pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
@@ -26,7 +32,7 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
     if given != (api_key, "") && given != ("", &bearer) {
         return Err(Problem::anthropic(401, "invalid x-api-key"));
     }
-    if header("anthropic-version") != VERSION {
+    if !is_version(header("anthropic-version")) {
         return Err(Problem::anthropic(
             400,
             "anthropic-version: header is required",
@@ -45,7 +51,14 @@ pub(super) fn answer(
     let refuse = |message: String| Problem::anthropic(400, message);
     let request: Request =
         serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
-    request.check().map_err(refuse)?;
+    let betas = betas(&state.kind, parts, &request.anthropic_beta).map_err(refuse)?;
+    request.check(&betas).map_err(refuse)?;
+    let is_general = matches!(state.kind, Kind::Anthropic { .. });
+    if request.defers_tools() && !is_general && !betas.contains(&TOOL_SEARCH) {
+        return Err(refuse(
+            "tools.defer_loading: Extra inputs are not permitted".into(),
+        ));
+    }
     let model = request.model(&state.kind, parts)?;
     let calls = request.calls();
     let blocks = if calls.is_empty() {
@@ -81,6 +94,47 @@ pub(super) fn answer(
         finish: Finish::Stop,
         stop: stop(behaviour, is_streamed)?,
     })
+}
+
+/// The beta that tools need to be loaded when they are searched for, at Google and AWS.
+const TOOL_SEARCH: &str = "tool-search-tool-2025-10-19";
+
+/// The betas of a request. A host refuses those that it does not have.
+fn betas<'r>(kind: &Kind, parts: &'r Parts, in_body: &'r [String]) -> Result<Vec<&'r str>, String> {
+    let header = header(parts, "anthropic-beta");
+    let (wrong, place) = match kind {
+        Kind::Bedrock { .. } => (!header.is_empty(), "header"),
+        _ => (!in_body.is_empty(), "body"),
+    };
+    if wrong {
+        return Err(format!("anthropic_beta: not in the {place}"));
+    }
+    let names = header.split(',').chain(in_body.iter().map(String::as_str));
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    let known: &[&str] = match kind {
+        Kind::Anthropic { .. } => &[
+            CONTEXT_MANAGEMENT,
+            "advanced-tool-use-2025-11-20",
+            "claude-code-20250219",
+            "effort-2025-11-24",
+            "interleaved-thinking-2025-05-14",
+            "mid-conversation-tool-changes-2026-07-01",
+            "thinking-token-count-2026-05-13",
+        ],
+        _ => &[
+            CONTEXT_MANAGEMENT,
+            "effort-2025-11-24",
+            "interleaved-thinking-2025-05-14",
+            "mid-conversation-tool-changes-2026-07-01",
+            TOOL_SEARCH,
+        ],
+    };
+    match names.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(format!(
+            "Unexpected value `{name}` for the `anthropic-beta` header"
+        )),
+        None => Ok(names),
+    }
 }
 
 /// Where the answer breaks off; an answer in one piece has no place for an error event, and is a problem instead.
@@ -142,8 +196,13 @@ impl Request {
         let streams = parts.uri.path().ends_with(":streamRawPredict");
         match (&self.model, self.anthropic_version.as_deref()) {
             (Some(_), _) => refuse("model: Extra inputs are not permitted"),
-            (None, Some(VERSION)) if streams == (self.stream == Some(true)) => Ok(model.into()),
-            (None, Some(VERSION)) => refuse("stream: does not go with the method"),
+            (None, Some(version)) if is_version(version) => {
+                if streams == (self.stream == Some(true)) {
+                    Ok(model.into())
+                } else {
+                    refuse("stream: does not go with the method")
+                }
+            }
             (None, _) => refuse("anthropic_version: Field required"),
         }
     }
@@ -153,8 +212,13 @@ impl Request {
             (Some(_), _, _) => refuse("model: Extra inputs are not permitted"),
             (None, Some(_), _) => refuse("stream: Extra inputs are not permitted"),
             // It does not say where it ran, and takes no `inference_geo`.
-            (None, None, Some(VERSION)) if self.inference_geo.is_none() => Ok(model.into()),
-            (None, None, Some(VERSION)) => refuse("inference_geo: Extra inputs are not permitted"),
+            (None, None, Some(version)) if is_version(version) => {
+                if self.inference_geo.is_none() {
+                    Ok(model.into())
+                } else {
+                    refuse("inference_geo: Extra inputs are not permitted")
+                }
+            }
             (None, None, _) => refuse("anthropic_version: Field required"),
         }
     }

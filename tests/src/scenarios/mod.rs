@@ -3,6 +3,8 @@
 
 mod batch;
 mod claude;
+mod claude_large;
+mod claude_tools;
 mod client;
 mod clocks;
 mod config;
@@ -131,6 +133,9 @@ scenarios! {
     "exhausted": exhausted::exhausted, Any, Options::default();
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
     "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-large": claude_large::large, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-tools": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "claude-tools-bedrock": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
     "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-keys": claude::keys, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };

@@ -107,6 +107,16 @@ impl Envoy {
         Ok(self.wall_clock.take())
     }
 
+    /// Memory that it holds (its resident set), in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let id = self.process.id().context("Envoy has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: u64 = kib.context("no VmRSS in /proc")?.parse()?;
+        Ok(kib << 10)
+    }
+
     /// Stops it without ending it: connections stay open, and nothing answers.
     pub async fn freeze(&self) -> Result<()> {
         self.signal("STOP").await

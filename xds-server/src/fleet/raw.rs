@@ -249,9 +249,13 @@ pub struct RawFallback {
     /// For `openai-compatible`: the base URL that the provider gives to its clients, e.g. `https://api.example.com/v1`. The other
     /// providers have a default.
     pub url: Option<String>,
-    /// For `anthropic`, `vertex` and `bedrock`: the Claude model, by the provider's name, e.g. `claude-sonnet-5`. An
-    /// `openai-compatible` provider gets the model name that the caller sent.
+    /// The model, by the provider's name. For `anthropic`, `vertex` and `bedrock`: the Claude model, e.g. `claude-sonnet-5`; required.
+    /// For `openai-compatible`: the model that gets every request, but for those in `models`. Default: the name that the caller sent.
     pub model: Option<String>,
+    /// For `openai-compatible`: the provider's names of single models, by the callers' names, e.g.
+    /// `{ llama-3.1-70b: meta-llama/Llama-3.1-70B-Instruct }`.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
     /// For `anthropic`, `vertex` and `bedrock`: `max_tokens` of requests that do not give one. Default: `4096`.
     pub max_tokens: Option<u32>,
     /// For `vertex`: the Google Cloud project.
@@ -269,6 +273,10 @@ pub struct RawFallback {
     pub api_key: RawSecret,
     /// Context length in tokens, compared with that of the pools.
     pub context: Option<u32>,
+    /// For `anthropic`, `vertex` and `bedrock`: the largest body of a request, e.g. `8MiB`. Larger ones get 413. Default, and at
+    /// most: what the provider takes, `32MiB`, `30MiB` and `20MiB`. A worker of a gateway holds about four times as much while it
+    /// translates such a request.
+    pub body: Option<String>,
     /// Spending limits. Past a limit, callers get 503 with `Retry-After`. Default: no limit.
     #[serde(default)]
     pub budget: RawBudget,

@@ -65,7 +65,7 @@ pub fn listener(
     let manager = HttpConnectionManager {
         stat_prefix: name::stat(&listener_name),
         access_log: access_log::of_requests(&fleet.access_log, home, &listener_name),
-        local_reply_config: Some(local_reply::for_callers()),
+        local_reply_config: Some(local_reply::for_providers()),
         // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
         http_filters: vec![

@@ -1,6 +1,6 @@
 //! Envoy's local replies, in the shape of the caller's API.
 
-use crate::wire::{header, header_if_absent, structure, text};
+use crate::wire::{header, header_if_absent, number, structure, text};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::{
@@ -19,11 +19,31 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use meridian_policy::api::Shape;
+use meridian_policy::fleet::Limits;
 use meridian_policy::headers;
 
+/// The statuses of local replies, each with the way to recognize it. The first one that matches applies.
+const STATUSES: [(Op, u16); 5] = [
+    (Op::Eq, 413),
+    (Op::Eq, 503),
+    (Op::Eq, 504),
+    (Op::Ge, 500),
+    (Op::Ge, 400),
+];
+
 /// Maps the errors that Envoy generates (no healthy upstream, timeouts, body too large) to the shape of the caller's
-/// API. Responses of the filter carry a header and stay as they are.
-pub fn for_callers() -> LocalReplyConfig {
+/// API, and plain texts of the filter. Responses of the filter with a header of its own stay as they are.
+pub fn for_callers(limits: &Limits) -> LocalReplyConfig {
+    let mut config = with_header(None);
+    let own = [Shape::Anthropic, Shape::OpenAi].map(|shape| too_large(shape, limits));
+    config
+        .mappers
+        .splice(..0, [no_upgrade()].into_iter().chain(own));
+    config
+}
+
+/// The same on the way to a provider, whose callers the public listener has let in.
+pub fn for_providers() -> LocalReplyConfig {
     with_header(None)
 }
 
@@ -34,68 +54,95 @@ pub fn for_peers() -> LocalReplyConfig {
 }
 
 fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
-    let mapper = |shape, unavailable: bool| {
-        let mut conditions = vec![not_from_the_filter(), status(Op::Ge, 400)];
-        if shape == Shape::Anthropic {
-            conditions.push(on_path("/v1/messages"));
-        }
-        if unavailable {
-            conditions.push(status(Op::Ge, 503));
-        }
-        let conditions = FilterSpecifier::AndFilter(AndFilter {
-            filters: conditions,
-        });
-        let retry_after =
-            unavailable.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
-        ResponseMapper {
-            filter: Some(AccessLogFilter {
-                filter_specifier: Some(conditions),
-            }),
-            body_format_override: Some(error_body(shape)),
-            headers_to_add: always.clone().into_iter().chain(retry_after).collect(),
-            ..Default::default()
-        }
-    };
-    // The first mapper that matches applies.
-    let mappers = vec![
-        mapper(Shape::Anthropic, true),
-        mapper(Shape::Anthropic, false),
-        mapper(Shape::OpenAi, true),
-        mapper(Shape::OpenAi, false),
-    ];
+    let shapes = [Shape::Anthropic, Shape::OpenAi].into_iter();
+    let mappers = shapes.flat_map(|shape| {
+        let always = always.clone();
+        STATUSES.map(|(op, code)| {
+            let is_temporary = matches!(code, 503 | 504);
+            let retry_after =
+                is_temporary.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
+            ResponseMapper {
+                filter: all_of(shape, vec![not_from_the_filter(), status(op, code)]),
+                body_format_override: Some(error_body(shape, code, "%LOCAL_REPLY_BODY%")),
+                headers_to_add: always.clone().into_iter().chain(retry_after).collect(),
+                ..Default::default()
+            }
+        })
+    });
     LocalReplyConfig {
-        mappers,
+        mappers: mappers.collect(),
         ..Default::default()
     }
 }
 
-fn error_body(shape: Shape) -> SubstitutionFormatString {
-    let message = text("%LOCAL_REPLY_BODY%");
+/// A body that is larger than Envoy buffers for the filter. Then the request has no zone yet: a 413 of a server is another one.
+fn too_large(shape: Shape, limits: &Limits) -> ResponseMapper {
+    let conditions = vec![
+        without(headers::ZONE),
+        not_from_the_filter(),
+        status(Op::Eq, 413),
+    ];
+    let message = format!(
+        "The request body is larger than {} bytes, the limit of this gateway: `policy.limits.body` in the fleet file.",
+        limits.body
+    );
+    ResponseMapper {
+        filter: all_of(shape, conditions),
+        body_format_override: Some(error_body(shape, 413, &message)),
+        ..Default::default()
+    }
+}
+
+/// A caller that asks for a websocket is told to use HTTP. Without it Envoy says 403, after which clients try again for seconds.
+/// RFC 9110 wants the protocol to use in `upgrade`. Envoy removes that header from an answer without `connection: upgrade`.
+fn no_upgrade() -> ResponseMapper {
+    let asks = header_filter(HeaderMatcher {
+        name: "upgrade".into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+        ..Default::default()
+    });
+    let message = "This gateway speaks no websockets; send the request over HTTP.";
+    ResponseMapper {
+        filter: all_of(Shape::OpenAi, vec![asks, status(Op::Eq, 403)]),
+        status_code: number(426),
+        headers_to_add: vec![
+            header("upgrade", "HTTP/1.1"),
+            header("connection", "upgrade"),
+        ],
+        body_format_override: Some(error_body(Shape::OpenAi, 426, message)),
+        ..Default::default()
+    }
+}
+
+/// All conditions, for requests of an API of this shape. The mappers of Anthropic's come first.
+fn all_of(shape: Shape, mut conditions: Vec<AccessLogFilter>) -> Option<AccessLogFilter> {
+    if shape == Shape::Anthropic {
+        conditions.push(on_path("/v1/messages"));
+    }
+    let conditions = FilterSpecifier::AndFilter(AndFilter {
+        filters: conditions,
+    });
+    Some(AccessLogFilter {
+        filter_specifier: Some(conditions),
+    })
+}
+
+fn error_body(shape: Shape, status: u16, message: &str) -> SubstitutionFormatString {
+    let message = ("message", text(message));
+    let kind = ("type", text(shape.error_type(status)));
+    let none = || Value {
+        kind: Some(value::Kind::NullValue(0)),
+    };
     let fields = match shape {
         Shape::OpenAi => {
-            let none = Value {
-                kind: Some(value::Kind::NullValue(0)),
-            };
-            structure([(
-                "error",
-                object(structure([
-                    ("message", message),
-                    ("type", text("gateway_error")),
-                    ("param", none),
-                    ("code", text("%RESPONSE_CODE_DETAILS%")),
-                ])),
-            )])
+            let code = Shape::error_code(status).map_or_else(none, text);
+            let error = structure([message, kind, ("param", none()), ("code", code)]);
+            structure([("error", object(error))])
         }
-        Shape::Anthropic => structure([
-            ("type", text("error")),
-            (
-                "error",
-                object(structure([
-                    ("type", text("api_error")),
-                    ("message", message),
-                ])),
-            ),
-        ]),
+        Shape::Anthropic => {
+            let error = object(structure([kind, message]));
+            structure([("type", text("error")), ("error", error)])
+        }
     };
     SubstitutionFormatString {
         format: Some(Format::JsonFormat(fields)),
@@ -118,8 +165,12 @@ fn header_filter(header: HeaderMatcher) -> AccessLogFilter {
 }
 
 fn not_from_the_filter() -> AccessLogFilter {
+    without(headers::REFUSED)
+}
+
+fn without(request_header: &str) -> AccessLogFilter {
     header_filter(HeaderMatcher {
-        name: headers::REFUSED.into(),
+        name: request_header.into(),
         header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
         invert_match: true,
         ..Default::default()
@@ -137,10 +188,10 @@ fn on_path(prefix: &str) -> AccessLogFilter {
     })
 }
 
-fn status(op: Op, code: u32) -> AccessLogFilter {
+fn status(op: Op, code: u16) -> AccessLogFilter {
     // Envoy requires a runtime key; this one is never set.
     let value = RuntimeUInt32 {
-        default_value: code,
+        default_value: code.into(),
         runtime_key: "meridian.unset".into(),
     };
     let comparison = ComparisonFilter {

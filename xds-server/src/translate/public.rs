@@ -58,7 +58,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         }),
         request_headers_timeout: seconds(10),
         request_timeout: seconds(300),
-        local_reply_config: Some(local_reply::for_callers()),
+        local_reply_config: Some(local_reply::for_callers(&node.fleet.limits)),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
             http_filter("envoy.filters.http.compressor", compressor()),

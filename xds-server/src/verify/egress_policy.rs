@@ -20,6 +20,7 @@ pub fn expected(fleet: &Fleet, name: &FallbackName) -> Option<EgressPolicy> {
         },
         price: fallback.price,
         context: fallback.context,
+        renames: fallback.renames.clone(),
     })
 }
 

@@ -56,8 +56,8 @@ pub(super) enum Event {
 
 #[derive(Deserialize)]
 pub(super) struct Start {
-    id: String,
-    model: String,
+    pub id: String,
+    pub model: String,
     #[serde(default)]
     pub usage: Usage,
 }
@@ -77,7 +77,7 @@ pub(super) enum Delta {
 
 #[derive(Deserialize)]
 pub(super) struct Stop {
-    stop_reason: Option<String>,
+    pub stop_reason: Option<String>,
 }
 
 impl Chat {

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Deserialize)]
-struct Message {
-    id: String,
-    model: String,
-    content: Vec<Block>,
-    stop_reason: Option<String>,
-    usage: Usage,
+pub(super) struct Message {
+    pub id: String,
+    pub model: String,
+    pub content: Vec<Block>,
+    pub stop_reason: Option<String>,
+    pub usage: Usage,
 }
 
 /// A content block of a message. Callers do not see the blocks of Claude's own tools, which a request cannot enable.

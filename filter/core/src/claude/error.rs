@@ -2,6 +2,7 @@
 
 use crate::context::is_too_long;
 use crate::egress_refusal::EgressRefusal;
+use crate::excerpt::{MAX_MESSAGE, excerpt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,6 +45,22 @@ impl Error {
     /// Whether the error is about the operator's account, although its type says that the request is invalid.
     fn is_ours(&self) -> bool {
         self.message.contains("credit balance")
+    }
+}
+
+impl Error {
+    /// The code and message of a failed response of the Responses API.
+    pub fn responses(&self) -> (&'static str, String) {
+        let code = match self.status() {
+            400 | 413 => "invalid_prompt",
+            429 => "rate_limit_exceeded",
+            // Codex knows it.
+            503 => "server_is_overloaded",
+            _ => "server_error",
+        };
+        let translated = openai(self.status(), self);
+        let message = translated["error"]["message"].as_str().unwrap_or_default();
+        (code, message.to_owned())
     }
 }
 
@@ -113,5 +130,7 @@ pub(super) fn openai(status: u16, error: &Error) -> Value {
 }
 
 fn error_body(kind: &str, message: &str, status: u16) -> Value {
+    // The provider may repeat what the caller sent.
+    let message = excerpt(message, MAX_MESSAGE);
     json!({ "error": { "message": message, "type": kind, "param": null, "code": status } })
 }

@@ -9,6 +9,9 @@ pub const MESSAGES: &str = "/v1/messages";
 /// Path of the API that counts tokens.
 pub const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
+/// The header that names the betas of a request.
+pub const BETA: &str = "anthropic-beta";
+
 /// A request for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRequest {
@@ -16,6 +19,8 @@ pub struct HostRequest {
     pub path: String,
     /// The API version, for hosts that read it from a header.
     pub version: Option<String>,
+    /// The betas, for hosts that read them from a header.
+    pub betas: Option<String>,
     /// The body.
     pub body: String,
     /// Whether the response is streamed.
@@ -35,8 +40,10 @@ pub struct Tokens {
 
 /// Fields that only the operator may set. They change the price of a request, or identify users to the operator's account:
 /// betas, faster processing, reserved capacity, names in the account.
-const OPERATOR_FIELDS: [&str; 6] = [
+const OPERATOR_FIELDS: [&str; 8] = [
     "anthropic_beta",
+    "billing_policy",
+    "fallback_credit_token",
     "inference_geo",
     "service_tier",
     "speed",
@@ -104,21 +111,30 @@ fn host_version(host: ClaudeHost, spoken: Option<&str>) -> &str {
     }
 }
 
-/// Translates a request of the Messages API for a host. `path`: without query; `version`: the API version that the caller names.
-pub fn host_request(
-    claude: &Claude,
-    mut body: Map<String, Value>,
-    path: &str,
-    version: Option<&str>,
-) -> HostRequest {
-    let version = host_version(claude.host, version);
+/// A request of the Messages API, except its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The path, without query.
+    pub path: &'a str,
+    /// The API version that the caller names.
+    pub version: Option<&'a str>,
+    /// The betas, by the host's names.
+    pub betas: &'a [&'a str],
+    /// The size of the caller's body, in bytes.
+    pub size: usize,
+}
+
+/// Translates a request of the Messages API for a host.
+pub fn host_request(claude: &Claude, mut body: Map<String, Value>, call: Call<'_>) -> HostRequest {
+    let version = host_version(claude.host, call.version);
     let stream = body.get("stream") == Some(&json!(true));
     for field in OPERATOR_FIELDS {
         body.remove(field);
     }
     let version_in_body = claude.host != ClaudeHost::Anthropic;
-    let counts = path == COUNT_TOKENS;
-    let path = host_path(claude, path, stream);
+    let counts = call.path == COUNT_TOKENS;
+    let path = host_path(claude, call.path, stream);
+    let mut betas = (!call.betas.is_empty()).then(|| call.betas.join(","));
     match claude.host {
         ClaudeHost::Anthropic => {
             if let Some(geo) = &claude.inference_geo {
@@ -127,6 +143,9 @@ pub fn host_request(
         }
         ClaudeHost::Bedrock => {
             body.remove("stream");
+            if betas.take().is_some() {
+                body.insert("anthropic_beta".into(), json!(call.betas));
+            }
         }
         ClaudeHost::Vertex => {}
     }
@@ -138,7 +157,7 @@ pub fn host_request(
     } else {
         body.remove("model");
     }
-    let text = serde_json::to_string(&body).unwrap_or_default();
+    let text = text(&body, call.size);
     let tokens = if counts {
         Tokens::default()
     } else {
@@ -147,10 +166,19 @@ pub fn host_request(
     HostRequest {
         path,
         version: (!version_in_body).then(|| version.into()),
+        betas,
         body: text,
         stream,
         tokens,
     }
+}
+
+/// The text of a body. It is about as long as the caller's, whose size saves copies while it grows.
+fn text(body: &Map<String, Value>, size: usize) -> String {
+    let mut text = Vec::with_capacity(size + size / 8);
+    // Neither maps of strings nor writing to memory can fail.
+    let _ = serde_json::to_writer(&mut text, body);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The path at a host, below the `/v1/` that stands for its base URL.

@@ -1,6 +1,7 @@
 //! Translates the messages of a conversation.
 
 use super::invalid_request::InvalidRequest;
+use crate::bounded_json::{self, Unreadable};
 use serde_json::{Map, Value, json};
 
 /// A conversation in the Messages API: the system prompt, and the turns of user and assistant.
@@ -10,27 +11,29 @@ pub struct Turns {
     pub system: Vec<Value>,
     /// The messages. Consecutive messages have different roles.
     pub messages: Vec<Value>,
+    /// Memory that is left for the arguments of calls, whose JSON is a text in the request, in bytes.
+    max_tree: usize,
 }
 
 /// The roles of a turn.
-const USER: &str = "user";
-const ASSISTANT: &str = "assistant";
+pub(super) const USER: &str = "user";
+pub(super) const ASSISTANT: &str = "assistant";
 
 /// Image types that Claude reads.
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// Translates messages. System and developer messages become the system prompt. Tool results become content of the user.
+/// Translates messages. `max_tree`: memory for the arguments of calls, in bytes. System and developer messages become the system prompt. Tool results become content of the user.
 ///
 /// # Errors
 /// A message is invalid, or there is none of the user or the assistant.
-pub fn turns(messages: Option<Value>) -> Result<Turns, InvalidRequest> {
+pub fn turns(messages: Option<Value>, max_tree: usize) -> Result<Turns, InvalidRequest> {
     let Some(Value::Array(messages)) = messages else {
         return Err(InvalidRequest::new(
             "messages",
             "must be a list of messages",
         ));
     };
-    let mut turns = Turns::default();
+    let mut turns = Turns::new(max_tree);
     for (index, message) in messages.into_iter().enumerate() {
         let at = format!("messages[{index}]");
         let Value::Object(message) = message else {
@@ -38,17 +41,30 @@ pub fn turns(messages: Option<Value>) -> Result<Turns, InvalidRequest> {
         };
         turns.add(&at, message)?;
     }
-    if turns.messages.is_empty() {
-        return Err(InvalidRequest::new(
-            "messages",
-            "must have a message of the user",
-        ));
-    }
-    turns.trim_last();
-    Ok(turns)
+    turns.finish("messages")
 }
 
 impl Turns {
+    /// A conversation without messages. `max_tree`: memory for the arguments of calls, in bytes.
+    pub(super) fn new(max_tree: usize) -> Self {
+        Self {
+            max_tree,
+            ..Self::default()
+        }
+    }
+
+    /// The conversation, once it has all of its messages. `at`: their place.
+    ///
+    /// # Errors
+    /// There is no message.
+    pub(super) fn finish(mut self, at: &str) -> Result<Self, InvalidRequest> {
+        if self.messages.is_empty() {
+            return Err(InvalidRequest::new(at, "must have a message of the user"));
+        }
+        self.trim_last();
+        Ok(self)
+    }
+
     fn add(&mut self, at: &str, mut message: Map<String, Value>) -> Result<(), InvalidRequest> {
         message.retain(|_, value| !value.is_null());
         let content = message.remove("content");
@@ -83,7 +99,7 @@ impl Turns {
     ) -> Result<(), InvalidRequest> {
         let mut turn = blocks(at_content, content, assistant_part)?;
         turn.extend(text_block(message.get("refusal")));
-        turn.extend(tool_uses(at, message.remove("tool_calls"))?);
+        turn.extend(self.tool_uses(at, message.remove("tool_calls"))?);
         for field in ["function_call", "audio"] {
             if message.contains_key(field) {
                 let message = "is not something that Claude can read; use `tool_calls`, or text";
@@ -105,16 +121,31 @@ impl Turns {
             let message = "must name the call that this is the result of";
             return Err(InvalidRequest::new(format!("{at}.tool_call_id"), message));
         };
-        let content = texts(at_content, content)?;
+        self.push_result(&id, texts(at_content, content)?);
+        Ok(())
+    }
+
+    /// Adds the result of a tool call to the turn of the user. Results are the first blocks of a turn: Claude wants them right behind
+    /// the calls.
+    pub(super) fn push_result(&mut self, id: &str, content: Vec<Value>) {
         let mut result = json!({ "type": "tool_result", "tool_use_id": id });
         if !content.is_empty() {
             result["content"] = json!(content);
         }
-        self.push(USER, vec![result]);
-        Ok(())
+        if let Some(last) = self.messages.last_mut()
+            && last["role"] == USER
+            && let Some(blocks) = last["content"].as_array_mut()
+        {
+            let is_result = |block: &Value| block["type"] == "tool_result";
+            let results = blocks.iter().take_while(|block| is_result(block)).count();
+            blocks.insert(results, result);
+        } else {
+            self.push(USER, vec![result]);
+        }
     }
 
-    fn push(&mut self, role: &str, blocks: Vec<Value>) {
+    /// Adds blocks to the last turn, or to a new one if that is of another role.
+    pub(super) fn push(&mut self, role: &str, blocks: Vec<Value>) {
         if blocks.is_empty() {
             return;
         }
@@ -141,10 +172,62 @@ impl Turns {
             block["text"] = json!(text.trim_end());
         }
     }
+
+    fn tool_uses(&mut self, at: &str, calls: Option<Value>) -> Result<Vec<Value>, InvalidRequest> {
+        let calls = match calls {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(calls)) => calls,
+            Some(_) => {
+                return Err(InvalidRequest::new(
+                    format!("{at}.tool_calls"),
+                    "must be a list of calls",
+                ));
+            }
+        };
+        let mut uses = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            let at = format!("{at}.tool_calls[{index}]");
+            let (id, function) = (&call["id"], &call["function"]);
+            if !id.is_string() || !function["name"].is_string() {
+                return Err(InvalidRequest::new(
+                    at,
+                    "must be a call of a function, with its `id`",
+                ));
+            }
+            let at = format!("{at}.function.arguments");
+            let input = self.arguments(&at, &function["arguments"])?;
+            uses.push(
+                json!({ "type": "tool_use", "id": id, "name": function["name"], "input": input }),
+            );
+        }
+        Ok(uses)
+    }
+
+    /// The arguments of a call, which are JSON as text.
+    pub(super) fn arguments(
+        &mut self,
+        at: &str,
+        arguments: &Value,
+    ) -> Result<Value, InvalidRequest> {
+        let arguments = arguments.as_str().unwrap_or_default();
+        if arguments.trim().is_empty() {
+            return Ok(json!({}));
+        }
+        match bounded_json::read(arguments.as_bytes(), &mut self.max_tree) {
+            Ok(input @ Value::Object(_)) => Ok(input),
+            Err(Unreadable::TooLarge) => Err(InvalidRequest::new(
+                at,
+                "has more JSON values than the gateway translates",
+            )),
+            Ok(_) | Err(Unreadable::Invalid(_)) => {
+                Err(InvalidRequest::new(at, "must be a JSON object, as text"))
+            }
+        }
+    }
 }
 
 /// A text block. `None` for empty text and white space alone, which Claude rejects.
-fn text_block(text: Option<&Value>) -> Option<Value> {
+pub(super) fn text_block(text: Option<&Value>) -> Option<Value> {
     let text = text?.as_str().filter(|text| !text.trim().is_empty())?;
     Some(json!({ "type": "text", "text": text }))
 }
@@ -154,9 +237,15 @@ fn texts(at: &str, content: Option<Value>) -> Result<Vec<Value>, InvalidRequest>
     blocks(at, content, text_part)
 }
 
-type Part = fn(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, InvalidRequest>;
+pub(super) type Part =
+    fn(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, InvalidRequest>;
 
-fn blocks(at: &str, content: Option<Value>, part: Part) -> Result<Vec<Value>, InvalidRequest> {
+/// The blocks of a content: a text, or a list of parts.
+pub(super) fn blocks(
+    at: &str,
+    content: Option<Value>,
+    part: Part,
+) -> Result<Vec<Value>, InvalidRequest> {
     match content {
         None => Ok(Vec::new()),
         Some(text @ Value::String(_)) => Ok(text_block(Some(&text)).into_iter().collect()),
@@ -207,7 +296,7 @@ fn user_part(at: &str, kind: &str, part: &Value) -> Result<Option<Value>, Invali
 }
 
 /// An image, by its URL or its bytes.
-fn image(at: &str, url: &Value) -> Result<Value, InvalidRequest> {
+pub(super) fn image(at: &str, url: &Value) -> Result<Value, InvalidRequest> {
     let url = url.as_str().unwrap_or_default();
     let source = if url.starts_with("https://") {
         json!({ "type": "url", "url": url })
@@ -222,7 +311,8 @@ fn image(at: &str, url: &Value) -> Result<Value, InvalidRequest> {
     Ok(json!({ "type": "image", "source": source }))
 }
 
-fn pdf(at: &str, data: &Value) -> Result<Value, InvalidRequest> {
+/// A PDF by its bytes, as a `data:` URL.
+pub(super) fn pdf(at: &str, data: &Value) -> Result<Value, InvalidRequest> {
     let (media_type, data) = data_url(at, data.as_str().unwrap_or_default())?;
     if media_type != "application/pdf" {
         return Err(InvalidRequest::new(at, "must be a PDF"));
@@ -241,44 +331,4 @@ fn data_url<'u>(at: &str, url: &'u str) -> Result<(&'u str, &'u str), InvalidReq
                 "must be `data:<media type>;base64,...`, or an https URL of an image",
             )
         })
-}
-
-fn tool_uses(at: &str, calls: Option<Value>) -> Result<Vec<Value>, InvalidRequest> {
-    let calls = match calls {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(calls)) => calls,
-        Some(_) => {
-            return Err(InvalidRequest::new(
-                format!("{at}.tool_calls"),
-                "must be a list of calls",
-            ));
-        }
-    };
-    let mut uses = Vec::new();
-    for (index, call) in calls.iter().enumerate() {
-        let at = format!("{at}.tool_calls[{index}]");
-        let (id, function) = (&call["id"], &call["function"]);
-        if !id.is_string() || !function["name"].is_string() {
-            return Err(InvalidRequest::new(
-                at,
-                "must be a call of a function, with its `id`",
-            ));
-        }
-        let arguments = function["arguments"].as_str().unwrap_or_default();
-        let input = if arguments.trim().is_empty() {
-            json!({})
-        } else {
-            let input: Option<Value> = serde_json::from_slice(arguments.as_bytes()).ok();
-            input.filter(Value::is_object).ok_or_else(|| {
-                InvalidRequest::new(
-                    format!("{at}.function.arguments"),
-                    "must be a JSON object, as text",
-                )
-            })?
-        };
-        uses.push(
-            json!({ "type": "tool_use", "id": id, "name": function["name"], "input": input }),
-        );
-    }
-    Ok(uses)
 }

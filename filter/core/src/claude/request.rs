@@ -2,7 +2,9 @@
 
 use super::invalid_request::InvalidRequest;
 use super::messages::{Turns, turns};
-use super::tools::{tool_choice, tools};
+use super::output_format::OutputFormat;
+use super::read::max_tree;
+use super::tools::{add_tools, tool_choice, tools};
 use meridian_policy::egress_policy::Claude;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +21,7 @@ pub struct MessagesRequest {
 
 /// Fields that are dropped. No caller can rely on them: hints to a sampler or a scheduler, and fields for services of OpenAI or
 /// vLLM.
-const HINTS: [&str; 39] = [
+pub(super) const HINTS: [&str; 39] = [
     "add_generation_prompt",
     "allowed_token_ids",
     "bad_words",
@@ -65,16 +67,25 @@ const HINTS: [&str; 39] = [
 ///
 /// # Errors
 /// The body is invalid, or has a field that Claude does not support.
-pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidRequest> {
-    let mut fields = object(body)?;
+pub fn request(
+    mut fields: Map<String, Value>,
+    claude: &Claude,
+) -> Result<MessagesRequest, InvalidRequest> {
     fields.retain(|_, value| !value.is_null());
     fields.remove("model");
     let mut translated = Map::new();
     translated.insert(
         "max_tokens".into(),
-        json!(max_tokens(&mut fields)?.unwrap_or(claude.max_tokens.into())),
+        json!(max_tokens(&mut fields, MAX_TOKENS)?.unwrap_or(claude.max_tokens.into())),
     );
-    let Turns { system, messages } = turns(fields.remove("messages"))?;
+    let Turns {
+        mut system,
+        messages,
+        ..
+    } = turns(fields.remove("messages"), max_tree(claude))?;
+    let format = fields.remove("response_format");
+    OutputFormat::read("response_format", format, "/json_schema/schema")?
+        .add(&mut system, &mut translated);
     if !system.is_empty() {
         translated.insert("system".into(), json!(system));
     }
@@ -90,17 +101,10 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidR
     let tools = tools(fields.remove("tools"))?;
     let choice = tool_choice(
         fields.remove("tool_choice"),
-        fields.remove("parallel_tool_calls"),
+        "/function/name",
+        flag_or(&mut fields, "parallel_tool_calls", true)?,
     )?;
-    if let Some(tools) = tools {
-        translated.insert("tools".into(), tools);
-        if let Some(choice) = choice {
-            translated.insert("tool_choice".into(), choice);
-        }
-    }
-    if let Some(format) = response_format(fields.remove("response_format"))? {
-        translated.insert("output_config".into(), json!({ "format": format }));
-    }
+    add_tools(tools, choice, &mut translated);
     check_remaining(fields)?;
     Ok(MessagesRequest {
         body: translated,
@@ -113,8 +117,7 @@ pub fn request(body: &[u8], claude: &Claude) -> Result<MessagesRequest, InvalidR
 ///
 /// # Errors
 /// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
-pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
-    let fields = object(body)?;
+pub fn native(fields: Map<String, Value>) -> Result<Map<String, Value>, InvalidRequest> {
     for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
             return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
@@ -145,18 +148,20 @@ pub fn native(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
 const PROVIDER_TOOLS: &str =
     "would have the provider run tools of its own; give it tools that the caller runs";
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
-    serde_json::from_slice(body)
-        .map_err(|error| InvalidRequest::new("", format!("is no JSON object: {error}")))
-}
+/// The fields that limit the tokens of a chat's answer. The first one that is there counts.
+const MAX_TOKENS: &[&str] = &["max_completion_tokens", "max_tokens"];
 
-fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, InvalidRequest> {
-    let old = fields
-        .remove("max_tokens")
-        .map(|value| ("max_tokens", value));
-    let new = fields.remove("max_completion_tokens");
-    let new = new.map(|value| ("max_completion_tokens", value));
-    let Some((name, value)) = new.or(old) else {
+/// Takes the limit of the answer's tokens out of these fields.
+pub(super) fn max_tokens(
+    fields: &mut Map<String, Value>,
+    names: &[&'static str],
+) -> Result<Option<u64>, InvalidRequest> {
+    let mut limits = names
+        .iter()
+        .filter_map(|name| Some((*name, fields.remove(*name)?)))
+        .collect::<Vec<_>>()
+        .into_iter();
+    let Some((name, value)) = limits.next() else {
         return Ok(None);
     };
     let tokens = value.as_u64().filter(|tokens| *tokens > 0);
@@ -165,9 +170,19 @@ fn max_tokens(fields: &mut Map<String, Value>) -> Result<Option<u64>, InvalidReq
         .ok_or_else(|| InvalidRequest::new(name, "must be a whole number of 1 or more"))
 }
 
-fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, InvalidRequest> {
+/// Takes a flag, by default `false`.
+pub(super) fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, InvalidRequest> {
+    flag_or(fields, name, false)
+}
+
+/// Takes a flag with this default.
+pub(super) fn flag_or(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    default: bool,
+) -> Result<bool, InvalidRequest> {
     match fields.remove(name) {
-        None => Ok(false),
+        None => Ok(default),
         Some(Value::Bool(flag)) => Ok(flag),
         Some(_) => Err(InvalidRequest::new(name, "must be true or false")),
     }
@@ -208,34 +223,6 @@ fn stop_sequences(stop: Value) -> Result<Value, InvalidRequest> {
         }
     }
     Ok(Value::Array(all))
-}
-
-fn response_format(format: Option<Value>) -> Result<Option<Value>, InvalidRequest> {
-    let Some(format) = format else {
-        return Ok(None);
-    };
-    match format["type"].as_str() {
-        Some("text") => Ok(None),
-        Some("json_schema") => {
-            let schema = &format["json_schema"]["schema"];
-            if !schema.is_object() {
-                let message = "must be a JSON schema";
-                return Err(InvalidRequest::new(
-                    "response_format.json_schema.schema",
-                    message,
-                ));
-            }
-            Ok(Some(json!({ "type": "json_schema", "schema": schema })))
-        }
-        Some("json_object") => {
-            let message = "`json_object` is not something that Claude promises; use `json_schema` with a schema";
-            Err(InvalidRequest::new("response_format.type", message))
-        }
-        _ => Err(InvalidRequest::new(
-            "response_format.type",
-            "must be `text` or `json_schema`",
-        )),
-    }
 }
 
 /// Checks the remaining fields: hints and default values are dropped.

@@ -2,14 +2,16 @@
 
 use super::chat::Chat;
 use super::completion::completion;
-use super::stream::Stream;
+use super::responses::{self, Echo, Responses};
+use super::stream::{Stream, Translator};
 use super::usage::Usage;
 use super::{bedrock, error};
 use meridian_policy::egress_policy::ClaudeHost;
 use serde_json::Value;
+use std::rc::Rc;
 
 /// The facts of a request that the translation of its response needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResponseContext {
     /// The host that responds.
     pub host: ClaudeHost,
@@ -20,7 +22,7 @@ pub struct ResponseContext {
 }
 
 /// The API of a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CallerApi {
     /// Anthropic's Messages API.
     Messages,
@@ -29,6 +31,8 @@ pub enum CallerApi {
         /// Whether the caller wants a usage chunk in a stream.
         include_usage: bool,
     },
+    /// OpenAI's Responses API, with what the response needs of the request.
+    Responses(Rc<Echo>),
 }
 
 /// A translated response that is not streamed.
@@ -46,11 +50,16 @@ impl ResponseContext {
     /// Starts the translation of a streamed response. `now`: seconds since the Unix epoch. `None` if a response with this status
     /// is not streamed.
     pub fn stream(&self, status: u16, now: u64) -> Option<Stream> {
-        let chat = match self.caller {
+        let translator = || match &self.caller {
             CallerApi::Messages => None,
-            CallerApi::Chat { include_usage } => Some(Chat::new(now, include_usage)),
+            CallerApi::Chat { include_usage } => {
+                Some(Translator::Chat(Chat::new(now, *include_usage)))
+            }
+            CallerApi::Responses(echo) => {
+                Some(Translator::Responses(Responses::new(now, echo.clone())))
+            }
         };
-        (self.stream && status == 200).then(|| Stream::new(self.host, chat))
+        (self.stream && status == 200).then(|| Stream::new(self.host, translator()))
     }
 
     /// Translates a response that is not streamed. `error_name`: the error name from AWS's header, or empty; `now`: seconds
@@ -74,7 +83,7 @@ impl ResponseContext {
         };
         let (status, translated) = match self.caller {
             CallerApi::Messages => error::messages(status, error),
-            CallerApi::Chat { .. } => error::error(status, error),
+            CallerApi::Chat { .. } | CallerApi::Responses(_) => error::error(status, error),
         };
         TranslatedResponse {
             status,
@@ -84,20 +93,28 @@ impl ResponseContext {
     }
 
     fn answered(&self, body: &[u8], now: u64) -> TranslatedResponse {
-        let (status, translated, usage) = match self.caller {
-            CallerApi::Messages => (200, None, Usage::of(body)),
-            CallerApi::Chat { .. } => match completion(body, now) {
-                Some((translated, usage)) => (200, Some(translated), usage),
-                // The body of the status 200 is no message.
-                None => {
-                    let (status, translated) = error::error(502, body);
-                    (status, Some(translated), Usage::default())
-                }
-            },
+        let translated = match &self.caller {
+            CallerApi::Messages => {
+                return TranslatedResponse {
+                    status: 200,
+                    body: None,
+                    usage: Usage::of(body),
+                };
+            }
+            CallerApi::Chat { .. } => completion(body, now),
+            CallerApi::Responses(echo) => responses::whole(body, echo, now),
+        };
+        let (status, translated, usage) = match translated {
+            Some((translated, usage)) => (200, translated, usage),
+            // The body of the status 200 is no message.
+            None => {
+                let (status, translated) = error::error(502, body);
+                (status, translated, Usage::default())
+            }
         };
         TranslatedResponse {
             status,
-            body: translated,
+            body: Some(translated),
             usage,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::bedrock::Frames;
 use super::chat::{Chat, Event};
+use super::responses::Responses;
 use super::usage::Usage;
 use crate::guard::sse::Events;
 use meridian_policy::egress_policy::ClaudeHost;
@@ -22,20 +23,27 @@ pub struct Stream {
     /// Estimated completion tokens so far, until the response reports them.
     estimated_tokens: u64,
     has_reported_tokens: bool,
-    /// Writes chunks for a caller of Chat Completions.
-    chat: Option<Chat>,
+    /// Writes events for a caller of another API than Claude's.
+    translator: Option<Translator>,
+}
+
+/// Writes the events of an API.
+#[derive(Debug)]
+pub(super) enum Translator {
+    Chat(Chat),
+    Responses(Responses),
 }
 
 impl Stream {
-    /// Starts a stream. `chat`: for a caller of Chat Completions.
-    pub(super) fn new(host: ClaudeHost, chat: Option<Chat>) -> Self {
+    /// Starts a stream. `translator`: for a caller of another API than Claude's.
+    pub(super) fn new(host: ClaudeHost, translator: Option<Translator>) -> Self {
         Self {
             frames: (host == ClaudeHost::Bedrock).then(Frames::default),
             events: Events::default(),
             usage: Usage::default(),
             estimated_tokens: 0,
             has_reported_tokens: false,
-            chat,
+            translator,
         }
     }
 
@@ -57,13 +65,13 @@ impl Stream {
                 data.windows(USAGE_FIELD.len())
                     .any(|part| part == USAGE_FIELD)
             };
-            if self.chat.is_some() || event.data.is_some_and(has_usage) {
+            if self.translator.is_some() || event.data.is_some_and(has_usage) {
                 let event = event.data.map(serde_json::from_slice);
                 self.event(event.and_then(Result::ok), &mut chunks);
             }
         });
         self.events = events;
-        if self.chat.is_some() {
+        if self.translator.is_some() {
             Cow::Owned(chunks.into_bytes())
         } else {
             piece
@@ -88,8 +96,10 @@ impl Stream {
             }
             _ => {}
         }
-        if let Some(chat) = &mut self.chat {
-            chat.read(event, &self.usage, chunks);
+        match &mut self.translator {
+            Some(Translator::Chat(chat)) => chat.read(event, &self.usage, chunks),
+            Some(Translator::Responses(all)) => all.read(event, &self.usage, chunks),
+            None => {}
         }
     }
 }

@@ -1,11 +1,15 @@
 mod requests;
 mod responses;
+mod responses_api;
 mod streams;
 
+use super::host::{Call, host_request};
+use super::read::read;
+use super::request::{MessagesRequest, native, request};
 use super::*;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 fn claude() -> Claude {
     Claude {
@@ -13,7 +17,17 @@ fn claude() -> Claude {
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
+        max_body: None,
     }
+}
+
+/// The fields of a request to that Claude.
+fn fields(body: &[u8]) -> Result<Map<String, Value>, InvalidRequest> {
+    read(body, &claude(), &"claude".parse().unwrap())
+}
+
+fn translate(body: &[u8]) -> Result<MessagesRequest, InvalidRequest> {
+    request(fields(body)?, &claude())
 }
 
 fn whole_answers(body: &[u8]) {
@@ -23,6 +37,7 @@ fn whole_answers(body: &[u8]) {
             CallerApi::Chat {
                 include_usage: true,
             },
+            responses_api::caller(),
         ] {
             let context = ResponseContext {
                 host,
@@ -38,7 +53,8 @@ fn whole_answers(body: &[u8]) {
 proptest! {
     #[test]
     fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = request(&body, &claude());
+        let _ = translate(&body);
+        let _ = responses_api::translate(&body);
         whole_answers(&body);
         let _ = streams::translated([body.as_slice()], true);
     }
@@ -46,7 +62,8 @@ proptest! {
     #[test]
     fn any_json_is_read(body in any_json()) {
         let body = body.to_string();
-        let _ = request(body.as_bytes(), &claude());
+        let _ = translate(body.as_bytes());
+        let _ = responses_api::translate(body.as_bytes());
         whole_answers(body.as_bytes());
         let _ = streams::translated([format!("data: {body}\n\n").as_bytes()], true);
     }

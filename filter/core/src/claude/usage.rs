@@ -30,33 +30,53 @@ impl Usage {
         message.usage
     }
 
-    /// Replaces totals by later ones: those of a stream grow.
+    /// Replaces totals by larger ones: those of a stream grow, and an event may leave some out, or say zero.
     pub(super) fn note(&mut self, later: &Self) {
-        let newer = |earlier: &mut Option<u64>, later: Option<u64>| *earlier = later.or(*earlier);
-        newer(&mut self.input_tokens, later.input_tokens);
-        newer(
+        let larger = |earlier: &mut Option<u64>, later: Option<u64>| *earlier = later.max(*earlier);
+        larger(&mut self.input_tokens, later.input_tokens);
+        larger(
             &mut self.cache_creation_input_tokens,
             later.cache_creation_input_tokens,
         );
-        newer(
+        larger(
             &mut self.cache_read_input_tokens,
             later.cache_read_input_tokens,
         );
-        newer(&mut self.output_tokens, later.output_tokens);
+        larger(&mut self.output_tokens, later.output_tokens);
         if later.inference_geo.is_some() {
             self.inference_geo.clone_from(&later.inference_geo);
         }
     }
 
-    /// The usage in OpenAI's format, whose prompt tokens include the cached ones.
+    /// All tokens of the prompt.
+    fn prompt(&self) -> u64 {
+        let parts = [
+            self.input_tokens,
+            self.cache_creation_input_tokens,
+            self.cache_read_input_tokens,
+        ];
+        parts.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
+    /// The usage in the format of the Responses API, whose input tokens include the cached ones.
+    pub(super) fn responses(&self) -> Value {
+        let (prompt, completion) = (self.prompt(), self.output_tokens.unwrap_or(0));
+        json!({
+            "input_tokens": prompt,
+            "input_tokens_details": {
+                "cached_tokens": self.cache_read_input_tokens.unwrap_or(0),
+                "cache_write_tokens": self.cache_creation_input_tokens.unwrap_or(0),
+            },
+            "output_tokens": completion,
+            "output_tokens_details": { "reasoning_tokens": 0 },
+            "total_tokens": prompt.saturating_add(completion),
+        })
+    }
+
+    /// The usage in the format of Chat Completions, whose prompt tokens include the cached ones.
     pub(super) fn openai(&self) -> Value {
         let cached = self.cache_read_input_tokens.unwrap_or(0);
-        let prompt = self
-            .input_tokens
-            .unwrap_or(0)
-            .saturating_add(self.cache_creation_input_tokens.unwrap_or(0))
-            .saturating_add(cached);
-        let completion = self.output_tokens.unwrap_or(0);
+        let (prompt, completion) = (self.prompt(), self.output_tokens.unwrap_or(0));
         json!({
             "prompt_tokens": prompt,
             "completion_tokens": completion,

@@ -92,21 +92,12 @@ impl Failure {
     }
 
     fn openai(&self) -> Value {
-        let kind = if self.is_request_error() {
-            "invalid_request_error"
-        } else {
-            "server_error"
-        };
+        let kind = Shape::OpenAi.error_type(self.status());
         json!({ "message": self.message(), "type": kind, "param": null, "code": self.status() })
     }
 
     fn anthropic(&self) -> Value {
-        let kind = match self.status() {
-            429 => "rate_limit_error",
-            503 | 529 => "overloaded_error",
-            _ if self.is_request_error() => "invalid_request_error",
-            _ => "api_error",
-        };
+        let kind = Shape::Anthropic.error_type(self.status());
         json!({ "type": "error", "error": { "type": kind, "message": self.message() } })
     }
 }
@@ -129,13 +120,20 @@ pub fn reported_failure(error: &RawValue) -> Failure {
             (None, text)
         } else if let Ok(error) = serde_json::from_slice::<Error<'_>>(error.get().as_bytes()) {
             let code = error.code.map(RawValue::get).unwrap_or_default();
+            let code = code.trim_matches('"');
+            let by_code = match code {
+                "rate_limit_exceeded" => Some(429),
+                "server_is_overloaded" => Some(503),
+                "invalid_prompt" | "context_length_exceeded" => Some(400),
+                code => code.parse().ok(),
+            };
             let by_kind = match error.kind.as_deref() {
                 Some("overloaded_error") => Some(503),
                 Some("rate_limit_error") => Some(429),
                 Some("invalid_request_error" | "BadRequestError") => Some(400),
                 _ => None,
             };
-            let status = code.trim_matches('"').parse().ok().or(by_kind);
+            let status = by_code.or(by_kind);
             (status, error.message.unwrap_or_default().into_owned())
         } else {
             (None, String::new())

@@ -117,9 +117,10 @@ fn a_stream_is_released_from_its_first_content_on() {
     );
     assert_eq!((outcome.failure, outcome.broken), (None, None));
     let usage = Usage {
-        prompt: 8,
+        uncached: 8,
         completion: 7,
         cached: 4,
+        ..Usage::default()
     };
     assert_eq!(outcome.usage, Some(usage));
     for first in [
@@ -159,7 +160,9 @@ fn invalid_usage_does_not_invalidate_a_response() {
         let pieces = [whole.as_bytes(), b""];
         for outcome in [stream, judged(ApiKind::Chat, "application/json", pieces)] {
             assert_eq!((outcome.failure, outcome.broken), (None, None), "{event}");
-            let tokens = outcome.usage.map(|usage| (usage.prompt, usage.completion));
+            let tokens = outcome
+                .usage
+                .map(|usage| (usage.prompt(), usage.completion));
             assert_eq!(tokens, usage, "{event}");
         }
     }
@@ -346,9 +349,11 @@ fn anthropic_s_stream() {
     let whole = messages(&[start, block, ping, word, end, stop]);
     assert_eq!((whole.released_at, whole.broken), (Some(3), None));
     let usage = Usage {
-        prompt: 9,
+        uncached: 9,
+        cache_read: 3,
         completion: 5,
         cached: 3,
+        ..Usage::default()
     };
     assert_eq!(whole.usage, Some(usage));
     assert_eq!(
@@ -414,7 +419,7 @@ fn unstreamed_chats_and_completions() {
     let fine = r#"{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#;
     let outcome = whole(ApiKind::Chat, fine);
     assert_eq!((outcome.body.as_str(), outcome.failure), (fine, None));
-    assert_eq!(outcome.usage.unwrap().prompt, 8);
+    assert_eq!(outcome.usage.unwrap().prompt(), 8);
     let cases = [
         (
             ApiKind::Chat,

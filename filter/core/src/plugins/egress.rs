@@ -5,18 +5,18 @@
 use super::plugin::Plugin;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
-    self, CallerApi, HostRequest, InvalidRequest, MessagesRequest, ResponseContext, Stream,
-    TranslatedResponse, Usage, host_request,
+    self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
+    check_size,
 };
 use crate::egress::{self, EgressMode, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, text};
+use crate::rename::rename;
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
-use meridian_policy::egress_policy::{Claude, EgressPolicy};
+use meridian_policy::egress_policy::{EgressPolicy, Renames};
 use meridian_policy::headers;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -25,6 +25,8 @@ pub struct Request {
     /// Without one nothing leaves.
     policy: Option<Rc<EgressPolicy>>,
     path: String,
+    /// The betas of Anthropic's API that the caller names.
+    betas: String,
     /// The caller's request that the provider is asked for, while it is asked.
     fallback_request: Option<(FallbackName, Vec<u8>)>,
     /// What is reserved of the budget for it.
@@ -67,7 +69,7 @@ impl Plugin for Request {
         let Some(policy) = self.policy.clone() else {
             return self.stop(host, EgressRefusal::NoSuchApi);
         };
-        let mode = match egress::mode(&policy.provider, &self.path) {
+        let mode = match egress::mode(&policy, &self.path) {
             Ok(mode) => mode,
             Err(refusal) => return self.stop(host, refusal),
         };
@@ -78,6 +80,7 @@ impl Plugin for Request {
             }
             self.fallback_request = Some(request);
         }
+        self.betas = text(host, Side::Request, claude::BETA);
         let names = host
             .headers(Side::Request)
             .into_iter()
@@ -86,16 +89,21 @@ impl Plugin for Request {
             host.set_header(Side::Request, &name, None);
         }
         match mode {
-            EgressMode::Passthrough => match self.admit(host, worker, &policy, Estimate::default())
-            {
-                Ok(()) => {
-                    self.state = State::AsItIs;
-                    Action::Continue
+            EgressMode::Passthrough | EgressMode::Rename(_) => {
+                if let Err(refusal) = self.admit(host, worker, &policy, Estimate::default()) {
+                    return self.stop(host, refusal);
                 }
-                Err(refusal) => self.stop(host, refusal),
-            },
+                if mode == EgressMode::Passthrough || ends {
+                    self.state = State::AsItIs;
+                    return Action::Continue;
+                }
+                Action::Pause
+            }
             mode if ends => self.whole(host, worker, mode, 0),
-            _ => Action::Pause,
+            mode => {
+                let length = text(host, Side::Request, "content-length");
+                self.hold(host, mode, length.parse().unwrap_or(0))
+            }
         }
     }
 
@@ -107,15 +115,14 @@ impl Plugin for Request {
         ends: bool,
     ) -> Action {
         match self.state {
-            State::Going if !ends => Action::Pause,
-            State::Going => self.request(host, worker, size),
+            State::Going => self.request(host, worker, size, ends),
             _ => Action::Continue,
         }
     }
 
     fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match self.state {
-            State::Going => self.request(host, worker, usize::MAX),
+            State::Going => self.request(host, worker, usize::MAX, true),
             _ => Action::Continue,
         }
     }
@@ -128,11 +135,14 @@ impl Plugin for Request {
         if never_left(host) {
             self.give_back(host);
         }
-        let State::Sent(context) = self.state else {
-            return match egress::check_status(&status) {
-                Ok(()) => Action::Continue,
-                Err(refusal) => self.stop(host, refusal),
-            };
+        let context = match &self.state {
+            State::Sent(context) => context.clone(),
+            _ => {
+                return match egress::check_status(&status) {
+                    Ok(()) => Action::Continue,
+                    Err(refusal) => self.stop(host, refusal),
+                };
+            }
         };
         let status = std::str::from_utf8(&status).ok();
         let status = status.and_then(|status| status.parse().ok()).unwrap_or(502);
@@ -142,12 +152,10 @@ impl Plugin for Request {
             self.state = State::Streaming(Box::new(stream));
             return Action::Continue;
         }
-        self.state = State::Held(context, status);
         if ends {
-            let answer = context.whole(status, &error_name(host), &[], now(host));
-            self.answered(host, worker, &answer);
-            return Action::Continue;
+            return self.answer_without_body(host, worker, &context, status);
         }
+        self.state = State::Held(context, status);
         Action::Pause
     }
 
@@ -167,8 +175,8 @@ impl Plugin for Request {
             }
             State::Held(..) if !ends => return Action::Pause,
             State::Held(context, status) => {
-                let (context, status) = (*context, *status);
-                self.answer(host, worker, context, status, size);
+                let (context, status) = (context.clone(), *status);
+                self.answer(host, worker, &context, status, size);
             }
             State::Going | State::AsItIs | State::Sent(_) | State::Stopped => {}
         }
@@ -176,8 +184,9 @@ impl Plugin for Request {
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
-        if let State::Held(context, status) = self.state {
-            self.answer(host, worker, context, status, usize::MAX);
+        if let State::Held(context, status) = &self.state {
+            let (context, status) = (context.clone(), *status);
+            self.answer(host, worker, &context, status, usize::MAX);
         }
         Action::Continue
     }
@@ -199,6 +208,7 @@ impl Request {
         Self {
             policy,
             path: String::new(),
+            betas: String::new(),
             fallback_request: None,
             reserved: None,
             state: State::Going,
@@ -213,18 +223,42 @@ impl Request {
         Action::Pause
     }
 
-    /// The request is whole.
-    fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize) -> Action {
+    /// A part of the request has come, or the last one.
+    fn request(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
         let policy = self.policy.clone();
         let mode = policy
             .as_ref()
             .map_or(Err(EgressRefusal::NoSuchApi), |policy| {
-                egress::mode(&policy.provider, &self.path)
+                egress::mode(policy, &self.path)
             });
         match mode {
-            Ok(mode) => self.whole(host, worker, mode, size),
+            Ok(mode) if ends => self.whole(host, worker, mode, size),
+            Ok(mode) => self.hold(host, mode, size),
             Err(refusal) => self.stop(host, refusal),
         }
+    }
+
+    /// Holds a request that is not whole, unless it is too large by now. `size`: what is known of it, in bytes.
+    fn hold(&mut self, host: &dyn Host, mode: EgressMode<'_>, size: usize) -> Action {
+        if let (Some(policy), EgressMode::Claude(claude, api)) = (&self.policy, mode)
+            && let Err(invalid) = check_size(size, claude, &policy.fallback)
+        {
+            return self.refuse(host, &invalid, api.shape());
+        }
+        Action::Pause
+    }
+
+    /// The request goes on with the provider's name of the model.
+    fn rename(&mut self, host: &dyn Host, renames: &Renames, size: usize) -> Action {
+        self.state = State::AsItIs;
+        let body = host.body(Side::Request, 0, size);
+        if let Some(renamed) = rename(&body, renames) {
+            let length = body.len() - renamed.replaces + renamed.bytes.len();
+            let length = length.to_string();
+            host.set_header(Side::Request, "content-length", Some(&length));
+            host.set_body(Side::Request, renamed.replaces, &renamed.bytes);
+        }
+        Action::Continue
     }
 
     fn whole(
@@ -234,17 +268,24 @@ impl Request {
         mode: EgressMode<'_>,
         size: usize,
     ) -> Action {
-        let body = host.body(Side::Request, 0, size);
-        let (shape, made) = match mode {
-            EgressMode::Passthrough => return Action::Continue,
-            EgressMode::Messages(claude, path) => {
-                (Shape::Anthropic, native(host, &body, claude, path))
-            }
-            EgressMode::Chat(claude) => (Shape::OpenAi, chat(&body, claude)),
+        if let EgressMode::Rename(renames) = mode {
+            return self.rename(host, renames, size);
+        }
+        let (Some(policy), EgressMode::Claude(claude, api)) = (self.policy.clone(), mode) else {
+            return Action::Continue;
         };
-        let (request, context) = match made {
+        let version = host.header(Side::Request, claude::VERSION.0);
+        let version = version.as_deref().map(std::str::from_utf8);
+        let ask = Ask {
+            api,
+            version: version.and_then(Result::ok),
+            betas: &self.betas,
+            claude,
+            fallback: &policy.fallback,
+        };
+        let (request, context) = match ask.translate(host.body(Side::Request, 0, size)) {
             Ok(made) => made,
-            Err(refused) => return self.refuse(host, &refused.answer(shape)),
+            Err(invalid) => return self.refuse(host, &invalid, api.shape()),
         };
         if let Err(refusal) = self.admit_claude(host, worker, &request) {
             return self.stop(host, refusal);
@@ -255,12 +296,14 @@ impl Request {
         let HostRequest {
             path,
             version,
+            betas,
             body,
             ..
         } = request;
         let set = |name, value: Option<&str>| host.set_header(Side::Request, name, value);
         set(":path", Some(&path));
         set(claude::VERSION.0, version.as_deref());
+        set(claude::BETA, betas.as_deref());
         set("content-length", Some(&body.len().to_string()));
         host.set_body(Side::Request, size, body.as_bytes());
         self.state = State::Sent(context);
@@ -323,12 +366,39 @@ impl Request {
         worker.metrics.spent(host, &policy.fallback, reserved.cost);
     }
 
+    /// The answer is a head alone, to which no body can be added: another answer takes its place. The listener's local replies put its
+    /// message into the shape of the API that was spoken.
+    fn answer_without_body(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        context: &ResponseContext,
+        status: u16,
+    ) -> Action {
+        let answer = context.whole(status, &error_name(host), &[], now(host));
+        self.answered(host, worker, &answer);
+        let message = answer.body.as_ref();
+        let Some(message) = message.and_then(|body| body["error"]["message"].as_str()) else {
+            return Action::Continue;
+        };
+        let retry_after = text(host, Side::Response, "retry-after");
+        let headers = [("retry-after", retry_after.as_str())];
+        let headers = if retry_after.is_empty() {
+            &[][..]
+        } else {
+            &headers
+        };
+        self.state = State::Stopped;
+        host.reply(answer.status, headers, message.as_bytes());
+        Action::Pause
+    }
+
     /// The answer in one piece is whole.
     fn answer(
         &mut self,
         host: &dyn Host,
         worker: &mut Worker,
-        context: ResponseContext,
+        context: &ResponseContext,
         status: u16,
         size: usize,
     ) {
@@ -380,12 +450,13 @@ impl Request {
     }
 
     /// The request itself is wrong.
-    fn refuse(&mut self, host: &dyn Host, answer: &Value) -> Action {
+    fn refuse(&mut self, host: &dyn Host, invalid: &InvalidRequest, shape: Shape) -> Action {
         self.state = State::Stopped;
         // Keeps Envoy's local-reply format away from the answer.
         host.set_header(Side::Request, headers::REFUSED, Some("1"));
         let headers = [("content-type", "application/json")];
-        host.reply(400, &headers, answer.to_string().as_bytes());
+        let body = invalid.answer(shape).to_string();
+        host.reply(invalid.status, &headers, body.as_bytes());
         Action::Pause
     }
 
@@ -403,40 +474,6 @@ impl Request {
         host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause
     }
-}
-
-/// A request of the Messages API, for a provider that speaks it.
-fn native(
-    host: &dyn Host,
-    body: &[u8],
-    claude: &Claude,
-    path: &str,
-) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
-    let version = host.header(Side::Request, claude::VERSION.0);
-    let version = version.as_deref();
-    let version = version.and_then(|version| std::str::from_utf8(version).ok());
-    let request = host_request(claude, claude::native(body)?, path, version);
-    let context = ResponseContext {
-        host: claude.host,
-        caller: CallerApi::Messages,
-        stream: request.stream,
-    };
-    Ok((request, context))
-}
-
-/// A request of Chat Completions, for a provider that speaks Messages.
-fn chat(body: &[u8], claude: &Claude) -> Result<(HostRequest, ResponseContext), InvalidRequest> {
-    let MessagesRequest {
-        body,
-        stream,
-        include_usage,
-    } = claude::request(body, claude)?;
-    let context = ResponseContext {
-        host: claude.host,
-        caller: CallerApi::Chat { include_usage },
-        stream,
-    };
-    Ok((host_request(claude, body, claude::MESSAGES, None), context))
 }
 
 /// Whether the answer is Envoy's own because the provider cannot be reached.

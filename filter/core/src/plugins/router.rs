@@ -2,7 +2,7 @@
 
 use super::plugin::Plugin;
 use crate::answer::Answer;
-use crate::host::{Action, Fact, Host, LogLevel, Side};
+use crate::host::{Action, Fact, Host, LogLevel, Side, text};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
@@ -50,6 +50,10 @@ enum State {
     Body(Rc<Policy>, Admitted),
     /// On its way; why it goes there.
     Routed(String),
+    /// An error has come, and perhaps its body will. Its status.
+    Failed(u16),
+    /// The answer passes as it is.
+    Passed,
     /// Answered here.
     Answered,
 }
@@ -100,7 +104,7 @@ impl Plugin for Request {
             State::Body(..) if !ends => Action::Pause,
             State::Body(..) => self.decide(host, worker),
             State::Head | State::Answered => Action::Pause,
-            State::Routed(_) => Action::Continue,
+            State::Routed(_) | State::Failed(_) | State::Passed => Action::Continue,
         }
     }
 
@@ -108,21 +112,53 @@ impl Plugin for Request {
         match &self.state {
             State::Body(..) => self.decide(host, worker),
             State::Head | State::Answered => Action::Pause,
-            State::Routed(_) => Action::Continue,
+            State::Routed(_) | State::Failed(_) | State::Passed => Action::Continue,
         }
     }
 
-    fn on_response_headers(&mut self, host: &dyn Host, _: &mut Worker, _: bool) -> Action {
-        if let State::Routed(decision) = &self.state {
-            host.set_header(Side::Response, headers::DECISION, Some(decision));
-            let value = |name| host.header(Side::Response, name);
-            let overloaded =
-                value(":status").is_some_and(|status| status == b"429" || status == b"503");
-            if overloaded && value("retry-after").is_none() {
-                host.set_header(Side::Response, "retry-after", Some(headers::RETRY_AFTER));
-            }
+    fn on_response_headers(&mut self, host: &dyn Host, _: &mut Worker, ends: bool) -> Action {
+        let State::Routed(decision) = &self.state else {
+            return Action::Continue;
+        };
+        host.set_header(Side::Response, headers::DECISION, Some(decision));
+        let status = text(host, Side::Response, ":status").parse().unwrap_or(200);
+        let retry_after = host.header(Side::Response, "retry-after");
+        if matches!(status, 429 | 503) && retry_after.is_none() {
+            host.set_header(Side::Response, "retry-after", Some(headers::RETRY_AFTER));
         }
-        Action::Continue
+        if status < 400 {
+            return Action::Continue;
+        }
+        if ends {
+            return self.explain(host, status);
+        }
+        self.state = State::Failed(status);
+        Action::Pause
+    }
+
+    fn on_response_body(
+        &mut self,
+        host: &dyn Host,
+        _: &mut Worker,
+        size: usize,
+        ends: bool,
+    ) -> Action {
+        match self.state {
+            State::Failed(status) if size == 0 && ends => self.explain(host, status),
+            State::Failed(_) if size == 0 => Action::Pause,
+            State::Failed(_) => {
+                self.state = State::Passed;
+                Action::Continue
+            }
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_response_trailers(&mut self, host: &dyn Host, _: &mut Worker) -> Action {
+        match self.state {
+            State::Failed(status) => self.explain(host, status),
+            _ => Action::Continue,
+        }
     }
 
     /// How the guard saw the answer end goes into the access log.
@@ -195,6 +231,24 @@ impl Request {
             shape: admitted.shape(),
         };
         self.answer(host, &refusal.answer())
+    }
+
+    /// An error has no body: callers' clients want one. Envoy's local replies put the message into the shape of the API.
+    fn explain(&mut self, host: &dyn Host, status: u16) -> Action {
+        self.state = State::Answered;
+        let headers: Vec<(String, String)> = host
+            .headers(Side::Response)
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
+            .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
+            .collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let message = format!("The server answered with the status {status} and no body.");
+        host.reply(status, &headers, message.as_bytes());
+        Action::Pause
     }
 
     fn answer(&mut self, host: &dyn Host, answer: &Answer) -> Action {

@@ -136,3 +136,142 @@ fn an_error_about_our_credential_stays_here() {
         "without a policy nothing leaves"
     );
 }
+
+/// A request that Claude is not asked for.
+fn refused(headers: &[(&str, &str)], pieces: &[&str]) -> Reply {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = Stream::new(&envoy, 1);
+    let mut plugin = claude(&envoy, &json!({})).stream(1);
+    stream.request(plugin.as_mut(), &mut worker, headers, false);
+    for (index, piece) in pieces.iter().enumerate() {
+        if stream.reply.borrow().is_some() {
+            break;
+        }
+        let ends = index + 1 == pieces.len();
+        stream.piece(plugin.as_mut(), &mut worker, Side::Request, piece, ends);
+    }
+    assert_eq!(
+        stream.value(Side::Request, "x-meridian-refused").as_deref(),
+        Some("1")
+    );
+    reply(&stream)
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_as_soon_as_that_is_known() {
+    let mut announced = CHAT.to_vec();
+    announced.push(("content-length", "33554433"));
+    let half = " ".repeat(17 << 20);
+    let zeros = format!(r#"{{"messages":[0{}]}}"#, ",0".repeat(4 << 20));
+    for (headers, pieces, limit) in [
+        (announced.as_slice(), &[][..], "33554432 bytes"),
+        (CHAT, &[&half, &half, "never"][..], "33554432 bytes"),
+        (CHAT, &[zeros.as_str()][..], "67108864 bytes in memory"),
+    ] {
+        let reply = refused(headers, pieces);
+        let error: Value = serde_json::from_str(&reply.body).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(reply.status, 413, "{message}");
+        assert!(message.contains(limit), "{message}");
+        assert!(message.contains("`fallbacks.claude.body`"), "{message}");
+        assert_eq!(error["error"]["code"], "request_too_large");
+    }
+}
+
+#[test]
+fn errors_about_a_request_are_short() {
+    let long = "A".repeat(1 << 20);
+    for body in [
+        format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"{long}":1}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"stop":{long}}}"#),
+        format!(r#"{{"{long}":[}}"#),
+    ] {
+        let reply = refused(CHAT, &[&body]);
+        assert_eq!(reply.status, 400);
+        assert!(reply.body.len() < 3000, "{} bytes", reply.body.len());
+    }
+}
+
+#[test]
+fn an_error_of_claude_without_a_body_says_what_it_means() {
+    for (status, made, says) in [
+        ("401", 502, "refused the gateway's credential"),
+        ("429", 429, "has reached its rate limit"),
+        ("529", 503, "overloaded or unavailable"),
+    ] {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let stream = Stream::new(&envoy, 1);
+        let mut plugin = claude(&envoy, &json!({})).stream(1);
+        let plugin = plugin.as_mut();
+        stream.request(plugin, &mut worker, CHAT, false);
+        stream.piece(plugin, &mut worker, Side::Request, BODY, true);
+        let head = [(":status", status), ("retry-after", "7")];
+        let action = stream.response(plugin, &mut worker, &head, true);
+        assert_eq!(action, Action::Pause);
+        let reply = reply(&stream);
+        assert_eq!(reply.status, made);
+        assert!(reply.body.contains(says), "{}", reply.body);
+        assert_eq!(reply.headers, [("retry-after".to_owned(), "7".to_owned())]);
+    }
+}
+
+#[test]
+fn betas_go_on_with_the_fields_that_they_bring() {
+    let context = r#""context_management":{"edits":[]}"#;
+    let body = format!(r#"{{"max_tokens":9,"messages":[],{context}}}"#);
+    for (sent, goes_on) in [
+        (
+            "context-management-2025-06-27,files-api-2025-04-14",
+            Some("context-management-2025-06-27"),
+        ),
+        ("files-api-2025-04-14", None),
+    ] {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let stream = Stream::new(&envoy, 1);
+        let mut plugin = claude(&envoy, &json!({})).stream(1);
+        let plugin = plugin.as_mut();
+        let headers = [
+            (":method", "POST"),
+            (":path", "/v1/messages?beta=true"),
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", sent),
+        ];
+        stream.request(plugin, &mut worker, &headers, false);
+        let body = stream.piece(plugin, &mut worker, Side::Request, &body, true);
+        let has_field = body.unwrap().contains(context);
+        let header = stream.value(Side::Request, "anthropic-beta");
+        assert_eq!((header.as_deref(), has_field), (goes_on, goes_on.is_some()));
+    }
+}
+
+#[test]
+fn a_provider_may_have_another_name_of_the_model() {
+    let policy = json!({
+        "fallback": "other",
+        "provider": "openai_compatible",
+        "renames": { "models": { "m": "org/M-1" } },
+    });
+    for (body, expect) in [
+        (r#"{"model":"m","x":"y"}"#, r#"{"model":"org/M-1","x":"y"}"#),
+        (r#"{"model":"n","x":"y"}"#, r#"{"model":"n","x":"y"}"#),
+    ] {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let stream = Stream::new(&envoy, 1);
+        let mut plugin = envoy.plugin("egress", &policy.to_string()).stream(1);
+        let plugin = plugin.as_mut();
+        let mut headers = CHAT.to_vec();
+        let length = body.len().to_string();
+        headers.push(("content-length", &length));
+        assert_eq!(
+            stream.request(plugin, &mut worker, &headers, false),
+            Action::Pause
+        );
+        let (one, two) = body.split_at(4);
+        let held = stream.piece(plugin, &mut worker, Side::Request, one, false);
+        assert_eq!(held, None);
+        let sent = stream.piece(plugin, &mut worker, Side::Request, two, true);
+        assert_eq!(sent.as_deref(), Some(expect));
+        let length = stream.value(Side::Request, "content-length");
+        assert_eq!(length, Some(expect.len().to_string()));
+    }
+}

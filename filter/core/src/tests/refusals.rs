@@ -251,7 +251,7 @@ fn no_policy() {
         "refused=no_policy",
         body,
     );
-    let body = anthropic(message, "api_error");
+    let body = anthropic(message, "overloaded_error");
     check(
         &refusal(Shape::Anthropic),
         503,
@@ -259,4 +259,35 @@ fn no_policy() {
         "refused=no_policy",
         body,
     );
+}
+
+/// Whatever a caller sends, an error repeats no more than its beginning.
+#[test]
+fn refusals_are_short() {
+    let long = "A".repeat(1 << 20);
+    let header = |name: &'static str| [US, (name, long.as_str())];
+    let heads = [
+        (CHAT, header("content-encoding")),
+        (CHAT, header("x-meridian-needs")),
+        (CHAT, header("x-meridian-tier")),
+        (&*format!("/v1/models/{long}"), header("x")),
+        (&*format!("/v1/{long}"), header("x")),
+    ];
+    for (path, headers) in heads {
+        let method = if path == CHAT { "POST" } else { "GET" };
+        let (_, admission) = admit(&example(), "us-west-2", method, path, &headers);
+        let answer = answered(admission);
+        let size = answer.body.len();
+        assert!(answer.status >= 400 && size < 2000, "{size} bytes");
+    }
+    for body in [
+        format!(r#"{{"model":"{long}"}}"#),
+        format!(r#"{{"model":"{LLAMA}","stream":"{long}"}}"#),
+        format!(r#"{{"model":"{LLAMA}","user":{long}}}"#),
+        format!(r#"{{"model":"{LLAMA}","prompt_cache_key":["{long}"]}}"#),
+    ] {
+        let answer = decide(&example(), "us-west-2", CHAT, &[US], &body).unwrap_err();
+        let size = answer.body.len();
+        assert!(answer.status >= 400 && size < 2000, "{size} bytes");
+    }
 }

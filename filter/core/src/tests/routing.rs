@@ -208,3 +208,70 @@ fn a_policy_that_is_not_understood_is_refused() {
         assert!(error.contains(says), "{error}");
     }
 }
+
+/// A request that is on its way, and its plugin.
+fn routed(envoy: &Rc<Envoy>, worker: &mut Worker) -> (Stream, Box<dyn Plugin>) {
+    let stream = stream(envoy);
+    let mut plugin = configured(envoy, worker).stream(1);
+    stream.request(plugin.as_mut(), worker, CHAT, false);
+    stream.piece(plugin.as_mut(), worker, Side::Request, &body(), true);
+    (stream, plugin)
+}
+
+#[test]
+fn an_error_without_a_body_gets_one() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let head = [
+        (":status", "429"),
+        ("content-length", "0"),
+        ("x-meridian-region", "fallback/claude"),
+        ("retry-after", "7"),
+    ];
+    for how in ["head alone", "empty body", "trailers"] {
+        let (stream, mut plugin) = routed(&envoy, &mut worker);
+        let plugin = plugin.as_mut();
+        let ends = how == "head alone";
+        let action = stream.response(plugin, &mut worker, &head, ends);
+        assert_eq!(action, Action::Pause, "{how}");
+        match how {
+            "empty body" => {
+                let passed = stream.piece(plugin, &mut worker, Side::Response, "", true);
+                assert_eq!(passed, None);
+            }
+            "trailers" => assert_eq!(
+                plugin.on_response_trailers(&stream, &mut worker),
+                Action::Pause
+            ),
+            _ => {}
+        }
+        let reply = stream.reply.borrow().clone().expect(how);
+        assert_eq!(reply.status, 429);
+        assert_eq!(
+            reply.body,
+            "The server answered with the status 429 and no body."
+        );
+        let header = |name: &str| {
+            let named = reply.headers.iter().find(|(header, _)| header == name);
+            named.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(header("retry-after"), Some("7"));
+        assert_eq!(header("x-meridian-region"), Some("fallback/claude"));
+        assert!(header("x-meridian-decision").is_some());
+        assert_eq!(header("content-length"), None);
+    }
+}
+
+#[test]
+fn an_error_with_a_body_passes_as_it_is() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = routed(&envoy, &mut worker);
+    let plugin = plugin.as_mut();
+    let head = [(":status", "500"), ("content-type", "text/plain")];
+    stream.response(plugin, &mut worker, &head, false);
+    let passed = stream.piece(plugin, &mut worker, Side::Response, "no", false);
+    assert_eq!(passed.as_deref(), Some("no"));
+    let passed = stream.piece(plugin, &mut worker, Side::Response, "", true);
+    assert_eq!(passed.as_deref(), Some(""));
+    plugin.on_response_trailers(&stream, &mut worker);
+    assert_eq!(*stream.reply.borrow(), None);
+}

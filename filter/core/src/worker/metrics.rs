@@ -47,7 +47,7 @@ impl Metrics {
         let AttemptLabels { zone, to, .. } = labels;
         let model = stat(&labels.model);
         for (what, count) in [
-            ("prompt", usage.prompt),
+            ("prompt", usage.prompt()),
             ("completion", usage.completion),
             ("cached", usage.cached),
         ] {

@@ -3,8 +3,9 @@
 
 use super::{REQUESTS, ROUNDS, Target, report, round};
 use anyhow::{Context, Result};
-use meridian_filter_core::claude::{CallerApi, ResponseContext, request};
+use meridian_filter_core::claude::{self, Api, CallerApi, ResponseContext};
 use meridian_filter_core::guard::sse::Events;
+use meridian_policy::FallbackName;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_tests::world::{Ask, CLAUDE, MODEL, Options, REGIONS, World, client, wait_for};
 use serde_json::{Value, json};
@@ -84,6 +85,7 @@ fn natively() -> Result<()> {
         model: CLAUDE.into(),
         max_tokens: 4096,
         inference_geo: None,
+        max_body: None,
     };
     one_request(&claude)?;
     one_stream()
@@ -96,9 +98,16 @@ fn one_request(claude: &Claude) -> Result<()> {
         black_box(value.to_string());
         Ok(())
     })?;
+    let fallback: FallbackName = "claude".parse()?;
     let translated = each(1, || {
-        let translated = request(black_box(body.as_bytes()), claude)?;
-        black_box(Value::Object(translated.body).to_string());
+        let ask = claude::Ask {
+            api: Api::Chat,
+            version: None,
+            betas: "",
+            claude,
+            fallback: &fallback,
+        };
+        black_box(ask.translate(black_box(body.as_bytes()).to_vec())?);
         Ok(())
     })?;
     say(

@@ -3,6 +3,15 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// The beta that `context_management` needs.
+pub(super) const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
+
+/// What callers say who want tools to be called several times, one after the other, and how often.
+const IN_STEPS: (&str, usize) = ("in five steps", 5);
+
+/// Tools of Codex and Claude Code that run a command.
+const SHELLS: [&str; 2] = ["exec_command", "Bash"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
@@ -10,8 +19,7 @@ pub(super) struct Request {
     pub(super) anthropic_version: Option<String>,
     max_tokens: u64,
     messages: Vec<Message>,
-    #[serde(default)]
-    system: Vec<Block>,
+    system: Option<Content>,
     pub(super) stream: Option<bool>,
     #[serde(default)]
     stop_sequences: Vec<String>,
@@ -20,6 +28,14 @@ pub(super) struct Request {
     tool_choice: Option<Choice>,
     output_config: Option<OutputConfig>,
     pub(super) inference_geo: Option<String>,
+    /// Of Bedrock alone: the names that are a header elsewhere.
+    #[serde(default)]
+    pub(super) anthropic_beta: Vec<String>,
+    context_management: Option<Value>,
+    #[serde(rename = "metadata")]
+    _metadata: Option<Value>,
+    #[serde(rename = "thinking")]
+    _thinking: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +50,7 @@ struct Message {
 enum Role {
     User,
     Assistant,
+    System,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +65,14 @@ enum Content {
 enum Block {
     Text {
         text: String,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<Value>,
+    },
+    Thinking {
+        #[serde(rename = "thinking")]
+        _thinking: String,
+        #[serde(rename = "signature")]
+        _signature: String,
     },
     Image {
         source: Source,
@@ -60,11 +85,16 @@ enum Block {
         name: String,
         #[serde(rename = "input")]
         _input: Map<String, Value>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<Value>,
     },
     ToolResult {
         tool_use_id: String,
-        #[serde(default)]
-        content: Vec<Block>,
+        content: Option<Content>,
+        #[serde(rename = "is_error")]
+        _is_error: Option<bool>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<Value>,
     },
 }
 
@@ -84,6 +114,10 @@ struct Tool {
     input_schema: Value,
     #[serde(rename = "strict")]
     _strict: Option<bool>,
+    #[serde(rename = "cache_control")]
+    _cache_control: Option<Value>,
+    #[serde(default)]
+    defer_loading: bool,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +142,9 @@ enum Choice {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OutputConfig {
-    format: Format,
+    format: Option<Format>,
+    #[serde(rename = "effort")]
+    _effort: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -118,8 +154,11 @@ enum Format {
 }
 
 impl Request {
-    /// What the API would say against it.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// What the API would say against it. `betas`: those that the host knows, of the request's.
+    pub(super) fn check(&self, betas: &[&str]) -> Result<(), String> {
+        if self.context_management.is_some() && !betas.contains(&CONTEXT_MANAGEMENT) {
+            return Err("context_management: Extra inputs are not permitted".into());
+        }
         if self.max_tokens == 0 {
             return Err("max_tokens: must be at least 1".into());
         }
@@ -130,9 +169,9 @@ impl Request {
                 );
             }
         }
-        for block in &self.system {
+        for block in self.system() {
             match block {
-                Block::Text { text } => not_blank("system", text)?,
+                Block::Text { text, .. } => not_blank("system", text)?,
                 _ => return Err("system: must be text".into()),
             }
         }
@@ -163,6 +202,10 @@ impl Request {
                 return Err("messages: first message must use the \"user\" role".into());
             }
             // The API joins them; whoever translates is to do so itself.
+            if message.role == Role::System {
+                message.check(&at)?;
+                continue;
+            }
             if message.role == before && index > 0 {
                 return Err(format!("{at}: two turns of one role"));
             }
@@ -185,12 +228,55 @@ impl Request {
         Ok(())
     }
 
+    /// Whether tools are to be loaded when they are searched for.
+    pub(super) fn defers_tools(&self) -> bool {
+        self.tools.iter().any(|tool| tool.defer_loading)
+    }
+
+    fn system(&self) -> &[Block] {
+        self.system.as_ref().map_or(&[], Content::blocks)
+    }
+
+    /// The results that it has of calls.
+    fn results(&self) -> usize {
+        let blocks = self.messages.iter().flat_map(Message::blocks);
+        blocks
+            .filter(|block| matches!(block, Block::ToolResult { .. }))
+            .count()
+    }
+
+    /// The call of a caller that wants something done in several steps, one call a step: of a shell, if it has one.
+    fn next_step(&self) -> Option<Value> {
+        let mut texts = self.messages.iter().flat_map(Message::texts);
+        let wanted = texts.any(|text| text.contains(IN_STEPS.0));
+        let done = self.results();
+        if !wanted || done >= IN_STEPS.1 {
+            return None;
+        }
+        let shell = |tool: &&Tool| SHELLS.contains(&tool.name.as_str());
+        let tool = self.tools.iter().find(shell).or(self.tools.first())?;
+        let mut input = filled(&tool.input_schema);
+        if shell(&tool) {
+            let required = tool.input_schema["required"]
+                .as_array()
+                .into_iter()
+                .flatten();
+            let commands = required.filter_map(Value::as_str);
+            input = commands
+                .map(|name| (name.to_owned(), json!(format!("echo step {done}"))))
+                .collect::<Map<_, _>>()
+                .into();
+        }
+        let id = format!("toolu_step_{done}");
+        Some(json!({ "type": "tool_use", "id": id, "name": tool.name, "input": input }))
+    }
+
     /// The calls that Claude makes where it is given tools and no results.
     pub(super) fn calls(&self) -> Vec<Value> {
-        let has_results = self.messages.last().is_some_and(|last| {
-            matches!(&last.content, Content::Blocks(blocks)
-                if blocks.iter().any(|block| matches!(block, Block::ToolResult { .. })))
-        });
+        if let Some(call) = self.next_step() {
+            return vec![call];
+        }
+        let has_results = self.results() > 0;
         let most = match &self.tool_choice {
             _ if has_results => 0,
             Some(Choice::None {}) => 0,
@@ -221,7 +307,8 @@ impl Request {
     /// Tokens by number; or what the schema wants; and what was seen of the request.
     pub(super) fn text(&self, name: &str, tokens: usize) -> String {
         if let Some(OutputConfig {
-            format: Format::JsonSchema { schema },
+            format: Some(Format::JsonSchema { schema }),
+            ..
         }) = &self.output_config
         {
             return filled(&Value::Object(schema.clone())).to_string();
@@ -238,15 +325,16 @@ impl Request {
                     Block::ToolResult {
                         tool_use_id,
                         content,
+                        ..
                     } => {
-                        let content: Vec<&str> = content.iter().map(Block::text).collect();
+                        let content: Vec<&str> = content.iter().flat_map(Content::texts).collect();
                         seen.push(format!("{tool_use_id}={}", content.concat()));
                     }
-                    Block::Text { .. } | Block::ToolUse { .. } => {}
+                    Block::Text { .. } | Block::ToolUse { .. } | Block::Thinking { .. } => {}
                 }
             }
         }
-        for block in &self.system {
+        for block in self.system() {
             seen.push(format!("system {}", block.text()));
         }
         let tokens: Vec<String> = (0..tokens).map(|index| format!("token{index}")).collect();
@@ -254,12 +342,29 @@ impl Request {
     }
 }
 
+impl Content {
+    fn blocks(&self) -> &[Block] {
+        match self {
+            Self::Text(_) => &[],
+            Self::Blocks(blocks) => blocks,
+        }
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Blocks(blocks) => blocks.iter().map(Block::text).collect(),
+        }
+    }
+}
+
 impl Message {
     fn blocks(&self) -> &[Block] {
-        match &self.content {
-            Content::Text(_) => &[],
-            Content::Blocks(blocks) => blocks,
-        }
+        self.content.blocks()
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        self.content.texts()
     }
 
     /// Checks its blocks, and gives the ids of the calls whose results it has.
@@ -277,11 +382,11 @@ impl Message {
     /// Checks a block, and gives the id of the call whose result it is.
     fn check_block<'m>(&self, at: &str, block: &'m Block) -> Result<Option<&'m String>, String> {
         match (block, self.role) {
-            (Block::Text { text }, _) => not_blank(at, text)?,
+            (Block::Text { text, .. }, _) => not_blank(at, text)?,
             (Block::Image { source }, Role::User) => source.check(at, "image/")?,
             (Block::Document { source }, Role::User) => source.check(at, "application/pdf")?,
             (Block::ToolResult { tool_use_id, .. }, Role::User) => return Ok(Some(tool_use_id)),
-            (Block::ToolUse { .. }, Role::Assistant) => {}
+            (Block::ToolUse { .. } | Block::Thinking { .. }, Role::Assistant) => {}
             _ => return Err(format!("{at}: a block that this role does not have")),
         }
         Ok(None)
@@ -307,7 +412,7 @@ impl Message {
 impl Block {
     fn text(&self) -> &str {
         match self {
-            Self::Text { text } => text,
+            Self::Text { text, .. } => text,
             Self::ToolUse { name, .. } => name,
             _ => "",
         }

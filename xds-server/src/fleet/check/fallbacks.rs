@@ -4,8 +4,8 @@ use super::places::{AWS, Places, VERTEX};
 use super::{Check, field};
 use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
-use meridian_policy::egress_policy::Provider;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
+use meridian_policy::egress_policy::{Provider, Renames};
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,7 @@ impl Check {
             let own_name: Option<FallbackName> = self.name(&at, &name);
             self.fields_of_others(&at, &raw);
             let provider = self.provider(&at, &raw);
+            let renames = self.renames(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
             let budget = self.budget(&at, &raw);
             let price = self.price(&at, raw.price.as_ref());
@@ -53,6 +54,7 @@ impl Check {
                     name,
                     Fallback {
                         provider,
+                        renames,
                         endpoint,
                         jurisdiction,
                         api_key,
@@ -64,6 +66,25 @@ impl Check {
             }
         }
         fallbacks
+    }
+
+    /// The names of the models at an OpenAI-compatible provider.
+    fn renames(&mut self, at: &str, raw: &RawFallback) -> Renames {
+        let mut renames = Renames::default();
+        if raw.provider != RawProvider::OpenaiCompatible {
+            return renames;
+        }
+        if let Some(model) = &raw.model {
+            renames.others = self.name(&format!("{at}.model"), model);
+        }
+        for (model, theirs) in &raw.models {
+            let at = format!("{at}.models.{model}");
+            let names = (self.name(&at, model), self.name(&at, theirs));
+            if let (Some(model), Some(theirs)) = names {
+                renames.models.insert(model, theirs);
+            }
+        }
+        renames
     }
 
     /// Google's tokens expire after an hour, so a key that is read once at start cannot work.
@@ -85,15 +106,17 @@ impl Check {
             RawProvider::Vertex,
             RawProvider::Bedrock,
         ];
+        let compatible: &[RawProvider] = &[RawProvider::OpenaiCompatible];
         let vertex: &[RawProvider] = &[RawProvider::Vertex];
         let bedrock: &[RawProvider] = &[RawProvider::Bedrock];
         let fields = [
-            ("model", raw.model.is_some(), claude),
+            ("models", !raw.models.is_empty(), compatible),
             ("max_tokens", raw.max_tokens.is_some(), claude),
             ("project", raw.project.is_some(), vertex),
             ("location", raw.location.is_some(), &claude[1..]),
             ("destinations", !raw.destinations.is_empty(), bedrock),
             ("price", raw.price.is_some(), claude),
+            ("body", raw.body.is_some(), claude),
         ];
         for (field, given, of) in fields {
             if given && !of.contains(&raw.provider) {
@@ -234,6 +257,7 @@ impl Check {
             let message = "at 0 no response has a token; write e.g. 4096";
             self.problem(format!("{at}.max_tokens"), message);
         }
+        let max_body = self.max_body(&format!("{at}.body"), host, raw.body.as_deref());
         let at = format!("{at}.model");
         let Some(model) = &raw.model else {
             let message = "is missing: write the name of the Claude model, e.g. claude-sonnet-5";
@@ -250,7 +274,22 @@ impl Check {
             model,
             max_tokens: raw.max_tokens.unwrap_or(MAX_TOKENS),
             inference_geo,
+            max_body,
         }))
+    }
+
+    /// A limit of request bodies that is not the host's own.
+    fn max_body(&mut self, at: &str, host: ClaudeHost, body: Option<&str>) -> Option<u32> {
+        let body = self.at(at, field::bytes(body?))?;
+        let most = host.max_body();
+        if body > most {
+            let message = format!(
+                "the provider takes {}MiB at most; write no more",
+                most >> 20
+            );
+            self.problem(at, message);
+        }
+        (body < most).then_some(body)
     }
 
     /// Anthropic's API can restrict processing to the US only.

@@ -79,6 +79,7 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
     // Values that did not parse would cause misleading problems here.
     if check.problems.is_empty() {
         check.zones_are_served(&fleet);
+        check.renamed_models_exist(&fleet);
         check.databases_agree(&fleet);
     }
     if check.problems.is_empty() {

@@ -2,7 +2,8 @@
 
 use super::{Check, region_at};
 use meridian_policy::fleet::{Misdirected, Region, UnknownZone, Zone, ZoneSourceKind};
-use meridian_policy::{Fleet, ZoneName};
+use meridian_policy::{Fleet, ModelName, ZoneName};
+use std::collections::BTreeSet;
 
 impl Check {
     /// A zone without callers or without a server is a mistake in the file.
@@ -26,6 +27,27 @@ impl Check {
             }
             if zone.misdirected == Misdirected::Redirect {
                 self.redirects_lead_somewhere(fleet, name, zone);
+            }
+        }
+    }
+
+    /// A provider's name of a model that nobody can ask for is a mistake.
+    pub(super) fn renamed_models_exist(&mut self, fleet: &Fleet) {
+        let pools = fleet
+            .regions
+            .values()
+            .flat_map(|region| region.pools.keys());
+        let known: BTreeSet<&ModelName> = pools.collect();
+        for (name, fallback) in &fleet.fallbacks {
+            for model in fallback.renames.models.keys() {
+                if !known.contains(model) {
+                    let models: Vec<&str> = known.iter().map(|model| model.as_str()).collect();
+                    let message = format!(
+                        "no region has a pool of this model; there are: {}",
+                        models.join(", ")
+                    );
+                    self.problem(format!("fallbacks.{name}.models.{model}"), message);
+                }
             }
         }
     }

@@ -26,6 +26,7 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
         model: "claude-x".into(),
         max_tokens: 4096,
         inference_geo: None,
+        max_body: None,
     };
     assert_eq!(claude.provider, Provider::Claude(expect));
     assert_eq!(
@@ -38,13 +39,14 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
     );
     let in_the_us = edited(
         COMPATIBLE,
-        "provider: anthropic, model: claude-x, max_tokens: 9, jurisdiction: [us]",
+        "provider: anthropic, model: claude-x, max_tokens: 9, body: 8MiB, jurisdiction: [us]",
     );
     let expect = Claude {
         host: ClaudeHost::Anthropic,
         model: "claude-x".into(),
         max_tokens: 9,
         inference_geo: Some("us".into()),
+        max_body: Some(8 << 20),
     };
     let claude = &parse(&in_the_us).unwrap().fallbacks["claude"];
     assert_eq!(claude.provider, Provider::Claude(expect));
@@ -63,6 +65,11 @@ fn anthropic_needs_a_model_and_knows_its_own_address() {
             "model: m, max_tokens: 0, jurisdiction: [global]",
             "fallbacks.claude.max_tokens",
             "no response has a token",
+        ),
+        (
+            "model: m, body: 33MiB, jurisdiction: [global]",
+            "fallbacks.claude.body",
+            "the provider takes 32MiB at most",
         ),
     ] {
         check(
@@ -94,19 +101,44 @@ fn anthropic_s_own_api_is_nowhere_in_the_eu() {
 }
 
 #[test]
-fn who_is_asked_what_the_caller_asks_has_no_model() {
+fn an_openai_compatible_provider_may_have_names_of_its_own() {
     check(
-        &edited(
-            COMPATIBLE,
-            &format!("model: m, max_tokens: 5, {COMPATIBLE}"),
+        &edited(COMPATIBLE, &format!("max_tokens: 5, {COMPATIBLE}")),
+        &[(
+            "fallbacks.claude.max_tokens",
+            "has no effect for this provider",
+        )],
+    );
+    let named = "model: gpt-oss-120b, models: { llama-3.1-70b: meta/Llama-3.1 }";
+    let text = edited(COMPATIBLE, &format!("{named}, {COMPATIBLE}"));
+    let renames = &parse(&text).unwrap().fallbacks["claude"].renames;
+    let of = |model| renames.of(model).map(|model| model.as_str());
+    assert_eq!(of("llama-3.1-70b"), Some("meta/Llama-3.1"));
+    assert_eq!(of("mistral"), Some("gpt-oss-120b"));
+    for (named, at, says) in [
+        (
+            "models: { llama: x }",
+            "fallbacks.claude.models.llama",
+            "no region has a pool of this model; there are: llama-3.1-70b",
         ),
-        &[
-            ("fallbacks.claude.model", "has no effect for this provider"),
-            (
-                "fallbacks.claude.max_tokens",
-                "has no effect for this provider",
-            ),
-        ],
+        (
+            "model: \"a b\"",
+            "fallbacks.claude.model",
+            "is not a model's name",
+        ),
+        (
+            "models: { llama-3.1-70b: \"\" }",
+            "fallbacks.claude.models.llama-3.1-70b",
+            "is not a model's name",
+        ),
+    ] {
+        let text = edited(COMPATIBLE, &format!("{named}, {COMPATIBLE}"));
+        check(&text, &[(at, says)]);
+    }
+    let claude = "provider: anthropic, model: claude-x, models: { llama-3.1-70b: x }, jurisdiction: [global]";
+    check(
+        &edited(COMPATIBLE, claude),
+        &[("fallbacks.claude.models", "has no effect for this provider")],
     );
     check(
         &edited(

@@ -14,7 +14,7 @@ fn chat(more: Value) -> Value {
 }
 
 fn translated(body: &Value) -> Result<MessagesRequest, InvalidRequest> {
-    request(body.to_string().as_bytes(), &claude())
+    translate(body.to_string().as_bytes())
 }
 
 /// Checks the translation of these fields, without the fields that every request has.
@@ -77,6 +77,51 @@ fn a_chat_request_is_translated() {
     );
 }
 
+#[test]
+fn any_json_object_is_asked_for_in_words() {
+    let body = chat(json!({ "response_format": { "type": "json_object" } }));
+    let sent = translated(&body).unwrap().body;
+    let system = sent["system"][0]["text"].as_str().unwrap();
+    assert!(system.contains("a single JSON object"), "{system}");
+    assert!(!sent.contains_key("output_config"));
+}
+
+#[test]
+fn results_of_tools_come_right_behind_the_calls() {
+    let call = |id: &str| json!({ "id": id, "function": { "name": "f", "arguments": "{}" } });
+    let result = |id: &str| json!({ "role": "tool", "tool_call_id": id, "content": "r" });
+    let body = chat(json!({ "messages": [
+        { "role": "user", "content": "hi" },
+        { "role": "assistant", "tool_calls": [call("a"), call("b")] },
+        { "role": "user", "content": "and?" },
+        result("a"),
+        result("b"),
+    ] }));
+    let sent = translated(&body).unwrap().body;
+    let kinds = sent["messages"][2]["content"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds
+        .map(|block| (&block["type"], &block["tool_use_id"]))
+        .collect();
+    assert_eq!(
+        json!(kinds),
+        json!([["tool_result", "a"], ["tool_result", "b"], ["text", null]])
+    );
+}
+
+#[test]
+fn the_arguments_of_calls_have_a_limit_together() {
+    let zeros = format!("{{\"a\":[0{}]}}", ",0".repeat(1 << 20));
+    let call = json!({ "id": "a", "function": { "name": "f", "arguments": zeros } });
+    let messages =
+        |calls: Vec<Value>| json!({ "messages": [{ "role": "assistant", "tool_calls": calls }] });
+    assert!(translated(&chat(messages(vec![call.clone()]))).is_ok());
+    let refused = translated(&chat(messages(vec![call.clone(), call]))).unwrap_err();
+    assert_eq!(
+        refused.param,
+        "messages[0].tool_calls[1].function.arguments"
+    );
+}
+
 /// The path, the version header and the body of a request for a host.
 fn for_host(
     claude: &Claude,
@@ -84,7 +129,7 @@ fn for_host(
     path: &str,
     version: Option<&str>,
 ) -> (String, Option<String>, Value) {
-    let body = native(body.to_string().as_bytes()).unwrap();
+    let body = native(fields(body.to_string().as_bytes()).unwrap()).unwrap();
     let is_streamed = body.get("stream") == Some(&json!(true));
     let HostRequest {
         path,
@@ -92,7 +137,16 @@ fn for_host(
         body,
         stream,
         ..
-    } = host_request(claude, body, path, version);
+    } = host_request(
+        claude,
+        body,
+        Call {
+            path,
+            version,
+            betas: &[],
+            size: 0,
+        },
+    );
     assert_eq!(stream, is_streamed);
     (path, version, serde_json::from_str(&body).unwrap())
 }
@@ -110,6 +164,7 @@ fn anthropic_reads_the_model_from_the_body() {
     );
     let in_the_us = Claude {
         inference_geo: Some("us".into()),
+        max_body: None,
         ..claude()
     };
     assert_eq!(
@@ -223,8 +278,18 @@ fn the_previous_version_is_translated_for_every_host() {
 #[test]
 fn tokens_are_counted_without_the_bytes_of_images() {
     let tokens = |body: Value, path| {
-        let body = native(body.to_string().as_bytes()).unwrap();
-        host_request(&claude(), body, path, None).tokens
+        let body = native(fields(body.to_string().as_bytes()).unwrap()).unwrap();
+        host_request(
+            &claude(),
+            body,
+            Call {
+                path,
+                version: None,
+                betas: &[],
+                size: 0,
+            },
+        )
+        .tokens
     };
     let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "A".repeat(400_000) } });
     let text = json!({ "type": "text", "text": "a".repeat(4000) });
@@ -236,7 +301,8 @@ fn tokens_are_counted_without_the_bytes_of_images() {
     assert_eq!(answer, 7);
     assert_eq!(tokens(body, COUNT_TOKENS), Tokens::default());
     for wrong in [json!(7.0), json!("7"), json!(-1)] {
-        let refused = native(json!({ "max_tokens": wrong }).to_string().as_bytes());
+        let refused =
+            native(fields(json!({ "max_tokens": wrong }).to_string().as_bytes()).unwrap());
         assert_eq!(refused.unwrap_err().param, "max_tokens");
     }
 }
@@ -378,7 +444,7 @@ fn unsupported_fields_are_refused_by_name() {
         (json!({ "stop": "\n" }), "stop", "white space"),
         (json!({ "stop": [1] }), "stop", "a string"),
         (
-            json!({ "response_format": { "type": "json_object" } }),
+            json!({ "response_format": { "type": "grammar" } }),
             "response_format.type",
             "json_schema",
         ),
@@ -443,14 +509,14 @@ fn unsupported_messages_are_refused_by_name() {
     ] {
         refused(fields, param, expect);
     }
-    let error = request(b"[", &claude()).unwrap_err();
+    let error = translate(b"[").unwrap_err();
     assert!(error.message.contains("no JSON object"), "{error}");
 }
 
 #[test]
 fn tools_that_the_provider_runs_are_refused() {
     let fine = json!({ "tools": [{ "name": "f", "input_schema": {} }, { "type": "custom", "name": "g" }], "mcp_servers": null });
-    assert!(native(fine.to_string().as_bytes()).is_ok());
+    assert!(native(fields(fine.to_string().as_bytes()).unwrap()).is_ok());
     for (body, param) in [
         (
             json!({ "tools": [{ "name": "f" }, { "type": "web_search_20250305" }] }),
@@ -466,8 +532,29 @@ fn tools_that_the_provider_runs_are_refused() {
         ),
         (json!({ "container": "c" }), "container"),
     ] {
-        let refused = native(body.to_string().as_bytes()).unwrap_err();
+        let refused = native(fields(body.to_string().as_bytes()).unwrap()).unwrap_err();
         assert_eq!(refused.param, param);
         assert!(refused.message.contains("tools of its own"), "{refused}");
+    }
+}
+
+#[test]
+fn hosts_read_betas_from_a_header_or_the_body() {
+    for (host, header, in_body) in [
+        (ClaudeHost::Anthropic, Some("b,c"), Value::Null),
+        (ClaudeHost::Vertex, Some("b,c"), Value::Null),
+        (ClaudeHost::Bedrock, None, json!(["b", "c"])),
+    ] {
+        let claude = Claude { host, ..claude() };
+        let call = Call {
+            path: MESSAGES,
+            version: None,
+            betas: &["b", "c"],
+            size: 0,
+        };
+        let request = host_request(&claude, Map::new(), call);
+        assert_eq!(request.betas.as_deref(), header);
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        assert_eq!(body["anthropic_beta"], in_body);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::claude::chat::Chat;
+use crate::claude::stream::Translator;
 use crate::guard::pieces::pieces;
 use crate::guard::{ApiKind, Head, Judge, Release, Step};
 use aws_smithy_eventstream::frame::write_message_to;
@@ -10,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use meridian_policy::egress_policy::ClaudeHost;
 
-fn events(all: &[Value]) -> String {
+pub(super) fn events(all: &[Value]) -> String {
     let event = |data: &Value| {
         format!(
             "event: {}\ndata: {data}\n\n",
@@ -20,24 +21,24 @@ fn events(all: &[Value]) -> String {
     all.iter().map(event).collect()
 }
 
-fn start() -> Value {
+pub(super) fn start() -> Value {
     json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x",
             "content": [], "stop_reason": null, "usage": { "input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1 } } })
 }
 
-fn block(index: u32, block: Value) -> Value {
+pub(super) fn block(index: u32, block: Value) -> Value {
     json!({ "type": "content_block_start", "index": index, "content_block": block })
 }
 
-fn delta(index: u32, delta: Value) -> Value {
+pub(super) fn delta(index: u32, delta: Value) -> Value {
     json!({ "type": "content_block_delta", "index": index, "delta": delta })
 }
 
-fn stop(index: u32) -> Value {
+pub(super) fn stop(index: u32) -> Value {
     json!({ "type": "content_block_stop", "index": index })
 }
 
-fn end(reason: &str) -> [Value; 2] {
+pub(super) fn end(reason: &str) -> [Value; 2] {
     [
         json!({ "type": "message_delta", "delta": { "stop_reason": reason, "stop_sequence": null }, "usage": { "output_tokens": 9 } }),
         json!({ "type": "message_stop" }),
@@ -45,7 +46,7 @@ fn end(reason: &str) -> [Value; 2] {
 }
 
 /// A response with thinking, a text and two tool calls.
-fn whole() -> String {
+pub(super) fn whole() -> String {
     let mut all = vec![
         start(),
         block(
@@ -91,19 +92,19 @@ pub(super) fn translated<'p>(
 ) -> String {
     passed(
         ClaudeHost::Anthropic,
-        Some(Chat::new(5, include_usage)),
+        Some(Translator::Chat(Chat::new(5, include_usage))),
         pieces,
     )
     .0
 }
 
 /// The text for the caller, and the usage.
-fn passed<'p>(
+pub(super) fn passed<'p>(
     host: ClaudeHost,
-    chat: Option<Chat>,
+    translator: Option<Translator>,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> (String, Usage) {
-    let mut stream = Stream::new(host, chat);
+    let mut stream = Stream::new(host, translator);
     let mut all = Vec::new();
     for piece in pieces {
         all.extend_from_slice(&stream.read(piece));
@@ -258,7 +259,7 @@ fn usage_of_an_interrupted_stream_is_estimated() {
         start(),
         delta(0, json!({ "type": "text_delta", "text": long })),
     ]);
-    for chat in [None, Some(Chat::new(5, false))] {
+    for chat in [None, Some(Translator::Chat(Chat::new(5, false)))] {
         let (_, usage) = passed(ClaudeHost::Anthropic, chat, [started.as_bytes()]);
         assert_eq!(usage.input_tokens, Some(3));
         let output = usage.output_tokens.unwrap();
@@ -271,7 +272,7 @@ fn a_second_message_start_keeps_the_usage() {
     let mut again = start();
     again["message"].as_object_mut().unwrap().remove("usage");
     let text = events(&[start(), again]);
-    for chat in [None, Some(Chat::new(5, false))] {
+    for chat in [None, Some(Translator::Chat(Chat::new(5, false)))] {
         let (_, usage) = passed(ClaudeHost::Anthropic, chat, [text.as_bytes()]);
         assert_eq!(usage.cache_read_input_tokens, Some(4));
     }
@@ -315,7 +316,7 @@ fn frames_are_translated_into_events() {
     let (seen, usage) = passed(ClaudeHost::Bedrock, None, [frames.as_slice()]);
     assert_eq!(seen, text);
     assert_eq!(usage.output_tokens, Some(9));
-    let chat = || Some(Chat::new(5, true));
+    let chat = || Some(Translator::Chat(Chat::new(5, true)));
     let (chunks, _) = passed(ClaudeHost::Bedrock, chat(), [frames.as_slice()]);
     assert_eq!(chunks, translated([text.as_bytes()], true));
     for at in 0..=frames.len() {
@@ -395,7 +396,11 @@ fn an_invalid_frame_ends_the_stream_with_an_error() {
     let after = framed(&events(&end("end_turn")));
     for (bad, code) in invalid_frames() {
         let stream = [started.clone(), bad.clone(), after.clone()].concat();
-        let (seen, _) = passed(ClaudeHost::Bedrock, Some(Chat::new(5, true)), [&stream[..]]);
+        let (seen, _) = passed(
+            ClaudeHost::Bedrock,
+            Some(Translator::Chat(Chat::new(5, true))),
+            [&stream[..]],
+        );
         let chunks = chunks(&seen);
         assert_eq!(chunks.len(), 3, "{bad:?} {chunks:?}");
         assert_eq!(chunks[2]["error"]["code"], code, "{bad:?}");
@@ -421,6 +426,6 @@ proptest! {
     #[test]
     fn any_bytes_in_frames_are_read(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8), data in ".{0,40}") {
         let frames = [chunk(&data), pieces.concat()].concat();
-        let _ = passed(ClaudeHost::Bedrock, Some(Chat::new(5, true)), [&frames[..]]);
+        let _ = passed(ClaudeHost::Bedrock, Some(Translator::Chat(Chat::new(5, true))), [&frames[..]]);
     }
 }
