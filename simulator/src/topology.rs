@@ -225,6 +225,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
         .into(),
         contexts: BTreeMap::new(),
         health_paths: BTreeMap::new(),
+        names_decide: BTreeSet::new(),
         price: None,
         vector_db: None,
         signals: (1..=replicas).map(source).collect(),

@@ -188,7 +188,7 @@ pub async fn sibling(world: &mut World) -> Result<String> {
 
 /// A few requests that every server answers with 500 eject no server.
 pub async fn poison(world: &mut World) -> Result<String> {
-    for region in crate::world::REGIONS {
+    for region in REGIONS {
         world
             .pool(region)
             .update(|behaviour| behaviour.fail = Fail::Status(500));
@@ -196,7 +196,7 @@ pub async fn poison(world: &mut World) -> Result<String> {
     for _ in 0..5 {
         world.ask("us-west-2").country("US").send().await?;
     }
-    for region in crate::world::REGIONS {
+    for region in REGIONS {
         world
             .pool(region)
             .update(|behaviour| behaviour.fail = Fail::None);
@@ -247,9 +247,7 @@ pub async fn everywhere(world: &mut World) -> Result<String> {
     let client = client().build()?;
     let all = |world: &World, fail: Fail| {
         for region in REGIONS {
-            world
-                .pool(region)
-                .update(|behaviour| behaviour.fail = fail.clone());
+            world.pool(region).update(|behaviour| behaviour.fail = fail);
         }
     };
     all(world, Fail::Status(503));

@@ -44,6 +44,8 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
     Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        ignore_health_on_host_removal: region
+            .is_some_and(|region| region.names_decide.contains(model)),
         lb_policy: LbPolicy::Maglev.into(),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_servers(),
