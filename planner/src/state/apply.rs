@@ -97,6 +97,11 @@ impl RegionState {
                 let rejected = &mut self.rejected;
                 keep_latest(&mut self.endpoints, rejected, key, origin.at, counts);
             }
+            Reading::Name { model, addresses } if region.pools.contains_key(model) => {
+                let key = (model.clone(), origin.source.to_owned());
+                let rejected = &mut self.rejected;
+                keep_latest(&mut self.names, rejected, key, origin.at, *addresses);
+            }
             Reading::Attempts {
                 zone,
                 model,
