@@ -298,7 +298,8 @@ fn envoy_gets_no_body_of_a_failure_that_it_drops() {
     let bad: &[(&str, &str)] = &[(":status", "400"), ("content-type", "application/json")];
     let too_long =
         r#"{"error":{"message":"This model's maximum context length is 8192 tokens","code":400}}"#;
-    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+    type Answer<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Answer<'_>; 5] = [
         (EVENTS, &[ROLE, ERROR]),
         (EVENTS, &ended),
         (EVENTS, &[""]),
