@@ -102,6 +102,13 @@ impl RegionState {
                 let rejected = &mut self.rejected;
                 keep_latest(&mut self.names, rejected, key, origin.at, *addresses);
             }
+            _ => self.counted(fleet, origin, reading),
+        }
+    }
+
+    /// Applies a reading of counters of a gateway.
+    fn counted(&mut self, fleet: &Fleet, origin: Origin<'_>, reading: &Reading) {
+        match reading {
             Reading::Attempts {
                 zone,
                 model,
