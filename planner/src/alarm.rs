@@ -34,6 +34,8 @@ pub enum AlarmKind {
     /// A fallback reports answers from outside of its jurisdiction.
     #[serde(rename = "misplaced")]
     JurisdictionViolations,
+    /// A pool's DNS name has no address any more, and its servers are in use all the same.
+    NameGone,
     /// A gateway cannot reach another region's gateway.
     PeerUnreachable,
     /// Shedding does not lower utilization.
@@ -52,11 +54,12 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
         Self::JurisdictionViolations,
+        Self::NameGone,
         Self::PeerUnreachable,
         Self::WithoutEffect,
         Self::OldData,
@@ -71,6 +74,7 @@ impl AlarmKind {
             Self::PartlySilent => "partly_silent",
             Self::GpuBusy => "gpu_busy",
             Self::JurisdictionViolations => "misplaced",
+            Self::NameGone => "name_gone",
             Self::PeerUnreachable => "peer_unreachable",
             Self::WithoutEffect => "without_effect",
             Self::OldData => "old_data",
@@ -117,7 +121,12 @@ fn pool_alarms(
             "some of its sources are silent or no longer report its load; it takes no traffic back";
         alarm(AlarmKind::PartlySilent, message.to_owned())
     });
-    unhealthy.chain(partial).collect()
+    let gone = state.name_is_gone(fleet, region, model, now).then(|| {
+        let message = "its DNS name has no address any more; the servers that it had stay in use while their health checks pass, \
+                       unless `keep_removed` is `false`";
+        alarm(AlarmKind::NameGone, message.to_owned())
+    });
+    unhealthy.chain(partial).chain(gone).collect()
 }
 
 /// An alarm if the GPUs of a region with pools have been busy for a minute.

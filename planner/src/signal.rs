@@ -71,6 +71,13 @@ pub enum Reading {
         /// All endpoints.
         total: u64,
     },
+    /// The DNS name of a pool, as the region's own gateway resolves it.
+    Name {
+        /// The pool's model.
+        model: ModelName,
+        /// Addresses that the name has.
+        addresses: u64,
+    },
     /// Attempts by the region's gateway.
     Attempts {
         /// The callers' zone.

@@ -20,6 +20,9 @@ pub struct GuardPolicy {
     /// By zone and model: the chain members (regions and `fallback/<name>`) that a member with a larger context follows.
     #[serde(default, alias = "outgrown")]
     pub smaller_context: BTreeMap<ZoneName, BTreeMap<ModelName, BTreeSet<String>>>,
+    /// By model with an entry above: the contexts of regions and `fallback/<name>` that the fleet file gives, in tokens.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contexts: BTreeMap<ModelName, BTreeMap<String, u32>>,
     /// By zone: its last fallback, as `fallback/<name>`.
     #[serde(default)]
     pub last: BTreeMap<ZoneName, String>,
@@ -39,6 +42,11 @@ impl GuardPolicy {
             .get(zone)
             .and_then(|zone| zone.get(model));
         members.is_some_and(|members| members.contains(member))
+    }
+
+    /// The context of a region or `fallback/<name>` in tokens, if the fleet file gives it and another one has a larger one.
+    pub fn context(&self, model: &str, member: &str) -> Option<u32> {
+        self.contexts.get(model)?.get(member).copied()
     }
 }
 

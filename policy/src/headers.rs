@@ -33,6 +33,8 @@ pub const REQUEST: &str = "x-meridian-request";
 pub const SLOT: &str = "x-meridian-slot";
 /// The slot of the request's conversation, if the request has another slot. It is for other gateways.
 pub const AFFINITY_SLOT: &str = "x-meridian-place";
+/// Tells a peer that the prompt is too long for its pool. The guard sets it on an attempt.
+pub const TOO_LONG: &str = "x-meridian-too-long";
 /// The length in bytes of a request without `content-length`.
 pub const LENGTH: &str = "x-meridian-length";
 /// Marks a request that the filter answered itself. It keeps Envoy's local-reply format away from that response.

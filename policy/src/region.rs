@@ -4,7 +4,7 @@ use crate::listener::{Gateway, Public};
 use crate::name::{ModelName, RegionName};
 use crate::retrieval::VectorDb;
 use crate::source::SignalSource;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Region {
     pub contexts: BTreeMap<ModelName, u32>,
     /// Health check path of pools, where it is not `/health`.
     pub health_paths: BTreeMap<ModelName, String>,
+    /// The pools whose DNS name alone decides which servers they have: an address that it no longer has is not used.
+    pub names_decide: BTreeSet<ModelName>,
     /// The sources of the region's signals.
     pub signals: Vec<SignalSource>,
     /// Relative price of serving in this region. All regions share the unit.

@@ -187,6 +187,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
         tls: None,
         every: Duration::from_secs(SCRAPE_INTERVAL as u64),
     };
+    let pool = Pool::Endpoints((1..=replicas).map(endpoint).collect());
     Region {
         public: Public {
             listen: ([127, 0, 0, 1], 8080).into(),
@@ -218,13 +219,10 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
             .into_iter()
             .map(|other| RegionName::from_static(other.name))
             .collect(),
-        pools: [(
-            ModelName::from_static(MODEL),
-            Pool::Endpoints((1..=replicas).map(endpoint).collect()),
-        )]
-        .into(),
+        pools: BTreeMap::from([(ModelName::from_static(MODEL), pool)]),
         contexts: BTreeMap::new(),
         health_paths: BTreeMap::new(),
+        names_decide: BTreeSet::new(),
         price: None,
         vector_db: None,
         signals: (1..=replicas).map(source).collect(),

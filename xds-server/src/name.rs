@@ -16,6 +16,11 @@ pub fn pool(region: &RegionName, model: &ModelName) -> String {
     format!("pool/{region}/{model}")
 }
 
+/// The cluster that only resolves the DNS name of the home region's pool of a model: no route leads to it.
+pub fn dns(region: &RegionName, model: &ModelName) -> String {
+    format!("dns/{region}/{model}")
+}
+
 /// The cluster of another region's pool, reached through that region's gateway.
 pub fn peer(region: &RegionName, model: &ModelName) -> String {
     format!("peer/{region}/{model}")

@@ -17,18 +17,15 @@ pub const SLOT_COUNT: u16 = 16_384;
 
 /// Cost of a request in work, in bytes of unread prompt: each request makes every forward pass of its server longer.
 const REQUEST_BYTES: u64 = 600;
-/// All servers of a pool are very likely known once this many slots per known server are known.
-const SLOTS_PER_KNOWN_SERVER: usize = 8;
-/// One in this many requests explores a slot whose server is unknown: before all servers are likely known, and after. Before that,
-/// every request may explore while a known server is idle, because a random server is then as good.
-const EXPLORE_ONE_IN: (u64, u64) = (8, 512);
 /// Slots that an exploring request tries.
 const EXPLORE_TRIES: u64 = 8;
 /// Distance between the slots that an exploring request tries: a prime, so that they do not repeat.
 const EXPLORE_STEP: u64 = 509;
-/// A server counts as gone after this many of its slots in a row led to other servers.
-const MAX_MISROUTES: u32 = 3;
-/// A server that failed gets no requests for this time, in milliseconds. The time doubles with each further failure in a row.
+/// A server counts as gone once this many of its slots in a row led to other servers. Of a pool's two servers, one that comes back
+/// takes half of the other one's slots: so many in a row are then rare.
+const MAX_MISROUTES: u32 = 8;
+/// A server that failed or is gone gets no requests for this time, in milliseconds. The time doubles with each further failure in
+/// a row, or each further slot that led elsewhere.
 const BACKOFF_MS: u64 = 1000;
 /// The back-off time doubles at most this many times.
 const MAX_BACKOFF_DOUBLINGS: u32 = 4;
@@ -87,6 +84,12 @@ struct Server {
 impl Server {
     fn load(&self) -> ServerLoad {
         self.own.plus(self.other_workers)
+    }
+
+    /// Gets no requests for a while. `before`: how often that happened before, in a row.
+    fn back_off(&mut self, before: u32, now_ms: u64) {
+        let factor = 1 << before.min(MAX_BACKOFF_DOUBLINGS);
+        self.backoff_until = now_ms.saturating_add(BACKOFF_MS * factor);
     }
 
     fn is_gone(&self) -> bool {
@@ -153,9 +156,12 @@ impl SlotTable {
             return slot;
         }
         let candidates = self.candidates(now_ms);
-        let least = candidates.iter().map(|server| server.load().cost()).min();
+        let costs = || candidates.iter().map(|server| server.load().cost());
+        let (least, all_idle) = (costs().min(), costs().all(|cost| cost == 0));
+        // Where some servers are idle and others are not, no unknown server is better than an idle one, and it may be a busy one.
         if request.balance == Balance::LeastLoad
-            && let Some(unknown) = self.pick_unknown(least == Some(0), random)
+            && (all_idle || least > Some(0))
+            && let Some(unknown) = self.pick_unknown(random)
         {
             return unknown;
         }
@@ -196,20 +202,17 @@ impl SlotTable {
         }
     }
 
-    /// A slot whose server is unknown, for the requests that explore: see [`EXPLORE_ONE_IN`]. `is_idle`: a known server is idle.
-    fn pick_unknown(&self, is_idle: bool, random: u64) -> Option<u16> {
-        let (before, after) = EXPLORE_ONE_IN;
-        let are_likely_known =
-            self.slot_map.len() >= (self.servers.len() + 1) * SLOTS_PER_KNOWN_SERVER;
-        let one_in = match (are_likely_known, is_idle) {
-            (true, _) => after,
-            (false, true) => 1,
-            (false, false) => before,
-        };
-        if !random.is_multiple_of(one_in) {
+    /// A slot whose server is unknown, for the requests that explore. Their part is the chance that an unknown slot leads to an
+    /// unknown server: by Good and Turing, the part of the known slots that are their server's only one. One is added, so that a
+    /// pool of one server and a new server are explored as well.
+    fn pick_unknown(&self, random: u64) -> Option<u16> {
+        let single = |server: &&Server| server.slots.len() == 1;
+        let singles = self.servers.values().filter(single).count() as u64 + 1;
+        let known = self.slot_map.len() as u64 + 1;
+        if random % known >= singles {
             return None;
         }
-        let first = random / one_in;
+        let first = random / known;
         (0..EXPLORE_TRIES)
             .map(|turn| slot(first.wrapping_add(turn * EXPLORE_STEP)))
             .find(|slot| !self.slot_map.contains_key(slot))
@@ -229,36 +232,37 @@ impl SlotTable {
     }
 
     /// Learns that a slot led to the server at this address.
-    pub fn learn(&mut self, slot: u16, address: &str) {
+    pub fn learn(&mut self, slot: u16, address: &str, now_ms: u64) {
         let slot = slot % SLOT_COUNT;
         let before = self.slot_map.insert(slot, address.to_owned());
-        if before.as_deref() == Some(address) {
-            self.change(address, |server| server.misroutes = 0);
-            return;
+        let is_new = before.as_deref() != Some(address);
+        if let Some(before) = before.filter(|_| is_new) {
+            self.note_misroute(&before, slot, now_ms);
         }
-        if let Some(before) = before {
-            self.note_misroute(&before, slot);
-        }
-        self.change(address, |server| server.slots.push(slot));
+        self.change(address, |server| {
+            if server.misroutes >= MAX_MISROUTES {
+                // It was gone, and is back.
+                server.backoff_until = now_ms;
+            }
+            server.misroutes = 0;
+            if is_new {
+                server.slots.push(slot);
+            }
+        });
         self.forget_gone();
     }
 
     /// A slot of this server led to another server. One misroute means that the hash table has changed. Several in a row mean
-    /// that the server is gone: all of its slots are forgotten.
-    fn note_misroute(&mut self, address: &str, slot: u16) {
-        let lost = self.change(address, |server| {
-            server.misroutes += 1;
+    /// that the server is gone. The slots that it has left are tried at growing pauses: they lead to it again once it is back,
+    /// and until then to servers that serve as well.
+    fn note_misroute(&mut self, address: &str, slot: u16, now_ms: u64) {
+        self.change(address, |server| {
+            server.misroutes = server.misroutes.saturating_add(1);
             server.slots.retain(|other| *other != slot);
-            let is_gone = server.misroutes >= MAX_MISROUTES;
-            if is_gone {
-                std::mem::take(&mut server.slots)
-            } else {
-                Vec::new()
+            if let Some(further) = server.misroutes.checked_sub(MAX_MISROUTES) {
+                server.back_off(further, now_ms);
             }
         });
-        for slot in lost {
-            self.slot_map.remove(&slot);
-        }
     }
 
     /// The address of the server of a slot, if it is known.
@@ -294,9 +298,8 @@ impl SlotTable {
             return;
         }
         self.change(&request.address, |server| {
-            let factor = 1 << server.failures.min(MAX_BACKOFF_DOUBLINGS);
+            server.back_off(server.failures, now_ms);
             server.failures = server.failures.saturating_add(1);
-            server.backoff_until = now_ms.saturating_add(BACKOFF_MS * factor);
         });
     }
 

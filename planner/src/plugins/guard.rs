@@ -1,6 +1,6 @@
 //! The guard's policy.
 
-use super::smaller_context::smaller_context;
+use super::smaller_context::{contexts, smaller_context};
 use meridian_policy::RegionName;
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Fleet;
@@ -24,6 +24,9 @@ pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
             if !smaller.is_empty() {
                 let models = policy.smaller_context.entry(name.clone()).or_default();
                 models.insert(model.clone(), smaller);
+                policy
+                    .contexts
+                    .insert(model.clone(), contexts(fleet, model));
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::chain::{chain, overflow_chain};
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The members of a zone's chains for a model at the gateway of `home` that precede a member with a larger context. The
 /// contexts are those of the fleet file.
@@ -30,6 +30,14 @@ pub fn smaller_context(
         }
     }
     smaller
+}
+
+/// The known contexts of all members for a model, in tokens.
+pub fn contexts(fleet: &Fleet, model: &ModelName) -> BTreeMap<String, u32> {
+    let regions = fleet.regions.keys().cloned().map(Member::Pool);
+    let fallbacks = fleet.fallbacks.keys().cloned().map(Member::Fallback);
+    let known = |member: Member| Some((member.label(), context(fleet, model, &member)?));
+    regions.chain(fallbacks).filter_map(known).collect()
 }
 
 /// Context of a member in tokens, if known.

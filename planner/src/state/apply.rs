@@ -97,6 +97,18 @@ impl RegionState {
                 let rejected = &mut self.rejected;
                 keep_latest(&mut self.endpoints, rejected, key, origin.at, counts);
             }
+            Reading::Name { model, addresses } if region.pools.contains_key(model) => {
+                let key = (model.clone(), origin.source.to_owned());
+                let rejected = &mut self.rejected;
+                keep_latest(&mut self.names, rejected, key, origin.at, *addresses);
+            }
+            _ => self.counted(fleet, origin, reading),
+        }
+    }
+
+    /// Applies a reading of counters of a gateway.
+    fn counted(&mut self, fleet: &Fleet, origin: Origin<'_>, reading: &Reading) {
+        match reading {
             Reading::Attempts {
                 zone,
                 model,

@@ -187,6 +187,19 @@ impl FleetState {
         })
     }
 
+    /// Whether a pool's servers are in use although its DNS name has no address any more.
+    pub fn name_is_gone(
+        &self,
+        fleet: &Fleet,
+        region: &RegionName,
+        model: &ModelName,
+        now: Millis,
+    ) -> bool {
+        let fresh = |at| now.since(at) <= fleet.unhealthy.signal_ttl;
+        let state = self.regions.get(region);
+        state.is_some_and(|state| state.name_is_gone(model, fresh))
+    }
+
     /// Whether a region's GPUs have been busy for a minute without a break.
     pub fn gpu_is_hot(&self, fleet: &Fleet, region: &RegionName, now: Millis) -> bool {
         let state = self.regions.get(region);

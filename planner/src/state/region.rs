@@ -92,6 +92,8 @@ pub struct RegionState {
     pub(super) lag: BTreeMap<String, (Millis, f64)>,
     /// Healthy and total endpoints, by model and gateway.
     pub(super) endpoints: BTreeMap<(ModelName, String), (Millis, (u64, u64))>,
+    /// Addresses of the pools' DNS names, by model and gateway.
+    pub(super) names: BTreeMap<(ModelName, String), (Millis, u64)>,
     /// Windows of attempts.
     pub attempts: BTreeMap<Attempts, Window<AttemptCounts>>,
     pub(super) first_token: BTreeMap<FirstTokens, Window<Histogram>>,
@@ -139,6 +141,7 @@ impl RegionState {
     pub fn gone(&mut self, source: &str) {
         self.seen.remove(source);
         self.endpoints.retain(|(_, gateway), _| gateway != source);
+        self.names.retain(|(_, gateway), _| gateway != source);
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
         self.peer_checks.retain(|(_, gateway), _| gateway != source);
@@ -159,6 +162,7 @@ impl RegionState {
         self.gpus.retain(|_, gpus| !old(gpus.at));
         self.lag.retain(|_, (at, _)| !old(*at));
         self.endpoints.retain(|_, (at, _)| !old(*at));
+        self.names.retain(|_, (at, _)| !old(*at));
         self.attempts.retain(|_, window| !old(window.at()));
         self.first_token.retain(|_, window| !old(window.at()));
         self.peer_checks.retain(|_, window| !old(window.at()));
@@ -253,6 +257,15 @@ impl RegionState {
     pub fn lag(&self, fresh: impl Fn(Millis) -> bool) -> Option<f64> {
         let all = self.lag.values().filter(|(at, _)| fresh(*at));
         all.map(|(_, seconds)| *seconds).reduce(f64::max)
+    }
+
+    /// Whether a pool's servers are in use although a gateway finds no address of its name.
+    pub fn name_is_gone(&self, model: &ModelName, fresh: impl Fn(Millis) -> bool) -> bool {
+        self.names.iter().any(|(key, (at, addresses))| {
+            let endpoints = self.endpoints.get(key);
+            let in_use = endpoints.is_some_and(|(_, (_, total))| *total > 0);
+            key.0 == *model && *addresses == 0 && in_use && fresh(*at)
+        })
     }
 
     /// Healthy and total endpoints, as reported by the gateway with the most.

@@ -390,6 +390,32 @@ fn a_gateway_that_cannot_reach_a_peer_raises_an_alarm_that_says_why() {
 }
 
 #[test]
+fn a_name_without_an_address_raises_an_alarm_while_its_servers_are_in_use() {
+    let mut watch = Watch::new(watched());
+    let model = || LLAMA.parse().unwrap();
+    let mut gone = |addresses: u64, total: u64| {
+        let endpoints = Reading::Endpoints {
+            model: model(),
+            healthy: total,
+            total,
+        };
+        let name = Reading::Name {
+            model: model(),
+            addresses,
+        };
+        watch.report(WEST, vec![endpoints, name]);
+        watch.tick();
+        let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, Millis(watch.now));
+        let gone = alarms.iter().filter(|it| it.kind == AlarmKind::NameGone);
+        gone.map(|it| it.region.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(2, 2), [""; 0]);
+    assert_eq!(gone(1, 2), [""; 0], "a server that leaves");
+    assert_eq!(gone(0, 2), [WEST]);
+    assert_eq!(gone(0, 0), [""; 0], "none is in use: it is down");
+}
+
+#[test]
 fn busy_gpus_raise_an_alarm_after_a_minute() {
     let mut watch = Watch::new(watched());
     let hot = |watch: &Watch| {

@@ -64,7 +64,7 @@ impl<R: Router> Router for ServerPicker<R> {
         // Maglev gives every server the same number of slots.
         let server = usize::from(slot) % *count;
         let address = server.to_string();
-        slots.learn(slot, &address);
+        slots.learn(slot, &address, 0);
         let begun = slots.begin(&address, bytes(request.prompt, random));
         self.in_progress[region].insert(id, begun);
         Some(server)

@@ -247,9 +247,7 @@ pub async fn everywhere(world: &mut World) -> Result<String> {
     let client = client().build()?;
     let all = |world: &World, fail: Fail| {
         for region in REGIONS {
-            world
-                .pool(region)
-                .update(|behaviour| behaviour.fail = fail.clone());
+            world.pool(region).update(|behaviour| behaviour.fail = fail);
         }
     };
     all(world, Fail::Status(503));

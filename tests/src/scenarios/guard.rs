@@ -367,7 +367,8 @@ pub async fn context(world: &mut World) -> Result<String> {
     let answer = ask.send().await?;
     let reached = world.reached(ask.marker());
     ensure(
-        answer.region() == "eu-west-1" && reached.last().is_some_and(|last| last == "eu-west-1"),
+        // us-east-1's server is not asked: its context is no larger than the one that was too small.
+        answer.region() == "eu-west-1" && reached == ["us-west-2", "eu-west-1"],
         || format!("{} by {} after {reached:?}", answer.status, answer.region()),
     )?;
     ensure(

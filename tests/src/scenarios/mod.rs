@@ -163,6 +163,7 @@ scenarios! {
     "filter-no-policy": filter::no_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-broken-policy": filter::broken_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-new-policy": filter::new_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
+    "silent-name-server": filter::silent_name_server, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "overflow": overflow::overflow, Any, Options::default();
     "overflow-sotw": overflow::overflow, Any, Options { configured: Configured::BySotw, ..Options::default() };
     "overflow-eu": overflow::eu, Any, Options::default();
@@ -170,6 +171,7 @@ scenarios! {
     "affinity": overflow::affinity, Any, Options::default();
     "fast-path": overflow::fast_path, Last, Options::default();
     "servers": servers::by_load, Any, Options { limits: SLOW, sibling: true, ..Options::default() };
+    "servers-back": servers::comes_back, Any, Options { sibling: true, ..Options::default() };
     "servers-affinity": servers::by_conversation, Any, Options { sibling: true, ..Options::default() };
     "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Any, Options::default();

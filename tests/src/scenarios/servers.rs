@@ -1,7 +1,7 @@
 //! The server of a pool that gets a request is the one with the least prompt to read, not the one with the fewest requests.
 
 use super::ensure;
-use crate::world::{Answer, Ask, MODEL, World, wait_for};
+use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for};
 use anyhow::Result;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -98,6 +98,50 @@ async fn shown(world: &World, gateway: &str, country: &str) -> Result<String> {
     }
     Ok(format!(
         "{behind} of {COME} behind a prompt that is being read, while the other server had {ahead} requests"
+    ))
+}
+
+/// Requests while a server is away, and after it has come back.
+const AWAY: usize = 60;
+const BACK: usize = 200;
+
+/// One of a pool's two servers goes and comes back: soon both get their share again.
+pub async fn comes_back(world: &mut World) -> Result<String> {
+    let (stays, goes) = (world.pool("eu-west-1"), world.sibling()?);
+    let ask = async |count: usize| -> Result<[usize; 2]> {
+        for server in [stays, goes] {
+            server.clear();
+        }
+        for _ in 0..count {
+            let answer = streamed(world.ask("eu-west-1").country("DE"), 10)
+                .send()
+                .await?;
+            ensure(answer.status == 200, || answer.text())?;
+        }
+        Ok([stays, goes].map(|server| server.requests().len()))
+    };
+    let before = ask(TEACH).await?;
+    goes.kill().await?;
+    wait_for("Envoy to see that it is away", || async {
+        Ok(!world.gateway("eu-west-1").unhealthy().await?.is_empty())
+    })
+    .await?;
+    let away = ask(AWAY).await?;
+    ensure(away == [AWAY, 0], || format!("{away:?} while one is away"))?;
+    goes.revive().await?;
+    world.until_healthy().await?;
+    let begun = tokio::time::Instant::now();
+    let mut seen = Vec::new();
+    while seen
+        .last()
+        .is_none_or(|counts: &[usize; 2]| counts.iter().any(|count| *count < BACK / 3))
+    {
+        ensure(begun.elapsed() < DEADLINE, || format!("{seen:?}"))?;
+        seen.push(ask(BACK).await?);
+    }
+    Ok(format!(
+        "{before:?} before, {away:?} while one was away, then {seen:?} within {:.1?}",
+        begun.elapsed()
     ))
 }
 

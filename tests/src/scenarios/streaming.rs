@@ -69,13 +69,13 @@ async fn one_by_one(world: &World, by: &str, encoding: &str) -> Result<()> {
 /// What came of a body, decoded as far as it can be.
 enum Body {
     Plain(Vec<u8>),
-    Gzip(GzDecoder<Vec<u8>>),
+    Gzip(Box<GzDecoder<Vec<u8>>>),
 }
 
 impl Body {
     fn new(encoding: &str) -> Self {
         match encoding {
-            "gzip" => Self::Gzip(GzDecoder::new(Vec::new())),
+            "gzip" => Self::Gzip(Box::new(GzDecoder::new(Vec::new()))),
             _ => Self::Plain(Vec::new()),
         }
     }

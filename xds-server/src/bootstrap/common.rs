@@ -1,7 +1,7 @@
 //! The part that the short and the static configuration share.
 
 use crate::collect::gateway::stats_tags;
-use crate::wire::{address, extension, millis};
+use crate::wire::{address, extension, millis, number};
 use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::metrics::v3::stats_matcher::StatsMatcher as Matcher;
@@ -14,10 +14,12 @@ use envoy_types::pb::envoy::config::overload::v3::{
     ThresholdTrigger, Trigger, resource_monitor,
 };
 use envoy_types::pb::envoy::extensions::bootstrap::internal_listener::v3::InternalListener;
+use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
 use envoy_types::pb::envoy::extensions::resource_monitors::downstream_connections::v3::DownstreamConnectionsConfig;
 use envoy_types::pb::envoy::extensions::resource_monitors::fixed_heap::v3::FixedHeapConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{ListStringMatcher, RegexMatcher, StringMatcher};
+use envoy_types::pb::google::protobuf::UInt64Value;
 use meridian_policy::{Fleet, RegionName};
 
 /// Limit of downstream connections of one Envoy.
@@ -54,8 +56,20 @@ pub fn bootstrap(fleet: &Fleet, home: &RegionName) -> Option<Bootstrap> {
         )],
         overload_manager: Some(overload(fleet.heap)),
         stats_config: Some(stats()),
+        typed_dns_resolver_config: Some(dns_resolver()),
         ..Default::default()
     })
+}
+
+/// Gives up on a silent name server after some seconds: until then an Envoy that starts serves nothing, since it waits for the
+/// addresses of all clusters. By default that takes two minutes.
+fn dns_resolver() -> TypedExtensionConfig {
+    let resolver = CaresDnsResolverConfig {
+        query_timeout_seconds: Some(UInt64Value { value: 1 }),
+        query_tries: number(2),
+        ..Default::default()
+    };
+    extension("envoy.network.dns_resolver.cares", resolver)
 }
 
 /// Limits memory, which runs out first because request bodies are buffered whole. Near the heap limit Envoy resets the

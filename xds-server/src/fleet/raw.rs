@@ -231,6 +231,9 @@ pub struct RawPool {
     pub endpoints: Option<Vec<String>>,
     /// DNS name that resolves to the addresses of all servers, `name:port`, e.g. `vllm.llm.svc:8000`.
     pub dns: Option<String>,
+    /// Whether a server stays in use while its health check passes although `dns` no longer has its address. Default: `true`, so that
+    /// a mistake in a name server takes no server away. With `false` the name decides: a pool whose name is gone counts as down.
+    pub keep_removed: Option<bool>,
     /// Context length in tokens: vLLM's `--max-model-len`. A prompt that is too long for this pool goes on to a later pool or
     /// fallback of the chain with a larger `context`. Give it to all pools and fallbacks that serve the model, or to none: without it
     /// the refusal is final.

@@ -45,6 +45,7 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
     }
     for (model, pool) in &region.pools {
         clusters.push(cluster::pool(fleet, home, model, pool));
+        clusters.extend(cluster::dns(fleet, home, model, pool));
     }
     for (peer, model) in node.peers() {
         let down = plan.is_down(peer, model);

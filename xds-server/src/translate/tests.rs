@@ -92,3 +92,24 @@ fn an_unknown_region_is_given_nothing() {
         super::Snapshot::default()
     );
 }
+
+#[test]
+fn a_name_decides_alone_only_where_the_fleet_file_says_so() {
+    let dns = "{ dns: \"mistral.llm.svc:8000\" }";
+    assert!(EXAMPLE.contains(dns));
+    for (pool, ignores_health) in [
+        (dns.to_owned(), false),
+        (dns.replace(" }", ", keep_removed: true }"), false),
+        (dns.replace(" }", ", keep_removed: false }"), true),
+    ] {
+        let fleet = crate::fleet::parse(&EXAMPLE.replace(dns, &pool)).unwrap();
+        let west = "us-west-2".parse().unwrap();
+        let snapshot = translate(&fleet, &Plan::default(), &west, None);
+        let clusters = snapshot.clusters.iter();
+        let ignoring = clusters.filter(|cluster| cluster.ignore_health_on_host_removal);
+        let names: Vec<&str> = ignoring.map(|cluster| cluster.name.as_str()).collect();
+        let expected: &[&str] = &["pool/us-west-2/mistral-7b"];
+        assert_eq!(names, if ignores_health { expected } else { &[] });
+        assert!(crate::verify::verify(&fleet, &west, &snapshot).is_empty());
+    }
+}

@@ -195,6 +195,7 @@ fn ends<'f>(
             typed_extension_protocol_options,
             dns_lookup_family,
             wait_for_warm_on_init,
+            ignore_health_on_host_removal,
             outlier_detection,
             cleanup_interval,
             common_lb_config,

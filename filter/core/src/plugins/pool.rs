@@ -1,5 +1,5 @@
-//! The plugin `pool`: picks the server for requests that other gateways send. It decides nothing else, and passes on what it does
-//! not understand.
+//! The plugin `pool`: picks the server for requests that other gateways send, and refuses those that they mark as too long for the
+//! pool. It decides nothing else, and passes on what it does not understand.
 
 use super::guard::UNANSWERED_MS;
 use super::plugin::Plugin;
@@ -9,6 +9,9 @@ use crate::worker::{ServerRequest, Worker};
 use meridian_policy::headers;
 use meridian_policy::pool_policy::PoolPolicy;
 use std::rc::Rc;
+
+/// The answer to a prompt of which the other gateway knows that it is too long for this pool.
+const TOO_LONG: &str = r#"{"error":{"message":"the prompt is too long for this pool","type":"invalid_request_error","code":"context_length_exceeded"}}"#;
 
 /// A request of another gateway.
 pub struct Request {
@@ -51,6 +54,12 @@ impl Request {
 impl Plugin for Request {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
         let header = |name| text(host, Side::Request, name);
+        if !header(headers::TOO_LONG).is_empty() {
+            host.set_header(Side::Request, headers::REFUSED, Some("1"));
+            let json = [("content-type", "application/json")];
+            host.reply(400, &json, TOO_LONG.as_bytes());
+            return Action::Pause;
+        }
         self.began = worker.steady_ms(host);
         let random = hash(header("x-request-id").as_bytes());
         let affinity_slot =

@@ -7,7 +7,7 @@ use crate::routes::PoolId;
 use crate::worker::{Worker, refused};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use meridian_fixtures::fleets::{LLAMA, WEST, example};
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_planner::plugins::guard_policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -51,6 +51,43 @@ fn attempt(
     let action = stream.request(plugin.as_mut(), worker, &headers, false);
     assert_eq!(action, Action::Continue);
     (stream, plugin)
+}
+
+/// A peer whose context is no larger than one that was too small is told so, and asks no server.
+#[test]
+fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut fleet = example();
+    for (region, context) in [(WEST, 512), (EAST, 512), (EU, 4096)] {
+        let contexts = &mut fleet.regions.get_mut(region).unwrap().contexts;
+        contexts.insert(LLAMA.parse().unwrap(), context);
+    }
+    let policy = guard_policy(&fleet, &WEST.parse().unwrap());
+    let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
+    let mark = |stream: &Stream| stream.value(Side::Request, "x-meridian-too-long");
+    // The peer's plugin, and then the first member's server, answer in one form.
+    let peer = Stream::new(&envoy, 9);
+    let mut pool = envoy.plugin("pool", "").stream(9);
+    let marked = &[("x-meridian-too-long", "1"), ("x-meridian-model", LLAMA)];
+    let action = peer.request(pool.as_mut(), &mut worker, marked, false);
+    assert_eq!(action, Action::Pause);
+    pool.on_done(&peer, &mut worker);
+    let refusal = peer.reply.borrow().clone().unwrap();
+    assert_eq!(refusal.status, 400);
+
+    let json = &[(":status", "400"), ("content-type", "application/json")];
+    for (id, region, told) in [(1, WEST, None), (2, EAST, Some("1"))] {
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, region));
+        assert_eq!(mark(&stream).as_deref(), told, "{region}");
+        stream.response(plugin.as_mut(), &mut worker, json, false);
+        let body = &refusal.body;
+        stream.piece(plugin.as_mut(), &mut worker, Side::Response, body, true);
+        let retry = stream.value(Side::Response, "x-meridian-retry");
+        assert_eq!(retry.as_deref(), Some("context"), "{region}");
+        plugin.on_done(&stream, &mut worker);
+    }
+    let (larger, _) = attempt(&envoy, &guard, &mut worker, (3, EU));
+    assert_eq!(mark(&larger), None);
 }
 
 fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
@@ -261,7 +298,8 @@ fn envoy_gets_no_body_of_a_failure_that_it_drops() {
     let bad: &[(&str, &str)] = &[(":status", "400"), ("content-type", "application/json")];
     let too_long =
         r#"{"error":{"message":"This model's maximum context length is 8192 tokens","code":400}}"#;
-    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+    type Answer<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Answer<'_>; 5] = [
         (EVENTS, &[ROLE, ERROR]),
         (EVENTS, &ended),
         (EVENTS, &[""]),

@@ -29,7 +29,7 @@ fn slot_request(balance: Balance, number: u64) -> SlotRequest {
 fn send(slots: &mut SlotTable, envoy: &Envoy, request: SlotRequest, bytes: u64) -> InFlight {
     let slot = slots.pick(request);
     let address = envoy.server_of(slot);
-    slots.learn(slot, address);
+    slots.learn(slot, address, request.now_ms);
     slots.begin(address, bytes)
 }
 
@@ -221,11 +221,11 @@ fn a_single_misroute_moves_one_slot() {
         .filter(|slot| slots.address(*slot) == Some(THREE[0]))
         .take(4)
         .collect();
-    slots.learn(own[0], THREE[1]);
+    slots.learn(own[0], THREE[1], 1000);
     assert_eq!(of(&slots), known - 1);
-    slots.learn(own[1], THREE[0]);
-    slots.learn(own[2], THREE[1]);
-    slots.learn(own[3], THREE[1]);
+    slots.learn(own[1], THREE[0], 1000);
+    slots.learn(own[2], THREE[1], 1000);
+    slots.learn(own[3], THREE[1], 1000);
     assert_eq!(of(&slots), known - 3, "two in a row");
 }
 
@@ -240,6 +240,56 @@ fn removed_and_added_servers_are_learnt() {
     envoy.0.push("[fd00::1]:8000");
     let picked = servers(&mut slots, &envoy, 2000, 300);
     assert!(count(&picked, "[fd00::1]:8000") > 30, "{picked:?}");
+}
+
+/// By the number of requests that a worker sent before, while and after a server was away.
+#[test]
+fn a_server_that_comes_back_gets_its_share_again() {
+    for (before, away) in [(400, 200), (40, 40), (400, 4000), (0, 20), (0, 400)] {
+        let mut envoy = Envoy(THREE[..2].to_vec());
+        let mut slots = SlotTable::default();
+        servers(&mut slots, &envoy, 0, before);
+        let gone = envoy.0.pop().unwrap();
+        servers(&mut slots, &envoy, 10_000, away);
+        envoy.0.push(gone);
+        // The longest pause of a server that is away has passed.
+        let picked = servers(&mut slots, &envoy, 40_000, 200);
+        let counts = THREE.map(|server| count(&picked, server));
+        assert!(
+            counts[0].min(counts[1]) > 60,
+            "{before} before, {away} while it was away: {counts:?}"
+        );
+    }
+}
+
+/// One long prompt is being read at each moment: Envoy's least request would never send the next one to its server.
+#[test]
+fn few_requests_meet_no_busy_server_while_another_is_idle() {
+    let mut worst = 0;
+    for seed in 0..20 {
+        let servers = [1, 2, 3, 4, 5, 6, 7, 8];
+        let leads =
+            |slot: u16| hash(&[slot.to_le_bytes(), [seed, 9]].concat()) % servers.len() as u64;
+        let mut slots = SlotTable::default();
+        let mut reading: Option<InFlight> = None;
+        let mut met = 0;
+        for number in 0..200 {
+            let slot = slots.pick(slot_request(Balance::LeastLoad, number));
+            let address = format!("10.0.0.{}:8000", leads(slot));
+            slots.learn(slot, &address, number);
+            met += u32::from(reading.as_ref().is_some_and(|it| it.address() == address));
+            let next = slots.begin(&address, 40_000);
+            if let Some(mut before) = reading.replace(next) {
+                slots.first_token(&mut before);
+                slots.end(before);
+            }
+        }
+        worst = worst.max(met);
+    }
+    assert!(
+        worst <= 8,
+        "{worst} of 200 requests waited behind another one"
+    );
 }
 
 #[test]
@@ -261,7 +311,7 @@ fn a_conversation_keeps_its_server_below_the_load_bound() {
     // All other servers are known, and have the same load.
     for server in THREE {
         let slot = (0..SLOT_COUNT).find(|slot| envoy.server_of(*slot) == server);
-        slots.learn(slot.unwrap(), server);
+        slots.learn(slot.unwrap(), server, 1000);
         held.extend((0..4).map(|_| slots.begin(server, 100)));
     }
     assert_eq!(envoy.server_of(slots.pick(mine)), own);

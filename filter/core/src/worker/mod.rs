@@ -11,6 +11,7 @@ mod paces;
 mod servers;
 mod sheds;
 mod spending;
+mod too_long;
 
 pub use attempts::{AttemptLabels, Attempts, STALL};
 pub use board::KEEP_EVERY;
@@ -21,6 +22,7 @@ pub use metrics::Metrics;
 pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
+pub use too_long::TooLong;
 
 use crate::clock::SteadyClock;
 use crate::host::{Host, LogLevel, now_ms};
@@ -46,6 +48,8 @@ pub struct Worker {
     pub sheds: Sheds,
     /// Requests that fallbacks are asked for.
     pub fallbacks: FallbackRequests,
+    /// Prompts that were too long for a member.
+    pub too_long: TooLong,
     /// Counters in Envoy's statistics.
     pub metrics: Metrics,
 }

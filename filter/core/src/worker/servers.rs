@@ -17,6 +17,8 @@ struct Pool {
     slots: SlotTable,
     /// When the other workers' loads were read last, in milliseconds.
     read_at: u64,
+    /// When a slot was picked last, in milliseconds.
+    picked_at: u64,
 }
 
 /// The pools of this region, by model.
@@ -34,6 +36,7 @@ impl Servers {
     /// The slot of a request.
     pub fn pick(&mut self, host: &dyn Host, board: &Board, model: &str, ask: SlotRequest) -> u16 {
         let pool = self.pool(model);
+        pool.picked_at = ask.now_ms;
         if ask.now_ms.abs_diff(pool.read_at) >= FRESH_MS {
             pool.read_at = ask.now_ms;
             let texts = board.read(host, &topic(model));
@@ -50,7 +53,8 @@ impl Servers {
 
     /// A slot has led to this server.
     pub fn learn(&mut self, model: &str, slot: u16, address: &str) {
-        self.pool(model).slots.learn(slot, address);
+        let pool = self.pool(model);
+        pool.slots.learn(slot, address, pool.picked_at);
     }
 
     /// A request is sent to a server. `length`: its bytes, as a header has them.

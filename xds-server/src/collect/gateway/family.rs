@@ -64,7 +64,10 @@ const FAMILIES: [Family; 14] = [
     Family {
         name: MEMBERS,
         kind: MetricType::Gauge,
-        take: |message, metric| message.endpoints(metric, |members| &mut members.total),
+        take: |message, metric| {
+            message.dns_addresses(metric)?;
+            message.endpoints(metric, |members| &mut members.total)
+        },
     },
     Family {
         name: WARMING,
@@ -141,6 +144,7 @@ pub(super) fn read(
         endpoints: BTreeMap::new(),
         is_starting: false,
         peer_checks: BTreeMap::new(),
+        dns_names: Vec::new(),
         first_tokens: Vec::new(),
         misplaced: Vec::new(),
     };
@@ -198,6 +202,7 @@ struct Message<'m> {
     endpoints: BTreeMap<ModelName, Members>,
     is_starting: bool,
     peer_checks: BTreeMap<RegionName, PeerChecks>,
+    dns_names: Vec<Reading>,
     first_tokens: Vec<Reading>,
     misplaced: Vec<Reading>,
 }
@@ -294,6 +299,19 @@ impl Message<'_> {
         Ok(())
     }
 
+    /// What the name of a pool has: the members of the cluster that only resolves it.
+    fn dns_addresses(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let Some(model) = self.names.dns(self.region, label(metric, CLUSTER)?) else {
+            return Ok(());
+        };
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
+        // A whole number below a million, so nothing is lost.
+        let addresses = value::amount(gauge.value(), MOST_REQUESTS)? as u64;
+        let model = model.clone();
+        self.dns_names.push(Reading::Name { model, addresses });
+        Ok(())
+    }
+
     fn peer_checks(
         &mut self,
         metric: &Metric,
@@ -348,6 +366,7 @@ impl Message<'_> {
                 failed_handshakes: checks.failed_handshakes,
             },
         }));
+        readings.append(&mut self.dns_names);
         readings.append(&mut self.first_tokens);
         readings.append(&mut self.misplaced);
         (readings, self.refusals.into_vec())

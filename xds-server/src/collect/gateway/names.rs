@@ -17,6 +17,8 @@ pub struct Names {
     models: BTreeMap<String, ModelName>,
     /// The clusters of a region's own pools.
     pools: BTreeMap<RegionName, BTreeMap<String, ModelName>>,
+    /// The clusters that resolve the names of a region's own pools.
+    dns: BTreeMap<RegionName, BTreeMap<String, ModelName>>,
     /// The clusters of peers: the region that each leads to.
     peers: BTreeMap<String, RegionName>,
 }
@@ -28,12 +30,17 @@ impl From<&Fleet> for Names {
             let pool = |model: &ModelName| (name::stat(&name::pool(region, model)), model.clone());
             (region.clone(), of_region.pools.keys().map(pool).collect())
         };
+        let dns = |(region, of_region): (&RegionName, &Region)| {
+            let dns = |model: &ModelName| (name::stat(&name::dns(region, model)), model.clone());
+            (region.clone(), of_region.pools.keys().map(dns).collect())
+        };
         let peers = |(region, of_region): (&RegionName, &Region)| {
             let models = of_region.pools.keys();
             let peer = |model| (name::stat(&name::peer(region, model)), region.clone());
             models.map(peer).collect::<Vec<_>>()
         };
         Self {
+            dns: fleet.regions.iter().map(dns).collect(),
             peers: fleet.regions.iter().flat_map(peers).collect(),
             zones: fleet.zones.keys().cloned().collect(),
             regions: fleet.regions.keys().cloned().collect(),
@@ -80,6 +87,11 @@ impl Names {
     /// The model of a region's own pool cluster; `None` for any other cluster.
     pub(super) fn pool(&self, region: &RegionName, cluster: &str) -> Option<&ModelName> {
         self.pools.get(region)?.get(cluster)
+    }
+
+    /// The model of the cluster that resolves the name of a region's own pool; `None` for any other cluster.
+    pub(super) fn dns(&self, region: &RegionName, cluster: &str) -> Option<&ModelName> {
+        self.dns.get(region)?.get(cluster)
     }
 
     /// The region of a peer's cluster; `None` for any other cluster.

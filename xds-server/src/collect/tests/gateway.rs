@@ -129,6 +129,19 @@ async fn a_message_becomes_an_observation() {
 }
 
 #[tokio::test]
+async fn what_a_pool_s_name_resolves_to_is_read() {
+    let mut stream = Stream::open(Ok(None), 8).await;
+    let cluster = [("envoy.cluster_name", "dns_us-west-2_mistral-7b")];
+    let families = vec![gauge(MEMBERS, &cluster, 0.0)];
+    stream.introduce("gw-1", "us-west-2", families).await;
+    let report = stream.report().await;
+    let model = "mistral-7b".parse().unwrap();
+    let addresses = 0;
+    assert_eq!(readings(&report), [Reading::Name { model, addresses }]);
+    stream.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn health_checks_of_a_peer_s_models_count_together() {
     let mut stream = Stream::open(Ok(None), 8).await;
     let of = |name: &str, cluster: &str, value: f64| {

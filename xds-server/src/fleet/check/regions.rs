@@ -73,6 +73,11 @@ impl Check {
             ),
             round_trips: neighbours.round_trips(name),
             contexts: values_of(&raw.pools, |pool| pool.context),
+            names_decide: values_of(&raw.pools, |pool| {
+                (pool.keep_removed == Some(false)).then_some(())
+            })
+            .into_keys()
+            .collect(),
             health_paths: values_of(&raw.pools, |pool| pool.health.clone()),
             signals: self.signals(&format!("{at}.signals"), raw.signals, &raw.pools),
             price: self.region_price(&format!("{at}.price"), raw.price),
@@ -113,6 +118,11 @@ impl Check {
             self.at(&format!("{at}.health"), field::http_path(path));
         }
         match (raw.endpoints, raw.dns) {
+            (Some(_), None) if raw.keep_removed.is_some() => {
+                let message = "it is about pools with `dns`; remove it";
+                self.problem(format!("{at}.keep_removed"), message);
+                None
+            }
             (Some(endpoints), None) if !endpoints.is_empty() => {
                 let mut seen = BTreeSet::new();
                 let mut parsed = Vec::new();

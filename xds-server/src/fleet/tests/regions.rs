@@ -15,6 +15,12 @@ fn pools() {
     ] {
         check_edit(pool, instead, at, says);
     }
+    check_edit(
+        pool,
+        "{ endpoints: [10.0.2.10:8000], keep_removed: false }",
+        &format!("{at}.keep_removed"),
+        "about pools with `dns`",
+    );
     for (endpoint, says) in [
         ("10.0.2.10", "ip:port"),
         ("vllm:8000", "give a name under `dns`"),

@@ -8,7 +8,7 @@ mod provider;
 
 pub use database::databases_of;
 pub use peer::peer;
-pub use pool::pool;
+pub use pool::{dns, pool};
 pub use provider::{fallback, provider};
 
 use crate::name;

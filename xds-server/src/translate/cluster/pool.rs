@@ -12,9 +12,34 @@ use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{
     Http1ProtocolOptions, HttpProtocolOptions as CommonOptions,
 };
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
 use meridian_policy::fleet::Pool;
 use meridian_policy::{Fleet, ModelName, RegionName};
+
+/// A cluster without traffic that resolves a pool's name: the pool's own keeps an address that the name no longer has while its
+/// health check passes, and no statistic says so. `None` for a pool without a name, and for one whose name decides.
+pub fn dns(fleet: &Fleet, home: &RegionName, model: &ModelName, of: &Pool) -> Option<Cluster> {
+    let region = fleet.regions.get(home)?;
+    let cluster_name = name::dns(home, model);
+    let wanted = matches!(of, Pool::Dns { .. }) && !region.names_decide.contains(model);
+    wanted.then(|| {
+        let pool = pool(fleet, home, model, of);
+        Cluster {
+            alt_stat_name: name::stat(&cluster_name),
+            load_assignment: pool
+                .load_assignment
+                .map(|assignment| ClusterLoadAssignment {
+                    cluster_name: cluster_name.clone(),
+                    ..assignment
+                }),
+            name: cluster_name,
+            health_checks: Vec::new(),
+            outlier_detection: None,
+            ..pool
+        }
+    })
+}
 
 /// The cluster of a pool. The filter picks the server by a slot ([`meridian_filter_core::slots`]); Envoy leaves out
 /// unhealthy ones.
@@ -44,6 +69,8 @@ pub fn pool(fleet: &Fleet, home: &RegionName, model: &ModelName, pool: &Pool) ->
     Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        ignore_health_on_host_removal: region
+            .is_some_and(|region| region.names_decide.contains(model)),
         lb_policy: LbPolicy::Maglev.into(),
         health_checks: vec![health_check(check)],
         outlier_detection: health::of_servers(),

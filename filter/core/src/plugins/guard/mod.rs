@@ -91,6 +91,7 @@ impl Plugin for Attempt {
         self.labels = Rc::new(labels);
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
+        self.mark_too_long(host, worker);
         if self.kind.is_some() {
             let (name, value) = encoding::REQUEST_HEADER;
             host.set_header(Side::Request, name, Some(value));
@@ -174,6 +175,19 @@ impl Attempt {
         }
     }
 
+    /// Tells a peer that the prompt is too long for its pool, where a context that is no smaller was too small for it: it refuses the
+    /// request without asking a server. Envoy offers no way to leave a member out.
+    fn mark_too_long(&self, host: &dyn Host, worker: &Worker) {
+        let AttemptLabels {
+            model, to, request, ..
+        } = self.labels.as_ref();
+        if let Some(most) = worker.too_long.of(*request) {
+            let context = self.policy.context(model, to);
+            let mark = context.filter(|context| *context <= most).map(|_| "1");
+            host.set_header(Side::Request, headers::TOO_LONG, mark);
+        }
+    }
+
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
         self.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
@@ -243,6 +257,12 @@ impl Attempt {
                 }
                 if context::is_too_long(&body) {
                     host.set_header(Side::Response, headers::RETRY, Some("context"));
+                    let AttemptLabels {
+                        model, to, request, ..
+                    } = self.labels.as_ref();
+                    if let Some(context) = self.policy.context(model, to) {
+                        worker.too_long.note(*request, context);
+                    }
                 }
                 if self.answered(host, worker, 400) {
                     return self.leave(host);
