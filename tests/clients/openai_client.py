@@ -162,6 +162,8 @@ def claude():
     schema = {"name": "city", "schema": {**city, "additionalProperties": False}, "strict": True}
     formatted = chat(response_format={"type": "json_schema", "json_schema": schema})
     assert formatted.choices[0].message.content == '{"city":"a city"}', formatted
+    any_object = chat(response_format={"type": "json_object"}).choices[0].message.content
+    assert "a single JSON object" in any_object, any_object
 
     refused = fails(openai.BadRequestError, 400, lambda: chat(n=2))
     assert refused.param == "n", refused

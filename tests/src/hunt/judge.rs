@@ -25,27 +25,7 @@ pub fn judge(plan: &Plan, heard: &Heard) -> Result<Verdict> {
     let body = String::from_utf8_lossy(&heard.body);
     let fates = || plan.parts.iter().map(|part| part.act.fate());
     if heard.status == 200 {
-        for (member, part) in MEMBERS.iter().zip(&plan.parts) {
-            let words = Words {
-                member,
-                id: plan.id,
-                large: part.act == Act::Large,
-            };
-            match part.act.fate() {
-                Fate::Whole if !heard.is_cut && body == expected(plan, &words) => {
-                    return Ok(Verdict::Whole);
-                }
-                Fate::Broken if broke_off(&words, &body, heard.is_cut) => {
-                    return Ok(Verdict::Broken);
-                }
-                _ => {}
-            }
-        }
-        bail!(
-            "not what any member said: cut {}, {}",
-            heard.is_cut,
-            short(&body)
-        );
+        return answered(plan, heard, &body);
     }
     // A member that keeps its stream open after an error leaves HTTP/2 without an end of it.
     let may_be_cut = plan.http2
@@ -81,6 +61,28 @@ pub fn judge(plan: &Plan, heard: &Heard) -> Result<Verdict> {
         );
     }
     Ok(Verdict::Error)
+}
+
+/// What came with status 200.
+fn answered(plan: &Plan, heard: &Heard, body: &str) -> Result<Verdict> {
+    for (member, part) in MEMBERS.iter().zip(&plan.parts) {
+        let words = Words {
+            member,
+            id: plan.id,
+            large: part.act == Act::Large,
+        };
+        match part.act.fate() {
+            Fate::Whole if !heard.is_cut && body == expected(plan, &words) => {
+                return Ok(Verdict::Whole);
+            }
+            Fate::Broken if broke_off(&words, body, heard.is_cut) => {
+                return Ok(Verdict::Broken);
+            }
+            _ => {}
+        }
+    }
+    let cut = heard.is_cut;
+    bail!("not what any member said: cut {cut}, {}", short(body));
 }
 
 fn expected(plan: &Plan, words: &Words<'_>) -> String {

@@ -172,13 +172,11 @@ impl Answer<'_> {
     /// What begins as an answer.
     async fn answer(&mut self, act: Act, part: Part, words: &Words<'_>) -> Result<bool> {
         let streamed = self.plan.streamed;
-        let (role, whole) = if streamed {
-            (words.role(), words.stream())
+        let (role, whole, kind) = if streamed {
+            (words.role(), words.stream(), "text/event-stream")
         } else {
-            (
-                r#"{"object":"chat.completion","choices":["#.into(),
-                words.whole(),
-            )
+            let begun = r#"{"object":"chat.completion","choices":["#;
+            (begun.into(), words.whole(), "application/json")
         };
         let error = |status| {
             let error = words.error(status);
@@ -187,11 +185,6 @@ impl Answer<'_> {
             } else {
                 error
             }
-        };
-        let kind = if streamed {
-            "text/event-stream"
-        } else {
-            "application/json"
         };
         self.head(kind, part).await?;
         let some = || [vec![role.clone()], words.content()].concat();
@@ -224,11 +217,7 @@ impl Answer<'_> {
                 let all = [some(), vec![error(500), words.end()]].concat();
                 self.chunks(&all, true).await?;
             }
-            Act::Drip => {
-                let bytes: Vec<String> = whole.chars().map(String::from).collect();
-                let pieces: Vec<String> = bytes.chunks(7).map(<[String]>::concat).collect();
-                self.chunks(&pieces, true).await?;
-            }
+            Act::Drip => self.chunks(&drops(&whole), true).await?,
             Act::Trailers => {
                 self.chunks(&[whole], false).await?;
                 self.write("0\r\nx-trailer: 1\r\n\r\n").await?;
@@ -305,4 +294,10 @@ impl Answer<'_> {
         self.writer.write_all(text.as_bytes()).await?;
         Ok(self.writer.flush().await?)
     }
+}
+
+/// A text in pieces of a few bytes.
+fn drops(text: &str) -> Vec<String> {
+    let characters: Vec<String> = text.chars().map(String::from).collect();
+    characters.chunks(7).map(<[String]>::concat).collect()
 }

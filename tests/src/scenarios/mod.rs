@@ -10,6 +10,7 @@ mod clocks;
 mod config;
 mod control_plane;
 mod counted;
+mod error_shapes;
 mod exhausted;
 mod failover;
 mod filter;
@@ -136,6 +137,7 @@ scenarios! {
     "claude-large": claude_large::large, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools-bedrock": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };
+    "error-shapes": error_shapes::shapes, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-once": claude::once, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-keys": claude::keys, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-midway": claude::midway, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };

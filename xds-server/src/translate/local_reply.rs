@@ -22,14 +22,14 @@ use meridian_policy::api::Shape;
 use meridian_policy::fleet::Limits;
 use meridian_policy::headers;
 
-/// The statuses of local replies, each with the way to recognize it. The first one that matches applies.
-const STATUSES: [(Op, u16); 5] = [
-    (Op::Eq, 413),
-    (Op::Eq, 503),
-    (Op::Eq, 504),
-    (Op::Ge, 500),
-    (Op::Ge, 400),
-];
+/// Statuses whose errors may differ from those of their class.
+const STATUSES: [u16; 8] = [401, 403, 404, 413, 429, 503, 504, 529];
+
+/// The classes of all other statuses, by the lowest one. The first one that matches applies.
+const CLASSES: [u16; 2] = [500, 400];
+
+/// Statuses after which a caller may try again at once.
+const TEMPORARY: [u16; 2] = [503, 504];
 
 /// Maps the errors that Envoy generates (no healthy upstream, timeouts, body too large) to the shape of the caller's
 /// API, and plain texts of the filter. Responses of the filter with a header of its own stay as they are.
@@ -56,21 +56,32 @@ pub fn for_peers() -> LocalReplyConfig {
 fn with_header(always: Option<HeaderValueOption>) -> LocalReplyConfig {
     let shapes = [Shape::Anthropic, Shape::OpenAi].into_iter();
     let mappers = shapes.flat_map(|shape| {
+        let differs = move |code: &u16| {
+            let class = if *code < 500 { 400 } else { 500 };
+            let has_code = shape == Shape::OpenAi && Shape::error_code(*code).is_some();
+            let is_typed = shape.error_type(*code) != shape.error_type(class);
+            is_typed || has_code || TEMPORARY.contains(code)
+        };
+        let single = STATUSES.into_iter().filter(differs);
+        let single = single.map(|code| (Op::Eq, code));
         let always = always.clone();
-        STATUSES.map(|(op, code)| {
-            let is_temporary = matches!(code, 503 | 504);
-            let retry_after =
-                is_temporary.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
-            ResponseMapper {
-                filter: all_of(shape, vec![not_from_the_filter(), status(op, code)]),
-                body_format_override: Some(error_body(shape, code, "%LOCAL_REPLY_BODY%")),
-                headers_to_add: always.clone().into_iter().chain(retry_after).collect(),
-                ..Default::default()
-            }
-        })
+        single
+            .chain(CLASSES.map(|code| (Op::Ge, code)))
+            .map(move |(op, code)| mapper(shape, op, code, always.clone()))
     });
     LocalReplyConfig {
         mappers: mappers.collect(),
+        ..Default::default()
+    }
+}
+
+fn mapper(shape: Shape, op: Op, code: u16, always: Option<HeaderValueOption>) -> ResponseMapper {
+    let is_temporary = TEMPORARY.contains(&code);
+    let retry_after = is_temporary.then(|| header_if_absent("retry-after", headers::RETRY_AFTER));
+    ResponseMapper {
+        filter: all_of(shape, vec![not_from_the_filter(), status(op, code)]),
+        body_format_override: Some(error_body(shape, code, "%LOCAL_REPLY_BODY%")),
+        headers_to_add: always.into_iter().chain(retry_after).collect(),
         ..Default::default()
     }
 }

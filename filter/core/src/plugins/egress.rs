@@ -153,7 +153,10 @@ impl Plugin for Request {
             return Action::Continue;
         }
         if ends {
-            return self.answer_without_body(host, worker, &context, status);
+            // No body can be added to it. The plugin `router` does that, for all errors without one.
+            let answer = context.whole(status, &error_name(host), &[], now(host));
+            self.answered(host, worker, &answer);
+            return Action::Continue;
         }
         self.state = State::Held(context, status);
         Action::Pause
@@ -364,33 +367,6 @@ impl Request {
         };
         worker::settle(host, policy, reserved.admitted, reserved.cost);
         worker.metrics.spent(host, &policy.fallback, reserved.cost);
-    }
-
-    /// The answer is a head alone, to which no body can be added: another answer takes its place. The listener's local replies put its
-    /// message into the shape of the API that was spoken.
-    fn answer_without_body(
-        &mut self,
-        host: &dyn Host,
-        worker: &mut Worker,
-        context: &ResponseContext,
-        status: u16,
-    ) -> Action {
-        let answer = context.whole(status, &error_name(host), &[], now(host));
-        self.answered(host, worker, &answer);
-        let message = answer.body.as_ref();
-        let Some(message) = message.and_then(|body| body["error"]["message"].as_str()) else {
-            return Action::Continue;
-        };
-        let retry_after = text(host, Side::Response, "retry-after");
-        let headers = [("retry-after", retry_after.as_str())];
-        let headers = if retry_after.is_empty() {
-            &[][..]
-        } else {
-            &headers
-        };
-        self.state = State::Stopped;
-        host.reply(answer.status, headers, message.as_bytes());
-        Action::Pause
     }
 
     /// The answer in one piece is whole.

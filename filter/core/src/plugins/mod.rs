@@ -85,7 +85,7 @@ impl Configured {
     pub fn stream(&self, stream: u32) -> Box<dyn Plugin> {
         match self {
             Self::Router(policy) => Box::new(router::Request::new(stream, policy.clone())),
-            Self::Guard(policy) => Box::new(guard::Attempt::new(stream, policy.clone())),
+            Self::Guard(policy) => Box::new(guard::Guard::new(stream, policy.clone())),
             Self::Pool(policy) => Box::new(pool::Request::new(policy.clone())),
             Self::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
         }

@@ -239,7 +239,10 @@ impl Request {
         let headers: Vec<(String, String)> = host
             .headers(Side::Response)
             .into_iter()
-            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
+            // Envoy adds the region to every answer.
+            .filter(|(name, _)| {
+                !name.starts_with(':') && !name.starts_with("content-") && name != headers::REGION
+            })
             .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
             .collect();
         let headers: Vec<(&str, &str)> = headers

@@ -193,12 +193,8 @@ fn errors_about_a_request_are_short() {
 }
 
 #[test]
-fn an_error_of_claude_without_a_body_says_what_it_means() {
-    for (status, made, says) in [
-        ("401", 502, "refused the gateway's credential"),
-        ("429", 429, "has reached its rate limit"),
-        ("529", 503, "overloaded or unavailable"),
-    ] {
+fn an_error_of_claude_without_a_body_has_the_status_that_callers_see() {
+    for (status, made) in [("401", "502"), ("429", "429"), ("529", "503")] {
         let (envoy, mut worker) = (Envoy::start(), Worker::default());
         let stream = Stream::new(&envoy, 1);
         let mut plugin = claude(&envoy, &json!({})).stream(1);
@@ -206,12 +202,10 @@ fn an_error_of_claude_without_a_body_says_what_it_means() {
         stream.request(plugin, &mut worker, CHAT, false);
         stream.piece(plugin, &mut worker, Side::Request, BODY, true);
         let head = [(":status", status), ("retry-after", "7")];
-        let action = stream.response(plugin, &mut worker, &head, true);
-        assert_eq!(action, Action::Pause);
-        let reply = reply(&stream);
-        assert_eq!(reply.status, made);
-        assert!(reply.body.contains(says), "{}", reply.body);
-        assert_eq!(reply.headers, [("retry-after".to_owned(), "7".to_owned())]);
+        stream.response(plugin, &mut worker, &head, true);
+        let value = |name| stream.value(Side::Response, name);
+        assert_eq!(value(":status").as_deref(), Some(made));
+        assert_eq!(value("retry-after").as_deref(), Some("7"));
     }
 }
 

@@ -3,44 +3,31 @@
 //! region; it counts how each region answered, how soon and with how many tokens; and it notes when a region refuses requests for
 //! lack of room.
 
-mod outcome;
+mod attempt;
 
 use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, text};
-use crate::worker::{AttemptLabels, ServerRequest, Worker};
+use crate::worker::{AttemptLabels, Worker};
+use attempt::{Attempt, caller_has_left};
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
-use outcome::caller_has_left;
 use std::rc::Rc;
 
-/// A stream that waited less than this for its first content, in milliseconds, says nothing about its server.
-pub const UNANSWERED_MS: u64 = 1000;
+pub use attempt::UNANSWERED_MS;
 
-/// One attempt.
+/// The guard of one attempt.
 #[derive(Default)]
-pub struct Attempt {
+pub struct Guard {
     /// The stream's id.
     id: u32,
-    policy: Rc<GuardPolicy>,
-    /// When it began, by the worker's clock, in milliseconds.
-    began: u64,
-    labels: Rc<AttemptLabels>,
+    attempt: Attempt,
     kind: Option<ApiKind>,
     /// The body is encoded, though the guard asked for no encoding.
     decoder: Option<Decoder>,
-    streamed: bool,
     state: State,
-    /// How it ended is counted.
-    is_counted: bool,
-    /// It has no answer yet.
-    waits: bool,
-    /// It awaits its first token: attempts that did when this one started, including this one.
-    queued: Option<u32>,
-    /// It is at a server of this region.
-    server: Option<ServerRequest>,
 }
 
 /// How far the answer is.
@@ -67,7 +54,7 @@ struct Watched {
     released: u64,
 }
 
-impl Plugin for Attempt {
+impl Plugin for Guard {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
         let header = |name| text(host, Side::Request, name);
         let labels = AttemptLabels {
@@ -79,16 +66,16 @@ impl Plugin for Attempt {
             request_id: header("x-request-id"),
             ..AttemptLabels::default()
         };
-        self.began = worker.steady_ms(host);
+        self.attempt.began = worker.steady_ms(host);
         self.kind = ApiKind::of(&header(":path"));
-        self.streamed = header(headers::STREAM) == "1";
-        self.waits = true;
+        self.attempt.streamed = header(headers::STREAM) == "1";
+        self.attempt.waits = true;
         worker.attempts.begin(labels.request);
-        if self.streamed {
-            self.queued = Some(worker.paces.begin(&labels.to, &labels.model));
+        if self.attempt.streamed {
+            self.attempt.queued = Some(worker.paces.begin(&labels.to, &labels.model));
         }
-        self.server = self.server_here(host, worker, &labels);
-        self.labels = Rc::new(labels);
+        self.attempt.server = self.attempt.server_here(host, worker, &labels);
+        self.attempt.labels = Rc::new(labels);
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
         self.mark_too_long(host, worker);
@@ -122,7 +109,7 @@ impl Plugin for Attempt {
             // A withheld body has no place before trailers. They come from no server: Envoy asks HTTP/1 upstreams for none.
             State::Held(_) | State::Refused(_) => {
                 let failure = Failure::Malformed;
-                self.fail(host, worker, &failure);
+                self.attempt.fail(host, worker, &failure);
                 let json = [("content-type", "application/json")];
                 host.reply(failure.status(), &json, self.body_of(&failure).as_bytes());
                 return Action::Pause;
@@ -134,9 +121,9 @@ impl Plugin for Attempt {
                     ..
                 }) = judge.read(&[], true)
                 {
-                    worker.broken(host, &self.labels, failure.label());
+                    worker.broken(host, &self.attempt.labels, failure.label());
                 }
-                self.count_tokens(host, worker, &judge);
+                self.attempt.count_tokens(host, worker, &judge);
             }
             State::Passing | State::Failed => {}
         }
@@ -146,18 +133,18 @@ impl Plugin for Attempt {
     /// The attempt is over. One that got no answer for a while shows that its region has no room, as a refusal would.
     fn on_done(&mut self, host: &dyn Host, worker: &mut Worker) {
         worker.idle.remove(self.id);
-        self.stop_waiting(worker);
-        let labels = self.labels.clone();
-        if self.queued.take().is_some() {
+        self.attempt.stop_waiting(worker);
+        let labels = self.attempt.labels.clone();
+        if self.attempt.queued.take().is_some() {
             worker.paces.gone(&labels.to, &labels.model);
         }
-        let waited = worker.steady_ms(host).saturating_sub(self.began);
-        self.leave_server(host, worker, waited);
-        if !self.is_counted && waited >= UNANSWERED_MS {
-            self.unanswered(host, worker);
+        let waited = worker.steady_ms(host).saturating_sub(self.attempt.began);
+        self.attempt.leave_server(host, worker, waited);
+        if !self.attempt.is_counted && waited >= UNANSWERED_MS {
+            self.attempt.unanswered(host, worker);
         }
         if let State::Watched(watched) = &self.state {
-            self.count_tokens(host, worker, &watched.judge);
+            self.attempt.count_tokens(host, worker, &watched.judge);
             if !caller_has_left(host) {
                 worker.broken(host, &labels, "cut");
             }
@@ -165,12 +152,15 @@ impl Plugin for Attempt {
     }
 }
 
-impl Attempt {
-    /// An attempt of which nothing is known yet.
+impl Guard {
+    /// Of an attempt of which nothing is known yet.
     pub fn new(id: u32, policy: Rc<GuardPolicy>) -> Self {
         Self {
             id,
-            policy,
+            attempt: Attempt {
+                policy,
+                ..Attempt::default()
+            },
             ..Self::default()
         }
     }
@@ -180,21 +170,21 @@ impl Attempt {
     fn mark_too_long(&self, host: &dyn Host, worker: &Worker) {
         let AttemptLabels {
             model, to, request, ..
-        } = self.labels.as_ref();
+        } = self.attempt.labels.as_ref();
         if let Some(most) = worker.too_long.of(*request) {
-            let context = self.policy.context(model, to);
+            let context = self.attempt.policy.context(model, to);
             let mark = context.filter(|context| *context <= most).map(|_| "1");
             host.set_header(Side::Request, headers::TOO_LONG, mark);
         }
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        self.note_load(host, worker);
+        self.attempt.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
         let AttemptLabels {
             zone, model, to, ..
-        } = self.labels.as_ref();
-        if status == 400 && !ends && self.policy.may_fit_later(zone, model, to) {
+        } = self.attempt.labels.as_ref();
+        if status == 400 && !ends && self.attempt.policy.may_fit_later(zone, model, to) {
             self.state = State::Refused(Vec::new());
             return Action::Pause;
         }
@@ -214,9 +204,9 @@ impl Attempt {
         };
         let judge = self
             .kind
-            .map(|kind| Judge::begin(kind, self.streamed, &head));
+            .map(|kind| Judge::begin(kind, self.attempt.streamed, &head));
         let Some(mut judge) = judge.flatten() else {
-            self.answered(host, worker, status);
+            self.attempt.answered(host, worker, status);
             return Action::Continue;
         };
         if !ends {
@@ -225,10 +215,10 @@ impl Attempt {
         }
         match judge.read(&[], true) {
             Step::Fail(failure) => {
-                self.fail(host, worker, &failure);
+                self.attempt.fail(host, worker, &failure);
             }
             Step::Hold | Step::Release(_) => {
-                self.answered(host, worker, status);
+                self.attempt.answered(host, worker, status);
             }
         }
         Action::Continue
@@ -259,12 +249,12 @@ impl Attempt {
                     host.set_header(Side::Response, headers::RETRY, Some("context"));
                     let AttemptLabels {
                         model, to, request, ..
-                    } = self.labels.as_ref();
-                    if let Some(context) = self.policy.context(model, to) {
+                    } = self.attempt.labels.as_ref();
+                    if let Some(context) = self.attempt.policy.context(model, to) {
                         worker.too_long.note(*request, context);
                     }
                 }
-                if self.answered(host, worker, 400) {
+                if self.attempt.answered(host, worker, 400) {
                     return self.leave(host);
                 }
                 host.set_body(Side::Response, size, &body);
@@ -299,13 +289,15 @@ impl Attempt {
         let limit = match self.state {
             _ if ends => None,
             State::Failed => Some(0),
-            _ if self.streamed && action == Action::Continue => self.policy.stream_idle_timeout_ms,
+            _ if self.attempt.streamed && action == Action::Continue => {
+                self.attempt.policy.stream_idle_timeout_ms
+            }
             _ => return,
         };
         match limit {
             Some(limit) => {
                 let now = worker.steady_ms(host);
-                worker.idle.renew(self.id, &self.labels, limit, now);
+                worker.idle.renew(self.id, &self.attempt.labels, limit, now);
             }
             None => worker.idle.remove(self.id),
         }
@@ -330,7 +322,7 @@ impl Attempt {
                 return Action::Withhold;
             }
             Step::Fail(failure) => {
-                if self.fail(host, worker, &failure) {
+                if self.attempt.fail(host, worker, &failure) {
                     return self.leave(host);
                 }
                 let body = self.body_of(&failure);
@@ -344,7 +336,7 @@ impl Attempt {
                 self.state = State::Failed;
             }
             Step::Release(release) => {
-                self.committed(host, worker, &judge);
+                self.attempt.committed(host, worker, &judge);
                 let all = judge.take_held();
                 if judge.is_stream() {
                     // Its length may change.
@@ -357,7 +349,7 @@ impl Attempt {
                     self.release(host, worker, begun, (all, size), release, ends);
                 } else {
                     host.set_body(Side::Response, size, &all);
-                    self.count_tokens(host, worker, &judge);
+                    self.attempt.count_tokens(host, worker, &judge);
                 }
             }
         }
@@ -415,11 +407,11 @@ impl Attempt {
             host.set_body(Side::Response, size, &all);
         }
         if ends || broken.is_some() {
-            self.count_tokens(host, worker, &watched.judge);
+            self.attempt.count_tokens(host, worker, &watched.judge);
         }
         self.state = match broken {
             Some(failure) => {
-                worker.broken(host, &self.labels, failure.label());
+                worker.broken(host, &self.attempt.labels, failure.label());
                 State::Failed
             }
             None if ends => State::Passing,

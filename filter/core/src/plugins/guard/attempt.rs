@@ -1,19 +1,44 @@
-//! What an attempt shows: of its server, of the room that its region has, and to whom its answer goes.
+//! One attempt: what it is about, and what its answer shows of its server and of the room that its region has.
 
-use super::{Attempt, UNANSWERED_MS};
 use crate::guard::{Failure, Judge, load_report};
 use crate::host::{Fact, Host, Side, text};
 use crate::slots::is_failure;
 use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
+use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
 use meridian_policy::{RegionName, headers};
+use std::rc::Rc;
 
 /// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
 const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 
+/// A stream that waited less than this for its first content, in milliseconds, says nothing about its server.
+pub const UNANSWERED_MS: u64 = 1000;
+
+/// One attempt.
+#[derive(Default)]
+pub struct Attempt {
+    /// The guard's policy.
+    pub policy: Rc<GuardPolicy>,
+    /// When it began, by the worker's clock, in milliseconds.
+    pub began: u64,
+    /// What it is about.
+    pub labels: Rc<AttemptLabels>,
+    /// The caller asked for a stream.
+    pub streamed: bool,
+    /// How it ended is counted.
+    pub is_counted: bool,
+    /// It has no answer yet.
+    pub waits: bool,
+    /// It awaits its first token: attempts that did when this one started, including this one.
+    pub queued: Option<u32>,
+    /// It is at a server of this region.
+    pub server: Option<ServerRequest>,
+}
+
 impl Attempt {
     /// Takes in the load that the server reports, and keeps it from the caller.
-    pub(super) fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
+    pub fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
         let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
         let labels = &self.labels;
         worker.metrics.load(host, labels, load);
@@ -25,7 +50,7 @@ impl Attempt {
     }
 
     /// The server that Envoy has sent an attempt to, if it is of this region's own pool.
-    pub(super) fn server_here(
+    pub fn server_here(
         &self,
         host: &dyn Host,
         worker: &mut Worker,
@@ -49,7 +74,8 @@ impl Attempt {
         Some(worker.begin_at_server(host, model, &address, &length.unwrap_or_default()))
     }
 
-    pub(super) fn leave_server(&mut self, host: &dyn Host, worker: &mut Worker, waited: u64) {
+    /// Its server has no more to do with it. `waited`: milliseconds since it began.
+    pub fn leave_server(&mut self, host: &dyn Host, worker: &mut Worker, waited: u64) {
         let Some(mut request) = self.server.take() else {
             return;
         };
@@ -61,7 +87,8 @@ impl Attempt {
         worker.end_at_server(host, request);
     }
 
-    pub(super) fn stop_waiting(&mut self, worker: &mut Worker) {
+    /// It has its answer, or is over.
+    pub fn stop_waiting(&mut self, worker: &mut Worker) {
         if std::mem::take(&mut self.waits) {
             worker.attempts.end(self.labels.request);
         }
@@ -69,7 +96,7 @@ impl Attempt {
 
     /// Counts an answer by its status, and what it shows of the room that its region has. Whether Envoy drops the answer: it would
     /// retry it, and other attempts may still be answered.
-    pub(super) fn answered(&mut self, host: &dyn Host, worker: &mut Worker, status: u16) -> bool {
+    pub fn answered(&mut self, host: &dyn Host, worker: &mut Worker, status: u16) -> bool {
         self.is_counted = true;
         let outcome = match status {
             429 => "overloaded",
@@ -101,7 +128,7 @@ impl Attempt {
 
     /// No answer came for a while: a limit has passed, another attempt was sooner, or the caller has left. A caller that leaves while
     /// the region answers others, or that waited for a whole answer, has reasons of its own.
-    pub(super) fn unanswered(&mut self, host: &dyn Host, worker: &mut Worker) {
+    pub fn unanswered(&mut self, host: &dyn Host, worker: &mut Worker) {
         let labels = self.labels.clone();
         let AttemptLabels { model, to, .. } = labels.as_ref();
         let answers_others = worker.paces.has_answered(to, model, self.began);
@@ -133,7 +160,7 @@ impl Attempt {
     }
 
     /// From here on the answer is the caller's.
-    pub(super) fn committed(&mut self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
+    pub fn committed(&mut self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
         self.answered(host, worker, 200);
         if !judge.is_stream() {
             return;
@@ -150,7 +177,8 @@ impl Attempt {
         }
     }
 
-    pub(super) fn count_tokens(&self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
+    /// Counts the tokens that the answer has reported.
+    pub fn count_tokens(&self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
         if let Some(usage) = judge.usage() {
             worker.metrics.tokens(host, &self.labels, usage);
         }
@@ -158,7 +186,7 @@ impl Attempt {
 
     /// The answer is invalid: its head becomes that of an error, for which the next region is asked. The caller gets it only
     /// if there is no other. Whether Envoy drops it.
-    pub(super) fn fail(&mut self, host: &dyn Host, worker: &mut Worker, failure: &Failure) -> bool {
+    pub fn fail(&mut self, host: &dyn Host, worker: &mut Worker, failure: &Failure) -> bool {
         let status = failure.status();
         host.set_header(Side::Response, ":status", Some(&status.to_string()));
         host.set_header(Side::Response, "content-type", Some("application/json"));
@@ -174,7 +202,7 @@ impl Attempt {
 }
 
 /// Whether the caller has ended the request, by what Envoy says of it so far.
-pub(super) fn caller_has_left(host: &dyn Host) -> bool {
+pub fn caller_has_left(host: &dyn Host) -> bool {
     host.response_flags()
         .is_some_and(|flags| flags & CALLER_LEFT != 0)
 }
