@@ -13,10 +13,10 @@ fuzz_target!(|input: &[u8]| {
     let caller = CallerApi::Chat {
         include_usage: choice & 1 == 0,
     };
-    let (whole, usage) = passed(ClaudeHost::Anthropic, caller, [body]);
+    let (whole, usage) = passed(ClaudeHost::Anthropic, caller.clone(), [body]);
     assert_chunks(&whole);
     assert_eq!(
-        passed(ClaudeHost::Anthropic, caller, pieces(cuts, body)),
+        passed(ClaudeHost::Anthropic, caller.clone(), pieces(cuts, body)),
         (whole, usage.clone())
     );
     // What a caller gets as it is tells the same.
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     for host in [ClaudeHost::Anthropic, ClaudeHost::Bedrock] {
         let back = ResponseContext {
             host,
-            caller,
+            caller: caller.clone(),
             stream: false,
         };
         let answer = back.whole(status, "", body, 0);

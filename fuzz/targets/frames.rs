@@ -49,10 +49,10 @@ fuzz_target!(|input: &[u8]| {
             cut * stream.len() / rest.len()
         }
     });
-    for caller in [CallerApi::Messages, chat] {
-        let (whole, usage) = passed(ClaudeHost::Bedrock, caller, [stream]);
+    for caller in [CallerApi::Messages, chat.clone()] {
+        let (whole, usage) = passed(ClaudeHost::Bedrock, caller.clone(), [stream]);
         assert_eq!(
-            passed(ClaudeHost::Bedrock, caller, pieces(cuts, stream)),
+            passed(ClaudeHost::Bedrock, caller.clone(), pieces(cuts, stream)),
             (whole.clone(), usage)
         );
         if caller == chat {

@@ -172,57 +172,18 @@ impl Answer<'_> {
     /// What begins as an answer.
     async fn answer(&mut self, act: Act, part: Part, words: &Words<'_>) -> Result<bool> {
         let streamed = self.plan.streamed;
-        let (role, whole, kind) = if streamed {
-            (words.role(), words.stream(), "text/event-stream")
+        let kind = if streamed {
+            "text/event-stream"
         } else {
-            let begun = r#"{"object":"chat.completion","choices":["#;
-            (begun.into(), words.whole(), "application/json")
-        };
-        let error = |status| {
-            let error = words.error(status);
-            if streamed {
-                format!("data: {error}\n\n")
-            } else {
-                error
-            }
+            "application/json"
         };
         self.head(kind, part).await?;
-        let some = || [vec![role.clone()], words.content()].concat();
-        match act {
-            Act::ResetAfterHead => return Ok(false),
-            Act::HangAfterHead => pending::<()>().await,
-            Act::Empty => self.chunks(&[], true).await?,
-            Act::NoContent => self.chunks(&[role], true).await?,
-            Act::NoContentDone if streamed => {
-                self.chunks(&[role, "data: [DONE]\n\n".into()], true)
-                    .await?
-            }
-            Act::NoContentDone => self.chunks(&["{}".into()], true).await?,
-            Act::Error(status) => self.chunks(&[error(status)], true).await?,
-            Act::ErrorOpen(status) if streamed => {
-                self.chunks(&[role, error(status)], false).await?;
-                pending::<()>().await;
-            }
-            Act::ErrorOpen(status) => self.chunks(&[error(status)], true).await?,
-            Act::Cut => {
-                self.chunks(&some(), false).await?;
-                return Ok(false);
-            }
-            Act::Half => self.chunks(&some(), true).await?,
-            Act::Stall => {
-                self.chunks(&some(), false).await?;
-                pending::<()>().await;
-            }
-            Act::LateError => {
-                let all = [some(), vec![error(500), words.end()]].concat();
-                self.chunks(&all, true).await?;
-            }
-            Act::Drip => self.chunks(&drops(&whole), true).await?,
-            Act::Trailers => {
-                self.chunks(&[whole], false).await?;
-                self.write("0\r\nx-trailer: 1\r\n\r\n").await?;
-            }
-            _ => self.chunks(&[whole], true).await?,
+        self.chunks(&pieces(act, streamed, words), false).await?;
+        match end(act, streamed) {
+            End::Proper => self.write("0\r\n\r\n").await?,
+            End::Trailers => self.write("0\r\nx-trailer: 1\r\n\r\n").await?,
+            End::Silence => pending::<()>().await,
+            End::Reset => return Ok(false),
         }
         Ok(true)
     }
@@ -293,6 +254,55 @@ impl Answer<'_> {
     async fn write(&mut self, text: &str) -> Result<()> {
         self.writer.write_all(text.as_bytes()).await?;
         Ok(self.writer.flush().await?)
+    }
+}
+
+/// How the body of an answer ends.
+enum End {
+    Proper,
+    Trailers,
+    Silence,
+    Reset,
+}
+
+fn end(act: Act, streamed: bool) -> End {
+    match act {
+        Act::ResetAfterHead | Act::Cut => End::Reset,
+        Act::HangAfterHead | Act::Stall => End::Silence,
+        Act::ErrorOpen(_) if streamed => End::Silence,
+        Act::Trailers => End::Trailers,
+        _ => End::Proper,
+    }
+}
+
+/// The body of an answer, in pieces.
+fn pieces(act: Act, streamed: bool, words: &Words<'_>) -> Vec<String> {
+    let error = |status| {
+        let error = words.error(status);
+        if streamed {
+            format!("data: {error}\n\n")
+        } else {
+            error
+        }
+    };
+    let (role, whole) = if streamed {
+        (words.role(), words.stream())
+    } else {
+        let begun = r#"{"object":"chat.completion","choices":["#;
+        (begun.into(), words.whole())
+    };
+    let some = || [vec![words.role()], words.content()].concat();
+    match act {
+        Act::ResetAfterHead | Act::HangAfterHead | Act::Empty => Vec::new(),
+        Act::NoContent => vec![role],
+        Act::NoContentDone if streamed => vec![role, "data: [DONE]\n\n".into()],
+        Act::NoContentDone => vec!["{}".into()],
+        Act::ErrorOpen(status) if streamed => vec![role, error(status)],
+        Act::Error(status) | Act::ErrorOpen(status) => vec![error(status)],
+        Act::Cut | Act::Half | Act::Stall => some(),
+        Act::LateError => [some(), vec![error(500), words.end()]].concat(),
+        Act::Drip => drops(&whole),
+        _ => vec![whole],
     }
 }
 
