@@ -67,6 +67,7 @@ const AFTER: u32 = 250;
 async fn under_load(world: &World, how: How) -> Result<String> {
     let client = client().build()?;
     let mut ticks = interval(Duration::from_secs(1) / RATE);
+    let leaves_early = matches!(how, How::Fail(Fail::Hang));
     let mut requests = JoinSet::new();
     for number in 0..BEFORE + AFTER {
         ticks.tick().await;
@@ -97,9 +98,12 @@ async fn under_load(world: &World, how: How) -> Result<String> {
     ensure(from("us-west-2") <= BEFORE + 5, || {
         format!("home cannot have served so many: {by_region:?}")
     })?;
-    ensure(from("us-east-1") >= AFTER - 5, || {
-        format!("the next region served too few: {by_region:?}")
-    })?;
+    // Where home only hangs, callers leave it for any region of the overflow lane before they have waited there.
+    let elsewhere = if leaves_early { from("eu-west-1") } else { 0 };
+    ensure(
+        from("us-east-1") + elsewhere >= AFTER - 5 && elsewhere < AFTER / 5,
+        || format!("the next region served too few: {by_region:?}"),
+    )?;
     Ok(format!(
         "{} requests at {RATE}/s, none failed: {by_region:?}",
         BEFORE + AFTER
@@ -150,9 +154,11 @@ pub(super) async fn unreachable_is_shown(
 /// One of a pool's two servers fails, and there is no other region: the other one serves.
 pub async fn sibling(world: &mut World) -> Result<String> {
     let (pool, sibling) = (world.pool("eu-west-1"), world.sibling()?);
+    // Often enough for each worker of the gateway to know both.
     wait_for("both servers to be asked", || async {
         world.ask("eu-west-1").country("DE").send().await?;
-        Ok(!pool.requests().is_empty() && !sibling.requests().is_empty())
+        let asked = pool.requests().len().min(sibling.requests().len());
+        Ok(asked >= 10)
     })
     .await?;
     let mut served = 0;

@@ -24,12 +24,17 @@ impl World {
     /// # Errors
     /// A gateway does not see it in time.
     pub async fn heal(&self) -> Result<()> {
+        self.revive().await?;
+        self.until_healthy().await
+    }
+
+    async fn revive(&self) -> Result<()> {
         for server in self.servers() {
             server.set(Behaviour::default());
             server.revive().await?;
             server.clear();
         }
-        self.until_healthy().await
+        Ok(())
     }
 
     /// The whole fleet as at its start, for the next scenario: servers, the fleet file, a control plane without a memory, and
@@ -41,7 +46,8 @@ impl World {
         for database in &mut self.databases {
             database.revive().await?;
         }
-        self.heal().await?;
+        self.revive().await?;
+        // Nobody asks a region that its plan has taken for down: only another plan brings it back within a minute.
         if let Some(control_plane) = &mut self.control_plane {
             std::fs::write(self.dir.path().join("fleet.yaml"), &self.fleet)?;
             control_plane.renew().await?;
