@@ -71,6 +71,12 @@ pub struct ZoneRule {
 pub struct ModelRule {
     /// The ordinary lane of the requests.
     pub lane: Lane,
+    /// The regions of the chain that serve the model, in order. Empty while none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionName>,
+    /// Whether fallbacks follow the regions in the chain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_fallback: bool,
     /// The split between the first region and others, if others may take requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -171,7 +177,7 @@ pub enum Lane {
     Batch,
     /// Another region with fresh data first, by weight. The request needs fresh data, and home's data is behind or home sheds.
     Fresh,
-    /// The fallbacks only: no region of the zone has the model.
+    /// The fallbacks only: no region of the zone has the model, or all that have it refuse requests or do not answer.
     Fallback,
 }
 

@@ -65,12 +65,9 @@ pub fn member(member: &Member, model: &ModelName) -> String {
     }
 }
 
-/// The cluster of a chain. Its name ends with the first member's region or fallback.
+/// The cluster of a chain. Its name ends with the first member's region, or `fallback/` and the first member's name.
 pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
-    let first = match members.first() {
-        Some(Member::Pool(region) | Member::Peer(region)) => region.as_str(),
-        Some(Member::Fallback(name)) => name.as_str(),
-        None => NOTHING,
-    };
+    let first = members.first().map(Member::label);
+    let first = first.unwrap_or_else(|| NOTHING.to_owned());
     format!("chain/{zone}/{model}/{first}")
 }

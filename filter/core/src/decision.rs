@@ -1,5 +1,6 @@
 //! Where a request goes, and why.
 
+use crate::availability::Availability;
 use crate::classify::Classified;
 use crate::shed::{Choice, ShedFractions};
 use crate::tier::Tier;
@@ -17,6 +18,8 @@ pub struct Decision {
     pub lane: Lane,
     /// Whether the answer is streamed.
     pub stream: bool,
+    /// Which regions are worth a request.
+    pub available: Availability,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
     /// Interactive or batch.
@@ -86,6 +89,11 @@ impl Decision {
         let mut why = format!("lane={lane} zone={zone} by={by} model={model}");
         if let Some(choice) = &self.choice {
             why += &explain_choice(choice);
+        }
+        match self.available {
+            Availability::First => {}
+            Availability::Others => why += " breaker=first",
+            Availability::None(_) => why += " breaker=all",
         }
         if self.tier == Tier::Batch {
             why += " tier=batch";

@@ -1,5 +1,7 @@
 //! Lanes: where a request goes first. One function for each kind of request.
 
+use crate::availability::Availability;
+use crate::breaker::Unavailable;
 use crate::decision::Met;
 use crate::request::RequestContext;
 use crate::routes::ModelRoute;
@@ -15,6 +17,23 @@ pub enum Admits {
     Lane(Verdict),
     /// A batch request for which no region has room.
     Later,
+    /// No region is worth a request, and there are no fallbacks.
+    Nowhere(Unavailable),
+}
+
+/// What decides about the lane of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneRequest {
+    /// Interactive or batch.
+    pub tier: Tier,
+    /// Whether it needs fresh data.
+    pub needs_fresh: bool,
+    /// Which regions are worth a request.
+    pub available: Availability,
+    /// The choice between the first region and others, if there is one.
+    pub choice: Option<Choice>,
+    /// Its conversation would leave the first region, were it interactive.
+    pub leaves: bool,
 }
 
 /// Where a request goes first.
@@ -29,18 +48,23 @@ pub struct Verdict {
 /// A lane, and the percentage of batch requests that it admits.
 type Offer = (Lane, u8);
 
-/// The verdict on a request. `leaves`: its conversation would leave the first region, were it interactive.
-pub fn verdict(
-    route: &ModelRoute,
-    tier: Tier,
-    needs_fresh: bool,
-    choice: Option<Choice>,
-    leaves: bool,
-    context: &RequestContext<'_>,
-) -> Admits {
+/// The verdict on a request.
+pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_>) -> Admits {
+    let LaneRequest {
+        tier,
+        needs_fresh,
+        available,
+        choice,
+        leaves,
+    } = ask;
+    if let Availability::None(unavailable) = available {
+        return nowhere(route, ask, unavailable);
+    }
+    let first_is_out = available == Availability::Others && !context.lease_ran_out;
+    let leaves = leaves || first_is_out;
     // Past the lease the gates' state is too old.
     let is_batch = tier == Tier::Batch && route.lane != Lane::Fallback && !context.lease_ran_out;
-    let sheds = choice.is_some_and(|choice| choice.sheds());
+    let sheds = first_is_out || choice.is_some_and(|choice| choice.sheds());
     let (ordinary, leaves) = if is_batch {
         batch(route, sheds, context)
     } else {
@@ -56,6 +80,18 @@ pub fn verdict(
         return Admits::Later;
     }
     Admits::Lane(Verdict { lane, fresh })
+}
+
+/// Where a request goes for which no region is worth asking: to the fallbacks. A batch request is not worth their price.
+fn nowhere(route: &ModelRoute, ask: LaneRequest, unavailable: Unavailable) -> Admits {
+    match ask.tier {
+        _ if !route.has_fallback => Admits::Nowhere(unavailable),
+        Tier::Batch => Admits::Later,
+        Tier::Interactive => Admits::Lane(Verdict {
+            lane: Lane::Fallback,
+            fresh: ask.needs_fresh.then_some(Met::No),
+        }),
+    }
 }
 
 fn interactive(route: &ModelRoute, leaves: bool) -> Offer {

@@ -4,8 +4,10 @@
 //! The crate compiles natively for tests and tools, and to wasm for the filter.
 
 pub mod answer;
+pub mod availability;
 pub mod body;
 mod bounded_json;
+pub mod breaker;
 pub mod budget;
 pub mod classify;
 pub mod claude;

@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::body::BadBody;
+use crate::breaker::Unavailable;
 use crate::error_body::ErrorBody;
 use crate::excerpt::{MAX_VALUE, excerpt};
 use meridian_policy::api::Shape;
@@ -73,6 +74,18 @@ pub enum Reason {
     /// No region has room for this batch request.
     #[error("No region has room for batch requests at this moment; try again later.")]
     Later,
+    /// No region is worth a request at this moment, and there are no fallbacks.
+    #[error(
+        "Every region that may serve the model `{model}` {}; try again in {} s.",
+        if unavailable.is_silent { "has stopped to answer" } else { "refuses requests at this moment" },
+        unavailable.retry_after
+    )]
+    Unavailable {
+        /// The model.
+        model: ModelName,
+        /// Why, and for how long.
+        unavailable: Unavailable,
+    },
     /// The body has a content encoding, which hides the model.
     #[error(
         "The request body has the content encoding `{}`; send it without one.",
@@ -142,6 +155,9 @@ impl Refusal {
             Reason::Later => answer
                 .headers
                 .push(("retry-after", BATCH_RETRY_AFTER.into())),
+            Reason::Unavailable { unavailable, .. } => answer
+                .headers
+                .push(("retry-after", unavailable.retry_after.to_string())),
             Reason::NoPolicy | Reason::NoRoute => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),
@@ -179,6 +195,10 @@ impl Reason {
             Self::UnknownNeed { .. } => (400, "unknown_need"),
             Self::UnknownTier(_) => (400, "unknown_tier"),
             Self::Later => (429, "batch_later"),
+            Self::Unavailable { unavailable, .. } if unavailable.is_silent => {
+                (503, "regions_silent")
+            }
+            Self::Unavailable { .. } => (429, "regions_overloaded"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
             Self::UnknownModel { .. } => (404, "model_not_found"),

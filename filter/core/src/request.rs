@@ -1,6 +1,7 @@
 //! The input of a decision: a request's head, and its context.
 
-use crate::pace::Pace;
+use crate::breaker::Unavailable;
+use crate::pace::PoolPace;
 use crate::routes::PoolId;
 use crate::slots::SlotRequest;
 use meridian_policy::ModelName;
@@ -29,8 +30,12 @@ pub struct RequestContext<'a> {
     pub refused: &'a dyn Fn(&PoolId) -> f64,
     /// The fraction of a pool's requests in excess of its limit by its servers' load reports, 0 to 1.
     pub loaded: &'a dyn Fn(&PoolId) -> f64,
-    /// The gateway's observations of a pool's time to first token.
-    pub pace: &'a dyn Fn(&PoolId) -> Pace,
+    /// How soon a pool answers, by the gateway's own requests.
+    pub pace: &'a dyn Fn(&PoolId) -> PoolPace,
+    /// That a pool is not worth a request, if its breaker is open.
+    pub breaker: &'a dyn Fn(&PoolId) -> Option<Unavailable>,
+    /// Whether this request may probe a pool whose breaker is open. No other may for a while.
+    pub may_probe: &'a dyn Fn(&PoolId) -> bool,
     /// Picks the slot, and so the server, in this region's own pool of a model.
     pub slot: &'a dyn Fn(&ModelName, SlotRequest) -> u16,
     /// The time by the gateway's own clock, in milliseconds.

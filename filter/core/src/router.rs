@@ -1,12 +1,14 @@
 //! The decision about one request, in the two steps in which it arrives: head, then body.
 
 use crate::answer::Answer;
+use crate::availability::Availability;
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
 use crate::decision::Decision;
-use crate::lane::{self, Admits};
+use crate::lane::{self, Admits, LaneRequest};
 use crate::models;
 use crate::needs;
+use crate::pace::PoolPace;
 use crate::per_try_timeout::limit_ms;
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
@@ -155,18 +157,25 @@ impl Router {
         let (model, route) = known(routes, zone, &model)?;
         let key = admitted.session.or(affinity);
         let key = key.unwrap_or_else(|| xxh3_64(context.request_id));
+        let available = Availability::of(route, context);
         let choice = Choice::of(route, context);
         let leaves = choice.is_some_and(|choice| choice.leaves(hash(key, LEAVE)));
-        let verdict = match lane::verdict(
-            route,
-            admitted.tier,
-            admitted.needs_fresh,
+        let ask = LaneRequest {
+            tier: admitted.tier,
+            needs_fresh: admitted.needs_fresh,
+            available,
             choice,
             leaves,
-            context,
-        ) {
+        };
+        let verdict = match lane::verdict(route, ask, context) {
             Admits::Lane(verdict) => verdict,
             Admits::Later => return Err(Reason::Later),
+            Admits::Nowhere(unavailable) => {
+                return Err(Reason::Unavailable {
+                    model: model.clone(),
+                    unavailable,
+                });
+            }
         };
         let affinity_slot = slots::slot(hash(key, SLOT));
         let balance = self.balance(model, verdict.lane);
@@ -185,13 +194,18 @@ impl Router {
             model: model.clone(),
             lane: verdict.lane,
             stream,
+            available,
             choice,
             tier: admitted.tier,
             fresh: verdict.fresh,
             spread: hash(key, SPREAD),
             slot,
             affinity_slot: by_conversation.then_some(affinity_slot),
-            per_try_timeout_ms: per_try_timeout_ms(route, stream, body.len()),
+            per_try_timeout_ms: match available {
+                // The fallbacks have a route of their own.
+                Availability::None(_) => None,
+                _ => per_try_timeout_ms(route, stream, body.len(), context),
+            },
         })
     }
 
@@ -202,9 +216,16 @@ impl Router {
     }
 }
 
-fn per_try_timeout_ms(route: &ModelRoute, stream: bool, body: usize) -> Option<u64> {
+fn per_try_timeout_ms(
+    route: &ModelRoute,
+    stream: bool,
+    body: usize,
+    context: &RequestContext<'_>,
+) -> Option<u64> {
     let timeout = route.per_try_timeout.as_ref()?;
-    Some(limit_ms(timeout, stream, body))
+    let pools = route.pools.iter();
+    let regions: Vec<PoolPace> = pools.map(|pool| (context.pace)(pool)).collect();
+    Some(limit_ms(timeout, stream, body, &regions, context.now_ms))
 }
 
 fn turned_away(turn_away: &TurnAway, zone: ZoneName, path: &str) -> Reason {

@@ -65,6 +65,10 @@ pub struct ZoneRoutes {
 pub struct ModelRoute {
     /// The lane that leads to it.
     pub lane: Lane,
+    /// The pools of its chain that serve, in order.
+    pub pools: Vec<Rc<PoolId>>,
+    /// Fallbacks follow them.
+    pub has_fallback: bool,
     /// Set where another region may take some of them.
     pub split: Option<SplitRoute>,
     /// Set while some region that could serve them is known to have no fresh data.
@@ -136,6 +140,12 @@ impl Pools {
     fn model(&mut self, model: &ModelName, rule: ModelRule) -> ModelRoute {
         ModelRoute {
             lane: rule.lane,
+            pools: rule
+                .regions
+                .iter()
+                .map(|region| self.pool(region, model))
+                .collect(),
+            has_fallback: rule.has_fallback,
             split: rule.split.map(|split| self.split(model, &split)),
             fresh: rule.fresh,
             fresh_unknown: rule.fresh_unknown,

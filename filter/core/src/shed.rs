@@ -1,6 +1,6 @@
 //! Shedding at request time: how much less than its share the first pool gets at this moment.
 
-use crate::pace::{self, Pace};
+use crate::pace::{self, PoolPace};
 use crate::request::RequestContext;
 use crate::routes::{BatchRoute, ModelRoute, PoolId, SplitRoute};
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
@@ -24,7 +24,7 @@ impl ShedFractions {
         split: &SplitRoute,
         refused: impl Fn(&PoolId) -> f64,
         loaded: impl Fn(&PoolId) -> f64,
-        pace: impl Fn(&PoolId) -> Pace,
+        pace: impl Fn(&PoolId) -> PoolPace,
         now_ms: u64,
     ) -> Self {
         let all: u32 = split.overflow.iter().map(|(_, weight)| weight).sum();
@@ -34,17 +34,18 @@ impl ShedFractions {
         let refuses = weighted(&split.overflow, &refused) / f64::from(all);
         // Nothing is sent where it would be refused, however soon.
         let take = (1.0 - refuses).max(0.0);
-        let others: Vec<(Pace, u32)> = split
+        let others: Vec<(PoolPace, u32)> = split
             .overflow
             .iter()
             .map(|(pool, weight)| (pace(pool), *weight))
             .collect();
         let others = others.iter().map(|(pace, weight)| (pace, *weight));
+        let here = pace(&split.first);
         Self {
             // Where all refuse as much, leaving gains nothing. A product would be largest where all refuse one half.
             refused: (refused(&split.first) - refuses).max(0.0),
             loaded: take * loaded(&split.first),
-            queued: take * pace::pressure(&pace(&split.first), others, now_ms),
+            queued: take * pace::pressure(&here, others, now_ms),
         }
     }
 

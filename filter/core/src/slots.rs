@@ -102,6 +102,8 @@ impl Server {
 pub struct InFlight {
     address: String,
     unread_bytes: u64,
+    /// The server had failed before, and is being tried again.
+    is_probe: bool,
     /// The server has answered or failed the request.
     is_judged: bool,
 }
@@ -270,15 +272,22 @@ impl SlotTable {
         self.slot_map.get(&slot).map(String::as_str)
     }
 
-    /// Adds a request of this many bytes to a server's load.
-    pub fn begin(&mut self, address: &str, bytes: u64) -> InFlight {
-        self.change(address, |server| {
+    /// Adds a request of this many bytes to a server's load. At a server whose back-off is over it is a probe: others
+    /// wait for what comes of it.
+    pub fn begin(&mut self, address: &str, bytes: u64, now_ms: u64) -> InFlight {
+        let is_probe = self.change(address, |server| {
+            let is_probe = server.failures > 0 && server.backoff_until <= now_ms;
+            if is_probe {
+                server.back_off(server.failures, now_ms);
+            }
             server.own.unread_bytes = server.own.unread_bytes.saturating_add(bytes);
             server.own.requests = server.own.requests.saturating_add(1);
+            is_probe
         });
         InFlight {
             address: address.to_owned(),
             unread_bytes: bytes,
+            is_probe,
             is_judged: false,
         }
     }
@@ -306,7 +315,12 @@ impl SlotTable {
     /// The server has answered a request.
     pub fn answered(&mut self, request: &mut InFlight) {
         if !std::mem::replace(&mut request.is_judged, true) {
-            self.change(&request.address, |server| server.failures = 0);
+            self.change(&request.address, |server| {
+                server.failures = 0;
+                if request.is_probe {
+                    server.backoff_until = 0;
+                }
+            });
         }
     }
 

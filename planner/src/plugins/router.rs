@@ -6,7 +6,7 @@ use crate::chain::{chain, has_another, lane_of, passes_through};
 use crate::plan::{Plan, regions_of};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::{
-    FilterPolicy, Lease, ModelRule, PerTryTimeout, Split, TurnAway, ZoneRule,
+    FilterPolicy, Lane, Lease, ModelRule, PerTryTimeout, Split, TurnAway, ZoneRule,
 };
 use meridian_policy::fleet::{Fleet, Limits, Misdirected, Order, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName};
@@ -86,8 +86,17 @@ fn zone_rule(
                 overflow: placement.overflow.clone(),
                 fixed: matches!(zone.order, Order::Weighted(_)),
             });
+        let regions = members.iter().filter_map(Member::region);
         let rule = ModelRule {
             lane,
+            regions: regions
+                .filter(|region| plan.serves(region, model))
+                .cloned()
+                .collect(),
+            has_fallback: lane != Lane::Fallback
+                && members
+                    .iter()
+                    .any(|member| matches!(member, Member::Fallback(_))),
             split,
             fresh: fresh_rule(fleet, plan, name, model, home),
             fresh_unknown: members

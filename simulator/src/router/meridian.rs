@@ -4,7 +4,7 @@ use super::interface::{AttemptResult, Decision, HomeShares, RouteQuery, Router};
 use crate::case::Case;
 use crate::metrics::{FIRST_TOKEN, MetricsPage, empty_histogram, record};
 use crate::topology::{MODEL, ZONE_HEADER};
-use meridian_filter_core::pace::Pace;
+use meridian_filter_core::pace::{Pace, PoolPace};
 use meridian_filter_core::request::{Head, RequestContext};
 use meridian_filter_core::router::{Admission, Admitted, Router as PolicyRouter};
 use meridian_planner::chain::chain;
@@ -151,8 +151,13 @@ impl Meridian {
             loaded: &|_| 0.0,
             pace: &|pool| {
                 let index = self.index(&pool.region);
-                index.map_or_else(Pace::default, |index| self.paces[home][index])
+                PoolPace {
+                    streamed: index.map_or_else(Pace::default, |index| self.paces[home][index]),
+                    ..PoolPace::default()
+                }
             },
+            breaker: &|_| None,
+            may_probe: &|_| false,
             // The serving region's gateway picks the server on arrival.
             slot: &|_, ask| ask.affinity_slot,
             now_ms: millis(query.now).0,

@@ -65,7 +65,7 @@ impl<R: Router> Router for ServerPicker<R> {
         let server = usize::from(slot) % *count;
         let address = server.to_string();
         slots.learn(slot, &address, 0);
-        let begun = slots.begin(&address, bytes(request.prompt, random));
+        let begun = slots.begin(&address, bytes(request.prompt, random), 0);
         self.in_progress[region].insert(id, begun);
         Some(server)
     }

@@ -101,6 +101,8 @@ pub struct Behaviour {
     pub hang_health: bool,
     /// Where Claude says that it answered, if it is to say something else than what is true.
     pub inference_geo: Option<String>,
+    /// Requests that are worked on at once; others wait for one to end, first come first served. 0: any number.
+    pub seats: usize,
     /// Milliseconds until the first token.
     pub first_token_ms: u64,
     /// Milliseconds between two tokens.
@@ -132,6 +134,7 @@ impl Default for Behaviour {
             fail_health: None,
             hang_health: false,
             inference_geo: None,
+            seats: 0,
             first_token_ms: 0,
             token_ms: 0,
             tokens: 8,

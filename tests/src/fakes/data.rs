@@ -76,12 +76,13 @@ impl Data {
             (Route::Metrics, Kind::Pool { models }) => {
                 self.state.scrapes.fetch_add(1, Ordering::SeqCst);
                 let model = models.first().map(String::as_str).unwrap_or_default();
-                let page = metrics::page(
-                    model,
-                    self.state.running(),
-                    &behaviour,
-                    &self.state.counters(),
-                );
+                let waiting = self.state.waiting();
+                let shown = Behaviour {
+                    waiting: behaviour.waiting + waiting,
+                    ..behaviour
+                };
+                let running = self.state.running().saturating_sub(waiting);
+                let page = metrics::page(model, running, &shown, &self.state.counters());
                 full(200, metrics::CONTENT_TYPE, page)
             }
             _ if behaviour.hang_health => pending().await,
@@ -158,7 +159,7 @@ impl Data {
         behaviour: &Behaviour,
         api: Api,
         parts: &Parts,
-        running: Running,
+        mut running: Running,
         takeover: Takeover,
     ) -> Response<Payload> {
         let course = Course {
@@ -178,6 +179,7 @@ impl Data {
             }
             Content::Whole(whole) => whole,
         };
+        running.take_seat().await;
         course.wait(answer.tokens).await;
         running.first_token();
         if matches!(course.stop, Some(Break::Cut(_))) {

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::behaviour::{Behaviour, Kind};
 use super::generation::Finish;
@@ -19,7 +19,9 @@ pub(super) struct State {
     pub(super) generated: AtomicUsize,
     behaviour: watch::Sender<Behaviour>,
     gate: Semaphore,
+    seats: Mutex<Arc<Semaphore>>,
     running: AtomicU32,
+    waiting: AtomicU32,
     ids: AtomicU64,
     log: Mutex<Log>,
     counters: Mutex<Counters>,
@@ -36,7 +38,9 @@ impl State {
             generated: AtomicUsize::new(0),
             behaviour: watch::Sender::new(Behaviour::default()),
             gate: Semaphore::new(0),
+            seats: Mutex::new(Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))),
             running: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
             ids: AtomicU64::new(1),
             log: Mutex::default(),
             counters: Mutex::default(),
@@ -47,11 +51,19 @@ impl State {
         self.behaviour.borrow().clone()
     }
 
-    /// Applies `change` at once for all; what tokens were released before gating begins is forgotten.
+    /// Applies `change` at once for all; what tokens were released before gating begins is forgotten. Who waits for a seat goes on
+    /// waiting among those who came under the same number of seats.
     pub(super) fn change(&self, change: impl FnOnce(&mut Behaviour)) {
         self.behaviour.send_modify(|behaviour| {
-            let gated = behaviour.gated;
+            let (gated, seats) = (behaviour.gated, behaviour.seats);
             change(behaviour);
+            if behaviour.seats != seats {
+                let seats = match behaviour.seats {
+                    0 => Semaphore::MAX_PERMITS,
+                    seats => seats,
+                };
+                *self.seats() = Arc::new(Semaphore::new(seats));
+            }
             if behaviour.gated && !gated {
                 self.gate.forget_permits(Semaphore::MAX_PERMITS);
             }
@@ -84,8 +96,17 @@ impl State {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn seats(&self) -> MutexGuard<'_, Arc<Semaphore>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn running(&self) -> u32 {
         self.running.load(Ordering::SeqCst)
+    }
+
+    /// Of those that run: how many wait for a seat.
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -106,7 +127,17 @@ pub(super) struct Running {
     record: u64,
     since: Instant,
     prompt_tokens: usize,
+    seat: Option<OwnedSemaphorePermit>,
     complete: bool,
+}
+
+/// Counts a request that waits, until it is dropped.
+struct Waiting<'a>(&'a State);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Running {
@@ -118,8 +149,17 @@ impl Running {
             record,
             since: Instant::now(),
             prompt_tokens,
+            seat: None,
             complete: false,
         }
+    }
+
+    /// Waits until it is worked on.
+    pub(super) async fn take_seat(&mut self) {
+        let seats = self.state.seats().clone();
+        self.state.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.state);
+        self.seat = seats.acquire_owned().await.ok();
     }
 
     pub(super) fn state(&self) -> &State {

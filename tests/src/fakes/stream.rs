@@ -43,10 +43,11 @@ pub(super) fn play(
     events: Events,
     encode: fn(String) -> Bytes,
     course: Course,
-    running: Running,
+    mut running: Running,
     takeover: Takeover,
 ) -> Payload {
     pieces(move |out| async move {
+        running.take_seat().await;
         let tokens = events.tokens.len();
         let breaks = match &course.stop {
             Some(Break::Cut(after) | Break::Error(after, _)) => *after,

@@ -24,6 +24,7 @@ mod misdirected;
 mod models;
 mod nearest;
 mod overflow;
+mod overload;
 mod peer;
 mod pressure;
 mod pushed;
@@ -175,6 +176,10 @@ scenarios! {
     "servers": servers::by_load, Any, Options { limits: SLOW, sibling: true, ..Options::default() };
     "servers-back": servers::comes_back, Any, Options { sibling: true, ..Options::default() };
     "servers-affinity": servers::by_conversation, Any, Options { sibling: true, ..Options::default() };
+    "refused-everywhere": overload::refused_everywhere, Any, Options::default();
+    "refused-nowhere": overload::refused_nowhere, Any, Options { fallbacks: false, ..Options::default() };
+    "wedged": overload::wedged, Any, Options { limits: overload::LIMITS, sibling: true, ..Options::default() };
+    "wave": overload::wave, Any, Options { limits: SLOW, ..Options::default() };
     "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Any, Options::default();
     "signal-errors": signals::errors, Any, Options::default();

@@ -35,7 +35,7 @@ pub fn translate(fleet: &Fleet, plan: &Plan, home: &RegionName, lease: Option<Le
     let mut clusters = vec![cluster::nothing(fleet)];
     let mut secrets = Vec::new();
     let guard = filter::guard(fleet, home);
-    for ((zone, model), members) in &node.chains {
+    for ((zone, model), members) in node.chains.iter().chain(&node.fallbacks_alone) {
         clusters.push(cluster::chain(fleet, &guard, zone, model, members));
     }
     for ((zone, model), chains) in &node.overflow {

@@ -16,6 +16,8 @@ pub struct Node<'f> {
     pub chains: Chains<'f, Vec<Member>>,
     /// The chains of the overflow lane, nearest first. They exist even while nothing overflows: a plan changes weights only.
     pub overflow: Chains<'f, Vec<OverflowChain>>,
+    /// The fallbacks alone, of chains that begin with a region: for the time when no region is worth a request.
+    pub fallbacks_alone: Chains<'f, Vec<Member>>,
 }
 
 /// A chain of the overflow lane, and the region that it begins with.
@@ -36,8 +38,13 @@ impl<'f> Node<'f> {
             let zones = fleet.zones.keys();
             zones.flat_map(|zone| models.iter().map(move |model| (zone, *model)))
         };
-        let chains = served()
+        let chains: Chains<'f, Vec<Member>> = served()
             .map(|(zone, model)| ((zone, model), chain(fleet, zone, model, home)))
+            .filter(|(_, members)| !members.is_empty())
+            .collect();
+        let fallbacks_alone = chains
+            .iter()
+            .map(|(key, members)| (*key, fallbacks_after_regions(members)))
             .filter(|(_, members)| !members.is_empty())
             .collect();
         let overflow = served().filter_map(|(zone, model)| {
@@ -55,6 +62,7 @@ impl<'f> Node<'f> {
             lease,
             chains,
             overflow: overflow.collect(),
+            fallbacks_alone,
         }
     }
 
@@ -81,4 +89,13 @@ impl<'f> Node<'f> {
             });
         fallbacks.collect()
     }
+}
+
+/// The fallbacks of a chain that begins with a region; none of one that does not.
+fn fallbacks_after_regions(members: &[Member]) -> Vec<Member> {
+    let is_fallback = |member: &&Member| matches!(member, Member::Fallback(_));
+    if members.first().is_some_and(|first| is_fallback(&first)) {
+        return Vec::new();
+    }
+    members.iter().filter(is_fallback).cloned().collect()
 }

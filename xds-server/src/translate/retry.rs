@@ -31,7 +31,7 @@ pub fn policy(
     stream: bool,
 ) -> RetryPolicy {
     if !has_another(node.fleet, model, members) {
-        return alone();
+        return alone(limits);
     }
     let policy = RetryPolicy {
         // Overload, and failures that health checks do not show: another member may avoid them (see `is_retried`).
@@ -81,11 +81,13 @@ fn on_other_members(policy: RetryPolicy, others: u32) -> RetryPolicy {
     }
 }
 
-/// A single endpoint is tried again for requests that never reached it, and after a short `Retry-After`.
-fn alone() -> RetryPolicy {
+/// A single endpoint is asked once more: by a request that it has not answered, and after a short `Retry-After`.
+fn alone(limits: &Limits) -> RetryPolicy {
     RetryPolicy {
-        retry_on: "connect-failure,refused-stream,retriable-headers".into(),
+        retry_on: "reset,connect-failure,refused-stream,retriable-headers".into(),
         num_retries: number(1),
+        // Nobody else can be asked, so it may be as slow as for a whole answer.
+        per_try_timeout: duration(limits.unstreamed),
         retriable_headers: vec![HeaderMatcher {
             name: RETRY_AFTER.into(),
             header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matches(SHORT_WAIT))),

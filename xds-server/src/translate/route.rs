@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::google::protobuf::{BoolValue, UInt64Value};
 use meridian_planner::batch::batch;
-use meridian_planner::chain::lane_of;
+use meridian_planner::chain::{has_another, lane_of};
 use meridian_planner::plugins::fresh_rule;
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
@@ -29,12 +29,19 @@ use meridian_policy::fleet::Limits;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
 
-/// The routes of the public listener: two per zone, model and lane, two per zone and model for any other lane, and the
-/// catch-all. The routes of a lane exist even while the plan sends nothing there.
+/// The routes of the public listener: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
+/// for any other lane, and the catch-all. The routes of a lane exist even while the plan sends nothing there.
 pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
     let mut routes: Vec<Route> = Vec::new();
     for ((zone, model), chains) in &node.overflow {
         routes.extend(lane_routes(node, zone, model, chains));
+    }
+    for ((zone, model), members) in &node.fallbacks_alone {
+        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
+        let lane = Some(Lane::Fallback);
+        for stream in [true, false] {
+            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
+        }
     }
     // For any other lane: filter policy and routes change at different times, and a request may use a lane whose routes are
     // not there yet.
@@ -234,8 +241,8 @@ fn route(
         flush_timeout: duration(limits.stream_idle_timeout),
         retry_policy: Some(retry::policy(node, &limits, model, members, stream)),
         // After the per-try timeout the next member is tried as well, and the first response wins. A region that hangs
-        // costs one timeout, and a fleet that is slow everywhere still responds.
-        hedge_policy: Some(HedgePolicy {
+        // costs one timeout, and a fleet that is slow everywhere still responds. A single server is not asked twice at a time.
+        hedge_policy: has_another(node.fleet, model, members).then(|| HedgePolicy {
             hedge_on_per_try_timeout: true,
             ..Default::default()
         }),

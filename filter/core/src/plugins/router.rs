@@ -116,15 +116,19 @@ impl Plugin for Request {
         }
     }
 
-    fn on_response_headers(&mut self, host: &dyn Host, _: &mut Worker, ends: bool) -> Action {
+    fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
         let State::Routed(decision) = &self.state else {
             return Action::Continue;
         };
         host.set_header(Side::Response, headers::DECISION, Some(decision));
         let status = text(host, Side::Response, ":status").parse().unwrap_or(200);
-        let retry_after = host.header(Side::Response, "retry-after");
-        if matches!(status, 429 | 503) && retry_after.is_none() {
-            host.set_header(Side::Response, "retry-after", Some(headers::RETRY_AFTER));
+        if matches!(status, 429 | 503) {
+            let said = text(host, Side::Response, "retry-after").trim().parse();
+            worker.retry_after.note(self.number, said.ok());
+            let soonest = worker.retry_after.take(self.number);
+            let soonest =
+                soonest.map_or(headers::RETRY_AFTER.into(), |seconds| seconds.to_string());
+            host.set_header(Side::Response, "retry-after", Some(&soonest));
         }
         if status < 400 {
             return Action::Continue;
@@ -197,6 +201,8 @@ impl Request {
             refused: &|pool| refused(host, pool),
             loaded: &|pool| loaded(host, pool),
             pace: &|pool| worker.borrow().paces.of(pool),
+            breaker: &|pool| worker.borrow().breakers.unavailable(host, pool),
+            may_probe: &|pool| worker.borrow_mut().breakers.may_probe(host, pool),
             slot: &|model, ask| worker.borrow_mut().pick_slot(host, model.as_str(), ask),
             now_ms: now,
         };

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::decision::Decision;
-use crate::pace::Pace;
+use crate::pace::PoolPace;
 use crate::request::{Head, RequestContext};
 use crate::router::Router;
 use crate::router::{Admission, Admitted};
@@ -102,7 +102,9 @@ pub(super) fn context() -> RequestContext<'static> {
         lease_ran_out: false,
         refused: &|_| 0.0,
         loaded: &|_| 0.0,
-        pace: &|_| Pace::default(),
+        pace: &|_| PoolPace::default(),
+        breaker: &|_| None,
+        may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     }

@@ -1,6 +1,6 @@
 //! The fast path in a closed loop: the shed fraction follows the refusals, and decays.
 
-use crate::pace::Pace;
+use crate::pace::PoolPace;
 use crate::routes::{PoolId, SplitRoute};
 use crate::shed::ShedFractions;
 use crate::shed_level::{RecentAnswers, ShedLevel};
@@ -49,8 +49,13 @@ fn fast_path(offered: [f64; 2], can: impl Fn(u64) -> f64, seconds: u64) -> Vec<[
                     let which = usize::from(pool.region.as_str() == EAST);
                     levels[gateway][which].level(now)
                 };
-                let shed =
-                    ShedFractions::of(&splits[gateway], refuses, |_| 0.0, |_| Pace::default(), now);
+                let shed = ShedFractions::of(
+                    &splits[gateway],
+                    refuses,
+                    |_| 0.0,
+                    |_| PoolPace::default(),
+                    now,
+                );
                 let level = shed.of_share();
                 // The conversations follow one another, evenly spread.
                 let place = (sent[gateway] as f64 * 0.618_033_988_75).fract();

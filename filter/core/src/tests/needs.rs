@@ -86,7 +86,9 @@ fn try_decide_in(
         lease_ran_out,
         refused: &|_| 0.0,
         loaded: &|_| 0.0,
-        pace: &|_| crate::pace::Pace::default(),
+        pace: &|_| crate::pace::PoolPace::default(),
+        breaker: &|_| None,
+        may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     };

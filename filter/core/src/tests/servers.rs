@@ -30,7 +30,7 @@ fn send(slots: &mut SlotTable, envoy: &Envoy, request: SlotRequest, bytes: u64) 
     let slot = slots.pick(request);
     let address = envoy.server_of(slot);
     slots.learn(slot, address, request.now_ms);
-    slots.begin(address, bytes)
+    slots.begin(address, bytes, request.now_ms)
 }
 
 /// A table that knows all servers.
@@ -70,12 +70,12 @@ fn count(servers: &[String], address: &str) -> usize {
 fn a_server_with_a_long_unread_prompt_gets_few_requests() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = learnt(&envoy);
-    let mut long = slots.begin(THREE[0], 40_000);
+    let mut long = slots.begin(THREE[0], 40_000, 0);
     // The other servers have more requests, but have read their prompts.
     let others = THREE[1..].iter().flat_map(|server| [server; 20]);
     let busy: Vec<InFlight> = others
         .map(|server| {
-            let mut request = slots.begin(server, 1000);
+            let mut request = slots.begin(server, 1000, 0);
             slots.first_token(&mut request);
             request
         })
@@ -123,9 +123,9 @@ fn loads_of_other_workers_count() {
 fn a_server_that_failed_gets_no_requests_for_a_while() {
     let envoy = Envoy(THREE.to_vec());
     let mut slots = learnt(&envoy);
-    let busy = [slots.begin(THREE[1], 100), slots.begin(THREE[2], 100)];
+    let busy = [slots.begin(THREE[1], 100, 0), slots.begin(THREE[2], 100, 0)];
     let fails = |slots: &mut SlotTable, now_ms: u64| {
-        let mut request = slots.begin(THREE[0], 100);
+        let mut request = slots.begin(THREE[0], 100, now_ms);
         slots.failed(&mut request, now_ms);
         slots.failed(&mut request, now_ms + 500);
         slots.end(request);
@@ -151,7 +151,7 @@ fn a_server_that_failed_gets_no_requests_for_a_while() {
     assert!(count(&picked, THREE[0]) >= 90);
     // A request without result does not reset the failures in a row.
     fails(&mut slots, 6000);
-    let request = slots.begin(THREE[0], 100);
+    let request = slots.begin(THREE[0], 100, 0);
     slots.end(request);
     fails(&mut slots, 6000);
     let picked = servers(&mut slots, &envoy, 7500, 100);
@@ -161,7 +161,7 @@ fn a_server_that_failed_gets_no_requests_for_a_while() {
         count(&picked, THREE[0])
     );
     // A request that was answered no longer counts as failed.
-    let mut request = slots.begin(THREE[0], 100);
+    let mut request = slots.begin(THREE[0], 100, 0);
     slots.answered(&mut request);
     slots.failed(&mut request, 9000);
     slots.end(request);
@@ -199,7 +199,7 @@ fn client_errors_are_no_server_failures() {
 fn if_all_servers_have_failed_one_is_tried() {
     let envoy = Envoy(vec![THREE[0]]);
     let mut slots = learnt(&envoy);
-    let mut request = slots.begin(THREE[0], 100);
+    let mut request = slots.begin(THREE[0], 100, 0);
     slots.failed(&mut request, 1000);
     assert_eq!(
         envoy.server_of(slots.pick(slot_request(Balance::LeastLoad, 1001))),
@@ -278,7 +278,7 @@ fn few_requests_meet_no_busy_server_while_another_is_idle() {
             let address = format!("10.0.0.{}:8000", leads(slot));
             slots.learn(slot, &address, number);
             met += u32::from(reading.as_ref().is_some_and(|it| it.address() == address));
-            let next = slots.begin(&address, 40_000);
+            let next = slots.begin(&address, 40_000, 0);
             if let Some(mut before) = reading.replace(next) {
                 slots.first_token(&mut before);
                 slots.end(before);
@@ -312,13 +312,13 @@ fn a_conversation_keeps_its_server_below_the_load_bound() {
     for server in THREE {
         let slot = (0..SLOT_COUNT).find(|slot| envoy.server_of(*slot) == server);
         slots.learn(slot.unwrap(), server, 1000);
-        held.extend((0..4).map(|_| slots.begin(server, 100)));
+        held.extend((0..4).map(|_| slots.begin(server, 100, 0)));
     }
     assert_eq!(envoy.server_of(slots.pick(mine)), own);
     // The bound is 1.25 times the mean of (12 + 2 + 1) / 3, which is 6.25: the seventh request goes elsewhere.
-    held.extend((0..2).map(|_| slots.begin(own, 100)));
+    held.extend((0..2).map(|_| slots.begin(own, 100, 0)));
     assert_eq!(envoy.server_of(slots.pick(mine)), own);
-    held.extend((0..2).map(|_| slots.begin(own, 100)));
+    held.extend((0..2).map(|_| slots.begin(own, 100, 0)));
     assert_ne!(envoy.server_of(slots.pick(mine)), own);
 }
 

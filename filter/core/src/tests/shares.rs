@@ -2,7 +2,7 @@
 
 use super::decisions::{CHAT, US, admit, admitted};
 use crate::decision::Decision;
-use crate::pace::Pace;
+use crate::pace::{Pace, PoolPace};
 use crate::request::RequestContext;
 use crate::router::Router;
 use crate::routes::PoolId;
@@ -45,7 +45,9 @@ fn context(refused: &dyn Fn(&PoolId) -> f64) -> RequestContext<'_> {
         lease_ran_out: false,
         refused,
         loaded: &|_| 0.0,
-        pace: &|_| Pace::default(),
+        pace: &|_| PoolPace::default(),
+        breaker: &|_| None,
+        may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     }
@@ -123,7 +125,9 @@ fn without_a_conversation_the_request_id_decides() {
             lease_ran_out: false,
             refused: &|_| 0.0,
             loaded: &|_| 0.0,
-            pace: &|_| Pace::default(),
+            pace: &|_| PoolPace::default(),
+            breaker: &|_| None,
+            may_probe: &|_| false,
             slot: &|_, ask| ask.affinity_slot,
             now_ms: 0,
         };
@@ -188,10 +192,14 @@ fn requests_do_not_leave_for_regions_that_refuse() {
     }
     let at_home = |pool: &PoolId| pool.region.as_str() == "us-west-2";
     let pace = |pool: &PoolId| {
-        if at_home(pool) {
+        let streamed = if at_home(pool) {
             queue
         } else {
             Pace::default()
+        };
+        PoolPace {
+            streamed,
+            ..PoolPace::default()
         }
     };
     let leave = |refuses: f64| {
@@ -242,7 +250,9 @@ fn past_the_lease_all_requests_go_home() {
         lease_ran_out: true,
         refused: &|_| 1.0,
         loaded: &|_| 0.0,
-        pace: &|_| Pace::default(),
+        pace: &|_| PoolPace::default(),
+        breaker: &|_| None,
+        may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
     };

@@ -3,11 +3,13 @@
 
 mod attempts;
 mod board;
+mod breakers;
 mod fallbacks;
 mod idle;
 mod lease;
 mod metrics;
 mod paces;
+mod retry_after;
 mod servers;
 mod sheds;
 mod spending;
@@ -28,7 +30,9 @@ use crate::clock::SteadyClock;
 use crate::host::{Host, LogLevel, now_ms};
 use crate::slots::SlotRequest;
 use board::Board;
+use breakers::Breakers;
 use paces::Paces;
+use retry_after::RetryAfter;
 use sheds::Sheds;
 
 /// One worker's state.
@@ -38,14 +42,18 @@ pub struct Worker {
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
+    /// Pools that serve nobody.
+    pub breakers: Breakers,
     /// Streams that may fall silent.
     pub idle: IdleStreams,
-    /// How soon pools give first tokens.
+    /// How soon pools answer.
     pub paces: Paces,
     /// The load of this region's servers.
     pub servers: Servers,
     /// What pools refuse, and the load that their servers report.
     pub sheds: Sheds,
+    /// When the members of requests' chains want to be asked again.
+    pub retry_after: RetryAfter,
     /// Requests that fallbacks are asked for.
     pub fallbacks: FallbackRequests,
     /// Prompts that were too long for a member.
@@ -67,6 +75,7 @@ impl Worker {
             self.servers.publish_all(host, &self.board);
         }
         self.paces.exchange(host, &self.board);
+        self.breakers.refresh(host);
     }
 
     fn end_idle_streams(&mut self, host: &dyn Host) {

@@ -1,9 +1,9 @@
-//! How soon regions give first tokens, by what this Envoy's guards see. Each worker keeps what it sees itself, and tells the
+//! How soon regions answer, by what this Envoy's guards see. Each worker keeps what it sees itself, and tells the
 //! others ten times a second how many of its attempts wait.
 
 use super::board::Board;
 use crate::host::Host;
-use crate::pace::Pace;
+use crate::pace::{Awaited, PoolPace};
 use crate::routes::{PoolId, pool_name};
 use std::collections::HashMap;
 
@@ -12,49 +12,48 @@ const TOPIC: &str = "pace";
 
 /// The paces of pools, by the pools' names.
 #[derive(Debug, Default)]
-pub struct Paces(HashMap<String, Pace>);
+pub struct Paces(HashMap<String, PoolPace>);
 
 impl Paces {
-    /// An attempt begins. How many wait, this one included.
-    pub fn begin(&mut self, region: &str, model: &str) -> u32 {
-        self.pace(region, model).begin()
+    /// An attempt begins.
+    pub fn begin(&mut self, region: &str, model: &str, streamed: bool, now_ms: u64) -> Awaited {
+        self.pool(region, model).begin(streamed, now_ms)
     }
 
-    /// An attempt's first token has come after so many milliseconds; `before` is what [`Paces::begin`] gave.
-    pub fn first_token(
+    /// What an attempt awaited has come after so many milliseconds.
+    pub fn answered(
         &mut self,
         region: &str,
         model: &str,
-        before: u32,
+        awaited: Awaited,
         took_ms: u64,
         now_ms: u64,
     ) {
         let seconds = took_ms as f64 / 1000.0;
-        self.pace(region, model)
-            .first_token(before, seconds, now_ms);
+        self.pool(region, model).answered(awaited, seconds, now_ms);
     }
 
-    /// An attempt is over without a first token.
-    pub fn gone(&mut self, region: &str, model: &str) {
-        self.pace(region, model).gone();
+    /// An attempt is over without an answer.
+    pub fn gone(&mut self, region: &str, model: &str, awaited: Awaited) {
+        self.pool(region, model).gone(awaited);
     }
 
-    /// Whether a pool has given a first token since a time, in milliseconds.
+    /// Whether a pool has answered any request since a time, in milliseconds.
     pub fn has_answered(&self, region: &str, model: &str, since_ms: u64) -> bool {
-        let pace = self.0.get(&pool_name(region, model));
-        pace.is_some_and(|pace| pace.has_answered(since_ms))
+        let pool = self.0.get(&pool_name(region, model));
+        pool.is_some_and(|pool| pool.has_answered(since_ms))
     }
 
     /// What is known of a pool.
-    pub fn of(&self, pool: &PoolId) -> Pace {
+    pub fn of(&self, pool: &PoolId) -> PoolPace {
         self.0.get(&pool.name).copied().unwrap_or_default()
     }
 
-    /// SignalFormat the other workers how many attempts wait here, and reads how many wait there.
+    /// Tells the other workers how many attempts wait here, and reads how many wait there.
     pub fn exchange(&mut self, host: &dyn Host, board: &Board) {
-        let waiting = self.0.iter().filter(|(_, pace)| pace.own() > 0);
+        let waiting = self.0.iter().filter(|(_, pace)| pace.streamed.own() > 0);
         let text = waiting.fold(String::new(), |text, (pool, pace)| {
-            text + &format!("{} {pool}\n", pace.own())
+            text + &format!("{} {pool}\n", pace.streamed.own())
         });
         board.write(host, TOPIC, &text);
         let mut elsewhere: HashMap<String, u32> = HashMap::new();
@@ -64,11 +63,12 @@ impl Paces {
             }
         }
         for (pool, pace) in &mut self.0 {
-            pace.set_elsewhere(elsewhere.get(pool).copied().unwrap_or_default());
+            let elsewhere = elsewhere.get(pool).copied().unwrap_or_default();
+            pace.streamed.set_elsewhere(elsewhere);
         }
     }
 
-    fn pace(&mut self, region: &str, model: &str) -> &mut Pace {
+    fn pool(&mut self, region: &str, model: &str) -> &mut PoolPace {
         self.0.entry(pool_name(region, model)).or_default()
     }
 }

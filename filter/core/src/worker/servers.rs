@@ -67,7 +67,8 @@ impl Servers {
         length: &str,
     ) -> ServerRequest {
         let bytes = length.parse().unwrap_or(BYTES);
-        let in_flight = self.pool(model).slots.begin(address, bytes);
+        let pool = self.pool(model);
+        let in_flight = pool.slots.begin(address, bytes, pool.picked_at);
         self.publish(host, board, model);
         ServerRequest {
             model: model.to_owned(),
@@ -107,14 +108,14 @@ impl Servers {
         self.publish(host, board, &model);
     }
 
-    /// SignalFormat the other workers all loads again: this worker has another place.
+    /// Tells the other workers all loads again: this worker has another place.
     pub fn publish_all(&self, host: &dyn Host, board: &Board) {
         for model in self.0.keys() {
             self.publish(host, board, model);
         }
     }
 
-    /// SignalFormat the other workers a pool's loads: a line for each server, with bytes, requests and address.
+    /// Tells the other workers a pool's loads: a line for each server, with bytes, requests and address.
     fn publish(&self, host: &dyn Host, board: &Board, model: &str) {
         let Some(pool) = self.0.get(model) else {
             return;

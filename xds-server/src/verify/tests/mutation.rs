@@ -343,6 +343,8 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                     model.clone(),
                     ModelRule {
                         lane: Lane::Home,
+                        regions: Vec::new(),
+                        has_fallback: false,
                         split: None,
                         fresh: None,
                         fresh_unknown: false,

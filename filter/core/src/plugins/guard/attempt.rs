@@ -1,7 +1,9 @@
 //! One attempt: what it is about, and what its answer shows of its server and of the room that its region has.
 
+use crate::breaker::Fault;
 use crate::guard::{Failure, Judge, load_report};
 use crate::host::{Fact, Host, Side, text};
+use crate::pace::Awaited;
 use crate::slots::is_failure;
 use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
 use meridian_policy::guard_policy::GuardPolicy;
@@ -30,8 +32,8 @@ pub struct Attempt {
     pub is_counted: bool,
     /// It has no answer yet.
     pub waits: bool,
-    /// It awaits its first token: attempts that did when this one started, including this one.
-    pub queued: Option<u32>,
+    /// What it waits for.
+    pub awaited: Option<Awaited>,
     /// It is at a server of this region.
     pub server: Option<ServerRequest>,
 }
@@ -120,8 +122,20 @@ impl Attempt {
         let part = worker.sheds.note_answer(host, to, model, refused);
         if refused {
             // A date instead of seconds is ignored.
-            let seconds = text(host, Side::Response, "retry-after").trim().parse();
-            note_refusal(host, to, model, part, seconds.ok());
+            let seconds = text(host, Side::Response, "retry-after")
+                .trim()
+                .parse()
+                .ok();
+            note_refusal(host, to, model, part, seconds);
+            worker
+                .breakers
+                .note_fault(host, to, model, Fault::Refused(seconds));
+            worker.retry_after.note(*request, seconds);
+        } else if status < 500 {
+            worker.breakers.note_served(host, to, model);
+        }
+        if !self.streamed && status < 400 {
+            self.note_pace(host, worker);
         }
         is_dropped
     }
@@ -138,6 +152,9 @@ impl Attempt {
             _ => "unanswered",
         };
         worker.metrics.attempt(host, &labels, outcome);
+        if outcome == "unanswered" {
+            worker.breakers.note_fault(host, to, model, Fault::Silent);
+        }
         if outcome != "left" {
             let part = worker.sheds.note_answer(host, to, model, true);
             note_refusal(host, to, model, part, None);
@@ -159,19 +176,25 @@ impl Attempt {
         others_wait && (is_retried(status) || asks_on())
     }
 
+    /// What it waited for has come. After how many milliseconds.
+    fn note_pace(&mut self, host: &dyn Host, worker: &mut Worker) -> u64 {
+        let now = worker.steady_ms(host);
+        let took = now.saturating_sub(self.began);
+        if let Some(awaited) = self.awaited.take() {
+            let AttemptLabels { model, to, .. } = self.labels.as_ref();
+            worker.paces.answered(to, model, awaited, took, now);
+        }
+        took
+    }
+
     /// From here on the answer is the caller's.
     pub fn committed(&mut self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
         self.answered(host, worker, 200);
         if !judge.is_stream() {
             return;
         }
-        let now = worker.steady_ms(host);
-        let took = now.saturating_sub(self.began);
+        let took = self.note_pace(host, worker);
         worker.metrics.first_token(host, &self.labels, took);
-        if let Some(before) = self.queued.take() {
-            let AttemptLabels { model, to, .. } = self.labels.as_ref();
-            worker.paces.first_token(to, model, before, took, now);
-        }
         if let Some(request) = &mut self.server {
             worker.server_first_token(host, request);
         }

@@ -71,9 +71,11 @@ impl Plugin for Guard {
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
         worker.attempts.begin(labels.request);
-        if self.attempt.streamed {
-            self.attempt.queued = Some(worker.paces.begin(&labels.to, &labels.model));
-        }
+        let AttemptLabels { to, model, .. } = &labels;
+        let awaited = worker
+            .paces
+            .begin(to, model, self.attempt.streamed, self.attempt.began);
+        self.attempt.awaited = Some(awaited);
         self.attempt.server = self.attempt.server_here(host, worker, &labels);
         self.attempt.labels = Rc::new(labels);
         let (name, value) = load_report::REQUEST_HEADER;
@@ -135,8 +137,8 @@ impl Plugin for Guard {
         worker.idle.remove(self.id);
         self.attempt.stop_waiting(worker);
         let labels = self.attempt.labels.clone();
-        if self.attempt.queued.take().is_some() {
-            worker.paces.gone(&labels.to, &labels.model);
+        if let Some(awaited) = self.attempt.awaited.take() {
+            worker.paces.gone(&labels.to, &labels.model, awaited);
         }
         let waited = worker.steady_ms(host).saturating_sub(self.attempt.began);
         self.attempt.leave_server(host, worker, waited);

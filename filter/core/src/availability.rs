@@ -1,0 +1,41 @@
+//! Which regions of a chain are worth a request at this moment, by their pools' breakers.
+
+use crate::breaker::Unavailable;
+use crate::request::RequestContext;
+use crate::routes::{ModelRoute, PoolId};
+use std::rc::Rc;
+
+/// Which regions are worth a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// The first one, as always.
+    First,
+    /// Another one: the breaker of the first one is open.
+    Others,
+    /// None: all breakers are open. The soonest time to come again, and whether all are silent.
+    None(Unavailable),
+}
+
+impl Availability {
+    /// By the breakers of a route's pools. A request that finds a region due for a probe probes it.
+    pub fn of(route: &ModelRoute, context: &RequestContext<'_>) -> Self {
+        let open = |pool: &Rc<PoolId>| (context.breaker)(pool);
+        let is_closed = |pool: &Rc<PoolId>| open(pool).is_none();
+        let may_probe = |pool: &Rc<PoolId>| (context.may_probe)(pool);
+        let Some((first, others)) = route.pools.split_first() else {
+            return Self::First;
+        };
+        if is_closed(first) || may_probe(first) {
+            return Self::First;
+        }
+        if others.iter().any(is_closed) || others.iter().any(may_probe) {
+            return Self::Others;
+        }
+        let all: Vec<Unavailable> = route.pools.iter().filter_map(open).collect();
+        let waits = all.iter().map(|unavailable| unavailable.retry_after);
+        Self::None(Unavailable {
+            retry_after: waits.min().unwrap_or(1),
+            is_silent: all.iter().all(|unavailable| unavailable.is_silent),
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Breakers: pools that serve nobody are left alone, by the requests that all workers see.
+
+use super::envoy::{Envoy, Stream};
+use crate::host::{Fact, Side};
+use crate::plugins::Configured;
+use crate::worker::Worker;
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
+use meridian_planner::placement::Placement;
+use meridian_planner::plan::Plan;
+use meridian_planner::plugins::{filter_policy, guard_policy};
+use meridian_policy::{Fleet, RegionName};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const REGIONS: [&str; 3] = [WEST, EAST, EU];
+
+/// us-west-2's gateway: its router and its guard.
+struct Gateway {
+    envoy: Rc<Envoy>,
+    router: Configured,
+    guard: Configured,
+}
+
+impl Gateway {
+    fn new(fleet: &Fleet) -> Self {
+        let envoy = Envoy::start();
+        let home: RegionName = WEST.parse().unwrap();
+        let overflow = BTreeMap::from([(EAST.parse().unwrap(), 50), (EU.parse().unwrap(), 50)]);
+        let placement = Placement {
+            overflow,
+            ..Placement::home()
+        };
+        let models = BTreeMap::from([(LLAMA.parse().unwrap(), placement)]);
+        let zones = BTreeMap::from([("global".parse().unwrap(), models)]);
+        let plan = Plan {
+            gateways: BTreeMap::from([(home.clone(), zones)]),
+            ..Plan::default()
+        };
+        let policy = filter_policy(fleet, &plan, &home, None);
+        let router = envoy.plugin("router", &serde_json::to_string(&policy).unwrap());
+        let policy = guard_policy(fleet, &home);
+        let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
+        Self {
+            envoy,
+            router,
+            guard,
+        }
+    }
+
+    /// An attempt at a region, which ends with this status or after a silence.
+    fn attempt(&self, worker: &mut Worker, to: &str, request: u64, head: Option<(&str, &str)>) {
+        let stream = Stream::new(&self.envoy, 7);
+        stream.fact_is(Fact::UpstreamRegion, to);
+        let mut plugin = self.guard.stream(7);
+        let request = request.to_string();
+        let headers = [
+            (":path", "/v1/chat/completions"),
+            ("x-meridian-zone", "global"),
+            ("x-meridian-model", LLAMA),
+            ("x-meridian-stream", "1"),
+            ("x-meridian-request", &request),
+        ];
+        stream.request(plugin.as_mut(), worker, &headers, true);
+        match head {
+            Some((status, retry_after)) => {
+                let headers = [(":status", status), ("retry-after", retry_after)];
+                stream.response(plugin.as_mut(), worker, &headers, true);
+            }
+            None => self.envoy.pass(2000),
+        }
+        plugin.on_done(&stream, worker);
+    }
+
+    fn refuses(&self, worker: &mut Worker, to: &str, retry_after: &str) {
+        for _ in 0..5 {
+            self.attempt(worker, to, 1, Some(("429", retry_after)));
+        }
+    }
+
+    /// A request: the lane that it gets, or the status and `Retry-After` by which it is refused, and why.
+    fn ask(&self, worker: &mut Worker) -> (String, String) {
+        let stream = Stream::new(&self.envoy, 1);
+        stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
+        let mut plugin = self.router.stream(1);
+        let headers = [
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            ("cf-ipcountry", "US"),
+            ("x-request-id", "request-1"),
+        ];
+        stream.request(plugin.as_mut(), worker, &headers, false);
+        let body = format!(r#"{{"model":"{LLAMA}","stream":true,"messages":[]}}"#);
+        stream.piece(plugin.as_mut(), worker, Side::Request, &body, true);
+        if let Some(reply) = stream.reply.borrow().as_ref() {
+            let header = reply.headers.iter().find(|(name, _)| name == "retry-after");
+            let retry_after = header.map(|(_, value)| value.as_str());
+            let lane = format!("{} {}", reply.status, retry_after.unwrap_or_default());
+            return (lane, reply.body.clone());
+        }
+        let lane = stream.value(Side::Request, "x-meridian-lane").unwrap();
+        stream.response(plugin.as_mut(), worker, &[(":status", "200")], true);
+        let why = stream.value(Side::Response, "x-meridian-decision");
+        (lane, why.unwrap())
+    }
+
+    fn lane(&self, worker: &mut Worker) -> String {
+        self.ask(worker).0
+    }
+}
+
+#[test]
+fn a_region_that_only_refuses_is_left_but_for_a_probe_a_second() {
+    let (gateway, worker) = (Gateway::new(&example()), &mut Worker::default());
+    gateway.attempt(worker, WEST, 1, Some(("400", "")));
+    for _ in 0..4 {
+        gateway.attempt(worker, WEST, 1, Some(("429", "30")));
+    }
+    assert!(!gateway.ask(worker).1.contains("breaker"), "four of five");
+    gateway.attempt(worker, WEST, 1, Some(("429", "30")));
+    let (lane, why) = gateway.ask(worker);
+    assert_eq!(lane, "overflow");
+    assert!(why.contains(" breaker=first"), "{why}");
+    gateway.envoy.pass(1000);
+    let probes = (0..20).filter(|_| gateway.lane(worker) == "home").count();
+    assert!(probes <= 1, "{probes} probes");
+    // Those that leave by the shed level are not counted here: the breaker alone is looked at.
+    gateway.attempt(worker, WEST, 1, Some(("400", "")));
+    assert!(!gateway.ask(worker).1.contains("breaker"));
+}
+
+#[test]
+fn the_fallbacks_are_asked_at_once_where_every_region_refuses() {
+    let (gateway, worker) = (Gateway::new(&example()), &mut Worker::default());
+    for region in &REGIONS[..2] {
+        gateway.refuses(worker, region, "30");
+    }
+    assert_ne!(gateway.lane(worker), "fallback", "one region serves");
+    gateway.refuses(worker, EU, "30");
+    let (lane, why) = gateway.ask(worker);
+    assert_eq!(lane, "fallback");
+    assert!(why.contains(" breaker=all"), "{why}");
+    // Another worker sees it as soon as it looks.
+    let other = &mut Worker::default();
+    assert_ne!(gateway.lane(other), "fallback");
+    gateway.envoy.run(other, 100);
+    assert_eq!(gateway.lane(other), "fallback");
+    // Of the many that come after a second, one probes each region.
+    gateway.envoy.run(other, 1000);
+    gateway.envoy.run(worker, 100);
+    let lanes: Vec<String> = (0..50)
+        .flat_map(|_| [gateway.lane(worker), gateway.lane(other)])
+        .collect();
+    let probes = lanes.iter().filter(|lane| *lane != "fallback").count();
+    assert_eq!(probes, 3, "{lanes:?}");
+    gateway.attempt(worker, EAST, 1, Some(("400", "")));
+    assert_eq!(gateway.lane(worker), "overflow");
+}
+
+#[test]
+fn without_fallbacks_the_caller_is_told_when_to_come_again() {
+    let mut fleet = example();
+    for zone in fleet.zones.values_mut() {
+        zone.fallbacks.clear();
+    }
+    let (gateway, worker) = (Gateway::new(&fleet), &mut Worker::default());
+    for (region, retry_after) in REGIONS.iter().zip(["30", "-1", "12"]) {
+        gateway.refuses(worker, region, retry_after);
+    }
+    let (answer, body) = gateway.ask(worker);
+    assert_eq!(answer, "429 1", "the second one did not say");
+    assert!(body.contains("refuses requests at this moment"), "{body}");
+    assert!(body.contains("rate_limit"), "{body}");
+    gateway.attempt(worker, EAST, 1, Some(("429", "20")));
+    assert_eq!(gateway.lane(worker), "429 12");
+}
+
+#[test]
+fn a_silent_region_is_probed_ever_more_rarely() {
+    let mut fleet = example();
+    for zone in fleet.zones.values_mut() {
+        zone.fallbacks.clear();
+    }
+    let (gateway, worker) = (Gateway::new(&fleet), &mut Worker::default());
+    for region in REGIONS {
+        for _ in 0..5 {
+            gateway.attempt(worker, region, 1, None);
+        }
+    }
+    // The first ones probe what was found out seconds ago.
+    let asked: Vec<(String, String)> = (0..4).map(|_| gateway.ask(worker)).collect();
+    let (answer, body) = &asked[3];
+    assert!(answer.starts_with("503 "), "{asked:?}");
+    assert!(body.contains("has stopped to answer"), "{body}");
+    let mut found_out = 0;
+    for _ in 0..120 {
+        gateway.envoy.run(worker, 1000);
+        let came = (0..20).map(|_| gateway.lane(worker));
+        let probes = came.filter(|lane| !lane.starts_with("503")).count();
+        found_out += probes;
+    }
+    assert!(
+        (10..=20).contains(&found_out),
+        "{found_out} probes of three"
+    );
+}
+
+#[test]
+fn the_soonest_retry_after_of_a_request_reaches_its_caller() {
+    let gateway = Gateway::new(&example());
+    for (said, last, told) in [
+        (["30", "7", "90"], "15", "7"),
+        (["1e23", "-1", ""], "-1", "2"),
+        (["", "", ""], "99999999999", "86400"),
+        (["0", "", ""], "5", "1"),
+    ] {
+        let worker = &mut Worker::default();
+        let stream = Stream::new(&gateway.envoy, 1);
+        stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
+        let mut plugin = gateway.router.stream(1);
+        let headers = [
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            ("cf-ipcountry", "US"),
+        ];
+        stream.request(plugin.as_mut(), worker, &headers, false);
+        let body = format!(r#"{{"model":"{LLAMA}","messages":[]}}"#);
+        stream.piece(plugin.as_mut(), worker, Side::Request, &body, true);
+        let number = stream.value(Side::Request, "x-meridian-request").unwrap();
+        for (region, retry_after) in REGIONS.iter().zip(said) {
+            let head = Some(("429", retry_after));
+            gateway.attempt(worker, region, number.parse().unwrap(), head);
+        }
+        let headers = [(":status", "429"), ("retry-after", last)];
+        stream.response(plugin.as_mut(), worker, &headers, false);
+        let value = stream.value(Side::Response, "retry-after");
+        assert_eq!(value.as_deref(), Some(told), "{said:?}, at last {last}");
+    }
+}
