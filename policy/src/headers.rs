@@ -47,6 +47,9 @@ pub const REGION: &str = "x-meridian-region";
 /// it.
 pub const PER_TRY_TIMEOUT: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 
+/// Envoy's header for the maximum number of retries. It overrides the route's `num_retries`. Envoy's router removes it.
+pub const MAX_RETRIES: &str = "x-envoy-max-retries";
+
 /// Envoy's header for the number of attempts of a request, the present one included.
 pub const ATTEMPT: &str = "x-envoy-attempt-count";
 

@@ -18,6 +18,8 @@ pub struct BodyFacts {
     /// A key of the request's conversation, from the cache key, else the end user, else the leading messages. `None` if the body
     /// has none of them.
     pub affinity: Option<u64>,
+    /// Whether the request names an earlier answer instead of repeating it (`previous_response_id`): only who gave it can go on.
+    pub continues: bool,
 }
 
 /// A body that cannot be routed. The text is the message for the caller.
@@ -42,6 +44,7 @@ struct Request<'a> {
     messages: Option<&'a RawValue>,
     prompt: Option<&'a RawValue>,
     input: Option<&'a RawValue>,
+    previous_response_id: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +94,9 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         model: excerpt(&model, MAX_VALUE).into_owned(),
         stream,
         affinity,
+        continues: request
+            .previous_response_id
+            .is_some_and(|id| id.get() != "null"),
     })
 }
 
@@ -162,6 +168,18 @@ mod tests {
             (facts.model.as_str(), facts.stream, facts.affinity),
             ("me", false, None)
         );
+    }
+
+    #[test]
+    fn a_request_may_continue_an_answer() {
+        for (field, continues) in [
+            (r#""previous_response_id":"resp_1""#, true),
+            (r#""previous_response_id":null"#, false),
+            (r#""input":"previous_response_id""#, false),
+        ] {
+            let facts = read(format!(r#"{{"model":"m",{field}}}"#).as_bytes()).unwrap();
+            assert_eq!(facts.continues, continues, "{field}");
+        }
     }
 
     #[test]

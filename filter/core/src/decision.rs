@@ -20,6 +20,8 @@ pub struct Decision {
     pub stream: bool,
     /// Which regions are worth a request.
     pub available: Availability,
+    /// It continues an answer that no other member can know.
+    pub continues: bool,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
     /// Interactive or batch.
@@ -75,7 +77,9 @@ impl Decision {
         if let Some(slot) = self.affinity_slot {
             headers.push((headers::AFFINITY_SLOT, slot.to_string()));
         }
-        if let Some(ms) = self.per_try_timeout_ms {
+        if self.continues && self.lane == Lane::Home {
+            headers.push((headers::MAX_RETRIES, "0".to_owned()));
+        } else if let Some(ms) = self.per_try_timeout_ms {
             headers.push((headers::PER_TRY_TIMEOUT, ms.to_string()));
         }
         headers
@@ -94,6 +98,9 @@ impl Decision {
             Availability::First => {}
             Availability::Others => why += " breaker=first",
             Availability::None(_) => why += " breaker=all",
+        }
+        if self.continues {
+            why += " continues=previous_response_id";
         }
         if self.tier == Tier::Batch {
             why += " tier=batch";

@@ -19,6 +19,8 @@ pub enum Admits {
     Later,
     /// No region is worth a request, and there are no fallbacks.
     Nowhere(Unavailable),
+    /// It continues an answer of the first region, which does not serve.
+    Lost,
 }
 
 /// What decides about the lane of a request.
@@ -28,6 +30,8 @@ pub struct LaneRequest {
     pub tier: Tier,
     /// Whether it needs fresh data.
     pub needs_fresh: bool,
+    /// Whether it continues an answer that only the first region can know.
+    pub continues: bool,
     /// Which regions are worth a request.
     pub available: Availability,
     /// The choice between the first region and others, if there is one.
@@ -53,10 +57,14 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
     let LaneRequest {
         tier,
         needs_fresh,
+        continues,
         available,
         choice,
         leaves,
     } = ask;
+    if continues && route.lane == Lane::Home {
+        return stays(route, ask);
+    }
     if let Availability::None(unavailable) = available {
         return nowhere(route, ask, unavailable);
     }
@@ -80,6 +88,19 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
         return Admits::Later;
     }
     Admits::Lane(Verdict { lane, fresh })
+}
+
+/// A request that continues an answer stays with the first region, where most answers come from.
+fn stays(route: &ModelRoute, ask: LaneRequest) -> Admits {
+    let first = route.split.as_ref().map(|split| &split.first);
+    let serves = first.is_none_or(|first| route.pools.first() == Some(first));
+    if ask.available != Availability::First || !serves {
+        return Admits::Lost;
+    }
+    Admits::Lane(Verdict {
+        lane: route.lane,
+        fresh: ask.needs_fresh.then_some(Met::Unknown),
+    })
 }
 
 /// Where a request goes for which no region is worth asking: to the fallbacks. A batch request is not worth their price.

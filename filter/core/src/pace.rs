@@ -17,8 +17,8 @@ const MARGIN_SECONDS: f64 = 0.1;
 /// Relative delay beyond the margin at which all requests that may leave home leave.
 const FULL_PRESSURE_DELAY: f64 = 0.3;
 
-/// Half-life of samples of whole answers, in milliseconds.
-const WHOLE_HALF_LIFE_MS: f64 = 60_000.0;
+/// Half-life of samples of whole answers, in milliseconds. It is long because a few answers are much longer than the others.
+const WHOLE_HALF_LIFE_MS: f64 = 300_000.0;
 /// Silence beyond the longest answer that does not count yet, in seconds.
 const MIN_SILENCE_SECONDS: f64 = 1.0;
 
@@ -312,8 +312,8 @@ mod tests {
         whole.begin(4_000);
         whole.answered(30.0, 4_000);
         assert_eq!(whole.longest(4_000), Some(30.0));
-        assert!((whole.longest(64_000).unwrap() - 15.0).abs() < 0.1);
-        assert_eq!(whole.longest(600_000), None, "too long ago");
+        assert!((whole.longest(304_000).unwrap() - 15.0).abs() < 0.1);
+        assert_eq!(whole.longest(1_200_000), None, "too long ago");
         assert_eq!(WholeAnswers::default().longest(0), None);
     }
 

@@ -48,14 +48,30 @@ pub fn limit_ms(
 mod tests {
     use super::*;
 
+    const TIMEOUT: PerTryTimeout = PerTryTimeout {
+        first_token_ms: 10_000,
+        unstreamed_ms: 120_000,
+        prefill_rate: 2000,
+        longest_ms: 300_000,
+    };
+
+    /// A region whose answers took so many seconds, streamed and whole, where so many attempts wait.
+    fn region(seconds: f64, waiting: u32) -> PoolPace {
+        let mut pace = PoolPace::default();
+        for now in 0..40 {
+            for streamed in [true, false] {
+                let awaited = pace.begin(streamed, now);
+                pace.answered(awaited, seconds, now);
+            }
+        }
+        for _ in 0..waiting {
+            pace.begin(true, 40);
+        }
+        pace
+    }
+
     #[test]
     fn grows_with_the_prompt_up_to_a_bound() {
-        let timeout = PerTryTimeout {
-            first_token_ms: 10_000,
-            unstreamed_ms: 120_000,
-            prefill_rate: 2000,
-            longest_ms: 300_000,
-        };
         for (stream, body, limit) in [
             (true, 0, 10_000),
             (true, 400, 10_050),
@@ -67,15 +83,47 @@ mod tests {
             (true, usize::MAX, 300_000),
         ] {
             assert_eq!(
-                limit_ms(&timeout, stream, body, &[], 0),
+                limit_ms(&TIMEOUT, stream, body, &[], 0),
                 limit,
                 "{stream} {body}"
             );
         }
         let at_the_bound = PerTryTimeout {
             unstreamed_ms: 500_000,
-            ..timeout
+            ..TIMEOUT
         };
         assert_eq!(limit_ms(&at_the_bound, false, 8_000, &[], 0), 500_000);
+    }
+
+    #[test]
+    fn a_whole_answer_is_given_up_after_twice_the_longest_one_lately() {
+        // Old samples count a little less.
+        let limit =
+            |regions: &[PoolPace]| limit_ms(&TIMEOUT, false, 0, regions, 40).next_multiple_of(10);
+        assert_eq!(limit(&[PoolPace::default()]), 120_000, "nothing is known");
+        assert_eq!(limit(&[region(1.0, 0)]), 10_000, "no sooner than a token");
+        assert_eq!(limit(&[region(1.0, 0), region(20.0, 0)]), 40_000);
+        assert_eq!(
+            limit(&[region(90.0, 0)]),
+            120_000,
+            "no later than its limit"
+        );
+    }
+
+    #[test]
+    fn where_every_region_has_a_queue_nobody_is_asked_as_well_too_soon() {
+        let limit = |regions: &[PoolPace]| limit_ms(&TIMEOUT, true, 0, regions, 40);
+        let queue = region(1.0, 19);
+        assert_eq!(limit(&[queue]), 10_000, "there is no other region");
+        assert_eq!(limit(&[queue, queue]), 40_000);
+        assert_eq!(limit(&[region(1.0, 39), queue]), 40_000, "the soonest");
+        assert_eq!(limit(&[queue, region(1.0, 0)]), 10_000);
+        let unknown = PoolPace::default();
+        assert_eq!(limit(&[queue, unknown]), 10_000, "it is idle");
+        let mut unknown_queue = unknown;
+        (0..4).for_each(|_| {
+            unknown_queue.begin(true, 40);
+        });
+        assert_eq!(limit(&[queue, unknown_queue]), 40_000);
     }
 }

@@ -86,6 +86,12 @@ pub enum Reason {
         /// Why, and for how long.
         unavailable: Unavailable,
     },
+    /// The request continues an answer that is kept where nobody serves at this moment.
+    #[error(
+        "The request continues an earlier answer (`previous_response_id`), which is kept by a region that does not serve at this \
+         moment. Send the whole conversation as `input`, or try again."
+    )]
+    Lost,
     /// The body has a content encoding, which hides the model.
     #[error(
         "The request body has the content encoding `{}`; send it without one.",
@@ -158,7 +164,7 @@ impl Refusal {
             Reason::Unavailable { unavailable, .. } => answer
                 .headers
                 .push(("retry-after", unavailable.retry_after.to_string())),
-            Reason::NoPolicy | Reason::NoRoute => answer
+            Reason::NoPolicy | Reason::NoRoute | Reason::Lost => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),
             Reason::WrongMethod { allowed } => answer.headers.push(("allow", (*allowed).into())),
@@ -199,6 +205,7 @@ impl Reason {
                 (503, "regions_silent")
             }
             Self::Unavailable { .. } => (429, "regions_overloaded"),
+            Self::Lost => (503, "previous_response_unavailable"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
             Self::UnknownModel { .. } => (404, "model_not_found"),

@@ -151,6 +151,7 @@ impl Router {
             model,
             stream,
             affinity,
+            continues,
         } = body::read(body).map_err(Reason::BadBody)?;
         let zone = &admitted.caller.zone;
         let routes = self.zones.get(zone).ok_or(Reason::UnknownZone)?;
@@ -163,6 +164,7 @@ impl Router {
         let ask = LaneRequest {
             tier: admitted.tier,
             needs_fresh: admitted.needs_fresh,
+            continues,
             available,
             choice,
             leaves,
@@ -170,6 +172,7 @@ impl Router {
         let verdict = match lane::verdict(route, ask, context) {
             Admits::Lane(verdict) => verdict,
             Admits::Later => return Err(Reason::Later),
+            Admits::Lost => return Err(Reason::Lost),
             Admits::Nowhere(unavailable) => {
                 return Err(Reason::Unavailable {
                     model: model.clone(),
@@ -195,6 +198,7 @@ impl Router {
             lane: verdict.lane,
             stream,
             available,
+            continues,
             choice,
             tier: admitted.tier,
             fresh: verdict.fresh,

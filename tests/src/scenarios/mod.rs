@@ -8,6 +8,7 @@ mod claude_tools;
 mod client;
 mod clocks;
 mod config;
+mod continues;
 mod control_plane;
 mod counted;
 mod error_shapes;
@@ -180,6 +181,7 @@ scenarios! {
     "refused-nowhere": overload::refused_nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "wedged": overload::wedged, Any, Options { limits: overload::LIMITS, sibling: true, ..Options::default() };
     "wave": overload::wave, Any, Options { limits: SLOW, ..Options::default() };
+    "continues": continues::stay, Any, Options::default();
     "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Any, Options::default();
     "signal-errors": signals::errors, Any, Options::default();

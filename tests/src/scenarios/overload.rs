@@ -195,10 +195,10 @@ pub async fn wedged(world: &mut World) -> Result<String> {
     );
     let most = seen.iter().map(|seen| seen.took).max().unwrap_or_default();
     ensure(late.len() <= 10, || format!("{said}; {late:?}"))?;
-    for index in [0, 1] {
-        let [_, then] = found_out(index);
-        ensure(then <= 10, || said.clone())?;
-    }
+    // A server is probed by each worker of its gateway.
+    let [_, region] = found_out(0);
+    let [_, server] = found_out(1);
+    ensure(region <= 10 && server <= 20, || said.clone())?;
     Ok(format!("{said}; the longest {most:.1?}"))
 }
 

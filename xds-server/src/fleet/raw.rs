@@ -443,7 +443,9 @@ pub struct RawLimits {
     /// Time until the first content of a streamed answer, plus the time for the prompt (`prefill_rate`). Past it the next member of the
     /// chain is asked as well, and the first to answer wins. Default: `10s`.
     pub first_token: Option<String>,
-    /// The same for an answer that is not streamed: time until it is complete. Set it above your longest usual answer. Default: `120s`.
+    /// The same for an answer that is not streamed: time until it is complete. Set it above your longest usual answer. A gateway that
+    /// has seen whole answers of the model asks the next member earlier, after twice the longest one lately, but not before
+    /// `first_token`. Default: `120s`.
     pub unstreamed: Option<String>,
     /// Prompt tokens that a busy server reads per second. `first_token` and `unstreamed` grow by the time that the prompt takes at this
     /// rate, with 4 bytes of the request per token, up to half of `answer`. Default: `2000`.

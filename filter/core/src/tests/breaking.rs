@@ -79,6 +79,11 @@ impl Gateway {
 
     /// A request: the lane that it gets, or the status and `Retry-After` by which it is refused, and why.
     fn ask(&self, worker: &mut Worker) -> (String, String) {
+        self.send(worker, r#""messages":[]"#)
+    }
+
+    /// The same with these fields.
+    fn send(&self, worker: &mut Worker, fields: &str) -> (String, String) {
         let stream = Stream::new(&self.envoy, 1);
         stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
         let mut plugin = self.router.stream(1);
@@ -89,7 +94,7 @@ impl Gateway {
             ("x-request-id", "request-1"),
         ];
         stream.request(plugin.as_mut(), worker, &headers, false);
-        let body = format!(r#"{{"model":"{LLAMA}","stream":true,"messages":[]}}"#);
+        let body = format!(r#"{{"model":"{LLAMA}","stream":true,{fields}}}"#);
         stream.piece(plugin.as_mut(), worker, Side::Request, &body, true);
         if let Some(reply) = stream.reply.borrow().as_ref() {
             let header = reply.headers.iter().find(|(name, _)| name == "retry-after");
@@ -235,4 +240,24 @@ fn the_soonest_retry_after_of_a_request_reaches_its_caller() {
         let value = stream.value(Side::Response, "retry-after");
         assert_eq!(value.as_deref(), Some(told), "{said:?}, at last {last}");
     }
+}
+
+#[test]
+fn a_request_that_continues_an_answer_stays_with_the_first_region() {
+    let (gateway, worker) = (Gateway::new(&example()), &mut Worker::default());
+    let continues = r#""previous_response_id":"resp_1""#;
+    let (lane, why) = gateway.send(worker, continues);
+    assert_eq!(lane, "home");
+    assert!(why.contains(" continues=previous_response_id"), "{why}");
+    gateway.attempt(worker, WEST, 1, Some(("429", "")));
+    assert_eq!(
+        gateway.send(worker, continues).0,
+        "home",
+        "whatever home sheds"
+    );
+    gateway.refuses(worker, WEST, "");
+    let (answer, body) = gateway.send(worker, continues);
+    assert_eq!(answer, "503 2");
+    assert!(body.contains("previous_response_unavailable"), "{body}");
+    assert_eq!(gateway.lane(worker), "overflow");
 }
