@@ -105,7 +105,7 @@ impl Placement {
         let away = (parts.iter().sum::<f64>() + 1e-6).floor().clamp(0.0, 100.0) as u8;
         let home_share = 100 - away;
         let overflow = if away == 0 {
-            self.idle_overflow(limits, others)
+            self.idle_overflow(limits, first, others)
         } else if moves {
             to_weights(others, &parts)
         } else {
@@ -203,8 +203,14 @@ impl Placement {
     }
 
     /// The overflow weights while the share is 100: the nearest candidates with headroom. A current candidate stays
-    /// until it is overloaded, so that noise changes nothing.
-    fn idle_overflow(&self, limits: &Overflow, others: &[Candidate]) -> BTreeMap<RegionName, u32> {
+    /// until it is overloaded, so that noise changes nothing. Where no region has headroom, all that serve: gateways see at request
+    /// time whose queue is shorter.
+    fn idle_overflow(
+        &self,
+        limits: &Overflow,
+        first: &HomePool,
+        others: &[Candidate],
+    ) -> BTreeMap<RegionName, u32> {
         let hysteresis = limits.target() - limits.back_below;
         let eligible = |other: &&Candidate| {
             other.open
@@ -219,6 +225,10 @@ impl Placement {
             .collect();
         if idle.is_empty() {
             idle.extend(others.iter().find(|other| other.open && other.silent));
+        }
+        if idle.is_empty() && first.is_overloaded(limits) {
+            let open = others.iter().filter(|other| other.open);
+            idle.extend(open.take(IDLE_PROPORTIONS.len()));
         }
         let parts: Vec<f64> = others
             .iter()

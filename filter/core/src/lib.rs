@@ -19,6 +19,7 @@ pub mod egress_refusal;
 mod error_body;
 mod excerpt;
 pub mod guard;
+pub mod hedges;
 pub mod host;
 pub mod lane;
 pub mod models;

@@ -3,7 +3,7 @@
 //!
 //! It follows what the gateway sees. A whole answer is given up after twice the longest one lately, which is far less than its
 //! limit where answers are short. Where every region has a queue, asking another one as well would only make the queues longer: a
-//! first token is then waited for twice as long as the soonest region takes.
+//! first token is then waited for twice as long as the soonest region takes, or to the end if the budget of hedges is used up.
 
 use crate::pace::{PoolPace, soonest};
 use meridian_policy::filter_policy::PerTryTimeout;
@@ -14,20 +14,33 @@ const TOKEN_BYTES: u64 = 4;
 /// By how much an answer may be later than those before it.
 const TOLERANCE: f64 = 2.0;
 
-/// The per-try timeout for a request body of this many bytes, in milliseconds. `regions`: how soon those of the chain answer.
-pub fn limit_ms(
-    timeout: &PerTryTimeout,
-    stream: bool,
-    body: usize,
-    regions: &[PoolPace],
-    now_ms: u64,
-) -> u64 {
+/// What the gateway sees of a chain's regions.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// How soon each of them answers.
+    pub regions: &'a [PoolPace],
+    /// The budget of hedges is used up.
+    pub hedges_used_up: bool,
+    /// The time by the gateway's own clock, in milliseconds.
+    pub now_ms: u64,
+}
+
+/// The per-try timeout for a request body of this many bytes, in milliseconds.
+pub fn limit_ms(timeout: &PerTryTimeout, stream: bool, body: usize, seen: &Seen<'_>) -> u64 {
+    let &Seen {
+        regions, now_ms, ..
+    } = seen;
     let tolerated = |seconds: f64| (seconds * TOLERANCE * 1000.0) as u64;
     let first_token = timeout.first_token_ms;
     let base = if stream {
         let has_others = regions.len() > 1;
         let soonest = has_others.then(|| soonest(regions, now_ms)).flatten();
-        soonest.map_or(first_token, |soonest| first_token.max(tolerated(soonest)))
+        let soonest = soonest.map_or(0, tolerated);
+        if seen.hedges_used_up && soonest > first_token / 2 {
+            timeout.longest_ms
+        } else {
+            first_token.max(soonest)
+        }
     } else {
         let longest = regions
             .iter()
@@ -70,6 +83,14 @@ mod tests {
         pace
     }
 
+    fn seen(regions: &[PoolPace]) -> Seen<'_> {
+        Seen {
+            regions,
+            hedges_used_up: false,
+            now_ms: 40,
+        }
+    }
+
     #[test]
     fn grows_with_the_prompt_up_to_a_bound() {
         for (stream, body, limit) in [
@@ -83,7 +104,7 @@ mod tests {
             (true, usize::MAX, 300_000),
         ] {
             assert_eq!(
-                limit_ms(&TIMEOUT, stream, body, &[], 0),
+                limit_ms(&TIMEOUT, stream, body, &seen(&[])),
                 limit,
                 "{stream} {body}"
             );
@@ -92,14 +113,15 @@ mod tests {
             unstreamed_ms: 500_000,
             ..TIMEOUT
         };
-        assert_eq!(limit_ms(&at_the_bound, false, 8_000, &[], 0), 500_000);
+        assert_eq!(limit_ms(&at_the_bound, false, 8_000, &seen(&[])), 500_000);
     }
 
     #[test]
     fn a_whole_answer_is_given_up_after_twice_the_longest_one_lately() {
         // Old samples count a little less.
-        let limit =
-            |regions: &[PoolPace]| limit_ms(&TIMEOUT, false, 0, regions, 40).next_multiple_of(10);
+        let limit = |regions: &[PoolPace]| {
+            limit_ms(&TIMEOUT, false, 0, &seen(regions)).next_multiple_of(10)
+        };
         assert_eq!(limit(&[PoolPace::default()]), 120_000, "nothing is known");
         assert_eq!(limit(&[region(1.0, 0)]), 10_000, "no sooner than a token");
         assert_eq!(limit(&[region(1.0, 0), region(20.0, 0)]), 40_000);
@@ -112,7 +134,7 @@ mod tests {
 
     #[test]
     fn where_every_region_has_a_queue_nobody_is_asked_as_well_too_soon() {
-        let limit = |regions: &[PoolPace]| limit_ms(&TIMEOUT, true, 0, regions, 40);
+        let limit = |regions: &[PoolPace]| limit_ms(&TIMEOUT, true, 0, &seen(regions));
         let queue = region(1.0, 19);
         assert_eq!(limit(&[queue]), 10_000, "there is no other region");
         assert_eq!(limit(&[queue, queue]), 40_000);
@@ -125,5 +147,14 @@ mod tests {
             unknown_queue.begin(true, 40);
         });
         assert_eq!(limit(&[queue, unknown_queue]), 40_000);
+        let used_up = |regions: &[PoolPace]| {
+            let seen = Seen {
+                hedges_used_up: true,
+                ..seen(regions)
+            };
+            limit_ms(&TIMEOUT, true, 0, &seen)
+        };
+        assert_eq!(used_up(&[queue, queue]), 300_000, "no more hedges");
+        assert_eq!(used_up(&[queue, region(1.0, 0)]), 10_000, "one is idle");
     }
 }

@@ -36,6 +36,8 @@ pub struct RequestContext<'a> {
     pub breaker: &'a dyn Fn(&PoolId) -> Option<Unavailable>,
     /// Whether this request may probe a pool whose breaker is open. No other may for a while.
     pub may_probe: &'a dyn Fn(&PoolId) -> bool,
+    /// The budget of hedges is used up.
+    pub hedges_used_up: bool,
     /// Picks the slot, and so the server, in this region's own pool of a model.
     pub slot: &'a dyn Fn(&ModelName, SlotRequest) -> u16,
     /// The time by the gateway's own clock, in milliseconds.

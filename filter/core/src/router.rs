@@ -9,7 +9,7 @@ use crate::lane::{self, Admits, LaneRequest};
 use crate::models;
 use crate::needs;
 use crate::pace::PoolPace;
-use crate::per_try_timeout::limit_ms;
+use crate::per_try_timeout::{Seen, limit_ms};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::routes::{ModelRoute, ZoneRoutes, compile};
@@ -229,7 +229,12 @@ fn per_try_timeout_ms(
     let timeout = route.per_try_timeout.as_ref()?;
     let pools = route.pools.iter();
     let regions: Vec<PoolPace> = pools.map(|pool| (context.pace)(pool)).collect();
-    Some(limit_ms(timeout, stream, body, &regions, context.now_ms))
+    let seen = Seen {
+        regions: &regions,
+        hedges_used_up: context.hedges_used_up,
+        now_ms: context.now_ms,
+    };
+    Some(limit_ms(timeout, stream, body, &seen))
 }
 
 fn turned_away(turn_away: &TurnAway, zone: ZoneName, path: &str) -> Reason {

@@ -44,7 +44,9 @@ impl ShedFractions {
         Self {
             // Where all refuse as much, leaving gains nothing. A product would be largest where all refuse one half.
             refused: (refused(&split.first) - refuses).max(0.0),
-            loaded: take * loaded(&split.first),
+            loaded: take
+                * (loaded(&split.first) - weighted(&split.overflow, &loaded) / f64::from(all))
+                    .max(0.0),
             queued: take * pace::pressure(&here, others, now_ms),
         }
     }

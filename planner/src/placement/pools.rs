@@ -1,6 +1,7 @@
 //! The regions of a placement, as its inputs.
 
 use crate::signal::Millis;
+use meridian_policy::fleet::Overflow;
 use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub struct HomePool {
 }
 
 impl HomePool {
+    /// Whether it is unhealthy or loaded above the limit.
+    pub(super) fn is_overloaded(&self, limits: &Overflow) -> bool {
+        let above = |utilization: Utilization| utilization.now > limits.above;
+        self.last_breach.is_some() || self.utilization.is_some_and(above)
+    }
+
     /// Utilization; 1 if unknown.
     pub(super) fn utilization_or_full(&self) -> f64 {
         self.utilization.map_or(1.0, |utilization| utilization.now)

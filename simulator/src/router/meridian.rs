@@ -156,6 +156,7 @@ impl Meridian {
                     ..PoolPace::default()
                 }
             },
+            hedges_used_up: false,
             breaker: &|_| None,
             may_probe: &|_| false,
             // The serving region's gateway picks the server on arrival.

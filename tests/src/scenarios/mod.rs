@@ -85,8 +85,8 @@ macro_rules! scenarios {
     };
 }
 
-/// They take a minute each, so they begin first.
-const LONG: [&str; 2] = ["guard-flapping", "overflow-noise"];
+/// They take one or two minutes each, so they begin first.
+const LONG: [&str; 3] = ["wedged", "guard-flapping", "overflow-noise"];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
 const ALONE: [&str; 6] = [
@@ -180,7 +180,7 @@ scenarios! {
     "refused-everywhere": overload::refused_everywhere, Any, Options::default();
     "refused-nowhere": overload::refused_nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "wedged": overload::wedged, Any, Options { limits: overload::LIMITS, sibling: true, ..Options::default() };
-    "wave": overload::wave, Any, Options { limits: SLOW, ..Options::default() };
+    "wave": overload::wave, Any, Options { limits: overload::SHORT, ..Options::default() };
     "continues": continues::stay, Any, Options::default();
     "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };
     "signal-queue-lag": signals::queue_and_lag, Any, Options::default();

@@ -194,6 +194,7 @@ impl Request {
         };
         let body = host.body(Side::Request, 0, usize::MAX);
         let now = worker.steady_ms(host);
+        let hedges_used_up = worker.hedges.are_used_up();
         let worker = RefCell::new(worker);
         let context = RequestContext {
             request_id: &id,
@@ -201,6 +202,7 @@ impl Request {
             refused: &|pool| refused(host, pool),
             loaded: &|pool| loaded(host, pool),
             pace: &|pool| worker.borrow().paces.of(pool),
+            hedges_used_up,
             breaker: &|pool| worker.borrow().breakers.unavailable(host, pool),
             may_probe: &|pool| worker.borrow_mut().breakers.may_probe(host, pool),
             slot: &|model, ask| worker.borrow_mut().pick_slot(host, model.as_str(), ask),

@@ -103,6 +103,7 @@ pub(super) fn context() -> RequestContext<'static> {
         refused: &|_| 0.0,
         loaded: &|_| 0.0,
         pace: &|_| PoolPace::default(),
+        hedges_used_up: false,
         breaker: &|_| None,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,

@@ -87,6 +87,7 @@ fn try_decide_in(
         refused: &|_| 0.0,
         loaded: &|_| 0.0,
         pace: &|_| crate::pace::PoolPace::default(),
+        hedges_used_up: false,
         breaker: &|_| None,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,

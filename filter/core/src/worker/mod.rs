@@ -27,6 +27,7 @@ pub use spending::{admit, begin_spending, give_back, settle};
 pub use too_long::TooLong;
 
 use crate::clock::SteadyClock;
+use crate::hedges::Hedges;
 use crate::host::{Host, LogLevel, now_ms};
 use crate::slots::SlotRequest;
 use board::Board;
@@ -42,6 +43,8 @@ pub struct Worker {
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
+    /// Attempts of requests that another member works on already.
+    pub hedges: Hedges,
     /// Pools that serve nobody.
     pub breakers: Breakers,
     /// Streams that may fall silent.

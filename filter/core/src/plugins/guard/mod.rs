@@ -70,6 +70,8 @@ impl Plugin for Guard {
         self.kind = ApiKind::of(&header(":path"));
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
+        let is_hedge = worker.attempts.waits(labels.request);
+        worker.hedges.note(is_hedge, self.attempt.began);
         worker.attempts.begin(labels.request);
         let AttemptLabels { to, model, .. } = &labels;
         let awaited = worker
