@@ -180,6 +180,7 @@ scenarios! {
     "refused-everywhere": overload::refused_everywhere, Any, Options::default();
     "refused-nowhere": overload::refused_nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "wedged": overload::wedged, Any, Options { limits: overload::LIMITS, sibling: true, ..Options::default() };
+    "wedged-elsewhere": overload::wedged_elsewhere, Any, Options { limits: overload::LIMITS, ..Options::default() };
     "wave": overload::wave, Any, Options { limits: overload::SHORT, ..Options::default() };
     "continues": continues::stay, Any, Options::default();
     "pressure": pressure::pressure_at_home, Any, Options { limits: SLOW, ..Options::default() };

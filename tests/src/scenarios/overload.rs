@@ -203,6 +203,48 @@ pub async fn wedged(world: &mut World) -> Result<String> {
     Ok(format!("{said}; the longest {most:.1?}"))
 }
 
+/// A region that others' callers overflow to takes their requests and answers none: they soon go elsewhere.
+pub async fn wedged_elsewhere(world: &mut World) -> Result<String> {
+    everywhere(world, |behaviour| behaviour.first_token_ms = 50);
+    let home = world.pool("us-west-2");
+    home.update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    let caller = |number| {
+        let ask = world.ask("us-west-2").country("US");
+        if number % 2 == 0 { ask.streamed() } else { ask }
+    };
+    wait_for("home to shed", async || {
+        let seen = all(load(WEDGED_RATE, Duration::from_secs(1), caller).await?).await?;
+        let left = seen
+            .iter()
+            .filter(|seen| seen.answer.region() == "us-east-1");
+        Ok(left.count() >= 3)
+    })
+    .await?;
+    let east = world.pool("us-east-1");
+    east.update(|behaviour| behaviour.fail = Fail::Hang);
+    let (mut found_out, mut late) = (Vec::new(), 0);
+    let mut sent = JoinSet::new();
+    for _ in 0..4 {
+        let before = east.requests().len();
+        let requests = load(WEDGED_RATE, Duration::from_secs(10), caller).await?;
+        sent.spawn(all(requests));
+        found_out.push(east.requests().len() - before);
+    }
+    for seen in sent.join_all().await {
+        for Seen { took, answer, .. } in seen? {
+            ensure(answer.status == 200, || {
+                format!("{}: {}", answer.status, answer.text())
+            })?;
+            late += usize::from(took > 2 * FIRST_TOKEN);
+        }
+    }
+    let said = format!(
+        "{found_out:?} found us-east-1 wedged, by 10 s; {late} waited longer than twice {FIRST_TOKEN:?}"
+    );
+    ensure(found_out[3] <= 5 && late <= 10, || said.clone())?;
+    Ok(said)
+}
+
 /// A limit that the queues of a wave exceed.
 pub const SHORT: &str =
     "{ first_token: 3s, unstreamed: 30s, connect: 1s, gap: 20s, answer: 120s, body: 64MiB }";
