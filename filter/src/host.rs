@@ -77,6 +77,7 @@ impl Host for Envoy {
                 "region",
             ],
             Fact::UpstreamAddress => &["upstream", "address"],
+            Fact::ConnectFailure => &["upstream", "transport_failure_reason"],
             Fact::ResponseDetails => &["response", "code_details"],
         };
         String::from_utf8(property(path)?).ok()

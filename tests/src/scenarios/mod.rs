@@ -1,6 +1,7 @@
 //! The scenarios: each shows one promise of Meridian on real Envoys. The evidence is the requests that the fakes recorded.
 //! `scripts/demo --once` runs them, and so do the tests.
 
+mod attempt_log;
 mod batch;
 mod claude;
 mod claude_large;
@@ -121,6 +122,7 @@ scenarios! {
     "guard-whole": guard::whole, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "attempt-log": attempt_log::attempts, Any, Options { limits: QUICK, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();

@@ -15,23 +15,25 @@ use std::rc::Rc;
 
 const ROLE: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
-const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+pub(super) const HELLO: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
 const ERROR: &str = "data: {\"error\":{\"message\":\"CUDA out of memory\",\"type\":\"server_error\",\"code\":500}}\n\n";
-const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-const EVENTS: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/event-stream")];
+pub(super) const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+pub(super) const EVENTS: &[(&str, &str)] =
+    &[(":status", "200"), ("content-type", "text/event-stream")];
 const LABELS: &str = "zone=global;model=llama-3_1-70b;lane=home;to=us-west-2";
 
-fn guard(envoy: &Rc<Envoy>) -> Configured {
+pub(super) fn guard(envoy: &Rc<Envoy>) -> Configured {
     let policy = guard_policy(&example(), &WEST.parse().unwrap());
     envoy.plugin("guard", &serde_json::to_string(&policy).unwrap())
 }
 
-/// An attempt at a region or a fallback, whose request has come.
-fn attempt(
+/// An attempt at a region or a fallback, whose request has come. Its request has a number.
+pub(super) fn attempt(
     envoy: &Rc<Envoy>,
     guard: &Configured,
     worker: &mut Worker,
-    (id, to): (u32, &str),
+    (id, to, number): (u32, &str, Option<&str>),
 ) -> (Stream, Box<dyn Plugin>) {
     let stream = Stream::new(envoy, id);
     stream.fact_is(Fact::UpstreamRegion, to);
@@ -45,7 +47,7 @@ fn attempt(
         ("x-meridian-stream", "1"),
         ("x-meridian-slot", "7"),
         ("x-request-id", "request-1"),
-        ("x-meridian-request", "1"),
+        ("x-meridian-request", number.unwrap_or("1")),
         ("content-length", "150"),
     ];
     let action = stream.request(plugin.as_mut(), worker, &headers, false);
@@ -77,7 +79,7 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
 
     let json = &[(":status", "400"), ("content-type", "application/json")];
     for (id, region, told) in [(1, WEST, None), (2, EAST, Some("1"))] {
-        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, region));
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, region, None));
         assert_eq!(mark(&stream).as_deref(), told, "{region}");
         stream.response(plugin.as_mut(), &mut worker, json, false);
         let body = &refusal.body;
@@ -86,7 +88,7 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
         assert_eq!(retry.as_deref(), Some("context"), "{region}");
         plugin.on_done(&stream, &mut worker);
     }
-    let (larger, _) = attempt(&envoy, &guard, &mut worker, (3, EU));
+    let (larger, _) = attempt(&envoy, &guard, &mut worker, (3, EU, None));
     assert_eq!(mark(&larger), None);
 }
 
@@ -97,7 +99,7 @@ fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
 #[test]
 fn a_stream_is_held_until_its_first_content() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     assert_eq!(
         stream.response(plugin, worker, EVENTS, false),
@@ -123,7 +125,7 @@ fn a_stream_is_held_until_its_first_content() {
 #[test]
 fn an_error_before_the_first_content_becomes_the_status() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     stream.response(plugin, worker, EVENTS, false);
     assert_eq!(
@@ -155,7 +157,7 @@ fn an_error_before_the_first_content_becomes_the_status() {
 #[test]
 fn an_error_after_it_ends_the_stream_with_an_error_event() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     stream.response(plugin, worker, EVENTS, false);
     stream
@@ -176,7 +178,7 @@ fn an_error_after_it_ends_the_stream_with_an_error_event() {
 #[test]
 fn a_stream_that_falls_silent_is_ended() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (9, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (9, WEST, None));
     stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
     stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
     for _ in 0..59 {
@@ -197,7 +199,7 @@ fn refusals_and_streams_that_never_begin_lower_the_share() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);
     let pool = PoolId::new(&WEST.parse().unwrap(), &LLAMA.parse().unwrap());
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
     let busy = [(":status", "429"), ("content-type", "application/json")];
     assert_eq!(refused(&stream, &pool), 0.0);
     let action = stream.response(plugin.as_mut(), &mut worker, &busy, true);
@@ -207,7 +209,7 @@ fn refusals_and_streams_that_never_begin_lower_the_share() {
     plugin.on_done(&stream, &mut worker);
     envoy.pass(60_000);
     assert_eq!(refused(&stream, &pool), 0.0, "it is forgotten");
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (2, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (2, WEST, None));
     envoy.pass(2000);
     plugin.on_done(&stream, &mut worker);
     assert_eq!(outcome(&envoy, "unanswered"), 1);
@@ -219,15 +221,15 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);
     let failed = [(":status", "503"), ("content-type", "application/json")];
-    let (home, mut at_home) = attempt(&envoy, &guard, &mut worker, (1, WEST));
-    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (2, "fallback/claude"));
+    let (home, mut at_home) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (2, "fallback/claude", None));
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     assert_eq!(last.value(Side::Response, "x-envoy-ratelimited"), None);
     let retry = last.value(Side::Response, "x-meridian-retry");
     assert_eq!(retry.as_deref(), Some("others"));
     at_home.on_done(&home, &mut worker);
     at_last.on_done(&last, &mut worker);
-    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (3, "fallback/claude"));
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (3, "fallback/claude", None));
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     let is_final = last.value(Side::Response, "x-envoy-ratelimited");
     assert_eq!(is_final.as_deref(), Some("true"));
@@ -236,7 +238,7 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
 #[test]
 fn an_answer_that_is_encoded_all_the_same_is_decoded_and_judged() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let asked = stream.value(Side::Request, "accept-encoding");
     assert_eq!(asked.as_deref(), Some("identity"));
     let gzip = [EVENTS, &[("content-encoding", "gzip")]].concat();
@@ -273,9 +275,14 @@ fn failing(others: usize, head: &[(&str, &str)], pieces: &[&str]) -> (Option<Str
     let mut all = Vec::new();
     for id in 0..others {
         let id = u32::try_from(id).unwrap() + 2;
-        all.push(attempt(&envoy, &guard, &mut worker, (id, "us-east-1")));
+        all.push(attempt(
+            &envoy,
+            &guard,
+            &mut worker,
+            (id, "us-east-1", None),
+        ));
     }
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
     let action = stream.response(plugin.as_mut(), &mut worker, head, false);
     assert_eq!(action, Action::Pause);
     let mut passed = None;

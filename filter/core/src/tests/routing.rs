@@ -210,7 +210,7 @@ fn a_policy_that_is_not_understood_is_refused() {
 }
 
 /// A request that is on its way, and its plugin.
-fn routed(envoy: &Rc<Envoy>, worker: &mut Worker) -> (Stream, Box<dyn Plugin>) {
+pub(super) fn routed(envoy: &Rc<Envoy>, worker: &mut Worker) -> (Stream, Box<dyn Plugin>) {
     let stream = stream(envoy);
     let mut plugin = configured(envoy, worker).stream(1);
     stream.request(plugin.as_mut(), worker, CHAT, false);

@@ -1,6 +1,7 @@
 //! What one worker thread of an Envoy keeps from one request to the next. Each part is a plain struct; what all workers of the
 //! Envoy share goes through the host.
 
+mod attempt_log;
 mod attempts;
 mod board;
 mod fallbacks;
@@ -13,7 +14,8 @@ mod sheds;
 mod spending;
 mod too_long;
 
-pub use attempts::{AttemptLabels, Attempts, STALL};
+pub use attempt_log::{AttemptLog, attempts_text};
+pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL};
 pub use board::KEEP_EVERY;
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
@@ -38,6 +40,8 @@ pub struct Worker {
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
+    /// What is logged of the attempts of each request.
+    pub attempt_log: AttemptLog,
     /// Streams that may fall silent.
     pub idle: IdleStreams,
     /// How soon pools give first tokens.
@@ -125,6 +129,7 @@ impl Worker {
         let outcome = if how == STALL { "stalled" } else { "broken" };
         self.metrics.attempt(host, labels, outcome);
         self.attempts.note_broken(labels.request, how);
+        labels.end(AttemptEnd::Other(how), self.steady_ms(host));
         self.failed(host, labels, how, "after its first content");
     }
 

@@ -9,9 +9,9 @@ use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
-use crate::host::{Action, Fact, Host, Side, text};
+use crate::host::{Action, Fact, Host, Side, caller_has_left, text};
 use crate::worker::{AttemptLabels, Worker};
-use attempt::{Attempt, caller_has_left};
+use attempt::Attempt;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
 use std::rc::Rc;
@@ -64,9 +64,11 @@ impl Plugin for Guard {
             to: host.fact(Fact::UpstreamRegion).unwrap_or_default(),
             request: header(headers::REQUEST).parse().unwrap_or_default(),
             request_id: header("x-request-id"),
+            address: host.fact(Fact::UpstreamAddress).unwrap_or_default(),
+            began: worker.steady_ms(host),
             ..AttemptLabels::default()
         };
-        self.attempt.began = worker.steady_ms(host);
+        let labels = Rc::new(labels);
         self.kind = ApiKind::of(&header(":path"));
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
@@ -75,7 +77,8 @@ impl Plugin for Guard {
             self.attempt.queued = Some(worker.paces.begin(&labels.to, &labels.model));
         }
         self.attempt.server = self.attempt.server_here(host, worker, &labels);
-        self.attempt.labels = Rc::new(labels);
+        worker.attempt_log.begin(&labels);
+        self.attempt.labels = labels;
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
         self.mark_too_long(host, worker);
@@ -138,7 +141,9 @@ impl Plugin for Guard {
         if self.attempt.queued.take().is_some() {
             worker.paces.gone(&labels.to, &labels.model);
         }
-        let waited = worker.steady_ms(host).saturating_sub(self.attempt.began);
+        let now = worker.steady_ms(host);
+        let waited = now.saturating_sub(labels.began);
+        self.attempt.note_end(host, worker, now);
         self.attempt.leave_server(host, worker, waited);
         if !self.attempt.is_counted && waited >= UNANSWERED_MS {
             self.attempt.unanswered(host, worker);
