@@ -248,10 +248,7 @@ impl Request {
         let headers: Vec<(String, String)> = host
             .headers(Side::Response)
             .into_iter()
-            // Envoy adds the region to every answer.
-            .filter(|(name, _)| {
-                !name.starts_with(':') && !name.starts_with("content-") && name != headers::REGION
-            })
+            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
             .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
             .collect();
         let headers: Vec<(&str, &str)> = headers

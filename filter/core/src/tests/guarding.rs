@@ -92,6 +92,23 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
     assert_eq!(mark(&larger), None);
 }
 
+#[test]
+fn an_answer_names_its_region_and_not_a_fallback_that_may_not_have_made_it() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    for (to, region) in [
+        (WEST, Some(WEST)),
+        (EAST, Some(EAST)),
+        ("fallback/claude", None),
+    ] {
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, to, None));
+        let failed = [(":status", "503")];
+        stream.response(plugin.as_mut(), &mut worker, &failed, true);
+        let named = stream.value(Side::Response, "x-meridian-region");
+        assert_eq!(named.as_deref(), region, "{to}");
+    }
+}
+
 fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
     envoy.metric(&format!("meridian_attempts;{LABELS};outcome={outcome}"))
 }

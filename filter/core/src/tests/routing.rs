@@ -255,7 +255,7 @@ fn an_error_without_a_body_gets_one() {
             named.map(|(_, value)| value.as_str())
         };
         assert_eq!(header("retry-after"), Some("7"));
-        assert_eq!(header("x-meridian-region"), None, "Envoy adds it");
+        assert_eq!(header("x-meridian-region"), Some("fallback/claude"));
         assert!(header("x-meridian-decision").is_some());
         assert_eq!(header("content-length"), None);
     }

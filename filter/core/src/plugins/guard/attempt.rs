@@ -4,6 +4,7 @@ use crate::guard::{Failure, Judge, load_report};
 use crate::host::{Fact, Host, Side, caller_has_left, text};
 use crate::slots::is_failure;
 use crate::worker::{AttemptEnd, AttemptLabels, ServerRequest, Worker, note_refusal};
+use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
 use meridian_policy::{RegionName, headers};
@@ -32,6 +33,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The answer says where it comes from. An answer by way of a fallback's listener may be of this Envoy itself: there the plugin
+    /// `egress` knows.
+    pub fn name_region(&self, host: &dyn Host) {
+        let to = &self.labels.to;
+        if !Member::is_fallback(to) {
+            host.set_header(Side::Response, headers::REGION, Some(to));
+        }
+    }
+
     /// Takes in the load that the server reports, and keeps it from the caller.
     pub fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
         let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));

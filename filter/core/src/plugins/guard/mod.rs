@@ -184,6 +184,7 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        self.attempt.name_region(host);
         self.attempt.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
         let AttemptLabels {
