@@ -19,6 +19,7 @@ mod excerpt;
 pub mod guard;
 pub mod host;
 pub mod lane;
+pub mod missing_model;
 pub mod models;
 pub mod needs;
 pub mod pace;

@@ -22,6 +22,7 @@ mod hostile;
 mod limits;
 mod load;
 mod misdirected;
+mod missing_model;
 mod models;
 mod nearest;
 mod overflow;
@@ -123,6 +124,7 @@ scenarios! {
     "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "attempt-log": attempt_log::attempts, Any, Options { limits: QUICK, policy: guard::AT_HOME, ..Options::default() };
+    "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();

@@ -92,6 +92,40 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
     assert_eq!(mark(&larger), None);
 }
 
+const NO_MODEL: &str =
+    r#"{"error":{"message":"The model `m` does not exist.","type":"NotFoundError","code":404}}"#;
+const NO_RESPONSE: &str = r#"{"error":{"message":"Response with id 'resp_1' not found.","param":"response_id","code":404}}"#;
+
+#[test]
+fn a_pool_without_its_model_has_failed_and_what_else_is_missing_is_the_callers() {
+    let head = [(":status", "404"), ("content-type", "application/json")];
+    let answer = |to: &str, body: &str| {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let guard = guard(&envoy);
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, to, None));
+        let plugin = plugin.as_mut();
+        stream.response(plugin, &mut worker, &head, false);
+        let (one, two) = body.split_at(20);
+        stream.piece(plugin, &mut worker, Side::Response, one, false);
+        let rest = stream.piece(plugin, &mut worker, Side::Response, two, true);
+        let status = stream.value(Side::Response, ":status").unwrap();
+        let what = "meridian_failures;model=llama-3_1-70b;to=us-west-2;what=no_model";
+        (status, rest.unwrap(), envoy.metric(what))
+    };
+    let (status, body, counted) = answer(WEST, NO_MODEL);
+    assert_eq!((status.as_str(), counted), ("502", 1));
+    assert!(body.contains("does not have this model"), "{body}");
+    assert_eq!(
+        answer(WEST, NO_RESPONSE),
+        ("404".to_owned(), NO_RESPONSE.to_owned(), 0)
+    );
+    // A provider's answer is not held.
+    assert_eq!(
+        answer("fallback/claude", NO_MODEL),
+        ("404".to_owned(), NO_MODEL[20..].to_owned(), 0)
+    );
+}
+
 #[test]
 fn an_answer_names_its_region_and_not_a_fallback_that_may_not_have_made_it() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());

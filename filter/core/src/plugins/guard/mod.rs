@@ -10,8 +10,10 @@ use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, caller_has_left, text};
+use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptLabels, Worker};
 use attempt::Attempt;
+use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
 use std::rc::Rc;
@@ -38,8 +40,8 @@ enum State {
     Passing,
     /// The caller has nothing of it, and Envoy nothing of its body.
     Held(Judge),
-    /// A status of 400; its body, which is read for the reason. Envoy has nothing of it.
-    Refused(Vec<u8>),
+    /// A status of 400 or 404; its body, which is read for the reason. Envoy has nothing of it.
+    Refused(u16, Vec<u8>),
     /// A stream of which the caller has a part.
     Watched(Watched),
     /// It has failed: what still comes is not passed on.
@@ -110,7 +112,7 @@ impl Plugin for Guard {
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match std::mem::take(&mut self.state) {
             // A withheld body has no place before trailers. They come from no server: Envoy asks HTTP/1 upstreams for none.
-            State::Held(_) | State::Refused(_) => {
+            State::Held(_) | State::Refused(..) => {
                 let failure = Failure::Malformed;
                 self.attempt.fail(host, worker, &failure);
                 let json = [("content-type", "application/json")];
@@ -190,8 +192,14 @@ impl Guard {
         let AttemptLabels {
             zone, model, to, ..
         } = self.attempt.labels.as_ref();
-        if status == 400 && !ends && self.attempt.policy.may_fit_later(zone, model, to) {
-            self.state = State::Refused(Vec::new());
+        let depends_on_reason = match status {
+            400 => self.attempt.policy.may_fit_later(zone, model, to),
+            // A provider's models are not those of the fleet file.
+            404 => self.kind.is_some() && !Member::is_fallback(to),
+            _ => false,
+        };
+        if depends_on_reason && !ends {
+            self.state = State::Refused(status, Vec::new());
             return Action::Pause;
         }
         let header = |name| text(host, Side::Response, name);
@@ -245,32 +253,70 @@ impl Guard {
                 Action::Continue
             }
             State::Held(judge) => self.held(host, worker, judge, size, ends),
-            State::Refused(mut body) => {
+            State::Refused(status, mut body) => {
                 body.extend(self.piece(host, size).unwrap_or_default());
                 if !ends && body.len() <= HOLD_LIMIT {
-                    self.state = State::Refused(body);
+                    self.state = State::Refused(status, body);
                     return Action::Withhold;
                 }
-                if context::is_too_long(&body) {
-                    host.set_header(Side::Response, headers::RETRY, Some("context"));
-                    let AttemptLabels {
-                        model, to, request, ..
-                    } = self.attempt.labels.as_ref();
-                    if let Some(context) = self.attempt.policy.context(model, to) {
-                        worker.too_long.note(*request, context);
-                    }
-                }
-                if self.attempt.answered(host, worker, 400) {
-                    return self.leave(host);
-                }
-                host.set_body(Side::Response, size, &body);
-                Action::Continue
+                self.refused(host, worker, (status, &body), size)
             }
             State::Watched(watched) => {
                 self.watched(host, worker, watched, size, ends);
                 Action::Continue
             }
         }
+    }
+
+    /// An error whose reason decides whether the next member is asked: the prompt is too long for this one, or its servers do not have
+    /// the model. `size`: of the piece that came.
+    fn refused(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        (status, body): (u16, &[u8]),
+        size: usize,
+    ) -> Action {
+        if status == 404 && is_missing_model(body) {
+            return self.fail(host, worker, &Failure::NoModel, size);
+        }
+        if status == 400 && context::is_too_long(body) {
+            host.set_header(Side::Response, headers::RETRY, Some("context"));
+            let AttemptLabels {
+                model, to, request, ..
+            } = self.attempt.labels.as_ref();
+            if let Some(context) = self.attempt.policy.context(model, to) {
+                worker.too_long.note(*request, context);
+            }
+        }
+        if self.attempt.answered(host, worker, status) {
+            return self.leave(host);
+        }
+        host.set_body(Side::Response, size, body);
+        Action::Continue
+    }
+
+    /// An error takes the place of an answer of which the caller has nothing. `size`: of the piece that came.
+    fn fail(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        failure: &Failure,
+        size: usize,
+    ) -> Action {
+        if self.attempt.fail(host, worker, failure) {
+            return self.leave(host);
+        }
+        let body = self.body_of(failure);
+        // The server's stream may stay open: the caller knows from the length where the error ends.
+        host.set_header(
+            Side::Response,
+            "content-length",
+            Some(&body.len().to_string()),
+        );
+        host.set_body(Side::Response, size, body.as_bytes());
+        self.state = State::Failed;
+        Action::Continue
     }
 
     /// The piece of the body that came, decoded.
@@ -327,20 +373,7 @@ impl Guard {
                 self.state = State::Held(judge);
                 return Action::Withhold;
             }
-            Step::Fail(failure) => {
-                if self.attempt.fail(host, worker, &failure) {
-                    return self.leave(host);
-                }
-                let body = self.body_of(&failure);
-                // The server's stream may stay open: the caller knows from the length where the error ends.
-                host.set_header(
-                    Side::Response,
-                    "content-length",
-                    Some(&body.len().to_string()),
-                );
-                host.set_body(Side::Response, size, body.as_bytes());
-                self.state = State::Failed;
-            }
+            Step::Fail(failure) => return self.fail(host, worker, &failure, size),
             Step::Release(release) => {
                 self.attempt.committed(host, worker, &judge);
                 let all = judge.take_held();
