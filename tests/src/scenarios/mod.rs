@@ -11,7 +11,9 @@ mod clocks;
 mod config;
 mod control_plane;
 mod counted;
+mod cut;
 mod error_shapes;
+
 mod exhausted;
 mod failover;
 mod filter;
@@ -153,6 +155,7 @@ scenarios! {
     "models": models::models, Any, Options::default();
     "large-bodies": models::large_bodies, Any, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Any, Options::default();
+    "streaming-cut": cut::told, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "streaming": streaming::streaming, Any, Options::default();
     "limits": limits::limits, Any, Options { limits: limits::LIMITS, ..Options::default() };
     "limits-fallback": limits::fallback, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };
