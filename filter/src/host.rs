@@ -107,6 +107,16 @@ impl Host for Envoy {
         }
     }
 
+    fn fail_response(&self, stream: u32, status: u16) {
+        if hostcalls::set_effective_context(stream).is_ok() {
+            self.set_header(Side::Response, ":status", Some(&status.to_string()));
+            self.set_header(Side::Response, "content-length", Some("0"));
+            self.set_header(Side::Response, "content-type", None);
+            self.set_header(Side::Response, "content-encoding", None);
+            self.release_headers();
+        }
+    }
+
     fn release_headers(&self) {
         let _ = hostcalls::resume_http_response();
     }

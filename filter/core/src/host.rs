@@ -91,6 +91,8 @@ pub trait Host {
     fn reset(&self);
     /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
     fn end_stream(&self, stream: u32);
+    /// Turns the response of another stream of this worker, whose headers are held, into an error without a body, and lets it go on.
+    fn fail_response(&self, stream: u32, status: u16);
     /// Lets the response's headers go on while its body is withheld: a response of headers alone, if the body has ended.
     fn release_headers(&self);
     /// Makes Envoy look for the route again, by the headers as they are now. `false` if it cannot.

@@ -75,7 +75,7 @@ async fn refused(world: &World) -> Result<String> {
 }
 
 /// The line of an answer in the log of us-west-2's gateway.
-async fn logged(world: &World, answer: &Answer) -> Result<Value> {
+pub(super) async fn logged(world: &World, answer: &Answer) -> Result<Value> {
     let (id, log) = (answer.header("x-request-id"), world.access_log("us-west-2"));
     let line = || -> Result<Option<Value>> {
         let log = std::fs::read_to_string(&log)?;
@@ -90,7 +90,7 @@ async fn logged(world: &World, answer: &Answer) -> Result<Value> {
 }
 
 /// The attempts of a line: member, address, end, milliseconds.
-fn attempts_of(line: &Value) -> Vec<Vec<&str>> {
+pub(super) fn attempts_of(line: &Value) -> Vec<Vec<&str>> {
     let text = line["attempt_log"].as_str().unwrap_or_default();
     let attempts = text.split("; ").filter(|attempt| !attempt.is_empty());
     attempts

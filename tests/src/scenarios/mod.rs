@@ -38,6 +38,7 @@ mod retrieval;
 mod servers;
 mod signals;
 mod streaming;
+mod trickle;
 
 mod chains;
 mod runner;
@@ -127,6 +128,7 @@ scenarios! {
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "attempt-log": attempt_log::attempts, Any, Options { limits: QUICK, policy: guard::AT_HOME, ..Options::default() };
     "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();

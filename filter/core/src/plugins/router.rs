@@ -129,7 +129,7 @@ impl Plugin for Request {
         if status < 400 {
             return Action::Continue;
         }
-        if ends {
+        if ends || text(host, Side::Response, "content-length") == "0" {
             return self.explain(host, status);
         }
         self.state = State::Failed(status);

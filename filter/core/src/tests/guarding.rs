@@ -246,6 +246,84 @@ fn a_stream_that_falls_silent_is_ended() {
 }
 
 #[test]
+fn a_stream_that_only_trickles_is_ended() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    // A token of 62 bytes every 20 s, of 2 s, and one every 2 s until they come no more.
+    let [slow, quick, slower] = [(7, 20), (8, 2), (9, 2)].map(|(id, every)| {
+        let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (id, WEST, None));
+        stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+        (stream, plugin, every)
+    });
+    let mut all = [slow, quick, slower];
+    let mut ended = Vec::new();
+    for second in 0..400 {
+        for (stream, plugin, every) in &mut all {
+            let stops = stream.id() == 9 && second > 200;
+            let every = if stops { 20 } else { *every };
+            if second % every == 0 && !envoy.ended.borrow().contains(&stream.id()) {
+                stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
+            }
+        }
+        envoy.run(&mut worker, 1000);
+        let so_far = envoy.ended.borrow().clone();
+        for id in so_far.into_iter().skip(ended.len()) {
+            ended.push((id, second));
+        }
+    }
+    let [(7, first), (9, second)] = ended[..] else {
+        panic!("{ended:?}")
+    };
+    assert!((59..63).contains(&first), "{ended:?}");
+    assert!((240..=325).contains(&second), "{ended:?}");
+    assert_eq!(outcome(&envoy, "stalled"), 2);
+    let trickles = "meridian_failures;model=llama-3_1-70b;to=us-west-2;what=trickle";
+    assert_eq!(envoy.metric(trickles), 2);
+}
+
+#[test]
+fn a_whole_answer_that_only_trickles_has_failed_before_its_caller_has_anything() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (7, WEST, None));
+    let json = &[(":status", "404"), ("content-type", "application/json")];
+    stream.response(plugin.as_mut(), &mut worker, json, false);
+    // Nothing counts before its first byte.
+    envoy.run(&mut worker, 120_000);
+    for _ in 0..4 {
+        assert!(envoy.failed.borrow().is_empty());
+        let passed = stream.piece(plugin.as_mut(), &mut worker, Side::Response, "{", false);
+        assert_eq!(passed, None);
+        envoy.run(&mut worker, 20_000);
+    }
+    assert_eq!(*envoy.failed.borrow(), [(stream.id(), 502)]);
+    assert!(envoy.ended.borrow().is_empty(), "its caller still waits");
+    let passed = stream.piece(plugin.as_mut(), &mut worker, Side::Response, "{", true);
+    assert_eq!(passed, None, "nothing of it follows");
+    let line = envoy.lines.borrow().last().cloned().unwrap_or_default();
+    assert!(
+        line.ends_with("before its first content: trickle"),
+        "{line}"
+    );
+    plugin.on_done(&stream, &mut worker);
+    assert_eq!(outcome(&envoy, "unanswered"), 1);
+    assert_eq!(worker.attempts.take_broken(1), None);
+}
+
+#[test]
+fn without_a_least_rate_a_stream_may_trickle() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut policy = guard_policy(&example(), &WEST.parse().unwrap());
+    policy.least_rate = None;
+    let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (7, WEST, None));
+    stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+    for _ in 0..20 {
+        stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
+        envoy.run(&mut worker, 20_000);
+    }
+    assert!(envoy.ended.borrow().is_empty());
+}
+
+#[test]
 fn refusals_and_streams_that_never_begin_lower_the_share() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);

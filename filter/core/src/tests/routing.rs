@@ -227,10 +227,16 @@ fn an_error_without_a_body_gets_one() {
         ("x-meridian-region", "fallback/claude"),
         ("retry-after", "7"),
     ];
-    for how in ["head alone", "empty body", "trailers"] {
+    for how in ["head alone", "length 0", "empty body", "trailers"] {
         let (stream, mut plugin) = routed(&envoy, &mut worker);
         let plugin = plugin.as_mut();
         let ends = how == "head alone";
+        let has_length = |header: &(&str, &str)| header.0 == "content-length";
+        let tells_length = ends || how == "length 0";
+        let head = head.iter().copied();
+        let head: Vec<_> = head
+            .filter(|header| tells_length || !has_length(header))
+            .collect();
         let action = stream.response(plugin, &mut worker, &head, ends);
         assert_eq!(action, Action::Pause, "{how}");
         match how {

@@ -52,6 +52,8 @@ pub enum AttemptEnd {
 impl AttemptEnd {
     /// Its caller has left.
     pub const LEFT: Self = Self::Other("left");
+    /// Its answer came too slowly, before its caller had anything of it.
+    pub const TRICKLE: Self = Self::Other(TRICKLE);
     /// There was no connection to its endpoint.
     pub const CONNECT: Self = Self::Other("connect");
     /// Its connection broke off, or Envoy gave the request up.
@@ -76,6 +78,9 @@ impl Display for AttemptEnd {
 
 /// How a stream breaks that falls silent.
 pub const STALL: &str = "stall";
+
+/// How an answer breaks off that comes too slowly.
+pub const TRICKLE: &str = "trickle";
 
 /// Requests whose broken answers are remembered until they are logged.
 const MOST_BROKEN: usize = 1000;

@@ -13,9 +13,10 @@ mod servers;
 mod sheds;
 mod spending;
 mod too_long;
+mod trickles;
 
 pub use attempt_log::{AttemptLog, attempts_text};
-pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL};
+pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL, TRICKLE};
 pub use board::KEEP_EVERY;
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
@@ -25,6 +26,7 @@ pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
 pub use too_long::TooLong;
+pub use trickles::{LeastRate, Trickles};
 
 use crate::clock::SteadyClock;
 use crate::host::{Host, LogLevel, now_ms};
@@ -44,6 +46,8 @@ pub struct Worker {
     pub attempt_log: AttemptLog,
     /// Streams that may fall silent.
     pub idle: IdleStreams,
+    /// Answers that may come too slowly.
+    pub trickles: Trickles,
     /// How soon pools give first tokens.
     pub paces: Paces,
     /// The load of this region's servers.
@@ -64,9 +68,10 @@ impl Worker {
         self.clock.at(now_ms(host))
     }
 
-    /// To be called ten times a second: ends streams that are silent for too long, and tells the other workers what this one sees.
+    /// To be called ten times a second: ends streams that are silent for too long or too slow, and tells the other workers what this one sees.
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);
+        self.end_trickles(host);
         if self.board.keep(host) {
             self.servers.publish_all(host, &self.board);
         }
@@ -77,7 +82,24 @@ impl Worker {
         let now = self.steady_ms(host);
         for (stream, labels) in self.idle.take_expired(now) {
             self.broken(host, &labels, STALL);
+            self.trickles.remove(stream);
             host.end_stream(stream);
+        }
+    }
+
+    /// Ends answers that come too slowly. One of which its caller has nothing yet has failed, and Envoy asks the next member.
+    fn end_trickles(&mut self, host: &dyn Host) {
+        let now = self.steady_ms(host);
+        for (stream, labels) in self.trickles.take_slow(now) {
+            if labels.ended.get().is_some() {
+                self.broken(host, &labels, TRICKLE);
+                self.idle.remove(stream);
+                host.end_stream(stream);
+            } else {
+                labels.end(AttemptEnd::TRICKLE, now);
+                self.failed(host, &labels, TRICKLE, "before its first content");
+                host.fail_response(stream, 502);
+            }
         }
     }
 
@@ -126,7 +148,10 @@ impl Worker {
             return;
         }
         // A stream also stalls where its caller reads no further, which Envoy does not tell: it is no region's failure.
-        let outcome = if how == STALL { "stalled" } else { "broken" };
+        let outcome = match how {
+            STALL | TRICKLE => "stalled",
+            _ => "broken",
+        };
         self.metrics.attempt(host, labels, outcome);
         self.attempts.note_broken(labels.request, how);
         labels.end(AttemptEnd::Other(how), self.steady_ms(host));

@@ -3,7 +3,7 @@
 use crate::guard::{Failure, Judge, load_report};
 use crate::host::{Fact, Host, Side, caller_has_left, text};
 use crate::slots::is_failure;
-use crate::worker::{AttemptEnd, AttemptLabels, ServerRequest, Worker, note_refusal};
+use crate::worker::{AttemptEnd, AttemptLabels, LeastRate, ServerRequest, Worker, note_refusal};
 use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
@@ -40,6 +40,15 @@ impl Attempt {
         if !Member::is_fallback(to) {
             host.set_header(Side::Response, headers::REGION, Some(to));
         }
+    }
+
+    /// The least that its answer brings, unless that is switched off.
+    pub fn least_rate(&self) -> Option<LeastRate> {
+        let policy = &self.policy;
+        Some(LeastRate {
+            bytes_per_second: policy.least_rate?,
+            window_ms: policy.stream_idle_timeout_ms?,
+        })
     }
 
     /// Takes in the load that the server reports, and keeps it from the caller.
@@ -97,7 +106,7 @@ impl Attempt {
     /// It is over. What its answer was is noted already, if it had one.
     pub fn note_end(&self, host: &dyn Host, worker: &Worker, now: u64) {
         let labels = &self.labels;
-        if self.is_counted {
+        if labels.ended.get().is_some() {
             return;
         }
         let how = match caller_has_left(host) {

@@ -106,6 +106,7 @@ impl Plugin for Guard {
     ) -> Action {
         let action = self.body(host, worker, size, ends);
         self.renew_deadline(host, worker, action, ends);
+        self.note_rate(host, worker, size, ends);
         action
     }
 
@@ -138,6 +139,7 @@ impl Plugin for Guard {
     /// The attempt is over. One that got no answer for a while shows that its region has no room, as a refusal would.
     fn on_done(&mut self, host: &dyn Host, worker: &mut Worker) {
         worker.idle.remove(self.id);
+        worker.trickles.remove(self.id);
         self.attempt.stop_waiting(worker);
         let labels = self.attempt.labels.clone();
         if self.attempt.queued.take().is_some() {
@@ -239,6 +241,12 @@ impl Guard {
     }
 
     fn body(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
+        let is_held = matches!(self.state, State::Held(_) | State::Refused(..));
+        if is_held && self.attempt.labels.ended.get().is_some() {
+            // It came too slowly, and its head has gone on as that of an error without a body.
+            self.state = State::Failed;
+            return Action::Withhold;
+        }
         match std::mem::take(&mut self.state) {
             State::Passing if self.decoder.is_none() => Action::Continue,
             State::Passing => {
@@ -352,6 +360,25 @@ impl Guard {
                 worker.idle.renew(self.id, &self.attempt.labels, limit, now);
             }
             None => worker.idle.remove(self.id),
+        }
+    }
+
+    /// A piece counts for the rate of the answer, from the first content of a stream and from the first byte of any other answer on.
+    fn note_rate(&self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) {
+        let is_awaited = match &self.state {
+            State::Held(judge) => judge.is_stream(),
+            State::Failed => true,
+            State::Passing | State::Refused(..) | State::Watched(_) => self.kind.is_none(),
+        };
+        if ends {
+            worker.trickles.remove(self.id);
+        } else if let Some(least) = self.attempt.least_rate()
+            && !is_awaited
+            && !worker.trickles.add(self.id, size)
+        {
+            let now = worker.steady_ms(host);
+            let labels = &self.attempt.labels;
+            worker.trickles.begin(self.id, labels, least, size, now);
         }
     }
 
