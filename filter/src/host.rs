@@ -77,6 +77,7 @@ impl Host for Envoy {
                 "region",
             ],
             Fact::UpstreamAddress => &["upstream", "address"],
+            Fact::ConnectFailure => &["upstream", "transport_failure_reason"],
             Fact::ResponseDetails => &["response", "code_details"],
         };
         String::from_utf8(property(path)?).ok()
@@ -103,6 +104,16 @@ impl Host for Envoy {
         // A stream that is over by now needs no end.
         if hostcalls::set_effective_context(stream).is_ok() {
             let _ = hostcalls::reset_http_response();
+        }
+    }
+
+    fn fail_response(&self, stream: u32, status: u16) {
+        if hostcalls::set_effective_context(stream).is_ok() {
+            self.set_header(Side::Response, ":status", Some(&status.to_string()));
+            self.set_header(Side::Response, "content-length", Some("0"));
+            self.set_header(Side::Response, "content-type", None);
+            self.set_header(Side::Response, "content-encoding", None);
+            self.release_headers();
         }
     }
 

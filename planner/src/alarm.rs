@@ -36,6 +36,8 @@ pub enum AlarmKind {
     JurisdictionViolations,
     /// A pool's DNS name has no address any more, and its servers are in use all the same.
     NameGone,
+    /// Servers of a pool do not have its model.
+    ModelMissing,
     /// A gateway cannot reach another region's gateway.
     PeerUnreachable,
     /// Shedding does not lower utilization.
@@ -54,12 +56,13 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
         Self::JurisdictionViolations,
         Self::NameGone,
+        Self::ModelMissing,
         Self::PeerUnreachable,
         Self::WithoutEffect,
         Self::OldData,
@@ -75,6 +78,7 @@ impl AlarmKind {
             Self::GpuBusy => "gpu_busy",
             Self::JurisdictionViolations => "misplaced",
             Self::NameGone => "name_gone",
+            Self::ModelMissing => "model_missing",
             Self::PeerUnreachable => "peer_unreachable",
             Self::WithoutEffect => "without_effect",
             Self::OldData => "old_data",
@@ -126,7 +130,13 @@ fn pool_alarms(
                        unless `keep_removed` is `false`";
         alarm(AlarmKind::NameGone, message.to_owned())
     });
-    unhealthy.chain(partial).chain(gone).collect()
+    let missing = state.lacks_model(region, model, now).then(|| {
+        let message = "a server of its pool says that it does not have this model; look at the pool's endpoints and at the model that \
+                       they serve";
+        alarm(AlarmKind::ModelMissing, message.to_owned())
+    });
+    let others = partial.into_iter().chain(gone).chain(missing);
+    unhealthy.chain(others).collect()
 }
 
 /// An alarm if the GPUs of a region with pools have been busy for a minute.

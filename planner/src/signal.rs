@@ -107,6 +107,15 @@ pub enum Reading {
         /// Their number by outcome.
         counts: PeerCheckCounts,
     },
+    /// Answers to the region's gateway that say that a pool's server does not have the pool's model.
+    MissingModel {
+        /// The pool's model.
+        model: ModelName,
+        /// The pool's region.
+        to: RegionName,
+        /// Number of answers, cumulative.
+        answers: f64,
+    },
     /// Answers of a fallback to the region's gateway that report processing outside of its jurisdiction.
     JurisdictionViolations {
         /// The fallback.

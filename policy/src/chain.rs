@@ -31,6 +31,11 @@ impl Member {
         }
     }
 
+    /// Whether a [label](Self::label) is that of a fallback.
+    pub fn is_fallback(label: &str) -> bool {
+        label.starts_with("fallback/")
+    }
+
     /// The member's value of the response header `x-meridian-region` and of the endpoint metadata: the region, or
     /// `fallback/<name>`.
     pub fn label(&self) -> String {

@@ -71,9 +71,12 @@ pub struct ZoneRule {
 pub struct ModelRule {
     /// The ordinary lane of the requests.
     pub lane: Lane,
-    /// The regions of the chain that serve the model, in order. Empty while none does.
+    /// The regions of the chain, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionName>,
+    /// Those of them that do not serve the model, by the plan.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub down: BTreeSet<RegionName>,
     /// Whether fallbacks follow the regions in the chain.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_fallback: bool,

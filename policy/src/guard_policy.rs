@@ -14,6 +14,9 @@ pub struct GuardPolicy {
     /// Maximum silence of a stream after its first content, in milliseconds. `None`: no limit.
     #[serde(default, alias = "gap_ms", skip_serializing_if = "Option::is_none")]
     pub stream_idle_timeout_ms: Option<u64>,
+    /// Bytes per second that an answer brings at least, averaged over `stream_idle_timeout_ms`. `None`: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_rate: Option<u32>,
     /// Utilization above which a region sheds requests, 0 to 1. `None`: load reports are not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<f64>,
@@ -59,6 +62,7 @@ mod tests {
         let older = r#"{"region":"eu-west-1","gap_ms":60000,"above":0.8,"outgrown":{},"last":{}}"#;
         let policy: GuardPolicy = serde_json::from_str(older).unwrap();
         assert_eq!(policy.stream_idle_timeout_ms, Some(60_000));
+        assert_eq!(policy.least_rate, None);
         let newer = serde_json::to_string(&policy).unwrap();
         assert!(newer.contains("stream_idle_timeout_ms"), "{newer}");
     }

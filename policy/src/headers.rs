@@ -41,7 +41,8 @@ pub const LENGTH: &str = "x-meridian-length";
 pub const REFUSED: &str = "x-meridian-refused";
 /// On responses: the reason for the route, for example `lane=home zone=eea by=cf-ipcountry model=m`.
 pub const DECISION: &str = "x-meridian-decision";
-/// On responses: the region that answered, or `fallback/<name>`. Envoy sets it from the endpoint metadata.
+/// On responses: the region that answered, or `fallback/<name>`. The guard sets it on the answer of an attempt, and the egress
+/// filter on that of a provider. Envoy's own errors have none.
 pub const REGION: &str = "x-meridian-region";
 /// Envoy's header for the per-try timeout, in milliseconds. It overrides the route's `per_try_timeout`. Envoy's router removes
 /// it.

@@ -16,6 +16,9 @@ pub struct Limits {
     pub prefill_rate: u32,
     /// Maximum silence between two pieces of a streamed response.
     pub stream_idle_timeout: Duration,
+    /// Minimum rate of a response, in bytes per second, averaged over `stream_idle_timeout`: from the first content of a stream on, and
+    /// from the first byte of any other response on. `None`: no limit.
+    pub least_rate: Option<u32>,
     /// Timeout of the whole response.
     pub answer: Duration,
     /// Maximum concurrent retries of one zone and model at one gateway.

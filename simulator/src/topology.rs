@@ -152,6 +152,7 @@ pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
             unstreamed: Duration::from_secs(120),
             prefill_rate: 2000,
             stream_idle_timeout: Duration::from_secs(60),
+            least_rate: None,
             answer: Duration::from_secs(600),
             retries: 10_000,
             body: 64 << 20,

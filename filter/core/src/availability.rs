@@ -12,26 +12,29 @@ pub enum Availability {
     First,
     /// Another one: the breaker of the first one is open.
     Others,
-    /// None: all breakers are open. The soonest time to come again, and whether all are silent.
+    /// None: each has an open breaker or is down. The soonest time to come again, and whether all are silent.
     None(Unavailable),
 }
 
 impl Availability {
     /// By the breakers of a route's pools. A request that finds a region due for a probe probes it.
     pub fn of(route: &ModelRoute, context: &RequestContext<'_>) -> Self {
-        let open = |pool: &Rc<PoolId>| (context.breaker)(pool);
-        let is_closed = |pool: &Rc<PoolId>| open(pool).is_none();
-        let may_probe = |pool: &Rc<PoolId>| (context.may_probe)(pool);
-        let Some((first, others)) = route.pools.split_first() else {
+        let open = |(pool, _): &(Rc<PoolId>, bool)| (context.breaker)(pool);
+        let is_worth = |pool: &(Rc<PoolId>, bool)| pool.1 && open(pool).is_none();
+        let may_probe = |(pool, _): &(Rc<PoolId>, bool)| (context.may_probe)(pool);
+        let all: Vec<Unavailable> = route.pools.iter().filter_map(open).collect();
+        let Some((first, others)) = route.pools.split_first().filter(|_| !all.is_empty()) else {
             return Self::First;
         };
-        if is_closed(first) || may_probe(first) {
+        // Envoy itself skips a first region that is down.
+        let others_are_worth = others.iter().any(is_worth);
+        let is_asked_first = open(first).is_none() && (first.1 || others_are_worth);
+        if is_asked_first || may_probe(first) {
             return Self::First;
         }
-        if others.iter().any(is_closed) || others.iter().any(may_probe) {
+        if others_are_worth || others.iter().any(may_probe) {
             return Self::Others;
         }
-        let all: Vec<Unavailable> = route.pools.iter().filter_map(open).collect();
         let waits = all.iter().map(|unavailable| unavailable.retry_after);
         Self::None(Unavailable {
             retry_after: waits.min().unwrap_or(1),

@@ -33,6 +33,8 @@ pub enum Fact {
     UpstreamRegion,
     /// The address of the upstream endpoint, `ip:port`.
     UpstreamAddress,
+    /// Why there is no connection to the upstream endpoint, in Envoy's words: refused, too late, or TLS.
+    ConnectFailure,
     /// Why the response is what it is, in Envoy's words, e.g. `via_upstream`.
     ResponseDetails,
 }
@@ -89,6 +91,8 @@ pub trait Host {
     fn reset(&self);
     /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
     fn end_stream(&self, stream: u32);
+    /// Turns the response of another stream of this worker, whose headers are held, into an error without a body, and lets it go on.
+    fn fail_response(&self, stream: u32, status: u16);
     /// Lets the response's headers go on while its body is withheld: a response of headers alone, if the body has ended.
     fn release_headers(&self);
     /// Makes Envoy look for the route again, by the headers as they are now. `false` if it cannot.
@@ -113,6 +117,15 @@ pub trait Host {
 /// Milliseconds by the machine's monotonic clock, which all workers share.
 pub fn now_ms(host: &dyn Host) -> u64 {
     u64::try_from(host.monotonic().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
+const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
+
+/// Whether the caller has ended the request, by what Envoy says of it so far.
+pub fn caller_has_left(host: &dyn Host) -> bool {
+    host.response_flags()
+        .is_some_and(|flags| flags & CALLER_LEFT != 0)
 }
 
 /// A header's value as text, whatever its bytes are; empty if there is none.

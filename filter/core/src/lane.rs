@@ -92,8 +92,7 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
 
 /// A request that continues an answer stays with the first region, where most answers come from.
 fn stays(route: &ModelRoute, ask: LaneRequest) -> Admits {
-    let first = route.split.as_ref().map(|split| &split.first);
-    let serves = first.is_none_or(|first| route.pools.first() == Some(first));
+    let serves = route.pools.first().is_none_or(|(_, serves)| *serves);
     if ask.available != Availability::First || !serves {
         return Admits::Lost;
     }

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod hedges;
 pub mod host;
 pub mod lane;
+pub mod missing_model;
 pub mod models;
 pub mod needs;
 pub mod pace;

@@ -36,11 +36,14 @@ pub fn limit_ms(timeout: &PerTryTimeout, stream: bool, body: usize, seen: &Seen<
         let has_others = regions.len() > 1;
         let soonest = has_others.then(|| soonest(regions, now_ms)).flatten();
         let soonest = soonest.map_or(0, tolerated);
-        if seen.hedges_used_up && soonest > first_token / 2 {
-            timeout.longest_ms
+        // Every region may have to be waited for, one after the other.
+        let longest = timeout.longest_ms / regions.len().max(1) as u64;
+        let longer = if seen.hedges_used_up && soonest > first_token / 2 {
+            longest
         } else {
-            first_token.max(soonest)
-        }
+            soonest.min(longest)
+        };
+        first_token.max(longer)
     } else {
         let longest = regions
             .iter()
@@ -154,7 +157,7 @@ mod tests {
             };
             limit_ms(&TIMEOUT, true, 0, &seen)
         };
-        assert_eq!(used_up(&[queue, queue]), 300_000, "no more hedges");
+        assert_eq!(used_up(&[queue, queue]), 150_000, "no more hedges");
         assert_eq!(used_up(&[queue, region(1.0, 0)]), 10_000, "one is idle");
     }
 }

@@ -228,7 +228,7 @@ fn per_try_timeout_ms(
 ) -> Option<u64> {
     let timeout = route.per_try_timeout.as_ref()?;
     let pools = route.pools.iter();
-    let regions: Vec<PoolPace> = pools.map(|pool| (context.pace)(pool)).collect();
+    let regions: Vec<PoolPace> = pools.map(|(pool, _)| (context.pace)(pool)).collect();
     let seen = Seen {
         regions: &regions,
         hedges_used_up: context.hedges_used_up,

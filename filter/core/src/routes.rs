@@ -65,8 +65,8 @@ pub struct ZoneRoutes {
 pub struct ModelRoute {
     /// The lane that leads to it.
     pub lane: Lane,
-    /// The pools of its chain that serve, in order.
-    pub pools: Vec<Rc<PoolId>>,
+    /// The pools of its chain, in order, and whether each serves by the plan.
+    pub pools: Vec<(Rc<PoolId>, bool)>,
     /// Fallbacks follow them.
     pub has_fallback: bool,
     /// Set where another region may take some of them.
@@ -143,7 +143,7 @@ impl Pools {
             pools: rule
                 .regions
                 .iter()
-                .map(|region| self.pool(region, model))
+                .map(|region| (self.pool(region, model), !rule.down.contains(region)))
                 .collect(),
             has_fallback: rule.has_fallback,
             split: rule.split.map(|split| self.split(model, &split)),

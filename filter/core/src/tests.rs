@@ -1,5 +1,6 @@
 //! Tests of whole decisions: tables of classifications and decisions, and properties of random fleets.
 
+mod attempt_log;
 mod breaking;
 mod classification;
 mod decisions;

@@ -12,6 +12,7 @@ pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
         region: Some(home.clone()),
         above: Some(fleet.overflow.above),
         stream_idle_timeout_ms: u64::try_from(fleet.limits.stream_idle_timeout.as_millis()).ok(),
+        least_rate: fleet.limits.least_rate,
         ..GuardPolicy::default()
     };
     for (name, zone) in &fleet.zones {

@@ -86,13 +86,12 @@ fn zone_rule(
                 overflow: placement.overflow.clone(),
                 fixed: matches!(zone.order, Order::Weighted(_)),
             });
-        let regions = members.iter().filter_map(Member::region);
+        let regions = || members.iter().filter_map(Member::region);
+        let down = regions().filter(|region| !plan.serves(region, model));
         let rule = ModelRule {
             lane,
-            regions: regions
-                .filter(|region| plan.serves(region, model))
-                .cloned()
-                .collect(),
+            regions: regions().cloned().collect(),
+            down: down.cloned().collect(),
             has_fallback: lane != Lane::Fallback
                 && members
                     .iter()

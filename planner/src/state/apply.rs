@@ -3,7 +3,8 @@
 use super::engine::Engine;
 use super::load::Load;
 use super::region::{
-    Attempts, FirstTokens, GPU_HOT, Gpu, Gpus, JurisdictionViolations, LastSeen, RegionState,
+    Attempts, FirstTokens, GPU_HOT, Gpu, Gpus, JurisdictionViolations, LastSeen, MissingModel,
+    RegionState,
 };
 use super::sanitize;
 use crate::signal::{
@@ -136,6 +137,10 @@ impl RegionState {
             Reading::PeerChecks { to, counts } if fleet.regions.contains_key(to) => {
                 self.peer_checks(origin, to, counts);
             }
+            Reading::MissingModel { model, to, answers } if fleet.regions.contains_key(to) => {
+                let key = (to.clone(), model.clone(), origin.source.to_owned());
+                self.missing_model(origin, key, *answers);
+            }
             Reading::JurisdictionViolations { fallback, answers }
                 if fleet.fallbacks.contains_key(fallback) =>
             {
@@ -218,6 +223,32 @@ impl RegionState {
         let new = || Window::new(origin.at, counted);
         if let Some(window) = series(&mut self.peer_checks, &mut self.rejected, key, new) {
             window.push(origin.at, counted);
+        }
+    }
+
+    /// Records a count. It counts as grown if it did since this source's report before.
+    fn missing_model(
+        &mut self,
+        origin: Origin<'_>,
+        key: (RegionName, ModelName, String),
+        answers: f64,
+    ) {
+        if !sanitize::amount(answers) {
+            return;
+        }
+        let new = || MissingModel {
+            answers: origin.since.map_or(answers, |_| 0.0),
+            at: origin.at,
+            last: None,
+        };
+        let all = &mut self.missing_models;
+        if let Some(known) = series(all, &mut self.rejected, key, new) {
+            let has_grown = answers > known.answers;
+            *known = MissingModel {
+                answers,
+                at: origin.at,
+                last: has_grown.then_some(origin.at).or(known.last),
+            };
         }
     }
 

@@ -29,6 +29,9 @@ use std::time::Duration;
 /// Time for which a jurisdiction violation raises an alarm.
 const VIOLATION_ALARM_TIME: Duration = Duration::from_secs(3600);
 
+/// Time for which an answer of a pool without its model raises an alarm: while such a pool is out, it is asked every few seconds.
+const MISSING_MODEL_ALARM_TIME: Duration = Duration::from_secs(300);
+
 /// All recent observations.
 #[derive(Clone, Debug, Default)]
 pub struct FleetState {
@@ -185,6 +188,13 @@ impl FleetState {
         state.map_or_else(BTreeMap::new, |state| {
             state.jurisdiction_violations_of(is_recent)
         })
+    }
+
+    /// Whether servers of a pool say that they do not have its model, to any gateway.
+    pub fn lacks_model(&self, region: &RegionName, model: &ModelName, now: Millis) -> bool {
+        let is_recent = |at| now.since(at) <= MISSING_MODEL_ALARM_TIME;
+        let mut gateways = self.regions.values();
+        gateways.any(|gateways| gateways.lacks_model(region, model, is_recent))
     }
 
     /// Whether a pool's servers are in use although its DNS name has no address any more.

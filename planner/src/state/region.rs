@@ -80,6 +80,16 @@ pub(super) struct JurisdictionViolations {
     pub(super) last: Millis,
 }
 
+/// Answers of a pool without its model, as counted by one gateway.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MissingModel {
+    pub(super) answers: f64,
+    /// Time of the last report.
+    pub(super) at: Millis,
+    /// Time of the last growth of the count, if it grew.
+    pub(super) last: Option<Millis>,
+}
+
 /// Observations in a region.
 #[derive(Clone, Debug, Default)]
 pub struct RegionState {
@@ -99,6 +109,8 @@ pub struct RegionState {
     pub(super) first_token: BTreeMap<FirstTokens, Window<Histogram>>,
     /// Windows of answered and unanswered health checks, refused certificates and failed handshakes, by peer and gateway.
     pub(super) peer_checks: BTreeMap<(RegionName, String), Window<[f64; 4]>>,
+    /// By the pool's region and model, and gateway.
+    pub(super) missing_models: BTreeMap<(RegionName, ModelName, String), MissingModel>,
     pub(super) jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
     /// Number of values rejected because there are too many series.
     pub(super) rejected: u64,
@@ -145,6 +157,8 @@ impl RegionState {
         self.attempts.retain(|of, _| of.gateway != source);
         self.first_token.retain(|of, _| of.gateway != source);
         self.peer_checks.retain(|(_, gateway), _| gateway != source);
+        self.missing_models
+            .retain(|(.., gateway), _| gateway != source);
         // A gateway that returns under this name counts from zero.
         let of_source = self
             .jurisdiction_violations
@@ -166,6 +180,20 @@ impl RegionState {
         self.attempts.retain(|_, window| !old(window.at()));
         self.first_token.retain(|_, window| !old(window.at()));
         self.peer_checks.retain(|_, window| !old(window.at()));
+        self.missing_models.retain(|_, missing| !old(missing.at));
+    }
+
+    /// Whether this region's gateways got recent answers of a pool without its model.
+    pub fn lacks_model(
+        &self,
+        to: &RegionName,
+        model: &ModelName,
+        is_recent: impl Fn(Millis) -> bool,
+    ) -> bool {
+        let mut missing = self.missing_models.iter();
+        missing.any(|((region, of, _), missing)| {
+            region == to && of == model && missing.last.is_some_and(&is_recent)
+        })
     }
 
     /// Fallbacks with recent jurisdiction violations, and their total number.

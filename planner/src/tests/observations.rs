@@ -81,6 +81,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             counts: AttemptCounts { answered, overloaded, failed, broken: failed / 2.0 },
         }),
         1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".parse().unwrap(), answers }),
+        1 => (model(), region(), any_value()).prop_map(|(model, to, answers)| Reading::MissingModel { model: model.parse().unwrap(), to: to.parse().unwrap(), answers }),
         1 => (model(), 0..3u64).prop_map(|(model, addresses)| Reading::Name { model: model.parse().unwrap(), addresses }),
         1 => (region(), any_value(), any_value()).prop_map(|(to, answered, unanswered)| Reading::PeerChecks {
             to: to.parse().unwrap(),

@@ -416,6 +416,36 @@ fn a_name_without_an_address_raises_an_alarm_while_its_servers_are_in_use() {
 }
 
 #[test]
+fn a_pool_without_its_model_raises_an_alarm_for_some_minutes() {
+    let mut watch = Watch::new(watched());
+    let missing = |to: &str, answers: f64| Reading::MissingModel {
+        model: LLAMA.parse().unwrap(),
+        to: to.parse().unwrap(),
+        answers,
+    };
+    let alarms = |watch: &Watch, later: u64| {
+        let now = Millis(watch.now + later);
+        let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, now);
+        let missing = alarms
+            .iter()
+            .filter(|it| it.kind == AlarmKind::ModelMissing);
+        missing.map(|it| it.region.to_string()).collect::<Vec<_>>()
+    };
+    // What was counted before the control plane started may be old.
+    watch.report(WEST, vec![missing(EAST, 7.0)]);
+    watch.tick();
+    watch.report(WEST, vec![missing(EAST, 7.0)]);
+    assert_eq!(alarms(&watch, 0), [""; 0]);
+    watch.report(WEST, vec![missing(EAST, 8.0)]);
+    assert_eq!(alarms(&watch, 299_000), [EAST]);
+    assert_eq!(alarms(&watch, 301_000), [""; 0]);
+    // A count that is new at a known gateway began at zero.
+    watch.tick();
+    watch.report(WEST, vec![missing(EAST, 8.0), missing(WEST, 1.0)]);
+    assert_eq!(alarms(&watch, 0), [EAST, WEST]);
+}
+
+#[test]
 fn busy_gpus_raise_an_alarm_after_a_minute() {
     let mut watch = Watch::new(watched());
     let hot = |watch: &Watch| {

@@ -105,7 +105,7 @@ pub struct Behaviour {
     pub seats: usize,
     /// Milliseconds until the first token.
     pub first_token_ms: u64,
-    /// Milliseconds between two tokens.
+    /// Milliseconds between two tokens, or between two pieces of a replay.
     pub token_ms: u64,
     /// Tokens of an answer; a lower `max_tokens` of the request wins.
     pub tokens: usize,

@@ -128,7 +128,7 @@ impl Data {
         let decision = Decision::on(&self.state, &behaviour, *api, parts, &body);
         let record = self.record(parts, body, decision.word());
         let response = match decision {
-            Decision::Replay(replay) => match takeover.replay(replay).await {},
+            Decision::Replay(replay, pause) => match takeover.replay(replay, pause).await {},
             Decision::Reset => match takeover.reset().await {},
             Decision::Hang => {
                 let _running = Running::start(&self.state, record, 0);

@@ -18,7 +18,7 @@ use super::state::{State, unix_now};
 use super::stream::Break;
 
 pub(super) enum Decision {
-    Replay(Replay),
+    Replay(Replay, u64),
     Reset,
     Hang,
     Refuse(Problem),
@@ -29,7 +29,7 @@ impl Decision {
     /// The word for it in [`Recorded`](super::Recorded).
     pub(super) fn word(&self) -> String {
         match self {
-            Self::Replay(_) => "replay".to_owned(),
+            Self::Replay(..) => "replay".to_owned(),
             Self::Reset => "reset".to_owned(),
             Self::Hang => "hang".to_owned(),
             Self::Refuse(problem) => problem.status.to_string(),
@@ -54,7 +54,7 @@ impl Decision {
         body: &[u8],
     ) -> Self {
         if let Some(replay) = &behaviour.replay {
-            return Self::Replay(replay.clone());
+            return Self::Replay(replay.clone(), behaviour.token_ms);
         }
         match behaviour.fail {
             Fail::Reset => return Self::Reset,

@@ -35,7 +35,8 @@ pub(super) trait Handler: Clone + Send + Sync + 'static {
 #[derive(Clone, Default)]
 pub(super) struct Takeover {
     wanted: Arc<Notify>,
-    replay: Arc<Mutex<Option<Replay>>>,
+    /// What is to be written, and the milliseconds between its pieces.
+    replay: Arc<Mutex<Option<(Replay, u64)>>>,
 }
 
 impl Takeover {
@@ -47,13 +48,13 @@ impl Takeover {
     }
 
     /// Writes these bytes instead of an answer, and nothing else. Never returns.
-    pub(super) async fn replay(&self, replay: Replay) -> Infallible {
-        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+    pub(super) async fn replay(&self, replay: Replay, pause_ms: u64) -> Infallible {
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some((replay, pause_ms));
         self.wanted.notify_one();
         pending().await
     }
 
-    fn wanted_replay(&self) -> Option<Replay> {
+    fn wanted_replay(&self) -> Option<(Replay, u64)> {
         self.replay
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -172,9 +173,9 @@ async fn serve<H: Handler>(stream: TcpStream, handler: H, stop: watch::Receiver<
         () = stopped(stop.clone()) => {}
     }
     let mut stream = connection.into_parts().io.into_inner();
-    if let Some(replay) = takeover.wanted_replay() {
+    if let Some((replay, pause_ms)) = takeover.wanted_replay() {
         // A client that has heard enough may hang up.
-        let _ = write(&mut stream, &replay).await;
+        let _ = write(&mut stream, &replay, pause_ms.max(1)).await;
         if replay.stalls {
             let mut hung_up = [0];
             tokio::select! {
@@ -190,11 +191,11 @@ async fn serve<H: Handler>(stream: TcpStream, handler: H, stop: watch::Receiver<
 }
 
 /// Piece by piece, each in a packet of its own.
-async fn write(stream: &mut TcpStream, replay: &Replay) -> std::io::Result<()> {
+async fn write(stream: &mut TcpStream, replay: &Replay, pause_ms: u64) -> std::io::Result<()> {
     for piece in &replay.pieces {
         stream.write_all(piece).await?;
         stream.flush().await?;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
     Ok(())
 }

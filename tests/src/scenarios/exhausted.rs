@@ -2,7 +2,7 @@
 
 use super::{answered_by, ensure};
 use crate::fakes::Fail;
-use crate::world::{REGIONS, World};
+use crate::world::{Answer, REGIONS, World};
 use anyhow::Result;
 
 pub async fn exhausted(world: &mut World) -> Result<String> {
@@ -66,6 +66,7 @@ pub async fn fallback_fails(world: &mut World) -> Result<String> {
     ensure(no_fallback && answer.json()["type"] == "error", || {
         answer.text()
     })?;
+    is_from(&answer, "")?;
     let reached = world.provider("claude").requests().len() - asked;
     ensure(reached == 0, || {
         "the provider was asked for an API that it does not have".into()
@@ -85,12 +86,28 @@ pub async fn fallback_fails(world: &mut World) -> Result<String> {
             || format!("{code}: {} {}", answer.status, answer.text()),
         )?;
         ensure(!answer.text().contains("our-key-of"), || answer.text())?;
+        is_from(&answer, "fallback/claude")?;
         let retry_after = answer.header("retry-after");
         ensure(status == 502 || retry_after == "2", || {
             format!("{code}: retry-after `{retry_after}`")
         })?;
     }
-    Ok("no fallback for /v1/messages: 503; our key refused: 502; the provider full: 429 or 503 with Retry-After".into())
+    // Nobody answers: the provider accepts no connection.
+    world.provider("claude").kill().await?;
+    for _ in 0..3 {
+        let answer = world.ask("us-west-2").country("US").send().await?;
+        ensure(answer.status == 503, || answer.text())?;
+        is_from(&answer, "")?;
+    }
+    Ok("no fallback for /v1/messages: 503; our key refused: 502; the provider full: 429 or 503 with Retry-After; away: 503, and from no region".into())
+}
+
+/// The answer says that it is from this region or fallback; empty: from nobody.
+fn is_from(answer: &Answer, expect: &str) -> Result<()> {
+    ensure(answer.region() == expect, || {
+        let (region, text) = (answer.region(), answer.text());
+        format!("from `{region}` instead of `{expect}`: {text}")
+    })
 }
 
 /// The provider saw our key and nothing of the caller but the request.

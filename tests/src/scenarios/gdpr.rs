@@ -2,7 +2,7 @@
 
 use super::{answered_by, ensure, refused};
 use crate::fakes::Fail;
-use crate::world::{Answer, Ask, REGIONS, World};
+use crate::world::{Answer, Ask, REGIONS, World, wait_for};
 use anyhow::{Context, Result, bail};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -106,7 +106,12 @@ pub async fn failing(world: &mut World) -> Result<String> {
             .await
             .with_context(|| format!("{fail:?}"))?;
         home.update(|behaviour| behaviour.fail = Fail::None);
-        answered_by(world, &world.ask("eu-west-1").country("FR"), "eu-west-1").await?;
+        // After several failures in a row home is asked now and then only.
+        wait_for("home to serve again", async || {
+            let answer = world.ask("eu-west-1").country("FR").send().await?;
+            Ok(answer.region() == "eu-west-1")
+        })
+        .await?;
     }
     home.kill().await?;
     four_requests(world, &mut watch, &mut ends, false)

@@ -1,6 +1,7 @@
 //! The scenarios: each shows one promise of Meridian on real Envoys. The evidence is the requests that the fakes recorded.
 //! `scripts/demo --once` runs them, and so do the tests.
 
+mod attempt_log;
 mod batch;
 mod claude;
 mod claude_large;
@@ -11,7 +12,9 @@ mod config;
 mod continues;
 mod control_plane;
 mod counted;
+mod cut;
 mod error_shapes;
+
 mod exhausted;
 mod failover;
 mod filter;
@@ -22,6 +25,7 @@ mod hostile;
 mod limits;
 mod load;
 mod misdirected;
+mod missing_model;
 mod models;
 mod nearest;
 mod overflow;
@@ -36,6 +40,7 @@ mod retrieval;
 mod servers;
 mod signals;
 mod streaming;
+mod trickle;
 
 mod chains;
 mod runner;
@@ -123,6 +128,9 @@ scenarios! {
     "guard-whole": guard::whole, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "attempt-log": attempt_log::attempts, Any, Options { limits: QUICK, policy: guard::AT_HOME, ..Options::default() };
+    "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
+    "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();
@@ -151,6 +159,7 @@ scenarios! {
     "models": models::models, Any, Options::default();
     "large-bodies": models::large_bodies, Any, Options { limits: SLOW, ..Options::default() };
     "bad-requests": models::bad_requests, Any, Options::default();
+    "streaming-cut": cut::told, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "streaming": streaming::streaming, Any, Options::default();
     "limits": limits::limits, Any, Options { limits: limits::LIMITS, ..Options::default() };
     "limits-fallback": limits::fallback, Any, Options { limits: QUICK, claude: Some(ClaudeHost::Vertex), ..Options::default() };

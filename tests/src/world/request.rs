@@ -122,6 +122,23 @@ impl Ask {
         self
     }
 
+    /// As text of HTTP/1.1, for a caller who reads in a way of its own.
+    pub fn as_http(&self) -> String {
+        let mut text = format!("POST {} HTTP/1.1\r\nhost: gateway\r\n", self.path);
+        let length = self.body.len().to_string();
+        let own = [
+            ("content-type", "application/json"),
+            ("content-length", &length),
+        ];
+        let own = own.map(|(name, value)| (name, value.as_bytes()));
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_slice()));
+        for (name, value) in own.into_iter().chain(headers) {
+            text += &format!("{name}: {}\r\n", String::from_utf8_lossy(value));
+        }
+        format!("{text}\r\n{}", String::from_utf8_lossy(&self.body))
+    }
+
     /// Sends it and waits for the head of the answer.
     pub async fn open(&self) -> Result<reqwest::Response> {
         if self.from.is_some() {

@@ -454,6 +454,10 @@ pub struct RawLimits {
     /// `60s`.
     #[serde(alias = "gap")]
     pub stream_idle_timeout: Option<String>,
+    /// Bytes per second that an answer brings at least, averaged over `stream_idle_timeout`: a stream from its first content on, any
+    /// other answer from its first byte on. A slower one is ended; if its caller has nothing of it yet, the next member is asked. A token
+    /// of a stream is about 200 bytes. `0`: no limit. Default: `20`.
+    pub least_rate: Option<u32>,
     /// Time for the whole answer. Default: `600s`.
     pub answer: Option<String>,
     /// The number of requests of one zone and model at one gateway that may be in a retry at the same time. Past it, a failure goes to

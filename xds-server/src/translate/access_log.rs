@@ -29,6 +29,10 @@ pub fn of_requests(path: &str, home: &RegionName, listener: &str) -> Vec<AccessL
         ("region", text("%UPSTREAM_METADATA(meridian:region)%")),
         ("upstream", text("%UPSTREAM_HOST%")),
         ("attempts", text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
+        (
+            "attempt_log",
+            text("%FILTER_STATE(wasm.meridian_attempts:PLAIN)%"),
+        ),
         ("status", text("%RESPONSE_CODE%")),
         ("details", text("%RESPONSE_CODE_DETAILS%")),
         ("tls_failure", text("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),

@@ -4,7 +4,7 @@ use crate::wire::{address, extension, header_is, http_filter, matches, no, numbe
 use super::node::Node;
 use super::{access_log, filter, local_reply, route};
 use crate::tls;
-use envoy_types::pb::envoy::config::core::v3::CidrRange;
+use envoy_types::pb::envoy::config::core::v3::{CidrRange, SocketOption, socket_option};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
@@ -19,7 +19,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, DownstreamTlsContext};
-use meridian_policy::fleet::{KeyPair, Region};
+use meridian_policy::fleet::{KeyPair, Limits, Region};
 
 /// Bytes that Envoy buffers per connection before it stops reading. Routes set a larger limit for request bodies.
 const CONNECTION_BUFFER: u32 = 1 << 20;
@@ -36,6 +36,8 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
     };
     let manager = HttpConnectionManager {
         stat_prefix: "public".into(),
+        // By default Envoy waits 1 s for the caller to close before it ends the connection of a stream that broke off.
+        delayed_close_timeout: seconds(0),
         access_log: access_log::of_requests(&node.fleet.access_log, node.home, "public"),
         // Zone sources are trusted by the address of the connection.
         use_remote_address: yes(),
@@ -73,6 +75,7 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         name: "public".into(),
         address: address(region.public.listen),
         per_connection_buffer_limit_bytes: number(CONNECTION_BUFFER),
+        socket_options: vec![unread_limit(&node.fleet.limits)],
         filter_chains: vec![FilterChain {
             filters: vec![connection_manager(manager)],
             transport_socket: server_tls.and_then(transport_socket),
@@ -105,6 +108,22 @@ fn compressor() -> Compressor {
             common_config: Some(common),
             ..Default::default()
         }),
+        ..Default::default()
+    }
+}
+
+/// Ends the connection of a caller who has read nothing for as long as a stream may be silent. Envoy has no limit of its own for what is
+/// left to send when a stream has ended.
+fn unread_limit(limits: &Limits) -> SocketOption {
+    // Linux' numbers of TCP and of its TCP_USER_TIMEOUT, which accepted connections inherit.
+    const TCP: i64 = 6;
+    const USER_TIMEOUT: i64 = 18;
+    SocketOption {
+        level: TCP,
+        name: USER_TIMEOUT,
+        value: i64::try_from(limits.stream_idle_timeout.as_millis())
+            .ok()
+            .map(socket_option::Value::IntValue),
         ..Default::default()
     }
 }

@@ -31,7 +31,7 @@ pub fn policy(
     stream: bool,
 ) -> RetryPolicy {
     if !has_another(node.fleet, model, members) {
-        return alone(limits);
+        return alone(limits, members);
     }
     let policy = RetryPolicy {
         // Overload, and failures that health checks do not show: another member may avoid them (see `is_retried`).
@@ -81,13 +81,20 @@ fn on_other_members(policy: RetryPolicy, others: u32) -> RetryPolicy {
     }
 }
 
-/// A single endpoint is asked once more: by a request that it has not answered, and after a short `Retry-After`.
-fn alone(limits: &Limits) -> RetryPolicy {
+/// A single endpoint is asked once more: by a request that it has not answered, and after a short `Retry-After`. A fallback charges
+/// for what it was asked, so it is asked again only if the request never reached it.
+fn alone(limits: &Limits, members: &[Member]) -> RetryPolicy {
+    let is_pool = !matches!(members, [Member::Fallback(_)]);
+    let unreached = "connect-failure,refused-stream,retriable-headers";
     RetryPolicy {
-        retry_on: "reset,connect-failure,refused-stream,retriable-headers".into(),
+        retry_on: if is_pool {
+            format!("reset,{unreached}")
+        } else {
+            unreached.into()
+        },
         num_retries: number(1),
         // Nobody else can be asked, so it may be as slow as for a whole answer.
-        per_try_timeout: duration(limits.unstreamed),
+        per_try_timeout: duration(limits.unstreamed).filter(|_| is_pool),
         retriable_headers: vec![HeaderMatcher {
             name: RETRY_AFTER.into(),
             header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matches(SHORT_WAIT))),

@@ -1,10 +1,9 @@
 //! Routes of the public listener: they match the headers that the filter sets, and lead to chains only.
 
-use super::cluster::METADATA;
 use super::node::{Node, OverflowChain};
 use super::retry;
 use crate::name;
-use crate::wire::{duration, header, header_is, number, seconds};
+use crate::wire::{duration, header_is, number, seconds};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
     Header as HashHeader, PolicySpecifier,
@@ -52,17 +51,12 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         }
     }
     routes.push(catch_all(&node.fleet.limits));
-    let (namespace, key) = METADATA;
     let virtual_host = VirtualHost {
         name: "inference".into(),
         domains: vec!["*".into()],
         routes,
         include_request_attempt_count: true,
         include_attempt_count_in_response: true,
-        response_headers_to_add: vec![header(
-            headers::REGION,
-            &format!("%UPSTREAM_METADATA({namespace}:{key})%"),
-        )],
         response_headers_to_remove: vec![headers::RETRY.into(), headers::FINAL.into()],
         ..Default::default()
     };

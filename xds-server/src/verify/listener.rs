@@ -57,6 +57,8 @@ impl<'f> Walk<'f> {
                 enable_reuse_port,
                 access_log,
                 listener_specifier,
+                // Of a socket that only accepts connections.
+                socket_options,
             ]
         );
         self.leaks.check_fields(at, listener, &supported);

@@ -26,6 +26,8 @@ pub enum Failure {
     Aborted,
     /// The response does not have the API's format.
     Malformed,
+    /// The server does not have the model, which the fleet file says it has.
+    NoModel,
 }
 
 impl Failure {
@@ -36,6 +38,7 @@ impl Failure {
             Self::Incomplete => "incomplete",
             Self::Aborted => "aborted",
             Self::Malformed => "malformed",
+            Self::NoModel => "no_model",
         }
     }
 
@@ -65,6 +68,7 @@ impl Failure {
             Self::Incomplete => "The inference server ended its answer before it was complete.",
             Self::Aborted => "The inference server aborted the request.",
             Self::Malformed => "The inference server sent something that is no answer.",
+            Self::NoModel => "The inference server does not have this model.",
         }
     }
 

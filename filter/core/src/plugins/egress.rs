@@ -15,6 +15,7 @@ use crate::rename::rename;
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
 use meridian_policy::api::Shape;
+use meridian_policy::chain::Member;
 use meridian_policy::egress_policy::{EgressPolicy, Renames};
 use meridian_policy::headers;
 use std::borrow::Cow;
@@ -132,6 +133,7 @@ impl Plugin for Request {
             return Action::Continue;
         }
         let status = host.header(Side::Response, ":status").unwrap_or_default();
+        self.name_region(host);
         if never_left(host) {
             self.give_back(host);
         }
@@ -353,6 +355,18 @@ impl Request {
         }
     }
 
+    /// The answer says where it comes from, unless it is Envoy's own.
+    fn name_region(&self, host: &dyn Host) {
+        let member = self.member().filter(|_| is_providers(host));
+        host.set_header(Side::Response, headers::REGION, member.as_deref());
+    }
+
+    /// The fallback, as a member of a chain.
+    fn member(&self) -> Option<String> {
+        let fallback = self.policy.as_ref()?.fallback.clone();
+        Some(Member::Fallback(fallback).label())
+    }
+
     /// The provider was not asked.
     fn give_back(&mut self, host: &dyn Host) {
         if let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) {
@@ -439,13 +453,15 @@ impl Request {
     /// Plain text: the listener's local replies put it into the shape of the API that was spoken.
     fn stop(&mut self, host: &dyn Host, refusal: EgressRefusal) -> Action {
         self.state = State::Stopped;
-        let retry_after = match refusal {
-            EgressRefusal::OverBudget(seconds) => Some(seconds.to_string()),
-            EgressRefusal::NoSuchApi | EgressRefusal::OurCredential => None,
+        let header = match refusal {
+            EgressRefusal::OverBudget(seconds) => Some(("retry-after", seconds.to_string())),
+            // The provider has answered.
+            EgressRefusal::OurCredential => self.member().map(|member| (headers::REGION, member)),
+            EgressRefusal::NoSuchApi => None,
         };
-        let headers = retry_after.iter();
+        let headers = header.iter();
         let headers: Vec<(&str, &str)> = headers
-            .map(|seconds| ("retry-after", seconds.as_str()))
+            .map(|(name, value)| (*name, value.as_str()))
             .collect();
         host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause

@@ -2,11 +2,11 @@
 
 use super::plugin::Plugin;
 use crate::answer::Answer;
-use crate::host::{Action, Fact, Host, LogLevel, Side, text};
+use crate::host::{Action, Fact, Host, LogLevel, Side, caller_has_left, text};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
-use crate::worker::{Worker, lease_expires, loaded, refused};
+use crate::worker::{AttemptEnd, Worker, attempts_text, lease_expires, loaded, refused};
 use meridian_policy::api;
 use meridian_policy::filter_policy::FilterPolicy;
 use meridian_policy::headers;
@@ -133,7 +133,7 @@ impl Plugin for Request {
         if status < 400 {
             return Action::Continue;
         }
-        if ends {
+        if ends || text(host, Side::Response, "content-length") == "0" {
             return self.explain(host, status);
         }
         self.state = State::Failed(status);
@@ -165,10 +165,19 @@ impl Plugin for Request {
         }
     }
 
-    /// How the guard saw the answer end goes into the access log.
+    /// What the guard saw of the request's attempts, and how its answer broke off, goes into the access log.
     fn on_log(&mut self, host: &dyn Host, worker: &mut Worker) {
         if let Some(how) = worker.attempts.take_broken(self.number) {
             host.set_log_field("meridian_broken", how);
+        }
+        if let Some(attempts) = worker.attempt_log.take(self.number) {
+            let unfinished = if caller_has_left(host) {
+                AttemptEnd::LEFT
+            } else {
+                AttemptEnd::RESET
+            };
+            let text = attempts_text(&attempts, unfinished, worker.steady_ms(host));
+            host.set_log_field("meridian_attempts", &text);
         }
     }
 }
@@ -247,10 +256,7 @@ impl Request {
         let headers: Vec<(String, String)> = host
             .headers(Side::Response)
             .into_iter()
-            // Envoy adds the region to every answer.
-            .filter(|(name, _)| {
-                !name.starts_with(':') && !name.starts_with("content-") && name != headers::REGION
-            })
+            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
             .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
             .collect();
         let headers: Vec<(&str, &str)> = headers

@@ -23,6 +23,11 @@ struct Gateway {
 
 impl Gateway {
     fn new(fleet: &Fleet) -> Self {
+        Self::without(fleet, &[])
+    }
+
+    /// With regions that are down by the plan.
+    fn without(fleet: &Fleet, down: &[&str]) -> Self {
         let envoy = Envoy::start();
         let home: RegionName = WEST.parse().unwrap();
         let overflow = BTreeMap::from([(EAST.parse().unwrap(), 50), (EU.parse().unwrap(), 50)]);
@@ -36,7 +41,11 @@ impl Gateway {
             gateways: BTreeMap::from([(home.clone(), zones)]),
             ..Plan::default()
         };
-        let policy = filter_policy(fleet, &plan, &home, None);
+        let mut policy = filter_policy(fleet, &plan, &home, None);
+        let zone = policy.zones.get_mut("global").unwrap();
+        let rule = zone.models.get_mut(LLAMA).unwrap();
+        rule.down
+            .extend(down.iter().map(|region| region.parse().unwrap()));
         let router = envoy.plugin("router", &serde_json::to_string(&policy).unwrap());
         let policy = guard_policy(fleet, &home);
         let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
@@ -260,4 +269,26 @@ fn a_request_that_continues_an_answer_stays_with_the_first_region() {
     assert_eq!(answer, "503 2");
     assert!(body.contains("previous_response_unavailable"), "{body}");
     assert_eq!(gateway.lane(worker), "overflow");
+}
+
+#[test]
+fn regions_that_are_down_are_not_waited_for() {
+    let (gateway, worker) = (
+        Gateway::without(&example(), &[WEST]),
+        &mut Worker::default(),
+    );
+    assert_eq!(gateway.lane(worker), "home", "Envoy skips it");
+    gateway.refuses(worker, EAST, "");
+    assert_eq!(gateway.lane(worker), "home");
+    gateway.refuses(worker, EU, "");
+    assert_eq!(gateway.lane(worker), "fallback");
+    // A region that is down because it is silent is left for the one that serves.
+    let gateway = Gateway::without(&example(), &[WEST]);
+    for _ in 0..5 {
+        gateway.attempt(worker, WEST, 1, None);
+    }
+    assert_eq!(gateway.lane(worker), "overflow");
+    // While all are said to be down and none was found so, they are asked.
+    let gateway = Gateway::without(&example(), &REGIONS);
+    assert_eq!(gateway.lane(&mut Worker::default()), "home");
 }

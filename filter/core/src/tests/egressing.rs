@@ -1,7 +1,7 @@
 //! The plugin `egress`, hook by hook.
 
 use super::envoy::{Envoy, Reply, Stream};
-use crate::host::{Action, Side};
+use crate::host::{Action, Fact, Side};
 use crate::plugins::Configured;
 use crate::worker::Worker;
 use serde_json::{Value, json};
@@ -267,5 +267,24 @@ fn a_provider_may_have_another_name_of_the_model() {
         assert_eq!(sent.as_deref(), Some(expect));
         let length = stream.value(Side::Request, "content-length");
         assert_eq!(length, Some(expect.len().to_string()));
+    }
+}
+
+#[test]
+fn an_answer_names_the_fallback_if_the_provider_gave_it() {
+    let envoy = Envoy::start();
+    let configured = claude(&envoy, &json!({}));
+    for (id, details, region) in [
+        (1, "via_upstream", Some("fallback/claude")),
+        (2, "upstream_reset_before_response_started", None),
+    ] {
+        let (stream, mut worker) = (Stream::new(&envoy, id), Worker::default());
+        stream.fact_is(Fact::ResponseDetails, details);
+        let mut plugin = configured.stream(id);
+        stream.request(plugin.as_mut(), &mut worker, CHAT, false);
+        let forged = [(":status", "503"), ("x-meridian-region", "us-west-2")];
+        stream.response(plugin.as_mut(), &mut worker, &forged, true);
+        let named = stream.value(Side::Response, "x-meridian-region");
+        assert_eq!(named.as_deref(), region, "{details}");
     }
 }

@@ -19,6 +19,8 @@ pub struct Envoy {
     values: RefCell<BTreeMap<u32, u64>>,
     /// Streams that were ended, by their ids.
     pub ended: RefCell<Vec<u32>>,
+    /// Streams whose response became an error, by their ids, and its status.
+    pub failed: RefCell<Vec<(u32, u16)>>,
     /// Lines of the log.
     pub lines: RefCell<Vec<String>>,
     /// The route cache cannot be cleared.
@@ -286,6 +288,10 @@ impl Host for Stream {
 
     fn end_stream(&self, stream: u32) {
         self.envoy.ended.borrow_mut().push(stream);
+    }
+
+    fn fail_response(&self, stream: u32, status: u16) {
+        self.envoy.failed.borrow_mut().push((stream, status));
     }
 
     fn release_headers(&self) {

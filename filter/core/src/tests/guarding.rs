@@ -15,23 +15,25 @@ use std::rc::Rc;
 
 const ROLE: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
-const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+pub(super) const HELLO: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
 const ERROR: &str = "data: {\"error\":{\"message\":\"CUDA out of memory\",\"type\":\"server_error\",\"code\":500}}\n\n";
-const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-const EVENTS: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/event-stream")];
+pub(super) const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+pub(super) const EVENTS: &[(&str, &str)] =
+    &[(":status", "200"), ("content-type", "text/event-stream")];
 const LABELS: &str = "zone=global;model=llama-3_1-70b;lane=home;to=us-west-2";
 
-fn guard(envoy: &Rc<Envoy>) -> Configured {
+pub(super) fn guard(envoy: &Rc<Envoy>) -> Configured {
     let policy = guard_policy(&example(), &WEST.parse().unwrap());
     envoy.plugin("guard", &serde_json::to_string(&policy).unwrap())
 }
 
-/// An attempt at a region or a fallback, whose request has come.
-fn attempt(
+/// An attempt at a region or a fallback, whose request has come. Its request has a number.
+pub(super) fn attempt(
     envoy: &Rc<Envoy>,
     guard: &Configured,
     worker: &mut Worker,
-    (id, to): (u32, &str),
+    (id, to, number): (u32, &str, Option<&str>),
 ) -> (Stream, Box<dyn Plugin>) {
     let stream = Stream::new(envoy, id);
     stream.fact_is(Fact::UpstreamRegion, to);
@@ -45,7 +47,7 @@ fn attempt(
         ("x-meridian-stream", "1"),
         ("x-meridian-slot", "7"),
         ("x-request-id", "request-1"),
-        ("x-meridian-request", "1"),
+        ("x-meridian-request", number.unwrap_or("1")),
         ("content-length", "150"),
     ];
     let action = stream.request(plugin.as_mut(), worker, &headers, false);
@@ -77,7 +79,7 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
 
     let json = &[(":status", "400"), ("content-type", "application/json")];
     for (id, region, told) in [(1, WEST, None), (2, EAST, Some("1"))] {
-        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, region));
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, region, None));
         assert_eq!(mark(&stream).as_deref(), told, "{region}");
         stream.response(plugin.as_mut(), &mut worker, json, false);
         let body = &refusal.body;
@@ -86,8 +88,59 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
         assert_eq!(retry.as_deref(), Some("context"), "{region}");
         plugin.on_done(&stream, &mut worker);
     }
-    let (larger, _) = attempt(&envoy, &guard, &mut worker, (3, EU));
+    let (larger, _) = attempt(&envoy, &guard, &mut worker, (3, EU, None));
     assert_eq!(mark(&larger), None);
+}
+
+const NO_MODEL: &str =
+    r#"{"error":{"message":"The model `m` does not exist.","type":"NotFoundError","code":404}}"#;
+const NO_RESPONSE: &str = r#"{"error":{"message":"Response with id 'resp_1' not found.","param":"response_id","code":404}}"#;
+
+#[test]
+fn a_pool_without_its_model_has_failed_and_what_else_is_missing_is_the_callers() {
+    let head = [(":status", "404"), ("content-type", "application/json")];
+    let answer = |to: &str, body: &str| {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let guard = guard(&envoy);
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, to, None));
+        let plugin = plugin.as_mut();
+        stream.response(plugin, &mut worker, &head, false);
+        let (one, two) = body.split_at(20);
+        stream.piece(plugin, &mut worker, Side::Response, one, false);
+        let rest = stream.piece(plugin, &mut worker, Side::Response, two, true);
+        let status = stream.value(Side::Response, ":status").unwrap();
+        let what = "meridian_failures;model=llama-3_1-70b;to=us-west-2;what=no_model";
+        (status, rest.unwrap(), envoy.metric(what))
+    };
+    let (status, body, counted) = answer(WEST, NO_MODEL);
+    assert_eq!((status.as_str(), counted), ("502", 1));
+    assert!(body.contains("does not have this model"), "{body}");
+    assert_eq!(
+        answer(WEST, NO_RESPONSE),
+        ("404".to_owned(), NO_RESPONSE.to_owned(), 0)
+    );
+    // A provider's answer is not held.
+    assert_eq!(
+        answer("fallback/claude", NO_MODEL),
+        ("404".to_owned(), NO_MODEL[20..].to_owned(), 0)
+    );
+}
+
+#[test]
+fn an_answer_names_its_region_and_not_a_fallback_that_may_not_have_made_it() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    for (to, region) in [
+        (WEST, Some(WEST)),
+        (EAST, Some(EAST)),
+        ("fallback/claude", None),
+    ] {
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, to, None));
+        let failed = [(":status", "503")];
+        stream.response(plugin.as_mut(), &mut worker, &failed, true);
+        let named = stream.value(Side::Response, "x-meridian-region");
+        assert_eq!(named.as_deref(), region, "{to}");
+    }
 }
 
 fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
@@ -97,7 +150,7 @@ fn outcome(envoy: &Envoy, outcome: &str) -> u64 {
 #[test]
 fn a_stream_is_held_until_its_first_content() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     assert_eq!(
         stream.response(plugin, worker, EVENTS, false),
@@ -123,7 +176,7 @@ fn a_stream_is_held_until_its_first_content() {
 #[test]
 fn an_error_before_the_first_content_becomes_the_status() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     stream.response(plugin, worker, EVENTS, false);
     assert_eq!(
@@ -155,7 +208,7 @@ fn an_error_before_the_first_content_becomes_the_status() {
 #[test]
 fn an_error_after_it_ends_the_stream_with_an_error_event() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let (plugin, worker) = (plugin.as_mut(), &mut worker);
     stream.response(plugin, worker, EVENTS, false);
     stream
@@ -176,7 +229,7 @@ fn an_error_after_it_ends_the_stream_with_an_error_event() {
 #[test]
 fn a_stream_that_falls_silent_is_ended() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (9, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (9, WEST, None));
     stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
     stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
     for _ in 0..59 {
@@ -193,11 +246,89 @@ fn a_stream_that_falls_silent_is_ended() {
 }
 
 #[test]
+fn a_stream_that_only_trickles_is_ended() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    // A token of 62 bytes every 20 s, of 2 s, and one every 2 s until they come no more.
+    let [slow, quick, slower] = [(7, 20), (8, 2), (9, 2)].map(|(id, every)| {
+        let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (id, WEST, None));
+        stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+        (stream, plugin, every)
+    });
+    let mut all = [slow, quick, slower];
+    let mut ended = Vec::new();
+    for second in 0..400 {
+        for (stream, plugin, every) in &mut all {
+            let stops = stream.id() == 9 && second > 200;
+            let every = if stops { 20 } else { *every };
+            if second % every == 0 && !envoy.ended.borrow().contains(&stream.id()) {
+                stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
+            }
+        }
+        envoy.run(&mut worker, 1000);
+        let so_far = envoy.ended.borrow().clone();
+        for id in so_far.into_iter().skip(ended.len()) {
+            ended.push((id, second));
+        }
+    }
+    let [(7, first), (9, second)] = ended[..] else {
+        panic!("{ended:?}")
+    };
+    assert!((59..63).contains(&first), "{ended:?}");
+    assert!((240..=325).contains(&second), "{ended:?}");
+    assert_eq!(outcome(&envoy, "stalled"), 2);
+    let trickles = "meridian_failures;model=llama-3_1-70b;to=us-west-2;what=trickle";
+    assert_eq!(envoy.metric(trickles), 2);
+}
+
+#[test]
+fn a_whole_answer_that_only_trickles_has_failed_before_its_caller_has_anything() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (7, WEST, None));
+    let json = &[(":status", "404"), ("content-type", "application/json")];
+    stream.response(plugin.as_mut(), &mut worker, json, false);
+    // Nothing counts before its first byte.
+    envoy.run(&mut worker, 120_000);
+    for _ in 0..4 {
+        assert!(envoy.failed.borrow().is_empty());
+        let passed = stream.piece(plugin.as_mut(), &mut worker, Side::Response, "{", false);
+        assert_eq!(passed, None);
+        envoy.run(&mut worker, 20_000);
+    }
+    assert_eq!(*envoy.failed.borrow(), [(stream.id(), 502)]);
+    assert!(envoy.ended.borrow().is_empty(), "its caller still waits");
+    let passed = stream.piece(plugin.as_mut(), &mut worker, Side::Response, "{", true);
+    assert_eq!(passed, None, "nothing of it follows");
+    let line = envoy.lines.borrow().last().cloned().unwrap_or_default();
+    assert!(
+        line.ends_with("before its first content: trickle"),
+        "{line}"
+    );
+    plugin.on_done(&stream, &mut worker);
+    assert_eq!(outcome(&envoy, "unanswered"), 1);
+    assert_eq!(worker.attempts.take_broken(1), None);
+}
+
+#[test]
+fn without_a_least_rate_a_stream_may_trickle() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut policy = guard_policy(&example(), &WEST.parse().unwrap());
+    policy.least_rate = None;
+    let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (7, WEST, None));
+    stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+    for _ in 0..20 {
+        stream.piece(plugin.as_mut(), &mut worker, Side::Response, HELLO, false);
+        envoy.run(&mut worker, 20_000);
+    }
+    assert!(envoy.ended.borrow().is_empty());
+}
+
+#[test]
 fn refusals_and_streams_that_never_begin_lower_the_share() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);
     let pool = PoolId::new(&WEST.parse().unwrap(), &LLAMA.parse().unwrap());
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
     let busy = [(":status", "429"), ("content-type", "application/json")];
     assert_eq!(refused(&stream, &pool), 0.0);
     let action = stream.response(plugin.as_mut(), &mut worker, &busy, true);
@@ -207,7 +338,7 @@ fn refusals_and_streams_that_never_begin_lower_the_share() {
     plugin.on_done(&stream, &mut worker);
     envoy.pass(60_000);
     assert_eq!(refused(&stream, &pool), 0.0, "it is forgotten");
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (2, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (2, WEST, None));
     envoy.pass(2000);
     plugin.on_done(&stream, &mut worker);
     assert_eq!(outcome(&envoy, "unanswered"), 1);
@@ -219,15 +350,15 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let guard = guard(&envoy);
     let failed = [(":status", "503"), ("content-type", "application/json")];
-    let (home, mut at_home) = attempt(&envoy, &guard, &mut worker, (1, WEST));
-    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (2, "fallback/claude"));
+    let (home, mut at_home) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (2, "fallback/claude", None));
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     assert_eq!(last.value(Side::Response, "x-envoy-ratelimited"), None);
     let retry = last.value(Side::Response, "x-meridian-retry");
     assert_eq!(retry.as_deref(), Some("others"));
     at_home.on_done(&home, &mut worker);
     at_last.on_done(&last, &mut worker);
-    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (3, "fallback/claude"));
+    let (last, mut at_last) = attempt(&envoy, &guard, &mut worker, (3, "fallback/claude", None));
     last.response(at_last.as_mut(), &mut worker, &failed, true);
     let is_final = last.value(Side::Response, "x-envoy-ratelimited");
     assert_eq!(is_final.as_deref(), Some("true"));
@@ -236,7 +367,7 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
 #[test]
 fn an_answer_that_is_encoded_all_the_same_is_decoded_and_judged() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));
     let asked = stream.value(Side::Request, "accept-encoding");
     assert_eq!(asked.as_deref(), Some("identity"));
     let gzip = [EVENTS, &[("content-encoding", "gzip")]].concat();
@@ -273,9 +404,14 @@ fn failing(others: usize, head: &[(&str, &str)], pieces: &[&str]) -> (Option<Str
     let mut all = Vec::new();
     for id in 0..others {
         let id = u32::try_from(id).unwrap() + 2;
-        all.push(attempt(&envoy, &guard, &mut worker, (id, "us-east-1")));
+        all.push(attempt(
+            &envoy,
+            &guard,
+            &mut worker,
+            (id, "us-east-1", None),
+        ));
     }
-    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST));
+    let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, WEST, None));
     let action = stream.response(plugin.as_mut(), &mut worker, head, false);
     assert_eq!(action, Action::Pause);
     let mut passed = None;

@@ -1,9 +1,10 @@
-//! The attempts of a worker's requests: what each is about, which requests wait for an answer, whose answer broke off.
+//! The attempts of a worker's requests: what each is about and how it ended, which requests wait for an answer, whose answer broke off.
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt::{self, Display, Formatter};
 
-/// What an attempt is about: the labels of its statistics, and its request.
+/// What an attempt is about: the labels of its statistics, its request, and how it ended.
 #[derive(Debug, Default)]
 pub struct AttemptLabels {
     /// The caller's zone.
@@ -20,10 +21,66 @@ pub struct AttemptLabels {
     pub request_id: String,
     /// Its answer broke off, which is counted once.
     pub is_broken: Cell<bool>,
+    /// The address of its endpoint; empty if Envoy does not tell.
+    pub address: String,
+    /// When it began, by the worker's clock, in milliseconds.
+    pub began: u64,
+    /// Another attempt was begun beside it because its limit had passed.
+    pub is_past_limit: Cell<bool>,
+    /// How it ended, and when, by the worker's clock, in milliseconds.
+    pub ended: Cell<Option<(AttemptEnd, u64)>>,
+}
+
+impl AttemptLabels {
+    /// It ends. What it says later of an answer replaces what it said of its beginning.
+    pub fn end(&self, how: AttemptEnd, now_ms: u64) {
+        self.ended.set(Some((how, now_ms)));
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The caller got its answer.
+    Answered,
+    /// Its answer was an error with this status.
+    Status(u16),
+    /// Any other end, by a short, stable name.
+    Other(&'static str),
+}
+
+impl AttemptEnd {
+    /// Its caller has left.
+    pub const LEFT: Self = Self::Other("left");
+    /// Its answer came too slowly, before its caller had anything of it.
+    pub const TRICKLE: Self = Self::Other(TRICKLE);
+    /// There was no connection to its endpoint.
+    pub const CONNECT: Self = Self::Other("connect");
+    /// Its connection broke off, or Envoy gave the request up.
+    pub const RESET: Self = Self::Other("reset");
+    /// Another attempt was answered before its limit had passed.
+    pub const OVERTAKEN: Self = Self::Other("overtaken");
+    /// Another attempt was answered after its limit for the first content of a stream had passed.
+    pub const FIRST_TOKEN: Self = Self::Other("first_token");
+    /// The same for an answer that is not streamed.
+    pub const UNSTREAMED: Self = Self::Other("unstreamed");
+}
+
+impl Display for AttemptEnd {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered => formatter.write_str("answered"),
+            Self::Status(status) => write!(formatter, "{status}"),
+            Self::Other(name) => formatter.write_str(name),
+        }
+    }
 }
 
 /// How a stream breaks that falls silent.
 pub const STALL: &str = "stall";
+
+/// How an answer breaks off that comes too slowly.
+pub const TRICKLE: &str = "trickle";
 
 /// Requests whose broken answers are remembered until they are logged.
 const MOST_BROKEN: usize = 1000;

@@ -1,6 +1,7 @@
 //! What one worker thread of an Envoy keeps from one request to the next. Each part is a plain struct; what all workers of the
 //! Envoy share goes through the host.
 
+mod attempt_log;
 mod attempts;
 mod board;
 mod breakers;
@@ -14,8 +15,10 @@ mod servers;
 mod sheds;
 mod spending;
 mod too_long;
+mod trickles;
 
-pub use attempts::{AttemptLabels, Attempts, STALL};
+pub use attempt_log::{AttemptLog, attempts_text};
+pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL, TRICKLE};
 pub use board::KEEP_EVERY;
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
@@ -25,6 +28,7 @@ pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
 pub use too_long::TooLong;
+pub use trickles::{LeastRate, Trickles};
 
 use crate::clock::SteadyClock;
 use crate::hedges::Hedges;
@@ -43,12 +47,16 @@ pub struct Worker {
     board: Board,
     /// Requests' attempts that wait for an answer, and answers that broke off.
     pub attempts: Attempts,
+    /// What is logged of the attempts of each request.
+    pub attempt_log: AttemptLog,
     /// Attempts of requests that another member works on already.
     pub hedges: Hedges,
     /// Pools that serve nobody.
     pub breakers: Breakers,
     /// Streams that may fall silent.
     pub idle: IdleStreams,
+    /// Answers that may come too slowly.
+    pub trickles: Trickles,
     /// How soon pools answer.
     pub paces: Paces,
     /// The load of this region's servers.
@@ -71,9 +79,10 @@ impl Worker {
         self.clock.at(now_ms(host))
     }
 
-    /// To be called ten times a second: ends streams that are silent for too long, and tells the other workers what this one sees.
+    /// To be called ten times a second: ends streams that are silent for too long or too slow, and tells the other workers what this one sees.
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);
+        self.end_trickles(host);
         if self.board.keep(host) {
             self.servers.publish_all(host, &self.board);
         }
@@ -85,7 +94,24 @@ impl Worker {
         let now = self.steady_ms(host);
         for (stream, labels) in self.idle.take_expired(now) {
             self.broken(host, &labels, STALL);
+            self.trickles.remove(stream);
             host.end_stream(stream);
+        }
+    }
+
+    /// Ends answers that come too slowly. One of which its caller has nothing yet has failed, and Envoy asks the next member.
+    fn end_trickles(&mut self, host: &dyn Host) {
+        let now = self.steady_ms(host);
+        for (stream, labels) in self.trickles.take_slow(now) {
+            if labels.ended.get().is_some() {
+                self.broken(host, &labels, TRICKLE);
+                self.idle.remove(stream);
+                host.end_stream(stream);
+            } else {
+                labels.end(AttemptEnd::TRICKLE, now);
+                self.failed(host, &labels, TRICKLE, "before its first content");
+                host.fail_response(stream, 502);
+            }
         }
     }
 
@@ -134,9 +160,13 @@ impl Worker {
             return;
         }
         // A stream also stalls where its caller reads no further, which Envoy does not tell: it is no region's failure.
-        let outcome = if how == STALL { "stalled" } else { "broken" };
+        let outcome = match how {
+            STALL | TRICKLE => "stalled",
+            _ => "broken",
+        };
         self.metrics.attempt(host, labels, outcome);
         self.attempts.note_broken(labels.request, how);
+        labels.end(AttemptEnd::Other(how), self.steady_ms(host));
         self.failed(host, labels, how, "after its first content");
     }
 

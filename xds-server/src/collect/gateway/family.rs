@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 
 pub(super) const ATTEMPTS: &str = "wasmcustom.meridian_attempts";
 pub(super) const FIRST_TOKEN: &str = "wasmcustom.meridian_first_token_ms";
+pub(super) const FAILURES: &str = "wasmcustom.meridian_failures";
+/// The failure of a server that does not have the model, in the label `what` of [`FAILURES`].
+const NO_MODEL: &str = "no_model";
 pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
@@ -40,7 +43,7 @@ struct Family {
     take: fn(&mut Message<'_>, &Metric) -> Result<(), RefusalReason>,
 }
 
-const FAMILIES: [Family; 14] = [
+const FAMILIES: [Family; 15] = [
     Family {
         name: ATTEMPTS,
         kind: MetricType::Counter,
@@ -50,6 +53,11 @@ const FAMILIES: [Family; 14] = [
         name: FIRST_TOKEN,
         kind: MetricType::Histogram,
         take: |message, metric| message.first_token(metric),
+    },
+    Family {
+        name: FAILURES,
+        kind: MetricType::Counter,
+        take: |message, metric| message.failures(metric),
     },
     Family {
         name: MISPLACED,
@@ -146,6 +154,7 @@ pub(super) fn read(
         peer_checks: BTreeMap::new(),
         dns_names: Vec::new(),
         first_tokens: Vec::new(),
+        missing_models: Vec::new(),
         misplaced: Vec::new(),
     };
     for family in &families {
@@ -204,6 +213,7 @@ struct Message<'m> {
     peer_checks: BTreeMap<RegionName, PeerChecks>,
     dns_names: Vec<Reading>,
     first_tokens: Vec<Reading>,
+    missing_models: Vec<Reading>,
     misplaced: Vec<Reading>,
 }
 
@@ -264,6 +274,20 @@ impl Message<'_> {
         let times = times.clone();
         self.first_tokens
             .push(Reading::FirstToken { model, to, times });
+        Ok(())
+    }
+
+    /// Other failures are for people: the attempts that failed are counted anyway.
+    fn failures(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        if label(metric, "what")? != NO_MODEL {
+            return Ok(());
+        }
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
+        self.missing_models.push(Reading::MissingModel {
+            model: self.names.model(label(metric, "model")?)?,
+            to: self.names.region(label(metric, "to")?)?,
+            answers: value::amount(counter.value(), MOST_COUNTED)?,
+        });
         Ok(())
     }
 
@@ -368,6 +392,7 @@ impl Message<'_> {
         }));
         readings.append(&mut self.dns_names);
         readings.append(&mut self.first_tokens);
+        readings.append(&mut self.missing_models);
         readings.append(&mut self.misplaced);
         (readings, self.refusals.into_vec())
     }

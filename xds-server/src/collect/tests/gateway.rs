@@ -56,6 +56,14 @@ async fn endpoints_that_nobody_has_checked_yet_are_not_taken_for_unhealthy() {
     }
 }
 
+fn failures(what: &str) -> [(&str, &str); 3] {
+    [
+        ("model", "llama-3_1-70b"),
+        ("to", "eu-west-1"),
+        ("what", what),
+    ]
+}
+
 #[tokio::test]
 async fn a_message_becomes_an_observation() {
     let mut stream = Stream::open(Ok(None), 8).await;
@@ -72,6 +80,8 @@ async fn a_message_becomes_an_observation() {
         counter(ATTEMPTS, &attempts("mistral-7b", "failed"), 1.0),
         gauge(MEMBERS, &LLAMA_POOL, 2.0),
         histogram(&LLAMA, &[(250.0, 1), (1000.0, 2)], 850.0, 3),
+        counter("wasmcustom.meridian_failures", &failures("no_model"), 9.0),
+        counter("wasmcustom.meridian_failures", &failures("malformed"), 10.0),
         counter(
             "wasmcustom.meridian_misplaced",
             &[("to", "fallback/claude")],
@@ -118,6 +128,11 @@ async fn a_message_becomes_an_observation() {
                 sum: 0.85,
                 count: 3.0,
             },
+        },
+        Reading::MissingModel {
+            model: "llama-3.1-70b".parse().unwrap(),
+            to: "eu-west-1".parse().unwrap(),
+            answers: 9.0,
         },
         Reading::JurisdictionViolations {
             fallback: "claude".parse().unwrap(),

@@ -12,6 +12,12 @@ use std::time::Duration;
 /// requests share them.
 const PREFILL_RATE: u32 = 2000;
 
+/// Default least rate of a response, in bytes per second: a token of a stream every 10 s.
+const LEAST_RATE: u32 = 20;
+
+/// Largest least rate, in bytes per second: slow models at small batches stream as little.
+const MAX_LEAST_RATE: u32 = 1000;
+
 /// Default limit of concurrent retries: above the number of concurrent requests for one model at one gateway. When a
 /// region fails, all of them are retried at once.
 const RETRIES: u32 = 10_000;
@@ -48,6 +54,13 @@ impl Check {
             }
         }
         let prefill_rate = self.prefill_rate("policy.limits.prefill_rate", raw.prefill_rate);
+        let least_rate = raw.least_rate.unwrap_or(LEAST_RATE);
+        if least_rate > MAX_LEAST_RATE {
+            let message = format!(
+                "{least_rate} bytes per second would end good streams, whose tokens are about 200 bytes each; write at most {MAX_LEAST_RATE}, or 0 for no limit"
+            );
+            self.problem("policy.limits.least_rate", message);
+        }
         let body = raw.body.as_deref().unwrap_or("64MiB");
         let body = self.at("policy.limits.body", field::bytes(body));
         if raw.retries == Some(0) {
@@ -60,6 +73,7 @@ impl Check {
             unstreamed: unstreamed.unwrap_or(Duration::MAX),
             prefill_rate: prefill_rate.unwrap_or(PREFILL_RATE),
             stream_idle_timeout: stream_idle_timeout.unwrap_or(Duration::MAX),
+            least_rate: Some(least_rate).filter(|rate| *rate > 0),
             answer: answer.unwrap_or(Duration::MAX),
             retries: raw.retries.unwrap_or(RETRIES),
             body: body.unwrap_or(0),

@@ -58,6 +58,12 @@ fn limits() {
             "longer than `answer`",
         ),
         (
+            "connect: 1s",
+            "least_rate: 1001",
+            "least_rate",
+            "write at most 1000, or 0",
+        ),
+        (
             "body: 64MiB",
             "body: 64 potatoes",
             "body",
@@ -380,6 +386,18 @@ fn limits_that_are_left_out_fit_those_that_are_given() {
         ],
         [half; 4]
     );
+}
+
+#[test]
+fn the_least_rate_can_be_switched_off() {
+    for (text, rate) in [
+        ("", Some(20)),
+        (", least_rate: 100", Some(100)),
+        (", least_rate: 0", None),
+    ] {
+        let fleet = parse(&edited("connect: 1s", &format!("connect: 1s{text}"))).unwrap();
+        assert_eq!(fleet.limits.least_rate, rate, "{text}");
+    }
 }
 
 #[test]

@@ -344,6 +344,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                     ModelRule {
                         lane: Lane::Home,
                         regions: Vec::new(),
+                        down: Default::default(),
                         has_fallback: false,
                         split: None,
                         fresh: None,

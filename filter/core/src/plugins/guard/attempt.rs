@@ -2,17 +2,15 @@
 
 use crate::breaker::Fault;
 use crate::guard::{Failure, Judge, load_report};
-use crate::host::{Fact, Host, Side, text};
+use crate::host::{Fact, Host, Side, caller_has_left, text};
 use crate::pace::Awaited;
 use crate::slots::is_failure;
-use crate::worker::{AttemptLabels, ServerRequest, Worker, note_refusal};
+use crate::worker::{AttemptEnd, AttemptLabels, LeastRate, ServerRequest, Worker, note_refusal};
+use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
 use meridian_policy::{RegionName, headers};
 use std::rc::Rc;
-
-/// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
-const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 
 /// A stream that waited less than this for its first content, in milliseconds, says nothing about its server.
 pub const UNANSWERED_MS: u64 = 1000;
@@ -22,8 +20,6 @@ pub const UNANSWERED_MS: u64 = 1000;
 pub struct Attempt {
     /// The guard's policy.
     pub policy: Rc<GuardPolicy>,
-    /// When it began, by the worker's clock, in milliseconds.
-    pub began: u64,
     /// What it is about.
     pub labels: Rc<AttemptLabels>,
     /// The caller asked for a stream.
@@ -39,6 +35,24 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The answer says where it comes from. An answer by way of a fallback's listener may be of this Envoy itself: there the plugin
+    /// `egress` knows.
+    pub fn name_region(&self, host: &dyn Host) {
+        let to = &self.labels.to;
+        if !Member::is_fallback(to) {
+            host.set_header(Side::Response, headers::REGION, Some(to));
+        }
+    }
+
+    /// The least that its answer brings, unless that is switched off.
+    pub fn least_rate(&self) -> Option<LeastRate> {
+        let policy = &self.policy;
+        Some(LeastRate {
+            bytes_per_second: policy.least_rate?,
+            window_ms: policy.stream_idle_timeout_ms?,
+        })
+    }
+
     /// Takes in the load that the server reports, and keeps it from the caller.
     pub fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
         let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
@@ -58,22 +72,24 @@ impl Attempt {
         worker: &mut Worker,
         labels: &AttemptLabels,
     ) -> Option<ServerRequest> {
-        let AttemptLabels { model, to, .. } = labels;
-        if self.policy.region.as_ref().map(RegionName::as_str) != Some(to) {
+        let AttemptLabels {
+            model, to, address, ..
+        } = labels;
+        let is_here = self.policy.region.as_ref().map(RegionName::as_str) == Some(to);
+        if !is_here || address.is_empty() {
             return None;
         }
         let header = |name| text(host, Side::Request, name);
-        let address = host.fact(Fact::UpstreamAddress)?;
         // Later attempts must be at another server, whatever their slot.
         let is_first = matches!(header(headers::ATTEMPT).as_str(), "" | "1");
         if let Ok(slot) = header(headers::SLOT).parse()
             && is_first
         {
-            worker.servers.learn(model, slot, &address);
+            worker.servers.learn(model, slot, address);
         }
         let length = ["content-length", headers::LENGTH].map(header);
         let length = length.into_iter().find(|length| !length.is_empty());
-        Some(worker.begin_at_server(host, model, &address, &length.unwrap_or_default()))
+        Some(worker.begin_at_server(host, model, address, &length.unwrap_or_default()))
     }
 
     /// Its server has no more to do with it. `waited`: milliseconds since it began.
@@ -87,6 +103,27 @@ impl Attempt {
             worker.server_failed(host, &mut request);
         }
         worker.end_at_server(host, request);
+    }
+
+    /// It is over. What its answer was is noted already, if it had one.
+    pub fn note_end(&self, host: &dyn Host, worker: &Worker, now: u64) {
+        let labels = &self.labels;
+        if labels.ended.get().is_some() {
+            return;
+        }
+        let how = match caller_has_left(host) {
+            true => AttemptEnd::LEFT,
+            false if !worker.attempts.was_answered_last(labels.request) => {
+                match host.fact(Fact::ConnectFailure) {
+                    Some(why) if !why.is_empty() => AttemptEnd::CONNECT,
+                    _ => AttemptEnd::RESET,
+                }
+            }
+            false if !labels.is_past_limit.get() => AttemptEnd::OVERTAKEN,
+            false if self.streamed => AttemptEnd::FIRST_TOKEN,
+            false => AttemptEnd::UNSTREAMED,
+        };
+        labels.end(how, now);
     }
 
     /// It has its answer, or is over.
@@ -112,6 +149,12 @@ impl Attempt {
         worker.metrics.attempt(host, &labels, outcome);
         self.stop_waiting(worker);
         let is_dropped = self.mark_last(host, worker, status);
+        match status {
+            400.. => labels.end(AttemptEnd::Status(status), worker.steady_ms(host)),
+            // Nobody reads how long it took.
+            _ if worker.attempt_log.has_one(*request) => labels.end(AttemptEnd::Answered, 0),
+            _ => labels.end(AttemptEnd::Answered, worker.steady_ms(host)),
+        }
         if let Some(request) = &mut self.server {
             worker.server_answered(host, request, status);
         }
@@ -145,7 +188,7 @@ impl Attempt {
     pub fn unanswered(&mut self, host: &dyn Host, worker: &mut Worker) {
         let labels = self.labels.clone();
         let AttemptLabels { model, to, .. } = labels.as_ref();
-        let answers_others = worker.paces.has_answered(to, model, self.began);
+        let answers_others = worker.paces.has_answered(to, model, labels.began);
         let outcome = match caller_has_left(host) {
             true if answers_others || !self.streamed => "left",
             false if answers_others => "late",
@@ -179,7 +222,7 @@ impl Attempt {
     /// What it waited for has come. After how many milliseconds.
     fn note_pace(&mut self, host: &dyn Host, worker: &mut Worker) -> u64 {
         let now = worker.steady_ms(host);
-        let took = now.saturating_sub(self.began);
+        let took = now.saturating_sub(self.labels.began);
         if let Some(awaited) = self.awaited.take() {
             let AttemptLabels { model, to, .. } = self.labels.as_ref();
             worker.paces.answered(to, model, awaited, took, now);
@@ -218,14 +261,9 @@ impl Attempt {
         let is_dropped = self.answered(host, worker, status);
         let labels = &self.labels;
         worker.failed(host, labels, failure.label(), "before its first content");
+        labels.end(AttemptEnd::Other(failure.label()), worker.steady_ms(host));
         // It is counted: that its stream is ended soon tells nothing new.
         labels.is_broken.set(true);
         is_dropped
     }
-}
-
-/// Whether the caller has ended the request, by what Envoy says of it so far.
-pub fn caller_has_left(host: &dyn Host) -> bool {
-    host.response_flags()
-        .is_some_and(|flags| flags & CALLER_LEFT != 0)
 }

@@ -9,9 +9,11 @@ use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
-use crate::host::{Action, Fact, Host, Side, text};
+use crate::host::{Action, Fact, Host, Side, caller_has_left, text};
+use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptLabels, Worker};
-use attempt::{Attempt, caller_has_left};
+use attempt::Attempt;
+use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
 use std::rc::Rc;
@@ -38,8 +40,8 @@ enum State {
     Passing,
     /// The caller has nothing of it, and Envoy nothing of its body.
     Held(Judge),
-    /// A status of 400; its body, which is read for the reason. Envoy has nothing of it.
-    Refused(Vec<u8>),
+    /// A status of 400 or 404; its body, which is read for the reason. Envoy has nothing of it.
+    Refused(u16, Vec<u8>),
     /// A stream of which the caller has a part.
     Watched(Watched),
     /// It has failed: what still comes is not passed on.
@@ -64,22 +66,26 @@ impl Plugin for Guard {
             to: host.fact(Fact::UpstreamRegion).unwrap_or_default(),
             request: header(headers::REQUEST).parse().unwrap_or_default(),
             request_id: header("x-request-id"),
+            address: host.fact(Fact::UpstreamAddress).unwrap_or_default(),
+            began: worker.steady_ms(host),
             ..AttemptLabels::default()
         };
-        self.attempt.began = worker.steady_ms(host);
+        let labels = Rc::new(labels);
         self.kind = ApiKind::of(&header(":path"));
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
         let is_hedge = worker.attempts.waits(labels.request);
-        worker.hedges.note(is_hedge, self.attempt.began);
+        worker.hedges.note(is_hedge, self.attempt.labels.began);
         worker.attempts.begin(labels.request);
-        let AttemptLabels { to, model, .. } = &labels;
-        let awaited = worker
-            .paces
-            .begin(to, model, self.attempt.streamed, self.attempt.began);
+        let AttemptLabels { to, model, .. } = labels.as_ref();
+        let awaited =
+            worker
+                .paces
+                .begin(to, model, self.attempt.streamed, self.attempt.labels.began);
         self.attempt.awaited = Some(awaited);
         self.attempt.server = self.attempt.server_here(host, worker, &labels);
-        self.attempt.labels = Rc::new(labels);
+        worker.attempt_log.begin(&labels);
+        self.attempt.labels = labels;
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
         self.mark_too_long(host, worker);
@@ -105,13 +111,14 @@ impl Plugin for Guard {
     ) -> Action {
         let action = self.body(host, worker, size, ends);
         self.renew_deadline(host, worker, action, ends);
+        self.note_rate(host, worker, size, ends);
         action
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match std::mem::take(&mut self.state) {
             // A withheld body has no place before trailers. They come from no server: Envoy asks HTTP/1 upstreams for none.
-            State::Held(_) | State::Refused(_) => {
+            State::Held(_) | State::Refused(..) => {
                 let failure = Failure::Malformed;
                 self.attempt.fail(host, worker, &failure);
                 let json = [("content-type", "application/json")];
@@ -137,12 +144,15 @@ impl Plugin for Guard {
     /// The attempt is over. One that got no answer for a while shows that its region has no room, as a refusal would.
     fn on_done(&mut self, host: &dyn Host, worker: &mut Worker) {
         worker.idle.remove(self.id);
+        worker.trickles.remove(self.id);
         self.attempt.stop_waiting(worker);
         let labels = self.attempt.labels.clone();
         if let Some(awaited) = self.attempt.awaited.take() {
             worker.paces.gone(&labels.to, &labels.model, awaited);
         }
-        let waited = worker.steady_ms(host).saturating_sub(self.attempt.began);
+        let now = worker.steady_ms(host);
+        let waited = now.saturating_sub(labels.began);
+        self.attempt.note_end(host, worker, now);
         self.attempt.leave_server(host, worker, waited);
         if !self.attempt.is_counted && waited >= UNANSWERED_MS {
             self.attempt.unanswered(host, worker);
@@ -183,13 +193,20 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        self.attempt.name_region(host);
         self.attempt.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
         let AttemptLabels {
             zone, model, to, ..
         } = self.attempt.labels.as_ref();
-        if status == 400 && !ends && self.attempt.policy.may_fit_later(zone, model, to) {
-            self.state = State::Refused(Vec::new());
+        let depends_on_reason = match status {
+            400 => self.attempt.policy.may_fit_later(zone, model, to),
+            // A provider's models are not those of the fleet file.
+            404 => self.kind.is_some() && !Member::is_fallback(to),
+            _ => false,
+        };
+        if depends_on_reason && !ends {
+            self.state = State::Refused(status, Vec::new());
             return Action::Pause;
         }
         let header = |name| text(host, Side::Response, name);
@@ -229,6 +246,12 @@ impl Guard {
     }
 
     fn body(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
+        let is_held = matches!(self.state, State::Held(_) | State::Refused(..));
+        if is_held && self.attempt.labels.ended.get().is_some() {
+            // It came too slowly, and its head has gone on as that of an error without a body.
+            self.state = State::Failed;
+            return Action::Withhold;
+        }
         match std::mem::take(&mut self.state) {
             State::Passing if self.decoder.is_none() => Action::Continue,
             State::Passing => {
@@ -243,32 +266,70 @@ impl Guard {
                 Action::Continue
             }
             State::Held(judge) => self.held(host, worker, judge, size, ends),
-            State::Refused(mut body) => {
+            State::Refused(status, mut body) => {
                 body.extend(self.piece(host, size).unwrap_or_default());
                 if !ends && body.len() <= HOLD_LIMIT {
-                    self.state = State::Refused(body);
+                    self.state = State::Refused(status, body);
                     return Action::Withhold;
                 }
-                if context::is_too_long(&body) {
-                    host.set_header(Side::Response, headers::RETRY, Some("context"));
-                    let AttemptLabels {
-                        model, to, request, ..
-                    } = self.attempt.labels.as_ref();
-                    if let Some(context) = self.attempt.policy.context(model, to) {
-                        worker.too_long.note(*request, context);
-                    }
-                }
-                if self.attempt.answered(host, worker, 400) {
-                    return self.leave(host);
-                }
-                host.set_body(Side::Response, size, &body);
-                Action::Continue
+                self.refused(host, worker, (status, &body), size)
             }
             State::Watched(watched) => {
                 self.watched(host, worker, watched, size, ends);
                 Action::Continue
             }
         }
+    }
+
+    /// An error whose reason decides whether the next member is asked: the prompt is too long for this one, or its servers do not have
+    /// the model. `size`: of the piece that came.
+    fn refused(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        (status, body): (u16, &[u8]),
+        size: usize,
+    ) -> Action {
+        if status == 404 && is_missing_model(body) {
+            return self.fail(host, worker, &Failure::NoModel, size);
+        }
+        if status == 400 && context::is_too_long(body) {
+            host.set_header(Side::Response, headers::RETRY, Some("context"));
+            let AttemptLabels {
+                model, to, request, ..
+            } = self.attempt.labels.as_ref();
+            if let Some(context) = self.attempt.policy.context(model, to) {
+                worker.too_long.note(*request, context);
+            }
+        }
+        if self.attempt.answered(host, worker, status) {
+            return self.leave(host);
+        }
+        host.set_body(Side::Response, size, body);
+        Action::Continue
+    }
+
+    /// An error takes the place of an answer of which the caller has nothing. `size`: of the piece that came.
+    fn fail(
+        &mut self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        failure: &Failure,
+        size: usize,
+    ) -> Action {
+        if self.attempt.fail(host, worker, failure) {
+            return self.leave(host);
+        }
+        let body = self.body_of(failure);
+        // The server's stream may stay open: the caller knows from the length where the error ends.
+        host.set_header(
+            Side::Response,
+            "content-length",
+            Some(&body.len().to_string()),
+        );
+        host.set_body(Side::Response, size, body.as_bytes());
+        self.state = State::Failed;
+        Action::Continue
     }
 
     /// The piece of the body that came, decoded.
@@ -307,6 +368,25 @@ impl Guard {
         }
     }
 
+    /// A piece counts for the rate of the answer, from the first content of a stream and from the first byte of any other answer on.
+    fn note_rate(&self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) {
+        let is_awaited = match &self.state {
+            State::Held(judge) => judge.is_stream(),
+            State::Failed => true,
+            State::Passing | State::Refused(..) | State::Watched(_) => self.kind.is_none(),
+        };
+        if ends {
+            worker.trickles.remove(self.id);
+        } else if let Some(least) = self.attempt.least_rate()
+            && !is_awaited
+            && !worker.trickles.add(self.id, size)
+        {
+            let now = worker.steady_ms(host);
+            let labels = &self.attempt.labels;
+            worker.trickles.begin(self.id, labels, least, size, now);
+        }
+    }
+
     /// More of an answer of which the caller has nothing yet. `size`: of the piece that came.
     fn held(
         &mut self,
@@ -325,20 +405,7 @@ impl Guard {
                 self.state = State::Held(judge);
                 return Action::Withhold;
             }
-            Step::Fail(failure) => {
-                if self.attempt.fail(host, worker, &failure) {
-                    return self.leave(host);
-                }
-                let body = self.body_of(&failure);
-                // The server's stream may stay open: the caller knows from the length where the error ends.
-                host.set_header(
-                    Side::Response,
-                    "content-length",
-                    Some(&body.len().to_string()),
-                );
-                host.set_body(Side::Response, size, body.as_bytes());
-                self.state = State::Failed;
-            }
+            Step::Fail(failure) => return self.fail(host, worker, &failure, size),
             Step::Release(release) => {
                 self.attempt.committed(host, worker, &judge);
                 let all = judge.take_held();
