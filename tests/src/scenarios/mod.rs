@@ -15,6 +15,7 @@ mod exhausted;
 mod failover;
 mod filter;
 mod fresh;
+mod gateway_faults;
 mod gdpr;
 mod guard;
 mod hostile;
@@ -83,8 +84,8 @@ macro_rules! scenarios {
     };
 }
 
-/// They take a minute each, so they begin first.
-const LONG: [&str; 2] = ["guard-flapping", "overflow-noise"];
+/// They take a minute or more each, so they begin first.
+const LONG: [&str; 3] = ["gateway-faults", "guard-flapping", "overflow-noise"];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
 const ALONE: [&str; 6] = [
@@ -122,6 +123,7 @@ scenarios! {
     "guard-client": guard::client, Any, Options { limits: guard::LIMITS, ..Options::default() };
     "guard-context": guard::context, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
+    "gateway-faults": gateway_faults::faults_at_home, Any, gateway_faults::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();
     "gdpr-failing": gdpr::failing, Any, Options { limits: QUICK, ..Options::default() };

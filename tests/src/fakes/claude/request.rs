@@ -220,10 +220,8 @@ impl Request {
         }
         let last = self.messages.last();
         let last = last.ok_or("messages: at least one message is required")?;
-        if last.role == Role::Assistant && last.text().ends_with(char::is_whitespace) {
-            return Err(
-                "messages: final assistant content cannot end with trailing whitespace".into(),
-            );
+        if last.role == Role::Assistant {
+            return Err("This model does not support assistant message prefill. The conversation must end with a user message.".into());
         }
         Ok(())
     }
@@ -399,13 +397,6 @@ impl Message {
             _ => None,
         });
         calls.collect()
-    }
-
-    fn text(&self) -> &str {
-        match &self.content {
-            Content::Text(text) => text,
-            Content::Blocks(blocks) => blocks.last().map_or("", Block::text),
-        }
     }
 }
 
