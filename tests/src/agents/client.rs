@@ -60,7 +60,7 @@ impl Agent {
     /// What it says in the end: the model's last answer.
     pub fn last_words(self) -> &'static str {
         match self {
-            Self::Codex | Self::ClaudeCode | Self::OpenCode => "token7 [toolu_step_0=",
+            Self::Codex | Self::ClaudeCode | Self::OpenCode => "token7 [",
             Self::Aider => "Applied edit to steps.txt",
         }
     }

@@ -10,8 +10,8 @@
 use anyhow::{Result, bail};
 use clap::Parser;
 use meridian_policy::egress_policy::ClaudeHost;
-use meridian_tests::agents::{Agent, Caller, outage, work};
-use meridian_tests::world::{Options, World};
+use meridian_tests::agents::{Agent, Caller, Outage, work};
+use meridian_tests::world::{Configured, Options, World};
 
 /// Lets agents do a task of five steps by gateways that have nothing but the fallback.
 #[derive(Parser)]
@@ -38,28 +38,12 @@ async fn main() -> Result<()> {
     for (host, callers) in worlds {
         let options = Options {
             claude: Some(host),
+            // No plan takes the pools for down between two tasks.
+            configured: Configured::ByFile,
             ..Options::default()
         };
         let world = World::start(&options).await?;
-        outage(&world);
-        for caller in callers {
-            for agent in Agent::ALL {
-                if arguments
-                    .only
-                    .as_deref()
-                    .is_some_and(|only| only != agent.name())
-                {
-                    continue;
-                }
-                match work(&world, agent, *caller).await {
-                    Ok(line) => println!("{host:?}: {line}"),
-                    Err(error) => {
-                        failed += 1;
-                        println!("{host:?}: {} {}: FAILED: {error:#}", agent.name(), caller.0);
-                    }
-                }
-            }
-        }
+        failed += tasks(&world, host, callers, arguments.only.as_deref()).await;
         if arguments.keep {
             println!("{host:?}: kept in {}", world.keep().await.display());
         } else {
@@ -70,4 +54,27 @@ async fn main() -> Result<()> {
         bail!("{failed} failed");
     }
     Ok(())
+}
+
+/// Lets the agents work for these callers, and says how many failed.
+async fn tasks(world: &World, host: ClaudeHost, callers: &[Caller], only: Option<&str>) -> usize {
+    let mut failed = 0;
+    for caller in callers {
+        for agent in Agent::ALL {
+            if only.is_some_and(|only| only != agent.name()) {
+                continue;
+            }
+            for outage in [Outage::Before, Outage::Midway] {
+                match work(world, agent, *caller, outage).await {
+                    Ok(line) => println!("{host:?}: {line}"),
+                    Err(error) => {
+                        failed += 1;
+                        let (name, country) = (agent.name(), caller.0);
+                        println!("{host:?}: {name} {country} {outage:?}: FAILED: {error:#}");
+                    }
+                }
+            }
+        }
+    }
+    failed
 }
