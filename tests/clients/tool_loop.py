@@ -1,11 +1,14 @@
 """A loop of five tool calls by the official clients: `BASE_URL MODEL COUNTRY [STREAMED]`.
 
 The model calls a tool five times, one call a turn, and then answers. The loop runs by the Responses API, Chat Completions and the
-Messages API, each whole and streamed. Exits 0 and prints a line if every turn is as a user of the clients expects.
+Messages API, each whole and streamed, and once more with the first call made by a pool: with the thinking of vLLM and the ids of Kimi.
+Exits 0 and prints a line if every turn is as a user of the clients expects.
 """
 
+import itertools
 import json
 import sys
+import uuid
 
 import anthropic
 import openai
@@ -18,6 +21,8 @@ claude = anthropic.Anthropic(base_url=base_url, api_key="the-callers-own", max_r
 question = "what is the weather, in five steps?"
 city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TURNS = 5
+POOLS_ID = "functions.weather:0"
+THOUGHT = "It is about the weather."
 
 
 def result(turn, arguments):
@@ -30,10 +35,16 @@ def answered(text):
         assert f"it is {turn} degrees" in text, text
 
 
-def responses(stream):
+def responses(stream, begun):
     tools = [{"type": "function", "name": "weather", "parameters": city, "strict": False}]
     items = [{"role": "user", "content": question}]
-    for turn in range(TURNS + 1):
+    if begun:
+        items += [
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": THOUGHT}]},
+            {"type": "function_call", "call_id": POOLS_ID, "name": "weather", "arguments": json.dumps({"city": "a city"})},
+            {"type": "function_call_output", "call_id": POOLS_ID, "output": result(0, {"city": "a city"})},
+        ]
+    for turn in range(begun, TURNS + 1):
         ask = {"model": model, "input": items, "tools": tools, "instructions": "be brief", "store": False}
         if stream:
             with gpt.responses.stream(**ask) as events:
@@ -57,10 +68,14 @@ def responses(stream):
         items.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
 
 
-def chat(stream):
+def chat(stream, begun):
     tools = [{"type": "function", "function": {"name": "weather", "parameters": city}}]
     messages = [{"role": "user", "content": question}]
-    for turn in range(TURNS + 1):
+    if begun:
+        call = {"id": POOLS_ID, "type": "function", "function": {"name": "weather", "arguments": json.dumps({"city": "a city"})}}
+        messages.append({"role": "assistant", "content": None, "reasoning_content": THOUGHT, "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": POOLS_ID, "content": result(0, {"city": "a city"})})
+    for turn in range(begun, TURNS + 1):
         ask = {"model": model, "messages": messages, "tools": tools}
         if stream:
             with gpt.chat.completions.stream(**ask) as events:
@@ -81,10 +96,15 @@ def chat(stream):
         messages.append({"role": "tool", "tool_call_id": call["id"], "content": output})
 
 
-def messages(stream):
+def messages(stream, begun):
     tools = [{"name": "weather", "input_schema": city, "defer_loading": False}]
     turns = [{"role": "user", "content": question}]
-    for turn in range(TURNS + 1):
+    if begun:
+        thinking = {"type": "thinking", "thinking": THOUGHT, "signature": uuid.uuid4().hex}
+        call = {"type": "tool_use", "id": POOLS_ID, "name": "weather", "input": {"city": "a city"}}
+        output = {"type": "tool_result", "tool_use_id": POOLS_ID, "content": result(0, call["input"])}
+        turns += [{"role": "assistant", "content": [thinking, call]}, {"role": "user", "content": [output]}]
+    for turn in range(begun, TURNS + 1):
         ask = {
             "model": model,
             "max_tokens": 100,
@@ -113,10 +133,10 @@ def messages(stream):
 
 loops = [responses, chat, messages]
 for loop in loops:
-    for stream in [False, True]:
+    for stream, begun in itertools.product([False, True], [0, 1]):
         try:
-            loop(stream)
+            loop(stream, begun)
         except Exception as error:
-            raise AssertionError(f"{loop.__name__}, stream: {stream}") from error
+            raise AssertionError(f"{loop.__name__}, stream: {stream}, begun by a pool: {begun}") from error
 names = ", ".join(loop.__name__ for loop in loops)
-print(f"{TURNS} tool calls, one after the other, by {names}, whole and streamed")
+print(f"{TURNS} tool calls, one after the other, by {names}, whole and streamed, begun by Claude or by a pool")

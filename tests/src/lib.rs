@@ -1,5 +1,6 @@
 //! Fakes of inference servers and providers, and a fleet of real Envoys on loopback, for Meridian's tests and its demo.
 
+pub mod agents;
 pub mod demo;
 pub mod fakes;
 pub mod hunt;

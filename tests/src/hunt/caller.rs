@@ -1,6 +1,5 @@
 //! A caller that keeps every byte.
 
-use super::plan::Plan;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -15,6 +14,17 @@ use tokio::time::timeout;
 /// When a caller gives up.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// What a caller sends, from the USA.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The body of a chat.
+    pub body: String,
+    /// It speaks HTTP/2.
+    pub http2: bool,
+    /// It leaves after this time.
+    pub leaves_after: Option<Duration>,
+}
+
 /// What a caller heard.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -27,29 +37,29 @@ pub struct Heard {
 }
 
 /// Sends a request and reads until the end, or until the caller leaves.
-pub async fn ask(gateway: SocketAddr, plan: &Plan) -> Result<Heard> {
-    let patience = plan.leaves_after_ms.map_or(PATIENCE, Duration::from_millis);
-    let heard = if plan.http2 {
-        timeout(patience, http2(gateway, plan)).await
+pub async fn ask(gateway: SocketAddr, call: &Call) -> Result<Heard> {
+    let patience = call.leaves_after.unwrap_or(PATIENCE);
+    let heard = if call.http2 {
+        timeout(patience, http2(gateway, call)).await
     } else {
-        timeout(patience, http1(gateway, plan)).await
+        timeout(patience, http1(gateway, call)).await
     };
     match heard {
         Ok(heard) => heard,
-        Err(_) if plan.leaves_after_ms.is_some() => Ok(Heard::default()),
+        Err(_) if call.leaves_after.is_some() => Ok(Heard::default()),
         Err(_) => bail!("no end of an answer after {PATIENCE:?}"),
     }
 }
 
-async fn http1(gateway: SocketAddr, plan: &Plan) -> Result<Heard> {
+async fn http1(gateway: SocketAddr, call: &Call) -> Result<Heard> {
     let mut stream = TcpStream::connect(gateway).await?;
-    let body = plan.body()?;
+    let body = &call.body;
     // All callers share one id: it is theirs to choose.
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncf-ipcountry: US\r\nx-request-id: the-same\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all((head + &body).as_bytes()).await?;
+    stream.write_all((head + body).as_bytes()).await?;
     let mut all = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -119,7 +129,7 @@ fn unchunked(mut rest: &[u8]) -> Result<(Vec<u8>, bool)> {
     Ok((body, false))
 }
 
-async fn http2(gateway: SocketAddr, plan: &Plan) -> Result<Heard> {
+async fn http2(gateway: SocketAddr, call: &Call) -> Result<Heard> {
     let stream = TokioIo::new(TcpStream::connect(gateway).await?);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
@@ -128,7 +138,7 @@ async fn http2(gateway: SocketAddr, plan: &Plan) -> Result<Heard> {
         .header("cf-ipcountry", "US")
         .header("x-request-id", "the-same")
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(plan.body()?)))?;
+        .body(Full::new(Bytes::from(call.body.clone())))?;
     let answer = sender.send_request(request).await.context("no head")?;
     let (status, mut body) = (answer.status().as_u16(), answer.into_body());
     let mut heard = Heard {

@@ -2,7 +2,7 @@
 //! well, and a judge of every byte that the callers get. Plans, answers and judge share no code with the product.
 
 mod act;
-mod caller;
+pub mod caller;
 mod judge;
 mod plan;
 mod server;
@@ -103,10 +103,11 @@ impl Ground {
         let mut seen = Seen::default();
         for id in 0..requests {
             let plan = Plan::random(&mut random, id);
+            let call = plan.call()?;
             let permit = callers.clone().acquire_owned().await?;
             running.spawn(async move {
                 let begun = Instant::now();
-                let heard = caller::ask(gateway, &plan).await;
+                let heard = caller::ask(gateway, &call).await;
                 drop(permit);
                 (plan, heard, begun.elapsed())
             });

@@ -1,10 +1,12 @@
 //! What one request asks, and what each member does with it.
 
 use super::act::Act;
+use super::caller::Call;
 use anyhow::{Context, Result};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The members of the chain of callers in the USA at us-west-2, in order: an HTTP/1 pool, two HTTP/2 peers, and a fallback behind an
 /// internal listener.
@@ -60,11 +62,15 @@ impl Plan {
         }
     }
 
-    /// The request's body: it carries the plan.
-    pub fn body(&self) -> Result<String> {
+    /// The request: its body carries the plan.
+    pub fn call(&self) -> Result<Call> {
         let content = serde_json::to_string(self)?;
         let body = json!({ "model": crate::world::MODEL, "stream": self.streamed, "messages": [{ "role": "user", "content": content }] });
-        Ok(body.to_string())
+        Ok(Call {
+            body: body.to_string(),
+            http2: self.http2,
+            leaves_after: self.leaves_after_ms.map(Duration::from_millis),
+        })
     }
 
     /// The plan in a request's body.

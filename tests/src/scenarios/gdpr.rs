@@ -131,23 +131,24 @@ pub async fn failing(world: &mut World) -> Result<String> {
     ))
 }
 
-/// Fewer than take the pool out, so that each meets the failure of a pool that is up; a success in between starts the count anew.
+/// Fewer than take the pool out, so that they meet the failure of a pool that is up; a success in between starts the count anew.
 async fn four_requests(
     world: &World,
     watch: &mut Watch,
     ends: &mut Ends,
     is_up: bool,
 ) -> Result<()> {
+    let mut met = 0;
     for streamed in [false, true, false, true] {
         let ask = world.ask("eu-west-1").country("FR");
         let ask = if streamed { ask.streamed() } else { ask };
         watch.markers.push(ask.marker().to_owned());
         ends.count(ask.send().await)?;
         let reached = world.reached(ask.marker());
-        ensure(!is_up || reached.contains(&"eu-west-1".to_owned()), || {
-            "the failure was never met".into()
-        })?;
+        met += usize::from(reached.contains(&"eu-west-1".to_owned()));
     }
+    // Where failures came in a row before, home is asked now and then only.
+    ensure(!is_up || met > 0, || "the failure was never met".into())?;
     Ok(())
 }
 

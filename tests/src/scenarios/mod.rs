@@ -19,6 +19,7 @@ mod exhausted;
 mod failover;
 mod filter;
 mod fresh;
+mod gateway_faults;
 mod gdpr;
 mod guard;
 mod hostile;
@@ -90,11 +91,17 @@ macro_rules! scenarios {
     };
 }
 
-/// They take one or two minutes each, so they begin first.
-const LONG: [&str; 3] = ["wedged", "guard-flapping", "overflow-noise"];
+/// They take a minute or more each, so they begin first.
+const LONG: [&str; 4] = [
+    "wedged",
+    "gateway-faults",
+    "guard-flapping",
+    "overflow-noise",
+];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
-const ALONE: [&str; 6] = [
+const ALONE: [&str; 7] = [
+    "wave",
     "overflow",
     "overflow-sotw",
     "fast-path",
@@ -132,6 +139,7 @@ scenarios! {
     "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
+    "gateway-faults": gateway_faults::faults_at_home, Any, gateway_faults::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();
     "gdpr-failing": gdpr::failing, Any, Options { limits: QUICK, ..Options::default() };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Tests.
 
 mod crates;
+mod failures;
 mod fields;
 mod markdown;
 
@@ -171,6 +172,14 @@ fn the_reference_of_the_fleet_file_follows_from_its_schema() {
         "docs/fleet.md is not what the schema says, from line {} on; rewrite it with {UPDATE}=1",
         differs.map_or(there.lines().count(), |line| line) + 1
     );
+}
+
+#[test]
+fn every_failure_is_shown_by_a_scenario_or_a_test() {
+    let root = workspace();
+    let text = fs::read_to_string(root.join("docs/failures.md")).unwrap();
+    let (rows, wrong) = failures::unshown(&text, &failures::shows(&root));
+    assert!(rows > 50 && wrong.is_empty(), "{rows} rows: {wrong:#?}");
 }
 
 #[test]

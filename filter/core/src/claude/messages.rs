@@ -1,5 +1,6 @@
 //! Translates the messages of a conversation.
 
+use super::history::tool_id;
 use super::invalid_request::InvalidRequest;
 use crate::bounded_json::{self, Unreadable};
 use serde_json::{Map, Value, json};
@@ -128,7 +129,7 @@ impl Turns {
     /// Adds the result of a tool call to the turn of the user. Results are the first blocks of a turn: Claude wants them right behind
     /// the calls.
     pub(super) fn push_result(&mut self, id: &str, content: Vec<Value>) {
-        let mut result = json!({ "type": "tool_result", "tool_use_id": id });
+        let mut result = json!({ "type": "tool_result", "tool_use_id": tool_id(id) });
         if !content.is_empty() {
             result["content"] = json!(content);
         }
@@ -188,16 +189,16 @@ impl Turns {
         for (index, call) in calls.iter().enumerate() {
             let at = format!("{at}.tool_calls[{index}]");
             let (id, function) = (&call["id"], &call["function"]);
-            if !id.is_string() || !function["name"].is_string() {
+            let Some(id) = id.as_str().filter(|_| function["name"].is_string()) else {
                 return Err(InvalidRequest::new(
                     at,
                     "must be a call of a function, with its `id`",
                 ));
-            }
+            };
             let at = format!("{at}.function.arguments");
             let input = self.arguments(&at, &function["arguments"])?;
             uses.push(
-                json!({ "type": "tool_use", "id": id, "name": function["name"], "input": input }),
+                json!({ "type": "tool_use", "id": tool_id(id), "name": function["name"], "input": input }),
             );
         }
         Ok(uses)

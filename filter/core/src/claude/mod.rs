@@ -15,6 +15,7 @@ mod beta;
 mod chat;
 mod completion;
 mod error;
+mod history;
 mod host;
 mod invalid_request;
 mod messages;

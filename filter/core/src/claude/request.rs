@@ -1,5 +1,6 @@
 //! Translates and checks requests.
 
+use super::history::adopt;
 use super::invalid_request::InvalidRequest;
 use super::messages::{Turns, turns};
 use super::output_format::OutputFormat;
@@ -113,11 +114,11 @@ pub fn request(
     })
 }
 
-/// Checks a body of the Messages API.
+/// Checks a body of the Messages API, and removes what other models left in it.
 ///
 /// # Errors
 /// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
-pub fn native(fields: Map<String, Value>) -> Result<Map<String, Value>, InvalidRequest> {
+pub fn native(mut fields: Map<String, Value>) -> Result<Map<String, Value>, InvalidRequest> {
     for field in ["mcp_servers", "container", "fallbacks"] {
         if fields.get(field).is_some_and(|value| !value.is_null()) {
             return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
@@ -141,6 +142,7 @@ pub fn native(fields: Map<String, Value>) -> Result<Map<String, Value>, InvalidR
             "must be a whole number of 1 or more",
         ));
     }
+    adopt(&mut fields);
     Ok(fields)
 }
 

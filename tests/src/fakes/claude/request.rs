@@ -9,8 +9,14 @@ pub(super) const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
 /// What callers say who want tools to be called several times, one after the other, and how often.
 const IN_STEPS: (&str, usize) = ("in five steps", 5);
 
-/// Tools of Codex and Claude Code that run a command.
-const SHELLS: [&str; 2] = ["exec_command", "Bash"];
+/// Tools of Codex, Claude Code and opencode that run a command.
+const SHELLS: [&str; 3] = ["exec_command", "Bash", "bash"];
+
+/// Signatures of thinking have more characters.
+const SIGNATURE: usize = 100;
+
+/// What stands around an answer that a caller prescribes.
+const ANSWER: [&str; 2] = ["<answer>", "</answer>"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,8 +77,7 @@ enum Block {
     Thinking {
         #[serde(rename = "thinking")]
         _thinking: String,
-        #[serde(rename = "signature")]
-        _signature: String,
+        signature: String,
     },
     Image {
         source: Source,
@@ -220,10 +225,8 @@ impl Request {
         }
         let last = self.messages.last();
         let last = last.ok_or("messages: at least one message is required")?;
-        if last.role == Role::Assistant && last.text().ends_with(char::is_whitespace) {
-            return Err(
-                "messages: final assistant content cannot end with trailing whitespace".into(),
-            );
+        if last.role == Role::Assistant {
+            return Err("This model does not support assistant message prefill. The conversation must end with a user message.".into());
         }
         Ok(())
     }
@@ -263,7 +266,12 @@ impl Request {
                 .flatten();
             let commands = required.filter_map(Value::as_str);
             input = commands
-                .map(|name| (name.to_owned(), json!(format!("echo step {done}"))))
+                .map(|name| {
+                    (
+                        name.to_owned(),
+                        json!(format!("echo step {done} | tee -a steps.txt")),
+                    )
+                })
                 .collect::<Map<_, _>>()
                 .into();
         }
@@ -304,7 +312,17 @@ impl Request {
             .collect()
     }
 
-    /// Tokens by number; or what the schema wants; and what was seen of the request.
+    /// The last answer that the caller prescribes.
+    fn prescribed(&self) -> Option<&str> {
+        let texts: Vec<&str> = self.messages.iter().flat_map(Message::texts).collect();
+        let (_, text) = texts
+            .into_iter()
+            .rev()
+            .find_map(|text| text.rsplit_once(ANSWER[0]))?;
+        Some(text.split_once(ANSWER[1])?.0)
+    }
+
+    /// What the caller prescribes; or tokens by number; or what the schema wants; and what was seen of the request.
     pub(super) fn text(&self, name: &str, tokens: usize) -> String {
         if let Some(OutputConfig {
             format: Some(Format::JsonSchema { schema }),
@@ -312,6 +330,9 @@ impl Request {
         }) = &self.output_config
         {
             return filled(&Value::Object(schema.clone())).to_string();
+        }
+        if let Some(text) = self.prescribed() {
+            return text.to_owned();
         }
         let mut seen = Vec::new();
         for message in &self.messages {
@@ -386,7 +407,19 @@ impl Message {
             (Block::Image { source }, Role::User) => source.check(at, "image/")?,
             (Block::Document { source }, Role::User) => source.check(at, "application/pdf")?,
             (Block::ToolResult { tool_use_id, .. }, Role::User) => return Ok(Some(tool_use_id)),
-            (Block::ToolUse { .. } | Block::Thinking { .. }, Role::Assistant) => {}
+            (Block::ToolUse { id, .. }, Role::Assistant) => {
+                let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+                if !id.chars().all(is_allowed) {
+                    return Err(format!(
+                        "{at}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+                    ));
+                }
+            }
+            (Block::Thinking { signature, .. }, Role::Assistant) => {
+                if signature.len() < SIGNATURE {
+                    return Err(format!("{at}: Invalid `signature` in `thinking` block"));
+                }
+            }
             _ => return Err(format!("{at}: a block that this role does not have")),
         }
         Ok(None)
@@ -399,13 +432,6 @@ impl Message {
             _ => None,
         });
         calls.collect()
-    }
-
-    fn text(&self) -> &str {
-        match &self.content {
-            Content::Text(text) => text,
-            Content::Blocks(blocks) => blocks.last().map_or("", Block::text),
-        }
     }
 }
 

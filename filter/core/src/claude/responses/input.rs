@@ -1,5 +1,6 @@
 //! Translates the input: a text, or the items of a conversation.
 
+use super::super::history::tool_id;
 use super::super::invalid_request::InvalidRequest;
 use super::super::messages::{ASSISTANT, Turns, USER, blocks, image, pdf, text_block};
 use super::tools::{CUSTOM_INPUT, flat_name};
@@ -99,7 +100,7 @@ fn call(
 ) -> Result<(), InvalidRequest> {
     let (id, name) = (text(at, item, "call_id")?, text(at, item, "name")?);
     let name = flat_name(item.get("namespace").and_then(Value::as_str), name);
-    let call = json!({ "type": "tool_use", "id": id, "name": name, "input": input });
+    let call = json!({ "type": "tool_use", "id": tool_id(id), "name": name, "input": input });
     turns.push(ASSISTANT, vec![call]);
     Ok(())
 }
