@@ -18,8 +18,8 @@ pub struct BodyFacts {
     /// A key of the request's conversation, from the cache key, else the end user, else the leading messages. `None` if the body
     /// has none of them.
     pub affinity: Option<u64>,
-    /// Whether the request names an earlier answer instead of repeating it (`previous_response_id`): only who gave it can go on.
-    pub continues: bool,
+    /// The field by which the request names an earlier answer instead of repeating it: only who gave that one can go on.
+    pub continues: Option<&'static str>,
 }
 
 /// A body that cannot be routed. The text is the message for the caller.
@@ -45,6 +45,7 @@ struct Request<'a> {
     prompt: Option<&'a RawValue>,
     input: Option<&'a RawValue>,
     previous_response_id: Option<&'a RawValue>,
+    conversation: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -94,10 +95,17 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         model: excerpt(&model, MAX_VALUE).into_owned(),
         stream,
         affinity,
-        continues: request
-            .previous_response_id
-            .is_some_and(|id| id.get() != "null"),
+        continues: continues(&[
+            ("previous_response_id", request.previous_response_id),
+            ("conversation", request.conversation),
+        ]),
     })
+}
+
+fn continues(fields: &[(&'static str, Option<&RawValue>)]) -> Option<&'static str> {
+    let is_given = |value: Option<&RawValue>| value.is_some_and(|value| value.get() != "null");
+    let given = fields.iter().find(|(_, value)| is_given(*value));
+    given.map(|(field, _)| *field)
 }
 
 fn key_of_prompt(prompt: &str) -> u64 {
@@ -173,9 +181,13 @@ mod tests {
     #[test]
     fn a_request_may_continue_an_answer() {
         for (field, continues) in [
-            (r#""previous_response_id":"resp_1""#, true),
-            (r#""previous_response_id":null"#, false),
-            (r#""input":"previous_response_id""#, false),
+            (
+                r#""previous_response_id":"resp_1""#,
+                Some("previous_response_id"),
+            ),
+            (r#""conversation":{"id":"conv_1"}"#, Some("conversation")),
+            (r#""previous_response_id":null,"conversation":null"#, None),
+            (r#""input":"previous_response_id""#, None),
         ] {
             let facts = read(format!(r#"{{"model":"m",{field}}}"#).as_bytes()).unwrap();
             assert_eq!(facts.continues, continues, "{field}");

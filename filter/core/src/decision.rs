@@ -20,8 +20,8 @@ pub struct Decision {
     pub stream: bool,
     /// Which regions are worth a request.
     pub available: Availability,
-    /// It continues an answer that no other member can know.
-    pub continues: bool,
+    /// The field by which it continues an answer that no other member can know.
+    pub continues: Option<&'static str>,
     /// Where there was a choice between regions: what led to the lane.
     pub choice: Option<Choice>,
     /// Interactive or batch.
@@ -77,12 +77,17 @@ impl Decision {
         if let Some(slot) = self.affinity_slot {
             headers.push((headers::AFFINITY_SLOT, slot.to_string()));
         }
-        if self.continues && self.lane == Lane::Home {
+        if self.stays().is_some() {
             headers.push((headers::MAX_RETRIES, "0".to_owned()));
         } else if let Some(ms) = self.per_try_timeout_ms {
             headers.push((headers::PER_TRY_TIMEOUT, ms.to_string()));
         }
         headers
+    }
+
+    /// The field for which it stays with the first region, whatever that answers.
+    pub fn stays(&self) -> Option<&'static str> {
+        self.continues.filter(|_| self.lane == Lane::Home)
     }
 
     /// Why the request goes where it goes, for people and logs. Without the conversation's key, which a dictionary
@@ -99,8 +104,9 @@ impl Decision {
             Availability::Others => why += " breaker=first",
             Availability::None(_) => why += " breaker=all",
         }
-        if self.continues {
-            why += " continues=previous_response_id";
+        if let Some(field) = self.continues {
+            why += " continues=";
+            why += field;
         }
         if self.tier == Tier::Batch {
             why += " tier=batch";

@@ -19,8 +19,8 @@ pub enum Admits {
     Later,
     /// No region is worth a request, and there are no fallbacks.
     Nowhere(Unavailable),
-    /// It continues an answer of the first region, which does not serve.
-    Lost,
+    /// By this field it continues an answer of the first region, which does not serve.
+    Lost(&'static str),
 }
 
 /// What decides about the lane of a request.
@@ -30,8 +30,8 @@ pub struct LaneRequest {
     pub tier: Tier,
     /// Whether it needs fresh data.
     pub needs_fresh: bool,
-    /// Whether it continues an answer that only the first region can know.
-    pub continues: bool,
+    /// The field by which it continues an answer that only the first region can know.
+    pub continues: Option<&'static str>,
     /// Which regions are worth a request.
     pub available: Availability,
     /// The choice between the first region and others, if there is one.
@@ -62,8 +62,8 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
         choice,
         leaves,
     } = ask;
-    if continues && route.lane == Lane::Home {
-        return stays(route, ask);
+    if let Some(field) = continues.filter(|_| route.lane == Lane::Home) {
+        return stays(route, ask, field);
     }
     if let Availability::None(unavailable) = available {
         return nowhere(route, ask, unavailable);
@@ -91,10 +91,10 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
 }
 
 /// A request that continues an answer stays with the first region, where most answers come from.
-fn stays(route: &ModelRoute, ask: LaneRequest) -> Admits {
+fn stays(route: &ModelRoute, ask: LaneRequest, field: &'static str) -> Admits {
     let serves = route.pools.first().is_none_or(|(_, serves)| *serves);
     if ask.available != Availability::First || !serves {
-        return Admits::Lost;
+        return Admits::Lost(field);
     }
     Admits::Lane(Verdict {
         lane: route.lane,

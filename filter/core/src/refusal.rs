@@ -88,10 +88,13 @@ pub enum Reason {
     },
     /// The request continues an answer that is kept where nobody serves at this moment.
     #[error(
-        "The request continues an earlier answer (`previous_response_id`), which is kept by a region that does not serve at this \
-         moment. Send the whole conversation as `input`, or try again."
+        "The request continues an earlier answer (`{field}`), which is kept by a region that does not serve at this moment. Send the \
+         whole conversation as `input`, or try again."
     )]
-    Lost,
+    Lost {
+        /// The field by which it does.
+        field: &'static str,
+    },
     /// The body has a content encoding, which hides the model.
     #[error(
         "The request body has the content encoding `{}`; send it without one.",
@@ -164,7 +167,7 @@ impl Refusal {
             Reason::Unavailable { unavailable, .. } => answer
                 .headers
                 .push(("retry-after", unavailable.retry_after.to_string())),
-            Reason::NoPolicy | Reason::NoRoute | Reason::Lost => answer
+            Reason::NoPolicy | Reason::NoRoute | Reason::Lost { .. } => answer
                 .headers
                 .push(("retry-after", headers::RETRY_AFTER.into())),
             Reason::WrongMethod { allowed } => answer.headers.push(("allow", (*allowed).into())),
@@ -177,7 +180,11 @@ impl Refusal {
     }
 
     fn body(&self, status: u16, code: &str) -> String {
-        let param = matches!(self.reason, Reason::UnknownModel { .. }).then_some("model");
+        let param = match self.reason {
+            Reason::UnknownModel { .. } => Some("model"),
+            Reason::Lost { field } => Some(field),
+            _ => None,
+        };
         let body = ErrorBody {
             status,
             message: &self.reason.to_string(),
@@ -191,8 +198,6 @@ impl Refusal {
 impl Reason {
     fn status_and_code(&self) -> (u16, &'static str) {
         match self {
-            Self::NoPolicy => (503, "no_policy"),
-            Self::NoRoute => (503, "no_route"),
             Self::UnknownPath => (404, "unknown_path"),
             Self::WrongMethod { .. } => (405, "method_not_allowed"),
             Self::UnknownZone => (403, "unknown_zone"),
@@ -200,15 +205,24 @@ impl Reason {
             Self::Redirected { .. } => (307, "misdirected"),
             Self::UnknownNeed { .. } => (400, "unknown_need"),
             Self::UnknownTier(_) => (400, "unknown_tier"),
+            Self::Encoded(_) => (415, "unsupported_encoding"),
+            Self::BadBody(_) => (400, "invalid_body"),
+            Self::UnknownModel { .. } => (404, "model_not_found"),
+            _ => self.temporary(),
+        }
+    }
+
+    /// Of those for which the same request may be served later.
+    fn temporary(&self) -> (u16, &'static str) {
+        match self {
+            Self::NoPolicy => (503, "no_policy"),
             Self::Later => (429, "batch_later"),
             Self::Unavailable { unavailable, .. } if unavailable.is_silent => {
                 (503, "regions_silent")
             }
             Self::Unavailable { .. } => (429, "regions_overloaded"),
-            Self::Lost => (503, "previous_response_unavailable"),
-            Self::Encoded(_) => (415, "unsupported_encoding"),
-            Self::BadBody(_) => (400, "invalid_body"),
-            Self::UnknownModel { .. } => (404, "model_not_found"),
+            Self::Lost { .. } => (503, "previous_response_unavailable"),
+            _ => (503, "no_route"),
         }
     }
 

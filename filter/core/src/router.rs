@@ -172,7 +172,7 @@ impl Router {
         let verdict = match lane::verdict(route, ask, context) {
             Admits::Lane(verdict) => verdict,
             Admits::Later => return Err(Reason::Later),
-            Admits::Lost => return Err(Reason::Lost),
+            Admits::Lost(field) => return Err(Reason::Lost { field }),
             Admits::Nowhere(unavailable) => {
                 return Err(Reason::Unavailable {
                     model: model.clone(),
@@ -180,18 +180,7 @@ impl Router {
                 });
             }
         };
-        let affinity_slot = slots::slot(hash(key, SLOT));
-        let balance = self.balance(model, verdict.lane);
-        let slot = balance.map_or(affinity_slot, |balance| {
-            let ask = SlotRequest {
-                balance,
-                affinity_slot,
-                random: slots::hash(context.request_id),
-                now_ms: context.now_ms,
-            };
-            (context.slot)(model, ask)
-        });
-        let by_conversation = balance == Some(Balance::Affinity) && slot != affinity_slot;
+        let (slot, affinity_slot) = self.slots(model, verdict.lane, key, context);
         Ok(Decision {
             caller: admitted.caller.clone(),
             model: model.clone(),
@@ -204,13 +193,36 @@ impl Router {
             fresh: verdict.fresh,
             spread: hash(key, SPREAD),
             slot,
-            affinity_slot: by_conversation.then_some(affinity_slot),
+            affinity_slot,
             per_try_timeout_ms: match available {
                 // The fallbacks have a route of their own.
                 Availability::None(_) => None,
                 _ => per_try_timeout_ms(route, stream, body.len(), context),
             },
         })
+    }
+
+    /// The slot of a request, and its conversation's own if that is another one.
+    fn slots(
+        &self,
+        model: &ModelName,
+        lane: Lane,
+        key: u64,
+        context: &RequestContext<'_>,
+    ) -> (u16, Option<u16>) {
+        let affinity_slot = slots::slot(hash(key, SLOT));
+        let balance = self.balance(model, lane);
+        let slot = balance.map_or(affinity_slot, |balance| {
+            let ask = SlotRequest {
+                balance,
+                affinity_slot,
+                random: slots::hash(context.request_id),
+                now_ms: context.now_ms,
+            };
+            (context.slot)(model, ask)
+        });
+        let by_conversation = balance == Some(Balance::Affinity) && slot != affinity_slot;
+        (slot, by_conversation.then_some(affinity_slot))
     }
 
     /// How this region's own pool of a model balances, where a request on this lane may come to it.

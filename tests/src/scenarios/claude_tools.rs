@@ -23,7 +23,7 @@ pub async fn loops(world: &mut World) -> Result<String> {
     Ok(seen.join("; "))
 }
 
-/// What another server keeps is a clear 400, and reaches nobody.
+/// What only another server keeps is a clear error, and reaches no provider.
 async fn without_state(world: &World) -> Result<()> {
     let asked = world.provider("claude").requests().len();
     for (field, value) in [
@@ -35,10 +35,9 @@ async fn without_state(world: &World) -> Result<()> {
         let ask = world.ask("us-west-2").country("US").path("/v1/responses");
         let answer = ask.json(&body).send().await?;
         let error: Value = answer.json()["error"].clone();
-        let fine = answer.status == 400
+        let fine = answer.status == 503
             && error["param"] == field
-            && error["type"] == "invalid_request_error"
-            && error["code"] == Value::Null;
+            && error["code"] == "previous_response_unavailable";
         ensure(fine, || format!("{}: {error}", answer.status))?;
     }
     let reached = world.provider("claude").requests().len();

@@ -23,8 +23,13 @@ pub async fn stay(world: &mut World) -> Result<String> {
         let ask = follow_up(world);
         let answer = ask.send().await?;
         let reached = world.reached(ask.marker());
-        ensure(answer.status == 503 && reached == ["us-west-2"], || {
-            format!("{fail:?}: {} by {reached:?}", answer.status)
+        let says_why = answer.json()["error"]["code"] == "previous_response_unavailable";
+        ensure(says_why && reached == ["us-west-2"], || {
+            format!(
+                "{fail:?}: {} by {reached:?}: {}",
+                answer.status,
+                answer.text()
+            )
         })?;
         answered_by(world, &world.ask("us-west-2").country("US"), "us-east-1").await?;
     }

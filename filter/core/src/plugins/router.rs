@@ -7,9 +7,10 @@ use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
 use crate::worker::{AttemptEnd, Worker, attempts_text, lease_expires, loaded, refused};
-use meridian_policy::api;
+use meridian_policy::api::{self, Shape};
 use meridian_policy::filter_policy::FilterPolicy;
 use meridian_policy::headers;
+use meridian_policy::retry::is_retried;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -48,14 +49,22 @@ enum State {
     Head,
     /// The zone is decided, by this policy; the body is being buffered.
     Body(Rc<Policy>, Admitted),
-    /// On its way; why it goes there.
-    Routed(String),
+    /// On its way.
+    Routed(Routed),
     /// An error has come, and perhaps its body will. Its status.
     Failed(u16),
     /// The answer passes as it is.
     Passed,
     /// Answered here.
     Answered,
+}
+
+/// A request that is on its way.
+struct Routed {
+    /// Why it goes there.
+    decision: String,
+    /// The field for which nobody else is asked, and the shape in which its caller is told.
+    stays: Option<(&'static str, Shape)>,
 }
 
 impl Plugin for Request {
@@ -117,7 +126,7 @@ impl Plugin for Request {
     }
 
     fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        let State::Routed(decision) = &self.state else {
+        let State::Routed(Routed { decision, stays }) = &self.state else {
             return Action::Continue;
         };
         host.set_header(Side::Response, headers::DECISION, Some(decision));
@@ -132,6 +141,10 @@ impl Plugin for Request {
         }
         if status < 400 {
             return Action::Continue;
+        }
+        if let Some((field, shape)) = stays.filter(|_| is_retried(status)) {
+            let reason = Reason::Lost { field };
+            return self.answer(host, &Refusal { reason, shape }.answer());
         }
         if ends || text(host, Side::Response, "content-length") == "0" {
             return self.explain(host, status);
@@ -236,7 +249,11 @@ impl Request {
         }
         // Until now the route was the one that the caller's own headers picked: it must not be kept.
         if host.clear_route_cache() {
-            self.state = State::Routed(decision.explain());
+            let shape = admitted.shape();
+            self.state = State::Routed(Routed {
+                decision: decision.explain(),
+                stays: decision.stays().map(|field| (field, shape)),
+            });
             return Action::Continue;
         }
         host.log(

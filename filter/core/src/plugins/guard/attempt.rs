@@ -148,6 +148,8 @@ impl Attempt {
         } = labels.as_ref();
         worker.metrics.attempt(host, &labels, outcome);
         self.stop_waiting(worker);
+        let refused = matches!(status, 429 | 503);
+        let said = refused.then(|| retry_after(host)).flatten();
         let is_dropped = self.mark_last(host, worker, status);
         match status {
             400.. => labels.end(AttemptEnd::Status(status), worker.steady_ms(host)),
@@ -161,19 +163,13 @@ impl Attempt {
         if !is_failure(status) {
             worker.attempts.note_answered(*request);
         }
-        let refused = matches!(status, 429 | 503);
         let part = worker.sheds.note_answer(host, to, model, refused);
         if refused {
-            // A date instead of seconds is ignored.
-            let seconds = text(host, Side::Response, "retry-after")
-                .trim()
-                .parse()
-                .ok();
-            note_refusal(host, to, model, part, seconds);
+            note_refusal(host, to, model, part, said);
             worker
                 .breakers
-                .note_fault(host, to, model, Fault::Refused(seconds));
-            worker.retry_after.note(*request, seconds);
+                .note_fault(host, to, model, Fault::Refused(said));
+            worker.retry_after.note(*request, said);
         } else if status < 500 {
             worker.breakers.note_served(host, to, model);
         }
@@ -266,4 +262,16 @@ impl Attempt {
         labels.is_broken.set(true);
         is_dropped
     }
+}
+
+/// When the member that answers wants to be asked again, in seconds. A date instead of seconds is ignored, and so is what another
+/// gateway says of a pool that it cannot ask.
+fn retry_after(host: &dyn Host) -> Option<u64> {
+    if host.header(Side::Response, headers::RETRY).is_some() {
+        return None;
+    }
+    text(host, Side::Response, "retry-after")
+        .trim()
+        .parse()
+        .ok()
 }
