@@ -2,7 +2,7 @@
 
 use super::envoy::{Envoy, Stream};
 use crate::host::{Fact, Side};
-use crate::plugins::Configured;
+use crate::plugins::{Configured, Plugin};
 use crate::worker::Worker;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_planner::placement::Placement;
@@ -54,6 +54,22 @@ impl Gateway {
             router,
             guard,
         }
+    }
+
+    /// An attempt at a region for a whole answer, which has not come.
+    fn whole(&self, worker: &mut Worker, to: &str) -> (Stream, Box<dyn Plugin>) {
+        let stream = Stream::new(&self.envoy, 8);
+        stream.fact_is(Fact::UpstreamRegion, to);
+        let mut plugin = self.guard.stream(8);
+        let headers = [
+            (":path", "/v1/unknown"),
+            ("x-meridian-zone", "global"),
+            ("x-meridian-model", LLAMA),
+            ("x-meridian-stream", "0"),
+            ("x-meridian-request", "9"),
+        ];
+        stream.request(plugin.as_mut(), worker, &headers, true);
+        (stream, plugin)
     }
 
     /// An attempt at a region, which ends with this status or after a silence.
@@ -291,4 +307,25 @@ fn regions_that_are_down_are_not_waited_for() {
     // While all are said to be down and none was found so, they are asked.
     let gateway = Gateway::without(&example(), &REGIONS);
     assert_eq!(gateway.lane(&mut Worker::default()), "home");
+}
+
+#[test]
+fn a_region_that_has_stopped_to_give_whole_answers_is_left() {
+    let (gateway, worker) = (Gateway::new(&example()), &mut Worker::default());
+    for _ in 0..20 {
+        let (stream, mut plugin) = gateway.whole(worker, WEST);
+        gateway.envoy.pass(500);
+        stream.response(plugin.as_mut(), worker, &[(":status", "200")], true);
+        plugin.on_done(&stream, worker);
+    }
+    let waiting: Vec<_> = (0..6).map(|_| gateway.whole(worker, WEST)).collect();
+    gateway.envoy.run(worker, 1400);
+    let (lane, why) = gateway.ask(worker);
+    assert!(lane == "home" && !why.contains("pressure"), "{why}");
+    gateway.envoy.run(worker, 200);
+    assert!(gateway.ask(worker).1.contains(" pressure=1.00"));
+    for (stream, mut plugin) in waiting {
+        plugin.on_done(&stream, worker);
+    }
+    assert!(!gateway.ask(worker).1.contains("pressure"));
 }

@@ -75,14 +75,13 @@ impl Plugin for Guard {
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
         let is_hedge = worker.attempts.waits(labels.request);
-        worker.hedges.note(is_hedge, self.attempt.labels.began);
+        worker.hedges.note(is_hedge, labels.began);
         worker.attempts.begin(labels.request);
-        let AttemptLabels { to, model, .. } = labels.as_ref();
-        let awaited =
-            worker
-                .paces
-                .begin(to, model, self.attempt.streamed, self.attempt.labels.began);
-        self.attempt.awaited = Some(awaited);
+        let AttemptLabels {
+            to, model, began, ..
+        } = labels.as_ref();
+        let streamed = self.attempt.streamed;
+        self.attempt.awaited = Some(worker.paces.begin(to, model, streamed, *began));
         self.attempt.server = self.attempt.server_here(host, worker, &labels);
         worker.attempt_log.begin(&labels);
         self.attempt.labels = labels;
