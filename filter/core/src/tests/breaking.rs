@@ -184,6 +184,13 @@ fn the_fallbacks_are_asked_at_once_where_every_region_refuses() {
     assert_eq!(probes, 3, "{lanes:?}");
     gateway.attempt(worker, EAST, 1, Some(("400", "")));
     assert_eq!(gateway.lane(worker), "overflow");
+    // What one worker has closed is closed for all, and opens again after five faults only.
+    for region in REGIONS {
+        gateway.attempt(other, region, 1, Some(("400", "")));
+    }
+    gateway.envoy.run(worker, 100);
+    gateway.attempt(worker, WEST, 1, Some(("429", "")));
+    assert!(!gateway.ask(worker).1.contains("breaker"));
 }
 
 #[test]

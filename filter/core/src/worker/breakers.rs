@@ -22,7 +22,12 @@ pub struct Breakers {
 impl Breakers {
     /// Reads what the other workers have written. To be called ten times a second.
     pub fn refresh(&mut self, host: &dyn Host) {
-        (self.open, _) = read(host);
+        let (open, _) = read(host);
+        let before = std::mem::replace(&mut self.open, open);
+        for pool in before.keys().filter(|pool| !self.open.contains_key(*pool)) {
+            // Another worker was served.
+            self.faults.remove(pool);
+        }
     }
 
     /// That a pool is not worth a request, if its breaker is open.
