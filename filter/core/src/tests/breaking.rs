@@ -150,12 +150,18 @@ fn a_region_that_only_refuses_is_left_but_for_a_probe_a_second() {
     let (lane, why) = gateway.ask(worker);
     assert_eq!(lane, "overflow");
     assert!(why.contains(" breaker=first"), "{why}");
+    let is_open = || {
+        gateway
+            .envoy
+            .metric("meridian_breaker_open;model=llama-3_1-70b;to=us-west-2")
+    };
+    assert_eq!(is_open(), 1);
     gateway.envoy.pass(1000);
     let probes = (0..20).filter(|_| gateway.lane(worker) == "home").count();
     assert!(probes <= 1, "{probes} probes");
-    // Those that leave by the shed level are not counted here: the breaker alone is looked at.
     gateway.attempt(worker, WEST, 1, Some(("400", "")));
     assert!(!gateway.ask(worker).1.contains("breaker"));
+    assert_eq!(is_open(), 0);
 }
 
 #[test]

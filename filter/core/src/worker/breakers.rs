@@ -36,26 +36,24 @@ impl Breakers {
         Some(breaker.unavailable(now_ms(host)))
     }
 
-    /// A pool has served a request: its breaker closes.
-    pub fn note_served(&mut self, host: &dyn Host, region: &str, model: &str) {
+    /// A pool has served a request. Whether its breaker closes.
+    pub fn note_served(&mut self, host: &dyn Host, region: &str, model: &str) -> bool {
         if self.faults.is_empty() && self.open.is_empty() {
-            return;
+            return false;
         }
         let pool = pool_name(region, model);
         self.faults.remove(&pool);
-        if self.open.contains_key(&pool) {
-            self.change(host, |open| open.remove(&pool).is_some());
-        }
+        self.open.contains_key(&pool) && self.change(host, |open| open.remove(&pool).is_some())
     }
 
-    /// A pool has not served a request.
-    pub fn note_fault(&mut self, host: &dyn Host, region: &str, model: &str, fault: Fault) {
+    /// A pool has not served a request. Whether its breaker opens, or has more to say.
+    pub fn note_fault(&mut self, host: &dyn Host, region: &str, model: &str, fault: Fault) -> bool {
         let pool = pool_name(region, model);
         let faults = self.faults.entry(pool.clone()).or_default();
         *faults = faults.saturating_add(1);
         let (opens, now) = (*faults >= MAX_FAULTS, now_ms(host));
         if !opens && !self.open.contains_key(&pool) {
-            return;
+            return false;
         }
         self.change(host, |open| {
             let after = match open.get(&pool) {
@@ -64,7 +62,7 @@ impl Breakers {
                 None => return false,
             };
             open.insert(pool.clone(), after) != Some(after)
-        });
+        })
     }
 
     /// Whether this request may probe a pool whose breaker is open: no other one may for a while.

@@ -70,6 +70,13 @@ impl Metrics {
         }
     }
 
+    /// Shows whether a pool's breaker is open.
+    pub fn breaker(&mut self, host: &dyn Host, labels: &AttemptLabels, is_open: bool) {
+        let (model, to) = (stat(&labels.model), &labels.to);
+        let name = format!("meridian_breaker_open;model={model};to={to}");
+        self.record(host, MetricKind::Gauge, name, u64::from(is_open));
+    }
+
     /// Counts a request that a fallback's budget did not let through: `requests` or `usd`.
     pub fn over_budget(&mut self, host: &dyn Host, fallback: &FallbackName, what: &str) {
         let name = format!("meridian_over_budget;to={};what={what}", to(fallback));

@@ -30,6 +30,7 @@ pub use spending::{admit, begin_spending, give_back, settle};
 pub use too_long::TooLong;
 pub use trickles::{LeastRate, Trickles};
 
+use crate::breaker::Fault;
 use crate::clock::SteadyClock;
 use crate::hedges::Hedges;
 use crate::host::{Host, LogLevel, now_ms};
@@ -112,6 +113,23 @@ impl Worker {
                 self.failed(host, &labels, TRICKLE, "before its first content");
                 host.fail_response(stream, 502);
             }
+        }
+    }
+
+    /// A pool has served a request of this kind.
+    pub fn served(&mut self, host: &dyn Host, labels: &AttemptLabels) {
+        if self.breakers.note_served(host, &labels.to, &labels.model) {
+            self.metrics.breaker(host, labels, false);
+        }
+    }
+
+    /// A pool has not served a request of this kind.
+    pub fn not_served(&mut self, host: &dyn Host, labels: &AttemptLabels, fault: Fault) {
+        if self
+            .breakers
+            .note_fault(host, &labels.to, &labels.model, fault)
+        {
+            self.metrics.breaker(host, labels, true);
         }
     }
 

@@ -166,12 +166,10 @@ impl Attempt {
         let part = worker.sheds.note_answer(host, to, model, refused);
         if refused {
             note_refusal(host, to, model, part, said);
-            worker
-                .breakers
-                .note_fault(host, to, model, Fault::Refused(said));
+            worker.not_served(host, &labels, Fault::Refused(said));
             worker.retry_after.note(*request, said);
         } else if status < 500 {
-            worker.breakers.note_served(host, to, model);
+            worker.served(host, &labels);
         }
         if !self.streamed && status < 400 {
             self.note_pace(host, worker);
@@ -192,7 +190,7 @@ impl Attempt {
         };
         worker.metrics.attempt(host, &labels, outcome);
         if outcome == "unanswered" {
-            worker.breakers.note_fault(host, to, model, Fault::Silent);
+            worker.not_served(host, &labels, Fault::Silent);
         }
         if outcome != "left" {
             let part = worker.sheds.note_answer(host, to, model, true);
