@@ -68,7 +68,8 @@ pub fn verdict(route: &ModelRoute, ask: LaneRequest, context: &RequestContext<'_
     if let Availability::None(unavailable) = available {
         return nowhere(route, ask, unavailable);
     }
-    let first_is_out = available == Availability::Others && !context.lease_ran_out;
+    // A breaker is this gateway's own knowledge, which no lease bounds.
+    let first_is_out = available == Availability::Others;
     let leaves = leaves || first_is_out;
     // Past the lease the gates' state is too old.
     let is_batch = tier == Tier::Batch && route.lane != Lane::Fallback && !context.lease_ran_out;

@@ -1,13 +1,19 @@
 //! Breakers: pools that serve nobody are left alone, by the requests that all workers see.
 
+use super::decisions::{CHAT, US, admit, admitted, context};
 use super::envoy::{Envoy, Stream};
+use crate::breaker::Unavailable;
 use crate::host::{Fact, Side};
 use crate::plugins::{Configured, Plugin};
+use crate::request::RequestContext;
+use crate::router::Router;
+use crate::routes::PoolId;
 use crate::worker::Worker;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_planner::placement::Placement;
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::{filter_policy, guard_policy};
+use meridian_policy::filter_policy::Lane;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -341,4 +347,28 @@ fn a_region_that_has_stopped_to_give_whole_answers_is_left() {
         plugin.on_done(&stream, worker);
     }
     assert!(!gateway.ask(worker).1.contains("pressure"));
+}
+
+#[test]
+fn a_region_is_left_while_the_control_plane_is_away() {
+    let (policy, admission) = admit(&example(), WEST, "POST", CHAT, &[US]);
+    let admitted = admitted(admission);
+    let router = Router::new(policy);
+    let body = format!(r#"{{"model":"{LLAMA}"}}"#);
+    let lane = |open: &dyn Fn(&PoolId) -> Option<Unavailable>| {
+        let context = RequestContext {
+            lease_ran_out: true,
+            breaker: open,
+            ..context()
+        };
+        let decision = router.decide(&admitted, body.as_bytes(), &context);
+        decision.unwrap().lane
+    };
+    let unavailable = Unavailable {
+        retry_after: 1,
+        is_silent: true,
+    };
+    assert_eq!(lane(&|_| None), Lane::Home);
+    let at_home = |pool: &PoolId| (pool.region.as_str() == WEST).then_some(unavailable);
+    assert_eq!(lane(&at_home), Lane::Overflow);
 }
