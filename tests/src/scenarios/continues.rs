@@ -36,9 +36,9 @@ pub async fn stay(world: &mut World) -> Result<String> {
     home.kill().await?;
     let mut asked = 0;
     wait_for("the gateway to know that home is down", || async {
-        let answer = follow_up(world).send().await?;
-        Ok(answer.status == 503
-            && answer.json()["error"]["code"] == "previous_response_unavailable")
+        let ask = follow_up(world);
+        let answer = ask.send().await?;
+        Ok(answer.status == 503 && world.reached(ask.marker()).is_empty())
     })
     .await?;
     for _ in 0..20 {
