@@ -11,6 +11,30 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Most characters of a place: a name that is far too long is not repeated whole.
+const LONGEST_PLACE: usize = 400;
+/// Most characters of a message.
+const LONGEST_MESSAGE: usize = 2000;
+
+impl Problem {
+    /// A problem. Texts that are far too long are cut.
+    pub fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            at: cut(at.into(), LONGEST_PLACE),
+            message: cut(message.into(), LONGEST_MESSAGE),
+        }
+    }
+}
+
+/// A text without what is after `most` characters.
+pub fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.at, self.message)
