@@ -26,13 +26,16 @@ impl Problem {
     }
 }
 
-/// A text without what is after `most` characters.
-pub fn cut(mut text: String, most: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
-        text.push_str("...");
+/// A text of at most about `most` characters: its middle is left out, since a message ends with the fix.
+pub fn cut(text: String, most: usize) -> String {
+    let start = text.char_indices().nth(most / 2);
+    let end = text.char_indices().nth_back(most / 2);
+    match (start, end) {
+        (Some((start, _)), Some((end, _))) if start < end => {
+            format!("{}...{}", &text[..start], &text[end..])
+        }
+        _ => text,
     }
-    text
 }
 
 impl fmt::Display for Problem {
