@@ -9,6 +9,7 @@ use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
+use meridian_xds_server::fleet::Checked;
 use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::{self, Publication, publication};
 use meridian_xds_server::snapshot::Snapshot;
@@ -110,7 +111,10 @@ async fn run(command: Command) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
         Command::Validate { file } => {
-            let fleet = load(&file)?;
+            let Checked { fleet, accepted } = load_checked(&file)?;
+            for finding in accepted {
+                writeln!(out, "{}: accepted: {finding}", file.display())?;
+            }
             let lease = Lease {
                 given: 0,
                 runs_ms: 0,
@@ -222,7 +226,12 @@ async fn report(address: SocketAddr) -> Result<Report> {
 }
 
 fn load(file: &Path) -> Result<Fleet> {
-    fleet::load(file).map_err(|error| anyhow!(fleet::load_error(file, &error)))
+    load_checked(file).map(|checked| checked.fleet)
+}
+
+/// A fleet file, with the findings that it accepts.
+fn load_checked(file: &Path) -> Result<Checked> {
+    fleet::load_checked(file).map_err(|error| anyhow!(fleet::load_error(file, &error)))
 }
 
 /// A gateway's configuration, verified.

@@ -30,6 +30,21 @@ fn validate_says_what_was_checked() {
     );
 }
 
+#[test]
+fn validate_prints_what_the_file_insists_on() {
+    let fleet = std::fs::read_to_string(example()).unwrap();
+    let host = "{ header: host, accept: [unreliable_header], ";
+    let file = temporary(
+        "accepted.yaml",
+        &fleet.replace("{ header: cf-ipcountry, ", host),
+    );
+    let output = meridian(&["validate", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    let accepted = "accepted.yaml: accepted: classify[1].header: unreliable_header: callers and proxies set `host`";
+    assert!(out.contains(accepted), "{out}");
+}
+
 /// A file with this text, in the directory of this test program.
 fn temporary(name: &str, text: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -1,12 +1,13 @@
 //! Parses single values of the fleet file. Errors say what is wrong and how to fix it; the caller adds the place.
 
+use super::host::{dns_name, unusable, url};
 use crate::fleet::raw::RawSecret;
 use axum::http::uri::PathAndQuery;
 use ipnet::IpNet;
 use meridian_policy::ZoneName;
 use meridian_policy::fleet::{Pool, ProviderEndpoint, Secret};
 use meridian_policy::name::BadName;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -49,13 +50,22 @@ pub fn inference_profile(model: &str) -> Option<&str> {
     Some(before.trim_end_matches('.')).filter(|profile| !profile.is_empty())
 }
 
+/// Longest name of a header, in bytes.
+const LONGEST_HEADER: usize = 128;
+/// Longest path of a file, in bytes: the kernel's limit.
+const LONGEST_PATH: usize = 4095;
+/// Longest path of a request for a page, in bytes.
+const LONGEST_HTTP_PATH: usize = 1024;
+/// Longest name of an environment variable, in bytes.
+const LONGEST_VARIABLE: usize = 255;
+
 /// A header that gives a zone. Meridian's own headers are refused, because the filter removes them.
 pub fn header_name(text: &str) -> Parsed<String> {
     let lower = text.to_ascii_lowercase();
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if lower.is_empty() || !lower.chars().all(fine) {
+    if lower.is_empty() || lower.len() > LONGEST_HEADER || !lower.chars().all(fine) {
         return Err(format!(
-            "`{text}` is not a header's name; use letters, digits and `-`"
+            "`{text}` is not a header's name; use letters, digits and `-`, at most {LONGEST_HEADER} characters"
         ));
     }
     if meridian_policy::headers::is_ours(&lower) {
@@ -133,28 +143,38 @@ pub fn socket(text: &str) -> Parsed<SocketAddr> {
             "`{text}`: port 0 is another port at every start; give one"
         ));
     }
+    if let Some(why) = unusable(address.ip()).filter(|_| !address.ip().is_unspecified()) {
+        return Err(format!(
+            "`{text}` {why}; a listener binds 0.0.0.0, [::] or an address of its machine"
+        ));
+    }
     Ok(address)
 }
 
 /// A file path on a gateway.
 pub fn path(text: &str) -> Parsed<()> {
-    if text.starts_with('/') {
+    if is_path(text) {
         Ok(())
     } else {
         Err(format!(
-            "`{text}` is not an absolute path on the gateway; it begins with `/`"
+            "`{text}` is not an absolute path on the gateway; it begins with `/`, and has {LONGEST_PATH} bytes at most"
         ))
     }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.len() <= LONGEST_PATH && !text.chars().any(char::is_control)
 }
 
 /// The path of an HTTP request, with an optional query.
 pub fn http_path(text: &str) -> Parsed<()> {
     let parsed: Result<PathAndQuery, _> = text.parse();
-    if text.starts_with('/') && parsed.is_ok_and(|path| path.as_str() == text) {
+    let is_sized = text.len() <= LONGEST_HTTP_PATH;
+    if is_sized && text.starts_with('/') && parsed.is_ok_and(|path| path.as_str() == text) {
         Ok(())
     } else {
         Err(format!(
-            "`{text}` is not a path of HTTP; write one such as `/health`"
+            "`{text}` is not a path of HTTP; write one such as `/health`, at most {LONGEST_HTTP_PATH} bytes"
         ))
     }
 }
@@ -164,7 +184,12 @@ pub fn endpoint(text: &str) -> Parsed<SocketAddr> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| format!("`{text}` is not an endpoint; {fix}"))?;
-    if address.ip().is_unspecified() || address.port() == 0 {
+    if let Some(why) = unusable(address.ip()) {
+        return Err(format!(
+            "`{text}` is no address that can be reached: it {why}; {fix}"
+        ));
+    }
+    if address.port() == 0 {
         return Err(format!("`{text}` is no address that can be reached; {fix}"));
     }
     Ok(address)
@@ -182,39 +207,24 @@ pub fn dns_pool(text: &str) -> Parsed<Pool> {
         .ok()
         .filter(|port| *port != 0)
         .ok_or_else(error)?;
-    Ok(Pool::Dns {
-        host: host_name(host).map_err(|_| error())?,
-        port,
-    })
+    let host = match host.parse::<Ipv4Addr>() {
+        Ok(_) => return Err(error()),
+        Err(_) => dns_name(host).map_err(|why| format!("{}: {why}", error()))?,
+    };
+    Ok(Pool::Dns { host, port })
 }
 
 /// An IP address or a DNS name to connect to.
 pub fn host(text: &str) -> Parsed<String> {
     match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => Err(format!(
-            "`{text}` is where a listener binds; give the address that other gateways connect to"
-        )),
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => host_name(text),
+        Ok(ip) => match unusable(ip) {
+            Some(why) => Err(format!(
+                "`{text}` {why}; give the address that other gateways connect to"
+            )),
+            None => Ok(text.to_owned()),
+        },
+        Err(_) => dns_name(text),
     }
-}
-
-fn host_name(text: &str) -> Parsed<String> {
-    let error = || {
-        format!(
-            "`{text}` is neither an IP address nor a DNS name (a port goes in a field of its own)"
-        )
-    };
-    match Host::parse(text) {
-        Ok(Host::Domain(name)) if dns_name(&name) => Ok(name),
-        _ => Err(error()),
-    }
-}
-
-fn dns_name(name: &str) -> bool {
-    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(fine);
-    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
 }
 
 /// A gateway's URL for callers: scheme and authority only.
@@ -275,8 +285,7 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
         }
     };
     let host = match host {
-        Host::Domain(name) if dns_name(name) => name.to_owned(),
-        Host::Domain(name) => return Err(format!("`{name}` is not a DNS name; {fix}")),
+        Host::Domain(name) => name.to_owned(),
         Host::Ipv4(ip) => ip.to_string(),
         Host::Ipv6(ip) => ip.to_string(),
     };
@@ -292,17 +301,6 @@ pub fn provider_url(text: &str) -> Parsed<ProviderEndpoint> {
     })
 }
 
-/// A URL without the parts that may contain secrets, for messages.
-fn url(text: &str, fix: &str) -> Parsed<Url> {
-    if text.contains('@') {
-        return Err(format!("credentials have no place in it; {fix}"));
-    }
-    if text.contains(['?', '#']) {
-        return Err(format!("a query or fragment has no place in it; {fix}"));
-    }
-    Url::parse(text).map_err(|error| format!("`{text}`: {error}; {fix}"))
-}
-
 /// The place of a secret. Errors do not repeat the text, which could be the secret itself.
 pub fn secret(raw: RawSecret) -> Parsed<Secret> {
     let RawSecret { env, file, sds } = raw;
@@ -312,8 +310,8 @@ pub fn secret(raw: RawSecret) -> Parsed<Secret> {
             "`env` is not the name of an environment variable (A-Z, 0-9 and _); it is never the key itself"
                 .into(),
         ),
-        (None, Some(path), None) if path.starts_with('/') => Ok(Secret::File(path)),
-        (None, None, Some(path)) if path.starts_with('/') => Ok(Secret::Sds(path)),
+        (None, Some(path), None) if is_path(&path) => Ok(Secret::File(path)),
+        (None, None, Some(path)) if is_path(&path) => Ok(Secret::Sds(path)),
         (None, Some(_), None) | (None, None, Some(_)) => Err(
             "`file` or `sds` is not an absolute path on the gateway; it is never the key itself"
                 .into(),
@@ -327,5 +325,6 @@ pub fn secret(raw: RawSecret) -> Parsed<Secret> {
 
 fn variable_name(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fine)
+    let is_sized = name.len() <= LONGEST_VARIABLE;
+    is_sized && name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fine)
 }

@@ -1,7 +1,8 @@
 //! Parses YAML into a [`RawFleet`]. Errors are written for the author of the file.
 
-use super::raw::RawFleet;
-use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
+use super::problem::cut;
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Error, MessageFormatter, NonFiniteFloatPolicy, UserMessageFormatter};
 
 /// A file that is not YAML, or does not have the fields of a fleet file. The message has line, column and fix, but no excerpt of
 /// the file, which could contain a secret.
@@ -11,11 +12,18 @@ pub struct FormError(String);
 
 const SINGLE_VALUE: &str = "a single value belongs here";
 
+/// Most characters of a message.
+const LONGEST_MESSAGE: usize = 2000;
+
 /// Parses a fleet file, up to the first error.
-pub fn read(text: &str) -> Result<RawFleet, FormError> {
-    let options = serde_saphyr::options! { with_snippet: false };
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, FormError> {
+    // Numbers that are not finite are problems of the fields that have them.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let message = message(&error);
+        let message = cut(message(&error), LONGEST_MESSAGE);
         FormError(match error.location() {
             Some(at) => format!("line {}, column {}: {message}", at.line(), at.column()),
             None => message,

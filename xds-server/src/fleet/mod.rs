@@ -3,9 +3,12 @@
 mod check;
 mod field;
 mod form;
+mod host;
 mod problem;
 mod raw;
+mod values;
 
+pub use check::Checked;
 pub use form::FormError;
 pub use problem::Problem;
 pub use raw::RawFleet;
@@ -63,7 +66,16 @@ pub fn load_error(file: &Path, error: &FleetError) -> String {
 ///
 /// If the file cannot be read or is not valid. [`load_error`] formats the error.
 pub fn load(file: &Path) -> Result<Fleet, FleetError> {
-    parse(&std::fs::read_to_string(file)?)
+    load_checked(file).map(|checked| checked.fleet)
+}
+
+/// Reads and checks a fleet file, with the findings that it accepts.
+///
+/// # Errors
+///
+/// If the file cannot be read or is not valid.
+pub fn load_checked(file: &Path) -> Result<Checked, FleetError> {
+    parse_checked(&std::fs::read_to_string(file)?)
 }
 
 /// Parses and checks the text of a fleet file.
@@ -72,8 +84,19 @@ pub fn load(file: &Path) -> Result<Fleet, FleetError> {
 ///
 /// If it is not valid.
 pub fn parse(text: &str) -> Result<Fleet, FleetError> {
+    parse_checked(text).map(|checked| checked.fleet)
+}
+
+fn parse_checked(text: &str) -> Result<Checked, FleetError> {
     let raw: RawFleet = form::read(text)?;
-    check::check(raw).map_err(FleetError::Problems)
+    let values: values::Values = form::read(text)?;
+    let mut problems = values.missing();
+    match check::check(raw) {
+        Ok(checked) if problems.is_empty() => return Ok(checked),
+        Ok(_) => {}
+        Err(others) => problems.extend(others),
+    }
+    Err(FleetError::Problems(problems))
 }
 
 /// The JSON Schema of the fleet file.

@@ -3,10 +3,12 @@
 //! The doc comments of these fields are the documentation of the file: `meridian schema` prints them, and `docs/fleet.md` is
 //! generated from that.
 
+mod finding;
 mod model;
 mod signal;
 mod vector_db;
 
+pub use finding::{Finding, RawFallbackFinding, RawPoolFinding, RawSourceFinding, RawZoneFinding};
 pub use model::{RawBalance, RawModel, RawOwnLimits};
 pub use signal::{RawFigures, RawMetric, RawSignal, RawSourceTls};
 pub use vector_db::{RawRole, RawVectorDb};
@@ -81,6 +83,10 @@ pub struct RawZone {
     /// Limits of this zone. They replace those of `policy.limits`; those of `models` replace both.
     #[serde(default)]
     pub limits: RawOwnLimits,
+    /// Findings of the check that you insist on. Without its name here, each is refused. `meridian validate` prints what is accepted.
+    /// Default: none.
+    #[serde(default)]
+    pub accept: Vec<RawZoneFinding>,
 }
 
 /// What a gateway outside a pinned zone does with a caller of that zone.
@@ -106,6 +112,10 @@ pub struct RawSource {
     pub gives: ZoneSourceKind,
     /// Who may send this header. From anyone else the gateway removes it.
     pub trust: RawTrust,
+    /// Findings of the check that you insist on. Without its name here, each is refused. `meridian validate` prints what is accepted.
+    /// Default: none.
+    #[serde(default)]
+    pub accept: Vec<RawSourceFinding>,
 }
 
 /// What the value of a header is.
@@ -241,6 +251,10 @@ pub struct RawPool {
     /// HTTP path of the servers' health check, which answers 200 while the server works. Default: `/health`. Triton's OpenAI frontend
     /// has `/health/ready`.
     pub health: Option<String>,
+    /// Findings of the check that you insist on. Without its name here, each is refused. `meridian validate` prints what is accepted.
+    /// Default: none.
+    #[serde(default)]
+    pub accept: Vec<RawPoolFinding>,
 }
 
 /// A hosted provider that is asked when no region can serve a request.
@@ -285,6 +299,10 @@ pub struct RawFallback {
     pub budget: RawBudget,
     /// For `anthropic`, `vertex` and `bedrock`: the provider's prices. Required for `budget.max_usd_per_hour`.
     pub price: Option<RawPrice>,
+    /// Findings of the check that you insist on. Without its name here, each is refused. `meridian validate` prints what is accepted.
+    /// Default: none.
+    #[serde(default)]
+    pub accept: Vec<RawFallbackFinding>,
 }
 
 /// What all gateways together may spend with a fallback. Each gateway gets an equal part of it.

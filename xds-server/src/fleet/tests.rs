@@ -4,10 +4,15 @@ use super::{FleetError, Problem, parse};
 
 mod addresses;
 mod batch;
+mod bounds;
 mod control_plane;
+mod cut_off;
 mod example;
 mod fallbacks;
+mod findings;
 mod form;
+mod hosts;
+mod mutations;
 mod regions;
 mod schema;
 mod served;

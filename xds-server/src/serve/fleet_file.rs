@@ -3,6 +3,7 @@
 
 use crate::fleet::{self, FleetError};
 use meridian_policy::Fleet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
@@ -15,13 +16,20 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct FleetFile {
     path: PathBuf,
+    /// The text or error that was reported last.
     last: Option<String>,
+    /// The text at the last poll, if there was one.
+    polled: Option<Option<String>>,
 }
 
 impl FleetFile {
     /// A file that was not read yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, last: None }
+        Self {
+            path,
+            last: None,
+            polled: None,
+        }
     }
 
     /// The path of the file.
@@ -44,7 +52,7 @@ impl FleetFile {
                 _ = polls.tick() => {}
                 () = edits.closed() => return,
             }
-            if let Some(edit) = self.read().await {
+            if let Some(edit) = self.poll().await {
                 // An error means that the receiver is gone: the next round returns.
                 let _ = edits.send(edit).await;
             }
@@ -54,7 +62,22 @@ impl FleetFile {
     /// The fleet or the error in the file; `None` if nothing has changed since the last read. A file that is missing for a
     /// moment, e.g. while it is replaced, is reported once as an error.
     pub async fn read(&mut self) -> Option<Result<Fleet, FleetError>> {
-        let text = match tokio::fs::read_to_string(&self.path).await {
+        let text = tokio::fs::read_to_string(&self.path).await;
+        self.edit(text)
+    }
+
+    /// The same, once the file has been the same at two polls: a file that is being written may be a valid one at any moment, with
+    /// less in it.
+    async fn poll(&mut self) -> Option<Result<Fleet, FleetError>> {
+        let text = tokio::fs::read_to_string(&self.path).await;
+        let polled = Some(text.as_ref().ok().cloned());
+        let is_settled = self.polled == polled;
+        self.polled = polled;
+        if is_settled { self.edit(text) } else { None }
+    }
+
+    fn edit(&mut self, text: io::Result<String>) -> Option<Result<Fleet, FleetError>> {
+        let text = match text {
             Ok(text) => text,
             Err(error) => {
                 let message = format!("cannot be read: {error}");
@@ -98,6 +121,27 @@ mod tests {
         assert!(file.read().await.is_none());
         fs::write(&path, EXAMPLE).unwrap();
         assert!(file.read().await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.yaml");
+        let mut file = FleetFile::new(path.clone());
+        // The beginning of a file, without its policy and control plane, is a valid file.
+        let (beginning, _) = EXAMPLE.split_once("policy:\n").unwrap();
+        assert!(fleet::parse(beginning).is_ok());
+        fs::write(&path, beginning).unwrap();
+        assert!(file.poll().await.is_none());
+        fs::write(&path, EXAMPLE).unwrap();
+        assert!(file.poll().await.is_none());
+        let fleet = file.poll().await.unwrap().unwrap();
+        assert!(fleet.control_plane.is_some());
+        assert!(file.poll().await.is_none());
+        fs::remove_file(&path).unwrap();
+        assert!(file.poll().await.is_none());
+        assert!(file.poll().await.unwrap().is_err());
+        assert!(file.poll().await.is_none());
     }
 
     #[tokio::test]

@@ -111,11 +111,16 @@ fn database(fleet: &Fleet, region: &RegionName) -> Option<(String, u16)> {
     Some((plain(&database.host), database.port))
 }
 
-/// Whether an address is local to a machine or a Kubernetes cluster. Dialled from the home gateway, it is the home
-/// region's.
+/// Whether an address is local to a machine, a private network or a Kubernetes cluster. Dialled from the home gateway, it is the
+/// home region's.
 fn is_local(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            // 100.64.0.0/10 is shared address space.
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_loopback() || ip.is_private() || shared
+        }
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
         Err(_) => {
             host == "localhost" || host.ends_with(".svc") || host.ends_with(".svc.cluster.local")
         }

@@ -16,6 +16,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 use meridian_policy::fleet::ProviderEndpoint;
 use meridian_policy::{FallbackName, headers};
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 
 impl<'f> Walk<'f> {
     /// Walks all routes of a listener. Returns the providers that they lead to.
@@ -258,5 +259,9 @@ fn names(endpoint: &ProviderEndpoint, authority: &str) -> bool {
         host, port, tls, ..
     } = endpoint;
     let default = if *tls { 443 } else { 80 };
-    authority == format!("{host}:{port}") || (authority == host && *port == default)
+    let host = match host.parse::<Ipv6Addr>() {
+        Ok(ip) => &format!("[{ip}]"),
+        Err(_) => host,
+    };
+    authority == format!("{host}:{port}") || (authority == *host && *port == default)
 }

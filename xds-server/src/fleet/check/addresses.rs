@@ -1,6 +1,7 @@
 //! Conflicts of addresses: a request would reach another target than its own.
 
 use super::{Check, listed, region_at};
+use crate::fleet::host::is_private;
 use meridian_policy::Fleet;
 use meridian_policy::fleet::{Pool, ProviderEndpoint, Region};
 use std::collections::BTreeMap;
@@ -74,8 +75,8 @@ impl Check {
                 self.problem(format!("{at}.public.url"), message);
             }
             for (place, index, endpoint) in pool_endpoints(&at, region) {
-                // A loopback address is on each gateway's own machine.
-                if endpoint.ip().is_loopback() {
+                // A loopback address is on each gateway's own machine, and a private one in each region's own network.
+                if endpoint.ip().is_loopback() || is_private(endpoint.ip()) {
                     continue;
                 }
                 let (other, other_place) = endpoints

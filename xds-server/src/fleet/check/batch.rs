@@ -4,6 +4,9 @@ use super::{Check, listed, region_at};
 use meridian_policy::Fleet;
 use std::collections::BTreeSet;
 
+/// Highest price of a region, in any unit: products with it stay finite.
+const HIGHEST_PRICE: f64 = 1e9;
+
 impl Check {
     /// Parses digests of API keys. The keys themselves never appear in the file.
     pub(super) fn batch_keys(&mut self, raw: Vec<String>) -> BTreeSet<String> {
@@ -21,8 +24,11 @@ impl Check {
 
     pub(super) fn region_price(&mut self, at: &str, price: Option<f64>) -> Option<f64> {
         let price = price?;
-        if !price.is_finite() || price < 0.0 {
-            self.problem(at, format!("{price} is not a price; write 0 or more"));
+        if !(0.0..=HIGHEST_PRICE).contains(&price) {
+            self.problem(
+                at,
+                format!("{price} is not a price; write 0 or more, at most {HIGHEST_PRICE}"),
+            );
         }
         Some(price)
     }

@@ -3,8 +3,12 @@
 use super::{Check, region_at};
 use meridian_policy::Fleet;
 
+/// Largest context size, in tokens: ten times that of any model.
+const LARGEST_CONTEXT: u64 = 100_000_000;
+
 impl Check {
     pub(super) fn context(&mut self, at: &str, tokens: Option<u32>) {
+        self.at_most(at, tokens, LARGEST_CONTEXT);
         if tokens == Some(0) {
             self.problem(
                 at,

@@ -13,9 +13,18 @@ const NANO_PER_TOKEN: f64 = NANO / 1e6;
 /// Largest price or budget, in dollars, against typing errors.
 const MOST_DOLLARS: f64 = 1e6;
 
+/// Largest budget, in requests per minute.
+const MOST_REQUESTS: u64 = 1_000_000_000;
+
 impl Check {
     pub(super) fn budget(&mut self, at: &str, raw: &RawFallback) -> Budget {
         let usd = raw.budget.max_usd_per_hour;
+        let at_requests = format!("{at}.budget.max_requests_per_minute");
+        self.at_most(
+            &at_requests,
+            raw.budget.max_requests_per_minute,
+            MOST_REQUESTS,
+        );
         let at_usd = format!("{at}.budget.max_usd_per_hour");
         if usd.is_some() && raw.provider == RawProvider::OpenaiCompatible {
             let message = "cannot be enforced: not every response of such a provider reports its tokens; use `max_requests_per_minute`";

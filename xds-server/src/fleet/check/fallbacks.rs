@@ -1,16 +1,25 @@
 //! Fallbacks: hosted providers.
 
 use super::places::{AWS, Places, VERTEX};
-use super::{Check, field};
-use crate::fleet::raw::{RawFallback, RawProvider, RawSecret};
+use super::public_apis::{self, imitates, is_within};
+use super::{Check, field, listed};
+use crate::fleet::raw::{RawFallback, RawFallbackFinding, RawProvider, RawSecret};
 use meridian_policy::FallbackName;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
 use meridian_policy::egress_policy::{Provider, Renames};
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// The base URL of Anthropic's API.
 const ANTHROPIC: &str = "https://api.anthropic.com/v1";
+
+/// Inference profiles of Bedrock: the model's prefix, the prefix of its AWS regions, and jurisdictions in which it has none.
+const PROFILES: [(&str, &str, &[&str]); 2] =
+    [("eu", "eu-", &["us"]), ("us", "us-", &["eea", "uk", "ch"])];
+
+/// Largest `max_tokens`: more than any model writes.
+const MOST_TOKENS: u64 = 10_000_000;
 
 /// Limit of output tokens for requests without one: every Claude model supports it.
 const MAX_TOKENS: u32 = 4096;
@@ -28,6 +37,9 @@ impl Check {
             let provider = self.provider(&at, &raw);
             let renames = self.renames(&at, &raw);
             let endpoint = self.endpoint(&at, &raw);
+            if let Some(endpoint) = &endpoint {
+                self.is_what_it_seems(&at, &raw, &endpoint.host);
+            }
             let budget = self.budget(&at, &raw);
             let price = self.price(&at, raw.price.as_ref());
             let api_key = self.api_key(&at, raw.provider, raw.api_key);
@@ -156,7 +168,7 @@ impl Check {
         let base = raw.url.clone();
         let base = base.unwrap_or_else(|| format!("https://{host}/v1"));
         let mut endpoint = self.at(&format!("{at}.url"), field::provider_url(&base))?;
-        self.is_there(at, &endpoint, "googleapis.com", &location);
+        self.is_there(at, raw, &endpoint, "googleapis.com");
         endpoint.path += &format!("/projects/{project}/locations/{location}/publishers/anthropic");
         Some(endpoint)
     }
@@ -190,6 +202,9 @@ impl Check {
             }
             _ => {}
         }
+        if let Some(profile) = profile {
+            self.profile_fits(at, raw, profile, &location);
+        }
         for destination in &raw.destinations {
             self.keeps(at, &raw.jurisdiction, AWS, destination);
         }
@@ -197,24 +212,77 @@ impl Check {
         let base =
             base.unwrap_or_else(|| format!("https://bedrock-runtime.{location}.amazonaws.com"));
         let endpoint = self.at(&format!("{at}.url"), field::provider_url(&base))?;
-        self.is_there(at, &endpoint, "amazonaws.com", &location);
+        self.is_there(at, raw, &endpoint, "amazonaws.com");
         Some(endpoint)
     }
 
-    /// Checks that a URL of the provider's own hosts names the same location: the location was checked, but the URL is
-    /// used.
-    fn is_there(&mut self, at: &str, endpoint: &ProviderEndpoint, domain: &str, location: &str) {
-        let host = endpoint.host.to_ascii_lowercase();
-        let labels = host.split('.');
-        let names = |label: &str| label == location || label == format!("{location}-aiplatform");
-        let is_theirs = host.ends_with(&format!(".{domain}"));
-        if is_theirs && location != "global" && !labels.clone().any(names) {
+    /// Checks that a URL leads to a host of the provider's that serves the location: the location was checked with the jurisdiction, but
+    /// the URL is used. A loopback host is a part of the gateway's own machine.
+    fn is_there(&mut self, at: &str, raw: &RawFallback, endpoint: &ProviderEndpoint, domain: &str) {
+        let host = &endpoint.host;
+        let location = raw.location.as_deref().unwrap_or_default();
+        let is_proven = public_apis::location(host).is_some_and(|(_, there)| there == location);
+        let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let is_held = raw.jurisdiction.iter().any(|name| name != "global");
+        if is_proven || is_loopback || imitates(host).is_some() {
+            return;
+        }
+        if is_within(host, domain) && location != "global" {
             let message = format!(
-                "`{}` is not in the location `{location}`, which is what the jurisdiction was checked with; leave `url` out, \
-                 or name the location's own host",
-                endpoint.host
+                "`{host}` is not in the location `{location}`, which is what the jurisdiction was checked with; leave `url` out, \
+                 or name the location's own host"
             );
             self.problem(format!("{at}.url"), message);
+        } else if is_held {
+            let message = format!(
+                "`{host}` does not show that it serves the location `{location}`, which is what the jurisdiction was checked \
+                 with; leave `url` out"
+            );
+            self.finding(at, "url", RawFallbackFinding::UnprovenHost, &message);
+        }
+    }
+
+    /// Checks that a host contradicts neither its own looks nor the jurisdiction.
+    fn is_what_it_seems(&mut self, at: &str, raw: &RawFallback, host: &str) {
+        let at = format!("{at}.url");
+        if let Some(domain) = imitates(host) {
+            let message = format!(
+                "`{host}` looks like a host of {domain} and is none; write the provider's own host, or a proxy's under another name"
+            );
+            self.problem(&at, message);
+        }
+        if raw.provider == RawProvider::OpenaiCompatible {
+            for jurisdiction in &raw.jurisdiction {
+                self.at(&at, public_apis::serves(host, jurisdiction));
+            }
+        }
+    }
+
+    /// Checks that an inference profile is for the geography of its AWS regions and of the jurisdiction.
+    fn profile_fits(&mut self, at: &str, raw: &RawFallback, profile: &str, location: &str) {
+        let known = PROFILES.iter().find(|(name, ..)| *name == profile);
+        let Some((_, prefix, others)) = known else {
+            return;
+        };
+        let regions = raw.destinations.iter().map(String::as_str);
+        let foreign = regions
+            .chain([location])
+            .filter(|region| !region.starts_with(prefix));
+        let elsewhere = |name: &&str| others.contains(name);
+        let foreign: BTreeSet<&str> = foreign
+            .chain(
+                raw.jurisdiction
+                    .iter()
+                    .map(String::as_str)
+                    .filter(elsewhere),
+            )
+            .collect();
+        if !foreign.is_empty() {
+            let message = format!(
+                "the inference profile `{profile}.` is for another geography than {}; use that one's profile, or the model of one AWS region",
+                listed(foreign)
+            );
+            self.finding(at, "model", RawFallbackFinding::ForeignProfile, &message);
         }
     }
 
@@ -257,6 +325,7 @@ impl Check {
             let message = "at 0 no response has a token; write e.g. 4096";
             self.problem(format!("{at}.max_tokens"), message);
         }
+        self.at_most(&format!("{at}.max_tokens"), raw.max_tokens, MOST_TOKENS);
         let max_body = self.max_body(&format!("{at}.body"), host, raw.body.as_deref());
         let at = format!("{at}.model");
         let Some(model) = &raw.model else {

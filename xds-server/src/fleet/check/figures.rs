@@ -8,6 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The default label of the model's name, as in vLLM and SGLang.
 const MODEL_LABEL: &str = "model_name";
+/// Longest name of a metric or label, and longest value of a label, in bytes.
+const LONGEST_METRIC: usize = 256;
+/// Largest factor of a metric's values, and its reciprocal the smallest.
+const LARGEST_SCALE: f64 = 1e12;
+/// Longest SPIFFE ID, in bytes: its specification's limit.
+const LONGEST_ID: usize = 2048;
 /// Longest query, in bytes.
 const LONGEST_QUERY: usize = 4096;
 const FAILURES_ALONE: &str = "a number of failures needs the number of all `answers`; give both";
@@ -89,7 +95,9 @@ impl Check {
             for (index, signal) in region.signals.iter().enumerate() {
                 let path = signal.url.strip_prefix(&prefix).unwrap_or_default();
                 let fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-                let is_path = !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
+                let is_sized = signal.url.len() <= LONGEST_ID;
+                let is_path =
+                    is_sized && !path.is_empty() && !path.ends_with('/') && path.chars().all(fine);
                 if matches!(signal.format, SignalFormat::Pushed(_)) && !is_path {
                     let message = format!(
                         "`{}` is not a SPIFFE ID of the trust domain; write e.g. {prefix}source/loads",
@@ -119,10 +127,20 @@ impl Check {
                 let message = format!("`{label}` is not a label's name");
                 self.problem(format!("{at}.labels"), message);
             }
+            if raw
+                .labels
+                .values()
+                .any(|value| value.len() > LONGEST_METRIC)
+            {
+                let message = format!("a value has more than {LONGEST_METRIC} bytes; shorten it");
+                self.problem(format!("{at}.labels"), message);
+            }
             let scale = raw.scale.unwrap_or(1.0);
-            if !(scale.is_finite() && scale > 0.0) {
-                let message =
-                    format!("{scale} is not a number above 0, e.g. 0.01 for a percentage");
+            if !(1.0 / LARGEST_SCALE..=LARGEST_SCALE).contains(&scale) {
+                let message = format!(
+                    "{scale} is not a number above 0, e.g. 0.01 for a percentage, or it is not between {:e} and {LARGEST_SCALE:e}",
+                    1.0 / LARGEST_SCALE
+                );
                 self.problem(format!("{at}.scale"), message);
             }
             let metric = Metric {
@@ -176,7 +194,9 @@ impl Check {
 
 fn is_metric(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fine)
+    name.len() <= LONGEST_METRIC
+        && name.starts_with(|c: char| !c.is_ascii_digit())
+        && name.chars().all(fine)
 }
 
 fn is_label(name: &str) -> bool {

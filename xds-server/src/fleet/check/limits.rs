@@ -22,6 +22,12 @@ const MAX_LEAST_RATE: u32 = 1000;
 /// region fails, all of them are retried at once.
 const RETRIES: u32 = 10_000;
 
+/// Largest limit of concurrent retries: more than one gateway has in flight.
+const MOST_RETRIES: u64 = 10_000_000;
+
+/// Largest prefill rate, in tokens per second.
+const FASTEST_PREFILL: u64 = 100_000_000;
+
 impl Check {
     pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
         let mut time = |field: &str, text: Option<String>, default: Duration| match text {
@@ -61,6 +67,7 @@ impl Check {
             );
             self.problem("policy.limits.least_rate", message);
         }
+        self.at_most("policy.limits.retries", raw.retries, MOST_RETRIES);
         let body = raw.body.as_deref().unwrap_or("64MiB");
         let body = self.at("policy.limits.body", field::bytes(body));
         if raw.retries == Some(0) {
@@ -149,6 +156,7 @@ impl Check {
     }
 
     fn prefill_rate(&mut self, at: &str, rate: Option<u32>) -> Option<u32> {
+        self.at_most(at, rate, FASTEST_PREFILL);
         if rate == Some(0) {
             self.problem(
                 at,

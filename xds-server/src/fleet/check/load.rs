@@ -5,6 +5,9 @@ use crate::fleet::raw::{RawOverflow, RawUnhealthy};
 use meridian_policy::fleet::{Overflow, Unhealthy};
 use std::time::Duration;
 
+/// Largest `queue_depth`, in requests.
+const DEEPEST_QUEUE: u64 = 1_000_000_000;
+
 impl Check {
     pub(super) fn overflow(&mut self, raw: RawOverflow) -> Overflow {
         let at = "policy.overflow";
@@ -36,6 +39,7 @@ impl Check {
     pub(super) fn unhealthy(&mut self, raw: RawUnhealthy) -> Unhealthy {
         let at = |field: &str| format!("policy.unhealthy.{field}");
         let default = Unhealthy::default();
+        self.at_most(&at("queue_depth"), raw.queue_depth, DEEPEST_QUEUE);
         Unhealthy {
             queue_depth: raw.queue_depth.unwrap_or(default.queue_depth),
             first_token_p95: self.time(

@@ -7,12 +7,15 @@ mod control_plane;
 mod costs;
 mod fallbacks;
 mod figures;
+mod findings;
+mod foreign_pools;
 mod gateways;
 mod limits;
 mod load;
 mod needs;
 mod neighbours;
 mod places;
+mod public_apis;
 mod regions;
 mod served;
 mod signals;
@@ -31,15 +34,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+/// A fleet that may run, and what its file insists on.
+#[derive(Debug)]
+pub struct Checked {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// Findings that would refuse the file, but that it accepts by name.
+    pub accepted: Vec<Problem>,
+}
+
 /// Builds the fleet.
 ///
 /// # Errors
 ///
 /// Every problem of the file.
-pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
-    let mut check = Check {
-        problems: Vec::new(),
-    };
+pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
+    let mut check = Check::default();
+    check.read_accepted(&raw);
     let names = Names {
         regions: raw.regions.keys().cloned().collect(),
         fallbacks: raw.fallbacks.keys().cloned().collect(),
@@ -81,9 +92,17 @@ pub fn check(raw: RawFleet) -> Result<Fleet, Vec<Problem>> {
         check.zones_are_served(&fleet);
         check.renamed_models_exist(&fleet);
         check.databases_agree(&fleet);
+        check.pools_are_no_foreign_gateways(&fleet);
+        check.redirects_are_private(&fleet);
     }
     if check.problems.is_empty() {
-        Ok(fleet)
+        check.all_accepted_is_found();
+    }
+    if check.problems.is_empty() {
+        Ok(Checked {
+            fleet,
+            accepted: check.warnings,
+        })
     } else {
         Err(check.problems)
     }
@@ -95,16 +114,25 @@ struct Names {
     fallbacks: BTreeSet<String>,
 }
 
+#[derive(Default)]
 struct Check {
     problems: Vec<Problem>,
+    /// What the file accepts.
+    accepted: Vec<findings::Accepted>,
+    /// The findings that it accepts.
+    warnings: Vec<Problem>,
 }
 
 impl Check {
     fn problem(&mut self, at: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem {
-            at: at.into(),
-            message: message.into(),
-        });
+        self.problems.push(Problem::new(at, message));
+    }
+
+    /// Checks that a number is not so large that sums and products of it overflow, or mean nothing.
+    fn at_most(&mut self, at: &str, value: Option<impl Into<u64>>, most: u64) {
+        if let Some(value) = value.map(Into::into).filter(|value| *value > most) {
+            self.problem(at, format!("{value} is too large; write {most} at most"));
+        }
     }
 
     /// The value, or `None` after reporting a problem.

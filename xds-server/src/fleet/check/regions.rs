@@ -1,6 +1,7 @@
 //! Regions: listeners, gateways and pools.
 
 use super::neighbours::Neighbours;
+use super::public_apis::is_public_api;
 use super::{Check, Names, UNSPECIFIED, field};
 use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
 use crate::name::stat;
@@ -8,6 +9,9 @@ use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+
+/// Largest number of Envoys of a region.
+const MOST_REPLICAS: u64 = 100_000;
 
 /// The values of the pools that have one.
 fn values_of<T>(
@@ -138,7 +142,14 @@ impl Check {
                 }
                 Some(Pool::Endpoints(parsed))
             }
-            (None, Some(dns)) => self.at(&format!("{at}.dns"), field::dns_pool(&dns)),
+            (None, Some(dns)) => {
+                let at = format!("{at}.dns");
+                let pool = self.at(&at, field::dns_pool(&dns));
+                if let Some(Pool::Dns { host, .. }) = &pool {
+                    self.is_ours(&at, host);
+                }
+                pool
+            }
             _ => {
                 self.problem(
                     at,
@@ -146,6 +157,17 @@ impl Check {
                 );
                 None
             }
+        }
+    }
+
+    /// Checks that a host is not that of a hosted provider.
+    fn is_ours(&mut self, at: &str, host: &str) {
+        if is_public_api(host) {
+            let message = format!(
+                "`{host}` is the public API of a hosted provider, which is in no region; declare it under `fallbacks`, where its \
+                 jurisdiction is checked"
+            );
+            self.problem(at, message);
         }
     }
 
@@ -167,6 +189,7 @@ impl Check {
         let address = self
             .at(&format!("{at}.address"), field::host(&raw.address))
             .unwrap_or_default();
+        self.is_ours(&format!("{at}.address"), &address);
         if raw.port == 0 {
             self.problem(format!("{at}.port"), "port 0 cannot be connected to");
         }
@@ -178,6 +201,7 @@ impl Check {
             let message = "a region needs at least one Envoy; write how many it runs at most";
             self.problem(format!("{at}.replicas"), message);
         }
+        self.at_most(&format!("{at}.replicas"), raw.replicas, MOST_REPLICAS);
         let path = |file: &str| format!("/etc/meridian/tls/{file}");
         let (ca, certificate, key) = match raw.tls {
             Some(tls) => (tls.ca, tls.certificate, tls.key),

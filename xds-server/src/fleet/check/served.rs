@@ -1,6 +1,7 @@
 //! Checks that every zone has callers and a region or fallback that serves it.
 
-use super::{Check, region_at};
+use super::{Check, field, listed, region_at};
+use crate::fleet::raw::RawZoneFinding;
 use meridian_policy::fleet::{Misdirected, Region, UnknownZone, Zone, ZoneSourceKind};
 use meridian_policy::{Fleet, ModelName, ZoneName};
 use std::collections::BTreeSet;
@@ -61,6 +62,32 @@ impl Check {
                      https://{region}.llm.example.com"
                 );
                 self.problem(format!("{}.public.url", region_at(region)), message);
+            }
+        }
+    }
+}
+
+impl Check {
+    /// A redirect to plain HTTP has the caller send the prompt in the clear.
+    pub(super) fn redirects_are_private(&mut self, fleet: &Fleet) {
+        for (name, zone) in &fleet.zones {
+            let clear = zone.regions.iter().filter_map(|region| {
+                let url = fleet.regions.get(region)?.public.url.as_deref()?;
+                (!field::is_private(url)).then(|| format!("{url} ({region})"))
+            });
+            let clear: Vec<String> = clear.collect();
+            if zone.misdirected == Misdirected::Redirect && !clear.is_empty() {
+                let message = format!(
+                    "callers are redirected to plain http at {}; give these regions a `public.url` with https://",
+                    listed(clear)
+                );
+                let place = format!("zones.{name}");
+                self.finding(
+                    &place,
+                    "misdirected",
+                    RawZoneFinding::PlainRedirect,
+                    &message,
+                );
             }
         }
     }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Shortest scrape interval: more frequent scrapes load the server for little information.
 const OFTEN: Duration = Duration::from_millis(100);
 
+/// Largest `max_running`, in requests.
+const MOST_RUNNING: u64 = 1_000_000;
+
 impl Check {
     pub(super) fn signals(
         &mut self,
@@ -169,6 +172,11 @@ impl Check {
             );
             self.problem(format!("{at}.model"), message);
         }
+        self.at_most(
+            &format!("{at}.max_running"),
+            signal.max_running,
+            MOST_RUNNING,
+        );
         if signal.max_running == Some(0) {
             let message = "must be above 0; write the server's limit of concurrent requests, e.g. vLLM's `--max-num-seqs`";
             self.problem(format!("{at}.max_running"), message);

@@ -2,6 +2,7 @@
 
 use super::addresses::{Places, listeners, overlap, reach};
 use super::{Check, UNSPECIFIED, field, listed, region_at};
+use crate::fleet::host::is_private;
 use crate::fleet::raw::{RawRole, RawVectorDb};
 use meridian_planner::retrieval::databases;
 use meridian_policy::fleet::{Pool, Region};
@@ -90,9 +91,9 @@ impl Check {
                 );
                 self.problem(format!("{at}.endpoint"), message);
             }
-            // A loopback address is on each gateway's own machine, and a local name may mean another host in each
-            // region.
-            let may_share = ip.is_none_or(|ip| ip.is_loopback());
+            // A loopback address is on each gateway's own machine, a private one in each region's own network, and a local
+            // name may mean another host in each region.
+            let may_share = ip.is_none_or(|ip| ip.is_loopback() || is_private(ip));
             let others = ours.get(&reach(&database.host, database.port));
             let others = others.into_iter().flatten().filter(|place| {
                 let is_database = place.ends_with(".vector_db.endpoint`");

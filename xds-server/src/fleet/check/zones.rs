@@ -12,6 +12,9 @@ const GLOBAL: &str = "global";
 /// The value of `unknown_zone` that is not a zone.
 const REFUSE: &str = "refuse";
 
+/// Largest weight of a region: the sum over all regions of a fleet stays below 2^32, which is Envoy's limit.
+const LARGEST_WEIGHT: u64 = 1_000_000;
+
 /// The zone of each country so far.
 #[derive(Default)]
 struct Taken {
@@ -149,6 +152,10 @@ impl Check {
             (None, Some(weights)) => {
                 for region in weights.keys().filter(|region| !is_known(region)) {
                     self.problem(format!("{at}.weights.{region}"), foreign(region));
+                }
+                for (region, weight) in &weights {
+                    let at = format!("{at}.weights.{region}");
+                    self.at_most(&at, Some(*weight), LARGEST_WEIGHT);
                 }
                 if weights.values().all(|weight| *weight == 0) {
                     let message = "all weights are 0; give at least one region a weight above 0";

@@ -1,16 +1,48 @@
 //! Conflicts of addresses.
 
 use super::{check, check_edit, edited};
+use crate::serve::{Publication, publication};
+use meridian_planner::plan::Plan;
+use meridian_policy::filter_policy::Lease;
 
 #[test]
-fn an_endpoint_is_in_one_region() {
+fn a_public_endpoint_is_in_one_region() {
+    let public = |text: String| text.replace("10.0.3.10", "203.0.113.10");
     let at = "regions.us-east-1.pools.llama-3.1-70b.endpoints[0]";
-    let says = "10.0.3.10:8000 is in `regions.eu-west-1.pools.llama-3.1-70b` already";
+    let says = "203.0.113.10:8000 is in `regions.eu-west-1.pools.llama-3.1-70b` already";
     let at_west = "regions.us-west-2.pools.llama-3.1-70b.endpoints[1]";
-    check_edit("10.0.2.10:8000", "10.0.3.10:8000", at, says);
-    check_edit("10.0.2.10:8000", "\"[::ffff:10.0.3.10]:8000\"", at, says);
-    check_edit("10.0.1.11:8000", "10.0.3.10:8000", at_west, says);
-    check(&edited("10.0.2.10:8000", "10.0.3.10:8001"), &[]);
+    for (from, to, at) in [
+        ("10.0.2.10:8000", "203.0.113.10:8000", at),
+        ("10.0.2.10:8000", "\"[::ffff:203.0.113.10]:8000\"", at),
+        ("10.0.1.11:8000", "203.0.113.10:8000", at_west),
+    ] {
+        check(&public(edited(from, to)), &[(at, says)]);
+    }
+    let ipv6 = "\"[2001:db8::1]:8000\"";
+    let twice = edited("10.0.2.10:8000", ipv6).replace("10.0.3.10:8000", ipv6);
+    check(
+        &twice,
+        &[(at, "[2001:db8::1]:8000 is in `regions.eu-west-1")],
+    );
+    let port = edited("10.0.2.10:8000", "203.0.113.10:8001");
+    check(&public(port), &[]);
+    // Two private networks may use the same addresses.
+    for private in [
+        "10.0.0.5:8000",
+        "172.16.0.5:8000",
+        "192.168.0.5:8000",
+        "100.64.0.5:8000",
+        "\"[fd00::5]:8000\"",
+    ] {
+        let text = edited("10.0.2.10:8000", private).replace("10.0.3.10:8000", private);
+        check(&text, &[]);
+        let fleet = super::super::parse(&text).unwrap();
+        let lease = Lease {
+            given: 0,
+            runs_ms: 0,
+        };
+        publication(&fleet, &Plan::default(), lease, &Publication::new()).unwrap();
+    }
     // On each gateway's own machine.
     let loopback =
         edited("10.0.2.10:8000", "127.0.0.1:8000").replace("10.0.3.10:8000", "127.0.0.1:8000");

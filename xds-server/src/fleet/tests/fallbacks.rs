@@ -353,7 +353,11 @@ fn bedrock_is_where_its_location_and_its_destinations_are() {
             "https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com",
             true,
         ),
-        ("https://bedrock.example.com", true),
+        (
+            "https://bedrock-runtime-fips.eu-central-1.amazonaws.com",
+            true,
+        ),
+        ("http://127.0.0.1:9", true),
     ] {
         let text = bedrock(&format!(
             "url: \"{url}\", model: anthropic.claude-x, jurisdiction: [eea]"

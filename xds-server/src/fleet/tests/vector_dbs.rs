@@ -120,10 +120,10 @@ fn regions_that_stand_in_for_one_another_have_one_primary() {
 #[test]
 fn addresses_that_two_things_claim() {
     let endpoint = "regions.us-east-1.vector_db.endpoint";
-    let text = with_databases("", "", "");
+    let text = with_databases("", "", "").replace("10.0.1.20", "203.0.113.20");
     for (taken, says) in [
         (
-            "10.0.1.20:19530",
+            "203.0.113.20:19530",
             "leads to `regions.us-west-2.vector_db.endpoint` already",
         ),
         (
@@ -153,6 +153,13 @@ fn addresses_that_two_things_claim() {
     }
     // A loopback address on another port, and a local name that each region has.
     check(&text.replacen("10.0.2.20:19530", "127.0.0.1:19531", 1), &[]);
+    // Two private networks may use the same address.
+    check(
+        &text
+            .replacen("203.0.113.20:19530", "10.0.9.9:19530", 1)
+            .replacen("10.0.2.20:19530", "10.0.9.9:19530", 1),
+        &[],
+    );
     check(
         &text.replacen("10.0.2.20:19530", "milvus.db.svc:19530", 1),
         &[],
