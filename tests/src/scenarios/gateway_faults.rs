@@ -4,8 +4,8 @@
 mod fault;
 mod judge;
 
-use super::ensure;
 use super::guard::AT_HOME;
+use super::{ensure, serves_again};
 use crate::fakes::{Fake, Recorded};
 use crate::hunt::caller::{Call, Heard, ask};
 use crate::world::{Configured, DEADLINE, MODEL, Options, World, wait_for};
@@ -82,6 +82,11 @@ async fn meet(world: &World, fault: &Fault, forms: &[bool], tokens: &mut Tokens)
     world.heal().await?;
     for server in world.servers() {
         server.set(fine());
+    }
+    serves_again(HOME, || world.ask(HOME).country("US")).await?;
+    *tokens = counted(world).await?;
+    for server in world.servers() {
+        server.clear();
     }
     for streamed in forms {
         world.pool(HOME).set((fault.home)(*streamed)?);

@@ -1,8 +1,8 @@
 //! EU callers stay in the EU, whatever fails and whatever is claimed.
 
-use super::{answered_by, ensure, refused};
+use super::{answered_by, ensure, refused, serves_again};
 use crate::fakes::Fail;
-use crate::world::{Answer, Ask, REGIONS, World, wait_for};
+use crate::world::{Answer, Ask, REGIONS, World};
 use anyhow::{Context, Result, bail};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -107,17 +107,7 @@ pub async fn failing(world: &mut World) -> Result<String> {
             .with_context(|| format!("{fail:?}"))?;
         home.update(|behaviour| behaviour.fail = Fail::None);
         // After several failures in a row home is asked now and then only.
-        let mut in_a_row = 0;
-        wait_for("home to serve again, by every worker", async || {
-            let answer = world.ask("eu-west-1").country("FR").send().await?;
-            in_a_row = if answer.region() == "eu-west-1" {
-                in_a_row + 1
-            } else {
-                0
-            };
-            Ok(in_a_row == 10)
-        })
-        .await?;
+        serves_again("eu-west-1", || world.ask("eu-west-1").country("FR")).await?;
     }
     home.kill().await?;
     four_requests(world, &mut watch, &mut ends, false)

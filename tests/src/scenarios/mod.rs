@@ -49,10 +49,11 @@ mod runner;
 pub use runner::{Outcome, lanes, run};
 
 use crate::hunt;
-use crate::world::{Answer, Ask, Configured, Options, World};
+use crate::world::{Answer, Ask, Configured, Options, World, wait_for};
 use anyhow::{Result, bail};
 use meridian_policy::egress_policy::ClaudeHost;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One promise, and how it is shown.
 pub struct Scenario {
@@ -250,6 +251,20 @@ fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     } else {
         bail!(otherwise())
     }
+}
+
+/// Waits until a region serves again after failures: to every worker of the gateway, so ten requests in a row.
+async fn serves_again(region: &str, ask: impl Fn() -> Ask) -> Result<()> {
+    let in_a_row = AtomicU32::new(0);
+    wait_for(&format!("{region} to serve again"), async || {
+        if ask().send().await?.region() == region {
+            in_a_row.fetch_add(1, Ordering::Relaxed);
+        } else {
+            in_a_row.store(0, Ordering::Relaxed);
+        }
+        Ok(in_a_row.load(Ordering::Relaxed) >= 10)
+    })
+    .await
 }
 
 /// The request is answered by this region or `fallback/<name>`. The requests that the servers recorded agree.
