@@ -1,9 +1,10 @@
 //! The inference APIs by path: the paths that a gateway accepts, and the shape of error responses.
 
 /// The shape of an error response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
     /// `{"error":{"message","type","param","code"}}`
+    #[default]
     OpenAi,
     /// `{"type":"error","error":{"type","message"}}`
     Anthropic,

@@ -173,6 +173,14 @@ def claude():
     return f"chat, stream, usage, tools there and back, images, JSON schema and refusals by {whole.model} of {server}"
 
 
+def redirected():
+    # Its transport follows redirects.
+    fails(openai.InternalServerError, 502, lambda: client.chat.completions.create(model=model, messages=question))
+    fails(openai.InternalServerError, 502, lambda: client.responses.create(model=model, input="hello"))
+    fails(openai.InternalServerError, 502, lambda: client.embeddings.create(model=model, input="hello"))
+    return "a redirect is an error of the API"
+
+
 def limited():
     raised = fails(
         openai.RateLimitError, 429, lambda: client.chat.completions.create(model=model, messages=question)
@@ -183,6 +191,7 @@ def limited():
 scenarios = {
     "claude": claude,
     "limited": limited,
+    "redirected": redirected,
     "works": works,
     "errors": errors,
     "exhausted": exhausted,

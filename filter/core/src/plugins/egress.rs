@@ -32,6 +32,8 @@ pub struct Request {
     fallback_request: Option<(FallbackName, Vec<u8>)>,
     /// What is reserved of the budget for it.
     reserved: Option<Reserved>,
+    /// The name that AWS gives the provider's error; empty without one.
+    error_name: String,
     state: State,
 }
 
@@ -81,14 +83,10 @@ impl Plugin for Request {
             }
             self.fallback_request = Some(request);
         }
+        let path = egress::without_query(&self.path);
+        host.set_header(Side::Request, ":path", Some(path));
         self.betas = text(host, Side::Request, claude::BETA);
-        let names = host
-            .headers(Side::Request)
-            .into_iter()
-            .map(|(name, _)| name);
-        for name in names.filter(|name| !mode.allows_header(name)) {
-            host.set_header(Side::Request, &name, None);
-        }
+        remove_headers(host, Side::Request, |name| mode.allows_header(name));
         match mode {
             EgressMode::Passthrough | EgressMode::Rename(_) => {
                 if let Err(refusal) = self.admit(host, worker, &policy, Estimate::default()) {
@@ -122,6 +120,7 @@ impl Plugin for Request {
     }
 
     fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        host.remove_trailers(Side::Request);
         match self.state {
             State::Going => self.request(host, worker, usize::MAX, true),
             _ => Action::Continue,
@@ -133,16 +132,21 @@ impl Plugin for Request {
             return Action::Continue;
         }
         let status = host.header(Side::Response, ":status").unwrap_or_default();
+        self.error_name = text(host, Side::Response, "x-amzn-errortype");
+        remove_headers(host, Side::Response, egress::allows_response_header);
         self.name_region(host);
         if never_left(host) {
             self.give_back(host);
         }
         let context = match &self.state {
-            State::Sent(context) => context.clone(),
+            State::Sent(context) if !egress::is_redirect(&status) => context.clone(),
             _ => {
                 return match egress::check_status(&status) {
                     Ok(()) => Action::Continue,
-                    Err(refusal) => self.stop(host, refusal),
+                    Err(refusal) => {
+                        self.forget_cost();
+                        self.stop(host, refusal)
+                    }
                 };
             }
         };
@@ -156,7 +160,7 @@ impl Plugin for Request {
         }
         if ends {
             // No body can be added to it. The plugin `router` does that, for all errors without one.
-            let answer = context.whole(status, &error_name(host), &[], now(host));
+            let answer = context.whole(status, &self.error_name, &[], now(host));
             self.answered(host, worker, &answer);
             return Action::Continue;
         }
@@ -189,6 +193,7 @@ impl Plugin for Request {
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        host.remove_trailers(Side::Response);
         if let State::Held(context, status) = &self.state {
             let (context, status) = (context.clone(), *status);
             self.answer(host, worker, &context, status, usize::MAX);
@@ -216,6 +221,7 @@ impl Request {
             betas: String::new(),
             fallback_request: None,
             reserved: None,
+            error_name: String::new(),
             state: State::Going,
         }
     }
@@ -393,7 +399,7 @@ impl Request {
         size: usize,
     ) {
         let body = host.body(Side::Response, 0, size);
-        let answer = context.whole(status, &error_name(host), &body, now(host));
+        let answer = context.whole(status, &self.error_name, &body, now(host));
         self.answered(host, worker, &answer);
         if let Some(made) = answer.body {
             host.set_header(Side::Response, "content-type", Some("application/json"));
@@ -407,9 +413,14 @@ impl Request {
         host.set_header(Side::Response, ":status", Some(&answer.status.to_string()));
         if answer.status == 200 {
             self.note_usage(host, worker, &answer.usage);
-        } else if is_providers(host)
-            && let Some(reserved) = &mut self.reserved
-        {
+        } else if is_providers(host) {
+            self.forget_cost();
+        }
+    }
+
+    /// What the provider refuses costs nothing.
+    fn forget_cost(&mut self) {
+        if let Some(reserved) = &mut self.reserved {
             reserved.cost = 0;
         }
     }
@@ -456,7 +467,9 @@ impl Request {
         let header = match refusal {
             EgressRefusal::OverBudget(seconds) => Some(("retry-after", seconds.to_string())),
             // The provider has answered.
-            EgressRefusal::OurCredential => self.member().map(|member| (headers::REGION, member)),
+            EgressRefusal::OurCredential | EgressRefusal::Redirect => {
+                self.member().map(|member| (headers::REGION, member))
+            }
             EgressRefusal::NoSuchApi => None,
         };
         let headers = header.iter();
@@ -480,9 +493,12 @@ fn is_providers(host: &dyn Host) -> bool {
     details.is_none_or(|details| details == "via_upstream")
 }
 
-/// The name that AWS gives an error.
-fn error_name(host: &dyn Host) -> String {
-    text(host, Side::Response, "x-amzn-errortype")
+/// Removes the headers that are not allowed.
+fn remove_headers(host: &dyn Host, side: Side, allows: impl Fn(&str) -> bool) {
+    let names = host.headers(side).into_iter().map(|(name, _)| name);
+    for name in names.filter(|name| !allows(name)) {
+        host.set_header(side, &name, None);
+    }
 }
 
 /// Seconds since the Unix epoch.

@@ -1,7 +1,7 @@
 //! The plugin `egress`, hook by hook.
 
 use super::envoy::{Envoy, Reply, Stream};
-use crate::host::{Action, Fact, Side};
+use crate::host::{Action, Fact, Host, Side};
 use crate::plugins::Configured;
 use crate::worker::Worker;
 use serde_json::{Value, json};
@@ -287,4 +287,90 @@ fn an_answer_names_the_fallback_if_the_provider_gave_it() {
         let named = stream.value(Side::Response, "x-meridian-region");
         assert_eq!(named.as_deref(), region, "{details}");
     }
+}
+
+/// The headers of an answer that describe the operator's account, or send a caller elsewhere.
+const ACCOUNT: &[(&str, &str)] = &[
+    (":status", "200"),
+    ("content-type", "application/json"),
+    ("retry-after", "3"),
+    ("set-cookie", "__cf_bm=secret"),
+    ("server", "cloudflare"),
+    ("via", "1.1 proxy"),
+    ("cf-ray", "1"),
+    ("openai-organization", "org-secret"),
+    ("anthropic-ratelimit-tokens-remaining", "1"),
+    ("x-ratelimit-remaining-requests", "1"),
+    ("x-meridian-retry", "1"),
+    ("location", "https://elsewhere/"),
+];
+
+/// An OpenAI-compatible provider.
+fn compatible(envoy: &Rc<Envoy>) -> Configured {
+    let policy = json!({ "fallback": "other", "provider": "openai_compatible" });
+    envoy.plugin("egress", &policy.to_string())
+}
+
+#[test]
+fn neither_queries_nor_headers_nor_trailers_carry_secrets_either_way() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    for (id, configured) in [(1, compatible(&envoy)), (2, claude(&envoy, &json!({})))] {
+        let stream = Stream::new(&envoy, id);
+        let mut plugin = configured.stream(id);
+        let (plugin, worker) = (plugin.as_mut(), &mut worker);
+        let mut asked = CHAT.to_vec();
+        asked[1].1 = "/v1/chat/completions?key=SECRET&x=1";
+        asked[4].1 = if id == 1 { "one" } else { "two" };
+        stream.request(plugin, worker, &asked, false);
+        stream.piece(plugin, worker, Side::Request, BODY, false);
+        stream.trailers_come(Side::Request, &[("x-secret", "SECRET")]);
+        plugin.on_request_trailers(&stream, worker);
+        assert!(!stream.has_trailers(Side::Request));
+        let path = stream.value(Side::Request, ":path").unwrap();
+        assert!(!path.contains('?'), "{path}");
+        stream.response(plugin, worker, ACCOUNT, false);
+        let names = stream.headers(Side::Response).into_iter();
+        let names: Vec<String> = names.map(|(name, _)| name).collect();
+        let mut expected = vec![
+            ":status",
+            "content-type",
+            "retry-after",
+            "x-meridian-region",
+        ];
+        expected.sort_unstable();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, expected, "{names:?}");
+        stream.trailers_come(Side::Response, &[("x-organization", "org-secret")]);
+        plugin.on_response_trailers(&stream, worker);
+        assert!(!stream.has_trailers(Side::Response));
+    }
+}
+
+#[test]
+fn a_redirect_of_a_provider_stays_here() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut id = 0;
+    for configured in [compatible(&envoy), claude(&envoy, &json!({}))] {
+        for status in ["300", "302", "304", "307", "308"] {
+            id += 1;
+            let request_id = id.to_string();
+            let stream = Stream::new(&envoy, id);
+            let mut plugin = configured.stream(id);
+            let (plugin, worker) = (plugin.as_mut(), &mut worker);
+            let mut asked = CHAT.to_vec();
+            asked[4].1 = &request_id;
+            stream.request(plugin, worker, &asked, false);
+            stream.piece(plugin, worker, Side::Request, BODY, true);
+            let head = [(":status", status), ("location", "https://elsewhere/")];
+            stream.response(plugin, worker, &head, false);
+            let reply = reply(&stream);
+            assert_eq!(reply.status, 502, "{status}");
+            assert!(reply.body.contains("redirects"), "{}", reply.body);
+            assert!(!reply.body.contains("elsewhere"), "{}", reply.body);
+            plugin.on_done(&stream, worker);
+        }
+    }
+    let spent = envoy.metric("meridian_spent_microusd;to=fallback/claude");
+    assert_eq!(spent, 0, "a redirect costs nothing");
 }
