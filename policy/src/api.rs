@@ -72,6 +72,11 @@ const INFERENCE: [(&str, Shape); 9] = [
     ("/v1/messages/count_tokens", Shape::Anthropic),
 ];
 
+/// The paths of inference requests.
+pub fn inference_paths() -> impl Iterator<Item = &'static str> {
+    INFERENCE.iter().map(|(path, _)| *path)
+}
+
 /// A header that every client of Anthropic's API sends.
 const ANTHROPIC_HEADER: &str = "anthropic-version";
 
