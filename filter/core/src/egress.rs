@@ -1,9 +1,11 @@
 //! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
+use crate::allowed_fields::{self, Allowance, Violation};
 use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider, Renames};
 use meridian_policy::headers;
+use std::collections::BTreeSet;
 
 /// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
 const ALLOWED_HEADERS: [&str; 9] = [
@@ -40,6 +42,59 @@ const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
     "/v1/embeddings",
     "/v1/responses",
 ];
+
+/// The fields that a request may have on its way to a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// Fields and tools that are not listed are refused. The translation for Claude refuses or drops them itself.
+    listed_only: bool,
+    /// Types of tools that the provider may run.
+    tools: BTreeSet<String>,
+    /// The provider may fetch content that the request names by URL.
+    remote_content: bool,
+}
+
+impl Restriction {
+    /// The restriction of a zone's requests to a path. `zone`: empty if it is unknown. `None`: there is none.
+    pub fn of(policy: &EgressPolicy, mode: EgressMode<'_>, zone: &str) -> Option<Self> {
+        let tools = match zone {
+            _ if policy.pinned.is_empty() => None,
+            "" => Some(BTreeSet::new()),
+            zone => policy.pinned.get(zone).cloned(),
+        };
+        let is_native = match mode {
+            EgressMode::Claude(_, api) => Some(api.is_native()),
+            EgressMode::Passthrough | EgressMode::Rename(_) => None,
+        };
+        match (is_native, tools) {
+            // Claude is given no tools of the provider's own in any zone.
+            (Some(true), tools) => Some(Self {
+                listed_only: true,
+                remote_content: tools.is_none(),
+                tools: tools.unwrap_or_default(),
+            }),
+            (_, None) => None,
+            (is_native, Some(tools)) => Some(Self {
+                listed_only: is_native.is_none(),
+                remote_content: false,
+                tools,
+            }),
+        }
+    }
+
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// The first field that is not allowed.
+    pub fn check(&self, path: &str, body: &[u8]) -> Result<(), Violation> {
+        let allowance = Allowance {
+            listed_only: self.listed_only,
+            tools: &self.tools,
+            remote_content: self.remote_content,
+        };
+        allowed_fields::check(without_query(path), body, allowance)
+    }
+}
 
 /// How a request is sent to its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +210,7 @@ mod tests {
             price: None,
             context: None,
             renames: Renames::default(),
+            pinned: [].into(),
         }
     }
 

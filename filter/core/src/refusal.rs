@@ -1,5 +1,6 @@
 //! Refusals: error responses in the shape of the request's API.
 
+use crate::allowed_fields::Violation;
 use crate::answer::Answer;
 use crate::body::BadBody;
 use crate::breaker::Unavailable;
@@ -101,6 +102,9 @@ pub enum Reason {
     /// The body cannot be routed.
     #[error("{_0}")]
     BadBody(BadBody),
+    /// The zone's servers may not be given a field of the request.
+    #[error("The field {_0}.")]
+    Field(Violation),
     /// The zone does not have the model.
     #[error(
         "The model `{}` does not exist for the residency zone `{zone}`{}",
@@ -115,6 +119,13 @@ pub enum Reason {
         /// The models of the zone.
         known: Vec<ModelName>,
     },
+}
+
+fn unavailable_code(unavailable: &Unavailable) -> (u16, &'static str) {
+    match unavailable.is_silent {
+        true => (503, "regions_silent"),
+        false => (429, "regions_overloaded"),
+    }
 }
 
 fn usable(gateways: &[String]) -> String {
@@ -177,7 +188,11 @@ impl Refusal {
     }
 
     fn body(&self, status: u16, code: &str) -> String {
-        let param = matches!(self.reason, Reason::UnknownModel { .. }).then_some("model");
+        let param = match &self.reason {
+            Reason::UnknownModel { .. } => Some("model"),
+            Reason::Field(violation) => Some(violation.field.as_str()),
+            _ => None,
+        };
         let body = ErrorBody {
             status,
             message: &self.reason.to_string(),
@@ -201,13 +216,11 @@ impl Reason {
             Self::UnknownNeed { .. } => (400, "unknown_need"),
             Self::UnknownTier(_) => (400, "unknown_tier"),
             Self::Later => (429, "batch_later"),
-            Self::Unavailable { unavailable, .. } if unavailable.is_silent => {
-                (503, "regions_silent")
-            }
-            Self::Unavailable { .. } => (429, "regions_overloaded"),
+            Self::Unavailable { unavailable, .. } => unavailable_code(unavailable),
             Self::Lost => (503, "previous_response_unavailable"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
+            Self::Field(violation) => (400, violation.code()),
             Self::UnknownModel { .. } => (404, "model_not_found"),
         }
     }

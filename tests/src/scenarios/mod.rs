@@ -178,6 +178,7 @@ scenarios! {
     "retry-after": retries::after, Last, Options { fallbacks: false, ..Options::default() };
     "provider-redirects": providers::redirects, Any, Options::default();
     "provider-secrets": providers::secrets, Any, Options::default();
+    "provider-tools": providers::tools, Any, Options::default();
     "hostile": hostile::hostile, Any, Options::default();
     "tls": nearest::tls, Any, Options { tls: true, ..Options::default() };
     "client": client::client, Any, Options::default();

@@ -37,6 +37,26 @@ const PASSED: [&str; 12] = [
     "x-request-id",
 ];
 
+/// Statuses, and what follows the header `location`.
+const REDIRECTS: [(u16, &str); 7] = [
+    (300, "content-length: 5\r\n\r\nmoved"),
+    (301, "content-length: 0\r\n\r\n"),
+    (
+        302,
+        "transfer-encoding: chunked\r\n\r\n5\r\nmoved\r\n0\r\nx-moved: yes\r\n\r\n",
+    ),
+    (
+        303,
+        "transfer-encoding: chunked\r\n\r\n0\r\nx-moved: yes\r\n\r\n",
+    ),
+    (304, "\r\n"),
+    (307, "content-length: 5\r\n\r\nmoved"),
+    (
+        308,
+        "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+    ),
+];
+
 /// The pool and the fallback of the EU redirect every request to a server of the US: nothing comes to it, though the client follows
 /// redirects.
 pub async fn redirects(world: &mut World) -> Result<String> {
@@ -46,24 +66,7 @@ pub async fn redirects(world: &mut World) -> Result<String> {
         .redirect(reqwest::redirect::Policy::limited(3))
         .build()?;
     let mut seen = 0;
-    for (status, framing) in [
-        (300, "content-length: 5\r\n\r\nmoved"),
-        (301, "content-length: 0\r\n\r\n"),
-        (
-            302,
-            "transfer-encoding: chunked\r\n\r\n5\r\nmoved\r\n0\r\nx-moved: yes\r\n\r\n",
-        ),
-        (
-            303,
-            "transfer-encoding: chunked\r\n\r\n0\r\nx-moved: yes\r\n\r\n",
-        ),
-        (304, "\r\n"),
-        (307, "content-length: 5\r\n\r\nmoved"),
-        (
-            308,
-            "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
-        ),
-    ] {
+    for (status, framing) in REDIRECTS {
         for server in [world.pool("eu-west-1"), world.provider("claude-eu")] {
             server.update(|behaviour| behaviour.replay = Some(redirect(status, target, framing)));
         }
@@ -120,10 +123,19 @@ fn ask(world: &World, path: &str, streamed: bool) -> Ask {
     let ask = world.ask("eu-west-1").country("FR").path(path);
     let text = format!("tell me about {}", ask.marker());
     let turns = json!([{ "role": "user", "content": text }]);
-    ask.json(&json!({
-        "model": MODEL, "stream": streamed, "max_tokens": 16, "messages": turns, "prompt": text, "input": text,
-        "query": text, "documents": [text], "text_1": text, "text_2": text,
-    }))
+    let api = path.split('?').next().unwrap_or_default();
+    let mut body = match api {
+        "/v1/completions" => json!({ "prompt": text }),
+        "/v1/responses" | "/v1/embeddings" | "/v1/audio/speech" => json!({ "input": text }),
+        "/v1/rerank" => json!({ "query": text, "documents": [text] }),
+        "/v1/score" => json!({ "text_1": text, "text_2": text }),
+        _ => json!({ "messages": turns }),
+    };
+    body["model"] = json!(MODEL);
+    if !matches!(api, "/v1/embeddings" | "/v1/audio/speech") {
+        body["stream"] = json!(streamed);
+    }
+    ask.json(&body)
 }
 
 /// A provider gets nothing of a caller's query, and a caller nothing of the headers about the operator's account.
@@ -167,6 +179,129 @@ pub async fn secrets(world: &mut World) -> Result<String> {
     Ok(format!(
         "{seen} answers of a fallback: no query at the provider, none of its headers about the account at the caller"
     ))
+}
+
+/// For a pinned zone a fallback is given nothing with which it could send the prompt elsewhere. Pools get the same requests.
+pub async fn tools(world: &mut World) -> Result<String> {
+    let rows = rows();
+    let ask = |gateway: &str, country: &str, row: (&str, &str, &Value)| {
+        let ask = world.ask(gateway).country(country);
+        with_field(ask, row)
+    };
+    for (path, name, value, field) in &rows {
+        let by_pool = ask("eu-west-1", "FR", (path, name, value));
+        let answer = by_pool.send().await?;
+        ensure(answer.region() == "eu-west-1", || {
+            format!("{field}: {}", answer.text())
+        })?;
+    }
+    for region in crate::world::REGIONS {
+        world.pool(region).kill().await?;
+    }
+    for (path, name, value, field) in &rows {
+        let pinned = ask("eu-west-1", "FR", (path, name, value));
+        let answer = pinned.send().await?;
+        let fine = answer.status == 400 && answer.json()["error"]["param"] == *field;
+        ensure(fine, || {
+            format!("{field}: {} {}", answer.status, answer.text())
+        })?;
+        ensure(world.reached(pinned.marker()).is_empty(), || {
+            format!("{field}: {:?}", world.reached(pinned.marker()))
+        })?;
+        let open = ask("us-west-2", "US", (path, name, value));
+        let answer = open.send().await?;
+        ensure(
+            answer.region() == "fallback/claude" && answer.status == 200,
+            || format!("{field}: {} {}", answer.status, answer.text()),
+        )?;
+    }
+    let function = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let answer = ask("eu-west-1", "FR", (CHAT, "tools", &function))
+        .send()
+        .await?;
+    ensure(
+        answer.region() == "fallback/claude-eu" && answer.status == 200,
+        || answer.text(),
+    )?;
+    Ok(format!(
+        "{} requests that a provider could send on: served by pools, and by the fallback of an open zone; 400 by that of a pinned one",
+        rows.len()
+    ))
+}
+
+/// Requests by path, one more field and its value, and the place at which they are refused.
+fn rows() -> Vec<(&'static str, &'static str, Value, &'static str)> {
+    let url = "https://example.com/a.png";
+    let image = json!({ "type": "image_url", "image_url": { "url": url } });
+    let file = json!({ "type": "input_file", "file_url": url });
+    vec![
+        (
+            CHAT,
+            "tools",
+            json!([{ "type": "mcp", "server_url": url }]),
+            "tools[0].type",
+        ),
+        (CHAT, "web_search_options", json!({}), "web_search_options"),
+        (CHAT, "store", json!(true), "store"),
+        (
+            CHAT,
+            "messages",
+            user(&image),
+            "messages[0].content[1].image_url.url",
+        ),
+        (
+            RESPONSES,
+            "tools",
+            json!([{ "type": "web_search" }]),
+            "tools[0].type",
+        ),
+        (
+            RESPONSES,
+            "tools",
+            json!([{ "type": "file_search" }]),
+            "tools[0].type",
+        ),
+        (
+            RESPONSES,
+            "tools",
+            json!([{ "type": "code_interpreter" }]),
+            "tools[0].type",
+        ),
+        (RESPONSES, "background", json!(true), "background"),
+        (RESPONSES, "metadata", json!({ "a": "b" }), "metadata"),
+        (
+            RESPONSES,
+            "input",
+            user(&file),
+            "input[0].content[1].file_url",
+        ),
+    ]
+}
+
+/// A request with one more field.
+fn with_field(ask: Ask, (path, name, value): (&str, &str, &Value)) -> Ask {
+    let mut value = value.clone();
+    if let Some(text) = value.pointer_mut("/0/content/0/text") {
+        *text = json!(ask.marker());
+    }
+    let mut body = json!({ "model": MODEL, "max_tokens": 16, "user": ask.marker() });
+    let prompt = if path == CHAT { "messages" } else { "input" };
+    body[prompt] = json!([{ "role": "user", "content": ask.marker() }]);
+    body[name] = value;
+    ask.path(path).json(&body)
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const RESPONSES: &str = "/v1/responses";
+
+/// A message of a text and this part.
+fn user(part: &Value) -> Value {
+    let kind = if part["type"] == "image_url" {
+        "text"
+    } else {
+        "input_text"
+    };
+    json!([{ "role": "user", "content": [{ "type": kind, "text": "" }, part] }])
 }
 
 fn only_passed(answer: &crate::world::Answer, removed: &[&str]) -> Result<()> {

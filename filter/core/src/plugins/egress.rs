@@ -3,18 +3,19 @@
 //! behind it.
 
 use super::plugin::Plugin;
+use crate::allowed_fields::Violation;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
     self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
     check_size,
 };
-use crate::egress::{self, EgressMode, violates_jurisdiction};
+use crate::egress::{self, EgressMode, Restriction, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, text};
 use crate::rename::rename;
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
-use meridian_policy::api::Shape;
+use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
 use meridian_policy::egress_policy::{EgressPolicy, Renames};
 use meridian_policy::headers;
@@ -26,6 +27,8 @@ pub struct Request {
     /// Without one nothing leaves.
     policy: Option<Rc<EgressPolicy>>,
     path: String,
+    /// The fields that the request may have, if they are restricted.
+    restriction: Option<Restriction>,
     /// The betas of Anthropic's API that the caller names.
     betas: String,
     /// The caller's request that the provider is asked for, while it is asked.
@@ -85,6 +88,8 @@ impl Plugin for Request {
         }
         let path = egress::without_query(&self.path);
         host.set_header(Side::Request, ":path", Some(path));
+        let zone = text(host, Side::Request, headers::ZONE);
+        self.restriction = Restriction::of(&policy, mode, &zone);
         self.betas = text(host, Side::Request, claude::BETA);
         remove_headers(host, Side::Request, |name| mode.allows_header(name));
         match mode {
@@ -92,7 +97,8 @@ impl Plugin for Request {
                 if let Err(refusal) = self.admit(host, worker, &policy, Estimate::default()) {
                     return self.stop(host, refusal);
                 }
-                if mode == EgressMode::Passthrough || ends {
+                let goes_as_it_is = mode == EgressMode::Passthrough && self.restriction.is_none();
+                if goes_as_it_is || ends {
                     self.state = State::AsItIs;
                     return Action::Continue;
                 }
@@ -218,6 +224,7 @@ impl Request {
         Self {
             policy,
             path: String::new(),
+            restriction: None,
             betas: String::new(),
             fallback_request: None,
             reserved: None,
@@ -260,10 +267,9 @@ impl Request {
     }
 
     /// The request goes on with the provider's name of the model.
-    fn rename(&mut self, host: &dyn Host, renames: &Renames, size: usize) -> Action {
+    fn rename(&mut self, host: &dyn Host, renames: &Renames, body: &[u8]) -> Action {
         self.state = State::AsItIs;
-        let body = host.body(Side::Request, 0, size);
-        if let Some(renamed) = rename(&body, renames) {
+        if let Some(renamed) = rename(body, renames) {
             let length = body.len() - renamed.replaces + renamed.bytes.len();
             let length = length.to_string();
             host.set_header(Side::Request, "content-length", Some(&length));
@@ -279,10 +285,18 @@ impl Request {
         mode: EgressMode<'_>,
         size: usize,
     ) -> Action {
+        let body = host.body(Side::Request, 0, size);
+        if let Some(restriction) = &self.restriction
+            && let Err(violation) = restriction.check(&self.path, &body)
+        {
+            self.give_back(host);
+            return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, &[]));
+        }
         if let EgressMode::Rename(renames) = mode {
-            return self.rename(host, renames, size);
+            return self.rename(host, renames, &body);
         }
         let (Some(policy), EgressMode::Claude(claude, api)) = (self.policy.clone(), mode) else {
+            self.state = State::AsItIs;
             return Action::Continue;
         };
         let version = host.header(Side::Request, claude::VERSION.0);
@@ -294,7 +308,7 @@ impl Request {
             claude,
             fallback: &policy.fallback,
         };
-        let (request, context) = match ask.translate(host.body(Side::Request, 0, size)) {
+        let (request, context) = match ask.translate(body) {
             Ok(made) => made,
             Err(invalid) => return self.refuse(host, &invalid, api.shape()),
         };
@@ -478,6 +492,17 @@ impl Request {
             .collect();
         host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause
+    }
+}
+
+/// The answer to a request with a field that the fallback may not be given.
+fn not_allowed(violation: &Violation) -> InvalidRequest {
+    InvalidRequest {
+        status: 400,
+        param: violation.field.clone(),
+        message: format!(
+            "{violation} (no region could serve this request, and the fallback may not be given this field)"
+        ),
     }
 }
 

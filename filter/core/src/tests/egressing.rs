@@ -374,3 +374,124 @@ fn a_redirect_of_a_provider_stays_here() {
     let spent = envoy.metric("meridian_spent_microusd;to=fallback/claude");
     assert_eq!(spent, 0, "a redirect costs nothing");
 }
+
+/// What becomes of a body at a fallback for a zone: refused at a field, or let go.
+fn refused_at(
+    configured: &Configured,
+    envoy: &Rc<Envoy>,
+    ask: (&str, &str, &Value),
+) -> Option<Reply> {
+    let (zone, path, body) = ask;
+    let stream = Stream::new(envoy, 1);
+    let mut plugin = configured.stream(1);
+    let mut worker = Worker::default();
+    let headers = [
+        (":method", "POST"),
+        (":path", path),
+        ("x-meridian-zone", zone),
+    ];
+    let headers = if zone.is_empty() {
+        &headers[..2]
+    } else {
+        &headers[..]
+    };
+    stream.request(plugin.as_mut(), &mut worker, headers, false);
+    let text = body.to_string();
+    let (first, rest) = text.split_at(text.len() / 2);
+    stream.piece(plugin.as_mut(), &mut worker, Side::Request, first, false);
+    let sent = stream.piece(plugin.as_mut(), &mut worker, Side::Request, rest, true);
+    let reply = stream.reply.borrow().clone();
+    assert_eq!(reply.is_none(), sent.is_some(), "{path}: {body}");
+    assert_eq!(stream.value(Side::Request, "x-meridian-zone"), None);
+    reply
+}
+
+#[test]
+fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
+    let envoy = Envoy::start();
+    let pinned = json!({ "eea": [], "uk": ["web_search"] });
+    let compatible = |renames: Value| {
+        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "pinned": pinned, "renames": renames });
+        envoy.plugin("egress", &policy.to_string())
+    };
+    let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }] });
+    let plain = json!({ "model": "m", "input": "hi", "store": false });
+    for configured in [compatible(json!({})), compatible(json!({ "others": "x" }))] {
+        let ask = |zone, body| refused_at(&configured, &envoy, (zone, "/v1/responses?x=1", body));
+        for zone in ["eea", ""] {
+            let reply = ask(zone, &search).unwrap();
+            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(
+                (reply.status, &body["error"]["param"]),
+                (400, &json!("tools[1].type"))
+            );
+            assert_eq!(ask(zone, &plain), None);
+        }
+        for zone in ["uk", "global"] {
+            assert_eq!(ask(zone, &search), None, "{zone}");
+        }
+        let stored = json!({ "model": "m", "store": true });
+        assert!(ask("uk", &stored).is_some() && ask("global", &stored).is_none());
+    }
+    // Without a pinned zone nothing is read.
+    assert_eq!(
+        refused_at(
+            &self::compatible(&envoy),
+            &envoy,
+            ("global", "/v1/responses", &search)
+        ),
+        None
+    );
+}
+
+#[test]
+fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinned_zone() {
+    let envoy = Envoy::start();
+    let claude = |pinned: Value| {
+        let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
+        let policy =
+            json!({ "fallback": "claude", "provider": { "claude": claude }, "pinned": pinned });
+        envoy.plugin("egress", &policy.to_string())
+    };
+    let (open, eea) = (claude(json!({})), claude(json!({ "eea": [] })));
+    let field = |configured: &Configured, zone, path, body: &Value| {
+        let reply = refused_at(configured, &envoy, (zone, path, body))?;
+        assert_eq!(reply.status, 400);
+        Some(reply.body)
+    };
+    let url = "https://example.com/a.png";
+    let messages = "/v1/messages";
+    let search = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "hi" }], "tools": [{ "type": "web_search_20250305", "name": "w" }] });
+    for (configured, zone) in [(&open, "global"), (&eea, "global"), (&eea, "eea")] {
+        let refused = field(configured, zone, messages, &search).unwrap();
+        assert!(
+            refused.contains("tools[0].type") && refused.contains("invalid_request_error"),
+            "{refused}"
+        );
+    }
+    let allowing = claude(json!({ "eea": ["web_search_20250305"] }));
+    assert_eq!(field(&allowing, "eea", messages, &search), None);
+    let image = json!({ "type": "image", "source": { "type": "url", "url": url } });
+    let native = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": [image] }] });
+    let part = json!({ "type": "image_url", "image_url": { "url": url } });
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": [part] }] });
+    let part = json!({ "type": "input_image", "image_url": url });
+    let responses = json!({ "model": "m", "input": [{ "role": "user", "content": [part] }], "tools": [{ "type": "web_search" }] });
+    for (path, body, place) in [
+        (messages, &native, "messages[0].content[0].source.url"),
+        (
+            "/v1/chat/completions",
+            &chat,
+            "messages[0].content[0].image_url.url",
+        ),
+        ("/v1/responses", &responses, "input[0].content[0].image_url"),
+    ] {
+        assert_eq!(field(&open, "global", path, body), None, "{path}");
+        assert_eq!(field(&eea, "global", path, body), None, "{path}");
+        let refused = field(&eea, "eea", path, body).unwrap();
+        assert!(
+            refused.contains(place) && refused.contains("at another place"),
+            "{refused}"
+        );
+    }
+}
