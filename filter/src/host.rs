@@ -57,6 +57,16 @@ impl Host for Envoy {
         let _ = hostcalls::set_map_value(map(side), name, value);
     }
 
+    fn remove_trailers(&self, side: Side) {
+        let trailers = match side {
+            Side::Request => MapType::HttpRequestTrailers,
+            Side::Response => MapType::HttpResponseTrailers,
+        };
+        for (name, _) in hostcalls::get_map_bytes(trailers).unwrap_or_default() {
+            let _ = hostcalls::set_map_value(trailers, &name, None);
+        }
+    }
+
     fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8> {
         let body = hostcalls::get_buffer(buffer(side), from, size);
         body.ok().flatten().unwrap_or_default()

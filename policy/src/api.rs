@@ -1,9 +1,10 @@
 //! The inference APIs by path: the paths that a gateway accepts, and the shape of error responses.
 
 /// The shape of an error response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
     /// `{"error":{"message","type","param","code"}}`
+    #[default]
     OpenAi,
     /// `{"type":"error","error":{"type","message"}}`
     Anthropic,
@@ -70,6 +71,11 @@ const INFERENCE: [(&str, Shape); 9] = [
     ("/v1/messages", Shape::Anthropic),
     ("/v1/messages/count_tokens", Shape::Anthropic),
 ];
+
+/// The paths of inference requests.
+pub fn inference_paths() -> impl Iterator<Item = &'static str> {
+    INFERENCE.iter().map(|(path, _)| *path)
+}
 
 /// A header that every client of Anthropic's API sends.
 const ANTHROPIC_HEADER: &str = "anthropic-version";

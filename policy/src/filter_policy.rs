@@ -60,6 +60,9 @@ pub struct ZoneRule {
     /// The response to callers that this gateway must not serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_away: Option<TurnAway>,
+    /// Whether requests that name content by URL are refused: the server would fetch it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refuse_remote_content: bool,
     /// The models of the zone at this gateway.
     #[serde(default)]
     pub models: BTreeMap<ModelName, ModelRule>,

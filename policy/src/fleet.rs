@@ -12,7 +12,9 @@ pub use crate::fallback::{Fallback, ProviderEndpoint, Secret};
 pub use crate::limits::{Limits, Overflow, OwnLimits, Unhealthy};
 pub use crate::listener::{Gateway, KeyPair, Public};
 pub use crate::region::{Pool, Region};
-pub use crate::zone::{Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource, ZoneSourceKind};
+pub use crate::zone::{
+    ContentRules, Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
+};
 
 /// A fleet, as one fleet file describes it.
 #[derive(Clone, Debug, PartialEq)]

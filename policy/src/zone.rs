@@ -26,6 +26,17 @@ pub struct Zone {
     pub order: Order,
     /// Limits of the zone, in place of the fleet's.
     pub limits: OwnLimits,
+    /// What servers may do on their own with the zone's requests.
+    pub content: ContentRules,
+}
+
+/// What servers may do on their own with a zone's requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContentRules {
+    /// For a pinned zone: types of tools that its fallbacks may run, as requests name them, e.g. `web_search`.
+    pub fallback_tools: BTreeSet<String>,
+    /// Whether requests that name content by URL are refused: the server would fetch it.
+    pub refuse_remote: bool,
 }
 
 /// The order in which a zone's regions are tried.

@@ -5,8 +5,8 @@ use crate::profile::Profile;
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool, Public, Region,
-    Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
+    ContentRules, Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool,
+    Public, Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
 };
 use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
@@ -117,6 +117,7 @@ fn zones(locations: &[RegionLocation]) -> BTreeMap<ZoneName, Zone> {
         misdirected: Misdirected::Refuse,
         order: Order::Nearest,
         limits: OwnLimits::default(),
+        content: ContentRules::default(),
     };
     let eea = Zone {
         countries: Country::preset("eea").into_iter().flatten().collect(),

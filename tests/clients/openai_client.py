@@ -157,8 +157,13 @@ def claude():
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AAAA"}},
     ]
+    if country == ["DE"]:
+        # For a pinned zone the provider fetches nothing.
+        remote = fails(openai.BadRequestError, 400, lambda: chat(messages=[{"role": "user", "content": images}]))
+        assert remote.param == "messages[0].content[1].image_url.url", remote
+        images.pop(1)
     seen = chat(messages=[{"role": "user", "content": images}]).choices[0].message.content
-    assert "https://example.com/a.png" in seen and "image/jpeg" in seen, seen
+    assert ("https://example.com/a.png" in seen) == (country != ["DE"]) and "image/jpeg" in seen, seen
     schema = {"name": "city", "schema": {**city, "additionalProperties": False}, "strict": True}
     formatted = chat(response_format={"type": "json_schema", "json_schema": schema})
     assert formatted.choices[0].message.content == '{"city":"a city"}', formatted
@@ -173,6 +178,14 @@ def claude():
     return f"chat, stream, usage, tools there and back, images, JSON schema and refusals by {whole.model} of {server}"
 
 
+def redirected():
+    # Its transport follows redirects.
+    fails(openai.InternalServerError, 502, lambda: client.chat.completions.create(model=model, messages=question))
+    fails(openai.InternalServerError, 502, lambda: client.responses.create(model=model, input="hello"))
+    fails(openai.InternalServerError, 502, lambda: client.embeddings.create(model=model, input="hello"))
+    return "a redirect is an error of the API"
+
+
 def limited():
     raised = fails(
         openai.RateLimitError, 429, lambda: client.chat.completions.create(model=model, messages=question)
@@ -183,6 +196,7 @@ def limited():
 scenarios = {
     "claude": claude,
     "limited": limited,
+    "redirected": redirected,
     "works": works,
     "errors": errors,
     "exhausted": exhausted,

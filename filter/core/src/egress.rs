@@ -1,8 +1,11 @@
 //! Requests to a hosted provider: the allowed request headers, the provider's APIs, and the need for a translation.
 
+use crate::allowed_fields::{self, Allowance, Violation};
 use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
 use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider, Renames};
+use meridian_policy::headers;
+use std::collections::BTreeSet;
 
 /// Request headers that a provider may see. All others identify the caller, describe the route, or are credentials.
 const ALLOWED_HEADERS: [&str; 9] = [
@@ -18,7 +21,20 @@ const ALLOWED_HEADERS: [&str; 9] = [
     "x-forwarded-proto",
 ];
 
-/// Paths of an OpenAI-compatible provider.
+/// Response headers of a provider that a caller may see. All others describe the operator's account, or send the caller elsewhere.
+const ALLOWED_RESPONSE_HEADERS: [&str; 8] = [
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "retry-after",
+    "transfer-encoding",
+    // Ours: the fallback that answered.
+    headers::REGION,
+];
+
+/// Paths of an OpenAI-compatible provider. None of them has query parameters in OpenAI's reference.
 const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
     "/v1/audio/speech",
     "/v1/chat/completions",
@@ -26,6 +42,59 @@ const OPENAI_COMPATIBLE_PATHS: [&str; 5] = [
     "/v1/embeddings",
     "/v1/responses",
 ];
+
+/// The fields that a request may have on its way to a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// Fields and tools that are not listed are refused. The translation for Claude refuses or drops them itself.
+    listed_only: bool,
+    /// Types of tools that the provider may run.
+    tools: BTreeSet<String>,
+    /// The provider may fetch content that the request names by URL.
+    remote_content: bool,
+}
+
+impl Restriction {
+    /// The restriction of a zone's requests to a path. `zone`: empty if it is unknown. `None`: there is none.
+    pub fn of(policy: &EgressPolicy, mode: EgressMode<'_>, zone: &str) -> Option<Self> {
+        let tools = match zone {
+            _ if policy.pinned.is_empty() => None,
+            "" => Some(BTreeSet::new()),
+            zone => policy.pinned.get(zone).cloned(),
+        };
+        let is_native = match mode {
+            EgressMode::Claude(_, api) => Some(api.is_native()),
+            EgressMode::Passthrough | EgressMode::Rename(_) => None,
+        };
+        match (is_native, tools) {
+            // Claude is given no tools of the provider's own in any zone.
+            (Some(true), tools) => Some(Self {
+                listed_only: true,
+                remote_content: tools.is_none(),
+                tools: tools.unwrap_or_default(),
+            }),
+            (_, None) => None,
+            (is_native, Some(tools)) => Some(Self {
+                listed_only: is_native.is_none(),
+                remote_content: false,
+                tools,
+            }),
+        }
+    }
+
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// The first field that is not allowed.
+    pub fn check(&self, path: &str, body: &[u8]) -> Result<(), Violation> {
+        let allowance = Allowance {
+            listed_only: self.listed_only,
+            tools: &self.tools,
+            remote_content: self.remote_content,
+        };
+        allowed_fields::check(without_query(path), body, allowance)
+    }
+}
 
 /// How a request is sent to its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +126,7 @@ impl EgressMode<'_> {
 /// # Errors
 /// The provider does not have the API.
 pub fn mode<'p>(policy: &'p EgressPolicy, path: &str) -> Result<EgressMode<'p>, EgressRefusal> {
-    let path = path.split('?').next().unwrap_or_default();
+    let path = without_query(path);
     match &policy.provider {
         Provider::OpenaiCompatible if OPENAI_COMPATIBLE_PATHS.contains(&path) => {
             let renames = &policy.renames;
@@ -82,16 +151,32 @@ pub fn mode<'p>(policy: &'p EgressPolicy, path: &str) -> Result<EgressMode<'p>, 
     }
 }
 
+/// Whether a caller may see a response header of a provider. It may see all pseudo-headers.
+pub fn allows_response_header(name: &str) -> bool {
+    name.starts_with(':') || ALLOWED_RESPONSE_HEADERS.contains(&name)
+}
+
+/// A path without its query. A provider gets no query parameters: callers may have put credentials there. Anthropic's `beta=true`
+/// selects the same API.
+pub fn without_query(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
 /// Checks whether the caller may see a response with this status.
 ///
 /// # Errors
-/// The provider has refused the operator's credential.
+/// The provider has refused the operator's credential, or redirects the request.
 pub fn check_status(status: &[u8]) -> Result<(), EgressRefusal> {
-    if matches!(status, b"401" | b"403") {
-        Err(EgressRefusal::OurCredential)
-    } else {
-        Ok(())
+    match status {
+        b"401" | b"403" => Err(EgressRefusal::OurCredential),
+        _ if is_redirect(status) => Err(EgressRefusal::Redirect),
+        _ => Ok(()),
     }
+}
+
+/// Whether a status is of the class 3xx.
+pub fn is_redirect(status: &[u8]) -> bool {
+    status.starts_with(b"3")
 }
 
 /// Whether a response was processed outside of the fallback's jurisdiction, by its reported `inference_geo`.
@@ -125,6 +210,7 @@ mod tests {
             price: None,
             context: None,
             renames: Renames::default(),
+            pinned: [].into(),
         }
     }
 
@@ -165,6 +251,37 @@ mod tests {
         }
         assert!(EgressMode::Claude(&claude(), Api::Messages).allows_header("anthropic-version"));
         assert!(!EgressMode::Passthrough.allows_header("anthropic-version"));
+    }
+
+    #[test]
+    fn response_headers_about_the_account_are_not_allowed() {
+        for name in [
+            ":status",
+            "content-type",
+            "retry-after",
+            "x-meridian-region",
+        ] {
+            assert!(allows_response_header(name), "{name}");
+        }
+        for name in [
+            "anthropic-organization-id",
+            "anthropic-ratelimit-tokens-remaining",
+            "cf-ray",
+            "location",
+            "openai-organization",
+            "openai-project",
+            "request-id",
+            "server",
+            "set-cookie",
+            "via",
+            "x-envoy-ratelimited",
+            "x-meridian-retry",
+            "x-ratelimit-limit-requests",
+            "x-request-id",
+            "",
+        ] {
+            assert!(!allows_response_header(name), "{name}");
+        }
     }
 
     #[test]
@@ -214,6 +331,9 @@ mod tests {
         let mode = mode(&bedrock, MESSAGES).unwrap();
         assert!(!mode.allows_header("accept") && mode.allows_header("content-type"));
         assert_eq!(check_status(b"401"), Err(EgressRefusal::OurCredential));
+        for status in [b"300", b"302", b"304", b"307", b"308"] {
+            assert_eq!(check_status(status), Err(EgressRefusal::Redirect));
+        }
         assert_eq!(check_status(b"200"), Ok(()));
         assert_eq!(check_status(b"429"), Ok(()));
     }

@@ -9,6 +9,8 @@ pub enum EgressRefusal {
     OverBudget(u64),
     /// The provider has refused the operator's credential. The caller cannot fix it.
     OurCredential,
+    /// The provider redirects the request to another place.
+    Redirect,
 }
 
 impl EgressRefusal {
@@ -16,7 +18,7 @@ impl EgressRefusal {
     pub fn status(self) -> u16 {
         match self {
             Self::NoSuchApi | Self::OverBudget(_) => 503,
-            Self::OurCredential => 502,
+            Self::OurCredential | Self::Redirect => 502,
         }
     }
 
@@ -31,6 +33,9 @@ impl EgressRefusal {
             }
             Self::OurCredential => {
                 "no region could serve this request, and the fallback refused the gateway's credential"
+            }
+            Self::Redirect => {
+                "no region could serve this request, and the fallback redirects it, which the gateway does not follow"
             }
         }
     }

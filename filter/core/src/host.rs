@@ -73,6 +73,9 @@ pub trait Host {
     /// Replaces a header, or removes it.
     fn set_header(&self, side: Side, name: &str, value: Option<&str>);
 
+    /// Removes all trailers. For the hooks of trailers only.
+    fn remove_trailers(&self, side: Side);
+
     /// A part of what is buffered of a body, or what came of it.
     fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8>;
     /// Replaces the first `size` bytes of what is buffered of a body, or of what came of it.

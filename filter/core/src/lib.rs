@@ -3,6 +3,7 @@
 //! The crate does no IO, reads no clock, and is neither random nor async. Everything from Envoy comes through [`host::Host`].
 //! The crate compiles natively for tests and tools, and to wasm for the filter.
 
+mod allowed_fields;
 pub mod answer;
 pub mod availability;
 pub mod body;

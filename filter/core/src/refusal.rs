@@ -1,5 +1,6 @@
 //! Refusals: error responses in the shape of the request's API.
 
+use crate::allowed_fields::Violation;
 use crate::answer::Answer;
 use crate::body::BadBody;
 use crate::breaker::Unavailable;
@@ -104,6 +105,9 @@ pub enum Reason {
     /// The body cannot be routed.
     #[error("{_0}")]
     BadBody(BadBody),
+    /// The zone's servers may not be given a field of the request.
+    #[error("The field {_0}.")]
+    Field(Violation),
     /// The zone does not have the model.
     #[error(
         "The model `{}` does not exist for the residency zone `{zone}`{}",
@@ -118,6 +122,13 @@ pub enum Reason {
         /// The models of the zone.
         known: Vec<ModelName>,
     },
+}
+
+fn unavailable_code(unavailable: &Unavailable) -> (u16, &'static str) {
+    match unavailable.is_silent {
+        true => (503, "regions_silent"),
+        false => (429, "regions_overloaded"),
+    }
 }
 
 fn usable(gateways: &[String]) -> String {
@@ -180,9 +191,10 @@ impl Refusal {
     }
 
     fn body(&self, status: u16, code: &str) -> String {
-        let param = match self.reason {
+        let param = match &self.reason {
             Reason::UnknownModel { .. } => Some("model"),
-            Reason::Lost { field } => Some(field),
+            Reason::Lost { field } => Some(*field),
+            Reason::Field(violation) => Some(violation.field.as_str()),
             _ => None,
         };
         let body = ErrorBody {
@@ -207,6 +219,7 @@ impl Reason {
             Self::UnknownTier(_) => (400, "unknown_tier"),
             Self::Encoded(_) => (415, "unsupported_encoding"),
             Self::BadBody(_) => (400, "invalid_body"),
+            Self::Field(violation) => (400, violation.code()),
             Self::UnknownModel { .. } => (404, "model_not_found"),
             _ => self.temporary(),
         }
@@ -217,10 +230,7 @@ impl Reason {
         match self {
             Self::NoPolicy => (503, "no_policy"),
             Self::Later => (429, "batch_later"),
-            Self::Unavailable { unavailable, .. } if unavailable.is_silent => {
-                (503, "regions_silent")
-            }
-            Self::Unavailable { .. } => (429, "regions_overloaded"),
+            Self::Unavailable { unavailable, .. } => unavailable_code(unavailable),
             Self::Lost { .. } => (503, "previous_response_unavailable"),
             _ => (503, "no_route"),
         }

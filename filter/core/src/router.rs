@@ -1,10 +1,12 @@
 //! The decision about one request, in the two steps in which it arrives: head, then body.
 
+use crate::allowed_fields::{self, Allowance};
 use crate::answer::Answer;
 use crate::availability::Availability;
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
 use crate::decision::Decision;
+use crate::egress::without_query;
 use crate::lane::{self, Admits, LaneRequest};
 use crate::models;
 use crate::needs;
@@ -20,7 +22,7 @@ use meridian_policy::api::{self, Api, Shape, Unroutable};
 use meridian_policy::filter_policy::{FilterPolicy, Lane, TurnAway};
 use meridian_policy::pool_policy::Balance;
 use meridian_policy::{ModelName, ZoneName, headers};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -37,6 +39,8 @@ pub enum Admission {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     caller: Classified,
+    /// The path, without its query.
+    path: String,
     shape: Shape,
     needs_fresh: bool,
     tier: Tier,
@@ -121,6 +125,7 @@ impl Router {
         }
         Ok(Admission::ReadBody(Admitted {
             caller,
+            path: without_query(head.path).to_owned(),
             shape,
             needs_fresh: needs::fresh(head.headers, self.policy.needs_header.as_deref())?,
             tier: tier::tier(head.headers, &self.policy.batch_keys).map_err(Reason::UnknownTier)?,
@@ -156,6 +161,9 @@ impl Router {
         let zone = &admitted.caller.zone;
         let routes = self.zones.get(zone).ok_or(Reason::UnknownZone)?;
         let (model, route) = known(routes, zone, &model)?;
+        if routes.refuse_remote_content {
+            without_remote_content(&admitted.path, body)?;
+        }
         let key = admitted.session.or(affinity);
         let key = key.unwrap_or_else(|| xxh3_64(context.request_id));
         let available = Availability::of(route, context);
@@ -275,6 +283,16 @@ fn known<'r>(
             zone: zone.clone(),
             known: routes.models.keys().cloned().collect(),
         })
+}
+
+/// Refuses a request that names content by URL: the server would fetch it.
+fn without_remote_content(path: &str, body: &[u8]) -> Result<(), Reason> {
+    let allowance = Allowance {
+        listed_only: false,
+        tools: &BTreeSet::new(),
+        remote_content: false,
+    };
+    allowed_fields::check(path, body, allowance).map_err(Reason::Field)
 }
 
 /// The hash of the session that a request names.

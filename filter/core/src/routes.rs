@@ -56,6 +56,8 @@ pub fn loaded_key(pool: &str) -> String {
 pub struct ZoneRoutes {
     /// Set where they must not be served from here.
     pub turn_away: Option<TurnAway>,
+    /// Requests that name content by URL are refused.
+    pub refuse_remote_content: bool,
     /// The models that they can have here.
     pub models: BTreeMap<ModelName, ModelRoute>,
 }
@@ -127,6 +129,7 @@ impl Pools {
         let models = std::mem::take(&mut rule.models);
         ZoneRoutes {
             turn_away: rule.turn_away.take(),
+            refuse_remote_content: rule.refuse_remote_content,
             models: models
                 .into_iter()
                 .map(|(model, rule)| {

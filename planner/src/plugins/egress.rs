@@ -15,6 +15,12 @@ pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) ->
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
+        pinned: fleet
+            .zones
+            .iter()
+            .filter(|(_, zone)| zone.pinned && zone.fallbacks.contains(name))
+            .map(|(zone_name, zone)| (zone_name.clone(), zone.content.fallback_tools.clone()))
+            .collect(),
     }
 }
 
@@ -45,5 +51,19 @@ mod tests {
             nanousd: None,
         };
         assert_eq!(split(requests, 2).nanousd, None);
+    }
+
+    #[test]
+    fn the_pinned_zones_of_a_fallback_are_named_with_their_tools() {
+        let mut fleet = meridian_fixtures::fleets::example();
+        let eea = fleet.zones.get_mut("eea").unwrap();
+        eea.content.fallback_tools = ["mcp".to_owned()].into();
+        let of = |name: &str| {
+            let name: FallbackName = name.parse().unwrap();
+            egress_policy(&fleet, &name, &fleet.fallbacks[&name]).pinned
+        };
+        let expect = [("eea".parse().unwrap(), ["mcp".to_owned()].into())];
+        assert_eq!(of("claude-eu"), expect.into());
+        assert_eq!(of("claude"), [].into());
     }
 }

@@ -109,6 +109,7 @@ fn zone_rule(
     };
     ZoneRule {
         pinned: zone.pinned,
+        refuse_remote_content: zone.content.refuse_remote,
         turn_away: (!passes_through(zone, home)).then(|| turn_away(fleet, zone, home)),
         models: fleet.models().into_iter().filter_map(rule).collect(),
     }

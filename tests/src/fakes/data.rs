@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SERVER,
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SERVER, SET_COOKIE,
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
@@ -33,6 +33,22 @@ const JSON: &str = "application/json";
 const FAKE_SERVER: HeaderName = HeaderName::from_static("x-fake-server");
 const LOAD_FORMAT: &str = "endpoint-load-metrics-format";
 const LOAD: HeaderName = HeaderName::from_static("endpoint-load-metrics");
+
+/// What hosted APIs send about the account that pays, and about their front ends.
+const ACCOUNT: [(&str, &str); 12] = [
+    ("anthropic-organization-id", "org-of-ours"),
+    ("anthropic-ratelimit-tokens-remaining", "9"),
+    ("cf-ray", "8f2-FRA"),
+    ("location", "/elsewhere"),
+    ("openai-organization", "org-of-ours"),
+    ("openai-processing-ms", "7"),
+    ("openai-project", "proj-of-ours"),
+    ("request-id", "req_1"),
+    ("server", "cloudflare"),
+    ("set-cookie", "__cf_bm=secret"),
+    ("via", "1.1 google"),
+    ("x-ratelimit-remaining-requests", "9"),
+];
 
 #[derive(Clone)]
 pub(super) struct Data {
@@ -58,6 +74,11 @@ impl Handler for Data {
         headers.insert(FAKE_SERVER, self.name.clone());
         if matches!(self.state.kind, Kind::Pool { .. }) {
             headers.insert(SERVER, HeaderValue::from_static("uvicorn"));
+            headers.insert(SET_COOKIE, HeaderValue::from_static("route=a"));
+        } else {
+            for (name, value) in ACCOUNT {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
         }
         response
     }
@@ -119,6 +140,10 @@ impl Data {
         takeover: Takeover,
     ) -> Response<Payload> {
         let behaviour = self.state.behaviour();
+        if let (Some(replay), Route::Unknown) = (&behaviour.replay, route) {
+            self.record(parts, body, "replay".to_owned());
+            match takeover.replay(replay.clone(), behaviour.token_ms).await {}
+        }
         let Route::Inference(api) = route else {
             let response = self.list(route, parts);
             self.record(parts, body, response.status().as_str().to_owned());

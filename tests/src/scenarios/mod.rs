@@ -33,6 +33,7 @@ mod overflow;
 mod overload;
 mod peer;
 mod pressure;
+mod providers;
 mod pushed;
 mod queries;
 mod replay;
@@ -176,6 +177,9 @@ scenarios! {
     "retries-crowd": retries::crowd, Any, Options { limits: SLOW, ..Options::default() };
     "retries-slow": retries::slow, Any, Options { limits: retries::FEW, ..Options::default() };
     "retry-after": retries::after, Last, Options { fallbacks: false, ..Options::default() };
+    "provider-redirects": providers::redirects, Any, Options::default();
+    "provider-secrets": providers::secrets, Any, Options::default();
+    "provider-tools": providers::tools, Any, Options::default();
     "hostile": hostile::hostile, Any, Options::default();
     "tls": nearest::tls, Any, Options { tls: true, ..Options::default() };
     "client": client::client, Any, Options::default();

@@ -37,9 +37,10 @@ pub async fn peer(world: &mut World) -> Result<String> {
         answer.status == 200 && world.reached(fine.marker()) == ["eu-west-1"],
         || answer.text(),
     )?;
+    let beside = beside_inference(world, &west).await?;
     never_forwarded(world, &west, &east).await?;
     Ok(format!(
-        "no certificate, a stranger's, a forged one: no connection; {denied} wrong requests: 403; nothing forwarded"
+        "no certificate, a stranger's, a forged one: no connection; {denied} wrong requests: 403; {beside} paths beside inference: 404; nothing forwarded"
     ))
 }
 
@@ -78,6 +79,42 @@ async fn denied(world: &World, west: &Client, east: &Client) -> Result<usize> {
         })?;
     }
     Ok(denied.len())
+}
+
+/// What a pool's servers have besides inference is for nobody, not for another gateway either; how many paths there are.
+async fn beside_inference(world: &World, west: &Client) -> Result<usize> {
+    let paths = [
+        "/",
+        "/metrics",
+        "/load",
+        "/v1/models",
+        "/v1/load_lora_adapter",
+        "/v1/chat/completions/",
+        "/v1/chat/completions/../../../metrics",
+        "/v1/chat/completions%2f..%2f..%2f..%2fmetrics",
+        "/V1/chat/completions",
+        "/server_info",
+    ];
+    for path in paths {
+        for gets in [false, true] {
+            let ask = ask(world, "eu-west-1", "global");
+            let path = format!("{path}?{}", ask.marker());
+            let ask = if gets {
+                ask.get(&path)
+            } else {
+                ask.path(&path)
+            };
+            let answer = ask.send_with(west).await?;
+            let reached = world.reached(ask.marker());
+            ensure(answer.status == 404 && reached.is_empty(), || {
+                format!("{path}: {} {} {reached:?}", answer.status, answer.text())
+            })?;
+        }
+    }
+    let queried = ask(world, "eu-west-1", "global").path("/v1/chat/completions?x=1");
+    let answer = queried.send_with(west).await?;
+    ensure(answer.status == 200, || answer.text())?;
+    Ok(paths.len())
 }
 
 /// A peer's request never goes further: not for a model that this region lacks, not for a dead pool.

@@ -80,6 +80,13 @@ pub struct RawZone {
     /// Active-active with fixed weights: relative parts of the zone's requests at every gateway, e.g. `{ us-west-2: 70, us-east-1: 30 }`.
     /// Regions without a weight get nothing while a weighted one serves. Load moves nobody. Excludes `order`.
     pub weights: Option<BTreeMap<String, u32>>,
+    /// For a pinned zone: types of tools that its fallbacks may run themselves, as requests name them, e.g. `[web_search]`. A provider
+    /// that runs a tool may send the prompt, or what it found, to third places. Default: none. Tools that the caller runs need no
+    /// entry.
+    pub fallback_tools: Option<Vec<String>>,
+    /// Whether servers may fetch images, audio and files that a request of this zone names by URL. The fallbacks of a pinned zone may
+    /// not in any case. Default: `allow`.
+    pub remote_content: Option<RawRemoteContent>,
     /// Limits of this zone. They replace those of `policy.limits`; those of `models` replace both.
     #[serde(default)]
     pub limits: RawOwnLimits,
@@ -87,6 +94,16 @@ pub struct RawZone {
     /// Default: none.
     #[serde(default)]
     pub accept: Vec<RawZoneFinding>,
+}
+
+/// Whether servers may fetch what a request names by URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawRemoteContent {
+    /// The servers of the pools fetch it.
+    Allow,
+    /// The caller gets 400, which names the field. It sends the content itself, as a `data:` URL.
+    Refuse,
 }
 
 /// What a gateway outside a pinned zone does with a caller of that zone.

@@ -115,6 +115,7 @@ fn routing(zones: &BTreeMap<ZoneName, Zone>) -> impl PartialEq + '_ {
             misdirected,
             order: _,
             limits: _,
+            content: _,
         } = zone;
         (name, pinned, regions, fallbacks, misdirected)
     });

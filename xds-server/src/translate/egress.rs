@@ -68,11 +68,10 @@ pub fn listener(
         local_reply_config: Some(local_reply::for_providers()),
         // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
-        // The other end is this Envoy: it must know at once that a provider's answer broke off.
-        delayed_close_timeout: seconds(0),
         http_filters: vec![
-            http_filter("envoy.filters.http.header_mutation", strip(fleet)),
+            // It needs the zone of the request, and removes what the next filter removes.
             filter::egress(fleet, fallback_name, fallback),
+            http_filter("envoy.filters.http.header_mutation", strip(fleet)),
             http_filter(
                 "envoy.filters.http.credential_injector",
                 credential(fallback_name, fallback),

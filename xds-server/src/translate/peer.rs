@@ -29,11 +29,12 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::UInt64Value;
 use meridian_planner::chain::passes_through;
 use meridian_policy::fleet::{Region, Zone};
-use meridian_policy::{ModelName, RegionName, ZoneName, headers};
+use meridian_policy::{ModelName, RegionName, ZoneName, api, headers};
 use std::collections::HashMap;
 
 /// Path of the pool health check; a header names the model.
@@ -196,6 +197,16 @@ fn gateway(node: &Node<'_>, region: &RegionName) -> Principal {
     }
 }
 
+/// The paths of inference, and no other path of a pool's servers: these have administrative APIs on the same port. The whole path must
+/// match, without its query.
+fn inference() -> RegexMatcher {
+    let paths: Vec<&str> = api::inference_paths().collect();
+    RegexMatcher {
+        regex: paths.join("|"),
+        ..Default::default()
+    }
+}
+
 fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
     let route = |zone: &ZoneName, model: &ModelName| Route {
         name: format!("{zone}/{model}"),
@@ -204,7 +215,7 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
                 header_is(headers::ZONE, zone.as_str()),
                 header_is(headers::MODEL, model.as_str()),
             ],
-            path_specifier: Some(PathSpecifier::Prefix("/".into())),
+            path_specifier: Some(PathSpecifier::SafeRegex(inference())),
             ..Default::default()
         }),
         request_body_buffer_limit: Some(UInt64Value {

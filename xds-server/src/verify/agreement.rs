@@ -95,6 +95,12 @@ impl Walk<'_> {
             self.leaks
                 .add(at, "whether the zone is pinned differs from the fleet");
         }
+        if rule.refuse_remote_content != zone.content.refuse_remote {
+            self.leaks.add(
+                at,
+                "whether content by URL is refused differs from the fleet",
+            );
+        }
         let Some(turn_away) = &rule.turn_away else {
             if !may_transit(zone, self.home) {
                 self.leaks.add(

@@ -3,7 +3,8 @@
 use super::residency::may_transit;
 use meridian_policy::egress_policy::Budget;
 use meridian_policy::egress_policy::EgressPolicy;
-use meridian_policy::{FallbackName, Fleet};
+use meridian_policy::{FallbackName, Fleet, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy of the egress listener of a fallback; `None` if the fleet has no such fallback.
 pub fn expected(fleet: &Fleet, name: &FallbackName) -> Option<EgressPolicy> {
@@ -21,7 +22,19 @@ pub fn expected(fleet: &Fleet, name: &FallbackName) -> Option<EgressPolicy> {
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
+        pinned: pinned(fleet, name),
     })
+}
+
+/// The pinned zones whose requests the fallback may be given, with the tools that it may run for them.
+fn pinned(fleet: &Fleet, name: &FallbackName) -> BTreeMap<ZoneName, BTreeSet<String>> {
+    let mut pinned = BTreeMap::new();
+    for (zone_name, zone) in &fleet.zones {
+        if zone.pinned && zone.fallbacks.contains(name) {
+            pinned.insert(zone_name.clone(), zone.content.fallback_tools.clone());
+        }
+    }
+    pinned
 }
 
 /// The number of Envoys that can send requests to a fallback: the replicas of every gateway that carries a zone with

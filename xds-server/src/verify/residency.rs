@@ -38,7 +38,7 @@ pub fn is_inside(zone: &Zone, region: &RegionName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meridian_policy::fleet::{Order, OwnLimits};
+    use meridian_policy::fleet::{ContentRules, Order, OwnLimits};
     use std::collections::BTreeSet;
 
     fn zone(pinned: bool, misdirected: Misdirected) -> Zone {
@@ -51,6 +51,7 @@ mod tests {
             misdirected,
             order: Order::Nearest,
             limits: OwnLimits::default(),
+            content: ContentRules::default(),
         }
     }
 

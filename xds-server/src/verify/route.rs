@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
 };
 use meridian_policy::fleet::ProviderEndpoint;
-use meridian_policy::{FallbackName, headers};
+use meridian_policy::{FallbackName, api, headers};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
@@ -91,6 +91,9 @@ impl<'f> Walk<'f> {
             let what = format!("`{header}` in `request_headers_to_remove` of this Route");
             self.leaks.unsupported(at, what);
         }
+        if matches!(entry, Entry::Peers(_)) {
+            self.inference_only(at, route.r#match.as_ref());
+        }
         let zones = self.zones_of(at, entry, route.r#match.as_ref());
         match &route.action {
             Some(Action::Route(action)) => self.action(at, entry, &zones, action),
@@ -100,6 +103,24 @@ impl<'f> Walk<'f> {
                 self.leaks.unsupported(at, "this kind of action");
                 BTreeSet::new()
             }
+        }
+    }
+
+    /// Other gateways may reach the paths of inference, and no other path of a pool's servers.
+    fn inference_only(&mut self, at: &str, matching: Option<&RouteMatch>) {
+        let path = matching.and_then(|matching| matching.path_specifier.as_ref());
+        // Envoy compares the whole path. The paths of inference have no characters with a meaning in a regular expression.
+        let paths: Vec<&str> = match path {
+            Some(PathSpecifier::Path(path)) => vec![path],
+            Some(PathSpecifier::SafeRegex(paths)) => paths.regex.split('|').collect(),
+            _ => Vec::new(),
+        };
+        let is_inference = |path: &&str| api::inference_paths().any(|known| known == *path);
+        if paths.is_empty() || !paths.iter().all(is_inference) {
+            self.leaks.add(
+                at,
+                "other gateways could reach more of a pool's servers than the paths of inference",
+            );
         }
     }
 

@@ -114,25 +114,11 @@ pub fn request(
     })
 }
 
-/// Checks a body of the Messages API, and removes what other models left in it.
+/// Checks a body of the Messages API, and removes what other models left in it. Its fields are checked against the allow-list before.
 ///
 /// # Errors
-/// The body is invalid, or lets the provider connect to third parties: these could be outside of the zone.
+/// The body is invalid.
 pub fn native(mut fields: Map<String, Value>) -> Result<Map<String, Value>, InvalidRequest> {
-    for field in ["mcp_servers", "container", "fallbacks"] {
-        if fields.get(field).is_some_and(|value| !value.is_null()) {
-            return Err(InvalidRequest::new(field, PROVIDER_TOOLS));
-        }
-    }
-    let tools = fields.get("tools").and_then(Value::as_array);
-    for (index, tool) in tools.into_iter().flatten().enumerate() {
-        if !matches!(tool["type"].as_str(), None | Some("custom")) {
-            return Err(InvalidRequest::new(
-                format!("tools[{index}].type"),
-                PROVIDER_TOOLS,
-            ));
-        }
-    }
     if fields
         .get("max_tokens")
         .is_some_and(|tokens| tokens.as_u64().is_none())
@@ -145,10 +131,6 @@ pub fn native(mut fields: Map<String, Value>) -> Result<Map<String, Value>, Inva
     adopt(&mut fields);
     Ok(fields)
 }
-
-/// The message about a field that lets the provider run its own tools.
-const PROVIDER_TOOLS: &str =
-    "would have the provider run tools of its own; give it tools that the caller runs";
 
 /// The fields that limit the tokens of a chat's answer. The first one that is there counts.
 const MAX_TOKENS: &[&str] = &["max_completion_tokens", "max_tokens"];

@@ -28,6 +28,8 @@ pub enum Failure {
     Malformed,
     /// The server does not have the model, which the fleet file says it has.
     NoModel,
+    /// The server redirects the request to another place (3xx).
+    Redirect,
 }
 
 impl Failure {
@@ -39,6 +41,7 @@ impl Failure {
             Self::Aborted => "aborted",
             Self::Malformed => "malformed",
             Self::NoModel => "no_model",
+            Self::Redirect => "redirect",
         }
     }
 
@@ -69,12 +72,15 @@ impl Failure {
             Self::Aborted => "The inference server aborted the request.",
             Self::Malformed => "The inference server sent something that is no answer.",
             Self::NoModel => "The inference server does not have this model.",
+            Self::Redirect => {
+                "The inference server redirects the request, which the gateway does not follow."
+            }
         }
     }
 
     /// The response body that replaces the server's.
-    pub fn body(&self, kind: ApiKind) -> String {
-        match kind.shape() {
+    pub fn body(&self, shape: Shape) -> String {
+        match shape {
             Shape::OpenAi => json!({ "error": self.openai() }),
             Shape::Anthropic => self.anthropic(),
         }

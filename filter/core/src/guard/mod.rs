@@ -65,22 +65,38 @@ enum Form {
     Stream(Box<Stream>),
     Whole(Whole),
     /// No response of this API, whatever its body is.
-    Foreign,
+    Foreign(Failure),
+}
+
+impl Form {
+    /// The form of a response with status 200.
+    fn of(kind: ApiKind, streamed: bool, head: &Head<'_>) -> Self {
+        let essence = head.content_type.split(';').next().unwrap_or_default();
+        let is_plain = matches!(head.content_encoding, "" | "identity");
+        match essence.trim().to_ascii_lowercase().as_str() {
+            _ if !is_plain => Self::Foreign(Failure::Malformed),
+            "text/event-stream" if streamed => Self::Stream(Box::new(Stream::new(kind))),
+            "application/json" => Self::Whole(Whole::new(kind, streamed)),
+            _ => Self::Foreign(Failure::Malformed),
+        }
+    }
 }
 
 impl Judge {
-    /// Starts with the head of a response. `streamed`: the caller asked for a stream. `None` if the status says that it is an error.
-    pub fn begin(kind: ApiKind, streamed: bool, head: &Head<'_>) -> Option<Self> {
-        if head.status >= 400 {
-            return None;
-        }
-        let essence = head.content_type.split(';').next().unwrap_or_default();
-        let is_plain = matches!(head.content_encoding, "" | "identity");
-        let form = match essence.trim().to_ascii_lowercase().as_str() {
-            _ if head.status != 200 || !is_plain => Form::Foreign,
-            "text/event-stream" if streamed => Form::Stream(Box::new(Stream::new(kind))),
-            "application/json" => Form::Whole(Whole::new(kind, streamed)),
-            _ => Form::Foreign,
+    /// Starts with the head of a response. `kind`: `None` for an API whose responses the guard cannot read. `streamed`: the caller
+    /// asked for a stream. `None` if there is nothing to judge: the status says that it is an error, or the guard cannot read it. A
+    /// redirect fails on every API: a client that follows it would send the prompt to another host.
+    pub fn begin(
+        kind: impl Into<Option<ApiKind>>,
+        streamed: bool,
+        head: &Head<'_>,
+    ) -> Option<Self> {
+        let form = match (head.status, kind.into()) {
+            (400.., _) => return None,
+            (300..=399, _) => Form::Foreign(Failure::Redirect),
+            (_, None) => return None,
+            (200, Some(kind)) => Form::of(kind, streamed, head),
+            (_, Some(_)) => Form::Foreign(Failure::Malformed),
         };
         Some(Self {
             form,
@@ -97,7 +113,7 @@ impl Judge {
         let step = match &mut self.form {
             Form::Stream(stream) => stream.read(piece, ends, self.committed),
             Form::Whole(whole) => whole.read(&self.held, piece.len(), ends, self.committed),
-            Form::Foreign => Step::Fail(Failure::Malformed),
+            Form::Foreign(failure) => Step::Fail(failure.clone()),
         };
         self.committed |= matches!(step, Step::Release(_));
         step
@@ -106,6 +122,11 @@ impl Judge {
     /// The body so far, once it is released.
     pub fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
+    }
+
+    /// Whether the response redirects the caller.
+    pub fn is_redirect(&self) -> bool {
+        matches!(self.form, Form::Foreign(Failure::Redirect))
     }
 
     /// Whether the response is a stream, whose events are all read.
@@ -118,7 +139,7 @@ impl Judge {
         match &self.form {
             Form::Stream(stream) => stream.usage(),
             Form::Whole(whole) => whole.usage(),
-            Form::Foreign => None,
+            Form::Foreign(_) => None,
         }
     }
 }

@@ -3,18 +3,19 @@
 //! behind it.
 
 use super::plugin::Plugin;
+use crate::allowed_fields::Violation;
 use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
 use crate::claude::{
     self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
     check_size,
 };
-use crate::egress::{self, EgressMode, violates_jurisdiction};
+use crate::egress::{self, EgressMode, Restriction, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, text};
 use crate::rename::rename;
 use crate::worker::{self, Worker};
 use meridian_policy::FallbackName;
-use meridian_policy::api::Shape;
+use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
 use meridian_policy::egress_policy::{EgressPolicy, Renames};
 use meridian_policy::headers;
@@ -26,12 +27,16 @@ pub struct Request {
     /// Without one nothing leaves.
     policy: Option<Rc<EgressPolicy>>,
     path: String,
+    /// The fields that the request may have, if they are restricted.
+    restriction: Option<Restriction>,
     /// The betas of Anthropic's API that the caller names.
     betas: String,
     /// The caller's request that the provider is asked for, while it is asked.
     fallback_request: Option<(FallbackName, Vec<u8>)>,
     /// What is reserved of the budget for it.
     reserved: Option<Reserved>,
+    /// The name that AWS gives the provider's error; empty without one.
+    error_name: String,
     state: State,
 }
 
@@ -81,20 +86,19 @@ impl Plugin for Request {
             }
             self.fallback_request = Some(request);
         }
+        let path = egress::without_query(&self.path);
+        host.set_header(Side::Request, ":path", Some(path));
+        let zone = text(host, Side::Request, headers::ZONE);
+        self.restriction = Restriction::of(&policy, mode, &zone);
         self.betas = text(host, Side::Request, claude::BETA);
-        let names = host
-            .headers(Side::Request)
-            .into_iter()
-            .map(|(name, _)| name);
-        for name in names.filter(|name| !mode.allows_header(name)) {
-            host.set_header(Side::Request, &name, None);
-        }
+        remove_headers(host, Side::Request, |name| mode.allows_header(name));
         match mode {
             EgressMode::Passthrough | EgressMode::Rename(_) => {
                 if let Err(refusal) = self.admit(host, worker, &policy, Estimate::default()) {
                     return self.stop(host, refusal);
                 }
-                if mode == EgressMode::Passthrough || ends {
+                let goes_as_it_is = mode == EgressMode::Passthrough && self.restriction.is_none();
+                if goes_as_it_is || ends {
                     self.state = State::AsItIs;
                     return Action::Continue;
                 }
@@ -122,6 +126,7 @@ impl Plugin for Request {
     }
 
     fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        host.remove_trailers(Side::Request);
         match self.state {
             State::Going => self.request(host, worker, usize::MAX, true),
             _ => Action::Continue,
@@ -133,16 +138,21 @@ impl Plugin for Request {
             return Action::Continue;
         }
         let status = host.header(Side::Response, ":status").unwrap_or_default();
+        self.error_name = text(host, Side::Response, "x-amzn-errortype");
+        remove_headers(host, Side::Response, egress::allows_response_header);
         self.name_region(host);
         if never_left(host) {
             self.give_back(host);
         }
         let context = match &self.state {
-            State::Sent(context) => context.clone(),
+            State::Sent(context) if !egress::is_redirect(&status) => context.clone(),
             _ => {
                 return match egress::check_status(&status) {
                     Ok(()) => Action::Continue,
-                    Err(refusal) => self.stop(host, refusal),
+                    Err(refusal) => {
+                        self.forget_cost();
+                        self.stop(host, refusal)
+                    }
                 };
             }
         };
@@ -156,7 +166,7 @@ impl Plugin for Request {
         }
         if ends {
             // No body can be added to it. The plugin `router` does that, for all errors without one.
-            let answer = context.whole(status, &error_name(host), &[], now(host));
+            let answer = context.whole(status, &self.error_name, &[], now(host));
             self.answered(host, worker, &answer);
             return Action::Continue;
         }
@@ -189,6 +199,7 @@ impl Plugin for Request {
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        host.remove_trailers(Side::Response);
         if let State::Held(context, status) = &self.state {
             let (context, status) = (context.clone(), *status);
             self.answer(host, worker, &context, status, usize::MAX);
@@ -213,9 +224,11 @@ impl Request {
         Self {
             policy,
             path: String::new(),
+            restriction: None,
             betas: String::new(),
             fallback_request: None,
             reserved: None,
+            error_name: String::new(),
             state: State::Going,
         }
     }
@@ -254,10 +267,9 @@ impl Request {
     }
 
     /// The request goes on with the provider's name of the model.
-    fn rename(&mut self, host: &dyn Host, renames: &Renames, size: usize) -> Action {
+    fn rename(&mut self, host: &dyn Host, renames: &Renames, body: &[u8]) -> Action {
         self.state = State::AsItIs;
-        let body = host.body(Side::Request, 0, size);
-        if let Some(renamed) = rename(&body, renames) {
+        if let Some(renamed) = rename(body, renames) {
             let length = body.len() - renamed.replaces + renamed.bytes.len();
             let length = length.to_string();
             host.set_header(Side::Request, "content-length", Some(&length));
@@ -273,10 +285,18 @@ impl Request {
         mode: EgressMode<'_>,
         size: usize,
     ) -> Action {
+        let body = host.body(Side::Request, 0, size);
+        if let Some(restriction) = &self.restriction
+            && let Err(violation) = restriction.check(&self.path, &body)
+        {
+            self.give_back(host);
+            return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, &[]));
+        }
         if let EgressMode::Rename(renames) = mode {
-            return self.rename(host, renames, size);
+            return self.rename(host, renames, &body);
         }
         let (Some(policy), EgressMode::Claude(claude, api)) = (self.policy.clone(), mode) else {
+            self.state = State::AsItIs;
             return Action::Continue;
         };
         let version = host.header(Side::Request, claude::VERSION.0);
@@ -288,7 +308,7 @@ impl Request {
             claude,
             fallback: &policy.fallback,
         };
-        let (request, context) = match ask.translate(host.body(Side::Request, 0, size)) {
+        let (request, context) = match ask.translate(body) {
             Ok(made) => made,
             Err(invalid) => return self.refuse(host, &invalid, api.shape()),
         };
@@ -393,7 +413,7 @@ impl Request {
         size: usize,
     ) {
         let body = host.body(Side::Response, 0, size);
-        let answer = context.whole(status, &error_name(host), &body, now(host));
+        let answer = context.whole(status, &self.error_name, &body, now(host));
         self.answered(host, worker, &answer);
         if let Some(made) = answer.body {
             host.set_header(Side::Response, "content-type", Some("application/json"));
@@ -407,9 +427,14 @@ impl Request {
         host.set_header(Side::Response, ":status", Some(&answer.status.to_string()));
         if answer.status == 200 {
             self.note_usage(host, worker, &answer.usage);
-        } else if is_providers(host)
-            && let Some(reserved) = &mut self.reserved
-        {
+        } else if is_providers(host) {
+            self.forget_cost();
+        }
+    }
+
+    /// What the provider refuses costs nothing.
+    fn forget_cost(&mut self) {
+        if let Some(reserved) = &mut self.reserved {
             reserved.cost = 0;
         }
     }
@@ -456,7 +481,9 @@ impl Request {
         let header = match refusal {
             EgressRefusal::OverBudget(seconds) => Some(("retry-after", seconds.to_string())),
             // The provider has answered.
-            EgressRefusal::OurCredential => self.member().map(|member| (headers::REGION, member)),
+            EgressRefusal::OurCredential | EgressRefusal::Redirect => {
+                self.member().map(|member| (headers::REGION, member))
+            }
             EgressRefusal::NoSuchApi => None,
         };
         let headers = header.iter();
@@ -465,6 +492,17 @@ impl Request {
             .collect();
         host.reply(refusal.status(), &headers, refusal.message().as_bytes());
         Action::Pause
+    }
+}
+
+/// The answer to a request with a field that the fallback may not be given.
+fn not_allowed(violation: &Violation) -> InvalidRequest {
+    InvalidRequest {
+        status: 400,
+        param: violation.field.clone(),
+        message: format!(
+            "{violation} (no region could serve this request, and the fallback may not be given this field)"
+        ),
     }
 }
 
@@ -480,9 +518,12 @@ fn is_providers(host: &dyn Host) -> bool {
     details.is_none_or(|details| details == "via_upstream")
 }
 
-/// The name that AWS gives an error.
-fn error_name(host: &dyn Host) -> String {
-    text(host, Side::Response, "x-amzn-errortype")
+/// Removes the headers that are not allowed.
+fn remove_headers(host: &dyn Host, side: Side, allows: impl Fn(&str) -> bool) {
+    let names = host.headers(side).into_iter().map(|(name, _)| name);
+    for name in names.filter(|name| !allows(name)) {
+        host.set_header(side, &name, None);
+    }
 }
 
 /// Seconds since the Unix epoch.

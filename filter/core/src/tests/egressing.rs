@@ -1,7 +1,7 @@
 //! The plugin `egress`, hook by hook.
 
 use super::envoy::{Envoy, Reply, Stream};
-use crate::host::{Action, Fact, Side};
+use crate::host::{Action, Fact, Host, Side};
 use crate::plugins::Configured;
 use crate::worker::Worker;
 use serde_json::{Value, json};
@@ -286,5 +286,212 @@ fn an_answer_names_the_fallback_if_the_provider_gave_it() {
         stream.response(plugin.as_mut(), &mut worker, &forged, true);
         let named = stream.value(Side::Response, "x-meridian-region");
         assert_eq!(named.as_deref(), region, "{details}");
+    }
+}
+
+/// The headers of an answer that describe the operator's account, or send a caller elsewhere.
+const ACCOUNT: &[(&str, &str)] = &[
+    (":status", "200"),
+    ("content-type", "application/json"),
+    ("retry-after", "3"),
+    ("set-cookie", "__cf_bm=secret"),
+    ("server", "cloudflare"),
+    ("via", "1.1 proxy"),
+    ("cf-ray", "1"),
+    ("openai-organization", "org-secret"),
+    ("anthropic-ratelimit-tokens-remaining", "1"),
+    ("x-ratelimit-remaining-requests", "1"),
+    ("x-meridian-retry", "1"),
+    ("location", "https://elsewhere/"),
+];
+
+/// An OpenAI-compatible provider.
+fn compatible(envoy: &Rc<Envoy>) -> Configured {
+    let policy = json!({ "fallback": "other", "provider": "openai_compatible" });
+    envoy.plugin("egress", &policy.to_string())
+}
+
+#[test]
+fn neither_queries_nor_headers_nor_trailers_carry_secrets_either_way() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    for (id, configured) in [(1, compatible(&envoy)), (2, claude(&envoy, &json!({})))] {
+        let stream = Stream::new(&envoy, id);
+        let mut plugin = configured.stream(id);
+        let (plugin, worker) = (plugin.as_mut(), &mut worker);
+        let mut asked = CHAT.to_vec();
+        asked[1].1 = "/v1/chat/completions?key=SECRET&x=1";
+        asked[4].1 = if id == 1 { "one" } else { "two" };
+        stream.request(plugin, worker, &asked, false);
+        stream.piece(plugin, worker, Side::Request, BODY, false);
+        stream.trailers_come(Side::Request, &[("x-secret", "SECRET")]);
+        plugin.on_request_trailers(&stream, worker);
+        assert!(!stream.has_trailers(Side::Request));
+        let path = stream.value(Side::Request, ":path").unwrap();
+        assert!(!path.contains('?'), "{path}");
+        stream.response(plugin, worker, ACCOUNT, false);
+        let names = stream.headers(Side::Response).into_iter();
+        let names: Vec<String> = names.map(|(name, _)| name).collect();
+        let mut expected = vec![
+            ":status",
+            "content-type",
+            "retry-after",
+            "x-meridian-region",
+        ];
+        expected.sort_unstable();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, expected, "{names:?}");
+        stream.trailers_come(Side::Response, &[("x-organization", "org-secret")]);
+        plugin.on_response_trailers(&stream, worker);
+        assert!(!stream.has_trailers(Side::Response));
+    }
+}
+
+#[test]
+fn a_redirect_of_a_provider_stays_here() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut id = 0;
+    for configured in [compatible(&envoy), claude(&envoy, &json!({}))] {
+        for status in ["300", "302", "304", "307", "308"] {
+            id += 1;
+            let request_id = id.to_string();
+            let stream = Stream::new(&envoy, id);
+            let mut plugin = configured.stream(id);
+            let (plugin, worker) = (plugin.as_mut(), &mut worker);
+            let mut asked = CHAT.to_vec();
+            asked[4].1 = &request_id;
+            stream.request(plugin, worker, &asked, false);
+            stream.piece(plugin, worker, Side::Request, BODY, true);
+            let head = [(":status", status), ("location", "https://elsewhere/")];
+            stream.response(plugin, worker, &head, false);
+            let reply = reply(&stream);
+            assert_eq!(reply.status, 502, "{status}");
+            assert!(reply.body.contains("redirects"), "{}", reply.body);
+            assert!(!reply.body.contains("elsewhere"), "{}", reply.body);
+            plugin.on_done(&stream, worker);
+        }
+    }
+    let spent = envoy.metric("meridian_spent_microusd;to=fallback/claude");
+    assert_eq!(spent, 0, "a redirect costs nothing");
+}
+
+/// What becomes of a body at a fallback for a zone: refused at a field, or let go.
+fn refused_at(
+    configured: &Configured,
+    envoy: &Rc<Envoy>,
+    ask: (&str, &str, &Value),
+) -> Option<Reply> {
+    let (zone, path, body) = ask;
+    let stream = Stream::new(envoy, 1);
+    let mut plugin = configured.stream(1);
+    let mut worker = Worker::default();
+    let headers = [
+        (":method", "POST"),
+        (":path", path),
+        ("x-meridian-zone", zone),
+    ];
+    let headers = if zone.is_empty() {
+        &headers[..2]
+    } else {
+        &headers[..]
+    };
+    stream.request(plugin.as_mut(), &mut worker, headers, false);
+    let text = body.to_string();
+    let (first, rest) = text.split_at(text.len() / 2);
+    stream.piece(plugin.as_mut(), &mut worker, Side::Request, first, false);
+    let sent = stream.piece(plugin.as_mut(), &mut worker, Side::Request, rest, true);
+    let reply = stream.reply.borrow().clone();
+    assert_eq!(reply.is_none(), sent.is_some(), "{path}: {body}");
+    assert_eq!(stream.value(Side::Request, "x-meridian-zone"), None);
+    reply
+}
+
+#[test]
+fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
+    let envoy = Envoy::start();
+    let pinned = json!({ "eea": [], "uk": ["web_search"] });
+    let compatible = |renames: Value| {
+        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "pinned": pinned, "renames": renames });
+        envoy.plugin("egress", &policy.to_string())
+    };
+    let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }] });
+    let plain = json!({ "model": "m", "input": "hi", "store": false });
+    for configured in [compatible(json!({})), compatible(json!({ "others": "x" }))] {
+        let ask = |zone, body| refused_at(&configured, &envoy, (zone, "/v1/responses?x=1", body));
+        for zone in ["eea", ""] {
+            let reply = ask(zone, &search).unwrap();
+            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(
+                (reply.status, &body["error"]["param"]),
+                (400, &json!("tools[1].type"))
+            );
+            assert_eq!(ask(zone, &plain), None);
+        }
+        for zone in ["uk", "global"] {
+            assert_eq!(ask(zone, &search), None, "{zone}");
+        }
+        let stored = json!({ "model": "m", "store": true });
+        assert!(ask("uk", &stored).is_some() && ask("global", &stored).is_none());
+    }
+    // Without a pinned zone nothing is read.
+    assert_eq!(
+        refused_at(
+            &self::compatible(&envoy),
+            &envoy,
+            ("global", "/v1/responses", &search)
+        ),
+        None
+    );
+}
+
+#[test]
+fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinned_zone() {
+    let envoy = Envoy::start();
+    let claude = |pinned: Value| {
+        let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
+        let policy =
+            json!({ "fallback": "claude", "provider": { "claude": claude }, "pinned": pinned });
+        envoy.plugin("egress", &policy.to_string())
+    };
+    let (open, eea) = (claude(json!({})), claude(json!({ "eea": [] })));
+    let field = |configured: &Configured, zone, path, body: &Value| {
+        let reply = refused_at(configured, &envoy, (zone, path, body))?;
+        assert_eq!(reply.status, 400);
+        Some(reply.body)
+    };
+    let url = "https://example.com/a.png";
+    let messages = "/v1/messages";
+    let search = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "hi" }], "tools": [{ "type": "web_search_20250305", "name": "w" }] });
+    for (configured, zone) in [(&open, "global"), (&eea, "global"), (&eea, "eea")] {
+        let refused = field(configured, zone, messages, &search).unwrap();
+        assert!(
+            refused.contains("tools[0].type") && refused.contains("invalid_request_error"),
+            "{refused}"
+        );
+    }
+    let allowing = claude(json!({ "eea": ["web_search_20250305"] }));
+    assert_eq!(field(&allowing, "eea", messages, &search), None);
+    let image = json!({ "type": "image", "source": { "type": "url", "url": url } });
+    let native = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": [image] }] });
+    let part = json!({ "type": "image_url", "image_url": { "url": url } });
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": [part] }] });
+    let part = json!({ "type": "input_image", "image_url": url });
+    let responses = json!({ "model": "m", "input": [{ "role": "user", "content": [part] }], "tools": [{ "type": "web_search" }] });
+    for (path, body, place) in [
+        (messages, &native, "messages[0].content[0].source.url"),
+        (
+            "/v1/chat/completions",
+            &chat,
+            "messages[0].content[0].image_url.url",
+        ),
+        ("/v1/responses", &responses, "input[0].content[0].image_url"),
+    ] {
+        assert_eq!(field(&open, "global", path, body), None, "{path}");
+        assert_eq!(field(&eea, "global", path, body), None, "{path}");
+        let refused = field(&eea, "eea", path, body).unwrap();
+        assert!(
+            refused.contains(place) && refused.contains("at another place"),
+            "{refused}"
+        );
     }
 }

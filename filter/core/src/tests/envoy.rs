@@ -80,11 +80,19 @@ impl Envoy {
 /// Names and values.
 type Headers = Vec<(String, Vec<u8>)>;
 
+fn owned(headers: &[(&str, &str)]) -> Headers {
+    let headers = headers.iter();
+    let headers = headers.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+    headers.collect()
+}
+
 /// A stream of an Envoy: what passes through one plugin.
 pub struct Stream {
     envoy: Rc<Envoy>,
     id: u32,
     headers: RefCell<BTreeMap<Side, Headers>>,
+    /// Trailers that are left.
+    trailers: RefCell<BTreeMap<Side, Headers>>,
     bodies: RefCell<BTreeMap<Side, Vec<u8>>>,
     facts: RefCell<BTreeMap<Fact, String>>,
     flags: Cell<Option<u64>>,
@@ -111,6 +119,7 @@ impl Stream {
             envoy: envoy.clone(),
             id,
             headers: RefCell::default(),
+            trailers: RefCell::default(),
             bodies: RefCell::default(),
             facts: RefCell::default(),
             flags: Cell::new(None),
@@ -130,6 +139,11 @@ impl Stream {
         self.flags.set(Some(flags));
     }
 
+    /// Whether trailers are left.
+    pub fn has_trailers(&self, side: Side) -> bool {
+        self.trailers.borrow().contains_key(&side)
+    }
+
     /// A header as it is now.
     pub fn value(&self, side: Side, name: &str) -> Option<String> {
         let value = self.header(side, name)?;
@@ -137,9 +151,12 @@ impl Stream {
     }
 
     fn come(&self, side: Side, headers: &[(&str, &str)]) {
-        let headers = headers.iter();
-        let headers = headers.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        self.headers.borrow_mut().insert(side, headers.collect());
+        self.headers.borrow_mut().insert(side, owned(headers));
+    }
+
+    /// Trailers come, before their hook is called.
+    pub fn trailers_come(&self, side: Side, trailers: &[(&str, &str)]) {
+        self.trailers.borrow_mut().insert(side, owned(trailers));
     }
 
     /// The headers of a request come.
@@ -242,6 +259,10 @@ impl Host for Stream {
         let headers = headers.entry(side).or_default();
         headers.retain(|(known, _)| known != name);
         headers.extend(value.map(|value| (name.to_owned(), value.as_bytes().to_vec())));
+    }
+
+    fn remove_trailers(&self, side: Side) {
+        self.trailers.borrow_mut().remove(&side);
     }
 
     fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8> {

@@ -456,3 +456,74 @@ fn a_failure_of_the_request_itself_passes_while_others_wait() {
     let (passed, alone) = failing(1, EVENTS, &[ROLE, refused]);
     assert!(passed.unwrap().contains("no such tool") && !alone);
 }
+
+/// A client that follows a redirect would send the prompt to another host.
+#[test]
+fn a_redirect_of_a_pool_or_a_provider_is_a_failure_on_every_path() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    let paths = [
+        ("/v1/chat/completions", "error"),
+        ("/v1/responses?x=1", "error"),
+        ("/v1/embeddings", "error"),
+        ("/v1/rerank", "error"),
+        ("/v1/score", "error"),
+        ("/v1/audio/speech", "error"),
+        ("/v1/messages", "type"),
+        ("/v1/messages/count_tokens", "type"),
+    ];
+    let mut id = 0;
+    for (path, field) in paths {
+        for status in ["300", "301", "302", "303", "304", "307", "308"] {
+            for (to, ending) in [
+                (WEST, "body"),
+                ("fallback/claude", "trailers"),
+                (EU, "none"),
+            ] {
+                id += 1;
+                let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, to, None));
+                let asked = [(":path", path), ("x-meridian-stream", "0")];
+                stream.request(plugin.as_mut(), &mut worker, &asked, false);
+                let head = [
+                    (":status", status),
+                    ("location", "https://elsewhere/"),
+                    ("set-cookie", "a=b"),
+                ];
+                stream.response(plugin.as_mut(), &mut worker, &head, ending == "none");
+                let body = match ending {
+                    "body" => {
+                        stream.piece(plugin.as_mut(), &mut worker, Side::Response, "moved", false)
+                    }
+                    "trailers" => {
+                        stream.trailers_come(Side::Response, &[("location", "https://elsewhere/")]);
+                        plugin.on_response_trailers(&stream, &mut worker);
+                        assert!(!stream.has_trailers(Side::Response), "{path}");
+                        let reply = stream.reply.borrow().clone().unwrap();
+                        assert_eq!(reply.status, 502, "{path} {status}");
+                        Some(reply.body)
+                    }
+                    _ => None,
+                };
+                for name in ["location", "set-cookie"] {
+                    assert_eq!(stream.value(Side::Response, name), None, "{path} {status}");
+                }
+                assert_eq!(
+                    stream.value(Side::Response, ":status").as_deref(),
+                    Some("502"),
+                    "{path} {status}"
+                );
+                if let Some(body) = body {
+                    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+                    assert!(!body[field].is_null(), "{path}: {body}");
+                    assert!(
+                        body["error"]["message"]
+                            .as_str()
+                            .unwrap()
+                            .contains("redirect"),
+                        "{path}: {body}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -291,3 +291,47 @@ fn refusals_are_short() {
         assert!(answer.status >= 400 && size < 2000, "{size} bytes");
     }
 }
+
+#[test]
+fn content_at_another_place_is_refused_where_the_zone_says_so() {
+    let mut fleet = example();
+    let part = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let messages = json!([{ "role": "user", "content": [part] }]);
+    let chat = json!({ "model": LLAMA, "messages": messages, "tools": [{ "type": "mcp" }] });
+    let image =
+        json!({ "type": "image", "source": { "type": "url", "url": "https://example.com/a.png" } });
+    let messages = json!([{ "role": "user", "content": [image] }]);
+    let native = json!({ "model": LLAMA, "messages": messages });
+    let ask = |fleet: &_, path: &str, body: &Value| {
+        decide(fleet, "us-west-2", path, &[US], &body.to_string()).err()
+    };
+    assert_eq!(ask(&fleet, CHAT, &chat), None);
+    fleet.zones.get_mut("global").unwrap().content.refuse_remote = true;
+    let message = |field: &str| {
+        format!(
+            "The field `{field}` names content at another place, which the server would fetch; send the content itself, as a `data:` URL."
+        )
+    };
+    let field = "messages[0].content[0].image_url.url";
+    let kind = "invalid_request_error";
+    let body = openai(&message(field), kind, json!(field), "remote_content");
+    let decision = "refused=remote_content";
+    let query = format!("{CHAT}?x=1");
+    for path in [CHAT, &query] {
+        let answer = ask(&fleet, path, &chat).unwrap();
+        check(&answer, 400, &[], decision, body.clone());
+    }
+    let body = anthropic(&message("messages[0].content[0].source.url"), kind);
+    check(
+        &ask(&fleet, MESSAGES, &native).unwrap(),
+        400,
+        &[],
+        decision,
+        body,
+    );
+    let inline = chat
+        .to_string()
+        .replace("https://example.com/a.png", "data:image/png;base64,AA");
+    let inline = serde_json::from_str(&inline).unwrap();
+    assert_eq!(ask(&fleet, CHAT, &inline), None);
+}

@@ -1,15 +1,8 @@
 //! Findings: what is refused unless the file accepts it by name. A name that accepts nothing is refused too, so that none outlives its
 //! reason.
 
-use super::{Check, Problem};
+use super::{Accepted, Check, Problem};
 use crate::fleet::raw::{Finding, RawFleet};
-
-/// A finding that the file accepts at a place, and the finding if there was one.
-pub(super) struct Accepted {
-    place: String,
-    name: &'static str,
-    found: Option<Problem>,
-}
 
 impl Check {
     /// Reads what the file accepts.

@@ -34,6 +34,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+/// A finding that the file accepts at a place, and the finding if there was one.
+struct Accepted {
+    place: String,
+    name: &'static str,
+    found: Option<Problem>,
+}
+
 /// A fleet that may run, and what its file insists on.
 #[derive(Debug)]
 pub struct Checked {
@@ -118,7 +125,7 @@ struct Names {
 struct Check {
     problems: Vec<Problem>,
     /// What the file accepts.
-    accepted: Vec<findings::Accepted>,
+    accepted: Vec<Accepted>,
     /// The findings that it accepts.
     warnings: Vec<Problem>,
 }

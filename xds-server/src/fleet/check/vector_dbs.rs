@@ -10,6 +10,10 @@ use meridian_policy::retrieval::{Role, VectorDb};
 use meridian_policy::{Fleet, RegionName};
 use std::net::{IpAddr, SocketAddr};
 
+/// There is no default: whoever reaches this address reads the database, without a certificate.
+const NO_LISTEN: &str = "is required: whoever reaches this address reads the database; write an `ip:port` of the region's own network, \
+                         e.g. 10.0.1.1:19530";
+
 impl Check {
     pub(super) fn vector_db(&mut self, at: &str, raw: RawVectorDb) -> VectorDb {
         let endpoint = self.at(&format!("{at}.endpoint"), endpoint(&raw.endpoint));
@@ -21,7 +25,10 @@ impl Check {
                 "port 0 cannot be connected to",
             );
         }
-        let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:19530");
+        let listen = match raw.listen.as_deref() {
+            Some(listen) => field::socket(listen),
+            None => Err(NO_LISTEN.into()),
+        };
         VectorDb {
             host,
             port,
@@ -30,7 +37,7 @@ impl Check {
                 RawRole::Replica => Role::Replica,
             },
             listen: self
-                .at(&format!("{at}.listen"), field::socket(listen))
+                .at(&format!("{at}.listen"), listen)
                 .unwrap_or(UNSPECIFIED),
             gateway_port,
         }

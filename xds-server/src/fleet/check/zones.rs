@@ -1,9 +1,11 @@
 //! Residency zones: their callers, and the regions and fallbacks of their requests.
 
 use super::{Check, Names, listed};
-use crate::fleet::raw::{RawMisdirected, RawZone};
+use crate::fleet::raw::{RawMisdirected, RawRemoteContent, RawZone};
 use meridian_policy::country::Country;
-use meridian_policy::fleet::{Fallback, Limits, Misdirected, Order, OwnLimits, UnknownZone, Zone};
+use meridian_policy::fleet::{
+    ContentRules, Fallback, Limits, Misdirected, Order, OwnLimits, UnknownZone, Zone,
+};
 use meridian_policy::{FallbackName, RegionName, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +94,15 @@ impl Check {
         } else {
             self.only_if_pinned(&format!("{at}.misdirected"), raw.misdirected.is_some());
             self.only_if_pinned(&format!("{at}.jurisdictions"), raw.jurisdictions.is_some());
+            self.only_if_pinned(
+                &format!("{at}.fallback_tools"),
+                raw.fallback_tools.is_some(),
+            );
         }
+        let content = ContentRules {
+            fallback_tools: self.fallback_tools(&at, raw.fallback_tools.unwrap_or_default()),
+            refuse_remote: raw.remote_content == Some(RawRemoteContent::Refuse),
+        };
         Zone {
             countries,
             rest,
@@ -102,7 +112,25 @@ impl Check {
             misdirected: misdirected(raw.misdirected),
             order,
             limits: OwnLimits::default(),
+            content,
         }
+    }
+
+    /// The types of tools that the zone's fallbacks may run.
+    fn fallback_tools(&mut self, at: &str, tools: Vec<String>) -> BTreeSet<String> {
+        let is_type = |tool: &str| {
+            let mut bytes = tool.bytes();
+            !tool.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        for (index, tool) in tools.iter().enumerate() {
+            if !is_type(tool) {
+                let message = format!(
+                    "`{tool}` is no type of a tool; write it as requests do, e.g. web_search"
+                );
+                self.problem(format!("{at}.fallback_tools[{index}]"), message);
+            }
+        }
+        tools.into_iter().collect()
     }
 
     /// Reports a field that an unpinned zone has and only a pinned one uses.

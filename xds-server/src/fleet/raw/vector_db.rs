@@ -13,7 +13,9 @@ pub struct RawVectorDb {
     pub endpoint: String,
     /// Role of the database in its replication group.
     pub role: RawRole,
-    /// Address on which the gateway listens for clients in its region, `ip:port`. Default: `0.0.0.0:19530`.
+    /// Address on which the gateway listens for clients in its region, `ip:port` of the region's own network, e.g. `10.0.1.1:19530`.
+    /// Required: whoever reaches it reads the database, without a certificate.
+    #[schemars(required)]
     pub listen: Option<String>,
     /// Port on which the gateway listens for other gateways that may read this database, over mTLS, at `gateway.address`. Default:
     /// `8444`.

@@ -245,8 +245,9 @@ fn addresses_that_no_server_has() {
         let source = format!(
             "{NEAREST}    signals: [{{ prometheus: \"http://{host}/m\", preset: vllm }}]\n"
         );
-        let database =
-            format!("{NEAREST}    vector_db: {{ endpoint: \"{host}:19530\", role: primary }}\n");
+        let database = format!(
+            "{NEAREST}    vector_db: {{ listen: \"10.0.1.1:19530\", endpoint: \"{host}:19530\", role: primary }}\n"
+        );
         for (from, to, at) in [
             (
                 "10.0.3.10:8000",

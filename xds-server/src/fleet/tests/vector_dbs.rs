@@ -12,12 +12,15 @@ fn with_databases(west: &str, east: &str, europe: &str) -> String {
         )
     };
     let west = format!(
-        "{}    vector_db: {{ endpoint: \"10.0.1.20:19530\", role: replica{west} }}\n",
+        "{}    vector_db: {{ endpoint: \"10.0.1.20:19530\", listen: \"10.0.1.1:19530\", role: replica{west} }}\n",
         lag("10.0.1.20")
     );
-    let east = format!("    vector_db: {{ endpoint: \"10.0.2.20:19530\", role: primary{east} }}\n");
-    let europe =
-        format!("    vector_db: {{ endpoint: \"milvus.db.svc:19530\", role: replica{europe} }}\n");
+    let east = format!(
+        "    vector_db: {{ endpoint: \"10.0.2.20:19530\", listen: \"0.0.0.0:19530\", role: primary{east} }}\n"
+    );
+    let europe = format!(
+        "    vector_db: {{ endpoint: \"milvus.db.svc:19530\", listen: \"0.0.0.0:19530\", role: replica{europe} }}\n"
+    );
     let mut text = edited("  us-east-1:\n", &format!("{west}  us-east-1:\n"));
     text = text.replacen("  eu-west-1:\n", &format!("{east}  eu-west-1:\n"), 1);
     text.replacen(
@@ -29,12 +32,10 @@ fn with_databases(west: &str, east: &str, europe: &str) -> String {
 
 #[test]
 fn a_database_is_read() {
-    let fleet = parse(&with_databases(
-        "",
-        ", listen: \"10.0.2.1:5432\", gateway_port: 9444",
-        "",
-    ))
-    .unwrap();
+    let text = with_databases("", ", gateway_port: 9444", "");
+    let at = "10.0.2.20:19530\", listen: \"";
+    let text = text.replace(&format!("{at}0.0.0.0:19530"), &format!("{at}10.0.2.1:5432"));
+    let fleet = parse(&text).unwrap();
     let of = |region: &str| fleet.regions[region].vector_db.clone().unwrap();
     assert_eq!(
         of("us-west-2"),
@@ -42,7 +43,7 @@ fn a_database_is_read() {
             host: "10.0.1.20".into(),
             port: 19530,
             role: Role::Replica,
-            listen: "0.0.0.0:19530".parse().unwrap(),
+            listen: "10.0.1.1:19530".parse().unwrap(),
             gateway_port: 8444,
         }
     );
@@ -75,10 +76,16 @@ fn bad_values_are_named() {
             "no address of a database",
         ),
         (
-            "role: primary",
-            "role: primary, listen: here",
+            "listen: \"0.0.0.0:19530\", role: primary",
+            "listen: here, role: primary",
             "listen",
             "is not `ip:port`",
+        ),
+        (
+            "listen: \"0.0.0.0:19530\", role: primary",
+            "role: primary",
+            "listen",
+            "is required: whoever reaches this address reads the database; write an `ip:port`",
         ),
         (
             "role: primary",
@@ -164,8 +171,10 @@ fn addresses_that_two_things_claim() {
         &text.replacen("10.0.2.20:19530", "milvus.db.svc:19530", 1),
         &[],
     );
+    let listen = "listen: \"0.0.0.0:19530\", role: primary";
+    let taken = listen.replace("19530", "8080");
     check(
-        &with_databases("", ", listen: \"0.0.0.0:8080\"", ""),
+        &with_databases("", "", "").replacen(listen, &taken, 1),
         &[(
             "regions.us-east-1.vector_db.listen",
             "0.0.0.0:8080 is taken by `public.listen` of the same region",

@@ -1,6 +1,7 @@
 //! Zones: references, countries, and restrictions of pinned zones.
 
 use super::{check, check_edit, edited};
+use meridian_policy::fleet::ContentRules;
 
 #[test]
 fn every_mention_resolves() {
@@ -158,7 +159,11 @@ fn a_pinned_zone_takes_no_fallback_of_another_jurisdiction() {
 
 #[test]
 fn fields_of_pinned_zones_only() {
-    for (field, value) in [("misdirected", "forward"), ("jurisdictions", "[global]")] {
+    for (field, value) in [
+        ("misdirected", "forward"),
+        ("jurisdictions", "[global]"),
+        ("fallback_tools", "[mcp]"),
+    ] {
         check_edit(
             "[preset:rest],",
             &format!("[preset:rest], {field}: {value},"),
@@ -233,4 +238,27 @@ fn all_problems_are_told_at_once() {
         error.starts_with("fallbacks.claude-eu.url: `http://eu.example.com/v1` would send"),
         "{error}"
     );
+}
+
+#[test]
+fn what_servers_may_do_on_their_own() {
+    let zone = |more: &str| {
+        let text = edited("pinned: true,", &format!("pinned: true,{more}"));
+        crate::fleet::parse(&text).unwrap().zones["eea"]
+            .content
+            .clone()
+    };
+    assert_eq!(zone(""), ContentRules::default());
+    let content = zone(" fallback_tools: [web_search, mcp], remote_content: refuse,");
+    assert!(content.refuse_remote);
+    assert!(content.fallback_tools.iter().eq(["mcp", "web_search"]));
+    assert!(!zone(" remote_content: allow,").refuse_remote);
+    for tool in ["\"\"", "\"web*\"", "\"a b\""] {
+        check_edit(
+            "pinned: true,",
+            &format!("pinned: true, fallback_tools: [mcp, {tool}],"),
+            "zones.eea.fallback_tools[1]",
+            "is no type of a tool",
+        );
+    }
 }

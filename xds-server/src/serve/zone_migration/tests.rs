@@ -12,7 +12,7 @@ use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::fleet::{Misdirected, Order, OwnLimits, UnknownZone, Zone};
+use meridian_policy::fleet::{ContentRules, Misdirected, Order, OwnLimits, UnknownZone, Zone};
 use meridian_policy::{FallbackName, FilterPolicy, Fleet, RegionName, ZoneName, headers};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -258,6 +258,7 @@ fn any_fleet() -> impl Strategy<Value = Fleet> {
                     },
                     order: Order::Nearest,
                     limits: OwnLimits::default(),
+                    content: ContentRules::default(),
                 };
                 (name.parse::<ZoneName>().unwrap(), zone)
             })

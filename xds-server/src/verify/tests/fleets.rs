@@ -104,22 +104,22 @@ regions:
   us-1:
     gateway: { address: 10.1.0.1, port: 8443 }
     pools: { m: { endpoints: ["10.1.0.2:8000"] } }
-    vector_db: { endpoint: "10.1.0.3:19530", role: primary }
+    vector_db: { endpoint: "10.1.0.3:19530", listen: "0.0.0.0:19530", role: primary }
   us-2:
     gateway: { address: gw.us-2.example.com, port: 8443 }
     pools: { m: { endpoints: ["10.2.0.2:8000"] } }
     signals: [{ prometheus: "http://10.2.0.3:9187/metrics", preset: postgres }]
-    vector_db: { endpoint: "milvus.db.svc:19530", role: replica }
+    vector_db: { endpoint: "milvus.db.svc:19530", listen: "0.0.0.0:19530", role: replica }
   eu-1:
     gateway: { address: 10.3.0.1, port: 8443 }
     pools: { m: { endpoints: ["10.3.0.2:8000"] } }
     signals: [{ prometheus: "http://10.3.0.3:9187/metrics", preset: milvus }]
-    vector_db: { endpoint: "10.3.0.3:19530", role: replica }
+    vector_db: { endpoint: "10.3.0.3:19530", listen: "0.0.0.0:19530", role: replica }
   eu-2:
     gateway: { address: 10.4.0.1, port: 8443 }
     pools: { m: { endpoints: ["10.4.0.2:8000"] } }
     signals: [{ prometheus: "http://10.4.0.3:9187/metrics", preset: milvus }]
-    vector_db: { endpoint: "10.4.0.3:19530", role: replica, gateway_port: 9444 }
+    vector_db: { endpoint: "10.4.0.3:19530", listen: "0.0.0.0:19530", role: replica, gateway_port: 9444 }
   eu-3:
     gateway: { address: 10.5.0.1, port: 8443 }
     pools: { m: { endpoints: ["10.5.0.2:8000"] } }

@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::rbac::v3::{Permission, Principal, permission
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterSpecifier, RequestMirrorPolicy,
 };
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{Route, WeightedCluster};
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
@@ -20,6 +21,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{Lane, ModelRule};
@@ -35,7 +37,7 @@ const CASES: u32 = 2000;
 type Edit = (u8, [usize; 3]);
 
 /// The number of kinds of edits.
-const KINDS: u8 = 24;
+const KINDS: u8 = 25;
 
 #[test]
 fn whatever_leaks_is_found() {
@@ -359,6 +361,26 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
             http_filter(manager, |wasm: &mut Wasm| {
                 wasm.config.as_mut().unwrap().failure_policy = 3;
             });
+        }),
+        23 => route_list(&mut snapshot.listeners[1], |routes| {
+            if routes.is_empty() {
+                return;
+            }
+            let index = a % routes.len();
+            let regex = |regex: &str| {
+                PathSpecifier::SafeRegex(RegexMatcher {
+                    regex: regex.into(),
+                    ..Default::default()
+                })
+            };
+            let path = match b % 5 {
+                0 => PathSpecifier::Prefix("/".into()),
+                1 => PathSpecifier::Prefix("/v1/".into()),
+                2 => PathSpecifier::Path("/metrics".into()),
+                3 => regex("/v1/chat/completions|.*"),
+                _ => regex("/v1/chat/completions|/v1/load_lora_adapter"),
+            };
+            routes[index].r#match.as_mut().unwrap().path_specifier = Some(path);
         }),
         _ => tls(
             snapshot.listeners[1].filter_chains[0]

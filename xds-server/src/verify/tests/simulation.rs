@@ -40,6 +40,12 @@ use meridian_policy::{FilterPolicy, Fleet, RegionName};
 use prost::{Message, Name};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The path that requests are on.
+const CHAT: &str = "/v1/chat/completions";
+
+/// Paths of an inference server that are not for other gateways.
+const BESIDE_INFERENCE: [&str; 3] = ["/metrics", "/v1/load_lora_adapter", "/v1/models"];
+
 type Headers = BTreeMap<&'static str, String>;
 
 /// A target of a pinned request that it must not reach; `None` if there is none.
@@ -244,6 +250,13 @@ impl Envoy<'_> {
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
                         return Some(leak);
                     }
+                    let is_routed = |path: &&str| {
+                        let mut routes = manager.routes.iter();
+                        routes.any(|route| matches(route, path, &headers))
+                    };
+                    if let Some(path) = BESIDE_INFERENCE.into_iter().find(is_routed) {
+                        return Some(format!("{region} reaches {path}"));
+                    }
                 }
             }
         }
@@ -262,7 +275,7 @@ impl Envoy<'_> {
         let route = manager
             .routes
             .iter()
-            .find(|route| matches(route, headers))?;
+            .find(|route| matches(route, CHAT, headers))?;
         let Some(Action::Route(action)) = &route.action else {
             return None;
         };
@@ -458,11 +471,16 @@ fn is(principal: &Principal, id: &str) -> bool {
     }
 }
 
-fn matches(route: &Route, headers: &Headers) -> bool {
+fn matches(route: &Route, path: &str, headers: &Headers) -> bool {
     let matching = route.r#match.as_ref().unwrap();
     let path = match matching.path_specifier.as_ref().unwrap() {
-        PathSpecifier::Prefix(prefix) => "/v1/chat/completions".starts_with(prefix),
-        _ => true,
+        PathSpecifier::Prefix(prefix) => path.starts_with(prefix),
+        PathSpecifier::Path(exact) => path == exact,
+        // Translation makes alternatives without any other operator, and an edit may make everything of them.
+        PathSpecifier::SafeRegex(regex) => {
+            regex.regex.split('|').any(|one| one == ".*" || one == path)
+        }
+        _ => panic!("a path that no edit makes"),
     };
     path && matching
         .headers

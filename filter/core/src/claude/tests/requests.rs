@@ -514,31 +514,6 @@ fn unsupported_messages_are_refused_by_name() {
 }
 
 #[test]
-fn tools_that_the_provider_runs_are_refused() {
-    let fine = json!({ "tools": [{ "name": "f", "input_schema": {} }, { "type": "custom", "name": "g" }], "mcp_servers": null });
-    assert!(native(fields(fine.to_string().as_bytes()).unwrap()).is_ok());
-    for (body, param) in [
-        (
-            json!({ "tools": [{ "name": "f" }, { "type": "web_search_20250305" }] }),
-            "tools[1].type",
-        ),
-        (
-            json!({ "tools": [{ "type": "code_execution_20250825" }] }),
-            "tools[0].type",
-        ),
-        (
-            json!({ "mcp_servers": [{ "url": "https://example.com" }] }),
-            "mcp_servers",
-        ),
-        (json!({ "container": "c" }), "container"),
-    ] {
-        let refused = native(fields(body.to_string().as_bytes()).unwrap()).unwrap_err();
-        assert_eq!(refused.param, param);
-        assert!(refused.message.contains("tools of its own"), "{refused}");
-    }
-}
-
-#[test]
 fn hosts_read_betas_from_a_header_or_the_body() {
     for (host, header, in_body) in [
         (ClaudeHost::Anthropic, Some("b,c"), Value::Null),

@@ -13,12 +13,23 @@ use crate::host::{Action, Fact, Host, Side, caller_has_left, text};
 use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptLabels, Worker};
 use attempt::Attempt;
+use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
 use std::rc::Rc;
 
 pub use attempt::UNANSWERED_MS;
+
+/// Response headers that send a client to another place, or make it keep something. No inference API has them.
+const FOR_BROWSERS: [&str; 6] = [
+    "alt-svc",
+    "content-location",
+    "link",
+    "location",
+    "refresh",
+    "set-cookie",
+];
 
 /// The guard of one attempt.
 #[derive(Default)]
@@ -27,6 +38,8 @@ pub struct Guard {
     id: u32,
     attempt: Attempt,
     kind: Option<ApiKind>,
+    /// The shape of the API's errors.
+    shape: Shape,
     /// The body is encoded, though the guard asked for no encoding.
     decoder: Option<Decoder>,
     state: State,
@@ -71,7 +84,9 @@ impl Plugin for Guard {
             ..AttemptLabels::default()
         };
         let labels = Rc::new(labels);
-        self.kind = ApiKind::of(&header(":path"));
+        let path = header(":path");
+        self.kind = ApiKind::of(&path);
+        self.shape = api::shape(&path, &[]);
         self.attempt.streamed = header(headers::STREAM) == "1";
         self.attempt.waits = true;
         let is_hedge = worker.attempts.waits(labels.request);
@@ -115,10 +130,14 @@ impl Plugin for Guard {
     }
 
     fn on_response_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
+        host.remove_trailers(Side::Response);
         match std::mem::take(&mut self.state) {
             // A withheld body has no place before trailers. They come from no server: Envoy asks HTTP/1 upstreams for none.
-            State::Held(_) | State::Refused(..) => {
-                let failure = Failure::Malformed;
+            state @ (State::Held(_) | State::Refused(..)) => {
+                let failure = match state {
+                    State::Held(judge) if judge.is_redirect() => Failure::Redirect,
+                    _ => Failure::Malformed,
+                };
                 self.attempt.fail(host, worker, &failure);
                 let json = [("content-type", "application/json")];
                 host.reply(failure.status(), &json, self.body_of(&failure).as_bytes());
@@ -192,6 +211,9 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        for name in FOR_BROWSERS {
+            host.set_header(Side::Response, name, None);
+        }
         self.attempt.name_region(host);
         self.attempt.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
@@ -222,10 +244,8 @@ impl Guard {
             content_type: &content_type,
             content_encoding: &content_encoding,
         };
-        let judge = self
-            .kind
-            .map(|kind| Judge::begin(kind, self.attempt.streamed, &head));
-        let Some(mut judge) = judge.flatten() else {
+        let judge = Judge::begin(self.kind, self.attempt.streamed, &head);
+        let Some(mut judge) = judge else {
             self.attempt.answered(host, worker, status);
             return Action::Continue;
         };
@@ -490,6 +510,6 @@ impl Guard {
     }
 
     fn body_of(&self, failure: &Failure) -> String {
-        self.kind.map(|kind| failure.body(kind)).unwrap_or_default()
+        failure.body(self.shape)
     }
 }

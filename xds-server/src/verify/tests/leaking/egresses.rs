@@ -125,9 +125,26 @@ fn egresses_that_leak() {
                 "the filter's policy is not that of the fallback `claude-eu`",
             ),
             case(
+                "the pinned zone's requests as any other's",
+                EU,
+                |s| {
+                    manager(listener(s, EGRESS), |m| {
+                        http_filter(m, |w: &mut Wasm| {
+                            let configuration = &mut w.config.as_mut().unwrap().configuration;
+                            repack(configuration.as_mut().unwrap(), |json: &mut StringValue| {
+                                let pinned = r#","pinned":{"eea":[]}"#;
+                                assert!(json.value.contains(pinned), "{}", json.value);
+                                json.value = json.value.replace(pinned, "");
+                            });
+                        })
+                    })
+                },
+                "the filter's policy is not that of the fallback `claude-eu`",
+            ),
+            case(
                 "stripped too late",
                 EU,
-                |s| manager(listener(s, EGRESS), |m| m.http_filters.swap(0, 2)),
+                |s| manager(listener(s, EGRESS), |m| m.http_filters.swap(1, 2)),
                 "the caller's `cookie` would go",
             ),
             case(

@@ -157,6 +157,18 @@ fn filters_that_leak() {
                 "callers are sent to `us-east-1`",
             ),
             case(
+                "content by URL refused, which the fleet allows",
+                EU,
+                |s| {
+                    policy(listener(s, "public"), |p| {
+                        for rule in p.zones.values_mut() {
+                            rule.refuse_remote_content = true;
+                        }
+                    })
+                },
+                "whether content by URL is refused differs from the fleet",
+            ),
+            case(
                 "another region's policy",
                 US,
                 |s| policy(listener(s, "public"), |p| p.region = EU.parse().unwrap()),

@@ -1,10 +1,18 @@
 //! Peers that leak.
 
 use super::*;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 
 fn pool_plugin(snapshot: &mut Snapshot, edit: impl FnOnce(&mut Wasm)) {
     manager(listener(snapshot, "peer"), |manager| {
         http_filter(manager, edit)
+    });
+}
+
+fn path(snapshot: &mut Snapshot, path: PathSpecifier) {
+    route(listener(snapshot, "peer"), "global/llama", |route| {
+        route.r#match.as_mut().unwrap().path_specifier = Some(path);
     });
 }
 
@@ -181,6 +189,25 @@ fn peers_that_leak() {
                 EU,
                 |s| pool_plugin(s, |w| vm(w).capability_restriction_config = None),
                 "requests of its own",
+            ),
+            case(
+                "any path of a pool's servers",
+                EU,
+                |s| path(s, PathSpecifier::Prefix("/".into())),
+                "could reach more of a pool's servers than the paths of inference",
+            ),
+            case(
+                "one path more",
+                EU,
+                |s| {
+                    let regex = "/v1/chat/completions|/metrics".into();
+                    let more = RegexMatcher {
+                        regex,
+                        ..Default::default()
+                    };
+                    path(s, PathSpecifier::SafeRegex(more));
+                },
+                "could reach more of a pool's servers than the paths of inference",
             ),
             case(
                 "on to another peer",
