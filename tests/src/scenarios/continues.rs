@@ -35,10 +35,10 @@ pub async fn stay(world: &mut World) -> Result<String> {
     }
     home.kill().await?;
     let mut asked = 0;
-    wait_for("the gateway to know that home is down", || async {
-        let ask = follow_up(world);
-        let answer = ask.send().await?;
-        Ok(answer.status == 503 && world.reached(ask.marker()).is_empty())
+    let gateway = world.gateway("us-west-2");
+    wait_for("the gateway's policy to know that home is down", || async {
+        let policy = gateway.admin("/config_dump").await?.replace('\\', "");
+        Ok(policy.contains(r#""down":["us-west-2"]"#))
     })
     .await?;
     for _ in 0..20 {
