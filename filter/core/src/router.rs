@@ -247,8 +247,12 @@ fn per_try_timeout_ms(
     context: &RequestContext<'_>,
 ) -> Option<u64> {
     let timeout = route.per_try_timeout.as_ref()?;
-    let pools = route.pools.iter();
-    let regions: Vec<PoolPace> = pools.map(|(pool, _)| (context.pace)(pool)).collect();
+    // A region that serves nobody has no queue either: it is not sooner than the others.
+    let serving = route
+        .pools
+        .iter()
+        .filter(|(pool, serves)| *serves && (context.breaker)(pool).is_none());
+    let regions: Vec<PoolPace> = serving.map(|(pool, _)| (context.pace)(pool)).collect();
     let seen = Seen {
         regions: &regions,
         hedges_used_up: context.hedges_used_up,

@@ -4,6 +4,7 @@ use super::decisions::{CHAT, US, admit, admitted, context};
 use super::envoy::{Envoy, Stream};
 use crate::breaker::Unavailable;
 use crate::host::{Fact, Side};
+use crate::pace::PoolPace;
 use crate::plugins::{Configured, Plugin};
 use crate::request::RequestContext;
 use crate::router::Router;
@@ -371,4 +372,44 @@ fn a_region_is_left_while_the_control_plane_is_away() {
     assert_eq!(lane(&|_| None), Lane::Home);
     let at_home = |pool: &PoolId| (pool.region.as_str() == WEST).then_some(unavailable);
     assert_eq!(lane(&at_home), Lane::Overflow);
+}
+
+/// Two faults at once: a dead region has no queue, and does not make the limit of a slow fleet short.
+#[test]
+fn regions_that_serve_nobody_are_no_reason_to_ask_another_one_soon() {
+    let mut queue = PoolPace::default();
+    for now in 0..40 {
+        let awaited = queue.begin(true, now);
+        queue.answered(awaited, 1.0, now);
+    }
+    (0..19).for_each(|_| {
+        queue.begin(true, 40);
+    });
+    let limit = |down: &[&str], open: &[&str]| {
+        let (mut policy, admission) = admit(&example(), WEST, "POST", CHAT, &[US]);
+        let zone = policy.zones.get_mut("global").unwrap();
+        let rule = zone.models.get_mut(LLAMA).unwrap();
+        rule.down
+            .extend(down.iter().map(|region| region.parse().unwrap()));
+        let unavailable = Unavailable {
+            retry_after: 1,
+            is_silent: true,
+        };
+        let context = RequestContext {
+            pace: &|pool| match pool.region.as_str() {
+                EU => PoolPace::default(),
+                _ => queue,
+            },
+            breaker: &|pool| open.contains(&pool.region.as_str()).then_some(unavailable),
+            now_ms: 40,
+            ..context()
+        };
+        let body = format!(r#"{{"model":"{LLAMA}","stream":true}}"#);
+        let router = Router::new(policy);
+        let decision = router.decide(&admitted(admission), body.as_bytes(), &context);
+        decision.unwrap().per_try_timeout_ms.unwrap() / 1000
+    };
+    assert_eq!(limit(&[], &[]), 10, "the third region is idle");
+    assert_eq!(limit(&[EU], &[]), 40);
+    assert_eq!(limit(&[], &[EU]), 40);
 }

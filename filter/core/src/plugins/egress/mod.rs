@@ -2,9 +2,11 @@
 //! does not speak is translated ([`crate::claude`]), and an error about our credential stays here. Envoy adds the credential
 //! behind it.
 
+mod reservation;
+
 use super::plugin::Plugin;
 use crate::allowed_fields::Violation;
-use crate::budget::{Admitted, Estimate, cost_so_far, estimate};
+use crate::budget::{Estimate, estimate};
 use crate::claude::{
     self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
     check_size,
@@ -13,12 +15,13 @@ use crate::egress::{self, EgressMode, Restriction, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, text};
 use crate::rename::rename;
-use crate::worker::{self, Worker};
+use crate::worker::Worker;
 use meridian_policy::FallbackName;
 use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
 use meridian_policy::egress_policy::{EgressPolicy, Renames};
 use meridian_policy::headers;
+use reservation::Reservation;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -34,18 +37,10 @@ pub struct Request {
     /// The caller's request that the provider is asked for, while it is asked.
     fallback_request: Option<(FallbackName, Vec<u8>)>,
     /// What is reserved of the budget for it.
-    reserved: Option<Reserved>,
+    reserved: Option<Reservation>,
     /// The name that AWS gives the provider's error; empty without one.
     error_name: String,
     state: State,
-}
-
-/// A part of a budget.
-struct Reserved {
-    admitted: Admitted,
-    estimate: Estimate,
-    /// What the request has cost, as far as that is known, in billionths of a dollar.
-    cost: u64,
 }
 
 /// Of Envoy's response flags, those of a provider that no connection leads to: none is healthy (UH), or they fail (UF).
@@ -316,7 +311,7 @@ impl Request {
             return self.stop(host, refusal);
         }
         if let Some(reserved) = &mut self.reserved {
-            reserved.cost = reserved.estimate.without_usage(context.stream);
+            reserved.note_sent(context.stream);
         }
         let HostRequest {
             path,
@@ -357,22 +352,8 @@ impl Request {
         policy: &EgressPolicy,
         estimate: Estimate,
     ) -> Result<(), EgressRefusal> {
-        match worker::admit(host, policy, estimate) {
-            Ok(admitted) => {
-                self.reserved = admitted.map(|admitted| Reserved {
-                    admitted,
-                    estimate,
-                    cost: 0,
-                });
-                Ok(())
-            }
-            Err(over) => {
-                worker
-                    .metrics
-                    .over_budget(host, &policy.fallback, over.limit);
-                Err(EgressRefusal::OverBudget(over.retry_after))
-            }
-        }
+        self.reserved = Reservation::take(host, worker, policy, estimate)?;
+        Ok(())
     }
 
     /// The answer says where it comes from, unless it is Envoy's own.
@@ -390,17 +371,15 @@ impl Request {
     /// The provider was not asked.
     fn give_back(&mut self, host: &dyn Host) {
         if let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) {
-            worker::give_back(host, policy, reserved.admitted);
+            reserved.give_back(host, policy);
         }
     }
 
     /// The reservation lasts no longer than the answer.
     fn settle(&mut self, host: &dyn Host, worker: &mut Worker) {
-        let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) else {
-            return;
-        };
-        worker::settle(host, policy, reserved.admitted, reserved.cost);
-        worker.metrics.spent(host, &policy.fallback, reserved.cost);
+        if let (Some(policy), Some(reserved)) = (&self.policy, self.reserved.take()) {
+            reserved.settle(host, worker, policy);
+        }
     }
 
     /// The answer in one piece is whole.
@@ -435,7 +414,7 @@ impl Request {
     /// What the provider refuses costs nothing.
     fn forget_cost(&mut self) {
         if let Some(reserved) = &mut self.reserved {
-            reserved.cost = 0;
+            reserved.forget_cost();
         }
     }
 
@@ -443,7 +422,7 @@ impl Request {
     fn note_usage(&mut self, host: &dyn Host, worker: &mut Worker, usage: &Usage) {
         let Some(policy) = &self.policy else { return };
         if let (Some(price), Some(reserved)) = (&policy.price, &mut self.reserved) {
-            reserved.cost = cost_so_far(price, usage, reserved.estimate);
+            reserved.note_usage(price, usage);
         }
         let geo = usage.inference_geo.as_deref();
         let Some(geo) = geo.filter(|geo| violates_jurisdiction(policy, geo)) else {
