@@ -28,6 +28,16 @@ use meridian_policy::fleet::Limits;
 use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 use std::collections::BTreeMap;
 
+/// Response headers that send a client to another place, or make it keep something. No inference API has them.
+const FOR_BROWSERS: [&str; 6] = [
+    "alt-svc",
+    "content-location",
+    "link",
+    "location",
+    "refresh",
+    "set-cookie",
+];
+
 /// The routes of the public listener: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
 /// for any other lane, and the catch-all. The routes of a lane exist even while the plan sends nothing there.
 pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
@@ -57,7 +67,11 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         routes,
         include_request_attempt_count: true,
         include_attempt_count_in_response: true,
-        response_headers_to_remove: vec![headers::RETRY.into(), headers::FINAL.into()],
+        response_headers_to_remove: [headers::RETRY, headers::FINAL]
+            .into_iter()
+            .chain(FOR_BROWSERS)
+            .map(str::to_owned)
+            .collect(),
         ..Default::default()
     };
     RouteConfiguration {

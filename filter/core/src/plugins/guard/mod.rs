@@ -21,16 +21,6 @@ use std::rc::Rc;
 
 pub use attempt::UNANSWERED_MS;
 
-/// Response headers that send a client to another place, or make it keep something. No inference API has them.
-const FOR_BROWSERS: [&str; 6] = [
-    "alt-svc",
-    "content-location",
-    "link",
-    "location",
-    "refresh",
-    "set-cookie",
-];
-
 /// The guard of one attempt.
 #[derive(Default)]
 pub struct Guard {
@@ -211,9 +201,6 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        for name in FOR_BROWSERS {
-            host.set_header(Side::Response, name, None);
-        }
         self.attempt.name_region(host);
         self.attempt.note_load(host, worker);
         let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
