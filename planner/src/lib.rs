@@ -11,6 +11,7 @@
 pub mod alarm;
 pub mod batch;
 pub mod chain;
+pub mod definition;
 pub mod flow;
 pub mod freshness;
 pub mod gate;

@@ -1,6 +1,6 @@
 //! The configuration of the plugin `egress`, as JSON in Envoy's configuration.
 
-use crate::name::{FallbackName, ModelName, ZoneName};
+use crate::name::{FallbackName, ModelName, ZoneId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,10 +27,13 @@ pub struct EgressPolicy {
     /// The names of the models at an OpenAI-compatible provider, where they differ from the callers'.
     #[serde(default, skip_serializing_if = "Renames::is_empty")]
     pub renames: Renames,
+    /// The unpinned zones that use the fallback. A request of a definition that is neither here nor in `pinned` is refused.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unpinned: BTreeSet<ZoneId>,
     /// The pinned zones that use the fallback, and the types of tools that it may run for each. A request of such a zone is held to
     /// an allow-list of fields.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pinned: BTreeMap<ZoneName, BTreeSet<String>>,
+    pub pinned: BTreeMap<ZoneId, BTreeSet<String>>,
 }
 
 /// The names of models at a provider.

@@ -2,7 +2,7 @@
 //! write it by hand.
 
 use crate::country::Country;
-use crate::name::{ModelName, RegionName, ZoneName};
+use crate::name::{ModelName, RegionName, ZoneId, ZoneName};
 use crate::pool_policy::Balance;
 use crate::zone::{UnknownZone, ZoneSource};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneRule {
+    /// The definition of the zone that this rule follows.
+    pub definition: ZoneId,
     /// Whether requests of the zone never leave its regions and fallbacks.
     pub pinned: bool,
     /// The response to callers that this gateway must not serve.

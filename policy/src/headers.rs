@@ -3,8 +3,11 @@
 
 /// The prefix of all Meridian headers.
 pub const PREFIX: &str = "x-meridian-";
-/// The residency zone of the caller. The filter sets it, and routes match on it.
+/// The residency zone of the caller, for people. The filter sets it. Routes do not match on it.
 pub const ZONE: &str = "x-meridian-zone";
+/// The ID of the definition of the zone under which the request was decided. The filter sets it. Routes and the rules for peers match
+/// on it.
+pub const DEFINITION: &str = "x-meridian-definition";
 /// The model of the request. The filter sets it, and routes match on it.
 pub const MODEL: &str = "x-meridian-model";
 /// Set by callers: the needs of the request besides a response, `fresh`. Routes do not match on it.

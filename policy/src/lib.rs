@@ -7,6 +7,7 @@
 pub mod api;
 pub mod chain;
 pub mod country;
+pub mod definition;
 pub mod egress_policy;
 pub mod fallback;
 pub mod filter_policy;
@@ -25,4 +26,4 @@ pub mod zone;
 
 pub use filter_policy::FilterPolicy;
 pub use fleet::Fleet;
-pub use name::{FallbackName, ModelName, RegionName, ZoneName};
+pub use name::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, ZoneName};

@@ -17,6 +17,9 @@ pub enum BadName {
     /// It cannot name a zone, region or fallback.
     #[error("`{0}` is not a name; use a-z, 0-9 and inner `-`, at most {LONGEST_NAME} characters")]
     Plain(String),
+    /// It is not the ID of a definition.
+    #[error("`{0}` is not the ID of a definition; it has the form `<name>@<16 digits of a hash>`")]
+    Id(String),
     /// It cannot name a model.
     #[error(
         "`{0}` is not a model's name; use A-Z, a-z, 0-9 and ._:/@+- (at most {LONGEST_MODEL_NAME} characters)"
@@ -40,6 +43,29 @@ const fn is_plain(text: &str) -> bool {
     }
     let is_sized = !bytes.is_empty() && bytes.len() <= LONGEST_NAME;
     is_sized && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
+}
+
+/// Digits of the hash in the ID of a definition.
+const HASH_DIGITS: usize = 16;
+
+/// A name, `@`, and a hash in lower-case hex.
+const fn is_id(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some(length) = bytes.len().checked_sub(HASH_DIGITS + 1) else {
+        return false;
+    };
+    let (name, hash) = bytes.split_at(length);
+    let mut at = 1;
+    while at < hash.len() {
+        if !matches!(hash[at], b'0'..=b'9' | b'a'..=b'f') {
+            return false;
+        }
+        at += 1;
+    }
+    let Ok(name) = std::str::from_utf8(name) else {
+        return false;
+    };
+    hash[0] == b'@' && is_plain(name)
 }
 
 const fn is_model(text: &str) -> bool {
@@ -129,6 +155,30 @@ name! {
     FallbackName, is_plain, Plain
 }
 
+name! {
+    /// The ID of one definition of a zone, e.g. `eea@5f2c9a4be1d07388`: the zone's name and a hash of what it promises. An edit of the
+    /// fleet file can give the name another meaning. It never does so to the ID.
+    ZoneId, is_id, Id
+}
+name! {
+    /// The ID of one definition of a fallback, e.g. `claude-eu@0d8bb0e2f64c1a97`: see [`ZoneId`].
+    FallbackId, is_id, Id
+}
+
+impl ZoneId {
+    /// The ID of the definition of a zone whose content has this hash.
+    pub fn new(zone: &ZoneName, hash: u64) -> Self {
+        Self(Cow::Owned(format!("{zone}@{hash:016x}")))
+    }
+}
+
+impl FallbackId {
+    /// The ID of the definition of a fallback whose content has this hash.
+    pub fn new(fallback: &FallbackName, hash: u64) -> Self {
+        Self(Cow::Owned(format!("{fallback}@{hash:016x}")))
+    }
+}
+
 impl ZoneName {
     /// The name that sorts before all others: where a range of zones begins.
     pub const LOWEST: Self = Self::from_static("0");
@@ -168,6 +218,26 @@ mod tests {
         }
         let megabyte = "A".repeat(1 << 20).parse::<ZoneName>().unwrap_err();
         assert!(megabyte.to_string().len() < 500);
+    }
+
+    #[test]
+    fn an_id_is_a_name_and_a_hash() {
+        let zone: ZoneName = "eea".parse().unwrap();
+        let id = ZoneId::new(&zone, 0xf00d);
+        assert_eq!(id.as_str(), "eea@000000000000f00d");
+        assert_eq!(id.as_str().parse(), Ok(id));
+        for bad in [
+            "eea",
+            "eea@",
+            "eea@f00d",
+            "@000000000000f00d",
+            "eea@000000000000F00D",
+            "eea@0000000000000f00d",
+            "eea@x@000000000000f00d",
+            "\u{e9}@000000000000f00d",
+        ] {
+            assert!(bad.parse::<FallbackId>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

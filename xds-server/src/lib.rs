@@ -13,6 +13,7 @@ mod clock;
 pub mod collect;
 pub mod discovery;
 pub mod fleet;
+pub mod history;
 pub mod name;
 pub mod serve;
 pub mod snapshot;

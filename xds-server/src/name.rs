@@ -1,9 +1,12 @@
 //! Names of Envoy resources. They are for people and logs: no code parses them.
+//!
+//! Whatever carries the promise of a zone or a fallback is named by the ID of its definition.
 
 pub use meridian_policy::name::stat;
 
 use meridian_policy::chain::Member;
-use meridian_policy::{FallbackName, ModelName, RegionName, ZoneName};
+use meridian_policy::definition::Definitions;
+use meridian_policy::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, ZoneName};
 
 /// The HTTP filter that decides where a request goes. Its configuration is an ECDS resource.
 pub const ROUTER: &str = "meridian.router";
@@ -27,17 +30,17 @@ pub fn peer(region: &RegionName, model: &ModelName) -> String {
 }
 
 /// The cluster that leads to a fallback's egress listener.
-pub fn fallback(fallback: &FallbackName) -> String {
+pub fn fallback(fallback: &FallbackId) -> String {
     format!("fallback/{fallback}")
 }
 
 /// The internal listener for requests to a fallback.
-pub fn egress(fallback: &FallbackName) -> String {
+pub fn egress(fallback: &FallbackId) -> String {
     format!("egress/{fallback}")
 }
 
 /// The cluster of a fallback's hosted API.
-pub fn provider(fallback: &FallbackName) -> String {
+pub fn provider(fallback: &FallbackId) -> String {
     format!("provider/{fallback}")
 }
 
@@ -56,18 +59,47 @@ pub fn database(region: &RegionName) -> String {
     format!("database/{region}")
 }
 
-/// The cluster of a chain's member.
-pub fn member(member: &Member, model: &ModelName) -> String {
-    match member {
+/// The cluster of a chain's member. `None`: a fallback without a definition.
+pub fn member(definitions: &Definitions, member: &Member, model: &ModelName) -> Option<String> {
+    Some(match member {
         Member::Pool(region) => pool(region, model),
         Member::Peer(region) => peer(region, model),
-        Member::Fallback(name) => fallback(name),
-    }
+        Member::Fallback(name) => fallback(definitions.fallbacks.get(name)?),
+    })
 }
 
 /// The cluster of a chain. Its name ends with the first member's region, or `fallback/` and the first member's name.
-pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
+pub fn chain(zone: &ZoneId, model: &ModelName, members: &[Member]) -> String {
+    chain_of(zone.as_str(), model, members)
+}
+
+fn chain_of(zone: &str, model: &ModelName, members: &[Member]) -> String {
     let first = members.first().map(Member::label);
     let first = first.unwrap_or_else(|| NOTHING.to_owned());
     format!("chain/{zone}/{model}/{first}")
+}
+
+/// Names for statistics, logs and people. They are the same for all definitions of a zone or fallback: a series goes on over an edit.
+pub mod short {
+    use super::{FallbackName, Member, ModelName, ZoneName, chain_of};
+
+    /// The short name of a chain.
+    pub fn chain(zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
+        chain_of(zone.as_str(), model, members)
+    }
+
+    /// The short name of the cluster that leads to a fallback's egress listener.
+    pub fn fallback(fallback: &FallbackName) -> String {
+        format!("fallback/{fallback}")
+    }
+
+    /// The short name of a fallback's egress listener.
+    pub fn egress(fallback: &FallbackName) -> String {
+        format!("egress/{fallback}")
+    }
+
+    /// The short name of the cluster of a fallback's hosted API.
+    pub fn provider(fallback: &FallbackName) -> String {
+        format!("provider/{fallback}")
+    }
 }

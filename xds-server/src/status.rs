@@ -4,6 +4,7 @@ use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 use meridian_planner::signal::Millis;
+use meridian_policy::ZoneId;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -29,6 +30,14 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             out,
             "! the fleet file is not in force as it is written: {}",
             error.message
+        )?;
+    }
+    if !fleet.kept.is_empty() {
+        let kept: Vec<&str> = fleet.kept.iter().map(ZoneId::as_str).collect();
+        writeln!(
+            out,
+            "kept for requests under way: the earlier definitions {}",
+            kept.join(", ")
         )?;
     }
     if let Some(error) = &report.unpublished {

@@ -130,7 +130,8 @@ fn export_prints_a_whole_configuration_without_secrets() {
     let out = text(&output.stdout);
     for part in [
         "id: eu-west-1-gateway",
-        "name: chain/eea/llama-3.1-70b/eu-west-1",
+        "name: chain/eea@",
+        "alt_stat_name: chain_eea_llama-3_1-70b_eu-west-1",
         "path: /run/secrets/claude-eu.yaml",
     ] {
         assert!(out.contains(part), "`{part}` is not in the configuration");

@@ -5,13 +5,15 @@ use crate::classify::Classified;
 use crate::shed::{Choice, ShedFractions};
 use crate::tier::Tier;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::{ModelName, headers};
+use meridian_policy::{ModelName, ZoneId, headers};
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The caller's zone, and the source that gave it.
     pub caller: Classified,
+    /// The definition of the zone that the decision follows.
+    pub definition: ZoneId,
     /// The model, by the policy's own spelling.
     pub model: ModelName,
     /// The lane.
@@ -66,6 +68,7 @@ impl Decision {
         let stream = if self.stream { "1" } else { "0" };
         let mut headers = vec![
             (headers::ZONE, self.caller.zone.to_string()),
+            (headers::DEFINITION, self.definition.to_string()),
             (headers::MODEL, self.model.to_string()),
             (headers::LANE, self.lane.as_str().to_owned()),
             (headers::STREAM, stream.to_owned()),

@@ -55,18 +55,25 @@ pub struct Restriction {
 }
 
 impl Restriction {
-    /// The restriction of a zone's requests to a path. `zone`: empty if it is unknown. `None`: there is none.
-    pub fn of(policy: &EgressPolicy, mode: EgressMode<'_>, zone: &str) -> Option<Self> {
-        let tools = match zone {
-            _ if policy.pinned.is_empty() => None,
-            "" => Some(BTreeSet::new()),
-            zone => policy.pinned.get(zone).cloned(),
+    /// The restriction of a definition's requests to a path. `None`: there is none.
+    ///
+    /// # Errors
+    /// The policy does not know the definition.
+    pub fn of(
+        policy: &EgressPolicy,
+        mode: EgressMode<'_>,
+        definition: &str,
+    ) -> Result<Option<Self>, EgressRefusal> {
+        let tools = match policy.pinned.get(definition) {
+            Some(tools) => Some(tools.clone()),
+            None if policy.unpinned.contains(definition) => None,
+            None => return Err(EgressRefusal::UnknownDefinition),
         };
         let is_native = match mode {
             EgressMode::Claude(_, api) => Some(api.is_native()),
             EgressMode::Passthrough | EgressMode::Rename(_) => None,
         };
-        match (is_native, tools) {
+        Ok(match (is_native, tools) {
             // Claude is given no tools of the provider's own in any zone.
             (Some(true), tools) => Some(Self {
                 listed_only: true,
@@ -79,7 +86,7 @@ impl Restriction {
                 remote_content: false,
                 tools,
             }),
-        }
+        })
     }
 
     /// Checks a body.
@@ -210,6 +217,7 @@ mod tests {
             price: None,
             context: None,
             renames: Renames::default(),
+            unpinned: [].into(),
             pinned: [].into(),
         }
     }

@@ -5,6 +5,8 @@
 pub enum EgressRefusal {
     /// The provider does not have the API of the request.
     NoSuchApi,
+    /// The policy does not know the definition of the zone that the request was decided under.
+    UnknownDefinition,
     /// The fallback's budget is spent. Seconds until it has room again.
     OverBudget(u64),
     /// The provider has refused the operator's credential. The caller cannot fix it.
@@ -17,7 +19,7 @@ impl EgressRefusal {
     /// The HTTP status. Envoy tries the next member of the chain for each of them.
     pub fn status(self) -> u16 {
         match self {
-            Self::NoSuchApi | Self::OverBudget(_) => 503,
+            Self::NoSuchApi | Self::UnknownDefinition | Self::OverBudget(_) => 503,
             Self::OurCredential | Self::Redirect => 502,
         }
     }
@@ -27,6 +29,9 @@ impl EgressRefusal {
         match self {
             Self::NoSuchApi => {
                 "no region could serve this request, and there is no fallback for its API"
+            }
+            Self::UnknownDefinition => {
+                "the rules of this zone have just changed, and the fallback does not have those of this request; try again"
             }
             Self::OverBudget(_) => {
                 "no region could serve this request, and the budget of the fallback is spent"

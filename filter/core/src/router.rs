@@ -191,6 +191,7 @@ impl Router {
         let (slot, affinity_slot) = self.slots(model, verdict.lane, key, context);
         Ok(Decision {
             caller: admitted.caller.clone(),
+            definition: routes.definition.clone(),
             model: model.clone(),
             lane: verdict.lane,
             stream,

@@ -3,7 +3,7 @@
 use meridian_policy::filter_policy::{
     BatchRule, FilterPolicy, Fresh, Lane, ModelRule, PerTryTimeout, Split, TurnAway, ZoneRule,
 };
-use meridian_policy::{ModelName, RegionName, ZoneName};
+use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -54,6 +54,8 @@ pub fn loaded_key(pool: &str) -> String {
 /// A zone's callers at this gateway.
 #[derive(Debug)]
 pub struct ZoneRoutes {
+    /// The definition that they follow.
+    pub definition: ZoneId,
     /// Set where they must not be served from here.
     pub turn_away: Option<TurnAway>,
     /// Requests that name content by URL are refused.
@@ -128,6 +130,7 @@ impl Pools {
     fn zone(&mut self, rule: &mut ZoneRule) -> ZoneRoutes {
         let models = std::mem::take(&mut rule.models);
         ZoneRoutes {
+            definition: rule.definition.clone(),
             turn_away: rule.turn_away.take(),
             refuse_remote_content: rule.refuse_remote_content,
             models: models

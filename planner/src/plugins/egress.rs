@@ -1,12 +1,19 @@
 //! Policies of the egress paths to fallbacks.
 
 use crate::chain::gateways_of;
-use meridian_policy::FallbackName;
 use meridian_policy::egress_policy::{Budget, EgressPolicy};
-use meridian_policy::fleet::{Fallback, Fleet};
+use meridian_policy::fleet::{Fallback, Fleet, Zone};
+use meridian_policy::{FallbackName, ZoneId};
+use std::collections::BTreeMap;
 
-/// The policy of one gateway's egress path to a fallback.
-pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> EgressPolicy {
+/// The policy of one gateway's egress path to a fallback. `zones`: the definitions whose requests may use it.
+pub fn egress_policy(
+    fleet: &Fleet,
+    name: &FallbackName,
+    fallback: &Fallback,
+    zones: &BTreeMap<ZoneId, &Zone>,
+) -> EgressPolicy {
+    let of = |pinned: bool| zones.iter().filter(move |(_, zone)| zone.pinned == pinned);
     EgressPolicy {
         fallback: name.clone(),
         provider: fallback.provider.clone(),
@@ -15,11 +22,9 @@ pub fn egress_policy(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) ->
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
-        pinned: fleet
-            .zones
-            .iter()
-            .filter(|(_, zone)| zone.pinned && zone.fallbacks.contains(name))
-            .map(|(zone_name, zone)| (zone_name.clone(), zone.content.fallback_tools.clone()))
+        unpinned: of(false).map(|(id, _)| id.clone()).collect(),
+        pinned: of(true)
+            .map(|(id, zone)| (id.clone(), zone.content.fallback_tools.clone()))
             .collect(),
     }
 }
@@ -54,16 +59,21 @@ mod tests {
     }
 
     #[test]
-    fn the_pinned_zones_of_a_fallback_are_named_with_their_tools() {
+    fn the_zones_of_a_fallback_are_named_with_their_tools() {
         let mut fleet = meridian_fixtures::fleets::example();
         let eea = fleet.zones.get_mut("eea").unwrap();
         eea.content.fallback_tools = ["mcp".to_owned()].into();
-        let of = |name: &str| {
-            let name: FallbackName = name.parse().unwrap();
-            egress_policy(&fleet, &name, &fleet.fallbacks[&name]).pinned
-        };
-        let expect = [("eea".parse().unwrap(), ["mcp".to_owned()].into())];
-        assert_eq!(of("claude-eu"), expect.into());
-        assert_eq!(of("claude"), [].into());
+        let (eea, global): (ZoneId, ZoneId) = (
+            ZoneId::new(&"eea".parse().unwrap(), 1),
+            ZoneId::new(&"global".parse().unwrap(), 2),
+        );
+        let zones = [
+            (eea.clone(), &fleet.zones["eea"]),
+            (global.clone(), &fleet.zones["global"]),
+        ];
+        let name: FallbackName = "claude".parse().unwrap();
+        let policy = egress_policy(&fleet, &name, &fleet.fallbacks[&name], &zones.into());
+        assert_eq!(policy.unpinned, [global].into());
+        assert_eq!(policy.pinned, [(eea, ["mcp".to_owned()].into())].into());
     }
 }

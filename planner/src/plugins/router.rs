@@ -3,6 +3,7 @@
 use super::batch::batch_rule;
 use super::fresh::fresh_rule;
 use crate::chain::{chain, has_another, lane_of, passes_through};
+use crate::definition::definitions;
 use crate::plan::{Plan, regions_of};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::{
@@ -10,6 +11,7 @@ use meridian_policy::filter_policy::{
 };
 use meridian_policy::fleet::{Fleet, Limits, Misdirected, Order, Zone};
 use meridian_policy::{ModelName, RegionName, ZoneName};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The router's policy at the gateway of `home` under a plan.
@@ -19,10 +21,21 @@ pub fn filter_policy(
     home: &RegionName,
     lease: Option<Lease>,
 ) -> FilterPolicy {
+    let definitions = definitions(fleet);
     let zones = fleet
         .zones
         .iter()
-        .map(|(name, zone)| (name.clone(), zone_rule(fleet, plan, name, zone, home)))
+        .filter_map(|(name, zone)| {
+            let definition = definitions.zones.get(name)?.clone();
+            let rule = ZoneRule {
+                definition,
+                pinned: zone.pinned,
+                refuse_remote_content: zone.content.refuse_remote,
+                turn_away: (!passes_through(zone, home)).then(|| turn_away(fleet, zone, home)),
+                models: model_rules(fleet, plan, name, zone, home),
+            };
+            Some((name.clone(), rule))
+        })
         .collect();
     let countries = fleet
         .zones
@@ -63,13 +76,13 @@ fn per_try_timeout(limits: &Limits) -> PerTryTimeout {
     }
 }
 
-fn zone_rule(
+fn model_rules(
     fleet: &Fleet,
     plan: &Plan,
     name: &ZoneName,
     zone: &Zone,
     home: &RegionName,
-) -> ZoneRule {
+) -> BTreeMap<ModelName, ModelRule> {
     let rule = |model: &ModelName| {
         let members = chain(fleet, name, model, home);
         let lane = lane_of(&members)?;
@@ -107,12 +120,7 @@ fn zone_rule(
         };
         Some((model.clone(), rule))
     };
-    ZoneRule {
-        pinned: zone.pinned,
-        refuse_remote_content: zone.content.refuse_remote,
-        turn_away: (!passes_through(zone, home)).then(|| turn_away(fleet, zone, home)),
-        models: fleet.models().into_iter().filter_map(rule).collect(),
-    }
+    fleet.models().into_iter().filter_map(rule).collect()
 }
 
 fn turn_away(fleet: &Fleet, zone: &Zone, home: &RegionName) -> TurnAway {

@@ -197,7 +197,7 @@ pub async fn forged(world: &mut World) -> Result<String> {
     world
         .pool("eu-west-1")
         .update(|behaviour| behaviour.fail = Fail::Status(503));
-    let claims = claims(world);
+    let claims = claims(world)?;
     let claimed = claims.len();
     for (claim, ask) in claims {
         watch.markers.push(ask.marker().to_owned());
@@ -222,13 +222,25 @@ pub async fn forged(world: &mut World) -> Result<String> {
 }
 
 /// Requests that are to be treated as an EU caller's, each with what it claims.
-fn claims(world: &World) -> Vec<(&'static str, Ask)> {
+fn claims(world: &World) -> Result<Vec<(&'static str, Ask)>> {
+    let mut claims = claims_by_our_headers(world)?;
+    claims.extend(claims_by_sources(world));
+    Ok(claims)
+}
+
+/// Claims by headers that are Meridian's own.
+fn claims_by_our_headers(world: &World) -> Result<Vec<(&'static str, Ask)>> {
+    let global = world.definition("global")?;
     let eu = || world.ask("eu-west-1").country("DE");
-    let unknown = || world.ask("eu-west-1");
-    vec![
+    Ok(vec![
         ("x-meridian-zone", eu().header("x-meridian-zone", "global")),
+        (
+            "x-meridian-definition",
+            eu().header("x-meridian-definition", &global),
+        ),
         ("x-meridian-* in full", {
             let ask = eu()
+                .header("x-meridian-definition", &global)
                 .header("x-meridian-zone", "global")
                 .header("X-Meridian-Lane", "home");
             ask.header("x-meridian-model", "llama-3.1-70b")
@@ -236,6 +248,14 @@ fn claims(world: &World) -> Vec<(&'static str, Ask)> {
         }),
         ("needs fresh data", eu().header("x-meridian-needs", "fresh")),
         ("x-meridian-refused", eu().header("x-meridian-refused", "1")),
+    ])
+}
+
+/// Claims by sources of the zone.
+fn claims_by_sources(world: &World) -> Vec<(&'static str, Ask)> {
+    let eu = || world.ask("eu-west-1").country("DE");
+    let unknown = || world.ask("eu-west-1");
+    vec![
         (
             "country from a stranger",
             unknown().country("US").from(STRANGER),

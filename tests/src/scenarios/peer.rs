@@ -11,17 +11,21 @@ fn at(world: &World, region: &str) -> String {
     format!("https://{}", world.block().peer(region))
 }
 
-/// A request to a region's peer listener.
-fn ask(world: &World, region: &str, zone: &str) -> Ask {
+/// A request to a region's peer listener, decided under the definition of a zone.
+fn ask(world: &World, region: &str, zone: &str) -> Result<Ask> {
+    Ok(decided_under(world, region, &world.definition(zone)?))
+}
+
+fn decided_under(world: &World, region: &str, definition: &str) -> Ask {
     let ask = world.ask(region).gateway_at(&at(world, region));
-    ask.header("x-meridian-zone", zone)
+    ask.header("x-meridian-definition", definition)
         .header("x-meridian-model", MODEL)
 }
 
 pub async fn peer(world: &mut World) -> Result<String> {
     // Connections that never come to be.
     for identity in [None, Some(STRANGER), Some(FORGED)] {
-        let answer = ask(world, "eu-west-1", "global")
+        let answer = ask(world, "eu-west-1", "global")?
             .open_with(&as_gateway(world, identity)?)
             .await;
         ensure(answer.is_err(), || {
@@ -31,7 +35,7 @@ pub async fn peer(world: &mut World) -> Result<String> {
     let west = as_gateway(world, Some("us-west-2"))?;
     let east = as_gateway(world, Some("us-east-1"))?;
     let denied = denied(world, &west, &east).await?;
-    let fine = ask(world, "eu-west-1", "global");
+    let fine = ask(world, "eu-west-1", "global")?;
     let answer = fine.send_with(&west).await?;
     ensure(
         answer.status == 200 && world.reached(fine.marker()) == ["eu-west-1"],
@@ -53,19 +57,30 @@ async fn denied(world: &World, west: &Client, east: &Client) -> Result<usize> {
     let denied = [
         (
             "a pinned zone that does not belong here",
-            ask(world, "us-east-1", "eea"),
+            ask(world, "us-east-1", "eea")?,
             west,
         ),
         (
             "a pinned zone from a gateway that must not have it",
-            ask(world, "eu-west-1", "eea"),
+            ask(world, "eu-west-1", "eea")?,
             west,
         ),
         ("no zone", without_zone, east),
-        ("an unknown zone", ask(world, "eu-west-1", "mars"), east),
+        ("an unknown zone", ask(world, "eu-west-1", "mars")?, east),
+        (
+            "another definition of a zone that belongs here",
+            decided_under(world, "eu-west-1", "global@0000000000000000"),
+            east,
+        ),
+        (
+            "a zone without a definition",
+            decided_under(world, "eu-west-1", "global"),
+            east,
+        ),
         (
             "two zones",
-            ask(world, "eu-west-1", "global").header("x-meridian-zone", "eea"),
+            ask(world, "eu-west-1", "global")?
+                .header("x-meridian-definition", &world.definition("eea")?),
             east,
         ),
     ];
@@ -97,7 +112,7 @@ async fn beside_inference(world: &World, west: &Client) -> Result<usize> {
     ];
     for path in paths {
         for gets in [false, true] {
-            let ask = ask(world, "eu-west-1", "global");
+            let ask = ask(world, "eu-west-1", "global")?;
             let path = format!("{path}?{}", ask.marker());
             let ask = if gets {
                 ask.get(&path)
@@ -111,7 +126,7 @@ async fn beside_inference(world: &World, west: &Client) -> Result<usize> {
             })?;
         }
     }
-    let queried = ask(world, "eu-west-1", "global").path("/v1/chat/completions?x=1");
+    let queried = ask(world, "eu-west-1", "global")?.path("/v1/chat/completions?x=1");
     let answer = queried.send_with(west).await?;
     ensure(answer.status == 200, || answer.text())?;
     Ok(paths.len())
@@ -124,7 +139,7 @@ async fn never_forwarded(world: &World, west: &Client, east: &Client) -> Result<
         .model(PARTIAL_MODEL)
         .gateway_at(&at(world, "us-west-2"));
     let missing = missing
-        .header("x-meridian-zone", "global")
+        .header("x-meridian-definition", &world.definition("global")?)
         .header("x-meridian-model", PARTIAL_MODEL);
     let answer = missing.send_with(east).await?;
     ensure(
@@ -132,7 +147,7 @@ async fn never_forwarded(world: &World, west: &Client, east: &Client) -> Result<
         || answer.text(),
     )?;
     world.pool("us-east-1").kill().await?;
-    let dead = ask(world, "us-east-1", "global")
+    let dead = ask(world, "us-east-1", "global")?
         .header("x-meridian-lane", "home")
         .header("x-meridian-stream", "0");
     let answer = dead.send_with(west).await?;

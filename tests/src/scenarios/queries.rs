@@ -122,7 +122,8 @@ pub(super) async fn until_shed(world: &World) -> Result<Duration> {
     .await?;
     let took = since.elapsed();
     pool.update(|behaviour| behaviour.kv_cache_usage = 0.76);
-    let weights = BTreeMap::from([(format!("chain/global/{MODEL}/us-east-1"), 100)]);
+    let global = world.definition("global")?;
+    let weights = BTreeMap::from([(format!("chain/{global}/{MODEL}/us-east-1"), 100)]);
     wait_for("Envoy to have it", || async {
         let share = share(world, "us-west-2").await?;
         let (policy, in_envoy) = in_force(world, "us-west-2").await?;

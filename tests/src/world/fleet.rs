@@ -6,6 +6,7 @@ use super::layout::position;
 use super::{Ask, Block, ControlPlane, Envoy, PROVIDERS, REGIONS, control_plane, envoy, wait_for};
 use crate::fakes::{Database, Fake};
 use anyhow::{Context, Result, bail};
+use meridian_planner::definition::definitions;
 use meridian_xds_server::serve::report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,17 @@ impl World {
     /// The fleet file.
     pub fn fleet_file(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.dir().join("fleet.yaml"))?)
+    }
+
+    /// The ID of a zone's definition; one that nobody knows for a zone that is not there.
+    ///
+    /// # Errors
+    /// The fleet file cannot be read.
+    pub fn definition(&self, zone: &str) -> Result<String> {
+        let fleet = meridian_xds_server::fleet::parse(&self.fleet_file()?)?;
+        let known = definitions(&fleet).zones;
+        let id = known.get(zone).map(ToString::to_string);
+        Ok(id.unwrap_or_else(|| format!("{zone}@0000000000000000")))
     }
 
     /// Writes another fleet file, replacing it as a whole.

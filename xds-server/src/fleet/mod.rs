@@ -87,7 +87,12 @@ pub fn parse(text: &str) -> Result<Fleet, FleetError> {
     parse_checked(text).map(|checked| checked.fleet)
 }
 
-fn parse_checked(text: &str) -> Result<Checked, FleetError> {
+/// Parses and checks the text of a fleet file, with the findings that it accepts.
+///
+/// # Errors
+///
+/// If it is not valid.
+pub fn parse_checked(text: &str) -> Result<Checked, FleetError> {
     let raw: RawFleet = form::read(text)?;
     let values: values::Values = form::read(text)?;
     let mut problems = values.missing();

@@ -4,10 +4,11 @@ mod changes;
 mod lease;
 mod report;
 
+use super::edition::{Earlier, Edition};
+use super::handover::handover;
 use super::publication::{Publication, Unpublishable, publication};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::state_file::SavedState;
-use super::zone_migration::migration_steps;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use changes::log_changes;
@@ -27,7 +28,7 @@ const PLAN_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two ticks, ten of which come in a second, after which the process must have stood still.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
-/// How long a step of a zone migration waits for gateways that do not answer.
+/// How long the first step of a handover waits for gateways that do not answer.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An input of the controller.
@@ -37,9 +38,9 @@ pub enum Event {
     Scraped(Scrape),
     /// A gateway reported statistics, or its stream ended.
     Gateway(GatewayEvent),
-    /// The fleet file has changed: the new fleet, or the error.
-    Edited(Result<Box<Fleet>, String>),
-    /// Every connected gateway has accepted the last publication.
+    /// The fleet file has changed: the new edition, or the error.
+    Edited(Result<Edition, String>),
+    /// The gateways have accepted the last publication.
     Settled,
     /// Time has passed.
     Tick,
@@ -56,19 +57,71 @@ pub struct Effects {
     pub save: Option<SavedState>,
 }
 
+/// What a control plane begins with.
+struct Beginning {
+    edition: Edition,
+    earlier: Earlier,
+    plan: Plan,
+    published: Publication,
+}
+
+impl Beginning {
+    /// The editions that an earlier process has left, the newest first, as they were. The file's own edition, if there are none or they
+    /// cannot be published.
+    fn after(
+        editions: Vec<Edition>,
+        own: &Edition,
+        plan: &Plan,
+        lease: Lease,
+    ) -> Result<Self, Unpublishable> {
+        let mut editions = editions.into_iter();
+        if let Some(newest) = editions.next()
+            && newest.fleet.trust_domain == own.fleet.trust_domain
+        {
+            match Self::with(newest, Earlier::saved(editions.collect()), plan, lease) {
+                Ok(beginning) => return Ok(beginning),
+                Err(error) => {
+                    tracing::warn!(%error, "the definitions before the restart cannot be kept; requests that were decided under them are refused");
+                }
+            }
+        }
+        Self::with(own.clone(), Earlier::default(), plan, lease)
+    }
+
+    fn with(
+        edition: Edition,
+        earlier: Earlier,
+        plan: &Plan,
+        lease: Lease,
+    ) -> Result<Self, Unpublishable> {
+        let plan = carried_over(&edition.fleet, plan);
+        let history = earlier.before(&edition.fleet);
+        let published = publication(history, &plan, lease, &Publication::new())?;
+        Ok(Self {
+            edition,
+            earlier,
+            plan,
+            published,
+        })
+    }
+}
+
 /// The state of the control plane.
 pub struct Controller {
+    edition: Edition,
+    /// The fleet of the edition.
     fleet: Arc<Fleet>,
+    earlier: Earlier,
     state: FleetState,
     plan: Plan,
     lease: Lease,
     published: Publication,
-    /// The steps of a zone migration that are not published yet.
+    /// The steps of a handover that are not published yet.
     steps: VecDeque<Publication>,
     /// When the last step was published.
     step_at: Millis,
-    /// The last edit that arrived during a zone migration.
-    queued_edit: Option<Box<Fleet>>,
+    /// The last edit that arrived during a handover.
+    queued_edit: Option<Edition>,
     /// Whether anything was observed since the last plan.
     has_news: bool,
     planned_at: Millis,
@@ -84,29 +137,35 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts with a fleet and the state that an earlier run saved. A saved plan whose lease has ended is dropped, as it
-    /// was by the gateways; so is one whose lease begins in the future.
+    /// Starts with an edition and the state that an earlier run saved. A saved plan whose lease has ended is dropped, as it
+    /// was by the gateways; so is one whose lease begins in the future. The edition that was in force then is handed over from.
     ///
     /// # Errors
     ///
     /// If the configuration of a gateway cannot be published.
     pub fn start(
-        fleet: Arc<Fleet>,
+        edition: Edition,
         file: String,
         saved: Option<SavedState>,
         now: Millis,
     ) -> Result<(Self, Effects), Unpublishable> {
+        let files = saved.iter().flat_map(|saved| &saved.files);
+        let before: Vec<Edition> = files.filter_map(|text| Edition::parse(text).ok()).collect();
         let saved = saved.filter(|saved| {
             let given = Millis(saved.lease.given * 1000);
             given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
         });
         let saved_lease = saved.as_ref().map(|saved| saved.lease);
-        let before = saved.map(|saved| saved.plan).unwrap_or_default();
-        let plan = carried_over(&fleet, &before);
-        let kept = saved_lease.filter(|lease| !is_due(&fleet, *lease, now));
-        let lease = kept.unwrap_or_else(|| new_lease(&fleet, now));
-        let published = publication(&fleet, &plan, lease, &Publication::new())?;
-        let controller = Self {
+        let kept = saved_lease.filter(|lease| !is_due(&edition.fleet, *lease, now));
+        let lease = kept.unwrap_or_else(|| new_lease(&edition.fleet, now));
+        let before_plan = saved.map(|saved| saved.plan).unwrap_or_default();
+        let Beginning {
+            edition: first,
+            earlier,
+            plan,
+            published,
+        } = Beginning::after(before, &edition, &before_plan, lease)?;
+        let mut controller = Self {
             state: FleetState::default(),
             plan,
             lease,
@@ -123,15 +182,20 @@ impl Controller {
             file: FleetReport {
                 file,
                 since: now,
-                error: None,
+                ..Default::default()
             },
             unpublished: None,
             counts: CountsReport {
                 publications: 1,
                 ..Default::default()
             },
-            fleet,
+            fleet: first.fleet.clone(),
+            edition: first,
+            earlier,
         };
+        if controller.fleet != edition.fleet {
+            controller.hand_over(edition, now)?;
+        }
         let effects = Effects {
             publish: Some(controller.published.clone()),
             fleet: Some(controller.fleet.clone()),
@@ -148,12 +212,15 @@ impl Controller {
             Event::Gateway(GatewayEvent::StreamEnded { region, source }) => {
                 self.remove_gateway(region, source)
             }
-            Event::Edited(Ok(fleet)) if self.is_migrating() => self.queued_edit = Some(fleet),
-            Event::Edited(Ok(fleet)) => return self.apply_edit(Arc::new(*fleet), now),
+            Event::Edited(Ok(edition)) if self.is_handing_over() => {
+                self.queued_edit = Some(edition);
+            }
+            Event::Edited(Ok(edition)) => return self.apply_edit(edition, now),
             Event::Edited(Err(error)) => self.reject_edit(error, now),
-            Event::Settled => return self.publish_next_step(now),
-            Event::Tick if self.is_migrating() && now.since(self.step_at) < STEP_TIMEOUT => {}
-            Event::Tick if self.is_migrating() => return self.publish_next_step(now),
+            Event::Settled if self.is_handing_over() => return self.publish_next_step(now),
+            Event::Settled => self.earlier.supersede(now),
+            Event::Tick if self.is_handing_over() && now.since(self.step_at) < STEP_TIMEOUT => {}
+            Event::Tick if self.is_handing_over() => return self.publish_next_step(now),
             Event::Tick => return self.tick(now),
         }
         Effects::default()
@@ -207,9 +274,14 @@ impl Controller {
         self.has_news = true;
     }
 
-    /// Whether a zone migration is under way. Nothing else is published until it ends.
-    pub fn is_migrating(&self) -> bool {
+    /// Whether a handover is under way. Nothing else is published until it ends.
+    pub fn is_handing_over(&self) -> bool {
         !self.steps.is_empty()
+    }
+
+    /// Whether earlier definitions are kept by which some gateway may still decide.
+    pub fn keeps_definitions_in_use(&self) -> bool {
+        self.earlier.in_use()
     }
 
     fn publish_next_step(&mut self, now: Millis) -> Effects {
@@ -231,11 +303,12 @@ impl Controller {
             self.read.clear();
         }
         self.ticked_at = now;
-        if let Some(fleet) = self.queued_edit.take() {
-            return self.apply_edit(Arc::new(*fleet), now);
+        if let Some(edition) = self.queued_edit.take() {
+            return self.apply_edit(edition, now);
         }
         let due = is_due(&self.fleet, self.lease, now);
-        if !(due || self.has_news || now.since(self.planned_at) >= PLAN_INTERVAL) {
+        let retired = self.earlier.retire(now);
+        if !(due || retired || self.has_news || now.since(self.planned_at) >= PLAN_INTERVAL) {
             return Effects::default();
         }
         self.has_news = false;
@@ -247,11 +320,11 @@ impl Controller {
         } else {
             self.lease
         };
-        if next == self.plan && !due {
+        if next == self.plan && !due && !retired {
             self.unpublished = None;
             return Effects::default();
         }
-        let made = publication(&self.fleet, &next, lease, &self.published);
+        let made = self.publication(&next, lease);
         self.publish_plan(next, lease, made, now)
     }
 
@@ -267,7 +340,7 @@ impl Controller {
             Ok(made) => {
                 log_changes(&self.plan, &next);
                 self.unpublished = None;
-                self.publish(self.fleet.clone(), next, lease, vec![made], now)
+                self.publish(next, lease, vec![made], now)
             }
             Err(error) => {
                 self.record_unpublished(&error, now);
@@ -275,8 +348,8 @@ impl Controller {
                     return Effects::default();
                 }
                 let plan = self.plan.clone();
-                match publication(&self.fleet, &plan, lease, &self.published) {
-                    Ok(again) => self.publish(self.fleet.clone(), plan, lease, vec![again], now),
+                match self.publication(&plan, lease) {
+                    Ok(again) => self.publish(plan, lease, vec![again], now),
                     // The error is logged and reported already.
                     Err(_) => Effects::default(),
                 }
@@ -318,35 +391,61 @@ impl Controller {
                 .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
     }
 
-    fn apply_edit(&mut self, fleet: Arc<Fleet>, now: Millis) -> Effects {
-        let next = self.next_plan(&fleet, now);
-        let before = (self.fleet.as_ref(), &self.plan);
-        match migration_steps(&self.published, before, (&fleet, &next), self.lease) {
-            Ok(steps) => {
-                tracing::info!(file = self.file.file, "the edited fleet file is in force");
+    fn publication(&self, plan: &Plan, lease: Lease) -> Result<Publication, Unpublishable> {
+        let history = self.earlier.before(&self.fleet);
+        publication(history, plan, lease, &self.published)
+    }
+
+    fn apply_edit(&mut self, edition: Edition, now: Millis) -> Effects {
+        match self.hand_over(edition, now) {
+            Ok(effects) => {
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;
                 self.unpublished = None;
-                self.sources.retain(|(region, source), report| {
-                    let region = fleet.regions.get(region);
-                    let is_gateway = report.url.is_empty();
-                    region.is_some_and(|region| {
-                        let mut places =
-                            (0..region.signals.len()).map(|index| format!("signals[{index}]"));
-                        is_gateway || places.any(|place| place == *source)
-                    })
-                });
-                Effects {
-                    fleet: Some(fleet.clone()),
-                    ..self.publish(fleet, next, self.lease, steps, now)
-                }
+                tracing::info!(file = self.file.file, "the edited fleet file is in force");
+                effects
             }
             Err(error) => {
                 self.reject_edit(error.to_string(), now);
                 Effects::default()
             }
         }
+    }
+
+    /// Publishes another edition. The one before it is kept for the requests that are under way.
+    fn hand_over(&mut self, edition: Edition, now: Millis) -> Result<Effects, Unpublishable> {
+        let fleet = edition.fleet.clone();
+        let next = self.next_plan(&fleet, now);
+        let earlier = self.earlier.with(&self.edition, &fleet);
+        let made = {
+            let history = earlier.before(&fleet);
+            handover(&self.published, &self.fleet, &history, &next, self.lease)
+        };
+        let (earlier, steps) = match made {
+            Ok(steps) => (earlier, steps),
+            Err(error) => {
+                let alone = publication(&*fleet, &next, self.lease, &self.published)?;
+                tracing::warn!(%error, "earlier definitions cannot be kept beside those of the edit; requests that were decided under them are refused");
+                (Earlier::default(), vec![alone])
+            }
+        };
+        self.sources.retain(|(region, source), report| {
+            let region = fleet.regions.get(region);
+            let is_gateway = report.url.is_empty();
+            region.is_some_and(|region| {
+                let mut places = (0..region.signals.len()).map(|index| format!("signals[{index}]"));
+                is_gateway || places.any(|place| place == *source)
+            })
+        });
+        self.state.edited(now);
+        self.edition = edition;
+        self.fleet = fleet.clone();
+        self.earlier = earlier;
+        Ok(Effects {
+            fleet: Some(fleet),
+            ..self.publish(next, self.lease, steps, now)
+        })
     }
 
     fn reject_edit(&mut self, message: String, now: Millis) {
@@ -362,16 +461,11 @@ impl Controller {
 
     fn publish(
         &mut self,
-        fleet: Arc<Fleet>,
         plan: Plan,
         lease: Lease,
         mut steps: Vec<Publication>,
         now: Millis,
     ) -> Effects {
-        if self.fleet != fleet {
-            self.state.edited(now);
-        }
-        self.fleet = fleet;
         self.plan = plan;
         self.lease = lease;
         self.planned_at = now;
@@ -389,6 +483,10 @@ impl Controller {
         SavedState {
             plan: self.plan.clone(),
             lease: self.lease,
+            files: std::iter::once(&self.edition)
+                .chain(self.earlier.editions())
+                .map(|edition| edition.text.to_string())
+                .collect(),
         }
     }
 

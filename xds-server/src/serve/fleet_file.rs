@@ -1,8 +1,8 @@
 //! Edits of the fleet file. The file is polled: file notifications miss files that are replaced, remounted or on a
 //! network file system.
 
-use crate::fleet::{self, FleetError};
-use meridian_policy::Fleet;
+use super::edition::Edition;
+use crate::fleet::FleetError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl FleetFile {
 
     /// Polls the file and sends its changes until the receiver is dropped. A file system that hangs blocks this task
     /// only.
-    pub async fn watch(mut self, edits: Sender<Result<Fleet, FleetError>>) {
+    pub async fn watch(mut self, edits: Sender<Result<Edition, FleetError>>) {
         let mut polls = tokio::time::interval(POLL_INTERVAL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -61,14 +61,14 @@ impl FleetFile {
 
     /// The fleet or the error in the file; `None` if nothing has changed since the last read. A file that is missing for a
     /// moment, e.g. while it is replaced, is reported once as an error.
-    pub async fn read(&mut self) -> Option<Result<Fleet, FleetError>> {
+    pub async fn read(&mut self) -> Option<Result<Edition, FleetError>> {
         let text = tokio::fs::read_to_string(&self.path).await;
         self.edit(text)
     }
 
     /// The same, once the file has been the same at two polls: a file that is being written may be a valid one at any moment, with
     /// less in it.
-    async fn poll(&mut self) -> Option<Result<Fleet, FleetError>> {
+    async fn poll(&mut self) -> Option<Result<Edition, FleetError>> {
         let text = tokio::fs::read_to_string(&self.path).await;
         let polled = Some(text.as_ref().ok().cloned());
         let is_settled = self.polled == polled;
@@ -76,7 +76,7 @@ impl FleetFile {
         if is_settled { self.edit(text) } else { None }
     }
 
-    fn edit(&mut self, text: io::Result<String>) -> Option<Result<Fleet, FleetError>> {
+    fn edit(&mut self, text: io::Result<String>) -> Option<Result<Edition, FleetError>> {
         let text = match text {
             Ok(text) => text,
             Err(error) => {
@@ -85,7 +85,7 @@ impl FleetFile {
             }
         };
         let is_new = self.is_new(&text);
-        is_new.then(|| fleet::parse(&text))
+        is_new.then(|| Edition::parse(&text))
     }
 
     fn is_new(&mut self, text: &str) -> bool {
@@ -130,13 +130,13 @@ mod tests {
         let mut file = FleetFile::new(path.clone());
         // The beginning of a file, without its policy and control plane, is a valid file.
         let (beginning, _) = EXAMPLE.split_once("policy:\n").unwrap();
-        assert!(fleet::parse(beginning).is_ok());
+        assert!(Edition::parse(beginning).is_ok());
         fs::write(&path, beginning).unwrap();
         assert!(file.poll().await.is_none());
         fs::write(&path, EXAMPLE).unwrap();
         assert!(file.poll().await.is_none());
-        let fleet = file.poll().await.unwrap().unwrap();
-        assert!(fleet.control_plane.is_some());
+        let edition = file.poll().await.unwrap().unwrap();
+        assert!(edition.fleet.control_plane.is_some());
         assert!(file.poll().await.is_none());
         fs::remove_file(&path).unwrap();
         assert!(file.poll().await.is_none());

@@ -10,7 +10,9 @@
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
 
 mod controller;
+mod edition;
 mod fleet_file;
+mod handover;
 mod http;
 pub mod metrics;
 mod ports;
@@ -18,7 +20,6 @@ mod publication;
 pub mod report;
 mod state_file;
 mod task;
-mod zone_migration;
 
 pub use publication::{Publication, Unpublishable, publication};
 
@@ -30,14 +31,13 @@ use crate::fleet::load_error;
 use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
 use controller::Controller;
+use edition::Edition;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
-use meridian_policy::Fleet;
 use meridian_policy::fleet::ControlPlane;
 use ports::Ports;
 use state_file::StateFile;
 use std::path::PathBuf;
-use std::sync::Arc;
 use task::{ControllerTask, Inbox, Shared};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{mpsc, watch};
@@ -64,13 +64,13 @@ pub struct Options {
 /// If the fleet file, its certificates or its ports cannot be used, or if a server fails.
 pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Result<()> {
     let mut file = FleetFile::new(options.fleet);
-    let (fleet, control_plane) = read_fleet(&mut file).await?;
+    let (edition, control_plane) = read_fleet(&mut file).await?;
+    let fleet = edition.fleet.clone();
     let ports = Ports::open(&control_plane).await?;
     let state_file = StateFile::new(options.state);
     let saved = state_file.load();
-    let (controller, effects) =
-        Controller::start(fleet.clone(), file.shown(), saved, steady_clock())
-            .map_err(|error| anyhow!("nothing can be published: {error}"))?;
+    let (controller, effects) = Controller::start(edition, file.shown(), saved, steady_clock())
+        .map_err(|error| anyhow!("nothing can be published: {error}"))?;
     let shared = Shared::new(&fleet, controller.report(steady_clock()));
 
     let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
@@ -106,14 +106,14 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
 }
 
 /// The first fleet, and where its control plane listens.
-async fn read_fleet(file: &mut FleetFile) -> Result<(Arc<Fleet>, ControlPlane)> {
+async fn read_fleet(file: &mut FleetFile) -> Result<(Edition, ControlPlane)> {
     let shown = file.shown();
     let read = file.read().await.context("nothing was read")?;
-    let fleet = read.map_err(|error| anyhow!(load_error(file.path(), &error)))?;
-    let control_plane = fleet.control_plane.clone().ok_or_else(|| {
+    let edition = read.map_err(|error| anyhow!(load_error(file.path(), &error)))?;
+    let control_plane = edition.fleet.control_plane.clone().ok_or_else(|| {
         anyhow!("{shown}: there is no `control_plane`; say where the gateways find it, e.g. `control_plane: {{ address: cp.example.com }}`")
     })?;
-    Ok((Arc::new(fleet), control_plane))
+    Ok((edition, control_plane))
 }
 
 /// The gRPC services beside xDS: statistics of gateways, and signals that are pushed.

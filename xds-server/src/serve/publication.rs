@@ -2,12 +2,13 @@
 //! gateway fails, nothing is published.
 
 use crate::discovery::{self, Unresolved};
+use crate::history::History;
 use crate::translate::translate;
 use crate::verify::{Leak, verify};
 use crate::xds::Resources;
 use meridian_planner::plan::Plan;
+use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::{Fleet, RegionName};
 use meridian_proto::JsonError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,24 +40,25 @@ fn lines(leaks: &[Leak]) -> String {
     lines.join("\n")
 }
 
-/// Builds the resources of every gateway. A gateway whose resources are equal to those in `before` shares them.
+/// Builds the resources of every gateway, with the definitions of earlier fleets. A gateway whose resources are equal to those in `before` shares them.
 ///
 /// # Errors
 ///
 /// If a configuration does not verify. The caller keeps what was published before.
-pub fn publication(
-    fleet: &Fleet,
+pub fn publication<'f>(
+    history: impl Into<History<'f>>,
     plan: &Plan,
     lease: Lease,
     before: &Publication,
 ) -> Result<Publication, Unpublishable> {
+    let history = history.into();
     let nothing = Resources::default();
     let mut publication = Publication::new();
-    for region in fleet.regions.keys() {
-        let parts = discovery::split(translate(fleet, plan, region, Some(lease)));
+    for region in history.current.fleet.regions.keys() {
+        let parts = discovery::split(translate(&history, plan, region, Some(lease)));
         let joined = discovery::join(&parts)
             .map_err(|unresolved| Unpublishable::Unresolved(region.clone(), unresolved))?;
-        let leaks = verify(fleet, region, &joined);
+        let leaks = verify(&history, region, &joined);
         if !leaks.is_empty() {
             let region = region.clone();
             return Err(Unpublishable::Leaks { region, leaks });

@@ -9,9 +9,9 @@ use meridian_planner::signal::{AttemptCounts, Millis};
 use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
 use meridian_policy::retrieval::Role;
-use meridian_policy::{ModelName, RegionName, ZoneName};
+use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct FleetReport {
     pub since: Millis,
     /// The error of the current file. The previous fleet stays in force.
     pub error: Option<ErrorReport>,
+    /// Definitions of earlier editions that are kept: requests that were decided under them may be on their way.
+    #[serde(default)]
+    pub kept: BTreeSet<ZoneId>,
 }
 
 /// An error.

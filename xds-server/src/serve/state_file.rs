@@ -25,6 +25,9 @@ pub struct SavedState {
     pub plan: Plan,
     /// The lease that the gateways have.
     pub lease: Lease,
+    /// The texts of the fleet files whose definitions the gateways have, the newest first.
+    #[serde(default)]
+    pub files: Vec<String>,
 }
 
 /// A file that keeps the last state, or none.
@@ -79,7 +82,12 @@ impl StateFile {
 
 /// The first value of a state that no control plane has written. Such a state is not used in part: nothing else in it can be trusted.
 fn impossible(state: &SavedState) -> Option<String> {
-    let SavedState { plan, lease } = state;
+    // A text that cannot be read as a fleet file is left out later.
+    let SavedState {
+        plan,
+        lease,
+        files: _,
+    } = state;
     if lease.given > LATEST || lease.runs_ms > LONGEST_LEASE_MS {
         return Some(format!("lease: {lease:?}"));
     }
@@ -159,6 +167,7 @@ mod tests {
                 given,
                 runs_ms: 60_000,
             },
+            files: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The task that owns the controller: it feeds events to it and carries out their effects.
 
 use super::controller::{Controller, Effects, Event};
+use super::edition::Edition;
 use super::report::Report;
 use super::state_file::SavedState;
 use crate::clock::steady_clock;
@@ -49,7 +50,7 @@ impl Shared {
 pub struct Inbox {
     pub scrapes: mpsc::Receiver<Scrape>,
     pub gateway_events: mpsc::Receiver<GatewayEvent>,
-    pub edits: mpsc::Receiver<Result<Fleet, FleetError>>,
+    pub edits: mpsc::Receiver<Result<Edition, FleetError>>,
 }
 
 /// The controller, and what its effects change.
@@ -85,13 +86,12 @@ impl ControllerTask {
                 Some(scrape) = inbox.scrapes.recv() => Event::Scraped(scrape),
                 Some(event) = inbox.gateway_events.recv() => Event::Gateway(event),
                 Some(edit) = inbox.edits.recv() => Event::Edited(match edit {
-                    Ok(fleet) => self.check_edit(fleet),
+                    Ok(edition) => self.check_edit(edition),
                     Err(error) => Err(error.to_string()),
                 }),
                 _ = ticks.tick() => {
                     self.drain(&mut inbox);
-                    let settled = self.controller.is_migrating() && self.shared.hub.settled();
-                    if settled { Event::Settled } else { Event::Tick }
+                    if self.has_settled() { Event::Settled } else { Event::Tick }
                 }
                 _ = reports.tick() => {
                     let report = self.controller.report(steady_clock());
@@ -101,6 +101,17 @@ impl ControllerTask {
                 else => return,
             };
             self.handle(event);
+        }
+    }
+
+    /// Whether the gateways have accepted what the controller waits for. A gateway that is away for a moment holds up a handover, for a
+    /// while, but not the end of earlier definitions.
+    fn has_settled(&self) -> bool {
+        let hub = &self.shared.hub;
+        if self.controller.is_handing_over() {
+            hub.settled() && hub.is_complete()
+        } else {
+            self.controller.keeps_definitions_in_use() && hub.settled()
         }
     }
 
@@ -126,8 +137,8 @@ impl ControllerTask {
     }
 
     /// Refuses edits of fields that cannot change while the process runs.
-    fn check_edit(&self, fleet: Fleet) -> Result<Box<Fleet>, String> {
-        let running = self.controller.fleet();
+    fn check_edit(&self, edition: Edition) -> Result<Edition, String> {
+        let (fleet, running) = (&edition.fleet, self.controller.fleet());
         let restart = "takes a restart of `meridian serve`; put it back, or restart";
         let Some(new) = &fleet.control_plane else {
             return Err(format!("control_plane: removing it {restart}"));
@@ -142,7 +153,7 @@ impl ControllerTask {
         if fleet.trust_domain != running.trust_domain {
             return Err(format!("gateways.trust_domain: a change {restart}"));
         }
-        Ok(Box::new(fleet))
+        Ok(edition)
     }
 
     /// Carries out the effects of an event.

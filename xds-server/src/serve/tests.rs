@@ -1,6 +1,7 @@
 //! The controller, event by event, without clock or network.
 
 use super::controller::{Controller, Effects, Event};
+use super::edition::Edition;
 use super::metrics;
 use super::publication::{Publication, Unpublishable};
 use super::report::{EnvoyReport, Report, TypeReport};
@@ -30,6 +31,10 @@ fn fleet() -> Fleet {
     crate::fleet::parse(EXAMPLE).unwrap()
 }
 
+fn edition(text: &str) -> Edition {
+    Edition::parse(text).unwrap()
+}
+
 /// A controller and its clock.
 struct Stand {
     controller: Controller,
@@ -40,8 +45,12 @@ struct Stand {
 
 impl Stand {
     fn start(saved: Option<SavedState>, now: Millis) -> Self {
+        Self::start_with(EXAMPLE, saved, now)
+    }
+
+    fn start_with(text: &str, saved: Option<SavedState>, now: Millis) -> Self {
         let file = "fleet.yaml".into();
-        let (controller, effects) = Controller::start(Arc::new(fleet()), file, saved, now).unwrap();
+        let (controller, effects) = Controller::start(edition(text), file, saved, now).unwrap();
         Self {
             controller,
             published: effects.publish.unwrap(),
@@ -58,7 +67,7 @@ impl Stand {
     fn edited(name: &str) -> Publication {
         let mut stand = Self::new();
         stand.handle(renamed(name));
-        while stand.controller.is_migrating() {
+        while stand.controller.is_handing_over() {
             stand.handle(Event::Settled);
         }
         stand.published
@@ -283,7 +292,11 @@ fn a_fleet_that_would_leak_is_not_published() {
     let mut leaking = fleet();
     let global = leaking.fallbacks["claude"].endpoint.clone();
     leaking.fallbacks.get_mut("claude-eu").unwrap().endpoint = global;
-    let effects = stand.handle(Event::Edited(Ok(Box::new(leaking))));
+    let leaking = Edition {
+        fleet: Arc::new(leaking),
+        text: "".into(),
+    };
+    let effects = stand.handle(Event::Edited(Ok(leaking)));
     assert!(effects.publish.is_none() && effects.fleet.is_none());
     let error = stand.report().fleet.error.unwrap().message;
     assert!(error.contains("would break residency"), "{error}");
@@ -323,7 +336,8 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
         .map(|region| format!("{region} extension meridian.router"));
     assert_eq!(changed(&before, &effects.publish.unwrap()), policies.into());
     let plan = good.plan.clone();
-    assert_eq!(effects.save, Some(SavedState { plan, lease }));
+    let files = vec![EXAMPLE.to_owned()];
+    assert_eq!(effects.save, Some(SavedState { plan, lease, files }));
 
     let report = stand.report();
     assert_eq!(report.counts.unpublished, 21);

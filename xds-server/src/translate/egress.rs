@@ -30,9 +30,9 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meridian_policy::egress_policy::{Claude, ClaudeHost};
-use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{EgressPolicy, Provider};
 use meridian_policy::fleet::{Fallback, ProviderEndpoint, Secret};
-use meridian_policy::{FallbackName, Fleet, RegionName, headers};
+use meridian_policy::{FallbackId, FallbackName, Fleet, RegionName, headers};
 
 /// Headers with callers' credentials. The filter has an allow-list as well, but Envoy removes these by itself, and the
 /// verifier checks it.
@@ -55,27 +55,28 @@ const OUR_ACCOUNT: [&str; 4] = [
     "anthropic-organization-id",
 ];
 
-pub fn listener(
-    fleet: &Fleet,
-    home: &RegionName,
-    fallback_name: &FallbackName,
-    fallback: &Fallback,
-) -> Listener {
-    let listener_name = name::egress(fallback_name);
+/// One definition of a fallback.
+pub struct Egress<'n> {
+    pub id: &'n FallbackId,
+    pub name: &'n FallbackName,
+    pub fallback: &'n Fallback,
+    pub policy: EgressPolicy,
+}
+
+/// The internal listener of a fallback.
+pub fn listener(fleet: &Fleet, home: &RegionName, egress: &Egress<'_>) -> Listener {
+    let short = name::short::egress(egress.name);
     let manager = HttpConnectionManager {
-        stat_prefix: name::stat(&listener_name),
-        access_log: access_log::of_requests(&fleet.access_log, home, &listener_name),
+        stat_prefix: name::stat(&short),
+        access_log: access_log::of_requests(&fleet.access_log, home, &short),
         local_reply_config: Some(local_reply::for_providers()),
         // The public listener of the same Envoy enforces the time limits.
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             // It needs the zone of the request, and removes what the next filter removes.
-            filter::egress(fleet, fallback_name, fallback),
+            filter::egress(fleet, egress),
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
-            http_filter(
-                "envoy.filters.http.credential_injector",
-                credential(fallback_name, fallback),
-            ),
+            http_filter("envoy.filters.http.credential_injector", credential(egress)),
             // Envoy would add the caller's host and path to the request.
             http_filter(
                 "envoy.filters.http.router",
@@ -85,15 +86,12 @@ pub fn listener(
                 },
             ),
         ],
-        route_specifier: Some(RouteSpecifier::RouteConfig(routes(
-            fleet,
-            fallback_name,
-            &fallback.endpoint,
-        ))),
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(fleet, egress))),
         ..Default::default()
     };
     Listener {
-        name: listener_name,
+        name: name::egress(egress.id),
+        stat_prefix: name::stat(&short),
         per_connection_buffer_limit_bytes: number(LARGEST_ANSWER),
         listener_specifier: Some(ListenerSpecifier::InternalListener(
             InternalListenerConfig {},
@@ -107,7 +105,7 @@ pub fn listener(
 }
 
 /// The SDS secret that names the place of our key. `None` for a key in a watched file.
-pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<SecretResource> {
+pub fn secret(id: &FallbackId, fallback: &Fallback) -> Option<SecretResource> {
     let source = match &fallback.api_key {
         Secret::File(path) => file(path),
         Secret::Env(variable) => Some(DataSource {
@@ -121,7 +119,7 @@ pub fn secret(fallback_name: &FallbackName, fallback: &Fallback) -> Option<Secre
         ..Default::default()
     };
     Some(SecretResource {
-        name: fallback_name.to_string(),
+        name: id.to_string(),
         r#type: Some(secret_resource::Type::GenericSecret(secret)),
     })
 }
@@ -177,8 +175,8 @@ fn strip(fleet: &Fleet) -> HeaderMutationFilter {
 }
 
 /// A request without our key gets an error instead of going out.
-fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialInjector {
-    let (header, prefix) = match &fallback.provider {
+fn credential(egress: &Egress<'_>) -> CredentialInjector {
+    let (header, prefix) = match &egress.fallback.provider {
         Provider::Claude(Claude {
             host: ClaudeHost::Anthropic,
             ..
@@ -186,11 +184,15 @@ fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialIn
         Provider::OpenaiCompatible | Provider::Claude(_) => ("authorization", "Bearer "),
     };
     let generic = Generic {
-        credential: Some(SdsSecretConfig {
-            name: fallback_name.to_string(),
-            sds_config: match &fallback.api_key {
-                Secret::Sds(path) => Some(watched(path)),
-                Secret::File(_) | Secret::Env(_) => None,
+        credential: Some(match &egress.fallback.api_key {
+            // The operator's file names the secret.
+            Secret::Sds(path) => SdsSecretConfig {
+                name: egress.name.to_string(),
+                sds_config: Some(watched(path)),
+            },
+            Secret::File(_) | Secret::Env(_) => SdsSecretConfig {
+                name: egress.id.to_string(),
+                sds_config: None,
             },
         }),
         header: header.into(),
@@ -206,13 +208,10 @@ fn credential(fallback_name: &FallbackName, fallback: &Fallback) -> CredentialIn
     }
 }
 
-fn routes(
-    fleet: &Fleet,
-    fallback_name: &FallbackName,
-    endpoint: &ProviderEndpoint,
-) -> RouteConfiguration {
+fn routes(fleet: &Fleet, egress: &Egress<'_>) -> RouteConfiguration {
+    let endpoint = &egress.fallback.endpoint;
     let action = RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(name::provider(fallback_name))),
+        cluster_specifier: Some(ClusterSpecifier::Cluster(name::provider(egress.id))),
         host_rewrite_specifier: Some(HostRewriteSpecifier::HostRewriteLiteral(authority(
             endpoint,
         ))),
@@ -221,7 +220,7 @@ fn routes(
         ..Default::default()
     };
     let route = Route {
-        name: fallback_name.to_string(),
+        name: egress.name.to_string(),
         r#match: Some(RouteMatch {
             path_specifier: Some(PathSpecifier::Prefix("/v1/".into())),
             ..Default::default()
@@ -237,7 +236,7 @@ fn routes(
         ..Default::default()
     };
     RouteConfiguration {
-        name: name::egress(fallback_name),
+        name: name::egress(egress.id),
         virtual_hosts: vec![virtual_host],
         ..Default::default()
     }

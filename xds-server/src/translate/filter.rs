@@ -1,5 +1,6 @@
 //! The Wasm filter and its four plugin roots.
 
+use super::egress::Egress;
 use super::node::Node;
 use crate::name::ROUTER;
 use crate::wire::{file, http_filter, millis, yes};
@@ -15,10 +16,9 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_planner::plugins::{egress_policy, filter_policy, guard_policy};
-use meridian_policy::fleet::Fallback;
+use meridian_planner::plugins::{filter_policy, guard_policy};
 use meridian_policy::pool_policy::PoolPolicy;
-use meridian_policy::{FallbackName, Fleet, RegionName};
+use meridian_policy::{Fleet, RegionName};
 use serde::Serialize;
 
 /// Functions that the filter may import from the host or export to it. It can read and change requests, respond and
@@ -97,9 +97,9 @@ pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
 
 /// The filter in front of a provider: it removes headers that are not on its allow-list and translates the API. It has
 /// its own VM, so that a crash does not affect routing.
-pub fn egress(fleet: &Fleet, name: &FallbackName, fallback: &Fallback) -> HttpFilter {
-    let policy = json(&egress_policy(fleet, name, fallback));
-    let name = format!("meridian.egress/{name}");
+pub fn egress(fleet: &Fleet, egress: &Egress<'_>) -> HttpFilter {
+    let policy = json(&egress.policy);
+    let name = format!("meridian.egress/{}", egress.id);
     plugin(fleet, &name, "egress", "meridian-egress", policy)
 }
 

@@ -1,10 +1,14 @@
 //! The view that one gateway has of the fleet: its chains and their members.
 
+use crate::history::Defined;
+use crate::name;
 use meridian_planner::chain::{chain, overflow_chain};
 use meridian_planner::plan::{Plan, regions_of};
 use meridian_policy::chain::Member;
+use meridian_policy::definition::Definitions;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneName};
+use meridian_policy::fleet::{Pool, Zone};
+use meridian_policy::{FallbackName, Fleet, ModelName, RegionName, ZoneId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the translation of one gateway's configuration reads.
@@ -13,6 +17,9 @@ pub struct Node<'f> {
     pub plan: &'f Plan,
     pub home: &'f RegionName,
     pub lease: Option<Lease>,
+    pub definitions: Definitions,
+    /// The zones that are translated from this fleet, with the IDs of their definitions.
+    pub zones: BTreeMap<&'f ZoneName, (ZoneId, &'f Zone)>,
     pub chains: Chains<'f, Vec<Member>>,
     /// The chains of the overflow lane, nearest first. They exist even while nothing overflows: a plan changes weights only.
     pub overflow: Chains<'f, Vec<OverflowChain>>,
@@ -27,15 +34,36 @@ pub type OverflowChain = (RegionName, Vec<Member>);
 pub type Chains<'f, C> = BTreeMap<(&'f ZoneName, &'f ModelName), C>;
 
 impl<'f> Node<'f> {
+    /// The view of the fleet in force.
     pub fn new(
-        fleet: &'f Fleet,
+        defined: &Defined<'f>,
         plan: &'f Plan,
         home: &'f RegionName,
         lease: Option<Lease>,
     ) -> Self {
+        Self::with_zones(defined, plan, home, lease, &BTreeSet::new())
+    }
+
+    /// The view of a fleet, for the zones whose definitions are not among the `known` ones.
+    pub fn with_zones(
+        defined: &Defined<'f>,
+        plan: &'f Plan,
+        home: &'f RegionName,
+        lease: Option<Lease>,
+        known: &BTreeSet<ZoneId>,
+    ) -> Self {
+        let (fleet, definitions) = (defined.fleet, defined.ids.clone());
+        let zones: BTreeMap<&'f ZoneName, (ZoneId, &'f Zone)> = fleet
+            .zones
+            .iter()
+            .filter_map(|(name, zone)| {
+                let id = definitions.zones.get(name)?;
+                (!known.contains(id)).then(|| (name, (id.clone(), zone)))
+            })
+            .collect();
         let models = fleet.models();
         let served = || {
-            let zones = fleet.zones.keys();
+            let zones = zones.keys().copied();
             zones.flat_map(|zone| models.iter().map(move |model| (zone, *model)))
         };
         let chains: Chains<'f, Vec<Member>> = served()
@@ -56,14 +84,37 @@ impl<'f> Node<'f> {
             Some(((zone, model), chains.collect()))
         });
         Self {
+            overflow: overflow.collect(),
             fleet,
             plan,
             home,
             lease,
+            definitions,
+            zones,
             chains,
-            overflow: overflow.collect(),
             fallbacks_alone,
         }
+    }
+
+    /// The cluster of a chain.
+    pub fn chain_name(&self, zone: &ZoneName, model: &ModelName, members: &[Member]) -> String {
+        let id = self.zones.get(zone).map(|(id, _)| id);
+        id.map_or_else(
+            || name::NOTHING.to_owned(),
+            |id| name::chain(id, model, members),
+        )
+    }
+
+    /// Pools of this region that a chain of this gateway uses.
+    pub fn pools(&self) -> BTreeMap<&'f ModelName, &'f Pool> {
+        let used = self.chains.iter().filter(|(_, members)| {
+            members
+                .iter()
+                .any(|member| matches!(member, Member::Pool(_)))
+        });
+        let region = self.fleet.regions.get(self.home);
+        used.filter_map(|((_, model), _)| Some((*model, region?.pools.get(*model)?)))
+            .collect()
     }
 
     /// Pools of other regions that a chain of this gateway uses.

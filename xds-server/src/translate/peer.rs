@@ -34,8 +34,8 @@ use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::UInt64Value;
 use meridian_planner::chain::passes_through;
 use meridian_policy::fleet::{Region, Zone};
-use meridian_policy::{ModelName, RegionName, ZoneName, api, headers};
-use std::collections::HashMap;
+use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName, api, headers};
+use std::collections::{BTreeMap, HashMap};
 
 /// Path of the pool health check; a header names the model.
 pub const HEALTH_PATH: &str = "/health";
@@ -43,20 +43,16 @@ pub const HEALTH_PATH: &str = "/health";
 /// Window of a stream, in bytes. With Envoy's default of 64 KiB a stream over 150 ms carries 0.4 MB/s.
 pub const WINDOW: u32 = 16 << 20;
 
-pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
-    let mut http_filters: Vec<HttpFilter> = region
-        .pools
-        .keys()
-        .map(|model| pool_health(node.home, model))
+/// The definitions of zones that requests may be of.
+type Definitions<'n> = BTreeMap<&'n ZoneId, (&'n ZoneName, &'n Zone)>;
+
+pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Listener {
+    let definitions: Definitions<'_> = std::iter::once(node)
+        .chain(earlier)
+        .flat_map(|node| &node.zones)
+        .map(|(name, (id, zone))| (id, (*name, *zone)))
         .collect();
-    if region.vector_db.is_some() {
-        let database = header_is(headers::VECTOR_DB, "1");
-        http_filters.push(health(database, name::database(node.home)));
-    }
-    http_filters.push(http_filter("meridian.forbidden", forbidden(node)));
-    http_filters.push(http_filter("meridian.allowed", allowed(node)));
-    http_filters.push(filter::pool(node.fleet, node.home));
-    http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
+    let http_filters = http_filters(node, &definitions, region);
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
         codec_type: CodecType::Http2.into(),
@@ -71,7 +67,11 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         request_headers_timeout: seconds(10),
         local_reply_config: Some(local_reply::for_peers()),
         http_filters,
-        route_specifier: Some(RouteSpecifier::RouteConfig(routes(node, region))),
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(
+            node,
+            &definitions,
+            region,
+        ))),
         ..Default::default()
     };
     let mut sans: Vec<_> = others(node)
@@ -96,6 +96,30 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
         }],
         ..Default::default()
     }
+}
+
+fn http_filters(
+    node: &Node<'_>,
+    definitions: &Definitions<'_>,
+    region: &Region,
+) -> Vec<HttpFilter> {
+    let mut http_filters: Vec<HttpFilter> = region
+        .pools
+        .keys()
+        .map(|model| pool_health(node.home, model))
+        .collect();
+    if region.vector_db.is_some() {
+        let database = header_is(headers::VECTOR_DB, "1");
+        http_filters.push(health(database, name::database(node.home)));
+    }
+    http_filters.push(http_filter(
+        "meridian.forbidden",
+        forbidden(node, definitions),
+    ));
+    http_filters.push(http_filter("meridian.allowed", allowed(node, definitions)));
+    http_filters.push(filter::pool(node.fleet, node.home));
+    http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
+    http_filters
 }
 
 fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
@@ -133,10 +157,10 @@ fn health(condition: HeaderMatcher, cluster: String) -> HttpFilter {
     http_filter("envoy.filters.http.health_check", check)
 }
 
-/// Denies each zone to gateways that may not send it. Envoy matches each value of a repeated header by itself, so a
-/// request that names two zones must be allowed for both.
-fn forbidden(node: &Node<'_>) -> Rbac {
-    let policies = node.fleet.zones.iter().map(|(name, zone)| {
+/// Denies each definition to gateways that may not send it. Envoy matches each value of a repeated header by itself, so a
+/// request that names two must be allowed for both.
+fn forbidden(node: &Node<'_>, definitions: &Definitions<'_>) -> Rbac {
+    let policies = definitions.iter().map(|(id, (_, zone))| {
         let welcome = senders(node, zone);
         let principal = if welcome.is_empty() {
             Identifier::Any(true)
@@ -151,19 +175,19 @@ fn forbidden(node: &Node<'_>) -> Rbac {
         let principal = Principal {
             identifier: Some(principal),
         };
-        (format!("zone/{name}"), policy(name, vec![principal]))
+        (format!("zone/{id}"), policy(id, vec![principal]))
     });
     rbac(Action::Deny, policies.collect())
 }
 
-/// Allows each zone to the gateways that may send it, and nothing else.
-fn allowed(node: &Node<'_>) -> Rbac {
-    let policies = node.fleet.zones.iter().filter_map(|(name, zone)| {
+/// Allows each definition to the gateways that may send it, and nothing else.
+fn allowed(node: &Node<'_>, definitions: &Definitions<'_>) -> Rbac {
+    let policies = definitions.iter().filter_map(|(id, (_, zone))| {
         let principals: Vec<Principal> = senders(node, zone)
             .into_iter()
             .map(|region| gateway(node, region))
             .collect();
-        (!principals.is_empty()).then(|| (format!("zone/{name}"), policy(name, principals)))
+        (!principals.is_empty()).then(|| (format!("zone/{id}"), policy(id, principals)))
     });
     rbac(Action::Allow, policies.collect())
 }
@@ -180,8 +204,8 @@ fn rbac(action: Action, policies: HashMap<String, Policy>) -> Rbac {
     }
 }
 
-fn policy(zone: &ZoneName, principals: Vec<Principal>) -> Policy {
-    let rule = permission::Rule::Header(header_is(headers::ZONE, zone.as_str()));
+fn policy(definition: &ZoneId, principals: Vec<Principal>) -> Policy {
+    let rule = permission::Rule::Header(header_is(headers::DEFINITION, definition.as_str()));
     Policy {
         permissions: vec![Permission { rule: Some(rule) }],
         principals,
@@ -207,12 +231,12 @@ fn inference() -> RegexMatcher {
     }
 }
 
-fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
-    let route = |zone: &ZoneName, model: &ModelName| Route {
+fn routes(node: &Node<'_>, definitions: &Definitions<'_>, region: &Region) -> RouteConfiguration {
+    let route = |definition: &ZoneId, zone: &ZoneName, model: &ModelName| Route {
         name: format!("{zone}/{model}"),
         r#match: Some(RouteMatch {
             headers: vec![
-                header_is(headers::ZONE, zone.as_str()),
+                header_is(headers::DEFINITION, definition.as_str()),
                 header_is(headers::MODEL, model.as_str()),
             ],
             path_specifier: Some(PathSpecifier::SafeRegex(inference())),
@@ -234,13 +258,11 @@ fn routes(node: &Node<'_>, region: &Region) -> RouteConfiguration {
         })),
         ..Default::default()
     };
-    let served = node
-        .fleet
-        .zones
+    let served = definitions
         .iter()
-        .filter(|(_, zone)| !senders(node, zone).is_empty());
-    let pools =
-        served.flat_map(|(zone, _)| region.pools.keys().map(move |model| route(zone, model)));
+        .filter(|(_, (_, zone))| !senders(node, zone).is_empty());
+    let pools = served
+        .flat_map(|(id, (name, _))| region.pools.keys().map(move |model| route(id, name, model)));
     let virtual_host = VirtualHost {
         name: "pools".into(),
         domains: vec!["*".into()],

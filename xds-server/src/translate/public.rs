@@ -28,7 +28,7 @@ use std::net::Ipv4Addr;
 /// Responds with 200 while the gateway accepts traffic, for load balancers in front of gateways.
 const READY_PATH: &str = "/healthz";
 
-pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
+pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Listener {
     let ready = HealthCheck {
         pass_through_mode: no(),
         headers: vec![header_is(":path", READY_PATH)],
@@ -67,7 +67,9 @@ pub fn listener(node: &Node<'_>, region: &Region) -> Listener {
             filter::router(node),
             http_filter("envoy.filters.http.router", Router::default()),
         ],
-        route_specifier: Some(RouteSpecifier::RouteConfig(route::configuration(node))),
+        route_specifier: Some(RouteSpecifier::RouteConfig(route::configuration(
+            node, earlier,
+        ))),
         ..Default::default()
     };
     let server_tls = region.public.tls.as_ref().map(server_tls);

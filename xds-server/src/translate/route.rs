@@ -25,7 +25,7 @@ use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::fleet::Limits;
-use meridian_policy::{ModelName, RegionName, ZoneName, headers};
+use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName, headers};
 use std::collections::BTreeMap;
 
 /// Response headers that send a client to another place, or make it keep something. No inference API has them.
@@ -38,28 +38,11 @@ const FOR_BROWSERS: [&str; 6] = [
     "set-cookie",
 ];
 
-/// The routes of the public listener: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
+/// The routes of the public listener. Per definition: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
 /// for any other lane, and the catch-all. The routes of a lane exist even while the plan sends nothing there.
-pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
-    let mut routes: Vec<Route> = Vec::new();
-    for ((zone, model), chains) in &node.overflow {
-        routes.extend(lane_routes(node, zone, model, chains));
-    }
-    for ((zone, model), members) in &node.fallbacks_alone {
-        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
-        let lane = Some(Lane::Fallback);
-        for stream in [true, false] {
-            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
-        }
-    }
-    // For any other lane: filter policy and routes change at different times, and a request may use a lane whose routes are
-    // not there yet.
-    for ((zone, model), members) in &node.chains {
-        let to = ClusterSpecifier::Cluster(name::chain(zone, model, members));
-        for stream in [true, false] {
-            routes.push(route(node, zone, model, None, members, to.clone(), stream));
-        }
-    }
+pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguration {
+    let all = std::iter::once(node).chain(earlier);
+    let mut routes: Vec<Route> = all.flat_map(routes).collect();
     routes.push(catch_all(&node.fleet.limits));
     let virtual_host = VirtualHost {
         name: "inference".into(),
@@ -79,6 +62,30 @@ pub fn configuration(node: &Node<'_>) -> RouteConfiguration {
         virtual_hosts: vec![virtual_host],
         ..Default::default()
     }
+}
+
+/// The routes of the definitions of one fleet.
+fn routes(node: &Node<'_>) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for ((zone, model), chains) in &node.overflow {
+        routes.extend(lane_routes(node, zone, model, chains));
+    }
+    for ((zone, model), members) in &node.fallbacks_alone {
+        let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
+        let lane = Some(Lane::Fallback);
+        for stream in [true, false] {
+            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
+        }
+    }
+    // For any other lane: filter policy and routes change at different times, and a request may use a lane whose routes are
+    // not there yet.
+    for ((zone, model), members) in &node.chains {
+        let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
+        for stream in [true, false] {
+            routes.push(route(node, zone, model, None, members, to.clone(), stream));
+        }
+    }
+    routes
 }
 
 /// The routes of a zone and model on the lanes with weights: overflow, fresh and batch.
@@ -118,7 +125,7 @@ fn lane_routes(
     ];
     let mut routes = Vec::new();
     for (lane, chains, weights) in lanes {
-        let to = by_weight(zone, model, chains, weights);
+        let to = by_weight(node, zone, model, chains, weights);
         for stream in [true, false] {
             routes.push(match to.clusters.as_slice() {
                 [only] if lane == Lane::Batch => {
@@ -160,6 +167,7 @@ fn catch_all(limits: &Limits) -> Route {
 /// The chains of a lane by their planned weights; all weight on the nearest one if nothing is planned. The weights sum to
 /// [`TOTAL_WEIGHT`]. Chains of weight 0 are left out.
 fn by_weight(
+    node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
     chains: &[OverflowChain],
@@ -174,7 +182,7 @@ fn by_weight(
         .iter()
         .enumerate()
         .map(|(index, (to, members))| ClusterWeight {
-            name: name::chain(zone, model, members),
+            name: node.chain_name(zone, model, members),
             weight: number(weight(index, to)),
             ..Default::default()
         });
@@ -232,8 +240,9 @@ fn route(
     } else {
         ("whole", "0")
     };
+    let definition = node.zones.get(zone).map(|(id, _)| id);
     let mut matched = vec![
-        header_is(headers::ZONE, zone.as_str()),
+        header_is(headers::DEFINITION, definition.map_or("", ZoneId::as_str)),
         header_is(headers::MODEL, model.as_str()),
         header_is(headers::STREAM, flag),
     ];

@@ -1,26 +1,49 @@
 //! Compares the filter's policy with the fleet: the zone of each caller, and the zones that are turned away.
 
+use super::leak::{Leaks, one_of};
 use super::residency::may_transit;
 use super::walk::Walk;
 use super::wasm::router_policy;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
-use meridian_policy::FilterPolicy;
-use meridian_policy::ZoneName;
 use meridian_policy::country::Country;
+use meridian_policy::definition::Definitions;
 use meridian_policy::filter_policy::{TurnAway, ZoneRule};
 use meridian_policy::fleet::Zone;
+use meridian_policy::{FilterPolicy, Fleet, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
 impl Walk<'_> {
     /// Checks the filter that decides the zone of every request.
     pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
-        if let Some(policy) = router_policy(self.fleet, at, wasm, &mut self.leaks) {
-            self.agreement(at, &policy);
-        }
+        let Some(policy) = router_policy(self.fleet, at, wasm, &mut self.leaks) else {
+            return;
+        };
+        let mut leaks = std::mem::take(&mut self.leaks);
+        // While an edit is published, the policy before it stays for a moment.
+        one_of(self.history.all(), &mut leaks, |defined, leaks| {
+            let mut agreement = Agreement {
+                fleet: defined.fleet,
+                ids: &defined.ids,
+                home: self.home,
+                leaks,
+            };
+            agreement.policy(at, &policy);
+        });
+        self.leaks = leaks;
     }
+}
 
+/// The comparison of one policy with one fleet.
+struct Agreement<'w> {
+    fleet: &'w Fleet,
+    ids: &'w Definitions,
+    home: &'w RegionName,
+    leaks: &'w mut Leaks,
+}
+
+impl Agreement<'_> {
     /// Reports differences in everything that decides a zone or admits one.
-    fn agreement(&mut self, at: &str, policy: &FilterPolicy) {
+    fn policy(&mut self, at: &str, policy: &FilterPolicy) {
         let at = format!("{at}.policy");
         if policy.region != *self.home {
             self.leaks.add(
@@ -49,7 +72,13 @@ impl Walk<'_> {
         for (name, zone) in &self.fleet.zones {
             let at = format!("{at}.zones.{name}");
             match policy.zones.get(name) {
-                Some(rule) => self.rule(&at, zone, rule),
+                Some(rule) => {
+                    if self.ids.zones.get(name) != Some(&rule.definition) {
+                        self.leaks
+                            .add(&at, "names another definition than the fleet's");
+                    }
+                    self.rule(&at, zone, rule);
+                }
                 None => self.leaks.add(&at, "the filter does not know this zone"),
             }
         }

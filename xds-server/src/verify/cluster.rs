@@ -1,15 +1,16 @@
 //! Clusters: follows aggregates to endpoints.
 
 use super::endpoint::{self, End, Target};
-use super::leak::{Leaks, only};
+use super::leak::{Leaks, one_of, only};
 use super::owner::{Owner, Owners};
 use super::{protocol, tls};
+use crate::history::History;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbConfig, LbPolicy,
 };
-use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 use envoy_types::pb::envoy::config::core::v3::health_check::HealthChecker;
+use envoy_types::pb::envoy::config::core::v3::{HealthCheck, TransportSocket};
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ pub struct Trail<'f> {
 impl<'f> Clusters<'f> {
     /// Reads all clusters, used or not.
     pub fn read(
-        fleet: &'f Fleet,
+        history: &History<'f>,
         home: &RegionName,
         owners: &Owners<'f>,
         clusters: &[Cluster],
@@ -47,7 +48,7 @@ impl<'f> Clusters<'f> {
         let mut targets = BTreeMap::new();
         for cluster in clusters {
             let at = format!("clusters.{}", cluster.name);
-            let target = target(fleet, home, owners, &at, cluster, leaks);
+            let target = target(history, home, owners, &at, cluster, leaks);
             if targets.insert(cluster.name.clone(), target).is_some() {
                 leaks.add(&at, "there are two clusters of this name");
             }
@@ -114,7 +115,7 @@ impl Follow<'_, '_> {
 }
 
 fn target<'f>(
-    fleet: &'f Fleet,
+    history: &History<'f>,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
@@ -123,10 +124,10 @@ fn target<'f>(
 ) -> ClusterTarget<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            ClusterTarget::Members(members(fleet, at, cluster, custom, leaks))
+            ClusterTarget::Members(members(history.current.fleet, at, cluster, custom, leaks))
         }
         // A cluster without a type is STATIC, the enumeration's default.
-        None => ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks)),
+        None => ClusterTarget::Endpoints(ends(history, home, owners, at, cluster, leaks)),
         Some(ClusterDiscoveryType::Type(kind)) => {
             match DiscoveryType::try_from(*kind) {
                 Ok(
@@ -137,7 +138,7 @@ fn target<'f>(
                 }
                 Err(_) => leaks.unsupported(at, "a cluster of this type"),
             }
-            ClusterTarget::Endpoints(ends(fleet, home, owners, at, cluster, leaks))
+            ClusterTarget::Endpoints(ends(history, home, owners, at, cluster, leaks))
         }
     }
 }
@@ -172,7 +173,7 @@ fn members(
 }
 
 fn ends<'f>(
-    fleet: &'f Fleet,
+    history: &History<'f>,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
@@ -215,13 +216,13 @@ fn ends<'f>(
         Some(assignment) => endpoint::read(at, assignment, owners, leaks),
         None => Vec::new(),
     };
-    transport(fleet, home, at, cluster, &ends, leaks);
+    transport(history, home, at, cluster, &ends, leaks);
     ends
 }
 
 /// Checks the transport socket against every owner of the endpoints.
 fn transport(
-    fleet: &Fleet,
+    history: &History<'_>,
     home: &RegionName,
     at: &str,
     cluster: &Cluster,
@@ -229,32 +230,32 @@ fn transport(
     leaks: &mut Leaks,
 ) {
     let socket = cluster.transport_socket.as_ref();
-    let mut seen: BTreeSet<Option<Owner<'_>>> = BTreeSet::new();
     for end in ends {
-        match &end.target {
-            Target::Owned(owned) => seen.extend(owned.iter().copied().map(Some)),
-            Target::Internal(_) => {
-                seen.insert(None);
+        let Target::Owned { owners, providers } = &end.target else {
+            to_own(at, socket, leaks);
+            continue;
+        };
+        for owner in owners {
+            match owner {
+                Owner::Gateway(region) | Owner::DatabaseGateway(region) => {
+                    let mut fleets = history.fleets();
+                    let of = fleets.find(|fleet| fleet.regions.contains_key(*region));
+                    let fleet = of.unwrap_or(history.current.fleet);
+                    tls::to_gateway(fleet, home, region, at, socket, leaks);
+                }
+                Owner::Provider(_) => one_of(providers, leaks, |provider, leaks| {
+                    tls::to_provider(&provider.fallback.endpoint, at, socket, leaks);
+                }),
+                Owner::Pool(_) | Owner::Database(_) => to_own(at, socket, leaks),
             }
         }
     }
-    for owner in seen {
-        match owner {
-            Some(Owner::Gateway(region) | Owner::DatabaseGateway(region)) => {
-                tls::to_gateway(fleet, home, region, at, socket, leaks);
-            }
-            Some(Owner::Provider(name)) => {
-                if let Some(fallback) = fleet.fallbacks.get(name) {
-                    tls::to_provider(&fallback.endpoint, at, socket, leaks);
-                }
-            }
-            Some(Owner::Pool(_) | Owner::Database(_)) | None => {
-                if socket.is_some() {
-                    let what = "a transport socket to a pool, a database or an internal listener";
-                    leaks.unsupported(at, what);
-                }
-            }
-        }
+}
+
+fn to_own(at: &str, socket: Option<&TransportSocket>, leaks: &mut Leaks) {
+    if socket.is_some() {
+        let what = "a transport socket to a pool, a database or an internal listener";
+        leaks.unsupported(at, what);
     }
 }
 

@@ -4,23 +4,30 @@ use super::cluster::Trail;
 use super::endpoint::Target;
 use super::entry::Entry;
 use super::owner::Owner;
-use super::residency::{may_end_at, may_transit};
+use super::provider::Provider;
+use super::residency::{Definition, may_end_at, may_transit};
 use super::walk::{Walk, Zones};
-use meridian_policy::FallbackName;
 use std::collections::BTreeSet;
 
 impl<'f> Walk<'f> {
-    /// Checks one endpoint of a route for each zone that the route serves. Returns the providers at the endpoint.
+    /// Checks one endpoint of a route for each definition that the route serves. Returns the definitions of providers at an endpoint of
+    /// an internal listener: it is for that listener to be right for one of them.
     pub fn destination(
         &mut self,
-        entry: &Entry<'f>,
-        zones: &Zones<'f>,
+        entry: &Entry,
+        zones: &Zones,
         trail: Trail<'f>,
-    ) -> BTreeSet<&'f FallbackName> {
+    ) -> Option<BTreeSet<Provider<'f>>> {
         let Trail { path, target } = trail;
+        let served: Vec<Definition<'f>> = self
+            .definitions
+            .iter()
+            .filter(|(id, _)| zones.contains(*id))
+            .map(|(_, definition)| *definition)
+            .collect();
         if !matches!(entry, Entry::Internal(_)) {
-            for (name, zone) in &self.fleet.zones {
-                if zones.contains(name) && !may_transit(zone, self.home) {
+            for Definition { name, zone, .. } in &served {
+                if !may_transit(zone, self.home) {
                     self.leaks.add(
                         &path,
                         format!(
@@ -31,41 +38,42 @@ impl<'f> Walk<'f> {
                 }
             }
         }
-        let owners = match target {
+        let (owners, providers) = match target {
             Target::Internal(listener) => {
                 match entry {
                     Entry::Filtered | Entry::Open => {
-                        self.routed.entry(listener).or_default().extend(zones);
+                        let routed = self.routed.entry(listener).or_default();
+                        routed.extend(zones.iter().cloned());
                     }
                     Entry::Peers(_) | Entry::Internal(_) => {
                         self.leaks
                             .add(&path, "only callers' own requests may be sent on");
                     }
                 }
-                return BTreeSet::new();
+                return None;
             }
-            Target::Owned(owners) => owners,
+            Target::Owned { owners, providers } => (owners, providers),
         };
-        let mut providers = BTreeSet::new();
         for owner in owners {
             self.direction(entry, &path, owner);
-            for (name, zone) in &self.fleet.zones {
-                if zones.contains(name) && !may_end_at(zone, owner) {
+            if matches!((entry, owner), (Entry::Internal(_), Owner::Provider(_))) {
+                continue;
+            }
+            for definition in &served {
+                if !may_end_at(definition, &owner) {
+                    let name = definition.name;
                     self.leaks.add(
                         &path,
                         format!("a request of the pinned zone `{name}` can reach {owner}, outside the zone"),
                     );
                 }
             }
-            if let Owner::Provider(fallback) = owner {
-                providers.insert(fallback);
-            }
         }
-        providers
+        (matches!(entry, Entry::Internal(_)) && !providers.is_empty()).then_some(providers)
     }
 
     /// Checks an endpoint against the kind of listener, for all zones.
-    fn direction(&mut self, entry: &Entry<'f>, path: &str, owner: Owner<'f>) {
+    fn direction(&mut self, entry: &Entry, path: &str, owner: Owner<'f>) {
         let wrong = match (entry, owner) {
             (_, Owner::Database(_) | Owner::DatabaseGateway(_)) => Some(format!(
                 "a request is led to {owner}: only retrieval goes there"

@@ -2,21 +2,24 @@
 
 use super::egress_policy;
 use super::http_filter::{Filter, Placed};
-use super::leak::only;
-use super::walk::Walk;
+use super::leak::{Leaks, one_of, only};
+use super::owner::Owner;
+use super::provider::Provider;
+use super::residency::may_end_at;
+use super::route::Egress;
+use super::walk::{Walk, Zones};
 use super::wasm;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
     HeaderMutation, Mutations,
 };
-use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use meridian_policy::{FallbackName, headers};
-use std::collections::BTreeSet;
+use meridian_policy::egress_policy::EgressPolicy;
+use meridian_policy::headers;
 
 /// Headers that carry callers' credentials.
 const CREDENTIALS: [&str; 5] = [
@@ -27,47 +30,89 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 
-impl Walk<'_> {
-    /// Checks the filter in front of these providers: its policy must be the one that the fleet gives each of them.
-    fn egress_plugin(&mut self, at: &str, wasm: &Wasm, providers: &BTreeSet<&FallbackName>) {
-        let Some(policy) = wasm::egress_policy(self.fleet, at, wasm, &mut self.leaks) else {
+impl<'f> Walk<'f> {
+    /// Checks the filters of an internal listener with routes to providers. All of it must be right for one definition of one provider,
+    /// which all definitions of zones that are led here list.
+    pub fn egress(&mut self, at: &str, filters: &[Placed], egresses: &[Egress<'f>], zones: &Zones) {
+        let found = self.egress_filters(filters);
+        let mut ends = egresses.iter().flat_map(|egress| &egress.ends);
+        let Some(first) = ends.next() else {
             return;
         };
-        for name in providers {
-            if egress_policy::expected(self.fleet, name).as_ref() != Some(&policy) {
-                let message = format!("the filter's policy is not that of the fallback `{name}`");
-                self.leaks.add(at, message);
-            }
+        let mut candidates = first.clone();
+        for end in ends {
+            candidates.retain(|provider| end.contains(provider));
         }
-    }
-
-    /// Checks the filters of an internal listener that leads to these providers.
-    pub fn egress(&mut self, at: &str, filters: &[Placed], providers: &BTreeSet<&FallbackName>) {
-        let found = self.egress_filters(filters, providers);
-        if providers.is_empty() {
-            return;
-        }
-        if providers.len() > 1 {
-            let names: Vec<&str> = providers.iter().map(|name| name.as_str()).collect();
-            let names = names.join(", ");
+        if candidates.is_empty() {
             self.leaks.add(
                 at,
-                format!("leads to several providers ({names}): their keys and callers would mix"),
+                "leads to several providers: their keys and callers would mix",
             );
         }
-        if !found.injects_credential {
+        if found.credentials.is_empty() {
             self.leaks.add(
                 at,
                 "our credential is not injected on the way to a provider",
             );
         }
-        if !found.has_allow_list {
+        if found.policies.is_empty() {
             self.leaks.add(
                 at,
                 "headers of the caller would go to a provider that are not on the filter's list",
             );
         }
         self.removed_headers(at, &found.removals);
+        let mut leaks = std::mem::take(&mut self.leaks);
+        one_of(candidates, &mut leaks, |provider, leaks| {
+            self.provider(at, provider, (&found, egresses), zones, leaks);
+        });
+        self.leaks = leaks;
+    }
+
+    /// Checks that a listener is this provider's.
+    fn provider(
+        &self,
+        at: &str,
+        provider: &Provider<'f>,
+        (found, egresses): (&EgressFilters, &[Egress<'f>]),
+        zones: &Zones,
+        leaks: &mut Leaks,
+    ) {
+        for (_, definition) in self
+            .definitions
+            .iter()
+            .filter(|(id, _)| zones.contains(*id))
+        {
+            // An address with two owners must be right for both.
+            let ends = egresses.iter().flat_map(|egress| &egress.ends);
+            let at_ends = ends.flatten().filter(|other| definition.defines(other));
+            for provider in at_ends.chain([provider]) {
+                let owner = Owner::Provider(*provider);
+                if !may_end_at(definition, &owner) {
+                    let name = definition.name;
+                    let message = format!(
+                        "a request of the pinned zone `{name}` can reach {owner}, outside the zone"
+                    );
+                    leaks.add(at, message);
+                }
+            }
+        }
+        for egress in egresses {
+            egress.rewrites(provider, leaks);
+        }
+        for (at, credential) in &found.credentials {
+            let place = &provider.fallback.api_key;
+            if !self.secrets.is_at(credential, place) {
+                let message = format!(
+                    "the secret `{}` is not where the fleet keeps the key of the fallback `{}`",
+                    credential.name, provider.name
+                );
+                leaks.add(at, message);
+            }
+        }
+        for (at, policy) in &found.policies {
+            egress_policy::check(at, policy, provider, (&self.definitions, zones), leaks);
+        }
     }
 
     /// Reports headers of the caller that are not removed.
@@ -90,32 +135,30 @@ impl Walk<'_> {
     }
 
     /// Checks each filter by itself.
-    fn egress_filters(
-        &mut self,
-        filters: &[Placed],
-        providers: &BTreeSet<&FallbackName>,
-    ) -> EgressFilters {
+    fn egress_filters(&mut self, filters: &[Placed]) -> EgressFilters {
         let mut found = EgressFilters::default();
         for placed in filters {
             match &placed.filter {
                 Filter::Mutation(mutation) => {
                     let removals = self.removals(&placed.at, mutation);
                     // A later removal would take our own credential.
-                    if !found.injects_credential {
+                    if found.credentials.is_empty() {
                         found.removals.extend(removals);
                     }
                 }
                 Filter::Credential(injector) => {
-                    found.injects_credential = true;
-                    for provider in providers {
-                        self.credential(&placed.at, injector, provider);
-                    }
+                    let credential = self.credential(&placed.at, injector);
+                    let credential = credential.unwrap_or_default();
+                    found.credentials.push((placed.at.clone(), credential));
                 }
                 Filter::Health | Filter::Router => {}
                 // The removal of credentials does not depend on the filter's allow-list.
-                Filter::Wasm(wasm) if !found.injects_credential => {
-                    found.has_allow_list = true;
-                    self.egress_plugin(&placed.at, wasm, providers);
+                Filter::Wasm(wasm) if found.credentials.is_empty() => {
+                    let policy = wasm::egress_policy(self.fleet, &placed.at, wasm, &mut self.leaks);
+                    let policies = policy.into_iter();
+                    found
+                        .policies
+                        .extend(policies.map(|policy| (placed.at.clone(), policy)));
                 }
                 Filter::Wasm(_) | Filter::Rbac(_) | Filter::Compressor => {
                     self.leaks
@@ -163,7 +206,7 @@ impl Walk<'_> {
         removals
     }
 
-    fn credential(&mut self, at: &str, injector: &CredentialInjector, provider: &FallbackName) {
+    fn credential(&mut self, at: &str, injector: &CredentialInjector) -> Option<SdsSecretConfig> {
         if !injector.overwrite || injector.allow_request_without_credential {
             self.leaks.add(
                 at,
@@ -172,26 +215,14 @@ impl Walk<'_> {
         }
         let extension = injector.credential.as_ref();
         let any = extension.and_then(|extension| extension.typed_config.as_ref());
-        let Some(generic) = self.leaks.unpack_required::<Generic>(at, any) else {
-            return;
-        };
-        let Some(credential) = &generic.credential else {
+        let generic = self.leaks.unpack_required::<Generic>(at, any)?;
+        let Some(credential) = generic.credential else {
             self.leaks.unsupported(at, "a credential without a secret");
-            return;
+            return None;
         };
         let supported = only!(SdsSecretConfig, credential, [name, sds_config]);
-        self.leaks.check_fields(at, credential, &supported);
-        let place = self.fleet.fallbacks.get(provider);
-        let right = place.is_some_and(|fallback| self.secrets.is_at(credential, &fallback.api_key));
-        if !right {
-            self.leaks.add(
-                at,
-                format!(
-                    "the secret `{}` is not where the fleet keeps the key of the fallback `{provider}`",
-                    credential.name
-                ),
-            );
-        }
+        self.leaks.check_fields(at, &credential, &supported);
+        Some(credential)
     }
 }
 
@@ -200,8 +231,10 @@ impl Walk<'_> {
 struct EgressFilters {
     /// Headers that are removed before our credential is injected.
     removals: Vec<Removal>,
-    injects_credential: bool,
-    has_allow_list: bool,
+    /// The secrets that are injected, and where.
+    credentials: Vec<(String, SdsSecretConfig)>,
+    /// The policies of the plugin with the allow-list, and where.
+    policies: Vec<(String, EgressPolicy)>,
 }
 
 /// Request headers that are removed.

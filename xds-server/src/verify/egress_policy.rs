@@ -1,18 +1,64 @@
 //! The policy that the filter on the way to a provider must have, derived by the verifier alone from the fleet's data.
 
-use super::residency::may_transit;
+use super::leak::Leaks;
+use super::provider::Provider;
+use super::residency::{Definition, may_transit};
+use super::walk::Zones;
 use meridian_policy::egress_policy::Budget;
 use meridian_policy::egress_policy::EgressPolicy;
-use meridian_policy::{FallbackName, Fleet, ZoneName};
+use meridian_policy::{FallbackName, Fleet, ZoneId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The policy of the egress listener of a fallback; `None` if the fleet has no such fallback.
-pub fn expected(fleet: &Fleet, name: &FallbackName) -> Option<EgressPolicy> {
-    let fallback = fleet.fallbacks.get(name)?;
-    let envoys = envoys_with_egress(fleet, name).max(1);
+/// Reports differences between a policy and what the fleets say. `zones`: all definitions, and those that are led to the listener.
+pub fn check(
+    at: &str,
+    policy: &EgressPolicy,
+    provider: &Provider<'_>,
+    zones: (&BTreeMap<ZoneId, Definition<'_>>, &Zones),
+    leaks: &mut Leaks,
+) {
+    let (definitions, led_here) = zones;
+    let own = EgressPolicy {
+        pinned: BTreeMap::new(),
+        unpinned: BTreeSet::new(),
+        ..policy.clone()
+    };
+    if own != expected(provider) {
+        let message = format!(
+            "the filter's policy is not that of the fallback `{}`",
+            provider.name
+        );
+        leaks.add(at, message);
+    }
+    let pinned = policy.pinned.iter();
+    let pinned = pinned.map(|(id, tools)| (id, Some(tools)));
+    let unpinned = policy.unpinned.iter().map(|id| (id, None));
+    for (id, tools) in pinned.chain(unpinned) {
+        let right = definitions.get(id).is_some_and(|definition| {
+            let of_zone = &definition.zone.content.fallback_tools;
+            definition.lists(provider) && tools == definition.zone.pinned.then_some(of_zone)
+        });
+        if !right {
+            leaks.add(
+                at,
+                format!("the filter's policy for the definition `{id}` is not the fleet's"),
+            );
+        }
+    }
+    for id in led_here {
+        if !policy.pinned.contains_key(id) && !policy.unpinned.contains(id) {
+            leaks.add(at, format!("the filter lacks the definition `{id}`"));
+        }
+    }
+}
+
+/// The policy of a fallback, without the definitions of zones.
+fn expected(provider: &Provider<'_>) -> EgressPolicy {
+    let Provider { name, fallback, .. } = provider;
+    let envoys = envoys_with_egress(provider.fleet, name).max(1);
     let share = |total: Option<u64>| total.map(|total| total / envoys);
-    Some(EgressPolicy {
-        fallback: name.clone(),
+    EgressPolicy {
+        fallback: (*name).clone(),
         provider: fallback.provider.clone(),
         jurisdiction: fallback.jurisdiction.clone(),
         budget: Budget {
@@ -22,19 +68,9 @@ pub fn expected(fleet: &Fleet, name: &FallbackName) -> Option<EgressPolicy> {
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
-        pinned: pinned(fleet, name),
-    })
-}
-
-/// The pinned zones whose requests the fallback may be given, with the tools that it may run for them.
-fn pinned(fleet: &Fleet, name: &FallbackName) -> BTreeMap<ZoneName, BTreeSet<String>> {
-    let mut pinned = BTreeMap::new();
-    for (zone_name, zone) in &fleet.zones {
-        if zone.pinned && zone.fallbacks.contains(name) {
-            pinned.insert(zone_name.clone(), zone.content.fallback_tools.clone());
-        }
+        unpinned: BTreeSet::new(),
+        pinned: BTreeMap::new(),
     }
-    pinned
 }
 
 /// The number of Envoys that can send requests to a fallback: the replicas of every gateway that carries a zone with
@@ -76,7 +112,15 @@ mod tests {
         for (region, replicas) in fleet.regions.values_mut().zip([3, 5, 100]) {
             region.gateway.replicas = replicas;
         }
-        let requests = |fleet: &Fleet| expected(fleet, &name).unwrap().budget.requests;
+        let requests = |fleet: &Fleet| {
+            let provider = Provider {
+                age: 0,
+                fleet,
+                name: &name,
+                fallback: &fleet.fallbacks[&name],
+            };
+            expected(&provider).budget.requests
+        };
         assert_eq!(requests(&fleet), Some(1000), "no gateway has this egress");
         let zone = fleet.zones.values_mut().next().unwrap();
         zone.fallbacks = vec![name.clone()];
@@ -85,6 +129,5 @@ mod tests {
         let zone = fleet.zones.values_mut().next().unwrap();
         zone.regions = regions[..2].iter().cloned().collect();
         assert_eq!(requests(&fleet), Some(125));
-        assert_eq!(expected(&fleet, &"unknown".parse().unwrap()), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::leak::{Leaks, only};
 use super::owner::{Owner, Owners};
+use super::provider::Provider;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::{PortSpecifier, Protocol};
@@ -21,8 +22,13 @@ const LABELS: &str = "meridian";
 /// The target of an endpoint.
 #[derive(Clone, Debug)]
 pub enum Target<'f> {
-    /// An address, with its owners.
-    Owned(BTreeSet<Owner<'f>>),
+    /// An address.
+    Owned {
+        /// Its owners by the newest fleet that has it.
+        owners: BTreeSet<Owner<'f>>,
+        /// All definitions of providers there.
+        providers: BTreeSet<Provider<'f>>,
+    },
     /// An internal listener of the same Envoy.
     Internal(String),
 }
@@ -135,7 +141,10 @@ fn socket_end<'f>(
     }
     Some(End {
         shown,
-        target: Target::Owned(owned),
+        target: Target::Owned {
+            owners: owned,
+            providers: owners.providers(host, port),
+        },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::http_filter::{Filter, Placed};
 use super::leak::only;
-use super::residency::{is_inside, may_transit};
+use super::residency::{Definition, is_inside, may_transit};
 use super::tls;
 use super::walk::{Walk, Zones};
 use super::wasm::{is_pool, pool_plugin};
@@ -19,13 +19,13 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTl
 use meridian_policy::{RegionName, headers};
 
 /// What a request must pass to reach a route.
-pub enum Entry<'f> {
-    /// Meridian's filter, which sets the zone header.
+pub enum Entry {
+    /// Meridian's filter, which sets the header of the definition.
     Filtered,
-    /// mTLS and RBAC: other gateways, with requests of these zones. The peer sets the zone header.
-    Peers(Zones<'f>),
-    /// An internal listener: routes of the same gateway, with requests of these zones.
-    Internal(Zones<'f>),
+    /// mTLS and RBAC: other gateways, with requests of these definitions. The peer sets the header.
+    Peers(Zones),
+    /// An internal listener: routes of the same gateway, with requests of these definitions.
+    Internal(Zones),
     /// Nothing: any client can send any header.
     Open,
 }
@@ -37,7 +37,7 @@ impl<'f> Walk<'f> {
         at: &str,
         socket: Option<&TransportSocket>,
         filters: &[Placed],
-    ) -> Entry<'f> {
+    ) -> Entry {
         let tls: Option<DownstreamTlsContext> =
             socket.and_then(|socket| tls::context(at, socket, &mut self.leaks));
         let (filtered, rbac) = self.entry_filters(filters);
@@ -100,7 +100,7 @@ impl<'f> Walk<'f> {
 
     /// The zones that RBAC admits. Two filters are needed because Envoy matches each value of a repeated header by itself:
     /// a request that names an admitted zone and another one passes the allowing filter, so a second filter denies the rest.
-    fn admitted(&mut self, at: &str, filters: &[(&str, &Rbac)]) -> Zones<'f> {
+    fn admitted(&mut self, at: &str, filters: &[(&str, &Rbac)]) -> Zones {
         let mut allowing = Vec::new();
         let mut denied = Zones::new();
         for (at, rbac) in filters {
@@ -120,8 +120,8 @@ impl<'f> Walk<'f> {
                     .unsupported(at, "RBAC that neither allows nor denies"),
             }
         }
-        for (name, zone) in &self.fleet.zones {
-            if zone.pinned && !denied.contains(name) {
+        for (id, Definition { name, zone, .. }) in &self.definitions {
+            if zone.pinned && !denied.contains(id) {
                 self.leaks.add(
                     at,
                     format!(
@@ -145,19 +145,21 @@ impl<'f> Walk<'f> {
     }
 
     /// The zones that rules deny to all clients but gateways that may send them here.
-    fn denied(&mut self, at: &str, rules: &Rules) -> Zones<'f> {
+    fn denied(&mut self, at: &str, rules: &Rules) -> Zones {
         let mut zones = Zones::new();
         for (name, policy) in &rules.policies {
             let at = format!("{at}.policies[{name:?}]");
             let supported = only!(Policy, policy, [permissions, principals]);
             self.leaks.check_fields(&at, policy, &supported);
             for permission in &policy.permissions {
-                let named = permitted_zone(permission);
-                let Some((name, zone)) =
-                    named.and_then(|named| self.fleet.zones.get_key_value(named))
+                let named = permitted_definition(permission);
+                let Some((id, Definition { zone, .. })) =
+                    named.and_then(|named| self.definitions.get_key_value(named))
                 else {
-                    self.leaks
-                        .unsupported(&at, "a permission that is not one zone, to the letter,");
+                    self.leaks.unsupported(
+                        &at,
+                        "a permission that is not one definition, to the letter,",
+                    );
                     continue;
                 };
                 let serves = is_inside(zone, self.home);
@@ -175,7 +177,7 @@ impl<'f> Walk<'f> {
                             _ => false,
                         });
                 if covers {
-                    zones.insert(name);
+                    zones.insert(id.clone());
                 }
             }
         }
@@ -190,7 +192,7 @@ impl<'f> Walk<'f> {
         }
     }
 
-    fn admitted_by(&mut self, at: &str, policy: &Policy) -> Zones<'f> {
+    fn admitted_by(&mut self, at: &str, policy: &Policy) -> Zones {
         let supported = only!(Policy, policy, [permissions, principals]);
         self.leaks.check_fields(at, policy, &supported);
         let senders: Vec<Option<&RegionName>> = policy
@@ -200,19 +202,22 @@ impl<'f> Walk<'f> {
             .collect();
         let mut zones = Zones::new();
         for permission in &policy.permissions {
-            let Some(zone) = permitted_zone(permission) else {
-                self.leaks
-                    .unsupported(at, "a permission that is not one zone, to the letter,");
+            let Some(named) = permitted_definition(permission) else {
+                self.leaks.unsupported(
+                    at,
+                    "a permission that is not one definition, to the letter,",
+                );
                 return self.every_zone();
             };
-            let Some((name, zone)) = self.fleet.zones.get_key_value(zone) else {
+            let known = self.definitions.get_key_value(named);
+            let Some((id, Definition { name, zone, .. })) = known else {
                 self.leaks.add(
                     at,
-                    format!("admits the zone `{zone}`, which the fleet does not have"),
+                    format!("admits the definition `{named}`, which no fleet has"),
                 );
                 continue;
             };
-            zones.insert(name);
+            zones.insert(id.clone());
             if !zone.pinned {
                 continue;
             }
@@ -264,16 +269,16 @@ impl<'f> Walk<'f> {
     }
 }
 
-fn permitted_zone(permission: &Permission) -> Option<&str> {
+fn permitted_definition(permission: &Permission) -> Option<&str> {
     match &permission.rule {
-        Some(permission::Rule::Header(header)) => exact_zone(header),
+        Some(permission::Rule::Header(header)) => exact_definition(header),
         _ => None,
     }
 }
 
-/// The zone that a header matcher requires exactly; `None` for any other matcher.
-pub fn exact_zone(header: &HeaderMatcher) -> Option<&str> {
-    if !header.name.eq_ignore_ascii_case(headers::ZONE)
+/// The definition that a header matcher requires exactly; `None` for any other matcher.
+pub fn exact_definition(header: &HeaderMatcher) -> Option<&str> {
+    if !header.name.eq_ignore_ascii_case(headers::DEFINITION)
         || header.invert_match
         || header.treat_missing_header_as_empty
     {

@@ -119,6 +119,26 @@ impl Leaks {
     }
 }
 
+/// Checks something that must be right for one of several candidates. If it is for none, reports what is wrong for the first one.
+pub fn one_of<C>(
+    candidates: impl IntoIterator<Item = C>,
+    leaks: &mut Leaks,
+    mut check: impl FnMut(&C, &mut Leaks),
+) {
+    let mut of_first = None;
+    for candidate in candidates {
+        let mut found = Leaks::default();
+        check(&candidate, &mut found);
+        if found.found.is_empty() {
+            return;
+        }
+        of_first.get_or_insert(found);
+    }
+    for leak in of_first.map(Leaks::into_vec).unwrap_or_default() {
+        leaks.add(&leak.at, leak.message);
+    }
+}
+
 /// Names of the fields that `original` has and `understood` lacks; empty if a message has no JSON form.
 fn lost_fields<M: Message + Name>(original: &M, understood: &M) -> Vec<String> {
     let (Ok(original), Ok(understood)) = (

@@ -73,7 +73,7 @@ impl<'f> Walk<'f> {
     }
 
     /// `inside`: the zones whose requests reach an internal listener.
-    fn chains(&mut self, at: &str, listener: &Listener, inside: Option<Zones<'f>>) {
+    fn chains(&mut self, at: &str, listener: &Listener, inside: Option<Zones>) {
         let chains = listener.filter_chains.iter();
         for chain in chains.chain(&listener.default_filter_chain) {
             // Filter chain matches are ignored: any connection may get any chain.
@@ -112,7 +112,7 @@ impl<'f> Walk<'f> {
         at: &str,
         filter: &Filter,
         socket: Option<&TransportSocket>,
-        inside: Option<Zones<'f>>,
+        inside: Option<Zones>,
     ) {
         let any = match &filter.config_type {
             Some(filter::ConfigType::TypedConfig(any)) => Some(any),
@@ -142,9 +142,9 @@ impl<'f> Walk<'f> {
             self.leaks.add(at, "its routes are not in the snapshot");
             return;
         };
-        let providers = self.routes(at, &entry, routes);
-        if matches!(entry, Entry::Internal(_)) {
-            self.egress(at, &filters, &providers);
+        let egresses = self.routes(at, &entry, routes);
+        if let Entry::Internal(zones) = &entry {
+            self.egress(at, &filters, &egresses, zones);
         }
     }
 

@@ -21,6 +21,7 @@ mod leak;
 mod listener;
 mod owner;
 mod protocol;
+mod provider;
 mod residency;
 mod retrieval;
 mod retry;
@@ -32,16 +33,25 @@ mod wasm;
 
 pub use leak::Leak;
 
+use crate::history::History;
 use crate::snapshot::Snapshot;
 use cluster::Clusters;
 use leak::Leaks;
-use meridian_policy::{Fleet, RegionName};
+use meridian_policy::{RegionName, ZoneId};
 use owner::Owners;
+use residency::Definition;
 use secret::Secrets;
+use std::collections::BTreeMap;
 use walk::Walk;
 
-/// The leaks of the configuration of the gateway of `home`; empty if residency holds.
-pub fn verify(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Vec<Leak> {
+/// The leaks of the configuration of the gateway of `home`; empty if residency holds. Each definition of a zone is held to the fleet that
+/// it is of, the current one or an earlier one.
+pub fn verify<'f>(
+    history: impl Into<History<'f>>,
+    home: &'f RegionName,
+    snapshot: &'f Snapshot,
+) -> Vec<Leak> {
+    let history = history.into();
     // Without `..`: a new field of the snapshot does not compile until it is verified.
     let Snapshot {
         listeners,
@@ -49,19 +59,41 @@ pub fn verify(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Vec<Leak
         secrets,
     } = snapshot;
     let mut leaks = Leaks::default();
-    if !fleet.regions.contains_key(home) {
+    if !history.current.fleet.regions.contains_key(home) {
         leaks.add(
             "snapshot",
             format!("the fleet has no region `{home}` that it could be for"),
         );
     }
-    let owners = Owners::of(fleet, home);
-    let clusters = Clusters::read(fleet, home, &owners, clusters, &mut leaks);
+    let definitions = definitions(&history, &mut leaks);
+    let owners = Owners::of(&history, home);
+    let clusters = Clusters::read(&history, home, &owners, clusters, &mut leaks);
     let secrets = Secrets::read(secrets, &mut leaks);
-    let mut walk = Walk::new(fleet, home, clusters, secrets, leaks);
+    let mut walk = Walk::new(history, definitions, home, clusters, secrets, leaks);
     walk.listeners(listeners);
     walk.leaks.into_vec()
 }
 
+/// The definitions of all fleets. An ID must not stand for two promises.
+fn definitions<'f>(history: &History<'f>, leaks: &mut Leaks) -> BTreeMap<ZoneId, Definition<'f>> {
+    let mut definitions: BTreeMap<ZoneId, Definition<'f>> = BTreeMap::new();
+    for defined in history.all() {
+        let fleet = defined.fleet;
+        for (name, zone) in &fleet.zones {
+            let definition = Definition { fleet, name, zone };
+            let Some(id) = defined.ids.zones.get(name).cloned() else {
+                leaks.add("snapshot", format!("the zone `{name}` has no ID"));
+                continue;
+            };
+            let known = definitions.entry(id).or_insert(definition);
+            if !known.promises_the_same(&definition) {
+                let message = format!("the ID of the zone `{name}` stands for two definitions");
+                leaks.add("snapshot", message);
+            }
+        }
+    }
+    definitions
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

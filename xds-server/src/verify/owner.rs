@@ -1,7 +1,9 @@
-//! The owner of every address, from the fleet.
+//! The owner of every address, from the fleets.
 
+use super::provider::{Provider, same_provider};
+use crate::history::History;
 use meridian_policy::fleet::Pool;
-use meridian_policy::{FallbackName, Fleet, RegionName};
+use meridian_policy::{Fleet, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +16,7 @@ pub enum Owner<'f> {
     /// A region's gateway.
     Gateway(&'f RegionName),
     /// The hosted provider of a fallback.
-    Provider(&'f FallbackName),
+    Provider(Provider<'f>),
     /// A region's vector database.
     Database(&'f RegionName),
     /// A region's gateway, at the port of its vector database.
@@ -30,60 +32,109 @@ impl fmt::Display for Owner<'_> {
             Self::DatabaseGateway(region) => {
                 write!(f, "the vector database of `{region}`, by its gateway")
             }
-            Self::Provider(fallback) => write!(f, "the provider of the fallback `{fallback}`"),
+            Self::Provider(provider) => {
+                write!(f, "the provider of the fallback `{}`", provider.name)
+            }
         }
     }
 }
 
 /// The owners of all addresses, as the home gateway reaches them. An address with two owners must be right for both.
-pub struct Owners<'f>(BTreeMap<(String, u32), BTreeSet<Owner<'f>>>);
+pub struct Owners<'f> {
+    /// By the fleets, the newest first.
+    by_fleet: Vec<BTreeMap<Address, BTreeSet<Owner<'f>>>>,
+    /// All definitions of providers at an address, by age. Those that equal a newer one are left out.
+    providers: BTreeMap<Address, BTreeSet<Provider<'f>>>,
+}
+
+/// Host and port.
+type Address = (String, u32);
 
 impl<'f> Owners<'f> {
-    pub fn of(fleet: &'f Fleet, home: &RegionName) -> Self {
-        let mut owners = Self(BTreeMap::new());
-        let own = pools(fleet, home);
-        let own_database = database(fleet, home);
-        for (name, region) in &fleet.regions {
-            let gateway = &region.gateway;
-            owners.add(&gateway.address, gateway.port, Owner::Gateway(name));
-            for (host, port) in pools(fleet, name) {
-                let elsewhere = name != home && own.contains(&(host.clone(), port));
-                if !(elsewhere && is_local(&host)) {
-                    owners.add(&host, port, Owner::Pool(name));
-                }
-            }
-            if let Some((host, port)) = database(fleet, name)
-                && let Some(database) = &region.vector_db
-            {
-                let elsewhere = name != home && own_database == Some((host.clone(), port));
-                if !(elsewhere && is_local(&host)) {
-                    owners.add(&host, port, Owner::Database(name));
-                }
-                let by_gateway = Owner::DatabaseGateway(name);
-                owners.add(&gateway.address, database.gateway_port, by_gateway);
-            }
-        }
-        for (name, fallback) in &fleet.fallbacks {
-            let endpoint = &fallback.endpoint;
-            owners.add(&endpoint.host, endpoint.port, Owner::Provider(name));
+    pub fn of(history: &History<'f>, home: &RegionName) -> Self {
+        let mut owners = Self {
+            by_fleet: Vec::new(),
+            providers: BTreeMap::new(),
+        };
+        for (age, fleet) in history.fleets().enumerate() {
+            owners.by_fleet.push(of_regions(fleet, home));
+            owners.add_providers(age, fleet);
         }
         owners
     }
 
-    fn add(&mut self, host: &str, port: u16, owner: Owner<'f>) {
-        self.0
-            .entry((plain(host), port.into()))
-            .or_default()
-            .insert(owner);
+    fn add_providers(&mut self, age: usize, fleet: &'f Fleet) {
+        for (name, fallback) in &fleet.fallbacks {
+            let provider = Provider {
+                age,
+                fleet,
+                name,
+                fallback,
+            };
+            let address = address(&fallback.endpoint.host, fallback.endpoint.port);
+            let of_fleet = self.by_fleet[age].entry(address.clone());
+            of_fleet.or_default().insert(Owner::Provider(provider));
+            let known = self.providers.entry(address).or_default();
+            let is_known = known
+                .iter()
+                .any(|newer| newer.name == name && same_provider(newer.fallback, fallback));
+            if !is_known {
+                known.insert(provider);
+            }
+        }
     }
 
-    /// The owners of an address; empty if the fleet does not have it.
+    /// The owners of an address by the newest fleet that has it; empty if none does.
     pub fn at(&self, host: &str, port: u32) -> BTreeSet<Owner<'f>> {
-        self.0
-            .get(&(plain(host), port))
+        let address = (plain(host), port);
+        let owners = self.by_fleet.iter();
+        owners
+            .filter_map(|owners| owners.get(&address))
+            .next()
             .cloned()
             .unwrap_or_default()
     }
+
+    /// All definitions of providers at an address.
+    pub fn providers(&self, host: &str, port: u32) -> BTreeSet<Provider<'f>> {
+        let providers = self.providers.get(&(plain(host), port));
+        providers.cloned().unwrap_or_default()
+    }
+}
+
+/// The owners of the addresses of regions, by one fleet.
+fn of_regions<'f>(fleet: &'f Fleet, home: &RegionName) -> BTreeMap<Address, BTreeSet<Owner<'f>>> {
+    let mut owners: BTreeMap<Address, BTreeSet<Owner<'f>>> = BTreeMap::new();
+    let mut add = |host: &str, port: u16, owner: Owner<'f>| {
+        owners.entry(address(host, port)).or_default().insert(owner);
+    };
+    let own = pools(fleet, home);
+    let own_database = database(fleet, home);
+    for (name, region) in &fleet.regions {
+        let gateway = &region.gateway;
+        add(&gateway.address, gateway.port, Owner::Gateway(name));
+        for (host, port) in pools(fleet, name) {
+            let elsewhere = name != home && own.contains(&(host.clone(), port));
+            if !(elsewhere && is_local(&host)) {
+                add(&host, port, Owner::Pool(name));
+            }
+        }
+        if let Some((host, port)) = database(fleet, name)
+            && let Some(database) = &region.vector_db
+        {
+            let elsewhere = name != home && own_database == Some((host.clone(), port));
+            if !(elsewhere && is_local(&host)) {
+                add(&host, port, Owner::Database(name));
+            }
+            let by_gateway = Owner::DatabaseGateway(name);
+            add(&gateway.address, database.gateway_port, by_gateway);
+        }
+    }
+    owners
+}
+
+fn address(host: &str, port: u16) -> Address {
+    (plain(host), port.into())
 }
 
 /// The addresses of a region's pools.

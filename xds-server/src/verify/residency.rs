@@ -4,8 +4,52 @@
 //! in one of them shows as a difference.
 
 use super::owner::Owner;
-use meridian_policy::RegionName;
+use super::provider::{Provider, same_provider};
 use meridian_policy::fleet::{Misdirected, Zone};
+use meridian_policy::{Fleet, RegionName, ZoneName};
+
+/// One definition of a zone: what a fleet says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition<'f> {
+    /// The fleet.
+    pub fleet: &'f Fleet,
+    /// The zone's name in it.
+    pub name: &'f ZoneName,
+    /// What it says.
+    pub zone: &'f Zone,
+}
+
+impl Definition<'_> {
+    /// Whether a provider is one of the zone's fallbacks, as this definition has them.
+    pub fn lists(&self, provider: &Provider<'_>) -> bool {
+        let listed = self.zone.fallbacks.iter().any(|name| name == provider.name);
+        listed && self.defines(provider)
+    }
+
+    /// Whether the definition's fleet has this provider, for whatever zone.
+    pub fn defines(&self, provider: &Provider<'_>) -> bool {
+        let own = self.fleet.fallbacks.get(provider.name);
+        own.is_some_and(|own| same_provider(own, provider.fallback))
+    }
+
+    /// Whether two definitions promise the same.
+    pub fn promises_the_same(&self, other: &Self) -> bool {
+        let forwards = |zone: &Zone| zone.misdirected == Misdirected::Forward;
+        let (one, two) = (self.zone, other.zone);
+        one.pinned == two.pinned
+            && one.regions == two.regions
+            && one.fallbacks == two.fallbacks
+            && forwards(one) == forwards(two)
+            && one.content == two.content
+            && one.fallbacks.iter().all(|name| {
+                let own = |fleet: &'_ Fleet| fleet.fallbacks.get(name).cloned();
+                match (own(self.fleet), own(other.fleet)) {
+                    (Some(one), Some(two)) => same_provider(&one, &two),
+                    (one, two) => one.is_none() && two.is_none(),
+                }
+            })
+    }
+}
 
 /// Whether the gateway of a region may carry requests of a zone. A pinned zone uses the gateways of its own regions
 /// only, unless it forwards misdirected callers.
@@ -16,17 +60,17 @@ pub fn may_transit(zone: &Zone, gateway: &RegionName) -> bool {
     }
 }
 
-/// Whether a request of a zone may end at an address of this owner.
-pub fn may_end_at(zone: &Zone, owner: Owner<'_>) -> bool {
-    if !zone.pinned {
+/// Whether a request of a definition may end at an address of this owner.
+pub fn may_end_at(definition: &Definition<'_>, owner: &Owner<'_>) -> bool {
+    if !definition.zone.pinned {
         return true;
     }
     match owner {
         Owner::Pool(region)
         | Owner::Gateway(region)
         | Owner::Database(region)
-        | Owner::DatabaseGateway(region) => is_inside(zone, region),
-        Owner::Provider(fallback) => zone.fallbacks.iter().any(|listed| listed == fallback),
+        | Owner::DatabaseGateway(region) => is_inside(definition.zone, region),
+        Owner::Provider(provider) => definition.lists(provider),
     }
 }
 
@@ -75,10 +119,27 @@ mod tests {
         }
     }
 
+    const EXAMPLE: &str = include_str!("../../../envoy/fleet.yaml");
+
     #[test]
     fn a_pinned_zone_ends_in_its_regions_and_fallbacks_even_if_it_forwards() {
         let (inside, outside) = ("in".parse().unwrap(), "out".parse().unwrap());
+        let mut fleet = crate::fleet::parse(EXAMPLE).unwrap();
+        let claude = fleet.fallbacks["claude-eu"].clone();
+        fleet
+            .fallbacks
+            .insert("listed".parse().unwrap(), claude.clone());
+        let mut moved = claude.clone();
+        moved.jurisdiction = ["us".into()].into();
         let (listed, other) = ("listed".parse().unwrap(), "other".parse().unwrap());
+        let provider = |name, fallback| {
+            Owner::Provider(Provider {
+                age: 0,
+                fleet: &fleet,
+                name,
+                fallback,
+            })
+        };
         let owners = |region| {
             [
                 Owner::Pool(region),
@@ -92,19 +153,22 @@ mod tests {
             Misdirected::Redirect,
             Misdirected::Forward,
         ] {
-            let (pinned, free) = (zone(true, misdirected), zone(false, misdirected));
-            for owner in owners(&inside)
-                .into_iter()
-                .chain([Owner::Provider(&listed)])
-            {
-                assert!(may_end_at(&pinned, owner) && may_end_at(&free, owner));
+            let zones = [true, false].map(|pinned| zone(pinned, misdirected));
+            let name = "eea".parse().unwrap();
+            let [pinned, free] = zones.each_ref().map(|zone| Definition {
+                fleet: &fleet,
+                name: &name,
+                zone,
+            });
+            let right = owners(&inside).into_iter();
+            for owner in right.chain([provider(&listed, &claude)]) {
+                assert!(may_end_at(&pinned, &owner) && may_end_at(&free, &owner));
             }
-            for owner in owners(&outside)
-                .into_iter()
-                .chain([Owner::Provider(&other)])
-            {
-                assert!(!may_end_at(&pinned, owner), "{owner}");
-                assert!(may_end_at(&free, owner), "{owner}");
+            let wrong = owners(&outside).into_iter();
+            // Also a fallback of the listed name that is another one.
+            for owner in wrong.chain([provider(&other, &claude), provider(&listed, &moved)]) {
+                assert!(!may_end_at(&pinned, &owner), "{owner}");
+                assert!(may_end_at(&free, &owner), "{owner}");
             }
         }
     }

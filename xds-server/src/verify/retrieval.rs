@@ -141,7 +141,7 @@ impl<'f> Walk<'f> {
                     &trail.path,
                     "retrieval goes into one listener and no further",
                 ),
-                Target::Owned(owners) => {
+                Target::Owned { owners, .. } => {
                     for owner in owners {
                         self.retrieved_from(&trail.path, from, owner);
                     }

@@ -1,7 +1,8 @@
 //! Routes: each serves some zones, and all its targets must be allowed for all of them.
 
-use super::entry::{Entry, exact_zone};
-use super::leak::only;
+use super::entry::{Entry, exact_definition};
+use super::leak::{Leaks, only};
+use super::provider::Provider;
 use super::retry;
 use super::walk::{Walk, Zones};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -14,18 +15,18 @@ use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
 };
 use meridian_policy::fleet::ProviderEndpoint;
-use meridian_policy::{FallbackName, api, headers};
+use meridian_policy::{api, headers};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 impl<'f> Walk<'f> {
-    /// Walks all routes of a listener. Returns the providers that they lead to.
+    /// Walks all routes of a listener. Returns those that lead to providers.
     pub fn routes(
         &mut self,
         at: &str,
-        entry: &Entry<'f>,
+        entry: &Entry,
         configuration: &RouteConfiguration,
-    ) -> BTreeSet<&'f FallbackName> {
+    ) -> Vec<Egress<'f>> {
         let supported = only!(
             RouteConfiguration,
             configuration,
@@ -39,7 +40,7 @@ impl<'f> Walk<'f> {
             ]
         );
         self.leaks.check_fields(at, configuration, &supported);
-        let mut providers = BTreeSet::new();
+        let mut egresses = Vec::new();
         for host in &configuration.virtual_hosts {
             let supported = only!(
                 VirtualHost,
@@ -64,13 +65,13 @@ impl<'f> Walk<'f> {
             }
             for route in &host.routes {
                 let at = format!("{at}.routes[{:?}]", route.name);
-                providers.extend(self.route(&at, entry, route));
+                egresses.extend(self.route(&at, entry, route));
             }
         }
-        providers
+        egresses
     }
 
-    fn route(&mut self, at: &str, entry: &Entry<'f>, route: &Route) -> BTreeSet<&'f FallbackName> {
+    fn route(&mut self, at: &str, entry: &Entry, route: &Route) -> Option<Egress<'f>> {
         let supported = only!(
             Route,
             route,
@@ -85,7 +86,7 @@ impl<'f> Walk<'f> {
             ]
         );
         self.leaks.check_fields(at, route, &supported);
-        // The zone header must stay, because the next gateway checks it.
+        // The header of the definition must stay, because the next gateway checks it.
         let removed = route.request_headers_to_remove.iter();
         for header in removed.filter(|header| *header != headers::SPREAD) {
             let what = format!("`{header}` in `request_headers_to_remove` of this Route");
@@ -98,10 +99,10 @@ impl<'f> Walk<'f> {
         match &route.action {
             Some(Action::Route(action)) => self.action(at, entry, &zones, action),
             // Envoy responds itself.
-            Some(Action::DirectResponse(_)) => BTreeSet::new(),
+            Some(Action::DirectResponse(_)) => None,
             _ => {
                 self.leaks.unsupported(at, "this kind of action");
-                BTreeSet::new()
+                None
             }
         }
     }
@@ -124,13 +125,8 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// The zones whose requests a route can match. Other conditions can only reduce them, so they are ignored.
-    fn zones_of(
-        &mut self,
-        at: &str,
-        entry: &Entry<'f>,
-        matching: Option<&RouteMatch>,
-    ) -> Zones<'f> {
+    /// The definitions whose requests a route can match. Other conditions can only reduce them, so they are ignored.
+    fn zones_of(&mut self, at: &str, entry: &Entry, matching: Option<&RouteMatch>) -> Zones {
         let mut zones = match entry {
             Entry::Filtered => self.every_zone(),
             Entry::Peers(zones) => zones.clone(),
@@ -147,12 +143,12 @@ impl<'f> Walk<'f> {
         ) {
             self.leaks.unsupported(at, "a route for CONNECT");
         }
-        for named in matching.headers.iter().filter_map(exact_zone) {
+        for named in matching.headers.iter().filter_map(exact_definition) {
             zones.retain(|zone| zone.as_str() == named);
-            if !self.fleet.zones.contains_key(named) {
+            if !self.definitions.contains_key(named) {
                 self.leaks.add(
                     at,
-                    format!("is for the zone `{named}`, which the fleet does not have"),
+                    format!("is for the definition `{named}`, which no fleet has"),
                 );
             }
         }
@@ -162,10 +158,10 @@ impl<'f> Walk<'f> {
     fn action(
         &mut self,
         at: &str,
-        entry: &Entry<'f>,
-        zones: &Zones<'f>,
+        entry: &Entry,
+        zones: &Zones,
         action: &RouteAction,
-    ) -> BTreeSet<&'f FallbackName> {
+    ) -> Option<Egress<'f>> {
         let supported = only!(
             RouteAction,
             action,
@@ -187,14 +183,35 @@ impl<'f> Walk<'f> {
         if let Some(policy) = &action.retry_policy {
             retry::policy(at, policy, &mut self.leaks);
         }
-        let mut providers = BTreeSet::new();
+        let mut ends = Vec::new();
         for cluster in self.clusters(at, action.cluster_specifier.as_ref()) {
             for trail in self.clusters.follow(at, &cluster, &mut self.leaks) {
-                providers.extend(self.destination(entry, zones, trail));
+                ends.extend(self.destination(entry, zones, trail));
             }
         }
-        self.rewrites(at, action, &providers);
-        providers
+        let host = match &action.host_rewrite_specifier {
+            None => None,
+            Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host.clone()),
+            Some(_) => {
+                self.leaks
+                    .unsupported(at, "a host that comes from elsewhere");
+                return None;
+            }
+        };
+        let prefix = action.prefix_rewrite.clone();
+        if ends.is_empty() {
+            if host.is_some() || !prefix.is_empty() {
+                self.leaks
+                    .add(at, "host and path are rewritten for providers only");
+            }
+            return None;
+        }
+        Some(Egress {
+            at: at.to_owned(),
+            host,
+            prefix,
+            ends,
+        })
     }
 
     fn clusters(&mut self, at: &str, specifier: Option<&ClusterSpecifier>) -> Vec<String> {
@@ -237,40 +254,35 @@ impl<'f> Walk<'f> {
             }
         }
     }
+}
 
-    /// A provider must get its own host and path, because a shared front end routes by them. Requests to others must
-    /// not be rewritten.
-    fn rewrites(&mut self, at: &str, action: &RouteAction, providers: &BTreeSet<&'f FallbackName>) {
-        let host = match &action.host_rewrite_specifier {
-            None => None,
-            Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host),
-            Some(_) => {
-                self.leaks
-                    .unsupported(at, "a host that comes from elsewhere");
-                return;
-            }
-        };
-        for provider in providers {
-            let Some(fallback) = self.fleet.fallbacks.get(*provider) else {
-                continue;
-            };
-            let endpoint = &fallback.endpoint;
-            if !host.is_some_and(|host| names(endpoint, host)) {
-                self.leaks.add(
-                    at,
-                    format!("the host must be rewritten to `{}`", endpoint.host),
-                );
-            }
-            if action.prefix_rewrite != format!("{}/", endpoint.path) {
-                self.leaks.add(
-                    at,
-                    format!("the path must be rewritten to `{}/`", endpoint.path),
-                );
-            }
+/// A route to providers.
+pub struct Egress<'f> {
+    at: String,
+    /// The host that requests get.
+    host: Option<String>,
+    /// The prefix that their paths get.
+    prefix: String,
+    /// The definitions of providers at each of its endpoints.
+    pub ends: Vec<BTreeSet<Provider<'f>>>,
+}
+
+impl Egress<'_> {
+    /// Reports a host or path that is not the provider's own: a shared front end routes by them.
+    pub fn rewrites(&self, provider: &Provider<'_>, leaks: &mut Leaks) {
+        let endpoint = &provider.fallback.endpoint;
+        let host = self.host.as_ref();
+        if !host.is_some_and(|host| names(endpoint, host)) {
+            leaks.add(
+                &self.at,
+                format!("the host must be rewritten to `{}`", endpoint.host),
+            );
         }
-        if providers.is_empty() && (host.is_some() || !action.prefix_rewrite.is_empty()) {
-            self.leaks
-                .add(at, "host and path are rewritten for providers only");
+        if self.prefix != format!("{}/", endpoint.path) {
+            leaks.add(
+                &self.at,
+                format!("the path must be rewritten to `{}/`", endpoint.path),
+            );
         }
     }
 }

@@ -2,21 +2,28 @@
 
 use super::cluster::Clusters;
 use super::leak::Leaks;
+use super::residency::Definition;
 use super::secret::Secrets;
-use meridian_policy::{Fleet, RegionName, ZoneName};
+use crate::history::History;
+use meridian_policy::{Fleet, RegionName, ZoneId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Zones by name.
-pub type Zones<'f> = BTreeSet<&'f ZoneName>;
+/// Definitions of zones, by ID.
+pub type Zones = BTreeSet<ZoneId>;
 
 /// What one verification has read and found so far.
 pub struct Walk<'f> {
+    /// The fleets whose definitions may be there.
+    pub history: History<'f>,
+    /// The fleet in force.
     pub fleet: &'f Fleet,
+    /// All definitions of zones.
+    pub definitions: BTreeMap<ZoneId, Definition<'f>>,
     pub home: &'f RegionName,
     pub clusters: Clusters<'f>,
     pub secrets: Secrets<'f>,
     /// Internal listeners that routes lead into, with the zones of these routes.
-    pub routed: BTreeMap<String, Zones<'f>>,
+    pub routed: BTreeMap<String, Zones>,
     /// Internal listeners that carry retrieval.
     pub retrieval: BTreeSet<String>,
     pub leaks: Leaks,
@@ -25,14 +32,17 @@ pub struct Walk<'f> {
 impl<'f> Walk<'f> {
     /// A walk that has not seen a listener yet.
     pub fn new(
-        fleet: &'f Fleet,
+        history: History<'f>,
+        definitions: BTreeMap<ZoneId, Definition<'f>>,
         home: &'f RegionName,
         clusters: Clusters<'f>,
         secrets: Secrets<'f>,
         leaks: Leaks,
     ) -> Self {
         Self {
-            fleet,
+            fleet: history.current.fleet,
+            history,
+            definitions,
             home,
             clusters,
             secrets,
@@ -42,8 +52,8 @@ impl<'f> Walk<'f> {
         }
     }
 
-    /// The fleet's zones.
-    pub fn every_zone(&self) -> Zones<'f> {
-        self.fleet.zones.keys().collect()
+    /// All definitions.
+    pub fn every_zone(&self) -> Zones {
+        self.definitions.keys().cloned().collect()
     }
 }

@@ -91,6 +91,15 @@ impl Hub {
         })
     }
 
+    /// Whether every region with resources has a connected client.
+    pub fn is_complete(&self) -> bool {
+        let clients = self.connected();
+        let published = self.published.load();
+        published
+            .keys()
+            .all(|region| clients.iter().any(|(client, _)| client.region == *region))
+    }
+
     /// Counters since the start.
     pub fn counts(&self) -> Counts {
         let read = |counter: &PerType<AtomicU64>| {

@@ -253,6 +253,7 @@ fn a_decision_s_headers() {
         decision.route_headers(),
         [
             header("x-meridian-zone", "eea"),
+            header("x-meridian-definition", decision.definition.as_str()),
             header("x-meridian-model", MISTRAL),
             header("x-meridian-lane", "fallback"),
             header("x-meridian-stream", "1"),
@@ -262,7 +263,7 @@ fn a_decision_s_headers() {
     let body = format!(r#"{{"model":"{MISTRAL}"}}"#);
     let decision = decide(&example(), "eu-west-1", CHAT, &[DE], &body).unwrap();
     assert_eq!(
-        decision.route_headers()[3],
+        decision.route_headers()[4],
         header("x-meridian-stream", "0")
     );
 }

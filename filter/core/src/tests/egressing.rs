@@ -7,12 +7,18 @@ use crate::worker::Worker;
 use serde_json::{Value, json};
 use std::rc::Rc;
 
+/// Definitions of zones.
+const GLOBAL: &str = "global@000000000000000a";
+const EEA: &str = "eea@000000000000000b";
+const UK: &str = "uk@000000000000000c";
+
 const CHAT: &[(&str, &str)] = &[
     (":method", "POST"),
     (":path", "/v1/chat/completions"),
     ("content-type", "application/json"),
     ("authorization", "Bearer the-callers"),
     ("x-request-id", "request-1"),
+    ("x-meridian-definition", GLOBAL),
 ];
 const BODY: &str = r#"{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]}"#;
 const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5}}"#;
@@ -28,6 +34,7 @@ fn claude(envoy: &Rc<Envoy>, budget: &Value) -> Configured {
         "jurisdiction": ["us"],
         "budget": budget,
         "price": price,
+        "unpinned": [GLOBAL],
     });
     envoy.plugin("egress", &policy.to_string())
 }
@@ -121,7 +128,8 @@ fn a_spent_budget_refuses_and_an_unreachable_provider_costs_nothing() {
 #[test]
 fn an_error_about_our_credential_stays_here() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let policy = json!({ "fallback": "other", "provider": "openai_compatible" });
+    let policy =
+        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL] });
     let stream = Stream::new(&envoy, 1);
     let mut plugin = envoy.plugin("egress", &policy.to_string()).stream(1);
     let action = stream.request(plugin.as_mut(), &mut worker, CHAT, false);
@@ -229,6 +237,7 @@ fn betas_go_on_with_the_fields_that_they_bring() {
             (":path", "/v1/messages?beta=true"),
             ("anthropic-version", "2023-06-01"),
             ("anthropic-beta", sent),
+            ("x-meridian-definition", GLOBAL),
         ];
         stream.request(plugin, &mut worker, &headers, false);
         let body = stream.piece(plugin, &mut worker, Side::Request, &body, true);
@@ -244,6 +253,7 @@ fn a_provider_may_have_another_name_of_the_model() {
         "fallback": "other",
         "provider": "openai_compatible",
         "renames": { "models": { "m": "org/M-1" } },
+        "unpinned": [GLOBAL],
     });
     for (body, expect) in [
         (r#"{"model":"m","x":"y"}"#, r#"{"model":"org/M-1","x":"y"}"#),
@@ -307,7 +317,8 @@ const ACCOUNT: &[(&str, &str)] = &[
 
 /// An OpenAI-compatible provider.
 fn compatible(envoy: &Rc<Envoy>) -> Configured {
-    let policy = json!({ "fallback": "other", "provider": "openai_compatible" });
+    let policy =
+        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL] });
     envoy.plugin("egress", &policy.to_string())
 }
 
@@ -375,70 +386,82 @@ fn a_redirect_of_a_provider_stays_here() {
     assert_eq!(spent, 0, "a redirect costs nothing");
 }
 
-/// What becomes of a body at a fallback for a zone: refused at a field, or let go.
+/// What becomes of a body at a fallback under a definition: refused at a field, or let go.
 fn refused_at(
     configured: &Configured,
     envoy: &Rc<Envoy>,
     ask: (&str, &str, &Value),
 ) -> Option<Reply> {
-    let (zone, path, body) = ask;
+    let (definition, path, body) = ask;
     let stream = Stream::new(envoy, 1);
     let mut plugin = configured.stream(1);
     let mut worker = Worker::default();
     let headers = [
         (":method", "POST"),
         (":path", path),
-        ("x-meridian-zone", zone),
+        ("x-meridian-definition", definition),
     ];
-    let headers = if zone.is_empty() {
+    let headers = if definition.is_empty() {
         &headers[..2]
     } else {
         &headers[..]
     };
     stream.request(plugin.as_mut(), &mut worker, headers, false);
+    if let Some(reply) = stream.reply.borrow().clone() {
+        return Some(reply);
+    }
     let text = body.to_string();
     let (first, rest) = text.split_at(text.len() / 2);
     stream.piece(plugin.as_mut(), &mut worker, Side::Request, first, false);
     let sent = stream.piece(plugin.as_mut(), &mut worker, Side::Request, rest, true);
     let reply = stream.reply.borrow().clone();
     assert_eq!(reply.is_none(), sent.is_some(), "{path}: {body}");
-    assert_eq!(stream.value(Side::Request, "x-meridian-zone"), None);
+    assert_eq!(stream.value(Side::Request, "x-meridian-definition"), None);
     reply
 }
 
 #[test]
 fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
     let envoy = Envoy::start();
-    let pinned = json!({ "eea": [], "uk": ["web_search"] });
+    let pinned = json!({ EEA: [], UK: ["web_search"] });
     let compatible = |renames: Value| {
-        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "pinned": pinned, "renames": renames });
+        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL], "pinned": pinned, "renames": renames });
         envoy.plugin("egress", &policy.to_string())
     };
     let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }] });
     let plain = json!({ "model": "m", "input": "hi", "store": false });
     for configured in [compatible(json!({})), compatible(json!({ "others": "x" }))] {
         let ask = |zone, body| refused_at(&configured, &envoy, (zone, "/v1/responses?x=1", body));
-        for zone in ["eea", ""] {
-            let reply = ask(zone, &search).unwrap();
-            let body: Value = serde_json::from_str(&reply.body).unwrap();
-            assert_eq!(
-                (reply.status, &body["error"]["param"]),
-                (400, &json!("tools[1].type"))
-            );
-            assert_eq!(ask(zone, &plain), None);
-        }
-        for zone in ["uk", "global"] {
-            assert_eq!(ask(zone, &search), None, "{zone}");
+        let reply = ask(EEA, &search).unwrap();
+        let body: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(
+            (reply.status, &body["error"]["param"]),
+            (400, &json!("tools[1].type"))
+        );
+        assert_eq!(ask(EEA, &plain), None);
+        for definition in [UK, GLOBAL] {
+            assert_eq!(ask(definition, &search), None, "{definition}");
         }
         let stored = json!({ "model": "m", "store": true });
-        assert!(ask("uk", &stored).is_some() && ask("global", &stored).is_none());
+        assert!(ask(UK, &stored).is_some() && ask(GLOBAL, &stored).is_none());
+        // Another definition of the same zone, and none.
+        for definition in [
+            "global@000000000000000d",
+            "eea@000000000000000d",
+            "global",
+            "",
+        ] {
+            let reply = ask(definition, &plain).unwrap();
+            assert_eq!(reply.status, 503, "{definition}: {}", reply.body);
+            assert!(reply.body.contains("rules of this zone"), "{}", reply.body);
+        }
     }
     // Without a pinned zone nothing is read.
     assert_eq!(
         refused_at(
             &self::compatible(&envoy),
             &envoy,
-            ("global", "/v1/responses", &search)
+            (GLOBAL, "/v1/responses", &search)
         ),
         None
     );
@@ -449,11 +472,10 @@ fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinn
     let envoy = Envoy::start();
     let claude = |pinned: Value| {
         let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
-        let policy =
-            json!({ "fallback": "claude", "provider": { "claude": claude }, "pinned": pinned });
+        let policy = json!({ "fallback": "claude", "provider": { "claude": claude }, "unpinned": [GLOBAL], "pinned": pinned });
         envoy.plugin("egress", &policy.to_string())
     };
-    let (open, eea) = (claude(json!({})), claude(json!({ "eea": [] })));
+    let (open, eea) = (claude(json!({})), claude(json!({ EEA: [] })));
     let field = |configured: &Configured, zone, path, body: &Value| {
         let reply = refused_at(configured, &envoy, (zone, path, body))?;
         assert_eq!(reply.status, 400);
@@ -462,15 +484,15 @@ fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinn
     let url = "https://example.com/a.png";
     let messages = "/v1/messages";
     let search = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "hi" }], "tools": [{ "type": "web_search_20250305", "name": "w" }] });
-    for (configured, zone) in [(&open, "global"), (&eea, "global"), (&eea, "eea")] {
+    for (configured, zone) in [(&open, GLOBAL), (&eea, GLOBAL), (&eea, EEA)] {
         let refused = field(configured, zone, messages, &search).unwrap();
         assert!(
             refused.contains("tools[0].type") && refused.contains("invalid_request_error"),
             "{refused}"
         );
     }
-    let allowing = claude(json!({ "eea": ["web_search_20250305"] }));
-    assert_eq!(field(&allowing, "eea", messages, &search), None);
+    let allowing = claude(json!({ EEA: ["web_search_20250305"] }));
+    assert_eq!(field(&allowing, EEA, messages, &search), None);
     let image = json!({ "type": "image", "source": { "type": "url", "url": url } });
     let native = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": [image] }] });
     let part = json!({ "type": "image_url", "image_url": { "url": url } });
@@ -486,9 +508,9 @@ fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinn
         ),
         ("/v1/responses", &responses, "input[0].content[0].image_url"),
     ] {
-        assert_eq!(field(&open, "global", path, body), None, "{path}");
-        assert_eq!(field(&eea, "global", path, body), None, "{path}");
-        let refused = field(&eea, "eea", path, body).unwrap();
+        assert_eq!(field(&open, GLOBAL, path, body), None, "{path}");
+        assert_eq!(field(&eea, GLOBAL, path, body), None, "{path}");
+        let refused = field(&eea, EEA, path, body).unwrap();
         assert!(
             refused.contains(place) && refused.contains("at another place"),
             "{refused}"

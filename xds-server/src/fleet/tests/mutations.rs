@@ -3,7 +3,7 @@
 
 use crate::fleet::parse;
 use meridian_policy::Fleet;
-use meridian_policy::egress_policy::Provider;
+use meridian_policy::egress_policy::{ClaudeHost, Provider};
 use meridian_policy::fleet::Fallback;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,14 +76,16 @@ fn hosts(google: &[&str], amazon: &[&str]) -> Vec<String> {
 
 fn is_proven(zone: &str, fallback: &Fallback) -> bool {
     let host = &fallback.endpoint.host;
-    let model = match &fallback.provider {
-        Provider::Claude(claude) => claude.model.as_str(),
+    // Only Bedrock has profiles.
+    let profile = match &fallback.provider {
+        Provider::Claude(claude) if claude.host == ClaudeHost::Bedrock => claude.model.as_str(),
+        Provider::Claude(_) => "",
         Provider::OpenaiCompatible => return false,
     };
     match zone {
         "eea" => {
             let is_there = hosts(&GOOGLE_EEA, &AMAZON_EEA).contains(host);
-            is_there && !model.starts_with("us.") && !model.starts_with("global.")
+            is_there && !profile.starts_with("us.") && !profile.starts_with("global.")
         }
         "us" => {
             let by_field = host == "api.anthropic.com" && fallback.jurisdiction.contains("us");

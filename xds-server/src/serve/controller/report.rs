@@ -1,7 +1,9 @@
 //! The controller's report for `/status` and `/metrics`.
 
 use super::Controller;
-use crate::serve::report::{AttemptsReport, DataReport, PoolReport, RegionReport, Report};
+use crate::serve::report::{
+    AttemptsReport, DataReport, FleetReport, PoolReport, RegionReport, Report,
+};
 use meridian_planner::alarm::alarms;
 use meridian_planner::alarm::freshness_alarms;
 use meridian_planner::signal::Millis;
@@ -41,7 +43,10 @@ impl Controller {
         Report {
             at: now,
             version: env!("CARGO_PKG_VERSION").into(),
-            fleet: self.file.clone(),
+            fleet: FleetReport {
+                kept: self.earlier.kept(&self.fleet),
+                ..self.file.clone()
+            },
             unpublished: self.unpublished.clone(),
             lease: Some(self.lease),
             regions,

@@ -12,6 +12,7 @@ pub use pool::{dns, pool};
 pub use provider::{fallback, provider};
 
 use crate::name;
+use crate::translate::node::Node;
 use crate::wire::{duration, extension, http_filter, number, structure, text};
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -61,15 +62,16 @@ pub fn nothing(fleet: &Fleet) -> Cluster {
 /// A chain as an aggregate cluster: Envoy uses the first healthy member, and the next one for a retry. The guard
 /// inspects the response of every attempt.
 pub fn chain(
-    fleet: &Fleet,
+    node: &Node<'_>,
     guard: &HttpFilter,
     zone: &ZoneName,
     model: &ModelName,
     members: &[Member],
 ) -> Cluster {
+    let fleet = node.fleet;
     let clusters = members
         .iter()
-        .map(|member| name::member(member, model))
+        .filter_map(|member| name::member(&node.definitions, member, model))
         .collect();
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),
@@ -81,7 +83,13 @@ pub fn chain(
         circuit_breakers: circuit_breakers(&fleet.limits),
         ..with_guard(
             guard.clone(),
-            base(&name::chain(zone, model, members), fleet.limits.connect),
+            Cluster {
+                name: node.chain_name(zone, model, members),
+                ..base(
+                    &name::short::chain(zone, model, members),
+                    fleet.limits.connect,
+                )
+            },
         )
     }
 }
@@ -106,6 +114,7 @@ fn with_guard(guard: HttpFilter, cluster: Cluster) -> Cluster {
     with_extension(cluster, options)
 }
 
+/// A cluster whose statistics have its name.
 fn base(cluster_name: &str, connect_timeout: std::time::Duration) -> Cluster {
     Cluster {
         name: cluster_name.into(),

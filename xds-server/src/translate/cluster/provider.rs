@@ -21,32 +21,36 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 };
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use meridian_policy::fleet::Fallback;
-use meridian_policy::{FallbackName, Fleet};
+use meridian_policy::{FallbackId, FallbackName, Fleet};
 use std::net::IpAddr;
 
 /// A fallback as a member of chains: it leads to the egress listener in the same Envoy. It has no health checks, because it is the
 /// last member of a chain.
-pub fn fallback(fleet: &Fleet, fallback: &FallbackName) -> Cluster {
+pub fn fallback(fleet: &Fleet, id: &FallbackId, fallback: &FallbackName) -> Cluster {
     let internal = EnvoyInternalAddress {
-        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(
-            fallback,
-        ))),
+        address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::egress(id))),
         ..Default::default()
     };
     let egress = Some(Address {
         address: Some(AddressKind::EnvoyInternalAddress(internal)),
     });
-    let cluster_name = name::fallback(fallback);
+    let (cluster_name, short) = (name::fallback(id), name::short::fallback(fallback));
     Cluster {
         cluster_discovery_type: Some(kind(DiscoveryType::Static)),
         circuit_breakers: circuit_breakers(&fleet.limits),
-        load_assignment: load_assignment(&cluster_name, &cluster_name, None, vec![egress]),
-        ..base(&cluster_name, fleet.limits.connect)
+        load_assignment: load_assignment(&cluster_name, &short, None, vec![egress]),
+        name: cluster_name,
+        ..base(&short, fleet.limits.connect)
     }
 }
 
 /// The cluster of a fallback's hosted API.
-pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback) -> Cluster {
+pub fn provider(
+    fleet: &Fleet,
+    id: &FallbackId,
+    fallback_name: &FallbackName,
+    fallback: &Fallback,
+) -> Cluster {
     let endpoint = &fallback.endpoint;
     let is_ip = endpoint.host.parse::<IpAddr>().is_ok();
     let discovery = if is_ip {
@@ -54,7 +58,7 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
     } else {
         DiscoveryType::LogicalDns
     };
-    let cluster_name = name::provider(fallback_name);
+    let (cluster_name, short) = (name::provider(id), name::short::provider(fallback_name));
     let addresses = vec![socket_address(&endpoint.host, endpoint.port)];
     let cluster = Cluster {
         cluster_discovery_type: Some(kind(discovery)),
@@ -69,11 +73,12 @@ pub fn provider(fleet: &Fleet, fallback_name: &FallbackName, fallback: &Fallback
         circuit_breakers: circuit_breakers(&fleet.limits),
         load_assignment: load_assignment(
             &cluster_name,
-            &name::fallback(fallback_name),
+            &name::short::fallback(fallback_name),
             None,
             addresses,
         ),
-        ..base(&cluster_name, fleet.limits.connect)
+        name: cluster_name,
+        ..base(&short, fleet.limits.connect)
     };
     if !endpoint.tls {
         return cluster;

@@ -28,14 +28,33 @@ use envoy_types::util::pack_any;
 use meridian_policy::FilterPolicy;
 use prost::{Message, Name};
 
-pub fn listener<'s>(snapshot: &'s mut Snapshot, name: &str) -> &'s mut Listener {
-    let mut listeners = snapshot.listeners.iter_mut();
-    listeners.find(|listener| listener.name == name).unwrap()
+/// A name without the hash of the definition in it.
+pub fn short(name: &str) -> String {
+    let Some((before, after)) = name.split_once('@') else {
+        return name.to_owned();
+    };
+    format!("{before}{}", &after[16..])
 }
 
+/// The listener with this short name.
+pub fn listener<'s>(snapshot: &'s mut Snapshot, name: &str) -> &'s mut Listener {
+    let mut listeners = snapshot.listeners.iter_mut();
+    listeners
+        .find(|listener| short(&listener.name) == name)
+        .unwrap()
+}
+
+/// The cluster with this short name.
 pub fn cluster<'s>(snapshot: &'s mut Snapshot, name: &str) -> &'s mut Cluster {
     let mut clusters = snapshot.clusters.iter_mut();
-    clusters.find(|cluster| cluster.name == name).unwrap()
+    clusters
+        .find(|cluster| short(&cluster.name) == name)
+        .unwrap()
+}
+
+/// The whole name of the cluster with this short name.
+pub fn whole(snapshot: &mut Snapshot, name: &str) -> String {
+    cluster(snapshot, name).name.clone()
 }
 
 /// Unpacks, edits and packs again.

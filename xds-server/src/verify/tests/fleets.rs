@@ -2,6 +2,7 @@
 
 use crate::snapshot::Snapshot;
 use crate::translate::translate;
+use meridian_planner::definition::definitions;
 use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
@@ -138,6 +139,11 @@ regions:
 /// The fleet of a file's text.
 pub fn fleet(text: &str) -> Fleet {
     crate::fleet::parse(text).unwrap()
+}
+
+/// The ID of a zone's definition.
+pub fn id(fleet: &Fleet, zone: &str) -> String {
+    definitions(fleet).zones[zone].to_string()
 }
 
 /// The snapshot of a region.

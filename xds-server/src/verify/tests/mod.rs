@@ -1,9 +1,10 @@
 //! The configurations of `translate` verify; edits that leak do not.
 
 mod connections;
-mod edit;
+pub(crate) mod edit;
 mod fleets;
 mod good;
 mod leaking;
+mod mixed;
 mod mutation;
 mod simulation;

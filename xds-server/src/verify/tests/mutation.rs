@@ -1,7 +1,7 @@
 //! Random edits of good snapshots: every leak that the simulation finds, the verifier must find.
 
 use super::edit::*;
-use super::fleets::{EXAMPLE, TWO_PINNED, fleet};
+use super::fleets::{self, EXAMPLE, TWO_PINNED, fleet};
 use super::simulation;
 use crate::snapshot::Snapshot;
 use crate::translate::translate;
@@ -37,7 +37,7 @@ const CASES: u32 = 2000;
 type Edit = (u8, [usize; 3]);
 
 /// The number of kinds of edits.
-const KINDS: u8 = 25;
+const KINDS: u8 = 26;
 
 #[test]
 fn whatever_leaks_is_found() {
@@ -66,7 +66,7 @@ fn whatever_leaks_is_found() {
         for edit in edits {
             apply(fleet, &mut snapshot, edit);
         }
-        let leaks = verify(fleet, home, &snapshot);
+        let leaks = verify(*fleet, home, &snapshot);
         if let Some(leak) = simulation::leak(fleet, home, &snapshot) {
             leaking.set(leaking.get() + 1);
             prop_assert!(!leaks.is_empty(), "at {}: {}", home, leak);
@@ -169,6 +169,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
     let cluster_name = pick(&names, c).clone();
     let zones: Vec<&ZoneName> = fleet.zones.keys().collect();
     let zone = (*pick(&zones, c)).clone();
+    let definition = fleets::id(fleet, zone.as_str());
     let regions: Vec<&RegionName> = fleet.regions.keys().collect();
     let region: &RegionName = regions[c % regions.len()];
     let id = exactly(&fleet.spiffe_id(region));
@@ -221,7 +222,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
         8 => some_route(snapshot, numbers, |route| {
             let headers = &mut route.r#match.as_mut().unwrap().headers;
             if let Some(matcher) = headers.first_mut() {
-                *matcher = header_is(headers::ZONE, zone.as_str());
+                *matcher = header_is(headers::DEFINITION, &definition);
             }
         }),
         9 | 10 => some_route(snapshot, numbers, |route| {
@@ -256,7 +257,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
             }
             let mut twin = pick(routes, b).clone();
             if let Some(matcher) = twin.r#match.as_mut().unwrap().headers.first_mut() {
-                *matcher = header_is(headers::ZONE, zone.as_str());
+                *matcher = header_is(headers::DEFINITION, &definition);
             }
             routes.insert(b / 7 % routes.len(), twin);
         }),
@@ -268,8 +269,8 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
             {
                 policy.permissions.push(Permission {
                     rule: Some(permission::Rule::Header(header_is(
-                        headers::ZONE,
-                        zone.as_str(),
+                        headers::DEFINITION,
+                        &definition,
                     ))),
                 });
             }
@@ -361,6 +362,12 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
             http_filter(manager, |wasm: &mut Wasm| {
                 wasm.config.as_mut().unwrap().failure_policy = 3;
             });
+        }),
+        25 => policy(&mut snapshot.listeners[0], |policy| {
+            let mut rules = policy.zones.values_mut();
+            let count = rules.len();
+            let rule = rules.nth(a % count).unwrap();
+            rule.definition = definition.parse().unwrap();
         }),
         23 => route_list(&mut snapshot.listeners[1], |routes| {
             if routes.is_empty() {

@@ -3,6 +3,7 @@
 //! the verifier.
 
 use super::edit::{configuration, is_aggregate};
+use super::fleets::id;
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -69,10 +70,11 @@ pub fn leak(fleet: &Fleet, home: &RegionName, snapshot: &Snapshot) -> Option<Str
         .find_map(|chain| envoy.chain(chain))
 }
 
-struct Envoy<'s> {
-    fleet: &'s Fleet,
-    home: &'s RegionName,
-    snapshot: &'s Snapshot,
+/// A gateway.
+pub struct Envoy<'s> {
+    pub fleet: &'s Fleet,
+    pub home: &'s RegionName,
+    pub snapshot: &'s Snapshot,
 }
 
 struct Manager {
@@ -115,13 +117,41 @@ fn open<M: Message + Name + Default>(any: &Any) -> Option<M> {
 }
 
 impl Envoy<'_> {
+    /// A place that requests of callers can reach that were decided under a definition, and that its zone does not allow.
+    pub fn decided(&self, name: &str, zone: &Zone, id: &str) -> Option<String> {
+        let public = self.listener("public");
+        let mut requests = self.requests(Some(id)).into_iter();
+        requests.find_map(|headers| self.send(&public, name, zone, &headers, 0))
+    }
+
+    /// The same for requests that another gateway sends.
+    pub fn sent(&self, sender: &str, name: &str, zone: &Zone, id: &str) -> Option<String> {
+        let peer = self.listener("peer");
+        let rbac: Vec<Rbac> = peer.filters.iter().filter_map(open).collect();
+        let requests = self.requests(Some(id)).into_iter();
+        let mut admitted =
+            requests.filter(|headers| rbac.iter().all(|rbac| admits(rbac, sender, headers)));
+        admitted.find_map(|headers| {
+            if !zone.regions.contains(self.home) {
+                return Some(format!("{name} is let in at {}", self.home));
+            }
+            self.send(&peer, name, zone, &headers, 0)
+        })
+    }
+
+    fn listener(&self, name: &str) -> Manager {
+        let mut listeners = self.snapshot.listeners.iter();
+        let listener = listeners.find(|listener| listener.name == name).unwrap();
+        Manager::of(&listener.filter_chains[0])
+    }
+
     fn pinned(&self) -> impl Iterator<Item = (&str, &Zone)> {
         let zones = self.fleet.zones.iter().filter(|(_, zone)| zone.pinned);
         zones.map(|(name, zone)| (name.as_str(), zone))
     }
 
-    /// All headers that a caller could send, or the filter set, for a claimed zone.
-    fn requests(&self, zone: Option<&str>) -> Vec<Headers> {
+    /// All headers that a caller could send, or the filter set, for a claimed definition.
+    fn requests(&self, id: Option<&str>) -> Vec<Headers> {
         let mut requests = Vec::new();
         for model in self.fleet.models() {
             for lane in ["home", "fallback"] {
@@ -131,7 +161,7 @@ impl Envoy<'_> {
                         ("x-meridian-lane", lane.into()),
                         ("x-meridian-stream", stream.into()),
                     ]);
-                    headers.extend(zone.map(|zone| ("x-meridian-zone", zone.to_owned())));
+                    headers.extend(id.map(|id| ("x-meridian-definition", id.to_owned())));
                     requests.push(headers);
                 }
             }
@@ -141,11 +171,18 @@ impl Envoy<'_> {
         requests
     }
 
-    /// One zone alone, and with every other one: Envoy matches each value of a repeated header.
+    /// The IDs of all definitions.
+    fn ids(&self) -> Vec<String> {
+        let names = self.fleet.zones.keys();
+        names.map(|name| id(self.fleet, name.as_str())).collect()
+    }
+
+    /// The definition of a zone alone, and with every other one: Envoy matches each value of a repeated header.
     fn zone_pairs(&self, name: &str) -> Vec<Headers> {
-        let zones = self.fleet.zones.keys();
-        zones
-            .flat_map(|other| self.requests(Some(&format!("{name}\n{other}"))))
+        let own = id(self.fleet, name);
+        let others = self.ids().into_iter();
+        others
+            .flat_map(|other| self.requests(Some(&format!("{own}\n{other}"))))
             .collect()
     }
 
@@ -196,7 +233,7 @@ impl Envoy<'_> {
                 if rule.turn_away.is_some() {
                     continue;
                 }
-                for headers in self.requests(Some(taken_for)) {
+                for headers in self.requests(Some(rule.definition.as_str())) {
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
                         return Some(leak);
                     }
@@ -208,9 +245,9 @@ impl Envoy<'_> {
 
     fn open(&self, manager: &Manager) -> Option<String> {
         for (name, zone) in self.pinned() {
-            let claims = self.fleet.zones.keys().map(|zone| Some(zone.as_str()));
+            let claims = self.ids().into_iter().map(Some);
             for claim in claims.chain([None]) {
-                for headers in self.requests(claim) {
+                for headers in self.requests(claim.as_deref()) {
                     if let Some(leak) = self.send(manager, name, zone, &headers, 0) {
                         return Some(leak);
                     }

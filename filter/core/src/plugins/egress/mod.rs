@@ -74,6 +74,11 @@ impl Plugin for Request {
             Ok(mode) => mode,
             Err(refusal) => return self.stop(host, refusal),
         };
+        let definition = text(host, Side::Request, headers::DEFINITION);
+        self.restriction = match Restriction::of(&policy, mode, &definition) {
+            Ok(restriction) => restriction,
+            Err(refusal) => return self.stop(host, refusal),
+        };
         if let Some(id) = host.header(Side::Request, "x-request-id") {
             let request = (policy.fallback.clone(), id);
             if !worker.fallbacks.begin(&request) {
@@ -83,8 +88,6 @@ impl Plugin for Request {
         }
         let path = egress::without_query(&self.path);
         host.set_header(Side::Request, ":path", Some(path));
-        let zone = text(host, Side::Request, headers::ZONE);
-        self.restriction = Restriction::of(&policy, mode, &zone);
         self.betas = text(host, Side::Request, claude::BETA);
         remove_headers(host, Side::Request, |name| mode.allows_header(name));
         match mode {
@@ -463,7 +466,7 @@ impl Request {
             EgressRefusal::OurCredential | EgressRefusal::Redirect => {
                 self.member().map(|member| (headers::REGION, member))
             }
-            EgressRefusal::NoSuchApi => None,
+            EgressRefusal::NoSuchApi | EgressRefusal::UnknownDefinition => None,
         };
         let headers = header.iter();
         let headers: Vec<(&str, &str)> = headers

@@ -27,23 +27,28 @@ fn clusters_that_leak() {
             case(
                 "global fallback in the EU chain",
                 EU,
-                |s| members(cluster(s, CHAIN), |m| m.push("fallback/claude".into())),
+                |s| {
+                    let claude = whole(s, "fallback/claude");
+                    members(cluster(s, CHAIN), |m| m.push(claude));
+                },
                 "can reach the provider of the fallback `claude`, outside the zone",
             ),
             case(
                 "a chain inside a chain",
                 EU,
                 |s| {
-                    members(cluster(s, CHAIN), |m| {
-                        m.push("chain/global/llama/eu-west-1".into())
-                    })
+                    let other = whole(s, "chain/global/llama/eu-west-1");
+                    members(cluster(s, CHAIN), |m| m.push(other));
                 },
                 "can reach the gateway of `us-east-1`",
             ),
             case(
                 "a chain that leads back",
                 EU,
-                |s| members(cluster(s, CHAIN), |m| m.push(CHAIN.into())),
+                |s| {
+                    let chain = whole(s, CHAIN);
+                    members(cluster(s, CHAIN), |m| m.push(chain));
+                },
                 "lead back to this one",
             ),
             case(
@@ -128,7 +133,10 @@ fn clusters_that_leak() {
             case(
                 "the provider in the chain itself",
                 EU,
-                |s| members(cluster(s, CHAIN), |m| m.push("provider/claude-eu".into())),
+                |s| {
+                    let provider = whole(s, "provider/claude-eu");
+                    members(cluster(s, CHAIN), |m| m.push(provider));
+                },
                 "may only be reached from an internal listener",
             ),
             case(

@@ -16,10 +16,10 @@ fn egresses_that_leak() {
                 "the wrong provider",
                 EU,
                 |s| {
+                    let claude = whole(s, "provider/claude");
                     route(listener(s, EGRESS), "", |r| {
-                        action(r).cluster_specifier =
-                            Some(ClusterSpecifier::Cluster("provider/claude".into()));
-                    })
+                        action(r).cluster_specifier = Some(ClusterSpecifier::Cluster(claude));
+                    });
                 },
                 "a request of the pinned zone `eea` can reach the provider of the fallback `claude`",
             ),
@@ -132,14 +132,16 @@ fn egresses_that_leak() {
                         http_filter(m, |w: &mut Wasm| {
                             let configuration = &mut w.config.as_mut().unwrap().configuration;
                             repack(configuration.as_mut().unwrap(), |json: &mut StringValue| {
-                                let pinned = r#","pinned":{"eea":[]}"#;
-                                assert!(json.value.contains(pinned), "{}", json.value);
-                                json.value = json.value.replace(pinned, "");
+                                let id = id(&fleet(EXAMPLE), "eea");
+                                let pinned = format!(r#""pinned":{{"{id}":[]}}"#);
+                                assert!(json.value.contains(&pinned), "{}", json.value);
+                                let unpinned = format!(r#""unpinned":["{id}"]"#);
+                                json.value = json.value.replace(&pinned, &unpinned);
                             });
                         })
                     })
                 },
-                "the filter's policy is not that of the fallback `claude-eu`",
+                "is not the fleet's",
             ),
             case(
                 "stripped too late",
@@ -211,7 +213,7 @@ fn egresses_that_leak() {
             case(
                 "no such egress",
                 EU,
-                |s| s.listeners.retain(|l| l.name != EGRESS),
+                |s| s.listeners.retain(|l| short(&l.name) != EGRESS),
                 "there is no such internal listener",
             ),
         ],

@@ -101,6 +101,7 @@ fn overflow_that_leaks() {
                 "a share of overflow to the US",
                 "eu-1",
                 |s| {
+                    let to_the_us = whole(s, "chain/global/meta-llama/Llama-3.1:8b/us-1");
                     route(
                         listener(s, "public"),
                         "eea/meta-llama/Llama-3.1:8b/overflow",
@@ -110,10 +111,9 @@ fn overflow_that_leaks() {
                             else {
                                 panic!("no weights");
                             };
-                            weighted.clusters[0].name =
-                                "chain/global/meta-llama/Llama-3.1:8b/us-1".into();
+                            weighted.clusters[0].name = to_the_us;
                         },
-                    )
+                    );
                 },
                 "`us-1`",
             ),
@@ -121,15 +121,15 @@ fn overflow_that_leaks() {
                 "batch to the US",
                 "eu-1",
                 |s| {
+                    let to_the_us = whole(s, "chain/global/meta-llama/Llama-3.1:8b/us-1");
                     route(
                         listener(s, "public"),
                         "eea/meta-llama/Llama-3.1:8b/batch",
                         |r| {
-                            action(r).cluster_specifier = Some(ClusterSpecifier::Cluster(
-                                "chain/global/meta-llama/Llama-3.1:8b/us-1".into(),
-                            ));
+                            action(r).cluster_specifier =
+                                Some(ClusterSpecifier::Cluster(to_the_us));
                         },
-                    )
+                    );
                 },
                 "a request of the pinned zone `eea` can reach the gateway of `us-1`",
             ),

@@ -10,7 +10,7 @@ mod retrieval;
 mod routes;
 
 use super::edit::*;
-use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, snapshot};
+use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, id, snapshot};
 use crate::snapshot::Snapshot;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
@@ -139,11 +139,14 @@ fn lead(snapshot: &mut Snapshot, name: &str, to: ClusterSpecifier) {
     });
 }
 
-fn zone_policy(zone: &str, region: &str) -> Policy {
+fn zone_policy(definition: &str, region: &str) -> Policy {
     let name = exactly(&format!("spiffe://meridian/region/{region}"));
     Policy {
         permissions: vec![Permission {
-            rule: Some(permission::Rule::Header(header_is(headers::ZONE, zone))),
+            rule: Some(permission::Rule::Header(header_is(
+                headers::DEFINITION,
+                definition,
+            ))),
         }],
         principals: vec![Principal {
             identifier: Some(Identifier::Authenticated(Authenticated {

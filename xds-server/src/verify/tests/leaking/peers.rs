@@ -95,7 +95,9 @@ fn peers_that_leak() {
                 EU,
                 |s| {
                     denying(s, |r| {
-                        let us = zone_policy("eea", US).principals.remove(0);
+                        let us = zone_policy(&id(&fleet(EXAMPLE), "eea"), US)
+                            .principals
+                            .remove(0);
                         let spared = Identifier::NotId(Box::new(us));
                         for policy in r.rules.as_mut().unwrap().policies.values_mut() {
                             policy.principals[0].identifier = Some(spared.clone());
@@ -122,7 +124,7 @@ fn peers_that_leak() {
                         }];
                     })
                 },
-                "a permission that is not one zone, to the letter,",
+                "a permission that is not one definition, to the letter,",
             ),
             case(
                 "any client",
@@ -153,7 +155,7 @@ fn peers_that_leak() {
                             .as_mut()
                             .unwrap()
                             .policies
-                            .insert("p".into(), zone_policy("eea", EU));
+                            .insert("p".into(), zone_policy(&id(&fleet(EXAMPLE), "eea"), EU));
                     })
                 },
                 "admits the pinned zone `eea`, which `us-west-2` may not serve",
@@ -167,7 +169,7 @@ fn peers_that_leak() {
                             .as_mut()
                             .unwrap()
                             .policies
-                            .insert("p".into(), zone_policy("eea", US));
+                            .insert("p".into(), zone_policy(&id(&fleet(EXAMPLE), "eea"), US));
                     })
                 },
                 "admits the pinned zone `eea` from `us-west-2`, which it may not pass through",
@@ -224,10 +226,10 @@ fn peers_that_leak() {
                 "on to a fallback",
                 EU,
                 |s| {
+                    let claude = whole(s, "fallback/claude");
                     route(listener(s, "peer"), "global/llama", |r| {
-                        action(r).cluster_specifier =
-                            Some(ClusterSpecifier::Cluster("fallback/claude".into()));
-                    })
+                        action(r).cluster_specifier = Some(ClusterSpecifier::Cluster(claude));
+                    });
                 },
                 "only callers' own requests may be sent on",
             ),
@@ -240,11 +242,10 @@ fn peers_that_leak() {
             "eu-1",
             |s| {
                 allowing(s, |r| {
-                    r.rules
-                        .as_mut()
-                        .unwrap()
-                        .policies
-                        .insert("p".into(), zone_policy("uk", "uk-1"));
+                    r.rules.as_mut().unwrap().policies.insert(
+                        "p".into(),
+                        zone_policy(&id(&fleet(TWO_PINNED), "uk"), "uk-1"),
+                    );
                 })
             },
             "admits the pinned zone `uk`, which `eu-1` may not serve",

@@ -87,7 +87,8 @@ fn routes_that_leak() {
                 EU,
                 |s| {
                     route(listener(s, "public"), "global/llama", |r| {
-                        let mut any_case = header_is(headers::ZONE, "global");
+                        let mut any_case =
+                            header_is(headers::DEFINITION, &id(&fleet(EXAMPLE), "global"));
                         if let Some(envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier::StringMatch(m)) = &mut any_case.header_match_specifier { m.ignore_case = true; }
                         r.r#match.as_mut().unwrap().headers[0] = any_case;
                     })
@@ -99,7 +100,8 @@ fn routes_that_leak() {
                 EU,
                 |s| {
                     route(listener(s, "public"), "global/llama", |r| {
-                        r.r#match.as_mut().unwrap().headers[0] = header_is(headers::ZONE, "eea")
+                        r.r#match.as_mut().unwrap().headers[0] =
+                            header_is(headers::DEFINITION, &id(&fleet(EXAMPLE), "eea"))
                     })
                 },
                 "a request of the pinned zone `eea` can reach",
@@ -109,10 +111,11 @@ fn routes_that_leak() {
                 EU,
                 |s| {
                     route(listener(s, "public"), EEA, |r| {
-                        r.r#match.as_mut().unwrap().headers[0] = header_is(headers::ZONE, "mars")
+                        r.r#match.as_mut().unwrap().headers[0] =
+                            header_is(headers::DEFINITION, "mars@0000000000000000")
                     })
                 },
-                "is for the zone `mars`",
+                "is for the definition `mars@0000000000000000`",
             ),
             case(
                 "an internal redirect",
@@ -168,7 +171,7 @@ fn routes_that_leak() {
                 EU,
                 |s| {
                     route(listener(s, "public"), EEA, |r| {
-                        r.request_headers_to_remove = vec![headers::ZONE.into()]
+                        r.request_headers_to_remove = vec![headers::DEFINITION.into()]
                     })
                 },
                 "in `request_headers_to_remove` of this Route",
