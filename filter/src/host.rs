@@ -89,6 +89,7 @@ impl Host for Envoy {
             Fact::UpstreamAddress => &["upstream", "address"],
             Fact::ConnectFailure => &["upstream", "transport_failure_reason"],
             Fact::ResponseDetails => &["response", "code_details"],
+            Fact::RouteName => &["xds", "route_name"],
         };
         String::from_utf8(property(path)?).ok()
     }

@@ -40,6 +40,8 @@ pub enum AlarmKind {
     ModelMissing,
     /// A gateway cannot reach another region's gateway.
     PeerUnreachable,
+    /// A gateway refuses requests because parts of its configuration, or of a peer's, are of different fleet files.
+    Mismatched,
     /// Shedding does not lower utilization.
     WithoutEffect,
     /// Retrieval returns old data, and no other readable database is fresh.
@@ -56,7 +58,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
@@ -64,6 +66,7 @@ impl AlarmKind {
         Self::NameGone,
         Self::ModelMissing,
         Self::PeerUnreachable,
+        Self::Mismatched,
         Self::WithoutEffect,
         Self::OldData,
         Self::UnknownLag,
@@ -80,6 +83,7 @@ impl AlarmKind {
             Self::NameGone => "name_gone",
             Self::ModelMissing => "model_missing",
             Self::PeerUnreachable => "peer_unreachable",
+            Self::Mismatched => "mismatched",
             Self::WithoutEffect => "without_effect",
             Self::OldData => "old_data",
             Self::UnknownLag => "unknown_lag",
@@ -99,6 +103,7 @@ pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Ve
         alarms.extend(gpu_alarm(fleet, state, name, now));
         alarms.extend(fallback_alarms(state, name, now));
         alarms.extend(peer_alarms(fleet, state, name, now));
+        alarms.extend(mismatch_alarms(state, name, now));
     }
     alarms.extend(ineffective_shedding(fleet, plan));
     alarms.into_iter().collect()
@@ -175,6 +180,20 @@ fn peer_alarms(fleet: &Fleet, state: &FleetState, region: &RegionName, now: Mill
             region: region.clone(),
             kind: AlarmKind::PeerUnreachable,
             message: format!("{gateway} cannot reach the gateway of {peer}: {why}"),
+        })
+        .collect()
+}
+
+/// An alarm for each gateway of a region that refuses requests because parts of a configuration do not fit together.
+fn mismatch_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<Alarm> {
+    let refusing = state.mismatched(region, now).into_iter();
+    refusing
+        .map(|gateway| Alarm {
+            region: region.clone(),
+            kind: AlarmKind::Mismatched,
+            message: format!(
+                "{gateway} refuses requests: it, or a peer, does not have the rules of a zone that others decide by; look for                  rejected configurations and for gateways that are not connected"
+            ),
         })
         .collect()
 }

@@ -116,6 +116,11 @@ pub enum Reading {
         /// Number of answers, cumulative.
         answers: f64,
     },
+    /// Requests that the region's gateway refused because parts of its configuration, or of a peer's, are of different fleet files.
+    Mismatches {
+        /// Number of requests, cumulative.
+        requests: f64,
+    },
     /// Answers of a fallback to the region's gateway that report processing outside of its jurisdiction.
     JurisdictionViolations {
         /// The fallback.

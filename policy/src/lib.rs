@@ -26,4 +26,7 @@ pub mod zone;
 
 pub use filter_policy::FilterPolicy;
 pub use fleet::Fleet;
+/// The name of the route, and of its cluster without endpoints, for requests that match no other route.
+pub const NO_ROUTE: &str = "nothing";
+
 pub use name::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, ZoneName};

@@ -12,7 +12,7 @@ use meridian_policy::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, Z
 pub const ROUTER: &str = "meridian.router";
 
 /// The cluster without endpoints. A request that matches no other route gets 503 there.
-pub const NOTHING: &str = "nothing";
+pub use meridian_policy::NO_ROUTE as NOTHING;
 
 /// The cluster of the home region's pool of a model.
 pub fn pool(region: &RegionName, model: &ModelName) -> String {

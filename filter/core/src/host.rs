@@ -37,6 +37,8 @@ pub enum Fact {
     ConnectFailure,
     /// Why the response is what it is, in Envoy's words, e.g. `via_upstream`.
     ResponseDetails,
+    /// The name of the request's route.
+    RouteName,
 }
 
 /// Kinds of metrics.

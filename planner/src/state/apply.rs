@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::load::Load;
 use super::region::{
-    Attempts, FirstTokens, GPU_HOT, Gpu, Gpus, JurisdictionViolations, LastSeen, MissingModel,
+    Attempts, FirstTokens, GPU_HOT, Gpu, Gpus, Growth, JurisdictionViolations, LastSeen,
     RegionState,
 };
 use super::sanitize;
@@ -141,6 +141,7 @@ impl RegionState {
                 let key = (to.clone(), model.clone(), origin.source.to_owned());
                 self.missing_model(origin, key, *answers);
             }
+            Reading::Mismatches { requests } => self.mismatches(origin, *requests),
             Reading::JurisdictionViolations { fallback, answers }
                 if fleet.fallbacks.contains_key(fallback) =>
             {
@@ -226,30 +227,22 @@ impl RegionState {
         }
     }
 
-    /// Records a count. It counts as grown if it did since this source's report before.
+    /// Records a count of answers of a pool without its model.
     fn missing_model(
         &mut self,
         origin: Origin<'_>,
         key: (RegionName, ModelName, String),
         answers: f64,
     ) {
-        if !sanitize::amount(answers) {
-            return;
-        }
-        let new = || MissingModel {
-            answers: origin.since.map_or(answers, |_| 0.0),
-            at: origin.at,
-            last: None,
-        };
         let all = &mut self.missing_models;
-        if let Some(known) = series(all, &mut self.rejected, key, new) {
-            let has_grown = answers > known.answers;
-            *known = MissingModel {
-                answers,
-                at: origin.at,
-                last: has_grown.then_some(origin.at).or(known.last),
-            };
-        }
+        grow(all, &mut self.rejected, key, origin, answers);
+    }
+
+    /// Records a count of refused requests.
+    fn mismatches(&mut self, origin: Origin<'_>, requests: f64) {
+        let key = origin.source.to_owned();
+        let all = &mut self.mismatches;
+        grow(all, &mut self.rejected, key, origin, requests);
     }
 
     /// Records a changed count. A smaller count means that the gateway restarted.
@@ -348,5 +341,31 @@ fn keep_latest<K: Ord, V: Copy>(
         && entry.0 <= at
     {
         *entry = (at, value);
+    }
+}
+
+/// Records a count. It counts as grown if it did since this source's report before.
+fn grow<K: Ord>(
+    all: &mut BTreeMap<K, Growth>,
+    rejected: &mut u64,
+    key: K,
+    origin: Origin<'_>,
+    count: f64,
+) {
+    if !sanitize::amount(count) {
+        return;
+    }
+    let new = || Growth {
+        count: origin.since.map_or(count, |_| 0.0),
+        at: origin.at,
+        last: None,
+    };
+    if let Some(known) = series(all, rejected, key, new) {
+        let has_grown = count > known.count;
+        *known = Growth {
+            count,
+            at: origin.at,
+            last: has_grown.then_some(origin.at).or(known.last),
+        };
     }
 }

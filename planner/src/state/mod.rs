@@ -32,6 +32,9 @@ const VIOLATION_ALARM_TIME: Duration = Duration::from_secs(3600);
 /// Time for which an answer of a pool without its model raises an alarm: while such a pool is out, it is asked every few seconds.
 const MISSING_MODEL_ALARM_TIME: Duration = Duration::from_secs(300);
 
+/// How long an alarm on refused requests stays after the last one.
+const MISMATCH_ALARM_TIME: Duration = Duration::from_secs(60);
+
 /// All recent observations.
 #[derive(Clone, Debug, Default)]
 pub struct FleetState {
@@ -195,6 +198,13 @@ impl FleetState {
         let is_recent = |at| now.since(at) <= MISSING_MODEL_ALARM_TIME;
         let mut gateways = self.regions.values();
         gateways.any(|gateways| gateways.lacks_model(region, model, is_recent))
+    }
+
+    /// The gateways of a region that refused requests lately because parts of a configuration did not fit together.
+    pub fn mismatched(&self, region: &RegionName, now: Millis) -> Vec<&str> {
+        let is_recent = |at| now.since(at) <= MISMATCH_ALARM_TIME;
+        let state = self.regions.get(region);
+        state.map_or_else(Vec::new, |state| state.mismatched(is_recent))
     }
 
     /// Whether a pool's servers are in use although its DNS name has no address any more.

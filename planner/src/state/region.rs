@@ -80,10 +80,10 @@ pub(super) struct JurisdictionViolations {
     pub(super) last: Millis,
 }
 
-/// Answers of a pool without its model, as counted by one gateway.
+/// What one gateway counts, and when the count last grew.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MissingModel {
-    pub(super) answers: f64,
+pub(super) struct Growth {
+    pub(super) count: f64,
     /// Time of the last report.
     pub(super) at: Millis,
     /// Time of the last growth of the count, if it grew.
@@ -110,7 +110,9 @@ pub struct RegionState {
     /// Windows of answered and unanswered health checks, refused certificates and failed handshakes, by peer and gateway.
     pub(super) peer_checks: BTreeMap<(RegionName, String), Window<[f64; 4]>>,
     /// By the pool's region and model, and gateway.
-    pub(super) missing_models: BTreeMap<(RegionName, ModelName, String), MissingModel>,
+    pub(super) missing_models: BTreeMap<(RegionName, ModelName, String), Growth>,
+    /// Refused requests, by gateway.
+    pub(super) mismatches: BTreeMap<String, Growth>,
     pub(super) jurisdiction_violations: BTreeMap<(FallbackName, String), JurisdictionViolations>,
     /// Number of values rejected because there are too many series.
     pub(super) rejected: u64,
@@ -159,6 +161,7 @@ impl RegionState {
         self.peer_checks.retain(|(_, gateway), _| gateway != source);
         self.missing_models
             .retain(|(.., gateway), _| gateway != source);
+        self.mismatches.remove(source);
         // A gateway that returns under this name counts from zero.
         let of_source = self
             .jurisdiction_violations
@@ -181,6 +184,16 @@ impl RegionState {
         self.first_token.retain(|_, window| !old(window.at()));
         self.peer_checks.retain(|_, window| !old(window.at()));
         self.missing_models.retain(|_, missing| !old(missing.at));
+        self.mismatches.retain(|_, refused| !old(refused.at));
+    }
+
+    /// The gateways that refused requests lately because parts of a configuration did not fit together.
+    pub fn mismatched(&self, is_recent: impl Fn(Millis) -> bool) -> Vec<&str> {
+        let refusing = self.mismatches.iter();
+        refusing
+            .filter(|(_, refused)| refused.last.is_some_and(&is_recent))
+            .map(|(gateway, _)| gateway.as_str())
+            .collect()
     }
 
     /// Whether this region's gateways got recent answers of a pool without its model.

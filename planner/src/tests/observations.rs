@@ -80,6 +80,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             to: to.parse().unwrap(),
             counts: AttemptCounts { answered, overloaded, failed, broken: failed / 2.0 },
         }),
+        1 => any_value().prop_map(|requests| Reading::Mismatches { requests }),
         1 => any_value().prop_map(|answers| Reading::JurisdictionViolations { fallback: "claude".parse().unwrap(), answers }),
         1 => (model(), region(), any_value()).prop_map(|(model, to, answers)| Reading::MissingModel { model: model.parse().unwrap(), to: to.parse().unwrap(), answers }),
         1 => (model(), 0..3u64).prop_map(|(model, addresses)| Reading::Name { model: model.parse().unwrap(), addresses }),

@@ -446,6 +446,27 @@ fn a_pool_without_its_model_raises_an_alarm_for_some_minutes() {
 }
 
 #[test]
+fn a_gateway_whose_parts_do_not_fit_together_raises_an_alarm_for_a_minute() {
+    let mut watch = Watch::new(watched());
+    let refused = |requests| vec![Reading::Mismatches { requests }];
+    let alarms = |watch: &Watch, later: u64| {
+        let now = Millis(watch.now + later);
+        let alarms = alarms(&watch.fleet, &watch.state, &watch.plan, now);
+        let mismatched = alarms.iter().filter(|it| it.kind == AlarmKind::Mismatched);
+        mismatched
+            .map(|it| it.region.to_string())
+            .collect::<Vec<_>>()
+    };
+    watch.report(WEST, refused(7.0));
+    watch.tick();
+    watch.report(WEST, refused(7.0));
+    assert_eq!(alarms(&watch, 0), [""; 0], "it may have been long ago");
+    watch.report(WEST, refused(8.0));
+    assert_eq!(alarms(&watch, 59_000), [WEST]);
+    assert_eq!(alarms(&watch, 61_000), [""; 0]);
+}
+
+#[test]
 fn busy_gpus_raise_an_alarm_after_a_minute() {
     let mut watch = Watch::new(watched());
     let hot = |watch: &Watch| {

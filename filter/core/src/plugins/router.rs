@@ -9,8 +9,8 @@ use crate::router::{Admission, Admitted, Router};
 use crate::worker::{AttemptEnd, Worker, attempts_text, lease_expires, loaded, refused};
 use meridian_policy::api::{self, Shape};
 use meridian_policy::filter_policy::FilterPolicy;
-use meridian_policy::headers;
 use meridian_policy::retry::is_retried;
+use meridian_policy::{NO_ROUTE, ZoneName, headers};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -63,8 +63,12 @@ enum State {
 struct Routed {
     /// Why it goes there.
     decision: String,
-    /// The field for which nobody else is asked, and the shape in which its caller is told.
-    stays: Option<(&'static str, Shape)>,
+    /// The caller's zone.
+    zone: ZoneName,
+    /// The field for which nobody else is asked.
+    stays: Option<&'static str>,
+    /// The shape in which its caller is told.
+    shape: Shape,
 }
 
 impl Plugin for Request {
@@ -126,9 +130,16 @@ impl Plugin for Request {
     }
 
     fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        let State::Routed(Routed { decision, stays }) = &self.state else {
+        let State::Routed(Routed {
+            decision,
+            zone,
+            stays,
+            shape,
+        }) = &self.state
+        else {
             return Action::Continue;
         };
+        let shape = *shape;
         host.set_header(Side::Response, headers::DECISION, Some(decision));
         let status = text(host, Side::Response, ":status").parse().unwrap_or(200);
         if matches!(status, 429 | 503) {
@@ -142,7 +153,13 @@ impl Plugin for Request {
         if status < 400 {
             return Action::Continue;
         }
-        if let Some((field, shape)) = stays.filter(|_| is_retried(status)) {
+        if status == 503 && host.fact(Fact::RouteName).as_deref() == Some(NO_ROUTE) {
+            worker.metrics.mismatch(host, "route");
+            let zone = zone.clone();
+            let reason = Reason::Mismatch { zone };
+            return self.answer(host, &Refusal { reason, shape }.answer());
+        }
+        if let Some(field) = stays.filter(|_| is_retried(status)) {
             let reason = Reason::Lost { field };
             return self.answer(host, &Refusal { reason, shape }.answer());
         }
@@ -252,7 +269,9 @@ impl Request {
             let shape = admitted.shape();
             self.state = State::Routed(Routed {
                 decision: decision.explain(),
-                stays: decision.stays().map(|field| (field, shape)),
+                stays: decision.stays(),
+                zone: decision.caller.zone,
+                shape,
             });
             return Action::Continue;
         }

@@ -454,6 +454,7 @@ fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
             let reply = ask(definition, &plain).unwrap();
             assert_eq!(reply.status, 503, "{definition}: {}", reply.body);
             assert!(reply.body.contains("rules of this zone"), "{}", reply.body);
+            assert_eq!(envoy.metric("meridian_mismatched;what=fallback"), 1);
         }
     }
     // Without a pinned zone nothing is read.

@@ -365,6 +365,25 @@ fn the_last_fallback_is_final_unless_another_attempt_may_be_answered() {
 }
 
 #[test]
+fn a_peer_that_does_not_take_a_zone_is_counted() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let guard = guard(&envoy);
+    let count = || envoy.metric("meridian_mismatched;what=peer");
+    let refused = [(":status", "403"), ("x-meridian-retry", "1")];
+    for (id, to, head, counted) in [
+        (1, EAST, &refused[..], 1),
+        (2, EAST, &refused[..1], 1),
+        (3, "fallback/claude", &refused[..], 1),
+        (4, EAST, &[(":status", "404"), ("x-meridian-retry", "1")], 2),
+        (5, EAST, &[(":status", "503"), ("x-meridian-retry", "1")], 2),
+    ] {
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (id, to, None));
+        stream.response(plugin.as_mut(), &mut worker, head, true);
+        assert_eq!(count(), counted, "{to} {head:?}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_encoded_all_the_same_is_decoded_and_judged() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (1, WEST, None));

@@ -82,6 +82,24 @@ fn a_request_is_routed_when_its_body_is_whole() {
 }
 
 #[test]
+fn a_request_whose_definition_the_routes_lack_is_told_so() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let stream = stream(&envoy);
+    let mut plugin = configured(&envoy, &mut worker).stream(1);
+    let (plugin, worker) = (plugin.as_mut(), &mut worker);
+    stream.request(plugin, worker, CHAT, false);
+    stream.piece(plugin, worker, Side::Request, &body(), true);
+    stream.fact_is(Fact::RouteName, "nothing");
+    stream.response(plugin, worker, &[(":status", "503")], false);
+    let reply = stream.reply.borrow().clone().unwrap();
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("zone_rules_changing"), "{}", reply.body);
+    let retry_after = reply.headers.iter().find(|(name, _)| name == "retry-after");
+    assert_eq!(retry_after.map(|(_, value)| value.as_str()), Some("2"));
+    assert_eq!(envoy.metric("meridian_mismatched;what=route"), 1);
+}
+
+#[test]
 fn a_body_may_end_with_trailers() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let stream = stream(&envoy);

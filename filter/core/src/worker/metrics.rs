@@ -92,6 +92,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that was refused because parts of the configuration are of different fleet files: the `route` of this gateway, its
+    /// `fallback`, or a `peer`.
+    pub fn mismatch(&mut self, host: &dyn Host, part: &str) {
+        self.count(host, format!("meridian_mismatched;what={part}"), 1);
+    }
+
     /// Counts an answer that reports that it was made outside of its fallback's jurisdiction.
     pub fn jurisdiction_violation(&mut self, host: &dyn Host, fallback: &FallbackName) {
         self.count(host, format!("meridian_misplaced;to={}", to(fallback)), 1);

@@ -19,6 +19,7 @@ pub(super) const FIRST_TOKEN: &str = "wasmcustom.meridian_first_token_ms";
 pub(super) const FAILURES: &str = "wasmcustom.meridian_failures";
 /// The failure of a server that does not have the model, in the label `what` of [`FAILURES`].
 const NO_MODEL: &str = "no_model";
+pub(super) const MISMATCHED: &str = "wasmcustom.meridian_mismatched";
 pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
@@ -43,7 +44,7 @@ struct Family {
     take: fn(&mut Message<'_>, &Metric) -> Result<(), RefusalReason>,
 }
 
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 16] = [
     Family {
         name: ATTEMPTS,
         kind: MetricType::Counter,
@@ -63,6 +64,11 @@ const FAMILIES: [Family; 15] = [
         name: MISPLACED,
         kind: MetricType::Counter,
         take: |message, metric| message.misplaced(metric),
+    },
+    Family {
+        name: MISMATCHED,
+        kind: MetricType::Counter,
+        take: |message, metric| message.mismatched(metric),
     },
     Family {
         name: HEALTHY,
@@ -155,6 +161,7 @@ pub(super) fn read(
         dns_names: Vec::new(),
         first_tokens: Vec::new(),
         missing_models: Vec::new(),
+        mismatches: None,
         misplaced: Vec::new(),
     };
     for family in &families {
@@ -214,6 +221,7 @@ struct Message<'m> {
     dns_names: Vec<Reading>,
     first_tokens: Vec<Reading>,
     missing_models: Vec<Reading>,
+    mismatches: Option<f64>,
     misplaced: Vec<Reading>,
 }
 
@@ -288,6 +296,13 @@ impl Message<'_> {
             to: self.names.region(label(metric, "to")?)?,
             answers: value::amount(counter.value(), MOST_COUNTED)?,
         });
+        Ok(())
+    }
+
+    fn mismatched(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let counter = metric.counter.as_ref().ok_or(RefusalReason::WrongType)?;
+        let requests = value::amount(counter.value(), MOST_COUNTED)?;
+        *self.mismatches.get_or_insert(0.0) += requests;
         Ok(())
     }
 
@@ -393,6 +408,8 @@ impl Message<'_> {
         readings.append(&mut self.dns_names);
         readings.append(&mut self.first_tokens);
         readings.append(&mut self.missing_models);
+        let mismatches = self.mismatches;
+        readings.extend(mismatches.map(|requests| Reading::Mismatches { requests }));
         readings.append(&mut self.misplaced);
         (readings, self.refusals.into_vec())
     }

@@ -87,6 +87,8 @@ async fn a_message_becomes_an_observation() {
             &[("to", "fallback/claude")],
             2.0,
         ),
+        counter("wasmcustom.meridian_mismatched", &[("what", "route")], 3.0),
+        counter("wasmcustom.meridian_mismatched", &[("what", "peer")], 4.0),
     ];
     stream.introduce("gw-1", "us-west-2", families).await;
     let report = stream.report().await;
@@ -134,6 +136,7 @@ async fn a_message_becomes_an_observation() {
             to: "eu-west-1".parse().unwrap(),
             answers: 9.0,
         },
+        Reading::Mismatches { requests: 7.0 },
         Reading::JurisdictionViolations {
             fallback: "claude".parse().unwrap(),
             answers: 2.0,

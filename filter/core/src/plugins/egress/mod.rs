@@ -77,7 +77,10 @@ impl Plugin for Request {
         let definition = text(host, Side::Request, headers::DEFINITION);
         self.restriction = match Restriction::of(&policy, mode, &definition) {
             Ok(restriction) => restriction,
-            Err(refusal) => return self.stop(host, refusal),
+            Err(refusal) => {
+                worker.metrics.mismatch(host, "fallback");
+                return self.stop(host, refusal);
+            }
         };
         if let Some(id) = host.header(Side::Request, "x-request-id") {
             let request = (policy.fallback.clone(), id);

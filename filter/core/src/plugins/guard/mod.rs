@@ -207,6 +207,11 @@ impl Guard {
         let AttemptLabels {
             zone, model, to, ..
         } = self.attempt.labels.as_ref();
+        // A peer that does not know the definition of the request's zone, or does not take it from this gateway.
+        let refuses = matches!(status, 403 | 404) && !Member::is_fallback(to);
+        if refuses && host.header(Side::Response, headers::RETRY).is_some() {
+            worker.metrics.mismatch(host, "peer");
+        }
         let depends_on_reason = match status {
             400 => self.attempt.policy.may_fit_later(zone, model, to),
             // A provider's models are not those of the fleet file.
