@@ -30,10 +30,7 @@ impl Envoy {
         wall_clock: Option<WallClock>,
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
-        let access_log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(config.with_extension(ACCESS_LOG))?;
+        let access_log = open_access_log(config)?;
         let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref())?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
@@ -67,6 +64,18 @@ impl Envoy {
             client,
             wall_clock,
         })
+    }
+
+    /// Ends it, also if it is stopped, and starts it again with a configuration. Does not wait until it takes traffic.
+    pub async fn respawn(&mut self, config: &Path) -> Result<()> {
+        self.kill().await?;
+        self.process = spawn(
+            config,
+            open_access_log(config)?,
+            &config.with_extension("log"),
+            self.wall_clock.as_ref(),
+        )?;
+        Ok(())
     }
 
     /// The region that it serves.
@@ -201,6 +210,12 @@ impl Envoy {
         }
         Ok(unhealthy)
     }
+}
+
+fn open_access_log(config: &Path) -> Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.create(true).append(true);
+    Ok(options.open(config.with_extension(ACCESS_LOG))?)
 }
 
 fn spawn(

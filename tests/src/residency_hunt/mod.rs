@@ -1,0 +1,219 @@
+//! A hunt for bytes of pinned callers' requests at places that were never allowed: random edits of zones and fallbacks, faults of
+//! gateways, of the control plane and of the links between them, and requests with a marker in each of their parts. The judge reads
+//! the definitions as plain data and shares no code with the product.
+//!
+//! Each version of the fleet file has a number, its generation, which the policies of the gateways carry where it changes nothing. A
+//! request has leaked if there is no generation among those that its gateway's filter can have had when it decided, under which all
+//! places that saw a byte of the request were allowed for its caller.
+
+mod call;
+mod caller;
+mod definition;
+mod fleet_text;
+mod generations;
+mod generator;
+mod ground;
+mod judge;
+mod leak;
+mod link;
+mod marker;
+mod place;
+mod shrink;
+mod sightings;
+mod step;
+mod tally;
+mod traffic;
+mod transits;
+mod words;
+
+pub use step::Kind;
+
+use crate::world::{Options, World};
+use anyhow::{Result, bail};
+use ground::Ground;
+use leak::Leak;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use shrink::Shrinker;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use step::Run;
+use tally::Tally;
+use tokio::time::Instant;
+use traffic::Traffic;
+
+/// What a hunt is to do.
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    /// What the random numbers begin with.
+    pub seed: u64,
+    /// How long it sends requests.
+    pub time: Duration,
+    /// It ends after this many requests, if that is earlier.
+    pub requests: u64,
+    /// The kinds of steps in it.
+    pub kinds: BTreeSet<Kind>,
+    /// Whether it goes on after a leak.
+    pub goes_on: bool,
+    /// How long it looks for a shorter run after a leak.
+    pub shrinks: Duration,
+}
+
+/// What a hunt saw.
+#[derive(Debug)]
+pub struct Seen {
+    seed: u64,
+    took: Duration,
+    runs: usize,
+    tally: Tally,
+    leaks: usize,
+    /// The first leak with its run, and the shortest run.
+    stories: Vec<String>,
+}
+
+/// The world of a hunt.
+pub fn options() -> Options {
+    Options {
+        limits: generator::LIMITS[0],
+        misdirected: "forward",
+        ..Options::default()
+    }
+}
+
+/// A run, and when it began.
+struct Played {
+    run: Run,
+    began: u64,
+}
+
+/// Hunts.
+///
+/// # Errors
+/// A gateway has died, or does not get a valid definition without any fault.
+pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result<Seen> {
+    let begun = Instant::now();
+    let mut ground = Ground::new(world).await?;
+    let slow_uploads = hunt.kinds.contains(&Kind::SlowUpload);
+    let traffic = Traffic::start(&ground, hunt.seed, slow_uploads);
+    let mut random = ChaCha8Rng::seed_from_u64(hunt.seed);
+    let (mut seen, mut last) = (Seen::new(hunt.seed), None);
+    while begun.elapsed() < hunt.time && traffic.requests() < hunt.requests {
+        let run = Run::random(&mut random, &hunt.kinds, ground.text()).await?;
+        let before = last.take();
+        let (began, _) = ground.play(&run).await?;
+        let played = Played { run, began };
+        seen.runs += 1;
+        let leaks = traffic.take_leaks();
+        let tally = traffic.tally();
+        tell(&format!(
+            "{:.0?}: run {}, {} requests, {} leaks",
+            begun.elapsed(),
+            seen.runs,
+            tally.requests,
+            leaks.len() + seen.leaks,
+        ));
+        if seen.tell(&leaks, &[before.as_ref(), Some(&played)], &tell) && !hunt.goes_on {
+            let shrinker = Shrinker {
+                ground: &mut ground,
+                traffic: &traffic,
+                deadline: shrink::deadline(hunt.shrinks),
+            };
+            let of_before = before.filter(|_| leaks[0].sent_at < began);
+            seen.shrunk(shrinker, &of_before.unwrap_or(played), &leaks[0], &tell)
+                .await?;
+            break;
+        }
+        last = Some(played);
+    }
+    traffic.end().await;
+    let leaks = traffic.take_leaks();
+    seen.tell(&leaks, &[last.as_ref()], &tell);
+    seen.tally = traffic.tally();
+    seen.took = begun.elapsed();
+    Ok(seen)
+}
+
+impl Seen {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            took: Duration::ZERO,
+            runs: 0,
+            tally: Tally::default(),
+            leaks: 0,
+            stories: Vec::new(),
+        }
+    }
+
+    /// Counts leaks and tells of the first one. Whether there is one.
+    fn tell(&mut self, leaks: &[Leak], runs: &[Option<&Played>], tell: &impl Fn(&str)) -> bool {
+        self.leaks += leaks.len();
+        let Some(leak) = leaks.first() else {
+            return false;
+        };
+        let of = runs.iter().rev().flatten();
+        let mut of = of.filter(|played| played.began <= leak.sent_at);
+        let mut story = format!("leak ({} in this run): {leak}", leaks.len());
+        if let Some(Played { run, began }) = of.next() {
+            let sent = leak.sent_at - began;
+            story += &format!("  sent at {sent} ms of the run\n{}", steps(run));
+        }
+        tell(&story);
+        self.stories.push(story);
+        true
+    }
+
+    async fn shrunk(
+        &mut self,
+        mut shrinker: Shrinker<'_, '_>,
+        played: &Played,
+        leak: &Leak,
+        tell: &impl Fn(&str),
+    ) -> Result<()> {
+        let Played { run, began } = played;
+        let shortest = shrinker.shrink(run, leak, *began, tell).await?;
+        let story = match shortest {
+            Some((run, leak)) => format!("the shortest run that leaks:\n{}{leak}", steps(&run)),
+            None => "no leak again in shorter runs".into(),
+        };
+        tell(&story);
+        self.stories.push(story);
+        Ok(())
+    }
+}
+
+fn steps(run: &Run) -> String {
+    let mut text = format!("  begins with {}\n", run.base);
+    for step in &run.steps {
+        text += &format!("  {step}\n");
+    }
+    text
+}
+
+/// What a hunt saw, or what was wrong.
+///
+/// # Errors
+/// The leaks, with what led to them, and wrong answers.
+pub fn conclude(seen: &Seen) -> Result<String> {
+    let Seen {
+        seed,
+        took,
+        runs,
+        tally,
+        leaks,
+        stories,
+    } = seen;
+    let summary = format!("seed {seed}: {runs} runs in {took:.0?}, {tally}");
+    if *leaks > 0 {
+        let some: Vec<&str> = stories.iter().take(3).map(String::as_str).collect();
+        bail!("{leaks} leaks: {}\n{summary}", some.join("\n"));
+    }
+    if !tally.wrong.is_empty() {
+        let some: Vec<&str> = tally.wrong.iter().take(3).map(String::as_str).collect();
+        bail!("wrong answers: {}\n{summary}", some.join("\n"));
+    }
+    if tally.seen == 0 {
+        bail!("no place saw a request: {summary}");
+    }
+    Ok(format!("{summary}\nno leak"))
+}

@@ -1,0 +1,277 @@
+//! The steps of a run: edits and faults at random times.
+
+use super::definition::{Definition, JURISDICTIONS};
+use super::fleet_text::FleetText;
+use super::generator::{anew, edited};
+use super::link;
+use super::place::Mood;
+use crate::world::REGIONS;
+use anyhow::{Result, bail};
+use rand::{Rng, RngExt};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Kinds of steps, for choosing among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Kind {
+    /// The fleet file is edited.
+    Edit,
+    /// A gateway is stopped and goes on.
+    Stop,
+    /// A gateway is killed and started again.
+    Restart,
+    /// The control plane is killed and started again, also with an edited file.
+    ControlPlane,
+    /// The link between a gateway and the control plane is cut.
+    Cut,
+    /// The link stalls midway through a push.
+    Stall,
+    /// Pools and providers fail, slowly.
+    Failure,
+    /// Bodies of requests trickle.
+    SlowUpload,
+}
+
+impl Kind {
+    /// All kinds.
+    pub fn all() -> BTreeSet<Self> {
+        <Self as clap::ValueEnum>::value_variants()
+            .iter()
+            .copied()
+            .collect()
+    }
+}
+
+/// Something that happens at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// When, in milliseconds since the run began.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What a step is. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// The fleet file is edited.
+    Edit(Definition),
+    /// A gateway is stopped for a time.
+    Stop(&'static str, u64),
+    /// A gateway is killed and started again at once.
+    Restart(&'static str),
+    /// The control plane is killed; it starts again after a time, with an edited file if there is one.
+    ControlPlane(u64, Option<Definition>),
+    /// A link is cut for a time.
+    Cut(&'static str, u64),
+    /// A link passes on so many bytes, and then nothing for a time.
+    Stall(&'static str, usize, u64),
+    /// A region's pools fail for a time.
+    PoolFails(&'static str, Mood, u64),
+    /// A provider fails for a time.
+    ProviderFails(usize, Mood, u64),
+}
+
+/// An instant part of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// The fleet file is written.
+    Edit(Definition),
+    /// SIGSTOP for a gateway.
+    Stop(&'static str),
+    /// SIGCONT.
+    Continue(&'static str),
+    /// A gateway is killed and started again.
+    Restart(&'static str),
+    /// The control plane is killed.
+    KillControlPlane,
+    /// It is started, unless it runs.
+    StartControlPlane,
+    /// A link changes.
+    Link(&'static str, link::State),
+    /// A region's pools change their mood.
+    Pool(&'static str, Mood),
+    /// A provider changes its mood.
+    Provider(usize, Mood),
+}
+
+impl Step {
+    /// Its parts, with their times.
+    pub fn acts(&self) -> Vec<(u64, Act)> {
+        let at = self.at;
+        let lasting = |begin: Act, time: u64, end: Act| vec![(at, begin), (at + time, end)];
+        let open = |region| Act::Link(region, link::State::Open);
+        match &self.what {
+            What::Edit(definition) => vec![(at, Act::Edit(definition.clone()))],
+            What::Restart(region) => vec![(at, Act::Restart(region))],
+            What::Stop(region, time) => lasting(Act::Stop(region), *time, Act::Continue(region)),
+            What::ControlPlane(time, definition) => {
+                let mut acts = lasting(Act::KillControlPlane, *time, Act::StartControlPlane);
+                let edit = definition.clone().map(|next| (at, Act::Edit(next)));
+                acts.extend(edit);
+                acts
+            }
+            What::Cut(region, time) => {
+                let cut = Act::Link(region, link::State::Cut);
+                lasting(cut, *time, open(region))
+            }
+            What::Stall(region, bytes, time) => {
+                let stall = Act::Link(region, link::State::StallsAfter(*bytes));
+                lasting(stall, *time, open(region))
+            }
+            What::PoolFails(region, mood, time) => lasting(
+                Act::Pool(region, *mood),
+                *time,
+                Act::Pool(region, Mood::FINE),
+            ),
+            What::ProviderFails(provider, mood, time) => lasting(
+                Act::Provider(*provider, *mood),
+                *time,
+                Act::Provider(*provider, Mood::FINE),
+            ),
+        }
+    }
+
+    /// The definition that it brings.
+    pub fn definition(&self) -> Option<&Definition> {
+        match &self.what {
+            What::Edit(definition) | What::ControlPlane(_, Some(definition)) => Some(definition),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:>6} ms: ", self.at)?;
+        match &self.what {
+            What::Edit(definition) => write!(out, "edit: {definition}"),
+            What::ControlPlane(time, Some(definition)) => write!(
+                out,
+                "control plane killed for {time} ms, and edited: {definition}"
+            ),
+            other => write!(out, "{other:?}"),
+        }
+    }
+}
+
+/// Steps on a definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What all gateways have at the beginning.
+    pub base: Definition,
+    /// The steps, by time.
+    pub steps: Vec<Step>,
+}
+
+/// The length of a random run, in milliseconds.
+const LENGTH: u64 = 18_000;
+
+/// The shortest and the longest time between two edits, in milliseconds.
+const BETWEEN_EDITS: (u64, u64) = (600, 3_500);
+
+impl Run {
+    /// A random run. Every definition in it is one that `meridian validate` accepts.
+    pub async fn random(
+        random: &mut (impl Rng + Send),
+        kinds: &BTreeSet<Kind>,
+        text: &FleetText,
+    ) -> Result<Self> {
+        let base = valid(text, || anew(random)).await?;
+        let (mut steps, mut last, mut at) = (Vec::new(), base.clone(), 500);
+        while at < LENGTH && kinds.contains(&Kind::Edit) {
+            last = valid(text, || edited(&last, random)).await?;
+            let with_restart = kinds.contains(&Kind::ControlPlane) && random.random_ratio(1, 6);
+            let what = if with_restart {
+                What::ControlPlane(random.random_range(200..3000), Some(last.clone()))
+            } else {
+                What::Edit(last.clone())
+            };
+            if kinds.contains(&Kind::Stall) && random.random_ratio(1, 4) {
+                steps.push(stall(random, at));
+            }
+            steps.push(Step { at, what });
+            at += random.random_range(BETWEEN_EDITS.0..BETWEEN_EDITS.1);
+        }
+        for _ in 0..random.random_range(4..9) {
+            steps.extend(fault(random, kinds));
+        }
+        steps.sort_by_key(|step| step.at);
+        Ok(Self { base, steps })
+    }
+
+    /// All parts of all steps, by time.
+    pub fn acts(&self) -> Vec<(u64, Act)> {
+        let mut acts: Vec<_> = self.steps.iter().flat_map(Step::acts).collect();
+        acts.sort_by_key(|(at, _)| *at);
+        acts
+    }
+}
+
+/// A definition that the control plane takes; most are.
+async fn valid(text: &FleetText, mut next: impl FnMut() -> Definition) -> Result<Definition> {
+    let mut said = None;
+    for _ in 0..20 {
+        let definition = next();
+        said = text.problems(&definition).await?;
+        if said.is_none() {
+            return Ok(definition);
+        }
+    }
+    bail!("no definition is valid: {said:?}")
+}
+
+/// Within the push that an edit makes: some of it comes through.
+fn stall(random: &mut impl Rng, edit: u64) -> Step {
+    let what = What::Stall(
+        region(random),
+        random.random_range(0..60_000),
+        random.random_range(1000..6000),
+    );
+    Step { at: edit, what }
+}
+
+fn region(random: &mut impl Rng) -> &'static str {
+    REGIONS[random.random_range(0..REGIONS.len())]
+}
+
+fn fault(random: &mut impl Rng, kinds: &BTreeSet<Kind>) -> Option<Step> {
+    const FAULTS: [Kind; 10] = [
+        Kind::Failure,
+        Kind::Failure,
+        Kind::Failure,
+        Kind::Failure,
+        Kind::Failure,
+        Kind::Stop,
+        Kind::Restart,
+        Kind::ControlPlane,
+        Kind::Cut,
+        Kind::Stall,
+    ];
+    let kind = FAULTS[random.random_range(0..FAULTS.len())];
+    let at = random.random_range(0..LENGTH);
+    let time = random.random_range(500..5000);
+    let what = match kind {
+        Kind::Stop => What::Stop(region(random), time),
+        Kind::Restart => What::Restart(region(random)),
+        Kind::ControlPlane => What::ControlPlane(time, None),
+        Kind::Cut => What::Cut(region(random), time),
+        Kind::Stall => return Some(stall(random, at)).filter(|_| kinds.contains(&kind)),
+        _ => failure(random),
+    };
+    Some(Step { at, what }).filter(|_| kinds.contains(&kind))
+}
+
+fn failure(random: &mut impl Rng) -> What {
+    let shortest = random.random_range(300..1200);
+    let mood = Mood {
+        fails: random.random_range(40..95),
+        after_ms: (shortest, shortest + random.random_range(100..2000)),
+    };
+    let time = random.random_range(4000..12_000);
+    if random.random_ratio(1, 4) {
+        What::ProviderFails(random.random_range(0..JURISDICTIONS.len()), mood, time)
+    } else {
+        What::PoolFails(region(random), mood, time)
+    }
+}
