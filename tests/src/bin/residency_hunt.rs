@@ -10,6 +10,7 @@ use clap::Parser;
 use meridian_tests::residency_hunt::{Hunt, Kind, conclude, hunt, options};
 use meridian_tests::world::World;
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Edits zones and fallbacks in random ways, under faults, and looks for a byte of a pinned caller's request where it was never allowed.
@@ -39,7 +40,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let minutes = |minutes: f64| Duration::from_secs_f64(minutes * 60.0);
     let is_chosen = |kind: &Kind| {
@@ -61,10 +62,12 @@ async fn main() -> Result<()> {
         Ok(seen) => {
             println!("{seen}");
             world.end().await;
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            Err(error.context(format!("the logs are in {}", world.keep().await.display())))
+            println!("{error:#}");
+            println!("the logs are in {}", world.keep().await.display());
+            Ok(ExitCode::FAILURE)
         }
     }
 }

@@ -91,10 +91,7 @@ fn headers(
         ("content-type", "application/json".into()),
         ("x-probe", marker(id, Part::Header)),
         // Few conversations: what a gateway remembers of one meets the next edit.
-        (
-            "x-meridian-session",
-            random.random_range(0..50).to_string(),
-        ),
+        ("x-meridian-session", random.random_range(0..50).to_string()),
     ];
     if let Some(country) = country {
         headers.push(("cf-ipcountry", country.into()));
@@ -117,7 +114,10 @@ fn content(random: &mut impl Rng, id: u32) -> (String, Value) {
     let turns = json!([{ "role": "user", "content": prompt }]);
     let chat = json!({ "model": model, "stream": stream, "messages": turns });
     let (path, body) = match random.random_range(0..20) {
-        0..2 => ("embeddings".into(), json!({ "model": model, "input": prompt })),
+        0..2 => (
+            "embeddings".into(),
+            json!({ "model": model, "input": prompt }),
+        ),
         2..4 => (
             "completions".into(),
             json!({ "model": model, "stream": stream, "prompt": prompt }),
@@ -127,10 +127,7 @@ fn content(random: &mut impl Rng, id: u32) -> (String, Value) {
             json!({ "model": model, "max_tokens": 16, "stream": stream, "messages": turns }),
         ),
         // No inference has a path with a free part; a gateway must not pass these on.
-        7 => (
-            format!("chat/completions/{}", marker(id, Part::Path)),
-            chat,
-        ),
+        7 => (format!("chat/completions/{}", marker(id, Part::Path)), chat),
         _ => ("chat/completions".into(), chat),
     };
     (format!("/v1/{path}?q={query}"), body)

@@ -93,23 +93,58 @@ impl Definition {
     }
 }
 
-/// One line for each zone and for the fallbacks.
+impl Definition {
+    /// What is not as in another definition.
+    pub fn changes(&self, before: &Self) -> String {
+        let same = |name: &&str, zone: &Zone| before.zones.get(*name) == Some(zone);
+        let zones = self.zones.iter();
+        let zones = zones.filter(|(name, zone)| !same(name, zone));
+        let mut parts: Vec<String> = zones
+            .map(|(name, zone)| format!("{name}: {zone}"))
+            .collect();
+        let gone = before.zones.keys();
+        let gone = gone.filter(|name| !self.zones.contains_key(*name));
+        parts.extend(gone.map(|name| format!("no {name}")));
+        if self.fallbacks != before.fallbacks {
+            parts.push(self.fallbacks_text());
+        }
+        if self.unknown_zone != before.unknown_zone {
+            parts.push(format!("unknown={}", self.unknown_zone));
+        }
+        if parts.is_empty() {
+            return "limits or order only".into();
+        }
+        parts.join("; ")
+    }
+
+    fn fallbacks_text(&self) -> String {
+        let fallbacks = self.fallbacks.iter();
+        let fallbacks = fallbacks.map(|(name, provider)| format!("{name}=provider {provider}"));
+        fallbacks.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = if self.rest { "+rest" } else { "" };
+        let pinned = if self.pinned { "pinned" } else { "open" };
+        let (countries, regions) = (self.countries.join(","), self.regions.join(","));
+        let fallbacks = self.fallbacks.join(",");
+        let misdirected = self.misdirected.as_str();
+        write!(
+            out,
+            "{countries}{rest} {pinned} [{regions}] [{fallbacks}] {misdirected}"
+        )
+    }
+}
+
+/// All of it in one line.
 impl fmt::Display for Definition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, zone) in &self.zones {
-            let rest = if zone.rest { "+rest" } else { "" };
-            let pinned = if zone.pinned { "pinned" } else { "open" };
-            let (countries, regions) = (zone.countries.join(","), zone.regions.join(","));
-            let fallbacks = zone.fallbacks.join(",");
-            let misdirected = zone.misdirected.as_str();
-            write!(
-                out,
-                "{name}: {countries}{rest} {pinned} [{regions}] [{fallbacks}] {misdirected}; "
-            )?;
+            write!(out, "{name}: {zone}; ")?;
         }
-        for (name, provider) in &self.fallbacks {
-            write!(out, "{name}=provider {provider} ")?;
-        }
-        write!(out, "unknown={} limits {}", self.unknown_zone, self.limits)
+        let fallbacks = self.fallbacks_text();
+        write!(out, "{fallbacks}; unknown={}", self.unknown_zone)
     }
 }

@@ -89,11 +89,6 @@ impl FleetText {
         )
     }
 
-    /// Whether `meridian validate` accepts a definition.
-    pub async fn is_valid(&self, definition: &Definition) -> Result<bool> {
-        Ok(self.problems(definition).await?.is_none())
-    }
-
     /// What `meridian validate` says against a definition.
     pub async fn problems(&self, definition: &Definition) -> Result<Option<String>> {
         write(&self.draft, &self.render(definition, 0))?;

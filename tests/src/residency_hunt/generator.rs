@@ -22,7 +22,7 @@ pub const LIMITS: [&str; 3] = [
 type Change = fn(&mut Definition, &mut dyn Rng);
 
 /// Changes, each as often as it is to come up.
-const CHANGES: [Change; 24] = [
+const CHANGES: [Change; 27] = [
     swap_zones,
     swap_zones,
     swap_zones,
@@ -36,6 +36,9 @@ const CHANGES: [Change; 24] = [
     other_regions,
     other_fallbacks,
     other_fallbacks,
+    other_provider,
+    other_provider,
+    other_provider,
     other_provider,
     other_provider,
     other_provider,
@@ -92,7 +95,8 @@ fn zone(rest: bool, random: &mut dyn Rng) -> Zone {
         pinned,
         regions: some(&REGIONS, count, random),
         fallbacks: {
-            let count = random.random_range(0..=2);
+            // One at least, mostly.
+            let count = random.random_range(0..=5_usize).div_ceil(2).min(2);
             some(&FALLBACKS, count, random)
         },
         misdirected: misdirected(random),
@@ -174,7 +178,7 @@ fn other_regions(definition: &mut Definition, random: &mut dyn Rng) {
 }
 
 fn other_fallbacks(definition: &mut Definition, random: &mut dyn Rng) {
-    let count = random.random_range(0..=2);
+    let count = random.random_range(0..=5_usize).div_ceil(2).min(2);
     let fallbacks = some(&FALLBACKS, count, random);
     one_zone(definition, random, |zone| zone.fallbacks = fallbacks);
 }

@@ -111,10 +111,13 @@ impl<'w> Ground<'w> {
         self.apply(Act::StartControlPlane).await?;
         let generation = self.publish(base)?;
         let generations = &self.generations;
-        let all_have_it = wait_for("all gateways to have the first definition of a run", || async {
-            let mut regions = REGIONS.iter();
-            Ok(regions.all(|region| generations.last(region) == Some(generation)))
-        });
+        let all_have_it = wait_for(
+            "all gateways to have the first definition of a run",
+            || async {
+                let mut regions = REGIONS.iter();
+                Ok(regions.all(|region| generations.last(region) == Some(generation)))
+            },
+        );
         all_have_it.await.with_context(|| {
             let shown = REGIONS.map(|region| self.generations.last(region));
             format!("generation {generation}, gateways have {shown:?}: {base}")

@@ -18,6 +18,17 @@ pub enum Place {
     Provider(usize),
 }
 
+impl Place {
+    /// Whether an answer of this place may bear this name: a region's, or one of a fallback, which may be any provider's.
+    pub fn is_named(self, by: &str) -> bool {
+        match self {
+            Self::Pool(region) => region == by,
+            Self::Provider(_) => by.starts_with("fallback/"),
+            Self::Peer(_) => false,
+        }
+    }
+}
+
 /// A caller, and where it called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -74,12 +85,7 @@ pub fn zone_of<'d>(
     country: Option<&str>,
 ) -> Option<(&'static str, &'d Zone)> {
     let country = country.filter(|country| !UNKNOWN.contains(country));
-    let zones = || {
-        definition
-            .zones
-            .iter()
-            .map(|(name, zone)| (*name, zone))
-    };
+    let zones = || definition.zones.iter().map(|(name, zone)| (*name, zone));
     let named = country.and_then(|country| {
         zones()
             .find(|(_, zone)| zone.countries.contains(&country))

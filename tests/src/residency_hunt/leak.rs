@@ -2,10 +2,13 @@
 
 use super::caller::Ended;
 use super::definition::Definition;
-use super::judge::{Place, is_allowed, zone_of};
+use super::judge::{Caller, Place, is_allowed, zone_of};
 use super::sightings::Sighting;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
+
+/// Later definitions that are shown, and that a place may be explained by.
+const LATER: usize = 6;
 
 /// A request that was at places which no possible definition allowed together.
 #[derive(Clone, Debug)]
@@ -14,20 +17,85 @@ pub struct Leak {
     pub sent_at: u64,
     /// When the last place saw it.
     pub last_seen_at: u64,
+    /// What kind of place should not have seen it, and how it came there.
+    pub kind: String,
     text: String,
 }
 
-impl Leak {
-    /// Describes it.
-    pub fn new(
-        ended: &Ended,
-        seen: &[Sighting],
-        decided: u64,
-        (least, greatest): (u32, u32),
-        definitions: &BTreeMap<u32, Definition>,
-    ) -> Self {
-        let (call, heard) = (&ended.call, &ended.heard);
-        let since = |at: u64| at.saturating_sub(ended.sent_at);
+/// What a leak is described by.
+pub struct Case<'c> {
+    /// The request.
+    pub ended: &'c Ended,
+    /// What was seen of it, the earliest first.
+    pub seen: &'c [Sighting],
+    /// By when it was decided.
+    pub decided: u64,
+    /// The generations that the decision can have been made by.
+    pub generations: (u32, u32),
+    /// What was published.
+    pub definitions: &'c BTreeMap<u32, Definition>,
+}
+
+impl Case<'_> {
+    /// The places that a definition does not allow.
+    fn bad(&self, definition: &Definition) -> BTreeSet<Place> {
+        let places = self.seen.iter().map(|sighting| sighting.place);
+        let caller = self.ended.call.caller;
+        let bad = places.filter(|place| !is_allowed(definition, caller, *place));
+        bad.collect()
+    }
+
+    fn possible(&self) -> impl Iterator<Item = (&u32, &Definition)> {
+        let (least, greatest) = self.generations;
+        self.definitions.range(least..=greatest.max(least))
+    }
+
+    /// The definition under which the fewest places are bad is the likeliest one.
+    fn kind(&self) -> String {
+        let likeliest = self
+            .possible()
+            .map(|(_, definition)| definition)
+            .min_by_key(|definition| self.bad(definition).len());
+        let Some(definition) = likeliest else {
+            return "no definition is possible".into();
+        };
+        let bad = self.bad(definition);
+        let first = self.seen.first().map(|sighting| sighting.place);
+        let when = if first.is_some_and(|first| bad.contains(&first)) {
+            "at once"
+        } else {
+            "by a retry"
+        };
+        let kinds = bad.iter().map(|place| match place {
+            Place::Pool(_) => "a pool",
+            Place::Peer(_) => "a peer's gateway",
+            Place::Provider(provider) if self.is_by_name(definition, *provider) => {
+                "another provider by a fallback's name"
+            }
+            Place::Provider(_) => "a provider",
+        });
+        let kinds: BTreeSet<&str> = kinds.collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        format!("{when}: {}", kinds.join(" and "))
+    }
+
+    /// Whether a provider is what a fallback of the caller's zone means under a definition shortly before or after.
+    fn is_by_name(&self, decided: &Definition, provider: usize) -> bool {
+        let Caller { country, .. } = self.ended.call.caller;
+        let names = zone_of(decided, country).map(|(_, zone)| &zone.fallbacks);
+        let (least, greatest) = self.generations;
+        let from = least.saturating_sub(1);
+        let around = self.definitions.range(from..=greatest + LATER as u32);
+        let mut named = around.flat_map(|(_, definition)| {
+            let names = names.into_iter().flatten();
+            names.filter_map(|name| definition.fallbacks.get(name))
+        });
+        named.any(|other| *other == provider)
+    }
+
+    fn text(&self) -> String {
+        let (call, heard) = (&self.ended.call, &self.ended.heard);
+        let since = |at: u64| at.saturating_sub(self.ended.sent_at);
         let mut text = format!(
             "request {} from {} at {}: {} ({:?}, body over {} ms), decided by {} ms, ended after {} ms: status {:?} {:?} by `{}`\n  decision: {}\n",
             call.id,
@@ -36,37 +104,52 @@ impl Leak {
             call.path,
             call.framing,
             call.trickle_ms,
-            since(decided),
-            since(ended.ended_at),
+            since(self.decided),
+            since(self.ended.ended_at),
             heard.status,
-            ended.failure,
+            self.ended.failure,
             heard.by,
             heard.decision,
         );
-        for sighting in seen {
-            let Sighting { place, part, at } = sighting;
+        for Sighting { place, part, at } in self.seen {
             let _ = writeln!(text, "  after {} ms {place:?} saw its {part:?}", since(*at));
         }
-        for (generation, definition) in definitions.range(least..=greatest) {
+        for (generation, definition) in self.possible() {
             let zone = zone_of(definition, call.caller.country);
             let zone = zone.map_or("none", |(name, _)| name);
-            let bad = seen
-                .iter()
-                .map(|sighting| sighting.place)
-                .filter(|place| !is_allowed(definition, call.caller, *place));
-            let bad: std::collections::BTreeSet<Place> = bad.collect();
+            let bad = self.bad(definition);
             let _ = writeln!(
                 text,
                 "  generation {generation}: zone {zone}, not allowed: {bad:?}; {definition}"
             );
         }
-        for (generation, definition) in definitions.range(greatest + 1..).take(3) {
-            let _ = writeln!(text, "  later, generation {generation}: {definition}");
+        text + &self.around()
+    }
+
+    /// The definitions shortly before and after.
+    fn around(&self) -> String {
+        let (least, greatest) = self.generations;
+        let before = self.definitions.range(..least).rev().take(1);
+        let later = self.definitions.range(greatest + 1..).take(LATER);
+        let mut text = String::new();
+        for (generation, definition) in before.chain(later) {
+            let known = &generation.cmp(&least);
+            let when = if known.is_lt() { "earlier" } else { "later" };
+            let _ = writeln!(text, "  {when}, generation {generation}: {definition}");
         }
+        text
+    }
+}
+
+impl Leak {
+    /// Describes it.
+    pub fn new(case: &Case<'_>) -> Self {
+        let last = case.seen.last();
         Self {
-            sent_at: ended.sent_at,
-            last_seen_at: seen.last().map_or(ended.ended_at, |sighting| sighting.at),
-            text,
+            sent_at: case.ended.sent_at,
+            last_seen_at: last.map_or(case.ended.ended_at, |sighting| sighting.at),
+            kind: case.kind(),
+            text: case.text(),
         }
     }
 }
@@ -78,6 +161,7 @@ impl Leak {
         Self {
             sent_at,
             last_seen_at,
+            kind: String::new(),
             text: String::new(),
         }
     }
@@ -85,6 +169,6 @@ impl Leak {
 
 impl fmt::Display for Leak {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.text)
+        write!(out, "{}: {}", self.kind, self.text)
     }
 }

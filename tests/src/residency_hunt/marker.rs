@@ -56,7 +56,9 @@ pub fn marker(id: u32, part: Part) -> String {
 
 /// The markers in these bytes.
 pub fn find(bytes: &[u8]) -> Vec<(u32, Part)> {
-    let starts = bytes.windows(LENGTH).filter(|text| text.starts_with(PREFIX));
+    let starts = bytes
+        .windows(LENGTH)
+        .filter(|text| text.starts_with(PREFIX));
     let markers = starts.filter_map(|text| {
         let digits = std::str::from_utf8(&text[PREFIX.len()..LENGTH - 1]).ok()?;
         let part = Part::ALL
@@ -73,7 +75,11 @@ mod tests {
 
     #[test]
     fn markers_are_found_wherever_they_stand() {
-        let text = format!("a{}b{}", marker(7, Part::Body), marker(1 << 30, Part::Trailer));
+        let text = format!(
+            "a{}b{}",
+            marker(7, Part::Body),
+            marker(1 << 30, Part::Trailer)
+        );
         let found = find(text.as_bytes());
         assert_eq!(found, [(7, Part::Body), (1 << 30, Part::Trailer)]);
         assert_eq!(marker(7, Part::Body).len(), LENGTH);

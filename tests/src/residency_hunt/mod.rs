@@ -35,7 +35,7 @@ use leak::Leak;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shrink::Shrinker;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use step::Run;
 use tally::Tally;
@@ -67,7 +67,9 @@ pub struct Seen {
     runs: usize,
     tally: Tally,
     leaks: usize,
-    /// The first leak with its run, and the shortest run.
+    /// The leaks by kind.
+    kinds: BTreeMap<String, usize>,
+    /// The first leak of each run with its steps, and the shortest run.
     stories: Vec<String>,
 }
 
@@ -141,6 +143,7 @@ impl Seen {
             runs: 0,
             tally: Tally::default(),
             leaks: 0,
+            kinds: BTreeMap::new(),
             stories: Vec::new(),
         }
     }
@@ -148,6 +151,9 @@ impl Seen {
     /// Counts leaks and tells of the first one. Whether there is one.
     fn tell(&mut self, leaks: &[Leak], runs: &[Option<&Played>], tell: &impl Fn(&str)) -> bool {
         self.leaks += leaks.len();
+        for leak in leaks {
+            *self.kinds.entry(leak.kind.clone()).or_default() += 1;
+        }
         let Some(leak) = leaks.first() else {
             return false;
         };
@@ -156,7 +162,7 @@ impl Seen {
         let mut story = format!("leak ({} in this run): {leak}", leaks.len());
         if let Some(Played { run, began }) = of.next() {
             let sent = leak.sent_at - began;
-            story += &format!("  sent at {sent} ms of the run\n{}", steps(run));
+            story += &format!("  sent at {sent} ms of the run\n{}", run.story());
         }
         tell(&story);
         self.stories.push(story);
@@ -173,21 +179,13 @@ impl Seen {
         let Played { run, began } = played;
         let shortest = shrinker.shrink(run, leak, *began, tell).await?;
         let story = match shortest {
-            Some((run, leak)) => format!("the shortest run that leaks:\n{}{leak}", steps(&run)),
+            Some((run, leak)) => format!("the shortest run that leaks:\n{}{leak}", run.story()),
             None => "no leak again in shorter runs".into(),
         };
         tell(&story);
         self.stories.push(story);
         Ok(())
     }
-}
-
-fn steps(run: &Run) -> String {
-    let mut text = format!("  begins with {}\n", run.base);
-    for step in &run.steps {
-        text += &format!("  {step}\n");
-    }
-    text
 }
 
 /// What a hunt saw, or what was wrong.
@@ -201,12 +199,21 @@ pub fn conclude(seen: &Seen) -> Result<String> {
         runs,
         tally,
         leaks,
+        kinds,
         stories,
     } = seen;
     let summary = format!("seed {seed}: {runs} runs in {took:.0?}, {tally}");
     if *leaks > 0 {
         let some: Vec<&str> = stories.iter().take(3).map(String::as_str).collect();
-        bail!("{leaks} leaks: {}\n{summary}", some.join("\n"));
+        let kinds: Vec<String> = kinds
+            .iter()
+            .map(|(kind, count)| format!("\n  {kind:<60} {count:>5}"))
+            .collect();
+        bail!(
+            "{}\n{summary}\n{leaks} leaks:{}",
+            some.join("\n"),
+            kinds.concat()
+        );
     }
     if !tally.wrong.is_empty() {
         let some: Vec<&str> = tally.wrong.iter().take(3).map(String::as_str).collect();

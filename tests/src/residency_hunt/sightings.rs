@@ -42,7 +42,10 @@ impl Sightings {
         let mut seen = lock(&self.seen);
         for (id, part) in markers.iter().copied() {
             let all = seen.entry(id).or_default();
-            if !all.iter().any(|known| known.place == place && known.part == part) {
+            if !all
+                .iter()
+                .any(|known| known.place == place && known.part == part)
+            {
                 all.push(Sighting { place, part, at });
             }
         }
@@ -59,14 +62,22 @@ impl Sightings {
             part: Part::Header,
             at: now(),
         };
-        transits.entry(request_id.into()).or_default().push(sighting);
+        transits
+            .entry(request_id.into())
+            .or_default()
+            .push(sighting);
     }
 
     /// What has been seen of a request, the earliest first.
     pub fn of(&self, id: u32, request_id: Option<&str>) -> Vec<Sighting> {
         let mut all = lock(&self.seen).get(&id).cloned().unwrap_or_default();
         let transits = lock(&self.transits);
-        all.extend(request_id.and_then(|id| transits.get(id)).into_iter().flatten());
+        all.extend(
+            request_id
+                .and_then(|id| transits.get(id))
+                .into_iter()
+                .flatten(),
+        );
         all.sort_by_key(|sighting| sighting.at);
         all
     }

@@ -9,7 +9,6 @@ use crate::world::REGIONS;
 use anyhow::{Result, bail};
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// Kinds of steps, for choosing among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -141,20 +140,6 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:>6} ms: ", self.at)?;
-        match &self.what {
-            What::Edit(definition) => write!(out, "edit: {definition}"),
-            What::ControlPlane(time, Some(definition)) => write!(
-                out,
-                "control plane killed for {time} ms, and edited: {definition}"
-            ),
-            other => write!(out, "{other:?}"),
-        }
-    }
-}
-
 /// Steps on a definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -193,11 +178,31 @@ impl Run {
             steps.push(Step { at, what });
             at += random.random_range(BETWEEN_EDITS.0..BETWEEN_EDITS.1);
         }
-        for _ in 0..random.random_range(4..9) {
+        for _ in 0..random.random_range(6..13) {
             steps.extend(fault(random, kinds));
         }
         steps.sort_by_key(|step| step.at);
         Ok(Self { base, steps })
+    }
+
+    /// The steps, each with what it changes.
+    pub fn story(&self) -> String {
+        let (mut text, mut last) = (format!("  begins with {}\n", self.base), &self.base);
+        for step in &self.steps {
+            let what = match (&step.what, step.definition()) {
+                (What::ControlPlane(time, _), Some(next)) => {
+                    format!(
+                        "control plane killed for {time} ms, and {}",
+                        next.changes(last)
+                    )
+                }
+                (_, Some(next)) => next.changes(last),
+                (what, None) => format!("{what:?}"),
+            };
+            text += &format!("  {:>6} ms: {what}\n", step.at);
+            last = step.definition().unwrap_or(last);
+        }
+        text
     }
 
     /// All parts of all steps, by time.

@@ -38,7 +38,9 @@ impl Tally {
         };
         *self.outcomes.entry(outcome).or_default() += 1;
         let is_right = match status {
-            Some(200) => !seen.is_empty(),
+            Some(200) => seen
+                .iter()
+                .any(|sighting| sighting.place.is_named(&ended.heard.by)),
             Some(status) => REFUSALS.contains(&status) || (400..500).contains(&status),
             None => true,
         };
@@ -51,7 +53,10 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (requests, seen) = (self.requests, self.seen);
-        write!(out, "{requests} requests, of which places saw {seen}; callers got:")?;
+        write!(
+            out,
+            "{requests} requests, of which places saw {seen}; callers got:"
+        )?;
         for (outcome, count) in &self.outcomes {
             let percent = *count as f64 * 100.0 / requests.max(1) as f64;
             write!(out, "\n  {outcome:<28} {count:>7} {percent:>5.1} %")?;

@@ -5,7 +5,7 @@ use super::caller::{Ended, ask};
 use super::generations::Generations;
 use super::ground::{Ground, Ledger};
 use super::judge::{Place, is_clean};
-use super::leak::Leak;
+use super::leak::{Case, Leak};
 use super::sightings::{Sighting, Sightings, lock, now};
 use super::tally::Tally;
 use rand::SeedableRng;
@@ -83,7 +83,11 @@ impl Traffic {
 
     /// Waits until every request was judged that was sent before this time.
     pub async fn until_judged(&self, time: u64) {
-        let is_waiting = || lock(&self.court.outstanding).values().any(|sent| *sent < time);
+        let is_waiting = || {
+            lock(&self.court.outstanding)
+                .values()
+                .any(|sent| *sent < time)
+        };
         while is_waiting() {
             sleep(Duration::from_millis(100)).await;
         }
@@ -198,7 +202,14 @@ impl Court {
         let gateway = ended.call.caller.gateway;
         let times = (ended.sent_at, decided);
         let generations = self.generations.possible(gateway, times, newest);
+        let case = Case {
+            ended,
+            seen,
+            decided,
+            generations,
+            definitions: &ledger,
+        };
         let is_clean = is_clean(&ledger, ended.call.caller, generations, &places);
-        (!is_clean).then(|| Leak::new(ended, seen, decided, generations, &ledger))
+        (!is_clean).then(|| Leak::new(&case))
     }
 }

@@ -9,7 +9,8 @@ pub fn ok() -> String {
 
 /// 503.
 pub fn unavailable() -> String {
-    let error = json!({ "error": { "message": "no room", "type": "error", "param": null, "code": 503 } });
+    let error =
+        json!({ "error": { "message": "no room", "type": "error", "param": null, "code": 503 } });
     whole("503 Service Unavailable", &error)
 }
 
@@ -20,7 +21,10 @@ pub fn answer(request: &str) -> String {
     let streamed = request.contains("\"stream\":true");
     match (path.trim_start_matches("/v1"), streamed) {
         ("/messages", true) => stream(&message_events()),
-        ("/messages", false) => whole("200 OK", &message(&json!([{ "type": "text", "text": "ok" }]))),
+        ("/messages", false) => whole(
+            "200 OK",
+            &message(&json!([{ "type": "text", "text": "ok" }])),
+        ),
         ("/embeddings", _) => whole("200 OK", &embedding()),
         ("/completions", true) => stream(&[data(&completion()), "data: [DONE]\n\n".into()]),
         ("/completions", false) => whole("200 OK", &completion()),
@@ -32,12 +36,15 @@ pub fn answer(request: &str) -> String {
 fn whole(status: &str, body: &Value) -> String {
     let body = body.to_string();
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn stream(events: &[String]) -> String {
     let mut text =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            .to_owned();
     for event in events {
         text += &format!("{:x}\r\n{event}\r\n", event.len());
     }

@@ -34,7 +34,12 @@ fn home_and_the_zones_own_fallback_are_allowed() {
     let places = [Place::Pool("eu-west-1"), Place::Provider(1)];
     assert!(is_clean(&history(&[]), EU, (1, 1), &places));
     assert!(!is_clean(&history(&[]), EU, (1, 1), &[Place::Provider(0)]));
-    assert!(!is_clean(&history(&[]), EU, (1, 1), &[Place::Pool("us-east-1")]));
+    assert!(!is_clean(
+        &history(&[]),
+        EU,
+        (1, 1),
+        &[Place::Pool("us-east-1")]
+    ));
 }
 
 #[test]
