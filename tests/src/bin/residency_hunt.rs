@@ -10,6 +10,7 @@ use clap::Parser;
 use meridian_tests::residency_hunt::{Hunt, Kind, conclude, hunt, options};
 use meridian_tests::world::World;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ struct Arguments {
     /// How long to look for a shorter run after a leak, in minutes.
     #[arg(long, default_value_t = 5.0)]
     shrink_minutes: f64,
+    /// A filter, as a file, that the gateway of us-east-1 runs instead of the one that was built. Needs root.
+    #[arg(long)]
+    older_filter: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -55,6 +59,7 @@ async fn main() -> Result<ExitCode> {
         kinds: all.into_iter().filter(is_chosen).collect(),
         goes_on: arguments.go_on,
         shrinks: minutes(arguments.shrink_minutes),
+        older_filter: arguments.older_filter.clone(),
     };
     let mut world = World::start(&options()).await?;
     let seen = hunt(&mut world, &plan, |line| println!("{line}")).await;

@@ -10,17 +10,21 @@ use super::place::{Mood, Server};
 use super::sightings::{Sightings, lock, now};
 use super::step::{Act, Run};
 use super::transits::Transits;
-use crate::world::{Block, REGIONS, World, wait_for};
+use crate::world::{Block, REGIONS, World, wait_for, workspace};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// All definitions that were published, by generation.
 pub type Ledger = Arc<Mutex<BTreeMap<u32, Definition>>>;
+
+/// The region whose gateway may have an older filter.
+const OLDER: &str = "us-east-1";
 
 /// After the last step of a run, until the next one.
 const AFTER: Duration = Duration::from_millis(1_500);
@@ -42,11 +46,16 @@ pub struct Ground<'w> {
 }
 
 impl<'w> Ground<'w> {
-    /// Prepares a world. All gateways have the first definition in the end.
+    /// Prepares a world. `older_filter`: the file of the filter that one of the gateways is to run. All gateways have the first definition in the end.
     ///
     /// # Errors
     /// They do not get it in time.
-    pub async fn new(world: &'w mut World) -> Result<Self> {
+    pub async fn new(world: &'w mut World, older_filter: Option<&Path>) -> Result<Self> {
+        if let Some(older) = older_filter {
+            let filter = workspace().join("target/filter/meridian_filter.wasm");
+            let gateway = world.gateway_mut(OLDER);
+            gateway.sees_instead(&filter, &older.canonicalize()?);
+        }
         let sightings = Arc::new(Sightings::default());
         for server in world.servers() {
             server.kill().await?;

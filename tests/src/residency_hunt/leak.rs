@@ -32,6 +32,8 @@ pub struct Case<'c> {
     pub decided: u64,
     /// The generations that the decision can have been made by.
     pub generations: (u32, u32),
+    /// The time by which a worker of the gateway would have to be late for it to be no leak, in milliseconds.
+    pub clean_if_late: Option<u64>,
     /// What was published.
     pub definitions: &'c BTreeMap<u32, Definition>,
 }
@@ -76,7 +78,11 @@ impl Case<'_> {
         });
         let kinds: BTreeSet<&str> = kinds.collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
-        format!("{when}: {}", kinds.join(" and "))
+        let doubt = match self.clean_if_late {
+            Some(_) => ", unless a worker was very late",
+            None => "",
+        };
+        format!("{when}: {}{doubt}", kinds.join(" and "))
     }
 
     /// Whether a provider is what a fallback of the caller's zone means under a definition shortly before or after.
@@ -111,6 +117,17 @@ impl Case<'_> {
             heard.by,
             heard.decision,
         );
+        let sent = self.ended.sent_at as f64 / 1000.0;
+        let _ = match self.clean_if_late {
+            Some(late) => writeln!(
+                text,
+                "  sent after {sent:.1} s; clean if a worker was late by {late} ms more"
+            ),
+            None => writeln!(
+                text,
+                "  sent after {sent:.1} s; not clean however late a worker was"
+            ),
+        };
         for Sighting { place, part, at } in self.seen {
             let _ = writeln!(text, "  after {} ms {place:?} saw its {part:?}", since(*at));
         }

@@ -30,12 +30,14 @@ pub use step::Kind;
 
 use crate::world::{Options, World};
 use anyhow::{Result, bail};
+use definition::Definition;
 use ground::Ground;
 use leak::Leak;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shrink::Shrinker;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 use step::Run;
 use tally::Tally;
@@ -57,6 +59,8 @@ pub struct Hunt {
     pub goes_on: bool,
     /// How long it looks for a shorter run after a leak.
     pub shrinks: Duration,
+    /// The file of the filter that one gateway runs instead of the one that was built. Needs root.
+    pub older_filter: Option<PathBuf>,
 }
 
 /// What a hunt saw.
@@ -94,13 +98,15 @@ struct Played {
 /// A gateway has died, or does not get a valid definition without any fault.
 pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result<Seen> {
     let begun = Instant::now();
-    let mut ground = Ground::new(world).await?;
+    let mut ground = Ground::new(world, hunt.older_filter.as_deref()).await?;
     let slow_uploads = hunt.kinds.contains(&Kind::SlowUpload);
     let traffic = Traffic::start(&ground, hunt.seed, slow_uploads);
     let mut random = ChaCha8Rng::seed_from_u64(hunt.seed);
     let (mut seen, mut last) = (Seen::new(hunt.seed), None);
+    let mut base = Definition::first();
     while begun.elapsed() < hunt.time && traffic.requests() < hunt.requests {
-        let run = Run::random(&mut random, &hunt.kinds, ground.text()).await?;
+        let run = Run::random(&mut random, &hunt.kinds, ground.text(), &base).await?;
+        base = run.last().clone();
         let before = last.take();
         let (began, _) = ground.play(&run).await?;
         let played = Played { run, began };

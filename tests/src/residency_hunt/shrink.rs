@@ -109,7 +109,7 @@ fn without(run: &Run, from: usize, count: usize) -> Run {
     let end = (from + count).min(run.steps.len());
     let mut steps = run.steps.clone();
     let gone: Vec<Step> = steps.drain(from..end).collect();
-    let base = gone.iter().filter_map(Step::definition).last();
+    let base = gone.iter().filter_map(Step::definition).next_back();
     let base = base.filter(|_| from == 0).unwrap_or(&run.base);
     compressed(Run {
         base: base.clone(),

@@ -156,16 +156,16 @@ const LENGTH: u64 = 18_000;
 const BETWEEN_EDITS: (u64, u64) = (600, 3_500);
 
 impl Run {
-    /// A random run. Every definition in it is one that `meridian validate` accepts.
+    /// A random run on a definition. Every other definition in it is one that `meridian validate` accepts.
     pub async fn random(
         random: &mut (impl Rng + Send),
         kinds: &BTreeSet<Kind>,
         text: &FleetText,
+        base: &Definition,
     ) -> Result<Self> {
-        let base = valid(text, || anew(random)).await?;
         let (mut steps, mut last, mut at) = (Vec::new(), base.clone(), 500);
         while at < LENGTH && kinds.contains(&Kind::Edit) {
-            last = valid(text, || edited(&last, random)).await?;
+            last = valid(text, || next(&last, random, steps.is_empty())).await?;
             let with_restart = kinds.contains(&Kind::ControlPlane) && random.random_ratio(1, 6);
             let what = if with_restart {
                 What::ControlPlane(random.random_range(200..3000), Some(last.clone()))
@@ -182,7 +182,16 @@ impl Run {
             steps.extend(fault(random, kinds));
         }
         steps.sort_by_key(|step| step.at);
-        Ok(Self { base, steps })
+        Ok(Self {
+            base: base.clone(),
+            steps,
+        })
+    }
+
+    /// The definition at the end.
+    pub fn last(&self) -> &Definition {
+        let mut definitions = self.steps.iter().filter_map(Step::definition);
+        definitions.next_back().unwrap_or(&self.base)
     }
 
     /// The steps, each with what it changes.
@@ -211,6 +220,14 @@ impl Run {
         acts.sort_by_key(|(at, _)| *at);
         acts
     }
+}
+
+/// The next definition. Half of the runs begin with one that has nothing to do with those before.
+fn next(last: &Definition, random: &mut impl Rng, is_first: bool) -> Definition {
+    if is_first && random.random_ratio(1, 2) {
+        return anew(random);
+    }
+    edited(last, random)
 }
 
 /// A definition that the control plane takes; most are.

@@ -30,6 +30,9 @@ const MOST: usize = 400;
 const FIRST_LOOK: u64 = 2_500;
 const LAST_LOOK: u64 = 25_000;
 
+/// Times by which a worker would have to be late for a leak to be none, in milliseconds: they show how sure it is.
+const LATER: [u64; 5] = [250, 500, 1_000, 2_000, 4_000];
+
 /// What the hunt has found so far.
 #[derive(Default)]
 pub struct Found {
@@ -199,17 +202,23 @@ impl Court {
         let decided = decided.unwrap_or(ended.ended_at);
         let ledger = lock(&self.ledger);
         let newest = ledger.keys().next_back().copied().unwrap_or_default();
-        let gateway = ended.call.caller.gateway;
-        let times = (ended.sent_at, decided);
-        let generations = self.generations.possible(gateway, times, newest);
-        let case = Case {
+        let caller = ended.call.caller;
+        // `late`: how much later than it should a worker may have applied a policy, in milliseconds.
+        let possible = |late: u64| {
+            let times = (ended.sent_at.saturating_sub(late), decided);
+            self.generations.possible(caller.gateway, times, newest)
+        };
+        let is_clean = |late: &u64| is_clean(&ledger, caller, possible(*late), &places);
+        if is_clean(&0) {
+            return None;
+        }
+        Some(Leak::new(&Case {
             ended,
             seen,
             decided,
-            generations,
+            generations: possible(0),
+            clean_if_late: LATER.into_iter().find(is_clean),
             definitions: &ledger,
-        };
-        let is_clean = is_clean(&ledger, ended.call.caller, generations, &places);
-        (!is_clean).then(|| Leak::new(&case))
+        }))
     }
 }

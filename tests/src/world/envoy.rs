@@ -2,6 +2,7 @@
 
 use super::{WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,8 @@ pub struct Envoy {
     admin: String,
     client: reqwest::Client,
     wall_clock: Option<WallClock>,
+    /// A command that ends by running the one behind it, which is Envoy's.
+    wrapper: Vec<OsString>,
 }
 
 impl Envoy {
@@ -31,7 +34,7 @@ impl Envoy {
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
         let access_log = open_access_log(config)?;
-        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref())?;
+        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref(), &[])?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -63,6 +66,7 @@ impl Envoy {
             admin,
             client,
             wall_clock,
+            wrapper: Vec::new(),
         })
     }
 
@@ -74,8 +78,18 @@ impl Envoy {
             open_access_log(config)?,
             &config.with_extension("log"),
             self.wall_clock.as_ref(),
+            &self.wrapper,
         )?;
         Ok(())
+    }
+
+    /// From its next start by [`Envoy::respawn`] on, it finds another file in the place of one. Needs root: the file is mounted over
+    /// the other one, for this process only.
+    pub fn sees_instead(&mut self, file: &Path, other: &Path) {
+        let script = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
+        let words = ["unshare", "--mount", "sh", "-c", script, "sh"];
+        self.wrapper = words.map(OsString::from).into();
+        self.wrapper.extend([other.into(), file.into()]);
     }
 
     /// The region that it serves.
@@ -223,11 +237,13 @@ fn spawn(
     access_log: std::fs::File,
     log: &Path,
     wall_clock: Option<&WallClock>,
+    wrapper: &[OsString],
 ) -> Result<Child> {
     // Even if this process is killed, its Envoys end with it.
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
+        .args(wrapper)
         .arg(binary()?)
         .arg("--config-path")
         .arg(config)
