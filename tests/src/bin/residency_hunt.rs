@@ -38,6 +38,9 @@ struct Arguments {
     /// How long to look for a shorter run after a leak, in minutes.
     #[arg(long, default_value_t = 5.0)]
     shrink_minutes: f64,
+    /// A definition counts for a request from the time when the fleet file has it, though the filter that decides has not.
+    #[arg(long)]
+    file_counts: bool,
     /// A filter, as a file, that the gateway of us-east-1 runs instead of the one that was built. Needs root.
     #[arg(long)]
     older_filter: Option<PathBuf>,
@@ -59,6 +62,7 @@ async fn main() -> Result<ExitCode> {
         kinds: all.into_iter().filter(is_chosen).collect(),
         goes_on: arguments.go_on,
         shrinks: minutes(arguments.shrink_minutes),
+        file_counts: arguments.file_counts,
         older_filter: arguments.older_filter.clone(),
     };
     let mut world = World::start(&options()).await?;

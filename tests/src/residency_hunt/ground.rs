@@ -20,8 +20,36 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// All definitions that were published, by generation.
-pub type Ledger = Arc<Mutex<BTreeMap<u32, Definition>>>;
+/// What was published, by generation.
+#[derive(Default)]
+pub struct Ledger {
+    /// The definitions.
+    pub definitions: BTreeMap<u32, Definition>,
+    /// When each was written, in milliseconds since the hunt began.
+    times: BTreeMap<u32, u64>,
+}
+
+impl Ledger {
+    /// Adds a definition; its generation.
+    fn add(&mut self, definition: &Definition) -> u32 {
+        let generation = self.newest() + 1;
+        self.definitions.insert(generation, definition.clone());
+        self.times.insert(generation, now());
+        generation
+    }
+
+    /// The newest generation, zero if there is none.
+    pub fn newest(&self) -> u32 {
+        self.times.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// The generation that the fleet file had at a time.
+    pub fn written_by(&self, time: u64) -> u32 {
+        let mut times = self.times.iter().rev();
+        let last = times.find(|(_, at)| **at <= time);
+        last.map_or(0, |(generation, _)| *generation)
+    }
+}
 
 /// The region whose gateway may have an older filter.
 const OLDER: &str = "us-east-1";
@@ -41,7 +69,7 @@ pub struct Ground<'w> {
     /// What the gateways have had.
     pub generations: Arc<Generations>,
     /// What was published.
-    pub ledger: Ledger,
+    pub ledger: Arc<Mutex<Ledger>>,
     _transits: Transits,
 }
 
@@ -79,7 +107,7 @@ impl<'w> Ground<'w> {
         let mut ground = Self {
             generations: Arc::new(Generations::start(world)?),
             _transits: Transits::start(world, &sightings),
-            ledger: Ledger::default(),
+            ledger: Arc::default(),
             world,
             pools,
             providers,
@@ -134,12 +162,7 @@ impl<'w> Ground<'w> {
     }
 
     fn publish(&mut self, definition: &Definition) -> Result<u32> {
-        let generation = {
-            let mut ledger = lock(&self.ledger);
-            let generation = ledger.keys().next_back().map_or(1, |last| last + 1);
-            ledger.insert(generation, definition.clone());
-            generation
-        };
+        let generation = lock(&self.ledger).add(definition);
         self.world.edit(&self.text.render(definition, generation))?;
         Ok(generation)
     }

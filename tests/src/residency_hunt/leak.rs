@@ -32,6 +32,9 @@ pub struct Case<'c> {
     pub decided: u64,
     /// The generations that the decision can have been made by.
     pub generations: (u32, u32),
+    /// Whether all places were allowed by one definition that was in the fleet file when the request was decided, though the filter
+    /// did not have it.
+    pub as_written: bool,
     /// The time by which a worker of the gateway would have to be late for it to be no leak, in milliseconds.
     pub clean_if_late: Option<u64>,
     /// What was published.
@@ -79,6 +82,7 @@ impl Case<'_> {
         let kinds: BTreeSet<&str> = kinds.collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
         let doubt = match self.clean_if_late {
+            _ if self.as_written => ", as the file said already",
             Some(_) => ", unless a worker was very late",
             None => "",
         };

@@ -18,6 +18,7 @@ mod leak;
 mod link;
 mod marker;
 mod place;
+mod plan;
 mod shrink;
 mod sightings;
 mod step;
@@ -26,7 +27,7 @@ mod traffic;
 mod transits;
 mod words;
 
-pub use step::Kind;
+pub use plan::{Hunt, Kind};
 
 use crate::world::{Options, World};
 use anyhow::{Result, bail};
@@ -36,32 +37,12 @@ use leak::Leak;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shrink::Shrinker;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use step::Run;
 use tally::Tally;
 use tokio::time::Instant;
 use traffic::Traffic;
-
-/// What a hunt is to do.
-#[derive(Clone, Debug)]
-pub struct Hunt {
-    /// What the random numbers begin with.
-    pub seed: u64,
-    /// How long it sends requests.
-    pub time: Duration,
-    /// It ends after this many requests, if that is earlier.
-    pub requests: u64,
-    /// The kinds of steps in it.
-    pub kinds: BTreeSet<Kind>,
-    /// Whether it goes on after a leak.
-    pub goes_on: bool,
-    /// How long it looks for a shorter run after a leak.
-    pub shrinks: Duration,
-    /// The file of the filter that one gateway runs instead of the one that was built. Needs root.
-    pub older_filter: Option<PathBuf>,
-}
 
 /// What a hunt saw.
 #[derive(Debug)]
@@ -99,8 +80,7 @@ struct Played {
 pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result<Seen> {
     let begun = Instant::now();
     let mut ground = Ground::new(world, hunt.older_filter.as_deref()).await?;
-    let slow_uploads = hunt.kinds.contains(&Kind::SlowUpload);
-    let traffic = Traffic::start(&ground, hunt.seed, slow_uploads);
+    let traffic = Traffic::start(&ground, hunt);
     let mut random = ChaCha8Rng::seed_from_u64(hunt.seed);
     let (mut seen, mut last) = (Seen::new(hunt.seed), None);
     let mut base = Definition::first();

@@ -5,41 +5,11 @@ use super::fleet_text::FleetText;
 use super::generator::{anew, edited};
 use super::link;
 use super::place::Mood;
+use super::plan::Kind;
 use crate::world::REGIONS;
 use anyhow::{Result, bail};
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
-
-/// Kinds of steps, for choosing among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Kind {
-    /// The fleet file is edited.
-    Edit,
-    /// A gateway is stopped and goes on.
-    Stop,
-    /// A gateway is killed and started again.
-    Restart,
-    /// The control plane is killed and started again, also with an edited file.
-    ControlPlane,
-    /// The link between a gateway and the control plane is cut.
-    Cut,
-    /// The link stalls midway through a push.
-    Stall,
-    /// Pools and providers fail, slowly.
-    Failure,
-    /// Bodies of requests trickle.
-    SlowUpload,
-}
-
-impl Kind {
-    /// All kinds.
-    pub fn all() -> BTreeSet<Self> {
-        <Self as clap::ValueEnum>::value_variants()
-            .iter()
-            .copied()
-            .collect()
-    }
-}
 
 /// Something that happens at a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,16 +136,7 @@ impl Run {
         let (mut steps, mut last, mut at) = (Vec::new(), base.clone(), 500);
         while at < LENGTH && kinds.contains(&Kind::Edit) {
             last = valid(text, || next(&last, random, steps.is_empty())).await?;
-            let with_restart = kinds.contains(&Kind::ControlPlane) && random.random_ratio(1, 6);
-            let what = if with_restart {
-                What::ControlPlane(random.random_range(200..3000), Some(last.clone()))
-            } else {
-                What::Edit(last.clone())
-            };
-            if kinds.contains(&Kind::Stall) && random.random_ratio(1, 4) {
-                steps.push(stall(random, at));
-            }
-            steps.push(Step { at, what });
+            steps.extend(edit(random, kinds, at, &last));
             at += random.random_range(BETWEEN_EDITS.0..BETWEEN_EDITS.1);
         }
         for _ in 0..random.random_range(6..13) {
@@ -243,14 +204,43 @@ async fn valid(text: &FleetText, mut next: impl FnMut() -> Definition) -> Result
     bail!("no definition is valid: {said:?}")
 }
 
-/// Within the push that an edit makes: some of it comes through.
-fn stall(random: &mut impl Rng, edit: u64) -> Step {
-    let what = What::Stall(
-        region(random),
-        random.random_range(0..60_000),
-        random.random_range(1000..6000),
-    );
-    Step { at: edit, what }
+/// An edit with what goes wrong just then.
+fn edit(
+    random: &mut impl Rng,
+    kinds: &BTreeSet<Kind>,
+    at: u64,
+    definition: &Definition,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut pushed_at = at;
+    let mut what = What::Edit(definition.clone());
+    if kinds.contains(&Kind::ControlPlane) && random.random_ratio(1, 6) {
+        let time = random.random_range(200..3000);
+        what = What::ControlPlane(time, Some(definition.clone()));
+        pushed_at += time;
+    }
+    steps.push(Step { at, what });
+    let stalls = kinds.contains(&Kind::Stall);
+    if kinds.contains(&Kind::Cut) && random.random_ratio(1, 6) {
+        // So long that the others do not wait. Then all of it comes in one push, which may stall.
+        let (region, time) = (region(random), random.random_range(1000..4500));
+        let what = What::Cut(region, time);
+        steps.push(Step { at, what });
+        if stalls && random.random_ratio(2, 3) {
+            steps.push(stall(random, at + time, region));
+        }
+    } else if stalls && random.random_ratio(1, 3) {
+        let region = region(random);
+        steps.push(stall(random, pushed_at, region));
+    }
+    steps
+}
+
+/// Midway through a push: some of it comes through, be the push short or long.
+fn stall(random: &mut impl Rng, at: u64, region: &'static str) -> Step {
+    let bytes = 500.0 * 2_f64.powf(random.random_range(0.0..10.0));
+    let what = What::Stall(region, bytes as usize, random.random_range(1000..6000));
+    Step { at, what }
 }
 
 fn region(random: &mut impl Rng) -> &'static str {
@@ -278,7 +268,10 @@ fn fault(random: &mut impl Rng, kinds: &BTreeSet<Kind>) -> Option<Step> {
         Kind::Restart => What::Restart(region(random)),
         Kind::ControlPlane => What::ControlPlane(time, None),
         Kind::Cut => What::Cut(region(random), time),
-        Kind::Stall => return Some(stall(random, at)).filter(|_| kinds.contains(&kind)),
+        Kind::Stall => {
+            let region = region(random);
+            stall(random, at, region).what
+        }
         _ => failure(random),
     };
     Some(Step { at, what }).filter(|_| kinds.contains(&kind))

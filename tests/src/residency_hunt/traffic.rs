@@ -6,6 +6,7 @@ use super::generations::Generations;
 use super::ground::{Ground, Ledger};
 use super::judge::{Place, is_clean};
 use super::leak::{Case, Leak};
+use super::plan::{Hunt, Kind};
 use super::sightings::{Sighting, Sightings, lock, now};
 use super::tally::Tally;
 use rand::SeedableRng;
@@ -52,7 +53,9 @@ pub struct Traffic {
 struct Court {
     sightings: Arc<Sightings>,
     generations: Arc<Generations>,
-    ledger: Ledger,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Whether a definition counts as possible that was in the fleet file when the request was decided.
+    file_counts: bool,
     found: Mutex<Found>,
     /// When each request was sent that was not judged yet.
     outstanding: Mutex<BTreeMap<u32, u64>>,
@@ -61,17 +64,25 @@ struct Court {
 
 impl Traffic {
     /// Begins to send.
-    pub fn start(ground: &Ground<'_>, seed: u64, slow_uploads: bool) -> Self {
+    pub fn start(ground: &Ground<'_>, hunt: &Hunt) -> Self {
+        let slow_uploads = hunt.kinds.contains(&Kind::SlowUpload);
         let court = Arc::new(Court {
             sightings: ground.sightings.clone(),
             generations: ground.generations.clone(),
             ledger: ground.ledger.clone(),
+            file_counts: hunt.file_counts,
             found: Mutex::default(),
             outstanding: Mutex::default(),
             next: AtomicU32::new(1),
         });
         let (ended, to_judge) = unbounded_channel();
-        let callers = call(ground.gateways(), court.clone(), ended, seed, slow_uploads);
+        let callers = call(
+            ground.gateways(),
+            court.clone(),
+            ended,
+            hunt.seed,
+            slow_uploads,
+        );
         let tasks = vec![
             tokio::spawn(callers),
             tokio::spawn(judge(court.clone(), to_judge)),
@@ -201,24 +212,28 @@ impl Court {
         let decided = first.into_iter().chain(ended.heard.head_at).min();
         let decided = decided.unwrap_or(ended.ended_at);
         let ledger = lock(&self.ledger);
-        let newest = ledger.keys().next_back().copied().unwrap_or_default();
+        let newest = ledger.newest();
         let caller = ended.call.caller;
         // `late`: how much later than it should a worker may have applied a policy, in milliseconds.
         let possible = |late: u64| {
             let times = (ended.sent_at.saturating_sub(late), decided);
             self.generations.possible(caller.gateway, times, newest)
         };
-        let is_clean = |late: &u64| is_clean(&ledger, caller, possible(*late), &places);
-        if is_clean(&0) {
+        let is_clean = |generations| is_clean(&ledger.definitions, caller, generations, &places);
+        let (least, greatest) = possible(0);
+        let as_written = is_clean((least, greatest.max(ledger.written_by(decided))));
+        if is_clean((least, greatest)) || as_written && self.file_counts {
             return None;
         }
+        let is_clean_if_late = |late: &u64| is_clean(possible(*late));
         Some(Leak::new(&Case {
             ended,
             seen,
             decided,
-            generations: possible(0),
-            clean_if_late: LATER.into_iter().find(is_clean),
-            definitions: &ledger,
+            generations: (least, greatest),
+            as_written,
+            clean_if_late: LATER.into_iter().find(is_clean_if_late),
+            definitions: &ledger.definitions,
         }))
     }
 }

@@ -15,6 +15,7 @@ pub async fn hunted(world: &mut World) -> Result<String> {
         kinds: Kind::all(),
         goes_on: false,
         shrinks: Duration::ZERO,
+        file_counts: false,
         older_filter: None,
     };
     conclude(&hunt(world, &plan, |_| ()).await?)
