@@ -155,6 +155,12 @@ impl Seen {
         true
     }
 
+    /// What led to the first leaks; empty if there was none.
+    pub fn stories(&self) -> String {
+        let some: Vec<&str> = self.stories.iter().take(3).map(String::as_str).collect();
+        some.join("\n")
+    }
+
     async fn shrunk(
         &mut self,
         mut shrinker: Shrinker<'_, '_>,
@@ -177,7 +183,7 @@ impl Seen {
 /// What a hunt saw, or what was wrong.
 ///
 /// # Errors
-/// The leaks, with what led to them, and wrong answers.
+/// The leaks by kind, or wrong answers.
 pub fn conclude(seen: &Seen) -> Result<String> {
     let Seen {
         seed,
@@ -186,27 +192,21 @@ pub fn conclude(seen: &Seen) -> Result<String> {
         tally,
         leaks,
         kinds,
-        stories,
+        ..
     } = seen;
     let summary = format!("seed {seed}: {runs} runs in {took:.0?}, {tally}");
     if *leaks > 0 {
-        let some: Vec<&str> = stories.iter().take(3).map(String::as_str).collect();
-        let kinds: Vec<String> = kinds
-            .iter()
-            .map(|(kind, count)| format!("\n  {kind:<60} {count:>5}"))
-            .collect();
-        bail!(
-            "{}\n{summary}\n{leaks} leaks:{}",
-            some.join("\n"),
-            kinds.concat()
-        );
+        let kinds = kinds.iter();
+        let kinds = kinds.map(|(kind, count)| format!("\n  {count:>5} {kind}"));
+        let kinds: String = kinds.collect();
+        bail!("{summary}\n{leaks} leaks:{kinds}");
     }
     if !tally.wrong.is_empty() {
         let some: Vec<&str> = tally.wrong.iter().take(3).map(String::as_str).collect();
-        bail!("wrong answers: {}\n{summary}", some.join("\n"));
+        bail!("{summary}\nwrong answers: {}", some.join("\n"));
     }
     if tally.seen == 0 {
-        bail!("no place saw a request: {summary}");
+        bail!("{summary}\nno place saw a request");
     }
     Ok(format!("{summary}\nno leak"))
 }

@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -30,6 +30,9 @@ const MOST: usize = 400;
 /// From the end of a request to the two looks at it, in milliseconds: when the gateway was polled, and when late bytes have come.
 const FIRST_LOOK: u64 = 2_500;
 const LAST_LOOK: u64 = 25_000;
+
+/// Between two times at which it is looked for requests to judge.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Times by which a worker would have to be late for a leak to be none, in milliseconds: they show how sure it is.
 const LATER: [u64; 5] = [250, 500, 1_000, 2_000, 4_000];
@@ -60,6 +63,8 @@ struct Court {
     /// When each request was sent that was not judged yet.
     outstanding: Mutex<BTreeMap<u32, u64>>,
     next: AtomicU32,
+    /// No more bytes are waited for.
+    is_closing: AtomicBool,
 }
 
 impl Traffic {
@@ -74,6 +79,7 @@ impl Traffic {
             found: Mutex::default(),
             outstanding: Mutex::default(),
             next: AtomicU32::new(1),
+            is_closing: AtomicBool::new(false),
         });
         let (ended, to_judge) = unbounded_channel();
         let callers = call(
@@ -121,6 +127,8 @@ impl Traffic {
     pub async fn end(&self) {
         self.tasks[0].abort();
         self.until_judged(u64::MAX).await;
+        self.court.is_closing.store(true, Ordering::Relaxed);
+        sleep(2 * LOOK).await;
     }
 }
 
@@ -165,7 +173,7 @@ async fn judge(court: Arc<Court>, mut to_judge: UnboundedReceiver<Ended>) {
     // Requests that wait for a look, with whether they had the first one already.
     let mut waiting: Vec<(Ended, bool)> = Vec::new();
     loop {
-        sleep(Duration::from_millis(200)).await;
+        sleep(LOOK).await;
         while let Ok(ended) = to_judge.try_recv() {
             waiting.push((ended, false));
         }
@@ -177,7 +185,8 @@ impl Court {
     /// Looks at a request if it is time. Whether it is to be looked at once more.
     fn look(&self, ended: &Ended, had_first: &mut bool) -> bool {
         let (id, age) = (ended.call.id, now() - ended.ended_at);
-        let is_last = age >= LAST_LOOK;
+        let is_closing = self.is_closing.load(Ordering::Relaxed);
+        let is_last = age >= LAST_LOOK || is_closing && *had_first;
         if !(is_last || age >= FIRST_LOOK && !*had_first) {
             return true;
         }

@@ -2,7 +2,7 @@
 
 use crate::residency_hunt::{Hunt, Kind, conclude, hunt};
 use crate::world::World;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::time::Duration;
 
 /// A short hunt. `residency_hunt` does the same for as long as one wants.
@@ -18,5 +18,6 @@ pub async fn hunted(world: &mut World) -> Result<String> {
         file_counts: false,
         older_filter: None,
     };
-    conclude(&hunt(world, &plan, |_| ()).await?)
+    let seen = hunt(world, &plan, |_| ()).await?;
+    conclude(&seen).with_context(|| seen.stories())
 }
