@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(60);
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// Milliseconds by which a worker of a busy Envoy may apply a policy later than the admin interface shows it.
-pub const LATE: u64 = 750;
+pub const WORKER_DELAY: u64 = 750;
 
 /// Polls that are kept of a gateway: more than two minutes of them.
 const KEPT: usize = 2_500;
@@ -41,7 +41,7 @@ pub fn possible<'p>(
     (from, until): (u64, u64),
     newest: u32,
 ) -> (u32, u32) {
-    let is_before = |poll: &&Poll| poll.until + LATE <= from;
+    let is_before = |poll: &&Poll| poll.until + WORKER_DELAY <= from;
     let before = polls.clone().rev().find(is_before);
     let after = polls.clone().find(|poll| poll.from >= until);
     let between = polls.filter(|poll| {

@@ -6,7 +6,7 @@ use super::fleet_text::FleetText;
 use super::generations::Generations;
 use super::judge::Place;
 use super::link::{Link, State};
-use super::place::{Mood, Server};
+use super::place::{FailureMode, Server};
 use super::sightings::{Sightings, lock, now};
 use super::step::{Act, Run};
 use super::transits::Transits;
@@ -136,7 +136,7 @@ impl<'w> Ground<'w> {
     /// Ends all faults, and publishes a definition until all gateways have it.
     async fn reset(&mut self, base: &Definition) -> Result<()> {
         for server in self.pools.values().chain(&self.providers) {
-            server.set(Mood::FINE);
+            server.set(FailureMode::FINE);
         }
         for region in REGIONS {
             self.apply(Act::Link(region, State::Open)).await?;
@@ -204,8 +204,8 @@ impl<'w> Ground<'w> {
                 }
             }
             Act::Link(region, state) => self.links[region].set(state),
-            Act::Pool(region, mood) => self.pools[region].set(mood),
-            Act::Provider(provider, mood) => self.providers[provider].set(mood),
+            Act::Pool(region, mode) => self.pools[region].set(mode),
+            Act::Provider(provider, mode) => self.providers[provider].set(mode),
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct Leak {
     pub last_seen_at: u64,
     /// What kind of place should not have seen it, and how it came there.
     pub kind: String,
+    /// Whether neither the fleet file nor a worker that is late explains it.
+    pub is_sure: bool,
     text: String,
 }
 
@@ -170,6 +172,7 @@ impl Leak {
             sent_at: case.ended.sent_at,
             last_seen_at: last.map_or(case.ended.ended_at, |sighting| sighting.at),
             kind: case.kind(),
+            is_sure: !case.as_written && case.clean_if_late.is_none(),
             text: case.text(),
         }
     }
@@ -183,6 +186,7 @@ impl Leak {
             sent_at,
             last_seen_at,
             kind: String::new(),
+            is_sure: true,
             text: String::new(),
         }
     }

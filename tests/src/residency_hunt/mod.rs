@@ -6,6 +6,7 @@
 //! request has leaked if there is no generation among those that its gateway's filter can have had when it decided, under which all
 //! places that saw a byte of the request were allowed for its caller.
 
+mod answers;
 mod call;
 mod caller;
 mod definition;
@@ -25,7 +26,6 @@ mod step;
 mod tally;
 mod traffic;
 mod transits;
-mod words;
 
 pub use plan::{Hunt, Kind};
 
@@ -106,8 +106,9 @@ pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result
                 traffic: &traffic,
                 deadline: shrink::deadline(hunt.shrinks),
             };
-            let of_before = before.filter(|_| leaks[0].sent_at < began);
-            seen.shrunk(shrinker, &of_before.unwrap_or(played), &leaks[0], &tell)
+            let leak = surest(&leaks);
+            let of_before = before.filter(|_| leak.sent_at < began);
+            seen.shrunk(shrinker, &of_before.unwrap_or(played), leak, &tell)
                 .await?;
             break;
         }
@@ -119,6 +120,12 @@ pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result
     seen.tally = traffic.tally();
     seen.took = begun.elapsed();
     Ok(seen)
+}
+
+/// The first leak that nothing else explains, or else the first one. There is one at least.
+fn surest(leaks: &[Leak]) -> &Leak {
+    let sure = leaks.iter().find(|leak| leak.is_sure);
+    sure.unwrap_or(&leaks[0])
 }
 
 impl Seen {
@@ -140,9 +147,10 @@ impl Seen {
         for leak in leaks {
             *self.kinds.entry(leak.kind.clone()).or_default() += 1;
         }
-        let Some(leak) = leaks.first() else {
+        if leaks.is_empty() {
             return false;
-        };
+        }
+        let leak = surest(leaks);
         let of = runs.iter().rev().flatten();
         let mut of = of.filter(|played| played.began <= leak.sent_at);
         let mut story = format!("leak ({} in this run): {leak}", leaks.len());

@@ -1,10 +1,10 @@
 //! A server in the place of a pool or a provider. It notes every marker in every byte that it is sent, also in requests that never
-//! become whole, and fails as its mood says.
+//! become whole, and fails as its mode says.
 
+use super::answers;
 use super::judge::Place;
 use super::marker::{LENGTH, find};
 use super::sightings::{Sightings, lock};
-use super::words;
 use anyhow::Result;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -23,14 +23,14 @@ const HANGS: Duration = Duration::from_secs(15);
 
 /// What a server does with requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mood {
+pub struct FailureMode {
     /// The part of the requests that fail, in percent.
     pub fails: u8,
     /// The shortest and the longest time until a failure, in milliseconds.
     pub after_ms: (u64, u64),
 }
 
-impl Mood {
+impl FailureMode {
     /// Every request is answered.
     pub const FINE: Self = Self {
         fails: 0,
@@ -40,15 +40,15 @@ impl Mood {
 
 /// A running server; it ends when it is dropped.
 pub struct Server {
-    mood: Arc<Mutex<Mood>>,
+    mode: Arc<Mutex<FailureMode>>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Own {
+struct Handler {
     place: Place,
     sightings: Arc<Sightings>,
-    mood: Arc<Mutex<Mood>>,
+    mode: Arc<Mutex<FailureMode>>,
 }
 
 impl Server {
@@ -58,24 +58,24 @@ impl Server {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(1024)?;
-        let mood = Arc::new(Mutex::new(Mood::FINE));
-        let own = Own {
+        let mode = Arc::new(Mutex::new(FailureMode::FINE));
+        let handler = Handler {
             place,
             sightings,
-            mood: mood.clone(),
+            mode: mode.clone(),
         };
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let own = own.clone();
-                tokio::spawn(async move { own.serve(stream).await.ok() });
+                let handler = handler.clone();
+                tokio::spawn(async move { handler.serve(stream).await.ok() });
             }
         });
-        Ok(Self { mood, accepting })
+        Ok(Self { mode, accepting })
     }
 
-    /// Changes its mood.
-    pub fn set(&self, mood: Mood) {
-        *lock(&self.mood) = mood;
+    /// Changes its mode.
+    pub fn set(&self, mode: FailureMode) {
+        *lock(&self.mode) = mode;
     }
 }
 
@@ -93,7 +93,7 @@ enum Fate {
     Hang,
 }
 
-impl Own {
+impl Handler {
     async fn serve(&self, mut stream: TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         let (mut buffer, mut noted) = (Vec::new(), 0);
@@ -127,7 +127,7 @@ impl Own {
     /// `false`: the connection is to be reset.
     async fn answer(&self, stream: &mut TcpStream, request: &str) -> Result<bool> {
         if request.starts_with("GET") {
-            stream.write_all(words::ok().as_bytes()).await?;
+            stream.write_all(answers::ok().as_bytes()).await?;
             return Ok(true);
         }
         let (fate, after) = self.fate(request);
@@ -135,8 +135,12 @@ impl Own {
             return Ok(false);
         }
         match fate {
-            Fate::Answer => stream.write_all(words::answer(request).as_bytes()).await?,
-            Fate::Refuse => stream.write_all(words::unavailable().as_bytes()).await?,
+            Fate::Answer => {
+                stream
+                    .write_all(answers::answer(request).as_bytes())
+                    .await?
+            }
+            Fate::Refuse => stream.write_all(answers::unavailable().as_bytes()).await?,
             Fate::Reset => return Ok(false),
             Fate::Hang => {
                 is_gone(stream, HANGS).await;
@@ -147,14 +151,14 @@ impl Own {
     }
 
     fn fate(&self, request: &str) -> (Fate, Duration) {
-        let mood = *lock(&self.mood);
+        let mode = *lock(&self.mode);
         let mut hasher = DefaultHasher::new();
         (self.place, request).hash(&mut hasher);
         let hash = hasher.finish();
-        if hash % 100 >= u64::from(mood.fails) {
+        if hash % 100 >= u64::from(mode.fails) {
             return (Fate::Answer, Duration::ZERO);
         }
-        let (shortest, longest) = mood.after_ms;
+        let (shortest, longest) = mode.after_ms;
         let after = shortest + (hash >> 16) % (longest - shortest + 1);
         let fate = match (hash >> 8) % 8 {
             0..5 => Fate::Refuse,

@@ -38,10 +38,15 @@ impl Shrinker<'_, '_> {
         began: u64,
         tell: impl Fn(&str),
     ) -> Result<Option<(Run, Leak)>> {
+        // Another leak that the fleet file explains is no shorter way to one that it does not.
+        let is_sure = leak.is_sure;
         let mut best = None;
         let near = around(run, leak, began);
         for candidate in [near, run.clone()] {
-            best = self.leaks(&candidate).await?.map(|leak| (candidate, leak));
+            best = self
+                .leaks(&candidate, is_sure)
+                .await?
+                .map(|leak| (candidate, leak));
             if best.is_some() {
                 break;
             }
@@ -58,7 +63,7 @@ impl Shrinker<'_, '_> {
                 continue;
             }
             let candidate = without(&run, from, size);
-            match self.leaks(&candidate).await? {
+            match self.leaks(&candidate, is_sure).await? {
                 Some(another) => {
                     tell(&format!("leaks with {} steps", candidate.steps.len()));
                     (run, leak) = (candidate, another);
@@ -73,7 +78,7 @@ impl Shrinker<'_, '_> {
         Instant::now() >= self.deadline
     }
 
-    async fn leaks(&mut self, run: &Run) -> Result<Option<Leak>> {
+    async fn leaks(&mut self, run: &Run, is_sure: bool) -> Result<Option<Leak>> {
         for _ in 0..TRIES {
             if self.is_over() {
                 break;
@@ -81,7 +86,8 @@ impl Shrinker<'_, '_> {
             let (began, ended) = self.ground.play(run).await?;
             self.traffic.until_judged(ended).await;
             let leaks = self.traffic.take_leaks();
-            let own = leaks.into_iter().find(|leak| leak.sent_at >= began);
+            let mut own = leaks.into_iter().filter(|leak| leak.sent_at >= began);
+            let own = own.find(|leak| leak.is_sure || !is_sure);
             if own.is_some() {
                 return Ok(own);
             }

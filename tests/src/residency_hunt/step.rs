@@ -4,7 +4,7 @@ use super::definition::{Definition, JURISDICTIONS};
 use super::fleet_text::FleetText;
 use super::generator::{anew, edited};
 use super::link;
-use super::place::Mood;
+use super::place::FailureMode;
 use super::plan::Kind;
 use crate::world::REGIONS;
 use anyhow::{Result, bail};
@@ -36,9 +36,9 @@ pub enum What {
     /// A link passes on so many bytes, and then nothing for a time.
     Stall(&'static str, usize, u64),
     /// A region's pools fail for a time.
-    PoolFails(&'static str, Mood, u64),
+    PoolFails(&'static str, FailureMode, u64),
     /// A provider fails for a time.
-    ProviderFails(usize, Mood, u64),
+    ProviderFails(usize, FailureMode, u64),
 }
 
 /// An instant part of a step.
@@ -58,10 +58,10 @@ pub enum Act {
     StartControlPlane,
     /// A link changes.
     Link(&'static str, link::State),
-    /// A region's pools change their mood.
-    Pool(&'static str, Mood),
-    /// A provider changes its mood.
-    Provider(usize, Mood),
+    /// A region's pools change their mode.
+    Pool(&'static str, FailureMode),
+    /// A provider changes its mode.
+    Provider(usize, FailureMode),
 }
 
 impl Step {
@@ -88,15 +88,15 @@ impl Step {
                 let stall = Act::Link(region, link::State::StallsAfter(*bytes));
                 lasting(stall, *time, open(region))
             }
-            What::PoolFails(region, mood, time) => lasting(
-                Act::Pool(region, *mood),
+            What::PoolFails(region, mode, time) => lasting(
+                Act::Pool(region, *mode),
                 *time,
-                Act::Pool(region, Mood::FINE),
+                Act::Pool(region, FailureMode::FINE),
             ),
-            What::ProviderFails(provider, mood, time) => lasting(
-                Act::Provider(*provider, *mood),
+            What::ProviderFails(provider, mode, time) => lasting(
+                Act::Provider(*provider, *mode),
                 *time,
-                Act::Provider(*provider, Mood::FINE),
+                Act::Provider(*provider, FailureMode::FINE),
             ),
         }
     }
@@ -279,14 +279,14 @@ fn fault(random: &mut impl Rng, kinds: &BTreeSet<Kind>) -> Option<Step> {
 
 fn failure(random: &mut impl Rng) -> What {
     let shortest = random.random_range(300..1200);
-    let mood = Mood {
+    let mode = FailureMode {
         fails: random.random_range(40..95),
         after_ms: (shortest, shortest + random.random_range(100..2000)),
     };
     let time = random.random_range(4000..12_000);
     if random.random_ratio(1, 4) {
-        What::ProviderFails(random.random_range(0..JURISDICTIONS.len()), mood, time)
+        What::ProviderFails(random.random_range(0..JURISDICTIONS.len()), mode, time)
     } else {
-        What::PoolFails(region(random), mood, time)
+        What::PoolFails(region(random), mode, time)
     }
 }

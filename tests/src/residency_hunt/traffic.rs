@@ -31,11 +31,11 @@ const MOST: usize = 400;
 const FIRST_LOOK: u64 = 2_500;
 const LAST_LOOK: u64 = 25_000;
 
-/// Between two times at which it is looked for requests to judge.
+/// Interval between two passes over the requests that have ended.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Times by which a worker would have to be late for a leak to be none, in milliseconds: they show how sure it is.
-const LATER: [u64; 5] = [250, 500, 1_000, 2_000, 4_000];
+const LATER: [u64; 3] = [250, 500, 1_000];
 
 /// What the hunt has found so far.
 #[derive(Default)]
@@ -49,11 +49,11 @@ pub struct Found {
 /// The callers; they end when it is dropped.
 pub struct Traffic {
     tasks: Vec<JoinHandle<()>>,
-    court: Arc<Court>,
+    judge: Arc<Judge>,
 }
 
-/// Those who judge.
-struct Court {
+/// Judges requests by what places saw of them.
+struct Judge {
     sightings: Arc<Sightings>,
     generations: Arc<Generations>,
     ledger: Arc<Mutex<Ledger>>,
@@ -71,7 +71,7 @@ impl Traffic {
     /// Begins to send.
     pub fn start(ground: &Ground<'_>, hunt: &Hunt) -> Self {
         let slow_uploads = hunt.kinds.contains(&Kind::SlowUpload);
-        let court = Arc::new(Court {
+        let judge = Arc::new(Judge {
             sightings: ground.sightings.clone(),
             generations: ground.generations.clone(),
             ledger: ground.ledger.clone(),
@@ -84,27 +84,27 @@ impl Traffic {
         let (ended, to_judge) = unbounded_channel();
         let callers = call(
             ground.gateways(),
-            court.clone(),
+            judge.clone(),
             ended,
             hunt.seed,
             slow_uploads,
         );
         let tasks = vec![
             tokio::spawn(callers),
-            tokio::spawn(judge(court.clone(), to_judge)),
+            tokio::spawn(look_at_all(judge.clone(), to_judge)),
         ];
-        Self { tasks, court }
+        Self { tasks, judge }
     }
 
     /// Requests so far.
     pub fn requests(&self) -> u64 {
-        u64::from(self.court.next.load(Ordering::Relaxed)) - 1
+        u64::from(self.judge.next.load(Ordering::Relaxed)) - 1
     }
 
     /// Waits until every request was judged that was sent before this time.
     pub async fn until_judged(&self, time: u64) {
         let is_waiting = || {
-            lock(&self.court.outstanding)
+            lock(&self.judge.outstanding)
                 .values()
                 .any(|sent| *sent < time)
         };
@@ -115,19 +115,19 @@ impl Traffic {
 
     /// The leaks since the last time.
     pub fn take_leaks(&self) -> Vec<Leak> {
-        std::mem::take(&mut lock(&self.court.found).leaks)
+        std::mem::take(&mut lock(&self.judge.found).leaks)
     }
 
     /// What callers got so far.
     pub fn tally(&self) -> Tally {
-        lock(&self.court.found).tally.clone()
+        lock(&self.judge.found).tally.clone()
     }
 
     /// No more requests; the last ones are judged.
     pub async fn end(&self) {
         self.tasks[0].abort();
         self.until_judged(u64::MAX).await;
-        self.court.is_closing.store(true, Ordering::Relaxed);
+        self.judge.is_closing.store(true, Ordering::Relaxed);
         sleep(2 * LOOK).await;
     }
 }
@@ -142,7 +142,7 @@ impl Drop for Traffic {
 
 async fn call(
     gateways: BTreeMap<&'static str, SocketAddr>,
-    court: Arc<Court>,
+    judge: Arc<Judge>,
     ended: UnboundedSender<Ended>,
     seed: u64,
     slow_uploads: bool,
@@ -156,10 +156,10 @@ async fn call(
         let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
-        let id = court.next.fetch_add(1, Ordering::Relaxed);
+        let id = judge.next.fetch_add(1, Ordering::Relaxed);
         let call = Call::random(&mut random, id, slow_uploads);
         let gateway = gateways[call.caller.gateway];
-        lock(&court.outstanding).insert(id, now());
+        lock(&judge.outstanding).insert(id, now());
         let ended = ended.clone();
         tokio::spawn(async move {
             let heard = ask(gateway, call).await;
@@ -169,7 +169,7 @@ async fn call(
     }
 }
 
-async fn judge(court: Arc<Court>, mut to_judge: UnboundedReceiver<Ended>) {
+async fn look_at_all(judge: Arc<Judge>, mut to_judge: UnboundedReceiver<Ended>) {
     // Requests that wait for a look, with whether they had the first one already.
     let mut waiting: Vec<(Ended, bool)> = Vec::new();
     loop {
@@ -177,11 +177,11 @@ async fn judge(court: Arc<Court>, mut to_judge: UnboundedReceiver<Ended>) {
         while let Ok(ended) = to_judge.try_recv() {
             waiting.push((ended, false));
         }
-        waiting.retain_mut(|(ended, had_first)| court.look(ended, had_first));
+        waiting.retain_mut(|(ended, had_first)| judge.look(ended, had_first));
     }
 }
 
-impl Court {
+impl Judge {
     /// Looks at a request if it is time. Whether it is to be looked at once more.
     fn look(&self, ended: &Ended, had_first: &mut bool) -> bool {
         let (id, age) = (ended.call.id, now() - ended.ended_at);

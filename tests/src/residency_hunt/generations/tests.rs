@@ -25,8 +25,14 @@ fn an_edit_between_sending_and_decision_leaves_both_possible() {
 #[test]
 fn a_worker_may_apply_a_generation_late() {
     let polls = [poll(0, 3), poll(100, 4), poll(200, 4), poll(2_000, 4)];
-    assert_eq!(possible(polls.iter(), (110 + LATE - 100, 1_900), 9), (3, 4));
-    assert_eq!(possible(polls.iter(), (110 + LATE, 1_900), 9), (4, 4));
+    assert_eq!(
+        possible(polls.iter(), (110 + WORKER_DELAY - 100, 1_900), 9),
+        (3, 4)
+    );
+    assert_eq!(
+        possible(polls.iter(), (110 + WORKER_DELAY, 1_900), 9),
+        (4, 4)
+    );
 }
 
 #[test]
