@@ -100,16 +100,19 @@ pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result
             tally.requests,
             leaks.len() + seen.leaks,
         ));
-        if seen.tell(&leaks, &[before.as_ref(), Some(&played)], &tell) && !hunt.goes_on {
+        let has_leaked = seen.tell(&leaks, &[before.as_ref(), Some(&played)], &tell);
+        if has_leaked && !hunt.goes_on {
+            let leak = surest(&leaks);
+            let of_before = before.filter(|_| leak.sent_at < began);
+            let played = of_before.unwrap_or(played);
             let shrinker = Shrinker {
                 ground: &mut ground,
                 traffic: &traffic,
-                deadline: shrink::deadline(hunt.shrinks),
+                deadline: Instant::now() + hunt.shrinks,
             };
-            let leak = surest(&leaks);
-            let of_before = before.filter(|_| leak.sent_at < began);
-            seen.shrunk(shrinker, &of_before.unwrap_or(played), leak, &tell)
-                .await?;
+            if !hunt.shrinks.is_zero() {
+                seen.shrunk(shrinker, &played, leak, &tell).await?;
+            }
             break;
         }
         last = Some(played);

@@ -5,7 +5,6 @@ use super::leak::Leak;
 use super::step::{Run, Step};
 use super::traffic::Traffic;
 use anyhow::Result;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Timing is random: so often a run may end without a leak before it counts as clean.
@@ -131,11 +130,6 @@ fn compressed(mut run: Run) -> Run {
         (before, step.at) = (step.at, at);
     }
     run
-}
-
-/// How long a search may take.
-pub fn deadline(time: Duration) -> Instant {
-    Instant::now() + time
 }
 
 #[cfg(test)]
