@@ -98,6 +98,18 @@ impl Generations {
     }
 }
 
+#[cfg(test)]
+impl Generations {
+    /// Polls of one gateway, by hand.
+    pub fn of(region: &'static str, polls: Vec<Poll>) -> Self {
+        let polls = Arc::new(Mutex::new(polls.into()));
+        Self {
+            polls: BTreeMap::from([(region, polls)]),
+            polling: Vec::new(),
+        }
+    }
+}
+
 impl Drop for Generations {
     fn drop(&mut self) {
         for task in &self.polling {

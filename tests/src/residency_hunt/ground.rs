@@ -30,11 +30,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Adds a definition; its generation.
-    fn add(&mut self, definition: &Definition) -> u32 {
+    /// Adds a definition that is written at a time; its generation.
+    pub fn add(&mut self, definition: &Definition, time: u64) -> u32 {
         let generation = self.newest() + 1;
         self.definitions.insert(generation, definition.clone());
-        self.times.insert(generation, now());
+        self.times.insert(generation, time);
         generation
     }
 
@@ -162,7 +162,7 @@ impl<'w> Ground<'w> {
     }
 
     fn publish(&mut self, definition: &Definition) -> Result<u32> {
-        let generation = lock(&self.ledger).add(definition);
+        let generation = lock(&self.ledger).add(definition, now());
         self.world.edit(&self.text.render(definition, generation))?;
         Ok(generation)
     }

@@ -246,3 +246,6 @@ impl Judge {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;
