@@ -4,5 +4,6 @@ pub mod agents;
 pub mod demo;
 pub mod fakes;
 pub mod hunt;
+pub mod residency_hunt;
 pub mod scenarios;
 pub mod world;

@@ -37,6 +37,7 @@ mod providers;
 mod pushed;
 mod queries;
 mod replay;
+mod residency;
 mod retries;
 mod retrieval;
 mod servers;
@@ -50,6 +51,7 @@ mod runner;
 pub use runner::{Outcome, lanes, run};
 
 use crate::hunt;
+use crate::residency_hunt;
 use crate::world::{Answer, Ask, Configured, Options, World, wait_for};
 use anyhow::{Result, bail};
 use meridian_policy::egress_policy::ClaudeHost;
@@ -94,7 +96,8 @@ macro_rules! scenarios {
 }
 
 /// They take a minute or more each, so they begin first.
-const LONG: [&str; 4] = [
+const LONG: [&str; 5] = [
+    "residency-hunt",
     "wedged",
     "gateway-faults",
     "guard-flapping",
@@ -141,6 +144,7 @@ scenarios! {
     "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
+    "residency-hunt": residency::hunted, Last, residency_hunt::options();
     "gateway-faults": gateway_faults::faults_at_home, Any, gateway_faults::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();

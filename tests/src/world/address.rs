@@ -17,6 +17,7 @@ const PUBLIC: u16 = 8080;
 const PEER: u16 = 8443;
 const ADMIN: u16 = 9901;
 const POOL: u16 = 8000;
+const CONTROL_PLANE: u16 = 18000;
 const CONTROL: u16 = 8001;
 const SIBLING: u16 = 8002;
 const MILVUS: u16 = 19530;
@@ -58,7 +59,20 @@ impl Block {
 
     /// Where the control plane listens for gateways.
     pub fn control_plane(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.first, 21), 18000)
+        SocketAddr::new(ip(self.first, 21), CONTROL_PLANE)
+    }
+
+    /// Where a link between a region's gateway and the control plane may listen.
+    pub fn link(&self, region: &str) -> SocketAddr {
+        SocketAddr::new(
+            ip(self.first, host(position(&REGIONS, region), 31)),
+            CONTROL_PLANE,
+        )
+    }
+
+    /// The data port of a server that is no part of every world.
+    pub fn spare(&self, number: usize) -> SocketAddr {
+        SocketAddr::new(ip(self.first, host(number, 41)), POOL)
     }
 
     /// Where it shows its status.

@@ -48,9 +48,15 @@ impl ControlPlane {
 
     /// Starts it again after it has ended.
     pub async fn restart(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.until_up().await
+    }
+
+    /// The same, without waiting until it answers.
+    pub fn spawn(&mut self) -> Result<()> {
         self.process = spawn(&self.dir, self.starts, self.wall_clock.as_ref())?;
         self.starts += 1;
-        self.until_up().await
+        Ok(())
     }
 
     async fn until_up(&mut self) -> Result<()> {

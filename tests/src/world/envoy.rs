@@ -2,6 +2,7 @@
 
 use super::{WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,8 @@ pub struct Envoy {
     admin: String,
     client: reqwest::Client,
     wall_clock: Option<WallClock>,
+    /// A command that ends by running the one behind it, which is Envoy's.
+    wrapper: Vec<OsString>,
 }
 
 impl Envoy {
@@ -30,11 +33,8 @@ impl Envoy {
         wall_clock: Option<WallClock>,
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
-        let access_log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(config.with_extension(ACCESS_LOG))?;
-        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref())?;
+        let access_log = open_access_log(config)?;
+        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref(), &[])?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -66,7 +66,30 @@ impl Envoy {
             admin,
             client,
             wall_clock,
+            wrapper: Vec::new(),
         })
+    }
+
+    /// Ends it, also if it is stopped, and starts it again with a configuration. Does not wait until it takes traffic.
+    pub async fn respawn(&mut self, config: &Path) -> Result<()> {
+        self.kill().await?;
+        self.process = spawn(
+            config,
+            open_access_log(config)?,
+            &config.with_extension("log"),
+            self.wall_clock.as_ref(),
+            &self.wrapper,
+        )?;
+        Ok(())
+    }
+
+    /// From its next start by [`Envoy::respawn`] on, it finds another file in the place of one. Needs root: the file is mounted over
+    /// the other one, for this process only.
+    pub fn sees_instead(&mut self, file: &Path, other: &Path) {
+        let script = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
+        let words = ["unshare", "--mount", "sh", "-c", script, "sh"];
+        self.wrapper = words.map(OsString::from).into();
+        self.wrapper.extend([other.into(), file.into()]);
     }
 
     /// The region that it serves.
@@ -203,16 +226,24 @@ impl Envoy {
     }
 }
 
+fn open_access_log(config: &Path) -> Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.create(true).append(true);
+    Ok(options.open(config.with_extension(ACCESS_LOG))?)
+}
+
 fn spawn(
     config: &Path,
     access_log: std::fs::File,
     log: &Path,
     wall_clock: Option<&WallClock>,
+    wrapper: &[OsString],
 ) -> Result<Child> {
     // Even if this process is killed, its Envoys end with it.
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
+        .args(wrapper)
         .arg(binary()?)
         .arg("--config-path")
         .arg(config)

@@ -68,6 +68,12 @@ impl World {
         Ok(())
     }
 
+    /// The same, without waiting until it takes traffic.
+    pub async fn respawn_gateway(&mut self, region: &str) -> Result<()> {
+        let config = self.dir().join(format!("{region}.yaml"));
+        self.gateway_mut(region).respawn(&config).await
+    }
+
     /// What `meridian status` prints.
     pub async fn status(&self) -> Result<String> {
         let address = self.block.status().to_string();

@@ -20,7 +20,7 @@ mod wait;
 mod wall_clock;
 
 pub use address::Block;
-pub use control_plane::ControlPlane;
+pub use control_plane::{ControlPlane, binary as meridian};
 pub use envoy::Envoy;
 pub use fleet::World;
 pub use fleet_file::{
