@@ -9,8 +9,8 @@ use meridian_policy::RegionName;
 use meridian_xds_server::serve::report::DataReport;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::task::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::task::{JoinHandle, JoinSet};
 
 const WEST: &str = "us-west-2";
 const EU: &str = "eu-west-1";
@@ -217,5 +217,98 @@ pub async fn dead(world: &mut World) -> Result<String> {
     Ok(format!(
         "{WEST}'s database killed and revived: {count} new connections, none of those after it failed; the primary killed while {WEST} is behind: the \
          replica serves until it is back"
+    ))
+}
+
+/// The regions of the zone `eea`, which keep the EU to itself, and regions that let it read everywhere.
+const EU_REGIONS: [&str; 2] = [
+    "pinned: true, regions: [eu-west-1]",
+    "pinned: true, regions: [eu-west-1, us-east-1, us-west-2]",
+];
+
+/// A zone that pins the west: from then on it reads no other database, and nobody reads its own.
+const PINNED_WEST: &str =
+    "  west: { countries: [MX], pinned: true, regions: [us-west-2] }\nunknown_zone:";
+
+/// Connections of each kind: enough to meet both workers of a gateway.
+const OF_EACH: usize = 6;
+
+/// Longer than a gateway drains what an edit replaced, see `DRAIN_S`.
+const DRAINED: Duration = Duration::from_secs(12);
+
+/// How long the gateways of `retrieval-withdrawn-*` drain, in seconds.
+pub const DRAIN_S: u32 = 8;
+
+/// Opens connections at a region, all served by one database.
+async fn open(world: &World, region: &str, by: &str) -> Result<Vec<Retrieval>> {
+    let mut connections = Vec::new();
+    for _ in 0..OF_EACH {
+        let mut connection = Retrieval::connect(world.block().milvus(region)).await?;
+        let answer = connection.ask("open").await?;
+        ensure(answer == by, || format!("{region} is served by {answer}"))?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+/// An edit takes the primary away from the west. Connections of the west to it close at once; all others stay, also past
+/// the drain time.
+pub async fn withdrawn(world: &mut World) -> Result<String> {
+    withdraw(world, None).await
+}
+
+/// The same while the west's gateway does not hear of the edit: the primary's gateway closes them.
+pub async fn withdrawn_by_owner(world: &mut World) -> Result<String> {
+    withdraw(world, Some(WEST)).await
+}
+
+/// The same while the primary's gateway does not hear of the edit: the west's gateway closes them.
+pub async fn withdrawn_by_reader(world: &mut World) -> Result<String> {
+    withdraw(world, Some(PRIMARY)).await
+}
+
+async fn withdraw(world: &mut World, cut_off: Option<&str>) -> Result<String> {
+    let relay = match cut_off {
+        Some(region) => Some(world.through_relay(region).await?),
+        None => None,
+    };
+    let [alone, everywhere] = EU_REGIONS;
+    let shared = world.fleet_file()?.replacen(alone, everywhere, 1);
+    world.edit(&shared)?;
+    served_by(world, WEST, WEST).await?;
+    let mut stay = vec![(WEST, open(world, WEST, WEST).await?)];
+    for region in [WEST, EU] {
+        lag(world, region, 31.0).await?;
+        served_by(world, region, PRIMARY).await?;
+    }
+    stay.push((PRIMARY, open(world, EU, PRIMARY).await?));
+    stay.push((PRIMARY, open(world, PRIMARY, PRIMARY).await?));
+    let end = open(world, WEST, PRIMARY).await?;
+    drop(relay);
+    let edited = Instant::now();
+    world.edit(&shared.replacen("unknown_zone:", PINNED_WEST, 1))?;
+    let mut waits = JoinSet::new();
+    for mut connection in end {
+        waits.spawn(async move { connection.closed().await.map(|()| edited.elapsed()) });
+    }
+    let mut slowest = Duration::ZERO;
+    while let Some(closed) = waits.join_next().await {
+        slowest = slowest.max(closed??);
+    }
+    ensure(slowest < Duration::from_secs(3), || {
+        format!("closed only after {slowest:?}")
+    })?;
+    tokio::time::sleep(DRAINED).await;
+    for (by, connections) in &mut stay {
+        for connection in connections {
+            let answer = connection.ask("still").await?;
+            ensure(answer == *by, || format!("moved to {answer}"))?;
+        }
+    }
+    served_by(world, EU, PRIMARY).await?;
+    Ok(format!(
+        "{OF_EACH} connections from {WEST} to {PRIMARY} closed within {} ms of the edit; {} others stayed, past the drain time",
+        slowest.as_millis(),
+        OF_EACH * stay.len()
     ))
 }

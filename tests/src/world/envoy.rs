@@ -11,6 +11,9 @@ use tokio::process::{Child, Command};
 /// What an access log's name ends with.
 pub(super) const ACCESS_LOG: &str = "access.log";
 
+/// How long Envoy drains listeners that an update replaced, by default, in seconds.
+pub const DRAIN_S: u32 = 600;
+
 /// A running Envoy; dropping it kills it.
 pub struct Envoy {
     name: String,
@@ -18,6 +21,7 @@ pub struct Envoy {
     admin: String,
     client: reqwest::Client,
     wall_clock: Option<WallClock>,
+    drain_s: u32,
 }
 
 impl Envoy {
@@ -28,13 +32,14 @@ impl Envoy {
         config: &Path,
         admin: SocketAddr,
         wall_clock: Option<WallClock>,
+        drain_s: u32,
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
         let access_log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(config.with_extension(ACCESS_LOG))?;
-        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref())?;
+        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref(), drain_s)?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -66,7 +71,13 @@ impl Envoy {
             admin,
             client,
             wall_clock,
+            drain_s,
         })
+    }
+
+    /// How long it drains listeners that an edit replaced, in seconds.
+    pub fn drain_s(&self) -> u32 {
+        self.drain_s
     }
 
     /// The region that it serves.
@@ -208,6 +219,7 @@ fn spawn(
     access_log: std::fs::File,
     log: &Path,
     wall_clock: Option<&WallClock>,
+    drain_s: u32,
 ) -> Result<Child> {
     // Even if this process is killed, its Envoys end with it.
     let mut command = Command::new("setpriv");
@@ -222,6 +234,8 @@ fn spawn(
             "--disable-hot-restart",
             "--file-flush-interval-msec",
             "100",
+            "--drain-time-s",
+            &drain_s.to_string(),
         ])
         .stdin(Stdio::null())
         .stdout(access_log)

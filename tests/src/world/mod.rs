@@ -12,6 +12,7 @@ mod fleet_file;
 mod heal;
 mod layout;
 mod prometheus;
+mod relay;
 mod request;
 mod retrieval;
 mod signal;
@@ -21,13 +22,14 @@ mod wall_clock;
 
 pub use address::Block;
 pub use control_plane::ControlPlane;
-pub use envoy::Envoy;
+pub use envoy::{DRAIN_S, Envoy};
 pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
 };
 pub use layout::{PROVIDERS, REGIONS, workspace};
 pub use prometheus::Prometheus;
+pub use relay::Relay;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 pub use wait::{DEADLINE, wait_for};
