@@ -8,7 +8,10 @@ use meridian_policy::{Fleet, RegionName};
 pub fn retrieval_policy(fleet: &Fleet, home: &RegionName) -> RetrievalPolicy {
     let readers = readers(fleet, home);
     RetrievalPolicy {
-        readers: readers.iter().map(|reader| fleet.spiffe_id(reader)).collect(),
+        readers: readers
+            .iter()
+            .map(|reader| fleet.spiffe_id(reader))
+            .collect(),
         databases: databases(fleet, home).into_iter().collect(),
     }
 }

@@ -35,7 +35,14 @@ impl Copy {
     async fn start(&self, world: &mut World) -> Result<Envoy> {
         world.gateway_mut(REGION).kill().await?;
         std::fs::write(&self.path, self.bootstrap.to_string())?;
-        Envoy::start("copy", &self.path, world.block().admin(REGION), None, DRAIN_S).await
+        Envoy::start(
+            "copy",
+            &self.path,
+            world.block().admin(REGION),
+            None,
+            DRAIN_S,
+        )
+        .await
     }
 }
 
