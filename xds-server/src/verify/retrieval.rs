@@ -50,12 +50,17 @@ fn configuration(filter: &Filter) -> Option<&Any> {
     }
 }
 
+fn is_plugin(filter: &Filter) -> bool {
+    configuration(filter).is_some_and(|any| any.type_url == Wasm::type_url())
+}
+
 impl<'f> Walk<'f> {
     /// Checks a filter chain that proxies connections. An internal listener has no address.
     pub fn retrieval(&mut self, at: &str, chain: &FilterChain, address: Option<&Address>) {
         let (rbac, plugin, proxy) = match chain.filters.as_slice() {
             [proxy] => (None, None, proxy),
-            [plugin, proxy] => (None, Some(plugin), proxy),
+            [plugin, proxy] if is_plugin(plugin) => (None, Some(plugin), proxy),
+            [rbac, proxy] => (Some(rbac), None, proxy),
             [rbac, plugin, proxy] => (Some(rbac), Some(plugin), proxy),
             _ => {
                 self.leaks.unsupported(

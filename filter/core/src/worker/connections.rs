@@ -20,7 +20,7 @@ pub struct Connections {
     policy: Option<RetrievalPolicy>,
     /// The policy as it arrived.
     text: Vec<u8>,
-    /// Open connections by their ids, and whether the policy in force was applied to them.
+    /// Open connections by their ids, and whether the policy in force is known to allow them.
     open: BTreeMap<u32, bool>,
 }
 
@@ -74,10 +74,10 @@ impl Connections {
         self.open.get(&id) == Some(&true) || self.apply(host, id)
     }
 
-    /// Applies the policy to the present connection; `false` if it is closed.
+    /// Applies the policy to the present connection; `false` if it does not allow it, and Envoy was told to close it.
     fn apply(&mut self, host: &dyn Host, id: u32) -> bool {
         let allowed = self.allows(host);
-        self.open.insert(id, allowed.is_some());
+        self.open.insert(id, allowed == Some(true));
         if allowed == Some(false) {
             host.close_connection();
         }
