@@ -223,6 +223,7 @@ scenarios! {
     "retrieval-withdrawn-sotw": retrieval::withdrawn, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, configured: Configured::BySotw, ..Options::default() };
     "retrieval-withdrawn-by-owner": retrieval::withdrawn_by_owner, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
     "retrieval-withdrawn-by-reader": retrieval::withdrawn_by_reader, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
+    "retrieval-withdrawn-after-upgrade": retrieval::withdrawn_after_upgrade, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
     "batch": batch::batch, Any, Options::default();
     "order": batch::order, Any, Options::default();
     "fresh": fresh::fresh, Any, Options::default();

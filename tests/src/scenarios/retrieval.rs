@@ -3,7 +3,7 @@
 
 use super::ensure;
 use super::peer::certified;
-use crate::world::{PRIMARY, Retrieval, World, wait_for};
+use crate::world::{PRIMARY, Retrieval, World, wait_for, workspace};
 use anyhow::Result;
 use meridian_policy::RegionName;
 use meridian_xds_server::serve::report::DataReport;
@@ -254,26 +254,31 @@ async fn open(world: &World, region: &str, by: &str) -> Result<Vec<Retrieval>> {
 /// An edit takes the primary away from the west. Connections of the west to it close at once; all others stay, also past
 /// the drain time.
 pub async fn withdrawn(world: &mut World) -> Result<String> {
-    withdraw(world, None).await
+    withdraw(world, None, false).await
 }
 
 /// The same while the west's gateway does not hear of the edit: the primary's gateway closes them.
 pub async fn withdrawn_by_owner(world: &mut World) -> Result<String> {
-    withdraw(world, Some(WEST)).await
+    withdraw(world, Some(WEST), false).await
 }
 
 /// The same while the primary's gateway does not hear of the edit: the west's gateway closes them.
 pub async fn withdrawn_by_reader(world: &mut World) -> Result<String> {
-    withdraw(world, Some(PRIMARY)).await
+    withdraw(world, Some(PRIMARY), false).await
 }
 
-async fn withdraw(world: &mut World, cut_off: Option<&str>) -> Result<String> {
+/// The same after the gateways got another file of the filter: connections stay in the VM that they began in.
+pub async fn withdrawn_after_upgrade(world: &mut World) -> Result<String> {
+    withdraw(world, None, true).await
+}
+
+async fn withdraw(world: &mut World, cut_off: Option<&str>, upgrade: bool) -> Result<String> {
     let relay = match cut_off {
         Some(region) => Some(world.through_relay(region).await?),
         None => None,
     };
     let [alone, everywhere] = EU_REGIONS;
-    let shared = world.fleet_file()?.replacen(alone, everywhere, 1);
+    let mut shared = world.fleet_file()?.replacen(alone, everywhere, 1);
     world.edit(&shared)?;
     served_by(world, WEST, WEST).await?;
     let mut stay = vec![(WEST, open(world, WEST, WEST).await?)];
@@ -284,6 +289,20 @@ async fn withdraw(world: &mut World, cut_off: Option<&str>) -> Result<String> {
     stay.push((PRIMARY, open(world, EU, PRIMARY).await?));
     stay.push((PRIMARY, open(world, PRIMARY, PRIMARY).await?));
     let end = open(world, WEST, PRIMARY).await?;
+    if upgrade {
+        let (now, next) = (
+            workspace().join("target/filter/meridian_filter.wasm"),
+            world.dir().join("next.wasm"),
+        );
+        std::fs::copy(&now, &next)?;
+        shared = shared.replace(&now.display().to_string(), &next.display().to_string());
+        world.edit(&shared)?;
+        wait_for("all gateways to have the other file", || async {
+            let dump = world.gateway(PRIMARY).admin("/config_dump").await?;
+            Ok(dump.contains("next.wasm") && world.is_up_to_date().await?)
+        })
+        .await?;
+    }
     drop(relay);
     let edited = Instant::now();
     world.edit(&shared.replacen("unknown_zone:", PINNED_WEST, 1))?;

@@ -50,8 +50,8 @@ fn configuration(filter: &Filter) -> Option<&Any> {
     }
 }
 
-fn is_plugin(filter: &Filter) -> bool {
-    configuration(filter).is_some_and(|any| any.type_url == Wasm::type_url())
+fn is<M: Name>(filter: &Filter) -> bool {
+    configuration(filter).is_some_and(|any| any.type_url == M::type_url())
 }
 
 impl<'f> Walk<'f> {
@@ -59,8 +59,8 @@ impl<'f> Walk<'f> {
     pub fn retrieval(&mut self, at: &str, chain: &FilterChain, address: Option<&Address>) {
         let (rbac, plugin, proxy) = match chain.filters.as_slice() {
             [proxy] => (None, None, proxy),
-            [plugin, proxy] if is_plugin(plugin) => (None, Some(plugin), proxy),
-            [rbac, proxy] => (Some(rbac), None, proxy),
+            [plugin, proxy] if is::<Wasm>(plugin) => (None, Some(plugin), proxy),
+            [rbac, proxy] if is::<Rbac>(rbac) => (Some(rbac), None, proxy),
             [rbac, plugin, proxy] => (Some(rbac), Some(plugin), proxy),
             _ => {
                 self.leaks.unsupported(

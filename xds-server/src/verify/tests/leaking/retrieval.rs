@@ -234,7 +234,7 @@ fn retrieval_that_leaks() {
                     let again = filters[0].clone();
                     filters.extend([again.clone(), again]);
                 },
-                "a chain for connections that is not RBAC, if anything, and a TCP proxy",
+                "a chain for connections that is not RBAC, if anything, the plugin `retrieval`, and a TCP proxy",
             ),
         ],
     );
