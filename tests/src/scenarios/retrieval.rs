@@ -2,11 +2,13 @@
 //! stays there.
 
 use super::ensure;
-use super::peer::certified;
-use crate::world::{PRIMARY, Retrieval, World, wait_for, workspace};
+use crate::world::{PRIMARY, Retrieval, World, client, wait_for, workspace};
 use anyhow::Result;
 use meridian_policy::RegionName;
 use meridian_xds_server::serve::report::DataReport;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -137,6 +139,28 @@ pub async fn follows(world: &mut World) -> Result<String> {
     ))
 }
 
+/// A client with a gateway's certificate that claims to be the gateway of a region.
+fn as_reader(world: &World, identity: Option<&str>, claims: &str) -> Result<reqwest::Client> {
+    let certificates = world.certificates();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificates.ca())?)?;
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match identity {
+        Some(name) => builder.with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(
+                certificates.certificate(name),
+            )?],
+            PrivateKeyDer::from_pem_file(certificates.key(name))?,
+        )?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![format!("retrieval/{claims}").into_bytes()];
+    Ok(client()
+        .tls_backend_preconfigured(config)
+        .http1_only()
+        .build()?)
+}
+
 /// Retrieval in the EU stays there, however old its data is, and when its database is dead.
 pub async fn eu(world: &mut World) -> Result<String> {
     let marker = "marker-of-an-EU-question";
@@ -171,9 +195,15 @@ pub async fn eu(world: &mut World) -> Result<String> {
     // No other gateway may retrieve in the EU, and no gateway of the EU elsewhere: the other gateway refuses it.
     let closed = tokio::net::TcpStream::connect(world.block().milvus_peer(EU)).await;
     ensure(closed.is_err(), || "another gateway could come in".into())?;
-    for (identity, comes) in [(None, false), (Some(EU), false), (Some(WEST), true)] {
-        let client = certified(world, identity)?.http1_only().build()?;
-        let line = format!("as-{}", identity.unwrap_or("nobody"));
+    for (identity, claims, comes) in [
+        (None, WEST, false),
+        (Some(EU), EU, false),
+        (Some(EU), WEST, false),
+        (Some(WEST), EU, false),
+        (Some(WEST), WEST, true),
+    ] {
+        let client = as_reader(world, identity, claims)?;
+        let line = format!("{}-as-{claims}", identity.unwrap_or("nobody"));
         let url = format!("https://{}/{line}", world.block().milvus_peer(PRIMARY));
         // The database speaks no HTTP: what it has recorded shows which client was let in.
         let answer = client.get(url).send().await;
