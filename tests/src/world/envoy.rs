@@ -11,9 +11,6 @@ use tokio::process::{Child, Command};
 /// What an access log's name ends with.
 pub(super) const ACCESS_LOG: &str = "access.log";
 
-/// How long Envoy drains listeners that an update replaced, by default, in seconds.
-pub const DRAIN_S: u32 = 600;
-
 /// A running Envoy; dropping it kills it.
 pub struct Envoy {
     name: String,

@@ -22,12 +22,12 @@ mod wall_clock;
 
 pub use address::Block;
 pub use control_plane::ControlPlane;
-pub use envoy::{DRAIN_S, Envoy};
+pub use envoy::Envoy;
 pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
 };
-pub use layout::{PROVIDERS, REGIONS, workspace};
+pub use layout::{DRAIN_S, PROVIDERS, REGIONS, workspace};
 pub use prometheus::Prometheus;
 pub use relay::Relay;
 pub use request::{Answer, Ask, client};
