@@ -79,6 +79,7 @@ impl Host for Envoy {
     fn fact(&self, fact: Fact) -> Option<String> {
         let path: &[&str] = match fact {
             Fact::SourceAddress => &["source", "address"],
+            Fact::ClientId => &["connection", "uri_san_peer_certificate"],
             Fact::UpstreamRegion => &[
                 "xds",
                 "upstream_host_metadata",
@@ -91,7 +92,8 @@ impl Host for Envoy {
             Fact::ResponseDetails => &["response", "code_details"],
             Fact::RouteName => &["xds", "route_name"],
         };
-        String::from_utf8(property(path)?).ok()
+        let value = String::from_utf8(property(path)?).ok()?;
+        (!value.is_empty()).then_some(value)
     }
 
     fn response_flags(&self) -> Option<u64> {
@@ -116,6 +118,14 @@ impl Host for Envoy {
         if hostcalls::set_effective_context(stream).is_ok() {
             let _ = hostcalls::reset_http_response();
         }
+    }
+
+    fn enter(&self, connection: u32) -> bool {
+        hostcalls::set_effective_context(connection).is_ok()
+    }
+
+    fn close_connection(&self) {
+        let _ = hostcalls::close_downstream();
     }
 
     fn fail_response(&self, stream: u32, status: u16) {

@@ -7,14 +7,14 @@ mod host;
 use host::{Envoy, log, withhold};
 use meridian_filter_core::host::{Action, Host, LogLevel};
 use meridian_filter_core::plugins::{Configured, Plugin};
-use meridian_filter_core::worker::Worker;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use meridian_filter_core::worker::{FOLLOW_EVERY, Worker};
+use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types;
 use std::cell::RefCell;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(types::LogLevel::Info);
-    proxy_wasm::set_root_context(|id| -> Box<dyn RootContext> { Box::new(Root { id, plugin: Configured::Router(None) }) });
+    proxy_wasm::set_root_context(|id| -> Box<dyn RootContext> { Box::new(Root { id, plugin: Some(Configured::Router(None)) }) });
 }}
 
 thread_local! {
@@ -34,10 +34,14 @@ fn with_worker<R>(hook: impl FnOnce(&mut Worker) -> R, otherwise: R) -> R {
     })
 }
 
+/// The plugin for TCP connections; all others are for requests.
+const RETRIEVAL: &[u8] = b"retrieval";
+
 /// One plugin configuration.
 struct Root {
     id: u32,
-    plugin: Configured,
+    /// `None` for the plugin for connections: its policy is the worker's.
+    plugin: Option<Configured>,
 }
 
 impl Context for Root {}
@@ -50,12 +54,19 @@ impl RootContext for Root {
             .get_property(vec!["plugin_root_id"])
             .unwrap_or_default();
         let configured = with_worker(
-            |worker| Configured::new(&Envoy, worker, &root_id, &configuration),
+            |worker| {
+                if root_id == RETRIEVAL {
+                    self.set_tick_period(FOLLOW_EVERY);
+                    worker.connections.arrived(&Envoy, &configuration)?;
+                    return Ok(None);
+                }
+                Configured::new(&Envoy, worker, &root_id, &configuration).map(Some)
+            },
             Err("configured within a hook".into()),
         );
         match configured {
             Ok(plugin) => {
-                if let Some(period) = plugin.tick_period() {
+                if let Some(period) = plugin.as_ref().and_then(Configured::tick_period) {
                     self.set_tick_period(period);
                 }
                 self.plugin = plugin;
@@ -69,19 +80,35 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        with_worker(|worker| worker.tick(&Envoy), ());
+        let is_of_requests = self.plugin.is_some();
+        let tick = |worker: &mut Worker| {
+            if is_of_requests {
+                worker.tick(&Envoy);
+            } else {
+                worker.connections.follow(&Envoy);
+            }
+        };
+        with_worker(tick, ());
     }
 
     fn get_type(&self) -> Option<types::ContextType> {
-        Some(types::ContextType::HttpContext)
+        Some(match self.plugin {
+            Some(_) => types::ContextType::HttpContext,
+            None => types::ContextType::StreamContext,
+        })
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(Stream {
             id: context,
             root: self.id,
-            plugin: self.plugin.stream(context),
+            plugin: self.plugin.as_ref()?.stream(context),
         }))
+    }
+
+    fn create_stream_context(&self, context: u32) -> Option<Box<dyn StreamContext>> {
+        with_worker(|worker| worker.connections.began(context), ());
+        Some(Box::new(Connection { id: context }))
     }
 }
 
@@ -146,5 +173,38 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         with_worker(|worker| self.plugin.on_log(&Envoy, worker), ());
+    }
+}
+
+/// One TCP connection.
+struct Connection {
+    id: u32,
+}
+
+impl Connection {
+    fn pass(&self) -> types::Action {
+        let passes = with_worker(|worker| worker.connections.passes(&Envoy, self.id), false);
+        if passes {
+            types::Action::Continue
+        } else {
+            types::Action::Pause
+        }
+    }
+}
+
+impl Context for Connection {
+    fn on_done(&mut self) -> bool {
+        with_worker(|worker| worker.connections.ended(self.id), ());
+        true
+    }
+}
+
+impl StreamContext for Connection {
+    fn on_downstream_data(&mut self, _: usize, _: bool) -> types::Action {
+        self.pass()
+    }
+
+    fn on_upstream_data(&mut self, _: usize, _: bool) -> types::Action {
+        self.pass()
     }
 }

@@ -39,16 +39,22 @@ pub fn databases(fleet: &Fleet, home: &RegionName) -> Vec<RegionName> {
     [home].into_iter().chain(others).cloned().collect()
 }
 
-/// The databases in the order in which retrieval at `home` tries them, starting with the plan's choice `first`. Empty
-/// if `first` is not allowed.
+/// The databases in the order in which retrieval at `home` tries them, starting with the plan's choice `first` if it may
+/// be read.
 pub fn chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Vec<RegionName> {
     let mut databases = databases(fleet, home);
-    let Some(index) = databases.iter().position(|region| region == first) else {
-        return Vec::new();
-    };
-    let first = databases.remove(index);
-    databases.insert(0, first);
+    if let Some(index) = databases.iter().position(|region| region == first) {
+        databases[..=index].rotate_right(1);
+    }
     databases
+}
+
+/// All regions with a database.
+pub fn with_database(fleet: &Fleet) -> impl Iterator<Item = &RegionName> {
+    let regions = fleet.regions.iter();
+    regions
+        .filter(|(_, region)| region.vector_db.is_some())
+        .map(|(name, _)| name)
 }
 
 /// The other regions whose gateways may read the database of `home`.

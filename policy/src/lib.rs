@@ -20,6 +20,7 @@ pub mod name;
 pub mod pool_policy;
 pub mod region;
 pub mod retrieval;
+pub mod retrieval_policy;
 pub mod retry;
 pub mod source;
 pub mod zone;

@@ -54,6 +54,11 @@ pub fn retrieval(first: &RegionName) -> String {
     format!("retrieval/{first}")
 }
 
+/// The application protocol (ALPN) by which a region's gateway gets its own filter chain at other gateways' databases.
+pub fn reader(region: &RegionName) -> String {
+    format!("retrieval/{region}")
+}
+
 /// The cluster of a region's vector database.
 pub fn database(region: &RegionName) -> String {
     format!("database/{region}")

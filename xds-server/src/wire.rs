@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, DataSource, HeaderValue, HeaderValueOption, SocketAddress, TransportSocket,
     TypedExtensionConfig, transport_socket,
 };
+use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
 use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
@@ -157,5 +158,14 @@ pub fn structure<const N: usize>(fields: [(&str, Value); N]) -> Struct {
             .into_iter()
             .map(|(name, value)| (name.into(), value))
             .collect::<HashMap<_, _>>(),
+    }
+}
+
+/// A network filter, by its message.
+pub fn network_filter<M: Message + Name>(name: &str, message: M) -> Filter {
+    let filter = extension(name, message);
+    Filter {
+        name: filter.name,
+        config_type: filter.typed_config.map(filter::ConfigType::TypedConfig),
     }
 }

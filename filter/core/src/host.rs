@@ -28,6 +28,8 @@ pub enum Action {
 pub enum Fact {
     /// The other end of the caller's connection, `ip:port`.
     SourceAddress,
+    /// The first URI of the client's certificate. A SPIFFE certificate has no other.
+    ClientId,
     /// The region, or `fallback/<name>`, that the upstream endpoint belongs to, from the endpoint's metadata. It is the endpoint of
     /// the attempt that got its connection last.
     UpstreamRegion,
@@ -96,6 +98,10 @@ pub trait Host {
     fn reset(&self);
     /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
     fn end_stream(&self, stream: u32);
+    /// Makes another connection of this worker the present one. `false` if it is over.
+    fn enter(&self, connection: u32) -> bool;
+    /// Closes the present connection.
+    fn close_connection(&self);
     /// Turns the response of another stream of this worker, whose headers are held, into an error without a body, and lets it go on.
     fn fail_response(&self, stream: u32, status: u16);
     /// Lets the response's headers go on while its body is withheld: a response of headers alone, if the body has ended.

@@ -3,6 +3,7 @@
 mod attempt_log;
 mod breaking;
 mod classification;
+mod connections;
 mod decisions;
 mod egressing;
 mod envoy;

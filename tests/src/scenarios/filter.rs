@@ -1,7 +1,7 @@
 //! The filter's configuration in a real Envoy: none, a broken one, a new one; and requests of an unusual form.
 
 use super::ensure;
-use crate::world::{DEADLINE, Envoy, MODEL, World, wait_for};
+use crate::world::{DEADLINE, DRAIN_S, Envoy, MODEL, World, wait_for};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -35,7 +35,14 @@ impl Copy {
     async fn start(&self, world: &mut World) -> Result<Envoy> {
         world.gateway_mut(REGION).kill().await?;
         std::fs::write(&self.path, self.bootstrap.to_string())?;
-        Envoy::start("copy", &self.path, world.block().admin(REGION), None).await
+        Envoy::start(
+            "copy",
+            &self.path,
+            world.block().admin(REGION),
+            None,
+            DRAIN_S,
+        )
+        .await
     }
 }
 

@@ -223,6 +223,11 @@ scenarios! {
     "retrieval-sotw": retrieval::follows, Any, Options { databases: true, configured: Configured::BySotw, ..Options::default() };
     "retrieval-eu": retrieval::eu, Any, Options { databases: true, ..Options::default() };
     "retrieval-dead": retrieval::dead, Any, Options { databases: true, ..Options::default() };
+    "retrieval-withdrawn": retrieval::withdrawn, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
+    "retrieval-withdrawn-sotw": retrieval::withdrawn, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, configured: Configured::BySotw, ..Options::default() };
+    "retrieval-withdrawn-by-owner": retrieval::withdrawn_by_owner, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
+    "retrieval-withdrawn-by-reader": retrieval::withdrawn_by_reader, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
+    "retrieval-withdrawn-after-upgrade": retrieval::withdrawn_after_upgrade, Last, Options { databases: true, drain_s: retrieval::DRAIN_S, ..Options::default() };
     "batch": batch::batch, Any, Options::default();
     "order": batch::order, Any, Options::default();
     "fresh": fresh::fresh, Any, Options::default();

@@ -2,15 +2,17 @@
 //! stays there.
 
 use super::ensure;
-use super::peer::certified;
-use crate::world::{PRIMARY, Retrieval, World, wait_for};
+use crate::world::{PRIMARY, Retrieval, World, client, wait_for, workspace};
 use anyhow::Result;
 use meridian_policy::RegionName;
 use meridian_xds_server::serve::report::DataReport;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::task::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::task::{JoinHandle, JoinSet};
 
 const WEST: &str = "us-west-2";
 const EU: &str = "eu-west-1";
@@ -137,6 +139,28 @@ pub async fn follows(world: &mut World) -> Result<String> {
     ))
 }
 
+/// A client with a gateway's certificate that claims to be the gateway of a region.
+fn as_reader(world: &World, identity: Option<&str>, claims: &str) -> Result<reqwest::Client> {
+    let certificates = world.certificates();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificates.ca())?)?;
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match identity {
+        Some(name) => builder.with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(
+                certificates.certificate(name),
+            )?],
+            PrivateKeyDer::from_pem_file(certificates.key(name))?,
+        )?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![format!("retrieval/{claims}").into_bytes()];
+    Ok(client()
+        .tls_backend_preconfigured(config)
+        .http1_only()
+        .build()?)
+}
+
 /// Retrieval in the EU stays there, however old its data is, and when its database is dead.
 pub async fn eu(world: &mut World) -> Result<String> {
     let marker = "marker-of-an-EU-question";
@@ -171,9 +195,15 @@ pub async fn eu(world: &mut World) -> Result<String> {
     // No other gateway may retrieve in the EU, and no gateway of the EU elsewhere: the other gateway refuses it.
     let closed = tokio::net::TcpStream::connect(world.block().milvus_peer(EU)).await;
     ensure(closed.is_err(), || "another gateway could come in".into())?;
-    for (identity, comes) in [(None, false), (Some(EU), false), (Some(WEST), true)] {
-        let client = certified(world, identity)?.http1_only().build()?;
-        let line = format!("as-{}", identity.unwrap_or("nobody"));
+    for (identity, claims, comes) in [
+        (None, WEST, false),
+        (Some(EU), EU, false),
+        (Some(EU), WEST, false),
+        (Some(WEST), EU, false),
+        (Some(WEST), WEST, true),
+    ] {
+        let client = as_reader(world, identity, claims)?;
+        let line = format!("{}-as-{claims}", identity.unwrap_or("nobody"));
         let url = format!("https://{}/{line}", world.block().milvus_peer(PRIMARY));
         // The database speaks no HTTP: what it has recorded shows which client was let in.
         let answer = client.get(url).send().await;
@@ -217,5 +247,134 @@ pub async fn dead(world: &mut World) -> Result<String> {
     Ok(format!(
         "{WEST}'s database killed and revived: {count} new connections, none of those after it failed; the primary killed while {WEST} is behind: the \
          replica serves until it is back"
+    ))
+}
+
+/// The regions of the zone `eea`, which keep the EU to itself, and regions that let it read everywhere.
+const EU_REGIONS: [&str; 2] = [
+    "pinned: true, regions: [eu-west-1]",
+    "pinned: true, regions: [eu-west-1, us-east-1, us-west-2]",
+];
+
+/// A zone that pins the west: from then on it reads no other database, and nobody reads its own.
+const PINNED_WEST: &str =
+    "  west: { countries: [MX], pinned: true, regions: [us-west-2] }\nunknown_zone:";
+
+/// Connections of each kind: enough to meet both workers of a gateway.
+const OF_EACH: usize = 6;
+
+/// Longer than a gateway drains what an edit replaced, see `DRAIN_S`.
+const DRAINED: Duration = Duration::from_secs(14);
+
+/// Well before the drain time is over, also on a busy machine. An idle one needs about a second.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
+/// How long the gateways of `retrieval-withdrawn-*` drain, in seconds.
+pub const DRAIN_S: u32 = 10;
+
+/// Opens connections at a region, all served by one database.
+async fn open(world: &World, region: &str, by: &str) -> Result<Vec<Retrieval>> {
+    let mut connections = Vec::new();
+    for _ in 0..OF_EACH {
+        let mut connection = Retrieval::connect(world.block().milvus(region)).await?;
+        let answer = connection.ask("open").await?;
+        ensure(answer == by, || format!("{region} is served by {answer}"))?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+/// An edit takes the primary away from the west. Connections of the west to it close at once; all others stay, also past
+/// the drain time.
+pub async fn withdrawn(world: &mut World) -> Result<String> {
+    withdraw(world, None, false).await
+}
+
+/// The same while the west's gateway does not hear of the edit: the primary's gateway closes them.
+pub async fn withdrawn_by_owner(world: &mut World) -> Result<String> {
+    withdraw(world, Some(WEST), false).await
+}
+
+/// The same while the primary's gateway does not hear of the edit: the west's gateway closes them.
+pub async fn withdrawn_by_reader(world: &mut World) -> Result<String> {
+    withdraw(world, Some(PRIMARY), false).await
+}
+
+/// The same after the gateways got another file of the filter: connections stay in the VM that they began in.
+pub async fn withdrawn_after_upgrade(world: &mut World) -> Result<String> {
+    withdraw(world, None, true).await
+}
+
+/// Gives the gateways other code of the filter, which does the same. The fleet file that names it.
+async fn with_another_filter(world: &World, fleet: &str) -> Result<String> {
+    let (now, next) = (
+        workspace().join("target/filter/meridian_filter.wasm"),
+        world.dir().join("next.wasm"),
+    );
+    // A custom section, named `next`.
+    let code = [std::fs::read(&now)?.as_slice(), b"\0\x05\x04next"].concat();
+    std::fs::write(&next, code)?;
+    let fleet = fleet.replace(&now.display().to_string(), &next.display().to_string());
+    world.edit(&fleet)?;
+    wait_for("all gateways to have the other filter", || async {
+        let dump = world.gateway(PRIMARY).admin("/config_dump").await?;
+        Ok(dump.contains("next.wasm") && world.is_up_to_date().await?)
+    })
+    .await?;
+    Ok(fleet)
+}
+
+/// Waits until all connections are closed. The time from the edit to the last of them.
+async fn all_closed(connections: Vec<Retrieval>, edited: Instant) -> Result<Duration> {
+    let mut waits = JoinSet::new();
+    for mut connection in connections {
+        waits.spawn(async move { connection.closed().await.map(|()| edited.elapsed()) });
+    }
+    let mut slowest = Duration::ZERO;
+    while let Some(closed) = waits.join_next().await {
+        slowest = slowest.max(closed??);
+    }
+    Ok(slowest)
+}
+
+async fn withdraw(world: &mut World, cut_off: Option<&str>, upgrade: bool) -> Result<String> {
+    let relay = match cut_off {
+        Some(region) => Some(world.through_relay(region).await?),
+        None => None,
+    };
+    let [alone, everywhere] = EU_REGIONS;
+    let mut shared = world.fleet_file()?.replacen(alone, everywhere, 1);
+    world.edit(&shared)?;
+    served_by(world, WEST, WEST).await?;
+    let mut stay = vec![(WEST, open(world, WEST, WEST).await?)];
+    for region in [WEST, EU] {
+        lag(world, region, 31.0).await?;
+        served_by(world, region, PRIMARY).await?;
+    }
+    stay.push((PRIMARY, open(world, EU, PRIMARY).await?));
+    stay.push((PRIMARY, open(world, PRIMARY, PRIMARY).await?));
+    let end = open(world, WEST, PRIMARY).await?;
+    if upgrade {
+        shared = with_another_filter(world, &shared).await?;
+    }
+    drop(relay);
+    let edited = Instant::now();
+    world.edit(&shared.replacen("unknown_zone:", PINNED_WEST, 1))?;
+    let slowest = all_closed(end, edited).await?;
+    ensure(slowest < AT_ONCE, || {
+        format!("closed only after {slowest:?}")
+    })?;
+    tokio::time::sleep(DRAINED).await;
+    for (by, connections) in &mut stay {
+        for connection in connections {
+            let answer = connection.ask("still").await?;
+            ensure(answer == *by, || format!("moved to {answer}"))?;
+        }
+    }
+    served_by(world, EU, PRIMARY).await?;
+    Ok(format!(
+        "{OF_EACH} connections from {WEST} to {PRIMARY} closed within {} ms of the edit; {} others stayed, past the drain time",
+        slowest.as_millis(),
+        OF_EACH * stay.len()
     ))
 }

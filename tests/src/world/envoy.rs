@@ -21,6 +21,7 @@ pub struct Envoy {
     wall_clock: Option<WallClock>,
     /// A command that ends by running the one behind it, which is Envoy's.
     wrapper: Vec<OsString>,
+    drain_s: u32,
 }
 
 impl Envoy {
@@ -31,10 +32,11 @@ impl Envoy {
         config: &Path,
         admin: SocketAddr,
         wall_clock: Option<WallClock>,
+        drain_s: u32,
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
         let access_log = open_access_log(config)?;
-        let mut process = spawn(config, access_log, &log_path, wall_clock.as_ref(), &[])?;
+        let mut process = spawn(config, access_log, wall_clock.as_ref(), &[], drain_s)?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -67,6 +69,7 @@ impl Envoy {
             client,
             wall_clock,
             wrapper: Vec::new(),
+            drain_s,
         })
     }
 
@@ -76,9 +79,9 @@ impl Envoy {
         self.process = spawn(
             config,
             open_access_log(config)?,
-            &config.with_extension("log"),
             self.wall_clock.as_ref(),
             &self.wrapper,
+            self.drain_s,
         )?;
         Ok(())
     }
@@ -90,6 +93,11 @@ impl Envoy {
         let words = ["unshare", "--mount", "sh", "-c", script, "sh"];
         self.wrapper = words.map(OsString::from).into();
         self.wrapper.extend([other.into(), file.into()]);
+    }
+
+    /// How long it drains listeners that an edit replaced, in seconds.
+    pub fn drain_s(&self) -> u32 {
+        self.drain_s
     }
 
     /// The region that it serves.
@@ -235,9 +243,9 @@ fn open_access_log(config: &Path) -> Result<std::fs::File> {
 fn spawn(
     config: &Path,
     access_log: std::fs::File,
-    log: &Path,
     wall_clock: Option<&WallClock>,
     wrapper: &[OsString],
+    drain_s: u32,
 ) -> Result<Child> {
     // Even if this process is killed, its Envoys end with it.
     let mut command = Command::new("setpriv");
@@ -253,10 +261,12 @@ fn spawn(
             "--disable-hot-restart",
             "--file-flush-interval-msec",
             "100",
+            "--drain-time-s",
+            &drain_s.to_string(),
         ])
         .stdin(Stdio::null())
         .stdout(access_log)
-        .stderr(std::fs::File::create(log)?)
+        .stderr(std::fs::File::create(config.with_extension("log"))?)
         .kill_on_drop(true);
     if let Some(clock) = wall_clock {
         clock.give_to(&mut command);

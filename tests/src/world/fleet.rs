@@ -64,7 +64,9 @@ impl World {
         let wall_clock = self.gateway_mut(region).end().await?;
         let config = self.dir().join(format!("{region}.yaml"));
         let admin = self.block.admin(region);
-        *self.gateway_mut(region) = Envoy::start(region, &config, admin, wall_clock).await?;
+        let drain_s = self.gateway(region).drain_s();
+        *self.gateway_mut(region) =
+            Envoy::start(region, &config, admin, wall_clock, drain_s).await?;
         Ok(())
     }
 

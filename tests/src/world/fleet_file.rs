@@ -2,7 +2,7 @@
 
 use super::certificates::{CONTROL_PLANE, Certificates};
 use super::layout::SIBLING_OF;
-use super::{Block, PROVIDERS, REGIONS, workspace};
+use super::{Block, DRAIN_S, PROVIDERS, REGIONS, workspace};
 use anyhow::Result;
 use meridian_policy::egress_policy::ClaudeHost;
 use std::os::unix::fs::symlink;
@@ -50,6 +50,8 @@ pub struct Options {
     pub policy: &'static str,
     /// The lease.
     pub lease: &'static str,
+    /// How long the gateways drain listeners that an edit replaced, in seconds.
+    pub drain_s: u32,
     /// Whether the wall clocks of the control plane and the gateways can be set.
     pub clocks: bool,
     /// The addresses to take if they are free: `127.x.y.*`.
@@ -81,6 +83,7 @@ impl Default for Options {
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
+            drain_s: DRAIN_S,
             clocks: false,
             block: None,
         }

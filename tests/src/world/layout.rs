@@ -18,6 +18,9 @@ pub(super) fn position(names: &[&str], name: &str) -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// How long Envoy drains listeners that an update replaced, by default, in seconds.
+pub const DRAIN_S: u32 = 600;
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -12,6 +12,7 @@ mod fleet_file;
 mod heal;
 mod layout;
 mod prometheus;
+mod relay;
 mod request;
 mod retrieval;
 mod signal;
@@ -26,8 +27,9 @@ pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
 };
-pub use layout::{PROVIDERS, REGIONS, workspace};
+pub use layout::{DRAIN_S, PROVIDERS, REGIONS, workspace};
 pub use prometheus::Prometheus;
+pub use relay::Relay;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 pub use wait::{DEADLINE, wait_for};

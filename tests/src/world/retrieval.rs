@@ -42,6 +42,19 @@ impl Retrieval {
         Ok(by.to_owned())
     }
 
+    /// Waits until the other end closes the connection.
+    ///
+    /// # Errors
+    /// It is still open after 10 s.
+    pub async fn closed(&mut self) -> Result<()> {
+        let mut rest = String::new();
+        // A connection that is reset is closed as well.
+        let _ = timeout(TIMEOUT, self.0.read_line(&mut rest))
+            .await
+            .context("the connection is still open")?;
+        Ok(())
+    }
+
     /// The database that answers on a new connection.
     ///
     /// # Errors

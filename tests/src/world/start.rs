@@ -167,7 +167,8 @@ async fn processes(
     };
     let gateway = async |region| {
         let config = configuration(dir, text, region, options.configured)?;
-        Envoy::start(region, &config, block.admin(region), clock(region).await?).await
+        let (admin, clock) = (block.admin(region), clock(region).await?);
+        Envoy::start(region, &config, admin, clock, options.drain_s).await
     };
     let [west, east, eu] = REGIONS;
     let (west, east, eu) = tokio::try_join!(gateway(west), gateway(east), gateway(eu))?;

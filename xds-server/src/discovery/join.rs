@@ -1,10 +1,12 @@
 //! Joins parts to a snapshot, as a gateway does.
 
 use super::Parts;
-use super::open::{ads, managers, secret_source, upstream_filters};
+use super::open::{ads, managers, network_filters, secret_source, upstream_filters};
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::listener::v3::filter;
+use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
@@ -33,6 +35,12 @@ pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
     for listener in &mut listeners {
         let at = format!("listener {}", listener.name);
         managers(listener, |manager| joined.manager(&at, manager));
+        for filter in network_filters(listener) {
+            if let Some(filter::ConfigType::ConfigDiscovery(_)) = &filter.config_type {
+                let config = joined.extension(&at, &filter.name);
+                filter.config_type = config.map(filter::ConfigType::TypedConfig);
+            }
+        }
     }
     let mut clusters = parts.clusters.clone();
     for cluster in &mut clusters {
@@ -96,18 +104,23 @@ impl Join<'_> {
     }
 
     fn filter(&mut self, at: &str, filter: &mut HttpFilter) {
-        let Some(ConfigType::ConfigDiscovery(_)) = &filter.config_type else {
-            return;
-        };
-        let mut extensions = self.parts.extensions.iter();
-        let found = extensions.find(|extension| extension.name == filter.name);
-        match found.and_then(|extension| extension.typed_config.clone()) {
-            Some(config) => {
-                self.used.insert((EXTENSION, filter.name.clone()));
-                filter.config_type = Some(ConfigType::TypedConfig(config));
-            }
-            None => self.lose(at, EXTENSION, &filter.name),
+        if let Some(ConfigType::ConfigDiscovery(_)) = &filter.config_type {
+            let config = self.extension(at, &filter.name);
+            filter.config_type = config.map(ConfigType::TypedConfig);
         }
+    }
+
+    fn extension(&mut self, at: &str, name: &str) -> Option<Any> {
+        let mut extensions = self.parts.extensions.iter();
+        let found = extensions.find(|extension| extension.name == name);
+        let config = found.and_then(|extension| extension.typed_config.clone());
+        match &config {
+            Some(_) => {
+                self.used.insert((EXTENSION, name.to_owned()));
+            }
+            None => self.lose(at, EXTENSION, name),
+        }
+        config
     }
 
     fn cluster(&mut self, cluster: &mut Cluster) {

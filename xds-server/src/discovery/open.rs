@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifi
 use envoy_types::pb::envoy::config::core::v3::{
     AggregatedConfigSource, ApiVersion, ConfigSource, TypedExtensionConfig,
 };
-use envoy_types::pb::envoy::config::listener::v3::{Listener, filter};
+use envoy_types::pb::envoy::config::listener::v3::{Filter, Listener, filter};
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
@@ -34,14 +34,17 @@ pub fn opened<M: Message + Name + Default>(any: Option<&Any>) -> Option<M> {
         .and_then(|any| M::decode(any.value.as_slice()).ok())
 }
 
+/// The network filters of a listener.
+pub fn network_filters(listener: &mut Listener) -> impl Iterator<Item = &mut Filter> {
+    let chains = listener.filter_chains.iter_mut();
+    chains
+        .chain(&mut listener.default_filter_chain)
+        .flat_map(|chain| &mut chain.filters)
+}
+
 /// Edits every connection manager of a listener.
 pub fn managers(listener: &mut Listener, mut edit: impl FnMut(&mut HttpConnectionManager)) {
-    let filters = listener
-        .filter_chains
-        .iter_mut()
-        .chain(&mut listener.default_filter_chain)
-        .flat_map(|chain| &mut chain.filters);
-    for filter in filters {
+    for filter in network_filters(listener) {
         let Some(filter::ConfigType::TypedConfig(any)) = &mut filter.config_type else {
             continue;
         };

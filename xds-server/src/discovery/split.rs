@@ -1,7 +1,7 @@
 //! Splits a snapshot into its parts.
 
 use super::Parts;
-use super::open::{ads, managers, opened, secret_source, upstream_filters};
+use super::open::{ads, managers, network_filters, opened, secret_source, upstream_filters};
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 };
 use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
 use envoy_types::pb::envoy::config::rbac::v3::Rbac as Rules;
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
@@ -16,8 +17,10 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, Rds};
+use envoy_types::pb::envoy::extensions::filters::network::wasm::v3 as network;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
+use prost::{Message, Name};
 
 /// Splits a snapshot into its parts.
 pub fn split(snapshot: Snapshot) -> Parts {
@@ -43,6 +46,9 @@ pub fn split(snapshot: Snapshot) -> Parts {
                 secret_source(filter, None, Some(ads()));
             }
         });
+        for filter in network_filters(listener) {
+            of_connections(filter, &mut extensions);
+        }
     }
     for cluster in &mut clusters {
         upstream_filters(cluster, |filter| shared(filter, &mut extensions));
@@ -78,28 +84,43 @@ fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
 
 /// Moves the configuration of a filter that every chain has to one shared resource.
 fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
-    let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
-        return;
-    };
-    let Some(wasm) = opened::<Wasm>(Some(any)) else {
-        return;
-    };
-    let source = ConfigType::ConfigDiscovery(ExtensionConfigSource {
+    if let Some(ConfigType::TypedConfig(any)) = &filter.config_type
+        && let Some(source) = source_of::<Wasm>(&filter.name, any, extensions)
+    {
+        filter.config_type = Some(ConfigType::ConfigDiscovery(source));
+    }
+}
+
+/// The same for a filter of TCP connections.
+fn of_connections(filter: &mut Filter, extensions: &mut Vec<TypedExtensionConfig>) {
+    if let Some(filter::ConfigType::TypedConfig(any)) = &filter.config_type
+        && let Some(source) = source_of::<network::Wasm>(&filter.name, any, extensions)
+    {
+        filter.config_type = Some(filter::ConfigType::ConfigDiscovery(source));
+    }
+}
+
+/// The source of a plugin's configuration, which is among the resources from now on. `None` if the filter is no plugin, or
+/// there is a different configuration of the same name: then it stays inline.
+fn source_of<W: Message + Name + Default + PartialEq>(
+    name: &str,
+    any: &Any,
+    extensions: &mut Vec<TypedExtensionConfig>,
+) -> Option<ExtensionConfigSource> {
+    let wasm: W = opened(Some(any))?;
+    match extensions.iter().find(|each| each.name == name) {
+        None => extensions.push(TypedExtensionConfig {
+            name: name.to_owned(),
+            typed_config: Some(any.clone()),
+        }),
+        Some(before) if opened(before.typed_config.as_ref()) == Some(wasm) => {}
+        Some(_) => return None,
+    }
+    Some(ExtensionConfigSource {
         config_source: Some(ads()),
         type_urls: vec![any.type_url.clone()],
         ..Default::default()
-    });
-    let before = extensions.iter().find(|each| each.name == filter.name);
-    match before.map(|extension| opened(extension.typed_config.as_ref())) {
-        None => extensions.push(TypedExtensionConfig {
-            name: filter.name.clone(),
-            typed_config: Some(any.clone()),
-        }),
-        Some(before) if before.as_ref() == Some(&wasm) => {}
-        // A different configuration of the same name stays inline.
-        Some(_) => return,
-    }
-    filter.config_type = Some(source);
+    })
 }
 
 /// The default configuration: the filter without a policy, or RBAC that allows nothing. `None` for a filter that stays

@@ -102,6 +102,7 @@ fn what_moves_is_cut_out() {
             "meridian.allowed",
             "meridian.pool",
             "meridian.egress/claude",
+            "meridian.retrieval",
             "meridian.guard"
         ]
     );

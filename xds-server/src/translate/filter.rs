@@ -1,14 +1,16 @@
-//! The Wasm filter and its four plugin roots.
+//! The Wasm filter and its five plugin roots.
 
 use super::egress::Egress;
 use super::node::Node;
 use crate::name::ROUTER;
-use crate::wire::{file, http_filter, millis, yes};
+use crate::wire::{file, http_filter, millis, network_filter, yes};
 use envoy_types::pb::envoy::config::core::v3::{
     AsyncDataSource, BackoffStrategy, async_data_source,
 };
+use envoy_types::pb::envoy::config::listener::v3::Filter;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::wasm::v3 as network;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{
     CapabilityRestrictionConfig, FailurePolicy, PluginConfig, ReloadConfig, SanitizationConfig,
@@ -16,14 +18,14 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
-use meridian_planner::plugins::{filter_policy, guard_policy};
+use meridian_planner::plugins::{filter_policy, guard_policy, retrieval_policy};
 use meridian_policy::pool_policy::PoolPolicy;
 use meridian_policy::{Fleet, RegionName};
 use serde::Serialize;
 
 /// Functions that the filter may import from the host or export to it. It can read and change requests, respond and
 /// log. It cannot open connections, send requests or read files.
-const CAPABILITIES: [&str; 38] = [
+const CAPABILITIES: [&str; 40] = [
     // Imports.
     "proxy_log",
     "proxy_get_buffer_bytes",
@@ -59,6 +61,8 @@ const CAPABILITIES: [&str; 38] = [
     "proxy_on_response_headers",
     "proxy_on_response_body",
     "proxy_on_response_trailers",
+    "proxy_on_downstream_data",
+    "proxy_on_upstream_data",
     "proxy_on_done",
     "proxy_on_log",
     "proxy_on_delete",
@@ -103,12 +107,34 @@ pub fn egress(fleet: &Fleet, egress: &Egress<'_>) -> HttpFilter {
     plugin(fleet, &name, "egress", "meridian-egress", policy)
 }
 
+/// The filter that closes connections for retrieval which the fleet does not allow, also those that were open before. It
+/// has its own VM, so that a crash elsewhere does not close them.
+pub fn retrieval(fleet: &Fleet, home: &RegionName) -> Filter {
+    let policy = json(&retrieval_policy(fleet, home));
+    let config = config(fleet, "retrieval", "meridian-retrieval", policy);
+    network_filter(
+        "meridian.retrieval",
+        network::Wasm {
+            config: Some(config),
+        },
+    )
+}
+
 /// Policies are plain data, so serialization cannot fail. An empty text would make the filter refuse all requests.
 fn json(policy: &impl Serialize) -> String {
     serde_json::to_string(policy).unwrap_or_default()
 }
 
 fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: String) -> HttpFilter {
+    http_filter(
+        name,
+        Wasm {
+            config: Some(config(fleet, root, vm_id, configuration)),
+        },
+    )
+}
+
+fn config(fleet: &Fleet, root: &str, vm_id: &str, configuration: String) -> PluginConfig {
     let vm = VmConfig {
         vm_id: vm_id.into(),
         runtime: "envoy.wasm.runtime.v8".into(),
@@ -123,7 +149,7 @@ fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: Str
         }),
         ..Default::default()
     };
-    let config = PluginConfig {
+    PluginConfig {
         name: root.into(),
         root_id: root.into(),
         configuration: Some(pack_any(StringValue {
@@ -142,11 +168,5 @@ fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: Str
         }),
         vm: Some(Vm::VmConfig(vm)),
         ..Default::default()
-    };
-    http_filter(
-        name,
-        Wasm {
-            config: Some(config),
-        },
-    )
+    }
 }

@@ -7,39 +7,51 @@
 //! ```
 //!
 //! Other gateways connect to `milvus-peer`, which leads to this region's own database only.
+//!
+//! Envoy does not close a connection because its listener, its cluster or its endpoint is gone. The plugin `retrieval`
+//! closes those that an edit of the fleet no longer allows. The listeners are made so that no edit of zones replaces what
+//! other connections use: Envoy would close them after its drain time.
 
-use super::access_log;
 use super::node::Node;
-use crate::wire::{address, exactly, extension, millis, number, transport_socket, yes};
+use super::{access_log, filter};
+use crate::wire::{
+    address, exactly, extension, millis, network_filter, number, transport_socket, yes,
+};
 use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::BackoffStrategy;
 use envoy_types::pb::envoy::config::listener::v3::listener::{
     InternalListenerConfig, ListenerSpecifier,
 };
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::{
+    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{
     Permission, Policy, Principal, Rbac as Rules, permission,
 };
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
     TcpProxy, UpstreamConnectMode,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
-use meridian_planner::retrieval::{databases, readers};
+use meridian_planner::retrieval::{readers, with_database};
 use meridian_policy::RegionName;
 use meridian_policy::fleet::Region;
 use meridian_policy::retrieval::VectorDb;
-use prost::{Message, Name};
+
+/// Attempts of a connection to reach a database, about 1.5 s in all. It is no multiple of the chain's members: an edit that
+/// changes them must not replace the listener. Databases that fail health checks are not attempted.
+const ATTEMPTS: u32 = 8;
 
 /// The retrieval listeners of a region with a database.
 pub fn listeners(node: &Node<'_>, region: &Region, database: &VectorDb) -> Vec<Listener> {
-    let all = databases(node.fleet, node.home);
     let mut listeners = vec![public(node, database)];
     listeners.extend(for_gateways(node, region, database));
-    listeners.extend(all.iter().map(|first| inside(node, first, all.len())));
+    listeners.extend(with_database(node.fleet).map(|first| inside(node, first)));
     listeners
 }
 
@@ -57,11 +69,11 @@ fn public(node: &Node<'_>, database: &VectorDb) -> Listener {
     }
 }
 
-/// The internal listener that tries the database of `first`, then the others.
-fn inside(node: &Node<'_>, first: &RegionName, members: usize) -> Listener {
+/// The internal listener that tries the database of `first`, if it may be read, then the others.
+fn inside(node: &Node<'_>, first: &RegionName) -> Listener {
     let listener = name::retrieval(first);
     let to = TcpProxy {
-        max_connect_attempts: number(u32::try_from(members + 1).unwrap_or(u32::MAX)),
+        max_connect_attempts: number(ATTEMPTS),
         // The wait until all workers know that an endpoint failed.
         backoff_options: Some(BackoffStrategy {
             base_interval: millis(50),
@@ -74,26 +86,47 @@ fn inside(node: &Node<'_>, first: &RegionName, members: usize) -> Listener {
         listener_specifier: Some(ListenerSpecifier::InternalListener(
             InternalListenerConfig {},
         )),
-        filter_chains: vec![chain(vec![network_filter(
-            "envoy.filters.network.tcp_proxy",
-            to,
-        )])],
+        filter_chains: vec![chain(vec![
+            filter::retrieval(node.fleet, node.home),
+            network_filter("envoy.filters.network.tcp_proxy", to),
+        ])],
         ..Default::default()
     }
 }
 
-/// The listener for other gateways that may read this region's database; `None` if there are none.
+/// The listener for other gateways that may read this region's database; `None` if there are none. Each has a filter chain
+/// of its own, so that an edit which is about one of them leaves the others' connections alone.
 fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option<Listener> {
     let readers = readers(node.fleet, node.home);
     if readers.is_empty() {
         return None;
     }
-    let sans = readers
-        .iter()
-        .map(|reader| tls::gateway_san(node.fleet, reader));
+    let inspector = extension(
+        "envoy.filters.listener.tls_inspector",
+        TlsInspector::default(),
+    );
+    Some(Listener {
+        name: "milvus-peer".into(),
+        address: address(database.listen_for_gateways(&region.gateway)),
+        listener_filters: vec![ListenerFilter {
+            name: inspector.name,
+            config_type: inspector.typed_config.map(ConfigType::TypedConfig),
+            ..Default::default()
+        }],
+        filter_chains: readers
+            .iter()
+            .map(|reader| for_gateway(node, region, reader))
+            .collect(),
+        ..Default::default()
+    })
+}
+
+/// The filter chain for the gateway of one other region.
+fn for_gateway(node: &Node<'_>, region: &Region, reader: &RegionName) -> FilterChain {
+    let san = tls::gateway_san(node.fleet, reader);
     let context = DownstreamTlsContext {
         require_client_certificate: yes(),
-        common_tls_context: Some(tls::between_gateways(&region.gateway, sans.collect())),
+        common_tls_context: Some(tls::between_gateways(&region.gateway, vec![san])),
         ..Default::default()
     };
     let to = TcpProxy {
@@ -102,23 +135,23 @@ fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option
         max_early_data_bytes: number(0),
         ..tcp_proxy(node, "milvus-peer", name::database(node.home))
     };
-    let filters = vec![
-        network_filter("envoy.filters.network.rbac", allowed(node, &readers)),
-        network_filter("envoy.filters.network.tcp_proxy", to),
-    ];
-    Some(Listener {
-        name: "milvus-peer".into(),
-        address: address(database.listen_for_gateways(&region.gateway)),
-        filter_chains: vec![FilterChain {
-            transport_socket: transport_socket(context),
-            ..chain(filters)
-        }],
-        ..Default::default()
-    })
+    FilterChain {
+        name: reader.to_string(),
+        filter_chain_match: Some(FilterChainMatch {
+            application_protocols: vec![name::reader(reader)],
+            ..Default::default()
+        }),
+        transport_socket: transport_socket(context),
+        ..chain(vec![
+            network_filter("envoy.filters.network.rbac", allowed(node, reader)),
+            filter::retrieval(node.fleet, node.home),
+            network_filter("envoy.filters.network.tcp_proxy", to),
+        ])
+    }
 }
 
-fn allowed(node: &Node<'_>, readers: &[RegionName]) -> Rbac {
-    let principal = |reader: &RegionName| Principal {
+fn allowed(node: &Node<'_>, reader: &RegionName) -> Rbac {
+    let principal = Principal {
         identifier: Some(Identifier::Authenticated(Authenticated {
             principal_name: Some(exactly(&node.fleet.spiffe_id(reader))),
         })),
@@ -127,13 +160,13 @@ fn allowed(node: &Node<'_>, readers: &[RegionName]) -> Rbac {
         permissions: vec![Permission {
             rule: Some(permission::Rule::Any(true)),
         }],
-        principals: readers.iter().map(principal).collect(),
+        principals: vec![principal],
         ..Default::default()
     };
     Rbac {
         rules: Some(Rules {
             action: Action::Allow.into(),
-            policies: [("readers".to_owned(), policy)].into(),
+            policies: [("reader".to_owned(), policy)].into(),
             ..Default::default()
         }),
         stat_prefix: "milvus_peer.".into(),
@@ -154,13 +187,5 @@ fn chain(filters: Vec<Filter>) -> FilterChain {
     FilterChain {
         filters,
         ..Default::default()
-    }
-}
-
-fn network_filter<M: Message + Name>(name: &str, message: M) -> Filter {
-    let filter = extension(name, message);
-    Filter {
-        name: filter.name,
-        config_type: filter.typed_config.map(filter::ConfigType::TypedConfig),
     }
 }

@@ -7,8 +7,11 @@ use super::{endpoint, protocol, retrieval};
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use envoy_types::pb::envoy::config::listener::v3::{
+    Filter, FilterChain, Listener, ListenerFilter, filter, listener_filter,
+};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,7 @@ impl<'f> Walk<'f> {
                 name,
                 address,
                 stat_prefix,
+                listener_filters,
                 filter_chains,
                 default_filter_chain,
                 per_connection_buffer_limit_bytes,
@@ -62,6 +66,9 @@ impl<'f> Walk<'f> {
             ]
         );
         self.leaks.check_fields(at, listener, &supported);
+        for filter in &listener.listener_filters {
+            self.listener_filter(at, filter);
+        }
         self.access_logs(at, &listener.access_log);
         match (&listener.listener_specifier, &listener.address) {
             (Some(ListenerSpecifier::InternalListener(_)), None) => {}
@@ -69,6 +76,23 @@ impl<'f> Walk<'f> {
             _ => self
                 .leaks
                 .unsupported(at, "a listener that is not either internal or on a socket"),
+        }
+    }
+
+    /// A listener filter may read the TLS client hello, from which Envoy chooses the filter chain. Any other could change the
+    /// address that a connection comes from.
+    fn listener_filter(&mut self, at: &str, filter: &ListenerFilter) {
+        let at = format!("{at}.listener_filters[{:?}]", filter.name);
+        let any = match &filter.config_type {
+            Some(listener_filter::ConfigType::TypedConfig(any)) => Some(any),
+            _ => None,
+        };
+        let supported = only!(ListenerFilter, filter, [name, config_type]);
+        self.leaks.check_fields(&at, filter, &supported);
+        let inspector: Option<TlsInspector> = self.leaks.unpack_required(&at, any);
+        if let Some(inspector) = inspector {
+            let supported = only!(TlsInspector, inspector, []);
+            self.leaks.check_fields(&at, &inspector, &supported);
         }
     }
 

@@ -7,6 +7,7 @@ use super::owner::Owner;
 use super::residency::is_inside;
 use super::tls;
 use super::walk::Walk;
+use super::wasm;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, TransportSocket};
@@ -16,6 +17,7 @@ use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Rbac as Rules
 use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
+use envoy_types::pb::envoy::extensions::filters::network::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::google::protobuf::Any;
 use meridian_policy::{RegionName, ZoneName};
@@ -34,7 +36,7 @@ enum Clients {
 
 /// Whether a filter chain proxies connections instead of HTTP requests.
 pub fn is_of_connections(chain: &FilterChain) -> bool {
-    let kinds = [TcpProxy::type_url(), Rbac::type_url()];
+    let kinds = [TcpProxy::type_url(), Rbac::type_url(), Wasm::type_url()];
     let configured = chain.filters.iter().filter_map(configuration);
     configured
         .into_iter()
@@ -48,16 +50,24 @@ fn configuration(filter: &Filter) -> Option<&Any> {
     }
 }
 
+fn is<M: Name>(filter: &Filter) -> bool {
+    configuration(filter).is_some_and(|any| any.type_url == M::type_url())
+}
+
 impl<'f> Walk<'f> {
     /// Checks a filter chain that proxies connections. An internal listener has no address.
     pub fn retrieval(&mut self, at: &str, chain: &FilterChain, address: Option<&Address>) {
-        let (rbac, proxy) = match chain.filters.as_slice() {
-            [proxy] => (None, proxy),
-            [rbac, proxy] => (Some(rbac), proxy),
+        let (rbac, plugin, proxy) = match chain.filters.as_slice() {
+            [proxy] => (None, None, proxy),
+            [plugin, proxy] if is::<Wasm>(plugin) => (None, Some(plugin), proxy),
+            [rbac, proxy] if is::<Rbac>(rbac) => (Some(rbac), None, proxy),
+            [rbac, plugin, proxy] if is::<Rbac>(rbac) && is::<Wasm>(plugin) => {
+                (Some(rbac), Some(plugin), proxy)
+            }
             _ => {
                 self.leaks.unsupported(
                     at,
-                    "a chain for connections that is not RBAC, if anything, and a TCP proxy",
+                    "a chain for connections that is not RBAC, if anything, the plugin `retrieval`, and a TCP proxy",
                 );
                 return;
             }
@@ -65,6 +75,45 @@ impl<'f> Walk<'f> {
         let socket = chain.transport_socket.as_ref();
         if let Some(from) = self.retrieval_clients(at, address, rbac, socket) {
             self.retrieval_proxy(at, from, proxy);
+            match plugin {
+                Some(plugin) => self.closes(at, plugin),
+                // Its connections all go into an internal listener, which has the plugin.
+                None if from == Clients::Region => {}
+                None => self.leaks.add(
+                    at,
+                    "nothing closes connections that the fleet no longer allows",
+                ),
+            }
+        }
+    }
+
+    /// Checks that the plugin closes every connection that crosses the border of a pinned zone, also one that was open before
+    /// the border was there.
+    fn closes(&mut self, at: &str, plugin: &Filter) {
+        let at = format!("{at}.filters[{:?}]", plugin.name);
+        let wasm: Option<Wasm> = self.leaks.unpack_required(&at, configuration(plugin));
+        let policy =
+            wasm.and_then(|wasm| wasm::retrieval_policy(self.fleet, &at, &wasm, &mut self.leaks));
+        let Some(policy) = policy else {
+            return;
+        };
+        let may_read = self.may_read();
+        let ids: Vec<String> = may_read
+            .iter()
+            .map(|region| self.fleet.spiffe_id(region))
+            .collect();
+        for reader in policy.readers.iter().filter(|reader| !ids.contains(reader)) {
+            let message =
+                format!("keeps connections of `{reader}`, which may not read this database");
+            self.leaks.add(&at, message);
+        }
+        for region in &policy.databases {
+            if region != self.home && !may_read.contains(&region) {
+                let message = format!(
+                    "keeps connections to the database of `{region}`, which may not be read here"
+                );
+                self.leaks.add(&at, message);
+            }
         }
     }
 

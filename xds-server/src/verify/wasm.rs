@@ -4,12 +4,14 @@ use super::leak::{Leaks, only};
 use super::secret::file;
 use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, async_data_source};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::wasm::v3 as network;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
 use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::pool_policy::PoolPolicy;
+use meridian_policy::retrieval_policy::RetrievalPolicy;
 use meridian_policy::{FilterPolicy, Fleet};
 use serde::de::DeserializeOwned;
 
@@ -24,6 +26,9 @@ const POOL: &str = "pool";
 
 /// The plugin root that lets an allow-list of headers through to a provider.
 const EGRESS: &str = "egress";
+
+/// The plugin root that closes connections for retrieval.
+const RETRIEVAL: &str = "retrieval";
 
 /// Host calls that read, change and end the requests of this filter's own streams. HTTP calls, gRPC calls and files are
 /// not among them. `proxy_set_property` writes filter state under `wasm.`, which only the access log reads.
@@ -97,7 +102,16 @@ pub fn pool_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
     policy::<PoolPolicy>(fleet, at, wasm, POOL, leaks);
 }
 
-/// Checks a Wasm filter, and returns its policy if the filter can parse it.
+/// The policy of the filter that closes connections for retrieval.
+pub fn retrieval_policy(
+    fleet: &Fleet,
+    at: &str,
+    wasm: &network::Wasm,
+    leaks: &mut Leaks,
+) -> Option<RetrievalPolicy> {
+    plugin_policy(fleet, at, wasm.config.as_ref(), RETRIEVAL, leaks)
+}
+
 fn policy<P: DeserializeOwned>(
     fleet: &Fleet,
     at: &str,
@@ -105,7 +119,18 @@ fn policy<P: DeserializeOwned>(
     root: &str,
     leaks: &mut Leaks,
 ) -> Option<P> {
-    let plugin = plugin(fleet, at, wasm, root, leaks)?;
+    plugin_policy(fleet, at, wasm.config.as_ref(), root, leaks)
+}
+
+/// Checks a Wasm filter, and returns its policy if the filter can parse it.
+fn plugin_policy<P: DeserializeOwned>(
+    fleet: &Fleet,
+    at: &str,
+    config: Option<&PluginConfig>,
+    root: &str,
+    leaks: &mut Leaks,
+) -> Option<P> {
+    let plugin = plugin(fleet, at, config, root, leaks)?;
     let configuration = leaks.unpack_required::<StringValue>(at, plugin.configuration.as_ref())?;
     match serde_json::from_str(&configuration.value) {
         Ok(policy) => Some(policy),
@@ -120,11 +145,11 @@ fn policy<P: DeserializeOwned>(
 fn plugin<'w>(
     fleet: &Fleet,
     at: &str,
-    wasm: &'w Wasm,
+    config: Option<&'w PluginConfig>,
     root: &str,
     leaks: &mut Leaks,
 ) -> Option<&'w PluginConfig> {
-    let Some(plugin) = &wasm.config else {
+    let Some(plugin) = config else {
         leaks.unsupported(at, "a Wasm filter without a plugin");
         return None;
     };

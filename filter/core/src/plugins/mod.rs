@@ -5,7 +5,8 @@
 //! - `pool`: picks the server for requests that other gateways send (see [`pool`]).
 //! - `egress`: what leaves for a hosted provider (see [`egress`]).
 //!
-//! Router, guard and pool share a VM, and so a [`Worker`]; egress has its own.
+//! Router, guard and pool share a VM, and so a [`Worker`]; egress has its own. So has `retrieval`, which is about TCP
+//! connections and no streams (see [`Connections`](crate::worker::Connections)).
 
 pub mod egress;
 pub mod guard;
@@ -65,7 +66,7 @@ impl Configured {
             }
             other => {
                 return Err(format!(
-                    "there is no root_id `{}`; use router, guard, pool or egress",
+                    "there is no root_id `{}`; use router, guard, pool, egress or retrieval",
                     String::from_utf8_lossy(other)
                 ));
             }

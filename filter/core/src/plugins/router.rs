@@ -265,8 +265,8 @@ impl Request {
             host.set_header(Side::Request, headers::LENGTH, Some(&length));
         }
         // Until now the route was the one that the caller's own headers picked: it must not be kept.
+        let shape = admitted.shape();
         if host.clear_route_cache() {
-            let shape = admitted.shape();
             self.state = State::Routed(Routed {
                 decision: decision.explain(),
                 stays: decision.stays(),
@@ -279,11 +279,8 @@ impl Request {
             LogLevel::Error,
             "meridian: the route cache cannot be cleared",
         );
-        let refusal = Refusal {
-            reason: Reason::NoRoute,
-            shape: admitted.shape(),
-        };
-        self.answer(host, &refusal.answer())
+        let reason = Reason::NoRoute;
+        self.answer(host, &Refusal { reason, shape }.answer())
     }
 
     /// An error has no body: callers' clients want one. Envoy's local replies put the message into the shape of the API.

@@ -19,6 +19,10 @@ pub struct Envoy {
     values: RefCell<BTreeMap<u32, u64>>,
     /// Streams that were ended, by their ids.
     pub ended: RefCell<Vec<u32>>,
+    /// What Envoy knows of TCP connections that are open, by their ids.
+    pub connections: RefCell<BTreeMap<u32, BTreeMap<Fact, String>>>,
+    /// The present connection, if the hook is not about a request.
+    entered: Cell<Option<u32>>,
     /// Streams whose response became an error, by their ids, and its status.
     pub failed: RefCell<Vec<(u32, u16)>>,
     /// Lines of the log.
@@ -280,6 +284,10 @@ impl Host for Stream {
     }
 
     fn fact(&self, fact: Fact) -> Option<String> {
+        if let Some(id) = self.envoy.entered.get() {
+            let connections = self.envoy.connections.borrow();
+            return connections.get(&id)?.get(&fact).cloned();
+        }
         self.facts.borrow().get(&fact).cloned()
     }
 
@@ -309,6 +317,19 @@ impl Host for Stream {
 
     fn end_stream(&self, stream: u32) {
         self.envoy.ended.borrow_mut().push(stream);
+    }
+
+    fn enter(&self, connection: u32) -> bool {
+        let is_open = self.envoy.connections.borrow().contains_key(&connection);
+        if is_open {
+            self.envoy.entered.set(Some(connection));
+        }
+        is_open
+    }
+
+    fn close_connection(&self) {
+        let entered = self.envoy.entered.get().unwrap_or(self.id);
+        self.envoy.ended.borrow_mut().push(entered);
     }
 
     fn fail_response(&self, stream: u32, status: u16) {

@@ -214,7 +214,11 @@ fn a_policy_that_is_not_understood_is_refused() {
             "unknown field `more`",
         ),
         ("guard", "", "EOF"),
-        ("oracle", "{}", "use router, guard, pool or egress"),
+        (
+            "oracle",
+            "{}",
+            "use router, guard, pool, egress or retrieval",
+        ),
     ] {
         let refused = Configured::new(
             &stream,

@@ -5,6 +5,7 @@ mod attempt_log;
 mod attempts;
 mod board;
 mod breakers;
+mod connections;
 mod fallbacks;
 mod idle;
 mod lease;
@@ -20,6 +21,7 @@ mod trickles;
 pub use attempt_log::{AttemptLog, attempts_text};
 pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL, TRICKLE};
 pub use board::KEEP_EVERY;
+pub use connections::{Connections, FOLLOW_EVERY};
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
 pub use lease::lease_expires;
@@ -70,6 +72,8 @@ pub struct Worker {
     pub fallbacks: FallbackRequests,
     /// Prompts that were too long for a member.
     pub too_long: TooLong,
+    /// Connections for retrieval.
+    pub connections: Connections,
     /// Counters in Envoy's statistics.
     pub metrics: Metrics,
 }

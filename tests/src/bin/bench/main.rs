@@ -6,7 +6,7 @@ mod translation;
 use anyhow::{Context, Result};
 use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
-use meridian_tests::world::{Ask, Envoy, MODEL, Options, World, client};
+use meridian_tests::world::{Ask, DRAIN_S, Envoy, MODEL, Options, World, client};
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::{bootstrap, fleet};
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn main() -> Result<()> {
     let config = world.dir().join("bare.yaml");
     let pool = world.block().pool("us-west-2");
     std::fs::write(&config, bare(bare_address, bare_admin, pool).to_string())?;
-    let bare = Envoy::start("bare", &config, bare_admin, None).await?;
+    let bare = Envoy::start("bare", &config, bare_admin, None, DRAIN_S).await?;
     let client = client().build()?;
     println!(
         "{ROUNDS} rounds of {REQUESTS} requests each way, one after the other, to the same fake pool"
@@ -86,7 +86,7 @@ async fn first_tokens(world: &World) -> Result<()> {
     );
     let config = world.dir().join("unguarded.yaml");
     std::fs::write(&config, unguarded(world, listen, admin)?)?;
-    let unguarded = Envoy::start("unguarded", &config, admin, None).await?;
+    let unguarded = Envoy::start("unguarded", &config, admin, None, DRAIN_S).await?;
     world
         .pool("us-west-2")
         .update(|behaviour| behaviour.tokens = TOKENS);

@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use envoy_types::util::pack_any;
-use meridian_planner::retrieval::{chain, databases};
+use meridian_planner::retrieval::{chain, databases, with_database};
 use meridian_policy::fleet::Gateway;
 use meridian_policy::retrieval::VectorDb;
 use meridian_policy::{Fleet, RegionName, headers};
@@ -38,7 +38,8 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
         home,
         node.plan.freshness.serves(fleet, home),
     )];
-    clusters.extend(all.iter().map(|first| database_chain(fleet, home, first)));
+    // A chain for every database, may it be read or not: the listener in front of it outlives an edit of zones.
+    clusters.extend(with_database(fleet).map(|first| database_chain(fleet, home, first)));
     clusters.extend(
         all.iter()
             .filter_map(|region| database(fleet, home, region)),
@@ -102,6 +103,7 @@ fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Clu
     }
     Some(through_gateway(
         fleet,
+        home,
         region,
         &own.gateway,
         &other.gateway,
@@ -111,6 +113,7 @@ fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Clu
 
 fn through_gateway(
     fleet: &Fleet,
+    home: &RegionName,
     region: &RegionName,
     own: &Gateway,
     other: &Gateway,
@@ -138,7 +141,7 @@ fn through_gateway(
         }
     }
     Cluster {
-        transport_socket: to_gateway(fleet, own, region, other),
+        transport_socket: to_gateway(fleet, own, region, other, Some(name::reader(home))),
         health_checks: vec![health_check(check)],
         ..cluster
     }

@@ -29,24 +29,25 @@ fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
     assignment
 }
 
-/// mTLS that accepts the certificate of one region's gateway only.
+/// mTLS that accepts the certificate of one region's gateway only. `protocol`: an application protocol to offer besides
+/// HTTP/2.
 pub(super) fn to_gateway(
     fleet: &Fleet,
     own: &Gateway,
     region: &RegionName,
     gateway: &Gateway,
+    protocol: Option<String>,
 ) -> Option<TransportSocket> {
     let is_ip = gateway.address.parse::<IpAddr>().is_ok();
+    let mut common = tls::between_gateways(own, vec![tls::gateway_san(fleet, region)]);
+    common.alpn_protocols.extend(protocol);
     transport_socket(UpstreamTlsContext {
         sni: if is_ip {
             String::new()
         } else {
             gateway.address.clone()
         },
-        common_tls_context: Some(tls::between_gateways(
-            own,
-            vec![tls::gateway_san(fleet, region)],
-        )),
+        common_tls_context: Some(common),
         ..Default::default()
     })
 }
@@ -78,7 +79,7 @@ pub fn peer(
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
-        transport_socket: to_gateway(fleet, own, peer, other),
+        transport_socket: to_gateway(fleet, own, peer, other, None),
         health_checks: vec![health_check(pool_check(peer, model))],
         outlier_detection: health::of_remotes(),
         circuit_breakers: circuit_breakers(&fleet.limits),

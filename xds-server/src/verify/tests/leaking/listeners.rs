@@ -124,7 +124,7 @@ fn listeners_that_leak() {
                 "listener filters",
                 EU,
                 |s| listener(s, "public").listener_filters = vec![Default::default()],
-                "`listener_filters` of this Listener",
+                "a missing TlsInspector is not supported",
             ),
         ],
     );

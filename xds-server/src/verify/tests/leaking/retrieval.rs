@@ -10,8 +10,11 @@ use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac as Netw
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
     ClusterSpecifier as Proxied, TunnelingConfig,
 };
+use envoy_types::pb::envoy::extensions::filters::network::wasm::v3::Wasm as NetworkWasm;
+use envoy_types::pb::google::protobuf::StringValue;
 use meridian_planner::freshness::Freshness;
 use meridian_planner::plan::Plan;
+use meridian_policy::retrieval_policy::RetrievalPolicy;
 use meridian_policy::{Fleet, RegionName};
 
 fn network_filter<M: Name + Default>(listener: &mut Listener, edit: impl FnOnce(&mut M)) {
@@ -57,6 +60,20 @@ fn gateway(region: &str) -> Principal {
             principal_name: Some(name),
         })),
     }
+}
+
+fn keeps(snapshot: &mut Snapshot, name: &str, edit: impl FnOnce(&mut RetrievalPolicy)) {
+    network_filter(listener(snapshot, name), |wasm: &mut NetworkWasm| {
+        let config = wasm.config.as_mut().unwrap();
+        repack(
+            config.configuration.as_mut().unwrap(),
+            |text: &mut StringValue| {
+                let mut policy = serde_json::from_str(&text.value).unwrap();
+                edit(&mut policy);
+                text.value = serde_json::to_string(&policy).unwrap();
+            },
+        );
+    });
 }
 
 fn reader_tls(snapshot: &mut Snapshot, edit: impl FnOnce(&mut DownstreamTlsContext)) {
@@ -149,7 +166,7 @@ fn retrieval_that_leaks() {
                 |s| {
                     let internal = EnvoyInternalAddress {
                         address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(
-                            "retrieval/us-1".into(),
+                            "retrieval/mars".into(),
                         )),
                         ..Default::default()
                     };
@@ -217,7 +234,7 @@ fn retrieval_that_leaks() {
                     let again = filters[0].clone();
                     filters.extend([again.clone(), again]);
                 },
-                "a chain for connections that is not RBAC, if anything, and a TCP proxy",
+                "a chain for connections that is not RBAC, if anything, the plugin `retrieval`, and a TCP proxy",
             ),
         ],
     );
@@ -290,6 +307,71 @@ fn readers_that_leak() {
                     )
                 },
                 "client certificates are asked for, and no RBAC",
+            ),
+            case(
+                "a gateway's connections that nothing closes",
+                "eu-1",
+                |s| {
+                    drop(
+                        listener(s, "milvus-peer").filter_chains[0]
+                            .filters
+                            .remove(1),
+                    )
+                },
+                "milvus-peer: nothing closes connections that the fleet no longer allows",
+            ),
+            case(
+                "the region's connections that nothing closes",
+                "eu-1",
+                |s| {
+                    drop(
+                        listener(s, "retrieval/eu-2").filter_chains[0]
+                            .filters
+                            .remove(0),
+                    )
+                },
+                "retrieval/eu-2: nothing closes connections that the fleet no longer allows",
+            ),
+            case(
+                "connections of a region in the US are kept",
+                "eu-1",
+                |s| {
+                    keeps(s, "milvus-peer", |policy| {
+                        let reader = "spiffe://meridian/region/us-1";
+                        policy.readers.insert(reader.into());
+                    })
+                },
+                "keeps connections of `spiffe://meridian/region/us-1`",
+            ),
+            case(
+                "connections to a database in the US are kept",
+                "eu-1",
+                |s| {
+                    keeps(s, "retrieval/eu-1", |policy| {
+                        policy.databases.insert(RegionName::from_static("us-1"));
+                    })
+                },
+                "keeps connections to the database of `us-1`",
+            ),
+            case(
+                "the plugin has no policy",
+                "eu-1",
+                |s| {
+                    network_filter(listener(s, "milvus-peer"), |wasm: &mut NetworkWasm| {
+                        wasm.config.as_mut().unwrap().configuration = None;
+                    })
+                },
+                "a missing StringValue",
+            ),
+            case(
+                "another plugin in its place",
+                "eu-1",
+                |s| {
+                    network_filter(listener(s, "milvus-peer"), |wasm: &mut NetworkWasm| {
+                        wasm.config.as_mut().unwrap().root_id = "pool".into();
+                    })
+                },
+                "the plugin root `pool` in place of `retrieval`",
             ),
             case(
                 "nobody proves anything",
