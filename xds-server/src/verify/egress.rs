@@ -2,6 +2,7 @@
 
 use super::egress_policy;
 use super::http_filter::{Filter, Placed};
+use super::jurisdiction;
 use super::leak::{Leaks, one_of, only};
 use super::owner::Owner;
 use super::provider::Provider;
@@ -95,6 +96,13 @@ impl<'f> Walk<'f> {
                     );
                     leaks.add(at, message);
                 }
+            }
+            if definition.zone.pinned && jurisdiction::contradicts(provider.fallback) {
+                let message = format!(
+                    "the address of the fallback `{}` is outside its jurisdiction, on which the pinned zone `{}` relies",
+                    provider.name, definition.name
+                );
+                leaks.add(at, message);
             }
         }
         for egress in egresses {

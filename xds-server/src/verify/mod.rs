@@ -17,6 +17,7 @@ mod egress_policy;
 mod endpoint;
 mod entry;
 mod http_filter;
+mod jurisdiction;
 mod leak;
 mod listener;
 mod owner;

@@ -4,26 +4,26 @@
 #[derive(Clone, Copy)]
 pub struct Places(&'static [(&'static str, &'static [&'static str])]);
 
+const GOOGLE_IN_THE_EEA: &[&str] = &[
+    "eu",
+    "europe-central2",
+    "europe-north1",
+    "europe-north2",
+    "europe-southwest1",
+    "europe-west1",
+    "europe-west10",
+    "europe-west12",
+    "europe-west3",
+    "europe-west4",
+    "europe-west8",
+    "europe-west9",
+];
+
 /// Locations of Google's Vertex AI. London and Zurich begin with `europe-` too:
 /// <https://cloud.google.com/about/locations>.
 pub const VERTEX: Places = Places(&[
-    (
-        "eea",
-        &[
-            "eu",
-            "europe-central2",
-            "europe-north1",
-            "europe-north2",
-            "europe-southwest1",
-            "europe-west1",
-            "europe-west10",
-            "europe-west12",
-            "europe-west3",
-            "europe-west4",
-            "europe-west8",
-            "europe-west9",
-        ],
-    ),
+    ("eea", GOOGLE_IN_THE_EEA),
+    ("eu", GOOGLE_IN_THE_EEA),
     ("uk", &["europe-west2"]),
     ("ch", &["europe-west6"]),
     (
@@ -43,20 +43,20 @@ pub const VERTEX: Places = Places(&[
     ),
 ]);
 
+const AWS_IN_THE_EEA: &[&str] = &[
+    "eu-central-1",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-3",
+];
+
 /// Regions of AWS. London and Zurich begin with `eu-` too:
 /// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
 pub const AWS: Places = Places(&[
-    (
-        "eea",
-        &[
-            "eu-central-1",
-            "eu-north-1",
-            "eu-south-1",
-            "eu-south-2",
-            "eu-west-1",
-            "eu-west-3",
-        ],
-    ),
+    ("eea", AWS_IN_THE_EEA),
+    ("eu", AWS_IN_THE_EEA),
     ("uk", &["eu-west-2"]),
     ("ch", &["eu-central-2"]),
     ("us", &["us-east-1", "us-east-2", "us-west-1", "us-west-2"]),
