@@ -14,6 +14,7 @@ impl Check {
             self.listeners(&region_at(name), region);
         }
         self.each_has_its_own(fleet);
+        self.pools_are_no_gateways(fleet);
         let ours = ours(fleet);
         for (name, fallback) in &fleet.fallbacks {
             let endpoint = &fallback.endpoint;
@@ -44,6 +45,27 @@ impl Check {
                     "{listen} is taken by `{other}` of the same region; give one of the two another port"
                 );
                 self.problem(format!("{at}.{name}"), message);
+            }
+        }
+    }
+
+    /// Checks that no pool leads to its region's own gateway: a request would go round in it.
+    fn pools_are_no_gateways(&mut self, fleet: &Fleet) {
+        for (name, region) in &fleet.regions {
+            let at = region_at(name);
+            let gateway = reach(&region.gateway.address, region.gateway.port);
+            for (place, index, endpoint) in pool_endpoints(&at, region) {
+                let local = listeners(region)
+                    .into_iter()
+                    .find(|(_, listen)| endpoint.ip().is_loopback() && overlap(*listen, endpoint));
+                let is_gateway = reach(&endpoint.ip().to_string(), endpoint.port()) == gateway;
+                let found = local.map(|(listener, _)| listener);
+                if let Some(listener) = found.or(is_gateway.then_some("gateway.address")) {
+                    let message = format!(
+                        "{endpoint} is this region's own gateway, `{at}.{listener}`; give the address of an inference server"
+                    );
+                    self.problem(format!("{place}.endpoints[{index}]"), message);
+                }
             }
         }
     }

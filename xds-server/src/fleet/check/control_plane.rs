@@ -1,5 +1,6 @@
 //! The control plane: its addresses and its TLS.
 
+use super::addresses::overlap;
 use super::{Check, UNSPECIFIED, field};
 use crate::fleet::raw::RawControlPlane;
 use meridian_policy::fleet::{ControlPlane, ControlPlaneTls};
@@ -51,9 +52,10 @@ impl Check {
         });
         let status = raw.status.as_deref().unwrap_or("127.0.0.1:18001");
         let status = self.listen(&format!("{AT}.status"), status);
-        if status == listen {
-            let message =
-                format!("{status} is taken by `listen`; give one of the two another port");
+        if overlap(status, listen) {
+            let message = format!(
+                "{status} is taken by `listen`, {listen}; give one of the two another port"
+            );
             self.problem(format!("{AT}.status"), message);
         }
         let lease = raw.lease.as_deref().unwrap_or("60s");

@@ -243,8 +243,8 @@ impl Check {
     }
 
     /// Checks that a host contradicts neither its own looks nor the jurisdiction.
-    fn is_what_it_seems(&mut self, at: &str, raw: &RawFallback, host: &str) {
-        let at = format!("{at}.url");
+    fn is_what_it_seems(&mut self, fallback_at: &str, raw: &RawFallback, host: &str) {
+        let at = format!("{fallback_at}.url");
         if let Some(domain) = imitates(host) {
             let message = format!(
                 "`{host}` looks like a host of {domain} and is none; write the provider's own host, or a proxy's under another name"
@@ -253,7 +253,18 @@ impl Check {
         }
         if raw.provider == RawProvider::OpenaiCompatible {
             for jurisdiction in &raw.jurisdiction {
-                self.at(&at, public_apis::serves(host, jurisdiction));
+                let serves = public_apis::serves(host, jurisdiction);
+                let unproven = jurisdiction != "global"
+                    && public_apis::is_public_api(host)
+                    && !public_apis::is_proven(host, jurisdiction);
+                if self.at(&at, serves).is_some() && unproven {
+                    let message = format!(
+                        "`{host}` does not show that it keeps requests in `{jurisdiction}`; use the provider's host for that place, if it \
+                         has one"
+                    );
+                    let kind = RawFallbackFinding::UnprovenHost;
+                    self.finding(fallback_at, "url", kind, &message);
+                }
             }
         }
     }

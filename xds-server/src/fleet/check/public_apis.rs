@@ -28,6 +28,9 @@ const IMITATED: [&str; 4] = [
     "api.openai.com",
 ];
 
+/// Hosts of providers that are for one jurisdiction: <https://developers.openai.com/api/docs/guides/your-data>.
+const REGIONAL: [(&str, &str); 2] = [("eu.api.openai.com", "eea"), ("us.api.openai.com", "us")];
+
 /// Hosts that process requests in the US, if anywhere in particular.
 const IN_THE_US: [&str; 2] = ["api.anthropic.com", "api.openai.com"];
 
@@ -68,7 +71,25 @@ pub(super) fn serves(host: &str, jurisdiction: &str) -> Result<(), String> {
             "`{host}` processes requests in the US or anywhere, not in `{jurisdiction}`; use the provider's host there"
         ));
     }
-    Ok(())
+    let regional = REGIONAL.iter().find(|(regional, _)| *regional == host);
+    match regional {
+        Some((_, place)) if !covers(place, jurisdiction) && jurisdiction != "global" => {
+            Err(format!(
+                "`{host}` is for `{place}`, not for `{jurisdiction}`; use the provider's host there"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a host is known to keep requests in a jurisdiction.
+pub(super) fn is_proven(host: &str, jurisdiction: &str) -> bool {
+    let regional = REGIONAL.iter().find(|(regional, _)| *regional == host);
+    location(host).is_some() || regional.is_some_and(|(_, place)| covers(place, jurisdiction))
+}
+
+fn covers(place: &str, jurisdiction: &str) -> bool {
+    place == jurisdiction || (place == "eea" && jurisdiction == "eu")
 }
 
 /// Whether a host is the public API of a hosted provider.

@@ -6,6 +6,26 @@ use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
 
 #[test]
+fn a_pool_is_not_its_own_gateway() {
+    let at = "regions.us-east-1.pools.llama-3.1-70b.endpoints[0]";
+    for (endpoint, listener) in [
+        ("127.0.0.1:8080", "public.listen"),
+        ("127.0.0.1:8443", "gateway.listen"),
+        ("127.0.0.1:9901", "admin"),
+    ] {
+        let says = format!("own gateway, `regions.us-east-1.{listener}`");
+        check(&edited("10.0.2.10:8000", endpoint), &[(at, &says)]);
+    }
+    let gateway =
+        edited("gw.us-east-1.example.com", "10.0.2.1").replace("10.0.2.10:8000", "10.0.2.1:8443");
+    check(
+        &gateway,
+        &[(at, "own gateway, `regions.us-east-1.gateway.address`")],
+    );
+    check(&edited("10.0.2.10:8000", "127.0.0.1:8000"), &[]);
+}
+
+#[test]
 fn a_public_endpoint_is_in_one_region() {
     let public = |text: String| text.replace("10.0.3.10", "203.0.113.10");
     let at = "regions.us-east-1.pools.llama-3.1-70b.endpoints[0]";

@@ -28,6 +28,17 @@ fn an_address_is_enough() {
 }
 
 #[test]
+fn the_status_page_has_a_port_of_its_own() {
+    for status in ["127.0.0.1:18000", "0.0.0.0:18000"] {
+        let text = with(&format!(
+            "{{ address: cp.example.com, status: \"{status}\" }}"
+        ));
+        let says = format!("{status} is taken by `listen`, 0.0.0.0:18000");
+        check(&text, &[("control_plane.status", &says)]);
+    }
+}
+
+#[test]
 fn without_tls_only_on_this_machine() {
     let fleet = parse(&with("{ address: 127.0.0.1, plaintext: true }")).unwrap();
     let control_plane = fleet.control_plane.unwrap();

@@ -118,6 +118,27 @@ fn a_pool_at_another_region_s_gateway() {
 }
 
 #[test]
+fn public_apis_that_do_not_prove_where_they_are() {
+    let at = "fallbacks.claude-eu.url";
+    for (host, says) in [
+        ("api.mistral.ai", "unproven_host: "),
+        ("my.openai.azure.com", "unproven_host: "),
+        ("openrouter.ai", "unproven_host: "),
+        ("au.api.openai.com", "unproven_host: "),
+        ("api.openai.com", "in the US or anywhere"),
+        ("us.api.openai.com", "is for `us`, not for `eea`"),
+    ] {
+        check(&edited("eu.example.com", host), &[(at, says)]);
+    }
+    check(&edited("eu.example.com", "eu.api.openai.com"), &[]);
+    let accepted = edited(
+        "https://eu.example.com/v1\"",
+        "https://api.mistral.ai/v1\", accept: [unproven_host]",
+    );
+    check(&accepted, &[]);
+}
+
+#[test]
 fn fallbacks_that_do_not_prove_where_they_are() {
     let eu = "provider: openai-compatible, url: \"https://eu.example.com/v1\", jurisdiction: [eea], api_key: { file: /run/secrets/claude-eu }";
     let bedrock = |fields: &str| {
