@@ -7,6 +7,8 @@ use crate::fakes::Fail;
 use crate::world::{REGIONS, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_xds_server::fleet;
+use std::time::Instant;
+use tokio::task::JoinSet;
 
 /// A right piece of the fleet file, a wrong one in its place, and what the error says.
 const MISTAKES: [(&str, &str, &str); 4] = [
@@ -193,6 +195,71 @@ pub async fn zones(world: &mut World) -> Result<String> {
     Ok(format!(
         "zones renamed, split and put back {ROUNDS} times; {} requests at 50/s, none failed, all by the region as before",
         tally.all
+    ))
+}
+
+/// Limits of a fleet with long answers.
+pub const LONG_ANSWERS: &str = "{ first_token: 5s, unstreamed: 5s, connect: 5s, stream_idle_timeout: 20s, answer: 90s, body: 64MiB }";
+
+/// Zones get a region and lose one, again and again: nobody fails of 200 requests a second, and streams that began before go on to their
+/// end, a minute later.
+pub async fn regions(world: &mut World) -> Result<String> {
+    const STREAMS: usize = 6;
+    let original = world.fleet_file()?;
+    let fewer = edited(
+        &original,
+        &[(
+            "regions: [us-west-2, us-east-1, eu-west-1]",
+            "regions: [us-west-2, eu-west-1]",
+        )],
+    )?;
+    let more = edited(
+        &original,
+        &[(
+            "pinned: true, regions: [eu-west-1]",
+            "pinned: true, regions: [eu-west-1, us-east-1]",
+        )],
+    )?;
+    world.pool("eu-west-1").update(|behaviour| {
+        behaviour.token_ms = 1000;
+        behaviour.tokens = 64;
+    });
+    let begun = Instant::now();
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        let ask = world.ask("eu-west-1").country("DE").streamed();
+        streams.spawn(async move { ask.send().await });
+    }
+    let pool = world.pool("eu-west-1");
+    wait_for("the streams to begin", || async {
+        Ok(pool.requests().len() >= STREAMS)
+    })
+    .await?;
+    let before = world.report().await?.counts.reloads;
+    let callers = [("us-west-2", "US"), ("us-east-1", "US")];
+    let load = Load::at_rate(world, &callers, 200)?;
+    let edits = (0..ROUNDS).flat_map(|_| [&fewer, &original, &more, &original]);
+    for (text, taken) in edits.zip(before + 1..) {
+        world.edit(text)?;
+        wait_for("the edit to be taken", || async {
+            Ok(world.report().await?.counts.reloads == taken)
+        })
+        .await?;
+    }
+    let tally = load.stop().await?;
+    for answer in streams.join_all().await {
+        let answer = answer?;
+        let is_whole = answer.status == 200 && answer.text().contains("[DONE]");
+        ensure(is_whole && answer.region() == "eu-west-1", || {
+            format!("a stream under way: {} {}", answer.status, answer.text())
+        })?;
+    }
+    Ok(format!(
+        "{} edits that gave a zone a region or took one; {} requests at 200/s, none failed; {STREAMS} streams from before the first edit \
+         ended whole after {:.0} s",
+        4 * ROUNDS,
+        tally.all,
+        begun.elapsed().as_secs_f64()
     ))
 }
 

@@ -37,13 +37,18 @@ impl Tally {
 impl Load {
     /// Starts it: callers are a gateway and a country each.
     pub fn start(world: &World, callers: &[(&str, &str)]) -> Result<Self> {
+        Self::at_rate(world, callers, RATE)
+    }
+
+    /// The same with so many requests a second.
+    pub fn at_rate(world: &World, callers: &[(&str, &str)], rate: u32) -> Result<Self> {
         let asks: Vec<(String, Ask)> = callers
             .iter()
             .map(|(gateway, country)| ((*gateway).to_owned(), world.ask(gateway).country(country)))
             .collect();
         let client = client().build()?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(run(asks, client, stopped));
+        let task = tokio::spawn(run(asks, client, rate, stopped));
         Ok(Self { stop, task })
     }
 
@@ -57,9 +62,10 @@ impl Load {
 async fn run(
     asks: Vec<(String, Ask)>,
     client: reqwest::Client,
+    rate: u32,
     stopped: watch::Receiver<bool>,
 ) -> Result<Tally> {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     let mut requests = JoinSet::new();
     for (number, (gateway, ask)) in asks.iter().cycle().enumerate() {
         ticks.tick().await;

@@ -96,7 +96,8 @@ macro_rules! scenarios {
 }
 
 /// They take a minute or more each, so they begin first.
-const LONG: [&str; 5] = [
+const LONG: [&str; 6] = [
+    "config-regions",
     "residency-hunt",
     "wedged",
     "gateway-faults",
@@ -145,6 +146,10 @@ scenarios! {
     "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "guard-hunt": guard::hunt, Last, hunt::options();
     "residency-hunt": residency::hunted, Last, residency_hunt::options();
+    "residency-in-flight": residency::in_flight, Last, residency_hunt::options();
+    "residency-away": residency::away, Last, residency_hunt::options();
+    "residency-restarted": residency::restarted, Last, residency_hunt::options();
+    "residency-edited": residency::edited, Last, residency_hunt::options();
     "gateway-faults": gateway_faults::faults_at_home, Any, gateway_faults::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };
     "guard-flapping": failover::flapping, Any, Options::default();
@@ -233,6 +238,7 @@ scenarios! {
     "fresh": fresh::fresh, Any, Options::default();
     "config-edits": config::edits, Any, Options::default();
     "config-edits-sotw": config::edits, Any, Options { configured: Configured::BySotw, ..Options::default() };
+    "config-regions": config::regions, Any, Options { limits: config::LONG_ANSWERS, ..Options::default() };
     "config-zones": config::zones, Any, Options { misdirected: "forward", ..Options::default() };
     "config-zones-sotw": config::zones, Any, Options { configured: Configured::BySotw, misdirected: "forward", ..Options::default() };
     "config-filter": config::filter, Last, Options::default();
