@@ -13,7 +13,7 @@ use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
 use meridian_policy::{FilterPolicy, Fleet, headers};
 use prost::Message;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const EXAMPLE: &str = include_str!("../../../../envoy/fleet.yaml");
 
@@ -187,4 +187,94 @@ fn an_edit_of_one_zone_renames_nothing_of_another() {
         clusters.map(|of| of.keys().cloned().collect()).collect()
     };
     assert_eq!(names(back.last().unwrap()), names(first));
+}
+
+/// 30 regions with 10 models each, and three zones, one of which may serve these.
+fn large(regions_of_eea: usize) -> Fleet {
+    let region = |index: usize| {
+        let pools =
+            (0..10).map(|model| format!("m{model}: {{ endpoints: [10.{index}.1.{model}:8000] }}"));
+        let pools: Vec<String> = pools.collect();
+        format!(
+            "  r{index:02}: {{ gateway: {{ address: 10.{index}.0.1, port: 8443 }}, pools: {{ {} }} }}\n",
+            pools.join(", ")
+        )
+    };
+    let names = |count: usize| -> String {
+        let names: Vec<String> = (0..count).map(|index| format!("r{index:02}")).collect();
+        names.join(", ")
+    };
+    let regions: String = (0..30).map(region).collect();
+    let text = format!(
+        "zones:\n  eea: {{ countries: [preset:eea], pinned: true, regions: [{}] }}\n  uk: {{ countries: [preset:uk], pinned: true, regions: [r10, r11] }}\n  \
+         global: {{ countries: [preset:rest], regions: [{}] }}\nunknown_zone: eea\nclassify:\n  - {{ header: cf-ipcountry, gives: country, \
+         trust: {{ cidr: [10.0.0.0/8] }} }}\nregions:\n{regions}",
+        names(regions_of_eea),
+        names(30),
+    );
+    crate::fleet::parse(&text).unwrap()
+}
+
+/// Resources of one gateway by type and name, with their sizes in bytes.
+fn sizes(history: History<'_>) -> BTreeMap<String, usize> {
+    let home = "r00".parse().unwrap();
+    let parts = crate::discovery::split(crate::translate::translate(
+        history,
+        &Plan::default(),
+        &home,
+        None,
+    ));
+    let resources = crate::discovery::resources(parts, &Resources::default()).unwrap();
+    let all = ResourceType::ALL.into_iter().flat_map(|kind| {
+        let of_kind = resources.of(kind).iter();
+        of_kind.map(move |(name, resource)| {
+            (
+                format!("{} {name}", kind.label()),
+                resource.body.value.len(),
+            )
+        })
+    });
+    all.collect()
+}
+
+#[test]
+fn an_edit_of_one_zone_of_a_large_fleet_costs_its_own_resources_twice_and_no_other() {
+    let (before, next) = (large(9), large(8));
+    let (first, both, last) = (
+        sizes((&before).into()),
+        sizes(History::new(&next, [&before])),
+        sizes((&next).into()),
+    );
+    let total = |sizes: &BTreeMap<String, usize>| (sizes.len(), sizes.values().sum::<usize>());
+    println!(
+        "before {:?}, meanwhile {:?}, after {:?}",
+        total(&first),
+        total(&both),
+        total(&last)
+    );
+    let new: Vec<&String> = both
+        .keys()
+        .filter(|name| !first.contains_key(*name))
+        .collect();
+    assert!(new.iter().all(|name| name.contains("/eea@")), "{new:?}");
+    assert_eq!(
+        new.len(),
+        last.keys().filter(|name| name.contains("/eea@")).count()
+    );
+    assert!(
+        first.keys().all(|name| both.contains_key(name)),
+        "nothing goes before its time"
+    );
+    let others = |sizes: &BTreeMap<String, usize>| -> BTreeSet<String> {
+        sizes
+            .keys()
+            .filter(|name| !name.contains("/eea@"))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(
+        others(&first),
+        others(&last),
+        "an edit elsewhere renames nothing"
+    );
 }
