@@ -1,7 +1,8 @@
 //! What modules may not import: the edges within a crate that the architecture stands on.
 
 use super::imports::{Edges, edges};
-use super::sources::{modules, written};
+use super::sources::{modules, root, written};
+use std::fs;
 
 /// A module, with all below it, and what it must not import: modules of its crate, or `meridian_...` for other crates.
 type Rule = (&'static str, &'static [&'static str]);
@@ -79,6 +80,38 @@ fn modules_import_what_they_may() {
     for (each, rules) in [("xds-server", XDS_SERVER), ("filter/core", FILTER_CORE)] {
         let found = forbidden(&edges(&modules(each)), rules);
         assert!(found.is_empty(), "{each}:\n{}", found.join("\n"));
+    }
+}
+
+/// The oracle of the verifier's tests states the rule of residency once more, in its own way.
+#[test]
+fn the_oracle_imports_neither_rule() {
+    let path = root().join("xds-server/src/verify/tests/simulation.rs");
+    let oracle = fs::read_to_string(path).unwrap();
+    let rules: &[Rule] = &[(
+        "verify::tests::simulation",
+        &[
+            "verify::residency",
+            "verify::owner",
+            "verify::destination",
+            "meridian_planner::chain",
+        ],
+    )];
+    let found = |oracle: &str| {
+        let modules = written(&[
+            ("verify::tests::simulation", oracle),
+            ("verify::residency", ""),
+            ("verify::owner", ""),
+            ("verify::destination", ""),
+        ]);
+        forbidden(&edges(&modules), rules)
+    };
+    assert_eq!(found(&oracle), [""; 0]);
+    for bad in [
+        "use meridian_planner::chain::passes_through;",
+        "use crate::verify::residency::may_transit;",
+    ] {
+        assert_eq!(found(&format!("{oracle}\n{bad}")).len(), 1, "{bad}");
     }
 }
 
