@@ -13,7 +13,7 @@ const CALLERS: [(&str, &str); 4] = [
 ];
 
 /// Requests in a row by which a gateway shows that it has forgotten what happened: enough to meet each of its two workers.
-const IN_A_ROW: usize = 6;
+const IN_A_ROW: usize = 10;
 
 /// Parts of a decision by which the gateway still acts on earlier answers.
 const REMEMBERED: [&str; 3] = [" cooling=", " full=", " pressure="];
