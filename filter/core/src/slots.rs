@@ -161,7 +161,10 @@ impl SlotTable {
         let costs = || candidates.iter().map(|server| server.load().cost());
         let (least, all_idle) = (costs().min(), costs().all(|cost| cost == 0));
         // Where some servers are idle and others are not, no unknown server is better than an idle one, and it may be a busy one.
+        // While a server is left alone, an unknown slot may be its own: a new server is found by the known slots that it takes over.
+        let nobody_is_left_alone = candidates.len() == self.known().count();
         if request.balance == Balance::LeastLoad
+            && nobody_is_left_alone
             && (all_idle || least > Some(0))
             && let Some(unknown) = self.pick_unknown(random)
         {
@@ -189,19 +192,19 @@ impl SlotTable {
 
     /// The servers with known slots that are not in back-off; all with known slots if every one is in back-off.
     fn candidates(&self, now_ms: u64) -> Vec<&Server> {
-        let known = || {
-            self.servers
-                .values()
-                .filter(|server| !server.slots.is_empty())
-        };
-        let ready: Vec<&Server> = known()
-            .filter(|server| server.backoff_until <= now_ms)
-            .collect();
+        let is_ready = |server: &&Server| server.backoff_until <= now_ms;
+        let ready: Vec<&Server> = self.known().filter(is_ready).collect();
         if ready.is_empty() {
-            known().collect()
+            self.known().collect()
         } else {
             ready
         }
+    }
+
+    /// The servers with known slots.
+    fn known(&self) -> impl Iterator<Item = &Server> {
+        let servers = self.servers.values();
+        servers.filter(|server| !server.slots.is_empty())
     }
 
     /// A slot whose server is unknown, for the requests that explore. Their part is the chance that an unknown slot leads to an
@@ -236,6 +239,9 @@ impl SlotTable {
     /// Learns that a slot led to the server at this address.
     pub fn learn(&mut self, slot: u16, address: &str, now_ms: u64) {
         let slot = slot % SLOT_COUNT;
+        if self.is_out_for_a_while(slot, address, now_ms) {
+            return;
+        }
         let before = self.slot_map.insert(slot, address.to_owned());
         let is_new = before.as_deref() != Some(address);
         if let Some(before) = before.filter(|_| is_new) {
@@ -252,6 +258,21 @@ impl SlotTable {
             }
         });
         self.forget_gone();
+    }
+
+    /// Whether a slot led to this address because its own server fails, and Envoy has taken that one out for a while. Then the slot
+    /// stays the failing server's: once that is back, the slot would lead a request to it that is meant for this address.
+    fn is_out_for_a_while(&mut self, slot: u16, address: &str, now_ms: u64) -> bool {
+        let before = self.slot_map.get(&slot).filter(|before| *before != address);
+        let server = before.and_then(|before| self.servers.get_mut(before));
+        let failing =
+            server.filter(|server| server.failures > 0 && server.misroutes < MAX_MISROUTES);
+        let Some(server) = failing else {
+            return false;
+        };
+        server.misroutes += 1;
+        server.back_off(server.failures.saturating_add(server.misroutes), now_ms);
+        true
     }
 
     /// A slot of this server led to another server. One misroute means that the hash table has changed. Several in a row mean

@@ -262,6 +262,40 @@ fn a_server_that_comes_back_gets_its_share_again() {
     }
 }
 
+/// A wedged server fails every request, and Envoy takes it out for five of every ten seconds: fewer and fewer requests find out.
+#[test]
+fn a_wedged_server_is_found_by_few_however_often_it_comes_back() {
+    let all = Envoy(THREE[..2].to_vec());
+    let without = Envoy(THREE[1..2].to_vec());
+    let mut slots = learnt(&all);
+    let mut found = [0; 2];
+    for number in 0..2_400_u64 {
+        let now_ms = 10_000 + number * 50;
+        let is_out = now_ms % 10_000 >= 5_000;
+        let envoy = if is_out { &without } else { &all };
+        let ask = SlotRequest {
+            now_ms,
+            ..slot_request(Balance::LeastLoad, number)
+        };
+        let mut request = send(&mut slots, envoy, ask, 100);
+        if request.address() == THREE[0] {
+            found[usize::from(number >= 1_200)] += 1;
+            slots.failed(&mut request, now_ms);
+        } else {
+            slots.answered(&mut request);
+        }
+        slots.end(request);
+    }
+    assert!(found[0] <= 10 && found[1] <= 5, "{found:?} by the minute");
+    // It is well again.
+    let picked = servers(&mut slots, &all, 200_000, 200);
+    assert!(
+        count(&picked, THREE[0]) > 60,
+        "{}",
+        count(&picked, THREE[0])
+    );
+}
+
 /// One long prompt is being read at each moment: Envoy's least request would never send the next one to its server.
 #[test]
 fn few_requests_meet_no_busy_server_while_another_is_idle() {
