@@ -70,11 +70,13 @@ pub struct Ground<'w> {
     pub generations: Arc<Generations>,
     /// What was published.
     pub ledger: Arc<Mutex<Ledger>>,
+    /// The gateways that can have every definition: one with an older filter refuses them.
+    current: Vec<&'static str>,
     _transits: Transits,
 }
 
 impl<'w> Ground<'w> {
-    /// Prepares a world. `older_filter`: the file of the filter that one of the gateways is to run. All gateways have the first definition in the end.
+    /// Prepares a world. `older_filter`: the file of the filter that one of the gateways is to run. All others have the first definition in the end.
     ///
     /// # Errors
     /// They do not get it in time.
@@ -107,6 +109,10 @@ impl<'w> Ground<'w> {
         let mut ground = Self {
             generations: Arc::new(Generations::start(world)?),
             _transits: Transits::start(world, &sightings),
+            current: REGIONS
+                .into_iter()
+                .filter(|region| older_filter.is_none() || *region != OLDER)
+                .collect(),
             ledger: Arc::default(),
             world,
             pools,
@@ -133,7 +139,7 @@ impl<'w> Ground<'w> {
             .collect()
     }
 
-    /// Ends all faults, and publishes a definition until all gateways have it.
+    /// Ends all faults, and publishes a definition until all gateways that can have it do.
     async fn reset(&mut self, base: &Definition) -> Result<()> {
         for server in self.pools.values().chain(&self.providers) {
             server.set(FailureMode::FINE);
@@ -147,11 +153,11 @@ impl<'w> Ground<'w> {
         }
         self.apply(Act::StartControlPlane).await?;
         let generation = self.publish(base)?;
-        let generations = &self.generations;
+        let (generations, current) = (&self.generations, &self.current);
         let all_have_it = wait_for(
             "all gateways to have the first definition of a run",
             || async {
-                let mut regions = REGIONS.iter();
+                let mut regions = current.iter();
                 Ok(regions.all(|region| generations.last(region) == Some(generation)))
             },
         );
