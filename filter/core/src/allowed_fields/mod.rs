@@ -5,12 +5,13 @@
 //! The body is read as it stands, without a tree of it: a field that is repeated is checked each time, whichever one the server reads.
 
 mod table;
+mod tools;
 
+use crate::edit::{Edit, offset, removals};
 use crate::excerpt::{MAX_VALUE, excerpt};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::{Arguments, Display, Formatter, Result as Formatted, Write as _};
 use table::{Rule, Table, table};
@@ -27,44 +28,67 @@ pub struct Allowance<'a> {
 }
 
 /// A field that the server may not be given. The text says what to do, without a full stop. It repeats no more than the beginning of
-/// the field's name.
+/// what the caller sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violation {
-    /// The field, as a path into the body: `tools[2].type`. Empty for the body itself.
+    /// The field, as a path into the body: `tools[2].type`. Empty for the body itself. Of a long path the beginning.
     pub field: String,
-    /// Whether the field names content at another place.
-    pub is_remote: bool,
+    /// Why the server may not be given it.
+    pub reason: Reason,
 }
 
-/// Checks a body of the API on a path. The path has no query.
+/// Why a server may not be given a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    /// No table lists the field.
+    #[default]
+    Unlisted,
+    /// The field names content at another place.
+    Remote,
+    /// A tool of this type, or what such a tool has made.
+    Tool(String),
+    /// The table lists the field, and not this value.
+    Value(String),
+    /// The field names what the provider keeps.
+    Kept,
+    /// The gateway cannot read the body from here on.
+    Unreadable,
+}
+
+/// Checks a body of the API on a path, and returns what is to be changed in it. The path has no query.
 ///
 /// # Errors
 /// The first field that is not allowed, or the place where the body is no JSON.
-pub fn check(path: &str, body: &[u8], allowance: Allowance<'_>) -> Result<(), Violation> {
-    let Some(table) = table(path) else {
-        return match allowance.listed_only {
-            true => Err(Violation::default()),
-            false => Ok(()),
-        };
+pub fn check(path: &str, body: &[u8], allowance: Allowance<'_>) -> Result<Vec<Edit>, Violation> {
+    static NO_ROWS: Table = Table::new();
+    let table = match table(path) {
+        Some(table) => table,
+        None if allowance.listed_only => return Err(Violation::default()),
+        None => &NO_ROWS,
     };
     let mut walk = Walk {
         table,
         allowance,
+        body,
         pattern: String::new(),
         place: String::new(),
+        tools: Vec::new(),
+        has_lost_tools: false,
+        has_store: false,
+        edits: Vec::new(),
         found: None,
     };
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let read = deserializer
         .deserialize_any(At(&mut walk))
         .and_then(|()| deserializer.end());
-    match (read, walk.found) {
+    match (read, walk.found.take()) {
         (_, Some(violation)) => Err(violation),
-        (Ok(()), None) => Ok(()),
+        (Ok(()), None) => Ok(walk.edits()),
         // It may be read by a server that understands more than JSON.
         (Err(_), None) => Err(Violation {
-            field: walk.place,
-            is_remote: false,
+            field: excerpt(&walk.place, MAX_VALUE).into_owned(),
+            reason: Reason::Unreadable,
         }),
     }
 }
@@ -72,25 +96,50 @@ pub fn check(path: &str, body: &[u8], allowance: Allowance<'_>) -> Result<(), Vi
 impl Violation {
     /// A short, stable name of the kind of violation.
     pub fn code(&self) -> &'static str {
-        match self.is_remote {
-            true => "remote_content",
-            false => "field_not_allowed",
+        match self.reason {
+            Reason::Remote => "remote_content",
+            _ => "field_not_allowed",
         }
     }
 }
 
 impl Display for Violation {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Formatted {
-        let field = excerpt(&self.field, MAX_VALUE);
-        match self.is_remote {
-            true => write!(
-                formatter,
-                "`{field}` names content at another place, which the server would fetch; send the content itself, as a `data:` URL"
+        match self.field.as_str() {
+            "" => formatter.write_str("the body ")?,
+            field => write!(formatter, "`{field}` ")?,
+        }
+        match &self.reason {
+            Reason::Unlisted => formatter.write_str(
+                "could have the server send the request to third places, or is not known to this gateway; leave it out",
             ),
-            false => write!(
+            Reason::Remote => {
+                let form = match self.field.ends_with("source.url") {
+                    true => "with `type: base64`",
+                    false => "as a `data:` URL",
+                };
+                write!(
+                    formatter,
+                    "names content at another place, which the server would fetch; send the content itself, {form}"
+                )
+            }
+            Reason::Tool(kind) => write!(
                 formatter,
-                "`{field}` could have the server send the request to third places, or is not known to this gateway; leave it out"
+                "is `{kind}`: the provider would run the tool, or the gateway does not know it; leave the tool or item out, or list \
+                 the tool in `zones.<zone>.fallback_tools` of the fleet file"
             ),
+            Reason::Value(value) => write!(
+                formatter,
+                "is `{value}`, which could have the server send or keep the request, or is not known to this gateway; use another value, \
+                 or leave it out"
+            ),
+            Reason::Kept => formatter.write_str(
+                "could name what the provider keeps; send the content itself: an item needs its `type` or `role`, and reasoning with an \
+                 `id` its `encrypted_content` or `content`",
+            ),
+            Reason::Unreadable => {
+                formatter.write_str("is no JSON that the gateway can read; correct it, or nest it less")
+            }
         }
     }
 }
@@ -99,10 +148,17 @@ impl Display for Violation {
 struct Walk<'w> {
     table: &'static Table,
     allowance: Allowance<'w>,
+    body: &'w [u8],
     /// The present place, as the table writes it: `tools[].type`.
     pattern: String,
     /// The present place: `tools[2].type`.
     place: String,
+    /// The tools of the present list: where each begins and ends in the body, and whether it goes on.
+    tools: Vec<tools::Offer>,
+    /// A list of tools has lost all of them.
+    has_lost_tools: bool,
+    has_store: bool,
+    edits: Vec<Edit>,
     found: Option<Violation>,
 }
 
@@ -114,6 +170,21 @@ enum Scalar<'s> {
     Text(&'s str),
     Other,
 }
+
+/// Keys under which APIs and servers take images, audio, videos and files. A text there is the content or its URL.
+const CONTENT_KEYS: [&str; 8] = [
+    "audio",
+    "audio_url",
+    "file_data",
+    "file_url",
+    "image",
+    "image_url",
+    "video",
+    "video_url",
+];
+
+/// Fields that mean nothing without tools. Some servers refuse them then.
+const TOOL_FIELDS: [&str; 3] = ["parallel_tool_calls", "tool_choice", "tools"];
 
 impl Walk<'_> {
     fn rule(&self) -> Option<Rule> {
@@ -135,10 +206,22 @@ impl Walk<'_> {
             })
     }
 
-    fn refuse<E: Error>(&mut self, below: &str, is_remote: bool) -> E {
+    /// Whether a text at the present place is content, or names it: wherever a server may look for it, and where the table says so.
+    fn is_content(&self) -> bool {
+        let mut steps = self.pattern.rsplit('.');
+        let mut step = || steps.next().unwrap_or_default().trim_end_matches("[]");
+        let by_key = match step() {
+            "url" => Some(step()).is_some_and(|key| key == "source" || CONTENT_KEYS.contains(&key)),
+            key => CONTENT_KEYS.contains(&key),
+        };
+        by_key || self.rule() == Some(Rule::Inline)
+    }
+
+    fn refuse<E: Error>(&mut self, below: &str, reason: Reason) -> E {
+        self.place.push_str(below);
         self.found = Some(Violation {
-            field: format!("{}{below}", self.place),
-            is_remote,
+            field: excerpt(&self.place, MAX_VALUE).into_owned(),
+            reason,
         });
         E::custom("a field is not allowed")
     }
@@ -146,23 +229,31 @@ impl Walk<'_> {
     fn scalar<E: Error>(&mut self, value: Scalar<'_>) -> Result<(), E> {
         let Allowance {
             listed_only,
+            tools,
             remote_content,
-            ..
         } = self.allowance;
-        let is_allowed = match (self.rule(), value) {
-            (_, Scalar::Null) => !self.pattern.is_empty(),
-            (Some(Rule::Inline), Scalar::Text(text)) if !remote_content && !is_inline(text) => {
-                return Err(self.refuse("", true));
+        let excerpt = |text| excerpt(text, MAX_VALUE).into_owned();
+        let refused = match (self.rule(), value) {
+            (_, Scalar::Null) if !self.pattern.is_empty() => None,
+            (_, Scalar::Text(text)) if !remote_content && self.is_content() && !is_inline(text) => {
+                Some(Reason::Remote)
             }
-            _ if !listed_only => true,
-            (Some(Rule::Off), value) => matches!(value, Scalar::False),
-            (Some(Rule::OneOf(known)), Scalar::Text(text)) => known.contains(&text),
-            (Some(Rule::OneOf(_)) | None, _) => false,
-            (Some(_), _) => true,
+            _ if !listed_only => None,
+            (Some(Rule::Off), Scalar::False) => None,
+            (Some(Rule::OneOf(known)), Scalar::Text(text)) => {
+                (!known.contains(&text)).then(|| Reason::Value(excerpt(text)))
+            }
+            (Some(Rule::Caller(known)), Scalar::Text(text)) => {
+                let is_known = known.contains(&text) || tools.contains(text);
+                (!is_known).then(|| Reason::Tool(excerpt(text)))
+            }
+            (Some(Rule::Any | Rule::Scalar | Rule::Inline), _) => None,
+            (Some(Rule::Choice(_)), Scalar::Text(_)) => None,
+            _ => Some(Reason::Unlisted),
         };
-        match is_allowed {
-            true => Ok(()),
-            false => Err(self.refuse("", false)),
+        match refused {
+            None => Ok(()),
+            Some(reason) => Err(self.refuse("", reason)),
         }
     }
 
@@ -175,30 +266,60 @@ impl Walk<'_> {
         };
         match is_allowed {
             true => Ok(()),
-            false => Err(self.refuse("", false)),
+            false => Err(self.refuse("", Reason::Unlisted)),
         }
     }
 
-    /// A tool. Its type decides who runs it. A repeated type is refused: two servers might read two different ones.
-    fn tool<E: Error>(&mut self, raw: &RawValue, run_by_caller: &[&str]) -> Result<(), E> {
-        #[derive(Deserialize)]
-        struct Tool<'a> {
-            #[serde(borrow, rename = "type")]
-            kind: Option<Cow<'a, str>>,
+    /// A value that is looked at before it is walked through, or is replaced.
+    fn raw<E: Error>(&mut self, rule: Rule, raw: &RawValue) -> Result<(), E> {
+        match rule {
+            Rule::Tool(types) => self.tool(raw, types),
+            Rule::Offer(types) => self.offer(raw, types),
+            Rule::Choice(types) if raw.get().starts_with('{') => self.tool(raw, types),
+            Rule::Item(types) => self.item(raw, types),
+            Rule::Store => self.store(raw),
+            _ => self.walk(raw),
         }
-        let Ok(Tool { kind }) = serde_json::from_str(raw.get()) else {
-            return Err(self.refuse("", false));
-        };
-        let kind = kind.unwrap_or_default();
-        if self.allowance.tools.contains(kind.as_ref()) {
-            return Ok(());
+    }
+
+    /// `false`. `null` is replaced by it.
+    fn store<E: Error>(&mut self, raw: &RawValue) -> Result<(), E> {
+        self.has_store = true;
+        let at = offset(self.body, raw.get());
+        match raw.get() {
+            "false" => Ok(()),
+            "null" => {
+                self.edits.push(Edit::new(at, "false".into()));
+                Ok(())
+            }
+            _ => Err(self.refuse("", Reason::Unlisted)),
         }
-        if !run_by_caller.contains(&kind.as_ref()) {
-            return Err(self.refuse(".type", false));
-        }
+    }
+
+    fn walk<E: Error>(&mut self, raw: &RawValue) -> Result<(), E> {
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-        let read = deserializer.deserialize_any(At(self));
-        read.map_err(E::custom)
+        deserializer.deserialize_any(At(self)).map_err(E::custom)
+    }
+
+    /// Walks through what a listed tool may have: every field, except content at another place.
+    fn walk_freely<E: Error>(&mut self, raw: &RawValue) -> Result<(), E> {
+        let listed_only = std::mem::replace(&mut self.allowance.listed_only, false);
+        let walked = self.walk(raw);
+        self.allowance.listed_only = listed_only;
+        walked
+    }
+
+    /// What is to be changed in a body that is allowed.
+    fn edits(mut self) -> Vec<Edit> {
+        let is_kept_by_default = self.table.get("store") == Some(&Rule::Store);
+        if self.allowance.listed_only && is_kept_by_default && !self.has_store {
+            let begin = self.body.iter().position(|byte| *byte == b'{');
+            let begin = begin.map_or(0, |brace| brace + 1);
+            // A body that can be routed has a field behind it: the model.
+            self.edits
+                .push(Edit::new(begin..begin, "\"store\":false,".into()));
+        }
+        self.edits
     }
 
     /// Goes down by a step, which the table writes as `pattern`.
@@ -241,12 +362,9 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_> {
         let is_strict = self.0.allowance.listed_only;
         match self.0.rule() {
             Some(Rule::Any) => IgnoredAny::deserialize(deserializer).map(drop),
-            Some(Rule::Tool(run_by_caller)) if is_strict => {
+            Some(rule) if is_strict && rule.needs_raw() => {
                 let raw = <&RawValue>::deserialize(deserializer)?;
-                self.0.tool(raw, run_by_caller)
-            }
-            None if !is_strict && !self.0.is_listed() => {
-                IgnoredAny::deserialize(deserializer).map(drop)
+                self.0.raw(rule, raw)
             }
             _ => deserializer.deserialize_any(self),
         }
@@ -294,16 +412,29 @@ impl<'de> Visitor<'de> for At<'_, '_> {
         })? {
             index += 1;
         }
+        walk.leave_out_tools();
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let walk = self.0;
         walk.structure(true)?;
-        while let Some(name) = fields.next_key::<String>()? {
+        let is_body = walk.pattern.is_empty();
+        let mut members = Vec::new();
+        while let Some(raw) = fields.next_key::<&RawValue>()? {
+            let name: String = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
+            if is_body {
+                let begin = offset(walk.body, raw.get()).start;
+                members.push((begin, !TOOL_FIELDS.contains(&name.as_str())));
+            }
             walk.within(&name, format_args!("{name}"), |walk| {
                 fields.next_value_seed(At(walk))
             })?;
+        }
+        if is_body && walk.has_lost_tools {
+            let end = walk.body.iter().rposition(|byte| *byte == b'}');
+            let removed = removals(walk.body, &members, end.unwrap_or_default());
+            walk.edits.extend(removed);
         }
         Ok(())
     }

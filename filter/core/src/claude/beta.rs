@@ -159,7 +159,12 @@ const BETAS: &[Beta] = &[
             None,
             Some("mid-conversation-output-config-2026-07-01"),
         ],
-        fields: &[],
+        fields: &[hint(&["messages", "*", "output_config"], NOWHERE)],
+    },
+    Beta {
+        name: "mid-conversation-system-clear-at-2026-08-21",
+        names: at_anthropic("mid-conversation-system-clear-at-2026-08-21"),
+        fields: &[hint(&["messages", "*", "clear_at"], NOWHERE)],
     },
     Beta {
         name: "thinking-binding-controls-2026-08-01",
@@ -187,6 +192,16 @@ const BETAS: &[Beta] = &[
                 NOWHERE,
             ),
         ],
+    },
+    Beta {
+        name: "computer-use-2025-01-24",
+        names: everywhere("computer-use-2025-01-24"),
+        fields: &[],
+    },
+    Beta {
+        name: "computer-use-2025-11-24",
+        names: everywhere("computer-use-2025-11-24"),
+        fields: &[],
     },
     // It is about a message that another server made.
     Beta {
