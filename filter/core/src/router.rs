@@ -133,6 +133,12 @@ impl Router {
         }))
     }
 
+    /// Whether the servers of a zone may not fetch content that a request names by URL.
+    pub fn refuses_remote_content(&self, zone: &ZoneName) -> bool {
+        let routes = self.zones.get(zone);
+        routes.is_some_and(|routes| routes.refuse_remote_content)
+    }
+
     /// Decides on a request whose head was admitted, now that its body is whole.
     pub fn decide(
         &self,

@@ -254,6 +254,10 @@ impl Request {
         for (name, value) in decision.route_headers() {
             host.set_header(Side::Request, name, Some(&value));
         }
+        if policy.router.refuses_remote_content(&decision.caller.zone) {
+            // The body has been read as UTF-8. The server is not to read it in another encoding.
+            host.set_header(Side::Request, "content-type", Some("application/json"));
+        }
         self.number = number(self.stream, now);
         host.set_header(
             Side::Request,
