@@ -14,6 +14,7 @@ pub struct Edit {
 pub struct Edited {
     /// The bytes of the body that it replaces.
     pub replaces: usize,
+    /// What takes their place.
     pub bytes: Vec<u8>,
 }
 

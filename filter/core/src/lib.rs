@@ -15,7 +15,7 @@ pub mod claude;
 pub mod clock;
 pub mod context;
 pub mod decision;
-mod edit;
+pub mod edit;
 pub mod egress;
 pub mod egress_refusal;
 mod error_body;

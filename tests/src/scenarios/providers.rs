@@ -251,9 +251,9 @@ fn rows() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ),
         (
             RESPONSES,
-            "tools",
-            json!([{ "type": "web_search" }]),
-            "tools[0].type",
+            "tool_choice",
+            json!({ "type": "web_search" }),
+            "tool_choice.type",
         ),
         (
             RESPONSES,

@@ -449,6 +449,35 @@ const MESSAGES_ROWS: Rows = &[
     ),
     ("messages[].content[].content[].context", Scalar),
     ("messages[].content[].content[].source", Scalar),
+    ("messages[].content[].content[].source.content", Scalar),
+    (
+        "messages[].content[].content[].source.content[].cache_control",
+        Any,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.data",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.media_type",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.type",
+        SOURCES,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.url",
+        Inline,
+    ),
+    (
+        "messages[].content[].content[].source.content[].text",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].type",
+        OneOf(BLOCKS),
+    ),
     ("messages[].content[].content[].source.data", Scalar),
     ("messages[].content[].content[].source.media_type", Scalar),
     ("messages[].content[].content[].source.type", SOURCES),

@@ -91,7 +91,10 @@ impl Walk<'_> {
             "" if head.role.is_none() => Err(self.refuse("", Reason::Kept)),
             "reasoning" if head.id.is_some() && !is_whole => Err(self.refuse(".id", Reason::Kept)),
             kind if kind.is_empty() || types.contains(&kind) => self.walk(raw),
-            kind if FAMILIES.iter().any(|family| is_of(kind, None, family)) => {
+            kind if FAMILIES
+                .iter()
+                .any(|family| is_of(kind, head.name.as_deref(), family)) =>
+            {
                 Err(self.refuse(".type", tool(kind)))
             }
             kind => Err(self.refuse(
