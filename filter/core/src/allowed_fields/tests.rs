@@ -1,7 +1,9 @@
 //! One row for each field and tool type that the references of OpenAI and Anthropic name.
 
+use super::violation::Reason;
 use super::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";

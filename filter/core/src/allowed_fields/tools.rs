@@ -1,20 +1,22 @@
 //! Tools, the choice of one, and the items that tools leave in a conversation. The type of a tool decides who runs it.
 
-use super::{Reason, Walk};
-use crate::edit::{offset, removals};
-use crate::excerpt::{MAX_VALUE, excerpt};
+use super::violation::Reason;
 use serde::Deserialize;
-use serde::de::Error;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::ops::Range;
+use std::collections::BTreeSet;
 
-/// A tool in a list.
-#[derive(Debug)]
-pub(super) struct Offer {
-    /// Its bytes in the body.
-    at: Range<usize>,
-    goes_on: bool,
+/// What becomes of a tool or an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on with the fields that the table lists.
+    Listed,
+    /// It goes on with all fields: the zone lists the tool.
+    Free,
+    /// It is left out of its list.
+    LeftOut,
+    /// It is refused, at a place below its own.
+    Refused(&'static str, Reason),
 }
 
 /// Searches of the web. A server may offer them, and a model may use them or not: without one the answer is as good, or nearly.
@@ -50,86 +52,57 @@ struct Head<'a> {
     encrypted_content: Option<&'a RawValue>,
 }
 
-impl Walk<'_> {
-    /// A tool, or the choice of one.
-    pub(super) fn tool<E: Error>(&mut self, raw: &RawValue, types: &[&str]) -> Result<(), E> {
-        let kind = self.head(raw)?.kind.unwrap_or_default();
-        if self.allowance.tools.contains(kind.as_ref()) {
-            return self.walk_freely(raw);
-        }
-        match (types.contains(&kind.as_ref()), kind.as_ref()) {
-            (true, _) => self.walk(raw),
-            (false, "") => Err(self.refuse(".type", Reason::Unlisted)),
-            (false, kind) => Err(self.refuse(".type", tool(kind))),
-        }
+impl<'a> Head<'a> {
+    fn of(raw: &'a RawValue) -> Result<Self, Verdict> {
+        serde_json::from_str(raw.get()).map_err(|_| Verdict::Refused("", Reason::Unlisted))
     }
+}
 
-    /// A tool that the model may use or not. A search of the web that is not listed is left out.
-    pub(super) fn offer<E: Error>(&mut self, raw: &RawValue, types: &[&str]) -> Result<(), E> {
-        let kind = self.head(raw)?.kind.unwrap_or_default();
-        let goes_on = !kind.starts_with(WEB_SEARCH) || self.allowance.tools.contains(kind.as_ref());
-        if goes_on {
-            self.tool(raw, types)?;
-        }
-        let at = offset(self.body, raw.get());
-        self.tools.push(Offer { at, goes_on });
-        Ok(())
+/// A tool, or the choice of one. `types`: the tools that the caller runs; `allowed`: those that the zone lists.
+pub fn tool(raw: &RawValue, types: &[&str], allowed: &BTreeSet<String>) -> Verdict {
+    let kind = match Head::of(raw) {
+        Ok(head) => head.kind.unwrap_or_default(),
+        Err(refused) => return refused,
+    };
+    match kind.as_ref() {
+        kind if allowed.contains(kind) => Verdict::Free,
+        kind if types.contains(&kind) => Verdict::Listed,
+        "" => Verdict::Refused(".type", Reason::Unlisted),
+        kind => Verdict::Refused(".type", Reason::tool(kind)),
     }
+}
 
-    /// An item of a conversation.
-    pub(super) fn item<E: Error>(&mut self, raw: &RawValue, types: &[&str]) -> Result<(), E> {
-        let head = self.head(raw)?;
-        let kind = head.kind.as_deref().unwrap_or_default();
-        if self.is_of_listed_tool(kind, head.name.as_deref()) {
-            return self.walk_freely(raw);
-        }
-        let has = |content: Option<&RawValue>| {
-            content.is_some_and(|raw| raw.get().contains(char::is_alphanumeric))
-        };
-        let is_whole = has(head.content) || has(head.encrypted_content);
-        match kind {
-            "" if head.role.is_none() => Err(self.refuse("", Reason::Kept)),
-            "reasoning" if head.id.is_some() && !is_whole => Err(self.refuse(".id", Reason::Kept)),
-            kind if kind.is_empty() || types.contains(&kind) => self.walk(raw),
-            kind if FAMILIES
-                .iter()
-                .any(|family| is_of(kind, head.name.as_deref(), family)) =>
-            {
-                Err(self.refuse(".type", tool(kind)))
-            }
-            kind => Err(self.refuse(
-                ".type",
-                Reason::Value(excerpt(kind, MAX_VALUE).into_owned()),
-            )),
-        }
+/// A tool that the model may use or not. A search of the web that is not listed is left out.
+pub fn offer(raw: &RawValue, types: &[&str], allowed: &BTreeSet<String>) -> Verdict {
+    match tool(raw, types, allowed) {
+        Verdict::Refused(_, Reason::Tool(kind)) if kind.starts_with(WEB_SEARCH) => Verdict::LeftOut,
+        verdict => verdict,
     }
+}
 
-    /// The end of a list: the tools that do not go on are left out, or the list itself is if none does.
-    pub(super) fn leave_out_tools(&mut self) {
-        let offers = std::mem::take(&mut self.tools);
-        let Some(last) = offers.last() else { return };
-        if !offers.iter().any(|offer| offer.goes_on) {
-            self.has_lost_tools = true;
-            return;
-        }
-        let parts: Vec<_> = offers
-            .iter()
-            .map(|offer| (offer.at.start, offer.goes_on))
-            .collect();
-        self.edits.extend(removals(self.body, &parts, last.at.end));
+/// An item of a conversation.
+pub fn item(raw: &RawValue, types: &[&str], allowed: &BTreeSet<String>) -> Verdict {
+    let head = match Head::of(raw) {
+        Ok(head) => head,
+        Err(refused) => return refused,
+    };
+    let kind = head.kind.as_deref().unwrap_or_default();
+    let is_of = |family: &&&str| is_of(kind, head.name.as_deref(), family);
+    let mut families = FAMILIES.iter().filter(is_of).peekable();
+    let is_of_a_tool = families.peek().is_some();
+    if families.any(|family| allowed.iter().any(|tool| tool.starts_with(family))) {
+        return Verdict::Free;
     }
-
-    fn head<'r, E: Error>(&mut self, raw: &'r RawValue) -> Result<Head<'r>, E> {
-        serde_json::from_str(raw.get()).map_err(|_| self.refuse("", Reason::Unlisted))
-    }
-
-    /// Whether an item is what a listed tool has made.
-    fn is_of_listed_tool(&self, kind: &str, name: Option<&str>) -> bool {
-        let mut tools = self.allowance.tools.iter();
-        tools.any(|tool| {
-            let mut families = FAMILIES.iter();
-            families.any(|family| tool.starts_with(family) && is_of(kind, name, family))
-        })
+    let has = |content: Option<&RawValue>| {
+        content.is_some_and(|raw| raw.get().contains(char::is_alphanumeric))
+    };
+    let is_whole = has(head.content) || has(head.encrypted_content);
+    match kind {
+        "" if head.role.is_none() => Verdict::Refused("", Reason::Kept),
+        "reasoning" if head.id.is_some() && !is_whole => Verdict::Refused(".id", Reason::Kept),
+        kind if kind.is_empty() || types.contains(&kind) => Verdict::Listed,
+        kind if is_of_a_tool => Verdict::Refused(".type", Reason::tool(kind)),
+        kind => Verdict::Refused(".type", Reason::value(kind)),
     }
 }
 
@@ -144,8 +117,4 @@ fn is_of(kind: &str, name: Option<&str>, family: &str) -> bool {
         .or(made_by.strip_prefix("text_editor_"))
         .unwrap_or(made_by);
     made_by.starts_with(family)
-}
-
-fn tool(kind: &str) -> Reason {
-    Reason::Tool(excerpt(kind, MAX_VALUE).into_owned())
 }

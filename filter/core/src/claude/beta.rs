@@ -384,12 +384,18 @@ mod tests {
         }
     }
 
-    /// A field at a path, with this value.
-    fn at(path: &[&str], value: Value) -> Value {
-        path.iter().rev().fold(value, |value, step| match *step {
-            "*" => json!([value]),
-            name => json!({ name: value }),
-        })
+    /// A field at a path. The blocks of a content have a type.
+    fn at(path: &[&str]) -> Value {
+        match path {
+            [] => json!("x"),
+            ["content", "*", rest @ ..] => {
+                let mut block = at(rest);
+                block["type"] = json!("text");
+                json!({ "content": [block] })
+            }
+            ["*", rest @ ..] => json!([at(rest)]),
+            [name, rest @ ..] => json!({ *name: at(rest) }),
+        }
     }
 
     #[test]
@@ -404,16 +410,11 @@ mod tests {
             .iter()
             .filter(|beta| beta.names.iter().any(Option::is_some))
         {
-            let fields = beta.fields.iter().map(|field| at(field.path, json!("x")));
+            let fields = beta.fields.iter().map(|field| at(field.path));
             let messages = brought(beta.name).into_iter();
             let bodies = fields.chain(messages.map(|message| json!({ "messages": [message] })));
             for body in bodies {
-                // An element of a content has a type, which `at` knows nothing of.
-                let field = r#""content":[{"cache_control":{"scope""#;
-                let typed = field.replace('{', r#"{"type":"text","#);
-                let typed = typed.replace(r#"{"type":"text","scope"#, r#"{"scope"#);
-                let body = body.to_string().replace(field, &typed);
-                let checked = check("/v1/messages", body.as_bytes(), allowance);
+                let checked = check("/v1/messages", body.to_string().as_bytes(), allowance);
                 assert!(checked.is_ok(), "{}: {checked:?}: {body}", beta.name);
             }
         }
