@@ -713,6 +713,10 @@ fn a_search_of_the_web_is_left_out_unless_it_is_demanded() {
             format!(r#"{{"store":false,"tools":[{search}],"tools":[{function},{search}]}}"#);
         assert!(!sent(path, &twice, &[]).contains("web_search"));
     }
+    let lists =
+        r#"{"type":"namespace","tools":[{"type":"function","allowed_callers":["direct"]}]}"#;
+    let tools = format!("{lists},{search}");
+    assert_eq!(sent(RESPONSES, &body(&tools, ""), &[]), body(lists, ""));
     let preview = json!({ "tools": [{ "type": "web_search_preview_2025_03_11" }] });
     assert_eq!(refused(RESPONSES, &preview, &[]), None);
     for choice in [

@@ -20,9 +20,9 @@ pub struct Walk<'w> {
     pattern: String,
     /// The present place: `tools[2].type`.
     place: String,
-    /// The tools of the present list: their bytes in the body, and whether each goes on.
+    /// The tools of the body: their bytes in the body, and whether each goes on.
     offers: Vec<(Range<usize>, bool)>,
-    /// A list of tools has lost all of them.
+    /// The list of tools has lost all of them.
     has_lost_tools: bool,
     has_store: bool,
     edits: Vec<Edit>,
@@ -199,7 +199,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// The end of a list: the tools that do not go on are left out, or the list itself is if none does.
+    /// The end of the tools: those that do not go on are left out, or the list itself is if none does.
     fn leave_out_tools(&mut self) {
         let offers = std::mem::take(&mut self.offers);
         let Some((last, _)) = offers.last() else {
@@ -331,7 +331,9 @@ impl<'de> Visitor<'de> for At<'_, '_> {
         })? {
             index += 1;
         }
-        walk.leave_out_tools();
+        if walk.pattern == "tools" {
+            walk.leave_out_tools();
+        }
         Ok(())
     }
 
