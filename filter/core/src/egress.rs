@@ -2,6 +2,7 @@
 
 use crate::allowed_fields::{self, Allowance, Violation};
 use crate::claude::{Api, COUNT_TOKENS, MESSAGES, VERSION};
+use crate::edit::Edit;
 use crate::egress_refusal::EgressRefusal;
 use meridian_policy::egress_policy::{Claude, ClaudeHost, EgressPolicy, Provider, Renames};
 use meridian_policy::headers;
@@ -89,11 +90,11 @@ impl Restriction {
         })
     }
 
-    /// Checks a body.
+    /// Checks a body, and returns what is to be changed in it.
     ///
     /// # Errors
     /// The first field that is not allowed.
-    pub fn check(&self, path: &str, body: &[u8]) -> Result<(), Violation> {
+    pub fn check(&self, path: &str, body: &[u8]) -> Result<Vec<Edit>, Violation> {
         let allowance = Allowance {
             listed_only: self.listed_only,
             tools: &self.tools,

@@ -15,6 +15,7 @@ pub mod claude;
 pub mod clock;
 pub mod context;
 pub mod decision;
+pub mod edit;
 pub mod egress;
 pub mod egress_refusal;
 mod error_body;

@@ -133,6 +133,12 @@ impl Router {
         }))
     }
 
+    /// Whether the servers of a zone may not fetch content that a request names by URL.
+    pub fn refuses_remote_content(&self, zone: &ZoneName) -> bool {
+        let routes = self.zones.get(zone);
+        routes.is_some_and(|routes| routes.refuse_remote_content)
+    }
+
     /// Decides on a request whose head was admitted, now that its body is whole.
     pub fn decide(
         &self,
@@ -297,7 +303,8 @@ fn without_remote_content(path: &str, body: &[u8]) -> Result<(), Reason> {
         tools: &BTreeSet::new(),
         remote_content: false,
     };
-    allowed_fields::check(path, body, allowance).map_err(Reason::Field)
+    let checked = allowed_fields::check(path, body, allowance);
+    checked.map(drop).map_err(Reason::Field)
 }
 
 /// The hash of the session that a request names.

@@ -4,7 +4,7 @@ use super::client::run_from;
 use super::ensure;
 use crate::fakes::Replay;
 use crate::world::{Ask, MODEL, World, client};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 /// Every path of inference, with the JSON pointer of an error's type in the shape of its API.
@@ -215,18 +215,41 @@ pub async fn tools(world: &mut World) -> Result<String> {
             || format!("{field}: {} {}", answer.status, answer.text()),
         )?;
     }
-    let function = json!([{ "type": "function", "function": { "name": "f" } }]);
-    let answer = ask("eu-west-1", "FR", (CHAT, "tools", &function))
-        .send()
-        .await?;
-    ensure(
-        answer.region() == "fallback/claude-eu" && answer.status == 200,
-        || answer.text(),
-    )?;
+    changed(world).await?;
     Ok(format!(
         "{} requests that a provider could send on: served by pools, and by the fallback of an open zone; 400 by that of a pinned one",
         rows.len()
     ))
+}
+
+/// A fallback of a pinned zone keeps nothing, is given no search of the web, and reads the encoding that was checked.
+async fn changed(world: &World) -> Result<()> {
+    let search = json!({ "type": "web_search", "external_web_access": true });
+    for (path, function) in [
+        (
+            CHAT,
+            json!({ "type": "function", "function": { "name": "f" } }),
+        ),
+        (RESPONSES, json!({ "type": "function", "name": "f" })),
+    ] {
+        let tools = json!([search, function]);
+        let ask = world.ask("eu-west-1").country("FR");
+        let ask = with_field(ask, (path, "tools", &tools));
+        let answer = ask.header("content-type", "application/json; charset=utf-7");
+        let answer = answer.send().await?;
+        ensure(
+            answer.region() == "fallback/claude-eu" && answer.status == 200,
+            || answer.text(),
+        )?;
+        let requests = world.provider("claude-eu").requests();
+        let last = requests.last().context("the provider was asked")?;
+        let body: Value = serde_json::from_slice(&last.body)?;
+        let fine = body["store"] == false
+            && body["tools"] == json!([function])
+            && last.header("content-type") == Some("application/json");
+        ensure(fine, || format!("{path}: {body} {:?}", last.headers))?;
+    }
+    Ok(())
 }
 
 /// Requests by path, one more field and its value, and the place at which they are refused.
@@ -251,9 +274,9 @@ fn rows() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ),
         (
             RESPONSES,
-            "tools",
-            json!([{ "type": "web_search" }]),
-            "tools[0].type",
+            "tool_choice",
+            json!({ "type": "web_search" }),
+            "tool_choice.type",
         ),
         (
             RESPONSES,

@@ -5,6 +5,7 @@ mod crates;
 mod failures;
 mod fields;
 mod markdown;
+mod provider_fields;
 
 use markdown::{Document, code_blocks, documents};
 use meridian_tests::world::workspace;
@@ -16,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 /// In bytes: what a newcomer reads at one sitting.
 const README_SIZE: usize = 8192;
 
-/// Rewrites `docs/fleet.md` in place of comparing it.
+/// Rewrites generated pages in place of comparing them.
 const UPDATE: &str = "UPDATE_DOCS";
 
 #[test]
@@ -158,20 +159,29 @@ fn fleet_files_in_the_documents_are_valid() {
     fleet::load(&root.join("envoy/fleet.yaml")).unwrap();
 }
 
-#[test]
-fn the_reference_of_the_fleet_file_follows_from_its_schema() {
-    let path = workspace().join("docs/fleet.md");
-    let written = fields::page(&fleet::schema());
+/// Compares a page with what it follows from.
+fn follows(page: &str, written: &str) {
+    let path = workspace().join(page);
     if std::env::var_os(UPDATE).is_some() {
-        fs::write(&path, &written).unwrap();
+        fs::write(&path, written).unwrap();
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
     let differs = there.lines().zip(written.lines()).position(|(a, b)| a != b);
     assert!(
         there == written,
-        "docs/fleet.md is not what the schema says, from line {} on; rewrite it with {UPDATE}=1",
+        "{page} is not what the code says, from line {} on; rewrite it with {UPDATE}=1",
         differs.map_or(there.lines().count(), |line| line) + 1
     );
+}
+
+#[test]
+fn the_reference_of_the_fleet_file_follows_from_its_schema() {
+    follows("docs/fleet.md", &fields::page(&fleet::schema()));
+}
+
+#[test]
+fn the_fields_at_a_fallback_follow_from_the_filter() {
+    follows("docs/provider-fields.md", &provider_fields::page());
 }
 
 #[test]

@@ -17,25 +17,41 @@ pub enum Rule {
     Inline,
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// One of these texts, or the type of a listed tool.
+    Caller(&'static [&'static str]),
     /// `false`.
     Off,
+    /// `false`. It is sent also where the caller leaves it out: the provider keeps the conversation by default.
+    Store,
     /// A tool of one of these types, which the caller runs. The empty text stands for a tool without a type.
     Tool(&'static [&'static str]),
+    /// The same, in a list from which a search of the web is left out.
+    Offer(&'static [&'static str]),
+    /// A text, or a tool as above.
+    Choice(&'static [&'static str]),
+    /// An item of a conversation, of one of these types, or what a listed tool has made.
+    Item(&'static [&'static str]),
 }
 
-use Rule::{Any, Inline, Off, OneOf, Scalar, Tool};
+use Rule::{Any, Caller, Choice, Inline, Item, Off, Offer, OneOf, Scalar, Store, Tool};
+
+impl Rule {
+    /// Whether a value is looked at before it is walked through.
+    pub fn needs_raw(self) -> bool {
+        matches!(self, Store | Tool(_) | Offer(_) | Choice(_) | Item(_))
+    }
+}
 
 /// Rules by place. `[]` stands for every element of a list.
 pub type Table = BTreeMap<&'static str, Rule>;
 
-/// The table of the API on a path. `None` for a path without one.
+/// The table of the API on a path. `None` for a path without one: no fallback has it.
 pub fn table(path: &str) -> Option<&'static Table> {
     static CHAT: LazyLock<Table> = LazyLock::new(|| of(&[COMMON_ROWS, CHAT_ROWS]));
     static COMPLETIONS: LazyLock<Table> = LazyLock::new(|| of(&[COMMON_ROWS, COMPLETIONS_ROWS]));
     static RESPONSES: LazyLock<Table> = LazyLock::new(|| of(&[COMMON_ROWS, RESPONSES_ROWS]));
     static EMBEDDINGS: LazyLock<Table> = LazyLock::new(|| of(&[EMBEDDINGS_ROWS]));
     static SPEECH: LazyLock<Table> = LazyLock::new(|| of(&[SPEECH_ROWS]));
-    static SCORES: LazyLock<Table> = LazyLock::new(|| of(&[SCORES_ROWS]));
     static MESSAGES: LazyLock<Table> = LazyLock::new(|| of(&[MESSAGES_ROWS]));
     match path {
         "/v1/chat/completions" => Some(&CHAT),
@@ -43,7 +59,6 @@ pub fn table(path: &str) -> Option<&'static Table> {
         "/v1/responses" => Some(&RESPONSES),
         "/v1/embeddings" => Some(&EMBEDDINGS),
         "/v1/audio/speech" => Some(&SPEECH),
-        "/v1/rerank" | "/v1/score" => Some(&SCORES),
         "/v1/messages" | "/v1/messages/count_tokens" => Some(&MESSAGES),
         _ => None,
     }
@@ -54,6 +69,9 @@ type Rows = &'static [(&'static str, Rule)];
 fn of(rows: &[Rows]) -> Table {
     rows.iter().copied().flatten().copied().collect()
 }
+
+/// How long a provider keeps what it has read of a prompt, at least.
+const SHORT: Rule = OneOf(&["30m"]);
 
 /// Parameters of sampling and scheduling, of OpenAI's APIs and of the servers that are compatible with them.
 const COMMON_ROWS: Rows = &[
@@ -85,6 +103,9 @@ const COMMON_ROWS: Rows = &[
     ("presence_penalty", Any),
     ("priority", Any),
     ("prompt_cache_key", Scalar),
+    ("prompt_cache_options.mode", Scalar),
+    ("prompt_cache_options.prewarm", Scalar),
+    ("prompt_cache_options.ttl", SHORT),
     ("prompt_cache_retention", OneOf(&["in-memory", "in_memory"])),
     ("prompt_logprobs", Any),
     ("reasoning_effort", Any),
@@ -100,7 +121,6 @@ const COMMON_ROWS: Rows = &[
     ("spaces_between_special_tokens", Any),
     ("stop", Any),
     ("stop_token_ids", Any),
-    ("store", Off),
     ("stream", Scalar),
     ("stream_options", Any),
     ("structured_outputs", Any),
@@ -136,6 +156,8 @@ const CHAT_ROWS: Rows = &[
     ("messages[].content[].image_url.url", Inline),
     ("messages[].content[].input_audio.data", Inline),
     ("messages[].content[].input_audio.format", Scalar),
+    ("messages[].content[].prompt_cache_breakpoint.mode", Scalar),
+    ("messages[].content[].prompt_cache_breakpoint.ttl", SHORT),
     ("messages[].content[].refusal", Scalar),
     ("messages[].content[].text", Scalar),
     ("messages[].content[].thinking", Any),
@@ -176,7 +198,11 @@ const CHAT_ROWS: Rows = &[
     ),
     ("modalities", Any),
     ("prediction", Any),
-    ("tool_choice", Scalar),
+    ("store", Store),
+    (
+        "tool_choice",
+        Choice(&["allowed_tools", "custom", "function"]),
+    ),
     ("tool_choice.allowed_tools.mode", Scalar),
     (
         "tool_choice.allowed_tools.tools[]",
@@ -187,11 +213,8 @@ const CHAT_ROWS: Rows = &[
     ("tool_choice.allowed_tools.tools[].type", Scalar),
     ("tool_choice.custom.name", Scalar),
     ("tool_choice.function.name", Scalar),
-    (
-        "tool_choice.type",
-        OneOf(&["allowed_tools", "custom", "function"]),
-    ),
-    ("tools[]", Tool(&["custom", "function"])),
+    ("tool_choice.type", Scalar),
+    ("tools[]", Offer(&["custom", "function"])),
     ("tools[].cache_control", Any),
     ("tools[].custom", Any),
     ("tools[].function", Any),
@@ -202,16 +225,35 @@ const COMPLETIONS_ROWS: Rows = &[
     ("prompt", Scalar),
     ("prompt[]", Scalar),
     ("prompt[][]", Scalar),
+    ("store", Off),
 ];
+
+/// What calls a tool: the model itself.
+const DIRECT: &[&str] = &["direct"];
 
 /// Responses. Not listed: `background`, `conversation`, `previous_response_id` and `prompt`, which the provider keeps; ids and URLs of
 /// files; items and tools of the provider's own.
 const RESPONSES_ROWS: Rows = &[
     ("background", Off),
     ("include", Any),
+    ("image.context_compression", Scalar),
     ("input", Scalar),
+    (
+        "input[]",
+        Item(&[
+            "custom_tool_call",
+            "custom_tool_call_output",
+            "function_call",
+            "function_call_output",
+            "message",
+            "reasoning",
+        ]),
+    ),
     ("input[].arguments", Any),
+    ("input[].async", Scalar),
     ("input[].call_id", Scalar),
+    ("input[].caller.caller_id", Scalar),
+    ("input[].caller.type", Caller(DIRECT)),
     ("input[].content", Scalar),
     ("input[].content[].annotations", Any),
     ("input[].content[].detail", Scalar),
@@ -222,6 +264,8 @@ const RESPONSES_ROWS: Rows = &[
     ("input[].content[].input_audio.data", Inline),
     ("input[].content[].input_audio.format", Scalar),
     ("input[].content[].logprobs", Any),
+    ("input[].content[].prompt_cache_breakpoint.mode", Scalar),
+    ("input[].content[].prompt_cache_breakpoint.ttl", SHORT),
     ("input[].content[].refusal", Scalar),
     ("input[].content[].text", Scalar),
     (
@@ -249,6 +293,8 @@ const RESPONSES_ROWS: Rows = &[
     ("input[].output[].file_url", Inline),
     ("input[].output[].filename", Scalar),
     ("input[].output[].image_url", Inline),
+    ("input[].output[].prompt_cache_breakpoint.mode", Scalar),
+    ("input[].output[].prompt_cache_breakpoint.ttl", SHORT),
     ("input[].output[].text", Scalar),
     (
         "input[].output[].type",
@@ -264,44 +310,41 @@ const RESPONSES_ROWS: Rows = &[
     ("input[].role", Scalar),
     ("input[].status", Scalar),
     ("input[].summary", Any),
-    (
-        "input[].type",
-        OneOf(&[
-            "custom_tool_call",
-            "custom_tool_call_output",
-            "function_call",
-            "function_call_output",
-            "message",
-            "reasoning",
-        ]),
-    ),
+    ("input[].type", Scalar),
     ("instructions", Scalar),
     ("max_output_tokens", Any),
     ("max_tool_calls", Any),
     ("reasoning", Any),
+    ("store", Store),
     ("text", Any),
-    ("tool_choice", Scalar),
+    (
+        "tool_choice",
+        Choice(&["allowed_tools", "custom", "function"]),
+    ),
     ("tool_choice.mode", Scalar),
     ("tool_choice.name", Scalar),
     ("tool_choice.tools[]", Tool(&["custom", "function"])),
     ("tool_choice.tools[].name", Scalar),
     ("tool_choice.tools[].type", Scalar),
-    (
-        "tool_choice.type",
-        OneOf(&["allowed_tools", "custom", "function"]),
-    ),
-    ("tools[]", Tool(&["custom", "function", "namespace"])),
+    ("tool_choice.type", Scalar),
+    ("tools[]", Offer(&["custom", "function", "namespace"])),
+    ("tools[].allowed_callers[]", Caller(DIRECT)),
+    ("tools[].async", Scalar),
     ("tools[].defer_loading", Scalar),
     ("tools[].description", Scalar),
     ("tools[].format", Any),
     ("tools[].name", Scalar),
+    ("tools[].output_schema", Any),
     ("tools[].parameters", Any),
     ("tools[].strict", Scalar),
     ("tools[].tools[]", Tool(&["custom", "function"])),
+    ("tools[].tools[].allowed_callers[]", Caller(DIRECT)),
+    ("tools[].tools[].async", Scalar),
     ("tools[].tools[].defer_loading", Scalar),
     ("tools[].tools[].description", Scalar),
     ("tools[].tools[].format", Any),
     ("tools[].tools[].name", Scalar),
+    ("tools[].tools[].output_schema", Any),
     ("tools[].tools[].parameters", Any),
     ("tools[].tools[].strict", Scalar),
     ("tools[].tools[].type", Scalar),
@@ -337,38 +380,46 @@ const SPEECH_ROWS: Rows = &[
     ("voice", Scalar),
 ];
 
-/// Rerank and score. No fallback has them: the rows are the places where vLLM takes images.
-const SCORES_ROWS: Rows = &[
-    ("data_1.content[].image_url.url", Inline),
-    ("data_1[].content[].image_url.url", Inline),
-    ("data_2.content[].image_url.url", Inline),
-    ("data_2[].content[].image_url.url", Inline),
-    ("documents.content[].image_url.url", Inline),
-    ("documents[].content[].image_url.url", Inline),
-    ("queries.content[].image_url.url", Inline),
-    ("queries[].content[].image_url.url", Inline),
-    ("query.content[].image_url.url", Inline),
-    ("text_1.content[].image_url.url", Inline),
-    ("text_1[].content[].image_url.url", Inline),
-    ("text_2.content[].image_url.url", Inline),
-    ("text_2[].content[].image_url.url", Inline),
-];
-
 /// Types of content of Anthropic's API.
-const BLOCKS: Rule = OneOf(&[
+const BLOCKS: &[&str] = &[
+    "browser_state",
+    "compaction",
     "document",
     "image",
     "redacted_thinking",
     "search_result",
     "text",
     "thinking",
+    "tool_addition",
     "tool_reference",
+    "tool_removal",
     "tool_result",
     "tool_use",
-]);
+];
 
 /// Where the content of an image or a document is. A URL has a row of its own.
 const SOURCES: Rule = OneOf(&["base64", "content", "text", "url"]);
+
+/// A tool that is added or removed in the middle of a conversation: one of the list `tools`.
+const REFERENCES: Rule = OneOf(&["tool_reference"]);
+
+/// Tools of Anthropic's API that the caller runs. The empty text stands for a tool without a type.
+const RUN_BY_CALLER: &[&str] = &[
+    "",
+    "bash_20241022",
+    "bash_20250124",
+    "browser_toolset_20260801",
+    "computer_20241022",
+    "computer_20250124",
+    "computer_20251124",
+    "computer_toolset_20260801",
+    "custom",
+    "memory_20250818",
+    "text_editor_20241022",
+    "text_editor_20250124",
+    "text_editor_20250429",
+    "text_editor_20250728",
+];
 
 /// Messages. Not listed: `mcp_servers`, `container` and `fallbacks`, ids of files, blocks and tools of the provider's own.
 const MESSAGES_ROWS: Rows = &[
@@ -381,9 +432,12 @@ const MESSAGES_ROWS: Rows = &[
     ("fallback_credit_token", Any),
     ("inference_geo", Any),
     ("max_tokens", Any),
+    ("messages[].clear_at", Scalar),
     ("messages[].content", Scalar),
+    ("messages[].content[]", Item(BLOCKS)),
     ("messages[].content[].cache_control", Any),
-    ("messages[].content[].caller.type", OneOf(&["direct"])),
+    ("messages[].content[].caller.tool_id", Scalar),
+    ("messages[].content[].caller.type", Caller(DIRECT)),
     ("messages[].content[].citations", Any),
     ("messages[].content[].content", Scalar),
     ("messages[].content[].content[].cache_control", Any),
@@ -395,16 +449,49 @@ const MESSAGES_ROWS: Rows = &[
     ),
     ("messages[].content[].content[].context", Scalar),
     ("messages[].content[].content[].source", Scalar),
+    ("messages[].content[].content[].source.content", Scalar),
+    (
+        "messages[].content[].content[].source.content[].cache_control",
+        Any,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.data",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.media_type",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.type",
+        SOURCES,
+    ),
+    (
+        "messages[].content[].content[].source.content[].source.url",
+        Inline,
+    ),
+    (
+        "messages[].content[].content[].source.content[].text",
+        Scalar,
+    ),
+    (
+        "messages[].content[].content[].source.content[].type",
+        OneOf(BLOCKS),
+    ),
     ("messages[].content[].content[].source.data", Scalar),
     ("messages[].content[].content[].source.media_type", Scalar),
     ("messages[].content[].content[].source.type", SOURCES),
     ("messages[].content[].content[].source.url", Inline),
+    ("messages[].content[].content[].state_changes", Any),
+    ("messages[].content[].content[].tabs", Any),
     ("messages[].content[].content[].text", Scalar),
     ("messages[].content[].content[].title", Scalar),
     ("messages[].content[].content[].tool_name", Scalar),
-    ("messages[].content[].content[].type", BLOCKS),
+    ("messages[].content[].content[].transformations", Any),
+    ("messages[].content[].content[].type", OneOf(BLOCKS)),
     ("messages[].content[].context", Scalar),
     ("messages[].content[].data", Scalar),
+    ("messages[].content[].encrypted_content", Scalar),
     ("messages[].content[].id", Scalar),
     ("messages[].content[].input", Any),
     ("messages[].content[].is_error", Scalar),
@@ -421,7 +508,7 @@ const MESSAGES_ROWS: Rows = &[
     ("messages[].content[].source.content[].source.type", SOURCES),
     ("messages[].content[].source.content[].source.url", Inline),
     ("messages[].content[].source.content[].text", Scalar),
-    ("messages[].content[].source.content[].type", BLOCKS),
+    ("messages[].content[].source.content[].type", OneOf(BLOCKS)),
     ("messages[].content[].source.data", Scalar),
     ("messages[].content[].source.media_type", Scalar),
     ("messages[].content[].source.type", SOURCES),
@@ -429,8 +516,20 @@ const MESSAGES_ROWS: Rows = &[
     ("messages[].content[].text", Scalar),
     ("messages[].content[].thinking", Scalar),
     ("messages[].content[].title", Scalar),
+    ("messages[].content[].tool.name", Scalar),
+    ("messages[].content[].tool.type", REFERENCES),
+    ("messages[].content[].tool_changes[].cache_control", Any),
+    ("messages[].content[].tool_changes[].tool.name", Scalar),
+    ("messages[].content[].tool_changes[].tool.type", REFERENCES),
+    (
+        "messages[].content[].tool_changes[].type",
+        OneOf(&["tool_addition", "tool_removal"]),
+    ),
     ("messages[].content[].tool_use_id", Scalar),
-    ("messages[].content[].type", BLOCKS),
+    ("messages[].content[].toolset_name", Scalar),
+    ("messages[].content[].transformations", Any),
+    ("messages[].content[].type", Scalar),
+    ("messages[].output_config", Any),
     ("messages[].role", Scalar),
     ("metadata.user_id", Scalar),
     ("model", Scalar),
@@ -451,14 +550,20 @@ const MESSAGES_ROWS: Rows = &[
     ("tool_choice.disable_parallel_tool_use", Scalar),
     ("tool_choice.name", Scalar),
     ("tool_choice.type", Scalar),
-    ("tools[]", Tool(&["", "custom"])),
+    ("tools[]", Tool(RUN_BY_CALLER)),
     ("tools[].allowed_callers", Any),
     ("tools[].cache_control", Any),
+    ("tools[].configs", Any),
     ("tools[].defer_loading", Any),
     ("tools[].description", Scalar),
+    ("tools[].display_height_px", Scalar),
+    ("tools[].display_number", Scalar),
+    ("tools[].display_width_px", Scalar),
     ("tools[].eager_input_streaming", Any),
+    ("tools[].enable_zoom", Scalar),
     ("tools[].input_examples", Any),
     ("tools[].input_schema", Any),
+    ("tools[].max_characters", Scalar),
     ("tools[].name", Scalar),
     ("tools[].strict", Scalar),
     ("tools[].type", Scalar),

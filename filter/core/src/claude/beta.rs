@@ -159,7 +159,12 @@ const BETAS: &[Beta] = &[
             None,
             Some("mid-conversation-output-config-2026-07-01"),
         ],
-        fields: &[],
+        fields: &[hint(&["messages", "*", "output_config"], NOWHERE)],
+    },
+    Beta {
+        name: "mid-conversation-system-clear-at-2026-08-21",
+        names: at_anthropic("mid-conversation-system-clear-at-2026-08-21"),
+        fields: &[hint(&["messages", "*", "clear_at"], NOWHERE)],
     },
     Beta {
         name: "thinking-binding-controls-2026-08-01",
@@ -187,6 +192,16 @@ const BETAS: &[Beta] = &[
                 NOWHERE,
             ),
         ],
+    },
+    Beta {
+        name: "computer-use-2025-01-24",
+        names: everywhere("computer-use-2025-01-24"),
+        fields: &[],
+    },
+    Beta {
+        name: "computer-use-2025-11-24",
+        names: everywhere("computer-use-2025-11-24"),
+        fields: &[],
     },
     // It is about a message that another server made.
     Beta {
@@ -274,6 +289,7 @@ fn remove(fields: &mut Map<String, Value>, path: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allowed_fields::{Allowance, check};
     use serde_json::json;
 
     /// What Claude Code 2.1 sends.
@@ -327,6 +343,100 @@ mod tests {
                 assert_eq!(body["diagnostics"], Value::Null);
                 assert_eq!(body["messages"][0]["content"], "hi");
             }
+        }
+    }
+
+    /// The blocks and fields of messages that a beta brings.
+    fn brought(name: &str) -> Vec<Value> {
+        let tool = json!({ "type": "tool_reference", "name": "f" });
+        let addition = json!({ "type": "tool_addition", "tool": tool, "cache_control": null });
+        let removal = json!({ "type": "tool_removal", "tool": tool });
+        let block = |block: Value| json!({ "role": "user", "content": [block] });
+        match name {
+            "compact-2026-01-12" | "compact-2026-09-04" => vec![
+                block(json!({ "type": "compaction", "content": "summary" })),
+                block(json!({
+                    "type": "compaction", "content": null, "encrypted_content": "AA", "signature": "AA",
+                    "cache_control": { "type": "ephemeral" }, "tool_changes": [addition, removal],
+                })),
+            ],
+            "mid-conversation-tool-changes-2026-07-01" => vec![block(addition), block(removal)],
+            "mid-conversation-output-config-2026-07-01" => {
+                vec![
+                    json!({ "role": "system", "content": "s", "output_config": { "effort": "low" } }),
+                ]
+            }
+            "mid-conversation-system-clear-at-2026-08-21" => {
+                vec![json!({ "role": "system", "content": "s", "clear_at": "next_user_message" })]
+            }
+            "advanced-tool-use-2025-11-20" | TOOL_SEARCH => {
+                let result = json!([{ "type": "tool_reference", "tool_name": "f" }]);
+                vec![block(
+                    json!({ "type": "tool_result", "tool_use_id": "1", "content": result }),
+                )]
+            }
+            "interleaved-thinking-2025-05-14" => {
+                vec![block(
+                    json!({ "type": "thinking", "thinking": "t", "signature": "AA" }),
+                )]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A field at a path. The blocks of a content have a type.
+    fn at(path: &[&str]) -> Value {
+        match path {
+            [] => json!("x"),
+            ["content", "*", rest @ ..] => {
+                let mut block = at(rest);
+                block["type"] = json!("text");
+                json!({ "content": [block] })
+            }
+            ["*", rest @ ..] => json!([at(rest)]),
+            [name, rest @ ..] => json!({ *name: at(rest) }),
+        }
+    }
+
+    #[test]
+    fn what_a_beta_that_goes_on_brings_is_listed() {
+        let tools = std::collections::BTreeSet::new();
+        let allowance = Allowance {
+            listed_only: true,
+            tools: &tools,
+            remote_content: false,
+        };
+        for beta in BETAS
+            .iter()
+            .filter(|beta| beta.names.iter().any(Option::is_some))
+        {
+            let fields = beta.fields.iter().map(|field| at(field.path));
+            let messages = brought(beta.name).into_iter();
+            let bodies = fields.chain(messages.map(|message| json!({ "messages": [message] })));
+            for body in bodies {
+                let checked = check("/v1/messages", body.to_string().as_bytes(), allowance);
+                assert!(checked.is_ok(), "{}: {checked:?}: {body}", beta.name);
+            }
+        }
+    }
+
+    #[test]
+    fn fields_of_messages_go_with_their_beta() {
+        let message = json!({ "role": "system", "content": "s", "output_config": { "effort": "low" }, "clear_at": "never" });
+        let sent =
+            "mid-conversation-output-config-2026-07-01,mid-conversation-system-clear-at-2026-08-21";
+        for (host, sent, goes) in [
+            (ClaudeHost::Anthropic, sent, true),
+            (ClaudeHost::Anthropic, "", false),
+            (ClaudeHost::Vertex, sent, false),
+        ] {
+            let Value::Object(mut body) = json!({ "messages": [message] }) else {
+                panic!("an object")
+            };
+            allow(host, sent, &mut body).unwrap();
+            let message = &body["messages"][0];
+            assert_eq!(message["output_config"].is_object(), goes, "{host:?}");
+            assert_eq!(message["clear_at"].is_string(), goes, "{host:?}");
         }
     }
 

@@ -14,6 +14,8 @@ pub struct InvalidRequest {
     pub status: u16,
     /// The invalid field, as a path into the body: `messages[1].content[0].type`. Empty for the body itself.
     pub param: String,
+    /// A short, stable name of the error, if it has one.
+    pub code: Option<&'static str>,
     /// The error, and how to fix it.
     pub message: String,
 }
@@ -49,6 +51,7 @@ impl InvalidRequest {
                 "{message} (no region could serve this request, and the fallback is Claude)"
             ),
             param,
+            code: None,
         }
     }
 
@@ -58,7 +61,7 @@ impl InvalidRequest {
             status: self.status,
             message: &self.message,
             param: (!self.param.is_empty()).then_some(&self.param),
-            code: None,
+            code: self.code,
         };
         body.json(shape)
     }

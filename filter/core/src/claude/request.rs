@@ -22,7 +22,7 @@ pub struct MessagesRequest {
 
 /// Fields that are dropped. No caller can rely on them: hints to a sampler or a scheduler, and fields for services of OpenAI or
 /// vLLM.
-pub(super) const HINTS: [&str; 39] = [
+pub(super) const HINTS: [&str; 40] = [
     "add_generation_prompt",
     "allowed_token_ids",
     "bad_words",
@@ -41,6 +41,7 @@ pub(super) const HINTS: [&str; 39] = [
     "presence_penalty",
     "priority",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
     "reasoning_effort",
     "repetition_penalty",

@@ -2,6 +2,7 @@
 
 use super::plugin::Plugin;
 use crate::answer::Answer;
+use crate::decision::Decision;
 use crate::host::{Action, Fact, Host, LogLevel, Side, caller_has_left, text};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
@@ -251,9 +252,7 @@ impl Request {
             Ok(decision) => decision,
             Err(answer) => return self.answer(host, &answer),
         };
-        for (name, value) in decision.route_headers() {
-            host.set_header(Side::Request, name, Some(&value));
-        }
+        set_route_headers(host, &policy.router, &decision);
         self.number = number(self.stream, now);
         host.set_header(
             Side::Request,
@@ -317,6 +316,17 @@ impl Request {
 /// a new version of the filter makes a second one.
 fn number(stream: u32, now_ms: u64) -> u64 {
     now_ms << 22 | u64::from(stream & 0x3f_ffff)
+}
+
+/// Sets the headers by which the request is routed.
+fn set_route_headers(host: &dyn Host, router: &Router, decision: &Decision) {
+    for (name, value) in decision.route_headers() {
+        host.set_header(Side::Request, name, Some(&value));
+    }
+    if router.refuses_remote_content(&decision.caller.zone) {
+        // The body has been read as UTF-8. The server is not to read it in another encoding.
+        host.set_header(Side::Request, "content-type", Some("application/json"));
+    }
 }
 
 /// As text, whatever their bytes are.

@@ -428,16 +428,23 @@ fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
         let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL], "pinned": pinned, "renames": renames });
         envoy.plugin("egress", &policy.to_string())
     };
-    let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }] });
+    let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }], "tool_choice": { "type": "web_search" } });
     let plain = json!({ "model": "m", "input": "hi", "store": false });
+    let long_name = json!({ "model": "m", ("x".repeat(1 << 20)): 1 });
     for configured in [compatible(json!({})), compatible(json!({ "others": "x" }))] {
         let ask = |zone, body| refused_at(&configured, &envoy, (zone, "/v1/responses?x=1", body));
         let reply = ask(EEA, &search).unwrap();
         let body: Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(
-            (reply.status, &body["error"]["param"]),
-            (400, &json!("tools[1].type"))
+            (
+                reply.status,
+                &body["error"]["param"],
+                &body["error"]["code"]
+            ),
+            (400, &json!("tool_choice.type"), &json!("field_not_allowed"))
         );
+        let long = ask(EEA, &long_name).unwrap();
+        assert!(long.body.len() < 2000, "{}", long.body.len());
         assert_eq!(ask(EEA, &plain), None);
         for definition in [UK, GLOBAL] {
             assert_eq!(ask(definition, &search), None, "{definition}");
@@ -465,6 +472,48 @@ fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
             (GLOBAL, "/v1/responses", &search)
         ),
         None
+    );
+}
+
+/// The body and its content type are what was checked: not stored, without a search of the web, with the provider's name of the model.
+#[test]
+fn a_request_of_a_pinned_zone_is_changed_on_its_way() {
+    let envoy = Envoy::start();
+    let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL], "pinned": { EEA: [] }, "renames": { "others": "org/M-1" } });
+    let configured = envoy.plugin("egress", &policy.to_string());
+    let body = r#"{"tools":[{"type":"web_search"},{"type":"function","name":"f"}],"model":"m","input":"hi"}"#;
+    let ask = |definition: &str| {
+        let stream = Stream::new(&envoy, 1);
+        let mut plugin = configured.stream(1);
+        let mut worker = Worker::default();
+        let headers = [
+            (":method", "POST"),
+            (":path", "/v1/responses"),
+            ("content-type", "application/json; charset=utf-7"),
+            ("x-meridian-definition", definition),
+        ];
+        stream.request(plugin.as_mut(), &mut worker, &headers, false);
+        let sent = stream.piece(plugin.as_mut(), &mut worker, Side::Request, body, true);
+        (
+            sent,
+            stream.value(Side::Request, "content-type"),
+            stream.value(Side::Request, "content-length"),
+        )
+    };
+    let expect = r#"{"store":false,"tools":[{"type":"function","name":"f"}],"model":"org/M-1","input":"hi"}"#;
+    assert_eq!(
+        ask(EEA),
+        (
+            Some(expect.into()),
+            Some("application/json".into()),
+            Some(expect.len().to_string())
+        )
+    );
+    let (sent, content_type, _) = ask(GLOBAL);
+    assert_eq!(sent.unwrap(), body.replace("\"m\"", "\"org/M-1\""));
+    assert_eq!(
+        content_type.as_deref(),
+        Some("application/json; charset=utf-7")
     );
 }
 

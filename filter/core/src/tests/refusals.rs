@@ -307,21 +307,27 @@ fn content_at_another_place_is_refused_where_the_zone_says_so() {
     };
     assert_eq!(ask(&fleet, CHAT, &chat), None);
     fleet.zones.get_mut("global").unwrap().content.refuse_remote = true;
-    let message = |field: &str| {
+    let message = |field: &str, form: &str| {
         format!(
-            "The field `{field}` names content at another place, which the server would fetch; send the content itself, as a `data:` URL."
+            "The field `{field}` names content at another place, which the server would fetch; send the content itself, {form}."
         )
     };
     let field = "messages[0].content[0].image_url.url";
     let kind = "invalid_request_error";
-    let body = openai(&message(field), kind, json!(field), "remote_content");
+    let body = openai(
+        &message(field, "as a `data:` URL"),
+        kind,
+        json!(field),
+        "remote_content",
+    );
     let decision = "refused=remote_content";
     let query = format!("{CHAT}?x=1");
     for path in [CHAT, &query] {
         let answer = ask(&fleet, path, &chat).unwrap();
         check(&answer, 400, &[], decision, body.clone());
     }
-    let body = anthropic(&message("messages[0].content[0].source.url"), kind);
+    let field = "messages[0].content[0].source.url";
+    let body = anthropic(&message(field, "with `type: base64`"), kind);
     check(
         &ask(&fleet, MESSAGES, &native).unwrap(),
         400,

@@ -99,6 +99,31 @@ fn a_request_whose_definition_the_routes_lack_is_told_so() {
     assert_eq!(envoy.metric("meridian_mismatched;what=route"), 1);
 }
 
+/// Where the body has been searched for content at another place, the server reads it in the encoding that was searched.
+#[test]
+fn a_body_that_was_checked_has_its_encoding() {
+    for (refuses, expect) in [
+        (false, "application/json; charset=utf-7"),
+        (true, "application/json"),
+    ] {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let mut fleet = example();
+        let zone = fleet.zones.get_mut("global").unwrap();
+        zone.content.refuse_remote = refuses;
+        let policy = filter_policy(&fleet, &Plan::default(), &WEST.parse().unwrap(), None);
+        let policy = serde_json::to_vec(&policy).unwrap();
+        let first = Stream::new(&envoy, 0);
+        let configured = Configured::new(&first, &mut worker, b"router", &policy).unwrap();
+        let stream = stream(&envoy);
+        let mut plugin = configured.stream(1);
+        let head = [CHAT, &[("content-type", "application/json; charset=utf-7")]].concat();
+        stream.request(plugin.as_mut(), &mut worker, &head, false);
+        stream.piece(plugin.as_mut(), &mut worker, Side::Request, &body(), true);
+        let value = stream.value(Side::Request, "content-type");
+        assert_eq!(value.as_deref(), Some(expect));
+    }
+}
+
 #[test]
 fn a_body_may_end_with_trailers() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());

@@ -14,11 +14,10 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// Fields that are dropped, besides those of [`HINTS`].
-const OWN_HINTS: [&str; 7] = [
+const OWN_HINTS: [&str; 6] = [
     "client_metadata",
     // It counts calls of tools that OpenAI runs.
     "max_tool_calls",
-    "prompt_cache_options",
     // Claude thinks as much as it finds useful.
     "reasoning",
     "stream_options",

@@ -66,7 +66,7 @@ fn a_chat_request_is_translated() {
     // Hints and default values.
     check(
         json!({ "temperature": 1.5, "top_p": 0.9, "top_k": 5, "seed": 1, "user": "u", "presence_penalty": 1, "n": 1,
-                "logprobs": false, "logit_bias": {}, "modalities": ["text"], "prompt_cache_key": "k", "store": true }),
+                "logprobs": false, "logit_bias": {}, "modalities": ["text"], "prompt_cache_key": "k", "prompt_cache_options": { "mode": "explicit" }, "store": true }),
         json!({}),
     );
     check(json!({ "response_format": { "type": "text" } }), json!({}));

@@ -11,6 +11,7 @@ use crate::claude::{
     self, Ask, HostRequest, InvalidRequest, ResponseContext, Stream, TranslatedResponse, Usage,
     check_size,
 };
+use crate::edit::{Edit, Edited, edit};
 use crate::egress::{self, EgressMode, Restriction, violates_jurisdiction};
 use crate::egress_refusal::EgressRefusal;
 use crate::host::{Action, Fact, Host, LogLevel, Side, text};
@@ -19,7 +20,7 @@ use crate::worker::Worker;
 use meridian_policy::FallbackName;
 use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
-use meridian_policy::egress_policy::{EgressPolicy, Renames};
+use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::headers;
 use reservation::Reservation;
 use std::borrow::Cow;
@@ -45,6 +46,9 @@ pub struct Request {
 
 /// Of Envoy's response flags, those of a provider that no connection leads to: none is healthy (UH), or they fail (UF).
 const UNREACHABLE: u64 = 1 << 1 | 1 << 5;
+
+/// The content type of a body in one piece.
+const JSON: &str = "application/json";
 
 /// The content type of a stream.
 const EVENTS: &str = "text/event-stream; charset=utf-8";
@@ -267,16 +271,26 @@ impl Request {
         Action::Pause
     }
 
-    /// The request goes on with the provider's name of the model.
-    fn rename(&mut self, host: &dyn Host, renames: &Renames, body: &[u8]) -> Action {
+    /// The request goes on in the API that it has, with some of its bytes replaced.
+    fn pass(&mut self, host: &dyn Host, body: &[u8], edits: Vec<Edit>) -> Action {
         self.state = State::AsItIs;
-        if let Some(renamed) = rename(body, renames) {
-            let length = body.len() - renamed.replaces + renamed.bytes.len();
-            let length = length.to_string();
+        if let Some(Edited { replaces, bytes }) = edit(body, edits) {
+            let length = (body.len() - replaces + bytes.len()).to_string();
             host.set_header(Side::Request, "content-length", Some(&length));
-            host.set_body(Side::Request, renamed.replaces, &renamed.bytes);
+            host.set_body(Side::Request, replaces, &bytes);
         }
         Action::Continue
+    }
+
+    /// Checks a whole request, and returns what is to be changed in it.
+    fn check(&self, host: &dyn Host, body: &[u8]) -> Result<Vec<Edit>, Violation> {
+        let Some(restriction) = &self.restriction else {
+            return Ok(Vec::new());
+        };
+        let edits = restriction.check(&self.path, body)?;
+        // The body has been read as UTF-8. The provider is not to read it in another encoding.
+        host.set_header(Side::Request, "content-type", Some(JSON));
+        Ok(edits)
     }
 
     fn whole(
@@ -287,18 +301,18 @@ impl Request {
         size: usize,
     ) -> Action {
         let body = host.body(Side::Request, 0, size);
-        if let Some(restriction) = &self.restriction
-            && let Err(violation) = restriction.check(&self.path, &body)
-        {
-            self.give_back(host);
-            return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, &[]));
-        }
+        let mut edits = match self.check(host, &body) {
+            Ok(edits) => edits,
+            Err(violation) => {
+                self.give_back(host);
+                return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, &[]));
+            }
+        };
         if let EgressMode::Rename(renames) = mode {
-            return self.rename(host, renames, &body);
+            edits.extend(rename(&body, renames));
         }
         let (Some(policy), EgressMode::Claude(claude, api)) = (self.policy.clone(), mode) else {
-            self.state = State::AsItIs;
-            return Action::Continue;
+            return self.pass(host, &body, edits);
         };
         let version = host.header(Side::Request, claude::VERSION.0);
         let version = version.as_deref().map(std::str::from_utf8);
@@ -330,6 +344,7 @@ impl Request {
         set(":path", Some(&path));
         set(claude::VERSION.0, version.as_deref());
         set(claude::BETA, betas.as_deref());
+        set("content-type", Some(JSON));
         set("content-length", Some(&body.len().to_string()));
         host.set_body(Side::Request, size, body.as_bytes());
         self.state = State::Sent(context);
@@ -401,7 +416,7 @@ impl Request {
         let answer = context.whole(status, &self.error_name, &body, now(host));
         self.answered(host, worker, &answer);
         if let Some(made) = answer.body {
-            host.set_header(Side::Response, "content-type", Some("application/json"));
+            host.set_header(Side::Response, "content-type", Some(JSON));
             host.set_body(Side::Response, size, made.to_string().as_bytes());
         }
     }
@@ -454,7 +469,7 @@ impl Request {
         self.state = State::Stopped;
         // Keeps Envoy's local-reply format away from the answer.
         host.set_header(Side::Request, headers::REFUSED, Some("1"));
-        let headers = [("content-type", "application/json")];
+        let headers = [("content-type", JSON)];
         let body = invalid.answer(shape).to_string();
         host.reply(invalid.status, &headers, body.as_bytes());
         Action::Pause
@@ -485,6 +500,7 @@ fn not_allowed(violation: &Violation) -> InvalidRequest {
     InvalidRequest {
         status: 400,
         param: violation.field.clone(),
+        code: Some(violation.code()),
         message: format!(
             "{violation} (no region could serve this request, and the fallback may not be given this field)"
         ),
