@@ -27,6 +27,9 @@ pub struct EgressPolicy {
     /// The names of the models at an OpenAI-compatible provider, where they differ from the callers'.
     #[serde(default, skip_serializing_if = "Renames::is_empty")]
     pub renames: Renames,
+    /// Whether the provider keeps chats unless a request forbids it. Others refuse the field that forbids it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_chats: bool,
     /// The unpinned zones that use the fallback. A request of a definition that is neither here nor in `pinned` is refused.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unpinned: BTreeSet<ZoneId>,

@@ -53,6 +53,8 @@ pub struct Restriction {
     tools: BTreeSet<String>,
     /// The provider may fetch content that the request names by URL.
     remote_content: bool,
+    /// The provider keeps chats by default.
+    keeps_chats: bool,
 }
 
 impl Restriction {
@@ -78,12 +80,14 @@ impl Restriction {
             // Claude is given no tools of the provider's own in any zone.
             (Some(true), tools) => Some(Self {
                 listed_only: true,
+                keeps_chats: false,
                 remote_content: tools.is_none(),
                 tools: tools.unwrap_or_default(),
             }),
             (_, None) => None,
             (is_native, Some(tools)) => Some(Self {
                 listed_only: is_native.is_none(),
+                keeps_chats: policy.keeps_chats,
                 remote_content: false,
                 tools,
             }),
@@ -95,12 +99,15 @@ impl Restriction {
     /// # Errors
     /// The first field that is not allowed.
     pub fn check(&self, path: &str, body: &[u8]) -> Result<Vec<Edit>, Violation> {
+        let path = without_query(path);
         let allowance = Allowance {
+            // Every server of the other API keeps what it answers.
+            forbids_store: self.listed_only && (self.keeps_chats || path == "/v1/responses"),
             listed_only: self.listed_only,
             tools: &self.tools,
             remote_content: self.remote_content,
         };
-        allowed_fields::check(without_query(path), body, allowance)
+        allowed_fields::check(path, body, allowance)
     }
 }
 
@@ -218,6 +225,7 @@ mod tests {
             price: None,
             context: None,
             renames: Renames::default(),
+            keeps_chats: false,
             unpinned: [].into(),
             pinned: [].into(),
         }

@@ -299,6 +299,7 @@ fn known<'r>(
 /// Refuses a request that names content by URL: the server would fetch it.
 fn without_remote_content(path: &str, body: &[u8]) -> Result<(), Reason> {
     let allowance = Allowance {
+        forbids_store: false,
         listed_only: false,
         tools: &BTreeSet::new(),
         remote_content: false,

@@ -22,11 +22,20 @@ pub fn egress_policy(
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
+        keeps_chats: keeps_chats(&fallback.endpoint.host),
         unpinned: of(false).map(|(id, _)| id.clone()).collect(),
         pinned: of(true)
             .map(|(id, zone)| (id.clone(), zone.content.fallback_tools.clone()))
             .collect(),
     }
+}
+
+/// Whether a host keeps chats by default: OpenAI's own, and Azure's of the same software.
+fn keeps_chats(host: &str) -> bool {
+    ["openai.com", "openai.azure.com"].iter().any(|domain| {
+        let front = host.strip_suffix(domain);
+        front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    })
 }
 
 /// One gateway's part of a budget. Gateways share no state at request time. Fixed parts keep the total within the
@@ -56,6 +65,19 @@ mod tests {
             nanousd: None,
         };
         assert_eq!(split(requests, 2).nanousd, None);
+    }
+
+    #[test]
+    fn openai_keeps_chats() {
+        for (host, keeps) in [
+            ("api.openai.com", true),
+            ("eu.api.openai.com", true),
+            ("ours.openai.azure.com", true),
+            ("api.mistral.ai", false),
+            ("notopenai.com", false),
+        ] {
+            assert_eq!(keeps_chats(host), keeps, "{host}");
+        }
     }
 
     #[test]

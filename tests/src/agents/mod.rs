@@ -63,13 +63,20 @@ pub async fn work(world: &World, agent: Agent, caller: Caller, outage: Outage) -
         "claude"
     };
     keep_requests(world.provider(provider), &dir)?;
-    let seen = answered(&requests(world, gateway).await?[before..]);
+    let all = requests(world, gateway).await?;
+    let seen = answered(&all[before..]);
     let said = said.with_context(|| format!("the gateway's answers: {seen:?}"))?;
     let written = fs::read_to_string(place.work.join("steps.txt")).unwrap_or_default();
     let expected: String = (0..STEPS).map(|step| format!("step {step}\n")).collect();
     if written != expected || !said.contains(agent.last_words()) {
         let said: String = said.chars().take(500).collect();
-        bail!("steps.txt has {written:?}; the gateway's answers: {seen:?}; it said: {said}");
+        let attempts = all[before..]
+            .iter()
+            .map(|request| request["attempt_log"].to_string());
+        let attempts: Vec<String> = attempts.collect();
+        bail!(
+            "steps.txt has {written:?}; the gateway's answers: {seen:?}; its attempts: {attempts:?}; it said: {said}"
+        );
     }
     let by = |server: &str| {
         let by_server = format!("200 by {server}");

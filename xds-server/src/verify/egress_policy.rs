@@ -68,6 +68,9 @@ fn expected(provider: &Provider<'_>) -> EgressPolicy {
         price: fallback.price,
         context: fallback.context,
         renames: fallback.renames.clone(),
+        keeps_chats: [".openai.com", ".openai.azure.com"]
+            .iter()
+            .any(|domain| format!(".{}", fallback.endpoint.host).ends_with(domain)),
         unpinned: BTreeSet::new(),
         pinned: BTreeMap::new(),
     }

@@ -13,6 +13,7 @@ const MESSAGES: &str = "/v1/messages";
 fn refused(path: &str, body: &Value, tools: &[&str]) -> Option<Violation> {
     let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
     let allowance = Allowance {
+        forbids_store: true,
         listed_only: true,
         tools: &tools,
         remote_content: false,
@@ -644,6 +645,7 @@ fn an_item_that_only_names_what_the_provider_keeps_is_refused() {
 fn sent(path: &str, body: &str, tools: &[&str]) -> String {
     let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
     let allowance = Allowance {
+        forbids_store: true,
         listed_only: true,
         tools: &tools,
         remote_content: false,
@@ -811,6 +813,7 @@ fn a_zone_may_allow_tools_of_the_provider() {
 fn a_repeated_field_is_checked_each_time() {
     let none = BTreeSet::new();
     let allowance = Allowance {
+        forbids_store: true,
         listed_only: true,
         tools: &none,
         remote_content: false,
@@ -843,6 +846,7 @@ fn a_repeated_field_is_checked_each_time() {
 fn remote_content_alone_is_refused_of_pools() {
     let none = BTreeSet::new();
     let allowance = Allowance {
+        forbids_store: false,
         listed_only: false,
         tools: &none,
         remote_content: false,

@@ -86,8 +86,8 @@ impl<'w> Walk<'w> {
             // It may be read by a server that understands more than JSON.
             return Err(Violation::at(&self.place, Reason::Unreadable));
         }
-        let is_kept_by_default = self.table.get("store") == Some(&Rule::Store);
-        if self.allowance.listed_only && is_kept_by_default && !self.has_store {
+        let may_be_kept = self.table.get("store") == Some(&Rule::Store);
+        if self.allowance.forbids_store && may_be_kept && !self.has_store {
             let begin = self.body.iter().position(|byte| *byte == b'{');
             let begin = begin.map_or(0, |brace| brace + 1);
             // A body that can be routed has a field behind it: the model.
@@ -135,6 +135,7 @@ impl<'w> Walk<'w> {
 
     fn scalar<E: Error>(&mut self, value: Scalar<'_>) -> Result<(), E> {
         let Allowance {
+            forbids_store: _,
             listed_only,
             tools,
             remote_content,

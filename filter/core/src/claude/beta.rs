@@ -402,6 +402,7 @@ mod tests {
     fn what_a_beta_that_goes_on_brings_is_listed() {
         let tools = std::collections::BTreeSet::new();
         let allowance = Allowance {
+            forbids_store: true,
             listed_only: true,
             tools: &tools,
             remote_content: false,
