@@ -19,20 +19,21 @@ pub struct Edition {
 }
 
 impl Edition {
-    /// Reads the text of a fleet file. Logs the findings that it accepts.
+    /// Reads the text of a fleet file.
     ///
     /// # Errors
     ///
     /// If the text is not valid.
     pub fn parse(text: &str) -> Result<Self, FleetError> {
-        let checked = fleet::parse_checked(text)?;
-        for finding in &checked.accepted {
-            tracing::warn!("accepted: {finding}");
-        }
-        Ok(Self {
-            fleet: Arc::new(checked.fleet),
+        Ok(Self::new(fleet::parse(text)?, text))
+    }
+
+    /// A fleet that was read from a text.
+    pub fn new(fleet: Fleet, text: &str) -> Self {
+        Self {
+            fleet: Arc::new(fleet),
             text: text.into(),
-        })
+        }
     }
 }
 

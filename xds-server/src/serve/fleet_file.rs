@@ -2,7 +2,7 @@
 //! network file system.
 
 use super::edition::Edition;
-use crate::fleet::FleetError;
+use crate::fleet::{self, FleetError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl FleetFile {
             }
         };
         let is_new = self.is_new(&text);
-        is_new.then(|| Edition::parse(&text))
+        is_new.then(|| checked(&text))
     }
 
     fn is_new(&mut self, text: &str) -> bool {
@@ -95,6 +95,15 @@ impl FleetFile {
         self.last = Some(text.to_owned());
         true
     }
+}
+
+/// The edition in a text. The findings that it accepts are logged.
+fn checked(text: &str) -> Result<Edition, FleetError> {
+    let checked = fleet::parse_checked(text)?;
+    for finding in &checked.accepted {
+        tracing::warn!("accepted: {finding}");
+    }
+    Ok(Edition::new(checked.fleet, text))
 }
 
 #[cfg(test)]

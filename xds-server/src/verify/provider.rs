@@ -55,13 +55,11 @@ pub fn same_provider(one: &Fallback, two: &Fallback) -> bool {
             ) => true,
             (egress_policy::Provider::Claude(one), egress_policy::Provider::Claude(two)) => {
                 let place = |claude: &Claude| {
-                    let Claude {
-                        host,
-                        model,
-                        inference_geo,
-                        ..
-                    } = claude.clone();
-                    (host, model, inference_geo)
+                    (
+                        claude.host,
+                        claude.model.clone(),
+                        claude.inference_geo.clone(),
+                    )
                 };
                 place(one) == place(two)
             }

@@ -42,11 +42,10 @@ impl Definition<'_> {
             && forwards(one) == forwards(two)
             && one.content == two.content
             && one.fallbacks.iter().all(|name| {
-                let own = |fleet: &'_ Fleet| fleet.fallbacks.get(name).cloned();
-                match (own(self.fleet), own(other.fleet)) {
-                    (Some(one), Some(two)) => same_provider(&one, &two),
-                    (one, two) => one.is_none() && two.is_none(),
-                }
+                let one = self.fleet.fallbacks.get(name);
+                let two = other.fleet.fallbacks.get(name);
+                one.zip(two)
+                    .is_some_and(|(one, two)| same_provider(one, two))
             })
     }
 }
