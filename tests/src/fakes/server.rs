@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
 
 use super::behaviour::Replay;
 
@@ -104,7 +105,7 @@ impl<H: Handler> Port<H> {
             drop(open.stop);
             open.accepting.await?;
             // Bound but not listening: connections are refused, and nobody else gets the port meanwhile.
-            self.held = Some(bind(self.addr)?);
+            self.held = Some(bind_again(self.addr).await?);
         }
         Ok(())
     }
@@ -133,6 +134,17 @@ fn bind(addr: SocketAddr) -> anyhow::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// Binds the port of a listener that was closed. A process that is being started has a copy of it until its program runs.
+async fn bind_again(addr: SocketAddr) -> anyhow::Result<TcpSocket> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match bind(addr) {
+            Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+            bound => return bound,
+        }
+    }
+}
+
 async fn accept<H: Handler>(listener: TcpListener, handler: H, stop: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     let mut stopping = pin!(stopped(stop.clone()));
@@ -143,7 +155,7 @@ async fn accept<H: Handler>(listener: TcpListener, handler: H, stop: watch::Rece
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => { connections.spawn(serve(stream, handler.clone(), stop.clone())); }
                 // Out of file descriptors, most likely: leave the processor to those who can free some.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(_) => sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => {}
         }
@@ -195,7 +207,7 @@ async fn write(stream: &mut TcpStream, replay: &Replay, pause_ms: u64) -> std::i
     for piece in &replay.pieces {
         stream.write_all(piece).await?;
         stream.flush().await?;
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        sleep(Duration::from_millis(pause_ms)).await;
     }
     Ok(())
 }

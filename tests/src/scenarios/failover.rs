@@ -161,15 +161,12 @@ pub async fn sibling(world: &mut World) -> Result<String> {
         Ok(asked >= 10)
     })
     .await?;
-    let mut served = 0;
+    let begun = sibling.requests().len();
     for fail in [Fail::Status(503), Fail::Status(500), Fail::Reset] {
-        world
-            .pool("eu-west-1")
-            .update(|behaviour| behaviour.fail = fail);
+        pool.update(|behaviour| behaviour.fail = fail);
         // Two failures, fewer than eject the server, so that each kind of failure is met. It is asked less and less.
-        let failing = || world.pool("eu-west-1").requests().len();
-        let before = failing();
-        while failing() < before + 2 {
+        let before = pool.requests().len();
+        wait_for("the failing server to be asked twice", || async {
             let ask = world.ask("eu-west-1").country("DE");
             let answer = ask.send().await?;
             let out = world.gateway("eu-west-1").unhealthy().await?;
@@ -180,13 +177,12 @@ pub async fn sibling(world: &mut World) -> Result<String> {
                     answer.text()
                 )
             })?;
-            served += 1;
-            ensure(served < 1000, || "the failing server is not asked".into())?;
-        }
-        world
-            .pool("eu-west-1")
-            .update(|behaviour| behaviour.fail = Fail::None);
+            Ok(pool.requests().len() >= before + 2)
+        })
+        .await?;
+        pool.update(|behaviour| behaviour.fail = Fail::None);
     }
+    let served = sibling.requests().len() - begun;
     Ok(format!(
         "{served} EU requests, one of two servers answering 503, 500, resetting: none failed"
     ))

@@ -246,6 +246,23 @@ fn a_stream_that_falls_silent_is_ended() {
 }
 
 #[test]
+fn a_failed_answer_may_end_by_itself_before_its_stream_is_ended() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    for id in [7, 8] {
+        let (stream, mut plugin) = attempt(&envoy, &guard(&envoy), &mut worker, (id, WEST, None));
+        stream.response(plugin.as_mut(), &mut worker, EVENTS, false);
+        stream.piece(plugin.as_mut(), &mut worker, Side::Response, ERROR, false);
+        envoy.run(&mut worker, 200);
+        assert!(envoy.ended.borrow().is_empty());
+        if id == 7 {
+            stream.piece(plugin.as_mut(), &mut worker, Side::Response, "", true);
+        }
+        envoy.run(&mut worker, 200);
+    }
+    assert_eq!(*envoy.ended.borrow(), [8]);
+}
+
+#[test]
 fn a_stream_that_only_trickles_is_ended() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     // A token of 62 bytes every 20 s, of 2 s, and one every 2 s until they come no more.

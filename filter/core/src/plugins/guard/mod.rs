@@ -21,6 +21,9 @@ use std::rc::Rc;
 
 pub use attempt::UNANSWERED_MS;
 
+/// How long a server may take to end the stream of an answer that has failed, in milliseconds.
+const ENDS_WITHIN_MS: u64 = 250;
+
 /// The guard of one attempt.
 #[derive(Default)]
 pub struct Guard {
@@ -360,11 +363,12 @@ impl Guard {
         Action::Withhold
     }
 
-    /// What is passed on of a stream is a sign of life. Nothing good follows a failure: the server's stream is ended soon.
+    /// What is passed on of a stream is a sign of life. Nothing good follows a failure: the server's stream is ended soon, but not
+    /// before an end of its own has had the time to come: an HTTP/2 caller would take the error for cut off.
     fn renew_deadline(&self, host: &dyn Host, worker: &mut Worker, action: Action, ends: bool) {
         let limit = match self.state {
             _ if ends => None,
-            State::Failed => Some(0),
+            State::Failed => Some(ENDS_WITHIN_MS),
             _ if self.attempt.streamed && action == Action::Continue => {
                 self.attempt.policy.stream_idle_timeout_ms
             }
