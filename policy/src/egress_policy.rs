@@ -30,9 +30,10 @@ pub struct EgressPolicy {
     /// Whether the provider keeps chats unless a request forbids it. Others refuse the field that forbids it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps_chats: bool,
-    /// The unpinned zones that use the fallback. A request of a definition that is neither here nor in `pinned` is refused.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub unpinned: BTreeSet<ZoneId>,
+    /// The unpinned zones that use the fallback, and the types of tools that Claude may run for each. A request of a definition that is
+    /// neither here nor in `pinned` is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unpinned: BTreeMap<ZoneId, BTreeSet<String>>,
     /// The pinned zones that use the fallback, and the types of tools that it may run for each. A request of such a zone is held to
     /// an allow-list of fields.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -67,29 +67,29 @@ impl Restriction {
         mode: EgressMode<'_>,
         definition: &str,
     ) -> Result<Option<Self>, EgressRefusal> {
-        let tools = match policy.pinned.get(definition) {
-            Some(tools) => Some(tools.clone()),
-            None if policy.unpinned.contains(definition) => None,
-            None => return Err(EgressRefusal::UnknownDefinition),
+        let pinned = policy.pinned.get(definition);
+        let Some(tools) = pinned.or_else(|| policy.unpinned.get(definition)) else {
+            return Err(EgressRefusal::UnknownDefinition);
         };
+        let is_pinned = pinned.is_some();
         let is_native = match mode {
             EgressMode::Claude(_, api) => Some(api.is_native()),
             EgressMode::Passthrough | EgressMode::Rename(_) => None,
         };
-        Ok(match (is_native, tools) {
-            // Claude is given no tools of the provider's own in any zone.
-            (Some(true), tools) => Some(Self {
+        Ok(match is_native {
+            // Claude is given listed fields alone in any zone.
+            Some(true) => Some(Self {
                 listed_only: true,
                 keeps_chats: false,
-                remote_content: tools.is_none(),
-                tools: tools.unwrap_or_default(),
+                remote_content: !is_pinned,
+                tools: tools.clone(),
             }),
-            (_, None) => None,
-            (is_native, Some(tools)) => Some(Self {
+            _ if !is_pinned => None,
+            is_native => Some(Self {
                 listed_only: is_native.is_none(),
                 keeps_chats: policy.keeps_chats,
                 remote_content: false,
-                tools,
+                tools: tools.clone(),
             }),
         })
     }

@@ -13,7 +13,12 @@ pub fn egress_policy(
     fallback: &Fallback,
     zones: &BTreeMap<ZoneId, &Zone>,
 ) -> EgressPolicy {
-    let of = |pinned: bool| zones.iter().filter(move |(_, zone)| zone.pinned == pinned);
+    let tools = |pinned: bool| {
+        let zones = zones.iter().filter(|(_, zone)| zone.pinned == pinned);
+        zones
+            .map(|(id, zone)| ((*id).clone(), zone.content.fallback_tools.clone()))
+            .collect()
+    };
     EgressPolicy {
         fallback: name.clone(),
         provider: fallback.provider.clone(),
@@ -23,10 +28,8 @@ pub fn egress_policy(
         context: fallback.context,
         renames: fallback.renames.clone(),
         keeps_chats: keeps_chats(&fallback.endpoint.host),
-        unpinned: of(false).map(|(id, _)| id.clone()).collect(),
-        pinned: of(true)
-            .map(|(id, zone)| (id.clone(), zone.content.fallback_tools.clone()))
-            .collect(),
+        unpinned: tools(false),
+        pinned: tools(true),
     }
 }
 
@@ -95,7 +98,7 @@ mod tests {
         ];
         let name: FallbackName = "claude".parse().unwrap();
         let policy = egress_policy(&fleet, &name, &fleet.fallbacks[&name], &zones.into());
-        assert_eq!(policy.unpinned, [global].into());
+        assert_eq!(policy.unpinned, [(global, [].into())].into());
         assert_eq!(policy.pinned, [(eea, ["mcp".to_owned()].into())].into());
     }
 }

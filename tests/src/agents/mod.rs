@@ -35,7 +35,12 @@ pub enum Outage {
 ///
 /// # Errors
 /// The agent did not do it, the gateway refused a request, or somebody else than the fallback answered during the outage.
-pub async fn work(world: &World, agent: Agent, caller: Caller, outage: Outage) -> Result<String> {
+pub async fn work(
+    world: &mut World,
+    agent: Agent,
+    caller: Caller,
+    outage: Outage,
+) -> Result<String> {
     let (country, gateway) = caller;
     let url = format!("http://{}", world.block().public(gateway));
     let name = format!("{}-{country}-{outage:?}", agent.name());
@@ -95,8 +100,9 @@ pub async fn work(world: &World, agent: Agent, caller: Caller, outage: Outage) -
 }
 
 /// Every pool answers 503; home's only once it has answered the first turn, if so wanted.
-async fn begin(world: &World, agent: Agent, home: &str, outage: Outage) -> Result<()> {
-    world.heal().await?;
+async fn begin(world: &mut World, agent: Agent, home: &str, outage: Outage) -> Result<()> {
+    // A breaker that the last outage has opened lets one request at a time ask home.
+    world.heal_all().await?;
     for region in REGIONS {
         world.pool(region).update(|behaviour| {
             behaviour.fail = Fail::Status(503);

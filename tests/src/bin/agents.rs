@@ -42,8 +42,8 @@ async fn main() -> Result<()> {
             configured: Configured::ByFile,
             ..Options::default()
         };
-        let world = World::start(&options).await?;
-        failed += tasks(&world, host, callers, arguments.only.as_deref()).await;
+        let mut world = World::start(&options).await?;
+        failed += tasks(&mut world, host, callers, arguments.only.as_deref()).await;
         if arguments.keep {
             println!("{host:?}: kept in {}", world.keep().await.display());
         } else {
@@ -57,7 +57,12 @@ async fn main() -> Result<()> {
 }
 
 /// Lets the agents work for these callers, and says how many failed.
-async fn tasks(world: &World, host: ClaudeHost, callers: &[Caller], only: Option<&str>) -> usize {
+async fn tasks(
+    world: &mut World,
+    host: ClaudeHost,
+    callers: &[Caller],
+    only: Option<&str>,
+) -> usize {
     let mut failed = 0;
     for caller in callers {
         for agent in Agent::ALL {

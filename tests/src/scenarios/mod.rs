@@ -33,6 +33,7 @@ mod overflow;
 mod overload;
 mod peer;
 mod pressure;
+mod provider_fields;
 mod providers;
 mod pushed;
 mod queries;
@@ -189,6 +190,8 @@ scenarios! {
     "provider-redirects": providers::redirects, Any, Options::default();
     "provider-secrets": providers::secrets, Any, Options::default();
     "provider-tools": providers::tools, Any, Options::default();
+    "provider-fields": provider_fields::compatible, Any, Options::default();
+    "provider-fields-claude": provider_fields::claude, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "hostile": hostile::hostile, Any, Options::default();
     "tls": nearest::tls, Any, Options { tls: true, ..Options::default() };
     "client": client::client, Any, Options::default();

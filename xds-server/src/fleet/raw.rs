@@ -80,9 +80,10 @@ pub struct RawZone {
     /// Active-active with fixed weights: relative parts of the zone's requests at every gateway, e.g. `{ us-west-2: 70, us-east-1: 30 }`.
     /// Regions without a weight get nothing while a weighted one serves. Load moves nobody. Excludes `order`.
     pub weights: Option<BTreeMap<String, u32>>,
-    /// For a pinned zone: types of tools that its fallbacks may run themselves, as requests name them, e.g. `[web_search]`. A provider
-    /// that runs a tool may send the prompt, or what it found, to third places. Default: none. Tools that the caller runs need no
-    /// entry.
+    /// Types of tools that the zone's fallbacks may run themselves, as requests name them, e.g. `[web_search]`. A provider that runs a
+    /// tool may send the prompt, or what it found, to third places. Default: none. A request with another such tool is refused, but for
+    /// a `web_search*` of OpenAI's APIs, which is left out. Tools that the caller runs need no entry. A zone that is not pinned needs one
+    /// for Claude alone: its other fallbacks get every tool.
     pub fallback_tools: Option<Vec<String>>,
     /// Whether servers may fetch images, audio and files that a request of this zone names by URL. The fallbacks of a pinned zone may
     /// not in any case. Default: `allow`.

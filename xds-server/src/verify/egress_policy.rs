@@ -7,7 +7,7 @@ use super::walk::Zones;
 use meridian_policy::egress_policy::Budget;
 use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::{FallbackName, Fleet, ZoneId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Reports differences between a policy and what the fleets say. `zones`: all definitions, and those that are led to the listener.
 pub fn check(
@@ -20,7 +20,7 @@ pub fn check(
     let (definitions, led_here) = zones;
     let own = EgressPolicy {
         pinned: BTreeMap::new(),
-        unpinned: BTreeSet::new(),
+        unpinned: BTreeMap::new(),
         ..policy.clone()
     };
     if own != expected(provider) {
@@ -30,13 +30,15 @@ pub fn check(
         );
         leaks.add(at, message);
     }
-    let pinned = policy.pinned.iter();
-    let pinned = pinned.map(|(id, tools)| (id, Some(tools)));
-    let unpinned = policy.unpinned.iter().map(|id| (id, None));
-    for (id, tools) in pinned.chain(unpinned) {
+    let listed = [(true, &policy.pinned), (false, &policy.unpinned)];
+    let listed = listed
+        .into_iter()
+        .flat_map(|(pinned, zones)| zones.iter().map(move |(id, tools)| (pinned, id, tools)));
+    for (pinned, id, tools) in listed {
         let right = definitions.get(id).is_some_and(|definition| {
-            let of_zone = &definition.zone.content.fallback_tools;
-            definition.lists(provider) && tools == definition.zone.pinned.then_some(of_zone)
+            let zone = definition.zone;
+            definition.lists(provider)
+                && (pinned, tools) == (zone.pinned, &zone.content.fallback_tools)
         });
         if !right {
             leaks.add(
@@ -46,7 +48,7 @@ pub fn check(
         }
     }
     for id in led_here {
-        if !policy.pinned.contains_key(id) && !policy.unpinned.contains(id) {
+        if !policy.pinned.contains_key(id) && !policy.unpinned.contains_key(id) {
             leaks.add(at, format!("the filter lacks the definition `{id}`"));
         }
     }
@@ -71,7 +73,7 @@ fn expected(provider: &Provider<'_>) -> EgressPolicy {
         keeps_chats: [".openai.com", ".openai.azure.com"]
             .iter()
             .any(|domain| format!(".{}", fallback.endpoint.host).ends_with(domain)),
-        unpinned: BTreeSet::new(),
+        unpinned: BTreeMap::new(),
         pinned: BTreeMap::new(),
     }
 }

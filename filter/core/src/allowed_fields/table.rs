@@ -1,7 +1,7 @@
 //! The tables: the fields of each API that a server may be given.
 //!
 //! Sources: OpenAI's references of chat completions, responses, completions, embeddings and speech, and the types of its client (openai
-//! 3.57); Anthropic's reference of messages, and the types of its client (anthropic 2.13); the additional parameters of vLLM and SGLang.
+//! 3.52); Anthropic's reference of messages, and the types of its client (anthropic 2.13); the additional parameters of vLLM and SGLang.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

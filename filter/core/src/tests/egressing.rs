@@ -34,7 +34,7 @@ fn claude(envoy: &Rc<Envoy>, budget: &Value) -> Configured {
         "jurisdiction": ["us"],
         "budget": budget,
         "price": price,
-        "unpinned": [GLOBAL],
+        "unpinned": { GLOBAL: [] },
     });
     envoy.plugin("egress", &policy.to_string())
 }
@@ -129,7 +129,7 @@ fn a_spent_budget_refuses_and_an_unreachable_provider_costs_nothing() {
 fn an_error_about_our_credential_stays_here() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let policy =
-        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL] });
+        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": { GLOBAL: [] } });
     let stream = Stream::new(&envoy, 1);
     let mut plugin = envoy.plugin("egress", &policy.to_string()).stream(1);
     let action = stream.request(plugin.as_mut(), &mut worker, CHAT, false);
@@ -253,7 +253,7 @@ fn a_provider_may_have_another_name_of_the_model() {
         "fallback": "other",
         "provider": "openai_compatible",
         "renames": { "models": { "m": "org/M-1" } },
-        "unpinned": [GLOBAL],
+        "unpinned": { GLOBAL: [] },
     });
     for (body, expect) in [
         (r#"{"model":"m","x":"y"}"#, r#"{"model":"org/M-1","x":"y"}"#),
@@ -318,7 +318,7 @@ const ACCOUNT: &[(&str, &str)] = &[
 /// An OpenAI-compatible provider.
 fn compatible(envoy: &Rc<Envoy>) -> Configured {
     let policy =
-        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL] });
+        json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": { GLOBAL: [] } });
     envoy.plugin("egress", &policy.to_string())
 }
 
@@ -425,7 +425,7 @@ fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
     let envoy = Envoy::start();
     let pinned = json!({ EEA: [], UK: ["web_search"] });
     let compatible = |renames: Value| {
-        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL], "pinned": pinned, "renames": renames });
+        let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": { GLOBAL: [] }, "pinned": pinned, "renames": renames });
         envoy.plugin("egress", &policy.to_string())
     };
     let search = json!({ "model": "m", "tools": [{ "type": "function", "name": "f" }, { "type": "web_search" }], "tool_choice": { "type": "web_search" } });
@@ -479,7 +479,7 @@ fn a_request_of_a_pinned_zone_is_held_to_the_listed_fields() {
 #[test]
 fn a_request_of_a_pinned_zone_is_changed_on_its_way() {
     let envoy = Envoy::start();
-    let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": [GLOBAL], "pinned": { EEA: [] }, "renames": { "others": "org/M-1" } });
+    let policy = json!({ "fallback": "other", "provider": "openai_compatible", "unpinned": { GLOBAL: [] }, "pinned": { EEA: [] }, "renames": { "others": "org/M-1" } });
     let configured = envoy.plugin("egress", &policy.to_string());
     let body = r#"{"tools":[{"type":"web_search"},{"type":"function","name":"f"}],"model":"m","input":"hi"}"#;
     let ask = |definition: &str| {
@@ -520,12 +520,14 @@ fn a_request_of_a_pinned_zone_is_changed_on_its_way() {
 #[test]
 fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinned_zone() {
     let envoy = Envoy::start();
-    let claude = |pinned: Value| {
+    let claude = |tools: Value, pinned: Value| {
         let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
-        let policy = json!({ "fallback": "claude", "provider": { "claude": claude }, "unpinned": [GLOBAL], "pinned": pinned });
+        let policy = json!({ "fallback": "claude", "provider": { "claude": claude }, "unpinned": { GLOBAL: tools }, "pinned": pinned });
         envoy.plugin("egress", &policy.to_string())
     };
-    let (open, eea) = (claude(json!({})), claude(json!({ EEA: [] })));
+    let none = json!([]);
+    let open = claude(none.clone(), json!({}));
+    let eea = claude(none.clone(), json!({ EEA: [] }));
     let field = |configured: &Configured, zone, path, body: &Value| {
         let reply = refused_at(configured, &envoy, (zone, path, body))?;
         assert_eq!(reply.status, 400);
@@ -541,8 +543,16 @@ fn claude_is_given_no_tools_of_the_provider_s_own_and_fetches_nothing_for_a_pinn
             "{refused}"
         );
     }
-    let allowing = claude(json!({ EEA: ["web_search_20250305"] }));
-    assert_eq!(field(&allowing, EEA, messages, &search), None);
+    let tools = json!(["web_search_20250305"]);
+    let by_zone = [
+        (EEA, claude(none.clone(), json!({ EEA: tools }))),
+        (GLOBAL, claude(tools.clone(), json!({ EEA: [] }))),
+    ];
+    for (zone, allowing) in by_zone {
+        assert_eq!(field(&allowing, zone, messages, &search), None);
+        let other = if zone == EEA { GLOBAL } else { EEA };
+        assert!(field(&allowing, other, messages, &search).is_some());
+    }
     let image = json!({ "type": "image", "source": { "type": "url", "url": url } });
     let native = json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": [image] }] });
     let part = json!({ "type": "image_url", "image_url": { "url": url } });

@@ -94,10 +94,6 @@ impl Check {
         } else {
             self.only_if_pinned(&format!("{at}.misdirected"), raw.misdirected.is_some());
             self.only_if_pinned(&format!("{at}.jurisdictions"), raw.jurisdictions.is_some());
-            self.only_if_pinned(
-                &format!("{at}.fallback_tools"),
-                raw.fallback_tools.is_some(),
-            );
         }
         let content = ContentRules {
             fallback_tools: self.fallback_tools(&at, raw.fallback_tools.unwrap_or_default()),

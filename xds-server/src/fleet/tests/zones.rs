@@ -159,11 +159,7 @@ fn a_pinned_zone_takes_no_fallback_of_another_jurisdiction() {
 
 #[test]
 fn fields_of_pinned_zones_only() {
-    for (field, value) in [
-        ("misdirected", "forward"),
-        ("jurisdictions", "[global]"),
-        ("fallback_tools", "[mcp]"),
-    ] {
+    for (field, value) in [("misdirected", "forward"), ("jurisdictions", "[global]")] {
         check_edit(
             "[preset:rest],",
             &format!("[preset:rest], {field}: {value},"),

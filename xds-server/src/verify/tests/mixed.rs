@@ -212,7 +212,7 @@ fn leak(fleets: [&Fleet; 2], gateways: &BTreeMap<RegionName, Snapshot>) -> Optio
             {
                 let policy: EgressPolicy = policies(listener).remove(0);
                 let tools = policy.pinned.get(id);
-                if policy.unpinned.contains(id)
+                if policy.unpinned.contains_key(id)
                     || tools.is_some_and(|tools| *tools != zone.content.fallback_tools)
                 {
                     return Some(format!("{} takes {id} for another", listener.name));
