@@ -1,6 +1,7 @@
 //! What a plugin asks of the Envoy around it. It says what is meant; how that is done is the host's: host calls of proxy-wasm, or
 //! memory in tests.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The two halves of an HTTP exchange.
@@ -137,6 +138,33 @@ const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 pub fn caller_has_left(host: &dyn Host) -> bool {
     host.response_flags()
         .is_some_and(|flags| flags & CALLER_LEFT != 0)
+}
+
+/// All headers of one side, for a hook that needs several: each one by itself would be a host call of its own, and all of them cost as
+/// much as two.
+#[derive(Debug, Default)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// The headers as they are now.
+    pub fn read(host: &dyn Host, side: Side) -> Self {
+        Self(host.headers(side))
+    }
+
+    /// Whether there is a header of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// A header's value as text, whatever its bytes are; empty if there is none. Of one that is sent several times, all values joined by
+    /// commas.
+    pub fn text(&self, name: &str) -> Cow<'_, str> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name);
+        let first = values.next().map_or(&[][..], |(_, value)| value);
+        values.fold(String::from_utf8_lossy(first), |joined, (_, value)| {
+            Cow::Owned(joined.into_owned() + "," + &String::from_utf8_lossy(value))
+        })
+    }
 }
 
 /// A header's value as text, whatever its bytes are; empty if there is none.

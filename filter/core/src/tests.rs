@@ -4,6 +4,7 @@ mod attempt_log;
 mod breaking;
 mod classification;
 mod connections;
+mod cost;
 mod decisions;
 mod egressing;
 mod envoy;

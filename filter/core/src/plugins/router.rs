@@ -48,8 +48,8 @@ pub struct Request {
 enum State {
     /// Nothing was decided yet.
     Head,
-    /// The zone is decided, by this policy; the body is being buffered.
-    Body(Rc<Policy>, Admitted),
+    /// The zone is decided; the body is being buffered.
+    Body(Waiting),
     /// On its way.
     Routed(Routed),
     /// An error has come, and perhaps its body will. Its status.
@@ -58,6 +58,17 @@ enum State {
     Passed,
     /// Answered here.
     Answered,
+}
+
+/// A request whose body is being buffered.
+struct Waiting {
+    /// The policy that has decided its zone.
+    policy: Rc<Policy>,
+    admitted: Admitted,
+    /// Its id.
+    id: String,
+    /// Its head says how long its body is.
+    has_length: bool,
 }
 
 /// A request that is on its way.
@@ -97,7 +108,13 @@ impl Plugin for Request {
         }) {
             Admission::Answer(answer) => self.answer(host, &answer),
             Admission::ReadBody(admitted) => {
-                self.state = State::Body(policy, admitted);
+                let (id, length) = (value("x-request-id"), value("content-length"));
+                self.state = State::Body(Waiting {
+                    id: id.to_owned(),
+                    has_length: !length.is_empty(),
+                    policy,
+                    admitted,
+                });
                 if ends {
                     self.decide(host, worker)
                 } else {
@@ -226,18 +243,21 @@ impl Request {
 
     /// The body is whole: picks the route, or refuses.
     fn decide(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
-        let id = host
-            .header(Side::Request, "x-request-id")
-            .unwrap_or_default();
-        let State::Body(policy, admitted) = &self.state else {
+        let State::Body(waiting) = &self.state else {
             return Action::Continue;
         };
+        let Waiting {
+            policy,
+            admitted,
+            id,
+            has_length,
+        } = waiting;
         let body = host.body(Side::Request, 0, usize::MAX);
         let now = worker.steady_ms(host);
         let hedges_used_up = worker.hedges.are_used_up();
         let worker = RefCell::new(worker);
         let context = RequestContext {
-            request_id: &id,
+            request_id: id.as_bytes(),
             lease_ran_out: policy.expires.is_some_and(|end| now >= end),
             refused: &|pool| refused(host, pool),
             loaded: &|pool| loaded(host, pool),
@@ -259,7 +279,7 @@ impl Request {
             headers::REQUEST,
             Some(&self.number.to_string()),
         );
-        if host.header(Side::Request, "content-length").is_none() {
+        if !has_length {
             let length = body.len().to_string();
             host.set_header(Side::Request, headers::LENGTH, Some(&length));
         }

@@ -107,7 +107,12 @@ pub struct Stream {
     /// The response's headers went on without its body.
     pub has_released_headers: Cell<bool>,
     pub routes: Cell<u32>,
+    /// Host calls by kind since the last [`Stream::take_calls`].
+    calls: RefCell<Calls>,
 }
+
+/// Host calls by kind.
+pub type Calls = BTreeMap<&'static str, u32>;
 
 /// An answer that a plugin gave itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +137,23 @@ impl Stream {
             is_reset: Cell::new(false),
             has_released_headers: Cell::new(false),
             routes: Cell::new(0),
+            calls: RefCell::default(),
         }
+    }
+
+    /// The host calls since the last time.
+    pub fn take_calls(&self) -> Calls {
+        self.calls.take()
+    }
+
+    fn count(&self, kind: &'static str) {
+        *self.calls.borrow_mut().entry(kind).or_default() += 1;
+    }
+
+    /// A call that returns bytes, which Envoy enters the VM once more for, if there are any.
+    fn read<T>(&self, kind: &'static str, read: Option<T>) -> Option<T> {
+        self.count(if read.is_some() { kind } else { "absent" });
+        read
     }
 
     pub fn fact_is(&self, fact: Fact, value: &str) {
@@ -146,6 +167,16 @@ impl Stream {
     /// Whether trailers are left.
     pub fn has_trailers(&self, side: Side) -> bool {
         self.trailers.borrow().contains_key(&side)
+    }
+
+    /// All headers as they are now.
+    pub fn headers_now(&self, side: Side) -> Vec<(String, String)> {
+        let headers = self.headers.borrow();
+        let headers = headers.get(&side).into_iter().flatten();
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+        headers
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect()
     }
 
     /// A header as it is now.
@@ -232,11 +263,13 @@ impl Stream {
 
 impl Host for Stream {
     fn now(&self) -> Duration {
+        self.count("clock");
         let set = self.envoy.set_by.get().saturating_mul(1000);
         Duration::from_millis(self.envoy.now_ms.get().saturating_add_signed(set))
     }
 
     fn monotonic(&self) -> Duration {
+        self.count("clock");
         Duration::from_millis(self.envoy.now_ms.get())
     }
 
@@ -247,10 +280,12 @@ impl Host for Stream {
             .iter()
             .filter(|(known, _)| known == name);
         let values: Vec<&[u8]> = own.map(|(_, value)| value.as_slice()).collect();
-        (!values.is_empty()).then(|| values.join(&b","[..]))
+        let joined = (!values.is_empty()).then(|| values.join(&b","[..]));
+        self.read("header", joined)
     }
 
     fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)> {
+        self.count("headers");
         self.headers
             .borrow()
             .get(&side)
@@ -259,6 +294,7 @@ impl Host for Stream {
     }
 
     fn set_header(&self, side: Side, name: &str, value: Option<&str>) {
+        self.count("set header");
         let mut headers = self.headers.borrow_mut();
         let headers = headers.entry(side).or_default();
         headers.retain(|(known, _)| known != name);
@@ -270,6 +306,7 @@ impl Host for Stream {
     }
 
     fn body(&self, side: Side, from: usize, size: usize) -> Vec<u8> {
+        self.count("body");
         let bodies = self.bodies.borrow();
         let body = bodies.get(&side).map(Vec::as_slice).unwrap_or_default();
         let from = from.min(body.len());
@@ -277,6 +314,7 @@ impl Host for Stream {
     }
 
     fn set_body(&self, side: Side, size: usize, bytes: &[u8]) {
+        self.count("set body");
         let mut bodies = self.bodies.borrow_mut();
         let body = bodies.entry(side).or_default();
         let size = size.min(body.len());
@@ -288,14 +326,15 @@ impl Host for Stream {
             let connections = self.envoy.connections.borrow();
             return connections.get(&id)?.get(&fact).cloned();
         }
-        self.facts.borrow().get(&fact).cloned()
+        self.read("fact", self.facts.borrow().get(&fact).cloned())
     }
 
     fn response_flags(&self) -> Option<u64> {
-        self.flags.get()
+        self.read("fact", self.flags.get())
     }
 
     fn set_log_field(&self, name: &str, value: &str) {
+        self.count("set log field");
         let mut fields = self.log_fields.borrow_mut();
         fields.insert(name.to_owned(), value.to_owned());
     }
@@ -341,18 +380,18 @@ impl Host for Stream {
     }
 
     fn clear_route_cache(&self) -> bool {
+        self.count("route");
         self.routes.set(self.routes.get() + 1);
         !self.envoy.has_no_routes.get()
     }
 
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        match self.envoy.shared.borrow().get(key) {
-            Some((value, version)) => (Some(value.clone()), Some(*version)),
-            None => (None, None),
-        }
+        let shared = self.envoy.shared.borrow().get(key).cloned();
+        self.read("shared", shared).unzip()
     }
 
     fn set_shared(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        self.count("set shared");
         let mut shared = self.envoy.shared.borrow_mut();
         let (before, now) = shared.entry(key.to_owned()).or_default();
         if version.is_some_and(|version| version != *now) {
@@ -369,10 +408,12 @@ impl Host for Stream {
     }
 
     fn add_to_metric(&self, id: u32, value: u64) {
+        self.count("metric");
         *self.envoy.values.borrow_mut().entry(id).or_default() += value;
     }
 
     fn record_metric(&self, id: u32, value: u64) {
+        self.count("metric");
         self.envoy.values.borrow_mut().insert(id, value);
     }
 

@@ -1,7 +1,7 @@
 //! What it costs to translate for Claude: natively, against reading and writing the same bytes; and in Envoy, against callers who
 //! speak Anthropic's API themselves, on the same target to the same fake.
 
-use super::{REQUESTS, ROUNDS, Target, report, round};
+use super::one_by_one::{REQUESTS, ROUNDS, Target, report, round};
 use anyhow::{Context, Result};
 use meridian_filter_core::claude::{self, Api, CallerApi, ResponseContext};
 use meridian_filter_core::guard::sse::Events;

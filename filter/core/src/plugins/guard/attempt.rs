@@ -2,7 +2,7 @@
 
 use crate::breaker::Fault;
 use crate::guard::{Failure, Judge, load_report};
-use crate::host::{Fact, Host, Side, caller_has_left, text};
+use crate::host::{Fact, Headers, Host, Side, caller_has_left, text};
 use crate::pace::Awaited;
 use crate::slots::is_failure;
 use crate::worker::{AttemptEnd, AttemptLabels, LeastRate, ServerRequest, Worker, note_refusal};
@@ -53,9 +53,15 @@ impl Attempt {
         })
     }
 
-    /// Takes in the load that the server reports, and keeps it from the caller.
-    pub fn note_load(&self, host: &dyn Host, worker: &mut Worker) {
-        let load = load_report::read(&text(host, Side::Response, load_report::RESPONSE_HEADER));
+    /// Takes in the load that the server reports, and keeps from the caller what is none of the server's to say, or for gateways alone.
+    pub fn take_in(&self, host: &dyn Host, worker: &mut Worker, response: &Headers) {
+        if response.has(headers::FINAL) {
+            host.set_header(Side::Response, headers::FINAL, None);
+        }
+        if !response.has(load_report::RESPONSE_HEADER) {
+            return;
+        }
+        let load = load_report::read(&response.text(load_report::RESPONSE_HEADER));
         let labels = &self.labels;
         worker.metrics.load(host, labels, load);
         if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
@@ -71,6 +77,7 @@ impl Attempt {
         host: &dyn Host,
         worker: &mut Worker,
         labels: &AttemptLabels,
+        request: &Headers,
     ) -> Option<ServerRequest> {
         let AttemptLabels {
             model, to, address, ..
@@ -79,15 +86,14 @@ impl Attempt {
         if !is_here || address.is_empty() {
             return None;
         }
-        let header = |name| text(host, Side::Request, name);
         // Later attempts must be at another server, whatever their slot.
-        let is_first = matches!(header(headers::ATTEMPT).as_str(), "" | "1");
-        if let Ok(slot) = header(headers::SLOT).parse()
+        let is_first = matches!(&*request.text(headers::ATTEMPT), "" | "1");
+        if let Ok(slot) = request.text(headers::SLOT).parse()
             && is_first
         {
             worker.servers.learn(model, slot, address);
         }
-        let length = ["content-length", headers::LENGTH].map(header);
+        let length = ["content-length", headers::LENGTH].map(|name| request.text(name));
         let length = length.into_iter().find(|length| !length.is_empty());
         Some(worker.begin_at_server(host, model, address, &length.unwrap_or_default()))
     }
@@ -205,7 +211,9 @@ impl Attempt {
         let is_last = status >= 400 && self.policy.is_last(&labels.zone, &labels.to);
         let others_wait = worker.attempts.waits(labels.request);
         let is_final = is_last && !others_wait;
-        host.set_header(Side::Response, headers::FINAL, is_final.then_some("true"));
+        if is_final {
+            host.set_header(Side::Response, headers::FINAL, Some("true"));
+        }
         if is_last && others_wait {
             host.set_header(Side::Response, headers::RETRY, Some("others"));
         }

@@ -9,7 +9,7 @@ use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
-use crate::host::{Action, Fact, Host, Side, caller_has_left, text};
+use crate::host::{Action, Fact, Headers, Host, Side, caller_has_left};
 use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptLabels, Worker};
 use attempt::Attempt;
@@ -17,6 +17,7 @@ use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::headers;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use attempt::UNANSWERED_MS;
@@ -64,23 +65,24 @@ struct Watched {
 
 impl Plugin for Guard {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
-        let header = |name| text(host, Side::Request, name);
+        let request = Headers::read(host, Side::Request);
+        let owned = |name| request.text(name).into_owned();
         let labels = AttemptLabels {
-            zone: header(headers::ZONE),
-            model: header(headers::MODEL),
-            lane: header(headers::LANE),
+            zone: owned(headers::ZONE),
+            model: owned(headers::MODEL),
+            lane: owned(headers::LANE),
             to: host.fact(Fact::UpstreamRegion).unwrap_or_default(),
-            request: header(headers::REQUEST).parse().unwrap_or_default(),
-            request_id: header("x-request-id"),
+            request: request.text(headers::REQUEST).parse().unwrap_or_default(),
+            request_id: owned("x-request-id"),
             address: host.fact(Fact::UpstreamAddress).unwrap_or_default(),
             began: worker.steady_ms(host),
             ..AttemptLabels::default()
         };
         let labels = Rc::new(labels);
-        let path = header(":path");
+        let path = request.text(":path");
         self.kind = ApiKind::of(&path);
         self.shape = api::shape(&path, &[]);
-        self.attempt.streamed = header(headers::STREAM) == "1";
+        self.attempt.streamed = request.text(headers::STREAM) == "1";
         self.attempt.waits = true;
         let is_hedge = worker.attempts.waits(labels.request);
         worker.hedges.note(is_hedge, labels.began);
@@ -90,7 +92,7 @@ impl Plugin for Guard {
         } = labels.as_ref();
         let streamed = self.attempt.streamed;
         self.attempt.awaited = Some(worker.paces.begin(to, model, streamed, *began));
-        self.attempt.server = self.attempt.server_here(host, worker, &labels);
+        self.attempt.server = self.attempt.server_here(host, worker, &labels, &request);
         worker.attempt_log.begin(&labels);
         self.attempt.labels = labels;
         let (name, value) = load_report::REQUEST_HEADER;
@@ -204,15 +206,16 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
+        let response = Headers::read(host, Side::Response);
         self.attempt.name_region(host);
-        self.attempt.note_load(host, worker);
-        let status = text(host, Side::Response, ":status").parse().unwrap_or(0);
+        self.attempt.take_in(host, worker, &response);
+        let status = response.text(":status").parse().unwrap_or(0);
         let AttemptLabels {
             zone, model, to, ..
         } = self.attempt.labels.as_ref();
         // A peer that does not know the definition of the request's zone, or does not take it from this gateway.
         let refuses = matches!(status, 403 | 404) && !Member::is_fallback(to);
-        if refuses && host.header(Side::Response, headers::RETRY).is_some() {
+        if refuses && response.has(headers::RETRY) {
             worker.metrics.mismatch(host, "peer");
         }
         let depends_on_reason = match status {
@@ -225,12 +228,13 @@ impl Guard {
             self.state = State::Refused(status, Vec::new());
             return Action::Pause;
         }
-        let header = |name| text(host, Side::Response, name);
-        let (content_type, mut content_encoding) =
-            (header("content-type"), header("content-encoding"));
+        let (content_type, mut content_encoding) = (
+            response.text("content-type"),
+            response.text("content-encoding"),
+        );
         self.decoder = self.kind.and_then(|_| Decoder::of(&content_encoding));
         if self.decoder.is_some() {
-            content_encoding.clear();
+            content_encoding = Cow::Borrowed("");
             host.set_header(Side::Response, "content-encoding", None);
             host.set_header(Side::Response, "content-length", None);
         }
@@ -434,7 +438,10 @@ impl Guard {
                     };
                     self.release(host, worker, begun, (all, size), release, ends);
                 } else {
-                    host.set_body(Side::Response, size, &all);
+                    // Envoy has the last piece alone, as it came.
+                    if all.len() != size || self.decoder.is_some() {
+                        host.set_body(Side::Response, size, &all);
+                    }
                     self.attempt.count_tokens(host, worker, &judge);
                 }
             }

@@ -1,0 +1,130 @@
+//! What a request costs on each way, in one run: short slices in turn, and of each way the median of its ratios to the slices of the
+//! first way beside them. The machine's speed changes within minutes; the ratios do not.
+
+use super::load::{Load, Slice};
+use super::ways::{self, Way};
+use super::{proxy, upstream};
+use anyhow::{Context, Result};
+use meridian_tests::world::Block;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// Slices of each way. One more before them, which is not counted, opens connections.
+const ROUNDS: usize = 15;
+
+/// The processor of load and upstream.
+const LOAD_PROCESSOR: &str = "1";
+
+/// Measures all ways.
+pub async fn throughput() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let block = Block::claim(None)?;
+    let address = block.pool("us-west-2");
+    upstream::start(address).await?;
+    let ways = ways::start(dir.path(), address, &block).await?;
+    proxy::pin(std::process::id(), LOAD_PROCESSOR).await?;
+    for load in loads(dir.path())? {
+        println!(
+            "\n{}; {ROUNDS} slices of {} requests each way, in turn",
+            load.name, load.requests
+        );
+        println!(
+            "{:50} {:>10} {:>7} {:>12} {:>7} {:>6}",
+            "way", "per s", "ratio", "CPU", "ratio", "busy"
+        );
+        let mut slices: Vec<Vec<Slice>> = ways.iter().map(|_| Vec::new()).collect();
+        for round in 0..=ROUNDS {
+            for (way, slices) in ways.iter().zip(&mut slices) {
+                let slice = send(&load, way).await?;
+                if round > 0 {
+                    slices.push(slice);
+                }
+            }
+        }
+        for (way, own) in ways.iter().zip(&slices) {
+            report(way, own, slices.first().context("no ways")?);
+        }
+    }
+    Ok(())
+}
+
+async fn send(load: &Load, way: &Way) -> Result<Slice> {
+    let kind = ["content-type: application/json".to_owned()];
+    let headers = [&kind[..], &way.headers].concat();
+    load.send(&way.url, &headers, &way.processes()?).await
+}
+
+fn loads(dir: &Path) -> Result<Vec<Load>> {
+    let body = |size: usize, stream: bool| -> Result<_> {
+        let content = "x".repeat(size);
+        let body = json!({ "model": super::fleets::MODEL, "stream": stream, "messages": [{ "role": "user", "content": content }] });
+        let path = dir.join(format!("{size}-{stream}.json"));
+        std::fs::write(&path, body.to_string())?;
+        Ok(path)
+    };
+    let load = |name, body, connections, http2, requests| Load {
+        name,
+        body,
+        connections,
+        http2,
+        requests,
+        per: 1,
+    };
+    let (short, long) = (body(70, false)?, body(16 << 10, false)?);
+    Ok(vec![
+        load(
+            "150 B, 32 connections, HTTP/1.1",
+            short.clone(),
+            32,
+            false,
+            3000,
+        ),
+        load(
+            "150 B, 32 connections, HTTP/2",
+            short.clone(),
+            32,
+            true,
+            3000,
+        ),
+        load("150 B, 1 connection, HTTP/1.1", short, 1, false, 1000),
+        load("16 KiB, 32 connections, HTTP/1.1", long, 32, false, 2000),
+        Load {
+            per: upstream::CHUNKS,
+            ..load(
+                "per chunk: streams of 200 chunks, 32 connections, HTTP/1.1",
+                body(70, true)?,
+                32,
+                false,
+                64,
+            )
+        },
+    ])
+}
+
+fn report(way: &Way, own: &[Slice], first: &[Slice]) {
+    let ratio = |of: fn(&Slice) -> f64| {
+        median(
+            own.iter()
+                .zip(first)
+                .map(|(own, first)| of(own) / of(first)),
+        )
+    };
+    let of = |of: fn(&Slice) -> f64| median(own.iter().map(of));
+    let cpu = |slice: &Slice| slice.cpu.as_secs_f64();
+    println!(
+        "{:50} {:>10.0} {:>7.2} {:>9.1} us {:>7.2} {:>6.2}",
+        way.name,
+        of(|slice| slice.rate),
+        ratio(|slice| slice.rate),
+        Duration::from_secs_f64(of(cpu)).as_secs_f64() * 1e6,
+        ratio(cpu),
+        of(|slice| slice.busy)
+    );
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
