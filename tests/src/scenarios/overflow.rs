@@ -141,8 +141,8 @@ pub async fn overflow(world: &mut World) -> Result<String> {
     })?;
     let (rounds, took) = until_envoy_sheds(world).await?;
     relieved(world, "us-west-2");
-    // Two looks, and what began of the third while the news travelled.
-    ensure(rounds <= 2.5, || format!("only after {rounds:.1} scrapes"))?;
+    // Two looks, what began of the third while the news travelled, and what a busy machine adds.
+    ensure(rounds <= 4.0, || format!("only after {rounds:.1} scrapes"))?;
     let (share, gone) = part_leaves(world).await?;
     world
         .pool("us-west-2")

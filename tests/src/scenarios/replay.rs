@@ -1,6 +1,6 @@
 //! Answers that servers once gave, given again byte by byte.
 
-use super::ensure;
+use super::serves_again;
 use crate::fakes::{Behaviour, Replay};
 use crate::world::{Answer, Ask, DEADLINE, MODEL, World, workspace};
 use anyhow::{Context, Result};
@@ -89,7 +89,7 @@ pub(super) fn ask(world: &World, path: &str, stream: bool) -> Ask {
     ask.json(&body)
 }
 
-/// us-west-2 answers one request with this; then it is well again, which one request shows.
+/// us-west-2 answers one request with this; then it is well again, and every worker of the gateway knows.
 pub(super) async fn answered(
     world: &World,
     failing: &Failing,
@@ -101,10 +101,7 @@ pub(super) async fn answered(
     let ask = ask(world, failing.path, failing.stream);
     let answer = timeout(DEADLINE, ask.send()).await.context("no end")?;
     pool.set(Behaviour::default());
-    let well = self::ask(world, CHAT, false).send().await?;
-    ensure(well.region() == "us-west-2", || {
-        format!("after it us-west-2 was left: {}", well.region())
-    })?;
+    serves_again("us-west-2", || self::ask(world, CHAT, false)).await?;
     Ok((answer, world.reached(ask.marker())))
 }
 
