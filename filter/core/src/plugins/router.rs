@@ -49,7 +49,7 @@ enum State {
     /// Nothing was decided yet.
     Head,
     /// The zone is decided; the body is being buffered.
-    Body(Waiting),
+    Body(PendingRequest),
     /// On its way.
     Routed(Routed),
     /// An error has come, and perhaps its body will. Its status.
@@ -61,7 +61,7 @@ enum State {
 }
 
 /// A request whose body is being buffered.
-struct Waiting {
+struct PendingRequest {
     /// The policy that has decided its zone.
     policy: Rc<Policy>,
     admitted: Admitted,
@@ -109,7 +109,7 @@ impl Plugin for Request {
             Admission::Answer(answer) => self.answer(host, &answer),
             Admission::ReadBody(admitted) => {
                 let (id, length) = (value("x-request-id"), value("content-length"));
-                self.state = State::Body(Waiting {
+                self.state = State::Body(PendingRequest {
                     id: id.to_owned(),
                     has_length: !length.is_empty(),
                     policy,
@@ -246,7 +246,7 @@ impl Request {
         let State::Body(waiting) = &self.state else {
             return Action::Continue;
         };
-        let Waiting {
+        let PendingRequest {
             policy,
             admitted,
             id,

@@ -11,15 +11,15 @@ use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
 use std::rc::Rc;
 
-/// A request by router and guard at home, and what they asked of their hosts.
-struct Asked {
+/// A gateway at home: router and guard of one worker.
+struct Gateway {
     envoy: Rc<Envoy>,
     worker: Worker,
     router: Configured,
     guard: Configured,
 }
 
-impl Asked {
+impl Gateway {
     fn start() -> Self {
         let (envoy, mut worker) = (Envoy::start(), Worker::default());
         let policy = filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None);
@@ -98,9 +98,9 @@ fn calls(expected: &[(&'static str, u32)]) -> Calls {
 
 /// The second request: the first one of a worker learns the names of metrics.
 fn second(is_streamed: bool, pieces: &[&str]) -> (Calls, Vec<Calls>) {
-    let mut asked = Asked::start();
-    asked.chat(1, is_streamed, pieces);
-    asked.chat(3, is_streamed, pieces)
+    let mut gateway = Gateway::start();
+    gateway.chat(1, is_streamed, pieces);
+    gateway.chat(3, is_streamed, pieces)
 }
 
 /// What the router asks of its host for a request that stays at home.

@@ -53,8 +53,8 @@ impl Attempt {
         })
     }
 
-    /// Takes in the load that the server reports, and keeps from the caller what is none of the server's to say, or for gateways alone.
-    pub fn take_in(&self, host: &dyn Host, worker: &mut Worker, response: &Headers) {
+    /// Reads the load that the server reports. Removes that header, and one that only a gateway may set.
+    pub fn take_internal_headers(&self, host: &dyn Host, worker: &mut Worker, response: &Headers) {
         if response.has(headers::FINAL) {
             host.set_header(Side::Response, headers::FINAL, None);
         }
