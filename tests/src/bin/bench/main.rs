@@ -8,7 +8,7 @@ mod proxy;
 mod throughput;
 mod translation;
 mod upstream;
-mod ways;
+mod variants;
 
 use anyhow::Result;
 

@@ -1,8 +1,8 @@
-//! What a request costs on each way, in one run: short slices in turn, and of each way the median of its ratios to the slices of the
-//! first way beside them. The machine's speed changes within minutes; the ratios do not.
+//! What a request costs on each variant, in one run: short slices in turn, and of each variant the median of its ratios to the slices of the
+//! first variant beside them. The machine's speed changes within minutes; the ratios do not.
 
 use super::load::{Load, Slice};
-use super::ways::{self, Way};
+use super::variants::{self, Variant};
 use super::{proxy, upstream};
 use anyhow::{Context, Result};
 use meridian_tests::world::Block;
@@ -10,49 +10,50 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-/// Slices of each way. One more before them, which is not counted, opens connections.
+/// Slices of each variant. One more before them, which is not counted, opens connections.
 const ROUNDS: usize = 15;
 
 /// The processor of load and upstream.
 const LOAD_PROCESSOR: &str = "1";
 
-/// Measures all ways.
+/// Measures all variants.
 pub async fn throughput() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let block = Block::claim(None)?;
     let address = block.pool("us-west-2");
     upstream::start(address).await?;
-    let ways = ways::start(dir.path(), address, &block).await?;
+    let variants = variants::start(dir.path(), address, &block).await?;
     proxy::pin(std::process::id(), LOAD_PROCESSOR).await?;
     for load in loads(dir.path())? {
         println!(
-            "\n{}; {ROUNDS} slices of {} requests each way, in turn",
+            "\n{}; {ROUNDS} slices of {} requests each variant, in turn",
             load.name, load.requests
         );
         println!(
             "{:50} {:>10} {:>7} {:>12} {:>7} {:>6}",
-            "way", "per s", "ratio", "CPU", "ratio", "busy"
+            "variant", "per s", "ratio", "CPU", "ratio", "busy"
         );
-        let mut slices: Vec<Vec<Slice>> = ways.iter().map(|_| Vec::new()).collect();
+        let mut slices: Vec<Vec<Slice>> = variants.iter().map(|_| Vec::new()).collect();
         for round in 0..=ROUNDS {
-            for (way, slices) in ways.iter().zip(&mut slices) {
-                let slice = send(&load, way).await?;
+            for (variant, slices) in variants.iter().zip(&mut slices) {
+                let slice = send(&load, variant).await?;
                 if round > 0 {
                     slices.push(slice);
                 }
             }
         }
-        for (way, own) in ways.iter().zip(&slices) {
-            report(way, own, slices.first().context("no ways")?);
+        for (variant, own) in variants.iter().zip(&slices) {
+            report(variant, own, slices.first().context("no variants")?);
         }
     }
     Ok(())
 }
 
-async fn send(load: &Load, way: &Way) -> Result<Slice> {
+async fn send(load: &Load, variant: &Variant) -> Result<Slice> {
     let kind = ["content-type: application/json".to_owned()];
-    let headers = [&kind[..], &way.headers].concat();
-    load.send(&way.url, &headers, &way.processes()?).await
+    let headers = [&kind[..], &variant.headers].concat();
+    load.send(&variant.url, &headers, &variant.processes()?)
+        .await
 }
 
 fn loads(dir: &Path) -> Result<Vec<Load>> {
@@ -102,7 +103,7 @@ fn loads(dir: &Path) -> Result<Vec<Load>> {
     ])
 }
 
-fn report(way: &Way, own: &[Slice], first: &[Slice]) {
+fn report(variant: &Variant, own: &[Slice], first: &[Slice]) {
     let ratio = |of: fn(&Slice) -> f64| {
         median(
             own.iter()
@@ -114,7 +115,7 @@ fn report(way: &Way, own: &[Slice], first: &[Slice]) {
     let cpu = |slice: &Slice| slice.cpu.as_secs_f64();
     println!(
         "{:50} {:>10.0} {:>7.2} {:>9.1} us {:>7.2} {:>6.2}",
-        way.name,
+        variant.name,
         of(|slice| slice.rate),
         ratio(|slice| slice.rate),
         Duration::from_secs_f64(of(cpu)).as_secs_f64() * 1e6,

@@ -1,4 +1,4 @@
-//! The inference server behind every way: it reads the request and answers at once.
+//! The inference server behind every variant: it reads the request and answers at once.
 
 use anyhow::Result;
 use bytes::Bytes;

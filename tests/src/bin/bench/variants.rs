@@ -1,4 +1,4 @@
-//! The ways that a request may go, each an Envoy of its own.
+//! The proxies that are compared, each an Envoy of its own.
 
 use super::fleets::{Home, MODEL, Place, Size};
 use super::proxy::{self, Proxy};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// A way.
-pub struct Way {
+/// A proxy under test.
+pub struct Variant {
     /// How it is called in the report.
     pub name: &'static str,
     /// Where requests are sent.
@@ -20,7 +20,7 @@ pub struct Way {
     proxy: Proxy,
 }
 
-impl Way {
+impl Variant {
     /// Its process.
     pub fn processes(&self) -> Result<Vec<u32>> {
         Ok(vec![self.proxy.id()?])
@@ -37,8 +37,8 @@ const LARGE: Size = Size {
     models: 10,
 };
 
-/// Starts all ways. The first one is what the others are compared with.
-pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Vec<Way>> {
+/// Starts all variants. The first one is what the others are compared with.
+pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Vec<Variant>> {
     let certificates = Certificates::make(dir, block)?;
     std::fs::write(dir.join("key"), "a key\n")?;
     let IpAddr::V4(ip) = upstream.ip() else {
@@ -87,16 +87,16 @@ pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Ve
             vec!["cf-ipcountry: US".into()],
         ),
     ];
-    let mut ways = Vec::new();
+    let mut variants = Vec::new();
     for (name, port, config, headers) in all {
-        ways.push(Way {
+        variants.push(Variant {
             name,
             url: format!("http://{}/v1/chat/completions", address(port)),
             headers,
             proxy: Proxy::start(dir, &port.to_string(), &config).await?,
         });
     }
-    Ok(ways)
+    Ok(variants)
 }
 
 /// The headers that the filter would set for a request that stays at home.
