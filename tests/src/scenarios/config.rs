@@ -320,6 +320,24 @@ pub async fn nack(world: &mut World) -> Result<String> {
     let words = "/nowhere/meridian_filter.wasm";
     let (before, after) = (&original[..start], &original[end..]);
     world.edit(&format!("{before}  filter: {words}{after}"))?;
+    until_refused(world, words).await?;
+    is_not_sent_again(world).await?;
+    let shown = world.status().await?;
+    let line = shown
+        .lines()
+        .find(|line| line.contains(words))
+        .context("`meridian status` does not show it")?
+        .trim()
+        .to_owned();
+    world.edit(&original)?;
+    until_taken(world).await?;
+    Ok(format!(
+        "three Envoys refuse a filter that is not there, serve as before, and are not asked again: {line}"
+    ))
+}
+
+/// Waits until every Envoy refuses a resource, with these words in its error.
+pub(super) async fn until_refused(world: &World, words: &str) -> Result<()> {
     wait_for("Envoys to refuse it", || async {
         let report = world.report().await?;
         let refusing = report.envoys.iter().filter(|envoy| {
@@ -330,16 +348,11 @@ pub async fn nack(world: &mut World) -> Result<String> {
         });
         Ok(refusing.count() == REGIONS.len())
     })
-    .await?;
-    is_not_sent_again(world).await?;
-    let shown = world.status().await?;
-    let line = shown
-        .lines()
-        .find(|line| line.contains(words))
-        .context("`meridian status` does not show it")?
-        .trim()
-        .to_owned();
-    world.edit(&original)?;
+    .await
+}
+
+/// Waits until every Envoy has taken all that it was sent, and refuses nothing.
+pub(super) async fn until_taken(world: &World) -> Result<()> {
     wait_for("Envoys to take the mended file", || async {
         let report = world.report().await?;
         Ok(report.envoys.iter().all(|envoy| {
@@ -349,16 +362,25 @@ pub async fn nack(world: &mut World) -> Result<String> {
                 .all(|of| of.nack.is_none() && of.in_flight.is_none())
         }))
     })
-    .await?;
-    Ok(format!(
-        "three Envoys refuse a filter that is not there, serve as before, and are not asked again: {line}"
-    ))
+    .await
+}
+
+/// Waits until the lease was renewed twice: whatever an edit sends has been sent.
+pub(super) async fn until_renewed_twice(world: &World) -> Result<()> {
+    let leases = async || {
+        let counts = world.report().await?.counts;
+        anyhow::Ok(counts.pushes.get("extension").copied().unwrap_or_default())
+    };
+    let before = leases().await?;
+    wait_for("the lease to be renewed twice", || async {
+        Ok(leases().await? >= before + 2 * REGIONS.len() as u64)
+    })
+    .await
 }
 
 /// Every region serves, and two renewals of the lease later no cluster or listener was sent again.
 async fn is_not_sent_again(world: &World) -> Result<()> {
     let before = world.report().await?.counts;
-    let leases = before.pushes.get("extension").copied().unwrap_or_default();
     for region in REGIONS {
         let country = if region == "eu-west-1" { "DE" } else { "US" };
         let answer = world.ask(region).country(country).send().await?;
@@ -366,12 +388,7 @@ async fn is_not_sent_again(world: &World) -> Result<()> {
             format!("{region}: {} {}", answer.status, answer.text())
         })?;
     }
-    wait_for("the lease to be renewed twice", || async {
-        let counts = world.report().await?.counts;
-        Ok(counts.pushes.get("extension").copied().unwrap_or_default()
-            >= leases + 2 * REGIONS.len() as u64)
-    })
-    .await?;
+    until_renewed_twice(world).await?;
     let after = world.report().await?.counts;
     for kind in ["cluster", "listener"] {
         ensure(after.pushes.get(kind) == before.pushes.get(kind), || {

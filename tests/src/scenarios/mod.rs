@@ -150,6 +150,7 @@ scenarios! {
     "residency-in-flight": residency::in_flight, Last, residency_hunt::options();
     "residency-away": residency::away, Last, residency_hunt::options();
     "residency-restarted": residency::restarted, Last, residency_hunt::options();
+    "residency-refused": residency::refused, Any, Options::default();
     "residency-edited": residency::edited, Last, residency_hunt::options();
     "gateway-faults": gateway_faults::faults_at_home, Any, gateway_faults::options();
     "guard-nowhere": guard::nowhere, Any, Options { fallbacks: false, ..Options::default() };

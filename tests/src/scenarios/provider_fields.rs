@@ -3,7 +3,7 @@
 
 use super::client::python;
 use super::ensure;
-use crate::world::{Ask, MODEL, REGIONS, World, workspace};
+use crate::world::{Answer, Ask, MODEL, REGIONS, World, workspace};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -67,6 +67,12 @@ impl Row {
             body["max_tokens"] = json!(16);
         }
         Ok(ask.path(self.path).json(&body))
+    }
+
+    /// What came back, for an error.
+    fn seen(&self, answer: &Answer) -> String {
+        let (path, field) = (self.path, self.field);
+        format!("{path} {field}: {} {}", answer.status, answer.text())
     }
 
     /// What the documents say, by the provider's column: `goes`, `dropped` or `400`.
@@ -186,15 +192,7 @@ async fn fields(world: &World, column: &str) -> Result<String> {
         let answer = ask.send().await?;
         ensure(
             answer.region() == "eu-west-1" && answer.status == 200,
-            || {
-                format!(
-                    "{} {}: {} {}",
-                    row.path,
-                    row.field,
-                    answer.status,
-                    answer.text()
-                )
-            },
+            || row.seen(&answer),
         )?;
     }
     for region in REGIONS {
@@ -247,15 +245,7 @@ async fn pinned(
     let answer = ask.send().await?;
     let given = world.provider("claude-eu").requests().len();
     let asks = by_provider(world, "claude-eu", third).await?;
-    let seen = || {
-        format!(
-            "{} {}: {} {}",
-            row.path,
-            row.field,
-            answer.status,
-            answer.text()
-        )
-    };
+    let seen = || row.seen(&answer);
     ensure(asks == 0, || {
         format!("{}; the provider asked others {asks} times", seen())
     })?;

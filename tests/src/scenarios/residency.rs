@@ -1,10 +1,14 @@
 //! Random edits of zones and fallbacks under faults: no byte of a pinned caller's request where the definition that it was decided under did
 //! not allow it.
 
+use super::config::{until_refused, until_renewed_twice, until_taken};
+use super::ensure;
 use crate::residency_hunt::{Hunt, Kind, conclude, hunt};
-use crate::world::World;
+use crate::world::{World, wait_for};
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
+use meridian_xds_server::fleet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Everything at once. `residency_hunt` does the same for as long as one wants.
@@ -33,6 +37,70 @@ pub async fn restarted(world: &mut World) -> Result<String> {
 /// Nothing fails: names of zones and fallbacks come to mean something else.
 pub async fn edited(world: &mut World) -> Result<String> {
     of_kinds(world, 7, 20, [Kind::Edit].into()).await
+}
+
+/// Every gateway refuses the filter's policy, and the zone moves to another region all the same: no request goes there before the
+/// gateways have taken a policy that says so.
+pub async fn refused(world: &mut World) -> Result<String> {
+    const MISSING: &str = "/nowhere/meridian_filter.wasm";
+    let original = world.fleet_file()?;
+    let filter = fleet::parse(&original)?.filter;
+    let home = "pinned: true, regions: [eu-west-1]";
+    ensure(original.contains(home), || "no zone to move".into())?;
+    let moved = original.replace(home, "pinned: true, regions: [us-west-2]");
+    let callers = Callers::default();
+    world.edit(&original.replace(&filter, MISSING))?;
+    until_refused(world, MISSING).await?;
+    callers.ask(world).await?;
+    let reloads = world.report().await?.counts.reloads;
+    world.edit(&moved.replace(&filter, MISSING))?;
+    wait_for("the edit to be read", || async {
+        callers.ask(world).await?;
+        Ok(world.report().await?.counts.reloads > reloads)
+    })
+    .await?;
+    until_renewed_twice(world).await?;
+    for _ in 0..20 {
+        callers.ask(world).await?;
+    }
+    world.edit(&moved)?;
+    until_taken(world).await?;
+    wait_for("the zone to be where the file has it", || async {
+        let answer = world.ask("us-west-2").country("DE").send().await?;
+        Ok(answer.region() == "us-west-2")
+    })
+    .await?;
+    Ok(format!(
+        "no policy taken, and the zone moved from eu-west-1 to us-west-2: {:?}, none by us-west-2; once the policy is taken, all there",
+        callers.outcomes()
+    ))
+}
+
+/// Callers of the EU at two gateways, and what they got: never an answer from outside the EU.
+#[derive(Default)]
+struct Callers {
+    outcomes: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Callers {
+    fn outcomes(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, world: &World) -> Result<()> {
+        for gateway in ["eu-west-1", "us-west-2"] {
+            let ask = world.ask(gateway).country("DE");
+            let answer = ask.send().await?;
+            let reached = world.reached(ask.marker());
+            ensure(reached.iter().all(|server| server == "eu-west-1"), || {
+                format!("at {gateway}: {} reached {reached:?}", answer.status)
+            })?;
+            let outcome = format!("{} {}", answer.status, answer.region());
+            let outcome = outcome.trim_end().to_owned();
+            *self.outcomes().entry(outcome).or_default() += 1;
+        }
+        Ok(())
+    }
 }
 
 async fn of_kinds(
