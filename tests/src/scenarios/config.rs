@@ -7,6 +7,7 @@ use crate::fakes::Fail;
 use crate::world::{REGIONS, World, wait_for};
 use anyhow::{Context, Result};
 use meridian_xds_server::fleet;
+use meridian_xds_server::serve::report::{EnvoyReport, TypeReport};
 use std::time::Instant;
 use tokio::task::JoinSet;
 
@@ -353,16 +354,22 @@ pub(super) async fn until_refused(world: &World, words: &str) -> Result<()> {
 
 /// Waits until every Envoy has taken all that it was sent, and refuses nothing.
 pub(super) async fn until_taken(world: &World) -> Result<()> {
-    wait_for("Envoys to take the mended file", || async {
+    let not_taken = async || {
         let report = world.report().await?;
-        Ok(report.envoys.iter().all(|envoy| {
-            envoy
-                .types
-                .values()
-                .all(|of| of.nack.is_none() && of.in_flight.is_none())
-        }))
-    })
-    .await
+        let types = report.envoys.into_iter().flat_map(|envoy: EnvoyReport| {
+            let of = move |(kind, of): (_, TypeReport)| (envoy.node.clone(), kind, of);
+            envoy.types.into_iter().map(of)
+        });
+        let left = types.filter(|(.., of)| of.nack.is_some() || of.in_flight.is_some());
+        anyhow::Ok(left.map(|left| format!("{left:?}")).collect::<Vec<_>>())
+    };
+    let taken = wait_for("Envoys to take the mended file", || async {
+        Ok(not_taken().await?.is_empty())
+    });
+    if let Err(error) = taken.await {
+        return Err(error.context(not_taken().await?.join("; ")));
+    }
+    Ok(())
 }
 
 /// Waits until the lease was renewed twice: whatever an edit sends has been sent.

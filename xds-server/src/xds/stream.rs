@@ -54,9 +54,24 @@ impl Stream {
         kind: ResourceType,
         apply: impl FnOnce(&mut Subscription) -> Option<Verdict>,
     ) -> (Option<Verdict>, Vec<Push>) {
+        let refused = self.types[kind].is_refused();
         let verdict = apply(&mut self.types[kind]);
         self.types_declared |= verdict.is_some();
+        if refused && verdict == Some(Verdict::Ack) {
+            self.retry_rejected(kind);
+        }
         (verdict, self.flush())
+    }
+
+    /// A resource may have been rejected because of another type: Envoy rejects a cluster whose filter, an extension, it
+    /// could not load.
+    fn retry_rejected(&mut self, accepted: ResourceType) {
+        for kind in ResourceType::ALL
+            .into_iter()
+            .filter(|kind| *kind != accepted)
+        {
+            self.types[kind].retry_rejected();
+        }
     }
 
     /// Whether there is no state yet.

@@ -55,7 +55,8 @@ pub(super) struct Subscription {
     forced: BTreeSet<String>,
     /// Whether to respond even if nothing differs.
     must_respond: bool,
-    /// The rejected push: version by name (`None`: a removal). It is not repeated until its content changes.
+    /// The rejected push: version by name (`None`: a removal). It is not repeated until its content changes, or until
+    /// the client accepts another type that it had rejected.
     rejected: Option<BTreeMap<String, Option<String>>>,
     acked: Option<String>,
     nack: Option<Nack>,
@@ -97,6 +98,16 @@ impl Subscription {
             in_flight: self.in_flight.as_ref().map(|push| push.version.clone()),
             nack: self.nack.clone(),
         })
+    }
+
+    /// Whether the client has rejected the last push that it judged.
+    pub fn is_refused(&self) -> bool {
+        self.nack.is_some()
+    }
+
+    /// Makes the rejected push due again.
+    pub fn retry_rejected(&mut self) {
+        self.rejected = None;
     }
 
     /// Sets a newer target.

@@ -125,6 +125,24 @@ fn delta_removes_nothing_while_the_routes_are_refused() {
 }
 
 #[test]
+fn what_was_refused_is_sent_again_once_another_type_is_mended() {
+    let mut client = delta("cluster a@1 | extension x@1", &[], &[]);
+    client.change(Extension, &["x"], &[]);
+    assert_eq!(client.ack(Extension), NOTHING);
+    let pushed = client.publish("cluster a@2 | extension x@2");
+    assert_eq!(pushed, ["cluster a@2", "extension x@2"]);
+    assert_eq!(client.nack(Cluster), NOTHING);
+    assert_eq!(client.nack(Extension), NOTHING);
+    let pushed = client.publish("cluster a@2 | extension x@3");
+    assert_eq!(pushed, ["extension x@3"]);
+    assert_eq!(client.ack(Extension), ["cluster a@2"]);
+    assert_eq!(client.nack(Cluster), NOTHING, "it is tried once");
+    let pushed = client.publish("cluster a@2 | extension x@4");
+    assert_eq!(pushed, ["extension x@4"]);
+    assert_eq!(client.ack(Extension), NOTHING);
+}
+
+#[test]
 fn sotw_sends_the_union_and_then_the_final_state() {
     let before = "cluster a@1 | endpoint a@1 | listener l@1 | route r@1";
     let mut client = sotw(before, &["a"], &["r"]);

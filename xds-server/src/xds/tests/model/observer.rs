@@ -22,6 +22,8 @@ struct Type {
     /// Rejected versions by name (`None`: a removal), until the content changes.
     refused: BTreeSet<(String, Option<String>)>,
     refused_whole: Option<Content>,
+    /// Whether the last verdict was a rejection.
+    refuses: bool,
     /// Names that must be sent again.
     owed: BTreeSet<String>,
     owed_all: bool,
@@ -94,7 +96,12 @@ impl Observer {
         let answered = unanswered.is_some();
         if let Some(push) = unanswered {
             this.verdict(self.wire, &push, request.refuses);
+            let refused = std::mem::replace(&mut this.refuses, request.refuses);
+            if refused && !request.refuses {
+                self.retry_all_but(kind);
+            }
         }
+        let this = &mut self.types[index(kind)];
         if self.wire == Wire::Sotw {
             let again = !first && request.nonce.is_empty();
             this.unsure |= first && matches!(kind, Listener | Route) && !request.version.is_empty();
@@ -134,6 +141,15 @@ impl Observer {
         }
         let names = request.names.iter().filter(|name| *name != "*");
         this.names.extend(names.cloned());
+    }
+
+    /// Other types may have been rejected because of this one.
+    fn retry_all_but(&mut self, kind: ResourceType) {
+        for other in KINDS.into_iter().filter(|other| *other != kind) {
+            let this = &mut self.types[index(other)];
+            this.refused.clear();
+            this.refused_whole = None;
+        }
     }
 
     pub fn responses(&mut self, responses: &[Response]) {
