@@ -27,6 +27,30 @@ GF GP MQ MF RE YT AX NC PF WF PM BL";
 /// Codes in use for an assigned code.
 const ALIASES: [(&str, &str); 4] = [("EL", "GR"), ("IC", "ES"), ("EA", "ES"), ("UK", "GB")];
 
+/// Whether a code of two letters is assigned, by its [`place`].
+const IS_ASSIGNED: [bool; LETTERS * LETTERS] = {
+    let mut table = [false; LETTERS * LETTERS];
+    let codes = ASSIGNED.as_bytes();
+    let mut at = 0;
+    while at + 1 < codes.len() {
+        if let Some(place) = place([codes[at], codes[at + 1]]) {
+            table[place] = true;
+        }
+        at += 3;
+    }
+    table
+};
+
+const LETTERS: usize = 26;
+
+/// The place of a code in a table of all. `None` for one that is not of two upper-case letters.
+const fn place([first, second]: [u8; 2]) -> Option<usize> {
+    if !first.is_ascii_uppercase() || !second.is_ascii_uppercase() {
+        return None;
+    }
+    Some((first - b'A') as usize * LETTERS + (second - b'A') as usize)
+}
+
 impl Country {
     /// Parses exactly the value that an edge sends: an assigned code or an alias, as two upper-case letters. Returns `None` for
     /// anything else: `XX`, `ZZ`, `T1`, `EU`, `AP`, lower case, spaces, two values.
@@ -36,9 +60,9 @@ impl Country {
             .find(|(alias, _)| *alias == text)
             .map_or(text, |(_, code)| code);
         let bytes: [u8; 2] = code.as_bytes().try_into().ok()?;
-        ASSIGNED
-            .split(' ')
-            .any(|assigned| assigned == code)
+        IS_ASSIGNED
+            .get(place(bytes)?)
+            .is_some_and(|is_assigned| *is_assigned)
             .then_some(Self(bytes))
     }
 

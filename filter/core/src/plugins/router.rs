@@ -159,6 +159,9 @@ impl Plugin for Request {
         };
         let shape = *shape;
         host.set_header(Side::Response, headers::DECISION, Some(decision));
+        if worker.attempt_log.is_answered(self.number) {
+            return Action::Continue;
+        }
         let status = text(host, Side::Response, ":status").parse().unwrap_or(200);
         if matches!(status, 429 | 503) {
             let said = text(host, Side::Response, "retry-after").trim().parse();

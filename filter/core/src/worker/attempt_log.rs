@@ -40,16 +40,25 @@ impl AttemptLog {
         attempts.is_none_or(|attempts| attempts.len() == 1)
     }
 
+    /// Whether a request has had one attempt only, and an answer without an error to that.
+    pub fn is_answered(&self, request: u64) -> bool {
+        let attempts = self.0.peek(&request);
+        attempts.is_some_and(|attempts| is_only_answered(attempts))
+    }
+
     /// The attempts of a request, which is logged now. `None` if its only attempt was answered: the other fields of its log tell all
     /// of that.
     pub fn take(&mut self, request: u64) -> Option<Vec<Rc<AttemptLabels>>> {
         let attempts = self.0.pop(&request)?;
-        let only = match attempts.as_slice() {
-            [only] => only.ended.get(),
-            _ => None,
-        };
-        (!matches!(only, Some((AttemptEnd::Answered, _)))).then_some(attempts)
+        (!is_only_answered(&attempts)).then_some(attempts)
     }
+}
+
+fn is_only_answered(attempts: &[Rc<AttemptLabels>]) -> bool {
+    let [only] = attempts else {
+        return false;
+    };
+    matches!(only.ended.get(), Some((AttemptEnd::Answered, _)))
 }
 
 /// Attempts as text, `<member> <address> <end> <milliseconds>; ...`. `unfinished`: the end of those that have none by `now_ms`.

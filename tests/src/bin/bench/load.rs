@@ -28,22 +28,19 @@ pub struct Load {
 pub struct Slice {
     /// Requests, or chunks, in a second.
     pub rate: f64,
-    /// Processor time of the processes for each of them.
+    /// Processor time of the workers for each of them.
     pub cpu: Duration,
-    /// The part of the time in which the processes ran.
+    /// The part of the time in which the workers ran.
     pub busy: f64,
 }
 
 impl Load {
-    /// Sends it to a URL, with these headers besides, and looks at what these processes take.
+    /// Sends it to a URL, with these headers besides, and looks at what the workers of this process take.
     ///
     /// # Errors
     /// A request was not answered with 200.
-    pub async fn send(&self, url: &str, headers: &[String], processes: &[u32]) -> Result<Slice> {
-        let all = |of: fn(u32) -> Result<Duration>| -> Result<Duration> {
-            processes.iter().map(|id| of(*id)).sum()
-        };
-        let before = all(proxy::cpu)?;
+    pub async fn send(&self, url: &str, headers: &[String], process: u32) -> Result<Slice> {
+        let before = proxy::taken(process)?.others;
         let mut command = Command::new("h2load");
         command.args([
             "-t",
@@ -69,7 +66,7 @@ impl Load {
             .output()
             .await
             .context("h2load")?;
-        let cpu = all(proxy::cpu)? - before;
+        let cpu = proxy::taken(process)?.others - before;
         let text = String::from_utf8_lossy(&output.stdout);
         let good = format!("status codes: {} 2xx, 0 3xx, 0 4xx, 0 5xx", self.requests);
         let cut = format!(" {} succeeded, 0 failed", self.requests);

@@ -14,6 +14,11 @@ use anyhow::Result;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    throughput::throughput().await?;
-    translation::translation().await
+    // The loads to measure, by a part of their names; all of them, and the translation, without it.
+    let only = std::env::args().nth(1);
+    throughput::throughput(only.as_deref()).await?;
+    if only.is_none() {
+        translation::translation().await?;
+    }
+    Ok(())
 }

@@ -9,8 +9,10 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// The processor of the proxies; load and upstream have the other one.
+/// The processor of the proxies' workers.
 const PROCESSOR: &str = "0";
+/// The processor of everything else: load, upstream, and the proxies' main threads, which check health.
+const REST: &str = "1";
 
 /// A running Envoy; dropping it kills it.
 pub struct Proxy(Child);
@@ -45,7 +47,9 @@ impl Proxy {
         })
         .await
         .with_context(|| std::fs::read_to_string(path.with_extension("log")).unwrap_or_default())?;
-        Ok(Self(process))
+        let proxy = Self(process);
+        move_thread(proxy.id()?, REST).await?;
+        Ok(proxy)
     }
 
     /// The number of its process.
@@ -54,24 +58,53 @@ impl Proxy {
     }
 }
 
-/// Processor time of all threads of a process so far. Threads that end in between are not counted.
-pub fn cpu(process: u32) -> Result<Duration> {
-    let mut nanoseconds = 0;
+/// Processor time of a process so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Of its main thread. Envoy's checks health, and serves no requests.
+    pub main: Duration,
+    /// Of all other threads.
+    pub others: Duration,
+}
+
+/// Processor time of a process so far. Threads that have ended are not counted.
+pub fn taken(process: u32) -> Result<Taken> {
+    let mut taken = Taken {
+        main: Duration::ZERO,
+        others: Duration::ZERO,
+    };
     for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let path = task?.path().join("schedstat");
-        let Ok(text) = std::fs::read_to_string(path) else {
+        let task = task?;
+        let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else {
             continue;
         };
         let first = text.split_whitespace().next();
-        nanoseconds += first.context("an empty schedstat")?.parse::<u64>()?;
+        let nanoseconds = first.context("an empty schedstat")?.parse()?;
+        let is_main = task.file_name().to_str() == Some(&process.to_string());
+        let place = if is_main {
+            &mut taken.main
+        } else {
+            &mut taken.others
+        };
+        *place += Duration::from_nanos(nanoseconds);
     }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok(taken)
 }
 
-/// Moves a process with all its threads to a processor.
-pub async fn pin(process: u32, processor: &str) -> Result<()> {
+/// Moves this process to the processor of load and upstream.
+pub async fn leave_processor() -> Result<()> {
+    let own = std::process::id().to_string();
+    taskset(&["-a", "-c", "-p", REST, &own]).await
+}
+
+/// Moves one thread to a processor.
+async fn move_thread(thread: u32, processor: &str) -> Result<()> {
+    taskset(&["-c", "-p", processor, &thread.to_string()]).await
+}
+
+async fn taskset(arguments: &[&str]) -> Result<()> {
     let status = Command::new("taskset")
-        .args(["-a", "-c", "-p", processor, &process.to_string()])
+        .args(arguments)
         .stdout(Stdio::null())
         .status()
         .await?;

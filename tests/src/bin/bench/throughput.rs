@@ -3,7 +3,8 @@
 
 use super::load::{Load, Slice};
 use super::variants::{self, Variant};
-use super::{proxy, upstream};
+use super::proxy::{self, Taken};
+use super::upstream;
 use anyhow::{Context, Result};
 use meridian_tests::world::Block;
 use serde_json::json;
@@ -13,18 +14,20 @@ use std::time::Duration;
 /// Slices of each variant. One more before them, which is not counted, opens connections.
 const ROUNDS: usize = 15;
 
-/// The processor of load and upstream.
-const LOAD_PROCESSOR: &str = "1";
+/// For how long proxies without requests are looked at.
+const IDLE: Duration = Duration::from_secs(3);
 
-/// Measures all variants.
-pub async fn throughput() -> Result<()> {
+/// Measures all variants. `only`: a part of the names of loads.
+pub async fn throughput(only: Option<&str>) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let block = Block::claim(None)?;
     let address = block.pool("us-west-2");
     upstream::start(address).await?;
     let variants = variants::start(dir.path(), address, &block).await?;
-    proxy::pin(std::process::id(), LOAD_PROCESSOR).await?;
-    for load in loads(dir.path())? {
+    proxy::leave_processor().await?;
+    report_idle(&variants).await?;
+    let is_measured = |load: &Load| only.is_none_or(|only| load.name.contains(only));
+    for load in loads(dir.path())?.into_iter().filter(is_measured) {
         println!(
             "\n{}; {ROUNDS} slices of {} requests each variant, in turn",
             load.name, load.requests
@@ -49,10 +52,31 @@ pub async fn throughput() -> Result<()> {
     Ok(())
 }
 
+/// What proxies take that have nothing to do: health checks of regions that cannot be reached, and ticks.
+async fn report_idle(variants: &[Variant]) -> Result<()> {
+    println!("without requests, in each second: main thread, workers");
+    let all = || -> Result<Vec<Taken>> {
+        let processes = variants.iter().map(Variant::process);
+        processes.map(|process| proxy::taken(process?)).collect()
+    };
+    let before = all()?;
+    tokio::time::sleep(IDLE).await;
+    for ((variant, before), after) in variants.iter().zip(before).zip(all()?) {
+        let in_ms = |took: Duration| took.as_secs_f64() / IDLE.as_secs_f64() * 1e3;
+        println!(
+            "{:50} {:>7.1} ms {:>7.1} ms",
+            variant.name,
+            in_ms(after.main - before.main),
+            in_ms(after.others - before.others)
+        );
+    }
+    Ok(())
+}
+
 async fn send(load: &Load, variant: &Variant) -> Result<Slice> {
     let kind = ["content-type: application/json".to_owned()];
     let headers = [&kind[..], &variant.headers].concat();
-    load.send(&variant.url, &headers, &variant.processes()?)
+    load.send(&variant.url, &headers, variant.process()?)
         .await
 }
 

@@ -22,8 +22,8 @@ pub struct Variant {
 
 impl Variant {
     /// Its process.
-    pub fn processes(&self) -> Result<Vec<u32>> {
-        Ok(vec![self.proxy.id()?])
+    pub fn process(&self) -> Result<u32> {
+        self.proxy.id()
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Guard {
     shape: Shape,
     /// The body is encoded, though the guard asked for no encoding.
     decoder: Option<Decoder>,
+    /// Bytes of the body that are still to come, where its head says how many there are. Envoy shows the end of a body by a piece of
+    /// its own, which is empty.
+    left: Option<usize>,
     state: State,
 }
 
@@ -225,6 +228,7 @@ impl Guard {
             404 => self.kind.is_some() && !Member::is_fallback(to),
             _ => false,
         };
+        self.left = response.text("content-length").parse().ok();
         if depends_on_reason && !ends {
             self.state = State::Refused(status, Vec::new());
             return Action::Pause;
@@ -284,8 +288,12 @@ impl Guard {
                 self.state = State::Failed;
                 Action::Continue
             }
-            State::Held(judge) => self.held(host, worker, judge, size, ends),
+            State::Held(judge) => {
+                let ends = ends || self.is_last(size);
+                self.held(host, worker, judge, size, ends)
+            }
             State::Refused(status, mut body) => {
+                let ends = ends || self.is_last(size);
                 body.extend(self.piece(host, size).unwrap_or_default());
                 if !ends && body.len() <= HOLD_LIMIT {
                     self.state = State::Refused(status, body);
@@ -298,6 +306,12 @@ impl Guard {
                 Action::Continue
             }
         }
+    }
+
+    /// Whether nothing but the end follows this piece of a body.
+    fn is_last(&mut self, size: usize) -> bool {
+        self.left = self.left.and_then(|left| left.checked_sub(size));
+        self.left == Some(0)
     }
 
     /// An error whose reason decides whether the next member is asked: the prompt is too long for this one, or its servers do not have
