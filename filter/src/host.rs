@@ -1,10 +1,11 @@
 //! The host by proxy-wasm's host calls. A call that fails changes nothing: what cannot be written, counted or logged is no reason
 //! to fail a request.
 
-use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
+use meridian_filter_core::host::{Fact, Headers, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
 use std::cell::Cell;
+use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// WASI's number of the monotonic clock.
@@ -14,6 +15,12 @@ const MONOTONIC: u32 = 1;
 unsafe extern "C" {
     /// WASI's clocks; an error number, 0 for none. The standard library's clock is the same call, but panics where it is not allowed.
     fn clock_time_get(clock: u32, precision: u64, nanoseconds: *mut u64) -> u32;
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    /// All headers of a map in one piece of memory, which is the VM's from then on. The SDK makes two strings of each header.
+    fn proxy_get_header_map_pairs(map: u32, pairs: *mut *mut u8, size: *mut usize) -> u32;
 }
 
 thread_local! {
@@ -49,8 +56,17 @@ impl Host for Envoy {
         hostcalls::get_map_value_bytes(map(side), name).ok()?
     }
 
-    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)> {
-        hostcalls::get_map_bytes(map(side)).unwrap_or_default()
+    fn headers(&self, side: Side) -> Headers {
+        let (mut data, mut size) = (ptr::null_mut(), 0);
+        // SAFETY: the host writes an address and a size to where `data` and `size` lie.
+        let error =
+            unsafe { proxy_get_header_map_pairs(map(side) as u32, &raw mut data, &raw mut size) };
+        if error != 0 || data.is_null() {
+            return Headers::default();
+        }
+        // SAFETY: the host has got the memory from the SDK's `proxy_on_memory_allocate`: a vector of this capacity, all of it written.
+        let bytes = unsafe { Vec::from_raw_parts(data, size, size) };
+        pairs(&bytes).unwrap_or_default()
     }
 
     fn set_header(&self, side: Side, name: &str, value: Option<&str>) {
@@ -192,6 +208,26 @@ pub fn log(level: LogLevel, line: &str) {
         LogLevel::Error => types::LogLevel::Error,
     };
     let _ = hostcalls::log(level, line);
+}
+
+/// Reads headers as the ABI has them: their number; the sizes of each name and value; then each name and value, with a NUL behind it.
+/// Numbers are of four bytes, the lowest one first.
+fn pairs(bytes: &[u8]) -> Option<Headers> {
+    let (count, rest) = bytes.split_first_chunk::<4>()?;
+    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+    let (sizes, mut rest) = rest.split_at_checked(count.checked_mul(8)?)?;
+    let mut next = |size: &[u8; 4]| {
+        let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
+        let (text, behind) = rest.split_at_checked(size)?;
+        (_, rest) = behind.split_first()?;
+        Some(text)
+    };
+    let (sizes, _) = sizes.as_chunks::<4>();
+    let (sizes, _) = sizes.as_chunks::<2>();
+    let all = sizes
+        .iter()
+        .map(|[name, value]| Some((next(name)?, next(value)?)));
+    all.collect()
 }
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {

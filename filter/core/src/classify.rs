@@ -1,5 +1,6 @@
 //! Classifies a request's headers into the caller's residency zone.
 
+use crate::host::Headers;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::FilterPolicy;
 use meridian_policy::fleet::{UnknownZone, ZoneSource, ZoneSourceKind};
@@ -37,7 +38,7 @@ enum SourceValue {
 pub fn classify(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
-    request: &[(String, String)],
+    request: &Headers,
 ) -> Option<Classified> {
     let mut has_invalid = false;
     let mut first_unpinned = None;
@@ -79,7 +80,7 @@ pub fn classify(
 pub fn untrusted<'r>(
     sources: &[ZoneSource],
     source: Option<IpAddr>,
-    request: &'r [(String, String)],
+    request: &'r Headers,
 ) -> Vec<&'r str> {
     let forged = |name: &str| {
         sources.iter().any(|zone_source| {
@@ -88,7 +89,7 @@ pub fn untrusted<'r>(
     };
     let mut names: Vec<&str> = request
         .iter()
-        .map(|(name, _)| name.as_str())
+        .map(|(name, _)| name)
         .filter(|name| {
             let mut all = headers::FOR_CALLERS.iter();
             let for_callers = all.any(|header| name.eq_ignore_ascii_case(header));
@@ -118,7 +119,7 @@ fn is_pinned(policy: &FilterPolicy, zone: &ZoneName) -> bool {
 fn source_value(
     policy: &FilterPolicy,
     zone_source: &ZoneSource,
-    request: &[(String, String)],
+    request: &Headers,
 ) -> SourceValue {
     let values: Vec<&str> = request
         .iter()

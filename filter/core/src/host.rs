@@ -73,8 +73,8 @@ pub trait Host {
 
     /// A header's value; of one that is sent several times, all values joined by commas.
     fn header(&self, side: Side, name: &str) -> Option<Vec<u8>>;
-    /// All headers, repeated ones repeated.
-    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)>;
+    /// All headers.
+    fn headers(&self, side: Side) -> Headers;
     /// Replaces a header, or removes it.
     fn set_header(&self, side: Side, name: &str, value: Option<&str>);
 
@@ -140,30 +140,57 @@ pub fn caller_has_left(host: &dyn Host) -> bool {
         .is_some_and(|flags| flags & CALLER_LEFT != 0)
 }
 
-/// All headers of one side, for a hook that needs several: each one by itself would be a host call of its own, and all of them cost as
-/// much as two.
-#[derive(Debug, Default)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+/// All headers of one side as text, whatever their bytes are. A hook that needs several reads all of them: each one by itself would be a
+/// host call of its own, and all of them cost as much as two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Names and values, one behind the other.
+    text: String,
+    /// Where the name and the value of each header end in the text.
+    ends: Vec<(usize, usize)>,
+}
 
 impl Headers {
-    /// The headers as they are now.
-    pub fn read(host: &dyn Host, side: Side) -> Self {
-        Self(host.headers(side))
+    /// Names and values, in their order; repeated headers repeated.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let places = begins.zip(&self.ends);
+        places.filter_map(|(begin, (middle, end))| {
+            Some((self.text.get(begin..*middle)?, self.text.get(*middle..*end)?))
+        })
     }
 
     /// Whether there is a header of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
+        self.first(name).is_some()
     }
 
-    /// A header's value as text, whatever its bytes are; empty if there is none. Of one that is sent several times, all values joined by
-    /// commas.
+    /// The first value of a header.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        let mut all = self.iter();
+        all.find_map(|(known, value)| (known == name).then_some(value))
+    }
+
+    /// A header's value; empty if there is none. Of one that is sent several times, all values joined by commas.
     pub fn text(&self, name: &str) -> Cow<'_, str> {
-        let mut values = self.0.iter().filter(|(known, _)| known == name);
-        let first = values.next().map_or(&[][..], |(_, value)| value);
-        values.fold(String::from_utf8_lossy(first), |joined, (_, value)| {
-            Cow::Owned(joined.into_owned() + "," + &String::from_utf8_lossy(value))
+        let mut values = self.iter().filter(|(known, _)| *known == name);
+        let first = values.next().map_or("", |(_, value)| value);
+        values.fold(Cow::Borrowed(first), |joined, (_, value)| {
+            Cow::Owned(joined.into_owned() + "," + value)
         })
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in all {
+            headers.text += &String::from_utf8_lossy(name.as_ref());
+            let middle = headers.text.len();
+            headers.text += &String::from_utf8_lossy(value.as_ref());
+            headers.ends.push((middle, headers.text.len()));
+        }
+        headers
     }
 }
 

@@ -1,6 +1,7 @@
 //! The input of a decision: a request's head, and its context.
 
 use crate::breaker::Unavailable;
+use crate::host::Headers;
 use crate::pace::PoolPace;
 use crate::routes::PoolId;
 use crate::slots::SlotRequest;
@@ -16,8 +17,8 @@ pub struct Head<'a> {
     pub path: &'a str,
     /// The address of the connection's other end. `None` if it is no IP address.
     pub source: Option<IpAddr>,
-    /// All headers in their order, with names in lower case.
-    pub headers: &'a [(String, String)],
+    /// All headers.
+    pub headers: &'a Headers,
 }
 
 /// The time and the gateway's observations at the decision about a request.

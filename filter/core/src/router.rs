@@ -6,6 +6,7 @@ use crate::availability::Availability;
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
 use crate::decision::Decision;
+use crate::host::Headers;
 use crate::egress::without_query;
 use crate::lane::{self, Admits, LaneRequest};
 use crate::models;
@@ -73,14 +74,14 @@ impl Router {
     pub fn untrusted<'r>(
         &self,
         source: Option<IpAddr>,
-        request: &'r [(String, String)],
+        request: &'r Headers,
     ) -> Vec<&'r str> {
         classify::untrusted(&self.policy.sources, source, request)
     }
 
     /// Decides on a request's head. Headers that must not go on are found by [`Router::untrusted`].
     pub fn admit(&self, head: &Head<'_>) -> Admission {
-        let shape = api::shape(head.path, head.headers);
+        let shape = api::shape(head.path, head.headers.iter().map(|(name, _)| name));
         self.admission(head, shape)
             .unwrap_or_else(|reason| Admission::Answer(Refusal { reason, shape }.answer()))
     }
@@ -118,10 +119,10 @@ impl Router {
         shape: Shape,
     ) -> Result<Admission, Reason> {
         let encoding = head.headers.iter().find(|(name, value)| {
-            name == "content-encoding" && !value.eq_ignore_ascii_case("identity")
+            *name == "content-encoding" && !value.eq_ignore_ascii_case("identity")
         });
         if let Some((_, encoding)) = encoding {
-            return Err(Reason::Encoded(encoding.clone()));
+            return Err(Reason::Encoded(encoding.to_owned()));
         }
         Ok(Admission::ReadBody(Admitted {
             caller,
@@ -309,8 +310,8 @@ fn without_remote_content(path: &str, body: &[u8]) -> Result<(), Reason> {
 }
 
 /// The hash of the session that a request names.
-fn session(request: &[(String, String)]) -> Option<u64> {
-    let named = |(name, value): &&(String, String)| {
+fn session(request: &Headers) -> Option<u64> {
+    let named = |(name, value): &(&str, &str)| {
         name.eq_ignore_ascii_case(headers::SESSION) && !value.is_empty()
     };
     let (_, value) = request.iter().find(named)?;

@@ -1,5 +1,6 @@
 //! Tiers: interactive requests, and batch requests, which can wait.
 
+use crate::host::Headers;
 use meridian_policy::headers::TIER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ pub enum Tier {
 ///
 /// # Errors
 /// The header names an unknown tier.
-pub fn tier(request: &[(String, String)], keys: &BTreeSet<String>) -> Result<Tier, String> {
+pub fn tier(request: &Headers, keys: &BTreeSet<String>) -> Result<Tier, String> {
     let mut tier = Tier::Interactive;
     let values = request
         .iter()
@@ -34,8 +35,8 @@ pub fn tier(request: &[(String, String)], keys: &BTreeSet<String>) -> Result<Tie
     Ok(if by_key { Tier::Batch } else { tier })
 }
 
-fn is_one_of((name, value): &(String, String), keys: &BTreeSet<String>) -> bool {
-    let key = match name.as_str() {
+fn is_one_of((name, value): (&str, &str), keys: &BTreeSet<String>) -> bool {
+    let key = match name {
         "authorization" => match value.split_once(' ') {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
             _ => return false,

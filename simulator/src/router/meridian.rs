@@ -122,7 +122,7 @@ impl Meridian {
         if let Some(admitted) = self.admitted.get(&key) {
             return Some(admitted.clone());
         }
-        let headers = [(ZONE_HEADER.to_owned(), zone.to_string())];
+        let headers = [(ZONE_HEADER, zone.as_str())].into_iter().collect();
         let head = Head {
             method: "POST",
             path: "/v1/chat/completions",

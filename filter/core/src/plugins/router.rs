@@ -85,15 +85,12 @@ struct Routed {
 
 impl Plugin for Request {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        let request = request_headers(host);
-        let value = |name: &str| {
-            let header = request.iter().find(|(header, _)| header == name);
-            header.map_or("", |(_, value)| value)
-        };
+        let request = host.headers(Side::Request);
+        let value = |name: &str| request.first(name).unwrap_or_default();
         let (method, path) = (value(":method"), value(":path"));
         let Some(policy) = self.policy.clone() else {
             let reason = Reason::NoPolicy;
-            let shape = api::shape(path, &request);
+            let shape = api::shape(path, request.iter().map(|(name, _)| name));
             return self.answer(host, &Refusal { reason, shape }.answer());
         };
         let source = source(host);
@@ -308,15 +305,10 @@ impl Request {
     /// An error has no body: callers' clients want one. Envoy's local replies put the message into the shape of the API.
     fn explain(&mut self, host: &dyn Host, status: u16) -> Action {
         self.state = State::Answered;
-        let headers: Vec<(String, String)> = host
-            .headers(Side::Response)
-            .into_iter()
-            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
-            .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
-            .collect();
+        let headers = host.headers(Side::Response);
         let headers: Vec<(&str, &str)> = headers
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content-"))
             .collect();
         let message = format!("The server answered with the status {status} and no body.");
         host.reply(status, &headers, message.as_bytes());
@@ -350,14 +342,6 @@ fn set_route_headers(host: &dyn Host, router: &Router, decision: &Decision) {
         // The body has been read as UTF-8. The server is not to read it in another encoding.
         host.set_header(Side::Request, "content-type", Some("application/json"));
     }
-}
-
-/// As text, whatever their bytes are.
-fn request_headers(host: &dyn Host) -> Vec<(String, String)> {
-    let headers = host.headers(Side::Request).into_iter();
-    headers
-        .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
-        .collect()
 }
 
 /// The other end of the connection.

@@ -1,6 +1,7 @@
 //! Classification of request headers into zones: trusted senders and valid values.
 
 use crate::classify::{classify, untrusted};
+use crate::host;
 use meridian_fixtures::fleets::{example, source, zone};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
@@ -13,11 +14,8 @@ const STRANGER: &str = "203.0.113.9";
 
 type Headers<'h> = [(&'h str, &'h str)];
 
-fn owned(headers: &Headers<'_>) -> Vec<(String, String)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+fn owned(headers: &Headers<'_>) -> host::Headers {
+    headers.iter().copied().collect()
 }
 
 /// Checks the zone and its source. `None`: the caller is refused. An empty address is no address.

@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::decision::Decision;
+use crate::host::Headers;
 use crate::pace::PoolPace;
 use crate::request::{Head, RequestContext};
 use crate::router::Router;
@@ -29,10 +30,7 @@ pub(super) fn admit(
     headers: &[(&str, &str)],
 ) -> (FilterPolicy, Admission) {
     let policy = filter_policy(fleet, &Plan::default(), &region.parse().unwrap(), None);
-    let headers: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
+    let headers: Headers = headers.iter().copied().collect();
     let head = Head {
         method,
         path,

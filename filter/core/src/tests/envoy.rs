@@ -1,6 +1,6 @@
 //! A host in memory: one Envoy with its shared memory and statistics, and the streams of its workers.
 
-use crate::host::{Action, Fact, Host, LogLevel, MetricKind, Side};
+use crate::host::{self, Action, Fact, Host, LogLevel, MetricKind, Side};
 use crate::plugins::{Configured, Plugin};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
@@ -284,13 +284,11 @@ impl Host for Stream {
         self.read("header", joined)
     }
 
-    fn headers(&self, side: Side) -> Vec<(String, Vec<u8>)> {
+    fn headers(&self, side: Side) -> host::Headers {
         self.count("headers");
-        self.headers
-            .borrow()
-            .get(&side)
-            .cloned()
-            .unwrap_or_default()
+        let headers = self.headers.borrow();
+        let headers = headers.get(&side).into_iter().flatten();
+        headers.map(|(name, value)| (name, value)).collect()
     }
 
     fn set_header(&self, side: Side, name: &str, value: Option<&str>) {

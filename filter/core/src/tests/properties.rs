@@ -4,6 +4,7 @@ use super::decisions::context;
 use super::requests::{Request, requests};
 use crate::answer::Answer;
 use crate::classify::{classify, untrusted};
+use crate::host::Headers;
 use crate::router::Admission;
 use crate::router::Router;
 use meridian_fixtures::any_fleet::{MODELS, fleets, keep_residency};
@@ -196,7 +197,7 @@ proptest! {
         for home in fleet.regions.keys() {
             let policy = filter_policy(&fleet, &Plan::default(), home, None);
             let listed = untrusted(&policy.sources, request.source, &request.headers);
-            for (name, _) in &request.headers {
+            for (name, _) in request.headers.iter() {
                 let ours = name.to_lowercase().starts_with("x-meridian-");
                 let forged = fleet.sources.iter().any(|source| {
                     let trusted = request.source.is_some_and(|ip| {
@@ -204,14 +205,13 @@ proptest! {
                     });
                     source.header == name.to_lowercase() && !trusted
                 });
-                prop_assert_eq!(listed.contains(&name.as_str()), ours || forged, "{}", name);
+                prop_assert_eq!(listed.contains(&name), ours || forged, "{}", name);
             }
             // Removing these headers does not change the classification.
-            let left: Vec<(String, String)> = request
+            let left: Headers = request
                 .headers
                 .iter()
-                .filter(|(name, _)| !listed.contains(&name.as_str()))
-                .cloned()
+                .filter(|(name, _)| !listed.contains(name))
                 .collect();
             prop_assert_eq!(
                 classify(&policy, request.source, &left),
@@ -283,10 +283,9 @@ fn from_germany(mut fleet: Fleet, mut request: Request, at: usize) -> (Fleet, Re
         &["192.0.2.7/32", "10.0.0.0/8"],
     );
     fleet.sources.insert(at.min(fleet.sources.len()), country);
-    request.headers.insert(
-        at.min(request.headers.len()),
-        (EDGE_COUNTRY.into(), "DE".into()),
-    );
+    let mut headers: Vec<(&str, &str)> = request.headers.iter().collect();
+    headers.insert(at.min(headers.len()), (EDGE_COUNTRY, "DE"));
+    request.headers = headers.into_iter().collect();
     request.source = Some([10, 1, 2, 3].into());
     (fleet, request)
 }

@@ -1,5 +1,6 @@
 //! Arbitrary requests.
 
+use crate::host::Headers;
 use crate::request::Head;
 use meridian_fixtures::any_fleet::{COUNTRIES, MODELS, SOURCES, ZONES};
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ pub struct Request {
     pub method: String,
     pub path: String,
     pub source: Option<IpAddr>,
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     pub body: Vec<u8>,
 }
 
@@ -50,7 +51,7 @@ pub fn requests() -> impl Strategy<Value = Request> {
             method,
             path,
             source,
-            headers,
+            headers: headers.into_iter().collect(),
             body,
         }
     })

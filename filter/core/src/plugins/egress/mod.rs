@@ -305,7 +305,7 @@ impl Request {
             Ok(edits) => edits,
             Err(violation) => {
                 self.give_back(host);
-                return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, &[]));
+                return self.refuse(host, &not_allowed(&violation), api::shape(&self.path, []));
             }
         };
         if let EgressMode::Rename(renames) = mode {
@@ -521,9 +521,10 @@ fn is_providers(host: &dyn Host) -> bool {
 
 /// Removes the headers that are not allowed.
 fn remove_headers(host: &dyn Host, side: Side, allows: impl Fn(&str) -> bool) {
-    let names = host.headers(side).into_iter().map(|(name, _)| name);
+    let headers = host.headers(side);
+    let names = headers.iter().map(|(name, _)| name);
     for name in names.filter(|name| !allows(name)) {
-        host.set_header(side, &name, None);
+        host.set_header(side, name, None);
     }
 }
 

@@ -9,7 +9,7 @@ use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
-use crate::host::{Action, Fact, Headers, Host, Side, caller_has_left};
+use crate::host::{Action, Fact, Host, Side, caller_has_left};
 use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptLabels, Worker};
 use attempt::Attempt;
@@ -69,7 +69,7 @@ struct Watched {
 
 impl Plugin for Guard {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
-        let request = Headers::read(host, Side::Request);
+        let request = host.headers(Side::Request);
         let owned = |name| request.text(name).into_owned();
         let labels = AttemptLabels {
             zone: owned(headers::ZONE),
@@ -85,7 +85,7 @@ impl Plugin for Guard {
         let labels = Rc::new(labels);
         let path = request.text(":path");
         self.kind = ApiKind::of(&path);
-        self.shape = api::shape(&path, &[]);
+        self.shape = api::shape(&path, []);
         self.attempt.streamed = request.text(headers::STREAM) == "1";
         self.attempt.waits = true;
         let is_hedge = worker.attempts.waits(labels.request);
@@ -210,7 +210,7 @@ impl Guard {
     }
 
     fn head(&mut self, host: &dyn Host, worker: &mut Worker, ends: bool) -> Action {
-        let response = Headers::read(host, Side::Response);
+        let response = host.headers(Side::Response);
         self.attempt.name_region(host);
         self.attempt.take_internal_headers(host, worker, &response);
         let status = response.text(":status").parse().unwrap_or(0);
