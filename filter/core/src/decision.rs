@@ -6,6 +6,7 @@ use crate::shed::{Choice, ShedFractions};
 use crate::tier::Tier;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::{ModelName, ZoneId, headers};
+use std::borrow::Cow;
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,26 +65,27 @@ impl Met {
 
 impl Decision {
     /// The request headers that pick the route, and the attempts' limit.
-    pub fn route_headers(&self) -> Vec<(&'static str, String)> {
+    pub fn route_headers(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         let stream = if self.stream { "1" } else { "0" };
-        let mut headers = vec![
-            (headers::ZONE, self.caller.zone.to_string()),
-            (headers::DEFINITION, self.definition.to_string()),
-            (headers::MODEL, self.model.to_string()),
-            (headers::LANE, self.lane.as_str().to_owned()),
-            (headers::STREAM, stream.to_owned()),
-            (headers::SLOT, self.slot.to_string()),
-        ];
+        let mut headers = Vec::with_capacity(9);
+        headers.extend([
+            (headers::ZONE, Cow::Borrowed(self.caller.zone.as_str())),
+            (headers::DEFINITION, self.definition.as_str().into()),
+            (headers::MODEL, self.model.as_str().into()),
+            (headers::LANE, self.lane.as_str().into()),
+            (headers::STREAM, stream.into()),
+            (headers::SLOT, self.slot.to_string().into()),
+        ]);
         if matches!(self.lane, Lane::Overflow | Lane::Fresh | Lane::Batch) {
-            headers.push((headers::SPREAD, format!("{:016x}", self.spread)));
+            headers.push((headers::SPREAD, format!("{:016x}", self.spread).into()));
         }
         if let Some(slot) = self.affinity_slot {
-            headers.push((headers::AFFINITY_SLOT, slot.to_string()));
+            headers.push((headers::AFFINITY_SLOT, slot.to_string().into()));
         }
         if self.stays().is_some() {
-            headers.push((headers::MAX_RETRIES, "0".to_owned()));
+            headers.push((headers::MAX_RETRIES, "0".into()));
         } else if let Some(ms) = self.per_try_timeout_ms {
-            headers.push((headers::PER_TRY_TIMEOUT, ms.to_string()));
+            headers.push((headers::PER_TRY_TIMEOUT, ms.to_string().into()));
         }
         headers
     }
@@ -98,7 +100,8 @@ impl Decision {
     pub fn explain(&self) -> String {
         let Classified { zone, by } = &self.caller;
         let (lane, model) = (self.lane.as_str(), &self.model);
-        let mut why = format!("lane={lane} zone={zone} by={by} model={model}");
+        let (zone, model) = (zone.as_str(), model.as_str());
+        let mut why = ["lane=", lane, " zone=", zone, " by=", by, " model=", model].concat();
         if let Some(choice) = &self.choice {
             why += &explain_choice(choice);
         }

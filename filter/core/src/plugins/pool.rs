@@ -3,7 +3,7 @@
 
 use super::guard::UNANSWERED_MS;
 use super::plugin::Plugin;
-use crate::host::{Action, Fact, Host, Side, text};
+use crate::host::{Action, Fact, Host, Side};
 use crate::slots::{SlotRequest, hash, is_failure, slot};
 use crate::worker::{ServerRequest, Worker};
 use meridian_policy::headers;
@@ -44,7 +44,7 @@ impl Request {
     /// It goes to this server now, and no longer to another one.
     fn begin(&mut self, host: &dyn Host, worker: &mut Worker, address: String) {
         if let Some((request, _)) = self.at.take() {
-            worker.end_at_server(host, request);
+            worker.servers.end(request);
         }
         let request = worker.begin_at_server(host, &self.model, &address, &self.length);
         self.at = Some((request, address));
@@ -53,7 +53,8 @@ impl Request {
 
 impl Plugin for Request {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
-        let header = |name| text(host, Side::Request, name);
+        let request = host.headers(Side::Request);
+        let header = |name| request.text(name);
         if !header(headers::TOO_LONG).is_empty() {
             host.set_header(Side::Request, headers::REFUSED, Some("1"));
             let json = [("content-type", "application/json")];
@@ -67,8 +68,8 @@ impl Plugin for Request {
         let affinity_slot = affinity_slot.into_iter().flatten().next();
         let length = ["content-length", headers::LENGTH].map(header);
         let length = length.into_iter().find(|length| !length.is_empty());
-        self.length = length.unwrap_or_default();
-        self.model = header(headers::MODEL);
+        self.length = length.unwrap_or_default().into_owned();
+        self.model = header(headers::MODEL).into_owned();
         self.streamed = header(headers::STREAM) == "1";
         let ask = SlotRequest {
             balance: self.policy.balance(&self.model),
@@ -86,20 +87,18 @@ impl Plugin for Request {
     }
 
     fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
+        let response = host.headers(Side::Response);
         let address = host.fact(Fact::UpstreamAddress);
         if let Some(address) = address.filter(|address| !address.is_empty()) {
             // Later attempts must be at another server, whatever their slot.
-            let attempt = host.header(Side::Response, headers::ATTEMPT);
-            if attempt.is_none_or(|attempt| attempt == b"1") {
+            if matches!(response.first(headers::ATTEMPT), None | Some("1")) {
                 worker.servers.learn(&self.model, self.slot, &address);
             }
             if self.at.as_ref().map(|(_, at)| at) != Some(&address) {
                 self.begin(host, worker, address);
             }
         }
-        let status = text(host, Side::Response, ":status")
-            .parse()
-            .unwrap_or_default();
+        let status = response.text(":status").parse().unwrap_or_default();
         // Servers write the head of a stream before they have anything to say.
         if let Some((request, _)) = &mut self.at
             && (is_failure(status) || !self.streamed)
@@ -118,7 +117,7 @@ impl Plugin for Request {
     ) -> Action {
         if let Some((request, _)) = self.at.as_mut().filter(|_| size > 0 && self.streamed) {
             worker.server_answered(host, request, 200);
-            worker.server_first_token(host, request);
+            worker.servers.first_token(request);
         }
         Action::Continue
     }
@@ -131,7 +130,7 @@ impl Plugin for Request {
             if self.streamed && waited >= UNANSWERED_MS {
                 worker.server_failed(host, &mut request);
             }
-            worker.end_at_server(host, request);
+            worker.servers.end(request);
         }
     }
 }

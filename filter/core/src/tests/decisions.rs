@@ -14,6 +14,7 @@ use meridian_policy::FilterPolicy;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Fleet;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 pub(super) const CHAT: &str = "/v1/chat/completions";
 pub(super) const MESSAGES: &str = "/v1/messages";
@@ -246,7 +247,7 @@ fn lanes() {
 fn a_decision_s_headers() {
     let body = format!(r#"{{"stream":true,"model":"{MISTRAL}","user":"u"}}"#);
     let decision = decide(&example(), "eu-west-1", CHAT, &[DE], &body).unwrap();
-    let header = |name, value: &str| (name, value.to_string());
+    let header = |name, value: &str| (name, Cow::Owned(value.to_owned()));
     assert_eq!(
         decision.route_headers(),
         [

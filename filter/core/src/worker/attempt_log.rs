@@ -1,6 +1,6 @@
 //! The attempts of each request, for its access log.
 
-use super::attempts::{AttemptEnd, AttemptLabels};
+use super::attempts::{AttemptEnd, AttemptRecord};
 use lru::LruCache;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 const MOST_ATTEMPTS: usize = 8;
 
 /// The attempts of this worker's requests, by the request's number, in the order in which they began.
-pub struct AttemptLog(LruCache<u64, Vec<Rc<AttemptLabels>>>);
+pub struct AttemptLog(LruCache<u64, Vec<Rc<AttemptRecord>>>);
 
 impl Default for AttemptLog {
     fn default() -> Self {
@@ -22,7 +22,7 @@ impl Default for AttemptLog {
 
 impl AttemptLog {
     /// An attempt begins. Earlier ones that have not ended are past their limit: Envoy asks nobody else before that.
-    pub fn begin(&mut self, attempt: &Rc<AttemptLabels>) {
+    pub fn begin(&mut self, attempt: &Rc<AttemptRecord>) {
         let attempts = self
             .0
             .get_or_insert_mut(attempt.request, || Vec::with_capacity(1));
@@ -48,13 +48,13 @@ impl AttemptLog {
 
     /// The attempts of a request, which is logged now. `None` if its only attempt was answered: the other fields of its log tell all
     /// of that.
-    pub fn take(&mut self, request: u64) -> Option<Vec<Rc<AttemptLabels>>> {
+    pub fn take(&mut self, request: u64) -> Option<Vec<Rc<AttemptRecord>>> {
         let attempts = self.0.pop(&request)?;
         (!is_only_answered(&attempts)).then_some(attempts)
     }
 }
 
-fn is_only_answered(attempts: &[Rc<AttemptLabels>]) -> bool {
+fn is_only_answered(attempts: &[Rc<AttemptRecord>]) -> bool {
     let [only] = attempts else {
         return false;
     };
@@ -63,7 +63,7 @@ fn is_only_answered(attempts: &[Rc<AttemptLabels>]) -> bool {
 
 /// Attempts as text, `<member> <address> <end> <milliseconds>; ...`. `unfinished`: the end of those that have none by `now_ms`.
 pub fn attempts_text(
-    attempts: &[Rc<AttemptLabels>],
+    attempts: &[Rc<AttemptRecord>],
     unfinished: AttemptEnd,
     now_ms: u64,
 ) -> String {
@@ -74,7 +74,7 @@ pub fn attempts_text(
             address => address,
         };
         let took = at.saturating_sub(attempt.began);
-        format!("{} {address} {how} {took}", attempt.to)
+        format!("{} {address} {how} {took}", attempt.labels.to)
     });
     texts.collect::<Vec<_>>().join("; ")
 }

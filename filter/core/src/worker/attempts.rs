@@ -1,20 +1,16 @@
 //! The attempts of a worker's requests: what each is about and how it ended, which requests wait for an answer, whose answer broke off.
 
+use super::labels::Labels;
 use std::cell::Cell;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::fmt::{self, Display, Formatter};
+use std::rc::Rc;
 
-/// What an attempt is about: the labels of its statistics, its request, and how it ended.
+/// What an attempt is about, and how it ended.
 #[derive(Debug, Default)]
-pub struct AttemptLabels {
-    /// The caller's zone.
-    pub zone: String,
-    /// The model.
-    pub model: String,
-    /// The lane.
-    pub lane: String,
-    /// A region or `fallback/<name>`.
-    pub to: String,
+pub struct AttemptRecord {
+    /// The labels of its statistics.
+    pub labels: Rc<Labels>,
     /// The request's number, which no other request of the gateway has.
     pub request: u64,
     /// The request's id for people: callers may give several requests the same.
@@ -31,7 +27,7 @@ pub struct AttemptLabels {
     pub ended: Cell<Option<(AttemptEnd, u64)>>,
 }
 
-impl AttemptLabels {
+impl AttemptRecord {
     /// It ends. What it says later of an answer replaces what it said of its beginning.
     pub fn end(&self, how: AttemptEnd, now_ms: u64) {
         self.ended.set(Some((how, now_ms)));

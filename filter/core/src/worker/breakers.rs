@@ -2,8 +2,9 @@
 
 use crate::breaker::{Fault, MAX_FAULTS, OpenBreaker, Unavailable};
 use crate::host::{Host, now_ms};
-use crate::routes::{PoolId, pool_name};
-use std::collections::{BTreeMap, HashMap};
+use crate::routes::PoolId;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 /// The shared key of the text.
 const KEY: &str = "breakers";
@@ -37,31 +38,29 @@ impl Breakers {
     }
 
     /// A pool has served a request. Whether its breaker closes.
-    pub fn note_served(&mut self, host: &dyn Host, region: &str, model: &str) -> bool {
+    pub fn note_served(&mut self, host: &dyn Host, pool: &str) -> bool {
         if self.faults.is_empty() && self.open.is_empty() {
             return false;
         }
-        let pool = pool_name(region, model);
-        self.faults.remove(&pool);
-        self.open.contains_key(&pool) && self.change(host, |open| open.remove(&pool).is_some())
+        self.faults.remove(pool);
+        self.open.contains_key(pool) && self.change(host, |open| open.remove(pool).is_some())
     }
 
     /// A pool has not served a request. Whether its breaker opens, or has more to say.
-    pub fn note_fault(&mut self, host: &dyn Host, region: &str, model: &str, fault: Fault) -> bool {
-        let pool = pool_name(region, model);
-        let faults = self.faults.entry(pool.clone()).or_default();
+    pub fn note_fault(&mut self, host: &dyn Host, pool: &str, fault: Fault) -> bool {
+        let faults = self.faults.entry_ref(pool).or_default();
         *faults = faults.saturating_add(1);
         let (opens, now) = (*faults >= MAX_FAULTS, now_ms(host));
-        if !opens && !self.open.contains_key(&pool) {
+        if !opens && !self.open.contains_key(pool) {
             return false;
         }
         self.change(host, |open| {
-            let after = match open.get(&pool) {
+            let after = match open.get(pool) {
                 Some(breaker) => breaker.after(fault, now),
                 None if opens => OpenBreaker::new(fault, now),
                 None => return false,
             };
-            open.insert(pool.clone(), after) != Some(after)
+            open.insert(pool.to_owned(), after) != Some(after)
         })
     }
 

@@ -1,14 +1,14 @@
 //! Streams that fall silent after their first content. Envoy's own idle timeout counts from the request on, and would end requests
 //! that wait for a first content: so each worker checks its streams at intervals.
 
-use super::AttemptLabels;
-use std::collections::HashMap;
+use super::AttemptRecord;
+use hashbrown::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// A stream of which its caller has a part.
 struct IdleDeadline {
-    labels: Rc<AttemptLabels>,
+    record: Rc<AttemptRecord>,
     /// When it is given up, by the worker's clock, in milliseconds.
     at: u64,
 }
@@ -24,10 +24,10 @@ pub fn look_every(limit_ms: u64) -> Duration {
 
 impl IdleStreams {
     /// A part of a stream goes to its caller; the next one must come within the limit, in milliseconds.
-    pub fn renew(&mut self, stream: u32, labels: &Rc<AttemptLabels>, limit_ms: u64, now_ms: u64) {
+    pub fn renew(&mut self, stream: u32, record: &Rc<AttemptRecord>, limit_ms: u64, now_ms: u64) {
         let at = now_ms.saturating_add(limit_ms);
         let deadline = self.0.entry(stream).or_insert_with(|| IdleDeadline {
-            labels: labels.clone(),
+            record: record.clone(),
             at,
         });
         deadline.at = at;
@@ -39,10 +39,10 @@ impl IdleStreams {
     }
 
     /// The streams that were silent for too long, which are forgotten.
-    pub fn take_expired(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptLabels>)> {
+    pub fn take_expired(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptRecord>)> {
         let expired = self.0.extract_if(|_, deadline| deadline.at < now_ms);
         expired
-            .map(|(stream, deadline)| (stream, deadline.labels))
+            .map(|(stream, deadline)| (stream, deadline.record))
             .collect()
     }
 }

@@ -1,77 +1,29 @@
 //! Counters and histograms, in Envoy's own statistics. Their labels stand in their names, from where Envoy's tag extraction
 //! takes them (`meridian bootstrap` has the rules): `meridian_attempts;zone=eea;model=m;...`.
 
-use super::AttemptLabels;
+use super::Labels;
 use crate::guard::Usage;
 use crate::guard::load_report::LoadReport;
 use crate::host::{Host, MetricKind};
 use meridian_policy::FallbackName;
 use meridian_policy::chain::Member;
 use meridian_policy::name::stat;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// The ids of metrics in use, by name. Names come from the fleet, so there are few.
 #[derive(Debug, Default)]
 pub struct Metrics(HashMap<String, u32>);
 
 impl Metrics {
-    /// Counts an attempt.
-    pub fn attempt(&mut self, host: &dyn Host, labels: &AttemptLabels, outcome: &str) {
-        let AttemptLabels { zone, lane, to, .. } = labels;
-        let model = stat(&labels.model);
-        self.count(
-            host,
-            format!(
-                "meridian_attempts;zone={zone};model={model};lane={lane};to={to};outcome={outcome}"
-            ),
-            1,
-        );
-    }
-
-    /// Records the time to the first token of a streamed answer.
-    pub fn first_token(&mut self, host: &dyn Host, labels: &AttemptLabels, milliseconds: u64) {
-        let (model, to) = (stat(&labels.model), &labels.to);
-        let name = format!("meridian_first_token_ms;model={model};to={to}");
-        self.record(host, MetricKind::Histogram, name, milliseconds);
-    }
-
     /// Counts an invalid answer with the status 200.
-    pub fn failure(&mut self, host: &dyn Host, labels: &AttemptLabels, what: &str) {
+    pub fn failure(&mut self, host: &dyn Host, labels: &Labels, what: &str) {
         let (model, to) = (stat(&labels.model), &labels.to);
         let name = format!("meridian_failures;model={model};to={to};what={what}");
         self.count(host, name, 1);
     }
 
-    /// Counts the tokens of an answer, where it was made.
-    pub fn tokens(&mut self, host: &dyn Host, labels: &AttemptLabels, usage: Usage) {
-        let AttemptLabels { zone, to, .. } = labels;
-        let model = stat(&labels.model);
-        for (what, count) in [
-            ("prompt", usage.prompt()),
-            ("completion", usage.completion),
-            ("cached", usage.cached),
-        ] {
-            if count > 0 {
-                let name = format!("meridian_tokens;zone={zone};model={model};to={to};what={what}");
-                self.count(host, name, count);
-            }
-        }
-    }
-
-    /// Shows the load that a server reported.
-    pub fn load(&mut self, host: &dyn Host, labels: &AttemptLabels, load: LoadReport) {
-        let percent = load.kv_cache.map(|ratio| ratio * 100.0);
-        let (model, to) = (&labels.model, &labels.to);
-        for (what, value) in [("waiting", load.waiting), ("kv_cache_percent", percent)] {
-            if let Some(value) = value {
-                let name = format!("meridian_load;model={};to={to};what={what}", stat(model));
-                self.record(host, MetricKind::Gauge, name, value.round() as u64);
-            }
-        }
-    }
-
     /// Shows whether a pool's breaker is open.
-    pub fn breaker(&mut self, host: &dyn Host, labels: &AttemptLabels, is_open: bool) {
+    pub fn breaker(&mut self, host: &dyn Host, labels: &Labels, is_open: bool) {
         let (model, to) = (stat(&labels.model), &labels.to);
         let name = format!("meridian_breaker_open;model={model};to={to}");
         self.record(host, MetricKind::Gauge, name, u64::from(is_open));
@@ -123,6 +75,72 @@ impl Metrics {
         let id = host.define_metric(kind, &name)?;
         self.0.insert(name, id);
         Some(id)
+    }
+}
+
+/// What is counted of most requests.
+impl Labels {
+    /// Counts an attempt.
+    pub fn count_attempt(&self, host: &dyn Host, outcome: &'static str) {
+        let id = self.metric(host, MetricKind::Counter, ("attempts", outcome), || {
+            let Self { zone, lane, to, .. } = self;
+            let model = stat(&self.model);
+            format!(
+                "meridian_attempts;zone={zone};model={model};lane={lane};to={to};outcome={outcome}"
+            )
+        });
+        if let Some(id) = id {
+            host.add_to_metric(id, 1);
+        }
+    }
+
+    /// Records the time to the first token of a streamed answer.
+    pub fn record_first_token(&self, host: &dyn Host, milliseconds: u64) {
+        let id = self.metric(host, MetricKind::Histogram, ("first_token_ms", ""), || {
+            let (model, to) = (stat(&self.model), &self.to);
+            format!("meridian_first_token_ms;model={model};to={to}")
+        });
+        if let Some(id) = id {
+            host.record_metric(id, milliseconds);
+        }
+    }
+
+    /// Counts the tokens of an answer, where it was made.
+    pub fn count_tokens(&self, host: &dyn Host, usage: Usage) {
+        for (what, count) in [
+            ("prompt", usage.prompt()),
+            ("completion", usage.completion),
+            ("cached", usage.cached),
+        ] {
+            if count == 0 {
+                continue;
+            }
+            let id = self.metric(host, MetricKind::Counter, ("tokens", what), || {
+                let Self { zone, to, .. } = self;
+                let model = stat(&self.model);
+                format!("meridian_tokens;zone={zone};model={model};to={to};what={what}")
+            });
+            if let Some(id) = id {
+                host.add_to_metric(id, count);
+            }
+        }
+    }
+
+    /// Shows the load that a server reported.
+    pub fn show_load(&self, host: &dyn Host, load: LoadReport) {
+        let percent = load.kv_cache.map(|ratio| ratio * 100.0);
+        for (what, value) in [("waiting", load.waiting), ("kv_cache_percent", percent)] {
+            let Some(value) = value else {
+                continue;
+            };
+            let id = self.metric(host, MetricKind::Gauge, ("load", what), || {
+                let (model, to) = (stat(&self.model), &self.to);
+                format!("meridian_load;model={model};to={to};what={what}")
+            });
+            if let Some(id) = id {
+                host.record_metric(id, value.round() as u64);
+            }
+        }
     }
 }
 

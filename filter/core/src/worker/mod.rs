@@ -8,6 +8,7 @@ mod breakers;
 mod connections;
 mod fallbacks;
 mod idle;
+mod labels;
 mod lease;
 mod metrics;
 mod paces;
@@ -19,11 +20,12 @@ mod too_long;
 mod trickles;
 
 pub use attempt_log::{AttemptLog, attempts_text};
-pub use attempts::{AttemptEnd, AttemptLabels, Attempts, STALL, TRICKLE};
+pub use attempts::{AttemptEnd, AttemptRecord, Attempts, STALL, TRICKLE};
 pub use board::KEEP_EVERY;
 pub use connections::{Connections, FOLLOW_EVERY};
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
+pub use labels::{LabelSets, Labels};
 pub use lease::lease_expires;
 pub use metrics::Metrics;
 pub use servers::{ServerRequest, Servers};
@@ -74,6 +76,8 @@ pub struct Worker {
     pub too_long: TooLong,
     /// Connections for retrieval.
     pub connections: Connections,
+    /// The labels of attempts.
+    pub labels: LabelSets,
     /// Counters in Envoy's statistics.
     pub metrics: Metrics,
 }
@@ -88,17 +92,16 @@ impl Worker {
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);
         self.end_trickles(host);
-        if self.board.keep(host) {
-            self.servers.publish_all(host, &self.board);
-        }
+        let is_new = self.board.keep(host);
+        self.servers.publish(host, &self.board, is_new);
         self.paces.exchange(host, &self.board);
         self.breakers.refresh(host);
     }
 
     fn end_idle_streams(&mut self, host: &dyn Host) {
         let now = self.steady_ms(host);
-        for (stream, labels) in self.idle.take_expired(now) {
-            self.broken(host, &labels, STALL);
+        for (stream, record) in self.idle.take_expired(now) {
+            self.broken(host, &record, STALL);
             self.trickles.remove(stream);
             host.end_stream(stream);
         }
@@ -107,32 +110,29 @@ impl Worker {
     /// Ends answers that come too slowly. One of which its caller has nothing yet has failed, and Envoy asks the next member.
     fn end_trickles(&mut self, host: &dyn Host) {
         let now = self.steady_ms(host);
-        for (stream, labels) in self.trickles.take_slow(now) {
-            if labels.ended.get().is_some() {
-                self.broken(host, &labels, TRICKLE);
+        for (stream, record) in self.trickles.take_slow(now) {
+            if record.ended.get().is_some() {
+                self.broken(host, &record, TRICKLE);
                 self.idle.remove(stream);
                 host.end_stream(stream);
             } else {
-                labels.end(AttemptEnd::TRICKLE, now);
-                self.failed(host, &labels, TRICKLE, "before its first content");
+                record.end(AttemptEnd::TRICKLE, now);
+                self.failed(host, &record, TRICKLE, "before its first content");
                 host.fail_response(stream, 502);
             }
         }
     }
 
     /// A pool has served a request of this kind.
-    pub fn served(&mut self, host: &dyn Host, labels: &AttemptLabels) {
-        if self.breakers.note_served(host, &labels.to, &labels.model) {
+    pub fn served(&mut self, host: &dyn Host, labels: &Labels) {
+        if self.breakers.note_served(host, &labels.pool) {
             self.metrics.breaker(host, labels, false);
         }
     }
 
     /// A pool has not served a request of this kind.
-    pub fn not_served(&mut self, host: &dyn Host, labels: &AttemptLabels, fault: Fault) {
-        if self
-            .breakers
-            .note_fault(host, &labels.to, &labels.model, fault)
-        {
+    pub fn not_served(&mut self, host: &dyn Host, labels: &Labels, fault: Fault) {
+        if self.breakers.note_fault(host, &labels.pool, fault) {
             self.metrics.breaker(host, labels, true);
         }
     }
@@ -166,19 +166,9 @@ impl Worker {
         self.servers.failed(request, now);
     }
 
-    /// The first token of a request has come from its server.
-    pub fn server_first_token(&mut self, host: &dyn Host, request: &mut ServerRequest) {
-        self.servers.first_token(host, &self.board, request);
-    }
-
-    /// A request is over at its server.
-    pub fn end_at_server(&mut self, host: &dyn Host, request: ServerRequest) {
-        self.servers.end(host, &self.board, request);
-    }
-
     /// An answer of which its caller has a part has broken off.
-    pub fn broken(&mut self, host: &dyn Host, labels: &AttemptLabels, how: &'static str) {
-        if labels.is_broken.replace(true) {
+    pub fn broken(&mut self, host: &dyn Host, record: &AttemptRecord, how: &'static str) {
+        if record.is_broken.replace(true) {
             return;
         }
         // A stream also stalls where its caller reads no further, which Envoy does not tell: it is no region's failure.
@@ -186,21 +176,19 @@ impl Worker {
             STALL | TRICKLE => "stalled",
             _ => "broken",
         };
-        self.metrics.attempt(host, labels, outcome);
-        self.attempts.note_broken(labels.request, how);
-        labels.end(AttemptEnd::Other(how), self.steady_ms(host));
-        self.failed(host, labels, how, "after its first content");
+        record.labels.count_attempt(host, outcome);
+        self.attempts.note_broken(record.request, how);
+        record.end(AttemptEnd::Other(how), self.steady_ms(host));
+        self.failed(host, record, how, "after its first content");
     }
 
     /// Counts and logs an invalid answer.
-    pub fn failed(&mut self, host: &dyn Host, labels: &AttemptLabels, how: &str, when: &str) {
+    pub fn failed(&mut self, host: &dyn Host, record: &AttemptRecord, how: &str, when: &str) {
+        let AttemptRecord {
+            labels, request_id, ..
+        } = record;
         self.metrics.failure(host, labels, how);
-        let AttemptLabels {
-            model,
-            to,
-            request_id,
-            ..
-        } = labels;
+        let Labels { model, to, .. } = labels.as_ref();
         host.log(
             LogLevel::Warn,
             &format!(

@@ -4,8 +4,8 @@
 use super::board::Board;
 use crate::host::Host;
 use crate::pace::{Awaited, PoolPace};
-use crate::routes::{PoolId, pool_name};
-use std::collections::HashMap;
+use crate::routes::PoolId;
+use hashbrown::HashMap;
 
 /// A line for each pool: how many attempts wait, then the pool's name.
 const TOPIC: &str = "pace";
@@ -16,31 +16,24 @@ pub struct Paces(HashMap<String, PoolPace>);
 
 impl Paces {
     /// An attempt begins.
-    pub fn begin(&mut self, region: &str, model: &str, streamed: bool, now_ms: u64) -> Awaited {
-        self.pool(region, model).begin(streamed, now_ms)
+    pub fn begin(&mut self, pool: &str, streamed: bool, now_ms: u64) -> Awaited {
+        self.pool(pool).begin(streamed, now_ms)
     }
 
     /// What an attempt awaited has come after so many milliseconds.
-    pub fn answered(
-        &mut self,
-        region: &str,
-        model: &str,
-        awaited: Awaited,
-        took_ms: u64,
-        now_ms: u64,
-    ) {
+    pub fn answered(&mut self, pool: &str, awaited: Awaited, took_ms: u64, now_ms: u64) {
         let seconds = took_ms as f64 / 1000.0;
-        self.pool(region, model).answered(awaited, seconds, now_ms);
+        self.pool(pool).answered(awaited, seconds, now_ms);
     }
 
     /// An attempt is over without an answer.
-    pub fn gone(&mut self, region: &str, model: &str, awaited: Awaited) {
-        self.pool(region, model).gone(awaited);
+    pub fn gone(&mut self, pool: &str, awaited: Awaited) {
+        self.pool(pool).gone(awaited);
     }
 
     /// Whether a pool has answered any request since a time, in milliseconds.
-    pub fn has_answered(&self, region: &str, model: &str, since_ms: u64) -> bool {
-        let pool = self.0.get(&pool_name(region, model));
+    pub fn has_answered(&self, pool: &str, since_ms: u64) -> bool {
+        let pool = self.0.get(pool);
         pool.is_some_and(|pool| pool.has_answered(since_ms))
     }
 
@@ -68,7 +61,7 @@ impl Paces {
         }
     }
 
-    fn pool(&mut self, region: &str, model: &str) -> &mut PoolPace {
-        self.0.entry(pool_name(region, model)).or_default()
+    fn pool(&mut self, pool: &str) -> &mut PoolPace {
+        self.0.entry_ref(pool).or_default()
     }
 }

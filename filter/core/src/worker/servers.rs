@@ -1,10 +1,11 @@
-//! The load of the servers of this region's pools, by what this Envoy sends them. Workers tell each other at once, so that no
-//! two choose the same server.
+//! The load of the servers of this region's pools, by what this Envoy sends them. Workers tell each other of new load at once, so that
+//! no two choose the same server, and of less with the next load or tick.
 
 use super::board::Board;
 use crate::host::Host;
 use crate::slots::{InFlight, ServerLoad, SlotRequest, SlotTable, is_failure};
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use std::fmt::Write;
 
 /// Other workers' loads are read again after this time, in milliseconds: reading takes longer than picking.
 const FRESH_MS: u64 = 2;
@@ -12,13 +13,44 @@ const FRESH_MS: u64 = 2;
 /// The bytes of a request whose length is not known.
 const BYTES: u64 = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pool {
+    /// What the workers tell each other about it.
+    topic: String,
     slots: SlotTable,
     /// When the other workers' loads were read last, in milliseconds.
     read_at: u64,
     /// When a slot was picked last, in milliseconds.
     picked_at: u64,
+    /// The loads have become less since the other workers were told.
+    is_less: bool,
+}
+
+impl Pool {
+    fn new(model: &str) -> Self {
+        Self {
+            topic: format!("servers {model}"),
+            slots: SlotTable::default(),
+            read_at: 0,
+            picked_at: 0,
+            is_less: false,
+        }
+    }
+
+    /// Tells the other workers the loads: a line for each server, with bytes, requests and address.
+    fn publish(&mut self, host: &dyn Host, board: &Board) {
+        let mut text = String::new();
+        for (address, load) in self.slots.own_loads() {
+            let ServerLoad {
+                unread_bytes,
+                requests,
+            } = load;
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{unread_bytes} {requests} {address}");
+        }
+        board.write(host, &self.topic, &text);
+        self.is_less = false;
+    }
 }
 
 /// The pools of this region, by model.
@@ -39,7 +71,7 @@ impl Servers {
         pool.picked_at = ask.now_ms;
         if ask.now_ms.abs_diff(pool.read_at) >= FRESH_MS {
             pool.read_at = ask.now_ms;
-            let texts = board.read(host, &topic(model));
+            let texts = board.read(host, &pool.topic);
             let lines = texts.iter().flat_map(|text| text.lines());
             pool.slots.set_other_workers(lines.filter_map(load));
         }
@@ -69,7 +101,7 @@ impl Servers {
         let bytes = length.parse().unwrap_or(BYTES);
         let pool = self.pool(model);
         let in_flight = pool.slots.begin(address, bytes, pool.picked_at);
-        self.publish(host, board, model);
+        pool.publish(host, board);
         ServerRequest {
             model: model.to_owned(),
             in_flight,
@@ -93,44 +125,33 @@ impl Servers {
     }
 
     /// The first token of the request has come.
-    pub fn first_token(&mut self, host: &dyn Host, board: &Board, request: &mut ServerRequest) {
+    pub fn first_token(&mut self, request: &mut ServerRequest) {
         let ServerRequest { model, in_flight } = request;
         if !in_flight.has_first_token() {
-            self.pool(model).slots.first_token(in_flight);
-            self.publish(host, board, model);
+            let pool = self.pool(model);
+            pool.slots.first_token(in_flight);
+            pool.is_less = true;
         }
     }
 
     /// The request is over.
-    pub fn end(&mut self, host: &dyn Host, board: &Board, request: ServerRequest) {
+    pub fn end(&mut self, request: ServerRequest) {
         let ServerRequest { model, in_flight } = request;
-        self.pool(&model).slots.end(in_flight);
-        self.publish(host, board, &model);
+        let pool = self.pool(&model);
+        pool.slots.end(in_flight);
+        pool.is_less = true;
     }
 
-    /// Tells the other workers all loads again: this worker has another place.
-    pub fn publish_all(&self, host: &dyn Host, board: &Board) {
-        for model in self.0.keys() {
-            self.publish(host, board, model);
+    /// Tells the other workers which loads have become less, or `all`: this worker has another place.
+    pub fn publish(&mut self, host: &dyn Host, board: &Board, all: bool) {
+        let pools = self.0.values_mut();
+        for pool in pools.filter(|pool| all || pool.is_less) {
+            pool.publish(host, board);
         }
     }
 
-    /// Tells the other workers a pool's loads: a line for each server, with bytes, requests and address.
-    fn publish(&self, host: &dyn Host, board: &Board, model: &str) {
-        let Some(pool) = self.0.get(model) else {
-            return;
-        };
-        let text = pool
-            .slots
-            .own_loads()
-            .fold(String::new(), |text, (address, load)| {
-                text + &format!("{} {} {address}\n", load.unread_bytes, load.requests)
-            });
-        board.write(host, &topic(model), &text);
-    }
-
     fn pool(&mut self, model: &str) -> &mut Pool {
-        self.0.entry(model.to_owned()).or_default()
+        self.0.entry_ref(model).or_insert_with(|| Pool::new(model))
     }
 }
 
@@ -142,8 +163,4 @@ fn load(line: &str) -> Option<(&str, ServerLoad)> {
         requests: requests.parse().ok()?,
     };
     Some((address, load))
-}
-
-fn topic(model: &str) -> String {
-    format!("servers {model}")
 }

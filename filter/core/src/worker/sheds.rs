@@ -2,9 +2,9 @@
 //! workers of the Envoy share.
 
 use crate::host::{Host, now_ms};
-use crate::routes::{PoolId, loaded_key, pool_name, refused_key};
+use crate::routes::{PoolId, loaded_key, refused_key};
 use crate::shed_level::{RecentAnswers, ShedLevel, excess};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// Tries to write what another worker writes at the same moment. What is lost is one answer's worth.
 const TRIES: usize = 5;
@@ -20,39 +20,25 @@ pub struct Sheds {
 
 impl Sheds {
     /// A pool has answered. The part of its recent answers that were refusals for lack of room.
-    pub fn note_answer(
-        &mut self,
-        host: &dyn Host,
-        region: &str,
-        model: &str,
-        refused: bool,
-    ) -> f64 {
-        let recent = self.refusals.entry(pool_name(region, model)).or_default();
+    pub fn note_answer(&mut self, host: &dyn Host, pool: &str, refused: bool) -> f64 {
+        let recent = self.refusals.entry_ref(pool).or_default();
         recent.note_answer(refused, now_ms(host))
     }
 
     /// A pool's server has reported its load, a ratio. `above` is the limit.
-    pub fn note_load(&mut self, host: &dyn Host, region: &str, model: &str, load: f64, above: f64) {
-        let (pool, now) = (pool_name(region, model), now_ms(host));
-        let key = loaded_key(&pool);
-        let mean = self.loads.entry(pool).or_default().note_load(load, now);
+    pub fn note_load(&mut self, host: &dyn Host, pool: &str, load: f64, above: f64) {
+        let now = now_ms(host);
+        let mean = self.loads.entry_ref(pool).or_default().note_load(load, now);
         let part = excess(mean, above);
         if part > 0.0 {
-            change(host, &key, |loaded| loaded.after_load_report(part, now));
+            change(host, &loaded_key(pool), |loaded| loaded.after_load_report(part, now));
         }
     }
 }
 
 /// A pool has refused a request for lack of room. `part`: of its recent answers; `retry_after`: seconds.
-pub fn note_refusal(
-    host: &dyn Host,
-    region: &str,
-    model: &str,
-    part: f64,
-    retry_after: Option<u64>,
-) {
-    let key = refused_key(&pool_name(region, model));
-    change(host, &key, |refused| {
+pub fn note_refusal(host: &dyn Host, pool: &str, part: f64, retry_after: Option<u64>) {
+    change(host, &refused_key(pool), |refused| {
         refused.after_refusal(part, retry_after, now_ms(host))
     });
 }

@@ -1,7 +1,7 @@
 //! Answers that come too slowly. Each piece of them is a sign of life, so that no limit of silence ends them.
 
-use super::attempts::AttemptLabels;
-use std::collections::HashMap;
+use super::attempts::AttemptRecord;
+use hashbrown::HashMap;
 use std::rc::Rc;
 
 /// How often the rates are looked at, in milliseconds.
@@ -18,7 +18,7 @@ pub struct LeastRate {
 
 /// What an answer has brought since a time.
 struct RateWindow {
-    labels: Rc<AttemptLabels>,
+    record: Rc<AttemptRecord>,
     least: LeastRate,
     /// By the worker's clock, in milliseconds.
     began: u64,
@@ -52,13 +52,13 @@ impl Trickles {
     pub fn begin(
         &mut self,
         stream: u32,
-        labels: &Rc<AttemptLabels>,
+        record: &Rc<AttemptRecord>,
         least: LeastRate,
         bytes: usize,
         now_ms: u64,
     ) {
         let window = RateWindow {
-            labels: labels.clone(),
+            record: record.clone(),
             least,
             began: now_ms,
             bytes: bytes as u64,
@@ -78,7 +78,7 @@ impl Trickles {
     }
 
     /// The answers that brought too little in their last window, which are forgotten. The others begin a new one.
-    pub fn take_slow(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptLabels>)> {
+    pub fn take_slow(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptRecord>)> {
         if now_ms < self.next_look {
             return Vec::new();
         }
@@ -86,7 +86,7 @@ impl Trickles {
         let slow = self
             .windows
             .extract_if(|_, window| window.is_over(now_ms) && window.is_too_slow());
-        let slow = slow.map(|(stream, window)| (stream, window.labels));
+        let slow = slow.map(|(stream, window)| (stream, window.record));
         let slow = slow.collect();
         for window in self.windows.values_mut() {
             if window.is_over(now_ms) {

@@ -5,7 +5,7 @@ use crate::guard::{Failure, Judge, load_report};
 use crate::host::{Fact, Headers, Host, Side, caller_has_left, text};
 use crate::pace::Awaited;
 use crate::slots::is_failure;
-use crate::worker::{AttemptEnd, AttemptLabels, LeastRate, ServerRequest, Worker, note_refusal};
+use crate::worker::{AttemptEnd, AttemptRecord, Labels, LeastRate, ServerRequest, Worker, note_refusal};
 use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
@@ -21,7 +21,7 @@ pub struct Attempt {
     /// The guard's policy.
     pub policy: Rc<GuardPolicy>,
     /// What it is about.
-    pub labels: Rc<AttemptLabels>,
+    pub record: Rc<AttemptRecord>,
     /// The caller asked for a stream.
     pub streamed: bool,
     /// How it ended is counted.
@@ -38,7 +38,7 @@ impl Attempt {
     /// The answer says where it comes from. An answer by way of a fallback's listener may be of this Envoy itself: there the plugin
     /// `egress` knows.
     pub fn name_region(&self, host: &dyn Host) {
-        let to = &self.labels.to;
+        let to = &self.record.labels.to;
         if !Member::is_fallback(to) {
             host.set_header(Side::Response, headers::REGION, Some(to));
         }
@@ -62,11 +62,10 @@ impl Attempt {
             return;
         }
         let load = load_report::read(&response.text(load_report::RESPONSE_HEADER));
-        let labels = &self.labels;
-        worker.metrics.load(host, labels, load);
+        let labels = &self.record.labels;
+        labels.show_load(host, load);
         if let (Some(full), Some(above)) = (load.kv_cache, self.policy.above) {
-            let AttemptLabels { model, to, .. } = labels.as_ref();
-            worker.sheds.note_load(host, to, model, full, above);
+            worker.sheds.note_load(host, &labels.pool, full, above);
         }
         host.set_header(Side::Response, load_report::RESPONSE_HEADER, None);
     }
@@ -76,12 +75,13 @@ impl Attempt {
         &self,
         host: &dyn Host,
         worker: &mut Worker,
-        labels: &AttemptLabels,
+        record: &AttemptRecord,
         request: &Headers,
     ) -> Option<ServerRequest> {
-        let AttemptLabels {
-            model, to, address, ..
-        } = labels;
+        let AttemptRecord {
+            labels, address, ..
+        } = record;
+        let Labels { model, to, .. } = labels.as_ref();
         let is_here = self.policy.region.as_ref().map(RegionName::as_str) == Some(to);
         if !is_here || address.is_empty() {
             return None;
@@ -104,38 +104,38 @@ impl Attempt {
             return;
         };
         let was_overtaken =
-            waited < UNANSWERED_MS && worker.attempts.was_answered_last(self.labels.request);
+            waited < UNANSWERED_MS && worker.attempts.was_answered_last(self.record.request);
         if !self.is_counted && !caller_has_left(host) && !was_overtaken {
             worker.server_failed(host, &mut request);
         }
-        worker.end_at_server(host, request);
+        worker.servers.end(request);
     }
 
     /// It is over. What its answer was is noted already, if it had one.
     pub fn note_end(&self, host: &dyn Host, worker: &Worker, now: u64) {
-        let labels = &self.labels;
-        if labels.ended.get().is_some() {
+        let record = &self.record;
+        if record.ended.get().is_some() {
             return;
         }
         let how = match caller_has_left(host) {
             true => AttemptEnd::LEFT,
-            false if !worker.attempts.was_answered_last(labels.request) => {
+            false if !worker.attempts.was_answered_last(record.request) => {
                 match host.fact(Fact::ConnectFailure) {
                     Some(why) if !why.is_empty() => AttemptEnd::CONNECT,
                     _ => AttemptEnd::RESET,
                 }
             }
-            false if !labels.is_past_limit.get() => AttemptEnd::OVERTAKEN,
+            false if !record.is_past_limit.get() => AttemptEnd::OVERTAKEN,
             false if self.streamed => AttemptEnd::FIRST_TOKEN,
             false => AttemptEnd::UNSTREAMED,
         };
-        labels.end(how, now);
+        record.end(how, now);
     }
 
     /// It has its answer, or is over.
     pub fn stop_waiting(&mut self, worker: &mut Worker) {
         if std::mem::take(&mut self.waits) {
-            worker.attempts.end(self.labels.request);
+            worker.attempts.end(self.record.request);
         }
     }
 
@@ -148,20 +148,20 @@ impl Attempt {
             500.. => "failed",
             _ => "answered",
         };
-        let labels = self.labels.clone();
-        let AttemptLabels {
-            model, to, request, ..
-        } = labels.as_ref();
-        worker.metrics.attempt(host, &labels, outcome);
+        let record = self.record.clone();
+        let AttemptRecord {
+            labels, request, ..
+        } = record.as_ref();
+        labels.count_attempt(host, outcome);
         self.stop_waiting(worker);
         let refused = matches!(status, 429 | 503);
         let said = refused.then(|| retry_after(host)).flatten();
         let is_dropped = self.mark_last(host, worker, status);
         match status {
-            400.. => labels.end(AttemptEnd::Status(status), worker.steady_ms(host)),
+            400.. => record.end(AttemptEnd::Status(status), worker.steady_ms(host)),
             // Nobody reads how long it took.
-            _ if worker.attempt_log.has_one(*request) => labels.end(AttemptEnd::Answered, 0),
-            _ => labels.end(AttemptEnd::Answered, worker.steady_ms(host)),
+            _ if worker.attempt_log.has_one(*request) => record.end(AttemptEnd::Answered, 0),
+            _ => record.end(AttemptEnd::Answered, worker.steady_ms(host)),
         }
         if let Some(request) = &mut self.server {
             worker.server_answered(host, request, status);
@@ -169,13 +169,13 @@ impl Attempt {
         if !is_failure(status) {
             worker.attempts.note_answered(*request);
         }
-        let part = worker.sheds.note_answer(host, to, model, refused);
+        let part = worker.sheds.note_answer(host, &labels.pool, refused);
         if refused {
-            note_refusal(host, to, model, part, said);
-            worker.not_served(host, &labels, Fault::Refused(said));
+            note_refusal(host, &labels.pool, part, said);
+            worker.not_served(host, labels, Fault::Refused(said));
             worker.retry_after.note(*request, said);
         } else if status < 500 {
-            worker.served(host, &labels);
+            worker.served(host, labels);
         }
         if !self.streamed && status < 400 {
             self.note_pace(host, worker);
@@ -186,30 +186,31 @@ impl Attempt {
     /// No answer came for a while: a limit has passed, another attempt was sooner, or the caller has left. A caller that leaves while
     /// the region answers others, or that waited for a whole answer, has reasons of its own.
     pub fn unanswered(&mut self, host: &dyn Host, worker: &mut Worker) {
-        let labels = self.labels.clone();
-        let AttemptLabels { model, to, .. } = labels.as_ref();
-        let answers_others = worker.paces.has_answered(to, model, labels.began);
+        let AttemptRecord { labels, began, .. } = self.record.as_ref();
+        let answers_others = worker.paces.has_answered(&labels.pool, *began);
         let outcome = match caller_has_left(host) {
             true if answers_others || !self.streamed => "left",
             false if answers_others => "late",
             _ => "unanswered",
         };
-        worker.metrics.attempt(host, &labels, outcome);
+        labels.count_attempt(host, outcome);
         if outcome == "unanswered" {
-            worker.not_served(host, &labels, Fault::Silent);
+            worker.not_served(host, labels, Fault::Silent);
         }
         if outcome != "left" {
-            let part = worker.sheds.note_answer(host, to, model, true);
-            note_refusal(host, to, model, part, None);
+            let part = worker.sheds.note_answer(host, &labels.pool, true);
+            note_refusal(host, &labels.pool, part, None);
         }
     }
 
     /// An error of the zone's last fallback is final, unless another attempt may still be answered: Envoy waits for that one only
     /// if this answer would be retried. The fallback itself lets no request in twice. Whether Envoy drops the answer.
     fn mark_last(&self, host: &dyn Host, worker: &Worker, status: u16) -> bool {
-        let labels = self.labels.as_ref();
+        let AttemptRecord {
+            labels, request, ..
+        } = self.record.as_ref();
         let is_last = status >= 400 && self.policy.is_last(&labels.zone, &labels.to);
-        let others_wait = worker.attempts.waits(labels.request);
+        let others_wait = worker.attempts.waits(*request);
         let is_final = is_last && !others_wait;
         if is_final {
             host.set_header(Side::Response, headers::FINAL, Some("true"));
@@ -224,10 +225,10 @@ impl Attempt {
     /// What it waited for has come. After how many milliseconds.
     fn note_pace(&mut self, host: &dyn Host, worker: &mut Worker) -> u64 {
         let now = worker.steady_ms(host);
-        let took = now.saturating_sub(self.labels.began);
+        let took = now.saturating_sub(self.record.began);
         if let Some(awaited) = self.awaited.take() {
-            let AttemptLabels { model, to, .. } = self.labels.as_ref();
-            worker.paces.answered(to, model, awaited, took, now);
+            let pool = &self.record.labels.pool;
+            worker.paces.answered(pool, awaited, took, now);
         }
         took
     }
@@ -239,16 +240,16 @@ impl Attempt {
             return;
         }
         let took = self.note_pace(host, worker);
-        worker.metrics.first_token(host, &self.labels, took);
+        self.record.labels.record_first_token(host, took);
         if let Some(request) = &mut self.server {
-            worker.server_first_token(host, request);
+            worker.servers.first_token(request);
         }
     }
 
     /// Counts the tokens that the answer has reported.
-    pub fn count_tokens(&self, host: &dyn Host, worker: &mut Worker, judge: &Judge) {
+    pub fn count_tokens(&self, host: &dyn Host, judge: &Judge) {
         if let Some(usage) = judge.usage() {
-            worker.metrics.tokens(host, &self.labels, usage);
+            self.record.labels.count_tokens(host, usage);
         }
     }
 
@@ -261,11 +262,11 @@ impl Attempt {
         host.set_header(Side::Response, "content-length", None);
         host.set_header(Side::Response, "content-encoding", None);
         let is_dropped = self.answered(host, worker, status);
-        let labels = &self.labels;
-        worker.failed(host, labels, failure.label(), "before its first content");
-        labels.end(AttemptEnd::Other(failure.label()), worker.steady_ms(host));
+        let record = &self.record;
+        worker.failed(host, record, failure.label(), "before its first content");
+        record.end(AttemptEnd::Other(failure.label()), worker.steady_ms(host));
         // It is counted: that its stream is ended soon tells nothing new.
-        labels.is_broken.set(true);
+        record.is_broken.set(true);
         is_dropped
     }
 }

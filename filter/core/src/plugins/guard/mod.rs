@@ -11,7 +11,7 @@ use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
 use crate::host::{Action, Fact, Host, Side, caller_has_left};
 use crate::missing_model::is_missing_model;
-use crate::worker::{AttemptLabels, Worker};
+use crate::worker::{AttemptRecord, Labels, Worker};
 use attempt::Attempt;
 use meridian_policy::api::{self, Shape};
 use meridian_policy::chain::Member;
@@ -70,35 +70,30 @@ struct Watched {
 impl Plugin for Guard {
     fn on_request_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
         let request = host.headers(Side::Request);
-        let owned = |name| request.text(name).into_owned();
-        let labels = AttemptLabels {
-            zone: owned(headers::ZONE),
-            model: owned(headers::MODEL),
-            lane: owned(headers::LANE),
-            to: host.fact(Fact::UpstreamRegion).unwrap_or_default(),
+        let [zone, model, lane] = [headers::ZONE, headers::MODEL, headers::LANE]
+            .map(|name| request.first(name).unwrap_or_default());
+        let to = host.fact(Fact::UpstreamRegion).unwrap_or_default();
+        let record = Rc::new(AttemptRecord {
+            labels: worker.labels.of(zone, model, lane, &to),
             request: request.text(headers::REQUEST).parse().unwrap_or_default(),
-            request_id: owned("x-request-id"),
+            request_id: request.text("x-request-id").into_owned(),
             address: host.fact(Fact::UpstreamAddress).unwrap_or_default(),
             began: worker.steady_ms(host),
-            ..AttemptLabels::default()
-        };
-        let labels = Rc::new(labels);
+            ..AttemptRecord::default()
+        });
         let path = request.text(":path");
         self.kind = ApiKind::of(&path);
         self.shape = api::shape(&path, []);
         self.attempt.streamed = request.text(headers::STREAM) == "1";
         self.attempt.waits = true;
-        let is_hedge = worker.attempts.waits(labels.request);
-        worker.hedges.note(is_hedge, labels.began);
-        worker.attempts.begin(labels.request);
-        let AttemptLabels {
-            to, model, began, ..
-        } = labels.as_ref();
-        let streamed = self.attempt.streamed;
-        self.attempt.awaited = Some(worker.paces.begin(to, model, streamed, *began));
-        self.attempt.server = self.attempt.server_here(host, worker, &labels, &request);
-        worker.attempt_log.begin(&labels);
-        self.attempt.labels = labels;
+        let is_hedge = worker.attempts.waits(record.request);
+        worker.hedges.note(is_hedge, record.began);
+        worker.attempts.begin(record.request);
+        let (pool, streamed) = (&record.labels.pool, self.attempt.streamed);
+        self.attempt.awaited = Some(worker.paces.begin(pool, streamed, record.began));
+        self.attempt.server = self.attempt.server_here(host, worker, &record, &request);
+        worker.attempt_log.begin(&record);
+        self.attempt.record = record;
         let (name, value) = load_report::REQUEST_HEADER;
         host.set_header(Side::Request, name, Some(value));
         self.mark_too_long(host, worker);
@@ -149,9 +144,9 @@ impl Plugin for Guard {
                     ..
                 }) = judge.read(&[], true)
                 {
-                    worker.broken(host, &self.attempt.labels, failure.label());
+                    worker.broken(host, &self.attempt.record, failure.label());
                 }
-                self.attempt.count_tokens(host, worker, &judge);
+                self.attempt.count_tokens(host, &judge);
             }
             State::Passing | State::Failed => {}
         }
@@ -163,21 +158,21 @@ impl Plugin for Guard {
         worker.idle.remove(self.id);
         worker.trickles.remove(self.id);
         self.attempt.stop_waiting(worker);
-        let labels = self.attempt.labels.clone();
+        let record = self.attempt.record.clone();
         if let Some(awaited) = self.attempt.awaited.take() {
-            worker.paces.gone(&labels.to, &labels.model, awaited);
+            worker.paces.gone(&record.labels.pool, awaited);
         }
         let now = worker.steady_ms(host);
-        let waited = now.saturating_sub(labels.began);
+        let waited = now.saturating_sub(record.began);
         self.attempt.note_end(host, worker, now);
         self.attempt.leave_server(host, worker, waited);
         if !self.attempt.is_counted && waited >= UNANSWERED_MS {
             self.attempt.unanswered(host, worker);
         }
         if let State::Watched(watched) = &self.state {
-            self.attempt.count_tokens(host, worker, &watched.judge);
+            self.attempt.count_tokens(host, &watched.judge);
             if !caller_has_left(host) {
-                worker.broken(host, &labels, "cut");
+                worker.broken(host, &record, "cut");
             }
         }
     }
@@ -199,10 +194,8 @@ impl Guard {
     /// Tells a peer that the prompt is too long for its pool, where a context that is no smaller was too small for it: it refuses the
     /// request without asking a server. Envoy offers no way to leave a member out.
     fn mark_too_long(&self, host: &dyn Host, worker: &Worker) {
-        let AttemptLabels {
-            model, to, request, ..
-        } = self.attempt.labels.as_ref();
-        if let Some(most) = worker.too_long.of(*request) {
+        if let Some(most) = worker.too_long.of(self.attempt.record.request) {
+            let Labels { model, to, .. } = self.attempt.record.labels.as_ref();
             let context = self.attempt.policy.context(model, to);
             let mark = context.filter(|context| *context <= most).map(|_| "1");
             host.set_header(Side::Request, headers::TOO_LONG, mark);
@@ -214,9 +207,9 @@ impl Guard {
         self.attempt.name_region(host);
         self.attempt.take_internal_headers(host, worker, &response);
         let status = response.text(":status").parse().unwrap_or(0);
-        let AttemptLabels {
+        let Labels {
             zone, model, to, ..
-        } = self.attempt.labels.as_ref();
+        } = self.attempt.record.labels.as_ref();
         // A peer that does not know the definition of the request's zone, or does not take it from this gateway.
         let refuses = matches!(status, 403 | 404) && !Member::is_fallback(to);
         if refuses && response.has(headers::RETRY) {
@@ -270,7 +263,7 @@ impl Guard {
 
     fn body(&mut self, host: &dyn Host, worker: &mut Worker, size: usize, ends: bool) -> Action {
         let is_held = matches!(self.state, State::Held(_) | State::Refused(..));
-        if is_held && self.attempt.labels.ended.get().is_some() {
+        if is_held && self.attempt.record.ended.get().is_some() {
             // It came too slowly, and its head has gone on as that of an error without a body.
             self.state = State::Failed;
             return Action::Withhold;
@@ -328,10 +321,10 @@ impl Guard {
         }
         if status == 400 && context::is_too_long(body) {
             host.set_header(Side::Response, headers::RETRY, Some("context"));
-            let AttemptLabels {
-                model, to, request, ..
-            } = self.attempt.labels.as_ref();
-            if let Some(context) = self.attempt.policy.context(model, to) {
+            let AttemptRecord {
+                labels, request, ..
+            } = self.attempt.record.as_ref();
+            if let Some(context) = self.attempt.policy.context(&labels.model, &labels.to) {
                 worker.too_long.note(*request, context);
             }
         }
@@ -396,7 +389,7 @@ impl Guard {
         match limit {
             Some(limit) => {
                 let now = worker.steady_ms(host);
-                worker.idle.renew(self.id, &self.attempt.labels, limit, now);
+                worker.idle.renew(self.id, &self.attempt.record, limit, now);
             }
             None => worker.idle.remove(self.id),
         }
@@ -416,8 +409,8 @@ impl Guard {
             && !worker.trickles.add(self.id, size)
         {
             let now = worker.steady_ms(host);
-            let labels = &self.attempt.labels;
-            worker.trickles.begin(self.id, labels, least, size, now);
+            let record = &self.attempt.record;
+            worker.trickles.begin(self.id, record, least, size, now);
         }
     }
 
@@ -457,7 +450,7 @@ impl Guard {
                     if all.len() != size || self.decoder.is_some() {
                         host.set_body(Side::Response, size, &all);
                     }
-                    self.attempt.count_tokens(host, worker, &judge);
+                    self.attempt.count_tokens(host, &judge);
                 }
             }
         }
@@ -515,11 +508,11 @@ impl Guard {
             host.set_body(Side::Response, size, &all);
         }
         if ends || broken.is_some() {
-            self.attempt.count_tokens(host, worker, &watched.judge);
+            self.attempt.count_tokens(host, &watched.judge);
         }
         self.state = match broken {
             Some(failure) => {
-                worker.broken(host, &self.attempt.labels, failure.label());
+                worker.broken(host, &self.attempt.record, failure.label());
                 State::Failed
             }
             None if ends => State::Passing,
