@@ -1,12 +1,29 @@
 //! The host by proxy-wasm's host calls. A call that fails changes nothing: what cannot be written, counted or logged is no reason
 //! to fail a request.
 
-use meridian_filter_core::host::{Fact, Headers, Host, LogLevel, MetricKind, Side};
+use meridian_filter_core::header_map::HeaderMap;
+use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
 use std::cell::Cell;
 use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the endpoint's metadata is, by the names that the control plane gives it.
+const UPSTREAM_REGION: [&str; 5] = [
+    "xds",
+    "upstream_host_metadata",
+    "filter_metadata",
+    "meridian",
+    "region",
+];
+const UPSTREAM_ENDPOINT: [&str; 5] = [
+    "xds",
+    "upstream_host_metadata",
+    "filter_metadata",
+    "meridian",
+    "endpoint",
+];
 
 /// WASI's number of the monotonic clock.
 const MONOTONIC: u32 = 1;
@@ -56,13 +73,13 @@ impl Host for Envoy {
         hostcalls::get_map_value_bytes(map(side), name).ok()?
     }
 
-    fn headers(&self, side: Side) -> Headers {
+    fn headers(&self, side: Side) -> HeaderMap {
         let (mut data, mut size) = (ptr::null_mut(), 0);
         // SAFETY: the host writes an address and a size to where `data` and `size` lie.
         let error =
             unsafe { proxy_get_header_map_pairs(map(side) as u32, &raw mut data, &raw mut size) };
         if error != 0 || data.is_null() {
-            return Headers::default();
+            return HeaderMap::default();
         }
         // SAFETY: the host has got the memory from the SDK's `proxy_on_memory_allocate`: a vector of this capacity, all of it written.
         let bytes = unsafe { Vec::from_raw_parts(data, size, size) };
@@ -96,13 +113,8 @@ impl Host for Envoy {
         let path: &[&str] = match fact {
             Fact::SourceAddress => &["source", "address"],
             Fact::ClientId => &["connection", "uri_san_peer_certificate"],
-            Fact::UpstreamRegion => &[
-                "xds",
-                "upstream_host_metadata",
-                "filter_metadata",
-                "meridian",
-                "region",
-            ],
+            Fact::UpstreamRegion => &UPSTREAM_REGION,
+            Fact::UpstreamEndpoint => &UPSTREAM_ENDPOINT,
             Fact::UpstreamAddress => &["upstream", "address"],
             Fact::ConnectFailure => &["upstream", "transport_failure_reason"],
             Fact::ResponseDetails => &["response", "code_details"],
@@ -212,7 +224,7 @@ pub fn log(level: LogLevel, line: &str) {
 
 /// Reads headers as the ABI has them: their number; the sizes of each name and value; then each name and value, with a NUL behind it.
 /// Numbers are of four bytes, the lowest one first.
-fn pairs(bytes: &[u8]) -> Option<Headers> {
+fn pairs(bytes: &[u8]) -> Option<HeaderMap> {
     let (count, rest) = bytes.split_first_chunk::<4>()?;
     let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
     let (sizes, mut rest) = rest.split_at_checked(count.checked_mul(8)?)?;

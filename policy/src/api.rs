@@ -187,13 +187,7 @@ mod tests {
     #[test]
     fn the_error_shape_follows_the_api() {
         assert_eq!(shape("/v1/messages?beta=true", []), Shape::Anthropic);
-        assert_eq!(
-            shape(
-                "/v1/models",
-                ["anthropic-version"]
-            ),
-            Shape::Anthropic
-        );
+        assert_eq!(shape("/v1/models", ["anthropic-version"]), Shape::Anthropic);
         assert_eq!(shape("/v1/models", []), Shape::OpenAi);
     }
 }

@@ -111,6 +111,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_table_has_what_the_list_has() {
+        let letters = || 'A'..='Z';
+        let pairs = letters().flat_map(|first| letters().map(move |second| [first, second]));
+        for code in pairs.map(String::from_iter) {
+            let is_listed = ASSIGNED.split(' ').any(|assigned| assigned == code);
+            let is_alias = ALIASES.iter().any(|(alias, _)| *alias == code);
+            assert_eq!(
+                Country::parse(&code).is_some(),
+                is_listed || is_alias,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
     fn only_assigned_upper_case_codes_are_countries() {
         for unknown in [
             "XX",

@@ -152,7 +152,7 @@ pub fn text(text: &str) -> Value {
     }
 }
 
-pub fn structure<const N: usize>(fields: [(&str, Value); N]) -> Struct {
+pub fn structure<'n>(fields: impl IntoIterator<Item = (&'n str, Value)>) -> Struct {
     Struct {
         fields: fields
             .into_iter()

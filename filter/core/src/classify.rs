@@ -1,6 +1,6 @@
 //! Classifies a request's headers into the caller's residency zone.
 
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::FilterPolicy;
 use meridian_policy::fleet::{UnknownZone, ZoneSource, ZoneSourceKind};
@@ -38,7 +38,7 @@ enum SourceValue {
 pub fn classify(
     policy: &FilterPolicy,
     source: Option<IpAddr>,
-    request: &Headers,
+    request: &HeaderMap,
 ) -> Option<Classified> {
     let mut has_invalid = false;
     let mut first_unpinned = None;
@@ -80,7 +80,7 @@ pub fn classify(
 pub fn untrusted<'r>(
     sources: &[ZoneSource],
     source: Option<IpAddr>,
-    request: &'r Headers,
+    request: &'r HeaderMap,
 ) -> Vec<&'r str> {
     let forged = |name: &str| {
         sources.iter().any(|zone_source| {
@@ -119,7 +119,7 @@ fn is_pinned(policy: &FilterPolicy, zone: &ZoneName) -> bool {
 fn source_value(
     policy: &FilterPolicy,
     zone_source: &ZoneSource,
-    request: &Headers,
+    request: &HeaderMap,
 ) -> SourceValue {
     let values: Vec<&str> = request
         .iter()

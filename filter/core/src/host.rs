@@ -1,7 +1,7 @@
 //! What a plugin asks of the Envoy around it. It says what is meant; how that is done is the host's: host calls of proxy-wasm, or
 //! memory in tests.
 
-use std::borrow::Cow;
+use crate::header_map::HeaderMap;
 use std::time::Duration;
 
 /// The two halves of an HTTP exchange.
@@ -36,6 +36,9 @@ pub enum Fact {
     UpstreamRegion,
     /// The address of the upstream endpoint, `ip:port`.
     UpstreamAddress,
+    /// Region and address of the upstream endpoint, with a space between them, from the endpoint's metadata. Only endpoints that are
+    /// configured by their IP addresses have it.
+    UpstreamEndpoint,
     /// Why there is no connection to the upstream endpoint, in Envoy's words: refused, too late, or TLS.
     ConnectFailure,
     /// Why the response is what it is, in Envoy's words, e.g. `via_upstream`.
@@ -74,7 +77,7 @@ pub trait Host {
     /// A header's value; of one that is sent several times, all values joined by commas.
     fn header(&self, side: Side, name: &str) -> Option<Vec<u8>>;
     /// All headers.
-    fn headers(&self, side: Side) -> Headers;
+    fn headers(&self, side: Side) -> HeaderMap;
     /// Replaces a header, or removes it.
     fn set_header(&self, side: Side, name: &str, value: Option<&str>);
 
@@ -131,6 +134,19 @@ pub fn now_ms(host: &dyn Host) -> u64 {
     u64::try_from(host.monotonic().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The region, or `fallback/<name>`, and the address of the upstream endpoint, `ip:port`. Each is empty if Envoy does not know it. A fact
+/// is among the most expensive host calls: most endpoints take one.
+pub fn upstream_endpoint(host: &dyn Host) -> (String, String) {
+    let endpoint = host.fact(Fact::UpstreamEndpoint).unwrap_or_default();
+    match endpoint.split_once(' ') {
+        Some((region, address)) => (region.to_owned(), address.to_owned()),
+        None => {
+            let known = |fact| host.fact(fact).unwrap_or_default();
+            (known(Fact::UpstreamRegion), known(Fact::UpstreamAddress))
+        }
+    }
+}
+
 /// Of Envoy's response flags, those of a caller that has ended the connection (DC) or the stream (DR).
 const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 
@@ -138,60 +154,6 @@ const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
 pub fn caller_has_left(host: &dyn Host) -> bool {
     host.response_flags()
         .is_some_and(|flags| flags & CALLER_LEFT != 0)
-}
-
-/// All headers of one side as text, whatever their bytes are. A hook that needs several reads all of them: each one by itself would be a
-/// host call of its own, and all of them cost as much as two.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers {
-    /// Names and values, one behind the other.
-    text: String,
-    /// Where the name and the value of each header end in the text.
-    ends: Vec<(usize, usize)>,
-}
-
-impl Headers {
-    /// Names and values, in their order; repeated headers repeated.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
-        let places = begins.zip(&self.ends);
-        places.filter_map(|(begin, (middle, end))| {
-            Some((self.text.get(begin..*middle)?, self.text.get(*middle..*end)?))
-        })
-    }
-
-    /// Whether there is a header of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.first(name).is_some()
-    }
-
-    /// The first value of a header.
-    pub fn first(&self, name: &str) -> Option<&str> {
-        let mut all = self.iter();
-        all.find_map(|(known, value)| (known == name).then_some(value))
-    }
-
-    /// A header's value; empty if there is none. Of one that is sent several times, all values joined by commas.
-    pub fn text(&self, name: &str) -> Cow<'_, str> {
-        let mut values = self.iter().filter(|(known, _)| *known == name);
-        let first = values.next().map_or("", |(_, value)| value);
-        values.fold(Cow::Borrowed(first), |joined, (_, value)| {
-            Cow::Owned(joined.into_owned() + "," + value)
-        })
-    }
-}
-
-impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
-        let mut headers = Self::default();
-        for (name, value) in all {
-            headers.text += &String::from_utf8_lossy(name.as_ref());
-            let middle = headers.text.len();
-            headers.text += &String::from_utf8_lossy(value.as_ref());
-            headers.ends.push((middle, headers.text.len()));
-        }
-        headers
-    }
 }
 
 /// A header's value as text, whatever its bytes are; empty if there is none.

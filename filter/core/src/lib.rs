@@ -21,6 +21,7 @@ pub mod egress_refusal;
 mod error_body;
 mod excerpt;
 pub mod guard;
+pub mod header_map;
 pub mod hedges;
 pub mod host;
 pub mod lane;

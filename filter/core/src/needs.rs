@@ -1,6 +1,6 @@
 //! The needs of a request besides a response: `x-meridian-needs: fresh`.
 
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::refusal::Reason;
 use meridian_policy::headers::NEEDS;
 
@@ -11,7 +11,7 @@ const FRESH: &str = "fresh";
 ///
 /// # Errors
 /// The request has an unknown need. It must not be ignored, because it cannot be met.
-pub fn fresh(request: &Headers, extra_header: Option<&str>) -> Result<bool, Reason> {
+pub fn fresh(request: &HeaderMap, extra_header: Option<&str>) -> Result<bool, Reason> {
     let is_needs_header = |name: &str| {
         let mut names = extra_header.into_iter().chain([NEEDS]);
         names.any(|known| name.eq_ignore_ascii_case(known))

@@ -1,7 +1,7 @@
 //! The input of a decision: a request's head, and its context.
 
 use crate::breaker::Unavailable;
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::pace::PoolPace;
 use crate::routes::PoolId;
 use crate::slots::SlotRequest;
@@ -18,7 +18,7 @@ pub struct Head<'a> {
     /// The address of the connection's other end. `None` if it is no IP address.
     pub source: Option<IpAddr>,
     /// All headers.
-    pub headers: &'a Headers,
+    pub headers: &'a HeaderMap,
 }
 
 /// The time and the gateway's observations at the decision about a request.

@@ -6,8 +6,8 @@ use crate::availability::Availability;
 use crate::body::{self, BodyFacts};
 use crate::classify::{self, Classified};
 use crate::decision::Decision;
-use crate::host::Headers;
 use crate::egress::without_query;
+use crate::header_map::HeaderMap;
 use crate::lane::{self, Admits, LaneRequest};
 use crate::models;
 use crate::needs;
@@ -71,15 +71,11 @@ impl Router {
     }
 
     /// The headers of a request that must not go on: see [`classify::untrusted`].
-    pub fn untrusted<'r>(
-        &self,
-        source: Option<IpAddr>,
-        request: &'r Headers,
-    ) -> Vec<&'r str> {
+    pub fn untrusted<'r>(&self, source: Option<IpAddr>, request: &'r HeaderMap) -> Vec<&'r str> {
         classify::untrusted(&self.policy.sources, source, request)
     }
 
-    /// Decides on a request's head. Headers that must not go on are found by [`Router::untrusted`].
+    /// Decides on a request's head. HeaderMap that must not go on are found by [`Router::untrusted`].
     pub fn admit(&self, head: &Head<'_>) -> Admission {
         let shape = api::shape(head.path, head.headers.iter().map(|(name, _)| name));
         self.admission(head, shape)
@@ -310,7 +306,7 @@ fn without_remote_content(path: &str, body: &[u8]) -> Result<(), Reason> {
 }
 
 /// The hash of the session that a request names.
-fn session(request: &Headers) -> Option<u64> {
+fn session(request: &HeaderMap) -> Option<u64> {
     let named = |(name, value): &(&str, &str)| {
         name.eq_ignore_ascii_case(headers::SESSION) && !value.is_empty()
     };

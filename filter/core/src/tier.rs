@@ -1,6 +1,6 @@
 //! Tiers: interactive requests, and batch requests, which can wait.
 
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use meridian_policy::headers::TIER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub enum Tier {
 ///
 /// # Errors
 /// The header names an unknown tier.
-pub fn tier(request: &Headers, keys: &BTreeSet<String>) -> Result<Tier, String> {
+pub fn tier(request: &HeaderMap, keys: &BTreeSet<String>) -> Result<Tier, String> {
     let mut tier = Tier::Interactive;
     let values = request
         .iter()

@@ -3,7 +3,7 @@
 
 use super::guard::UNANSWERED_MS;
 use super::plugin::Plugin;
-use crate::host::{Action, Fact, Host, Side};
+use crate::host::{Action, Host, Side, upstream_endpoint};
 use crate::slots::{SlotRequest, hash, is_failure, slot};
 use crate::worker::{ServerRequest, Worker};
 use meridian_policy::headers;
@@ -44,7 +44,7 @@ impl Request {
     /// It goes to this server now, and no longer to another one.
     fn begin(&mut self, host: &dyn Host, worker: &mut Worker, address: String) {
         if let Some((request, _)) = self.at.take() {
-            worker.servers.end(request);
+            worker.end_at_server(host, request);
         }
         let request = worker.begin_at_server(host, &self.model, &address, &self.length);
         self.at = Some((request, address));
@@ -88,8 +88,8 @@ impl Plugin for Request {
 
     fn on_response_headers(&mut self, host: &dyn Host, worker: &mut Worker, _: bool) -> Action {
         let response = host.headers(Side::Response);
-        let address = host.fact(Fact::UpstreamAddress);
-        if let Some(address) = address.filter(|address| !address.is_empty()) {
+        let (_, address) = upstream_endpoint(host);
+        if !address.is_empty() {
             // Later attempts must be at another server, whatever their slot.
             if matches!(response.first(headers::ATTEMPT), None | Some("1")) {
                 worker.servers.learn(&self.model, self.slot, &address);
@@ -117,7 +117,7 @@ impl Plugin for Request {
     ) -> Action {
         if let Some((request, _)) = self.at.as_mut().filter(|_| size > 0 && self.streamed) {
             worker.server_answered(host, request, 200);
-            worker.servers.first_token(request);
+            worker.server_first_token(host, request);
         }
         Action::Continue
     }
@@ -130,7 +130,7 @@ impl Plugin for Request {
             if self.streamed && waited >= UNANSWERED_MS {
                 worker.server_failed(host, &mut request);
             }
-            worker.servers.end(request);
+            worker.end_at_server(host, request);
         }
     }
 }

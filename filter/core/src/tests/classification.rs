@@ -1,7 +1,7 @@
 //! Classification of request headers into zones: trusted senders and valid values.
 
 use crate::classify::{classify, untrusted};
-use crate::host;
+use crate::header_map::HeaderMap;
 use meridian_fixtures::fleets::{example, source, zone};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
@@ -14,7 +14,7 @@ const STRANGER: &str = "203.0.113.9";
 
 type Headers<'h> = [(&'h str, &'h str)];
 
-fn owned(headers: &Headers<'_>) -> host::Headers {
+fn owned(headers: &Headers<'_>) -> HeaderMap {
     headers.iter().copied().collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::decision::Decision;
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::pace::PoolPace;
 use crate::request::{Head, RequestContext};
 use crate::router::Router;
@@ -31,7 +31,7 @@ pub(super) fn admit(
     headers: &[(&str, &str)],
 ) -> (FilterPolicy, Admission) {
     let policy = filter_policy(fleet, &Plan::default(), &region.parse().unwrap(), None);
-    let headers: Headers = headers.iter().copied().collect();
+    let headers: HeaderMap = headers.iter().copied().collect();
     let head = Head {
         method,
         path,

@@ -1,6 +1,7 @@
 //! A host in memory: one Envoy with its shared memory and statistics, and the streams of its workers.
 
-use crate::host::{self, Action, Fact, Host, LogLevel, MetricKind, Side};
+use crate::header_map::HeaderMap;
+use crate::host::{Action, Fact, Host, LogLevel, MetricKind, Side};
 use crate::plugins::{Configured, Plugin};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
@@ -284,7 +285,7 @@ impl Host for Stream {
         self.read("header", joined)
     }
 
-    fn headers(&self, side: Side) -> host::Headers {
+    fn headers(&self, side: Side) -> HeaderMap {
         self.count("headers");
         let headers = self.headers.borrow();
         let headers = headers.get(&side).into_iter().flatten();

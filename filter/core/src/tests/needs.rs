@@ -5,7 +5,7 @@ use super::refusals::openai;
 use crate::answer::Answer;
 use crate::classify::untrusted;
 use crate::decision::Decision;
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::needs::fresh;
 use crate::refusal;
 use crate::request::RequestContext;
@@ -289,7 +289,7 @@ fn the_lane_picks_a_region_by_the_conversation() {
 fn values_of_the_needs_header() {
     let read = |values: &[&str]| {
         let headers = values.iter().map(|value| ("x-meridian-needs", value));
-        let headers: Headers = headers.collect();
+        let headers: HeaderMap = headers.collect();
         fresh(&headers, None).map_err(|reason| match reason {
             refusal::Reason::UnknownNeed { need, .. } => need,
             other => panic!("{other:?}"),
@@ -348,7 +348,7 @@ fn callers_may_send_the_needs_header() {
         "x-meridian-needs-not",
         "x-meridian-zone",
     ];
-    let request: Headers = headers.iter().map(|name| (name, "fresh")).collect();
+    let request: HeaderMap = headers.iter().map(|name| (name, "fresh")).collect();
     let removed = untrusted(&policy.sources, None, &request);
     assert_eq!(removed, ["x-meridian-needs-not", "x-meridian-zone"]);
 }

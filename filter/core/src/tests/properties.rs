@@ -4,7 +4,7 @@ use super::decisions::context;
 use super::requests::{Request, requests};
 use crate::answer::Answer;
 use crate::classify::{classify, untrusted};
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::router::Admission;
 use crate::router::Router;
 use meridian_fixtures::any_fleet::{MODELS, fleets, keep_residency};
@@ -208,7 +208,7 @@ proptest! {
                 prop_assert_eq!(listed.contains(&name), ours || forged, "{}", name);
             }
             // Removing these headers does not change the classification.
-            let left: Headers = request
+            let left: HeaderMap = request
                 .headers
                 .iter()
                 .filter(|(name, _)| !listed.contains(name))

@@ -1,6 +1,6 @@
 //! Arbitrary requests.
 
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::request::Head;
 use meridian_fixtures::any_fleet::{COUNTRIES, MODELS, SOURCES, ZONES};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ pub struct Request {
     pub method: String,
     pub path: String,
     pub source: Option<IpAddr>,
-    pub headers: Headers,
+    pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 

@@ -3,7 +3,7 @@
 use super::decisions::{CHAT, US, admit, admitted, context};
 use crate::answer::Answer;
 use crate::decision::Decision;
-use crate::host::Headers;
+use crate::header_map::HeaderMap;
 use crate::request::RequestContext;
 use crate::router::Admission;
 use crate::router::Router;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const BATCH: (&str, &str) = ("x-meridian-tier", "batch");
 
 fn of(headers: &[(&str, &str)], keys: &[&str]) -> Result<Tier, String> {
-    let headers: Headers = headers.iter().copied().collect();
+    let headers: HeaderMap = headers.iter().copied().collect();
     let keys: BTreeSet<String> = keys.iter().map(|key| digest(key)).collect();
     tier(&headers, &keys)
 }

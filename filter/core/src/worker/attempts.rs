@@ -1,8 +1,8 @@
 //! The attempts of a worker's requests: what each is about and how it ended, which requests wait for an answer, whose answer broke off.
 
 use super::labels::Labels;
-use std::cell::Cell;
 use hashbrown::HashMap;
+use std::cell::Cell;
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
 

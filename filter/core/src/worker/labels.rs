@@ -2,8 +2,8 @@
 
 use crate::host::{Host, MetricKind};
 use crate::routes::pool_name;
-use std::cell::RefCell;
 use hashbrown::HashMap;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What the statistics of an attempt are told apart by.

@@ -5,10 +5,10 @@ use super::Labels;
 use crate::guard::Usage;
 use crate::guard::load_report::LoadReport;
 use crate::host::{Host, MetricKind};
+use hashbrown::HashMap;
 use meridian_policy::FallbackName;
 use meridian_policy::chain::Member;
 use meridian_policy::name::stat;
-use hashbrown::HashMap;
 
 /// The ids of metrics in use, by name. Names come from the fleet, so there are few.
 #[derive(Debug, Default)]

@@ -92,8 +92,9 @@ impl Worker {
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);
         self.end_trickles(host);
-        let is_new = self.board.keep(host);
-        self.servers.publish(host, &self.board, is_new);
+        if self.board.keep(host) {
+            self.servers.publish_all(host, &self.board);
+        }
         self.paces.exchange(host, &self.board);
         self.breakers.refresh(host);
     }
@@ -164,6 +165,16 @@ impl Worker {
     pub fn server_failed(&mut self, host: &dyn Host, request: &mut ServerRequest) {
         let now = self.steady_ms(host);
         self.servers.failed(request, now);
+    }
+
+    /// The first token of a request has come from its server.
+    pub fn server_first_token(&mut self, host: &dyn Host, request: &mut ServerRequest) {
+        self.servers.first_token(host, &self.board, request);
+    }
+
+    /// A request is over at its server.
+    pub fn end_at_server(&mut self, host: &dyn Host, request: ServerRequest) {
+        self.servers.end(host, &self.board, request);
     }
 
     /// An answer of which its caller has a part has broken off.

@@ -1,5 +1,5 @@
-//! The load of the servers of this region's pools, by what this Envoy sends them. Workers tell each other of new load at once, so that
-//! no two choose the same server, and of less with the next load or tick.
+//! The load of the servers of this region's pools, by what this Envoy sends them. Workers tell each other at once, so that no
+//! two choose the same server.
 
 use super::board::Board;
 use crate::host::Host;
@@ -22,8 +22,6 @@ struct Pool {
     read_at: u64,
     /// When a slot was picked last, in milliseconds.
     picked_at: u64,
-    /// The loads have become less since the other workers were told.
-    is_less: bool,
 }
 
 impl Pool {
@@ -33,12 +31,11 @@ impl Pool {
             slots: SlotTable::default(),
             read_at: 0,
             picked_at: 0,
-            is_less: false,
         }
     }
 
     /// Tells the other workers the loads: a line for each server, with bytes, requests and address.
-    fn publish(&mut self, host: &dyn Host, board: &Board) {
+    fn publish(&self, host: &dyn Host, board: &Board) {
         let mut text = String::new();
         for (address, load) in self.slots.own_loads() {
             let ServerLoad {
@@ -49,7 +46,6 @@ impl Pool {
             let _ = writeln!(text, "{unread_bytes} {requests} {address}");
         }
         board.write(host, &self.topic, &text);
-        self.is_less = false;
     }
 }
 
@@ -125,27 +121,26 @@ impl Servers {
     }
 
     /// The first token of the request has come.
-    pub fn first_token(&mut self, request: &mut ServerRequest) {
+    pub fn first_token(&mut self, host: &dyn Host, board: &Board, request: &mut ServerRequest) {
         let ServerRequest { model, in_flight } = request;
         if !in_flight.has_first_token() {
             let pool = self.pool(model);
             pool.slots.first_token(in_flight);
-            pool.is_less = true;
+            pool.publish(host, board);
         }
     }
 
     /// The request is over.
-    pub fn end(&mut self, request: ServerRequest) {
+    pub fn end(&mut self, host: &dyn Host, board: &Board, request: ServerRequest) {
         let ServerRequest { model, in_flight } = request;
         let pool = self.pool(&model);
         pool.slots.end(in_flight);
-        pool.is_less = true;
+        pool.publish(host, board);
     }
 
-    /// Tells the other workers which loads have become less, or `all`: this worker has another place.
-    pub fn publish(&mut self, host: &dyn Host, board: &Board, all: bool) {
-        let pools = self.0.values_mut();
-        for pool in pools.filter(|pool| all || pool.is_less) {
+    /// Tells the other workers all loads again: this worker has another place.
+    pub fn publish_all(&self, host: &dyn Host, board: &Board) {
+        for pool in self.0.values() {
             pool.publish(host, board);
         }
     }

@@ -31,7 +31,9 @@ impl Sheds {
         let mean = self.loads.entry_ref(pool).or_default().note_load(load, now);
         let part = excess(mean, above);
         if part > 0.0 {
-            change(host, &loaded_key(pool), |loaded| loaded.after_load_report(part, now));
+            change(host, &loaded_key(pool), |loaded| {
+                loaded.after_load_report(part, now)
+            });
         }
     }
 }

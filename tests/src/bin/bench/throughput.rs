@@ -2,9 +2,9 @@
 //! first variant beside them. The machine's speed changes within minutes; the ratios do not.
 
 use super::load::{Load, Slice};
-use super::variants::{self, Variant};
 use super::proxy::{self, Taken};
 use super::upstream;
+use super::variants::{self, Variant};
 use anyhow::{Context, Result};
 use meridian_tests::world::Block;
 use serde_json::json;
@@ -76,8 +76,7 @@ async fn report_idle(variants: &[Variant]) -> Result<()> {
 async fn send(load: &Load, variant: &Variant) -> Result<Slice> {
     let kind = ["content-type: application/json".to_owned()];
     let headers = [&kind[..], &variant.headers].concat();
-    load.send(&variant.url, &headers, variant.process()?)
-        .await
+    load.send(&variant.url, &headers, variant.process()?).await
 }
 
 fn loads(dir: &Path) -> Result<Vec<Load>> {

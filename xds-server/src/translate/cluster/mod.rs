@@ -19,6 +19,8 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, HttpProtocolOptions as CommonOptions};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Metadata};
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
@@ -37,6 +39,7 @@ use envoy_types::util::pack_any;
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Limits;
 use meridian_policy::{Fleet, ModelName, RegionName, ZoneName};
+use std::net::{IpAddr, SocketAddr};
 
 /// Namespace and key of the endpoint metadata that names the region.
 pub const METADATA: (&str, &str) = ("meridian", "region");
@@ -174,17 +177,12 @@ fn load_assignment(
     region: Option<&RegionName>,
     addresses: Vec<Option<Address>>,
 ) -> Option<ClusterLoadAssignment> {
-    let (namespace, key) = METADATA;
-    let metadata = Metadata {
-        filter_metadata: [(namespace.to_owned(), structure([(key, text(answers_as))]))].into(),
-        ..Default::default()
-    };
-    let endpoint = |address| LbEndpoint {
+    let endpoint = |address: Option<Address>| LbEndpoint {
+        metadata: Some(metadata(answers_as, address.as_ref())),
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
             address,
             ..Default::default()
         })),
-        metadata: Some(metadata.clone()),
         ..Default::default()
     };
     let locality = region.map(|region| Locality {
@@ -205,6 +203,32 @@ fn load_assignment(
         }],
         ..Default::default()
     })
+}
+
+/// The region of an endpoint, for logs and the filter. One that has an IP address has both in one text as well: the filter reads one
+/// value per attempt.
+fn metadata(answers_as: &str, address: Option<&Address>) -> Metadata {
+    let (namespace, key) = METADATA;
+    let endpoint = address
+        .and_then(socket_of)
+        .map(|socket| ("endpoint", text(&format!("{answers_as} {socket}"))));
+    let labels = [(key, text(answers_as))].into_iter().chain(endpoint);
+    Metadata {
+        filter_metadata: [(namespace.to_owned(), structure(labels))].into(),
+        ..Default::default()
+    }
+}
+
+/// The address of an endpoint that has an IP address.
+fn socket_of(address: &Address) -> Option<SocketAddr> {
+    let Some(AddressKind::SocketAddress(socket)) = &address.address else {
+        return None;
+    };
+    let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else {
+        return None;
+    };
+    let ip: IpAddr = socket.address.parse().ok()?;
+    Some(SocketAddr::new(ip, u16::try_from(port).ok()?))
 }
 
 /// Limits concurrent retries by a fixed number. Envoy's `retry_budget` is a fraction of the cluster's active requests,

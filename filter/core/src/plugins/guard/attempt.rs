@@ -2,10 +2,13 @@
 
 use crate::breaker::Fault;
 use crate::guard::{Failure, Judge, load_report};
-use crate::host::{Fact, Headers, Host, Side, caller_has_left, text};
+use crate::header_map::HeaderMap;
+use crate::host::{Fact, Host, Side, caller_has_left, text};
 use crate::pace::Awaited;
 use crate::slots::is_failure;
-use crate::worker::{AttemptEnd, AttemptRecord, Labels, LeastRate, ServerRequest, Worker, note_refusal};
+use crate::worker::{
+    AttemptEnd, AttemptRecord, Labels, LeastRate, ServerRequest, Worker, note_refusal,
+};
 use meridian_policy::chain::Member;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::retry::is_retried;
@@ -54,7 +57,12 @@ impl Attempt {
     }
 
     /// Reads the load that the server reports. Removes that header, and one that only a gateway may set.
-    pub fn take_internal_headers(&self, host: &dyn Host, worker: &mut Worker, response: &Headers) {
+    pub fn take_internal_headers(
+        &self,
+        host: &dyn Host,
+        worker: &mut Worker,
+        response: &HeaderMap,
+    ) {
         if response.has(headers::FINAL) {
             host.set_header(Side::Response, headers::FINAL, None);
         }
@@ -76,7 +84,7 @@ impl Attempt {
         host: &dyn Host,
         worker: &mut Worker,
         record: &AttemptRecord,
-        request: &Headers,
+        request: &HeaderMap,
     ) -> Option<ServerRequest> {
         let AttemptRecord {
             labels, address, ..
@@ -108,7 +116,7 @@ impl Attempt {
         if !self.is_counted && !caller_has_left(host) && !was_overtaken {
             worker.server_failed(host, &mut request);
         }
-        worker.servers.end(request);
+        worker.end_at_server(host, request);
     }
 
     /// It is over. What its answer was is noted already, if it had one.
@@ -242,7 +250,7 @@ impl Attempt {
         let took = self.note_pace(host, worker);
         self.record.labels.record_first_token(host, took);
         if let Some(request) = &mut self.server {
-            worker.servers.first_token(request);
+            worker.server_first_token(host, request);
         }
     }
 

@@ -9,7 +9,7 @@ use super::plugin::Plugin;
 use crate::context;
 use crate::guard::encoding::{self, Decoder};
 use crate::guard::{ApiKind, Failure, HOLD_LIMIT, Head, Judge, Release, Step, load_report};
-use crate::host::{Action, Fact, Host, Side, caller_has_left};
+use crate::host::{Action, Host, Side, caller_has_left, upstream_endpoint};
 use crate::missing_model::is_missing_model;
 use crate::worker::{AttemptRecord, Labels, Worker};
 use attempt::Attempt;
@@ -72,12 +72,12 @@ impl Plugin for Guard {
         let request = host.headers(Side::Request);
         let [zone, model, lane] = [headers::ZONE, headers::MODEL, headers::LANE]
             .map(|name| request.first(name).unwrap_or_default());
-        let to = host.fact(Fact::UpstreamRegion).unwrap_or_default();
+        let (to, address) = upstream_endpoint(host);
         let record = Rc::new(AttemptRecord {
             labels: worker.labels.of(zone, model, lane, &to),
             request: request.text(headers::REQUEST).parse().unwrap_or_default(),
             request_id: request.text("x-request-id").into_owned(),
-            address: host.fact(Fact::UpstreamAddress).unwrap_or_default(),
+            address,
             began: worker.steady_ms(host),
             ..AttemptRecord::default()
         });
