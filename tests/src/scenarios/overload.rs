@@ -124,8 +124,9 @@ pub async fn refused_nowhere(world: &mut World) -> Result<String> {
     all(load(REFUSED_RATE, Duration::from_secs(2), caller).await?).await?;
     let before = asked(world);
     let then = all(load(REFUSED_RATE, Duration::from_secs(4), caller).await?).await?;
+    // Nine attempts a second at most, as above.
     let each = (asked(world) - before) as f64 / then.len() as f64;
-    ensure(each < 0.3, || format!("{each:.2} attempts a request"))?;
+    ensure(each < 0.5, || format!("{each:.2} attempts a request"))?;
     let mut told: BTreeMap<u64, u32> = BTreeMap::new();
     for Seen { answer, took, .. } in &then {
         ensure(answer.status == 429, || answer.text())?;
