@@ -97,17 +97,18 @@ macro_rules! scenarios {
 }
 
 /// They take a minute or more each, so they begin first.
-const LONG: [&str; 6] = [
+const LONG: [&str; 5] = [
     "config-regions",
     "residency-hunt",
-    "wedged",
     "gateway-faults",
     "guard-flapping",
     "overflow-noise",
 ];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
-const ALONE: [&str; 7] = [
+const ALONE: [&str; 9] = [
+    "wedged",
+    "gateways-restart",
     "wave",
     "overflow",
     "overflow-sotw",
