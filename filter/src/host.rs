@@ -6,8 +6,8 @@ use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
 use std::cell::Cell;
-use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{process, ptr};
 
 /// Where the endpoint's metadata is, by the names that the control plane gives it.
 const UPSTREAM_REGION: [&str; 5] = [
@@ -83,7 +83,8 @@ impl Host for Envoy {
         }
         // SAFETY: the host has got the memory from the SDK's `proxy_on_memory_allocate`: a vector of this capacity, all of it written.
         let bytes = unsafe { Vec::from_raw_parts(data, size, size) };
-        pairs(&bytes).unwrap_or_default()
+        // Without its headers nothing of a request may go on: a fault ends its stream.
+        pairs(&bytes).unwrap_or_else(|| process::abort())
     }
 
     fn set_header(&self, side: Side, name: &str, value: Option<&str>) {

@@ -75,7 +75,7 @@ impl Router {
         classify::untrusted(&self.policy.sources, source, request)
     }
 
-    /// Decides on a request's head. HeaderMap that must not go on are found by [`Router::untrusted`].
+    /// Decides on a request's head. Headers that must not go on are found by [`Router::untrusted`].
     pub fn admit(&self, head: &Head<'_>) -> Admission {
         let shape = api::shape(head.path, head.headers.iter().map(|(name, _)| name));
         self.admission(head, shape)

@@ -92,6 +92,44 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
     assert_eq!(mark(&larger), None);
 }
 
+/// A whole answer is judged when as much of it has come as its head says, and not before. What judges it has no more to do.
+#[test]
+fn a_whole_answer_is_judged_when_its_length_has_come() {
+    const WHOLE: &str = r#"{"choices":[{"finish_reason":"stop"}]}"#;
+    let answer = |body: &str, length: usize| {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let guard = guard(&envoy);
+        let stream = Stream::new(&envoy, 1);
+        let mut plugin = guard.stream(1);
+        let plugin = plugin.as_mut();
+        let request = [(":path", "/v1/chat/completions")];
+        stream.request(plugin, &mut worker, &request, false);
+        let length = length.to_string();
+        let head = [
+            (":status", "200"),
+            ("content-type", "application/json"),
+            ("content-length", length.as_str()),
+        ];
+        stream.response(plugin, &mut worker, &head, false);
+        let (one, two) = body.split_at(10);
+        let mut piece =
+            |piece, ends| stream.piece(plugin, &mut worker, Side::Response, piece, ends);
+        let came = [piece(one, false), piece(two, false), piece("", true)];
+        (stream.value(Side::Response, ":status").unwrap(), came)
+    };
+    let (status, came) = answer(WHOLE, WHOLE.len());
+    assert_eq!(status, "200");
+    assert_eq!(came, [None, Some(WHOLE.into()), Some(String::new())]);
+    let (status, came) = answer(WHOLE, WHOLE.len() + 1);
+    assert_eq!(status, "200");
+    assert_eq!(came, [None, None, Some(WHOLE.into())], "the end decides");
+    let error = r#"{"error":{"message":"out of memory"}}"#;
+    let (status, came) = answer(error, error.len());
+    assert_eq!(status, "502");
+    assert!(came[0].is_none() && came[1].as_ref().unwrap().contains("error"));
+    assert_eq!(came[2].as_deref(), Some(""), "nothing of the server's own");
+}
+
 const NO_MODEL: &str =
     r#"{"error":{"message":"The model `m` does not exist.","type":"NotFoundError","code":404}}"#;
 const NO_RESPONSE: &str = r#"{"error":{"message":"Response with id 'resp_1' not found.","param":"response_id","code":404}}"#;

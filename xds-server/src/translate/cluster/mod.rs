@@ -43,6 +43,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Namespace and key of the endpoint metadata that names the region.
 pub const METADATA: (&str, &str) = ("meridian", "region");
+/// The key of region and address in one text, which the filter reads.
+const ENDPOINT: &str = "endpoint";
 
 /// Overprovisioning factor, in percent. With Envoy's default, traffic moves to the next priority when some endpoints
 /// fail; for a zone with one region that is a paid fallback. With this value one healthy endpoint keeps the whole
@@ -211,7 +213,7 @@ fn metadata(answers_as: &str, address: Option<&Address>) -> Metadata {
     let (namespace, key) = METADATA;
     let endpoint = address
         .and_then(socket_of)
-        .map(|socket| ("endpoint", text(&format!("{answers_as} {socket}"))));
+        .map(|socket| (ENDPOINT, text(&format!("{answers_as} {socket}"))));
     let labels = [(key, text(answers_as))].into_iter().chain(endpoint);
     Metadata {
         filter_metadata: [(namespace.to_owned(), structure(labels))].into(),

@@ -39,7 +39,7 @@ pub struct Guard {
     decoder: Option<Decoder>,
     /// Bytes of the body that are still to come, where its head says how many there are. Envoy shows the end of a body by a piece of
     /// its own, which is empty.
-    left: Option<usize>,
+    remaining: Option<usize>,
     state: State,
 }
 
@@ -221,7 +221,7 @@ impl Guard {
             404 => self.kind.is_some() && !Member::is_fallback(to),
             _ => false,
         };
-        self.left = response.text("content-length").parse().ok();
+        self.remaining = response.text("content-length").parse().ok();
         if depends_on_reason && !ends {
             self.state = State::Refused(status, Vec::new());
             return Action::Pause;
@@ -282,11 +282,11 @@ impl Guard {
                 Action::Continue
             }
             State::Held(judge) => {
-                let ends = ends || self.is_last(size);
+                let ends = self.note_piece(size) || ends;
                 self.held(host, worker, judge, size, ends)
             }
             State::Refused(status, mut body) => {
-                let ends = ends || self.is_last(size);
+                let ends = self.note_piece(size) || ends;
                 body.extend(self.piece(host, size).unwrap_or_default());
                 if !ends && body.len() <= HOLD_LIMIT {
                     self.state = State::Refused(status, body);
@@ -301,10 +301,12 @@ impl Guard {
         }
     }
 
-    /// Whether nothing but the end follows this piece of a body.
-    fn is_last(&mut self, size: usize) -> bool {
-        self.left = self.left.and_then(|left| left.checked_sub(size));
-        self.left == Some(0)
+    /// A piece of a body comes. Whether nothing but the end follows it.
+    fn note_piece(&mut self, size: usize) -> bool {
+        self.remaining = self
+            .remaining
+            .and_then(|remaining| remaining.checked_sub(size));
+        self.remaining == Some(0)
     }
 
     /// An error whose reason decides whether the next member is asked: the prompt is too long for this one, or its servers do not have
