@@ -78,9 +78,9 @@ struct Played {
 /// # Errors
 /// A gateway has died, or does not get a valid definition without any fault.
 pub async fn hunt(world: &mut World, hunt: &Hunt, tell: impl Fn(&str)) -> Result<Seen> {
-    let begun = Instant::now();
     let mut ground = Ground::new(world, hunt.older_filter.as_deref()).await?;
     let traffic = Traffic::start(&ground, hunt);
+    let begun = Instant::now();
     let mut random = ChaCha8Rng::seed_from_u64(hunt.seed);
     let (mut seen, mut last) = (Seen::new(hunt.seed), None);
     let mut base = Definition::first();

@@ -4,12 +4,16 @@ use super::chains::{Chain, chains};
 use super::{ALONE, Scenario};
 use crate::world::World;
 use anyhow::{Result, anyhow};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// How many lines of each log a failure shows.
+const LAST_LINES: usize = 12;
 
 /// How many scenarios run at a time on this machine: more than it has cores, as they mostly wait.
 pub fn lanes() -> usize {
@@ -141,5 +145,24 @@ async fn heal(mut world: World, seen: String) -> (Result<String>, Option<World>)
 
 async fn failed(error: anyhow::Error, world: World) -> anyhow::Error {
     let kept = world.keep().await;
-    anyhow!("{error:#}; the logs are in {}", kept.display())
+    let last = last_lines(&kept);
+    anyhow!("{error:#}; the logs are in {}\n{last}", kept.display())
+}
+
+/// The last lines of the processes' logs, but of access logs: the directory may be gone before somebody reads of the failure.
+fn last_lines(dir: &Path) -> String {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    logs.retain(|log| {
+        let name = log.to_string_lossy();
+        name.ends_with(".log") && !name.ends_with(".access.log")
+    });
+    logs.sort();
+    let last = logs.iter().map(|log| {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        format!("{}:\n{}\n", log.display(), last.join("\n"))
+    });
+    last.collect()
 }
