@@ -264,13 +264,13 @@ const PINNED_WEST: &str =
 const OF_EACH: usize = 6;
 
 /// Longer than a gateway drains what an edit replaced, see `DRAIN_S`.
-const DRAINED: Duration = Duration::from_secs(14);
+const DRAINED: Duration = Duration::from_secs(34);
 
 /// Well before the drain time is over, also on a busy machine. An idle one needs about a second.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(25);
 
 /// How long the gateways of `retrieval-withdrawn-*` drain, in seconds.
-pub const DRAIN_S: u32 = 10;
+pub const DRAIN_S: u32 = 30;
 
 /// Opens connections at a region, all served by one database.
 async fn open(world: &World, region: &str, by: &str) -> Result<Vec<Retrieval>> {

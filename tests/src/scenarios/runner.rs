@@ -18,7 +18,7 @@ const LAST_LINES: usize = 12;
 /// How many scenarios run at a time on this machine: more than it has cores, as they mostly wait.
 pub fn lanes() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (2 * cores).min(8)
+    (cores + 1).min(8)
 }
 
 /// How a scenario ended, and how long it took: with the start of its world, or with healing it.
