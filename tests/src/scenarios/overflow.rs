@@ -77,6 +77,18 @@ fn relieved(world: &World, region: &str) {
         .update(|behaviour| behaviour.kv_cache_usage = 0.76);
 }
 
+/// What has this name, at any depth.
+fn named<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    if value["name"] == name {
+        return Some(value);
+    }
+    match value {
+        Value::Object(fields) => fields.values().find_map(|value| named(value, name)),
+        Value::Array(values) => values.iter().find_map(|value| named(value, name)),
+        _ => None,
+    }
+}
+
 /// The filter's policy and the weights of the overflow lane, as Envoy itself shows them.
 pub(super) async fn in_force(
     world: &World,
@@ -102,25 +114,9 @@ pub(super) async fn in_force(
         .find(|filter| filter["name"] == ROUTER)
         .and_then(|filter| filter["typed_config"]["config"]["configuration"]["value"].as_str())
         .context("no policy in the dump")?;
-    let routes = of("RoutesConfigDump")
-        .flat_map(|dump| {
-            dump["dynamic_route_configs"]
-                .as_array()
-                .into_iter()
-                .flatten()
-        })
-        .flat_map(|config| {
-            config["route_config"]["virtual_hosts"]
-                .as_array()
-                .into_iter()
-                .flatten()
-        })
-        .flat_map(|host| host["routes"].as_array().into_iter().flatten());
     let name = format!("global/{MODEL}/overflow/whole");
-    let route = routes
-        .into_iter()
-        .find(|route| route["name"] == name.as_str())
-        .context("no overflow route in the dump")?;
+    let route = of("RoutesConfigDump").find_map(|dump| named(dump, &name));
+    let route = route.context("no overflow route in the dump")?;
     let clusters = route["route"]["weighted_clusters"]["clusters"]
         .as_array()
         .context("no weights in the dump")?;

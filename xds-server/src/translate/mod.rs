@@ -14,6 +14,7 @@ mod public;
 mod retrieval;
 mod retry;
 mod route;
+mod route_tree;
 
 use crate::history::{Defined, History};
 use crate::snapshot::Snapshot;

@@ -3,6 +3,7 @@
 
 use super::public::connection_manager;
 use super::retry::on_another_host;
+use super::route_tree::RouteTree;
 use super::route::by_header;
 use crate::wire::{address, duration, exactly, header_is, http_filter, no, number, seconds, transport_socket, yes};
 use super::node::Node;
@@ -261,13 +262,17 @@ fn routes(node: &Node<'_>, definitions: &Definitions<'_>, region: &Region) -> Ro
     let served = definitions
         .iter()
         .filter(|(_, (_, zone))| !senders(node, zone).is_empty());
-    let pools = served
-        .flat_map(|(id, (name, _))| region.pools.keys().map(move |model| route(id, name, model)));
+    let mut tree = RouteTree::default();
+    for (id, (name, _)) in served {
+        for model in region.pools.keys() {
+            tree.add(id, model, [route(id, name, model)]);
+        }
+    }
     let virtual_host = VirtualHost {
         name: "pools".into(),
         domains: vec!["*".into()],
         include_attempt_count_in_response: true,
-        routes: pools.collect(),
+        matcher: Some(tree.matcher(None)),
         ..Default::default()
     };
     RouteConfiguration {

@@ -2,6 +2,7 @@
 
 use super::node::{Node, OverflowChain};
 use super::retry;
+use super::route_tree::RouteTree;
 use crate::name;
 use crate::wire::{duration, header_is, number, seconds};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -38,16 +39,17 @@ const FOR_BROWSERS: [&str; 6] = [
     "set-cookie",
 ];
 
-/// The routes of the public listener. Per definition: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
+/// The routes of the public listener, in a tree by definition and model. Per definition: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
 /// for any other lane, and the catch-all. The routes of a lane exist even while the plan sends nothing there.
 pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguration {
-    let all = std::iter::once(node).chain(earlier);
-    let mut routes: Vec<Route> = all.flat_map(routes).collect();
-    routes.push(catch_all(&node.fleet.limits));
+    let mut tree = RouteTree::default();
+    for node in std::iter::once(node).chain(earlier) {
+        add_routes(node, &mut tree);
+    }
     let virtual_host = VirtualHost {
         name: "inference".into(),
         domains: vec!["*".into()],
-        routes,
+        matcher: Some(tree.matcher(Some(catch_all(&node.fleet.limits)))),
         include_request_attempt_count: true,
         include_attempt_count_in_response: true,
         response_headers_to_remove: [headers::RETRY, headers::FINAL]
@@ -64,28 +66,29 @@ pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguratio
     }
 }
 
-/// The routes of the definitions of one fleet.
-fn routes(node: &Node<'_>) -> Vec<Route> {
-    let mut routes = Vec::new();
-    for ((zone, model), chains) in &node.overflow {
-        routes.extend(lane_routes(node, zone, model, chains));
-    }
-    for ((zone, model), members) in &node.fallbacks_alone {
-        let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
-        let lane = Some(Lane::Fallback);
-        for stream in [true, false] {
-            routes.push(route(node, zone, model, lane, members, to.clone(), stream));
+/// Adds the routes of the definitions of one fleet.
+fn add_routes<'n>(node: &'n Node<'n>, tree: &mut RouteTree<'n>) {
+    let mut add = |zone: &ZoneName, model: &'n ModelName, routes: Vec<Route>| {
+        if let Some((definition, _)) = node.zones.get(zone) {
+            tree.add(definition, model, routes);
         }
+    };
+    for ((zone, model), chains) in &node.overflow {
+        add(zone, model, lane_routes(node, zone, model, chains));
+    }
+    let on = |zone, model, lane, members: &[Member]| {
+        let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
+        let of = |stream| route(node, zone, model, lane, members, to.clone(), stream);
+        [true, false].map(of).into()
+    };
+    for ((zone, model), members) in &node.fallbacks_alone {
+        add(zone, model, on(zone, model, Some(Lane::Fallback), members));
     }
     // For any other lane: filter policy and routes change at different times, and a request may use a lane whose routes are
     // not there yet.
     for ((zone, model), members) in &node.chains {
-        let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
-        for stream in [true, false] {
-            routes.push(route(node, zone, model, None, members, to.clone(), stream));
-        }
+        add(zone, model, on(zone, model, None, members));
     }
-    routes
 }
 
 /// The routes of a zone and model on the lanes with weights: overflow, fresh and batch.

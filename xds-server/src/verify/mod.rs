@@ -27,6 +27,7 @@ mod residency;
 mod retrieval;
 mod retry;
 mod route;
+mod route_tree;
 mod secret;
 mod tls;
 mod walk;

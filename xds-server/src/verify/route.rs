@@ -4,6 +4,7 @@ use super::entry::{Entry, exact_definition};
 use super::leak::{Leaks, only};
 use super::provider::Provider;
 use super::retry;
+use super::route_tree;
 use super::walk::{Walk, Zones};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
@@ -49,6 +50,7 @@ impl<'f> Walk<'f> {
                     name,
                     domains,
                     routes,
+                    matcher,
                     response_headers_to_add,
                     response_headers_to_remove,
                     include_request_attempt_count,
@@ -63,7 +65,9 @@ impl<'f> Walk<'f> {
             if let Some(policy) = &host.retry_policy {
                 retry::policy(&place, policy, &mut self.leaks);
             }
-            for route in &host.routes {
+            let tree = host.matcher.as_ref();
+            let of_tree = tree.map(|tree| route_tree::routes(&place, tree, &mut self.leaks));
+            for route in host.routes.iter().chain(of_tree.iter().flatten()) {
                 let at = format!("{at}.routes[{:?}]", route.name);
                 egresses.extend(self.route(&at, entry, route));
             }

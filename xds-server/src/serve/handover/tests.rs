@@ -88,14 +88,20 @@ fn policy(resources: &Resources) -> FilterPolicy {
 fn routed(resources: &Resources, name: &str) -> BTreeSet<String> {
     let resource = &resources.of(ResourceType::Route)[name];
     let configuration: RouteConfiguration = open(&resource.body);
-    let routes = configuration.virtual_hosts.into_iter();
-    let routes = routes.flat_map(|host| host.routes);
-    let matchers = routes.flat_map(|route| route.r#match.unwrap().headers);
-    matchers
-        .filter(|header| header.name == headers::DEFINITION)
-        .map(|header| {
-            let header = meridian_proto::to_json(&header).unwrap();
-            header["string_match"]["exact"].as_str().unwrap().to_owned()
+    let trees = configuration
+        .virtual_hosts
+        .into_iter()
+        .filter_map(|host| host.matcher);
+    trees
+        .flat_map(|tree| {
+            let tree = meridian_proto::to_json(&tree).unwrap();
+            let by = &tree["matcher_tree"];
+            assert_eq!(
+                by["input"]["typed_config"]["header_name"],
+                headers::DEFINITION
+            );
+            let map = by["exact_match_map"]["map"].as_object().unwrap().clone();
+            map.into_iter().map(|(definition, _)| definition)
         })
         .collect()
 }

@@ -13,7 +13,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::envoy::config::listener::v3::{Listener, filter};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, Route, RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::config::route::v3::{
+    HeaderMatcher, Route, RouteAction, RouteConfiguration, RouteList, VirtualHost,
+};
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
@@ -24,9 +26,15 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
+use envoy_types::pb::xds::r#type::matcher::v3::Matcher;
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::OnMatch as Branch;
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherTree, MatcherType};
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_tree::TreeType;
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::on_match::OnMatch;
 use envoy_types::util::pack_any;
 use meridian_policy::FilterPolicy;
 use prost::{Message, Name};
+use std::collections::{BTreeMap, HashMap};
 
 /// A name without the hash of the definition in it.
 pub fn short(name: &str) -> String {
@@ -82,8 +90,70 @@ pub fn routes(listener: &mut Listener, edit: impl FnOnce(&mut RouteConfiguration
     });
 }
 
+/// Edits the routes as a list, which stands in the place of their tree from then on.
 pub fn route_list(listener: &mut Listener, edit: impl FnOnce(&mut Vec<Route>)) {
-    routes(listener, |routes| edit(&mut routes.virtual_hosts[0].routes));
+    routes(listener, |routes| {
+        let host = &mut routes.virtual_hosts[0];
+        host.routes = all_routes(host);
+        host.matcher = None;
+        edit(&mut host.routes);
+    });
+}
+
+/// Edits the tree of routes.
+pub fn tree(listener: &mut Listener, edit: impl FnOnce(&mut Matcher)) {
+    routes(listener, |routes| {
+        edit(routes.virtual_hosts[0].matcher.as_mut().unwrap());
+    });
+}
+
+/// The branches of a tree by their values.
+pub fn branches(matcher: &mut Matcher) -> &mut HashMap<String, Branch> {
+    match &mut matcher.matcher_type {
+        Some(MatcherType::MatcherTree(MatcherTree {
+            tree_type: Some(TreeType::ExactMatchMap(map)),
+            ..
+        })) => &mut map.map,
+        _ => panic!("no map"),
+    }
+}
+
+/// All routes, of a list or a tree, in an order in which the first one that matches is the one that Envoy takes.
+pub fn all_routes(host: &VirtualHost) -> Vec<Route> {
+    let of_tree = host.matcher.iter().flat_map(route_lists);
+    let mut of_tree: Vec<Route> = of_tree.flat_map(|list| list.routes).collect();
+    // Each list ends with the route for everything else.
+    of_tree.sort_by_key(|route| route.r#match.as_ref().unwrap().headers.is_empty());
+    of_tree.dedup();
+    host.routes.iter().cloned().chain(of_tree).collect()
+}
+
+/// The lists of a tree, by the values of its headers.
+fn route_lists(matcher: &Matcher) -> Vec<RouteList> {
+    let Some(MatcherType::MatcherTree(tree)) = &matcher.matcher_type else {
+        panic!("no tree")
+    };
+    let Some(TreeType::ExactMatchMap(map)) = &tree.tree_type else {
+        panic!("no map")
+    };
+    let values: BTreeMap<_, _> = map.map.iter().collect();
+    let branches = values.into_values().chain(matcher.on_no_match.as_deref());
+    branches
+        .flat_map(|branch| match branch.on_match.as_ref().unwrap() {
+            OnMatch::Matcher(matcher) => route_lists(matcher),
+            OnMatch::Action(action) => vec![list_of(action.typed_config.as_ref().unwrap())],
+        })
+        .collect()
+}
+
+fn list_of(any: &Any) -> RouteList {
+    if any.type_url == RouteList::type_url() {
+        return RouteList::decode(any.value.as_slice()).unwrap();
+    }
+    let route = Route::decode(any.value.as_slice()).unwrap();
+    RouteList {
+        routes: vec![route],
+    }
 }
 
 /// The first route whose name begins so.

@@ -2,7 +2,7 @@
 //! matches is taken, and every address that it can end at is compared with the zone's own. It shares no code with
 //! the verifier.
 
-use super::edit::{configuration, is_aggregate};
+use super::edit::{all_routes, configuration, is_aggregate};
 use super::fleets::id;
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -98,7 +98,7 @@ impl Manager {
         let hosts = routes.virtual_hosts.into_iter();
         Self {
             filters,
-            routes: hosts.flat_map(|host| host.routes).collect(),
+            routes: hosts.flat_map(|host| all_routes(&host)).collect(),
         }
     }
 

@@ -8,6 +8,7 @@ mod listeners;
 mod peers;
 mod retrieval;
 mod routes;
+mod trees;
 
 use super::edit::*;
 use super::fleets::{EXAMPLE, RETRIEVAL, TWO_PINNED, fleet, id, snapshot};
