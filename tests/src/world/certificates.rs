@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// Where the certificates lie.
 pub struct Certificates {
     dir: PathBuf,
+    authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// The control plane's certificate.
@@ -26,32 +27,33 @@ impl Certificates {
     pub fn make(dir: &Path, block: &Block) -> Result<Self> {
         let certificates = Self {
             dir: dir.join("tls"),
+            authority: authority("meridian demo")?,
         };
+        let own = &certificates.authority;
         std::fs::create_dir_all(&certificates.dir)?;
-        let authority = authority("meridian demo")?;
-        std::fs::write(certificates.ca(), authority.pem())?;
-        for region in REGIONS {
-            let spiffe = format!("spiffe://meridian/region/{region}");
-            let ip = SanType::IpAddress(block.public(region).ip());
-            certificates.issue(region, vec![uri(&spiffe)?, ip], &authority)?;
+        std::fs::write(certificates.ca(), own.pem())?;
+        for name in REGIONS {
+            let ip = SanType::IpAddress(block.public(name).ip());
+            certificates.issue(name, vec![region(name)?, ip], own)?;
         }
         let ip = SanType::IpAddress(block.control_plane().ip());
         let spiffe = uri("spiffe://meridian/control-plane")?;
-        certificates.issue(CONTROL_PLANE, vec![spiffe, ip], &authority)?;
+        certificates.issue(CONTROL_PLANE, vec![spiffe, ip], own)?;
         let spiffe = uri("spiffe://meridian/source/west")?;
-        certificates.issue(PUSHER, vec![spiffe], &authority)?;
-        certificates.issue(
-            STRANGER,
-            vec![uri("spiffe://meridian/region/nowhere")?],
-            &authority,
-        )?;
-        let other = self::authority("someone else")?;
-        certificates.issue(
-            FORGED,
-            vec![uri("spiffe://meridian/region/us-east-1")?],
-            &other,
-        )?;
+        certificates.issue(PUSHER, vec![spiffe], own)?;
+        certificates.issue(STRANGER, vec![region("nowhere")?], own)?;
+        let other = authority("someone else")?;
+        certificates.issue(FORGED, vec![region("us-east-1")?], &other)?;
         Ok(certificates)
+    }
+
+    /// Makes one more, for the gateways of all these regions.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn make_for_regions(&self, name: &str, regions: &[String]) -> Result<()> {
+        let sans = regions.iter().map(|name| region(name));
+        self.issue(name, sans.collect::<Result<_>>()?, &self.authority)
     }
 
     fn issue(
@@ -91,6 +93,11 @@ fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+/// The name of a region's gateway.
+fn region(name: &str) -> Result<SanType> {
+    uri(&format!("spiffe://meridian/region/{name}"))
 }
 
 fn uri(text: &str) -> Result<SanType> {

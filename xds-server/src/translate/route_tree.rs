@@ -10,7 +10,7 @@ use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_tree::{MatchMap,
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::on_match;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherTree, MatcherType, OnMatch};
 use meridian_policy::{ModelName, ZoneId, headers};
-use prost::{Message, Name};
+use prost::Name;
 use std::collections::BTreeMap;
 
 /// Routes by the definition and the model that they are for. Each of them matches these headers itself as well: the tree only makes
@@ -70,7 +70,7 @@ fn tree(
     }
 }
 
-fn action(name: &str, message: impl Message + Name) -> OnMatch {
+fn action(name: &str, message: impl Name) -> OnMatch {
     on_match(on_match::OnMatch::Action(typed(name, message)))
 }
 
@@ -82,7 +82,7 @@ fn on_match(on_match: on_match::OnMatch) -> OnMatch {
 }
 
 /// An extension as the matching API has them.
-fn typed(name: &str, message: impl Message + Name) -> TypedExtensionConfig {
+fn typed(name: &str, message: impl Name) -> TypedExtensionConfig {
     let extension = extension(name, message);
     TypedExtensionConfig {
         name: extension.name,

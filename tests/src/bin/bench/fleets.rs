@@ -125,6 +125,7 @@ regions:
     }
 }
 
-fn name(at: usize) -> String {
+/// The name of a region by its number.
+pub fn name(at: usize) -> String {
     format!("region-{at}")
 }

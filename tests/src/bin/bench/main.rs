@@ -3,6 +3,7 @@
 
 mod fleets;
 mod load;
+mod neighbours;
 mod one_by_one;
 mod proxy;
 mod throughput;

@@ -18,12 +18,23 @@ const REST: &str = "1";
 pub struct Proxy(Child);
 
 impl Proxy {
-    /// Starts Envoy and waits until it takes traffic.
+    /// Starts an Envoy under test and waits until it takes traffic.
     pub async fn start(dir: &Path, name: &str, config: &Value) -> Result<Self> {
+        let proxy = Self::start_on(PROCESSOR, dir, name, config).await?;
+        move_thread(proxy.id()?, REST).await?;
+        Ok(proxy)
+    }
+
+    /// Starts an Envoy beside the load and waits until it takes traffic.
+    pub async fn start_aside(dir: &Path, name: &str, config: &Value) -> Result<Self> {
+        Self::start_on(REST, dir, name, config).await
+    }
+
+    async fn start_on(processor: &str, dir: &Path, name: &str, config: &Value) -> Result<Self> {
         let path = dir.join(format!("{name}.json"));
         std::fs::write(&path, config.to_string())?;
         let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "taskset", "-c", PROCESSOR])
+            .args(["--pdeathsig", "KILL", "--", "taskset", "-c", processor])
             .arg(workspace().join(".tools/envoy"))
             .arg("--config-path")
             .arg(&path)
@@ -47,9 +58,7 @@ impl Proxy {
         })
         .await
         .with_context(|| std::fs::read_to_string(path.with_extension("log")).unwrap_or_default())?;
-        let proxy = Self(process);
-        move_thread(proxy.id()?, REST).await?;
-        Ok(proxy)
+        Ok(Self(process))
     }
 
     /// The number of its process.

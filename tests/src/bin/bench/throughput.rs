@@ -23,9 +23,10 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
     let block = Block::claim(None)?;
     let address = block.pool("us-west-2");
     upstream::start(address).await?;
-    let variants = variants::start(dir.path(), address, &block).await?;
+    let proxies = variants::start(dir.path(), address, &block).await?;
+    let variants = &proxies.variants;
     proxy::leave_processor().await?;
-    report_idle(&variants).await?;
+    report_idle(variants).await?;
     let is_measured = |load: &Load| only.is_none_or(|only| load.name.contains(only));
     for load in loads(dir.path())?.into_iter().filter(is_measured) {
         println!(
@@ -52,7 +53,7 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// What proxies take that have nothing to do: health checks of regions that cannot be reached, and ticks.
+/// What proxies take that have nothing to do: health checks, and ticks.
 async fn report_idle(variants: &[Variant]) -> Result<()> {
     println!("without requests, in each second: main thread, workers");
     let all = || -> Result<Vec<Taken>> {

@@ -1,6 +1,7 @@
 //! The proxies that are compared, each an Envoy of its own.
 
 use super::fleets::{Home, MODEL, Place, Size};
+use super::neighbours;
 use super::proxy::{self, Proxy};
 use anyhow::{Context, Result};
 use meridian_tests::world::Block;
@@ -37,8 +38,15 @@ const LARGE: Size = Size {
     models: 10,
 };
 
-/// Starts all variants. The first one is what the others are compared with.
-pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Vec<Variant>> {
+/// All proxies of a run.
+pub struct Proxies {
+    /// The first one is what the others are compared with.
+    pub variants: Vec<Variant>,
+    _neighbours: Proxy,
+}
+
+/// Starts all of them.
+pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Proxies> {
     let certificates = Certificates::make(dir, block)?;
     std::fs::write(dir.join("key"), "a key\n")?;
     let IpAddr::V4(ip) = upstream.ip() else {
@@ -87,6 +95,9 @@ pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Ve
             vec!["cf-ipcountry: US".into()],
         ),
     ];
+    let fleets = [(8300, SMALL), (8400, SMALL), (8500, LARGE)];
+    let neighbours = neighbours::config([x, y], &certificates, &fleets)?;
+    let neighbours = Proxy::start_aside(dir, "neighbours", &neighbours).await?;
     let mut variants = Vec::new();
     for (name, port, config, headers) in all {
         variants.push(Variant {
@@ -96,7 +107,10 @@ pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Ve
             proxy: Proxy::start(dir, &port.to_string(), &config).await?,
         });
     }
-    Ok(variants)
+    Ok(Proxies {
+        variants,
+        _neighbours: neighbours,
+    })
 }
 
 /// The headers that the filter would set for a request that stays at home.
