@@ -1,14 +1,22 @@
 //! What a request costs in host calls, which are most of its price: a call that returns bytes takes 1 to 4 microseconds, one that sets
 //! something or misses 0.3 to 1. Numbers that change here change what every request costs.
 
+use super::decisions::{CHAT, US, admit, admitted, context};
+use super::egressing::{ANSWER, BODY, CHAT as ASK, JSON, claude};
 use super::envoy::{Calls, Envoy, Stream};
 use super::guarding::{DONE, EVENTS, HELLO, guard};
+use super::shares::keeping;
+use crate::guard::{ApiKind, Head, Judge};
 use crate::host::{Fact, Side};
-use crate::plugins::Configured;
+use crate::plugins::{Configured, Plugin};
+use crate::router::Router;
 use crate::worker::Worker;
-use meridian_fixtures::fleets::{LLAMA, WEST, example};
+use allocation_counter::measure;
+use meridian_fixtures::fleets::{EAST, LLAMA, WEST, example};
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::filter_policy;
+use meridian_policy::FilterPolicy;
+use serde_json::json;
 use std::rc::Rc;
 
 /// A gateway at home: router and guard of one worker.
@@ -20,10 +28,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start() -> Self {
+    fn start(policy: &FilterPolicy) -> Self {
         let (envoy, mut worker) = (Envoy::start(), Worker::default());
-        let policy = filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None);
-        let policy = serde_json::to_vec(&policy).unwrap();
+        let policy = serde_json::to_vec(policy).unwrap();
         let any = Stream::new(&envoy, 0);
         let router = Configured::new(&any, &mut worker, b"router", &policy).unwrap();
         let guard = guard(&envoy);
@@ -36,8 +43,14 @@ impl Gateway {
         }
     }
 
-    /// A chat, whose answer comes in these pieces. The calls of the router, and those of the guard by hook.
-    fn chat(&mut self, id: u32, is_streamed: bool, pieces: &[&str]) -> (Calls, Vec<Calls>) {
+    /// A chat, whose answer comes from a member in these pieces. The calls of the router, and those of the guard by hook.
+    fn chat(
+        &mut self,
+        id: u32,
+        to: &str,
+        is_streamed: bool,
+        pieces: &[&str],
+    ) -> (Calls, Vec<Calls>) {
         let Self {
             envoy,
             worker,
@@ -46,7 +59,7 @@ impl Gateway {
         } = self;
         let (caller, attempt) = (Stream::new(envoy, id), Stream::new(envoy, id + 1));
         caller.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
-        attempt.fact_is(Fact::UpstreamEndpoint, &format!("{WEST} 10.0.0.1:8000"));
+        attempt.fact_is(Fact::UpstreamEndpoint, &format!("{to} 10.0.0.1:8000"));
         let (mut router, mut guard) = (router.stream(id), guard.stream(id + 1));
         let body = format!(r#"{{"model":"{LLAMA}","stream":{is_streamed},"messages":[]}}"#);
         let length = body.len().to_string();
@@ -101,11 +114,24 @@ fn calls(expected: &[(&'static str, u32)]) -> Calls {
     expected.iter().copied().collect()
 }
 
-/// The second request: the first one of a worker learns the names of metrics.
+fn policy() -> FilterPolicy {
+    filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None)
+}
+
+/// The second request at home: the first one of a worker learns the names of metrics.
 fn second(is_streamed: bool, pieces: &[&str]) -> (Calls, Vec<Calls>) {
-    let mut gateway = Gateway::start();
-    gateway.chat(1, is_streamed, pieces);
-    gateway.chat(3, is_streamed, pieces)
+    second_at(&policy(), WEST, is_streamed, pieces)
+}
+
+fn second_at(
+    policy: &FilterPolicy,
+    to: &str,
+    is_streamed: bool,
+    pieces: &[&str],
+) -> (Calls, Vec<Calls>) {
+    let mut gateway = Gateway::start(policy);
+    gateway.chat(1, to, is_streamed, pieces);
+    gateway.chat(3, to, is_streamed, pieces)
 }
 
 /// What the router asks of its host for a request that stays at home.
@@ -172,4 +198,138 @@ fn a_stream_at_home() {
         calls(&END),
     ];
     assert_eq!(guard, expected);
+}
+
+/// A request that home sheds.
+#[test]
+fn an_answer_by_another_region() {
+    let (as_seen, guard) = second_at(&keeping(0), EAST, false, &[WHOLE]);
+    let mut router = calls(&ROUTER);
+    router.insert("absent", 4); // Whether others refuse, or have told of their load.
+    router.insert("set header", 10);
+    // Of the other region's servers nothing is known, and nothing is noted.
+    let mut request = calls(&REQUEST);
+    request.remove("set shared");
+    assert_eq!((as_seen, &guard[0]), (router, &request));
+}
+
+/// The gateway at the other end.
+#[test]
+fn a_request_of_another_gateway() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let pool = envoy.plugin("pool", "");
+    let mut by_hook = Vec::new();
+    for id in 0..2 {
+        let (stream, mut plugin) = (Stream::new(&envoy, id), pool.stream(id));
+        let plugin = plugin.as_mut();
+        let head = [
+            ("x-request-id", "request-1"),
+            ("content-length", "70"),
+            ("x-meridian-model", LLAMA),
+            ("x-meridian-slot", "7"),
+        ];
+        stream.request(plugin, &mut worker, &head, false);
+        by_hook = vec![stream.take_calls()];
+        stream.fact_is(Fact::UpstreamEndpoint, &format!("{WEST} 10.0.0.1:8000"));
+        stream.response(plugin, &mut worker, &[(":status", "200")], false);
+        by_hook.push(stream.take_calls());
+        plugin.on_done(&stream, &mut worker);
+        by_hook.push(stream.take_calls());
+    }
+    let request = [("clock", 1), ("headers", 1), ("set header", 1)];
+    let response = [("clock", 1), ("fact", 1), ("headers", 1)];
+    let end = [("clock", 1)];
+    assert_eq!(by_hook, [calls(&request), calls(&response), calls(&end)]);
+}
+
+#[test]
+fn a_refusal() {
+    let mut gateway = Gateway::start(&policy());
+    let stream = Stream::new(&gateway.envoy, 1);
+    stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
+    let mut router = gateway.router.stream(1);
+    let head = [
+        (":method", "POST"),
+        (":path", "/v1/chat/completions"),
+        ("cf-ipcountry", "US"),
+    ];
+    let (router, worker) = (router.as_mut(), &mut gateway.worker);
+    stream.request(router, worker, &head, false);
+    stream.piece(router, worker, Side::Request, r#"{"model":"none"}"#, true);
+    let expected = [
+        ("body", 1),
+        ("clock", 1),
+        ("fact", 1),
+        ("headers", 1),
+        ("reply", 1),
+        ("set header", 1),
+    ];
+    assert_eq!(stream.take_calls(), calls(&expected));
+}
+
+/// A chat that is translated for Claude. The request is much dearer than its calls: it goes over a border, and is paid for.
+#[test]
+fn a_fallback() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let egress = claude(&envoy, &json!({}));
+    let mut all = Vec::new();
+    for id in 0..2 {
+        let (stream, mut plugin) = (Stream::new(&envoy, id), egress.stream(id));
+        let plugin: &mut dyn Plugin = plugin.as_mut();
+        let id = format!("request-{id}");
+        let head = ASK.iter().map(|(name, value)| match *name {
+            "x-request-id" => (*name, id.as_str()),
+            _ => (*name, *value),
+        });
+        let head: Vec<(&str, &str)> = head.collect();
+        stream.request(plugin, &mut worker, &head, false);
+        stream.piece(plugin, &mut worker, Side::Request, BODY, true);
+        stream.response(plugin, &mut worker, JSON, false);
+        stream.piece(plugin, &mut worker, Side::Response, ANSWER, true);
+        plugin.on_done(&stream, &mut worker);
+        all.push(stream.take_calls());
+    }
+    let expected = [
+        ("absent", 6),
+        ("body", 2),
+        ("clock", 4),
+        ("header", 4),
+        ("headers", 2),
+        ("metric", 1),
+        ("set body", 2),
+        ("set header", 13),
+        ("set shared", 2),
+        ("shared", 2),
+    ];
+    assert_eq!(all.pop(), Some(calls(&expected)));
+}
+
+/// What a decision allocates: its strings.
+#[test]
+fn allocations_of_a_decision() {
+    let router = Router::new(policy());
+    let (_, admission) = admit(&example(), WEST, "POST", CHAT, &[US]);
+    let admitted = admitted(admission);
+    let body = format!(r#"{{"model":"{LLAMA}","messages":[{{"role":"user","content":"Hi"}}]}}"#);
+    let decide = || router.decide(&admitted, body.as_bytes(), &context());
+    let mut decision = None;
+    let allocations = measure(|| decision = Some(decide()));
+    assert!(decision.unwrap().is_ok());
+    assert_eq!(allocations.count_total, 12);
+}
+
+/// What the judgement of a whole answer allocates.
+#[test]
+fn allocations_of_a_judgement() {
+    let kind = ApiKind::of("/v1/chat/completions");
+    let head = Head {
+        status: 200,
+        content_type: "application/json",
+        content_encoding: "",
+    };
+    let mut judge = Judge::begin(kind, false, &head).unwrap();
+    let allocations = measure(|| {
+        let _ = judge.read(WHOLE.as_bytes(), true);
+    });
+    assert_eq!(allocations.count_total, 3);
 }

@@ -12,7 +12,7 @@ const GLOBAL: &str = "global@000000000000000a";
 const EEA: &str = "eea@000000000000000b";
 const UK: &str = "uk@000000000000000c";
 
-const CHAT: &[(&str, &str)] = &[
+pub(super) const CHAT: &[(&str, &str)] = &[
     (":method", "POST"),
     (":path", "/v1/chat/completions"),
     ("content-type", "application/json"),
@@ -20,12 +20,14 @@ const CHAT: &[(&str, &str)] = &[
     ("x-request-id", "request-1"),
     ("x-meridian-definition", GLOBAL),
 ];
-const BODY: &str = r#"{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]}"#;
-const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5}}"#;
-const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
+pub(super) const BODY: &str =
+    r#"{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"Hi"}]}"#;
+pub(super) const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5}}"#;
+pub(super) const JSON: &[(&str, &str)] =
+    &[(":status", "200"), ("content-type", "application/json")];
 
 /// Claude by Anthropic, at a millionth of a dollar a token.
-fn claude(envoy: &Rc<Envoy>, budget: &Value) -> Configured {
+pub(super) fn claude(envoy: &Rc<Envoy>, budget: &Value) -> Configured {
     let price = json!({ "input": 1000, "cache_read": 1000, "cache_write": 1000, "output": 1000 });
     let claude = json!({ "host": "anthropic", "model": "claude-sonnet-5", "max_tokens": 1024 });
     let policy = json!({

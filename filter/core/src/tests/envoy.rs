@@ -339,6 +339,7 @@ impl Host for Stream {
     }
 
     fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        self.count("reply");
         let headers = headers.iter();
         *self.reply.borrow_mut() = Some(Reply {
             status,

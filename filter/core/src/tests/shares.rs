@@ -12,7 +12,7 @@ use meridian_policy::filter_policy::{Lane, Split};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy of us-west-2 with this home share.
-fn keeping(home_share: u8) -> FilterPolicy {
+pub(super) fn keeping(home_share: u8) -> FilterPolicy {
     let (mut policy, _) = admit(&example(), "us-west-2", "POST", CHAT, &[US]);
     let rule = policy
         .zones
