@@ -34,13 +34,20 @@ const PROMPT_PREFIX_BYTES: usize = 2 * 1024;
 /// conversations that share a long system prompt.
 const LEADING_END_BYTES: usize = 64 * 1024;
 
+/// The longest text whose escapes are read, in bytes. A longer one is taken as it is written: each may be as long as the body.
+const LONGEST_READ: usize = 8 * MAX_VALUE;
+
+/// How deep JSON may be nested. What is skipped takes a byte of memory for each level.
+const DEEPEST: usize = 1 << 20;
+
+/// The fields as they are written: nothing of the body is copied.
 #[derive(Deserialize)]
 struct Request<'a> {
     #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
+    model: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
-    prompt_cache_key: Option<Cow<'a, str>>,
-    user: Option<Cow<'a, str>>,
+    prompt_cache_key: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
     messages: Option<&'a RawValue>,
     prompt: Option<&'a RawValue>,
     input: Option<&'a RawValue>,
@@ -51,7 +58,7 @@ struct Request<'a> {
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
-    role: Option<Cow<'a, str>>,
+    role: Option<&'a RawValue>,
 }
 
 /// Reads a body. Unknown fields are ignored.
@@ -64,6 +71,11 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
             "The request has no body; a JSON object with a `model` is needed.".into(),
         ));
     }
+    if is_too_deep(body) {
+        return Err(BadBody(format!(
+            "The request body is nested more than {DEEPEST} levels deep."
+        )));
+    }
     let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
         let error = error.to_string();
         let error = excerpt(&error, MAX_VALUE);
@@ -71,7 +83,7 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
             "The request body is not a JSON object that can be routed: {error}."
         ))
     })?;
-    let model = request.model.filter(|model| !model.is_empty());
+    let model = text("model", request.model)?;
     let Some(model) = model else {
         return Err(BadBody("The request body names no `model`.".into()));
     };
@@ -81,12 +93,9 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
         // What it is instead may be long.
         _ => return Err(BadBody("`stream` must be true or false.".into())),
     };
-    let given = |key: &Cow<'_, str>| !key.is_empty();
-    let explicit = request
-        .prompt_cache_key
-        .filter(given)
-        .or(request.user.filter(given));
-    let affinity = explicit.map(|key| xxh3_64(key.as_bytes())).or_else(|| {
+    let key = text("prompt_cache_key", request.prompt_cache_key)?;
+    let user = text("user", request.user)?;
+    let affinity = key.or(user).map(|key| xxh3_64(key.as_bytes())).or_else(|| {
         let messages = request.messages.or(request.input);
         let leading = messages.and_then(leading_messages).map(key_of_messages);
         leading.or_else(|| Some(key_of_prompt(request.prompt.or(messages)?.get())))
@@ -100,6 +109,56 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
             ("conversation", request.conversation),
         ]),
     })
+}
+
+/// Whether a body is nested too deep. One that is no JSON may be called so as well.
+fn is_too_deep(body: &[u8]) -> bool {
+    // Each level takes a byte of the body, and most bodies are short.
+    let mut rest = if body.len() > DEEPEST { body } else { &[] };
+    let mut depth = 0_usize;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match byte {
+            b'"' => rest = behind_string(behind),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
+/// What follows a string. `text` begins behind its first quote.
+fn behind_string(text: &[u8]) -> &[u8] {
+    let mut is_escaped = false;
+    let end = text.iter().position(|byte| {
+        let ends = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map_or(&[], |end| &text[end + 1..])
+}
+
+/// What a field says; `None` if it is absent or empty.
+fn text<'a>(field: &str, written: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, BadBody> {
+    let Some(written) = written.map(RawValue::get) else {
+        return Ok(None);
+    };
+    let quoted = written
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let Some(quoted) = quoted else {
+        return Err(BadBody(format!("`{field}` must be a string.")));
+    };
+    let is_read = quoted.len() <= LONGEST_READ && quoted.contains('\\');
+    let text = match is_read {
+        true => serde_json::from_str(written).map_or(Cow::Borrowed(quoted), Cow::Owned),
+        false => Cow::Borrowed(quoted),
+    };
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 fn continues(fields: &[(&'static str, Option<&RawValue>)]) -> Option<&'static str> {
@@ -144,7 +203,7 @@ impl<'a> Visitor<'a> for Leading<'_, 'a> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut messages: A) -> Result<IgnoredAny, A::Error> {
         while let Some(message) = messages.next_element::<&RawValue>()? {
             let Message { role } = serde_json::from_str(message.get()).map_err(A::Error::custom)?;
-            if role.as_deref() == Some("user") {
+            if text("role", role).is_ok_and(|role| role.as_deref() == Some("user")) {
                 *self.0 = Some(message);
                 return Err(A::Error::custom("it is found"));
             }
@@ -236,7 +295,8 @@ mod tests {
             ("[]", "not a JSON object"),
             ("{}", "names no `model`"),
             (r#"{"model":""}"#, "names no `model`"),
-            (r#"{"model":7}"#, "invalid type"),
+            (r#"{"model":7}"#, "`model` must be a string"),
+            (r#"{"model":"m","user":[]}"#, "`user` must be a string"),
             (r#"{"model":"a","model":"b"}"#, "duplicate field `model`"),
             (
                 r#"{"model":"a","stream":"yes"}"#,
@@ -257,6 +317,21 @@ mod tests {
             read(deep.as_bytes()).is_ok(),
             "what is not looked into costs no stack"
         );
+    }
+
+    #[test]
+    fn a_body_has_a_limit_of_depth() {
+        let nested = |text: &str, levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            let body = format!(r#"{{"model":"m","user":"{text}","messages":{open}{close}}}"#);
+            read(body.as_bytes())
+        };
+        for text in ["", r"[\\", r#"\"["#] {
+            assert!(nested(text, DEEPEST - 1).is_ok(), "{text}");
+            let error = nested(text, DEEPEST).unwrap_err().to_string();
+            assert!(error.contains("levels deep"), "{error}");
+        }
+        assert!(nested(&"[".repeat(2 * DEEPEST), 1).is_ok());
     }
 
     proptest! {

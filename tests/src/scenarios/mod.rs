@@ -3,6 +3,7 @@
 
 mod attempt_log;
 mod batch;
+mod bodies;
 mod claude;
 mod claude_large;
 mod claude_tools;
@@ -166,6 +167,7 @@ scenarios! {
     "exhausted": exhausted::exhausted, Any, Options::default();
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
     "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
+    "bodies": bodies::large, Any, Options::default();
     "claude-large": claude_large::large, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools-bedrock": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };

@@ -315,7 +315,7 @@ fn allocations_of_a_decision() {
     let mut decision = None;
     let allocations = measure(|| decision = Some(decide()));
     assert!(decision.unwrap().is_ok());
-    assert_eq!(allocations.count_total, 12);
+    assert_eq!(allocations.count_total, 10);
 }
 
 /// What the judgement of a whole answer allocates.

@@ -1,6 +1,6 @@
 //! The load: `h2load` of nghttp2, for a fixed number of requests.
 
-use super::proxy;
+use super::variants::Variant;
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,12 +35,12 @@ pub struct Slice {
 }
 
 impl Load {
-    /// Sends it to a URL, with these headers besides, and looks at what the workers of this process take.
+    /// Sends it to a variant, and looks at what its workers take.
     ///
     /// # Errors
     /// A request was not answered with 200.
-    pub async fn send(&self, url: &str, headers: &[String], process: u32) -> Result<Slice> {
-        let before = proxy::taken(process)?.others;
+    pub async fn send(&self, variant: &Variant) -> Result<Slice> {
+        let before = variant.taken()?.others;
         let mut command = Command::new("h2load");
         command.args([
             "-t",
@@ -57,22 +57,24 @@ impl Load {
         if !self.http2 {
             command.arg("--h1");
         }
-        for header in headers {
+        command.args(["-H", "content-type: application/json"]);
+        for header in &variant.headers {
             command.args(["-H", header]);
         }
         let output = command
-            .arg(url)
+            .arg(&variant.url)
             .kill_on_drop(true)
             .output()
             .await
             .context("h2load")?;
-        let cpu = proxy::taken(process)?.others - before;
+        let cpu = variant.taken()?.others - before;
         let text = String::from_utf8_lossy(&output.stdout);
         let good = format!("status codes: {} 2xx, 0 3xx, 0 4xx, 0 5xx", self.requests);
         let cut = format!(" {} succeeded, 0 failed", self.requests);
         ensure!(
             text.contains(&good) && text.contains(&cut),
-            "{url}: {text}{}",
+            "{}: {text}{}",
+            variant.name,
             String::from_utf8_lossy(&output.stderr)
         );
         let took = text

@@ -1,6 +1,7 @@
 //! `scripts/bench`: what a request costs on its way through a gateway, against a bare Envoy in the same run.
 #![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
 
+mod ext_proc;
 mod fleets;
 mod load;
 mod neighbours;
@@ -11,12 +12,17 @@ mod translation;
 mod upstream;
 mod variants;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
     // The loads to measure, by a part of their names; all of them, and the translation, without it.
-    let only = std::env::args().nth(1);
+    let only = arguments.next();
+    if only.as_deref() == Some(ext_proc::SERVER) {
+        let address = arguments.next().context("no address")?;
+        return ext_proc::serve(&address).await;
+    }
     throughput::throughput(only.as_deref()).await?;
     if only.is_none() {
         translation::translation().await?;

@@ -28,7 +28,7 @@ pub fn config(
             listeners.push(listener(address, certificates));
         }
     }
-    let admin = SocketAddr::new(Ipv4Addr::new(127, x, y, 1).into(), 8600);
+    let admin = SocketAddr::new(Ipv4Addr::new(127, x, y, 1).into(), 8650);
     Ok(json!({
         "admin": { "address": proxy::address(admin) },
         "static_resources": { "listeners": listeners },

@@ -1,4 +1,4 @@
-//! One Envoy with one worker on a processor of its own.
+//! One proxy with one worker on a processor of its own.
 
 use anyhow::{Context, Result};
 use meridian_tests::world::{client, wait_for, workspace};
@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// The processor of the proxies' workers.
@@ -14,8 +15,12 @@ const PROCESSOR: &str = "0";
 /// The processor of everything else: load, upstream, and the proxies' main threads, which check health.
 const REST: &str = "1";
 
-/// A running Envoy; dropping it kills it.
-pub struct Proxy(Child);
+/// A running process; dropping it kills it.
+pub struct Proxy {
+    process: Child,
+    /// It is Envoy, whose main thread serves no requests.
+    is_envoy: bool,
+}
 
 impl Proxy {
     /// Starts an Envoy under test and waits until it takes traffic.
@@ -33,18 +38,13 @@ impl Proxy {
     async fn start_on(processor: &str, dir: &Path, name: &str, config: &Value) -> Result<Self> {
         let path = dir.join(format!("{name}.json"));
         std::fs::write(&path, config.to_string())?;
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "taskset", "-c", processor])
-            .arg(workspace().join(".tools/envoy"))
+        let mut envoy = on(processor, &workspace().join(".tools/envoy"));
+        envoy
             .arg("--config-path")
             .arg(&path)
             .args(["--concurrency", "1", "--disable-hot-restart"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(path.with_extension("log"))?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting Envoy")?;
+            .stderr(std::fs::File::create(path.with_extension("log"))?);
+        let process = envoy.spawn().context("starting Envoy")?;
         let admin = &config["admin"]["address"]["socket_address"];
         let admin = format!(
             "http://{}:{}/ready",
@@ -58,26 +58,76 @@ impl Proxy {
         })
         .await
         .with_context(|| std::fs::read_to_string(path.with_extension("log")).unwrap_or_default())?;
-        Ok(Self(process))
+        Ok(Self {
+            process,
+            is_envoy: true,
+        })
     }
 
-    /// The number of its process.
-    pub fn id(&self) -> Result<u32> {
-        self.0.id().context("Envoy has ended")
+    /// Starts any other program under test, and waits until it listens.
+    pub async fn start_other(
+        program: &Path,
+        arguments: &[&str],
+        address: SocketAddr,
+    ) -> Result<Self> {
+        let mut command = on(PROCESSOR, program);
+        command.args(arguments).stderr(Stdio::null());
+        // Of as many threads as Envoy has.
+        command.env("TOKIO_WORKER_THREADS", "1");
+        let process = command
+            .spawn()
+            .with_context(|| program.display().to_string())?;
+        wait_for(&format!("{} to start", program.display()), async || {
+            Ok(TcpStream::connect(address).await.is_ok())
+        })
+        .await?;
+        Ok(Self {
+            process,
+            is_envoy: false,
+        })
+    }
+
+    /// Its processor time so far.
+    pub fn taken(&self) -> Result<Taken> {
+        let id = self.id()?;
+        let taken = taken(id)?;
+        if self.is_envoy {
+            return Ok(taken);
+        }
+        Ok(Taken {
+            main: Duration::ZERO,
+            others: taken.main + taken.others,
+        })
+    }
+
+    fn id(&self) -> Result<u32> {
+        self.process.id().context("a proxy has ended")
     }
 }
 
+/// A program on a processor, which ends with this one.
+fn on(processor: &str, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", "taskset", "-c", processor])
+        .arg(program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
 /// Processor time of a process so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
-    /// Of its main thread. Envoy's checks health, and serves no requests.
+    /// Of Envoy's main thread, which checks health and serves no requests.
     pub main: Duration,
-    /// Of all other threads.
+    /// Of all other threads, and of other programs.
     pub others: Duration,
 }
 
 /// Processor time of a process so far. Threads that have ended are not counted.
-pub fn taken(process: u32) -> Result<Taken> {
+fn taken(process: u32) -> Result<Taken> {
     let mut taken = Taken {
         main: Duration::ZERO,
         others: Duration::ZERO,

@@ -37,10 +37,14 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
             "{:50} {:>10} {:>7} {:>12} {:>7} {:>6}",
             "variant", "per s", "ratio", "CPU", "ratio", "busy"
         );
+        let variants: Vec<&Variant> = variants
+            .iter()
+            .filter(|variant| variant.http2 || !load.http2)
+            .collect();
         let mut slices: Vec<Vec<Slice>> = variants.iter().map(|_| Vec::new()).collect();
         for round in 0..=ROUNDS {
             for (variant, slices) in variants.iter().zip(&mut slices) {
-                let slice = send(&load, variant).await?;
+                let slice = load.send(variant).await?;
                 if round > 0 {
                     slices.push(slice);
                 }
@@ -56,10 +60,7 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
 /// What proxies take that have nothing to do: health checks, and ticks.
 async fn report_idle(variants: &[Variant]) -> Result<()> {
     println!("without requests, in each second: main thread, workers");
-    let all = || -> Result<Vec<Taken>> {
-        let processes = variants.iter().map(Variant::process);
-        processes.map(|process| proxy::taken(process?)).collect()
-    };
+    let all = || -> Result<Vec<Taken>> { variants.iter().map(Variant::taken).collect() };
     let before = all()?;
     tokio::time::sleep(IDLE).await;
     for ((variant, before), after) in variants.iter().zip(before).zip(all()?) {
@@ -72,12 +73,6 @@ async fn report_idle(variants: &[Variant]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-async fn send(load: &Load, variant: &Variant) -> Result<Slice> {
-    let kind = ["content-type: application/json".to_owned()];
-    let headers = [&kind[..], &variant.headers].concat();
-    load.send(&variant.url, &headers, variant.process()?).await
 }
 
 fn loads(dir: &Path) -> Result<Vec<Load>> {

@@ -1,11 +1,11 @@
 //! The proxies that are compared, each an Envoy of its own.
 
 use super::fleets::{Home, MODEL, Place, Size};
-use super::neighbours;
-use super::proxy::{self, Proxy};
+use super::proxy::{self, Proxy, Taken};
+use super::{ext_proc, neighbours};
 use anyhow::{Context, Result};
-use meridian_tests::world::Block;
 use meridian_tests::world::certificates::Certificates;
+use meridian_tests::world::{Block, workspace};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -18,13 +18,22 @@ pub struct Variant {
     pub url: String,
     /// The headers that they need.
     pub headers: Vec<String>,
-    proxy: Proxy,
+    /// It takes requests over HTTP/2 without TLS.
+    pub http2: bool,
+    /// What serves it.
+    pub processes: Vec<Proxy>,
 }
 
 impl Variant {
-    /// Its process.
-    pub fn process(&self) -> Result<u32> {
-        self.proxy.id()
+    /// Its processor time so far.
+    pub fn taken(&self) -> Result<Taken> {
+        let mut all = Taken::default();
+        for process in &self.processes {
+            let Taken { main, others } = process.taken()?;
+            all.main += main;
+            all.others += others;
+        }
+        Ok(all)
     }
 }
 
@@ -53,64 +62,161 @@ pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Pr
         anyhow::bail!("{upstream} is not of IPv4");
     };
     let [_, x, y, _] = ip.octets();
-    let home = |port, size| {
-        let place = Place {
-            block: [x, y],
-            port,
-            upstream,
-            certificates: &certificates,
-            dir,
-        };
-        place.home(size)
+    let place = |port| Place {
+        block: [x, y],
+        port,
+        upstream,
+        certificates: &certificates,
+        dir,
     };
+    let fleets = [(8300, SMALL), (8400, SMALL), (8500, LARGE)];
+    let neighbours = neighbours::config([x, y], &certificates, &fleets)?;
+    let neighbours = Proxy::start_aside(dir, "neighbours", &neighbours).await?;
     let address = |port| SocketAddr::new(Ipv4Addr::new(127, x, y, 1).into(), port);
-    let plain = |port, log| bare(address(port), address(port + 2), upstream, log);
-    let logged = access_log(&home(8200, SMALL)?.config)?;
-    let (chain, small, large) = (home(8300, SMALL)?, home(8400, SMALL)?, home(8500, LARGE)?);
+    let mut variants = Vec::new();
+    for envoy in envoys(address, upstream, place)? {
+        let port = envoy.port;
+        variants.push(Variant {
+            name: envoy.name,
+            url: url(address(port)),
+            headers: envoy.headers,
+            http2: true,
+            processes: vec![Proxy::start(dir, &port.to_string(), &envoy.config).await?],
+        });
+    }
+    variants.push(ext_proc::start(dir, address(8700), upstream).await?);
+    variants.push(vllm_router(address(8800), upstream).await?);
+    Ok(Proxies {
+        variants,
+        _neighbours: neighbours,
+    })
+}
+
+/// An Envoy and its configuration.
+struct Envoy {
+    name: &'static str,
+    port: u16,
+    config: Value,
+    headers: Vec<String>,
+}
+
+fn envoys<'p>(
+    address: impl Fn(u16) -> SocketAddr,
+    upstream: SocketAddr,
+    place: impl Fn(u16) -> Place<'p>,
+) -> Result<Vec<Envoy>> {
+    let plain = |port| bare(address(port), address(port + 2), upstream);
+    let mut logged = plain(8200);
+    let log = access_log(&place(8200).home(SMALL)?.config)?;
+    logged.manager["access_log"] = log.clone();
+    let mut lean = plain(8600);
+    lean.manager["access_log"] = log;
+    lean.manager["http_filters"]
+        .as_array_mut()
+        .context("no filters")?
+        .insert(0, lean_plugin("router"));
+    lean.cluster["typed_extension_protocol_options"] = upstream_plugin();
+    let chain = place(8300).home(SMALL)?;
     let routed = route_headers(&chain);
-    let all = [
-        ("bare Envoy", 8100, plain(8100, Value::Null), Vec::new()),
-        (
+    let from_the_us = || vec!["cf-ipcountry: US".to_owned()];
+    let envoy = |name, port, config, headers| Envoy {
+        name,
+        port,
+        config,
+        headers,
+    };
+    Ok(vec![
+        envoy("bare Envoy", 8100, plain(8100).config(), Vec::new()),
+        envoy(
             "bare Envoy, Meridian's access log",
             8200,
-            plain(8200, logged),
+            logged.config(),
             Vec::new(),
         ),
-        (
+        envoy(
+            "the leanest pair of plugins, the same log",
+            8600,
+            lean.config(),
+            Vec::new(),
+        ),
+        envoy(
             "Meridian's listener, routes and chain, no filter",
             8300,
             without_plugins(chain.config),
             routed,
         ),
-        (
+        envoy(
             "Meridian, 3 regions x 1 model",
             8400,
-            small.config,
-            vec!["cf-ipcountry: US".into()],
+            place(8400).home(SMALL)?.config,
+            from_the_us(),
         ),
-        (
+        envoy(
             "Meridian, 30 regions x 10 models",
             8500,
-            large.config,
-            vec!["cf-ipcountry: US".into()],
+            place(8500).home(LARGE)?.config,
+            from_the_us(),
         ),
+    ])
+}
+
+/// Where chats are sent to.
+pub fn url(address: SocketAddr) -> String {
+    format!("http://{address}/v1/chat/completions")
+}
+
+/// The router of the vLLM project, which picks a server, in its own process.
+async fn vllm_router(listen: SocketAddr, upstream: SocketAddr) -> Result<Variant> {
+    let program = workspace().join(".tools/vllm-router/bin/vllm-router");
+    let (host, port) = (listen.ip().to_string(), listen.port().to_string());
+    let worker = format!("http://{upstream}");
+    let metrics = (listen.port() + 1).to_string();
+    let arguments = [
+        "--host",
+        &host,
+        "--port",
+        &port,
+        "--worker-urls",
+        &worker,
+        "--policy",
+        "round_robin",
+        "--prometheus-host",
+        &host,
+        "--prometheus-port",
+        &metrics,
+        "--log-level",
+        "error",
     ];
-    let fleets = [(8300, SMALL), (8400, SMALL), (8500, LARGE)];
-    let neighbours = neighbours::config([x, y], &certificates, &fleets)?;
-    let neighbours = Proxy::start_aside(dir, "neighbours", &neighbours).await?;
-    let mut variants = Vec::new();
-    for (name, port, config, headers) in all {
-        variants.push(Variant {
-            name,
-            url: format!("http://{}/v1/chat/completions", address(port)),
-            headers,
-            proxy: Proxy::start(dir, &port.to_string(), &config).await?,
-        });
-    }
-    Ok(Proxies {
-        variants,
-        _neighbours: neighbours,
+    Ok(Variant {
+        name: "vLLM's router",
+        url: url(listen),
+        headers: Vec::new(),
+        http2: false,
+        processes: vec![Proxy::start_other(&program, &arguments, listen).await?],
     })
+}
+
+/// A plugin of the leanest pair. Both share a VM, as Meridian's do.
+fn lean_plugin(root: &str) -> Value {
+    let file = workspace().join("target/filter/lean.wasm");
+    json!({ "name": format!("lean.{root}"), "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": { "name": root, "root_id": root, "allow_on_headers_stop_iteration": true, "vm_config": {
+            "vm_id": "lean", "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": file } },
+        }},
+    }})
+}
+
+fn upstream_plugin() -> Value {
+    let codec = json!({ "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec" });
+    json!({ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": { "http_protocol_options": {} },
+        "http_filters": [
+            lean_plugin("guard"),
+            { "name": "envoy.filters.http.upstream_codec", "typed_config": codec },
+        ],
+    }})
 }
 
 /// The headers that the filter would set for a request that stays at home.
@@ -170,11 +276,21 @@ fn remove_plugins(value: &mut Value) {
     }
 }
 
-/// A proxy without a filter.
-fn bare(listen: SocketAddr, admin: SocketAddr, pool: SocketAddr, access_log: Value) -> Value {
+/// An Envoy without a filter, in parts.
+pub struct Bare {
+    /// Its connection manager.
+    pub manager: Value,
+    /// The cluster of its one pool.
+    pub cluster: Value,
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// An Envoy without a filter.
+pub fn bare(listen: SocketAddr, admin: SocketAddr, pool: SocketAddr) -> Bare {
     let extensions = "type.googleapis.com/envoy.extensions.filters";
     let router = json!({ "@type": format!("{extensions}.http.router.v3.Router") });
-    let mut manager = json!({
+    let manager = json!({
         "@type": format!("{extensions}.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "bare",
         "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
@@ -182,18 +298,32 @@ fn bare(listen: SocketAddr, admin: SocketAddr, pool: SocketAddr, access_log: Val
         ]}]},
         "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": router }],
     });
-    if !access_log.is_null() {
-        manager["access_log"] = access_log;
+    Bare {
+        manager,
+        cluster: cluster("pool", pool),
+        listen,
+        admin,
     }
-    json!({
-        "admin": { "address": proxy::address(admin) },
-        "static_resources": {
-            "listeners": [{ "name": "bare", "address": proxy::address(listen), "filter_chains": [{ "filters": [
-                { "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }
-            ]}]}],
-            "clusters": [{ "name": "pool", "type": "STATIC", "load_assignment": { "cluster_name": "pool", "endpoints": [
-                { "lb_endpoints": [{ "endpoint": { "address": proxy::address(pool) } }] }
-            ]}}],
-        },
-    })
+}
+
+/// A cluster of one server.
+pub fn cluster(name: &str, server: SocketAddr) -> Value {
+    json!({ "name": name, "type": "STATIC", "load_assignment": { "cluster_name": name, "endpoints": [
+        { "lb_endpoints": [{ "endpoint": { "address": proxy::address(server) } }] }
+    ]}})
+}
+
+impl Bare {
+    /// The configuration.
+    pub fn config(self) -> Value {
+        json!({
+            "admin": { "address": proxy::address(self.admin) },
+            "static_resources": {
+                "listeners": [{ "name": "bare", "address": proxy::address(self.listen), "filter_chains": [{ "filters": [
+                    { "name": "envoy.filters.network.http_connection_manager", "typed_config": self.manager }
+                ]}]}],
+                "clusters": [self.cluster],
+            },
+        })
+    }
 }

@@ -1,0 +1,199 @@
+//! The largest bodies, in shapes that take the most memory to read, on their way to a region: what they cost a gateway and its other
+//! callers. Those for Claude, which are read whole, are in `claude_large`.
+
+use super::ensure;
+use crate::world::{MODEL, World, client};
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+
+const GATEWAY: &str = "us-west-2";
+/// Requests in all, and how many are under way at a time: one for each worker, or both at one.
+const REQUESTS: usize = 100;
+const AT_A_TIME: usize = 2;
+/// About the size of each body, in bytes. The limit is 64 MiB.
+const SIZE: usize = 63 << 20;
+/// The most that a gateway's memory may grow by, in bytes: for each request Envoy's buffers, and a copy in the memory of a worker's filter.
+const MOST: u64 = 2 * 4 * (64 << 20);
+/// What may stay. The memory of a filter never shrinks, and Envoy keeps what it may need again.
+const STAYS: u64 = 2 * (64 << 20) * 7 / 2;
+
+const ANSWER: &[u8] = br#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}"#;
+
+/// Bodies by what they are of, with the status of the answer.
+fn bodies() -> Vec<(&'static str, String, u16)> {
+    let fields = |fields: &str| format!(r#"{{"model":"{MODEL}",{fields}}}"#);
+    let many = |part: &str| part.repeat(SIZE / part.len());
+    let user = r#"{"role":"user","content":"Hi"}"#;
+    vec![
+        (
+            "text",
+            fields(&format!(
+                r#""messages":[{{"role":"user","content":"{}"}}]"#,
+                many("x")
+            )),
+            200,
+        ),
+        (
+            "messages",
+            fields(&format!(
+                r#""messages":[{}{user}]"#,
+                many(r#"{"role":"assistant","content":""},"#)
+            )),
+            200,
+        ),
+        (
+            "zeros",
+            fields(&format!(r#""messages":[{user}],"x":[0{}]"#, many(",0"))),
+            200,
+        ),
+        (
+            "objects",
+            fields(&format!(
+                r#""messages":[{user}],"x":[0{}]"#,
+                many(r#",{"":0}"#)
+            )),
+            200,
+        ),
+        (
+            "fields",
+            fields(&format!(r#""messages":[{user}]{}"#, many(r#","x":0"#))),
+            200,
+        ),
+        ("depth", fields(&format!(r#""x":{}"#, many("["))), 400),
+        (
+            "an escaped user",
+            fields(&format!(
+                r#""messages":[{user}],"user":"{}""#,
+                many(r"\u00e9")
+            )),
+            200,
+        ),
+        (
+            "a cache key",
+            fields(&format!(
+                r#""messages":[{user}],"prompt_cache_key":"{}""#,
+                many("k")
+            )),
+            200,
+        ),
+        ("a model", format!(r#"{{"model":"{}"}}"#, many("m")), 404),
+    ]
+}
+
+/// 100 of them, two at a time, while others ask little.
+pub async fn large(world: &mut World) -> Result<String> {
+    world.pool(GATEWAY).kill().await?;
+    tokio::spawn(serve(TcpListener::bind(world.block().pool(GATEWAY)).await?));
+    let gateway = world.gateway(GATEWAY);
+    let quiet = short_requests(world, Arc::new(AtomicBool::new(false)), 50).await?;
+    let before = gateway.memory()?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let bodies = bodies();
+    let (mut peak, mut slowest) = (before, Duration::ZERO);
+    let others = short_requests(world, ended.clone(), usize::MAX);
+    let all = async {
+        let mut under_way = JoinSet::new();
+        let mut looks = interval(Duration::from_millis(50));
+        let mut next = 0;
+        while next < REQUESTS || !under_way.is_empty() {
+            if next < REQUESTS && under_way.len() < AT_A_TIME {
+                let (what, body, expected) = bodies[next % bodies.len()].clone();
+                let ask = world.ask(GATEWAY).country("US").body(body);
+                under_way.spawn(async move {
+                    let begun = Instant::now();
+                    let answer = ask.send().await.with_context(|| what.to_owned())?;
+                    ensure(answer.status == expected, || {
+                        format!("{what}: {} {}", answer.status, answer.text())
+                    })?;
+                    Ok::<_, anyhow::Error>(begun.elapsed())
+                });
+                next += 1;
+                continue;
+            }
+            tokio::select! {
+                Some(took) = under_way.join_next() => slowest = slowest.max(took??),
+                _ = looks.tick() => peak = peak.max(gateway.memory()?),
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    let (all, others) = tokio::join!(all, others);
+    all?;
+    let others = others?;
+    let after = gateway.memory()?;
+    let mib = |bytes: u64| bytes >> 20;
+    let seen = format!(
+        "{REQUESTS} bodies of {} MiB, {AT_A_TIME} at a time, the slowest {slowest:.1?}; RSS {} MiB before, {} at most, {} after; the p99 of short \
+         requests {:.0?}, where it was {:.0?}",
+        SIZE >> 20,
+        mib(before),
+        mib(peak),
+        mib(after),
+        p99(others),
+        p99(quiet),
+    );
+    ensure(peak < before + MOST && after < before + STAYS, || {
+        seen.clone()
+    })?;
+    Ok(seen)
+}
+
+/// In the place of the pool's server, which reads JSON and would be the slowest part: takes bodies without a look.
+async fn serve(listener: TcpListener) -> Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let answer = service_fn(|request: Request<Incoming>| async {
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                frame?;
+            }
+            let kind = ("content-type", "application/json");
+            let response = Response::builder().header(kind.0, kind.1);
+            Ok::<_, anyhow::Error>(response.body(Full::new(Bytes::from_static(ANSWER)))?)
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+/// Sends short requests, 20 a second, until it is over or there were as many. How long each took.
+async fn short_requests(
+    world: &World,
+    is_over: Arc<AtomicBool>,
+    most: usize,
+) -> Result<Vec<Duration>> {
+    let client = client().build()?;
+    let mut ticks = interval(Duration::from_millis(50));
+    let mut requests = JoinSet::new();
+    for _ in 0..most {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        ticks.tick().await;
+        let (ask, client) = (world.ask(GATEWAY).country("US"), client.clone());
+        requests.spawn(async move {
+            let begun = Instant::now();
+            let answer = ask.send_with(&client).await?;
+            ensure(answer.status == 200, || answer.text())?;
+            Ok::<_, anyhow::Error>(begun.elapsed())
+        });
+    }
+    requests.join_all().await.into_iter().collect()
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * 99 / 100).min(times.len() - 1)]
+}
