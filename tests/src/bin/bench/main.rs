@@ -7,6 +7,7 @@ mod load;
 mod neighbours;
 mod one_by_one;
 mod proxy;
+mod report;
 mod throughput;
 mod translation;
 mod upstream;
@@ -23,9 +24,11 @@ async fn main() -> Result<()> {
         let address = arguments.next().context("no address")?;
         return ext_proc::serve(&address).await;
     }
-    throughput::throughput(only.as_deref()).await?;
+    let mut report = report::Report::begin()?;
+    throughput::throughput(only.as_deref(), &mut report).await?;
     if only.is_none() {
-        translation::translation().await?;
+        translation::translation(&mut report).await?;
+        report.write()?;
     }
     Ok(())
 }

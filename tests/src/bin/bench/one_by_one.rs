@@ -1,5 +1,6 @@
 //! What a request costs, one after the other: latency and CPU.
 
+use super::report::Report;
 use anyhow::Result;
 use meridian_tests::world::{Ask, Envoy};
 use std::time::{Duration, Instant};
@@ -32,18 +33,18 @@ pub async fn round(
     Ok(())
 }
 
-pub fn report(what: &str, targets: &mut [Target<'_>]) {
+pub fn report(what: &str, targets: &mut [Target<'_>], report: &mut Report) {
     let mut first: Option<(f64, f64)> = None;
     for target in targets {
         target.latencies.sort_unstable();
         let p50 = target.latencies[target.latencies.len() / 2].as_secs_f64() * 1e6;
         let cpu = target.cpu.as_secs_f64() * 1e6 / target.latencies.len() as f64;
         let (bare_p50, bare_cpu) = *first.get_or_insert((p50, cpu));
-        println!(
-            "{what:>10}  {:24} {p50:>7.0} us {:>8.2} {cpu:>11.0} us {:>8.2}",
+        report.line(&format!(
+            "| {}, {what} | {p50:.0} µs | {:.2} | {cpu:.0} µs | {:.2} |",
             target.name,
             p50 / bare_p50,
             cpu / bare_cpu
-        );
+        ));
     }
 }

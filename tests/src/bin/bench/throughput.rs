@@ -3,6 +3,7 @@
 
 use super::load::{Load, Slice};
 use super::proxy::{self, Taken};
+use super::report::Report;
 use super::upstream;
 use super::variants::{self, Variant};
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ const ROUNDS: usize = 15;
 const IDLE: Duration = Duration::from_secs(3);
 
 /// Measures all variants. `only`: a part of the names of loads.
-pub async fn throughput(only: Option<&str>) -> Result<()> {
+pub async fn throughput(only: Option<&str>, report: &mut Report) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let block = Block::claim(None)?;
     let address = block.pool("us-west-2");
@@ -26,17 +27,12 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
     let proxies = variants::start(dir.path(), address, &block).await?;
     let variants = &proxies.variants;
     proxy::leave_processor().await?;
-    report_idle(variants).await?;
+    report_idle(variants, report).await?;
     let is_measured = |load: &Load| only.is_none_or(|only| load.name.contains(only));
     for load in loads(dir.path())?.into_iter().filter(is_measured) {
-        println!(
-            "\n{}; {ROUNDS} slices of {} requests each variant, in turn",
-            load.name, load.requests
-        );
-        println!(
-            "{:50} {:>10} {:>7} {:>12} {:>7} {:>6}",
-            "variant", "per s", "ratio", "CPU", "ratio", "busy"
-        );
+        let Load { name, requests, .. } = &load;
+        let title = format!("{name}; {ROUNDS} slices of {requests} requests");
+        report.table(&title, &["proxy", "per s", "ratio", "CPU", "ratio", "busy"]);
         let variants: Vec<&Variant> = variants
             .iter()
             .filter(|variant| variant.http2 || !load.http2)
@@ -51,26 +47,29 @@ pub async fn throughput(only: Option<&str>) -> Result<()> {
             }
         }
         for (variant, own) in variants.iter().zip(&slices) {
-            report(variant, own, slices.first().context("no variants")?);
+            report.line(&row(variant, own, slices.first().context("no variants")?));
         }
     }
     Ok(())
 }
 
 /// What proxies take that have nothing to do: health checks, and ticks.
-async fn report_idle(variants: &[Variant]) -> Result<()> {
-    println!("without requests, in each second: main thread, workers");
+async fn report_idle(variants: &[Variant], report: &mut Report) -> Result<()> {
+    report.table(
+        "Without requests, in each second",
+        &["proxy", "main thread", "workers"],
+    );
     let all = || -> Result<Vec<Taken>> { variants.iter().map(Variant::taken).collect() };
     let before = all()?;
     tokio::time::sleep(IDLE).await;
     for ((variant, before), after) in variants.iter().zip(before).zip(all()?) {
         let in_ms = |took: Duration| took.as_secs_f64() / IDLE.as_secs_f64() * 1e3;
-        println!(
-            "{:50} {:>7.1} ms {:>7.1} ms",
+        report.line(&format!(
+            "| {} | {:.1} ms | {:.1} ms |",
             variant.name,
             in_ms(after.main - before.main),
             in_ms(after.others - before.others)
-        );
+        ));
     }
     Ok(())
 }
@@ -122,7 +121,7 @@ fn loads(dir: &Path) -> Result<Vec<Load>> {
     ])
 }
 
-fn report(variant: &Variant, own: &[Slice], first: &[Slice]) {
+fn row(variant: &Variant, own: &[Slice], first: &[Slice]) -> String {
     let ratio = |of: fn(&Slice) -> f64| {
         median(
             own.iter()
@@ -132,15 +131,15 @@ fn report(variant: &Variant, own: &[Slice], first: &[Slice]) {
     };
     let of = |of: fn(&Slice) -> f64| median(own.iter().map(of));
     let cpu = |slice: &Slice| slice.cpu.as_secs_f64();
-    println!(
-        "{:50} {:>10.0} {:>7.2} {:>9.1} us {:>7.2} {:>6.2}",
+    format!(
+        "| {} | {:.0} | {:.2} | {:.1} µs | {:.2} | {:.2} |",
         variant.name,
         of(|slice| slice.rate),
         ratio(|slice| slice.rate),
         Duration::from_secs_f64(of(cpu)).as_secs_f64() * 1e6,
         ratio(cpu),
         of(|slice| slice.busy)
-    );
+    )
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,7 +1,8 @@
 //! What it costs to translate for Claude: natively, against reading and writing the same bytes; and in Envoy, against callers who
 //! speak Anthropic's API themselves, on the same target to the same fake.
 
-use super::one_by_one::{REQUESTS, ROUNDS, Target, report, round};
+use super::one_by_one::{self, REQUESTS, ROUNDS, Target, round};
+use super::report::Report;
 use anyhow::{Context, Result};
 use meridian_filter_core::claude::{self, Api, CallerApi, ResponseContext};
 use meridian_filter_core::guard::sse::Events;
@@ -17,8 +18,8 @@ const SIZE: usize = 4 << 10;
 /// Chunks of a stream.
 const CHUNKS: usize = 500;
 
-pub async fn translation() -> Result<()> {
-    natively()?;
+pub async fn translation(report: &mut Report) -> Result<()> {
+    natively(report)?;
     let world = World::start(&Options {
         claude: Some(ClaudeHost::Vertex),
         ..Options::default()
@@ -33,6 +34,8 @@ pub async fn translation() -> Result<()> {
     })
     .await?;
     let client = client().build()?;
+    let columns = ["path", "median", "ratio", "CPU", "ratio"];
+    report.table("To Claude, one request after the other", &columns);
     for stream in [false, true] {
         let tokens = if stream { CHUNKS } else { 8 };
         world
@@ -46,8 +49,8 @@ pub async fn translation() -> Result<()> {
             cpu: Duration::ZERO,
         };
         let mut targets = [
-            target("to Claude, as it is", "/v1/messages"),
-            target("to Claude, translated", "/v1/chat/completions"),
+            target("as it is", "/v1/messages"),
+            target("translated", "/v1/chat/completions"),
         ];
         let requests = if stream { REQUESTS / 10 } else { REQUESTS };
         for _ in 0..ROUNDS {
@@ -61,7 +64,7 @@ pub async fn translation() -> Result<()> {
         } else {
             format!("{SIZE} B")
         };
-        report(&what, &mut targets);
+        one_by_one::report(&what, &mut targets, report);
     }
     Ok(())
 }
@@ -79,7 +82,9 @@ fn chat(stream: bool) -> Value {
     })
 }
 
-fn natively() -> Result<()> {
+fn natively(report: &mut Report) -> Result<()> {
+    let columns = ["", "read and written", "translated", "ratio"];
+    report.table("The translation alone", &columns);
     let claude = Claude {
         host: ClaudeHost::Anthropic,
         model: CLAUDE.into(),
@@ -87,11 +92,11 @@ fn natively() -> Result<()> {
         inference_geo: None,
         max_body: None,
     };
-    one_request(&claude)?;
-    one_stream()
+    one_request(&claude, report)?;
+    one_stream(report)
 }
 
-fn one_request(claude: &Claude) -> Result<()> {
+fn one_request(claude: &Claude, report: &mut Report) -> Result<()> {
     let body = chat(false).to_string();
     let copied = each(1, || {
         let value: Value = serde_json::from_slice(black_box(body.as_bytes()))?;
@@ -110,16 +115,11 @@ fn one_request(claude: &Claude) -> Result<()> {
         black_box(ask.translate(black_box(body.as_bytes()).to_vec())?);
         Ok(())
     })?;
-    say(
-        &format!("a request of {SIZE} B"),
-        "read and written",
-        copied,
-        translated,
-    );
+    report.line(&row(&format!("a request of {SIZE} B"), copied, translated));
     Ok(())
 }
 
-fn one_stream() -> Result<()> {
+fn one_stream(report: &mut Report) -> Result<()> {
     let delta = |text: String| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
     let start = json!({ "type": "message_start", "message": { "id": "msg_1", "model": CLAUDE, "usage": { "input_tokens": 3 } } });
     let deltas = (0..CHUNKS).map(|index| delta(format!(" token{index}")));
@@ -155,12 +155,7 @@ fn one_stream() -> Result<()> {
         }
         Ok(())
     })?;
-    say(
-        "a chunk of a stream",
-        "read and written",
-        copied,
-        translated,
-    );
+    report.line(&row("a chunk of a stream", copied, translated));
     Ok(())
 }
 
@@ -176,10 +171,7 @@ fn each(parts: usize, mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
     Ok(least / u32::try_from(parts)?)
 }
 
-#[allow(clippy::print_stdout)] // For a person at a terminal.
-fn say(what: &str, against: &str, copied: Duration, translated: Duration) {
+fn row(what: &str, copied: Duration, translated: Duration) -> String {
     let ratio = translated.as_secs_f64() / copied.as_secs_f64();
-    println!(
-        "natively, {what}: {against} {copied:.1?}, translated {translated:.1?}, ratio {ratio:.2}"
-    );
+    format!("| {what} | {copied:.1?} | {translated:.1?} | {ratio:.2} |")
 }

@@ -1,0 +1,93 @@
+//! The report: at a terminal line by line, and in docs/benchmarks.md once it is whole.
+
+use anyhow::{Context, Result};
+use meridian_tests::world::workspace;
+use std::path::Path;
+use std::process::Command;
+
+/// What stands before and behind the report in docs/benchmarks.md.
+const MARKS: [&str; 2] = ["<!-- written by scripts/bench -->\n", "<!-- end -->\n"];
+
+/// What was measured, as Markdown.
+pub struct Report(String);
+
+impl Report {
+    /// Begins with where and when it is measured, and with what.
+    ///
+    /// # Errors
+    /// A program does not tell its version.
+    pub fn begin() -> Result<Self> {
+        let mut report = Self(String::new());
+        let cores = std::thread::available_parallelism()?;
+        let envoy = said(workspace().join(".tools/envoy"), &["--version"])?;
+        let envoy = envoy.split('/').nth(1).unwrap_or_default().to_owned();
+        let vllm = std::fs::read_to_string(workspace().join(".tools/vllm-router/installed"))?;
+        report.line(&format!(
+            "{}, commit {}, {cores} cores of {}, Envoy {envoy}, vllm-router {}.",
+            said("date", &["-u", "+%F"])?,
+            said("git", &["rev-parse", "--short", "HEAD"])?,
+            processor()?,
+            vllm.trim(),
+        ));
+        Ok(report)
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: &str) {
+        println!("{line}");
+        self.0 += line;
+        self.0.push('\n');
+    }
+
+    /// Begins a table: its columns, of which all but the first one are numbers.
+    pub fn table(&mut self, title: &str, columns: &[&str]) {
+        let numbers = " ---: |".repeat(columns.len() - 1);
+        self.line(&format!("\n### {title}\n"));
+        self.line(&format!("| {} |", columns.join(" | ")));
+        self.line(&format!("| --- |{numbers}"));
+    }
+
+    /// Writes it to docs/benchmarks.md, in the place of the one before.
+    ///
+    /// # Errors
+    /// The file has no place for it.
+    pub fn write(&self) -> Result<()> {
+        let path = workspace().join("docs/benchmarks.md");
+        let text = std::fs::read_to_string(&path)?;
+        let [begin, end] = MARKS;
+        let (before, rest) = text
+            .split_once(begin)
+            .context("docs/benchmarks.md has no mark")?;
+        let (_, behind) = rest
+            .split_once(end)
+            .context("docs/benchmarks.md has no end mark")?;
+        let text = format!("{before}{begin}\n{}\n{end}{behind}", self.0);
+        std::fs::write(&path, text)?;
+        println!("\nwritten to {}", path.display());
+        Ok(())
+    }
+}
+
+/// The first line that a program says.
+fn said(program: impl AsRef<Path>, arguments: &[&str]) -> Result<String> {
+    let program = program.as_ref();
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(workspace())
+        .output()
+        .with_context(|| program.display().to_string())?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty());
+    Ok(line.context("it says nothing")?.to_owned())
+}
+
+/// The name of the processor.
+fn processor() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo")?;
+    let name = text.lines().find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        (field.trim() == "model name").then(|| value.trim())
+    });
+    Ok(name.unwrap_or("an unknown processor").to_owned())
+}
