@@ -115,6 +115,11 @@ pub async fn hangs(world: &mut World) -> Result<String> {
 
 /// Every Envoy restarted, one after the other: each is back by itself, with the same configuration.
 pub async fn gateways(world: &mut World) -> Result<String> {
+    wait_for("a plan by signals, behind that of the start", || async {
+        Ok(world.report().await?.counts.publications > 1)
+    })
+    .await?;
+    wait_for("all gateways to have it", || world.is_up_to_date()).await?;
     let (policy, weights) = in_force(world, "us-west-2").await?;
     let mut took = Vec::new();
     for region in REGIONS {

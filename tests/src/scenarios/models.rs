@@ -135,7 +135,7 @@ pub async fn bad_requests(world: &mut World) -> Result<String> {
         ("", "no body"),
         ("[1]", "not a JSON object"),
         ("{\"messages\": []}", "names no `model`"),
-        ("{\"model\": 7}", "invalid type"),
+        ("{\"model\": 7}", "`model` must be a string"),
         (
             "{\"model\": \"a\", \"model\": \"llama-3.1-70b\"}",
             "duplicate field",
