@@ -20,7 +20,9 @@ impl Report {
         let mut report = Self(String::new());
         let cores = std::thread::available_parallelism()?;
         let envoy = said(workspace().join(".tools/envoy"), &["--version"])?;
-        let envoy = envoy.split('/').nth(1).unwrap_or_default().to_owned();
+        let version = envoy.split("version: ").nth(1);
+        let envoy = version.and_then(|version| version.split('/').nth(1));
+        let envoy = envoy.context("Envoy does not tell its version")?;
         let vllm = std::fs::read_to_string(workspace().join(".tools/vllm-router/installed"))?;
         report.line(&format!(
             "{}, commit {}, {cores} cores of {}, Envoy {envoy}, vllm-router {}.",
