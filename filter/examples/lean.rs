@@ -73,12 +73,10 @@ impl Context for Guard {}
 
 impl HttpContext for Guard {
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        match self.get_http_response_header(":status").as_deref() {
-            Some("200") => Action::Continue,
-            status => {
-                self.set_http_response_header("x-status", status);
-                Action::Continue
-            }
+        let status = self.get_http_response_header(":status");
+        if status.as_deref() != Some("200") {
+            self.set_http_response_header("x-status", status.as_deref());
         }
+        Action::Continue
     }
 }

@@ -39,8 +39,8 @@ const FOR_BROWSERS: [&str; 6] = [
     "set-cookie",
 ];
 
-/// The routes of the public listener, in a tree by definition and model. Per definition: two per zone, model and lane with weights, two for the fallbacks alone, two per zone and model
-/// for any other lane, and the catch-all. The routes of a lane exist even while the plan sends nothing there.
+/// The routes of the public listener, in a tree by definition and model, and the catch-all. Per definition and model: two for each lane with
+/// weights, two for the fallbacks alone, and two for any other lane. The routes of a lane exist even while the plan sends nothing there.
 pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguration {
     let mut tree = RouteTree::default();
     for node in std::iter::once(node).chain(earlier) {

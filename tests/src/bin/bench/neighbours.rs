@@ -2,6 +2,7 @@
 
 use super::fleets::{Size, name};
 use super::proxy;
+use super::variants::manager;
 use anyhow::Result;
 use meridian_tests::world::certificates::Certificates;
 use serde_json::{Value, json};
@@ -37,15 +38,7 @@ pub fn config(
 
 fn listener(address: SocketAddr, certificates: &Certificates) -> Value {
     let extensions = "type.googleapis.com/envoy.extensions";
-    let router = json!({ "@type": format!("{extensions}.filters.http.router.v3.Router") });
-    let manager = json!({
-        "@type": format!("{extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "neighbours",
-        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
-            { "match": { "prefix": "/" }, "direct_response": { "status": 200 } }
-        ]}]},
-        "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": router }],
-    });
+    let manager = manager(("direct_response", json!({ "status": 200 })));
     let tls = json!({
         "@type": format!("{extensions}.transport_sockets.tls.v3.DownstreamTlsContext"),
         "common_tls_context": {

@@ -55,19 +55,23 @@ impl Report {
     /// The file has no place for it.
     pub fn write(&self) -> Result<()> {
         let path = workspace().join("docs/benchmarks.md");
-        let text = std::fs::read_to_string(&path)?;
-        let [begin, end] = MARKS;
-        let (before, rest) = text
-            .split_once(begin)
-            .context("docs/benchmarks.md has no mark")?;
-        let (_, behind) = rest
-            .split_once(end)
-            .context("docs/benchmarks.md has no end mark")?;
-        let text = format!("{before}{begin}\n{}\n{end}{behind}", self.0);
-        std::fs::write(&path, text)?;
+        let page = put(&std::fs::read_to_string(&path)?, &self.0)?;
+        std::fs::write(&path, page)?;
         println!("\nwritten to {}", path.display());
         Ok(())
     }
+}
+
+/// A page with this report between its marks.
+fn put(page: &str, report: &str) -> Result<String> {
+    let [begin, end] = MARKS;
+    let (before, rest) = page
+        .split_once(begin)
+        .context("docs/benchmarks.md has no mark")?;
+    let (_, behind) = rest
+        .split_once(end)
+        .context("docs/benchmarks.md has no end mark")?;
+    Ok(format!("{before}{begin}\n{report}\n{end}{behind}"))
 }
 
 /// The first line that a program says.
@@ -92,4 +96,19 @@ fn processor() -> Result<String> {
         (field.trim() == "model name").then(|| value.trim())
     });
     Ok(name.unwrap_or("an unknown processor").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_place_for_the_report() {
+        let page = include_str!("../../../../docs/benchmarks.md");
+        let with = put(page, "2026-11-30\n").unwrap();
+        assert!(with.contains("-->\n\n2026-11-30\n\n<!-- end -->\n"));
+        assert_eq!(put(&with, "2026-11-30\n").unwrap(), with);
+        assert!(with.starts_with("# Benchmarks\n") && with.contains("## Measured before"));
+        assert!(put("# Benchmarks\n", "").is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! The proxies that are compared, each an Envoy of its own.
+//! The proxies that are compared, each in processes of its own.
 
 use super::fleets::{Home, MODEL, Place, Size};
 use super::proxy::{self, Proxy, Taken};
@@ -234,7 +234,7 @@ fn route_headers(home: &Home) -> Vec<String> {
 }
 
 /// The connection manager of the public listener.
-fn manager(config: &mut Value) -> Result<&mut Value> {
+fn public_manager(config: &mut Value) -> Result<&mut Value> {
     let listeners = config["static_resources"]["listeners"].as_array_mut();
     let public = listeners
         .into_iter()
@@ -245,7 +245,7 @@ fn manager(config: &mut Value) -> Result<&mut Value> {
 }
 
 fn access_log(config: &Value) -> Result<Value> {
-    Ok(manager(&mut config.clone())?["access_log"].take())
+    Ok(public_manager(&mut config.clone())?["access_log"].take())
 }
 
 /// Everything but the Wasm filters.
@@ -286,18 +286,23 @@ pub struct Bare {
     admin: SocketAddr,
 }
 
-/// An Envoy without a filter.
-pub fn bare(listen: SocketAddr, admin: SocketAddr, pool: SocketAddr) -> Bare {
+/// A connection manager without a filter. `action`: what its one route does, a field of the route.
+pub fn manager(action: (&str, Value)) -> Value {
     let extensions = "type.googleapis.com/envoy.extensions.filters";
     let router = json!({ "@type": format!("{extensions}.http.router.v3.Router") });
-    let manager = json!({
+    let mut route = json!({ "match": { "prefix": "/" } });
+    route[action.0] = action.1;
+    json!({
         "@type": format!("{extensions}.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "bare",
-        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
-            { "match": { "prefix": "/" }, "route": { "cluster": "pool", "timeout": "30s" } }
-        ]}]},
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] },
         "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": router }],
-    });
+    })
+}
+
+/// An Envoy without a filter.
+pub fn bare(listen: SocketAddr, admin: SocketAddr, pool: SocketAddr) -> Bare {
+    let manager = manager(("route", json!({ "cluster": "pool", "timeout": "30s" })));
     Bare {
         manager,
         cluster: cluster("pool", pool),

@@ -107,13 +107,18 @@ pub fn tree(listener: &mut Listener, edit: impl FnOnce(&mut Matcher)) {
     });
 }
 
+/// A matcher that is a tree.
+pub fn as_tree(matcher: &mut Matcher) -> &mut MatcherTree {
+    match &mut matcher.matcher_type {
+        Some(MatcherType::MatcherTree(tree)) => tree,
+        _ => panic!("no tree"),
+    }
+}
+
 /// The branches of a tree by their values.
 pub fn branches(matcher: &mut Matcher) -> &mut HashMap<String, Branch> {
-    match &mut matcher.matcher_type {
-        Some(MatcherType::MatcherTree(MatcherTree {
-            tree_type: Some(TreeType::ExactMatchMap(map)),
-            ..
-        })) => &mut map.map,
+    match &mut as_tree(matcher).tree_type {
+        Some(TreeType::ExactMatchMap(map)) => &mut map.map,
         _ => panic!("no map"),
     }
 }

@@ -83,12 +83,8 @@ fn trees_that_leak() {
                 EU,
                 |s| {
                     tree(listener(s, "public"), |matcher| {
-                        match &mut matcher.matcher_type {
-                            Some(MatcherType::MatcherTree(tree)) => {
-                                tree.tree_type = Some(TreeType::PrefixMatchMap(Default::default()));
-                            }
-                            _ => panic!("no tree"),
-                        }
+                        as_tree(matcher).tree_type =
+                            Some(TreeType::PrefixMatchMap(Default::default()));
                     })
                 },
                 "this kind of tree",
@@ -98,13 +94,8 @@ fn trees_that_leak() {
                 EU,
                 |s| {
                     tree(listener(s, "public"), |matcher| {
-                        match &mut matcher.matcher_type {
-                            Some(MatcherType::MatcherTree(tree)) => {
-                                tree.input.as_mut().unwrap().typed_config =
-                                    Some(pack_any(Route::default()));
-                            }
-                            _ => panic!("no tree"),
-                        }
+                        let input = as_tree(matcher).input.as_mut().unwrap();
+                        input.typed_config = Some(pack_any(Route::default()));
                     })
                 },
                 "`type.googleapis.com/envoy.config.route.v3.Route` is not supported",
