@@ -36,6 +36,9 @@ pub struct FilterPolicy {
     /// The balancing policy of each pool of this region.
     #[serde(default)]
     pub pools: BTreeMap<ModelName, Balance>,
+    /// Bytes of request bodies that one worker holds at most. `None`: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<u64>,
     /// The lease of the policy. `None`: it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,

@@ -51,7 +51,8 @@ pub struct Fleet {
     pub filter: String,
     /// Access log of the gateways: a path, or `/dev/stdout`.
     pub access_log: String,
-    /// Maximum heap of one Envoy, in bytes. Near it Envoy resets the largest requests, then refuses new ones.
+    /// Maximum heap of one Envoy, in bytes. Near it Envoy resets the largest requests, then refuses new ones. A worker holds request bodies
+    /// of up to a quarter of it.
     pub heap: u64,
 }
 
@@ -99,6 +100,11 @@ impl Fleet {
         let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
         let model = own(self.own_limits.get(model));
         self.limits.with_overrides(&zone).with_overrides(&model)
+    }
+
+    /// Bytes of request bodies that a worker of a gateway holds at most: with its copies a body takes up to four times its size.
+    pub fn bodies(&self) -> u64 {
+        self.heap / 4
     }
 
     /// The balancing policy of each pool of a region.

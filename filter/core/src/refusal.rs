@@ -20,6 +20,9 @@ pub enum Reason {
     /// Envoy cannot pick a route.
     #[error("This gateway could not pick a route; try again.")]
     NoRoute,
+    /// The worker holds as many request bodies as it may.
+    #[error("This gateway holds as many request bodies as it has memory for; try again.")]
+    Full,
     /// The routes do not know the definition of the caller's zone that the decision follows.
     #[error(
         "The rules of the residency zone `{zone}` have just changed, and this gateway does not have all of them yet; try again."
@@ -186,11 +189,13 @@ impl Refusal {
             Reason::Unavailable { unavailable, .. } => answer
                 .headers
                 .push(("retry-after", unavailable.retry_after.to_string())),
-            Reason::NoPolicy | Reason::NoRoute | Reason::Mismatch { .. } | Reason::Lost { .. } => {
-                answer
-                    .headers
-                    .push(("retry-after", headers::RETRY_AFTER.into()))
-            }
+            Reason::NoPolicy
+            | Reason::NoRoute
+            | Reason::Full
+            | Reason::Mismatch { .. }
+            | Reason::Lost { .. } => answer
+                .headers
+                .push(("retry-after", headers::RETRY_AFTER.into())),
             Reason::WrongMethod { allowed } => answer.headers.push(("allow", (*allowed).into())),
             Reason::Redirected { location, .. } => {
                 answer.headers.push(("location", location.clone()))
@@ -239,6 +244,7 @@ impl Reason {
     fn temporary(&self) -> (u16, &'static str) {
         match self {
             Self::NoPolicy => (503, "no_policy"),
+            Self::Full => (503, "gateway_full"),
             Self::Mismatch { .. } => (503, "zone_rules_changing"),
             Self::Later => (429, "batch_later"),
             Self::Unavailable { unavailable, .. } => unavailable_code(unavailable),

@@ -130,6 +130,11 @@ impl Router {
         }))
     }
 
+    /// Bytes of request bodies that the worker holds at most.
+    pub fn bodies(&self) -> Option<u64> {
+        self.policy.bodies
+    }
+
     /// Whether the servers of a zone may not fetch content that a request names by URL.
     pub fn refuses_remote_content(&self, zone: &ZoneName) -> bool {
         let routes = self.zones.get(zone);

@@ -60,6 +60,7 @@ pub fn filter_policy(
         batch_keys: fleet.batch_keys.clone(),
         needs_header: fleet.needs_header.clone(),
         pools: fleet.balances(home),
+        bodies: Some(fleet.bodies()),
         lease,
     }
 }

@@ -2,8 +2,8 @@
 //! callers. Those for Claude, which are read whole, are in `claude_large`.
 
 use super::ensure;
-use crate::world::{MODEL, World, client};
-use anyhow::{Context, Result};
+use crate::world::{MODEL, World, client, wait_for};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -93,11 +93,7 @@ fn bodies() -> Vec<(&'static str, String, u16)> {
 
 /// 100 of them, two at a time, while others ask little.
 pub async fn large(world: &mut World) -> Result<String> {
-    let address = world.block().pool(GATEWAY);
-    world.pool(GATEWAY).kill().await?;
-    // Until the pool's own server takes its place again.
-    let mut server = JoinSet::new();
-    server.spawn(serve(TcpListener::bind(address).await?));
+    let mut server = replace_pool(world).await?;
     let gateway = world.gateway(GATEWAY);
     let quiet = short_requests(world, &AtomicBool::new(false), 50).await?;
     let before = gateway.memory()?;
@@ -127,6 +123,76 @@ pub async fn large(world: &mut World) -> Result<String> {
     Ok(seen)
 }
 
+/// A heap of which a quarter is room for two of the bodies, at each worker.
+const SMALL_HEAP: &str = "512MiB";
+/// How many are sent at a time to a gateway of two workers.
+const AT_ONCE: usize = 10;
+/// How often they are.
+const ROUNDS: usize = 2;
+
+/// More large bodies at a time than a gateway may hold: it serves those that it has room for, refuses the others, and serves short
+/// requests.
+pub async fn too_many(world: &mut World) -> Result<String> {
+    let mut server = replace_pool(world).await?;
+    let original = world.fleet_file()?;
+    let domain = "trust_domain: meridian\n";
+    world.edit(&original.replace(domain, &format!("{domain}  heap: {SMALL_HEAP}\n")))?;
+    let gateway = world.gateway(GATEWAY);
+    wait_for("the smaller limit to be in force", || async {
+        let listeners = gateway.admin("/config_dump?include_eds").await?;
+        Ok(listeners.contains(&(128 << 20).to_string()))
+    })
+    .await?;
+    let ended = AtomicBool::new(false);
+    let (_, text, _) = bodies().swap_remove(0);
+    let all = async {
+        let mut seen = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut sent = JoinSet::new();
+            for _ in 0..AT_ONCE {
+                let large = world.ask(GATEWAY).country("US").body(text.clone());
+                sent.spawn(async move { large.send().await });
+            }
+            seen.extend(sent.join_all().await);
+        }
+        ended.store(true, Ordering::Relaxed);
+        seen
+    };
+    let (all, others) = tokio::join!(all, short_requests(world, &ended, usize::MAX));
+    let (mut served, mut refused) = (0, 0);
+    for answer in all {
+        let answer = answer?;
+        match answer.status {
+            200 => served += 1,
+            503 => {
+                let is_clear =
+                    answer.text().contains("gateway_full") && answer.header("retry-after") == "2";
+                ensure(is_clear, || answer.text())?;
+                refused += 1;
+            }
+            _ => bail!("{} {}", answer.status, answer.text()),
+        }
+    }
+    ensure(served >= ROUNDS && refused > 0, || {
+        format!("{served} served, {refused} refused")
+    })?;
+    // What was refused is no longer held.
+    for _ in 0..ROUNDS {
+        let large = world.ask(GATEWAY).country("US").body(text.clone());
+        let answer = large.send().await?;
+        ensure(answer.status == 200, || answer.text())?;
+    }
+    server.shutdown().await;
+    world.edit(&original)?;
+    Ok(format!(
+        "of {} bodies of {} MiB, {AT_ONCE} at a time, {served} served and {refused} refused with room for two at each worker; {} short requests \
+         meanwhile, all served",
+        ROUNDS * AT_ONCE,
+        SIZE >> 20,
+        others?.len(),
+    ))
+}
+
 /// Sends all of them. The most memory that the gateway held meanwhile, and how long the slowest one took.
 async fn send_all(world: &World) -> Result<(u64, Duration)> {
     let bodies = bodies();
@@ -154,6 +220,15 @@ async fn send_all(world: &World) -> Result<(u64, Duration)> {
         }
     }
     Ok((peak, slowest))
+}
+
+/// Takes the place of the pool's server, until that is started again.
+async fn replace_pool(world: &World) -> Result<JoinSet<Result<()>>> {
+    let address = world.block().pool(GATEWAY);
+    world.pool(GATEWAY).kill().await?;
+    let mut server = JoinSet::new();
+    server.spawn(serve(TcpListener::bind(address).await?));
+    Ok(server)
 }
 
 /// In the place of the pool's server, which reads JSON and would be the slowest part: takes bodies without a look.

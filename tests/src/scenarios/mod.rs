@@ -168,6 +168,7 @@ scenarios! {
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
     "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "bodies": bodies::large, Any, Options::default();
+    "bodies-too-many": bodies::too_many, Any, Options::default();
     "claude-large": claude_large::large, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };
     "claude-tools-bedrock": claude_tools::loops, Any, Options { claude: Some(ClaudeHost::Bedrock), ..Options::default() };

@@ -526,8 +526,9 @@ pub struct RawGateways {
     /// Path of the filter on every gateway. Give a new version a new path: Envoy then loads it without a restart. Default:
     /// `/etc/meridian/meridian_filter.wasm`.
     pub filter: Option<String>,
-    /// Heap that one Envoy may use, e.g. three quarters of its container's memory: bodies are buffered whole. Near this limit Envoy
-    /// resets the largest requests, then refuses new ones. Default: `4GiB`.
+    /// Heap that one Envoy may use, e.g. three quarters of its container's memory: bodies are buffered whole. A worker holds bodies of
+    /// up to a quarter of it, and refuses more of them. Near this limit Envoy resets the largest requests, then refuses new ones. At least
+    /// four times `policy.limits.body`. Default: `4GiB`.
     pub heap: Option<String>,
     /// File to which Envoy writes its access log, JSON lines. Default: `/dev/stdout`.
     pub access_log: Option<String>,

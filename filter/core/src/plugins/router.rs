@@ -7,7 +7,7 @@ use crate::host::{Action, Fact, Host, LogLevel, Side, caller_has_left, text};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
-use crate::worker::{AttemptEnd, Worker, attempts_text, lease_expires, loaded, refused};
+use crate::worker::{AttemptEnd, HeldBody, Worker, attempts_text, lease_expires, loaded, refused};
 use meridian_policy::api::{self, Shape};
 use meridian_policy::filter_policy::FilterPolicy;
 use meridian_policy::retry::is_retried;
@@ -43,6 +43,8 @@ pub struct Request {
     stream: u32,
     /// [`headers::REQUEST`]; 0 before the decision.
     number: u64,
+    /// What Envoy holds of its body, until the request is over: an attempt may be repeated.
+    body: HeldBody,
 }
 
 enum State {
@@ -50,6 +52,8 @@ enum State {
     Head,
     /// The zone is decided; the body is being buffered.
     Body(PendingRequest),
+    /// There is no room for its body. It is refused when the body ends: many clients that cannot send all of it read no answer.
+    TooMuch(Shape),
     /// On its way.
     Routed(Routed),
     /// An error has come, and perhaps its body will. Its status.
@@ -89,9 +93,8 @@ impl Plugin for Request {
         let value = |name: &str| request.first(name).unwrap_or_default();
         let (method, path) = (value(":method"), value(":path"));
         let Some(policy) = self.policy.clone() else {
-            let reason = Reason::NoPolicy;
             let shape = api::shape(path, request.iter().map(|(name, _)| name));
-            return self.answer(host, &Refusal { reason, shape }.answer());
+            return self.refuse(host, Reason::NoPolicy, shape);
         };
         let source = source(host);
         for name in policy.router.untrusted(source, &request) {
@@ -125,10 +128,13 @@ impl Plugin for Request {
         &mut self,
         host: &dyn Host,
         worker: &mut Worker,
-        _: usize,
+        size: usize,
         ends: bool,
     ) -> Action {
+        self.hold(host, worker, size);
         match &self.state {
+            State::TooMuch(_) if !ends => Action::Withhold,
+            &State::TooMuch(shape) => self.refuse(host, Reason::Full, shape),
             State::Body(..) if !ends => Action::Pause,
             State::Body(..) => self.decide(host, worker),
             State::Head | State::Answered => Action::Pause,
@@ -138,6 +144,7 @@ impl Plugin for Request {
 
     fn on_request_trailers(&mut self, host: &dyn Host, worker: &mut Worker) -> Action {
         match &self.state {
+            &State::TooMuch(shape) => self.refuse(host, Reason::Full, shape),
             State::Body(..) => self.decide(host, worker),
             State::Head | State::Answered => Action::Pause,
             State::Routed(_) | State::Failed(_) | State::Passed => Action::Continue,
@@ -174,12 +181,10 @@ impl Plugin for Request {
         if status == 503 && host.fact(Fact::RouteName).as_deref() == Some(NO_ROUTE) {
             worker.metrics.mismatch(host, "route");
             let zone = zone.clone();
-            let reason = Reason::Mismatch { zone };
-            return self.answer(host, &Refusal { reason, shape }.answer());
+            return self.refuse(host, Reason::Mismatch { zone }, shape);
         }
         if let Some(field) = stays.filter(|_| is_retried(status)) {
-            let reason = Reason::Lost { field };
-            return self.answer(host, &Refusal { reason, shape }.answer());
+            return self.refuse(host, Reason::Lost { field }, shape);
         }
         if ends || text(host, Side::Response, "content-length") == "0" {
             return self.explain(host, status);
@@ -213,6 +218,10 @@ impl Plugin for Request {
         }
     }
 
+    fn on_done(&mut self, _: &dyn Host, worker: &mut Worker) {
+        worker.bodies.release(&mut self.body);
+    }
+
     /// What the guard saw of the request's attempts, and how its answer broke off, goes into the access log.
     fn on_log(&mut self, host: &dyn Host, worker: &mut Worker) {
         if let Some(how) = worker.attempts.take_broken(self.number) {
@@ -238,6 +247,20 @@ impl Request {
             state: State::Head,
             stream,
             number: 0,
+            body: HeldBody::default(),
+        }
+    }
+
+    /// More of the body is held, if there is room for it. `size`: with what came before.
+    fn hold(&mut self, host: &dyn Host, worker: &mut Worker, size: usize) {
+        if let State::Body(pending) = &self.state
+            && !worker
+                .bodies
+                .hold(&mut self.body, size, pending.policy.router.bodies())
+        {
+            worker.bodies.release(&mut self.body);
+            host.set_body(Side::Request, size, &[]);
+            self.state = State::TooMuch(pending.admitted.shape());
         }
     }
 
@@ -298,8 +321,7 @@ impl Request {
             LogLevel::Error,
             "meridian: the route cache cannot be cleared",
         );
-        let reason = Reason::NoRoute;
-        self.answer(host, &Refusal { reason, shape }.answer())
+        self.refuse(host, Reason::NoRoute, shape)
     }
 
     /// An error has no body: callers' clients want one. Envoy's local replies put the message into the shape of the API.
@@ -313,6 +335,10 @@ impl Request {
         let message = format!("The server answered with the status {status} and no body.");
         host.reply(status, &headers, message.as_bytes());
         Action::Pause
+    }
+
+    fn refuse(&mut self, host: &dyn Host, reason: Reason, shape: Shape) -> Action {
+        self.answer(host, &Refusal { reason, shape }.answer())
     }
 
     fn answer(&mut self, host: &dyn Host, answer: &Answer) -> Action {

@@ -82,6 +82,43 @@ fn a_request_is_routed_when_its_body_is_whole() {
 }
 
 #[test]
+fn a_large_body_is_refused_while_the_worker_holds_too_much() {
+    let (envoy, mut worker) = (Envoy::start(), Worker::default());
+    let mut policy = filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None);
+    policy.bodies = Some(3 << 20);
+    let policy = serde_json::to_vec(&policy).unwrap();
+    let host = Stream::new(&envoy, 0);
+    let configured = Configured::new(&host, &mut worker, b"router", &policy).unwrap();
+    let send = |worker: &mut Worker, bytes: usize, ends: bool| {
+        let stream = stream(&envoy);
+        let mut plugin = configured.stream(1);
+        stream.request(plugin.as_mut(), worker, CHAT, false);
+        let body = format!(
+            r#"{{"model":"{LLAMA}","messages":[],"x":"{}"}}"#,
+            "x".repeat(bytes)
+        );
+        stream.piece(plugin.as_mut(), worker, Side::Request, &body, ends);
+        (stream, plugin)
+    };
+    let (first, mut held) = send(&mut worker, 2 << 20, true);
+    assert_eq!(lane(&first).as_deref(), Some("home"));
+    // Also one that is not whole.
+    let (second, mut refused) = send(&mut worker, 2 << 20, false);
+    assert_eq!(*second.reply.borrow(), None, "its caller still sends");
+    second.piece(refused.as_mut(), &mut worker, Side::Request, "x", true);
+    let reply = second.reply.borrow().clone().unwrap();
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("gateway_full"), "{}", reply.body);
+    refused.on_done(&second, &mut worker);
+    let (small, mut ordinary) = send(&mut worker, 100, true);
+    assert_eq!(lane(&small).as_deref(), Some("home"));
+    ordinary.on_done(&small, &mut worker);
+    held.on_done(&first, &mut worker);
+    let (third, _) = send(&mut worker, 2 << 20, true);
+    assert_eq!(lane(&third).as_deref(), Some("home"));
+}
+
+#[test]
 fn a_request_whose_definition_the_routes_lack_is_told_so() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
     let stream = stream(&envoy);

@@ -4,6 +4,7 @@
 mod attempt_log;
 mod attempts;
 mod board;
+mod bodies;
 mod breakers;
 mod connections;
 mod fallbacks;
@@ -22,6 +23,7 @@ mod trickles;
 pub use attempt_log::{AttemptLog, attempts_text};
 pub use attempts::{AttemptEnd, AttemptRecord, Attempts, STALL, TRICKLE};
 pub use board::KEEP_EVERY;
+pub use bodies::{Bodies, HeldBody};
 pub use connections::{Connections, FOLLOW_EVERY};
 pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
@@ -74,6 +76,8 @@ pub struct Worker {
     pub fallbacks: FallbackRequests,
     /// Prompts that were too long for a member.
     pub too_long: TooLong,
+    /// Request bodies that are held.
+    pub bodies: Bodies,
     /// Connections for retrieval.
     pub connections: Connections,
     /// The labels of attempts.

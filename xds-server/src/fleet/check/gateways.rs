@@ -2,6 +2,7 @@
 
 use super::{Check, field};
 use crate::fleet::raw::RawGateways;
+use meridian_policy::fleet::Fleet;
 
 /// The parsed `gateways`.
 pub(super) struct Gateways {
@@ -24,6 +25,21 @@ impl Check {
             access_log: path("access_log", raw.access_log, "/dev/stdout"),
             trust_domain: self.trust_domain(raw.trust_domain),
             heap: self.at("gateways.heap", field::heap(heap)).unwrap_or(0),
+        }
+    }
+
+    /// A worker must be able to hold the largest body.
+    pub(super) fn bodies_fit(&mut self, fleet: &Fleet) {
+        let body = u64::from(fleet.limits.body);
+        if fleet.heap > 0 && body > fleet.bodies() {
+            let size = |bytes| bytesize::ByteSize::b(bytes);
+            let message = format!(
+                "{} is less than four times `policy.limits.body`, which is {}; use {} or more, or a smaller body",
+                size(fleet.heap),
+                size(body),
+                size(body * 4),
+            );
+            self.problem("gateways.heap", message);
         }
     }
 

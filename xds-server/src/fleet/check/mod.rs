@@ -87,6 +87,7 @@ pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
         regions,
         fallbacks,
     };
+    check.bodies_fit(&fleet);
     check.addresses(&fleet);
     check.signals_stay_fresh(&fleet);
     check.pushes_can_be_known(&fleet);

@@ -78,6 +78,25 @@ fn limits() {
 }
 
 #[test]
+fn a_worker_has_room_for_the_largest_body() {
+    let text = |body: &str, heap: &str| {
+        let limits = edited("body: 64MiB", &format!("body: {body}"));
+        limits.replace(
+            "policy:\n",
+            &format!("gateways: {{ heap: {heap} }}\npolicy:\n"),
+        )
+    };
+    assert!(parse(&text("64MiB", "256MiB")).is_ok());
+    check(
+        &text("1GiB", "2GiB"),
+        &[(
+            "gateways.heap",
+            "2.0 GiB is less than four times `policy.limits.body`, which is 1.0 GiB; use 4.0 GiB or more",
+        )],
+    );
+}
+
+#[test]
 fn limits_of_zones_and_models() {
     for (limits, at, says) in [
         ("first_token: soon", "first_token", "`soon`"),
@@ -331,7 +350,7 @@ fn secrets() {
 }
 
 #[test]
-fn paths_and_the_trust_domain() {
+fn what_all_gateways_share() {
     for (gateways, at, says) in [
         (
             "{ filter: meridian.wasm }",
@@ -350,6 +369,11 @@ fn paths_and_the_trust_domain() {
         ),
         ("{ trust_domain: \"\" }", "gateways.trust_domain", "SPIFFE"),
         ("{ trust_domain: a/b }", "gateways.trust_domain", "SPIFFE"),
+        (
+            "{ heap: 255MiB }",
+            "gateways.heap",
+            "between 256MiB and 1TiB",
+        ),
     ] {
         check_edit(
             "policy:\n",
