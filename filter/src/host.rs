@@ -2,7 +2,7 @@
 //! to fail a request.
 
 use meridian_filter_core::header_map::HeaderMap;
-use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
+use meridian_filter_core::host::{ConnectionHost, Fact, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
 use std::cell::Cell;
@@ -149,14 +149,6 @@ impl Host for Envoy {
         }
     }
 
-    fn enter(&self, connection: u32) -> bool {
-        hostcalls::set_effective_context(connection).is_ok()
-    }
-
-    fn close_connection(&self) {
-        let _ = hostcalls::close_downstream();
-    }
-
     fn fail_response(&self, stream: u32, status: u16) {
         if hostcalls::set_effective_context(stream).is_ok() {
             self.set_header(Side::Response, ":status", Some(&status.to_string()));
@@ -258,5 +250,15 @@ fn buffer(side: Side) -> BufferType {
     match side {
         Side::Request => BufferType::HttpRequestBody,
         Side::Response => BufferType::HttpResponseBody,
+    }
+}
+
+impl ConnectionHost for Envoy {
+    fn enter(&self, connection: u32) -> bool {
+        hostcalls::set_effective_context(connection).is_ok()
+    }
+
+    fn close_connection(&self) {
+        let _ = hostcalls::close_downstream();
     }
 }

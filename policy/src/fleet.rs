@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use crate::fallback::{Fallback, ProviderEndpoint, Secret};
 pub use crate::limits::{Limits, Overflow, OwnLimits, Unhealthy};
-pub use crate::listener::{Gateway, KeyPair, Public};
+pub use crate::listener::{FilterFiles, FilterKind, Gateway, KeyPair, Public};
 pub use crate::region::{Pool, Region};
 pub use crate::zone::{
     ContentRules, Misdirected, Order, Trust, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
@@ -47,8 +47,8 @@ pub struct Fleet {
     pub control_plane: Option<ControlPlane>,
     /// SPIFFE trust domain of the gateways. A gateway's certificate has the ID `spiffe://<trust_domain>/region/<region>`.
     pub trust_domain: String,
-    /// Path of the filter's .wasm on the gateways.
-    pub filter: String,
+    /// Paths of the filter on the gateways.
+    pub filters: FilterFiles,
     /// Access log of the gateways: a path, or `/dev/stdout`.
     pub access_log: String,
     /// Maximum heap of one Envoy, in bytes. Near it Envoy resets the largest requests, then refuses new ones. A worker holds request bodies
@@ -100,6 +100,12 @@ impl Fleet {
         let zone = own(self.zones.get(zone).map(|zone| &zone.limits));
         let model = own(self.own_limits.get(model));
         self.limits.with_overrides(&zone).with_overrides(&model)
+    }
+
+    /// How the gateway of a region runs the filter.
+    pub fn filter_kind(&self, region: &RegionName) -> FilterKind {
+        let region = self.regions.get(region);
+        region.map_or_else(FilterKind::default, |region| region.gateway.filter)
     }
 
     /// Bytes of request bodies that a worker of a gateway holds at most: with its copies a body takes up to four times its size.

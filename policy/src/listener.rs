@@ -29,6 +29,37 @@ pub struct Gateway {
     pub ca: String,
     /// Maximum number of Envoys in the region. They share the region's part of budgets.
     pub replicas: u32,
+    /// How Envoy runs the filter.
+    pub filter: FilterKind,
+}
+
+/// How a gateway's Envoy runs the filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilterKind {
+    /// As a Wasm plugin.
+    #[default]
+    Wasm,
+    /// As a dynamic module: native code in Envoy's process.
+    Native,
+}
+
+/// Paths of the filter on the gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterFiles {
+    /// The Wasm plugin.
+    pub wasm: String,
+    /// The dynamic module.
+    pub native: String,
+}
+
+impl FilterFiles {
+    /// The file of a kind.
+    pub fn of(&self, kind: FilterKind) -> &str {
+        match kind {
+            FilterKind::Wasm => &self.wasm,
+            FilterKind::Native => &self.native,
+        }
+    }
 }
 
 /// Paths of a certificate chain and its key on the gateway, as PEM files.

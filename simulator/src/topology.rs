@@ -5,8 +5,9 @@ use crate::profile::Profile;
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    ContentRules, Fleet, Gateway, KeyPair, Limits, Misdirected, Order, Overflow, OwnLimits, Pool,
-    Public, Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource, ZoneSourceKind,
+    ContentRules, FilterFiles, FilterKind, Fleet, Gateway, KeyPair, Limits, Misdirected, Order,
+    Overflow, OwnLimits, Pool, Public, Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
+    ZoneSourceKind,
 };
 use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
@@ -166,7 +167,10 @@ pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
         unhealthy: Unhealthy::default(),
         control_plane: None,
         trust_domain: "meridian".into(),
-        filter: "/filter.wasm".into(),
+        filters: FilterFiles {
+            wasm: "/filter.wasm".into(),
+            native: "/filter.so".into(),
+        },
         access_log: "/dev/stdout".into(),
         heap: 4 << 30,
     }
@@ -206,6 +210,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
             },
             ca: file(),
             replicas: 1,
+            filter: FilterKind::default(),
         },
         admin: ([127, 0, 0, 1], 9901).into(),
         round_trips: others

@@ -1,7 +1,7 @@
 //! Every scenario is a test. Those that are selected run on shared worlds, as many at a time as `--test-threads` says.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use meridian_tests::scenarios::{self, Outcome, lanes, scenarios};
+use meridian_tests::scenarios::{self, Outcome, Scenario, lanes, scenarios};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -12,7 +12,9 @@ fn main() -> Result<ExitCode, std::io::Error> {
     let mut arguments = Arguments::from_args();
     let lanes = arguments.test_threads.unwrap_or_else(lanes);
     let (mut trials, mut selected, mut senders) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for scenario in scenarios() {
+    let is_selective = arguments.filter.is_some();
+    let wanted = |scenario: &Scenario| is_selective || scenario.is_usual();
+    for scenario in scenarios().into_iter().filter(wanted) {
         let name = scenario.name;
         let (sender, receiver) = channel();
         let receiver = Mutex::new(receiver);

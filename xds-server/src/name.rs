@@ -11,6 +11,11 @@ use meridian_policy::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, Z
 /// The HTTP filter that decides where a request goes. Its configuration is an ECDS resource.
 pub const ROUTER: &str = "meridian.router";
 
+/// The same resource for the filter as a dynamic module.
+pub fn native(filter: &str) -> String {
+    format!("{filter}.native")
+}
+
 /// The cluster without endpoints. A request that matches no other route gets 503 there.
 pub use meridian_policy::NO_ROUTE as NOTHING;
 

@@ -102,10 +102,6 @@ pub trait Host {
     fn reset(&self);
     /// Ends the response of another stream of this worker, so that its caller's connection breaks off.
     fn end_stream(&self, stream: u32);
-    /// Makes another connection of this worker the present one. `false` if it is over.
-    fn enter(&self, connection: u32) -> bool;
-    /// Closes the present connection.
-    fn close_connection(&self);
     /// Turns the response of another stream of this worker, whose headers are held, into an error without a body, and lets it go on.
     fn fail_response(&self, stream: u32, status: u16);
     /// Lets the response's headers go on while its body is withheld: a response of headers alone, if the body has ended.
@@ -127,6 +123,14 @@ pub trait Host {
 
     /// Writes a line to Envoy's log.
     fn log(&self, level: LogLevel, line: &str);
+}
+
+/// The Envoy around a plugin of TCP connections.
+pub trait ConnectionHost: Host {
+    /// Makes another connection of this worker the present one. `false` if it is over.
+    fn enter(&self, connection: u32) -> bool;
+    /// Closes the present connection.
+    fn close_connection(&self);
 }
 
 /// Milliseconds by the machine's monotonic clock, which all workers share.

@@ -17,6 +17,9 @@ pub enum Reason {
     /// The filter has no policy yet.
     #[error("This gateway has not been given a routing policy yet; nothing can be served.")]
     NoPolicy,
+    /// The filter has failed at the request.
+    #[error("This gateway has failed at the request.")]
+    Broken,
     /// Envoy cannot pick a route.
     #[error("This gateway could not pick a route; try again.")]
     NoRoute,
@@ -244,6 +247,7 @@ impl Reason {
     fn temporary(&self) -> (u16, &'static str) {
         match self {
             Self::NoPolicy => (503, "no_policy"),
+            Self::Broken => (500, "gateway_failed"),
             Self::Full => (503, "gateway_full"),
             Self::Mismatch { .. } => (503, "zone_rules_changing"),
             Self::Later => (429, "batch_later"),

@@ -28,7 +28,7 @@ fn takes(chain: &Chain, scenario: &Scenario) -> bool {
 
 /// How long one takes, in tens of seconds.
 fn weight(scenario: &Scenario) -> usize {
-    if super::LONG.contains(&scenario.name) {
+    if super::LONG.contains(&scenario.plain_name()) {
         7
     } else {
         1

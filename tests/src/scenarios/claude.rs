@@ -242,7 +242,7 @@ pub async fn geo(world: &mut World) -> Result<String> {
     regions(world, Fail::Status(503));
     let eu = world.provider("claude-eu");
     let gateway = world.gateway("eu-west-1");
-    let violations = async || gateway.counter("wasmcustom.meridian_misplaced").await;
+    let violations = async || gateway.metric("meridian_misplaced", &[]).await;
     let before = violations().await?;
     let ask = || world.ask("eu-west-1").country("DE");
     answered_by(world, &ask(), "fallback/claude-eu").await?;
@@ -294,8 +294,10 @@ fn us(world: &World) -> Ask {
 
 /// Requests that us-west-2's gateway has refused because a budget is spent.
 async fn over_budget(world: &World, what: &str) -> Result<u64> {
-    let counter = format!("wasmcustom.meridian_over_budget.*what={what}");
-    world.gateway("us-west-2").counter(&counter).await
+    let gateway = world.gateway("us-west-2");
+    gateway
+        .metric("meridian_over_budget", &[("what", what)])
+        .await
 }
 
 /// A fallback costs no more than its budget, and refused callers get a Retry-After.
@@ -355,9 +357,9 @@ async fn dollars(world: &World) -> Result<()> {
         answered_by(world, &ask, "fallback/claude").await?;
     }
     let west = world.gateway("us-west-2");
-    let spent = "wasmcustom.meridian_spent_microusd";
+    let spent = "meridian_spent_microusd";
     wait_for("seven answers of 141 to be counted", || async {
-        Ok(west.counter(spent).await? == 7 * 141)
+        Ok(west.metric(spent, &[]).await? == 7 * 141)
     })
     .await
 }

@@ -316,11 +316,8 @@ async fn until_only_own_zones(world: &World) -> Result<()> {
 /// serves.
 pub async fn nack(world: &mut World) -> Result<String> {
     let original = world.fleet_file()?;
-    let start = original.find("  filter: ").context("no filter")?;
-    let end = start + original[start..].find('\n').context("no line")?;
-    let words = "/nowhere/meridian_filter.wasm";
-    let (before, after) = (&original[..start], &original[end..]);
-    world.edit(&format!("{before}  filter: {words}{after}"))?;
+    let words = "/nowhere/the_filter";
+    world.edit(&original.replace(&filter_file(&original)?, words))?;
     until_refused(world, words).await?;
     is_not_sent_again(world).await?;
     let shown = world.status().await?;
@@ -408,15 +405,24 @@ async fn is_not_sent_again(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// The file of the filter that the gateways of a fleet file run.
+pub fn filter_file(text: &str) -> Result<String> {
+    let fleet = fleet::parse(text)?;
+    let home = fleet.regions.keys().next().context("no region")?;
+    Ok(fleet.filters.of(fleet.filter_kind(home)).to_owned())
+}
+
 /// Another version of the filter takes the place of the one that runs: in every plugin, without a restart, and no request fails
 /// meanwhile.
 pub async fn filter(world: &mut World) -> Result<String> {
     let original = world.fleet_file()?;
-    let old = fleet::parse(&original)?.filter;
-    let new = world.dir().join("next_filter.wasm");
+    let old = filter_file(&original)?;
+    let new = world.dir().join("next_filter");
     let mut code = std::fs::read(&old)?;
-    // A custom section named "v": the same program in another file.
-    code.extend_from_slice(&[0, 2, 1, b'v']);
+    if code.starts_with(b"\0asm") {
+        // A custom section named "v": the same program in another file.
+        code.extend_from_slice(&[0, 2, 1, b'v']);
+    }
     std::fs::write(&new, code)?;
     let new = new.display().to_string();
     let load = Load::start(world, &[("us-west-2", "US"), ("eu-west-1", "DE")])?;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use meridian_xds_server::name::{ROUTER, native};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::time::timeout;
@@ -53,17 +54,27 @@ fn named<'v>(array: &'v mut Value, name: &str) -> Result<&'v mut Value> {
     element.with_context(|| format!("no {name}"))
 }
 
-/// The filter's configuration: `configuration` of the plugin in the public listener.
-fn plugin(listeners: &mut Value) -> Result<&mut Value> {
+/// The configuration of the filter in the public listener, and the field that has its policy.
+fn plugin(listeners: &mut Value) -> Result<(&mut Value, &'static str)> {
     let public = named(listeners, "public")?;
     let manager = &mut public["filter_chains"][0]["filters"][0]["typed_config"];
-    let filter = named(&mut manager["http_filters"], "meridian.router")?;
-    Ok(&mut filter["typed_config"]["config"])
+    let filters = &mut manager["http_filters"];
+    Ok(match named(filters, &native(ROUTER)) {
+        Ok(_) => {
+            let filter = named(filters, &native(ROUTER))?;
+            (&mut filter["typed_config"], "filter_config")
+        }
+        Err(_) => {
+            let filter = named(filters, ROUTER)?;
+            (&mut filter["typed_config"]["config"], "configuration")
+        }
+    })
 }
 
 /// Its policy, changed.
 fn change_policy(listeners: &mut Value, change: impl FnOnce(&mut Value)) -> Result<()> {
-    let configuration = &mut plugin(listeners)?["configuration"]["value"];
+    let (plugin, field) = plugin(listeners)?;
+    let configuration = &mut plugin[field]["value"];
     let text = configuration.as_str().context("no policy")?;
     let mut policy: Value = serde_json::from_str(text)?;
     change(&mut policy);
@@ -118,7 +129,8 @@ fn publish(path: &Path, listeners: &Value) -> Result<()> {
 /// Without a policy the filter refuses everything.
 pub async fn no_policy(world: &mut World) -> Result<String> {
     let mut copy = Copy::of(world)?;
-    remove(plugin(copy.listeners())?, "configuration")?;
+    let (plugin, field) = plugin(copy.listeners())?;
+    remove(plugin, field)?;
     let _envoy = copy.start(world).await?;
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/models"] {
         let ask = world.ask(REGION).country("US").path(path);
@@ -145,7 +157,9 @@ pub async fn broken_policy(world: &mut World) -> Result<String> {
     let error = started.map(drop).err().context("it has started")?;
     let error = error.to_string();
     ensure(
-        error.contains("no_such_field") || error.contains("wasm"),
+        ["no_such_field", "wasm", "in-module filter"]
+            .iter()
+            .any(|said| error.contains(said)),
         || error.clone(),
     )?;
     Ok("a policy with an unknown field: Envoy does not start".into())

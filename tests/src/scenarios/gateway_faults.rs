@@ -8,7 +8,7 @@ use super::guard::AT_HOME;
 use super::{ensure, serves_again};
 use crate::fakes::{Fake, Recorded};
 use crate::hunt::caller::{Call, Heard, ask};
-use crate::world::{Configured, DEADLINE, MODEL, Options, World, wait_for};
+use crate::world::{Configured, DEADLINE, MODEL, Options, REGIONS, World, wait_for};
 use anyhow::{Context, Result};
 use fault::{Expect, Fault, Lasts, faults, fine};
 use judge::{MEMBERS, Usage, Verdict, judge};
@@ -300,8 +300,12 @@ async fn counted(world: &World) -> Result<Tokens> {
     let mut tokens = Tokens::new();
     for by in MEMBERS {
         let of = async |what: &str| {
-            let filter = format!("meridian_tokens.*to=(fallback/)?{by};what={what}$");
-            world.gateway(HOME).counter(&filter).await
+            let to = match REGIONS.contains(&by) {
+                true => by.to_owned(),
+                false => format!("fallback/{by}"),
+            };
+            let labels = [("to", to.as_str()), ("what", what)];
+            world.gateway(HOME).metric("meridian_tokens", &labels).await
         };
         tokens.insert(by, (of("prompt").await?, of("completion").await?));
     }

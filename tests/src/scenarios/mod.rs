@@ -83,18 +83,74 @@ enum Needs {
 /// The work of a scenario; the text says what was seen.
 type Show<'w> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'w>>;
 
-/// Scenarios by name: `name: function, what it needs, options`.
+/// Scenarios by name: `name: function, what it needs, options`. Each is there once more with gateways that run the filter as a dynamic
+/// module: `native/name`.
 macro_rules! scenarios {
     ($($name:literal: $show:path, $needs:ident, $options:expr;)*) => {
         fn all() -> Vec<Scenario> {
-            vec![$(Scenario {
-                name: $name,
-                options: $options,
-                needs: Needs::$needs,
-                show: |world| Box::pin($show(world)),
-            }),*]
+            vec![$(
+                Scenario {
+                    name: $name,
+                    options: $options,
+                    needs: Needs::$needs,
+                    show: |world| Box::pin($show(world)),
+                },
+                Scenario {
+                    name: concat!("native/", $name),
+                    options: Options { native: true, ..$options },
+                    needs: Needs::$needs,
+                    show: |world| Box::pin($show(world)),
+                },
+            )*]
         }
     };
+}
+
+/// What begins the name of a scenario with the filter as a dynamic module.
+const NATIVE: &str = "native/";
+
+/// Scenarios that run with both kinds of the filter where nobody selects any: those of what the kinds differ in. All of them would take
+/// a quarter of an hour more: `cargo test --test scenarios native/` runs them.
+const ON_BOTH: [&str; 27] = [
+    "attempt-log",
+    "bad-requests",
+    "bodies-too-many",
+    "claude-budget",
+    "claude-geo",
+    "claude-tools",
+    "config-filter",
+    "config-nack",
+    "error-shapes",
+    "failover-chain",
+    "failover-hang",
+    "filter-broken-policy",
+    "filter-new-policy",
+    "filter-no-policy",
+    "filter-trailers",
+    "gdpr-failing",
+    "gdpr-forward",
+    "guard-hidden",
+    "guard-late",
+    "guard-missing-model",
+    "guard-trickle",
+    "hostile",
+    "limits",
+    "residency-refused",
+    "signal-counted",
+    "streaming",
+    "streaming-cut",
+];
+
+impl Scenario {
+    /// Its name, whatever the kind of the filter.
+    fn plain_name(&self) -> &'static str {
+        self.name.strip_prefix(NATIVE).unwrap_or(self.name)
+    }
+
+    /// Whether it runs where nobody selects any.
+    pub fn is_usual(&self) -> bool {
+        !self.options.native || ON_BOTH.contains(&self.plain_name())
+    }
 }
 
 /// They take a minute or more each, so they begin first.

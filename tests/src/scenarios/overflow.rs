@@ -4,7 +4,7 @@ use super::ensure;
 use crate::fakes::Fail;
 use crate::world::{Answer, Ask, DEADLINE, MODEL, World, wait_for};
 use anyhow::{Context, Result};
-use meridian_xds_server::name::ROUTER;
+use meridian_xds_server::name::{ROUTER, native};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,8 +111,15 @@ pub(super) async fn in_force(
     let policy = of("EcdsConfigDump")
         .flat_map(|dump| dump["ecds_filters"].as_array().into_iter().flatten())
         .map(|filter| &filter["ecds_filter"])
-        .find(|filter| filter["name"] == ROUTER)
-        .and_then(|filter| filter["typed_config"]["config"]["configuration"]["value"].as_str())
+        .find_map(|filter| {
+            let config = &filter["typed_config"];
+            let policy = match filter["name"].as_str()? {
+                ROUTER => &config["config"]["configuration"],
+                name if name == native(ROUTER) => &config["filter_config"],
+                _ => return None,
+            };
+            policy["value"].as_str()
+        })
         .context("no policy in the dump")?;
     let name = format!("global/{MODEL}/overflow/whole");
     let route = of("RoutesConfigDump").find_map(|dump| named(dump, &name));

@@ -1,12 +1,12 @@
 //! Random edits of zones and fallbacks under faults: no byte of a pinned caller's request where the definition that it was decided under did
 //! not allow it.
 
+use super::config::filter_file;
 use super::config::{until_refused, until_renewed_twice, until_taken};
 use super::ensure;
 use crate::residency_hunt::{Hunt, Kind, conclude, hunt};
 use crate::world::{World, wait_for};
 use anyhow::{Context, Result};
-use meridian_xds_server::fleet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,9 +42,9 @@ pub async fn edited(world: &mut World) -> Result<String> {
 /// Every gateway refuses the filter's policy, and the zone moves to another region all the same: no request goes there before the
 /// gateways have taken a policy that says so.
 pub async fn refused(world: &mut World) -> Result<String> {
-    const MISSING: &str = "/nowhere/meridian_filter.wasm";
+    const MISSING: &str = "/nowhere/the_filter";
     let original = world.fleet_file()?;
-    let filter = fleet::parse(&original)?.filter;
+    let filter = filter_file(&original)?;
     let home = "pinned: true, regions: [eu-west-1]";
     ensure(original.contains(home), || "no zone to move".into())?;
     let moved = original.replace(home, "pinned: true, regions: [us-west-2]");

@@ -35,7 +35,7 @@ pub struct Outcome {
 pub async fn run(scenarios: Vec<Scenario>, lanes: usize, mut tell: impl FnMut(Outcome)) {
     let (alone, others): (Vec<_>, Vec<_>) = scenarios
         .into_iter()
-        .partition(|scenario| ALONE.contains(&scenario.name));
+        .partition(|scenario| ALONE.contains(&scenario.plain_name()));
     for (scenarios, lanes) in [(others, lanes), (alone, 1)] {
         let (outcomes, mut ended) = unbounded_channel();
         let lane = Lane {

@@ -42,7 +42,9 @@ async fn streamed(world: &World) -> Result<String> {
         format!("{end:?} after {chunks} chunks and {took:?}")
     })?;
     let counted = world.gateway("us-west-2");
-    let counted = counted.counter("meridian_failures.*what=trickle").await?;
+    let counted = counted
+        .metric("meridian_failures", &[("what", "trickle")])
+        .await?;
     ensure(counted == 1, || format!("{counted} are counted"))?;
     Ok(format!(
         "a stream of {chunks} pieces ended after {took:.1?}"

@@ -2,6 +2,7 @@
 
 use super::{WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
+use meridian_xds_server::collect::page::{Page, Sample};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -184,6 +185,23 @@ impl Envoy {
             .send()
             .await?;
         Ok(answer.error_for_status()?.text().await?)
+    }
+
+    /// The sum of the filter's metrics of a family with these labels.
+    ///
+    /// # Errors
+    /// The admin interface gives no page of metrics.
+    pub async fn metric(&self, family: &str, labels: &[(&str, &str)]) -> Result<u64> {
+        let text = self.admin("/stats/prometheus?filter=meridian_").await?;
+        let page = Page::parse(text.as_bytes())?;
+        // A dynamic module has no namespace that Envoy's page leaves out.
+        let names = [family.to_owned(), format!("envoy_wasmcustom_{family}")];
+        let samples = names.iter().flat_map(|name| page.samples(name));
+        let has = |sample: &&Sample<'_>| {
+            let mut labels = labels.iter();
+            labels.all(|(name, value)| sample.label(name) == Some(value))
+        };
+        Ok(samples.filter(has).map(|sample| sample.value as u64).sum())
     }
 
     /// The sum of the counters whose names match a regular expression.

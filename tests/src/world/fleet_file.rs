@@ -46,6 +46,8 @@ pub struct Options {
     pub databases: bool,
     /// Where the gateways have their configurations from.
     pub configured: Configured,
+    /// Whether the gateways run the filter as a dynamic module.
+    pub native: bool,
     /// `overflow` and `unhealthy`, as in the fleet file.
     pub policy: &'static str,
     /// The lease.
@@ -80,6 +82,7 @@ impl Default for Options {
             fallback: "",
             sibling: false,
             databases: false,
+            native: false,
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
@@ -194,15 +197,21 @@ control_plane:
   tls: {tls}
 gateways:
   trust_domain: meridian
-  filter: {filter}
+  filter: {kind}
+  wasm: {wasm}
+  native: {native}
 fallbacks:
 {fallback_entries}regions:
 ",
             control_plane = self.block.control_plane().ip(),
             status = self.block.status(),
             tls = self.mutual_tls(CONTROL_PLANE),
-            filter = workspace()
+            kind = if options.native { "native" } else { "wasm" },
+            wasm = workspace()
                 .join("target/filter/meridian_filter.wasm")
+                .display(),
+            native = workspace()
+                .join("target/filter/libmeridian_filter_native.so")
                 .display(),
             fallback_entries = self.fallbacks(options.claude, options.fallback),
         )

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on, of ours, in any table of its manifest but that for its tests.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("meridian-policy", &[]),
     ("meridian-fixtures", &["meridian-policy"]),
     ("meridian-filter-core", &["meridian-policy"]),
     ("meridian-filter", &["meridian-filter-core"]),
+    ("meridian-filter-native", &["meridian-filter-core"]),
     ("meridian-planner", &["meridian-policy"]),
     ("meridian-proto", &[]),
     ("meridian-tidy", &[]),
@@ -41,7 +42,7 @@ const EDGES: [(&str, &[&str]); 10] = [
 ];
 
 /// What no crate of these may link, by whatever way.
-const NEVER_LINKED: [(&str, &[&str]); 6] = [
+const NEVER_LINKED: [(&str, &[&str]); 7] = [
     (
         "meridian-policy",
         &[
@@ -68,6 +69,17 @@ const NEVER_LINKED: [(&str, &[&str]); 6] = [
     (
         "meridian-filter",
         &["tokio", "tonic", "prost", "tracing", "microlp"],
+    ),
+    (
+        "meridian-filter-native",
+        &[
+            "tokio",
+            "tonic",
+            "prost",
+            "proxy-wasm",
+            "tracing",
+            "microlp",
+        ],
     ),
     (
         "meridian-planner",

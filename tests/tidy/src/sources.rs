@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The directories of the crates, from the root of the workspace.
-pub const CRATES: [&str; 10] = [
+pub const CRATES: [&str; 11] = [
     "filter",
     "filter/core",
+    "filter/native",
     "planner",
     "policy",
     "policy/fixtures",

@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
 use envoy_types::pb::envoy::config::rbac::v3::Rbac as Rules;
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_modules::v3::DynamicModuleFilter;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
@@ -86,6 +87,7 @@ fn extension(filter: &mut HttpFilter) -> Option<TypedExtensionConfig> {
 fn shared(filter: &mut HttpFilter, extensions: &mut Vec<TypedExtensionConfig>) {
     if let Some(ConfigType::TypedConfig(any)) = &filter.config_type
         && let Some(source) = source_of::<Wasm>(&filter.name, any, extensions)
+            .or_else(|| source_of::<DynamicModuleFilter>(&filter.name, any, extensions))
     {
         filter.config_type = Some(ConfigType::ConfigDiscovery(source));
     }
@@ -107,13 +109,13 @@ fn source_of<W: Message + Name + Default + PartialEq>(
     any: &Any,
     extensions: &mut Vec<TypedExtensionConfig>,
 ) -> Option<ExtensionConfigSource> {
-    let wasm: W = opened(Some(any))?;
+    let plugin: W = opened(Some(any))?;
     match extensions.iter().find(|each| each.name == name) {
         None => extensions.push(TypedExtensionConfig {
             name: name.to_owned(),
             typed_config: Some(any.clone()),
         }),
-        Some(before) if opened(before.typed_config.as_ref()) == Some(wasm) => {}
+        Some(before) if opened(before.typed_config.as_ref()) == Some(plugin) => {}
         Some(_) => return None,
     }
     Some(ExtensionConfigSource {
@@ -129,6 +131,10 @@ fn refusing(filter: &Any) -> Option<Any> {
     if let Some(mut wasm) = opened::<Wasm>(Some(filter)) {
         wasm.config.as_mut()?.configuration.take()?;
         return Some(pack_any(wasm));
+    }
+    if let Some(mut module) = opened::<DynamicModuleFilter>(Some(filter)) {
+        module.filter_config.take()?;
+        return Some(pack_any(module));
     }
     opened::<Rbac>(Some(filter)).map(|_| {
         pack_any(Rbac {

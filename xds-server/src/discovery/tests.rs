@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::util::pack_any;
 use meridian_policy::filter_policy::Lease;
+use meridian_policy::fleet::FilterFiles;
 use meridian_planner::freshness::Freshness;
 use meridian_planner::health::Health;
 use meridian_planner::plan::Plan;
@@ -141,7 +142,10 @@ fn what_moves_is_cut_out() {
 fn another_file_of_the_filter_moves_no_cluster() {
     let at = |file: &str| {
         let fleet = Fleet {
-            filter: file.into(),
+            filters: FilterFiles {
+                wasm: file.into(),
+                native: file.into(),
+            },
             ..fleet()
         };
         let home = "us-west-2".parse::<RegionName>().unwrap();

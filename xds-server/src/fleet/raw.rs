@@ -212,6 +212,8 @@ pub struct RawGateway {
     pub listen: Option<String>,
     /// The largest number of Envoys that this region runs. They share this region's part of the fallbacks' budgets. Default: `1`.
     pub replicas: Option<u32>,
+    /// How this region's Envoys run the filter. Default: `gateways.filter`.
+    pub filter: Option<RawFilterKind>,
     /// This gateway's certificate and key, and the CA of all gateways. Default: `gateway.crt`, `gateway.key` and `ca.crt` in
     /// `/etc/meridian/tls`.
     pub tls: Option<RawGatewayTls>,
@@ -517,15 +519,32 @@ fn with_old_names(limits: &mut Schema) {
     }
 }
 
+/// How a gateway's Envoy runs the filter.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawFilterKind {
+    /// As a Wasm plugin, in a sandbox: a fault ends the requests of one worker. One file for every machine.
+    #[default]
+    Wasm,
+    /// As a dynamic module, in Envoy's own process: it costs less, and a fault of its memory ends Envoy. One file for each architecture.
+    Native,
+}
+
 /// Settings that are the same on every gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGateways {
     /// SPIFFE trust domain of the certificates. Default: `meridian`.
     pub trust_domain: Option<String>,
-    /// Path of the filter on every gateway. Give a new version a new path: Envoy then loads it without a restart. Default:
-    /// `/etc/meridian/meridian_filter.wasm`.
-    pub filter: Option<String>,
+    /// How every gateway runs the filter, unless its region says it. Default: `wasm`.
+    #[serde(default)]
+    pub filter: RawFilterKind,
+    /// Path of the filter as a Wasm plugin on every gateway. Give a new version a new path: Envoy then loads it without a restart.
+    /// Default: `/etc/meridian/meridian_filter.wasm`.
+    pub wasm: Option<String>,
+    /// Path of the filter as a dynamic module on every gateway, for `filter: native`. Give a new version a new path. Default:
+    /// `/etc/meridian/libmeridian_filter_native.so`.
+    pub native: Option<String>,
     /// Heap that one Envoy may use, e.g. three quarters of its container's memory: bodies are buffered whole. A worker holds bodies of
     /// up to a quarter of it, and refuses more of them. Near this limit Envoy resets the largest requests, then refuses new ones. At least
     /// four times `policy.limits.body`. Default: `4GiB`.

@@ -15,7 +15,7 @@
 use super::edition::ids;
 use super::publication::{Publication, Unpublishable, publication};
 use crate::history::History;
-use crate::name::ROUTER;
+use crate::name::{ROUTER, native};
 use crate::xds::ResourceType;
 use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
@@ -63,9 +63,11 @@ fn with_policies(publication: &Publication, of: &Publication) -> Publication {
     let mut publication = publication.clone();
     for (region, resources) in &mut publication {
         let of = of.get(region);
-        if let Some(policy) = of.and_then(|of| of.get(ResourceType::Extension, ROUTER)) {
-            let policy = policy.clone();
-            Arc::make_mut(resources).share(ResourceType::Extension, ROUTER, policy);
+        for router in [ROUTER, &native(ROUTER)] {
+            if let Some(policy) = of.and_then(|of| of.get(ResourceType::Extension, router)) {
+                let policy = policy.clone();
+                Arc::make_mut(resources).share(ResourceType::Extension, router, policy);
+            }
         }
     }
     publication

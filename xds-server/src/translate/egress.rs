@@ -74,7 +74,7 @@ pub fn listener(fleet: &Fleet, home: &RegionName, egress: &Egress<'_>) -> Listen
         stream_idle_timeout: seconds(0),
         http_filters: vec![
             // It needs the zone of the request, and removes what the next filter removes.
-            filter::egress(fleet, egress),
+            filter::egress(fleet, home, egress),
             http_filter("envoy.filters.http.header_mutation", strip(fleet)),
             http_filter("envoy.filters.http.credential_injector", credential(egress)),
             // Envoy would add the caller's host and path to the request.

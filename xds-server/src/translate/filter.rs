@@ -1,13 +1,15 @@
-//! The Wasm filter and its five plugin roots.
+//! The filter and its five plugin roots, as Wasm plugins or as dynamic modules.
 
 use super::egress::Egress;
 use super::node::Node;
-use crate::name::ROUTER;
+use crate::name::{self, ROUTER};
 use crate::wire::{file, http_filter, millis, network_filter, yes};
 use envoy_types::pb::envoy::config::core::v3::{
     AsyncDataSource, BackoffStrategy, async_data_source,
 };
 use envoy_types::pb::envoy::config::listener::v3::Filter;
+use envoy_types::pb::envoy::extensions::dynamic_modules::v3::DynamicModuleConfig;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_modules::v3::DynamicModuleFilter;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::wasm::v3 as network;
@@ -19,6 +21,7 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::util::pack_any;
 use meridian_planner::plugins::{filter_policy, guard_policy, retrieval_policy};
+use meridian_policy::fleet::FilterKind;
 use meridian_policy::pool_policy::PoolPolicy;
 use meridian_policy::{Fleet, RegionName};
 use serde::Serialize;
@@ -76,14 +79,20 @@ const CAPABILITIES: [&str; 40] = [
 pub fn router(node: &Node<'_>) -> HttpFilter {
     let policy = filter_policy(node.fleet, node.plan, node.home, node.lease);
     let policy = json(&policy);
-    plugin(node.fleet, ROUTER, "router", "meridian", policy)
+    plugin(
+        (node.fleet, node.home),
+        ROUTER,
+        "router",
+        "meridian",
+        policy,
+    )
 }
 
 /// The filter that inspects the response of every attempt of a chain. It runs in the router's VM, and both share what
 /// they observe.
 pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     let policy = json(&guard_policy(fleet, home));
-    plugin(fleet, "meridian.guard", "guard", "meridian", policy)
+    plugin((fleet, home), "meridian.guard", "guard", "meridian", policy)
 }
 
 /// The filter that picks servers for requests of other gateways. It runs in the router's VM, and both count requests
@@ -91,7 +100,7 @@ pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
 pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
     let pools = fleet.balances(home);
     plugin(
-        fleet,
+        (fleet, home),
         "meridian.pool",
         "pool",
         "meridian",
@@ -101,10 +110,10 @@ pub fn pool(fleet: &Fleet, home: &RegionName) -> HttpFilter {
 
 /// The filter in front of a provider: it removes headers that are not on its allow-list and translates the API. It has
 /// its own VM, so that a crash does not affect routing.
-pub fn egress(fleet: &Fleet, egress: &Egress<'_>) -> HttpFilter {
+pub fn egress(fleet: &Fleet, home: &RegionName, egress: &Egress<'_>) -> HttpFilter {
     let policy = json(&egress.policy);
     let name = format!("meridian.egress/{}", egress.id);
-    plugin(fleet, &name, "egress", "meridian-egress", policy)
+    plugin((fleet, home), &name, "egress", "meridian-egress", policy)
 }
 
 /// The filter that closes connections for retrieval which the fleet does not allow, also those that were open before. It
@@ -125,13 +134,46 @@ fn json(policy: &impl Serialize) -> String {
     serde_json::to_string(policy).unwrap_or_default()
 }
 
-fn plugin(fleet: &Fleet, name: &str, root: &str, vm_id: &str, configuration: String) -> HttpFilter {
-    http_filter(
-        name,
-        Wasm {
-            config: Some(config(fleet, root, vm_id, configuration)),
-        },
-    )
+/// A plugin at a gateway of the fleet. The name of its resource is another one for each kind: both exist while a gateway is moved from one
+/// to the other.
+fn plugin(
+    (fleet, home): (&Fleet, &RegionName),
+    name: &str,
+    root: &str,
+    vm_id: &str,
+    configuration: String,
+) -> HttpFilter {
+    match fleet.filter_kind(home) {
+        FilterKind::Wasm => {
+            let config = Some(config(fleet, root, vm_id, configuration));
+            http_filter(name, Wasm { config })
+        }
+        FilterKind::Native => {
+            let module = native(fleet, root, configuration);
+            http_filter(&name::native(name), module)
+        }
+    }
+}
+
+/// The filter as a dynamic module. It shares its statistics' names with the Wasm plugin.
+fn native(fleet: &Fleet, root: &str, configuration: String) -> DynamicModuleFilter {
+    let module = DynamicModuleConfig {
+        module: Some(AsyncDataSource {
+            specifier: file(&fleet.filters.native).map(async_data_source::Specifier::Local),
+        }),
+        // It has threads and what workers share.
+        do_not_close: true,
+        metrics_namespace: "wasmcustom".into(),
+        ..Default::default()
+    };
+    DynamicModuleFilter {
+        dynamic_module_config: Some(module),
+        filter_name: root.into(),
+        filter_config: Some(pack_any(StringValue {
+            value: configuration,
+        })),
+        ..Default::default()
+    }
 }
 
 fn config(fleet: &Fleet, root: &str, vm_id: &str, configuration: String) -> PluginConfig {
@@ -139,7 +181,7 @@ fn config(fleet: &Fleet, root: &str, vm_id: &str, configuration: String) -> Plug
         vm_id: vm_id.into(),
         runtime: "envoy.wasm.runtime.v8".into(),
         code: Some(AsyncDataSource {
-            specifier: file(&fleet.filter).map(async_data_source::Specifier::Local),
+            specifier: file(&fleet.filters.wasm).map(async_data_source::Specifier::Local),
         }),
         capability_restriction_config: Some(CapabilityRestrictionConfig {
             allowed_capabilities: CAPABILITIES

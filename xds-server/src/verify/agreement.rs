@@ -1,10 +1,9 @@
 //! Compares the filter's policy with the fleet: the zone of each caller, and the zones that are turned away.
 
 use super::leak::{Leaks, one_of};
+use super::plugin::Plugin;
 use super::residency::may_transit;
 use super::walk::Walk;
-use super::wasm::router_policy;
-use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use meridian_policy::country::Country;
 use meridian_policy::definition::Definitions;
 use meridian_policy::filter_policy::{TurnAway, ZoneRule};
@@ -14,8 +13,8 @@ use std::collections::BTreeMap;
 
 impl Walk<'_> {
     /// Checks the filter that decides the zone of every request.
-    pub fn router_plugin(&mut self, at: &str, wasm: &Wasm) {
-        let Some(policy) = router_policy(self.fleet, at, wasm, &mut self.leaks) else {
+    pub fn router_plugin(&mut self, at: &str, plugin: &Plugin) {
+        let Some(policy) = plugin.router(self.fleet, at, &mut self.leaks) else {
             return;
         };
         let mut leaks = std::mem::take(&mut self.leaks);

@@ -9,7 +9,6 @@ use super::provider::Provider;
 use super::residency::may_end_at;
 use super::route::Egress;
 use super::walk::{Walk, Zones};
-use super::wasm;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
@@ -161,14 +160,14 @@ impl<'f> Walk<'f> {
                 }
                 Filter::Health | Filter::Router => {}
                 // The removal of credentials does not depend on the filter's allow-list.
-                Filter::Wasm(wasm) if found.credentials.is_empty() => {
-                    let policy = wasm::egress_policy(self.fleet, &placed.at, wasm, &mut self.leaks);
+                Filter::Plugin(plugin) if found.credentials.is_empty() => {
+                    let policy = plugin.egress(self.fleet, &placed.at, &mut self.leaks);
                     let policies = policy.into_iter();
                     found
                         .policies
                         .extend(policies.map(|policy| (placed.at.clone(), policy)));
                 }
-                Filter::Wasm(_) | Filter::Rbac(_) | Filter::Compressor => {
+                Filter::Plugin(_) | Filter::Rbac(_) | Filter::Compressor => {
                     self.leaks
                         .unsupported(&placed.at, "this filter on the way out");
                 }

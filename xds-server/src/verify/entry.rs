@@ -5,7 +5,6 @@ use super::leak::only;
 use super::residency::{Definition, is_inside, may_transit};
 use super::tls;
 use super::walk::{Walk, Zones};
-use super::wasm::{is_pool, pool_plugin};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
@@ -80,12 +79,12 @@ impl<'f> Walk<'f> {
         for placed in filters {
             match &placed.filter {
                 // It does not set the zone header, so it is no filter in the sense of `Entry::Filtered`.
-                Filter::Wasm(wasm) if is_pool(wasm) => {
-                    pool_plugin(self.fleet, &placed.at, wasm, &mut self.leaks);
+                Filter::Plugin(plugin) if plugin.is_pool() => {
+                    plugin.pool(self.fleet, &placed.at, &mut self.leaks);
                 }
-                Filter::Wasm(wasm) => {
+                Filter::Plugin(plugin) => {
                     filtered = true;
-                    self.router_plugin(&placed.at, wasm);
+                    self.router_plugin(&placed.at, plugin);
                 }
                 Filter::Rbac(found) => rbac.push((placed.at.as_str(), found)),
                 Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(

@@ -2,13 +2,13 @@
 
 use super::walk::Walk;
 use super::leak::{Leaks, only};
+use super::plugin::Plugin;
 use envoy_types::pb::envoy::extensions::filters::http::compressor::v3::Compressor;
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::extensions::filters::http::health_check::v3::HealthCheck;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
-use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use prost::Name;
@@ -20,7 +20,7 @@ pub enum Filter {
     /// Compresses responses.
     Compressor,
     /// Meridian's own filter.
-    Wasm(Wasm),
+    Plugin(Plugin),
     /// Rejects requests by zone and client certificate.
     Rbac(Rbac),
     /// Removes headers.
@@ -92,8 +92,8 @@ impl Walk<'_> {
             );
             leaks.check_fields(at, &compressor, &supported);
             Some(Filter::Compressor)
-        } else if url == Wasm::type_url() {
-            leaks.unpack(at, any).map(Filter::Wasm)
+        } else if Plugin::is(any) {
+            Plugin::of(at, any, leaks).map(Filter::Plugin)
         } else if url == Rbac::type_url() {
             leaks.unpack(at, any).map(Filter::Rbac)
         } else if url == HeaderMutation::type_url() {

@@ -1,10 +1,9 @@
 //! HTTP protocol options: timeouts and windows are supported, because they cannot choose a destination.
 
 use super::leak::{Leaks, only};
-use super::wasm::guard_plugin;
+use super::plugin::Plugin;
 use envoy_types::pb::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
 use envoy_types::pb::envoy::extensions::filters::http::upstream_codec::v3::UpstreamCodec;
-use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
@@ -14,7 +13,6 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 };
 use envoy_types::pb::google::protobuf::Any;
 use meridian_policy::Fleet;
-use prost::Name;
 use std::collections::HashMap;
 
 const UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -46,9 +44,9 @@ pub fn of_chain(fleet: &Fleet, at: &str, extensions: &HashMap<String, Any>, leak
             let at = format!("{at}.http_filters[{:?}]", filter.name);
             leaks.check_fields(&at, filter, &only!(HttpFilter, filter, [name, config_type]));
             match &filter.config_type {
-                Some(ConfigType::TypedConfig(any)) if any.type_url == Wasm::type_url() => {
-                    if let Some(wasm) = leaks.unpack(&at, any) {
-                        guard_plugin(fleet, &at, &wasm, leaks);
+                Some(ConfigType::TypedConfig(any)) if Plugin::is(any) => {
+                    if let Some(plugin) = Plugin::of(&at, any, leaks) {
+                        plugin.guard(fleet, &at, leaks);
                     }
                 }
                 Some(ConfigType::TypedConfig(any)) => {

@@ -1,31 +1,15 @@
-//! Meridian's own filter: its code, its failure mode, the host calls that it may use, and its policy.
+//! Meridian's own filter as a Wasm plugin: its code, its failure mode, the host calls that it may use, and its policy.
 
 use super::leak::{Leaks, only};
 use super::secret::file;
 use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, async_data_source};
-use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::wasm::v3 as network;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
-use envoy_types::pb::google::protobuf::StringValue;
-use meridian_policy::egress_policy::EgressPolicy;
-use meridian_policy::guard_policy::GuardPolicy;
-use meridian_policy::pool_policy::PoolPolicy;
+use envoy_types::pb::google::protobuf::{Any, StringValue};
+use meridian_policy::Fleet;
 use meridian_policy::retrieval_policy::RetrievalPolicy;
-use meridian_policy::{FilterPolicy, Fleet};
 use serde::de::DeserializeOwned;
-
-/// The plugin root that strips the caller's `x-meridian-*` headers and sets its own.
-const ROUTER: &str = "router";
-
-/// The plugin root that inspects the response of every attempt.
-const GUARD: &str = "guard";
-
-/// The plugin root that picks the servers for other gateways' requests.
-const POOL: &str = "pool";
-
-/// The plugin root that lets an allow-list of headers through to a provider.
-const EGRESS: &str = "egress";
 
 /// The plugin root that closes connections for retrieval.
 const RETRIEVAL: &str = "retrieval";
@@ -63,45 +47,6 @@ const HARMLESS_IMPORTS: [&str; 25] = [
 /// Prefix of the functions that the host calls in the filter.
 const EXPORTS: &str = "proxy_on_";
 
-/// The policy of the filter that decides the zone of every request.
-pub fn router_policy(
-    fleet: &Fleet,
-    at: &str,
-    wasm: &Wasm,
-    leaks: &mut Leaks,
-) -> Option<FilterPolicy> {
-    policy(fleet, at, wasm, ROUTER, leaks)
-}
-
-/// The policy of the filter in front of a provider.
-pub fn egress_policy(
-    fleet: &Fleet,
-    at: &str,
-    wasm: &Wasm,
-    leaks: &mut Leaks,
-) -> Option<EgressPolicy> {
-    policy(fleet, at, wasm, EGRESS, leaks)
-}
-
-/// Checks the filter that inspects the responses of a chain. Its policy cannot choose a destination: a refused response
-/// makes Envoy try the next member of the same chain.
-pub fn guard_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
-    policy::<GuardPolicy>(fleet, at, wasm, GUARD, leaks);
-}
-
-/// Whether a Wasm filter is the one that picks servers.
-pub fn is_pool(wasm: &Wasm) -> bool {
-    wasm.config
-        .as_ref()
-        .is_some_and(|plugin| plugin.root_id == POOL)
-}
-
-/// Checks the filter that picks servers for other gateways' requests. The header that it sets picks an endpoint within
-/// the cluster of the route.
-pub fn pool_plugin(fleet: &Fleet, at: &str, wasm: &Wasm, leaks: &mut Leaks) {
-    policy::<PoolPolicy>(fleet, at, wasm, POOL, leaks);
-}
-
 /// The policy of the filter that closes connections for retrieval.
 pub fn retrieval_policy(
     fleet: &Fleet,
@@ -109,21 +54,11 @@ pub fn retrieval_policy(
     wasm: &network::Wasm,
     leaks: &mut Leaks,
 ) -> Option<RetrievalPolicy> {
-    plugin_policy(fleet, at, wasm.config.as_ref(), RETRIEVAL, leaks)
-}
-
-fn policy<P: DeserializeOwned>(
-    fleet: &Fleet,
-    at: &str,
-    wasm: &Wasm,
-    root: &str,
-    leaks: &mut Leaks,
-) -> Option<P> {
-    plugin_policy(fleet, at, wasm.config.as_ref(), root, leaks)
+    policy(fleet, at, wasm.config.as_ref(), RETRIEVAL, leaks)
 }
 
 /// Checks a Wasm filter, and returns its policy if the filter can parse it.
-fn plugin_policy<P: DeserializeOwned>(
+pub fn policy<P: DeserializeOwned>(
     fleet: &Fleet,
     at: &str,
     config: Option<&PluginConfig>,
@@ -131,7 +66,16 @@ fn plugin_policy<P: DeserializeOwned>(
     leaks: &mut Leaks,
 ) -> Option<P> {
     let plugin = plugin(fleet, at, config, root, leaks)?;
-    let configuration = leaks.unpack_required::<StringValue>(at, plugin.configuration.as_ref())?;
+    read_policy(at, plugin.configuration.as_ref(), leaks)
+}
+
+/// The policy of a filter, if the filter can parse it.
+pub fn read_policy<P: DeserializeOwned>(
+    at: &str,
+    configuration: Option<&Any>,
+    leaks: &mut Leaks,
+) -> Option<P> {
+    let configuration = leaks.unpack_required::<StringValue>(at, configuration)?;
     match serde_json::from_str(&configuration.value) {
         Ok(policy) => Some(policy),
         Err(error) => {
@@ -200,7 +144,7 @@ fn vm(fleet: &Fleet, at: &str, vm: &VmConfig, leaks: &mut Leaks) {
     if vm.runtime != "envoy.wasm.runtime.v8" {
         leaks.unsupported(at, format!("the runtime `{}`", vm.runtime));
     }
-    let path = &fleet.filter;
+    let path = &fleet.filters.wasm;
     let code = AsyncDataSource {
         specifier: Some(async_data_source::Specifier::Local(file(path))),
     };

@@ -16,8 +16,11 @@ pub mod router;
 
 pub use plugin::Plugin;
 
-use crate::host::Host;
+use crate::answer::Answer;
+use crate::host::{Host, Side};
+use crate::refusal::{Reason, Refusal};
 use crate::worker::{KEEP_EVERY, Worker, begin_spending, look_every};
+use meridian_policy::api;
 use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::guard_policy::GuardPolicy;
 use meridian_policy::pool_policy::PoolPolicy;
@@ -91,6 +94,29 @@ impl Configured {
             Self::Egress(policy) => Box::new(egress::Request::new(policy.clone())),
         }
     }
+}
+
+/// A plugin has panicked: its request ends with an error, for a host that outlives it.
+pub fn failed(host: &dyn Host, worker: &mut Worker, root_id: &[u8]) {
+    worker
+        .metrics
+        .panic(host, &String::from_utf8_lossy(root_id));
+    let request = host.headers(Side::Request);
+    let path = request.first(":path").unwrap_or_default();
+    let refusal = Refusal {
+        reason: Reason::Broken,
+        shape: api::shape(path, request.iter().map(|(name, _)| name)),
+    };
+    let Answer {
+        status,
+        headers,
+        body,
+    } = refusal.answer();
+    let headers: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    host.reply(status, &headers, body.as_bytes());
 }
 
 fn policy<P: DeserializeOwned>(configuration: &[u8]) -> Result<P, String> {

@@ -356,7 +356,16 @@ impl Request {
 /// A number for the request of a stream. Streams of one VM have different ids; the time tells those of several VMs apart, of which
 /// a new version of the filter makes a second one.
 fn number(stream: u32, now_ms: u64) -> u64 {
-    now_ms << 22 | u64::from(stream & 0x3f_ffff)
+    now_ms << 22 | u64::from(stream & MOST_STREAMS)
+}
+
+/// The largest number of a stream that a request's number can have.
+pub const MOST_STREAMS: u32 = 0x3f_ffff;
+
+/// The number of the stream whose attempt this stream is, by the header [`headers::REQUEST`], up to [`MOST_STREAMS`].
+pub fn stream_of_attempt(host: &dyn Host) -> Option<u32> {
+    let number: u64 = text(host, Side::Request, headers::REQUEST).parse().ok()?;
+    u32::try_from(number & u64::from(MOST_STREAMS)).ok()
 }
 
 /// Sets the headers by which the request is routed.

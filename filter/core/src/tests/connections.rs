@@ -48,7 +48,7 @@ impl Gateway {
 
     fn passes(&mut self, id: u32) -> bool {
         let host = Stream::new(&self.envoy, id);
-        assert!(crate::host::Host::enter(&host, id));
+        assert!(crate::host::ConnectionHost::enter(&host, id));
         self.connections.passes(&host, id)
     }
 

@@ -1,9 +1,9 @@
 //! A host in memory: one Envoy with its shared memory and statistics, and the streams of its workers.
 
 use crate::header_map::HeaderMap;
-use crate::host::{Action, Fact, Host, LogLevel, MetricKind, Side};
+use crate::host::{Action, ConnectionHost, Fact, Host, LogLevel, MetricKind, Side};
 use crate::plugins::{Configured, Plugin};
-use crate::worker::Worker;
+use crate::worker::{FAMILIES, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -358,19 +358,6 @@ impl Host for Stream {
         self.envoy.ended.borrow_mut().push(stream);
     }
 
-    fn enter(&self, connection: u32) -> bool {
-        let is_open = self.envoy.connections.borrow().contains_key(&connection);
-        if is_open {
-            self.envoy.entered.set(Some(connection));
-        }
-        is_open
-    }
-
-    fn close_connection(&self) {
-        let entered = self.envoy.entered.get().unwrap_or(self.id);
-        self.envoy.ended.borrow_mut().push(entered);
-    }
-
     fn fail_response(&self, stream: u32, status: u16) {
         self.envoy.failed.borrow_mut().push((stream, status));
     }
@@ -401,7 +388,19 @@ impl Host for Stream {
         true
     }
 
-    fn define_metric(&self, _: MetricKind, name: &str) -> Option<u32> {
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Option<u32> {
+        // Hosts may know no others.
+        let mut parts = name.split(';');
+        let family = parts.next().unwrap();
+        let family = FAMILIES.iter().find(|known| known.name == family).unwrap();
+        let labels: Vec<&str> = parts
+            .map(|label| label.split_once('=').unwrap().0)
+            .collect();
+        assert_eq!(
+            (family.kind, family.labels),
+            (kind, labels.as_slice()),
+            "{name}"
+        );
         let mut ids = self.envoy.ids.borrow_mut();
         ids.push(name.to_owned());
         u32::try_from(ids.len() - 1).ok()
@@ -419,5 +418,20 @@ impl Host for Stream {
 
     fn log(&self, _: LogLevel, line: &str) {
         self.envoy.lines.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl ConnectionHost for Stream {
+    fn enter(&self, connection: u32) -> bool {
+        let is_open = self.envoy.connections.borrow().contains_key(&connection);
+        if is_open {
+            self.envoy.entered.set(Some(connection));
+        }
+        is_open
+    }
+
+    fn close_connection(&self) {
+        let entered = self.envoy.entered.get().unwrap_or(self.id);
+        self.envoy.ended.borrow_mut().push(entered);
     }
 }

@@ -1,7 +1,7 @@
 //! Connections for retrieval. One that the policy does not allow is closed: as the policy arrives, or as soon as Envoy
 //! knows both of its ends.
 
-use crate::host::{Fact, Host, LogLevel};
+use crate::host::{ConnectionHost, Fact, LogLevel};
 use meridian_policy::retrieval_policy::RetrievalPolicy;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Connections {
     ///
     /// # Errors
     /// It is not understood; the one before stays in force.
-    pub fn arrived(&mut self, host: &dyn Host, text: &[u8]) -> Result<(), String> {
+    pub fn arrived(&mut self, host: &dyn ConnectionHost, text: &[u8]) -> Result<(), String> {
         let policy = parse(text)?;
         host.set_shared(KEY, text, None);
         self.adopt(host, text, Some(policy));
@@ -37,7 +37,7 @@ impl Connections {
     }
 
     /// Adopts the policy that arrived last in any VM. One that this VM does not understand allows nothing.
-    pub fn follow(&mut self, host: &dyn Host) {
+    pub fn follow(&mut self, host: &dyn ConnectionHost) {
         let Some(text) = host.shared(KEY).0.filter(|text| *text != self.text) else {
             return;
         };
@@ -48,7 +48,7 @@ impl Connections {
         self.adopt(host, &text, policy.ok());
     }
 
-    fn adopt(&mut self, host: &dyn Host, text: &[u8], policy: Option<RetrievalPolicy>) {
+    fn adopt(&mut self, host: &dyn ConnectionHost, text: &[u8], policy: Option<RetrievalPolicy>) {
         self.policy = policy;
         text.clone_into(&mut self.text);
         let open: Vec<u32> = self.open.keys().copied().collect();
@@ -70,12 +70,12 @@ impl Connections {
     }
 
     /// Whether data of the present connection may go on. If not, the connection is closed.
-    pub fn passes(&mut self, host: &dyn Host, id: u32) -> bool {
+    pub fn passes(&mut self, host: &dyn ConnectionHost, id: u32) -> bool {
         self.open.get(&id) == Some(&true) || self.apply(host, id)
     }
 
     /// Applies the policy to the present connection; `false` if it does not allow it, and Envoy was told to close it.
-    fn apply(&mut self, host: &dyn Host, id: u32) -> bool {
+    fn apply(&mut self, host: &dyn ConnectionHost, id: u32) -> bool {
         let allowed = self.allows(host);
         self.open.insert(id, allowed == Some(true));
         if allowed == Some(false) {
@@ -86,7 +86,7 @@ impl Connections {
 
     /// Whether the policy allows the present connection: by the client's certificate if it has one, else by the database.
     /// `None` if Envoy does not know that yet.
-    fn allows(&self, host: &dyn Host) -> Option<bool> {
+    fn allows(&self, host: &dyn ConnectionHost) -> Option<bool> {
         let Some(policy) = &self.policy else {
             return Some(false);
         };

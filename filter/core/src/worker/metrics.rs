@@ -4,11 +4,46 @@
 use super::Labels;
 use crate::guard::Usage;
 use crate::guard::load_report::LoadReport;
+use crate::host::MetricKind::{Counter, Gauge, Histogram};
 use crate::host::{Host, MetricKind};
 use hashbrown::HashMap;
 use meridian_policy::FallbackName;
 use meridian_policy::chain::Member;
 use meridian_policy::name::stat;
+
+/// Metrics that differ in their labels' values alone.
+#[derive(Debug)]
+pub struct Family {
+    /// What they show.
+    pub kind: MetricKind,
+    /// Their name without labels.
+    pub name: &'static str,
+    /// The names of their labels, in their order in a metric's name.
+    pub labels: &'static [&'static str],
+}
+
+const fn family(kind: MetricKind, name: &'static str, labels: &'static [&'static str]) -> Family {
+    Family { kind, name, labels }
+}
+
+/// All metrics. Some hosts must know them before the first request.
+pub const FAMILIES: &[Family] = &[
+    family(
+        Counter,
+        "meridian_attempts",
+        &["zone", "model", "lane", "to", "outcome"],
+    ),
+    family(Histogram, "meridian_first_token_ms", &["model", "to"]),
+    family(Counter, "meridian_tokens", &["zone", "model", "to", "what"]),
+    family(Gauge, "meridian_load", &["model", "to", "what"]),
+    family(Counter, "meridian_failures", &["model", "to", "what"]),
+    family(Gauge, "meridian_breaker_open", &["model", "to"]),
+    family(Counter, "meridian_over_budget", &["to", "what"]),
+    family(Counter, "meridian_spent_microusd", &["to"]),
+    family(Counter, "meridian_mismatched", &["what"]),
+    family(Counter, "meridian_misplaced", &["to"]),
+    family(Counter, "meridian_panics", &["what"]),
+];
 
 /// The ids of metrics in use, by name. Names come from the fleet, so there are few.
 #[derive(Debug, Default)]
@@ -26,7 +61,7 @@ impl Metrics {
     pub fn breaker(&mut self, host: &dyn Host, labels: &Labels, is_open: bool) {
         let (model, to) = (stat(&labels.model), &labels.to);
         let name = format!("meridian_breaker_open;model={model};to={to}");
-        self.record(host, MetricKind::Gauge, name, u64::from(is_open));
+        self.record(host, Gauge, name, u64::from(is_open));
     }
 
     /// Counts a request that a fallback's budget did not let through: `requests` or `usd`.
@@ -55,9 +90,14 @@ impl Metrics {
         self.count(host, format!("meridian_misplaced;to={}", to(fallback)), 1);
     }
 
+    /// Counts a panic of a plugin, which ended a request.
+    pub fn panic(&mut self, host: &dyn Host, plugin: &str) {
+        self.count(host, format!("meridian_panics;what={plugin}"), 1);
+    }
+
     fn count(&mut self, host: &dyn Host, name: String, count: u64) {
         // A request does not fail because it cannot be counted.
-        if let Some(id) = self.id(host, MetricKind::Counter, name) {
+        if let Some(id) = self.id(host, Counter, name) {
             host.add_to_metric(id, count);
         }
     }
@@ -82,7 +122,7 @@ impl Metrics {
 impl Labels {
     /// Counts an attempt.
     pub fn count_attempt(&self, host: &dyn Host, outcome: &'static str) {
-        let id = self.metric(host, MetricKind::Counter, ("attempts", outcome), || {
+        let id = self.metric(host, Counter, ("attempts", outcome), || {
             let Self { zone, lane, to, .. } = self;
             let model = stat(&self.model);
             format!(
@@ -96,7 +136,7 @@ impl Labels {
 
     /// Records the time to the first token of a streamed answer.
     pub fn record_first_token(&self, host: &dyn Host, milliseconds: u64) {
-        let id = self.metric(host, MetricKind::Histogram, ("first_token_ms", ""), || {
+        let id = self.metric(host, Histogram, ("first_token_ms", ""), || {
             let (model, to) = (stat(&self.model), &self.to);
             format!("meridian_first_token_ms;model={model};to={to}")
         });
@@ -115,7 +155,7 @@ impl Labels {
             if count == 0 {
                 continue;
             }
-            let id = self.metric(host, MetricKind::Counter, ("tokens", what), || {
+            let id = self.metric(host, Counter, ("tokens", what), || {
                 let Self { zone, to, .. } = self;
                 let model = stat(&self.model);
                 format!("meridian_tokens;zone={zone};model={model};to={to};what={what}")
@@ -133,7 +173,7 @@ impl Labels {
             let Some(value) = value else {
                 continue;
             };
-            let id = self.metric(host, MetricKind::Gauge, ("load", what), || {
+            let id = self.metric(host, Gauge, ("load", what), || {
                 let (model, to) = (stat(&self.model), &self.to);
                 format!("meridian_load;model={model};to={to};what={what}")
             });

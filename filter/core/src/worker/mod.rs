@@ -29,7 +29,7 @@ pub use fallbacks::FallbackRequests;
 pub use idle::{IdleStreams, look_every};
 pub use labels::{LabelSets, Labels};
 pub use lease::lease_expires;
-pub use metrics::Metrics;
+pub use metrics::{FAMILIES, Family, Metrics};
 pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};

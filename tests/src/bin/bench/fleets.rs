@@ -92,7 +92,7 @@ unknown_zone: eea
 classify:
   - {{ header: cf-ipcountry, gives: country, trust: {{ cidr: [127.0.0.1/32] }} }}
 control_plane: {{ address: 127.{x}.{y}.250, tls: {tls} }}
-gateways: {{ trust_domain: meridian, filter: {filter}, access_log: /dev/null }}
+gateways: {{ trust_domain: meridian, wasm: {filter}, access_log: /dev/null }}
 fallbacks:
   other: {{ provider: openai-compatible, url: \"http://127.{x}.{y}.251:9/v1\", jurisdiction: [global], api_key: {{ file: {key} }} }}
 regions:

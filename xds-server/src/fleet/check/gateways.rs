@@ -2,12 +2,12 @@
 
 use super::{Check, field};
 use crate::fleet::raw::RawGateways;
-use meridian_policy::fleet::Fleet;
+use meridian_policy::fleet::{FilterFiles, Fleet};
 
 /// The parsed `gateways`.
 pub(super) struct Gateways {
     pub trust_domain: String,
-    pub filter: String,
+    pub filters: FilterFiles,
     pub access_log: String,
     pub heap: u64,
 }
@@ -21,7 +21,14 @@ impl Check {
         };
         let heap = raw.heap.as_deref().unwrap_or("4GiB");
         Gateways {
-            filter: path("filter", raw.filter, "/etc/meridian/meridian_filter.wasm"),
+            filters: FilterFiles {
+                wasm: path("wasm", raw.wasm, "/etc/meridian/meridian_filter.wasm"),
+                native: path(
+                    "native",
+                    raw.native,
+                    "/etc/meridian/libmeridian_filter_native.so",
+                ),
+            },
             access_log: path("access_log", raw.access_log, "/dev/stdout"),
             trust_domain: self.trust_domain(raw.trust_domain),
             heap: self.at("gateways.heap", field::heap(heap)).unwrap_or(0),

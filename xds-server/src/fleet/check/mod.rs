@@ -55,7 +55,7 @@ pub struct Checked {
 /// # Errors
 ///
 /// Every problem of the file.
-pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
+pub fn check(mut raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     let mut check = Check::default();
     check.read_accepted(&raw);
     let names = Names {
@@ -65,6 +65,9 @@ pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
     let limits = check.limits(raw.policy.limits);
     let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
+    for region in raw.regions.values_mut() {
+        region.gateway.filter.get_or_insert(raw.gateways.filter);
+    }
     let regions = check.regions(raw.regions, &names);
     let gateways = check.gateways(raw.gateways);
     let (own_limits, balance) = check.models(raw.models, &limits, &regions);
@@ -80,7 +83,7 @@ pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),
         trust_domain: gateways.trust_domain,
-        filter: gateways.filter,
+        filters: gateways.filters,
         access_log: gateways.access_log,
         heap: gateways.heap,
         zones,

@@ -3,9 +3,9 @@
 use super::neighbours::Neighbours;
 use super::public_apis::is_public_api;
 use super::{Check, Names, UNSPECIFIED, field};
-use crate::fleet::raw::{RawGateway, RawPool, RawPublic, RawRegion};
+use crate::fleet::raw::{RawFilterKind, RawGateway, RawPool, RawPublic, RawRegion};
 use crate::name::stat;
-use meridian_policy::fleet::{Gateway, KeyPair, Pool, Public, Region};
+use meridian_policy::fleet::{FilterKind, Gateway, KeyPair, Pool, Public, Region};
 use meridian_policy::{ModelName, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -215,6 +215,10 @@ impl Check {
             identity: self.key_pair(&format!("{at}.tls"), certificate, key),
             ca,
             replicas: raw.replicas.unwrap_or(1),
+            filter: match raw.filter.unwrap_or_default() {
+                RawFilterKind::Wasm => FilterKind::Wasm,
+                RawFilterKind::Native => FilterKind::Native,
+            },
         }
     }
 

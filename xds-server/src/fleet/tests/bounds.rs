@@ -121,7 +121,7 @@ fn texts_have_a_bound_and_are_not_repeated_whole() {
         ),
         (
             "policy:\n",
-            format!("gateways: {{ filter: /{long} }}\npolicy:\n"),
+            format!("gateways: {{ wasm: /{long} }}\npolicy:\n"),
         ),
         (
             "policy:\n",

@@ -46,7 +46,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(region.gateway.ca, "/etc/meridian/tls/ca.crt");
     assert_eq!(region.gateway.identity.key, "/etc/meridian/tls/gateway.key");
     assert_eq!(fleet.trust_domain, "meridian");
-    assert_eq!(fleet.filter, "/etc/meridian/meridian_filter.wasm");
+    assert_eq!(fleet.filters.wasm, "/etc/meridian/meridian_filter.wasm");
     assert_eq!(fleet.access_log, "/dev/stdout");
     assert_eq!(fleet.limits.stream_idle_timeout, Duration::from_secs(60));
     assert_eq!(fleet.limits.body, 64 << 20);

@@ -353,8 +353,8 @@ fn secrets() {
 fn what_all_gateways_share() {
     for (gateways, at, says) in [
         (
-            "{ filter: meridian.wasm }",
-            "gateways.filter",
+            "{ wasm: meridian.wasm }",
+            "gateways.wasm",
             "begins with `/`",
         ),
         (

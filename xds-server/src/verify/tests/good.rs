@@ -20,6 +20,20 @@ fn every_gateway_of_every_fleet_is_clean() {
 }
 
 #[test]
+fn every_gateway_with_dynamic_modules_is_clean() {
+    let all = EXAMPLE.replacen("zones:", "gateways: { filter: native }\nzones:", 1);
+    let one = EXAMPLE.replacen("gateway: {", "gateway: { filter: native,", 1);
+    for text in [all, one] {
+        assert_ne!(text, EXAMPLE);
+        let fleet = fleet(&text);
+        for home in fleet.regions.keys() {
+            let snapshot = translate(&fleet, &Plan::default(), home, None);
+            assert_eq!(verify(&fleet, home, &snapshot), [], "{home} of {text}");
+        }
+    }
+}
+
+#[test]
 fn a_snapshot_for_another_region_is_not_clean() {
     let fleet = fleet(EXAMPLE);
     let snapshot = translate(

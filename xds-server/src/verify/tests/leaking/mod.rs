@@ -5,6 +5,7 @@ mod egresses;
 mod filters;
 mod guards;
 mod listeners;
+mod modules;
 mod peers;
 mod retrieval;
 mod routes;

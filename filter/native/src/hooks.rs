@@ -1,0 +1,371 @@
+//! What Envoy calls. Envoy looks all of them up by name when it loads the module.
+
+use crate::abi::{
+    BODY_CONTINUE, BODY_STOP_AND_BUFFER, BODY_STOP_NO_BUFFER, Buffer, CONTINUE, Ptr, STOP,
+};
+use crate::config::Config;
+use crate::envoy::{Deferred, Envoy, log};
+use crate::{ticks, worker};
+use meridian_filter_core::host::{Action, Host, LogLevel, Side};
+use meridian_filter_core::plugins::router::stream_of_attempt;
+use meridian_filter_core::plugins::{Plugin, failed};
+use meridian_filter_core::worker::Worker;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::Arc;
+
+/// The version of the ABI. Envoy 1.40 has this one, and takes modules of the version before.
+const ABI_VERSION: &CStr = c"v0.2.0";
+
+/// One stream's plugin.
+struct Filter {
+    envoy: Ptr,
+    stream: u32,
+    config: Arc<Config>,
+    /// Of an attempt: the stream of its request.
+    request: Option<u32>,
+    /// `None` after a panic: the stream is over.
+    plugin: Option<Box<dyn Plugin>>,
+}
+
+/// What a hook has decided.
+struct Decided {
+    action: Action,
+    /// The stream was answered from here.
+    is_answered: bool,
+}
+
+/// Runs a plugin's hook, then what it has deferred. After a panic the stream is answered with an error, and its plugin is gone.
+///
+/// # Safety
+/// `filter` is of [`envoy_dynamic_module_on_http_filter_new`], and not destroyed yet.
+unsafe fn run(
+    filter: *const c_void,
+    hook: impl FnOnce(&mut dyn Plugin, &Envoy<'_>, &mut Worker) -> Action,
+) -> Decided {
+    // SAFETY: the caller's promise.
+    unsafe { run_at(filter, false, hook) }
+}
+
+/// The same. `is_over`: Envoy is done with the stream.
+///
+/// # Safety
+/// As of [`run`].
+unsafe fn run_at(
+    filter: *const c_void,
+    is_over: bool,
+    hook: impl FnOnce(&mut dyn Plugin, &Envoy<'_>, &mut Worker) -> Action,
+) -> Decided {
+    let (action, deferred) = {
+        // SAFETY: Envoy calls no other hook of this stream before the deferred calls below.
+        let filter = unsafe { &mut *filter.cast_mut().cast::<Filter>() };
+        let host = if is_over && filter.config.is_of_attempts() {
+            Envoy::of_ended(filter.envoy, filter.stream, &filter.config, filter.request)
+        } else {
+            Envoy::of(filter.envoy, filter.stream, &filter.config)
+        };
+        let action = filter.plugin.as_mut().map(|plugin| {
+            let hook = || {
+                worker::with(&filter.config, |worker| {
+                    hook(plugin.as_mut(), &host, worker)
+                })
+            };
+            catch_unwind(AssertUnwindSafe(hook))
+        });
+        match action {
+            Some(Ok(action)) => (action, host.deferred()),
+            // What is left of the stream is the error.
+            None => (Action::Continue, Vec::new()),
+            Some(Err(_)) => {
+                filter.plugin = None;
+                // What the plugin wanted is forgotten.
+                drop(host.deferred());
+                answer_failure(&host, &filter.config);
+                (Action::Withhold, host.deferred())
+            }
+        }
+    };
+    let is_answered = deferred
+        .iter()
+        .any(|deferred| matches!(deferred, Deferred::Reply { .. }));
+    for deferred in deferred {
+        deferred.run();
+    }
+    Decided {
+        action,
+        is_answered,
+    }
+}
+
+/// Counts a panic, and answers the request with an error.
+fn answer_failure(host: &Envoy<'_>, config: &Config) {
+    let answer = || worker::with(config, |worker| failed(host, worker, &config.root));
+    // Whatever else fails here: the stream ends.
+    if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+        host.end_this();
+    }
+}
+
+/// Runs the worker's tick, if it is due. It may end the stream of this filter, too.
+///
+/// # Safety
+/// `filter` is of [`envoy_dynamic_module_on_http_filter_new`], and not destroyed yet.
+unsafe fn tick(envoy: Ptr, filter: *const c_void) {
+    // SAFETY: the caller's promise.
+    let (stream, config) = unsafe {
+        let filter = &*filter.cast::<Filter>();
+        (filter.stream, filter.config.clone())
+    };
+    if config.is_egress() || !worker::is_due() {
+        return;
+    }
+    let host = Envoy::of(envoy, stream, &config);
+    let tick = || worker::with(&config, |worker| worker.tick(&host));
+    let _ = catch_unwind(AssertUnwindSafe(tick));
+    for deferred in host.deferred() {
+        deferred.run();
+    }
+}
+
+impl Decided {
+    fn of_headers(self) -> u32 {
+        match self.action {
+            _ if self.is_answered => STOP,
+            Action::Continue => CONTINUE,
+            Action::Pause | Action::Withhold => STOP,
+        }
+    }
+
+    fn of_body(self) -> u32 {
+        match self.action {
+            _ if self.is_answered => BODY_STOP_NO_BUFFER,
+            Action::Continue => BODY_CONTINUE,
+            Action::Pause => BODY_STOP_AND_BUFFER,
+            Action::Withhold => BODY_STOP_NO_BUFFER,
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    panic::set_hook(Box::new(|panic| {
+        log(LogLevel::Error, &format!("meridian: {panic}"));
+    }));
+    ABI_VERSION.as_ptr()
+}
+
+/// Null makes Envoy reject the configuration and keep the one before.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    envoy: Ptr,
+    name: Buffer,
+    policy: Buffer,
+) -> *const c_void {
+    let new = || {
+        // SAFETY: Envoy's own bytes, copied before this hook ends.
+        let (name, policy) = unsafe { (name.bytes(), policy.bytes()) };
+        let config = Config::new(envoy, name, policy);
+        let configured = worker::configured(&config)?;
+        if let Some(period) = configured.tick_period() {
+            ticks::at_least_every(period);
+        }
+        Some(Arc::new(config))
+    };
+    match catch_unwind(new) {
+        Ok(Some(config)) => Arc::into_raw(config).cast(),
+        _ => ptr::null(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const c_void) {
+    // SAFETY: of `config_new`; Envoy calls this once.
+    drop(unsafe { Arc::from_raw(config.cast::<Config>()) });
+}
+
+/// Null makes Envoy close the stream.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    config: *const c_void,
+    envoy: Ptr,
+) -> *const c_void {
+    let new = || {
+        // SAFETY: of `config_new`, and not destroyed yet: Envoy's filter holds Envoy's configuration.
+        let config = unsafe {
+            Arc::increment_strong_count(config.cast::<Config>());
+            Arc::from_raw(config.cast::<Config>())
+        };
+        let stream = worker::begin(envoy, &config);
+        let Some(plugin) = worker::plugin(&config, stream) else {
+            worker::end(stream);
+            return None;
+        };
+        Some(Box::new(Filter {
+            envoy,
+            stream,
+            config,
+            request: None,
+            plugin: Some(plugin),
+        }))
+    };
+    match catch_unwind(AssertUnwindSafe(new)) {
+        Ok(Some(filter)) => Box::into_raw(filter).cast_const().cast(),
+        _ => ptr::null(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const c_void) {
+    let done = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
+        plugin.on_done(host, worker);
+        Action::Continue
+    };
+    // SAFETY: of `filter_new`; Envoy calls this once, and no hook of the filter after it.
+    unsafe {
+        run_at(filter, true, done);
+        let filter = Box::from_raw(filter.cast_mut().cast::<Filter>());
+        worker::end(filter.stream);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    envoy: Ptr,
+    filter: *const c_void,
+    ends: bool,
+) -> u32 {
+    // SAFETY: of `filter_new`, and not destroyed yet. No tick ends a stream that has just begun.
+    unsafe {
+        tick(envoy, filter);
+        let begun = &mut *filter.cast_mut().cast::<Filter>();
+        if begun.config.is_of_attempts() {
+            let host = Envoy::of(envoy, begun.stream, &begun.config);
+            begun.request = stream_of_attempt(&host);
+        }
+        run(filter, |plugin, host, worker| {
+            plugin.on_request_headers(host, worker, ends)
+        })
+        .of_headers()
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    _: Ptr,
+    filter: *const c_void,
+    ends: bool,
+) -> u32 {
+    let hook = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
+        let size = host.body_size(Side::Request);
+        plugin.on_request_body(host, worker, size, ends)
+    };
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe { run(filter, hook).of_body() }
+}
+
+/// A body that is followed by trailers ends here.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
+    _: Ptr,
+    filter: *const c_void,
+) -> u32 {
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe {
+        run(filter, |plugin, host, worker| {
+            plugin.on_request_trailers(host, worker)
+        })
+        .of_headers()
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    _: Ptr,
+    filter: *const c_void,
+    ends: bool,
+) -> u32 {
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe {
+        run(filter, |plugin, host, worker| {
+            plugin.on_response_headers(host, worker, ends)
+        })
+        .of_headers()
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+    _: Ptr,
+    filter: *const c_void,
+    ends: bool,
+) -> u32 {
+    let hook = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
+        let size = host.body_size(Side::Response);
+        plugin.on_response_body(host, worker, size, ends)
+    };
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe { run(filter, hook).of_body() }
+}
+
+/// A body that is followed by trailers ends here.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
+    _: Ptr,
+    filter: *const c_void,
+) -> u32 {
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe {
+        run(filter, |plugin, host, worker| {
+            plugin.on_response_trailers(host, worker)
+        })
+        .of_headers()
+    }
+}
+
+/// The stream's access log is about to be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    _: Ptr,
+    filter: *const c_void,
+) {
+    let hook = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
+        worker::complete(host.stream(), host.response_flags());
+        plugin.on_log(host, worker);
+        Action::Continue
+    };
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe { run(filter, hook) };
+}
+
+/// A tick.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    envoy: Ptr,
+    filter: *const c_void,
+    _: u64,
+) {
+    // SAFETY: of `filter_new`, and not destroyed yet.
+    unsafe { tick(envoy, filter) };
+}
+
+/// Hooks of what the module never starts. Envoy wants them all the same; their arguments differ, and none is read.
+macro_rules! unused {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() {}
+        )*
+    };
+}
+
+unused! {
+    envoy_dynamic_module_on_http_filter_http_callout_done
+    envoy_dynamic_module_on_http_filter_http_stream_headers
+    envoy_dynamic_module_on_http_filter_http_stream_data
+    envoy_dynamic_module_on_http_filter_http_stream_trailers
+    envoy_dynamic_module_on_http_filter_http_stream_complete
+    envoy_dynamic_module_on_http_filter_http_stream_reset
+    envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark
+    envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark
+}

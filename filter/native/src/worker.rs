@@ -1,0 +1,143 @@
+//! What one worker thread of Envoy keeps: its state, its streams, its plugins, the labels of its metrics.
+
+use crate::abi::Ptr;
+use crate::config::{Config, is_in_use};
+use crate::envoy::{Envoy, log};
+use crate::metrics::Metric;
+use crate::ticks::Carrier;
+use hashbrown::HashMap;
+use meridian_filter_core::host::LogLevel;
+use meridian_filter_core::plugins::router::MOST_STREAMS;
+use meridian_filter_core::plugins::{Configured, Plugin};
+use meridian_filter_core::worker::Worker;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::Arc;
+
+/// The streams of a worker.
+#[derive(Default)]
+struct Streams {
+    /// The last stream's number.
+    last: u32,
+    filters: HashMap<u32, Ptr>,
+    /// Those of connections to this Envoy, with their configurations.
+    downstream: BTreeMap<u32, (Ptr, Arc<Config>)>,
+    carrier: Carrier,
+    /// The stream that was completed last, and Envoy's response flags of it.
+    completed: Option<(u32, Option<u64>)>,
+}
+
+thread_local! {
+    /// Of all plugins but the egress.
+    static REQUESTS: RefCell<Worker> = RefCell::default();
+    static EGRESS: RefCell<Worker> = RefCell::default();
+    static STREAMS: RefCell<Streams> = RefCell::default();
+    static PLUGINS: RefCell<HashMap<u64, Configured>> = RefCell::default();
+    static METRICS: RefCell<Vec<Arc<Metric>>> = RefCell::default();
+}
+
+/// Calls with the state that a plugin shares with others of its thread.
+pub fn with<R>(config: &Config, call: impl FnOnce(&mut Worker) -> R) -> R {
+    let worker = if config.is_egress() {
+        &EGRESS
+    } else {
+        &REQUESTS
+    };
+    worker.with_borrow_mut(call)
+}
+
+/// A stream begins. Its number.
+pub fn begin(filter: Ptr, config: &Arc<Config>) -> u32 {
+    STREAMS.with_borrow_mut(|streams| {
+        while {
+            streams.last = (streams.last + 1) & MOST_STREAMS;
+            streams.filters.contains_key(&streams.last)
+        } {}
+        streams.filters.insert(streams.last, filter);
+        if config.is_downstream() {
+            streams
+                .downstream
+                .insert(streams.last, (filter, config.clone()));
+            streams.carrier.begin(streams.last, filter);
+        }
+        streams.last
+    })
+}
+
+/// A stream is over.
+pub fn end(stream: u32) {
+    STREAMS.with_borrow_mut(|streams| {
+        streams.filters.remove(&stream);
+        streams.downstream.remove(&stream);
+        let newest = streams.downstream.last_key_value();
+        let newest = newest.map(|(stream, (filter, _))| (*stream, *filter));
+        streams.carrier.end(stream, newest);
+    });
+}
+
+/// The filter of a stream; `None` if it is over.
+pub fn filter_of(stream: u32) -> Option<Ptr> {
+    STREAMS.with_borrow(|streams| streams.filters.get(&stream).copied())
+}
+
+/// A stream is complete. Its attempts that are not over yet end with it, before another one is complete.
+pub fn complete(stream: u32, flags: Option<u64>) {
+    STREAMS.with_borrow_mut(|streams| streams.completed = Some((stream, flags)));
+}
+
+/// Envoy's response flags of a stream that is over, if it was the last to be complete.
+pub fn flags_of_completed(stream: u32) -> Option<u64> {
+    let completed = STREAMS.with_borrow(|streams| streams.completed)?;
+    completed.1.filter(|_| completed.0 == stream)
+}
+
+/// The newest stream of a connection to this Envoy, with its configuration.
+pub fn newest_downstream() -> Option<(Ptr, Arc<Config>)> {
+    STREAMS.with_borrow(|streams| {
+        let (_, newest) = streams.downstream.last_key_value()?;
+        Some(newest.clone())
+    })
+}
+
+/// Whether the worker is to tick now.
+pub fn is_due() -> bool {
+    STREAMS.with_borrow_mut(|streams| streams.carrier.is_due())
+}
+
+/// The plugin of a new stream. `None` if its configuration is not understood.
+pub fn plugin(config: &Config, stream: u32) -> Option<Box<dyn Plugin>> {
+    PLUGINS.with_borrow_mut(|plugins| {
+        if !plugins.contains_key(&config.number) {
+            plugins.retain(|number, _| is_in_use(*number));
+            plugins.insert(config.number, configured(config)?);
+        }
+        Some(plugins.get(&config.number)?.stream(stream))
+    })
+}
+
+/// A plugin of a configuration, or a line in the log.
+pub fn configured(config: &Config) -> Option<Configured> {
+    let host = Envoy::of(ptr::null_mut(), 0, config);
+    let configured = with(config, |worker| {
+        Configured::new(&host, worker, &config.root, &config.policy)
+    });
+    configured
+        .inspect_err(|error| log(LogLevel::Error, &format!("meridian: {error}")))
+        .ok()
+}
+
+/// This worker's number of a metric by its whole name.
+pub fn define_metric(name: &str) -> Option<u32> {
+    let metric = Metric::named(name)?;
+    METRICS.with_borrow_mut(|metrics| {
+        metrics.push(metric);
+        u32::try_from(metrics.len() - 1).ok()
+    })
+}
+
+/// The metric of a number.
+pub fn metric(id: u32) -> Option<Arc<Metric>> {
+    let id = usize::try_from(id).ok()?;
+    METRICS.with_borrow(|metrics| metrics.get(id).cloned())
+}
