@@ -3,7 +3,7 @@
 use super::completion::{Block, finish_reason};
 use super::error::{Error, openai};
 use super::usage::Usage;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Translates Claude's events into OpenAI's chunks as they arrive.
@@ -25,6 +25,39 @@ struct Head {
     id: String,
     model: String,
     created: u64,
+}
+
+/// A chunk as the caller reads it. It is written without a [`Value`] for each of its fields: a response has thousands of chunks.
+#[derive(Serialize)]
+struct Chunk<'c> {
+    choices: &'c [Choice<'c>],
+    created: u64,
+    id: &'c str,
+    model: &'c str,
+    object: &'c str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Choice<'c> {
+    delta: ChunkDelta<'c>,
+    finish_reason: Option<&'c str>,
+    index: u8,
+    logprobs: (),
+}
+
+/// What a chunk adds to the message.
+#[derive(Default, Serialize)]
+struct ChunkDelta<'c> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Value; 1]>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +141,12 @@ impl Chat {
             Some(Event::MessageStart { message }) => {
                 self.head.id = message.id;
                 self.head.model = message.model;
-                self.delta(json!({ "role": "assistant", "content": "" }), out);
+                let delta = ChunkDelta {
+                    content: Some(""),
+                    role: Some("assistant"),
+                    ..ChunkDelta::default()
+                };
+                self.choice(delta, None, out);
             }
             Some(Event::ContentBlockStart { content_block }) => self.block(content_block, out),
             Some(Event::ContentBlockDelta { delta }) => self.block_delta(delta, out),
@@ -116,7 +154,7 @@ impl Chat {
             Some(Event::ContentBlockStop) if self.lacks_arguments => self.arguments("{}", out),
             Some(Event::MessageDelta { delta, .. }) => {
                 if let Some(reason) = delta.stop_reason {
-                    self.choice(json!({}), Some(finish_reason(&reason)), out);
+                    self.choice(ChunkDelta::default(), Some(finish_reason(&reason)), out);
                 }
             }
             Some(Event::MessageStop) => self.end(usage, out),
@@ -128,8 +166,8 @@ impl Chat {
 
     fn block(&mut self, block: Block, out: &mut String) {
         match block {
-            Block::Text { text } => self.text("content", &text, out),
-            Block::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            Block::Text { text } => self.text(&text, out),
+            Block::Thinking { thinking } => self.thinking(&thinking, out),
             // The input comes in deltas.
             Block::ToolUse { id, name, input: _ } => {
                 let function = json!({ "name": name, "arguments": "" });
@@ -144,8 +182,8 @@ impl Chat {
 
     fn block_delta(&mut self, delta: Delta, out: &mut String) {
         match delta {
-            Delta::Text { text } => self.text("content", &text, out),
-            Delta::Thinking { thinking } => self.text("reasoning_content", &thinking, out),
+            Delta::Text { text } => self.text(&text, out),
+            Delta::Thinking { thinking } => self.thinking(&thinking, out),
             Delta::InputJson { partial_json } => {
                 if self.calls > 0 && !partial_json.is_empty() {
                     self.arguments(&partial_json, out);
@@ -157,15 +195,31 @@ impl Chat {
 
     fn end(&mut self, usage: &Usage, out: &mut String) {
         if self.include_usage {
-            self.chunk(json!([]), usage.openai(), out);
+            self.chunk(&[], usage.openai(), out);
         }
         out.push_str("data: [DONE]\n\n");
         self.is_over = true;
     }
 
-    fn text(&self, field: &str, text: &str, out: &mut String) {
+    fn text(&self, text: &str, out: &mut String) {
         if !text.is_empty() {
-            self.delta(json!({ field: text }), out);
+            let content = Some(text);
+            let delta = ChunkDelta {
+                content,
+                ..ChunkDelta::default()
+            };
+            self.choice(delta, None, out);
+        }
+    }
+
+    fn thinking(&self, thinking: &str, out: &mut String) {
+        if !thinking.is_empty() {
+            let reasoning_content = Some(thinking);
+            let delta = ChunkDelta {
+                reasoning_content,
+                ..ChunkDelta::default()
+            };
+            self.choice(delta, None, out);
         }
     }
 
@@ -176,28 +230,36 @@ impl Chat {
 
     fn call(&self, mut call: Value, out: &mut String) {
         call["index"] = json!(self.calls.saturating_sub(1));
-        self.delta(json!({ "tool_calls": [call] }), out);
-    }
-
-    fn delta(&self, delta: Value, out: &mut String) {
+        let delta = ChunkDelta {
+            tool_calls: Some([call]),
+            ..ChunkDelta::default()
+        };
         self.choice(delta, None, out);
     }
 
-    fn choice(&self, delta: Value, finish_reason: Option<&str>, out: &mut String) {
-        let choice =
-            json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason });
-        self.chunk(json!([choice]), Value::Null, out);
+    fn choice(&self, delta: ChunkDelta<'_>, finish_reason: Option<&str>, out: &mut String) {
+        let choice = Choice {
+            delta,
+            finish_reason,
+            index: 0,
+            logprobs: (),
+        };
+        self.chunk(&[choice], Value::Null, out);
     }
 
-    fn chunk(&self, choices: Value, usage: Value, out: &mut String) {
+    fn chunk(&self, choices: &[Choice<'_>], usage: Value, out: &mut String) {
         let Head { id, model, created } = &self.head;
-        let mut chunk = json!({
-            "id": id, "object": "chat.completion.chunk", "created": created, "model": model, "choices": choices,
-        });
-        if self.include_usage {
-            chunk["usage"] = usage;
-        }
-        out.push_str(&format!("data: {chunk}\n\n"));
+        let chunk = Chunk {
+            choices,
+            created: *created,
+            id,
+            model,
+            object: "chat.completion.chunk",
+            usage: self.include_usage.then_some(usage),
+        };
+        // Strings and numbers can always be written.
+        let chunk = serde_json::to_string(&chunk).unwrap_or_default();
+        out.extend(["data: ", &chunk, "\n\n"]);
     }
 
     fn fail(&mut self, error: &Error, out: &mut String) {

@@ -2,120 +2,18 @@
 //! something or misses 0.3 to 1. Numbers that change here change what every request costs.
 
 use super::decisions::{CHAT, US, admit, admitted, context};
-use super::egressing::{ANSWER, BODY, CHAT as ASK, JSON, claude};
-use super::envoy::{Calls, Envoy, Stream};
-use super::guarding::{DONE, EVENTS, HELLO, guard};
+use super::envoy::Calls;
+use super::guarding::{DONE, HELLO};
+use super::paths::{Fallback, Gateway, Peer, WHOLE, policy};
 use super::shares::keeping;
 use crate::guard::{ApiKind, Head, Judge};
-use crate::host::{Fact, Side};
-use crate::plugins::{Configured, Plugin};
 use crate::router::Router;
-use crate::worker::Worker;
 use allocation_counter::measure;
 use meridian_fixtures::fleets::{EAST, LLAMA, WEST, example};
-use meridian_planner::plan::Plan;
-use meridian_planner::plugins::filter_policy;
 use meridian_policy::FilterPolicy;
-use serde_json::json;
-use std::rc::Rc;
-
-/// A gateway at home: router and guard of one worker.
-struct Gateway {
-    envoy: Rc<Envoy>,
-    worker: Worker,
-    router: Configured,
-    guard: Configured,
-}
-
-impl Gateway {
-    fn start(policy: &FilterPolicy) -> Self {
-        let (envoy, mut worker) = (Envoy::start(), Worker::default());
-        let policy = serde_json::to_vec(policy).unwrap();
-        let any = Stream::new(&envoy, 0);
-        let router = Configured::new(&any, &mut worker, b"router", &policy).unwrap();
-        let guard = guard(&envoy);
-        worker.tick(&any);
-        Self {
-            envoy,
-            worker,
-            router,
-            guard,
-        }
-    }
-
-    /// A chat, whose answer comes from a member in these pieces. The calls of the router, and those of the guard by hook.
-    fn chat(
-        &mut self,
-        id: u32,
-        to: &str,
-        is_streamed: bool,
-        pieces: &[&str],
-    ) -> (Calls, Vec<Calls>) {
-        let Self {
-            envoy,
-            worker,
-            router,
-            guard,
-        } = self;
-        let (caller, attempt) = (Stream::new(envoy, id), Stream::new(envoy, id + 1));
-        caller.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
-        attempt.fact_is(Fact::UpstreamEndpoint, &format!("{to} 10.0.0.1:8000"));
-        let (mut router, mut guard) = (router.stream(id), guard.stream(id + 1));
-        let body = format!(r#"{{"model":"{LLAMA}","stream":{is_streamed},"messages":[]}}"#);
-        let length = body.len().to_string();
-        let head = [
-            (":method", "POST"),
-            (":path", "/v1/chat/completions"),
-            ("cf-ipcountry", "US"),
-            ("x-request-id", "request-1"),
-            ("content-length", length.as_str()),
-        ];
-        caller.request(router.as_mut(), worker, &head, false);
-        caller.piece(router.as_mut(), worker, Side::Request, &body, true);
-        let routed = caller.headers_now(Side::Request);
-        let routed: Vec<(&str, &str)> = routed
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let mut by_hook = Vec::new();
-        attempt.request(guard.as_mut(), worker, &routed, false);
-        by_hook.push(attempt.take_calls());
-        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        let length = length.to_string();
-        let json = [
-            (":status", "200"),
-            ("content-type", "application/json"),
-            ("content-length", length.as_str()),
-        ];
-        let head = if is_streamed { EVENTS } else { &json };
-        attempt.response(guard.as_mut(), worker, head, false);
-        by_hook.push(attempt.take_calls());
-        for (at, piece) in pieces.iter().enumerate() {
-            let ends = at + 1 == pieces.len();
-            attempt.piece(guard.as_mut(), worker, Side::Response, piece, ends);
-            by_hook.push(attempt.take_calls());
-        }
-        guard.on_done(&attempt, worker);
-        by_hook.push(attempt.take_calls());
-        caller.response(router.as_mut(), worker, head, false);
-        for (at, piece) in pieces.iter().enumerate() {
-            let ends = at + 1 == pieces.len();
-            caller.piece(router.as_mut(), worker, Side::Response, piece, ends);
-        }
-        router.on_done(&caller, worker);
-        router.on_log(&caller, worker);
-        (caller.take_calls(), by_hook)
-    }
-}
-
-const WHOLE: &str = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}"#;
 
 fn calls(expected: &[(&'static str, u32)]) -> Calls {
     expected.iter().copied().collect()
-}
-
-fn policy() -> FilterPolicy {
-    filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None)
 }
 
 /// The second request at home: the first one of a worker learns the names of metrics.
@@ -216,26 +114,9 @@ fn an_answer_by_another_region() {
 /// The gateway at the other end.
 #[test]
 fn a_request_of_another_gateway() {
-    let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let pool = envoy.plugin("pool", "");
-    let mut by_hook = Vec::new();
-    for id in 0..2 {
-        let (stream, mut plugin) = (Stream::new(&envoy, id), pool.stream(id));
-        let plugin = plugin.as_mut();
-        let head = [
-            ("x-request-id", "request-1"),
-            ("content-length", "70"),
-            ("x-meridian-model", LLAMA),
-            ("x-meridian-slot", "7"),
-        ];
-        stream.request(plugin, &mut worker, &head, false);
-        by_hook = vec![stream.take_calls()];
-        stream.fact_is(Fact::UpstreamEndpoint, &format!("{WEST} 10.0.0.1:8000"));
-        stream.response(plugin, &mut worker, &[(":status", "200")], false);
-        by_hook.push(stream.take_calls());
-        plugin.on_done(&stream, &mut worker);
-        by_hook.push(stream.take_calls());
-    }
+    let mut peer = Peer::start();
+    peer.chat(0);
+    let by_hook = peer.chat(1);
     let request = [("clock", 1), ("headers", 1), ("set header", 1)];
     let response = [("clock", 1), ("fact", 1), ("headers", 1)];
     let end = [("clock", 1)];
@@ -245,17 +126,6 @@ fn a_request_of_another_gateway() {
 #[test]
 fn a_refusal() {
     let mut gateway = Gateway::start(&policy());
-    let stream = Stream::new(&gateway.envoy, 1);
-    stream.fact_is(Fact::SourceAddress, "10.0.0.1:40000");
-    let mut router = gateway.router.stream(1);
-    let head = [
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        ("cf-ipcountry", "US"),
-    ];
-    let (router, worker) = (router.as_mut(), &mut gateway.worker);
-    stream.request(router, worker, &head, false);
-    stream.piece(router, worker, Side::Request, r#"{"model":"none"}"#, true);
     let expected = [
         ("body", 1),
         ("clock", 1),
@@ -264,31 +134,14 @@ fn a_refusal() {
         ("reply", 1),
         ("set header", 1),
     ];
-    assert_eq!(stream.take_calls(), calls(&expected));
+    assert_eq!(gateway.refuse(1), calls(&expected));
 }
 
 /// A chat that is translated for Claude. The request is much dearer than its calls: it goes over a border, and is paid for.
 #[test]
 fn a_fallback() {
-    let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let egress = claude(&envoy, &json!({}));
-    let mut all = Vec::new();
-    for id in 0..2 {
-        let (stream, mut plugin) = (Stream::new(&envoy, id), egress.stream(id));
-        let plugin: &mut dyn Plugin = plugin.as_mut();
-        let id = format!("request-{id}");
-        let head = ASK.iter().map(|(name, value)| match *name {
-            "x-request-id" => (*name, id.as_str()),
-            _ => (*name, *value),
-        });
-        let head: Vec<(&str, &str)> = head.collect();
-        stream.request(plugin, &mut worker, &head, false);
-        stream.piece(plugin, &mut worker, Side::Request, BODY, true);
-        stream.response(plugin, &mut worker, JSON, false);
-        stream.piece(plugin, &mut worker, Side::Response, ANSWER, true);
-        plugin.on_done(&stream, &mut worker);
-        all.push(stream.take_calls());
-    }
+    let mut fallback = Fallback::start();
+    fallback.chat(0);
     let expected = [
         ("absent", 6),
         ("body", 2),
@@ -301,7 +154,7 @@ fn a_fallback() {
         ("set shared", 2),
         ("shared", 2),
     ];
-    assert_eq!(all.pop(), Some(calls(&expected)));
+    assert_eq!(fallback.chat(1), calls(&expected));
 }
 
 /// What a decision allocates: its strings.

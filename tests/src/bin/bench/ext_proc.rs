@@ -59,6 +59,7 @@ pub async fn start(dir: &Path, listen: SocketAddr, upstream: SocketAddr) -> Resu
         url: url(listen),
         headers: Vec::new(),
         http2: true,
+        slice_divisor: 1,
         processes: vec![envoy, server],
     })
 }

@@ -40,6 +40,8 @@ impl Load {
     /// # Errors
     /// A request was not answered with 200.
     pub async fn send(&self, variant: &Variant) -> Result<Slice> {
+        // h2load sends at least one request on each connection.
+        let requests = (self.requests / variant.slice_divisor).max(self.connections);
         let before = variant.taken()?.others;
         let mut command = Command::new("h2load");
         command.args([
@@ -50,7 +52,7 @@ impl Load {
             "-c",
             &self.connections.to_string(),
             "-n",
-            &self.requests.to_string(),
+            &requests.to_string(),
             "-d",
         ]);
         command.arg(&self.body);
@@ -69,8 +71,8 @@ impl Load {
             .context("h2load")?;
         let cpu = variant.taken()?.others - before;
         let text = String::from_utf8_lossy(&output.stdout);
-        let good = format!("status codes: {} 2xx, 0 3xx, 0 4xx, 0 5xx", self.requests);
-        let cut = format!(" {} succeeded, 0 failed", self.requests);
+        let good = format!("status codes: {requests} 2xx, 0 3xx, 0 4xx, 0 5xx");
+        let cut = format!(" {requests} succeeded, 0 failed");
         ensure!(
             text.contains(&good) && text.contains(&cut),
             "{}: {text}{}",
@@ -84,7 +86,7 @@ impl Load {
             took.and_then(|rest| rest.split(',').next())
                 .context("no time")?,
         )?;
-        let count = u32::try_from(self.requests * self.per)?;
+        let count = u32::try_from(requests * self.per)?;
         Ok(Slice {
             rate: f64::from(count) / took.as_secs_f64(),
             cpu: cpu / count,

@@ -3,6 +3,7 @@
 
 mod ext_proc;
 mod fleets;
+mod litellm;
 mod load;
 mod neighbours;
 mod one_by_one;
@@ -14,19 +15,30 @@ mod upstream;
 mod variants;
 
 use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Measures what a request costs, on several proxies in one run.
+#[derive(Parser)]
+struct Arguments {
+    /// Measures only the loads with this in their names. Without it all of them and the translation are measured, and written to
+    /// docs/benchmarks.md.
+    loads: Option<String>,
+    /// Measures LiteLLM's proxy as well.
+    #[arg(long)]
+    litellm: bool,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    // The loads to measure, by a part of their names; all of them, and the translation, without it.
-    let only = arguments.next();
-    if only.as_deref() == Some(ext_proc::SERVER) {
+    if arguments.next().as_deref() == Some(ext_proc::SERVER) {
         let address = arguments.next().context("no address")?;
         return ext_proc::serve(&address).await;
     }
-    let mut report = report::Report::begin()?;
-    throughput::throughput(only.as_deref(), &mut report).await?;
-    if only.is_none() {
+    let Arguments { loads, litellm } = Arguments::parse();
+    let mut report = report::Report::begin(litellm)?;
+    throughput::throughput(loads.as_deref(), litellm, &mut report).await?;
+    if loads.is_none() {
         translation::translation(&mut report).await?;
         report.write()?;
     }

@@ -1,5 +1,6 @@
 //! The report: at a terminal line by line, and in docs/benchmarks.md once it is whole.
 
+use super::litellm;
 use anyhow::{Context, Result};
 use meridian_tests::world::workspace;
 use std::path::Path;
@@ -12,24 +13,26 @@ const MARKS: [&str; 2] = ["<!-- written by scripts/bench -->\n", "<!-- end -->\n
 pub struct Report(String);
 
 impl Report {
-    /// Begins with where and when it is measured, and with what.
+    /// Begins with where and when it is measured, and with what. `with_litellm`: LiteLLM's proxy is measured.
     ///
     /// # Errors
     /// A program does not tell its version.
-    pub fn begin() -> Result<Self> {
+    pub fn begin(with_litellm: bool) -> Result<Self> {
         let mut report = Self(String::new());
         let cores = std::thread::available_parallelism()?;
         let envoy = said(workspace().join(".tools/envoy"), &["--version"])?;
         let version = envoy.split("version: ").nth(1);
         let envoy = version.and_then(|version| version.split('/').nth(1));
         let envoy = envoy.context("Envoy does not tell its version")?;
-        let vllm = std::fs::read_to_string(workspace().join(".tools/vllm-router/installed"))?;
+        let mut routers = format!("vllm-router {}", installed(".tools/vllm-router")?);
+        if with_litellm {
+            routers += &format!(", LiteLLM {}", installed(litellm::DIR)?);
+        }
         report.line(&format!(
-            "{}, commit {}, {cores} cores of {}, Envoy {envoy}, vllm-router {}.",
+            "{}, commit {}, {cores} cores of {}, Envoy {envoy}, {routers}.",
             said("date", &["-u", "+%F"])?,
             said("git", &["rev-parse", "--short", "HEAD"])?,
             processor()?,
-            vllm.trim(),
         ));
         Ok(report)
     }
@@ -86,6 +89,12 @@ fn said(program: impl AsRef<Path>, arguments: &[&str]) -> Result<String> {
     let mut lines = text.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty());
     Ok(line.context("it says nothing")?.to_owned())
+}
+
+/// The version of a package that `scripts/setup` has installed there.
+fn installed(dir: &str) -> Result<String> {
+    let version = std::fs::read_to_string(workspace().join(dir).join("installed"))?;
+    Ok(version.trim().to_owned())
 }
 
 /// The name of the processor.

@@ -18,13 +18,13 @@ const ROUNDS: usize = 15;
 /// For how long proxies without requests are looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Measures all variants. `only`: a part of the names of loads.
-pub async fn throughput(only: Option<&str>, report: &mut Report) -> Result<()> {
+/// Measures all variants. `only`: a part of the names of loads. `with_litellm`: LiteLLM's proxy is one of the variants.
+pub async fn throughput(only: Option<&str>, with_litellm: bool, report: &mut Report) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let block = Block::claim(None)?;
     let address = block.pool("us-west-2");
     upstream::start(address).await?;
-    let proxies = variants::start(dir.path(), address, &block).await?;
+    let proxies = variants::start(dir.path(), address, &block, with_litellm).await?;
     let variants = &proxies.variants;
     proxy::leave_processor().await?;
     report_idle(variants, report).await?;

@@ -2,7 +2,7 @@
 
 use super::fleets::{Home, MODEL, Place, Size};
 use super::proxy::{self, Proxy, Taken};
-use super::{ext_proc, neighbours};
+use super::{ext_proc, litellm, neighbours};
 use anyhow::{Context, Result};
 use meridian_tests::world::certificates::Certificates;
 use meridian_tests::world::{Block, workspace};
@@ -20,6 +20,8 @@ pub struct Variant {
     pub headers: Vec<String>,
     /// It takes requests over HTTP/2 without TLS.
     pub http2: bool,
+    /// The requests of a load's slices are divided by it. More than 1 for a proxy that is much slower than the others.
+    pub slice_divisor: usize,
     /// What serves it.
     pub processes: Vec<Proxy>,
 }
@@ -54,8 +56,13 @@ pub struct Proxies {
     _neighbours: Proxy,
 }
 
-/// Starts all of them.
-pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Proxies> {
+/// Starts all of them. `with_litellm`: LiteLLM's proxy is one of them.
+pub async fn start(
+    dir: &Path,
+    upstream: SocketAddr,
+    block: &Block,
+    with_litellm: bool,
+) -> Result<Proxies> {
     let certificates = Certificates::make(dir, block)?;
     std::fs::write(dir.join("key"), "a key\n")?;
     let IpAddr::V4(ip) = upstream.ip() else {
@@ -81,11 +88,15 @@ pub async fn start(dir: &Path, upstream: SocketAddr, block: &Block) -> Result<Pr
             url: url(address(port)),
             headers: envoy.headers,
             http2: true,
+            slice_divisor: 1,
             processes: vec![Proxy::start(dir, &port.to_string(), &envoy.config).await?],
         });
     }
     variants.push(ext_proc::start(dir, address(8700), upstream).await?);
     variants.push(vllm_router(address(8800), upstream).await?);
+    if with_litellm {
+        variants.push(litellm::start(dir, address(8900), upstream).await?);
+    }
     Ok(Proxies {
         variants,
         _neighbours: neighbours,
@@ -192,6 +203,7 @@ async fn vllm_router(listen: SocketAddr, upstream: SocketAddr) -> Result<Variant
         url: url(listen),
         headers: Vec::new(),
         http2: false,
+        slice_divisor: 1,
         processes: vec![Proxy::start_other(&program, &arguments, listen).await?],
     })
 }
