@@ -38,6 +38,8 @@ pub struct Place<'p> {
     pub block: [u8; 2],
     /// The port of the public listener; the ports of the others follow.
     pub port: u16,
+    /// Whether the filter is a dynamic module.
+    pub native: bool,
     /// Every pool's server.
     pub upstream: SocketAddr,
     /// What gateways show each other.
@@ -92,14 +94,16 @@ unknown_zone: eea
 classify:
   - {{ header: cf-ipcountry, gives: country, trust: {{ cidr: [127.0.0.1/32] }} }}
 control_plane: {{ address: 127.{x}.{y}.250, tls: {tls} }}
-gateways: {{ trust_domain: meridian, wasm: {filter}, access_log: /dev/null }}
+gateways: {{ trust_domain: meridian, filter: {kind}, wasm: {wasm}, native: {module}, access_log: /dev/null }}
 fallbacks:
   other: {{ provider: openai-compatible, url: \"http://127.{x}.{y}.251:9/v1\", jurisdiction: [global], api_key: {{ file: {key} }} }}
 regions:
 {regions}",
             last = all[all.len() - 1],
             all = all.join(", "),
-            filter = workspace().join("target/filter/meridian_filter.wasm").display(),
+            kind = if self.native { "native" } else { "wasm" },
+            wasm = workspace().join("target/filter/meridian_filter.wasm").display(),
+            module = workspace().join("target/filter/libmeridian_filter_native.so").display(),
             key = self.dir.join("key").display(),
         )
     }

@@ -72,11 +72,18 @@ pub async fn start(
     let place = |port| Place {
         block: [x, y],
         port,
+        native: false,
         upstream,
         certificates: &certificates,
         dir,
     };
-    let fleets = [(8300, SMALL), (8400, SMALL), (8500, LARGE)];
+    let fleets = [
+        (8300, SMALL),
+        (8400, SMALL),
+        (8500, LARGE),
+        (9000, SMALL),
+        (9100, LARGE),
+    ];
     let neighbours = neighbours::config([x, y], &certificates, &fleets)?;
     let neighbours = Proxy::start_aside(dir, "neighbours", &neighbours).await?;
     let address = |port| SocketAddr::new(Ipv4Addr::new(127, x, y, 1).into(), port);
@@ -129,6 +136,10 @@ fn envoys<'p>(
     lean.cluster["typed_extension_protocol_options"] = upstream_plugin();
     let chain = place(8300).home(SMALL)?;
     let routed = route_headers(&chain);
+    let native = |port| Place {
+        native: true,
+        ..place(port)
+    };
     let from_the_us = || vec!["cf-ipcountry: US".to_owned()];
     let envoy = |name, port, config, headers| Envoy {
         name,
@@ -166,6 +177,18 @@ fn envoys<'p>(
             "Meridian, 30 regions x 10 models",
             8500,
             place(8500).home(LARGE)?.config,
+            from_the_us(),
+        ),
+        envoy(
+            "Meridian as a dynamic module, 3 regions x 1 model",
+            9000,
+            native(9000).home(SMALL)?.config,
+            from_the_us(),
+        ),
+        envoy(
+            "Meridian as a dynamic module, 30 regions x 10 models",
+            9100,
+            native(9100).home(LARGE)?.config,
             from_the_us(),
         ),
     ])
