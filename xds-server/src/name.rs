@@ -11,9 +11,17 @@ use meridian_policy::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, Z
 /// The HTTP filter that decides where a request goes. Its configuration is an ECDS resource.
 pub const ROUTER: &str = "meridian.router";
 
+/// What ends the name of the same resource for the filter as a dynamic module.
+const NATIVE: &str = ".native";
+
 /// The same resource for the filter as a dynamic module.
 pub fn native(filter: &str) -> String {
-    format!("{filter}.native")
+    format!("{filter}{NATIVE}")
+}
+
+/// The same resource for the filter as a Wasm plugin.
+pub fn wasm(native: &str) -> String {
+    native.strip_suffix(NATIVE).unwrap_or(native).to_owned()
 }
 
 /// The cluster without endpoints. A request that matches no other route gets 503 there.

@@ -8,9 +8,9 @@ use meridian_filter_core::header_map::HeaderMap;
 use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
 use meridian_filter_core::worker::FAMILIES;
 use std::cell::RefCell;
-use std::mem;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{mem, ptr};
 
 /// The endpoint's metadata, by the names that the control plane gives it.
 const METADATA: Buffer = Buffer::of(b"meridian");
@@ -29,16 +29,9 @@ pub struct Envoy<'c> {
     filter: Ptr,
     stream: u32,
     config: &'c Config,
-    facts: Facts,
+    /// The filter that knows facts about the stream. Null: nobody does any more.
+    knows: Ptr,
     deferred: RefCell<Vec<Deferred>>,
-}
-
-/// Where facts about a stream are from.
-enum Facts {
-    /// Of a filter: its own, or another one's of the same request.
-    Filter(Ptr),
-    /// All of the request is over. What Envoy said of its end: its response flags.
-    Flags(Option<u64>),
 }
 
 /// What is done to a stream when the plugin is done.
@@ -63,26 +56,19 @@ impl<'c> Envoy<'c> {
             filter,
             stream,
             config,
-            facts: Facts::Filter(filter),
+            knows: filter,
             deferred: RefCell::default(),
         }
     }
 
     /// As an attempt sees it at its end. Envoy tells facts no longer, but those of its request, which are the same.
     pub fn of_ended(filter: Ptr, stream: u32, config: &'c Config, request: Option<u32>) -> Self {
-        let facts = match request.and_then(worker::filter_of) {
-            Some(filter) => Facts::Filter(filter),
-            None => Facts::Flags(request.and_then(worker::flags_of_completed)),
-        };
         Self {
-            facts,
+            knows: request
+                .and_then(worker::filter_of)
+                .unwrap_or(ptr::null_mut()),
             ..Self::of(filter, stream, config)
         }
-    }
-
-    /// The stream's number.
-    pub fn stream(&self) -> u32 {
-        self.stream
     }
 
     /// Ends the stream.
@@ -129,14 +115,14 @@ impl<'c> Envoy<'c> {
     }
 
     fn attribute(&self, attribute: u32) -> Option<Vec<u8>> {
-        let Facts::Filter(filter) = self.facts else {
+        if self.knows.is_null() {
             return None;
-        };
+        }
         let mut value = Buffer::NONE;
         // SAFETY: the filter is there for as long as the hook; Envoy writes the value's place, and it is copied at once.
         unsafe {
             let is_known = envoy_dynamic_module_callback_http_filter_get_attribute_string(
-                filter,
+                self.knows,
                 attribute,
                 &raw mut value,
             );
@@ -145,14 +131,14 @@ impl<'c> Envoy<'c> {
     }
 
     fn metadata(&self, key: Buffer) -> Option<Vec<u8>> {
-        let Facts::Filter(filter) = self.facts else {
+        if self.knows.is_null() {
             return None;
-        };
+        }
         let mut value = Buffer::NONE;
         // SAFETY: as above.
         unsafe {
             let is_known = envoy_dynamic_module_callback_http_get_metadata_string(
-                filter,
+                self.knows,
                 METADATA_OF_HOST,
                 METADATA,
                 key,
@@ -336,15 +322,14 @@ impl Host for Envoy<'_> {
     }
 
     fn response_flags(&self) -> Option<u64> {
-        let filter = match self.facts {
-            Facts::Filter(filter) => filter,
-            Facts::Flags(flags) => return flags,
-        };
+        if self.knows.is_null() {
+            return None;
+        }
         let mut flags = 0;
         // SAFETY: the filter is there for as long as the hook; Envoy writes a number to where `flags` lies.
         let is_known = unsafe {
             envoy_dynamic_module_callback_http_filter_get_attribute_int(
-                filter,
+                self.knows,
                 RESPONSE_FLAGS,
                 &raw mut flags,
             )

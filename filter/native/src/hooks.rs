@@ -6,7 +6,7 @@ use crate::abi::{
 use crate::config::Config;
 use crate::envoy::{Deferred, Envoy, log};
 use crate::{ticks, worker};
-use meridian_filter_core::host::{Action, Host, LogLevel, Side};
+use meridian_filter_core::host::{Action, LogLevel, Side};
 use meridian_filter_core::plugins::router::stream_of_attempt;
 use meridian_filter_core::plugins::{Plugin, failed};
 use meridian_filter_core::worker::Worker;
@@ -25,7 +25,7 @@ struct Filter {
     config: Arc<Config>,
     /// Of an attempt: the stream of its request.
     request: Option<u32>,
-    /// `None` after a panic: the stream is over.
+    /// `None` after the end, or a panic.
     plugin: Option<Box<dyn Plugin>>,
 }
 
@@ -75,8 +75,8 @@ unsafe fn run_at(
         });
         match action {
             Some(Ok(action)) => (action, host.deferred()),
-            // What is left of the stream is the error.
-            None => (Action::Continue, Vec::new()),
+            // Nothing of the stream goes on but what Envoy answers itself.
+            None => (Action::Withhold, Vec::new()),
             Some(Err(_)) => {
                 filter.plugin = None;
                 // What the plugin wanted is forgotten.
@@ -217,14 +217,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const c_void) {
-    let done = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
-        plugin.on_done(host, worker);
-        Action::Continue
-    };
     // SAFETY: of `filter_new`; Envoy calls this once, and no hook of the filter after it.
     unsafe {
-        run_at(filter, true, done);
+        end(filter);
         let filter = Box::from_raw(filter.cast_mut().cast::<Filter>());
+        if let Some(request) = filter.request {
+            worker::attempt_ends(request, filter.stream);
+        }
         worker::end(filter.stream);
     }
 }
@@ -242,6 +241,9 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         if begun.config.is_of_attempts() {
             let host = Envoy::of(envoy, begun.stream, &begun.config);
             begun.request = stream_of_attempt(&host);
+            if let Some(request) = begun.request {
+                worker::attempt_begins(request, begun.stream, filter);
+            }
         }
         run(filter, |plugin, host, worker| {
             plugin.on_request_headers(host, worker, ends)
@@ -323,19 +325,41 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     }
 }
 
-/// The stream's access log is about to be written.
+/// A plugin's stream is over.
+///
+/// # Safety
+/// As of [`run`].
+unsafe fn end(filter: *const c_void) {
+    let done = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
+        plugin.on_done(host, worker);
+        Action::Continue
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        run_at(filter, true, done);
+        (*filter.cast_mut().cast::<Filter>()).plugin = None;
+    }
+}
+
+/// The stream's access log is about to be written. What attempts of it are not over end now: Envoy ends them next, and then they would not
+/// be in the log.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
     _: Ptr,
     filter: *const c_void,
 ) {
     let hook = |plugin: &mut dyn Plugin, host: &Envoy<'_>, worker: &mut Worker| {
-        worker::complete(host.stream(), host.response_flags());
         plugin.on_log(host, worker);
         Action::Continue
     };
-    // SAFETY: of `filter_new`, and not destroyed yet.
-    unsafe { run(filter, hook) };
+    // SAFETY: of `filter_new`, and not destroyed yet, as are attempts that are not over.
+    unsafe {
+        let stream = (*filter.cast::<Filter>()).stream;
+        for attempt in worker::attempts_of(stream) {
+            end(attempt);
+        }
+        run(filter, hook);
+    }
 }
 
 /// A tick.

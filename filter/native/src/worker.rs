@@ -12,6 +12,7 @@ use meridian_filter_core::plugins::{Configured, Plugin};
 use meridian_filter_core::worker::Worker;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ struct Streams {
     /// Those of connections to this Envoy, with their configurations.
     downstream: BTreeMap<u32, (Ptr, Arc<Config>)>,
     carrier: Carrier,
-    /// The stream that was completed last, and Envoy's response flags of it.
-    completed: Option<(u32, Option<u64>)>,
+    /// Attempts, by the streams of their requests and their own: what `hooks` has of them.
+    attempts: BTreeMap<(u32, u32), *const c_void>,
 }
 
 thread_local! {
@@ -81,15 +82,22 @@ pub fn filter_of(stream: u32) -> Option<Ptr> {
     STREAMS.with_borrow(|streams| streams.filters.get(&stream).copied())
 }
 
-/// A stream is complete. Its attempts that are not over yet end with it, before another one is complete.
-pub fn complete(stream: u32, flags: Option<u64>) {
-    STREAMS.with_borrow_mut(|streams| streams.completed = Some((stream, flags)));
+/// A stream is an attempt of a request.
+pub fn attempt_begins(request: u32, stream: u32, filter: *const c_void) {
+    STREAMS.with_borrow_mut(|streams| streams.attempts.insert((request, stream), filter));
 }
 
-/// Envoy's response flags of a stream that is over, if it was the last to be complete.
-pub fn flags_of_completed(stream: u32) -> Option<u64> {
-    let completed = STREAMS.with_borrow(|streams| streams.completed)?;
-    completed.1.filter(|_| completed.0 == stream)
+/// An attempt is over.
+pub fn attempt_ends(request: u32, stream: u32) {
+    STREAMS.with_borrow_mut(|streams| streams.attempts.remove(&(request, stream)));
+}
+
+/// The attempts of a request that are not over.
+pub fn attempts_of(request: u32) -> Vec<*const c_void> {
+    STREAMS.with_borrow(|streams| {
+        let attempts = streams.attempts.range((request, 0)..=(request, u32::MAX));
+        attempts.map(|(_, filter)| *filter).collect()
+    })
 }
 
 /// The newest stream of a connection to this Envoy, with its configuration.

@@ -268,13 +268,10 @@ async fn counts_tokens(world: &World) -> Result<()> {
         answer.text().contains("token499") && answer.text().ends_with("[DONE]\n\n"),
         || answer.text(),
     )?;
-    let counted = world
-        .gateway("us-west-2")
-        .admin("/stats?filter=meridian_tokens")
-        .await?;
-    ensure(counted.contains("to=us-west-2;what=completion"), || {
-        format!("no tokens: {counted}")
-    })
+    let labels = [("to", "us-west-2"), ("what", "completion")];
+    let gateway = world.gateway("us-west-2");
+    let counted = gateway.metric("meridian_tokens", &labels).await?;
+    ensure(counted > 0, || "no tokens".into())
 }
 
 /// A server's load in an answer's head is noted by the gateway, and not passed on.
@@ -286,14 +283,13 @@ async fn notes_load(world: &World) -> Result<()> {
     ensure(answer.header("endpoint-load-metrics").is_empty(), || {
         "the load went on".into()
     })?;
-    let shown = world
-        .gateway("us-west-2")
-        .admin("/stats?filter=meridian_load")
-        .await?;
-    ensure(
-        shown.contains("what=waiting: 7") && shown.contains("what=kv_cache_percent: 40"),
-        || shown,
-    )
+    let gateway = world.gateway("us-west-2");
+    for (what, load) in [("waiting", 7), ("kv_cache_percent", 40)] {
+        let labels = [("to", "us-west-2"), ("what", what)];
+        let shown = gateway.metric("meridian_load", &labels).await?;
+        ensure(shown == load, || format!("{what}: {shown}, not {load}"))?;
+    }
+    Ok(())
 }
 
 /// Where every region fails alike, the caller gets one error, with the server's own message.

@@ -90,6 +90,9 @@ async fn run(
                 answer.text()
             );
         }
+        if answer.header("x-meridian-decision").is_empty() {
+            bail!("request {number} to {gateway} has passed no filter");
+        }
         *tally
             .by
             .entry((gateway, answer.region().to_owned()))

@@ -29,6 +29,7 @@ mod load;
 mod misdirected;
 mod missing_model;
 mod models;
+mod native;
 mod nearest;
 mod overflow;
 mod overload;
@@ -262,6 +263,7 @@ scenarios! {
     "filter-no-policy": filter::no_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-broken-policy": filter::broken_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-new-policy": filter::new_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
+    "filter-moved": native::moved, Last, Options::default();
     "silent-name-server": filter::silent_name_server, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "overflow": overflow::overflow, Any, Options::default();
     "overflow-sotw": overflow::overflow, Any, Options { configured: Configured::BySotw, ..Options::default() };

@@ -1,15 +1,17 @@
 use super::open::{opened, upstream_filters};
 use super::{Parts, join, split};
 use crate::snapshot::Snapshot;
-use crate::translate::translate;
+use crate::translate::{of_the_other_kind, translate};
 use crate::verify::tests::edit::short;
 use crate::verify::verify;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_modules::v3::DynamicModuleFilter;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::util::pack_any;
+use prost::Name;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::fleet::FilterFiles;
+use meridian_policy::fleet::{FilterFiles, FilterKind};
 use meridian_planner::freshness::Freshness;
 use meridian_planner::health::Health;
 use meridian_planner::plan::Plan;
@@ -50,7 +52,7 @@ fn said(snapshot: Snapshot) -> Value {
     .unwrap()
 }
 
-fn said_by<M: prost::Message + prost::Name>(messages: &[M]) -> String {
+fn said_by<M: prost::Message + Name>(messages: &[M]) -> String {
     let all = messages
         .iter()
         .map(|message| meridian_proto::to_json(message).unwrap().to_string());
@@ -281,4 +283,24 @@ fn a_part_that_is_missing_or_too_many_is_an_error() {
         let error = join(&parts).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[test]
+fn a_plugin_of_the_other_kind_is_what_a_fleet_of_that_kind_has() {
+    let home: RegionName = "us-west-2".parse().unwrap();
+    let of = |kind: FilterKind| {
+        let mut fleet = fleet();
+        fleet.regions.get_mut(&home).unwrap().gateway.filter = kind;
+        let parts = split(translate(&fleet, &Plan::default(), &home, None));
+        let mut extensions = parts.extensions;
+        extensions.retain(|extension| {
+            let any = extension.typed_config.as_ref().unwrap();
+            [Wasm::type_url(), DynamicModuleFilter::type_url()].contains(&any.type_url)
+        });
+        let others = of_the_other_kind(&fleet, &extensions);
+        (said_by(&extensions), said_by(&others))
+    };
+    let ((wasm, native), (own, other)) = (of(FilterKind::Wasm), of(FilterKind::Native));
+    assert!(wasm.contains("meridian.egress/") && wasm.contains("meridian.guard"));
+    assert_eq!((wasm, native), (other, own));
 }

@@ -3,7 +3,7 @@
 
 use crate::discovery::{self, Unresolved};
 use crate::history::History;
-use crate::translate::translate;
+use crate::translate::{of_the_other_kind, translate};
 use crate::verify::{Leak, verify};
 use crate::xds::Resources;
 use meridian_planner::plan::Plan;
@@ -55,7 +55,7 @@ pub fn publication<'f>(
     let nothing = Resources::default();
     let mut publication = Publication::new();
     for region in history.current.fleet.regions.keys() {
-        let parts = discovery::split(translate(&history, plan, region, Some(lease)));
+        let mut parts = discovery::split(translate(&history, plan, region, Some(lease)));
         let joined = discovery::join(&parts)
             .map_err(|unresolved| Unpublishable::Unresolved(region.clone(), unresolved))?;
         let leaks = verify(&history, region, &joined);
@@ -63,6 +63,9 @@ pub fn publication<'f>(
             let region = region.clone();
             return Err(Unpublishable::Leaks { region, leaks });
         }
+        // The same policies, and code of the same fleet: they carry nobody to another place.
+        let others = of_the_other_kind(history.current.fleet, &parts.extensions);
+        parts.extensions.extend(others);
         let last = before.get(region);
         let resources = discovery::resources(parts, last.map_or(&nothing, Arc::as_ref))?;
         let shared = last.filter(|last| ***last == resources).cloned();

@@ -16,6 +16,8 @@ mod retry;
 mod route;
 mod route_tree;
 
+pub use filter::of_the_other_kind;
+
 use crate::history::{Defined, History};
 use crate::snapshot::Snapshot;
 use egress::Egress;
