@@ -5,7 +5,7 @@ use crate::abi::{
 };
 use crate::config::Config;
 use crate::envoy::{Deferred, Envoy, log};
-use crate::{ticks, worker};
+use crate::{plugins, ticks, worker};
 use meridian_filter_core::host::{Action, LogLevel, Side};
 use meridian_filter_core::plugins::router::stream_of_attempt;
 use meridian_filter_core::plugins::{Plugin, failed};
@@ -166,7 +166,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
         // SAFETY: Envoy's own bytes, copied before this hook ends.
         let (name, policy) = unsafe { (name.bytes(), policy.bytes()) };
         let config = Config::new(envoy, name, policy);
-        let configured = worker::configured(&config)?;
+        let configured = plugins::configured(&config)?;
         if let Some(period) = configured.tick_period() {
             ticks::at_least_every(period);
         }
@@ -197,7 +197,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
             Arc::from_raw(config.cast::<Config>())
         };
         let stream = worker::begin(envoy, &config);
-        let Some(plugin) = worker::plugin(&config, stream) else {
+        let Some(plugin) = plugins::plugin(&config, stream) else {
             worker::end(stream);
             return None;
         };

@@ -11,6 +11,7 @@ mod envoy;
 mod hooks;
 #[allow(unsafe_code)] // Calls of Envoy's functions.
 mod metrics;
+mod plugins;
 mod shared;
 #[allow(unsafe_code)] // Envoy's schedulers.
 mod ticks;

@@ -1,19 +1,15 @@
-//! What one worker thread of Envoy keeps: its state, its streams, its plugins, the labels of its metrics.
+//! What one worker thread of Envoy keeps: its state, its streams, the labels of its metrics.
 
 use crate::abi::Ptr;
-use crate::config::{Config, is_in_use};
-use crate::envoy::{Envoy, log};
+use crate::config::Config;
 use crate::metrics::Metric;
 use crate::ticks::Carrier;
 use hashbrown::HashMap;
-use meridian_filter_core::host::LogLevel;
 use meridian_filter_core::plugins::router::MOST_STREAMS;
-use meridian_filter_core::plugins::{Configured, Plugin};
 use meridian_filter_core::worker::Worker;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 
 /// The streams of a worker.
@@ -34,7 +30,6 @@ thread_local! {
     static REQUESTS: RefCell<Worker> = RefCell::default();
     static EGRESS: RefCell<Worker> = RefCell::default();
     static STREAMS: RefCell<Streams> = RefCell::default();
-    static PLUGINS: RefCell<HashMap<u64, Configured>> = RefCell::default();
     static METRICS: RefCell<Vec<Arc<Metric>>> = RefCell::default();
 }
 
@@ -111,28 +106,6 @@ pub fn newest_downstream() -> Option<(Ptr, Arc<Config>)> {
 /// Whether the worker is to tick now.
 pub fn is_due() -> bool {
     STREAMS.with_borrow_mut(|streams| streams.carrier.is_due())
-}
-
-/// The plugin of a new stream. `None` if its configuration is not understood.
-pub fn plugin(config: &Config, stream: u32) -> Option<Box<dyn Plugin>> {
-    PLUGINS.with_borrow_mut(|plugins| {
-        if !plugins.contains_key(&config.number) {
-            plugins.retain(|number, _| is_in_use(*number));
-            plugins.insert(config.number, configured(config)?);
-        }
-        Some(plugins.get(&config.number)?.stream(stream))
-    })
-}
-
-/// A plugin of a configuration, or a line in the log.
-pub fn configured(config: &Config) -> Option<Configured> {
-    let host = Envoy::of(ptr::null_mut(), 0, config);
-    let configured = with(config, |worker| {
-        Configured::new(&host, worker, &config.root, &config.policy)
-    });
-    configured
-        .inspect_err(|error| log(LogLevel::Error, &format!("meridian: {error}")))
-        .ok()
 }
 
 /// This worker's number of a metric by its whole name.

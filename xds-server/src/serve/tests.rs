@@ -150,7 +150,9 @@ fn changed(before: &Publication, after: &Publication) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
     for (region, resources) in after {
         for kind in ResourceType::ALL {
-            for (name, resource) in resources.of(kind) {
+            // No gateway here asks for plugins of the other kind.
+            let own = |(name, _): &(&String, &Arc<_>)| !name.ends_with(".native");
+            for (name, resource) in resources.of(kind).iter().filter(own) {
                 let old = before.get(region).and_then(|before| before.get(kind, name));
                 if old.is_none_or(|old| old.version != resource.version) {
                     changed.insert(format!("{region} {} {name}", kind.label()));

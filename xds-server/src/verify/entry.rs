@@ -86,7 +86,7 @@ impl<'f> Walk<'f> {
                     filtered = true;
                     self.router_plugin(&placed.at, plugin);
                 }
-                Filter::Rbac(found) => rbac.push((placed.at.as_str(), found)),
+                Filter::Rbac(found) => rbac.push((placed.at.as_str(), found.as_ref())),
                 Filter::Mutation(_) | Filter::Credential(_) => self.leaks.add(
                     &placed.at,
                     "headers are changed and credentials added on the way out only",

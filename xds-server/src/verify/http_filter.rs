@@ -22,7 +22,7 @@ pub enum Filter {
     /// Meridian's own filter.
     Plugin(Plugin),
     /// Rejects requests by zone and client certificate.
-    Rbac(Rbac),
+    Rbac(Box<Rbac>),
     /// Removes headers.
     Mutation(HeaderMutation),
     /// Adds our credential.
@@ -95,7 +95,9 @@ impl Walk<'_> {
         } else if Plugin::is(any) {
             Plugin::of(at, any, leaks).map(Filter::Plugin)
         } else if url == Rbac::type_url() {
-            leaks.unpack(at, any).map(Filter::Rbac)
+            leaks
+                .unpack(at, any)
+                .map(|rbac| Filter::Rbac(Box::new(rbac)))
         } else if url == HeaderMutation::type_url() {
             leaks.unpack(at, any).map(Filter::Mutation)
         } else if url == CredentialInjector::type_url() {

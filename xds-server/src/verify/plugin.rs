@@ -27,9 +27,9 @@ const EGRESS: &str = "egress";
 /// Meridian's own filter.
 pub enum Plugin {
     /// In a sandbox.
-    Wasm(Wasm),
+    Wasm(Box<Wasm>),
     /// In Envoy's process.
-    Native(DynamicModuleFilter),
+    Native(Box<DynamicModuleFilter>),
 }
 
 impl Plugin {
@@ -41,9 +41,11 @@ impl Plugin {
     /// The filter of a configuration.
     pub fn of(at: &str, any: &Any, leaks: &mut Leaks) -> Option<Self> {
         if any.type_url == Wasm::type_url() {
-            leaks.unpack(at, any).map(Self::Wasm)
+            leaks.unpack(at, any).map(|wasm| Self::Wasm(Box::new(wasm)))
         } else {
-            leaks.unpack(at, any).map(Self::Native)
+            leaks
+                .unpack(at, any)
+                .map(|module| Self::Native(Box::new(module)))
         }
     }
 

@@ -136,18 +136,13 @@ fn envoys<'p>(
     lean.cluster["typed_extension_protocol_options"] = upstream_plugin();
     let chain = place(8300).home(SMALL)?;
     let routed = route_headers(&chain);
-    let native = |port| Place {
-        native: true,
-        ..place(port)
-    };
-    let from_the_us = || vec!["cf-ipcountry: US".to_owned()];
     let envoy = |name, port, config, headers| Envoy {
         name,
         port,
         config,
         headers,
     };
-    Ok(vec![
+    let mut envoys = vec![
         envoy("bare Envoy", 8100, plain(8100).config(), Vec::new()),
         envoy(
             "bare Envoy, Meridian's access log",
@@ -167,31 +162,43 @@ fn envoys<'p>(
             without_plugins(chain.config),
             routed,
         ),
-        envoy(
-            "Meridian, 3 regions x 1 model",
-            8400,
-            place(8400).home(SMALL)?.config,
-            from_the_us(),
-        ),
-        envoy(
-            "Meridian, 30 regions x 10 models",
-            8500,
-            place(8500).home(LARGE)?.config,
-            from_the_us(),
-        ),
-        envoy(
+    ];
+    envoys.extend(meridian(place)?);
+    Ok(envoys)
+}
+
+/// Gateways with all of Meridian.
+fn meridian<'p>(place: impl Fn(u16) -> Place<'p>) -> Result<Vec<Envoy>> {
+    let envoy = |name, port, native, size| {
+        let place = Place {
+            native,
+            ..place(port)
+        };
+        Ok(Envoy {
+            name,
+            port,
+            config: place.home(size)?.config,
+            headers: vec!["cf-ipcountry: US".to_owned()],
+        })
+    };
+    let wasm = |name, port, size| envoy(name, port, false, size);
+    let module = |name, port, size| envoy(name, port, true, size);
+    [
+        wasm("Meridian, 3 regions x 1 model", 8400, SMALL),
+        wasm("Meridian, 30 regions x 10 models", 8500, LARGE),
+        module(
             "Meridian as a dynamic module, 3 regions x 1 model",
             9000,
-            native(9000).home(SMALL)?.config,
-            from_the_us(),
+            SMALL,
         ),
-        envoy(
+        module(
             "Meridian as a dynamic module, 30 regions x 10 models",
             9100,
-            native(9100).home(LARGE)?.config,
-            from_the_us(),
+            LARGE,
         ),
-    ])
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Where chats are sent to.

@@ -25,7 +25,7 @@ mod zones;
 
 use super::field;
 use super::problem::Problem;
-use super::raw::RawFleet;
+use super::raw::{RawFleet, RawGateways, RawRegion};
 use meridian_policy::Fleet;
 use meridian_policy::fleet::Fallback;
 use meridian_policy::name::BadName;
@@ -55,7 +55,7 @@ pub struct Checked {
 /// # Errors
 ///
 /// Every problem of the file.
-pub fn check(mut raw: RawFleet) -> Result<Checked, Vec<Problem>> {
+pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     let mut check = Check::default();
     check.read_accepted(&raw);
     let names = Names {
@@ -65,10 +65,7 @@ pub fn check(mut raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
     let limits = check.limits(raw.policy.limits);
     let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
-    for region in raw.regions.values_mut() {
-        region.gateway.filter.get_or_insert(raw.gateways.filter);
-    }
-    let regions = check.regions(raw.regions, &names);
+    let regions = check.regions(with_defaults(raw.regions, &raw.gateways), &names);
     let gateways = check.gateways(raw.gateways);
     let (own_limits, balance) = check.models(raw.models, &limits, &regions);
     let fleet = Fleet {
@@ -117,6 +114,17 @@ pub fn check(mut raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     } else {
         Err(check.problems)
     }
+}
+
+/// Regions with what they leave to the settings of all gateways.
+fn with_defaults(
+    mut regions: BTreeMap<String, RawRegion>,
+    gateways: &RawGateways,
+) -> BTreeMap<String, RawRegion> {
+    for region in regions.values_mut() {
+        region.gateway.filter.get_or_insert(gateways.filter);
+    }
+    regions
 }
 
 /// The names that the file declares.
