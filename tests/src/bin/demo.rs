@@ -56,7 +56,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 async fn once(only: &str, jobs: usize) -> ExitCode {
     let chosen: Vec<_> = scenarios()
         .into_iter()
-        .filter(|scenario| scenario.name.contains(only))
+        .filter(|scenario| scenario.is_usual() && scenario.name.contains(only))
         .collect();
     let begun = Instant::now();
     println!("{} scenarios, {jobs} at a time", chosen.len());

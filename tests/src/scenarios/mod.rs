@@ -112,7 +112,7 @@ const NATIVE: &str = "native/";
 
 /// Scenarios that run with both kinds of the filter where nobody selects any: those of what the kinds differ in. All of them would take
 /// a quarter of an hour more: `cargo test --test scenarios native/` runs them.
-const ON_BOTH: [&str; 27] = [
+const ON_BOTH: [&str; 26] = [
     "attempt-log",
     "bad-requests",
     "bodies-too-many",
@@ -136,7 +136,6 @@ const ON_BOTH: [&str; 27] = [
     "guard-trickle",
     "hostile",
     "limits",
-    "residency-refused",
     "signal-counted",
     "streaming",
     "streaming-cut",
