@@ -128,7 +128,7 @@ const SMALL_HEAP: &str = "512MiB";
 /// How many are sent at a time to a gateway of two workers.
 const AT_ONCE: usize = 10;
 /// How often they are.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 1;
 
 /// More large bodies at a time than a gateway may hold: it serves those that it has room for, refuses the others, and serves short
 /// requests.

@@ -112,33 +112,17 @@ const NATIVE: &str = "native/";
 
 /// Scenarios that run with both kinds of the filter where nobody selects any: those of what the kinds differ in. All of them would take
 /// a quarter of an hour more: `cargo test --test scenarios native/` runs them.
-const ON_BOTH: [&str; 26] = [
+const ON_BOTH: [&str; 10] = [
     "attempt-log",
-    "bad-requests",
-    "bodies-too-many",
-    "claude-budget",
-    "claude-geo",
-    "claude-tools",
-    "config-filter",
-    "config-nack",
     "error-shapes",
     "failover-chain",
-    "failover-hang",
-    "filter-broken-policy",
     "filter-new-policy",
     "filter-no-policy",
-    "filter-trailers",
     "gdpr-failing",
-    "gdpr-forward",
-    "guard-hidden",
     "guard-late",
-    "guard-missing-model",
     "guard-trickle",
-    "hostile",
-    "limits",
     "signal-counted",
     "streaming",
-    "streaming-cut",
 ];
 
 impl Scenario {
