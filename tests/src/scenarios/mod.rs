@@ -147,7 +147,8 @@ const LONG: [&str; 5] = [
 ];
 
 /// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
-const ALONE: [&str; 9] = [
+const ALONE: [&str; 10] = [
+    "bodies-too-many",
     "wedged",
     "gateways-restart",
     "wave",
