@@ -114,6 +114,29 @@ impl<'c> Envoy<'c> {
         }
     }
 
+    /// All headers or trailers of a map.
+    fn pairs(&self, map: u32) -> HeaderMap {
+        let none = Header {
+            name: Buffer::NONE,
+            value: Buffer::NONE,
+        };
+        // SAFETY: the filter is there for as long as the hook; there is room for as many headers as Envoy has; they are copied at once.
+        unsafe {
+            let count = envoy_dynamic_module_callback_http_get_headers_size(self.filter, map);
+            let mut headers = vec![none; count];
+            if !envoy_dynamic_module_callback_http_get_headers(
+                self.filter,
+                map,
+                headers.as_mut_ptr(),
+            ) {
+                return HeaderMap::default();
+            }
+            let headers = headers.iter();
+            let pairs = headers.map(|header| (header.name.bytes(), header.value.bytes()));
+            pairs.collect()
+        }
+    }
+
     fn attribute(&self, attribute: u32) -> Option<Vec<u8>> {
         if self.knows.is_null() {
             return None;
@@ -208,26 +231,7 @@ impl Host for Envoy<'_> {
     }
 
     fn headers(&self, side: Side) -> HeaderMap {
-        let none = Header {
-            name: Buffer::NONE,
-            value: Buffer::NONE,
-        };
-        // SAFETY: the filter is there for as long as the hook; there is room for as many headers as Envoy has; they are copied at once.
-        unsafe {
-            let count = envoy_dynamic_module_callback_http_get_headers_size(self.filter, map(side));
-            let mut headers = vec![none; count];
-            if !envoy_dynamic_module_callback_http_get_headers(
-                self.filter,
-                map(side),
-                headers.as_mut_ptr(),
-            ) {
-                return HeaderMap::default();
-            }
-            let pairs = headers
-                .iter()
-                .map(|header| (header.name.bytes(), header.value.bytes()));
-            pairs.collect()
-        }
+        self.pairs(map(side))
     }
 
     fn set_header(&self, side: Side, name: &str, value: Option<&str>) {
@@ -240,26 +244,8 @@ impl Host for Envoy<'_> {
             Side::Request => REQUEST_TRAILERS,
             Side::Response => RESPONSE_TRAILERS,
         };
-        let none = Header {
-            name: Buffer::NONE,
-            value: Buffer::NONE,
-        };
-        // SAFETY: as in `headers`.
-        let names: Vec<Vec<u8>> = unsafe {
-            let count = envoy_dynamic_module_callback_http_get_headers_size(self.filter, trailers);
-            let mut headers = vec![none; count];
-            envoy_dynamic_module_callback_http_get_headers(
-                self.filter,
-                trailers,
-                headers.as_mut_ptr(),
-            );
-            headers
-                .iter()
-                .map(|header| header.name.bytes().to_vec())
-                .collect()
-        };
-        for name in names {
-            set_header(self.filter, trailers, &name, Buffer::NONE);
+        for (name, _) in self.pairs(trailers).iter() {
+            set_header(self.filter, trailers, name.as_bytes(), Buffer::NONE);
         }
     }
 

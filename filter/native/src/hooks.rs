@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::envoy::{Deferred, Envoy, log};
 use crate::{plugins, ticks, worker};
 use meridian_filter_core::host::{Action, LogLevel, Side};
-use meridian_filter_core::plugins::router::stream_of_attempt;
+use meridian_filter_core::plugins::router::request_of;
 use meridian_filter_core::plugins::{Plugin, failed};
 use meridian_filter_core::worker::Worker;
 use std::ffi::{CStr, c_char, c_void};
@@ -36,7 +36,8 @@ struct Decided {
     is_answered: bool,
 }
 
-/// Runs a plugin's hook, then what it has deferred. After a panic the stream is answered with an error, and its plugin is gone.
+/// Runs a plugin's hook, then what it has deferred. After a panic the stream is answered with an error, unless it is over, and its plugin is
+/// gone.
 ///
 /// # Safety
 /// `filter` is of [`envoy_dynamic_module_on_http_filter_new`], and not destroyed yet.
@@ -78,11 +79,10 @@ unsafe fn run_at(
             // Nothing of the stream goes on but what Envoy answers itself.
             None => (Action::Withhold, Vec::new()),
             Some(Err(_)) => {
-                filter.plugin = None;
-                // What the plugin wanted is forgotten.
-                drop(host.deferred());
+                give_back(&host, &filter.config, filter.plugin.take());
                 answer_failure(&host, &filter.config);
-                (Action::Withhold, host.deferred())
+                let answer = host.deferred();
+                (Action::Withhold, if is_over { Vec::new() } else { answer })
             }
         }
     };
@@ -96,6 +96,26 @@ unsafe fn run_at(
         action,
         is_answered,
     }
+}
+
+/// The stream of the request that a stream is an attempt of. `None` if a Wasm plugin has routed it, as before a move: its streams have numbers
+/// of their own.
+fn request_of_attempt(attempt: &Envoy<'_>, config: &Config) -> Option<u32> {
+    let (number, stream) = request_of(attempt)?;
+    let filter = worker::downstream_filter_of(stream)?;
+    let request = request_of(&Envoy::of(filter, stream, config));
+    (request == Some((number, stream))).then_some(stream)
+}
+
+/// After a panic: what the plugin holds of the worker's state, such as its part of the bodies, is given back. What else it wanted is
+/// forgotten.
+fn give_back(host: &Envoy<'_>, config: &Config, plugin: Option<Box<dyn Plugin>>) {
+    if let Some(mut plugin) = plugin {
+        let done = || worker::with(config, |worker| plugin.on_done(host, worker));
+        // A second panic changes nothing more.
+        let _ = catch_unwind(AssertUnwindSafe(done));
+    }
+    drop(host.deferred());
 }
 
 /// Counts a panic, and answers the request with an error.
@@ -240,7 +260,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         let begun = &mut *filter.cast_mut().cast::<Filter>();
         if begun.config.is_of_attempts() {
             let host = Envoy::of(envoy, begun.stream, &begun.config);
-            begun.request = stream_of_attempt(&host);
+            begun.request = request_of_attempt(&host, &begun.config);
             if let Some(request) = begun.request {
                 worker::attempt_begins(request, begun.stream, filter);
             }
@@ -358,7 +378,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
         for attempt in worker::attempts_of(stream) {
             end(attempt);
         }
-        run(filter, hook);
+        run_at(filter, true, hook);
     }
 }
 

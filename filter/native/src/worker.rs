@@ -77,6 +77,11 @@ pub fn filter_of(stream: u32) -> Option<Ptr> {
     STREAMS.with_borrow(|streams| streams.filters.get(&stream).copied())
 }
 
+/// The same, if it is of a connection to this Envoy.
+pub fn downstream_filter_of(stream: u32) -> Option<Ptr> {
+    STREAMS.with_borrow(|streams| Some(streams.downstream.get(&stream)?.0))
+}
+
 /// A stream is an attempt of a request.
 pub fn attempt_begins(request: u32, stream: u32, filter: *const c_void) {
     STREAMS.with_borrow_mut(|streams| streams.attempts.insert((request, stream), filter));

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// Requests a second meanwhile.
 const RATE: u32 = 200;
+/// Requests with each mixture of the kinds.
+const MORE: usize = 1500;
 
 /// All gateways go from their kind of the filter to the other one and back, then one of them alone: no request fails, and each is decided
 /// by the filter.
@@ -33,6 +35,8 @@ pub async fn moved(world: &mut World) -> Result<String> {
     for (text, with_other) in [(&all, REGIONS.len()), (&original, 0), (&one, 1)] {
         world.edit(text)?;
         until_run(world, with_other, (own, other)).await?;
+        // Connections that began before keep the kind that they began with, beside those that begin now.
+        until_asked(world, MORE).await?;
     }
     let tally = load.stop().await?;
     world.edit(&original)?;
@@ -41,6 +45,16 @@ pub async fn moved(world: &mut World) -> Result<String> {
         "three gateways from {own} to {other} and back, then {} alone; {} requests at {RATE}/s, none failed, all decided by the filter",
         REGIONS[0], tally.all
     ))
+}
+
+/// Waits until the pools have got so many requests more.
+async fn until_asked(world: &World, more: usize) -> Result<()> {
+    let asked = || -> usize {
+        let pools = REGIONS.into_iter().map(|region| world.pool(region));
+        pools.map(|pool| pool.requests().len()).sum()
+    };
+    let enough = asked() + more;
+    wait_for("more requests", || async { Ok(asked() >= enough) }).await
 }
 
 /// Waits until the first so many gateways run the other kind in new connections and all chains, and the rest their own.

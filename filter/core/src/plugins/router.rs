@@ -362,10 +362,12 @@ fn number(stream: u32, now_ms: u64) -> u64 {
 /// The largest number of a stream that a request's number can have.
 pub const MOST_STREAMS: u32 = 0x3f_ffff;
 
-/// The number of the stream whose attempt this stream is, by the header [`headers::REQUEST`], up to [`MOST_STREAMS`].
-pub fn stream_of_attempt(host: &dyn Host) -> Option<u32> {
+/// The number of the request of a stream, or of which it is an attempt, by the header [`headers::REQUEST`], and the number of the request's
+/// stream in it.
+pub fn request_of(host: &dyn Host) -> Option<(u64, u32)> {
     let number: u64 = text(host, Side::Request, headers::REQUEST).parse().ok()?;
-    u32::try_from(number & u64::from(MOST_STREAMS)).ok()
+    let stream = u32::try_from(number & u64::from(MOST_STREAMS)).ok()?;
+    Some((number, stream))
 }
 
 /// Sets the headers by which the request is routed.

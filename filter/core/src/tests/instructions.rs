@@ -28,14 +28,12 @@ fn chunks<'c>(first: &'c str, chunk: &'c str, last: &'c str) -> Vec<&'c str> {
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn at_home() {
     let mut gateway = Gateway::start(&policy());
     ids().for_each(|id| drop(gateway.chat(id, WEST, false, &[WHOLE])));
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn at_home_with_a_body_of_16_kib() {
     let mut gateway = Gateway::start(&policy());
     gateway.content = "x".repeat(LARGE);
@@ -43,7 +41,6 @@ fn at_home_with_a_body_of_16_kib() {
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn at_home_with_a_stream_of_4_chunks() {
     let mut gateway = Gateway::start(&policy());
     let pieces = [HELLO, HELLO, HELLO, DONE];
@@ -51,35 +48,30 @@ fn at_home_with_a_stream_of_4_chunks() {
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn each_chunk_of_a_stream_at_home() {
     let mut gateway = Gateway::start(&policy());
     gateway.chat(1, WEST, true, &chunks(HELLO, HELLO, DONE));
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn by_another_region() {
     let mut gateway = Gateway::start(&keeping(0));
     ids().for_each(|id| drop(gateway.chat(id, EAST, false, &[WHOLE])));
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn at_a_peer() {
     let mut peer = Peer::start();
     ids().for_each(|id| drop(peer.chat(id)));
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn refused() {
     let mut gateway = Gateway::start(&policy());
     ids().for_each(|id| drop(gateway.refuse(id)));
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn at_the_egress_to_claude() {
     let mut fallback = Fallback::start();
     ids().for_each(|id| drop(fallback.chat(id)));
@@ -98,13 +90,11 @@ fn claude_streams(path: &str) {
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn each_chunk_of_claude_translated() {
     claude_streams("/v1/chat/completions");
 }
 
 #[test]
-#[ignore = "for scripts/instructions"]
 fn each_chunk_of_claude_as_it_is() {
     claude_streams("/v1/messages");
 }
