@@ -229,10 +229,11 @@ fn pairs(bytes: &[u8]) -> Option<HeaderMap> {
     };
     let (sizes, _) = sizes.as_chunks::<4>();
     let (sizes, _) = sizes.as_chunks::<2>();
-    let all = sizes
+    let all: Option<Vec<_>> = sizes
         .iter()
-        .map(|[name, value]| Some((next(name)?, next(value)?)));
-    all.collect()
+        .map(|[name, value]| Some((next(name)?, next(value)?)))
+        .collect();
+    Some(HeaderMap::of(&all?))
 }
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {

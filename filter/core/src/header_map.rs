@@ -13,15 +13,43 @@ pub struct HeaderMap {
 }
 
 impl HeaderMap {
+    /// Of names and values.
+    pub fn of(headers: &[(&[u8], &[u8])]) -> Self {
+        let bytes = headers.iter().map(|(name, value)| name.len() + value.len());
+        let mut text = Vec::with_capacity(bytes.sum());
+        let mut ends = Vec::with_capacity(headers.len());
+        for (name, value) in headers {
+            text.extend_from_slice(name);
+            let middle = text.len();
+            text.extend_from_slice(value);
+            ends.push((middle, text.len()));
+        }
+        // Of other bytes, the last of one part and the first of the next may look like one character.
+        match String::from_utf8(text) {
+            Ok(text) if text.is_ascii() => Self { text, ends },
+            _ => Self::of_any(headers),
+        }
+    }
+
+    /// Of bytes that are not all ASCII. Those that are no UTF-8 are replaced.
+    fn of_any(headers: &[(&[u8], &[u8])]) -> Self {
+        let mut all = Self::default();
+        for (name, value) in headers {
+            all.text += &String::from_utf8_lossy(name);
+            let middle = all.text.len();
+            all.text += &String::from_utf8_lossy(value);
+            all.ends.push((middle, all.text.len()));
+        }
+        all
+    }
+
     /// Names and values, in their order; repeated headers repeated.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
-        let places = begins.zip(&self.ends);
-        places.filter_map(|(begin, (middle, end))| {
-            Some((
-                self.text.get(begin..*middle)?,
-                self.text.get(*middle..*end)?,
-            ))
+        let mut begin = 0;
+        self.ends.iter().filter_map(move |(middle, end)| {
+            let name = self.text.get(begin..*middle);
+            begin = *end;
+            Some((name?, self.text.get(*middle..*end)?))
         })
     }
 
@@ -32,30 +60,38 @@ impl HeaderMap {
 
     /// The first value of a header.
     pub fn first(&self, name: &str) -> Option<&str> {
-        let mut all = self.iter();
-        all.find_map(|(known, value)| (known == name).then_some(value))
+        self.values(name).next()
     }
 
     /// A header's value; empty if there is none. Of one that is sent several times, all values joined by commas.
     pub fn text(&self, name: &str) -> Cow<'_, str> {
-        let mut values = self.iter().filter(|(known, _)| *known == name);
-        let first = values.next().map_or("", |(_, value)| value);
-        values.fold(Cow::Borrowed(first), |joined, (_, value)| {
+        let mut values = self.values(name);
+        let first = values.next().unwrap_or_default();
+        values.fold(Cow::Borrowed(first), |joined, value| {
             Cow::Owned(joined.into_owned() + "," + value)
+        })
+    }
+
+    /// All values of a header.
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let mut begin = 0;
+        self.ends.iter().filter_map(move |(middle, end)| {
+            let known = begin..*middle;
+            begin = *end;
+            // Most names differ in their lengths already.
+            let is_it = known.len() == name.len() && self.text.get(known) == Some(name);
+            is_it.then(|| self.text.get(*middle..*end)).flatten()
         })
     }
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for HeaderMap {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
-        let mut headers = Self::default();
-        for (name, value) in all {
-            headers.text += &String::from_utf8_lossy(name.as_ref());
-            let middle = headers.text.len();
-            headers.text += &String::from_utf8_lossy(value.as_ref());
-            headers.ends.push((middle, headers.text.len()));
-        }
-        headers
+        let all: Vec<(N, V)> = all.into_iter().collect();
+        let all = all
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()));
+        Self::of(&all.collect::<Vec<_>>())
     }
 }
 
@@ -80,5 +116,12 @@ mod tests {
         let headers: HeaderMap = all.into_iter().collect();
         assert_eq!(headers.text("a"), "\u{fffd}\u{fffd}");
         assert_eq!(headers.text("b"), "\u{fffd}");
+    }
+
+    #[test]
+    fn no_character_is_made_of_the_bytes_of_two_parts() {
+        let all: [(&[u8], &[u8]); 1] = [(b"a\xc3", b"\xbc")];
+        let headers: HeaderMap = all.into_iter().collect();
+        assert!(headers.iter().eq([("a\u{fffd}", "\u{fffd}")]));
     }
 }

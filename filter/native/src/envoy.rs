@@ -3,6 +3,7 @@
 
 use crate::abi::*;
 use crate::config::Config;
+use crate::metrics::Metric;
 use crate::{shared, worker};
 use meridian_filter_core::header_map::HeaderMap;
 use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
@@ -131,9 +132,10 @@ impl<'c> Envoy<'c> {
             ) {
                 return HeaderMap::default();
             }
-            let headers = headers.iter();
-            let pairs = headers.map(|header| (header.name.bytes(), header.value.bytes()));
-            pairs.collect()
+            let pairs = headers
+                .iter()
+                .map(|header| (header.name.bytes(), header.value.bytes()));
+            HeaderMap::of(&pairs.collect::<Vec<_>>())
         }
     }
 
@@ -171,23 +173,48 @@ impl<'c> Envoy<'c> {
         }
     }
 
-    /// Calls with a filter, its id of a metric, and the values of the metric's labels.
-    ///
-    /// Envoy puts the name of a filter's place before its metrics. So that there is one of each, and none for each chain, attempts are
-    /// counted by the newest of the streams that they may be of. What Envoy keeps of labels it frees with the stream.
-    fn with_metric(&self, id: u32, call: impl FnOnce(Ptr, MetricKind, usize, &[Buffer])) {
-        let newest = worker::newest_downstream().filter(|_| self.config.is_of_attempts());
-        let (filter, config) = match &newest {
-            Some((filter, config)) => (*filter, config.as_ref()),
-            None => (self.filter, self.config),
-        };
-        if let Some(metric) = worker::metric(id)
-            && let Some(Some(id)) = config.metrics.get(metric.family)
-            && !filter.is_null()
+    /// Calls with Envoy's id of a metric, and the values of the metric's labels.
+    fn with_metric(&self, metric: &Metric, call: impl FnOnce(Ptr, usize, &[Buffer])) {
+        if let Some(Some(id)) = self.config.metrics.get(metric.family)
+            && !self.filter.is_null()
         {
-            call(filter, FAMILIES[metric.family].kind, *id, &metric.labels());
+            call(self.filter, *id, &metric.labels());
         }
     }
+
+    fn add(&self, metric: &Metric, value: u64) {
+        self.with_metric(metric, |filter, id, labels| {
+            // SAFETY: the filter is there for as long as the hook; the labels live to the end of the call.
+            unsafe {
+                envoy_dynamic_module_callback_http_filter_increment_counter(
+                    filter,
+                    id,
+                    labels.as_ptr(),
+                    labels.len(),
+                    value,
+                );
+            }
+        });
+    }
+}
+
+/// Calls with what metrics of the requests of a worker are told to: the newest of its streams. Envoy puts the name of a filter's place
+/// before its metrics; so there is one of each, and none for each chain. What Envoy keeps of labels it frees with the stream.
+fn with_newest(call: impl FnOnce(&Envoy<'_>)) -> bool {
+    let newest = worker::newest_downstream();
+    if let Some((filter, config)) = &newest {
+        call(&Envoy::of(*filter, 0, config));
+    }
+    newest.is_some()
+}
+
+/// Tells Envoy what the worker has counted, if there is a stream to tell it by.
+pub fn tell_counts() {
+    with_newest(|envoy| {
+        for (metric, value) in worker::take_counts() {
+            envoy.add(&metric, value);
+        }
+    });
 }
 
 impl Host for Envoy<'_> {
@@ -390,33 +417,34 @@ impl Host for Envoy<'_> {
     }
 
     fn add_to_metric(&self, id: u32, value: u64) {
-        self.with_metric(id, |filter, _, id, labels| {
-            // SAFETY: the filter is there for as long as the hook; the labels live to the end of the call.
-            unsafe {
-                envoy_dynamic_module_callback_http_filter_increment_counter(
-                    filter,
-                    id,
-                    labels.as_ptr(),
-                    labels.len(),
-                    value,
-                );
-            }
-        });
+        if !self.config.is_egress() {
+            worker::count(id, value);
+        } else if let Some(metric) = worker::metric(id) {
+            self.add(&metric, value);
+        }
     }
 
     fn record_metric(&self, id: u32, value: u64) {
-        self.with_metric(id, |filter, kind, id, labels| {
-            let record = match kind {
-                MetricKind::Histogram => {
-                    envoy_dynamic_module_callback_http_filter_record_histogram_value
-                }
-                MetricKind::Gauge | MetricKind::Counter => {
-                    envoy_dynamic_module_callback_http_filter_set_gauge
-                }
-            };
-            // SAFETY: as above.
-            unsafe { record(filter, id, labels.as_ptr(), labels.len(), value) };
-        });
+        let Some(metric) = worker::metric(id) else {
+            return;
+        };
+        let record = match FAMILIES[metric.family].kind {
+            MetricKind::Histogram => {
+                envoy_dynamic_module_callback_http_filter_record_histogram_value
+            }
+            MetricKind::Gauge | MetricKind::Counter => {
+                envoy_dynamic_module_callback_http_filter_set_gauge
+            }
+        };
+        let record = |envoy: &Envoy<'_>| {
+            envoy.with_metric(&metric, |filter, id, labels| {
+                // SAFETY: the filter is there for as long as the hook; the labels live to the end of the call.
+                unsafe { record(filter, id, labels.as_ptr(), labels.len(), value) };
+            });
+        };
+        if !(self.config.is_of_attempts() && with_newest(record)) {
+            record(self);
+        }
     }
 
     fn log(&self, level: LogLevel, line: &str) {

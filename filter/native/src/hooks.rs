@@ -4,7 +4,7 @@ use crate::abi::{
     BODY_CONTINUE, BODY_STOP_AND_BUFFER, BODY_STOP_NO_BUFFER, Buffer, CONTINUE, Ptr, STOP,
 };
 use crate::config::Config;
-use crate::envoy::{Deferred, Envoy, log};
+use crate::envoy::{Deferred, Envoy, log, tell_counts};
 use crate::{plugins, ticks, worker};
 use meridian_filter_core::host::{Action, LogLevel, Side};
 use meridian_filter_core::plugins::router::request_of;
@@ -143,6 +143,7 @@ unsafe fn tick(envoy: Ptr, filter: *const c_void) {
     let host = Envoy::of(envoy, stream, &config);
     let tick = || worker::with(&config, |worker| worker.tick(&host));
     let _ = catch_unwind(AssertUnwindSafe(tick));
+    tell_counts();
     for deferred in host.deferred() {
         deferred.run();
     }
@@ -379,6 +380,9 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
             end(attempt);
         }
         run_at(filter, true, hook);
+        if worker::is_last_downstream(stream) {
+            tell_counts();
+        }
     }
 }
 

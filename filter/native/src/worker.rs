@@ -10,6 +10,7 @@ use meridian_filter_core::worker::Worker;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::mem;
 use std::sync::Arc;
 
 /// The streams of a worker.
@@ -30,7 +31,21 @@ thread_local! {
     static REQUESTS: RefCell<Worker> = RefCell::default();
     static EGRESS: RefCell<Worker> = RefCell::default();
     static STREAMS: RefCell<Streams> = RefCell::default();
-    static METRICS: RefCell<Vec<Arc<Metric>>> = RefCell::default();
+    static METRICS: RefCell<Metrics> = RefCell::default();
+}
+
+/// The metrics of a worker, by its numbers of them, and what its counters have got that Envoy was not told yet.
+#[derive(Default)]
+struct Metrics {
+    all: Vec<(Arc<Metric>, u64)>,
+    /// The numbers of counters that have got something.
+    changed: Vec<u32>,
+}
+
+impl Metrics {
+    fn get(&mut self, id: u32) -> Option<&mut (Arc<Metric>, u64)> {
+        self.all.get_mut(usize::try_from(id).ok()?)
+    }
 }
 
 /// Calls with the state that a plugin shares with others of its thread.
@@ -113,17 +128,49 @@ pub fn is_due() -> bool {
     STREAMS.with_borrow_mut(|streams| streams.carrier.is_due())
 }
 
+/// Whether a stream is the only one of a connection to this Envoy.
+pub fn is_last_downstream(stream: u32) -> bool {
+    STREAMS.with_borrow(|streams| {
+        streams.downstream.len() == 1 && streams.downstream.contains_key(&stream)
+    })
+}
+
 /// This worker's number of a metric by its whole name.
 pub fn define_metric(name: &str) -> Option<u32> {
     let metric = Metric::named(name)?;
     METRICS.with_borrow_mut(|metrics| {
-        metrics.push(metric);
-        u32::try_from(metrics.len() - 1).ok()
+        metrics.all.push((metric, 0));
+        u32::try_from(metrics.all.len() - 1).ok()
     })
 }
 
 /// The metric of a number.
 pub fn metric(id: u32) -> Option<Arc<Metric>> {
-    let id = usize::try_from(id).ok()?;
-    METRICS.with_borrow(|metrics| metrics.get(id).cloned())
+    METRICS.with_borrow_mut(|metrics| Some(metrics.get(id)?.0.clone()))
+}
+
+/// A counter gets more, which Envoy is told later: to find a counter by its labels takes Envoy as long as many other things together.
+pub fn count(id: u32, value: u64) {
+    METRICS.with_borrow_mut(|metrics| {
+        let Some((_, waiting)) = metrics.get(id).filter(|_| value > 0) else {
+            return;
+        };
+        let is_first = *waiting == 0;
+        *waiting = waiting.saturating_add(value);
+        if is_first {
+            metrics.changed.push(id);
+        }
+    });
+}
+
+/// What counters have got that Envoy was not told yet.
+pub fn take_counts() -> Vec<(Arc<Metric>, u64)> {
+    METRICS.with_borrow_mut(|metrics| {
+        let changed = mem::take(&mut metrics.changed);
+        let counts = changed.into_iter().filter_map(|id| {
+            let (metric, waiting) = metrics.get(id)?;
+            Some((metric.clone(), mem::take(waiting)))
+        });
+        counts.collect()
+    })
 }

@@ -244,12 +244,12 @@ fn route(
         ("whole", "0")
     };
     let definition = node.zones.get(zone).map(|(id, _)| id);
-    let mut matched = vec![
-        header_is(headers::DEFINITION, definition.map_or("", ZoneId::as_str)),
-        header_is(headers::MODEL, model.as_str()),
-        header_is(headers::STREAM, flag),
-    ];
+    let definition = header_is(headers::DEFINITION, definition.map_or("", ZoneId::as_str));
+    // Envoy compares in this order. Routes beside each other differ in lane and stream; the tree has found the model.
+    let mut matched = vec![definition];
     matched.extend(lane.map(|lane| header_is(headers::LANE, lane.as_str())));
+    matched.push(header_is(headers::STREAM, flag));
+    matched.push(header_is(headers::MODEL, model.as_str()));
     let lane = lane.or(lane_of(members)).map_or("", |lane| lane.as_str());
     let action = RouteAction {
         cluster_specifier: Some(to),

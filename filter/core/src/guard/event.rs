@@ -3,10 +3,11 @@
 use super::api_kind::ApiKind;
 use super::error::{Failure, reported_failure};
 use super::usage::{Usage, parse_usage};
-use serde::Deserialize;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
 /// The facts of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,22 +42,28 @@ const MAX_CHOICE: u32 = 127;
 struct Chunk<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    choices: Option<Choices>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
 }
 
+/// What the choices of a chunk say together.
+#[derive(Default)]
+struct Choices(EventFacts);
+
 #[derive(Deserialize)]
 struct Choice<'a> {
     index: Option<u32>,
-    #[serde(borrow)]
-    delta: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    delta: Option<Delta>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
 }
+
+/// Whether a field of a delta, besides the role, has content.
+struct Delta(bool);
 
 /// An event of the Messages API or the Responses API.
 #[derive(Deserialize)]
@@ -98,31 +105,92 @@ pub fn read_event(kind: ApiKind, data: &[u8]) -> EventFacts {
 }
 
 fn read_chunk(data: &[u8]) -> serde_json::Result<EventFacts> {
-    let chunk: Chunk<'_> = serde_json::from_slice(data)?;
+    let chunk: Chunk<'_> = read(data)?;
     if let Some(error) = chunk.error {
         return Ok(EventFacts::failed(reported_failure(error)));
     }
-    let mut facts = EventFacts {
+    Ok(EventFacts {
         usage: chunk.usage.and_then(parse_usage),
-        ..EventFacts::default()
-    };
-    for choice in chunk.choices.into_iter().flatten() {
-        let bit = 1 << choice.index.unwrap_or(0).min(MAX_CHOICE);
-        facts.open |= bit;
-        let delta = choice.delta.into_iter().flatten();
-        let values = delta
-            .filter(|(field, _)| field != "role")
-            .map(|(_, value)| value)
-            .chain(choice.text);
-        facts.content |= values.into_iter().any(is_nonempty);
-        match choice.finish_reason.as_deref() {
-            // Some servers write an empty string in place of null.
-            None | Some("") => {}
-            Some(reason) if is_aborted(reason) => facts.failure = Some(Failure::Aborted),
-            Some(_) => facts.finished |= bit,
+        ..chunk.choices.unwrap_or_default().0
+    })
+}
+
+impl<'de> Deserialize<'de> for Choices {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Choices;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("choices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Choices, A::Error> {
+                let mut facts = EventFacts::default();
+                while let Some(choice) = all.next_element()? {
+                    note_choice(&mut facts, &choice);
+                }
+                Ok(Choices(facts))
+            }
         }
+        json.deserialize_seq(All)
     }
-    Ok(facts)
+}
+
+fn note_choice(facts: &mut EventFacts, choice: &Choice<'_>) {
+    let bit = 1 << choice.index.unwrap_or(0).min(MAX_CHOICE);
+    facts.open |= bit;
+    let in_delta = choice.delta.as_ref().is_some_and(|delta| delta.0);
+    facts.content |= in_delta || choice.text.is_some_and(is_nonempty);
+    match choice.finish_reason.as_deref() {
+        // Some servers write an empty string in place of null.
+        None | Some("") => {}
+        Some(reason) if is_aborted(reason) => facts.failure = Some(Failure::Aborted),
+        Some(_) => facts.finished |= bit,
+    }
+}
+
+impl<'de> Deserialize<'de> for Delta {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Delta;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a delta")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Delta, A::Error> {
+                let mut has_content = false;
+                while let Some(name) = fields.next_key::<IsRole>()? {
+                    has_content |= is_nonempty(fields.next_value()?) && !name.0;
+                }
+                Ok(Delta(has_content))
+            }
+        }
+        json.deserialize_map(Fields)
+    }
+}
+
+/// Whether the name of a field is `role`.
+struct IsRole(bool);
+
+impl<'de> Deserialize<'de> for IsRole {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = IsRole;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<IsRole, E> {
+                Ok(IsRole(name == "role"))
+            }
+        }
+        json.deserialize_str(Name)
+    }
 }
 
 /// Whether a finish reason means that the server gave up the request. vLLM writes `abort`.
@@ -135,7 +203,7 @@ fn is_nonempty(value: &RawValue) -> bool {
 }
 
 fn read_messages_event(data: &[u8]) -> serde_json::Result<EventFacts> {
-    let event: TypedEvent<'_> = serde_json::from_slice(data)?;
+    let event: TypedEvent<'_> = read(data)?;
     let mut facts = EventFacts {
         usage: event.usage.and_then(parse_usage),
         ..EventFacts::default()
@@ -202,7 +270,7 @@ fn read_responses_event(data: &[u8]) -> serde_json::Result<EventFacts> {
         #[serde(borrow)]
         usage: Option<&'a RawValue>,
     }
-    let event: TypedEvent<'_> = serde_json::from_slice(data)?;
+    let event: TypedEvent<'_> = read(data)?;
     let mut facts = EventFacts::default();
     match &*event.kind {
         "error" => {
@@ -229,7 +297,16 @@ fn read_responses_event(data: &[u8]) -> serde_json::Result<EventFacts> {
     Ok(facts)
 }
 
+/// Reads JSON. A text is checked to be UTF-8 at once, and not each of its strings.
+fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    match str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        // Fields that nobody reads may be of other bytes.
+        Err(_) => serde_json::from_slice(json),
+    }
+}
+
 fn parse<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> serde_json::Result<Option<T>> {
-    let value = field.map(|value| serde_json::from_slice(value.get().as_bytes()));
+    let value = field.map(|value| serde_json::from_str(value.get()));
     value.transpose()
 }

@@ -1,6 +1,7 @@
 //! Reads server-sent events as they arrive, by the HTML standard, "Interpreting an event stream".
 
 use super::shorten::Shortener;
+use memchr::memchr2;
 
 /// Maximum size of an event's data, in bytes. The data of a larger event is dropped.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
@@ -50,7 +51,7 @@ impl Events {
                 rest = after;
             }
         }
-        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        while let Some(end) = memchr2(b'\n', b'\r', rest) {
             let (line, after) = rest.split_at(end);
             self.keep(line);
             self.at += end as u64 + 1;

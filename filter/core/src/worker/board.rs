@@ -46,7 +46,7 @@ impl Board {
     /// Writes this worker's text on a topic, in the place of the one before.
     pub fn write(&self, host: &dyn Host, topic: &str, text: &str) {
         if let Some(Place { number, token }) = self.place {
-            let text = format!("{token}\n{text}");
+            let text = [&token.to_string(), "\n", text].concat();
             let _ = host.set_shared(&key(topic, number), text.as_bytes(), None);
         }
     }
@@ -91,5 +91,5 @@ fn text(host: &dyn Host, key: &str) -> Option<String> {
 
 /// What follows the last `#` is a number, so that no two keys are the same.
 fn key(topic: &str, number: u32) -> String {
-    format!("{topic} #{number}")
+    [topic, " #", &number.to_string()].concat()
 }

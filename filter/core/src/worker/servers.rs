@@ -5,7 +5,6 @@ use super::board::Board;
 use crate::host::Host;
 use crate::slots::{InFlight, ServerLoad, SlotRequest, SlotTable, is_failure};
 use hashbrown::HashMap;
-use std::fmt::Write;
 
 /// Other workers' loads are read again after this time, in milliseconds: reading takes longer than picking.
 const FRESH_MS: u64 = 2;
@@ -42,8 +41,12 @@ impl Pool {
                 unread_bytes,
                 requests,
             } = load;
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{unread_bytes} {requests} {address}");
+            text += &unread_bytes.to_string();
+            text += " ";
+            text += &requests.to_string();
+            text += " ";
+            text += address;
+            text += "\n";
         }
         board.write(host, &self.topic, &text);
     }
