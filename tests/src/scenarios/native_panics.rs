@@ -9,7 +9,7 @@ use super::peer::certified;
 use crate::fakes::Replay;
 use crate::world::{Ask, CLAUDE, Configured, MODEL, Options, REGIONS, World, client, wait_for};
 use anyhow::{Context, Result};
-use heard::{Heard, ask_with_trailers, read};
+use heard::{Expect, Heard, ask_with_trailers, read};
 use meridian_policy::egress_policy::ClaudeHost;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -51,16 +51,6 @@ enum Form {
 }
 use Form::{Streamed, Whole, WithTrailers};
 
-/// What its caller gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expect {
-    /// 500 and the code of a gateway that failed.
-    Failed,
-    /// The beginning of an answer, and the end of the connection or stream.
-    Cut,
-    /// The whole answer.
-    Served,
-}
 use Expect::{Cut, Failed, Served};
 
 /// A hook of a plugin, which call of it panics, how the request is sent, what becomes of it, and how many panics it causes.

@@ -1,6 +1,5 @@
 //! What a caller heard, whole or cut.
 
-use super::Expect;
 use crate::world::{DEADLINE, MODEL};
 use anyhow::Result;
 use bytes::Bytes;
@@ -14,6 +13,17 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+/// What its caller gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// 500 and the code of a gateway that failed.
+    Failed,
+    /// The beginning of an answer, and the end of the connection or stream.
+    Cut,
+    /// The whole answer.
+    Served,
+}
 
 /// What a caller heard.
 #[derive(Debug)]
