@@ -214,6 +214,11 @@ impl PoolPace {
         }
     }
 
+    /// Attempts of this worker that wait for what they want.
+    pub fn own(&self) -> u32 {
+        self.streamed.own.saturating_add(self.whole.waiting)
+    }
+
     /// Whether any answer has come since a time, in milliseconds.
     pub fn has_answered(&self, since_ms: u64) -> bool {
         self.streamed.has_answered(since_ms) || self.whole.has_answered(since_ms)

@@ -5,8 +5,8 @@ use crate::abi::{
 };
 use crate::config::Config;
 use crate::envoy::{Deferred, Envoy, log, tell_counts};
-use crate::{plugins, ticks, worker};
-use meridian_filter_core::host::{Action, LogLevel, Side};
+use crate::{plugins, probe, ticks, worker};
+use meridian_filter_core::host::{Action, Host, LogLevel, Side};
 use meridian_filter_core::plugins::router::request_of;
 use meridian_filter_core::plugins::{Plugin, failed};
 use meridian_filter_core::worker::Worker;
@@ -25,8 +25,12 @@ struct Filter {
     config: Arc<Config>,
     /// Of an attempt: the stream of its request.
     request: Option<u32>,
-    /// `None` after the end, or a panic.
+    /// Of a request to a provider: its path as it came. The plugin changes it, and the caller's API with it.
+    path: Option<String>,
+    /// `None` after the end.
     plugin: Option<Box<dyn Plugin>>,
+    /// It has panicked: it is asked for nothing more but what it says in the access log.
+    has_failed: bool,
 }
 
 /// What a hook has decided.
@@ -36,8 +40,7 @@ struct Decided {
     is_answered: bool,
 }
 
-/// Runs a plugin's hook, then what it has deferred. After a panic the stream is answered with an error, unless it is over, and its plugin is
-/// gone.
+/// Runs a plugin's hook, then what it has deferred. After a panic the stream is answered with an error, unless it is over.
 ///
 /// # Safety
 /// `filter` is of [`envoy_dynamic_module_on_http_filter_new`], and not destroyed yet.
@@ -66,7 +69,9 @@ unsafe fn run_at(
         } else {
             Envoy::of(filter.envoy, filter.stream, &filter.config)
         };
-        let action = filter.plugin.as_mut().map(|plugin| {
+        let plugin = filter.plugin.as_mut();
+        let action = plugin.filter(|_| is_over || !filter.has_failed);
+        let action = action.map(|plugin| {
             let hook = || {
                 worker::with(&filter.config, |worker| {
                     hook(plugin.as_mut(), &host, worker)
@@ -79,8 +84,10 @@ unsafe fn run_at(
             // Nothing of the stream goes on but what Envoy answers itself.
             None => (Action::Withhold, Vec::new()),
             Some(Err(_)) => {
-                give_back(&host, &filter.config, filter.plugin.take());
-                answer_failure(&host, &filter.config);
+                let has_ended = std::mem::replace(&mut filter.has_failed, true);
+                let plugin = filter.plugin.as_mut().filter(|_| !has_ended);
+                give_back(&host, &filter.config, plugin);
+                answer_failure(&host, &filter.config, filter.path.as_deref());
                 let answer = host.deferred();
                 (Action::Withhold, if is_over { Vec::new() } else { answer })
             }
@@ -109,8 +116,8 @@ fn request_of_attempt(attempt: &Envoy<'_>, config: &Config) -> Option<u32> {
 
 /// After a panic: what the plugin holds of the worker's state, such as its part of the bodies, is given back. What else it wanted is
 /// forgotten.
-fn give_back(host: &Envoy<'_>, config: &Config, plugin: Option<Box<dyn Plugin>>) {
-    if let Some(mut plugin) = plugin {
+fn give_back(host: &Envoy<'_>, config: &Config, plugin: Option<&mut Box<dyn Plugin>>) {
+    if let Some(plugin) = plugin {
         let done = || worker::with(config, |worker| plugin.on_done(host, worker));
         // A second panic changes nothing more.
         let _ = catch_unwind(AssertUnwindSafe(done));
@@ -119,8 +126,8 @@ fn give_back(host: &Envoy<'_>, config: &Config, plugin: Option<Box<dyn Plugin>>)
 }
 
 /// Counts a panic, and answers the request with an error.
-fn answer_failure(host: &Envoy<'_>, config: &Config) {
-    let answer = || worker::with(config, |worker| failed(host, worker, &config.root));
+fn answer_failure(host: &Envoy<'_>, config: &Config, path: Option<&str>) {
+    let answer = || worker::with(config, |worker| failed(host, worker, &config.root, path));
     // Whatever else fails here: the stream ends.
     if catch_unwind(AssertUnwindSafe(answer)).is_err() {
         host.end_this();
@@ -141,8 +148,16 @@ unsafe fn tick(envoy: Ptr, filter: *const c_void) {
         return;
     }
     let host = Envoy::of(envoy, stream, &config);
-    let tick = || worker::with(&config, |worker| worker.tick(&host));
-    let _ = catch_unwind(AssertUnwindSafe(tick));
+    let tick = || {
+        worker::with(&config, |worker| {
+            probe::tick();
+            worker.tick(&host);
+        });
+    };
+    if catch_unwind(AssertUnwindSafe(tick)).is_err() {
+        let count = || worker::with(&config, |worker| worker.metrics.panic(&host, "tick"));
+        let _ = catch_unwind(AssertUnwindSafe(count));
+    }
     tell_counts();
     for deferred in host.deferred() {
         deferred.run();
@@ -205,7 +220,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: 
     drop(unsafe { Arc::from_raw(config.cast::<Config>()) });
 }
 
-/// Null makes Envoy close the stream.
+/// Null makes Envoy refuse the stream.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
     config: *const c_void,
@@ -218,21 +233,21 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
             Arc::from_raw(config.cast::<Config>())
         };
         let stream = worker::begin(envoy, &config);
-        let Some(plugin) = plugins::plugin(&config, stream) else {
-            worker::end(stream);
-            return None;
-        };
-        Some(Box::new(Filter {
+        let plugin = catch_unwind(AssertUnwindSafe(|| plugins::plugin(&config, stream)));
+        let plugin = plugin.ok().flatten();
+        Box::new(Filter {
             envoy,
             stream,
+            plugin: plugin.or_else(|| Some(plugins::unmade(&config))),
             config,
             request: None,
-            plugin: Some(plugin),
-        }))
+            path: None,
+            has_failed: false,
+        })
     };
     match catch_unwind(AssertUnwindSafe(new)) {
-        Ok(Some(filter)) => Box::into_raw(filter).cast_const().cast(),
-        _ => ptr::null(),
+        Ok(filter) => Box::into_raw(filter).cast_const().cast(),
+        Err(_) => ptr::null(),
     }
 }
 
@@ -261,10 +276,16 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         let begun = &mut *filter.cast_mut().cast::<Filter>();
         if begun.config.is_of_attempts() {
             let host = Envoy::of(envoy, begun.stream, &begun.config);
-            begun.request = request_of_attempt(&host, &begun.config);
+            let request = || request_of_attempt(&host, &begun.config);
+            begun.request = catch_unwind(AssertUnwindSafe(request)).ok().flatten();
             if let Some(request) = begun.request {
                 worker::attempt_begins(request, begun.stream, filter);
             }
+        }
+        if begun.config.is_egress() {
+            let host = Envoy::of(envoy, begun.stream, &begun.config);
+            let path = host.header(Side::Request, ":path");
+            begun.path = path.and_then(|path| String::from_utf8(path).ok());
         }
         run(filter, |plugin, host, worker| {
             plugin.on_request_headers(host, worker, ends)
@@ -357,7 +378,9 @@ unsafe fn end(filter: *const c_void) {
     };
     // SAFETY: the caller's promise.
     unsafe {
-        run_at(filter, true, done);
+        if !(*filter.cast::<Filter>()).has_failed {
+            run_at(filter, true, done);
+        }
         (*filter.cast_mut().cast::<Filter>()).plugin = None;
     }
 }

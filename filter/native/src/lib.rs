@@ -12,6 +12,7 @@ mod hooks;
 #[allow(unsafe_code)] // Calls of Envoy's functions.
 mod metrics;
 mod plugins;
+mod probe;
 mod shared;
 #[allow(unsafe_code)] // Envoy's schedulers.
 mod ticks;

@@ -115,6 +115,12 @@ pub fn attempts_of(request: u32) -> Vec<*const c_void> {
     })
 }
 
+/// The streams that are not over, and the attempts that are known as those of a request.
+#[allow(dead_code)] // For the module of a test.
+pub fn streams() -> (usize, usize) {
+    STREAMS.with_borrow(|streams| (streams.filters.len(), streams.attempts.len()))
+}
+
 /// The newest stream of a connection to this Envoy, with its configuration.
 pub fn newest_downstream() -> Option<(Ptr, Arc<Config>)> {
     STREAMS.with_borrow(|streams| {

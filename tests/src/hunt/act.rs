@@ -130,6 +130,12 @@ impl Act {
         if streamed { &STREAMED } else { &COMMON }
     }
 
+    /// Whether others wait for a limit until they go on.
+    pub fn takes_time(self) -> bool {
+        let silent = [Self::Hang, Self::HangAfterHead, Self::Stall];
+        silent.contains(&self) || matches!(self, Self::ErrorOpen(_))
+    }
+
     /// What becomes of a request.
     pub fn fate(self) -> Fate {
         match self {

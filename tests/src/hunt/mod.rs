@@ -4,6 +4,7 @@
 mod act;
 pub mod caller;
 mod judge;
+pub mod memory;
 mod plan;
 mod server;
 
@@ -66,15 +67,7 @@ pub struct Ground {
 impl Ground {
     /// Puts servers in the place of a world's pools and its provider. No member is ejected, however often it fails.
     pub async fn new(world: &mut World) -> Result<Self> {
-        let mut servers = Vec::new();
-        for member in MEMBERS {
-            let (fake, address) = match member {
-                "claude" => (world.provider(member), world.block().provider(member)),
-                region => (world.pool(region), world.block().pool(region)),
-            };
-            fake.kill().await?;
-            servers.push(Server::start(member, address)?);
-        }
+        let servers = servers(world).await?;
         // The gateway that is asked starts last: one that runs on finds out late that a peer was away for a moment.
         for region in REGIONS.into_iter().rev() {
             let path = world.dir().join(format!("{region}.yaml"));
@@ -161,6 +154,20 @@ impl Ground {
             Err(error) => seen.wrong.push(format!("{error:#}: {plan:?}, {took:?}")),
         }
     }
+}
+
+/// Servers in the place of a world's pools and its provider.
+async fn servers(world: &World) -> Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for member in MEMBERS {
+        let (fake, address) = match member {
+            "claude" => (world.provider(member), world.block().provider(member)),
+            region => (world.pool(region), world.block().pool(region)),
+        };
+        fake.kill().await?;
+        servers.push(Server::start(member, address)?);
+    }
+    Ok(servers)
 }
 
 /// The gateway lives, and its filter has not faulted.

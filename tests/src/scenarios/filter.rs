@@ -14,13 +14,13 @@ use tokio::time::timeout;
 const REGION: &str = "us-west-2";
 
 /// The configuration of a gateway that a running world uses, once more, to be changed.
-struct Copy {
+pub(super) struct Copy {
     bootstrap: Value,
     path: PathBuf,
 }
 
 impl Copy {
-    fn of(world: &World) -> Result<Self> {
+    pub(super) fn of(world: &World) -> Result<Self> {
         let bootstrap = std::fs::read(world.dir().join(format!("{REGION}.yaml")))?;
         Ok(Self {
             bootstrap: serde_json::from_slice(&bootstrap)?,
@@ -32,8 +32,13 @@ impl Copy {
         &mut self.bootstrap["static_resources"]["listeners"]
     }
 
+    /// All that it has from the start.
+    pub(super) fn resources(&mut self) -> &mut Value {
+        &mut self.bootstrap["static_resources"]
+    }
+
     /// Runs it in place of the gateway.
-    async fn start(&self, world: &mut World) -> Result<Envoy> {
+    pub(super) async fn start(&self, world: &mut World) -> Result<Envoy> {
         world.gateway_mut(REGION).kill().await?;
         std::fs::write(&self.path, self.bootstrap.to_string())?;
         Envoy::start(
@@ -212,7 +217,8 @@ pub async fn new_policy(world: &mut World) -> Result<String> {
     )
 }
 
-async fn until_it_serves(world: &World) -> Result<()> {
+/// Waits until the gateway listens and serves.
+pub(super) async fn until_it_serves(world: &World) -> Result<()> {
     // The listener is there when its address answers.
     wait_for("the listener", || async {
         let answer = world.ask(REGION).get("/healthz").send().await;

@@ -30,6 +30,8 @@ mod misdirected;
 mod missing_model;
 mod models;
 mod native;
+mod native_panics;
+mod native_refused;
 mod nearest;
 mod overflow;
 mod overload;
@@ -51,6 +53,7 @@ mod trickle;
 mod chains;
 mod runner;
 
+pub use native_panics::nothing_is_held;
 pub use runner::{Outcome, lanes, run};
 
 use crate::hunt;
@@ -248,6 +251,9 @@ scenarios! {
     "filter-broken-policy": filter::broken_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-new-policy": filter::new_policy, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "filter-moved": native::moved, Last, Options::default();
+    "native-panics": native_panics::everywhere, Last, native_panics::options();
+    "native-not-loaded": native_refused::not_loaded, Last, Options { native: true, ..Options::default() };
+    "native-not-configured": native_refused::not_configured, Last, Options { native: true, configured: Configured::ByFile, ..Options::default() };
     "silent-name-server": filter::silent_name_server, Last, Options { configured: Configured::ByFile, ..Options::default() };
     "overflow": overflow::overflow, Any, Options::default();
     "overflow-sotw": overflow::overflow, Any, Options { configured: Configured::BySotw, ..Options::default() };

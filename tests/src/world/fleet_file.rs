@@ -48,6 +48,8 @@ pub struct Options {
     pub configured: Configured,
     /// Whether the gateways run the filter as a dynamic module.
     pub native: bool,
+    /// The file of the dynamic module, in `target/filter`.
+    pub module: &'static str,
     /// `overflow` and `unhealthy`, as in the fleet file.
     pub policy: &'static str,
     /// The lease.
@@ -83,6 +85,7 @@ impl Default for Options {
             sibling: false,
             databases: false,
             native: false,
+            module: "libmeridian_filter_native.so",
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
@@ -211,7 +214,8 @@ fallbacks:
                 .join("target/filter/meridian_filter.wasm")
                 .display(),
             native = workspace()
-                .join("target/filter/libmeridian_filter_native.so")
+                .join("target/filter")
+                .join(options.module)
                 .display(),
             fallback_entries = self.fallbacks(options.claude, options.fallback),
         )

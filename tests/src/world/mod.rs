@@ -33,4 +33,4 @@ pub use relay::Relay;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 pub use wait::{DEADLINE, wait_for};
-pub use wall_clock::WallClock;
+pub use wall_clock::{WallClock, compile_shared_object};

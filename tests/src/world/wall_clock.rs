@@ -7,6 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
+/// Compiles a file in C.
+///
+/// # Errors
+/// There is no compiler, or it refuses the file.
+pub async fn compile_shared_object(source: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([to, source])
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .context("the C compiler `cc` is missing, which some scenarios need")?;
+    if !status.success() {
+        bail!("cc {}: {status}", source.display());
+    }
+    Ok(())
+}
+
 /// The wall clock of one process.
 pub struct WallClock {
     file: PathBuf,
@@ -23,16 +41,7 @@ impl WallClock {
         std::fs::write(&clock.file, 0_i64.to_ne_bytes())?;
         let source = dir.join(format!("{process}.clock.c"));
         std::fs::write(&source, include_str!("wall_clock.c"))?;
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&clock.library, &source])
-            .stdin(Stdio::null())
-            .status()
-            .await
-            .context("the C compiler `cc` is missing, which scenarios need that set clocks")?;
-        if !status.success() {
-            bail!("cc {}: {status}", source.display());
-        }
+        compile_shared_object(&source, &clock.library).await?;
         Ok(clock)
     }
 

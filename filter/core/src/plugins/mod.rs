@@ -23,6 +23,7 @@ use crate::worker::{KEEP_EVERY, Worker, begin_spending, look_every};
 use meridian_policy::api;
 use meridian_policy::egress_policy::EgressPolicy;
 use meridian_policy::guard_policy::GuardPolicy;
+use meridian_policy::headers;
 use meridian_policy::pool_policy::PoolPolicy;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
@@ -96,13 +97,14 @@ impl Configured {
     }
 }
 
-/// A plugin has panicked: its request ends with an error, for a host that outlives it.
-pub fn failed(host: &dyn Host, worker: &mut Worker, root_id: &[u8]) {
+/// A plugin has panicked: its request ends with an error, for a host that outlives it. `path`: the request's as it came, if the plugin may
+/// have changed it.
+pub fn failed(host: &dyn Host, worker: &mut Worker, root_id: &[u8], path: Option<&str>) {
     worker
         .metrics
         .panic(host, &String::from_utf8_lossy(root_id));
     let request = host.headers(Side::Request);
-    let path = request.first(":path").unwrap_or_default();
+    let path = path.or_else(|| request.first(":path")).unwrap_or_default();
     let refusal = Refusal {
         reason: Reason::Broken,
         shape: api::shape(path, request.iter().map(|(name, _)| name)),
@@ -112,6 +114,7 @@ pub fn failed(host: &dyn Host, worker: &mut Worker, root_id: &[u8]) {
         headers,
         body,
     } = refusal.answer();
+    host.set_header(Side::Request, headers::REFUSED, Some("1"));
     let headers: Vec<(&str, &str)> = headers
         .iter()
         .map(|(name, value)| (*name, value.as_str()))

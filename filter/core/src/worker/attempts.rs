@@ -113,6 +113,16 @@ impl Attempts {
         self.waiting.contains_key(&request)
     }
 
+    /// Requests with an attempt that may still be answered.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests whose answer broke off, and which are not logged yet.
+    pub fn broken(&self) -> usize {
+        self.broken.len()
+    }
+
     /// A request is answered: from here on its other attempts are ended.
     pub fn note_answered(&mut self, request: u64) {
         self.answered = request;

@@ -24,6 +24,11 @@ impl Bodies {
         body.0 <= ORDINARY || limit.is_none_or(|limit| self.held <= limit)
     }
 
+    /// What is held, in bytes.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Nothing of a body is held any longer.
     pub fn release(&mut self, body: &mut HeldBody) {
         self.held -= std::mem::take(&mut body.0);

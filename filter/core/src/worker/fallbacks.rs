@@ -32,6 +32,11 @@ impl FallbackRequests {
         !self.done.contains(request) && self.under_way.insert(request.clone())
     }
 
+    /// Requests that fallbacks are asked for at this moment.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// It was asked.
     pub fn end(&mut self, request: FallbackRequest) {
         self.under_way.remove(&request);

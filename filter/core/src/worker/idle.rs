@@ -38,6 +38,11 @@ impl IdleStreams {
         self.0.remove(&stream);
     }
 
+    /// Streams that have a deadline.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The streams that were silent for too long, which are forgotten.
     pub fn take_expired(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptRecord>)> {
         let expired = self.0.extract_if(|_, deadline| deadline.at < now_ms);

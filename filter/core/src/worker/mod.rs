@@ -8,6 +8,7 @@ mod bodies;
 mod breakers;
 mod connections;
 mod fallbacks;
+mod held;
 mod idle;
 mod labels;
 mod lease;

@@ -42,6 +42,12 @@ impl Paces {
         self.0.get(&pool.name).copied().unwrap_or_default()
     }
 
+    /// Attempts that wait for what they want.
+    pub fn waiting(&self) -> u64 {
+        let paces = self.0.values();
+        paces.map(|pace| u64::from(pace.own())).sum()
+    }
+
     /// Tells the other workers how many attempts wait here, and reads how many wait there.
     pub fn exchange(&mut self, host: &dyn Host, board: &Board) {
         let waiting = self.0.iter().filter(|(_, pace)| pace.streamed.own() > 0);

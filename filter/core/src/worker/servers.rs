@@ -141,6 +141,12 @@ impl Servers {
         pool.publish(host, board);
     }
 
+    /// Requests at all servers.
+    pub fn requests(&self) -> u64 {
+        let loads = self.0.values().flat_map(|pool| pool.slots.own_loads());
+        loads.map(|(_, load)| load.requests).sum()
+    }
+
     /// Tells the other workers all loads again: this worker has another place.
     pub fn publish_all(&self, host: &dyn Host, board: &Board) {
         for pool in self.0.values() {

@@ -77,6 +77,11 @@ impl Trickles {
         self.windows.remove(&stream);
     }
 
+    /// Answers whose rates are looked at.
+    pub fn count(&self) -> usize {
+        self.windows.len()
+    }
+
     /// The answers that brought too little in their last window, which are forgotten. The others begin a new one.
     pub fn take_slow(&mut self, now_ms: u64) -> Vec<(u32, Rc<AttemptRecord>)> {
         if now_ms < self.next_look {
