@@ -38,6 +38,7 @@ use tokio::sync::Mutex;
 
 pub use behaviour::{Behaviour, Fail, Kind, Metrics, Replay};
 pub use database::Database;
+pub(crate) use bedrock::frame as bedrock_frame;
 pub use embeddings::embedding;
 pub use recorded::Recorded;
 

@@ -11,18 +11,20 @@ mod fleet;
 mod fleet_file;
 mod heal;
 mod layout;
+mod preloaded;
 mod prometheus;
 mod relay;
 mod request;
 mod retrieval;
 mod signal;
 mod start;
+mod stepped_clock;
 mod wait;
 mod wall_clock;
 
 pub use address::Block;
 pub use control_plane::{ControlPlane, binary as meridian};
-pub use envoy::Envoy;
+pub use envoy::{Envoy, EnvoyClock};
 pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
@@ -32,5 +34,6 @@ pub use prometheus::Prometheus;
 pub use relay::Relay;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
+pub use stepped_clock::{SteppedClock, Threads};
 pub use wait::{DEADLINE, wait_for};
 pub use wall_clock::WallClock;

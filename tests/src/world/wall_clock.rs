@@ -1,10 +1,10 @@
 //! Wall clocks that a scenario sets while their processes run. The monotonic clock stays the machine's. A library that is preloaded
 //! into the process reads the clock's file; libfaketime does not do, since Envoy hangs under it before it starts.
 
-use anyhow::{Context, Result, bail};
+use super::preloaded::compile;
+use anyhow::Result;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use tokio::process::Command;
 
 /// The wall clock of one process.
@@ -18,21 +18,9 @@ impl WallClock {
     pub(super) async fn create(dir: &Path, process: &str) -> Result<Self> {
         let clock = Self {
             file: dir.join(format!("{process}.clock")),
-            library: dir.join(format!("{process}.clock.so")),
+            library: compile(dir, process, include_str!("wall_clock.c")).await?,
         };
         std::fs::write(&clock.file, 0_i64.to_ne_bytes())?;
-        let source = dir.join(format!("{process}.clock.c"));
-        std::fs::write(&source, include_str!("wall_clock.c"))?;
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&clock.library, &source])
-            .stdin(Stdio::null())
-            .status()
-            .await
-            .context("the C compiler `cc` is missing, which scenarios need that set clocks")?;
-        if !status.success() {
-            bail!("cc {}: {status}", source.display());
-        }
         Ok(clock)
     }
 
