@@ -27,6 +27,9 @@ struct Arguments {
     /// Differences after which it ends.
     #[arg(long, default_value_t = 1)]
     most: usize,
+    /// Requests after which the lease of the policy runs out, at most 200. By default it has none.
+    #[arg(long)]
+    in_lease: Option<u64>,
     /// What the fallbacks are.
     #[arg(long, value_enum, default_value_t = Fallbacks::Vertex)]
     fallbacks: Fallbacks,
@@ -49,12 +52,14 @@ async fn main() -> Result<()> {
         from,
         requests,
         most,
+        in_lease,
         fallbacks,
     } = Arguments::parse();
     let task = Task {
         seed,
         from,
         requests,
+        in_lease,
         most,
     };
     let options = Options {

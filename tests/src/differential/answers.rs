@@ -149,10 +149,24 @@ const BAD: [Kind; 45] = [
 ];
 
 impl Kind {
+    /// How all failures of a member are for a while, if they are alike: then its breaker opens.
+    pub fn alike(random: &mut impl Rng) -> Option<Self> {
+        let kinds = [
+            Self::Status(503),
+            Self::RetryAfter(429, "7"),
+            Self::RetryAfter(503, "30"),
+            Self::Reset,
+            Self::Hangs,
+        ];
+        random.random_ratio(1, 2).then(|| one_of(random, &kinds))
+    }
+
     /// A failure as often as that, in percent. Silence is seldom: it takes the gateway many steps.
-    pub fn random(random: &mut impl Rng, failures: u32) -> Self {
+    pub fn random(random: &mut impl Rng, failures: u32, alike: Option<Self>) -> Self {
         if random.random_range(0..100) >= failures {
             one_of(random, &GOOD)
+        } else if let Some(alike) = alike {
+            alike
         } else {
             match random.random_range(0..20) {
                 0 => Self::Hangs,

@@ -106,12 +106,12 @@ fn wanted(random: &mut impl Rng, path: &str, streamed: bool) -> Value {
         json!(""),
         json!(7),
     ];
-    let models = &models[..if random.random_ratio(1, 4) { 10 } else { 6 }];
+    let models = &models[..if random.random_ratio(1, 10) { 10 } else { 6 }];
     body["model"] = one_of(random, models);
     if streamed {
         body["stream"] = json!(true);
     } else if random.random_ratio(1, 4) {
-        body["stream"] = one_of(random, &[json!(false), Value::Null, json!("true"), json!(1)]);
+        body["stream"] = one_of(random, &[json!(false), json!(false), Value::Null, json!("true")]);
     }
     body
 }
@@ -152,7 +152,7 @@ fn vary(random: &mut impl Rng, body: &mut Value) {
 /// Mostly the same; else something that no server understands, or understands in several ways.
 fn broken(random: &mut impl Rng, text: String) -> Vec<u8> {
     let half = text.len() / 2;
-    match random.random_range(0..100) {
+    match random.random_range(0..200) {
         0 => Vec::new(),
         1 => text.into_bytes()[..half].to_vec(),
         2 => b"not JSON at all".to_vec(),

@@ -44,12 +44,14 @@ use tokio::task::JoinHandle;
 /// Short limits, so that silence takes few steps.
 const LIMITS: &str = "{ first_token: 300ms, unstreamed: 300ms, connect: 250ms, gap: 1s, answer: 12s, body: 512KiB }";
 
-/// Steps of the clocks while an exchange waits, in milliseconds: at first longer than the longest pause before a retry, which is random.
-const STEP_MS: u64 = 60;
+/// Steps of the clocks while an exchange waits, in milliseconds: none is shorter than the time between two ticks of the filter, so each
+/// worker with a request ticks at each.
+const STEP_MS: u64 = 120;
 const LONG_STEP_MS: u64 = 240;
 const SHORT_STEPS: u64 = 10;
-/// The longest step between exchanges.
-const GAP_STEP_MS: u64 = 1000;
+/// The shortest step between exchanges, in milliseconds. The filter looks for slow answers once a second, in Wasm also while there is no
+/// request, and in the module when the next one comes: after a step of this time that is at one time.
+pub const GAP_STEP_MS: u64 = 1000;
 
 /// An exchange without an end ends after this time.
 const END_MS: u64 = 40_000;
@@ -72,9 +74,16 @@ pub struct Task {
     pub from: u64,
     /// Exchanges.
     pub requests: u64,
+    /// Exchanges after which the lease of the policy runs out; at most [`MOST_IN_LEASE`]. `None`: it has none.
+    pub in_lease: Option<u64>,
     /// Differences after which it ends.
     pub most: usize,
 }
+
+/// Exchanges that take less time than the lease.
+pub const MOST_IN_LEASE: u64 = 200;
+/// The lease. It begins with the process, so the two fleets' leases do not run out at one time.
+const LEASE: Duration = Duration::from_secs(3600);
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -129,8 +138,9 @@ async fn compare_two(
     };
     let mut places = vec![Place::of(world, own)?, Place::of(other, others)?];
     places.sort_by_key(|place| place.kind == "native");
-    Place::prepare(world).await?;
-    Place::prepare(other).await?;
+    let lease = task.in_lease.map(|_| LEASE);
+    Place::prepare(world, lease).await?;
+    Place::prepare(other, lease).await?;
     let claude = options.claude;
     let (started, starts) = tokio::sync::oneshot::channel();
     let (go, goes) = std::sync::mpsc::channel();
@@ -150,6 +160,7 @@ async fn compare_two(
             }
             let mut pair = Pair {
                 sides: [wasm, native],
+                round: 0,
                 passed_ms: 0,
                 wall: Duration::ZERO,
                 claude,
@@ -176,9 +187,14 @@ async fn compare_two(
     tally.map_err(|_| anyhow::anyhow!("the comparison has panicked"))?
 }
 
+/// How long the threads of an Envoy may work without a pause.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The two fleets, Wasm first.
 struct Pair {
     sides: [Side; 2],
+    /// How often the gateways were asked whether they have nothing to do.
+    round: u32,
     /// Since the clocks were stopped.
     passed_ms: u64,
     /// The wall clock when it was stopped.
@@ -204,6 +220,9 @@ impl Pair {
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.pass(GAP_STEP_MS).await?;
         for id in task.from..task.from + task.requests {
+            if task.in_lease == Some(id - task.from) {
+                self.pass(u64::try_from(LEASE.as_millis())?).await?;
+            }
             let plan = Plan::random(task.seed, id, self.claude);
             if let Some(difference) = self.exchange(&plan).await? {
                 self.note(&plan, &difference);
@@ -224,26 +243,63 @@ impl Pair {
         self.tally.differences.push(format!("{plan}: {difference}"));
     }
 
+    /// Waits until nothing more happens before the gates are opened or the clocks are stepped.
     async fn settle(&mut self) -> Result<()> {
-        for side in &mut self.sides {
-            side.settle().await?;
+        let begun = Instant::now();
+        loop {
+            self.round += 1;
+            let mut before = Vec::new();
+            for side in &self.sides {
+                before.push(side.begin_round(self.round)?);
+            }
+            while !(self.sides[0].is_quiet(self.round)? && self.sides[1].is_quiet(self.round)?) {
+                if begun.elapsed() > PATIENCE {
+                    bail!("a gateway has died, or does not come to rest");
+                }
+                // Not by the runtime's timer, whose steps are longer than what is waited for.
+                std::thread::sleep(Duration::from_micros(50));
+                tokio::task::yield_now().await;
+            }
+            // Each time all that can be read is read, and all that then can be done is done.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            let after = [self.sides[0].activity()?, self.sides[1].activity()?];
+            if before == after {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn step(&mut self, by_ms: u64) -> Result<()> {
         self.passed_ms += by_ms;
-        for side in &self.sides {
-            side.step_to(Duration::from_millis(self.passed_ms), self.wall)?;
-        }
-        Ok(())
+        self.set_clocks(None)
     }
 
-    /// Lets time pass.
+    /// Sets the clocks of all gateways, or of one.
+    fn set_clocks(&self, only: Option<&str>) -> Result<()> {
+        let passed = Duration::from_millis(self.passed_ms);
+        let mut sides = self.sides.iter();
+        sides.try_for_each(|side| side.step_to(passed, self.wall, only))
+    }
+
+    /// A step while an exchange waits. Later on the gateway that was asked goes first: it and the peer that it asked give up an answer
+    /// at the same time.
+    async fn wait(&mut self, steps: u64, gateway: &str) -> Result<()> {
+        if steps <= SHORT_STEPS {
+            return self.step(STEP_MS);
+        }
+        self.passed_ms += LONG_STEP_MS;
+        self.set_clocks(Some(gateway))?;
+        self.settle().await?;
+        self.set_clocks(None)
+    }
+
+    /// Lets time pass: none, or a step at least.
     async fn pass(&mut self, by_ms: u64) -> Result<()> {
         let mut left = by_ms;
         while left > 0 {
-            let step = left.min(GAP_STEP_MS);
+            let step = if left < 2 * GAP_STEP_MS { left } else { GAP_STEP_MS };
             self.step(step)?;
             self.settle().await?;
             left -= step;
@@ -268,8 +324,7 @@ impl Pair {
             let opened = [0, 1].map(|side| self.sides[side].open_gate());
             if opened == [false, false] {
                 steps += 1;
-                let step = if steps > SHORT_STEPS { LONG_STEP_MS } else { STEP_MS };
-                self.step(step)?;
+                self.wait(steps, plan.gateway).await?;
             }
         }
         let mut lines = Vec::new();

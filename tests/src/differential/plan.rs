@@ -1,5 +1,6 @@
 //! A random exchange: what a caller sends, and what each member of the chain does with it.
 
+use super::GAP_STEP_MS;
 use super::answers::{Kind, script};
 use super::bodies;
 use super::caller::Call;
@@ -39,8 +40,8 @@ pub const MEMBERS: [&str; 5] = [
     PROVIDERS[1],
 ];
 
-/// Exchanges in a row in which members fail about as often.
-const SPELL: u64 = 30;
+/// Exchanges in a row in which members fail about as often, some of them always in one way, and most callers ask one gateway.
+const SPELL: u64 = 40;
 
 /// How often a member fails, in percent.
 const FAILURES: [u32; 6] = [0, 10, 30, 60, 90, 100];
@@ -50,14 +51,25 @@ impl Plan {
     pub fn random(seed: u64, id: u64, claude: Option<ClaudeHost>) -> Self {
         let mut spell = ChaCha8Rng::seed_from_u64(seed ^ (id / SPELL).wrapping_mul(0x9e37_79b9));
         let failures = MEMBERS.map(|_| one_of(&mut spell, &FAILURES));
+        let alike = MEMBERS.map(|_| Kind::alike(&mut spell));
+        let usual = one_of(&mut spell, &REGIONS);
         let random = &mut ChaCha8Rng::seed_from_u64(seed.rotate_left(32) ^ id);
         let path = path(random);
         let streamed = random.random_ratio(1, 2);
         let body = bodies::body(random, &path, streamed);
-        let call = call(random, id, path.clone(), body);
+        let gateway = if random.random_ratio(2, 3) {
+            usual
+        } else {
+            one_of(random, &REGIONS)
+        };
+        let call = call(random, (id, gateway), path.clone(), body);
         let kinds: Vec<Vec<Kind>> = failures
             .iter()
-            .map(|failures| (0..2).map(|_| Kind::random(random, *failures)).collect())
+            .zip(alike)
+            .map(|(failures, alike)| {
+                let kinds = (0..2).map(|_| Kind::random(random, *failures, alike));
+                kinds.collect()
+            })
             .collect();
         let scripts = MEMBERS.iter().zip(&kinds).map(|(member, kinds)| {
             let host = host(member, claude);
@@ -69,7 +81,7 @@ impl Plan {
         Self {
             id,
             gap_ms: gap(random),
-            gateway: one_of(random, &REGIONS),
+            gateway,
             call,
             leaves_after: random.random_ratio(1, 30).then(|| random.random_range(1..8)),
             scripts,
@@ -125,16 +137,16 @@ pub fn one_of<T: Clone>(random: &mut impl Rng, all: &[T]) -> T {
 fn gap(random: &mut impl Rng) -> u64 {
     match random.random_range(0..100) {
         0..70 => 0,
-        70..88 => random.random_range(1..500),
-        88..97 => random.random_range(500..5000),
+        70..85 => GAP_STEP_MS,
+        85..97 => random.random_range(GAP_STEP_MS..5000),
         _ => random.random_range(5000..40_000),
     }
 }
 
 fn path(random: &mut impl Rng) -> String {
     let path = match random.random_range(0..100) {
-        0..40 => "/v1/chat/completions",
-        40..60 => "/v1/messages",
+        0..44 => "/v1/chat/completions",
+        44..60 => "/v1/messages",
         60..68 => "/v1/completions",
         68..76 => "/v1/embeddings",
         76..82 => "/v1/responses",
@@ -142,15 +154,18 @@ fn path(random: &mut impl Rng) -> String {
         84..86 => "/v1/rerank",
         86..87 => "/v1/score",
         87..88 => "/v1/audio/speech",
-        88..91 => "/v1/models",
-        91..93 => "/v1/models/llama-3.1-70b",
-        93..94 => "/v1/models/nothing",
-        94..95 => "/metrics",
-        95..96 => "/",
-        96..97 => "/v1/chat/completions/",
-        97..98 => "/v1//chat/completions",
-        98..99 => "/v1/files/a%20b",
-        _ => "/v1/chat%2Fcompletions",
+        88..95 => "/v1/chat/completions",
+        95..97 => "/v1/models",
+        97..98 => one_of(random, &["/v1/models/llama-3.1-70b", "/v1/models/nothing"]),
+        98..99 => one_of(random, &["/metrics", "/", "/v1/files/a%20b"]),
+        _ => {
+            let near = [
+                "/v1/chat/completions/",
+                "/v1//chat/completions",
+                "/v1/chat%2Fcompletions",
+            ];
+            one_of(random, &near)
+        }
     };
     let query = match random.random_range(0..20) {
         0 => "?beta=true",
@@ -161,18 +176,19 @@ fn path(random: &mut impl Rng) -> String {
     format!("{path}{query}")
 }
 
-fn call(random: &mut impl Rng, id: u64, path: String, body: Vec<u8>) -> Call {
+fn call(
+    random: &mut impl Rng,
+    (id, gateway): (u64, &str),
+    path: String,
+    body: Vec<u8>,
+) -> Call {
     let has_length = random.random_ratio(3, 5);
     let with_body = !body.is_empty();
     let method = match random.random_range(0..100) {
         _ if path.starts_with("/v1/models") && random.random_ratio(3, 4) => "GET",
-        0..94 => "POST",
-        94 => "GET",
-        95 => "PUT",
-        96 => "DELETE",
-        97 => "OPTIONS",
-        98 => "HEAD",
-        _ => "PATCH",
+        0..97 => "POST",
+        97 => one_of(random, &["GET", "PUT", "DELETE"]),
+        _ => one_of(random, &["HEAD", "OPTIONS", "PATCH"]),
     };
     let body = if matches!(method, "GET" | "HEAD") {
         Vec::new()
@@ -189,7 +205,7 @@ fn call(random: &mut impl Rng, id: u64, path: String, body: Vec<u8>) -> Call {
         _ => Vec::new(),
     };
     Call {
-        from: IpAddr::V4(if random.random_ratio(1, 12) {
+        from: IpAddr::V4(if random.random_ratio(1, 30) {
             Ipv4Addr::new(127, 0, 0, 2)
         } else {
             Ipv4Addr::LOCALHOST
@@ -197,7 +213,7 @@ fn call(random: &mut impl Rng, id: u64, path: String, body: Vec<u8>) -> Call {
         http2: random.random_ratio(2, 5),
         has_length: has_length || matches!(method, "GET" | "HEAD"),
         pieces: bodies::pieces(random, body),
-        headers: headers(random, id),
+        headers: headers(random, id, gateway),
         method,
         path,
         trailers,
@@ -205,8 +221,13 @@ fn call(random: &mut impl Rng, id: u64, path: String, body: Vec<u8>) -> Call {
 }
 
 /// Values of each header that a caller may send; most requests have few of them.
-fn headers(random: &mut impl Rng, id: u64) -> Vec<(String, String)> {
+fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String)> {
     let mut headers: Vec<(&str, String)> = vec![("x-request-id", format!("request-{id}-end"))];
+    let served: &[&str] = match gateway {
+        "eu-west-1" => &["US", "JP", "DE", "DE", "FR"],
+        _ => &["US", "US", "JP"],
+    };
+    let is_served = random.random_ratio(9, 10);
     let mut add = |random: &mut dyn FnMut(u32) -> u32, name, percent, values: &[&str]| {
         if random(100) < percent {
             let at = random(values.len() as u32) as usize;
@@ -214,21 +235,20 @@ fn headers(random: &mut impl Rng, id: u64) -> Vec<(String, String)> {
         }
     };
     let random_below = &mut |below: u32| random.random_range(0..below);
-    let countries = [
-        "US", "US", "US", "DE", "DE", "FR", "JP", "XX", "T1", "", "germany", "de", "U S", "US,DE",
-        "DE, DE", "us",
+    let odd = [
+        "US", "DE", "FR", "XX", "T1", "", "germany", "de", "U S", "US,DE", "DE, DE", "us",
     ];
-    add(random_below, "cf-ipcountry", 92, &countries);
-    add(random_below, "cf-ipcountry", 4, &countries);
+    add(random_below, "cf-ipcountry", 95, if is_served { served } else { &odd });
+    add(random_below, "cf-ipcountry", 2, &odd);
     let zones = ["eea", "global", "nowhere", "", "eea,global", "GLOBAL"];
-    add(random_below, "x-tenant-zone", 12, &zones);
+    add(random_below, "x-tenant-zone", 5, &zones);
     add(random_below, "X-Tenant-Zone", 2, &zones);
     let tiers = ["batch", "batch", "batch", "interactive", "BATCH", "bulk", ""];
     add(random_below, "x-meridian-tier", 20, &tiers);
     let sessions = ["s1", "s2", "s3", "a long session with spaces", "\u{fc}", ""];
     add(random_below, "x-meridian-session", 30, &sessions);
     let needs = ["fresh", "fresh", "FRESH, fresh", "fast", "", ","];
-    add(random_below, "x-meridian-needs", 10, &needs);
+    add(random_below, "x-meridian-needs", 7, &needs);
     for name in [
         "x-meridian-zone",
         "x-meridian-lane",

@@ -5,6 +5,7 @@
 //! - The IDs of definitions have hashes of the fallbacks' addresses in them.
 //! - `x-meridian-request` has the number of a stream in it, which each kind of the filter counts for itself.
 //! - Metrics of a module have the prefix `envoy_wasmcustom_`. One that is 0 is as good as one that is not there.
+//! - Of a body that is too large, Envoy reads more or less until it refuses it: `bytes_in` of these requests.
 //! - Envoy puts different words before the filter's lines in its log.
 
 use super::caller::Heard;
@@ -96,7 +97,7 @@ impl Place {
     pub fn access_log(&self, region: &str) -> Result<Vec<String>> {
         let text = std::fs::read(self.dir.join(format!("{region}.access.log")))?;
         let text = String::from_utf8_lossy(&self.same(&text)).into_owned();
-        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        let mut lines: Vec<String> = text.lines().map(without_bytes_in).collect();
         // What ends at one moment is logged in any order.
         lines.sort();
         Ok(lines)
@@ -110,6 +111,19 @@ impl Place {
         let text = std::fs::read(self.dir.join(format!("{region}.log")))?;
         let text = String::from_utf8_lossy(&self.same(&text)).into_owned();
         Ok(text.lines().filter_map(log_line).collect())
+    }
+}
+
+/// A line of an access log; of a request that is too large without the bytes that came of it.
+fn without_bytes_in(line: &str) -> String {
+    let is_too_large = line.contains(r#""details":"request_payload_too_large""#);
+    let parts = line
+        .split_once(r#""bytes_in":"#)
+        .filter(|_| is_too_large)
+        .and_then(|(before, rest)| Some((before, rest.split_once(',')?.1)));
+    match parts {
+        Some((before, behind)) => format!("{before}{behind}"),
+        None => line.to_owned(),
     }
 }
 

@@ -5,16 +5,13 @@ use super::gate::Gate;
 use super::plan::{MEMBERS, Plan};
 use super::server::{Received, Server};
 use crate::world::{REGIONS, SteppedClock, World};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinHandle;
-
-/// How long the threads of an Envoy may work without a pause.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the parts of a world are.
 #[derive(Clone)]
@@ -58,10 +55,11 @@ impl Place {
 
     /// Ends the fakes of a world, in whose places servers come, and takes chance out of the gateways' configurations: see
     /// [`without_chance`]. Gateways call each other by the same names in both worlds: what they say to callers is as long then, also in gzip.
+    /// The policy gets a lease.
     ///
     /// # Errors
     /// A configuration cannot be read or written.
-    pub async fn prepare(world: &World) -> Result<()> {
+    pub async fn prepare(world: &World, lease: Option<Duration>) -> Result<()> {
         for fake in world.servers() {
             fake.kill().await?;
         }
@@ -73,6 +71,12 @@ impl Place {
             for other in REGIONS {
                 let url = format!("http://{}", world.block().public(other));
                 text = text.replace(&url, &format!("http://{other}.example"));
+            }
+            if let Some(lease) = lease {
+                let ms = lease.as_millis();
+                let sources = r#"\"sources\":["#;
+                let lease = format!(r#"\"lease\":{{\"given\":1,\"runs_ms\":{ms}}},"#);
+                text = text.replace(sources, &(lease + sources));
             }
             std::fs::write(&path, text)?;
         }
@@ -110,7 +114,6 @@ pub struct Side {
     gate: Arc<Gate>,
     servers: Vec<Server>,
     client: reqwest::Client,
-    round: u32,
     since: Duration,
 }
 
@@ -128,7 +131,6 @@ impl Side {
             client: crate::world::client().build()?,
             place,
             gate,
-            round: 0,
             since: Duration::ZERO,
         })
     }
@@ -140,54 +142,46 @@ impl Side {
         clocks.try_for_each(|clock| clock.set(monotonic, wall))
     }
 
-    /// Steps the clocks to a time after their stop.
-    pub fn step_to(&self, passed: Duration, wall: Duration) -> Result<()> {
+    /// Steps the clocks to a time after their stop: those of all gateways, or of one.
+    pub fn step_to(&self, passed: Duration, wall: Duration, only: Option<&str>) -> Result<()> {
         let now_ms = u64::try_from(passed.as_millis())?;
         self.gate.set_now_ms(now_ms);
-        let mut clocks = self.place.clocks.iter();
-        clocks.try_for_each(|clock| clock.set(self.since + passed, wall + passed))
-    }
-
-    /// Waits until nothing happens before the gate is opened or the clocks are stepped.
-    ///
-    /// # Errors
-    /// An Envoy works on and on, or has died.
-    pub async fn settle(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let before = self.activity()?;
-            self.round += 1;
-            for clock in &self.place.clocks {
-                clock.begin_round(self.round)?;
-            }
-            while !self.is_quiet()? {
-                if begun.elapsed() > PATIENCE {
-                    bail!("the gateways with {} do not come to rest", self.place.kind);
-                }
-                // Not by the runtime's timer, whose steps are longer than what is waited for.
-                std::thread::sleep(Duration::from_micros(100));
-                tokio::task::yield_now().await;
-            }
-            // Each time all that can be read is read, and all that then can be done is done.
-            for _ in 0..4 {
-                tokio::task::yield_now().await;
-            }
-            if self.activity()? == before {
-                return Ok(());
+        for (region, clock) in REGIONS.into_iter().zip(&self.place.clocks) {
+            if only.is_none_or(|only| only == region) {
+                clock.set(self.since + passed, wall + passed)?;
             }
         }
+        Ok(())
     }
 
-    fn is_quiet(&self) -> Result<bool> {
+    /// Asks all threads of the gateways to say when they have nothing to do. How much has happened so far.
+    ///
+    /// # Errors
+    /// The clocks cannot be read or written.
+    pub fn begin_round(&self, round: u32) -> Result<u64> {
+        let mut clocks = self.place.clocks.iter();
+        clocks.try_for_each(|clock| clock.begin_round(round))?;
+        self.activity()
+    }
+
+    /// Whether all threads have had nothing to do in this round.
+    ///
+    /// # Errors
+    /// The clocks cannot be read.
+    pub fn is_quiet(&self, round: u32) -> Result<bool> {
         for clock in &self.place.clocks {
-            if clock.threads()?.quiet < self.round {
+            if clock.threads()?.quiet < round {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn activity(&self) -> Result<u64> {
+    /// How much gateways, callers and servers have done so far.
+    ///
+    /// # Errors
+    /// The clocks cannot be read.
+    pub fn activity(&self) -> Result<u64> {
         let threads = self.place.clocks.iter().map(SteppedClock::threads);
         let busy: Vec<u64> = threads
             .map(|threads| Ok(threads?.busy))

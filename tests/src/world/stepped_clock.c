@@ -89,8 +89,9 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout) {
   if (!own) own = new_thread();
   if (nothing_in) is_quiet(own, nothing_in);
   uint32_t round = current_round();
-  int wait = stepped() ? 1 : 50;
-  int count = (int)syscall(SYS_epoll_pwait, epoll, events, most, timeout >= 0 && timeout < wait ? timeout : wait, NULL, 0);
+  long longest = stepped() ? BILLION / 2000 : BILLION / 20;
+  struct timespec wait = {0, timeout >= 0 && timeout < 50 && timeout * 1000000L < longest ? timeout * 1000000L : longest};
+  int count = (int)syscall(SYS_epoll_pwait2, epoll, events, most, &wait, NULL, 0);
   nothing_in = count == 0 && timeout != 0 ? round : 0;
   if (count > 0) is_busy(own);
   return count;
