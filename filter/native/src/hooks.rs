@@ -141,7 +141,15 @@ unsafe fn tick(envoy: Ptr, filter: *const c_void) {
         return;
     }
     let host = Envoy::of(envoy, stream, &config);
-    let tick = || worker::with(&config, |worker| worker.tick(&host));
+    let has_run = worker::has_run();
+    let tick = || {
+        worker::with(&config, |worker| {
+            if has_run {
+                worker.has_run(&host);
+            }
+            worker.tick(&host);
+        })
+    };
     let _ = catch_unwind(AssertUnwindSafe(tick));
     for deferred in host.deferred() {
         deferred.run();

@@ -113,6 +113,11 @@ pub fn is_due() -> bool {
     STREAMS.with_borrow_mut(|streams| streams.carrier.is_due())
 }
 
+/// Whether the process has run since the worker's last tick. To be asked once a tick.
+pub fn has_run() -> bool {
+    STREAMS.with_borrow_mut(|streams| streams.carrier.has_run())
+}
+
 /// This worker's number of a metric by its whole name.
 pub fn define_metric(name: &str) -> Option<u32> {
     let metric = Metric::named(name)?;

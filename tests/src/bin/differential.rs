@@ -8,8 +8,8 @@
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use meridian_policy::egress_policy::ClaudeHost;
-use meridian_tests::differential::{Task, compare, conclude, options};
-use meridian_tests::world::{Options, World};
+use meridian_tests::differential::{MOST_IN_LEASE, Task, compare, conclude, options};
+use meridian_tests::world::World;
 use std::time::Instant;
 
 /// Sends random requests through gateways with the Wasm plugin and with the dynamic module, and compares all that can be seen.
@@ -27,21 +27,18 @@ struct Arguments {
     /// Differences after which it ends.
     #[arg(long, default_value_t = 1)]
     most: usize,
-    /// Requests after which the lease of the policy runs out, at most 200. By default it has none.
-    #[arg(long)]
-    in_lease: Option<u64>,
-    /// What the fallbacks are.
-    #[arg(long, value_enum, default_value_t = Fallbacks::Vertex)]
-    fallbacks: Fallbacks,
+    /// What the fallbacks are. By default each of these, for a third of the requests.
+    #[arg(long, value_enum)]
+    fallbacks: Option<Fallbacks>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Fallbacks {
     /// Anthropic, and Vertex AI in the EU.
     Vertex,
     /// Anthropic, and Bedrock in the EU.
     Bedrock,
-    /// Servers compatible with OpenAI's.
+    /// Servers compatible with OpenAI's. The lease of the policy runs out soon.
     Compatible,
 }
 
@@ -52,32 +49,37 @@ async fn main() -> Result<()> {
         from,
         requests,
         most,
-        in_lease,
         fallbacks,
     } = Arguments::parse();
-    let task = Task {
-        seed,
-        from,
-        requests,
-        in_lease,
-        most,
-    };
-    let options = Options {
-        claude: match fallbacks {
-            Fallbacks::Vertex => Some(ClaudeHost::Vertex),
-            Fallbacks::Bedrock => Some(ClaudeHost::Bedrock),
-            Fallbacks::Compatible => None,
-        },
-        ..options()
-    };
-    let begun = Instant::now();
-    let mut world = World::start(&options).await?;
-    let compared = compare(&mut world, &options, task).await;
+    let all = fallbacks.map_or(Fallbacks::value_variants().to_vec(), |one| vec![one]);
+    let each = requests.div_ceil(all.len() as u64);
+    for (part, fallbacks) in all.into_iter().enumerate() {
+        let (claude, in_lease) = match fallbacks {
+            Fallbacks::Vertex => (Some(ClaudeHost::Vertex), None),
+            Fallbacks::Bedrock => (Some(ClaudeHost::Bedrock), None),
+            Fallbacks::Compatible => (None, Some(MOST_IN_LEASE)),
+        };
+        let task = Task {
+            seed,
+            from: from + part as u64 * each,
+            requests: each,
+            in_lease,
+            most,
+        };
+        let begun = Instant::now();
+        let seen = run(claude, task).await?;
+        println!("{fallbacks:?}: {seen}; it took {:.0?}", begun.elapsed());
+    }
+    Ok(())
+}
+
+async fn run(claude: Option<ClaudeHost>, task: Task) -> Result<String> {
+    let mut world = World::start(&options(claude)).await?;
+    let compared = compare(&mut world, claude, task).await;
     match compared.and_then(|tally| conclude(task, &tally)) {
         Ok(seen) => {
-            println!("{seen}; it took {:.0?}", begun.elapsed());
             world.end().await;
-            Ok(())
+            Ok(seen)
         }
         Err(error) => {
             Err(error.context(format!("the logs are in {}", world.keep().await.display())))

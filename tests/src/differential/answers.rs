@@ -279,7 +279,8 @@ impl Words<'_> {
             Kind::UntilEnd => (ok, good, Framing::UntilEnd),
             Kind::Headers => (format!("{ok}{ODD_HEADERS}"), good, chunked),
             Kind::Interim => {
-                let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+                let interim =
+                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
                 (format!("{interim}{ok}"), good, chunked)
             }
             Kind::OtherForm => (self.ok(!self.streamed), self.good(!self.streamed), chunked),
@@ -287,18 +288,30 @@ impl Words<'_> {
             Kind::NoContent => (ok, good.into_iter().take(1).collect(), chunked),
             Kind::Error(status) => (ok, vec![self.error(status, self.streamed)], chunked),
             Kind::LateError => (ok, self.late(self.error(503, self.streamed)), chunked),
-            Kind::LateJunk => (ok, self.late(b"data: {\"choices\":[{\n\n".to_vec()), chunked),
+            Kind::LateJunk => (
+                ok,
+                self.late(b"data: {\"choices\":[{\n\n".to_vec()),
+                chunked,
+            ),
             Kind::Garbled => (ok, vec![garbled(good.concat())], chunked),
             Kind::Half => (ok, half(good), chunked),
             Kind::Cut | Kind::Stalls => (ok, half(good), open),
             Kind::Short => (ok, good, Framing::Length(10)),
             Kind::ResetAfterHead | Kind::HangsAfterHead => (ok, Vec::new(), open),
             Kind::Encoded => (format!("{ok}content-encoding: br\r\n"), good, chunked),
-            Kind::Html => ("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n".into(), vec![HTML.into()], chunked),
+            Kind::Html => (
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n".into(),
+                vec![HTML.into()],
+                chunked,
+            ),
             Kind::Good | Kind::Large if self.streamed => (ok, good, chunked),
             Kind::Good | Kind::Large => (ok, good, Framing::Length(0)),
             Kind::Reset | Kind::Closes | Kind::Hangs => (String::new(), Vec::new(), Framing::Raw),
-            Kind::ResetInHead => ("HTTP/1.1 200 OK\r\ncontent-ty".into(), Vec::new(), Framing::Raw),
+            Kind::ResetInHead => (
+                "HTTP/1.1 200 OK\r\ncontent-ty".into(),
+                Vec::new(),
+                Framing::Raw,
+            ),
             Kind::Junk => ("220 smtp ready\r\n\r\n".into(), Vec::new(), Framing::Raw),
             _ => self.failure(kind),
         }
@@ -313,7 +326,11 @@ impl Words<'_> {
                 let more = format!("{json}retry-after: {after}\r\n");
                 (head(status, &more), vec![self.error(status, false)], whole)
             }
-            Kind::HtmlStatus(status) => (head(status, "content-type: text/html\r\n"), vec![HTML.into()], whole),
+            Kind::HtmlStatus(status) => (
+                head(status, "content-type: text/html\r\n"),
+                vec![HTML.into()],
+                whole,
+            ),
             Kind::Bare(204) => (head(204, "\r\n"), Vec::new(), Framing::Raw),
             Kind::Bare(status) => (head(status, ""), Vec::new(), whole),
             Kind::NoModel => {
@@ -324,7 +341,11 @@ impl Words<'_> {
                 let error = json!({ "error": { "message": "This model's maximum context length is 512 tokens. However, you requested 4096 tokens. Please reduce the length of the messages.", "type": "BadRequestError", "param": null, "code": 400 } });
                 (head(400, json), vec![error.to_string().into()], whole)
             }
-            Kind::Redirect => (head(302, "location: http://127.0.0.1:9/\r\n"), vec![HTML.into()], whole),
+            Kind::Redirect => (
+                head(302, "location: http://127.0.0.1:9/\r\n"),
+                vec![HTML.into()],
+                whole,
+            ),
             Kind::Status(status) => (head(status, json), vec![self.error(status, false)], whole),
             // All others are answers.
             _ => (head(500, ""), Vec::new(), whole),
@@ -399,19 +420,33 @@ impl Words<'_> {
         if !streamed {
             let content: String = self.tokens().collect();
             let message = json!({ "role": "assistant", "content": content });
-            let choice = json!({ "index": 0, "message": message, "text": "a", "finish_reason": "stop" });
+            let choice =
+                json!({ "index": 0, "message": message, "text": "a", "finish_reason": "stop" });
             let mut whole = answer("chat.completion", json!([choice]));
             whole["usage"] = usage;
             return vec![whole.to_string().into()];
         }
-        let chunk = |delta: Value, finish: Value| answer("chat.completion.chunk", json!([{ "index": 0, "delta": delta, "text": delta["content"], "finish_reason": finish }]));
-        let mut all = vec![chunk(json!({ "role": "assistant", "content": "" }), Value::Null)];
-        all.extend(self.tokens().map(|token| chunk(json!({ "content": token }), Value::Null)));
+        let chunk = |delta: Value, finish: Value| {
+            answer(
+                "chat.completion.chunk",
+                json!([{ "index": 0, "delta": delta, "text": delta["content"], "finish_reason": finish }]),
+            )
+        };
+        let mut all = vec![chunk(
+            json!({ "role": "assistant", "content": "" }),
+            Value::Null,
+        )];
+        all.extend(
+            self.tokens()
+                .map(|token| chunk(json!({ "content": token }), Value::Null)),
+        );
         all.push(chunk(json!({}), json!("stop")));
         let mut last = answer("chat.completion.chunk", json!([]));
         last["usage"] = usage;
         all.push(last);
-        let events = all.iter().map(|event| format!("data: {event}\n\n").into_bytes());
+        let events = all
+            .iter()
+            .map(|event| format!("data: {event}\n\n").into_bytes());
         events.chain([b"data: [DONE]\n\n".to_vec()]).collect()
     }
 
@@ -434,7 +469,9 @@ impl Words<'_> {
             json!({ "type": "message_stop" }),
         ]);
         let events = all.iter();
-        events.map(|event| self.event(event["type"].as_str().unwrap_or_default(), event)).collect()
+        events
+            .map(|event| self.event(event["type"].as_str().unwrap_or_default(), event))
+            .collect()
     }
 }
 

@@ -44,7 +44,17 @@ fn words(random: &mut impl Rng) -> String {
         96..99 => random.random_range(12_000..50_000),
         _ => 150_000,
     };
-    let all = ["tell ", "me ", "\u{e4}", "\"", "\\ ", "\n", "about ", "\u{1f600} ", "x"];
+    let all = [
+        "tell ",
+        "me ",
+        "\u{e4}",
+        "\"",
+        "\\ ",
+        "\n",
+        "about ",
+        "\u{1f600} ",
+        "x",
+    ];
     let mut words = String::new();
     while words.len() < count * 6 {
         words += all[random.random_range(0..all.len())];
@@ -56,7 +66,9 @@ fn content(random: &mut impl Rng) -> Value {
     let text = words(random);
     match random.random_range(0..10) {
         0 => json!([{ "type": "text", "text": text }, { "type": "text", "text": "and" }]),
-        1 => json!([{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }, { "type": "text", "text": text }]),
+        1 => {
+            json!([{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }, { "type": "text", "text": text }])
+        }
         2 => Value::Null,
         _ => json!(text),
     }
@@ -111,7 +123,10 @@ fn wanted(random: &mut impl Rng, path: &str, streamed: bool) -> Value {
     if streamed {
         body["stream"] = json!(true);
     } else if random.random_ratio(1, 4) {
-        body["stream"] = one_of(random, &[json!(false), json!(false), Value::Null, json!("true")]);
+        body["stream"] = one_of(
+            random,
+            &[json!(false), json!(false), Value::Null, json!("true")],
+        );
     }
     body
 }
@@ -136,10 +151,16 @@ fn vary(random: &mut impl Rng, body: &mut Value) {
         ("seed", json!(1)),
         ("previous_response_id", json!("resp_1")),
         ("system", json!("be brief")),
-        ("thinking", json!({ "type": "enabled", "budget_tokens": 1024 })),
+        (
+            "thinking",
+            json!({ "type": "enabled", "budget_tokens": 1024 }),
+        ),
         ("metadata", json!({ "user_id": "u" })),
         ("web_search_options", json!({})),
-        ("mcp_servers", json!([{ "type": "url", "url": "https://example.com" }])),
+        (
+            "mcp_servers",
+            json!([{ "type": "url", "url": "https://example.com" }]),
+        ),
         ("service_tier", json!("flex")),
         ("unknown_field", json!({ "deep": [[[1]]] })),
     ];
@@ -160,11 +181,18 @@ fn broken(random: &mut impl Rng, text: String) -> Vec<u8> {
         4 => format!("{text}{text}").into_bytes(),
         5 => format!(" \n{text}\r\n\t ").into_bytes(),
         6 => format!("\u{feff}{text}").into_bytes(),
-        7 => [&text.as_bytes()[..half], &[0xff, 0xfe, 0x80], &text.as_bytes()[half..]].concat(),
+        7 => [
+            &text.as_bytes()[..half],
+            &[0xff, 0xfe, 0x80],
+            &text.as_bytes()[half..],
+        ]
+        .concat(),
         8 => format!("[{text}]").into_bytes(),
         9 => b"null".to_vec(),
         10 => format!("{}{}", "[".repeat(4000), "]".repeat(4000)).into_bytes(),
-        11 => text.replacen("\"model\"", "\"mod\\u0065l\"", 1).into_bytes(),
+        11 => text
+            .replacen("\"model\"", "\"mod\\u0065l\"", 1)
+            .into_bytes(),
         12 => vec![0; 1 + half % 3000],
         13 => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         _ => text.into_bytes(),

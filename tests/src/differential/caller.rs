@@ -103,7 +103,10 @@ async fn send(
     gate: &Gate,
 ) -> std::io::Result<()> {
     let length: usize = call.pieces.iter().map(Vec::len).sum();
-    let mut head = format!("{} {} HTTP/1.1\r\nhost: gateway\r\n", call.method, call.path);
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nhost: gateway\r\n",
+        call.method, call.path
+    );
     for (name, value) in &call.headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -235,7 +238,10 @@ fn request(
     for (name, value) in call.trailers.iter().filter(|_| !call.has_length) {
         trailers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
     }
-    let pieces = call.pieces.into_iter().map(|piece| Frame::data(piece.into()));
+    let pieces = call
+        .pieces
+        .into_iter()
+        .map(|piece| Frame::data(piece.into()));
     let end = (!trailers.is_empty()).then(|| Frame::trailers(trailers));
     let frames: Vec<Frame<Bytes>> = pieces.chain(end).collect();
     let body = unfold((frames.into_iter(), false), move |(mut frames, begun)| {
@@ -248,5 +254,7 @@ fn request(
             Some((Ok(frame), (frames, true)))
         }
     });
-    request.body(StreamBody::new(Box::pin(body))).context("a request that cannot be")
+    request
+        .body(StreamBody::new(Box::pin(body)))
+        .context("a request that cannot be")
 }

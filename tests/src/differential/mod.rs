@@ -32,17 +32,18 @@ pub use side::Place;
 use crate::world::{Configured, Options, REGIONS, World};
 use anyhow::{Context, Result, bail};
 use caller::Heard;
-use message::status;
 use meridian_policy::egress_policy::ClaudeHost;
-use plan::{MEMBERS, Plan};
-use seen::{difference, samples};
+use message::status;
+use plan::{MEMBERS, Plan, request_id};
+use seen::{difference, gunzipped, samples};
 use side::Side;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
 /// Short limits, so that silence takes few steps.
-const LIMITS: &str = "{ first_token: 300ms, unstreamed: 300ms, connect: 250ms, gap: 1s, answer: 12s, body: 512KiB }";
+const LIMITS: &str =
+    "{ first_token: 300ms, unstreamed: 300ms, connect: 250ms, gap: 1s, answer: 12s, body: 512KiB }";
 
 /// Steps of the clocks while an exchange waits, in milliseconds: none is shorter than the time between two ticks of the filter, so each
 /// worker with a request ticks at each.
@@ -95,27 +96,33 @@ pub struct Tally {
 }
 
 /// The world of one kind of the filter; the other world has the other kind.
-pub fn options() -> Options {
+pub fn options(claude: Option<ClaudeHost>) -> Options {
     Options {
         limits: LIMITS,
         configured: Configured::ByFile,
-        claude: Some(ClaudeHost::Vertex),
+        claude,
         stepped: true,
         ..Options::default()
     }
 }
 
-/// Compares a world with another one of the other kind, which it starts.
+/// Compares a world of [`options`] with another one of the other kind, which it starts.
 ///
 /// # Errors
 /// A gateway does not start, dies, or does not come to rest.
-pub async fn compare(world: &mut World, options: &Options, task: Task) -> Result<Tally> {
+pub async fn compare(world: &mut World, claude: Option<ClaudeHost>, task: Task) -> Result<Tally> {
+    let is_native = world.fleet_file()?.contains("  filter: native\n");
     let mut other = World::start(&Options {
-        native: !options.native,
-        ..options.clone()
+        native: !is_native,
+        ..options(claude)
     })
     .await?;
-    let compared = compare_two(world, &mut other, options, task).await;
+    let places = match is_native {
+        false => vec![Place::of(world, "wasm")?, Place::of(&other, "native")?],
+        true => vec![Place::of(&other, "wasm")?, Place::of(world, "native")?],
+    };
+    let compared = compare_two((world, &mut other), places, claude, task).await;
+    let compared = compared.and_then(|tally| other.has_no_filter_faults().map(|()| tally));
     match &compared {
         Ok(tally) if tally.differences.is_empty() => other.end().await,
         _ => {
@@ -127,21 +134,14 @@ pub async fn compare(world: &mut World, options: &Options, task: Task) -> Result
 }
 
 async fn compare_two(
-    world: &mut World,
-    other: &mut World,
-    options: &Options,
+    (world, other): (&mut World, &mut World),
+    places: Vec<Place>,
+    claude: Option<ClaudeHost>,
     task: Task,
 ) -> Result<Tally> {
-    let (own, others) = match options.native {
-        true => ("native", "wasm"),
-        false => ("wasm", "native"),
-    };
-    let mut places = vec![Place::of(world, own)?, Place::of(other, others)?];
-    places.sort_by_key(|place| place.kind == "native");
     let lease = task.in_lease.map(|_| LEASE);
     Place::prepare(world, lease).await?;
     Place::prepare(other, lease).await?;
-    let claude = options.claude;
     let (started, starts) = tokio::sync::oneshot::channel();
     let (go, goes) = std::sync::mpsc::channel();
     // A thread and a runtime of its own: what callers and servers can do is done when it has nothing to do.
@@ -150,22 +150,11 @@ async fn compare_two(
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let sides: Result<Vec<Side>> = places.into_iter().map(Side::start).collect();
-            let [wasm, native] = <[Side; 2]>::try_from(sides?)
-                .ok()
-                .context("two sides")?;
+            let mut pair = Pair::start(places, claude)?;
             let _ = started.send(());
             while goes.try_recv().is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            let mut pair = Pair {
-                sides: [wasm, native],
-                round: 0,
-                passed_ms: 0,
-                wall: Duration::ZERO,
-                claude,
-                tally: Tally::default(),
-            };
             pair.run(task).await?;
             Ok(pair.tally)
         })
@@ -200,17 +189,30 @@ struct Pair {
     /// The wall clock when it was stopped.
     wall: Duration,
     claude: Option<ClaudeHost>,
+    /// The ids of requests whose answers came in gzip.
+    encoded: BTreeSet<String>,
     tally: Tally,
 }
 
 impl Pair {
+    /// Starts the servers of both.
+    fn start(places: Vec<Place>, claude: Option<ClaudeHost>) -> Result<Self> {
+        let sides: Result<Vec<Side>> = places.into_iter().map(Side::start).collect();
+        let sides = <[Side; 2]>::try_from(sides?);
+        Ok(Self {
+            sides: sides.ok().context("two sides")?,
+            round: 0,
+            passed_ms: 0,
+            wall: Duration::ZERO,
+            claude,
+            encoded: BTreeSet::new(),
+            tally: Tally::default(),
+        })
+    }
+
     async fn run(&mut self, task: Task) -> Result<()> {
         let uptime = std::fs::read_to_string("/proc/uptime")?;
-        let uptime: f64 = uptime
-            .split(' ')
-            .next()
-            .context("no uptime")?
-            .parse()?;
+        let uptime: f64 = uptime.split(' ').next().context("no uptime")?.parse()?;
         let monotonic = Duration::from_secs_f64(uptime.ceil() + 1.0);
         self.wall = SystemTime::now().duration_since(UNIX_EPOCH)? + Duration::from_secs(1);
         for side in &mut self.sides {
@@ -299,7 +301,11 @@ impl Pair {
     async fn pass(&mut self, by_ms: u64) -> Result<()> {
         let mut left = by_ms;
         while left > 0 {
-            let step = if left < 2 * GAP_STEP_MS { left } else { GAP_STEP_MS };
+            let step = if left < 2 * GAP_STEP_MS {
+                left
+            } else {
+                GAP_STEP_MS
+            };
             self.step(step)?;
             self.settle().await?;
             left -= step;
@@ -329,7 +335,7 @@ impl Pair {
         }
         let mut lines = Vec::new();
         for (side, caller) in callers.into_iter().enumerate() {
-            lines.push(self.lines_of(side, caller).await);
+            lines.push(self.lines_of(side, plan.id, caller).await);
         }
         // What the caller has left ends as well.
         self.settle().await?;
@@ -343,7 +349,12 @@ impl Pair {
         Ok(difference(&lines[0], &lines[1]))
     }
 
-    async fn lines_of(&mut self, side: usize, caller: JoinHandle<Result<Heard>>) -> Vec<String> {
+    async fn lines_of(
+        &mut self,
+        side: usize,
+        id: u64,
+        caller: JoinHandle<Result<Heard>>,
+    ) -> Vec<String> {
         if !caller.is_finished() {
             caller.abort();
             let _ = caller.await;
@@ -352,6 +363,9 @@ impl Pair {
         }
         match caller.await {
             Ok(Ok(heard)) => {
+                if heard.answer.as_ref().and_then(gunzipped).is_some() {
+                    self.encoded.insert(request_id(id));
+                }
                 if side == 0 {
                     self.count_heard(&heard);
                 }
@@ -371,7 +385,9 @@ impl Pair {
         if answer.is_cut {
             self.add("cut");
         }
-        let decision = head.lines().find_map(|line| line.strip_prefix("x-meridian-decision: "));
+        let decision = head
+            .lines()
+            .find_map(|line| line.strip_prefix("x-meridian-decision: "));
         if let Some(lane) = decision.and_then(|decision| decision.split("lane=").nth(1)) {
             let lane = lane.split(' ').next().unwrap_or_default().trim();
             self.add(&format!("lane {lane}"));
@@ -417,7 +433,11 @@ impl Pair {
             for side in &self.sides {
                 let place = &side.place;
                 let metrics = samples(&side.metrics(at).await?)?;
-                all.push([place.access_log(region)?, place.log(region)?, metrics]);
+                all.push([
+                    place.access_log(region, &self.encoded)?,
+                    place.log(region)?,
+                    metrics,
+                ]);
             }
             for (what, (wasm, native)) in ["access log", "log", "metrics"]
                 .iter()
@@ -432,6 +452,25 @@ impl Pair {
     }
 }
 
+/// Without these a comparison says little.
+const MUST_BE_SEEN: [&str; 15] = [
+    "status 200",
+    "status 400",
+    "status 404",
+    "status 405",
+    "status 421",
+    "status 502",
+    "status 503",
+    "0 attempts",
+    "1 attempts",
+    "3 attempts",
+    "at claude",
+    "at claude-eu",
+    "lane home",
+    "cut",
+    "without an end, or left",
+];
+
 /// What was seen, or what differed.
 ///
 /// # Errors
@@ -444,9 +483,21 @@ pub fn conclude(task: Task, tally: &Tally) -> Result<String> {
     } = tally;
     if !differences.is_empty() {
         let count = differences.len();
-        bail!("seed {seed}: {count} differences:\n{}", differences.join("\n"));
+        bail!(
+            "seed {seed}: {count} differences:\n{}",
+            differences.join("\n")
+        );
     }
-    let counted = counts.iter().map(|(what, count)| format!("{what}: {count}"));
+    let never: Vec<&str> = MUST_BE_SEEN
+        .into_iter()
+        .filter(|what| !counts.contains_key(*what))
+        .collect();
+    if !never.is_empty() {
+        bail!("seed {seed}: never seen: {never:?}");
+    }
+    let counted = counts
+        .iter()
+        .map(|(what, count)| format!("{what}: {count}"));
     let counted: Vec<String> = counted.collect();
     Ok(format!(
         "seed {seed}: {} requests from {from} on, the same with both kinds of the filter: {}",

@@ -83,7 +83,9 @@ impl Plan {
             gap_ms: gap(random),
             gateway,
             call,
-            leaves_after: random.random_ratio(1, 30).then(|| random.random_range(1..8)),
+            leaves_after: random
+                .random_ratio(1, 30)
+                .then(|| random.random_range(1..8)),
             scripts,
             kinds,
         }
@@ -126,6 +128,11 @@ fn host(member: &str, claude: Option<ClaudeHost>) -> Option<ClaudeHost> {
         "claude-eu" => claude,
         _ => None,
     }
+}
+
+/// The id of the request of an exchange.
+pub fn request_id(id: u64) -> String {
+    format!("request-{id}-end")
 }
 
 pub fn one_of<T: Clone>(random: &mut impl Rng, all: &[T]) -> T {
@@ -176,12 +183,7 @@ fn path(random: &mut impl Rng) -> String {
     format!("{path}{query}")
 }
 
-fn call(
-    random: &mut impl Rng,
-    (id, gateway): (u64, &str),
-    path: String,
-    body: Vec<u8>,
-) -> Call {
+fn call(random: &mut impl Rng, (id, gateway): (u64, &str), path: String, body: Vec<u8>) -> Call {
     let has_length = random.random_ratio(3, 5);
     let with_body = !body.is_empty();
     let method = match random.random_range(0..100) {
@@ -222,7 +224,7 @@ fn call(
 
 /// Values of each header that a caller may send; most requests have few of them.
 fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<(&str, String)> = vec![("x-request-id", format!("request-{id}-end"))];
+    let mut headers: Vec<(&str, String)> = vec![("x-request-id", request_id(id))];
     let served: &[&str] = match gateway {
         "eu-west-1" => &["US", "JP", "DE", "DE", "FR"],
         _ => &["US", "US", "JP"],
@@ -238,12 +240,25 @@ fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String
     let odd = [
         "US", "DE", "FR", "XX", "T1", "", "germany", "de", "U S", "US,DE", "DE, DE", "us",
     ];
-    add(random_below, "cf-ipcountry", 95, if is_served { served } else { &odd });
+    add(
+        random_below,
+        "cf-ipcountry",
+        95,
+        if is_served { served } else { &odd },
+    );
     add(random_below, "cf-ipcountry", 2, &odd);
     let zones = ["eea", "global", "nowhere", "", "eea,global", "GLOBAL"];
     add(random_below, "x-tenant-zone", 5, &zones);
     add(random_below, "X-Tenant-Zone", 2, &zones);
-    let tiers = ["batch", "batch", "batch", "interactive", "BATCH", "bulk", ""];
+    let tiers = [
+        "batch",
+        "batch",
+        "batch",
+        "interactive",
+        "BATCH",
+        "bulk",
+        "",
+    ];
     add(random_below, "x-meridian-tier", 20, &tiers);
     let sessions = ["s1", "s2", "s3", "a long session with spaces", "\u{fc}", ""];
     add(random_below, "x-meridian-session", 30, &sessions);
@@ -275,7 +290,12 @@ fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String
     let keys = ["Bearer caller-key", "bearer  x", "Basic YTpi"];
     add(random_below, "authorization", 50, &keys);
     add(random_below, "x-api-key", 15, &["caller-key", ""]);
-    add(random_below, "anthropic-version", 20, &["2023-06-01", "2099-01-01"]);
+    add(
+        random_below,
+        "anthropic-version",
+        20,
+        &["2023-06-01", "2099-01-01"],
+    );
     let betas = ["tools-2024-04-04", "a,b", "context-1m-2025-08-07"];
     add(random_below, "anthropic-beta", 8, &betas);
     let encodings = ["gzip", "identity", "br;q=0.5, *"];
@@ -286,14 +306,26 @@ fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String
     add(random_below, "cookie", 5, &["a=b", "a=b; c=d"]);
     add(random_below, "cookie", 3, &["e=f"]);
     add(random_below, "expect", 3, &["100-continue"]);
-    add(random_below, "x-forwarded-for", 10, &["1.2.3.4", "127.0.0.1, 8.8.8.8"]);
+    add(
+        random_below,
+        "x-forwarded-for",
+        10,
+        &["1.2.3.4", "127.0.0.1, 8.8.8.8"],
+    );
     add(random_below, "x-repeated", 8, &["one", ""]);
     add(random_below, "x-repeated", 8, &["two", "one"]);
     add(random_below, "user-agent", 30, &["test/1"]);
     let huge = "h".repeat(20_000);
-    add(random_below, "x-huge", 3, &[&huge, &huge[..9000], &huge[..700]]);
+    add(
+        random_below,
+        "x-huge",
+        3,
+        &[&huge, &huge[..9000], &huge[..700]],
+    );
     let models = [MODEL, PARTIAL_MODEL];
     add(random_below, "x-model", 2, &models);
     let headers = headers.into_iter();
-    headers.map(|(name, value)| (name.to_owned(), value)).collect()
+    headers
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

@@ -6,6 +6,7 @@
 //! - `x-meridian-request` has the number of a stream in it, which each kind of the filter counts for itself.
 //! - Metrics of a module have the prefix `envoy_wasmcustom_`. One that is 0 is as good as one that is not there.
 //! - Of a body that is too large, Envoy reads more or less until it refuses it: `bytes_in` of these requests.
+//! - Where a gateway encodes an answer in gzip, the blocks end where pieces end. What they decode to is compared, and `bytes_out` is not.
 //! - Envoy puts different words before the filter's lines in its log.
 
 use super::caller::Heard;
@@ -14,7 +15,9 @@ use super::plan::MEMBERS;
 use super::server::Received;
 use super::side::Place;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use flate2::read::GzDecoder;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a body that are shown.
@@ -70,7 +73,10 @@ impl Place {
                 format!("{what}: {part} {line}")
             }));
         }
-        lines.push(self.bytes(&format!("{what}: body"), &message.body));
+        let decoded = gunzipped(message);
+        lines.push(format!("{what}: body in gzip {}", decoded.is_some()));
+        let body = decoded.as_ref().unwrap_or(&message.body);
+        lines.push(self.bytes(&format!("{what}: body"), body));
         lines.push(format!("{what}: cut {}", message.is_cut));
         lines
     }
@@ -90,14 +96,15 @@ impl Place {
         without_hashes(replaced(&bytes, dir.as_bytes(), b"DIR"))
     }
 
-    /// The lines of a gateway's access log, sorted.
+    /// The lines of a gateway's access log, sorted. `encoded`: the ids of requests whose answers came in gzip.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn access_log(&self, region: &str) -> Result<Vec<String>> {
+    pub fn access_log(&self, region: &str, encoded: &BTreeSet<String>) -> Result<Vec<String>> {
         let text = std::fs::read(self.dir.join(format!("{region}.access.log")))?;
         let text = String::from_utf8_lossy(&self.same(&text)).into_owned();
-        let mut lines: Vec<String> = text.lines().map(without_bytes_in).collect();
+        let lines = text.lines().map(|line| log_entry(line, encoded));
+        let mut lines: Vec<String> = lines.collect();
         // What ends at one moment is logged in any order.
         lines.sort();
         Ok(lines)
@@ -114,17 +121,38 @@ impl Place {
     }
 }
 
-/// A line of an access log; of a request that is too large without the bytes that came of it.
-fn without_bytes_in(line: &str) -> String {
-    let is_too_large = line.contains(r#""details":"request_payload_too_large""#);
-    let parts = line
-        .split_once(r#""bytes_in":"#)
-        .filter(|_| is_too_large)
-        .and_then(|(before, rest)| Some((before, rest.split_once(',')?.1)));
+/// A line of an access log, without the bytes that are the network's.
+fn log_entry(line: &str, encoded: &BTreeSet<String>) -> String {
+    let field = |name: &str| {
+        let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+        Some(rest.split_once('"')?.0)
+    };
+    if field("details") == Some("request_payload_too_large") {
+        return without(line, "bytes_in");
+    }
+    if field("request_id").is_some_and(|id| encoded.contains(id)) {
+        return without(line, "bytes_out");
+    }
+    line.to_owned()
+}
+
+fn without(line: &str, field: &str) -> String {
+    let parts = line.split_once(&format!("\"{field}\":"));
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(',')?.1)));
     match parts {
         Some((before, behind)) => format!("{before}{behind}"),
         None => line.to_owned(),
     }
+}
+
+/// The body of an answer that says that it is in gzip, decoded as far as it goes.
+pub fn gunzipped(message: &Message) -> Option<Vec<u8>> {
+    let head = String::from_utf8_lossy(&message.head);
+    let mut lines = head.lines();
+    lines.find(|line| line.eq_ignore_ascii_case("content-encoding: gzip"))?;
+    let mut decoded = Vec::new();
+    let read = GzDecoder::new(message.body.as_slice()).read_to_end(&mut decoded);
+    (read.is_ok() || message.is_cut).then_some(decoded)
 }
 
 /// A line of Envoy's log: `[time][thread][level][module] [place] words`.
@@ -218,7 +246,11 @@ pub fn difference(wasm: &[String], native: &[String]) -> Option<String> {
     };
     let (one, other) = (only(wasm, native), only(native, wasm));
     if one.is_empty() && other.is_empty() {
-        return Some(format!("the same lines in another order: {wasm:#?} {native:#?}"));
+        return Some(format!(
+            "the same lines in another order: {wasm:#?} {native:#?}"
+        ));
     }
-    Some(format!("\n  wasm only:\n    {one}\n  native only:\n    {other}"))
+    Some(format!(
+        "\n  wasm only:\n    {one}\n  native only:\n    {other}"
+    ))
 }

@@ -85,7 +85,8 @@ impl Place {
 }
 
 /// Takes chance out of a configuration.
-/// - No server is ejected: ejections begin and end at times that depend on the start of the process.
+/// - No server is ejected, and none is checked: that is done at times that depend on the start of the process. So a gateway has no stream at
+///   all between two exchanges.
 /// - The ids that callers give their requests are kept. Those of Envoy are random, and by a request's id the filter picks a server, and
 ///   chooses the batch requests that it admits.
 /// - A retry comes at once. Envoy's pauses are random.
@@ -94,6 +95,7 @@ fn without_chance(config: &mut Value) {
         Value::Array(all) => all.iter_mut().for_each(without_chance),
         Value::Object(fields) => {
             fields.remove("outlier_detection");
+            fields.remove("health_checks");
             fields.remove("rate_limited_retry_back_off");
             if fields.contains_key("always_set_request_id_in_response") {
                 fields.insert("preserve_external_request_id".into(), true.into());

@@ -65,8 +65,7 @@ impl World {
         let config = self.dir().join(format!("{region}.yaml"));
         let admin = self.block.admin(region);
         let drain_s = self.gateway(region).drain_s();
-        *self.gateway_mut(region) =
-            Envoy::start(region, &config, admin, clock, drain_s).await?;
+        *self.gateway_mut(region) = Envoy::start(region, &config, admin, clock, drain_s).await?;
         Ok(())
     }
 

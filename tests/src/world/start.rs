@@ -5,7 +5,8 @@ use super::directory::Directory;
 use super::fleet_file::{self, CLAUDE, Configured, Options, PROFILE, api_key};
 use super::layout::SIBLING_OF;
 use super::{
-    Block, ControlPlane, Envoy, EnvoyClock, PROVIDERS, REGIONS, SteppedClock, WallClock, World, wait_for,
+    Block, ControlPlane, Envoy, EnvoyClock, PROVIDERS, REGIONS, SteppedClock, WallClock, World,
+    wait_for,
 };
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
@@ -171,7 +172,9 @@ async fn processes(
         let config = configuration(dir, text, region, options.configured)?;
         let admin = block.admin(region);
         let clock = match options.stepped {
-            true => Some(EnvoyClock::Stepped(SteppedClock::create(dir, region).await?)),
+            true => Some(EnvoyClock::Stepped(
+                SteppedClock::create(dir, region).await?,
+            )),
             false => clock(region).await?.map(EnvoyClock::Wall),
         };
         Envoy::start(region, &config, admin, clock, options.drain_s).await
