@@ -1,7 +1,7 @@
 //! Random answers of pools and providers: good ones, failures, and what no server should say.
 
 use super::bodies::split;
-use super::plan::one_of;
+use super::random::one_of;
 use super::server::{Ending, Script};
 use crate::fakes::bedrock_frame;
 use crate::world::{CLAUDE, MODEL};
@@ -229,6 +229,9 @@ pub fn script(
     }
 }
 
+/// The head without the framing, the body in parts, the framing.
+type Answer = (String, Vec<Vec<u8>>, Framing);
+
 /// How a body is framed.
 enum Framing {
     /// By its length, which is so many bytes more than there are.
@@ -262,12 +265,15 @@ impl Words<'_> {
         }
     }
 
-    /// The head without the framing, the body in parts, the framing.
-    fn answer(&self, kind: Kind) -> (String, Vec<Vec<u8>>, Framing) {
-        let good = self.good(self.streamed);
-        let (ok, chunked) = (self.ok(self.streamed), Framing::Chunked(END));
-        let open = Framing::Chunked("");
-        match kind {
+    fn answer(&self, kind: Kind) -> Answer {
+        let all = [Self::good_answer, Self::odd_answer, Self::broken_answer];
+        let found = all.iter().find_map(|answer| answer(self, kind));
+        found.unwrap_or_else(|| self.failure(kind))
+    }
+
+    fn good_answer(&self, kind: Kind) -> Option<Answer> {
+        let (ok, good, chunked) = self.parts();
+        Some(match kind {
             Kind::Trailers => {
                 let end = "0\r\nx-trailer: 1\r\nx-meridian-region: forged\r\n\r\n";
                 (ok, good, Framing::Chunked(end))
@@ -278,46 +284,54 @@ impl Words<'_> {
             }
             Kind::UntilEnd => (ok, good, Framing::UntilEnd),
             Kind::Headers => (format!("{ok}{ODD_HEADERS}"), good, chunked),
-            Kind::Interim => {
-                let interim =
-                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
-                (format!("{interim}{ok}"), good, chunked)
-            }
+            Kind::Interim => (format!("{INTERIM}{ok}"), good, chunked),
+            Kind::Good | Kind::Large if self.streamed => (ok, good, chunked),
+            Kind::Good | Kind::Large => (ok, good, Framing::Length(0)),
+            _ => return None,
+        })
+    }
+
+    fn odd_answer(&self, kind: Kind) -> Option<Answer> {
+        let (ok, good, chunked) = self.parts();
+        let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n";
+        let junk = b"data: {\"choices\":[{\n\n".to_vec();
+        Some(match kind {
             Kind::OtherForm => (self.ok(!self.streamed), self.good(!self.streamed), chunked),
             Kind::Empty => (ok, Vec::new(), Framing::Length(0)),
             Kind::NoContent => (ok, good.into_iter().take(1).collect(), chunked),
             Kind::Error(status) => (ok, vec![self.error(status, self.streamed)], chunked),
             Kind::LateError => (ok, self.late(self.error(503, self.streamed)), chunked),
-            Kind::LateJunk => (
-                ok,
-                self.late(b"data: {\"choices\":[{\n\n".to_vec()),
-                chunked,
-            ),
+            Kind::LateJunk => (ok, self.late(junk), chunked),
             Kind::Garbled => (ok, vec![garbled(good.concat())], chunked),
+            Kind::Encoded => (format!("{ok}content-encoding: br\r\n"), good, chunked),
+            Kind::Html => (html.into(), vec![HTML.into()], chunked),
+            _ => return None,
+        })
+    }
+
+    fn broken_answer(&self, kind: Kind) -> Option<Answer> {
+        let (ok, good, chunked) = self.parts();
+        let open = Framing::Chunked("");
+        let raw = |text: &str| (text.to_owned(), Vec::new(), Framing::Raw);
+        Some(match kind {
             Kind::Half => (ok, half(good), chunked),
             Kind::Cut | Kind::Stalls => (ok, half(good), open),
             Kind::Short => (ok, good, Framing::Length(10)),
             Kind::ResetAfterHead | Kind::HangsAfterHead => (ok, Vec::new(), open),
-            Kind::Encoded => (format!("{ok}content-encoding: br\r\n"), good, chunked),
-            Kind::Html => (
-                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n".into(),
-                vec![HTML.into()],
-                chunked,
-            ),
-            Kind::Good | Kind::Large if self.streamed => (ok, good, chunked),
-            Kind::Good | Kind::Large => (ok, good, Framing::Length(0)),
-            Kind::Reset | Kind::Closes | Kind::Hangs => (String::new(), Vec::new(), Framing::Raw),
-            Kind::ResetInHead => (
-                "HTTP/1.1 200 OK\r\ncontent-ty".into(),
-                Vec::new(),
-                Framing::Raw,
-            ),
-            Kind::Junk => ("220 smtp ready\r\n\r\n".into(), Vec::new(), Framing::Raw),
-            _ => self.failure(kind),
-        }
+            Kind::Reset | Kind::Closes | Kind::Hangs => raw(""),
+            Kind::ResetInHead => raw("HTTP/1.1 200 OK\r\ncontent-ty"),
+            Kind::Junk => raw("220 smtp ready\r\n\r\n"),
+            _ => return None,
+        })
     }
 
-    fn failure(&self, kind: Kind) -> (String, Vec<Vec<u8>>, Framing) {
+    /// The parts of a good answer, in chunks.
+    fn parts(&self) -> Answer {
+        let (ok, good) = (self.ok(self.streamed), self.good(self.streamed));
+        (ok, good, Framing::Chunked(END))
+    }
+
+    fn failure(&self, kind: Kind) -> Answer {
         let head = |status, more: &str| format!("HTTP/1.1 {status} Status\r\n{more}");
         let json = "content-type: application/json\r\n";
         let whole = Framing::Length(0);
@@ -474,6 +488,8 @@ impl Words<'_> {
             .collect()
     }
 }
+
+const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
 
 const HTML: &str = "<html>not here</html>";
 

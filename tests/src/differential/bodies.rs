@@ -1,6 +1,6 @@
 //! Random bodies of requests: what the paths want, and much else.
 
-use super::plan::one_of;
+use super::random::one_of;
 use crate::world::{MODEL, PARTIAL_MODEL};
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};

@@ -23,9 +23,11 @@ mod caller;
 mod gate;
 mod message;
 mod plan;
+mod random;
 mod seen;
 mod server;
 mod side;
+mod steps;
 
 pub use side::Place;
 
@@ -39,20 +41,12 @@ use seen::{difference, gunzipped, samples};
 use side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use steps::{GAP_STEP_MS, LONG_STEP_MS, SHORT_STEPS, STEP_MS};
 use tokio::task::JoinHandle;
 
 /// Short limits, so that silence takes few steps.
 const LIMITS: &str =
     "{ first_token: 300ms, unstreamed: 300ms, connect: 250ms, gap: 1s, answer: 12s, body: 512KiB }";
-
-/// Steps of the clocks while an exchange waits, in milliseconds: none is shorter than the time between two ticks of the filter, so each
-/// worker with a request ticks at each.
-const STEP_MS: u64 = 120;
-const LONG_STEP_MS: u64 = 240;
-const SHORT_STEPS: u64 = 10;
-/// The shortest step between exchanges, in milliseconds. The filter looks for slow answers once a second, in Wasm also while there is no
-/// request, and in the module when the next one comes: after a step of this time that is at one time.
-pub const GAP_STEP_MS: u64 = 1000;
 
 /// An exchange without an end ends after this time.
 const END_MS: u64 = 40_000;
@@ -226,7 +220,8 @@ impl Pair {
                 self.pass(u64::try_from(LEASE.as_millis())?).await?;
             }
             let plan = Plan::random(task.seed, id, self.claude);
-            if let Some(difference) = self.exchange(&plan).await? {
+            let exchanged = self.exchange(&plan).await;
+            if let Some(difference) = exchanged.with_context(|| plan.explain())? {
                 self.note(&plan, &difference);
             }
             let is_last = id + 1 == task.from + task.requests;

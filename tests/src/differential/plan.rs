@@ -1,13 +1,13 @@
 //! A random exchange: what a caller sends, and what each member of the chain does with it.
 
-use super::GAP_STEP_MS;
 use super::answers::{Kind, script};
 use super::bodies;
 use super::caller::Call;
+use super::random::one_of;
 use super::server::Script;
+use super::steps::GAP_STEP_MS;
 use crate::world::{MODEL, PARTIAL_MODEL, PROVIDERS, REGIONS};
 use meridian_policy::egress_policy::ClaudeHost;
-use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::net::{IpAddr, Ipv4Addr};
@@ -135,11 +135,6 @@ pub fn request_id(id: u64) -> String {
     format!("request-{id}-end")
 }
 
-pub fn one_of<T: Clone>(random: &mut impl Rng, all: &[T]) -> T {
-    // Every list has something in it.
-    all.choose(random).unwrap_or(&all[0]).clone()
-}
-
 /// Seldom a long time: whatever the filter remembers is forgotten by then.
 fn gap(random: &mut impl Rng) -> u64 {
     match random.random_range(0..100) {
@@ -150,30 +145,37 @@ fn gap(random: &mut impl Rng) -> u64 {
     }
 }
 
+/// Paths, and how often each is asked, in percent.
+const PATHS: [(&str, u32); 18] = [
+    ("/v1/chat/completions", 51),
+    ("/v1/messages", 16),
+    ("/v1/completions", 8),
+    ("/v1/embeddings", 8),
+    ("/v1/responses", 6),
+    ("/v1/messages/count_tokens", 2),
+    ("/v1/rerank", 2),
+    ("/v1/score", 1),
+    ("/v1/audio/speech", 1),
+    ("/v1/models", 2),
+    ("/v1/models/llama-3.1-70b", 1),
+    ("/v1/models/nothing", 1),
+    ("/metrics", 1),
+    ("/", 1),
+    ("/v1/files/a%20b", 1),
+    ("/v1/chat/completions/", 1),
+    ("/v1//chat/completions", 1),
+    ("/v1/chat%2Fcompletions", 1),
+];
+
 fn path(random: &mut impl Rng) -> String {
-    let path = match random.random_range(0..100) {
-        0..44 => "/v1/chat/completions",
-        44..60 => "/v1/messages",
-        60..68 => "/v1/completions",
-        68..76 => "/v1/embeddings",
-        76..82 => "/v1/responses",
-        82..84 => "/v1/messages/count_tokens",
-        84..86 => "/v1/rerank",
-        86..87 => "/v1/score",
-        87..88 => "/v1/audio/speech",
-        88..95 => "/v1/chat/completions",
-        95..97 => "/v1/models",
-        97..98 => one_of(random, &["/v1/models/llama-3.1-70b", "/v1/models/nothing"]),
-        98..99 => one_of(random, &["/metrics", "/", "/v1/files/a%20b"]),
-        _ => {
-            let near = [
-                "/v1/chat/completions/",
-                "/v1//chat/completions",
-                "/v1/chat%2Fcompletions",
-            ];
-            one_of(random, &near)
-        }
-    };
+    let all = PATHS.iter().map(|(_, often)| often).sum();
+    let mut at = random.random_range(0..all);
+    let found = PATHS.iter().find(|(_, often)| {
+        let is_it = at < *often;
+        at = at.saturating_sub(*often);
+        is_it
+    });
+    let path = found.map_or(PATHS[0].0, |(path, _)| path);
     let query = match random.random_range(0..20) {
         0 => "?beta=true",
         1 => "?api-version=1&x=%22",
@@ -222,110 +224,126 @@ fn call(random: &mut impl Rng, (id, gateway): (u64, &str), path: String, body: V
     }
 }
 
-/// Values of each header that a caller may send; most requests have few of them.
+/// Headers that a caller may send besides its country: how often each comes, in percent, and its values.
+const HEADERS: [(&str, u32, &[&str]); 35] = [
+    (
+        "x-tenant-zone",
+        5,
+        &["eea", "global", "nowhere", "", "eea,global", "GLOBAL"],
+    ),
+    ("X-Tenant-Zone", 2, &["eea", "global"]),
+    (
+        "x-meridian-tier",
+        20,
+        &[
+            "batch",
+            "batch",
+            "batch",
+            "interactive",
+            "BATCH",
+            "bulk",
+            "",
+        ],
+    ),
+    (
+        "x-meridian-session",
+        30,
+        &["s1", "s2", "s3", "a long session with spaces", "\u{fc}", ""],
+    ),
+    (
+        "x-meridian-needs",
+        7,
+        &["fresh", "fresh", "FRESH, fresh", "fast", "", ","],
+    ),
+    ("x-meridian-zone", 3, OURS),
+    ("x-meridian-lane", 3, OURS),
+    ("x-meridian-model", 3, OURS),
+    ("x-meridian-decision", 3, OURS),
+    ("x-meridian-length", 3, OURS),
+    ("x-meridian-request", 3, OURS),
+    ("x-meridian-new", 3, OURS),
+    ("x-envoy-upstream-rq-per-try-timeout-ms", 3, OURS),
+    ("x-envoy-max-retries", 3, OURS),
+    ("x-envoy-retry-on", 3, OURS),
+    ("x-envoy-expected-rq-timeout-ms", 3, OURS),
+    (
+        "content-type",
+        85,
+        &[
+            "application/json",
+            "application/json; charset=utf-8",
+            "text/plain",
+        ],
+    ),
+    (
+        "content-type",
+        4,
+        &[
+            "application/json; charset=utf-16",
+            "multipart/form-data; boundary=x",
+        ],
+    ),
+    (
+        "authorization",
+        50,
+        &["Bearer caller-key", "bearer  x", "Basic YTpi"],
+    ),
+    ("x-api-key", 15, &["caller-key", ""]),
+    ("anthropic-version", 20, &["2023-06-01", "2099-01-01"]),
+    (
+        "anthropic-beta",
+        8,
+        &["tools-2024-04-04", "a,b", "context-1m-2025-08-07"],
+    ),
+    ("accept-encoding", 20, &["gzip", "identity", "br;q=0.5, *"]),
+    (
+        "accept",
+        30,
+        &["*/*", "text/event-stream", "application/json"],
+    ),
+    ("content-encoding", 2, &["gzip", "identity"]),
+    ("cookie", 5, &["a=b", "a=b; c=d"]),
+    ("cookie", 3, &["e=f"]),
+    ("expect", 3, &["100-continue"]),
+    ("x-forwarded-for", 10, &["1.2.3.4", "127.0.0.1, 8.8.8.8"]),
+    ("x-repeated", 8, &["one", ""]),
+    ("x-repeated", 8, &["two", "one"]),
+    ("user-agent", 30, &["test/1"]),
+    ("x-model", 2, &[MODEL, PARTIAL_MODEL]),
+    ("te", 2, &["trailers"]),
+    ("x-empty", 3, &[""]),
+];
+
+/// Values of headers that are the gateway's own.
+const OURS: &[&str] = &["1", "global", "eea", "home", "0"];
+
+const ODD_COUNTRIES: &[&str] = &[
+    "US", "DE", "FR", "XX", "T1", "", "germany", "de", "U S", "US,DE", "DE, DE", "us",
+];
+
 fn headers(random: &mut impl Rng, id: u64, gateway: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<(&str, String)> = vec![("x-request-id", request_id(id))];
     let served: &[&str] = match gateway {
         "eu-west-1" => &["US", "JP", "DE", "DE", "FR"],
         _ => &["US", "US", "JP"],
     };
-    let is_served = random.random_ratio(9, 10);
-    let mut add = |random: &mut dyn FnMut(u32) -> u32, name, percent, values: &[&str]| {
-        if random(100) < percent {
-            let at = random(values.len() as u32) as usize;
-            headers.push((name, values[at].to_owned()));
-        }
+    let usual = if random.random_ratio(9, 10) {
+        served
+    } else {
+        ODD_COUNTRIES
     };
-    let random_below = &mut |below: u32| random.random_range(0..below);
-    let odd = [
-        "US", "DE", "FR", "XX", "T1", "", "germany", "de", "U S", "US,DE", "DE, DE", "us",
+    let countries = [
+        ("cf-ipcountry", 95, usual),
+        ("cf-ipcountry", 2, ODD_COUNTRIES),
     ];
-    add(
-        random_below,
-        "cf-ipcountry",
-        95,
-        if is_served { served } else { &odd },
-    );
-    add(random_below, "cf-ipcountry", 2, &odd);
-    let zones = ["eea", "global", "nowhere", "", "eea,global", "GLOBAL"];
-    add(random_below, "x-tenant-zone", 5, &zones);
-    add(random_below, "X-Tenant-Zone", 2, &zones);
-    let tiers = [
-        "batch",
-        "batch",
-        "batch",
-        "interactive",
-        "BATCH",
-        "bulk",
-        "",
-    ];
-    add(random_below, "x-meridian-tier", 20, &tiers);
-    let sessions = ["s1", "s2", "s3", "a long session with spaces", "\u{fc}", ""];
-    add(random_below, "x-meridian-session", 30, &sessions);
-    let needs = ["fresh", "fresh", "FRESH, fresh", "fast", "", ","];
-    add(random_below, "x-meridian-needs", 7, &needs);
-    for name in [
-        "x-meridian-zone",
-        "x-meridian-lane",
-        "x-meridian-model",
-        "x-meridian-decision",
-        "x-meridian-length",
-        "x-meridian-request",
-        "x-meridian-new",
-        "x-envoy-upstream-rq-per-try-timeout-ms",
-        "x-envoy-max-retries",
-        "x-envoy-retry-on",
-        "x-envoy-expected-rq-timeout-ms",
-    ] {
-        add(random_below, name, 3, &["1", "global", "eea", "home", "0"]);
+    let mut headers = vec![("x-request-id".to_owned(), request_id(id))];
+    for (name, often, values) in countries.into_iter().chain(HEADERS) {
+        if random.random_range(0..100) < often {
+            headers.push((name.to_owned(), one_of(random, values).to_owned()));
+        }
     }
-    let types = [
-        "application/json",
-        "application/json; charset=utf-8",
-        "text/plain",
-        "application/json; charset=utf-16",
-        "multipart/form-data; boundary=x",
-    ];
-    add(random_below, "content-type", 90, &types);
-    let keys = ["Bearer caller-key", "bearer  x", "Basic YTpi"];
-    add(random_below, "authorization", 50, &keys);
-    add(random_below, "x-api-key", 15, &["caller-key", ""]);
-    add(
-        random_below,
-        "anthropic-version",
-        20,
-        &["2023-06-01", "2099-01-01"],
-    );
-    let betas = ["tools-2024-04-04", "a,b", "context-1m-2025-08-07"];
-    add(random_below, "anthropic-beta", 8, &betas);
-    let encodings = ["gzip", "identity", "br;q=0.5, *"];
-    add(random_below, "accept-encoding", 20, &encodings);
-    let accepts = ["*/*", "text/event-stream", "application/json"];
-    add(random_below, "accept", 30, &accepts);
-    add(random_below, "content-encoding", 2, &["gzip", "identity"]);
-    add(random_below, "cookie", 5, &["a=b", "a=b; c=d"]);
-    add(random_below, "cookie", 3, &["e=f"]);
-    add(random_below, "expect", 3, &["100-continue"]);
-    add(
-        random_below,
-        "x-forwarded-for",
-        10,
-        &["1.2.3.4", "127.0.0.1, 8.8.8.8"],
-    );
-    add(random_below, "x-repeated", 8, &["one", ""]);
-    add(random_below, "x-repeated", 8, &["two", "one"]);
-    add(random_below, "user-agent", 30, &["test/1"]);
-    let huge = "h".repeat(20_000);
-    add(
-        random_below,
-        "x-huge",
-        3,
-        &[&huge, &huge[..9000], &huge[..700]],
-    );
-    let models = [MODEL, PARTIAL_MODEL];
-    add(random_below, "x-model", 2, &models);
-    let headers = headers.into_iter();
+    if random.random_ratio(1, 30) {
+        let size = one_of(random, &[700, 9000, 20_000]);
+        headers.push(("x-huge".to_owned(), "h".repeat(size)));
+    }
     headers
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
