@@ -15,6 +15,8 @@
 //! - A chain of one server that waits out a `Retry-After`: Envoy waits for a random time more. Here all chains are longer.
 //! - What only a control plane brings: shares, leases, edits. The policy is the same resource for both kinds, byte for byte, which a
 //!   test of the control plane compares.
+//! - Which requests share a connection to a server. Where the end of an answer and the end of its attempt come at one moment, the order in
+//!   which Envoy reads them decides whether it keeps the connection.
 //! - The borders of the pieces in which bodies come: they are the network's.
 
 mod answers;

@@ -48,11 +48,12 @@ impl Place {
                 let Received {
                     message,
                     at_ms,
-                    number,
                     written,
                     is_left,
                 } = received;
-                lines.push(format!("{what}: at {at_ms} ms, number {number} of its connection, {written} pieces written, left {is_left}"));
+                lines.push(format!(
+                    "{what}: at {at_ms} ms, {written} pieces written, left {is_left}"
+                ));
                 lines.extend(self.message(&what, message));
             }
         }

@@ -43,8 +43,6 @@ pub struct Received {
     pub message: Message,
     /// When it was whole, by the gateways' clocks, in milliseconds.
     pub at_ms: u64,
-    /// How many requests came before on its connection.
-    pub number: usize,
     /// Pieces of the answer that were written.
     pub written: usize,
     /// The gateway ended the connection while it was answered.
@@ -117,7 +115,6 @@ impl Drop for Server {
 impl Shared {
     async fn serve(&self, stream: Counted) {
         let mut reader = Reader::new(stream);
-        let mut number = 0;
         while let Some(message) = reader.message(Kind::Request).await {
             if is_health_check(&message) {
                 let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -127,8 +124,7 @@ impl Shared {
                 continue;
             }
             let is_cut = message.is_cut;
-            let at = self.record(message, number);
-            number += 1;
+            let at = self.record(message);
             if is_cut {
                 return;
             }
@@ -147,12 +143,11 @@ impl Shared {
         }
     }
 
-    fn record(&self, message: Message, number: usize) -> usize {
+    fn record(&self, message: Message) -> usize {
         let mut received = lock(&self.received);
         received.push(Received {
             message,
             at_ms: self.gate.now_ms(),
-            number,
             written: 0,
             is_left: false,
         });
