@@ -2,7 +2,7 @@
 //! to fail a request.
 
 use meridian_filter_core::header_map::HeaderMap;
-use meridian_filter_core::host::{ConnectionHost, Fact, Host, LogLevel, MetricKind, Side};
+use meridian_filter_core::host::{ConnectionHost, DETAILS, Fact, Host, LogLevel, MetricKind, Side};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{self, BufferType, MapType, MetricType};
 use std::cell::Cell;
@@ -38,6 +38,18 @@ unsafe extern "C" {
 unsafe extern "C" {
     /// All headers of a map in one piece of memory, which is the VM's from then on. The SDK makes two strings of each header.
     fn proxy_get_header_map_pairs(map: u32, pairs: *mut *mut u8, size: *mut usize) -> u32;
+
+    /// Answers the stream. The SDK gives no details. A gRPC status of -1 is none.
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
 }
 
 thread_local! {
@@ -135,7 +147,20 @@ impl Host for Envoy {
     }
 
     fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
-        let _ = hostcalls::send_http_response(u32::from(status), headers.to_vec(), Some(body));
+        let headers = to_bytes(headers);
+        // SAFETY: the host reads as many bytes as each of them has.
+        unsafe {
+            proxy_send_local_response(
+                u32::from(status),
+                DETAILS.as_ptr(),
+                DETAILS.len(),
+                body.as_ptr(),
+                body.len(),
+                headers.as_ptr(),
+                headers.len(),
+                -1,
+            );
+        }
     }
 
     fn reset(&self) {
@@ -234,6 +259,19 @@ fn pairs(bytes: &[u8]) -> Option<HeaderMap> {
         .map(|[name, value]| Some((next(name)?, next(value)?)))
         .collect();
     Some(HeaderMap::of(&all?))
+}
+
+/// Headers as the ABI has them: what [`pairs`] reads.
+fn to_bytes(headers: &[(&str, &str)]) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    let texts = || headers.iter().flat_map(|(name, value)| [name, value]);
+    let mut bytes = number(headers.len()).to_vec();
+    bytes.extend(texts().flat_map(|text| number(text.len())));
+    for text in texts() {
+        bytes.extend(text.bytes());
+        bytes.push(0);
+    }
+    bytes
 }
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {

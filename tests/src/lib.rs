@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod demo;
+pub mod differential;
 pub mod fakes;
 pub mod hunt;
 pub mod residency_hunt;

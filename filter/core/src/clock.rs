@@ -21,6 +21,12 @@ impl SteadyClock {
         self.monotonic = monotonic_ms;
         self.passed
     }
+
+    /// Counts the time since the last reading, however long ago that was: the host knows that the process has run.
+    pub fn has_run_until(&mut self, monotonic_ms: u64) {
+        self.passed += monotonic_ms.saturating_sub(self.monotonic);
+        self.monotonic = monotonic_ms;
+    }
 }
 
 #[cfg(test)]
@@ -34,5 +40,12 @@ mod tests {
         assert_eq!(clock.at(3_600_700) - begin, 700);
         assert_eq!(clock.at(7_200_000) - begin, 700);
         assert_eq!(clock.at(7_200_100) - begin, 800);
+    }
+    #[test]
+    fn time_in_which_the_process_ran_counts_where_the_host_knows_it() {
+        let mut clock = SteadyClock::default();
+        let begin = clock.at(3_600_000);
+        clock.has_run_until(7_200_000);
+        assert_eq!(clock.at(7_200_100) - begin, 3_600_100);
     }
 }

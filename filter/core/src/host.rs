@@ -67,6 +67,9 @@ pub enum LogLevel {
     Error,
 }
 
+/// What an answer of a plugin's is called in Envoy's response code details.
+pub const DETAILS: &str = "meridian";
+
 /// The Envoy around a plugin, as the stream of the present hook sees it.
 pub trait Host {
     /// The time since the Unix epoch. It may be set at any moment, so no age is measured by it.

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::metrics::Metric;
 use crate::{shared, worker};
 use meridian_filter_core::header_map::HeaderMap;
-use meridian_filter_core::host::{Fact, Host, LogLevel, MetricKind, Side};
+use meridian_filter_core::host::{DETAILS, Fact, Host, LogLevel, MetricKind, Side};
 use meridian_filter_core::worker::FAMILIES;
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -481,13 +481,13 @@ impl Deferred {
                         headers.as_ptr(),
                         headers.len(),
                         Buffer::of(&body),
-                        Buffer::of(b"meridian"),
+                        Buffer::of(DETAILS.as_bytes()),
                     );
                 }
             }
             // SAFETY: the filter's stream is not over.
             Self::Reset(_) => unsafe {
-                let details = Buffer::of(b"meridian");
+                let details = Buffer::of(DETAILS.as_bytes());
                 envoy_dynamic_module_callback_http_filter_reset_stream(
                     filter,
                     LOCAL_RESET,

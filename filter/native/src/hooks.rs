@@ -148,9 +148,13 @@ unsafe fn tick(envoy: Ptr, filter: *const c_void) {
         return;
     }
     let host = Envoy::of(envoy, stream, &config);
+    let has_run = worker::has_run();
     let tick = || {
         worker::with(&config, |worker| {
             probe::tick();
+            if has_run {
+                worker.has_run(&host);
+            }
             worker.tick(&host);
         });
     };

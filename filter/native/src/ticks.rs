@@ -1,5 +1,6 @@
 //! Ticks of worker threads. Envoy gives a module no timer. A thread of the module's wakes each worker through one of its streams, its
-//! carrier. Without a stream there is nothing to be ended; what is due then is done as soon as there is one.
+//! carrier. Without a stream there is nothing to be ended; what is due then is done as soon as there is one. The time until then counts, as
+//! leases run on: the thread knows whether the process ran.
 
 use crate::abi::{
     Ptr, envoy_dynamic_module_callback_http_filter_scheduler_commit as commit,
@@ -7,7 +8,7 @@ use crate::abi::{
     envoy_dynamic_module_callback_http_filter_scheduler_new as new,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,39 @@ impl Drop for Handle {
     }
 }
 
+/// What the thread has seen of the process.
+static SEEN: Mutex<Seen> = Mutex::new(Seen {
+    woke: None,
+    standstills: 0,
+});
+
+/// Longest time between two wakes of the thread in a process that runs.
+const LONGEST_WAKE: Duration = Duration::from_secs(5);
+
+struct Seen {
+    /// When the thread woke last.
+    woke: Option<Instant>,
+    /// How often the process has stood still.
+    standstills: u64,
+}
+
+impl Seen {
+    fn stands_still(&self, now: Instant) -> bool {
+        self.woke
+            .is_none_or(|woke| now.duration_since(woke) > LONGEST_WAKE)
+    }
+}
+
+fn seen() -> MutexGuard<'static, Seen> {
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note_wake() {
+    let (mut seen, now) = (seen(), Instant::now());
+    seen.standstills += u64::from(seen.stands_still(now));
+    seen.woke = Some(now);
+}
+
 /// Ticks come at least this often from now on.
 pub fn at_least_every(period: Duration) {
     static THREAD: Once = Once::new();
@@ -63,6 +97,7 @@ fn period() -> Duration {
 
 fn wake_workers() {
     loop {
+        note_wake();
         thread::sleep(period());
         let mut carriers = CARRIERS.lock().unwrap_or_else(PoisonError::into_inner);
         carriers.retain(|carrier| {
@@ -85,6 +120,8 @@ pub struct Carrier {
     stream: Option<u32>,
     scheduler: Option<Arc<Scheduler>>,
     ticked: Option<Instant>,
+    /// How often the process had stood still by then.
+    standstills: u64,
 }
 
 impl Carrier {
@@ -112,6 +149,13 @@ impl Carrier {
         });
         *scheduler.0.lock().unwrap_or_else(PoisonError::into_inner) =
             of.map(|(_, filter)| Handle::of(filter));
+    }
+
+    /// Whether the process has run since the last call of this, as far as the thread has seen.
+    pub fn has_run(&mut self) -> bool {
+        let seen = seen();
+        let before = std::mem::replace(&mut self.standstills, seen.standstills);
+        before == seen.standstills && !seen.stands_still(Instant::now())
     }
 
     /// Whether the worker is to tick now: the last tick was longer ago than a period.

@@ -141,6 +141,11 @@ pub fn is_last_downstream(stream: u32) -> bool {
     })
 }
 
+/// Whether the process has run since the worker's last tick. To be asked once a tick.
+pub fn has_run() -> bool {
+    STREAMS.with_borrow_mut(|streams| streams.carrier.has_run())
+}
+
 /// This worker's number of a metric by its whole name.
 pub fn define_metric(name: &str) -> Option<u32> {
     let metric = Metric::named(name)?;

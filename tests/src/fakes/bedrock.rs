@@ -40,7 +40,7 @@ pub(super) fn authorize(api_key: &str, parts: &Parts) -> Result<(), Problem> {
 }
 
 /// A server-sent event as a frame.
-pub(super) fn frame(event: String) -> Bytes {
+pub(crate) fn frame(event: String) -> Bytes {
     let data = event.split_once("data: ").map_or("", |(_, data)| data);
     let mut data: Value = serde_json::from_str(data).unwrap_or_default();
     if data["type"] == "error" {

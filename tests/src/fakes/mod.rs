@@ -36,6 +36,7 @@ use anyhow::Context;
 use hyper::header::HeaderValue;
 use tokio::sync::Mutex;
 
+pub(crate) use bedrock::frame as bedrock_frame;
 pub use behaviour::{Behaviour, Fail, Kind, Metrics, Replay};
 pub use database::Database;
 pub use embeddings::embedding;

@@ -4,6 +4,7 @@
 mod attempt_log;
 mod batch;
 mod bodies;
+mod both_kinds;
 mod claude;
 mod claude_large;
 mod claude_tools;
@@ -56,6 +57,7 @@ mod runner;
 pub use native_panics::nothing_is_held;
 pub use runner::{Outcome, lanes, run};
 
+use crate::differential;
 use crate::hunt;
 use crate::residency_hunt;
 use crate::world::{Answer, Ask, Configured, Options, World, wait_for};
@@ -149,8 +151,11 @@ const LONG: [&str; 5] = [
     "overflow-noise",
 ];
 
-/// They measure times that other scenarios on the same cores would spoil, so they run last, each by itself.
-const ALONE: [&str; 10] = [
+/// They measure times that other scenarios on the same cores would spoil, or take all cores, so they run last, each by itself.
+const ALONE: [&str; 13] = [
+    "both-kinds",
+    "both-kinds-bedrock",
+    "both-kinds-compatible",
     "bodies-too-many",
     "wedged",
     "gateways-restart",
@@ -191,6 +196,9 @@ scenarios! {
     "attempt-log": attempt_log::attempts, Any, Options { limits: QUICK, policy: guard::AT_HOME, ..Options::default() };
     "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
+    "both-kinds": both_kinds::vertex, Last, differential::options(Some(ClaudeHost::Vertex));
+    "both-kinds-bedrock": both_kinds::bedrock, Last, differential::options(Some(ClaudeHost::Bedrock));
+    "both-kinds-compatible": both_kinds::compatible, Last, differential::options(None);
     "guard-hunt": guard::hunt, Last, hunt::options();
     "residency-hunt": residency::hunted, Last, residency_hunt::options();
     "residency-in-flight": residency::in_flight, Last, residency_hunt::options();

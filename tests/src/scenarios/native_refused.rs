@@ -112,9 +112,7 @@ async fn bad_modules(dir: &Path) -> Result<Vec<(&'static str, PathBuf, &'static 
     std::fs::write(&text, "this is no library")?;
     let (later, earlier) = (dir.join("later.so"), dir.join("earlier.so"));
     for (to, code) in [(&later, OF_A_LATER_ENVOY), (&earlier, OF_AN_EARLIER_ENVOY)] {
-        let source = to.with_extension("c");
-        std::fs::write(&source, code)?;
-        compile_shared_object(&source, to).await?;
+        compile_shared_object(code, to).await?;
     }
     Ok(vec![
         ("no file", dir.join("missing.so"), "missing.so"),

@@ -1,6 +1,6 @@
 //! One Envoy process.
 
-use super::{WallClock, wait_for, workspace};
+use super::{SteppedClock, WallClock, wait_for, workspace};
 use anyhow::{Context, Result, bail};
 use meridian_xds_server::collect::page::{Page, Sample};
 use std::ffi::OsString;
@@ -19,10 +19,28 @@ pub struct Envoy {
     process: Child,
     admin: String,
     client: reqwest::Client,
-    wall_clock: Option<WallClock>,
+    clock: Option<EnvoyClock>,
     /// A command that ends by running the one behind it, which is Envoy's.
     wrapper: Vec<OsString>,
     drain_s: u32,
+}
+
+/// The clock of an Envoy that has not the machine's.
+pub enum EnvoyClock {
+    /// Its wall clock is set.
+    Wall(WallClock),
+    /// All its clocks stand still until they are stepped.
+    Stepped(SteppedClock),
+}
+
+impl EnvoyClock {
+    fn give_to(&self, command: &mut Command) -> Result<()> {
+        match self {
+            Self::Wall(clock) => clock.give_to(command),
+            Self::Stepped(clock) => clock.give_to(command)?,
+        }
+        Ok(())
+    }
 }
 
 impl Envoy {
@@ -32,12 +50,12 @@ impl Envoy {
         name: &str,
         config: &Path,
         admin: SocketAddr,
-        wall_clock: Option<WallClock>,
+        clock: Option<EnvoyClock>,
         drain_s: u32,
     ) -> Result<Self> {
         let log_path = config.with_extension("log");
         let access_log = open_access_log(config)?;
-        let mut process = spawn(config, access_log, wall_clock.as_ref(), &[], drain_s)?;
+        let mut process = spawn(config, access_log, clock.as_ref(), &[], drain_s)?;
         let admin = format!("http://{admin}");
         let client = super::client().build()?;
         let what = format!("Envoy {name} to start");
@@ -68,7 +86,7 @@ impl Envoy {
             process,
             admin,
             client,
-            wall_clock,
+            clock,
             wrapper: Vec::new(),
             drain_s,
         })
@@ -80,7 +98,7 @@ impl Envoy {
         self.process = spawn(
             config,
             open_access_log(config)?,
-            self.wall_clock.as_ref(),
+            self.clock.as_ref(),
             &self.wrapper,
             self.drain_s,
         )?;
@@ -128,15 +146,24 @@ impl Envoy {
 
     /// Its wall clock, in a world that sets clocks.
     pub fn wall_clock(&self) -> Result<&WallClock> {
-        self.wall_clock
-            .as_ref()
-            .context("this world has no clocks to set")
+        match &self.clock {
+            Some(EnvoyClock::Wall(clock)) => Ok(clock),
+            _ => bail!("this world has no clocks to set"),
+        }
+    }
+
+    /// Its clocks, in a world that steps them.
+    pub fn stepped_clock(&self) -> Result<&SteppedClock> {
+        match &self.clock {
+            Some(EnvoyClock::Stepped(clock)) => Ok(clock),
+            _ => bail!("this world has no clocks to step"),
+        }
     }
 
     /// Ends it for another start: its clock goes on.
-    pub(super) async fn end(&mut self) -> Result<Option<WallClock>> {
+    pub(super) async fn end(&mut self) -> Result<Option<EnvoyClock>> {
         self.kill().await?;
-        Ok(self.wall_clock.take())
+        Ok(self.clock.take())
     }
 
     /// Memory that it holds (its resident set), in bytes.
@@ -261,10 +288,15 @@ fn open_access_log(config: &Path) -> Result<std::fs::File> {
 fn spawn(
     config: &Path,
     access_log: std::fs::File,
-    wall_clock: Option<&WallClock>,
+    clock: Option<&EnvoyClock>,
     wrapper: &[OsString],
     drain_s: u32,
 ) -> Result<Child> {
+    // Of several workers the kernel would choose the one that takes a connection.
+    let workers = match clock {
+        Some(EnvoyClock::Stepped(_)) => "1",
+        _ => "2",
+    };
     // Even if this process is killed, its Envoys end with it.
     let mut command = Command::new("setpriv");
     command
@@ -275,7 +307,7 @@ fn spawn(
         .arg(config)
         .args([
             "--concurrency",
-            "2",
+            workers,
             "--disable-hot-restart",
             "--file-flush-interval-msec",
             "100",
@@ -286,8 +318,8 @@ fn spawn(
         .stdout(access_log)
         .stderr(std::fs::File::create(config.with_extension("log"))?)
         .kill_on_drop(true);
-    if let Some(clock) = wall_clock {
-        clock.give_to(&mut command);
+    if let Some(clock) = clock {
+        clock.give_to(&mut command)?;
     }
     command.spawn().context("starting Envoy")
 }

@@ -61,12 +61,11 @@ impl World {
 
     /// Ends a region's Envoy and starts it again with the same configuration file.
     pub async fn restart_gateway(&mut self, region: &str) -> Result<()> {
-        let wall_clock = self.gateway_mut(region).end().await?;
+        let clock = self.gateway_mut(region).end().await?;
         let config = self.dir().join(format!("{region}.yaml"));
         let admin = self.block.admin(region);
         let drain_s = self.gateway(region).drain_s();
-        *self.gateway_mut(region) =
-            Envoy::start(region, &config, admin, wall_clock, drain_s).await?;
+        *self.gateway_mut(region) = Envoy::start(region, &config, admin, clock, drain_s).await?;
         Ok(())
     }
 

@@ -58,6 +58,8 @@ pub struct Options {
     pub drain_s: u32,
     /// Whether the wall clocks of the control plane and the gateways can be set.
     pub clocks: bool,
+    /// Whether the gateways' clocks stand still until they are stepped. Each gateway has one worker then.
+    pub stepped: bool,
     /// The addresses to take if they are free: `127.x.y.*`.
     pub block: Option<[u8; 2]>,
 }
@@ -91,6 +93,7 @@ impl Default for Options {
             lease: "60s",
             drain_s: DRAIN_S,
             clocks: false,
+            stepped: false,
             block: None,
         }
     }

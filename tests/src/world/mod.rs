@@ -15,14 +15,16 @@ mod prometheus;
 mod relay;
 mod request;
 mod retrieval;
+mod shared_object;
 mod signal;
 mod start;
+mod stepped_clock;
 mod wait;
 mod wall_clock;
 
 pub use address::Block;
 pub use control_plane::{ControlPlane, binary as meridian};
-pub use envoy::Envoy;
+pub use envoy::{Envoy, EnvoyClock};
 pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
@@ -32,5 +34,7 @@ pub use prometheus::Prometheus;
 pub use relay::Relay;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
+pub use shared_object::compile_shared_object;
+pub use stepped_clock::{SteppedClock, Threads};
 pub use wait::{DEADLINE, wait_for};
-pub use wall_clock::{WallClock, compile_shared_object};
+pub use wall_clock::WallClock;

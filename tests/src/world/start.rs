@@ -4,7 +4,10 @@ use super::certificates::Certificates;
 use super::directory::Directory;
 use super::fleet_file::{self, CLAUDE, Configured, Options, PROFILE, api_key};
 use super::layout::SIBLING_OF;
-use super::{Block, ControlPlane, Envoy, PROVIDERS, REGIONS, WallClock, World, wait_for};
+use super::{
+    Block, ControlPlane, Envoy, EnvoyClock, PROVIDERS, REGIONS, SteppedClock, WallClock, World,
+    wait_for,
+};
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
@@ -167,7 +170,13 @@ async fn processes(
     };
     let gateway = async |region| {
         let config = configuration(dir, text, region, options.configured)?;
-        let (admin, clock) = (block.admin(region), clock(region).await?);
+        let admin = block.admin(region);
+        let clock = match options.stepped {
+            true => Some(EnvoyClock::Stepped(
+                SteppedClock::create(dir, region).await?,
+            )),
+            false => clock(region).await?.map(EnvoyClock::Wall),
+        };
         Envoy::start(region, &config, admin, clock, options.drain_s).await
     };
     let [west, east, eu] = REGIONS;

@@ -1,29 +1,11 @@
 //! Wall clocks that a scenario sets while their processes run. The monotonic clock stays the machine's. A library that is preloaded
 //! into the process reads the clock's file; libfaketime does not do, since Envoy hangs under it before it starts.
 
-use anyhow::{Context, Result, bail};
+use super::shared_object::clock_library;
+use anyhow::Result;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use tokio::process::Command;
-
-/// Compiles a file in C.
-///
-/// # Errors
-/// There is no compiler, or it refuses the file.
-pub async fn compile_shared_object(source: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([to, source])
-        .stdin(Stdio::null())
-        .status()
-        .await
-        .context("the C compiler `cc` is missing, which some scenarios need")?;
-    if !status.success() {
-        bail!("cc {}: {status}", source.display());
-    }
-    Ok(())
-}
 
 /// The wall clock of one process.
 pub struct WallClock {
@@ -36,12 +18,9 @@ impl WallClock {
     pub(super) async fn create(dir: &Path, process: &str) -> Result<Self> {
         let clock = Self {
             file: dir.join(format!("{process}.clock")),
-            library: dir.join(format!("{process}.clock.so")),
+            library: clock_library(dir, process, include_str!("wall_clock.c")).await?,
         };
         std::fs::write(&clock.file, 0_i64.to_ne_bytes())?;
-        let source = dir.join(format!("{process}.clock.c"));
-        std::fs::write(&source, include_str!("wall_clock.c"))?;
-        compile_shared_object(&source, &clock.library).await?;
         Ok(clock)
     }
 

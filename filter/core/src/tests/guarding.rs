@@ -524,6 +524,31 @@ fn envoy_gets_no_body_of_a_failure_that_it_drops() {
     }
 }
 
+/// Envoy would drop the head of an answer, then get its body, and crash.
+#[test]
+fn only_an_error_of_a_peer_asks_for_another_member() {
+    let retry = meridian_policy::headers::RETRY;
+    for (to, status, asks_on) in [
+        (WEST, "200", false),
+        (WEST, "404", false),
+        ("us-east-1", "200", false),
+        ("us-east-1", "404", true),
+        ("us-east-1", "503", true),
+    ] {
+        let (envoy, mut worker) = (Envoy::start(), Worker::default());
+        let guard = guard(&envoy);
+        let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (1, to, None));
+        let head = [
+            (":status", status),
+            ("content-type", "text/event-stream"),
+            (retry, "1"),
+        ];
+        stream.response(plugin.as_mut(), &mut worker, &head, false);
+        let left = stream.header(Side::Response, retry).is_some();
+        assert_eq!(left, asks_on, "{to} {status}");
+    }
+}
+
 #[test]
 fn a_failure_of_the_request_itself_passes_while_others_wait() {
     let refused = "data: {\"error\":{\"message\":\"no such tool\",\"code\":400}}\n\n";

@@ -93,6 +93,11 @@ impl Worker {
         self.clock.at(now_ms(host))
     }
 
+    /// The process has run since this worker was called last, however long ago that was. For hosts that call no worker without a stream.
+    pub fn has_run(&mut self, host: &dyn Host) {
+        self.clock.has_run_until(now_ms(host));
+    }
+
     /// To be called ten times a second: ends streams that are silent for too long or too slow, and tells the other workers what this one sees.
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);

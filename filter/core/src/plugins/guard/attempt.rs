@@ -56,6 +56,21 @@ impl Attempt {
         })
     }
 
+    /// Whether the gateway of a peer asks for another member. Only such a gateway may, and only by an error: the header is removed from any
+    /// other answer. It would make Envoy drop the head of an answer whose body then comes, which ends Envoy.
+    pub fn asks_on(&self, host: &dyn Host, response: &HeaderMap, status: u16) -> bool {
+        if !response.has(headers::RETRY) {
+            return false;
+        }
+        let to = self.record.labels.to.as_str();
+        let is_here = self.policy.region.as_ref().map(RegionName::as_str) == Some(to);
+        let may = status >= 400 && !is_here && !Member::is_fallback(to);
+        if !may {
+            host.set_header(Side::Response, headers::RETRY, None);
+        }
+        may
+    }
+
     /// Reads the load that the server reports. Removes that header, and one that only a gateway may set.
     pub fn take_internal_headers(
         &self,

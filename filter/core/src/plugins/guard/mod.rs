@@ -211,8 +211,7 @@ impl Guard {
             zone, model, to, ..
         } = self.attempt.record.labels.as_ref();
         // A peer that does not know the definition of the request's zone, or does not take it from this gateway.
-        let refuses = matches!(status, 403 | 404) && !Member::is_fallback(to);
-        if refuses && response.has(headers::RETRY) {
+        if self.attempt.asks_on(host, &response, status) && matches!(status, 403 | 404) {
             worker.metrics.mismatch(host, "peer");
         }
         let depends_on_reason = match status {
