@@ -94,6 +94,8 @@ async fn http1(stream: Counted, call: &Call, gate: &Gate) -> Heard {
     }
     drop(read);
     heard.behind = reader.unread().to_vec();
+    // The gateway may learn of the answer's end after its last byte: a caller that left between them would have left before the end.
+    gate.pass().await;
     heard
 }
 
@@ -145,7 +147,7 @@ async fn http2(stream: Counted, call: Call, gate: Arc<Gate>) -> Result<Heard> {
     let connection = AbortOnDrop(tokio::spawn(async move {
         let _ = connection.await;
     }));
-    let heard = match sender.send_request(request(call, gate)?).await {
+    let heard = match sender.send_request(request(call, gate.clone())?).await {
         Err(error) => Heard {
             error: words(&error),
             ..Heard::default()
@@ -183,6 +185,7 @@ async fn http2(stream: Counted, call: Call, gate: Arc<Gate>) -> Result<Heard> {
             }
         }
     };
+    gate.pass().await;
     drop(connection);
     Ok(heard)
 }
