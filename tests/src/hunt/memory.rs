@@ -24,6 +24,10 @@ const PARTS: u64 = 10;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// An edit may replace a listener, and the one before keeps its configurations for this time, in seconds: for ten minutes by default, in
+/// which there would be hundreds of them.
+const DRAIN_S: u32 = 5;
+
 /// Time in which a gateway without requests gives back what it can.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -41,6 +45,7 @@ pub fn options(module: &'static str, native: bool) -> Options {
         configured: Configured::ByDelta,
         native,
         module,
+        drain_s: DRAIN_S,
         ..Options::default()
     }
 }
