@@ -43,7 +43,7 @@ use seen::{difference, gunzipped, samples};
 use side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use steps::{GAP_STEP_MS, LONG_STEP_MS, SHORT_STEPS, STEP_MS};
+use steps::{GAP_STEP_MS, SHORT_STEPS, STEP_MS};
 use tokio::task::JoinHandle;
 
 /// Short limits, so that silence takes few steps. That of an answer is no multiple of a step: Envoy's timers that are due at the same
@@ -291,7 +291,7 @@ impl Pair {
         if steps <= SHORT_STEPS {
             return self.step(STEP_MS);
         }
-        self.passed_ms += LONG_STEP_MS;
+        self.passed_ms += STEP_MS;
         self.set_clocks(Some(gateway))?;
         self.settle().await?;
         self.set_clocks(None)
