@@ -4,6 +4,7 @@
 //! - Addresses begin with other numbers, and files lie in other directories.
 //! - The IDs of definitions have hashes of the fallbacks' addresses in them.
 //! - `x-meridian-request` has the number of a stream in it, which each kind of the filter counts for itself.
+//! - Envoy looks at the clock for `date` twice a second, from its start on.
 //! - Metrics of a module have the prefix `envoy_wasmcustom_`. One that is 0 is as good as one that is not there.
 //! - Of a body that is too large, Envoy reads more or less until it refuses it: `bytes_in` of these requests.
 //! - Where a gateway encodes an answer in gzip, the blocks end where pieces end. What they decode to is compared, and `bytes_out` is not.
@@ -69,6 +70,7 @@ impl Place {
             lines.extend(text.map(|line| {
                 let line = match line.split_once(": ") {
                     Some(("x-meridian-request", _)) => "x-meridian-request: a number",
+                    Some(("date", _)) => "date: a time",
                     _ => &line,
                 };
                 format!("{what}: {part} {line}")
