@@ -2,7 +2,7 @@
 
 /// Longest step, in milliseconds, that counts. A worker reads its clock ten times a second, so a longer step means that the process
 /// was stopped: what it waited for may have come meanwhile, and nobody has looked.
-const MAX_STEP_MS: u64 = 5_000;
+pub const MAX_STEP_MS: u64 = 5_000;
 
 /// A clock of the time in which the process ran. It must be read every second at least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,7 @@ mod tests {
         assert_eq!(clock.at(7_200_000) - begin, 700);
         assert_eq!(clock.at(7_200_100) - begin, 800);
     }
+
     #[test]
     fn time_in_which_the_process_ran_counts_where_the_host_knows_it() {
         let mut clock = SteadyClock::default();

@@ -7,6 +7,7 @@ use crate::abi::{
     envoy_dynamic_module_callback_http_filter_scheduler_delete as delete,
     envoy_dynamic_module_callback_http_filter_scheduler_new as new,
 };
+use meridian_filter_core::clock::MAX_STEP_MS;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread;
@@ -51,9 +52,6 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     standstills: 0,
 });
 
-/// Longest time between two wakes of the thread in a process that runs.
-const LONGEST_WAKE: Duration = Duration::from_secs(5);
-
 struct Seen {
     /// When the thread woke last.
     woke: Option<Instant>,
@@ -64,7 +62,7 @@ struct Seen {
 impl Seen {
     fn stands_still(&self, now: Instant) -> bool {
         self.woke
-            .is_none_or(|woke| now.duration_since(woke) > LONGEST_WAKE)
+            .is_none_or(|woke| now.duration_since(woke) > Duration::from_millis(MAX_STEP_MS))
     }
 }
 
