@@ -1,9 +1,10 @@
 //! Alarms: conditions that need an operator.
 
-use crate::plan::{Plan, each_choice};
+use crate::plan::Plan;
 use crate::retrieval::databases;
 use crate::signal::Millis;
 use crate::state::{FleetState, GPU_HOT};
+use crate::topology::Topology;
 use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::{ModelName, RegionName};
 use serde::{Deserialize, Serialize};
@@ -94,18 +95,18 @@ impl AlarmKind {
 }
 
 /// All current alarms except those on data freshness: pools, GPUs, fallbacks, peers, and shedding without effect.
-pub fn alarms(fleet: &Fleet, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
+pub fn alarms(topology: &Topology, state: &FleetState, plan: &Plan, now: Millis) -> Vec<Alarm> {
     let mut alarms = BTreeSet::new();
-    for (name, region) in &fleet.regions {
+    for (name, region) in &topology.regions {
         for model in region.pools.keys() {
-            alarms.extend(pool_alarms(fleet, state, plan, (name, model), now));
+            alarms.extend(pool_alarms(topology, state, plan, (name, model), now));
         }
-        alarms.extend(gpu_alarm(fleet, state, name, now));
+        alarms.extend(gpu_alarm(topology, state, name, now));
         alarms.extend(fallback_alarms(state, name, now));
-        alarms.extend(peer_alarms(fleet, state, name, now));
+        alarms.extend(peer_alarms(topology, state, name, now));
         alarms.extend(mismatch_alarms(state, name, now));
     }
-    alarms.extend(ineffective_shedding(fleet, plan));
+    alarms.extend(ineffective_shedding(topology, plan));
     alarms.into_iter().collect()
 }
 
@@ -199,13 +200,13 @@ fn mismatch_alarms(state: &FleetState, region: &RegionName, now: Millis) -> Vec<
 }
 
 /// An alarm for each placement whose shedding does not lower utilization.
-fn ineffective_shedding(fleet: &Fleet, plan: &Plan) -> Vec<Alarm> {
+fn ineffective_shedding(topology: &Topology, plan: &Plan) -> Vec<Alarm> {
     let mut alarms = Vec::new();
-    each_choice(fleet, |gateway, zone, model, (first, _)| {
+    topology.each_choice(|(gateway, zone, model), (first, _)| {
         let placement = plan.placement(gateway, zone, model);
         if placement.is_some_and(|placement| placement.without_effect) {
             alarms.push(Alarm {
-                region: first,
+                region: first.clone(),
                 kind: AlarmKind::WithoutEffect,
                 message: format!(
                     "{model}: shedding at {gateway} does not lower its utilization; it goes no further"

@@ -1,11 +1,10 @@
 //! Routing of batch requests: the cheapest region takes as much as its gate allows, the next region takes the rest.
 
-use crate::chain::chain;
 use crate::plan::Plan;
+use crate::topology::Topology;
 use crate::weights;
-use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
-use meridian_policy::fleet::{Fleet, Order};
+use meridian_policy::fleet::Order;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
@@ -21,22 +20,22 @@ pub struct Batch {
 
 /// The batch routing under a plan; `None` if no region serves the (zone, model).
 pub fn batch(
-    fleet: &Fleet,
+    topology: &Topology,
     plan: &Plan,
     zone: &ZoneName,
     model: &ModelName,
     gateway: &RegionName,
 ) -> Option<Batch> {
-    let members = chain(fleet, zone, model, gateway);
-    let mut regions: Vec<&RegionName> = members.iter().filter_map(Member::region).collect();
+    let reach = topology.reach(zone, model, gateway)?;
+    let mut regions: Vec<&RegionName> = reach.regions().iter().collect();
     let first = *regions.first()?;
     let price = |region: &RegionName| {
-        let region = fleet.regions.get(region);
+        let region = topology.regions.get(region);
         region.and_then(|region| region.price).unwrap_or_default()
     };
     regions.sort_by(|one, other| price(one).total_cmp(&price(other)));
     // As for interactive traffic, the part of a region that does not serve is divided among the others.
-    let fixed = |region: &RegionName| match &fleet.zones.get(zone)?.order {
+    let fixed = |region: &RegionName| match &topology.zones.get(zone)?.order {
         Order::Weighted(parts) if plan.serves(region, model) => parts.get(region).copied(),
         Order::Weighted(_) | Order::Nearest | Order::Priority(_) => None,
     };

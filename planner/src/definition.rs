@@ -37,8 +37,8 @@ fn hash(content: &Value) -> u64 {
     xxh3_64(content.to_string().as_bytes())
 }
 
-/// Where requests of the zone may go, and what may be done with them there. Not: who its callers are, and in which order its regions are
-/// asked.
+/// Where requests of the zone may go, and what may be done with them there. Not: who its callers are, in which order its regions are asked, and how
+/// many of them.
 fn zone_content(zone: &Zone, fallbacks: &BTreeMap<FallbackName, FallbackId>) -> Value {
     let Zone {
         countries: _,
@@ -48,6 +48,7 @@ fn zone_content(zone: &Zone, fallbacks: &BTreeMap<FallbackName, FallbackId>) -> 
         fallbacks: names,
         misdirected,
         order: _,
+        failover: _,
         limits: _,
         content,
     } = zone;

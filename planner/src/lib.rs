@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Observation --FleetState::apply()--> FleetState --plan()--> Plan      shares, weights, gates, health
-//! Fleet --chain()--> [Member]                                           input of the translation into clusters
+//! Fleet --Topology::new()--> Topology                                   chains: who may serve whom, in which order
 //! (Fleet, Plan) --plugins::filter_policy()--> FilterPolicy              policy of a gateway's router
 //! ```
 
@@ -23,6 +23,7 @@ pub mod plugins;
 pub mod retrieval;
 pub mod signal;
 pub mod state;
+pub mod topology;
 pub mod weights;
 pub mod window;
 

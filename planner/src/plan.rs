@@ -7,55 +7,53 @@ mod carried_over;
 mod headroom;
 pub(crate) mod pool_view;
 mod projection;
-mod regions;
 mod value;
 
 pub use carried_over::carried_over;
-pub(crate) use regions::each_choice;
-pub use regions::regions_of;
 pub use value::{Placements, Plan};
 
 use crate::placement::{HomePool, Placement};
 use crate::signal::Millis;
 use crate::state::FleetState;
+use crate::topology::Topology;
 use headroom::{Choice, share_headroom};
 use meridian_policy::ModelName;
-use meridian_policy::fleet::{Fleet, Order};
+use meridian_policy::fleet::Order;
 use pool_view::PoolView;
 use std::collections::BTreeMap;
 
 /// The plan that follows `prev`, from the observations up to `now`.
-pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
-    let view = PoolView::of(fleet, state, prev, now);
+pub fn plan(topology: &Topology, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
+    let view = PoolView::of(topology, state, prev, now);
     let mut next = Plan {
         pools: view.health(),
         gateways: BTreeMap::new(),
         batch: view.gates(prev),
         freshness: prev
             .freshness
-            .next(fleet, |region| state.lag(fleet, region, now)),
+            .next(topology, |region| state.lag(topology, region, now)),
     };
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
-    each_choice(fleet, |gateway, zone, model, (first, others)| {
-        if let Some(Order::Weighted(weights)) = fleet.zones.get(zone).map(|zone| &zone.order) {
-            let home = view.home_pool(&first, &others, model);
-            let others = view.candidates(zone, (&first, &home), &others, model);
-            let placement = Placement::fixed(weights, (&first, &home), &others);
+    topology.each_choice(|(gateway, zone, model), (first, others)| {
+        if let Some(Order::Weighted(weights)) = topology.zones.get(zone).map(|zone| &zone.order) {
+            let home = view.home_pool(first, others, model);
+            let others = view.candidates(zone, (first, &home), others, model);
+            let placement = Placement::fixed(weights, (first, &home), &others);
             next.place(gateway, zone, model, placement);
             return;
         }
         let previous = prev.placement(gateway, zone, model).cloned();
-        let home = view.home_pool(&first, &others, model);
-        let others = view.candidates(zone, (&first, &home), &others, model);
+        let home = view.home_pool(first, others, model);
+        let others = view.candidates(zone, (first, &home), others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),
             before: previous.unwrap_or_else(Placement::home),
-            capacity: view.capacity(&first, model),
+            capacity: view.capacity(first, model),
             first: HomePool {
                 // Batch attempts at a closed gate are retries from other regions.
-                receives_batch: home.receives_batch && next.batch_gate(&first, model) > 0,
-                movable_share: view.movable_share(&first, model, gateway, zone),
+                receives_batch: home.receives_batch && next.batch_gate(first, model) > 0,
+                movable_share: view.movable_share(first, model, gateway, zone),
                 ..home
             },
             costs: view.round_trips(gateway, &others),
@@ -64,11 +62,12 @@ pub fn plan(fleet: &Fleet, state: &FleetState, prev: &Plan, now: Millis) -> Plan
         choices.entry(model.clone()).or_default().push(choice);
     });
     for (model, mut choices) in choices {
-        share_headroom(&fleet.overflow, &mut choices, now);
+        share_headroom(&topology.overflow, &mut choices, now);
         for choice in choices {
-            let placement = choice
-                .before
-                .next(&fleet.overflow, &choice.first, &choice.others, now);
+            let placement =
+                choice
+                    .before
+                    .next(&topology.overflow, &choice.first, &choice.others, now);
             next.place(&choice.gateway, &choice.zone, &model, placement);
         }
     }

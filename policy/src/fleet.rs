@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use crate::fallback::{Fallback, ProviderEndpoint, Secret};
-pub use crate::limits::{Limits, Overflow, OwnLimits, Unhealthy};
+pub use crate::limits::{Failover, Limits, Overflow, OwnLimits, Unhealthy};
 pub use crate::listener::{FilterFiles, FilterKind, Gateway, KeyPair, Public};
 pub use crate::region::{Pool, Region};
 pub use crate::zone::{
@@ -39,6 +39,8 @@ pub struct Fleet {
     pub batch_keys: BTreeSet<String>,
     /// Another header for the needs of a request, besides [`crate::headers::NEEDS`], in lower case.
     pub needs_header: Option<String>,
+    /// How far failover goes, for zones without an own depth.
+    pub failover: Failover,
     /// When a region sheds load.
     pub overflow: Overflow,
     /// When a region counts as unhealthy.

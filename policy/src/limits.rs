@@ -50,6 +50,20 @@ impl Limits {
     }
 }
 
+/// How far failover goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// The most regions of a chain, at least 1. Fallbacks follow them.
+    pub regions: usize,
+}
+
+/// The default of the fleet file.
+impl Default for Failover {
+    fn default() -> Self {
+        Self { regions: 4 }
+    }
+}
+
 /// The thresholds for shedding a region's load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Overflow {
@@ -63,6 +77,8 @@ pub struct Overflow {
     pub queue_wait: Duration,
     /// Whether GPU engine activity counts as utilization.
     pub gpu: bool,
+    /// The most regions among which a gateway chooses for what its first region sheds, at least 1: the nearest.
+    pub regions: usize,
 }
 
 impl Overflow {
@@ -86,6 +102,7 @@ impl Default for Overflow {
             floor: 0.10,
             queue_wait: Duration::from_secs(5),
             gpu: false,
+            regions: 8,
         }
     }
 }

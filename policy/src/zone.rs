@@ -1,7 +1,7 @@
 //! Residency zones, and the sources of a caller's zone.
 
 use crate::country::Country;
-use crate::limits::OwnLimits;
+use crate::limits::{Failover, OwnLimits};
 use crate::name::{FallbackName, RegionName, ZoneName};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct Zone {
     pub misdirected: Misdirected,
     /// The order in which the zone's regions are tried.
     pub order: Order,
+    /// How far failover goes, in place of the fleet's depth.
+    pub failover: Option<Failover>,
     /// Limits of the zone, in place of the fleet's.
     pub limits: OwnLimits,
     /// What servers may do on their own with the zone's requests.

@@ -7,11 +7,15 @@ pub mod signals {
     tonic::include_proto!("meridian.signals.v1");
 }
 
+mod canonical;
+
+pub use canonical::canonical;
+
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use std::sync::OnceLock;
 
-/// Why a message has no JSON form.
+/// Why a message has no JSON form, or no canonical encoding.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// The descriptors that were built in cannot be read.
@@ -20,6 +24,9 @@ pub enum JsonError {
     /// The message is not part of Envoy's API.
     #[error("Envoy's API has no message `{0}`")]
     UnknownMessage(String),
+    /// Something that is packed in the message is not what it claims to be.
+    #[error("a message that is packed in this {0} is malformed")]
+    Malformed(String),
     /// The bytes do not match the descriptor.
     #[error(transparent)]
     Decode(#[from] prost::DecodeError),

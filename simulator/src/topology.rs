@@ -5,9 +5,9 @@ use crate::profile::Profile;
 use meridian_planner::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
-    ContentRules, FilterFiles, FilterKind, Fleet, Gateway, KeyPair, Limits, Misdirected, Order,
-    Overflow, OwnLimits, Pool, Public, Region, Trust, Unhealthy, UnknownZone, Zone, ZoneSource,
-    ZoneSourceKind,
+    ContentRules, Failover, FilterFiles, FilterKind, Fleet, Gateway, KeyPair, Limits, Misdirected,
+    Order, Overflow, OwnLimits, Pool, Public, Region, Trust, Unhealthy, UnknownZone, Zone,
+    ZoneSource, ZoneSourceKind,
 };
 use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
@@ -117,6 +117,7 @@ fn zones(locations: &[RegionLocation]) -> BTreeMap<ZoneName, Zone> {
         fallbacks: Vec::new(),
         misdirected: Misdirected::Refuse,
         order: Order::Nearest,
+        failover: None,
         limits: OwnLimits::default(),
         content: ContentRules::default(),
     };
@@ -163,6 +164,7 @@ pub fn fleet(locations: &[RegionLocation], sizes: &[usize]) -> Fleet {
         balance: BTreeMap::new(),
         batch_keys: BTreeSet::new(),
         needs_header: None,
+        failover: Failover::default(),
         overflow: Overflow::default(),
         unhealthy: Unhealthy::default(),
         control_plane: None,

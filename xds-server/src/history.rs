@@ -1,64 +1,49 @@
 //! The fleets whose definitions the gateways know.
 
-use meridian_planner::definition::definitions;
+use meridian_planner::topology::Topology;
 use meridian_policy::Fleet;
-use meridian_policy::definition::Definitions;
+use std::sync::Arc;
 
-/// A fleet, with the IDs of its definitions.
+/// The fleet in force, and earlier ones: requests that were decided under their definitions may still be on their way. A clone shares
+/// them.
 #[derive(Clone, Debug)]
-pub struct Defined<'f> {
-    /// The fleet.
-    pub fleet: &'f Fleet,
-    /// The IDs.
-    pub ids: Definitions,
-}
-
-impl<'f> From<&'f Fleet> for Defined<'f> {
-    fn from(fleet: &'f Fleet) -> Self {
-        Self {
-            fleet,
-            ids: definitions(fleet),
-        }
-    }
-}
-
-/// The fleet in force, and earlier ones: requests that were decided under their definitions may still be on their way.
-#[derive(Clone, Debug)]
-pub struct History<'f> {
+pub struct History {
     /// The fleet in force.
-    pub current: Defined<'f>,
+    pub current: Arc<Topology>,
     /// Earlier fleets, the newest first.
-    pub earlier: Vec<Defined<'f>>,
+    pub earlier: Vec<Arc<Topology>>,
 }
 
-impl<'f> History<'f> {
-    /// A fleet after earlier ones, the newest first.
-    pub fn new(current: &'f Fleet, earlier: impl IntoIterator<Item = &'f Fleet>) -> Self {
-        Self {
-            current: current.into(),
-            earlier: earlier.into_iter().map(Defined::from).collect(),
-        }
-    }
-
+impl History {
     /// All of them, the newest first.
-    pub fn all(&self) -> impl Iterator<Item = &Defined<'f>> {
-        std::iter::once(&self.current).chain(&self.earlier)
+    pub fn all(&self) -> impl Iterator<Item = &Topology> {
+        let earlier = self.earlier.iter().map(Arc::as_ref);
+        std::iter::once(self.current.as_ref()).chain(earlier)
     }
 
     /// All fleets, the newest first.
-    pub fn fleets(&self) -> impl Iterator<Item = &'f Fleet> {
-        self.all().map(|defined| defined.fleet)
+    pub fn fleets(&self) -> impl Iterator<Item = &Fleet> {
+        self.all().map(|topology| topology.fleet().as_ref())
     }
 }
 
-impl<'f> From<&'f Fleet> for History<'f> {
-    fn from(current: &'f Fleet) -> Self {
-        Self::new(current, [])
+impl From<Arc<Topology>> for History {
+    fn from(current: Arc<Topology>) -> Self {
+        Self {
+            current,
+            earlier: Vec::new(),
+        }
     }
 }
 
-impl<'f> From<&History<'f>> for History<'f> {
-    fn from(history: &History<'f>) -> Self {
+impl From<&Fleet> for History {
+    fn from(current: &Fleet) -> Self {
+        Self::from(Arc::new(Topology::from(current)))
+    }
+}
+
+impl From<&History> for History {
+    fn from(history: &History) -> Self {
         history.clone()
     }
 }

@@ -1,20 +1,19 @@
 //! Carrying a plan over to an edited fleet.
 
-use super::regions::each_choice;
 use super::value::Plan;
 use crate::placement::Placement;
+use crate::topology::Topology;
 use meridian_policy::ModelName;
-use meridian_policy::fleet::Fleet;
 use std::collections::BTreeMap;
 
 /// The part of a plan that is still valid in an edited fleet, for a start without observations. Requests without a
 /// placement stay at home, as do those whose placement uses a removed region.
-pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
+pub fn carried_over(topology: &Topology, prev: &Plan) -> Plan {
     let mut next = Plan {
-        freshness: prev.freshness.carried_over(fleet),
+        freshness: prev.freshness.carried_over(topology),
         ..Plan::default()
     };
-    for (name, region) in &fleet.regions {
+    for (name, region) in &topology.regions {
         for model in region.pools.keys() {
             let health = prev.pools.get(name).and_then(|pools| pools.get(model));
             let pools = next.pools.entry(name.clone()).or_default();
@@ -22,7 +21,7 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
         }
     }
     for (region, gates) in &prev.batch {
-        let pools = fleet.regions.get(region).map(|region| &region.pools);
+        let pools = topology.regions.get(region).map(|region| &region.pools);
         let exists = |model: &ModelName| pools.is_some_and(|pools| pools.contains_key(model));
         let kept = gates.iter().filter(|(model, _)| exists(model));
         let kept: BTreeMap<_, _> = kept.map(|(model, gate)| (model.clone(), *gate)).collect();
@@ -30,7 +29,7 @@ pub fn carried_over(fleet: &Fleet, prev: &Plan) -> Plan {
             next.batch.insert(region.clone(), kept);
         }
     }
-    each_choice(fleet, |gateway, zone, model, (_, others)| {
+    topology.each_choice(|(gateway, zone, model), (_, others)| {
         let before = prev.placement(gateway, zone, model);
         let is_valid = |placement: &&Placement| {
             let mut regions = placement.overflow.keys();

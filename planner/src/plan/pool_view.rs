@@ -1,17 +1,17 @@
 //! The current state of every pool, projected by what the plan sends to it.
 
 use super::projection::{MIN_RATE, Projection};
-use super::regions::regions_of;
 use super::value::Plan;
 use crate::gate::{self, Gate, PoolLoad};
 use crate::health::{Health, Reason};
 use crate::placement::{Candidate, HomePool};
 use crate::signal::Millis;
 use crate::state::{FleetState, PoolSignals};
-use meridian_policy::fleet::{Fleet, Order};
+use crate::topology::Topology;
+use meridian_policy::fleet::Order;
 use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::Subject;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Headroom of a region with unknown load, as a utilization.
@@ -44,11 +44,61 @@ const UNHEALTHY_HEADROOM: f64 = -1.0;
 
 /// The current state of every pool.
 pub struct PoolView<'p> {
-    fleet: &'p Fleet,
+    topology: &'p Topology,
     state: &'p FleetState,
     now: Millis,
     pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
     demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
+    models: BTreeMap<&'p ModelName, ModelView>,
+}
+
+/// All pools of a model.
+struct ModelView {
+    /// Whether gateways count requests to some of them.
+    counted: bool,
+    /// Number of pools with a known capacity.
+    known: usize,
+    /// Sum of their capacities.
+    capacity: f64,
+    /// Healthy endpoints of them, if all of them tell.
+    endpoints: Option<f64>,
+}
+
+impl Default for ModelView {
+    fn default() -> Self {
+        Self {
+            counted: false,
+            known: 0,
+            capacity: 0.0,
+            endpoints: Some(0.0),
+        }
+    }
+}
+
+impl ModelView {
+    fn add(&mut self, signals: &PoolSignals) {
+        let rate = signals.request_rate;
+        self.counted |= rate.is_some_and(|rate| rate >= MIN_RATE);
+        if let Some(capacity) = capacity(signals) {
+            self.known += 1;
+            self.capacity += capacity;
+            let endpoints = self.endpoints.zip(endpoints(signals));
+            self.endpoints = endpoints.map(|(sum, more)| sum + more);
+        }
+    }
+}
+
+/// The known capacity of a pool.
+fn capacity(signals: &PoolSignals) -> Option<f64> {
+    let utilization = signals.utilization?.now;
+    let request_rate = signals.request_rate?;
+    (utilization >= MIN_UTILIZATION && request_rate >= MIN_RATE).then(|| request_rate / utilization)
+}
+
+/// The healthy endpoints of a pool that has some.
+fn endpoints(signals: &PoolSignals) -> Option<f64> {
+    let (healthy, _) = signals.endpoints?;
+    (healthy > 0).then_some(healthy as f64)
 }
 
 /// Demand for a pool, in requests per second.
@@ -79,57 +129,63 @@ impl Demand<'_> {
 }
 
 impl<'p> PoolView<'p> {
-    pub fn of(fleet: &'p Fleet, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
+    pub fn of(topology: &'p Topology, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
         let (mut pools, mut demands) = (BTreeMap::new(), BTreeMap::new());
-        for (name, region) in &fleet.regions {
+        for (name, region) in &topology.regions {
             for model in region.pools.keys() {
-                let signals = state.pool(fleet, name, model, now);
+                let signals = state.pool(topology, name, model, now);
                 let before = prev.pools.get(name).and_then(|pools| pools.get(model));
-                let health = Health::of(fleet, &signals, before.unwrap_or(&Health::default()), now);
+                let health = Health::of(
+                    topology,
+                    &signals,
+                    before.unwrap_or(&Health::default()),
+                    now,
+                );
                 pools.insert((name, model), (signals, health));
-                demands.insert((name, model), demand(fleet, state, name, model, now));
+                demands.insert((name, model), demand(topology, state, name, model, now));
             }
         }
         let mut view = Self {
-            fleet,
+            topology,
             state,
             now,
             pools,
             demands,
+            models: BTreeMap::new(),
         };
         view.project(prev);
+        for ((_, model), (signals, _)) in &view.pools {
+            view.models.entry(*model).or_default().add(signals);
+        }
         view
     }
 
     /// Replaces utilization by its projection. Utilization follows the request rate with the delay of the residence
     /// time.
     fn project(&mut self, prev: &Plan) {
-        let models: BTreeSet<&ModelName> = self.pools.keys().map(|(_, model)| *model).collect();
-        for model in models {
-            let of_model = self.pools.iter().filter(|((_, of), _)| *of == model);
-            let residence_time = of_model
-                .map(|(_, (signals, _))| signals.residence_time())
-                .max();
-            let projection = Projection {
-                fleet: self.fleet,
-                state: self.state,
-                plan: prev,
-                model,
-                residence_time: residence_time.unwrap_or_default(),
-                now: self.now,
+        let mut residence_times: BTreeMap<&ModelName, Duration> = BTreeMap::new();
+        for ((_, model), (signals, _)) in &self.pools {
+            let longest = residence_times.entry(*model).or_default();
+            *longest = signals.residence_time().max(*longest);
+        }
+        let projection = Projection {
+            topology: self.topology,
+            state: self.state,
+            plan: prev,
+            residence_times,
+            now: self.now,
+        };
+        for (pool, factor) in projection.growth() {
+            let Some((signals, _)) = self.pools.get_mut(&pool) else {
+                continue;
             };
-            for (region, factor) in projection.growth() {
-                let Some((signals, _)) = self.pools.get_mut(&(region, model)) else {
-                    continue;
-                };
-                let growth =
-                    (1.0 + ELASTICITY * (factor - 1.0)).clamp(GROWTH_BOUNDS.0, GROWTH_BOUNDS.1);
-                // Projected growth does not cause shedding. A projected decrease does not cause recovery.
-                if let Some(utilization) = &mut signals.utilization {
-                    utilization.now *= growth.min(1.0);
-                    utilization.low *= growth.min(1.0);
-                    utilization.peak *= growth.max(1.0);
-                }
+            let growth =
+                (1.0 + ELASTICITY * (factor - 1.0)).clamp(GROWTH_BOUNDS.0, GROWTH_BOUNDS.1);
+            // Projected growth does not cause shedding. A projected decrease does not cause recovery.
+            if let Some(utilization) = &mut signals.utilization {
+                utilization.now *= growth.min(1.0);
+                utilization.low *= growth.min(1.0);
+                utilization.peak *= growth.max(1.0);
             }
         }
     }
@@ -178,7 +234,7 @@ impl<'p> PoolView<'p> {
             report_interval: others
                 .iter()
                 .chain([region])
-                .filter_map(|region| self.fleet.regions.get(region))
+                .filter_map(|region| self.topology.regions.get(region))
                 .flat_map(|region| &region.signals)
                 .filter(|source| source.subject() != Subject::Store)
                 .map(|source| source.every)
@@ -231,7 +287,9 @@ impl<'p> PoolView<'p> {
                 settling_time: first.settling_time(),
             };
             let before = prev.batch.get(*region).and_then(|gates| gates.get(*model));
-            if let Some(gate) = gate::next(before.copied(), &self.fleet.overflow, &load, self.now) {
+            if let Some(gate) =
+                gate::next(before.copied(), &self.topology.overflow, &load, self.now)
+            {
                 let of_region = gates.entry((*region).clone()).or_default();
                 of_region.insert((*model).clone(), gate);
             }
@@ -241,13 +299,8 @@ impl<'p> PoolView<'p> {
 
     /// Growth of utilization per request growth, for all pools of a model. It is 1 if no gateway counts requests.
     fn elasticity(&self, model: &ModelName) -> f64 {
-        let mut pools = self.pools.iter().filter(|((_, of), _)| *of == model);
-        let counted = |signals: &PoolSignals| {
-            signals
-                .request_rate
-                .is_some_and(|request_rate| request_rate >= MIN_RATE)
-        };
-        if pools.any(|(_, (signals, _))| counted(signals)) {
+        let pools = self.models.get(model);
+        if pools.is_some_and(|pools| pools.counted) {
             ELASTICITY
         } else {
             1.0
@@ -257,30 +310,16 @@ impl<'p> PoolView<'p> {
     /// Capacity of a pool: requests per second at a utilization of 1. An unknown capacity is estimated from the model's
     /// other pools: by healthy endpoint, or as their mean without endpoint counts. It is 1 if no capacity is known.
     pub fn capacity(&self, region: &RegionName, model: &ModelName) -> f64 {
-        let capacity = |signals: &PoolSignals| {
-            let utilization = signals.utilization?.now;
-            let request_rate = signals.request_rate?;
-            (utilization >= MIN_UTILIZATION && request_rate >= MIN_RATE)
-                .then(|| request_rate / utilization)
-        };
-        let endpoints = |signals: &PoolSignals| {
-            let (healthy, _) = signals.endpoints?;
-            (healthy > 0).then_some(healthy as f64)
-        };
         let pool = self.pools.get(&(region, model)).map(|(signals, _)| signals);
         if let Some(known) = pool.and_then(capacity) {
             return known;
         }
-        let all = self.pools.iter().filter(|((_, of), _)| *of == model);
-        let known: Vec<(f64, &PoolSignals)> = all
-            .filter_map(|(_, (signals, _))| Some((capacity(signals)?, signals)))
-            .collect();
-        let sum: f64 = known.iter().map(|(capacity, _)| capacity).sum();
-        let servers: Option<f64> = known.iter().map(|(_, signals)| endpoints(signals)).sum();
-        match (known.len(), pool.and_then(endpoints), servers) {
-            (0, ..) => 1.0,
-            (_, Some(healthy), Some(servers)) => sum * healthy / servers,
-            (others, ..) => sum / others as f64,
+        let Some(of_model) = self.models.get(model).filter(|of| of.known > 0) else {
+            return 1.0;
+        };
+        match (pool.and_then(endpoints), of_model.endpoints) {
+            (Some(healthy), Some(endpoints)) => of_model.capacity * healthy / endpoints,
+            _ => of_model.capacity / of_model.known as f64,
         }
     }
 
@@ -321,7 +360,7 @@ impl<'p> PoolView<'p> {
     /// Round trips from a gateway to regions in chain order, in milliseconds. Each is raised above the one before it,
     /// because a configured order takes precedence over measurements.
     pub fn round_trips(&self, gateway: &RegionName, regions: &[Candidate]) -> Vec<f64> {
-        let here = self.fleet.regions.get(gateway);
+        let here = self.topology.regions.get(gateway);
         let known = |region: &RegionName| match here?.round_trips.get(region) {
             Some(round_trip) => Some(round_trip.as_secs_f64() * 1e3),
             None => (region == gateway).then_some(0.0),
@@ -350,29 +389,16 @@ impl<'p> PoolView<'p> {
         ) else {
             return 0.0;
         };
-        let zone_regions = self.regions(zone, model);
-        let is_restricted = |zone: &ZoneName| {
-            let regions = self.regions(zone, model);
-            regions.len() < zone_regions.len() && regions.is_subset(&zone_regions)
-        };
         let by_zone = demand.by_zone.iter();
         let restricted: f64 = by_zone
             .clone()
-            .filter(|(zone, _)| is_restricted(zone))
+            .filter(|(other, _)| self.topology.is_narrower(other, zone, model))
             .map(|(_, rate)| rate)
             .sum();
         let all = demand.batch + by_zone.map(|(_, rate)| rate).sum::<f64>();
         // Gateways may not count all of its requests.
         let all = all.max(signals.request_rate.unwrap_or_default());
         if all > 0.0 { restricted / all } else { 0.0 }
-    }
-
-    /// The regions that may serve a zone's requests for a model.
-    fn regions(&self, zone: &ZoneName, model: &ModelName) -> BTreeSet<&'p RegionName> {
-        let zone = self.fleet.zones.get(zone);
-        let regions = zone.into_iter().flat_map(|zone| &zone.regions);
-        let has = |region: &&RegionName| self.pools.contains_key(&(*region, model));
-        regions.filter(has).collect()
     }
 
     /// Headroom of a pool before it sheds, as a utilization; negative if it must shed. Part of it is reserved for
@@ -384,7 +410,7 @@ impl<'p> PoolView<'p> {
         restricted: f64,
         elasticity: f64,
     ) -> f64 {
-        let limits = &self.fleet.overflow;
+        let limits = &self.topology.overflow;
         let target = limits.target();
         match signals.utilization {
             Some(utilization) if utilization.now > limits.above => target - utilization.now,
@@ -395,7 +421,7 @@ impl<'p> PoolView<'p> {
             }
             None if signals.stale => UNKNOWN_HEADROOM * (1.0 - restricted),
             None if self
-                .fleet
+                .topology
                 .regions
                 .get(region)
                 .is_some_and(|region| region.signals.is_empty()) =>
@@ -410,23 +436,23 @@ impl<'p> PoolView<'p> {
 
 /// Demand for a pool.
 fn demand<'p>(
-    fleet: &'p Fleet,
+    topology: &'p Topology,
     state: &'p FleetState,
     region: &RegionName,
     model: &ModelName,
     now: Millis,
 ) -> Demand<'p> {
-    let rates = state.demand(fleet, region, model, now).into_iter();
+    let rates = state.demand(topology, region, model, now).into_iter();
     let moves = |gateway: &RegionName, zone: &ZoneName| {
-        let order = fleet.zones.get(zone).map(|zone| &zone.order);
+        let order = topology.zones.get(zone).map(|zone| &zone.order);
         order.is_some_and(|order| !matches!(order, Order::Weighted(_)))
-            && regions_of(fleet, zone, model, gateway).is_some()
+            && topology.choice(zone, model, gateway).is_some()
     };
     Demand {
-        batch: state.batch_rate(fleet, region, model, now),
+        batch: state.batch_rate(topology, region, model, now),
         interactive: rates
             .map(|((gateway, zone), rate)| ((gateway, zone), (rate, moves(gateway, zone))))
             .collect(),
-        by_zone: state.rates_by_zone(fleet, region, model, now),
+        by_zone: state.rates_by_zone(topology, region, model, now),
     }
 }

@@ -4,9 +4,10 @@ use crate::freshness::Freshness;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::placement::Placement;
+use crate::topology::Topology;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Placements of one gateway, by zone and model.
 pub type Placements = BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>;
@@ -48,6 +49,43 @@ impl Plan {
         model: &ModelName,
     ) -> Option<&Placement> {
         self.gateways.get(gateway)?.get(zone)?.get(model)
+    }
+
+    /// The gateways whose configuration may differ under another plan for the same fleet. Of a pool, gateways follow whether it is down,
+    /// whether it serves, and its batch gate.
+    pub fn concerned(&self, other: &Self, topology: &Topology) -> BTreeSet<RegionName> {
+        if self.freshness != other.freshness {
+            return topology.regions.keys().cloned().collect();
+        }
+        let seen = |plan: &Self, region: &RegionName, model: &ModelName| {
+            (
+                plan.is_down(region, model),
+                plan.serves(region, model),
+                plan.batch_gate(region, model),
+            )
+        };
+        let differs = |(region, model): &(&RegionName, &ModelName)| {
+            seen(self, region, model) != seen(other, region, model)
+        };
+        let pools = topology.regions.iter();
+        let pools = pools.flat_map(|(name, region)| {
+            let models = region.pools.keys();
+            models.map(move |model| (name, model))
+        });
+        let pools: BTreeSet<_> = pools.filter(differs).collect();
+        let uses_one = |gateway: &RegionName| {
+            let mut reaches = topology.reaches_of(gateway);
+            !pools.is_empty()
+                && reaches.any(|(_, model, reach)| {
+                    let mut regions = reach.all_regions();
+                    regions.any(|region| pools.contains(&(region, model)))
+                })
+        };
+        let moves = |gateway: &RegionName| {
+            self.gateways.get(gateway) != other.gateways.get(gateway) || uses_one(gateway)
+        };
+        let gateways = topology.regions.keys();
+        gateways.filter(|gateway| moves(gateway)).cloned().collect()
     }
 
     /// Batch traffic that a region's pool accepts, in percent.

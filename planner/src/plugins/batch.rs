@@ -1,24 +1,22 @@
 //! Rules for batch requests.
 
 use crate::batch::batch;
-use crate::chain::chain;
 use crate::plan::Plan;
-use meridian_policy::chain::Member;
+use crate::topology::Topology;
 use meridian_policy::filter_policy::BatchRule;
-use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 
 /// The rule for batch requests of a (zone, model) at a gateway.
 pub fn batch_rule(
-    fleet: &Fleet,
+    topology: &Topology,
     plan: &Plan,
     zone: &ZoneName,
     model: &ModelName,
     home: &RegionName,
 ) -> BatchRule {
-    let first = chain(fleet, zone, model, home).into_iter().next();
-    let first = first.as_ref().and_then(Member::region);
-    let batch = batch(fleet, plan, zone, model, home);
+    let reach = topology.reach(zone, model, home);
+    let first = reach.and_then(|reach| reach.regions().first());
+    let batch = batch(topology, plan, zone, model, home);
     let (Some(batch), Some(first)) = (batch, first) else {
         return BatchRule::default();
     };

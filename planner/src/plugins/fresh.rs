@@ -1,24 +1,22 @@
 //! Rules for requests that need fresh data.
 
-use crate::chain::chain;
 use crate::plan::Plan;
+use crate::topology::Topology;
 use crate::weights;
-use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::{Fresh, FreshBatch};
-use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
 
 /// The regions with fresh data for a (zone, model) at a gateway. `None` if no region is behind, or no region serves the
 /// (zone, model).
 pub fn fresh_rule(
-    fleet: &Fleet,
+    topology: &Topology,
     plan: &Plan,
     zone: &ZoneName,
     model: &ModelName,
     gateway: &RegionName,
 ) -> Option<Fresh> {
-    let members = chain(fleet, zone, model, gateway);
-    let mut regions = members.iter().filter_map(Member::region);
+    let reach = topology.reach(zone, model, gateway)?;
+    let mut regions = reach.regions().iter();
     let is_behind = |region: &RegionName| plan.freshness.behind.contains(region);
     let first = regions.next()?;
     let others: Vec<&RegionName> = regions.collect();

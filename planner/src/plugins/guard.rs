@@ -1,33 +1,33 @@
 //! The guard's policy.
 
 use super::smaller_context::{contexts, smaller_context};
+use crate::topology::Topology;
 use meridian_policy::RegionName;
 use meridian_policy::chain::Member;
-use meridian_policy::fleet::Fleet;
 use meridian_policy::guard_policy::GuardPolicy;
 
 /// The policy of the guard at a region's gateway.
-pub fn guard_policy(fleet: &Fleet, home: &RegionName) -> GuardPolicy {
+pub fn guard_policy(topology: &Topology, home: &RegionName) -> GuardPolicy {
     let mut policy = GuardPolicy {
         region: Some(home.clone()),
-        above: Some(fleet.overflow.above),
-        stream_idle_timeout_ms: u64::try_from(fleet.limits.stream_idle_timeout.as_millis()).ok(),
-        least_rate: fleet.limits.least_rate,
+        above: Some(topology.overflow.above),
+        stream_idle_timeout_ms: u64::try_from(topology.limits.stream_idle_timeout.as_millis()).ok(),
+        least_rate: topology.limits.least_rate,
         ..GuardPolicy::default()
     };
-    for (name, zone) in &fleet.zones {
+    for (name, zone) in &topology.zones {
         if let Some(fallback) = zone.fallbacks.last() {
             let member = Member::Fallback(fallback.clone());
             policy.last.insert(name.clone(), member.label());
         }
-        for model in fleet.models() {
-            let smaller = smaller_context(fleet, name, model, home);
+        for model in topology.models() {
+            let smaller = smaller_context(topology, name, model, home);
             if !smaller.is_empty() {
                 let models = policy.smaller_context.entry(name.clone()).or_default();
                 models.insert(model.clone(), smaller);
                 policy
                     .contexts
-                    .insert(model.clone(), contexts(fleet, model));
+                    .insert(model.clone(), contexts(topology, model));
             }
         }
     }
@@ -44,7 +44,7 @@ mod tests {
         let mut fleet = example();
         let global = fleet.zones.get_mut("global").unwrap();
         global.fallbacks = vec!["claude-eu".parse().unwrap(), "claude".parse().unwrap()];
-        let policy = guard_policy(&fleet, &"us-west-2".parse().unwrap());
+        let policy = guard_policy(&(&fleet).into(), &"us-west-2".parse().unwrap());
         for (zone, member, is_last) in [
             ("global", "fallback/claude", true),
             ("global", "fallback/claude-eu", false),
@@ -68,7 +68,7 @@ mod tests {
                 .extend(context.map(|context| (LLAMA.parse().unwrap(), context)));
         }
         fleet.fallbacks.get_mut("claude").unwrap().context = contexts[3];
-        let policy = guard_policy(&fleet, &"us-west-2".parse().unwrap());
+        let policy = guard_policy(&(&fleet).into(), &"us-west-2".parse().unwrap());
         let members = ["us-west-2", "us-east-1", "eu-west-1", "fallback/claude"];
         let found = members.map(|member| policy.may_fit_later("global", LLAMA, member));
         assert_eq!(found, forwards, "{contexts:?}");

@@ -2,9 +2,9 @@
 
 use super::batch::batch_rule;
 use super::fresh::fresh_rule;
-use crate::chain::{chain, has_another, lane_of, passes_through};
-use crate::definition::definitions;
-use crate::plan::{Plan, regions_of};
+use crate::chain::{has_another, lane_of, passes_through};
+use crate::plan::Plan;
+use crate::topology::Topology;
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::{
     FilterPolicy, Lane, Lease, ModelRule, PerTryTimeout, Split, TurnAway, ZoneRule,
@@ -16,13 +16,13 @@ use std::time::Duration;
 
 /// The router's policy at the gateway of `home` under a plan.
 pub fn filter_policy(
-    fleet: &Fleet,
+    topology: &Topology,
     plan: &Plan,
     home: &RegionName,
     lease: Option<Lease>,
 ) -> FilterPolicy {
-    let definitions = definitions(fleet);
-    let zones = fleet
+    let definitions = topology.definitions();
+    let zones = topology
         .zones
         .iter()
         .filter_map(|(name, zone)| {
@@ -31,13 +31,13 @@ pub fn filter_policy(
                 definition,
                 pinned: zone.pinned,
                 refuse_remote_content: zone.content.refuse_remote,
-                turn_away: (!passes_through(zone, home)).then(|| turn_away(fleet, zone, home)),
-                models: model_rules(fleet, plan, name, zone, home),
+                turn_away: (!passes_through(zone, home)).then(|| turn_away(topology, zone, home)),
+                models: model_rules(topology, plan, name, zone, home),
             };
             Some((name.clone(), rule))
         })
         .collect();
-    let countries = fleet
+    let countries = topology
         .zones
         .iter()
         .flat_map(|(name, zone)| {
@@ -48,19 +48,19 @@ pub fn filter_policy(
         .collect();
     FilterPolicy {
         region: home.clone(),
-        sources: fleet.sources.clone(),
+        sources: topology.sources.clone(),
         countries,
-        rest_of_world: fleet
+        rest_of_world: topology
             .zones
             .iter()
             .find(|(_, zone)| zone.rest)
             .map(|(name, _)| name.clone()),
-        unknown_zone: fleet.unknown_zone.clone(),
+        unknown_zone: topology.unknown_zone.clone(),
         zones,
-        batch_keys: fleet.batch_keys.clone(),
-        needs_header: fleet.needs_header.clone(),
-        pools: fleet.balances(home),
-        bodies: Some(fleet.bodies()),
+        batch_keys: topology.batch_keys.clone(),
+        needs_header: topology.needs_header.clone(),
+        pools: topology.balances(home),
+        bodies: Some(topology.bodies()),
         lease,
     }
 }
@@ -78,50 +78,50 @@ fn per_try_timeout(limits: &Limits) -> PerTryTimeout {
 }
 
 fn model_rules(
-    fleet: &Fleet,
+    topology: &Topology,
     plan: &Plan,
     name: &ZoneName,
     zone: &Zone,
     home: &RegionName,
 ) -> BTreeMap<ModelName, ModelRule> {
     let rule = |model: &ModelName| {
-        let members = chain(fleet, name, model, home);
-        let lane = lane_of(&members)?;
-        let per_try_timeout = has_another(fleet, model, &members)
-            .then(|| per_try_timeout(&fleet.limits_of(name, model)));
+        let reach = topology.reach(name, model, home)?;
+        let members = reach.chain();
+        let lane = lane_of(members)?;
+        let per_try_timeout = has_another(topology, model, members)
+            .then(|| per_try_timeout(&topology.limits_of(name, model)));
         let placement = plan.placement(home, name, model);
         let split = placement
             .filter(|placement| !placement.overflow.is_empty())
-            .zip(regions_of(fleet, name, model, home))
+            .zip(reach.choice())
             .map(|(placement, (first, _))| Split {
-                first,
+                first: first.clone(),
                 home_share: placement.home_share,
-                floor: fleet.overflow.floor_percent(),
+                floor: topology.overflow.floor_percent(),
                 overflow: placement.overflow.clone(),
                 fixed: matches!(zone.order, Order::Weighted(_)),
             });
-        let regions = || members.iter().filter_map(Member::region);
-        let down = regions().filter(|region| !plan.serves(region, model));
+        let regions = reach.regions().iter();
+        let down = regions.clone().filter(|region| !plan.serves(region, model));
         let rule = ModelRule {
             lane,
-            regions: regions().cloned().collect(),
+            regions: reach.regions().to_vec(),
             down: down.cloned().collect(),
             has_fallback: lane != Lane::Fallback
                 && members
                     .iter()
                     .any(|member| matches!(member, Member::Fallback(_))),
             split,
-            fresh: fresh_rule(fleet, plan, name, model, home),
-            fresh_unknown: members
-                .iter()
-                .filter_map(Member::region)
+            fresh: fresh_rule(topology, plan, name, model, home),
+            fresh_unknown: regions
+                .clone()
                 .any(|region| plan.freshness.unknown.contains(region)),
-            batch: batch_rule(fleet, plan, name, model, home),
+            batch: batch_rule(topology, plan, name, model, home),
             per_try_timeout,
         };
         Some((model.clone(), rule))
     };
-    fleet.models().into_iter().filter_map(rule).collect()
+    topology.models().iter().filter_map(rule).collect()
 }
 
 fn turn_away(fleet: &Fleet, zone: &Zone, home: &RegionName) -> TurnAway {

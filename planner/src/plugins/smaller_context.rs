@@ -1,6 +1,6 @@
 //! Members of chains with a smaller context than a later member.
 
-use crate::chain::{chain, overflow_chain};
+use crate::topology::Topology;
 use meridian_policy::chain::Member;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::{ModelName, RegionName, ZoneName};
@@ -9,21 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The members of a zone's chains for a model at the gateway of `home` that precede a member with a larger context. The
 /// contexts are those of the fleet file.
 pub fn smaller_context(
-    fleet: &Fleet,
+    topology: &Topology,
     zone: &ZoneName,
     model: &ModelName,
     home: &RegionName,
 ) -> BTreeSet<String> {
-    let first = chain(fleet, zone, model, home);
-    let others = first.iter().filter_map(|member| match member {
-        Member::Peer(to) => Some(overflow_chain(fleet, zone, model, home, to)),
-        _ => None,
-    });
     let mut smaller = BTreeSet::new();
-    for members in others.chain([first.clone()]) {
+    let Some(reach) = topology.reach(zone, model, home) else {
+        return smaller;
+    };
+    let others = reach.regions().iter().skip(1);
+    let others = others.map(|to| reach.overflow_chain(home, to));
+    for members in others.chain([reach.chain().to_vec()]) {
         for (position, member) in members.iter().enumerate() {
-            let this = context(fleet, model, member);
-            let larger = |other| this.is_some() && context(fleet, model, other) > this;
+            let this = context(topology, model, member);
+            let larger = |other| this.is_some() && context(topology, model, other) > this;
             if members[position + 1..].iter().any(larger) {
                 smaller.insert(member.label());
             }

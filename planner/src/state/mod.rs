@@ -15,15 +15,15 @@ pub use horizon::{RECENT, RETENTION};
 pub use pool::PoolSignals;
 pub use region::{Attempts, GPU_HOT, Gpu};
 
-use crate::chain::chain;
-use crate::signal::{AttemptCounts, Millis, Observation};
+use crate::signal::{AttemptCounts, Millis, Observation, Reading};
+use crate::topology::Topology;
 use crate::window::{self, Window};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Fleet;
 use meridian_policy::name::{FallbackName, ModelName, RegionName, ZoneName};
 use region::RegionState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Time for which a jurisdiction violation raises an alarm.
@@ -39,6 +39,8 @@ const MISMATCH_ALARM_TIME: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct FleetState {
     regions: BTreeMap<RegionName, RegionState>,
+    /// By region and model of a pool: the regions whose gateways have counted attempts there.
+    senders: BTreeMap<RegionName, BTreeMap<ModelName, BTreeSet<RegionName>>>,
     /// Time of the last edit of the fleet.
     edited: Option<Millis>,
 }
@@ -50,10 +52,37 @@ impl FleetState {
         let Some(known) = fleet.regions.get(&observation.region) else {
             return 0;
         };
+        for reading in &observation.readings {
+            if let Reading::Attempts { model, to, .. } | Reading::FirstToken { model, to, .. } =
+                reading
+            {
+                self.note_sender(to, model, &observation.region);
+            }
+        }
         let state = self.regions.entry(observation.region.clone()).or_default();
         let edited = self.edited.map(|edited| observation.at.since(edited));
         let after_edit = edited.is_some_and(|age| age <= fleet.unhealthy.signal_ttl);
         state.apply(fleet, known, observation, after_edit)
+    }
+
+    fn note_sender(&mut self, to: &RegionName, model: &ModelName, sender: &RegionName) {
+        let known = self.senders.get(to).and_then(|models| models.get(model));
+        if !known.is_some_and(|known| known.contains(sender)) {
+            let models = self.senders.entry(to.clone()).or_default();
+            let senders = models.entry(model.clone()).or_default();
+            senders.insert(sender.clone());
+        }
+    }
+
+    /// The regions whose gateways may have sent requests to a pool, with their state.
+    fn senders(
+        &self,
+        to: &RegionName,
+        model: &ModelName,
+    ) -> impl Iterator<Item = (&RegionName, &RegionState)> {
+        let senders = self.senders.get(to).and_then(|models| models.get(model));
+        let senders = senders.into_iter().flatten();
+        senders.filter_map(|sender| self.regions.get_key_value(sender))
     }
 
     /// Records an edit of the fleet. Old counters of a region that returns are not growth.
@@ -71,6 +100,8 @@ impl FleetState {
     /// Drops expired observations, and regions that the fleet no longer has.
     pub fn forget(&mut self, fleet: &Fleet, now: Millis) {
         self.regions
+            .retain(|region, _| fleet.regions.contains_key(region));
+        self.senders
             .retain(|region, _| fleet.regions.contains_key(region));
         for (region, state) in &mut self.regions {
             if let Some(known) = fleet.regions.get(region) {
@@ -94,16 +125,16 @@ impl FleetState {
     /// regions are excluded.
     pub fn demand<'s>(
         &'s self,
-        fleet: &Fleet,
+        topology: &Topology,
         region: &RegionName,
         model: &ModelName,
         now: Millis,
     ) -> BTreeMap<(&'s RegionName, &'s ZoneName), f64> {
         let mut demand = BTreeMap::new();
-        for (gateway, state) in &self.regions {
+        for (gateway, state) in self.senders(region, model) {
             for (attempts, window) in state.attempts_to(region, model) {
                 if attempts.lane == Lane::Home
-                    && now.since(window.at()) <= fleet.unhealthy.signal_ttl
+                    && now.since(window.at()) <= topology.unhealthy.signal_ttl
                     && let Some(rate) = per_second(window)
                 {
                     *demand.entry((gateway, &attempts.zone)).or_default() += rate;
@@ -111,29 +142,28 @@ impl FleetState {
             }
         }
         demand.retain(|(gateway, zone), _| {
-            let members = chain(fleet, zone, model, gateway);
+            let members = topology.chain(zone, model, gateway);
             members.first().and_then(Member::region) == Some(region)
         });
         demand
     }
 
-    /// Requests per second at a gateway that any region answered, by zone, over at least the last `over`.
+    /// Requests per second at a gateway that any region answered, by model and zone. `over`: the time for each model, at least.
     pub fn served<'s>(
         &'s self,
         fleet: &Fleet,
         gateway: &RegionName,
-        model: &ModelName,
-        over: Duration,
+        over: impl Fn(&ModelName) -> Duration,
         now: Millis,
-    ) -> BTreeMap<&'s ZoneName, f64> {
+    ) -> BTreeMap<(&'s ModelName, &'s ZoneName), f64> {
         let mut served = BTreeMap::new();
         let state = self.regions.get(gateway);
         for (attempts, window) in state.into_iter().flat_map(|state| &state.attempts) {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
             // Home shares do not apply to batch.
-            if attempts.model == *model && attempts.lane != Lane::Batch && fresh {
-                *served.entry(&attempts.zone).or_default() +=
-                    window::rate(window, over, |counts| counts.answered);
+            if attempts.lane != Lane::Batch && fresh {
+                let rate = window::rate(window, over(&attempts.model), |counts| counts.answered);
+                *served.entry((&attempts.model, &attempts.zone)).or_default() += rate;
             }
         }
         served
@@ -148,8 +178,9 @@ impl FleetState {
         now: Millis,
     ) -> BTreeMap<&'s ZoneName, f64> {
         let mut rates = BTreeMap::new();
-        let all = self.regions.values();
-        for (attempts, window) in all.flat_map(|state| state.attempts_to(region, model)) {
+        let senders = self.senders(region, model);
+        let all = senders.flat_map(|(_, state)| state.attempts_to(region, model));
+        for (attempts, window) in all {
             let fresh = now.since(window.at()) <= fleet.unhealthy.signal_ttl;
             if attempts.lane != Lane::Batch && fresh {
                 *rates.entry(&attempts.zone).or_default() += per_second(window).unwrap_or(0.0);
@@ -166,8 +197,8 @@ impl FleetState {
         model: &ModelName,
         now: Millis,
     ) -> f64 {
-        let all = self.regions.values();
-        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        let senders = self.senders(region, model);
+        let windows = senders.flat_map(|(_, state)| state.attempts_to(region, model));
         let windows = windows.filter(|(attempts, window)| {
             attempts.lane == Lane::Batch && now.since(window.at()) <= fleet.unhealthy.signal_ttl
         });

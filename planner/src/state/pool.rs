@@ -253,8 +253,8 @@ impl FleetState {
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<AttemptCounts>> {
-        let all = self.regions.values();
-        let windows = all.flat_map(|state| state.attempts_to(region, model));
+        let senders = self.senders(region, model);
+        let windows = senders.flat_map(|(_, state)| state.attempts_to(region, model));
         windows
             .map(|(_, window)| window)
             .filter(move |window| fresh(window.at()))
@@ -267,8 +267,8 @@ impl FleetState {
         model: &ModelName,
         fresh: impl Fn(Millis) -> bool,
     ) -> impl Iterator<Item = &Window<Histogram>> {
-        let all = self.regions.values();
-        let windows = all.flat_map(|state| state.first_tokens_of(region, model));
+        let senders = self.senders(region, model);
+        let windows = senders.flat_map(|(_, state)| state.first_tokens_of(region, model));
         windows.filter(move |window| fresh(window.at()))
     }
 }

@@ -2,7 +2,9 @@
 
 use super::watch::{Watch, attempts, attempts_to, counts, kv, server, watched};
 use crate::signal::{Figures, Histogram, Millis};
+use crate::topology::Topology;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
+use meridian_policy::Fleet;
 use meridian_policy::filter_policy::Lane;
 
 #[test]
@@ -136,7 +138,7 @@ fn a_failing_region_with_little_traffic_does_not_recover() {
 fn counts_from_before_a_region_returned_are_not_growth() {
     let mut watch = Watch::new(watched());
     let whole = watch.fleet.clone();
-    let mut without = whole.clone();
+    let mut without = Fleet::clone(&whole);
     without.regions.remove(EAST);
     for zone in without.zones.values_mut() {
         zone.regions.remove(EAST);
@@ -144,7 +146,7 @@ fn counts_from_before_a_region_returned_are_not_growth() {
     for region in without.regions.values_mut() {
         region.nearest.retain(|other| other.as_str() != EAST);
     }
-    let mut for_seconds = |fleet, seconds: u32| {
+    let mut for_seconds = |fleet: Topology, seconds: u32| {
         watch.fleet = fleet;
         watch.state.edited(Millis(watch.now));
         for second in 0..seconds {
@@ -170,7 +172,7 @@ fn counts_from_before_a_region_returned_are_not_growth() {
         )
     };
     for_seconds(whole.clone(), 5);
-    for_seconds(without, 700);
+    for_seconds(without.into(), 700);
     for seconds in [1, 20] {
         let (request_rate, reasons) = for_seconds(whole.clone(), seconds);
         assert_eq!((request_rate, reasons), (None, Some([].into())));

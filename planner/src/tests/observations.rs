@@ -1,19 +1,20 @@
 //! Properties of plans of any fleet after any observations: residency, sums, bounds, determinism.
 
 use crate::batch::batch;
-use crate::chain::chain;
 use crate::placement::{HomePool, Placement, STEP_DOWN, STEP_UP};
 use crate::plan::pool_view::PoolView;
-use crate::plan::{Plan, plan, regions_of};
+use crate::plan::{Plan, plan};
 use crate::signal::{
     Answers, AttemptCounts, Figures, Histogram, Millis, Observation, PeerCheckCounts, Reading,
 };
 use crate::state::FleetState;
+use crate::topology::Topology;
 use meridian_fixtures::any_fleet::{ZONES, fleets};
 use meridian_fixtures::fleets::{LLAMA, MISTRAL};
+use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
-use meridian_policy::fleet::{Fleet, Order};
+use meridian_policy::fleet::Order;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -113,7 +114,7 @@ fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
 }
 
 fn replay(
-    fleet: &Fleet,
+    fleet: &Topology,
     stream: &[(Observation, u64)],
     mut each: impl FnMut(&FleetState, Millis, &Plan, &Plan),
 ) -> Plan {
@@ -138,6 +139,7 @@ proptest! {
     #[test]
     fn any_observations_give_a_plan_that_keeps_residency_and_is_bounded(fleet in fleets(), stream in any_stream()) {
         let mut checked = Ok(());
+        let fleet = Topology::new(fleet);
         replay(&fleet, &stream, |state, now, prev, next| {
             if checked.is_ok() {
                 checked = check_plan(&fleet, state, now, prev, next);
@@ -148,6 +150,7 @@ proptest! {
 
     #[test]
     fn the_same_observations_give_the_same_plan(fleet in fleets(), stream in any_stream()) {
+        let fleet = Topology::new(fleet);
         let once = replay(&fleet, &stream, |_, _, _, _| {});
         let again = replay(&fleet, &stream, |_, _, _, _| {});
         prop_assert_eq!(&once, &again);
@@ -157,7 +160,7 @@ proptest! {
 }
 
 fn check_plan(
-    fleet: &Fleet,
+    fleet: &Topology,
     state: &FleetState,
     now: Millis,
     prev: &Plan,
@@ -168,12 +171,12 @@ fn check_plan(
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {
             for (model, placement) in models {
-                let (first, others) = regions_of(fleet, zone, model, gateway).unwrap();
-                let allowed = chain(fleet, zone, model, gateway);
+                let reach = fleet.reach(zone, model, gateway).unwrap();
+                let (first, others) = reach.choice().unwrap();
                 for (region, weight) in &placement.overflow {
-                    prop_assert!(*weight > 0 && others.contains(region) && *region != first);
-                    let mut others = allowed[1..].iter();
-                    prop_assert!(others.any(|member| member.label() == region.as_str()));
+                    prop_assert!(*weight > 0 && others.contains(region) && region != first);
+                    let chain = reach.overflow_chain(gateway, region);
+                    prop_assert_eq!(chain.first().and_then(Member::region), Some(region));
                     prop_assert!(
                         fleet.zones[zone].regions.contains(region),
                         "{region} is outside {zone}"
@@ -214,10 +217,10 @@ fn check_plan(
                 );
                 // Overflow does not exceed the headroom. One percent is rounding.
                 let here = HomePool {
-                    movable_share: view.movable_share(&first, model, gateway, zone),
-                    ..view.home_pool(&first, &others, model)
+                    movable_share: view.movable_share(first, model, gateway, zone),
+                    ..view.home_pool(first, others, model)
                 };
-                let there = view.candidates(zone, (&first, &here), &others, model);
+                let there = view.candidates(zone, (first, &here), others, model);
                 let percent = before.load(&here) * view.capacity(&first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);

@@ -5,6 +5,7 @@ use crate::alarm::alarms;
 use crate::health::Reason;
 use crate::signal::{Figures, Histogram, Millis, Reading};
 use crate::state::FleetState;
+use crate::topology::Topology;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, MISTRAL, WEST};
 use meridian_policy::fleet::Fleet;
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
@@ -118,7 +119,9 @@ fn a_partly_silent_pool_takes_no_traffic_back() {
             .any(|alarm| alarm.message.contains("some of its sources")),
         "{alarms:?}"
     );
-    watch.fleet.regions.get_mut(WEST).unwrap().signals.pop();
+    let mut fleet = Fleet::clone(&watch.fleet);
+    fleet.regions.get_mut(WEST).unwrap().signals.pop();
+    watch.fleet = Topology::new(fleet);
     watch.at(0.2, 0.3, 0.3, 30);
     assert_eq!(watch.share(WEST, "global"), Some(100));
 }

@@ -2,9 +2,9 @@
 
 use super::watch::{Watch, attempts, kv, watched};
 use crate::batch::{Batch, batch};
-use crate::chain::{chain, overflow_chain};
-use crate::plan::{Plan, regions_of};
+use crate::plan::Plan;
 use crate::signal::{AttemptCounts, Millis, Observation, Reading};
+use crate::topology::Topology;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_policy::RegionName;
 use meridian_policy::chain::Member;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 fn weights(fleet: &Fleet, plan: &Plan, gateway: &str) -> Batch {
     batch(
-        fleet,
+        &fleet.into(),
         plan,
         &"global".parse().unwrap(),
         &LLAMA.parse().unwrap(),
@@ -47,7 +47,7 @@ fn batch_goes_to_the_cheapest_region_with_an_open_gate() {
     }
     // A pinned zone uses only its own regions.
     let eea = batch(
-        &fleet,
+        &(&fleet).into(),
         &plan,
         &"eea".parse().unwrap(),
         &LLAMA.parse().unwrap(),
@@ -179,27 +179,25 @@ fn a_zone_with_a_priority_order_uses_it_at_every_gateway() {
     let (zone, model) = ("global".parse().unwrap(), LLAMA.parse().unwrap());
     fleet.zones.get_mut("global").unwrap().order =
         Order::Priority(vec![EAST.parse().unwrap(), WEST.parse().unwrap()]);
+    let topology = Topology::new(fleet);
     for gateway in [WEST, EAST, EU] {
-        let (first, others) = regions_of(&fleet, &zone, &model, &gateway.parse().unwrap()).unwrap();
+        let (first, others) = topology
+            .choice(&zone, &model, &gateway.parse().unwrap())
+            .unwrap();
         assert_eq!(first.as_str(), EAST, "{gateway}");
         assert_eq!(others, [WEST, EU].map(RegionName::from_static), "{gateway}");
     }
-    let members = chain(&fleet, &zone, &model, &WEST.parse().unwrap());
+    let west: RegionName = WEST.parse().unwrap();
+    let reach = topology.reach(&zone, &model, &west).unwrap();
     assert_eq!(
-        members[..2],
+        reach.chain()[..2],
         [
             Member::Peer(EAST.parse().unwrap()),
             Member::Pool(WEST.parse().unwrap())
         ]
     );
     // Home is one of the other regions and may take overflow.
-    let back = overflow_chain(
-        &fleet,
-        &zone,
-        &model,
-        &WEST.parse().unwrap(),
-        &WEST.parse().unwrap(),
-    );
+    let back = reach.overflow_chain(&west, &west);
     assert_eq!(back[0], Member::Pool(WEST.parse().unwrap()));
     assert_eq!(back[2], Member::Peer(EAST.parse().unwrap()));
 }

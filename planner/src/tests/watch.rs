@@ -4,6 +4,7 @@ use crate::health::Reason;
 use crate::plan::{Plan, plan};
 use crate::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use crate::state::FleetState;
+use crate::topology::Topology;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::fleet::Fleet;
@@ -29,7 +30,7 @@ pub(super) fn watched() -> Fleet {
 
 /// A fleet with its state and plan, driven second by second.
 pub(super) struct Watch {
-    pub(super) fleet: Fleet,
+    pub(super) fleet: Topology,
     pub(super) state: FleetState,
     pub(super) plan: Plan,
     pub(super) now: u64,
@@ -38,7 +39,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(fleet: Fleet) -> Self {
         Self {
-            fleet,
+            fleet: Topology::new(fleet),
             state: FleetState::default(),
             plan: Plan::default(),
             now: 1_000_000_000,

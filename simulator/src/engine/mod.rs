@@ -14,8 +14,8 @@ use crate::router::{Router, ServerPick, build};
 use crate::strategy::Strategy;
 use crate::topology::MODEL;
 use event::{Event, Queue};
-use meridian_planner::chain::chain;
 use meridian_planner::signal::Figures;
+use meridian_planner::topology::Topology;
 use meridian_policy::chain::Member;
 use meridian_policy::name::{ModelName, ZoneName};
 use rand::rand_core::SeedableRng;
@@ -103,17 +103,18 @@ pub fn run(case: &Case, strategy: Strategy, seed: u64) -> RunResult {
 /// Regions that may serve each zone at each gateway.
 fn candidates(case: &Case) -> BTreeMap<(usize, ZoneName), Vec<usize>> {
     let model = ModelName::from_static(MODEL);
-    let index = |member: Member| match member {
+    let index = |member: &Member| match member {
         Member::Pool(name) | Member::Peer(name) => {
-            case.regions.iter().position(|region| region.name == name)
+            case.regions.iter().position(|region| region.name == *name)
         }
         Member::Fallback(_) => None,
     };
+    let topology = Topology::from(&case.fleet);
     let mut candidates = BTreeMap::new();
     for (home, region) in case.regions.iter().enumerate() {
         for zone in case.fleet.zones.keys() {
-            let members = chain(&case.fleet, zone, &model, &region.name);
-            let regions = members.into_iter().filter_map(index).collect();
+            let members = topology.chain(zone, &model, &region.name);
+            let regions = members.iter().filter_map(index).collect();
             candidates.insert((home, zone.clone()), regions);
         }
     }

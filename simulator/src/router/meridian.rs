@@ -7,12 +7,11 @@ use crate::topology::{MODEL, ZONE_HEADER};
 use meridian_filter_core::pace::{Pace, PoolPace};
 use meridian_filter_core::request::{Head, RequestContext};
 use meridian_filter_core::router::{Admission, Admitted, Router as PolicyRouter};
-use meridian_planner::chain::chain;
-use meridian_planner::chain::overflow_chain;
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::plugins::filter_policy;
 use meridian_planner::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
 use meridian_planner::state::FleetState;
+use meridian_planner::topology::Topology;
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
@@ -24,7 +23,7 @@ const PLAN_DELAY: f64 = 0.25;
 
 /// Router of [`Strategy::Meridian`](crate::strategy::Strategy::Meridian), without the choice of a server.
 pub struct Meridian {
-    fleet: Fleet,
+    fleet: Topology,
     /// Region names by index.
     names: Vec<RegionName>,
     model: ModelName,
@@ -72,7 +71,7 @@ fn millis(now: f64) -> Millis {
 
 impl Meridian {
     pub fn new(case: &Case) -> Self {
-        let fleet = case.fleet.clone();
+        let fleet = Topology::from(&case.fleet);
         let plan = carried_over(&fleet, &Plan::default());
         let count = case.regions.len();
         let names = case.regions.iter().map(|region| region.name.clone());
@@ -175,7 +174,7 @@ impl Meridian {
         let rule = rule.and_then(|rule| rule.models.get(&self.model));
         let split = rule.and_then(|rule| rule.split.as_ref());
         let (Lane::Overflow, Some(split)) = (lane, split) else {
-            return chain(&self.fleet, zone, &self.model, name);
+            return self.fleet.chain(zone, &self.model, name).to_vec();
         };
         // Envoy's weighted clusters read the header modulo the sum of the weights.
         let sum: u32 = split.overflow.values().sum();
@@ -186,7 +185,8 @@ impl Meridian {
             is_target
         });
         target.map_or_else(Vec::new, |(to, _)| {
-            overflow_chain(&self.fleet, zone, &self.model, name, to)
+            let reach = self.fleet.reach(zone, &self.model, name);
+            reach.map_or_else(Vec::new, |reach| reach.overflow_chain(name, to))
         })
     }
 

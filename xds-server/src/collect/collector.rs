@@ -7,6 +7,7 @@ use super::watched::WatchedSource;
 use crate::clock::Clock;
 use meridian_policy::source::SignalFormat;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -21,6 +22,7 @@ pub struct Collector {
     client: reqwest::Client,
     sender: Sender<Scrape>,
     clock: Clock,
+    runtime: Handle,
     tasks: Vec<(WatchedSource, Task)>,
 }
 
@@ -35,7 +37,7 @@ impl Drop for Task {
 }
 
 impl Collector {
-    /// Starts to scrape these sources, and sends the results to `sender`. Must be called within a Tokio runtime.
+    /// Starts to scrape these sources, and sends the results to `sender`. Must be called within a Tokio runtime, in which all tasks run.
     ///
     /// Each task waits until its last result is received, so a slow receiver makes scrapes rarer, not late.
     ///
@@ -52,6 +54,7 @@ impl Collector {
             client,
             sender,
             clock,
+            runtime: Handle::current(),
             tasks: Vec::new(),
         };
         collector.replace(sources);
@@ -69,7 +72,7 @@ impl Collector {
         for watched in sources.into_iter().filter(is_read) {
             if self.tasks.iter().all(|(other, _)| *other != watched) {
                 let (client, sender) = (self.client.clone(), self.sender.clone());
-                let task = tokio::spawn(scrape_periodically(
+                let task = self.runtime.spawn(scrape_periodically(
                     client,
                     watched.clone(),
                     sender,

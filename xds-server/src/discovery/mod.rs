@@ -27,8 +27,8 @@ mod versions;
 pub(crate) use open::ads;
 
 pub use join::{Unresolved, join};
-pub use split::split;
-pub use versions::resources;
+pub use split::{moving, split};
+pub use versions::{replaced, resources};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;

@@ -3,6 +3,7 @@
 use super::Parts;
 use super::open::{ads, managers, network_filters, opened, secret_source, upstream_filters};
 use crate::snapshot::Snapshot;
+use crate::translate::Moving;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
@@ -61,6 +62,21 @@ pub fn split(snapshot: Snapshot) -> Parts {
         routes,
         extensions,
         secrets,
+    }
+}
+
+/// The parts that a plan moves.
+pub fn moving(moving: Moving) -> Parts {
+    let Moving {
+        mut router,
+        routes,
+        endpoints,
+    } = moving;
+    Parts {
+        extensions: extension(&mut router).into_iter().collect(),
+        routes: routes.into_iter().collect(),
+        endpoints,
+        ..Default::default()
     }
 }
 

@@ -1,41 +1,49 @@
 //! Versions: hashes of what a resource says, the same on every machine and after every restart.
-//!
-//! Never of its encoding: protobuf maps are encoded in any order.
 
 use super::Parts;
 use crate::xds::{Resource, ResourceType, Resources};
-use envoy_types::util::pack_any;
-use meridian_proto::JsonError;
+use envoy_types::pb::google::protobuf::Any;
+use meridian_proto::{JsonError, canonical};
 use prost::{Message, Name};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Gives every part its version. What says the same as in `before` is shared with it.
+/// The resources of parts. What says the same as in `before` is shared with it.
+///
+/// # Errors
+///
+/// If a part has no canonical encoding.
 pub fn resources(parts: Parts, before: &Resources) -> Result<Resources, JsonError> {
-    let mut made = Made {
-        before,
-        resources: Resources::default(),
-    };
+    replaced(Resources::default(), parts, before)
+}
+
+/// Resources in which parts replace those of the same names. What says the same as in `before` is shared with it.
+///
+/// # Errors
+///
+/// If a part has no canonical encoding.
+pub fn replaced(
+    resources: Resources,
+    parts: Parts,
+    before: &Resources,
+) -> Result<Resources, JsonError> {
+    let mut made = Made { before, resources };
     for cluster in parts.clusters {
-        made.add(ResourceType::Cluster, cluster.name.clone(), cluster)?;
+        made.add(ResourceType::Cluster, &cluster.name, &cluster)?;
     }
     for endpoints in parts.endpoints {
-        made.add(
-            ResourceType::Endpoint,
-            endpoints.cluster_name.clone(),
-            endpoints,
-        )?;
+        made.add(ResourceType::Endpoint, &endpoints.cluster_name, &endpoints)?;
     }
     for listener in parts.listeners {
-        made.add(ResourceType::Listener, listener.name.clone(), listener)?;
+        made.add(ResourceType::Listener, &listener.name, &listener)?;
     }
     for routes in parts.routes {
-        made.add(ResourceType::Route, routes.name.clone(), routes)?;
+        made.add(ResourceType::Route, &routes.name, &routes)?;
     }
     for extension in parts.extensions {
-        made.add(ResourceType::Extension, extension.name.clone(), extension)?;
+        made.add(ResourceType::Extension, &extension.name, &extension)?;
     }
     for secret in parts.secrets {
-        made.add(ResourceType::Secret, secret.name.clone(), secret)?;
+        made.add(ResourceType::Secret, &secret.name, &secret)?;
     }
     Ok(made.resources)
 }
@@ -49,18 +57,21 @@ impl Made<'_> {
     fn add<M: Message + Name>(
         &mut self,
         kind: ResourceType,
-        name: String,
-        message: M,
+        name: &str,
+        message: &M,
     ) -> Result<(), JsonError> {
-        let before = self.before.get(kind, &name);
-        let said = meridian_proto::to_json(&message)?.to_string();
-        let body = pack_any(message);
-        let version = format!("{:032x}", xxh3_128(said.as_bytes()));
-        match before.filter(|before| before.version == version) {
-            Some(same) => self.resources.share(kind, name, same.clone()),
-            None => self
-                .resources
-                .insert(kind, name, Resource { version, body }),
+        let value = canonical(message)?;
+        let version = format!("{:032x}", xxh3_128(&value));
+        match self.before.get(kind, name) {
+            Some(same) if same.version == version => {
+                self.resources.share(kind, name, same.clone());
+            }
+            _ => {
+                let type_url = M::type_url();
+                let body = Any { type_url, value };
+                self.resources
+                    .insert(kind, name, Resource { version, body });
+            }
         }
         Ok(())
     }

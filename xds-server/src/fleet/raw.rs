@@ -88,6 +88,8 @@ pub struct RawZone {
     /// Whether servers may fetch images, audio and files that a request of this zone names by URL. The fallbacks of a pinned zone may
     /// not in any case. Default: `allow`.
     pub remote_content: Option<RawRemoteContent>,
+    /// How far failover of this zone goes, in place of `policy.failover`.
+    pub failover: Option<RawFailover>,
     /// Limits of this zone. They replace those of `policy.limits`; those of `models` replace both.
     #[serde(default)]
     pub limits: RawOwnLimits,
@@ -402,6 +404,9 @@ pub struct RawPolicy {
     /// Time and size limits of requests.
     #[serde(default)]
     pub limits: RawLimits,
+    /// How far failover goes.
+    #[serde(default)]
+    pub failover: RawFailover,
     /// When a region sends part of its callers to other regions.
     #[serde(default)]
     pub overflow: RawOverflow,
@@ -435,6 +440,15 @@ pub struct RawBatch {
     pub keys: Vec<String>,
 }
 
+/// How far failover goes. Each further region costs every gateway a cluster, its health checks and a chain per model.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawFailover {
+    /// The most regions that a request is tried in, 1 or more: the first one and the nearest others. The fallbacks follow.
+    /// Default: `4`.
+    pub regions: Option<u32>,
+}
+
 /// When a region sends part of its callers to other regions. The utilization of a pool is the largest of three ratios: KV cache in use;
 /// running requests divided by `max_running`; mean queue wait divided by `queue_wait`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -451,6 +465,9 @@ pub struct RawOverflow {
     /// `true`: GPU engine activity (`DCGM_FI_PROF_GR_ENGINE_ACTIVE`) counts as utilization too. Default: `false`, it is only shown.
     #[serde(default)]
     pub gpu: bool,
+    /// The most regions among which a gateway chooses for what its first region sheds, 1 or more: the nearest. Regions with
+    /// `weights` count in any case. Default: `8`.
+    pub regions: Option<u32>,
 }
 
 /// When a pool counts as soft-unhealthy: other regions are asked first, as far as they have room. The last region of a zone is never

@@ -6,7 +6,7 @@ mod report;
 
 use super::edition::{Earlier, Edition};
 use super::handover::handover;
-use super::publication::{Publication, Unpublishable, publication};
+use super::publication::{Publication, Publisher, Unpublishable};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::state_file::SavedState;
 use crate::collect::Scrape;
@@ -16,8 +16,9 @@ use lease::{is_due, new_lease};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
+use meridian_planner::topology::Topology;
+use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
-use meridian_policy::{Fleet, RegionName};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub struct Effects {
     /// Publish these resources.
     pub publish: Option<Publication>,
     /// The fleet has changed: update sources, names and regions.
-    pub fleet: Option<Arc<Fleet>>,
+    pub fleet: Option<Arc<Topology>>,
     /// Save this for the next start.
     pub save: Option<SavedState>,
 }
@@ -62,7 +63,7 @@ struct Beginning {
     edition: Edition,
     earlier: Earlier,
     plan: Plan,
-    published: Publication,
+    publisher: Publisher,
 }
 
 impl Beginning {
@@ -96,12 +97,12 @@ impl Beginning {
     ) -> Result<Self, Unpublishable> {
         let plan = carried_over(&edition.fleet, plan);
         let history = earlier.before(&edition.fleet);
-        let published = publication(history, &plan, lease, &Publication::new())?;
+        let publisher = Publisher::new(history, &plan, lease, &Publication::new())?;
         Ok(Self {
             edition,
             earlier,
             plan,
-            published,
+            publisher,
         })
     }
 }
@@ -110,11 +111,12 @@ impl Beginning {
 pub struct Controller {
     edition: Edition,
     /// The fleet of the edition.
-    fleet: Arc<Fleet>,
+    fleet: Arc<Topology>,
     earlier: Earlier,
     state: FleetState,
     plan: Plan,
     lease: Lease,
+    publisher: Publisher,
     published: Publication,
     /// The steps of a handover that are not published yet.
     steps: VecDeque<Publication>,
@@ -163,13 +165,14 @@ impl Controller {
             edition: first,
             earlier,
             plan,
-            published,
+            publisher,
         } = Beginning::after(before, &edition, &before_plan, lease)?;
         let mut controller = Self {
             state: FleetState::default(),
             plan,
             lease,
-            published,
+            published: publisher.publication(),
+            publisher,
             steps: VecDeque::new(),
             step_at: now,
             queued_edit: None,
@@ -193,7 +196,7 @@ impl Controller {
             edition: first,
             earlier,
         };
-        if controller.fleet != edition.fleet {
+        if controller.fleet.fleet() != edition.fleet.fleet() {
             controller.hand_over(edition, now)?;
         }
         let effects = Effects {
@@ -324,23 +327,29 @@ impl Controller {
             self.unpublished = None;
             return Effects::default();
         }
-        let made = self.publication(&next, lease);
+        let made = if retired {
+            let history = self.earlier.before(&self.fleet);
+            let made = Publisher::new(history, &next, lease, &self.published);
+            made.map(|publisher| self.publisher = publisher)
+        } else {
+            self.publisher.follow(&next, lease)
+        };
         self.publish_plan(next, lease, made, now)
     }
 
-    /// Publishes a plan. If it cannot be published, the previous plan stays in force and gets the new lease.
+    /// Publishes what the publisher has made of a plan. If it could not, the previous plan stays in force and gets the new lease.
     pub(super) fn publish_plan(
         &mut self,
         next: Plan,
         lease: Lease,
-        made: Result<Publication, Unpublishable>,
+        made: Result<(), Unpublishable>,
         now: Millis,
     ) -> Effects {
         match made {
-            Ok(made) => {
+            Ok(()) => {
                 log_changes(&self.plan, &next);
                 self.unpublished = None;
-                self.publish(next, lease, vec![made], now)
+                self.publish(next, lease, vec![self.publisher.publication()], now)
             }
             Err(error) => {
                 self.record_unpublished(&error, now);
@@ -348,8 +357,8 @@ impl Controller {
                     return Effects::default();
                 }
                 let plan = self.plan.clone();
-                match self.publication(&plan, lease) {
-                    Ok(again) => self.publish(plan, lease, vec![again], now),
+                match self.publisher.follow(&plan, lease) {
+                    Ok(()) => self.publish(plan, lease, vec![self.publisher.publication()], now),
                     // The error is logged and reported already.
                     Err(_) => Effects::default(),
                 }
@@ -368,7 +377,7 @@ impl Controller {
         }
     }
 
-    fn next_plan(&self, fleet: &Fleet, now: Millis) -> Plan {
+    fn next_plan(&self, fleet: &Topology, now: Millis) -> Plan {
         if self.all_sources_answered(now) {
             plan(fleet, &self.state, &self.plan, now)
         } else {
@@ -389,11 +398,6 @@ impl Controller {
                 .regions
                 .iter()
                 .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
-    }
-
-    fn publication(&self, plan: &Plan, lease: Lease) -> Result<Publication, Unpublishable> {
-        let history = self.earlier.before(&self.fleet);
-        publication(history, plan, lease, &self.published)
     }
 
     fn apply_edit(&mut self, edition: Edition, now: Millis) -> Effects {
@@ -418,18 +422,18 @@ impl Controller {
         let fleet = edition.fleet.clone();
         let next = self.next_plan(&fleet, now);
         let earlier = self.earlier.with(&self.edition, &fleet);
-        let made = {
-            let history = earlier.before(&fleet);
-            handover(&self.published, &self.fleet, &history, &next, self.lease)
-        };
-        let (earlier, steps) = match made {
-            Ok(steps) => (earlier, steps),
+        let history = earlier.before(&fleet);
+        let (earlier, publisher) = match Publisher::new(history, &next, self.lease, &self.published)
+        {
+            Ok(publisher) => (earlier, publisher),
             Err(error) => {
-                let alone = publication(&*fleet, &next, self.lease, &self.published)?;
+                let alone = fleet.clone().into();
+                let alone = Publisher::new(alone, &next, self.lease, &self.published)?;
                 tracing::warn!(%error, "earlier definitions cannot be kept beside those of the edit; requests that were decided under them are refused");
-                (Earlier::default(), vec![alone])
+                (Earlier::default(), alone)
             }
         };
+        let steps = handover(&self.published, &self.fleet, &publisher);
         self.sources.retain(|(region, source), report| {
             let region = fleet.regions.get(region);
             let is_gateway = report.url.is_empty();
@@ -442,6 +446,7 @@ impl Controller {
         self.edition = edition;
         self.fleet = fleet.clone();
         self.earlier = earlier;
+        self.publisher = publisher;
         Ok(Effects {
             fleet: Some(fleet),
             ..self.publish(next, self.lease, steps, now)
@@ -491,7 +496,7 @@ impl Controller {
     }
 
     /// The fleet in force.
-    pub fn fleet(&self) -> &Fleet {
+    pub fn fleet(&self) -> &Topology {
         &self.fleet
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::fleet::{self, FleetError};
 use crate::history::History;
-use meridian_planner::definition::definitions;
 use meridian_planner::signal::Millis;
+use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, ZoneId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Edition {
     /// The fleet.
-    pub fleet: Arc<Fleet>,
+    pub fleet: Arc<Topology>,
     /// The text.
     pub text: Arc<str>,
 }
@@ -31,7 +31,7 @@ impl Edition {
     /// A fleet that was read from a text.
     pub fn new(fleet: Fleet, text: &str) -> Self {
         Self {
-            fleet: Arc::new(fleet),
+            fleet: Arc::new(fleet.into()),
             text: text.into(),
         }
     }
@@ -65,7 +65,7 @@ impl Earlier {
     }
 
     /// These and one more, without those that have no definition of their own beside the `next` fleet.
-    pub fn with(&self, edition: &Edition, next: &Fleet) -> Self {
+    pub fn with(&self, edition: &Edition, next: &Topology) -> Self {
         let mut known = ids(next);
         let newest = Kept {
             edition: edition.clone(),
@@ -112,13 +112,18 @@ impl Earlier {
     }
 
     /// A fleet with the definitions of all of them.
-    pub fn before<'f>(&'f self, current: &'f Fleet) -> History<'f> {
-        let earlier = self.editions().map(|edition| edition.fleet.as_ref());
-        History::new(current, earlier)
+    pub fn before(&self, current: &Arc<Topology>) -> History {
+        History {
+            current: Arc::clone(current),
+            earlier: self
+                .editions()
+                .map(|edition| edition.fleet.clone())
+                .collect(),
+        }
     }
 
     /// The definitions of zones that they have beside a fleet's own.
-    pub fn kept(&self, current: &Fleet) -> BTreeSet<ZoneId> {
+    pub fn kept(&self, current: &Topology) -> BTreeSet<ZoneId> {
         let mut kept: BTreeSet<ZoneId> = self
             .editions()
             .flat_map(|edition| ids(&edition.fleet))
@@ -131,8 +136,8 @@ impl Earlier {
 }
 
 /// The definitions of the zones of a fleet.
-pub fn ids(fleet: &Fleet) -> BTreeSet<ZoneId> {
-    definitions(fleet).zones.into_values().collect()
+pub fn ids(fleet: &Topology) -> BTreeSet<ZoneId> {
+    fleet.definitions().zones.values().cloned().collect()
 }
 
 /// The longest time that a request may take.

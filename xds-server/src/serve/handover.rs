@@ -13,36 +13,29 @@
 //! request that was decided under them has ended ([`Earlier`](super::edition::Earlier)).
 
 use super::edition::ids;
-use super::publication::{Publication, Unpublishable, publication};
-use crate::history::History;
+use super::publication::{Publication, Publisher};
 use crate::name::{ROUTER, native};
 use crate::xds::ResourceType;
-use meridian_planner::plan::Plan;
-use meridian_policy::filter_policy::Lease;
-use meridian_policy::{Fleet, ZoneId};
+use meridian_planner::topology::Topology;
+use meridian_policy::ZoneId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The publications that lead from the published one, whose current fleet is `before`, to that of another fleet, in order. It is one if
 /// no definition is new, or if those before are not kept.
-///
-/// # Errors
-///
-/// If it does not verify.
 pub fn handover(
     published: &Publication,
-    before: &Fleet,
-    history: &History<'_>,
-    plan: &Plan,
-    lease: Lease,
-) -> Result<Vec<Publication>, Unpublishable> {
-    let last = publication(history, plan, lease, published)?;
+    before: &Topology,
+    publisher: &Publisher,
+) -> Vec<Publication> {
+    let last = publisher.publication();
+    let history = publisher.history();
     let before = ids(before);
-    let next: BTreeSet<&ZoneId> = history.current.ids.zones.values().collect();
+    let next: BTreeSet<&ZoneId> = history.current.definitions().zones.values().collect();
     let earlier: BTreeSet<&ZoneId> = history
         .earlier
         .iter()
-        .flat_map(|earlier| earlier.ids.zones.values())
+        .flat_map(|earlier| earlier.definitions().zones.values())
         .collect();
     let has_new = next
         .iter()
@@ -51,11 +44,11 @@ pub fn handover(
         .iter()
         .all(|id| next.contains(id) || earlier.contains(id));
     if !(has_new && keeps_all) {
-        return Ok(vec![last]);
+        return vec![last];
     }
     // A new region has no policy from before.
     let first = with_policies(&last, published);
-    Ok(vec![first, last])
+    vec![first, last]
 }
 
 /// A publication with the routers' policies of another one.

@@ -21,7 +21,7 @@ pub mod report;
 mod state_file;
 mod task;
 
-pub use publication::{Publication, Unpublishable, publication};
+pub use publication::{Publication, Publisher, Unpublishable, publication};
 
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
@@ -38,7 +38,7 @@ use meridian_policy::fleet::ControlPlane;
 use ports::Ports;
 use state_file::StateFile;
 use std::path::PathBuf;
-use task::{ControllerTask, Inbox, Shared};
+use task::{ControllerTask, Inbox, Planner, Shared};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
@@ -89,18 +89,20 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
 
     let services = services(&shared, scrape_sender, gateway_sender);
     let serving = run_servers(ports, shared, services, shutdown);
-    // A task of its own: planning must not delay responses.
-    let mut controlling = tokio::spawn(task.run(Inbox {
-        scrapes,
-        gateway_events,
-        edits,
-    }));
+    let planner = Planner::start(
+        task,
+        Inbox {
+            scrapes,
+            gateway_events,
+            edits,
+        },
+    )?;
     let ended = tokio::select! {
         ended = serving => ended,
-        _ = &mut controlling => Err(anyhow!("the control plane's task has ended")),
+        () = planner.ended => Err(anyhow!("the planner's thread has ended")),
     };
-    controlling.abort();
-    // Ends after the last plan is written: the aborted task has dropped the sender.
+    drop(planner.stop);
+    // Ends after the last plan is written: the task that has ended has dropped the sender.
     saving.await.context("the plan may not be saved")?;
     ended
 }

@@ -1,16 +1,23 @@
-//! From fleet and plan to the resources of every gateway: translate, split, join as the gateway does, verify. If one
+//! From fleets and plan to the resources of every gateway.
+//!
+//! ```text
+//! fleets --Translator::skeleton()--> split, join as the gateway does, verify whole --> Skeleton
+//! plan   --Translator::moving()----> split, verify against the skeleton -------------> Resources
+//! ```
+//!
+//! A gateway's skeleton is made once per fleet. A plan makes the parts anew that it moves, of the gateways that it concerns. If one
 //! gateway fails, nothing is published.
 
-use crate::discovery::{self, Unresolved};
+use crate::discovery::{self, Parts, Unresolved};
 use crate::history::History;
-use crate::translate::{of_the_other_kind, translate};
-use crate::verify::{Leak, verify};
+use crate::translate::{Moving, Translator, of_the_other_kind};
+use crate::verify::{self, Leak, Skeleton, verify};
 use crate::xds::Resources;
 use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
 use meridian_proto::JsonError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The resources of every gateway, by region.
@@ -30,9 +37,9 @@ pub enum Unpublishable {
     /// A resource refers to one that is not there.
     #[error("the configuration of {0}: {1}")]
     Unresolved(RegionName, Unresolved),
-    /// The version of a resource cannot be computed.
+    /// A resource has no canonical encoding.
     #[error(transparent)]
-    Version(#[from] JsonError),
+    Encoding(#[from] JsonError),
 }
 
 fn lines(leaks: &[Leak]) -> String {
@@ -40,39 +47,203 @@ fn lines(leaks: &[Leak]) -> String {
     lines.join("\n")
 }
 
-/// Builds the resources of every gateway, with the definitions of earlier fleets. A gateway whose resources are equal to those in `before` shares them.
+/// The resources of every gateway, with the definitions of earlier fleets. What is equal in `before` is shared with it.
 ///
 /// # Errors
 ///
 /// If a configuration does not verify. The caller keeps what was published before.
-pub fn publication<'f>(
-    history: impl Into<History<'f>>,
+pub fn publication(
+    history: impl Into<History>,
     plan: &Plan,
     lease: Lease,
     before: &Publication,
 ) -> Result<Publication, Unpublishable> {
-    let history = history.into();
-    let nothing = Resources::default();
-    let mut publication = Publication::new();
-    for region in history.current.fleet.regions.keys() {
-        let mut parts = discovery::split(translate(&history, plan, region, Some(lease)));
-        let joined = discovery::join(&parts)
-            .map_err(|unresolved| Unpublishable::Unresolved(region.clone(), unresolved))?;
-        let leaks = verify(&history, region, &joined);
-        if !leaks.is_empty() {
-            let region = region.clone();
-            return Err(Unpublishable::Leaks { region, leaks });
-        }
-        // The same policies, and code of the same fleet: they carry nobody to another place.
-        let others = of_the_other_kind(history.current.fleet, &parts.extensions);
-        parts.extensions.extend(others);
-        let last = before.get(region);
-        let resources = discovery::resources(parts, last.map_or(&nothing, Arc::as_ref))?;
-        let shared = last.filter(|last| ***last == resources).cloned();
-        publication.insert(
-            region.clone(),
-            shared.unwrap_or_else(|| Arc::new(resources)),
-        );
-    }
-    Ok(publication)
+    Publisher::new(history.into(), plan, lease, before).map(|publisher| publisher.publication())
 }
+
+/// Makes the publications of one edition of the fleet.
+pub struct Publisher {
+    history: History,
+    plan: Plan,
+    lease: Lease,
+    gateways: BTreeMap<RegionName, Gateway>,
+}
+
+/// One gateway's configuration.
+#[derive(Clone)]
+struct Gateway {
+    skeleton: Arc<Skeleton>,
+    resources: Arc<Resources>,
+}
+
+impl Publisher {
+    /// Makes and verifies the configuration of every gateway. What is equal in `before` is shared with it.
+    ///
+    /// # Errors
+    ///
+    /// If one does not verify.
+    pub fn new(
+        history: History,
+        plan: &Plan,
+        lease: Lease,
+        before: &Publication,
+    ) -> Result<Self, Unpublishable> {
+        let nothing = Arc::default();
+        let translator = Translator::new(&history, plan);
+        let mut gateways = BTreeMap::new();
+        for region in history.current.regions.keys() {
+            let making = Making {
+                translator: &translator,
+                history: &history,
+                region,
+                lease,
+            };
+            let gateway = making.whole(before.get(region).unwrap_or(&nothing))?;
+            gateways.insert(region.clone(), gateway);
+        }
+        Ok(Self {
+            plan: plan.clone(),
+            lease,
+            gateways,
+            history,
+        })
+    }
+
+    /// Follows another plan and lease. Without success everything stays.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration does not verify.
+    pub fn follow(&mut self, plan: &Plan, lease: Lease) -> Result<(), Unpublishable> {
+        let translator = Translator::new(&self.history, plan);
+        let concerned = self.concerned(plan);
+        let mut made = Vec::new();
+        for (region, gateway) in &self.gateways {
+            let is_concerned = concerned.as_ref().is_none_or(|them| them.contains(region));
+            let making = Making {
+                translator: &translator,
+                history: &self.history,
+                region,
+                lease,
+            };
+            let moving = match (is_concerned, lease == self.lease) {
+                (true, _) => translator.moving(region, lease),
+                (false, false) => translator.renewed(region, lease),
+                (false, true) => None,
+            };
+            if let Some(moving) = moving {
+                made.push((region.clone(), making.moved(gateway, moving)?));
+            }
+        }
+        self.gateways.extend(made);
+        self.plan = plan.clone();
+        self.lease = lease;
+        Ok(())
+    }
+
+    /// The gateways whose configuration may differ under another plan; `None` for all. Earlier fleets may have regions that this one has not.
+    fn concerned(&self, plan: &Plan) -> Option<BTreeSet<RegionName>> {
+        if !self.history.earlier.is_empty() {
+            return (*plan == self.plan).then(BTreeSet::new);
+        }
+        Some(self.plan.concerned(plan, &self.history.current))
+    }
+
+    /// The fleets.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The resources of all gateways.
+    pub fn publication(&self) -> Publication {
+        let gateways = self.gateways.iter();
+        gateways
+            .map(|(region, gateway)| (region.clone(), gateway.resources.clone()))
+            .collect()
+    }
+}
+
+/// What the configuration of one gateway is made from.
+struct Making<'m> {
+    translator: &'m Translator<'m>,
+    history: &'m History,
+    region: &'m RegionName,
+    lease: Lease,
+}
+
+impl Making<'_> {
+    /// Makes everything, and verifies it whole.
+    fn whole(&self, before: &Arc<Resources>) -> Result<Gateway, Unpublishable> {
+        let Self {
+            translator,
+            history,
+            region,
+            lease,
+        } = self;
+        let mut parts = discovery::split(translator.skeleton(region, *lease));
+        let joined = discovery::join(&parts)
+            .map_err(|unresolved| Unpublishable::Unresolved((*region).clone(), unresolved))?;
+        self.refuse(verify(*history, region, &joined))?;
+        // The same policies, and code of the same fleet: they carry nobody to another place.
+        let others = of_the_other_kind(&history.current, &parts.extensions);
+        parts.extensions.extend(others);
+        let skeleton = Arc::new(Skeleton::of(&parts));
+        let resources = discovery::resources(parts, before)?;
+        let gateway = Gateway {
+            skeleton,
+            resources: Arc::new(resources),
+        };
+        let Some(moving) = translator.moving(region, *lease) else {
+            return Ok(gateway);
+        };
+        let parts = self.parts(moving);
+        self.refuse(verify::moved(history, region, &gateway.skeleton, &parts))?;
+        gateway.with(parts, before)
+    }
+
+    /// Replaces what a plan moves. Whole, if the skeleton does not cover that.
+    fn moved(&self, gateway: &Gateway, moving: Moving) -> Result<Gateway, Unpublishable> {
+        let parts = self.parts(moving);
+        let before = &gateway.resources;
+        if verify::moved(self.history, self.region, &gateway.skeleton, &parts).is_empty() {
+            gateway.with(parts, before)
+        } else {
+            self.whole(before)
+        }
+    }
+
+    /// The parts that replace others, for both kinds of the filter.
+    fn parts(&self, moving: Moving) -> Parts {
+        let mut parts = discovery::moving(moving);
+        let others = of_the_other_kind(&self.history.current, &parts.extensions);
+        parts.extensions.extend(others);
+        parts
+    }
+
+    fn refuse(&self, leaks: Vec<Leak>) -> Result<(), Unpublishable> {
+        if leaks.is_empty() {
+            return Ok(());
+        }
+        let region = self.region.clone();
+        Err(Unpublishable::Leaks { region, leaks })
+    }
+}
+
+impl Gateway {
+    /// With parts in the place of those of the same names. Resources equal to `before` are those.
+    fn with(&self, parts: Parts, before: &Arc<Resources>) -> Result<Self, Unpublishable> {
+        let resources = discovery::replaced(Resources::clone(&self.resources), parts, before)?;
+        let resources = if resources == **before {
+            before.clone()
+        } else {
+            Arc::new(resources)
+        };
+        Ok(Self {
+            skeleton: self.skeleton.clone(),
+            resources,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

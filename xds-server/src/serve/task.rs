@@ -10,11 +10,15 @@ use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::FleetError;
 use crate::xds::{Hub, Trust};
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use std::{io, thread};
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 /// Interval at which the controller checks whether a new plan is due.
@@ -22,6 +26,43 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Interval at which the report is renewed.
 const REPORT: Duration = Duration::from_millis(250);
+
+/// The thread of the controller's task. Planning and publishing keep a processor busy for as long as they take: scrapes, streams and
+/// pages never wait for them.
+pub struct Planner {
+    /// The task ends when this is dropped.
+    pub stop: oneshot::Sender<()>,
+    /// Completes when the thread has ended, whatever the reason.
+    pub ended: BoxFuture<'static, ()>,
+}
+
+impl Planner {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no other thread.
+    pub fn start(task: ControllerTask, inbox: Inbox) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let (running, ended) = oneshot::channel::<()>();
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        thread::Builder::new()
+            .name("planner".into())
+            .spawn(move || {
+                let _dropped_at_the_end = running;
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = task.run(inbox) => {}
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            stop,
+            ended: ended.map(|_| ()).boxed(),
+        })
+    }
+}
 
 /// State that the controller's task writes and the servers read.
 #[derive(Clone)]
@@ -168,7 +209,7 @@ impl ControllerTask {
             self.shared.trust.set_regions(regions(&fleet));
             self.shared
                 .names
-                .store(Arc::new(Names::from(fleet.as_ref())));
+                .store(Arc::new(Names::from(fleet.fleet().as_ref())));
             self.shared.sources.store(Arc::new(sources.clone()));
             self.collector.replace(sources);
         }

@@ -295,7 +295,7 @@ fn a_fleet_that_would_leak_is_not_published() {
     let global = leaking.fallbacks["claude"].endpoint.clone();
     leaking.fallbacks.get_mut("claude-eu").unwrap().endpoint = global;
     let leaking = Edition {
-        fleet: Arc::new(leaking),
+        fleet: Arc::new(leaking.into()),
         text: "".into(),
     };
     let effects = stand.handle(Event::Edited(Ok(leaking)));

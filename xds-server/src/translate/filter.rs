@@ -1,7 +1,6 @@
 //! The filter and its five plugin roots, as Wasm plugins or as dynamic modules.
 
 use super::egress::Egress;
-use super::node::Node;
 use crate::name::{self, ROUTER};
 use crate::wire::{file, http_filter, millis, network_filter, yes};
 use envoy_types::pb::envoy::config::core::v3::{
@@ -20,7 +19,10 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::{Any, StringValue};
 use envoy_types::util::pack_any;
+use meridian_planner::plan::Plan;
 use meridian_planner::plugins::{filter_policy, guard_policy, retrieval_policy};
+use meridian_planner::topology::Topology;
+use meridian_policy::filter_policy::Lease;
 use meridian_policy::fleet::FilterKind;
 use meridian_policy::pool_policy::PoolPolicy;
 use meridian_policy::{Fleet, RegionName};
@@ -81,15 +83,19 @@ const EGRESS: &str = "egress";
 const RETRIEVAL: &str = "retrieval";
 
 /// The filter that decides where requests go.
-pub fn router(node: &Node<'_>) -> HttpFilter {
-    let policy = filter_policy(node.fleet, node.plan, node.home, node.lease);
-    let policy = json(&policy);
-    plugin(node.fleet, node.home, (ROUTER, "router"), policy)
+pub fn router(
+    fleet: &Topology,
+    plan: &Plan,
+    home: &RegionName,
+    lease: Option<Lease>,
+) -> HttpFilter {
+    let policy = json(&filter_policy(fleet, plan, home, lease));
+    plugin(fleet, home, (ROUTER, "router"), policy)
 }
 
 /// The filter that inspects the response of every attempt of a chain. It runs in the router's VM, and both share what
 /// they observe.
-pub fn guard(fleet: &Fleet, home: &RegionName) -> HttpFilter {
+pub fn guard(fleet: &Topology, home: &RegionName) -> HttpFilter {
     let policy = json(&guard_policy(fleet, home));
     plugin(fleet, home, ("meridian.guard", "guard"), policy)
 }

@@ -51,13 +51,13 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
     let definitions: Definitions<'_> = std::iter::once(node)
         .chain(earlier)
         .flat_map(|node| &node.zones)
-        .map(|(name, (id, zone))| (id, (*name, *zone)))
+        .map(|(name, (id, zone))| (*id, (*name, *zone)))
         .collect();
     let http_filters = http_filters(node, &definitions, region);
     let manager = HttpConnectionManager {
         stat_prefix: "peer".into(),
         codec_type: CodecType::Http2.into(),
-        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "peer"),
+        access_log: access_log::of_requests(&node.topology.access_log, node.home, "peer"),
         http2_protocol_options: Some(Http2ProtocolOptions {
             initial_stream_window_size: number(WINDOW),
             initial_connection_window_size: number(2 * WINDOW),
@@ -76,11 +76,11 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
         ..Default::default()
     };
     let mut sans: Vec<_> = others(node)
-        .map(|other| tls::gateway_san(node.fleet, other))
+        .map(|other| tls::gateway_san(node.topology, other))
         .collect();
     if sans.is_empty() {
         // An empty list would admit every certificate: a fleet of one region admits its own name only.
-        sans.push(tls::gateway_san(node.fleet, node.home));
+        sans.push(tls::gateway_san(node.topology, node.home));
     }
     let context = DownstreamTlsContext {
         require_client_certificate: yes(),
@@ -118,13 +118,13 @@ fn http_filters(
         forbidden(node, definitions),
     ));
     http_filters.push(http_filter("meridian.allowed", allowed(node, definitions)));
-    http_filters.push(filter::pool(node.fleet, node.home));
+    http_filters.push(filter::pool(node.topology, node.home));
     http_filters.push(http_filter("envoy.filters.http.router", Router::default()));
     http_filters
 }
 
 fn others<'n>(node: &'n Node<'_>) -> impl Iterator<Item = &'n RegionName> {
-    node.fleet
+    node.topology
         .regions
         .keys()
         .filter(|region| *region != node.home)
@@ -217,7 +217,7 @@ fn policy(definition: &ZoneId, principals: Vec<Principal>) -> Policy {
 fn gateway(node: &Node<'_>, region: &RegionName) -> Principal {
     Principal {
         identifier: Some(Identifier::Authenticated(Authenticated {
-            principal_name: Some(exactly(&node.fleet.spiffe_id(region))),
+            principal_name: Some(exactly(&node.topology.spiffe_id(region))),
         })),
     }
 }
@@ -244,12 +244,12 @@ fn routes(node: &Node<'_>, definitions: &Definitions<'_>, region: &Region) -> Ro
             ..Default::default()
         }),
         request_body_buffer_limit: Some(UInt64Value {
-            value: node.fleet.limits.body.into(),
+            value: node.topology.limits.body.into(),
         }),
         action: Some(RouteTo::Route(RouteAction {
             cluster_specifier: Some(ClusterSpecifier::Cluster(name::pool(node.home, model))),
             hash_policy: by_header(headers::SLOT),
-            timeout: duration(node.fleet.limits.answer),
+            timeout: duration(node.topology.limits.answer),
             // Retries connection failures at another endpoint. The caller's gateway handles all other failures.
             retry_policy: Some(on_another_host(RetryPolicy {
                 retry_on: "connect-failure".into(),

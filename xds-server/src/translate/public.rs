@@ -2,11 +2,12 @@
 
 use crate::wire::{address, extension, header_is, http_filter, matches, no, number, seconds, transport_socket, yes};
 use super::node::Node;
-use super::{access_log, filter, local_reply, route};
+use super::{access_log, filter, local_reply};
 use crate::tls;
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, SocketOption, socket_option};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter as network_filter};
 use envoy_types::pb::envoy::extensions::compression::gzip::compressor::v3::Gzip;
 use envoy_types::pb::envoy::extensions::compression::gzip::compressor::v3::gzip::CompressionLevel;
@@ -28,7 +29,7 @@ use std::net::Ipv4Addr;
 /// Responds with 200 while the gateway accepts traffic, for load balancers in front of gateways.
 const READY_PATH: &str = "/healthz";
 
-pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Listener {
+pub fn listener(node: &Node<'_>, routes: RouteConfiguration, region: &Region) -> Listener {
     let ready = HealthCheck {
         pass_through_mode: no(),
         headers: vec![header_is(":path", READY_PATH)],
@@ -38,7 +39,7 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
         stat_prefix: "public".into(),
         // By default Envoy waits 1 s for the caller to close before it ends the connection of a stream that broke off.
         delayed_close_timeout: seconds(0),
-        access_log: access_log::of_requests(&node.fleet.access_log, node.home, "public"),
+        access_log: access_log::of_requests(&node.topology.access_log, node.home, "public"),
         // Zone sources are trusted by the address of the connection.
         use_remote_address: yes(),
         internal_address_config: Some(nobody()),
@@ -60,16 +61,14 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
         }),
         request_headers_timeout: seconds(10),
         request_timeout: seconds(300),
-        local_reply_config: Some(local_reply::for_callers(&node.fleet.limits)),
+        local_reply_config: Some(local_reply::for_callers(&node.topology.limits)),
         http_filters: vec![
             http_filter("envoy.filters.http.health_check", ready),
             http_filter("envoy.filters.http.compressor", compressor()),
-            filter::router(node),
+            filter::router(node.topology, node.plan, node.home, node.lease),
             http_filter("envoy.filters.http.router", Router::default()),
         ],
-        route_specifier: Some(RouteSpecifier::RouteConfig(route::configuration(
-            node, earlier,
-        ))),
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes)),
         ..Default::default()
     };
     let server_tls = region.public.tls.as_ref().map(server_tls);
@@ -77,7 +76,7 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
         name: "public".into(),
         address: address(region.public.listen),
         per_connection_buffer_limit_bytes: number(CONNECTION_BUFFER),
-        socket_options: vec![unread_limit(&node.fleet.limits)],
+        socket_options: vec![unread_limit(&node.topology.limits)],
         filter_chains: vec![FilterChain {
             filters: vec![connection_manager(manager)],
             transport_socket: server_tls.and_then(transport_socket),

@@ -51,7 +51,7 @@ const ATTEMPTS: u32 = 8;
 pub fn listeners(node: &Node<'_>, region: &Region, database: &VectorDb) -> Vec<Listener> {
     let mut listeners = vec![public(node, database)];
     listeners.extend(for_gateways(node, region, database));
-    listeners.extend(with_database(node.fleet).map(|first| inside(node, first)));
+    listeners.extend(with_database(node.topology).map(|first| inside(node, first)));
     listeners
 }
 
@@ -87,7 +87,7 @@ fn inside(node: &Node<'_>, first: &RegionName) -> Listener {
             InternalListenerConfig {},
         )),
         filter_chains: vec![chain(vec![
-            filter::retrieval(node.fleet, node.home),
+            filter::retrieval(node.topology, node.home),
             network_filter("envoy.filters.network.tcp_proxy", to),
         ])],
         ..Default::default()
@@ -97,7 +97,7 @@ fn inside(node: &Node<'_>, first: &RegionName) -> Listener {
 /// The listener for other gateways that may read this region's database; `None` if there are none. Each has a filter chain
 /// of its own, so that an edit which is about one of them leaves the others' connections alone.
 fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option<Listener> {
-    let readers = readers(node.fleet, node.home);
+    let readers = readers(node.topology, node.home);
     if readers.is_empty() {
         return None;
     }
@@ -123,7 +123,7 @@ fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option
 
 /// The filter chain for the gateway of one other region.
 fn for_gateway(node: &Node<'_>, region: &Region, reader: &RegionName) -> FilterChain {
-    let san = tls::gateway_san(node.fleet, reader);
+    let san = tls::gateway_san(node.topology, reader);
     let context = DownstreamTlsContext {
         require_client_certificate: yes(),
         common_tls_context: Some(tls::between_gateways(&region.gateway, vec![san])),
@@ -144,7 +144,7 @@ fn for_gateway(node: &Node<'_>, region: &Region, reader: &RegionName) -> FilterC
         transport_socket: transport_socket(context),
         ..chain(vec![
             network_filter("envoy.filters.network.rbac", allowed(node, reader)),
-            filter::retrieval(node.fleet, node.home),
+            filter::retrieval(node.topology, node.home),
             network_filter("envoy.filters.network.tcp_proxy", to),
         ])
     }
@@ -153,7 +153,7 @@ fn for_gateway(node: &Node<'_>, region: &Region, reader: &RegionName) -> FilterC
 fn allowed(node: &Node<'_>, reader: &RegionName) -> Rbac {
     let principal = Principal {
         identifier: Some(Identifier::Authenticated(Authenticated {
-            principal_name: Some(exactly(&node.fleet.spiffe_id(reader))),
+            principal_name: Some(exactly(&node.topology.spiffe_id(reader))),
         })),
     };
     let policy = Policy {
@@ -178,7 +178,7 @@ fn tcp_proxy(node: &Node<'_>, listener: &str, cluster: String) -> TcpProxy {
     TcpProxy {
         stat_prefix: name::stat(listener),
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
-        access_log: access_log::of_connections(&node.fleet.access_log, node.home, listener),
+        access_log: access_log::of_connections(&node.topology.access_log, node.home, listener),
         ..Default::default()
     }
 }

@@ -30,7 +30,7 @@ pub fn policy(
     members: &[Member],
     stream: bool,
 ) -> RetryPolicy {
-    if !has_another(node.fleet, model, members) {
+    if !has_another(node.topology, model, members) {
         return alone(limits, members);
     }
     let policy = RetryPolicy {

@@ -26,8 +26,7 @@ use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::fleet::Limits;
-use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName, headers};
-use std::collections::BTreeMap;
+use meridian_policy::{ModelName, RegionName, ZoneName, headers};
 
 /// Response headers that send a client to another place, or make it keep something. No inference API has them.
 const FOR_BROWSERS: [&str; 6] = [
@@ -39,17 +38,30 @@ const FOR_BROWSERS: [&str; 6] = [
     "set-cookie",
 ];
 
+/// The weights of the chains of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// As planned: chains without a weight are left out.
+    Planned,
+    /// Every chain that a plan may choose has one.
+    Every,
+}
+
 /// The routes of the public listener, in a tree by definition and model, and the catch-all. Per definition and model: two for each lane with
 /// weights, two for the fallbacks alone, and two for any other lane. The routes of a lane exist even while the plan sends nothing there.
-pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguration {
+pub fn configuration(
+    node: &Node<'_>,
+    earlier: &[Node<'_>],
+    weights: Weights,
+) -> RouteConfiguration {
     let mut tree = RouteTree::default();
     for node in std::iter::once(node).chain(earlier) {
-        add_routes(node, &mut tree);
+        add_routes(node, weights, &mut tree);
     }
     let virtual_host = VirtualHost {
         name: "inference".into(),
         domains: vec!["*".into()],
-        matcher: Some(tree.matcher(Some(catch_all(&node.fleet.limits)))),
+        matcher: Some(tree.matcher(Some(catch_all(&node.topology.limits)))),
         include_request_attempt_count: true,
         include_attempt_count_in_response: true,
         response_headers_to_remove: [headers::RETRY, headers::FINAL]
@@ -67,14 +79,18 @@ pub fn configuration(node: &Node<'_>, earlier: &[Node<'_>]) -> RouteConfiguratio
 }
 
 /// Adds the routes of the definitions of one fleet.
-fn add_routes<'n>(node: &'n Node<'n>, tree: &mut RouteTree<'n>) {
+fn add_routes<'n>(node: &'n Node<'n>, weights: Weights, tree: &mut RouteTree<'n>) {
     let mut add = |zone: &ZoneName, model: &'n ModelName, routes: Vec<Route>| {
         if let Some((definition, _)) = node.zones.get(zone) {
             tree.add(definition, model, routes);
         }
     };
     for ((zone, model), chains) in &node.overflow {
-        add(zone, model, lane_routes(node, zone, model, chains));
+        add(
+            zone,
+            model,
+            lane_routes(node, zone, model, (chains, weights)),
+        );
     }
     let on = |zone, model, lane, members: &[Member]| {
         let to = ClusterSpecifier::Cluster(node.chain_name(zone, model, members));
@@ -96,16 +112,16 @@ fn lane_routes(
     node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
-    chains: &[OverflowChain],
+    (chains, weights): (&[OverflowChain<'_>], Weights),
 ) -> Vec<Route> {
     let Some((_, members)) = chains.first() else {
         return Vec::new();
     };
     let planned = node.plan.placement(node.home, zone, model);
-    let fresh = fresh_rule(node.fleet, node.plan, zone, model, node.home);
-    let batch = batch(node.fleet, node.plan, zone, model, node.home);
+    let fresh = fresh_rule(node.topology, node.plan, zone, model, node.home);
+    let batch = batch(node.topology, node.plan, zone, model, node.home);
     // The batch lane alone may use the home region as well.
-    let with_home: Vec<OverflowChain> = home_chain(node, zone, model)
+    let with_home: Vec<OverflowChain<'_>> = home_chain(node, zone, model)
         .into_iter()
         .chain(chains.iter().cloned())
         .collect();
@@ -127,29 +143,40 @@ fn lane_routes(
         ),
     ];
     let mut routes = Vec::new();
-    for (lane, chains, weights) in lanes {
-        let to = by_weight(node, zone, model, chains, weights);
+    for (lane, chains, planned) in lanes {
+        let weight = |(index, to): (usize, &RegionName)| match (weights, planned) {
+            (Weights::Every, _) => 1,
+            (Weights::Planned, Some(planned)) if !planned.is_empty() => {
+                planned.get(to).copied().unwrap_or(0)
+            }
+            (Weights::Planned, _) if index == 0 => TOTAL_WEIGHT,
+            (Weights::Planned, _) => 0,
+        };
+        let to = by_weight(node, zone, model, chains, weight);
         for stream in [true, false] {
-            routes.push(match to.clusters.as_slice() {
-                [only] if lane == Lane::Batch => {
-                    let to = ClusterSpecifier::Cluster(only.name.clone());
-                    route(node, zone, model, Some(lane), members, to, stream)
-                }
-                _ => {
-                    let to = ClusterSpecifier::WeightedClusters(to.clone());
-                    spread(route(node, zone, model, Some(lane), members, to, stream))
-                }
-            });
+            let to = ClusterSpecifier::WeightedClusters(to.clone());
+            routes.push(spread(route(
+                node,
+                zone,
+                model,
+                Some(lane),
+                members,
+                to,
+                stream,
+            )));
         }
     }
     routes
 }
 
 /// The chain that begins at home, if the home region has the model.
-fn home_chain(node: &Node<'_>, zone: &ZoneName, model: &ModelName) -> Option<OverflowChain> {
+fn home_chain<'n>(
+    node: &'n Node<'_>,
+    zone: &ZoneName,
+    model: &ModelName,
+) -> Option<OverflowChain<'n>> {
     let members = node.chains.get(&(zone, model))?;
-    let first = members.first()?.region()?;
-    Some((first.clone(), members.clone()))
+    Some((members.first()?.region()?, members.to_vec()))
 }
 
 /// Matches every request until the filter has read the body. It carries the limit of the body: a request that matches no
@@ -167,26 +194,20 @@ fn catch_all(limits: &Limits) -> Route {
     }
 }
 
-/// The chains of a lane by their planned weights; all weight on the nearest one if nothing is planned. The weights sum to
-/// [`TOTAL_WEIGHT`]. Chains of weight 0 are left out.
+/// The chains of a lane by the weight of each one's position and first region; those of weight 0 are left out.
 fn by_weight(
     node: &Node<'_>,
     zone: &ZoneName,
     model: &ModelName,
-    chains: &[OverflowChain],
-    planned: Option<&BTreeMap<RegionName, u32>>,
+    chains: &[OverflowChain<'_>],
+    weight: impl Fn((usize, &RegionName)) -> u32,
 ) -> WeightedCluster {
-    let weight = |index: usize, to: &RegionName| match planned {
-        Some(weights) if !weights.is_empty() => weights.get(to).copied().unwrap_or(0),
-        _ if index == 0 => TOTAL_WEIGHT,
-        _ => 0,
-    };
     let clusters = chains
         .iter()
         .enumerate()
         .map(|(index, (to, members))| ClusterWeight {
             name: node.chain_name(zone, model, members),
-            weight: number(weight(index, to)),
+            weight: number(weight((index, to))),
             ..Default::default()
         });
     WeightedCluster {
@@ -237,14 +258,14 @@ fn route(
     to: ClusterSpecifier,
     stream: bool,
 ) -> Route {
-    let limits = node.fleet.limits_of(zone, model);
+    let limits = node.topology.limits_of(zone, model);
     let (label, flag) = if stream {
         ("stream", "1")
     } else {
         ("whole", "0")
     };
-    let definition = node.zones.get(zone).map(|(id, _)| id);
-    let definition = header_is(headers::DEFINITION, definition.map_or("", ZoneId::as_str));
+    let definition = node.zones.get(zone).map_or("", |(id, _)| id.as_str());
+    let definition = header_is(headers::DEFINITION, definition);
     // Envoy compares in this order. Routes beside each other differ in lane and stream; the tree has found the model.
     let mut matched = vec![definition];
     matched.extend(lane.map(|lane| header_is(headers::LANE, lane.as_str())));
@@ -262,7 +283,7 @@ fn route(
         retry_policy: Some(retry::policy(node, &limits, model, members, stream)),
         // After the per-try timeout the next member is tried as well, and the first response wins. A region that hangs
         // costs one timeout, and a fleet that is slow everywhere still responds. A single server is not asked twice at a time.
-        hedge_policy: has_another(node.fleet, model, members).then(|| HedgePolicy {
+        hedge_policy: has_another(node.topology, model, members).then(|| HedgePolicy {
             hedge_on_per_try_timeout: true,
             ..Default::default()
         }),

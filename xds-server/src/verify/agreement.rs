@@ -4,6 +4,7 @@ use super::leak::{Leaks, one_of};
 use super::plugin::Plugin;
 use super::residency::may_transit;
 use super::walk::Walk;
+use crate::history::History;
 use meridian_policy::country::Country;
 use meridian_policy::definition::Definitions;
 use meridian_policy::filter_policy::{TurnAway, ZoneRule};
@@ -14,22 +15,25 @@ use std::collections::BTreeMap;
 impl Walk<'_> {
     /// Checks the filter that decides the zone of every request.
     pub fn router_plugin(&mut self, at: &str, plugin: &Plugin) {
-        let Some(policy) = plugin.router(self.fleet, at, &mut self.leaks) else {
-            return;
-        };
-        let mut leaks = std::mem::take(&mut self.leaks);
-        // While an edit is published, the policy before it stays for a moment.
-        one_of(self.history.all(), &mut leaks, |defined, leaks| {
-            let mut agreement = Agreement {
-                fleet: defined.fleet,
-                ids: &defined.ids,
-                home: self.home,
-                leaks,
-            };
-            agreement.policy(at, &policy);
-        });
-        self.leaks = leaks;
+        router(self.history, self.home, at, plugin, &mut self.leaks);
     }
+}
+
+/// Checks the filter that decides the zone of every request at the gateway of `home`.
+pub fn router(history: &History, home: &RegionName, at: &str, plugin: &Plugin, leaks: &mut Leaks) {
+    let Some(policy) = plugin.router(&history.current, at, leaks) else {
+        return;
+    };
+    // While an edit is published, the policy before it stays for a moment.
+    one_of(history.all(), leaks, |topology, leaks| {
+        let mut agreement = Agreement {
+            fleet: topology,
+            ids: topology.definitions(),
+            home,
+            leaks,
+        };
+        agreement.policy(at, &policy);
+    });
 }
 
 /// The comparison of one policy with one fleet.

@@ -39,7 +39,7 @@ pub struct Trail<'f> {
 impl<'f> Clusters<'f> {
     /// Reads all clusters, used or not.
     pub fn read(
-        history: &History<'f>,
+        history: &'f History,
         home: &RegionName,
         owners: &Owners<'f>,
         clusters: &[Cluster],
@@ -115,7 +115,7 @@ impl Follow<'_, '_> {
 }
 
 fn target<'f>(
-    history: &History<'f>,
+    history: &'f History,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
@@ -124,7 +124,7 @@ fn target<'f>(
 ) -> ClusterTarget<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            ClusterTarget::Members(members(history.current.fleet, at, cluster, custom, leaks))
+            ClusterTarget::Members(members(&history.current, at, cluster, custom, leaks))
         }
         // A cluster without a type is STATIC, the enumeration's default.
         None => ClusterTarget::Endpoints(ends(history, home, owners, at, cluster, leaks)),
@@ -173,7 +173,7 @@ fn members(
 }
 
 fn ends<'f>(
-    history: &History<'f>,
+    history: &'f History,
     home: &RegionName,
     owners: &Owners<'f>,
     at: &str,
@@ -222,7 +222,7 @@ fn ends<'f>(
 
 /// Checks the transport socket against every owner of the endpoints.
 fn transport(
-    history: &History<'_>,
+    history: &History,
     home: &RegionName,
     at: &str,
     cluster: &Cluster,
@@ -240,7 +240,7 @@ fn transport(
                 Owner::Gateway(region) | Owner::DatabaseGateway(region) => {
                     let mut fleets = history.fleets();
                     let of = fleets.find(|fleet| fleet.regions.contains_key(*region));
-                    let fleet = of.unwrap_or(history.current.fleet);
+                    let fleet = of.unwrap_or(&history.current);
                     tls::to_gateway(fleet, home, region, at, socket, leaks);
                 }
                 Owner::Provider(_) => one_of(providers, leaks, |provider, leaks| {

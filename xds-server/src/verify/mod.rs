@@ -20,6 +20,7 @@ mod http_filter;
 mod jurisdiction;
 mod leak;
 mod listener;
+mod moved;
 mod native;
 mod owner;
 mod plugin;
@@ -36,12 +37,13 @@ mod walk;
 mod wasm;
 
 pub use leak::Leak;
+pub use moved::{Skeleton, moved};
 
 use crate::history::History;
 use crate::snapshot::Snapshot;
 use cluster::Clusters;
 use leak::Leaks;
-use meridian_policy::{RegionName, ZoneId};
+use meridian_policy::{Fleet, RegionName, ZoneId};
 use owner::Owners;
 use residency::Definition;
 use secret::Secrets;
@@ -50,11 +52,7 @@ use walk::Walk;
 
 /// The leaks of the configuration of the gateway of `home`; empty if residency holds. Each definition of a zone is held to the fleet that
 /// it is of, the current one or an earlier one.
-pub fn verify<'f>(
-    history: impl Into<History<'f>>,
-    home: &'f RegionName,
-    snapshot: &'f Snapshot,
-) -> Vec<Leak> {
+pub fn verify(history: impl Into<History>, home: &RegionName, snapshot: &Snapshot) -> Vec<Leak> {
     let history = history.into();
     // Without `..`: a new field of the snapshot does not compile until it is verified.
     let Snapshot {
@@ -63,7 +61,7 @@ pub fn verify<'f>(
         secrets,
     } = snapshot;
     let mut leaks = Leaks::default();
-    if !history.current.fleet.regions.contains_key(home) {
+    if !history.current.regions.contains_key(home) {
         leaks.add(
             "snapshot",
             format!("the fleet has no region `{home}` that it could be for"),
@@ -73,19 +71,19 @@ pub fn verify<'f>(
     let owners = Owners::of(&history, home);
     let clusters = Clusters::read(&history, home, &owners, clusters, &mut leaks);
     let secrets = Secrets::read(secrets, &mut leaks);
-    let mut walk = Walk::new(history, definitions, home, clusters, secrets, leaks);
+    let mut walk = Walk::new(&history, definitions, home, clusters, secrets, leaks);
     walk.listeners(listeners);
     walk.leaks.into_vec()
 }
 
 /// The definitions of all fleets. An ID must not stand for two promises.
-fn definitions<'f>(history: &History<'f>, leaks: &mut Leaks) -> BTreeMap<ZoneId, Definition<'f>> {
+fn definitions<'f>(history: &'f History, leaks: &mut Leaks) -> BTreeMap<ZoneId, Definition<'f>> {
     let mut definitions: BTreeMap<ZoneId, Definition<'f>> = BTreeMap::new();
-    for defined in history.all() {
-        let fleet = defined.fleet;
+    for topology in history.all() {
+        let fleet: &Fleet = topology;
         for (name, zone) in &fleet.zones {
             let definition = Definition { fleet, name, zone };
-            let Some(id) = defined.ids.zones.get(name).cloned() else {
+            let Some(id) = topology.definitions().zones.get(name).cloned() else {
                 leaks.add("snapshot", format!("the zone `{name}` has no ID"));
                 continue;
             };

@@ -51,7 +51,7 @@ pub struct Owners<'f> {
 type Address = (String, u32);
 
 impl<'f> Owners<'f> {
-    pub fn of(history: &History<'f>, home: &RegionName) -> Self {
+    pub fn of(history: &'f History, home: &RegionName) -> Self {
         let mut owners = Self {
             by_fleet: Vec::new(),
             providers: BTreeMap::new(),

@@ -49,13 +49,21 @@ impl Plugin {
         }
     }
 
-    /// Whether it is the one that picks servers.
-    pub fn is_pool(&self) -> bool {
-        let root = match self {
+    fn root(&self) -> Option<&str> {
+        match self {
             Self::Wasm(wasm) => wasm.config.as_ref().map(|plugin| plugin.root_id.as_str()),
             Self::Native(module) => Some(module.filter_name.as_str()),
-        };
-        root == Some(POOL)
+        }
+    }
+
+    /// Whether it is the one that decides the zone of every request.
+    pub fn is_router(&self) -> bool {
+        self.root() == Some(ROUTER)
+    }
+
+    /// Whether it is the one that picks servers.
+    pub fn is_pool(&self) -> bool {
+        self.root() == Some(POOL)
     }
 
     fn policy<P: DeserializeOwned>(

@@ -93,6 +93,7 @@ mod tests {
             fallbacks: vec!["listed".parse().unwrap()],
             misdirected,
             order: Order::Nearest,
+            failover: None,
             limits: OwnLimits::default(),
             content: ContentRules::default(),
         }

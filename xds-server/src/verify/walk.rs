@@ -14,7 +14,7 @@ pub type Zones = BTreeSet<ZoneId>;
 /// What one verification has read and found so far.
 pub struct Walk<'f> {
     /// The fleets whose definitions may be there.
-    pub history: History<'f>,
+    pub history: &'f History,
     /// The fleet in force.
     pub fleet: &'f Fleet,
     /// All definitions of zones.
@@ -32,7 +32,7 @@ pub struct Walk<'f> {
 impl<'f> Walk<'f> {
     /// A walk that has not seen a listener yet.
     pub fn new(
-        history: History<'f>,
+        history: &'f History,
         definitions: BTreeMap<ZoneId, Definition<'f>>,
         home: &'f RegionName,
         clusters: Clusters<'f>,
@@ -40,7 +40,7 @@ impl<'f> Walk<'f> {
         leaks: Leaks,
     ) -> Self {
         Self {
-            fleet: history.current.fleet,
+            fleet: history.current.fleet(),
             history,
             definitions,
             home,

@@ -48,13 +48,13 @@ impl Gateway {
             gateways: BTreeMap::from([(home.clone(), zones)]),
             ..Plan::default()
         };
-        let mut policy = filter_policy(fleet, &plan, &home, None);
+        let mut policy = filter_policy(&fleet.into(), &plan, &home, None);
         let zone = policy.zones.get_mut("global").unwrap();
         let rule = zone.models.get_mut(LLAMA).unwrap();
         rule.down
             .extend(down.iter().map(|region| region.parse().unwrap()));
         let router = envoy.plugin("router", &serde_json::to_string(&policy).unwrap());
-        let policy = guard_policy(fleet, &home);
+        let policy = guard_policy(&fleet.into(), &home);
         let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
         Self {
             envoy,

@@ -20,7 +20,12 @@ fn owned(headers: &Headers<'_>) -> HeaderMap {
 
 /// Checks the zone and its source. `None`: the caller is refused. An empty address is no address.
 fn check_fleet(fleet: &Fleet, source: &str, headers: &Headers<'_>, expect: Option<(&str, &str)>) {
-    let policy = filter_policy(fleet, &Plan::default(), &"us-west-2".parse().unwrap(), None);
+    let policy = filter_policy(
+        &fleet.into(),
+        &Plan::default(),
+        &"us-west-2".parse().unwrap(),
+        None,
+    );
     let classified = classify(&policy, source.parse().ok(), &owned(headers));
     let found = classified
         .as_ref()
@@ -238,7 +243,7 @@ fn an_ipv6_network_does_not_contain_ipv4_addresses() {
 fn untrusted_headers() {
     fn check(source: &str, headers: &Headers<'_>, expect: &[&str]) {
         let policy = filter_policy(
-            &example(),
+            &example().into(),
             &Plan::default(),
             &"us-west-2".parse().unwrap(),
             None,

@@ -30,7 +30,12 @@ pub(super) fn admit(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (FilterPolicy, Admission) {
-    let policy = filter_policy(fleet, &Plan::default(), &region.parse().unwrap(), None);
+    let policy = filter_policy(
+        &fleet.into(),
+        &Plan::default(),
+        &region.parse().unwrap(),
+        None,
+    );
     let headers: HeaderMap = headers.iter().copied().collect();
     let head = Head {
         method,

@@ -24,7 +24,7 @@ pub(super) const EVENTS: &[(&str, &str)] =
 const LABELS: &str = "zone=global;model=llama-3_1-70b;lane=home;to=us-west-2";
 
 pub(super) fn guard(envoy: &Rc<Envoy>) -> Configured {
-    let policy = guard_policy(&example(), &WEST.parse().unwrap());
+    let policy = guard_policy(&example().into(), &WEST.parse().unwrap());
     envoy.plugin("guard", &serde_json::to_string(&policy).unwrap())
 }
 
@@ -64,7 +64,7 @@ fn a_prompt_that_is_too_long_is_asked_of_no_server_with_as_small_a_context() {
         let contexts = &mut fleet.regions.get_mut(region).unwrap().contexts;
         contexts.insert(LLAMA.parse().unwrap(), context);
     }
-    let policy = guard_policy(&fleet, &WEST.parse().unwrap());
+    let policy = guard_policy(&fleet.into(), &WEST.parse().unwrap());
     let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
     let mark = |stream: &Stream| stream.value(Side::Request, "x-meridian-too-long");
     // The peer's plugin, and then the first member's server, answer in one form.
@@ -366,7 +366,7 @@ fn a_whole_answer_that_only_trickles_has_failed_before_its_caller_has_anything()
 #[test]
 fn without_a_least_rate_a_stream_may_trickle() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let mut policy = guard_policy(&example(), &WEST.parse().unwrap());
+    let mut policy = guard_policy(&example().into(), &WEST.parse().unwrap());
     policy.least_rate = None;
     let guard = envoy.plugin("guard", &serde_json::to_string(&policy).unwrap());
     let (stream, mut plugin) = attempt(&envoy, &guard, &mut worker, (7, WEST, None));
@@ -469,7 +469,7 @@ fn an_answer_that_is_encoded_all_the_same_is_decoded_and_judged() {
 /// A failed answer, held until it is known to be one: what passes of it, and whether its headers went on alone.
 fn failing(others: usize, head: &[(&str, &str)], pieces: &[&str]) -> (Option<String>, bool) {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let mut policy = guard_policy(&example(), &WEST.parse().unwrap());
+    let mut policy = guard_policy(&example().into(), &WEST.parse().unwrap());
     let smaller = BTreeMap::from([(LLAMA.parse().unwrap(), BTreeSet::from([WEST.to_owned()]))]);
     policy
         .smaller_context

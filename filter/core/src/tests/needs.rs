@@ -12,7 +12,6 @@ use crate::request::RequestContext;
 use crate::router::Router;
 use meridian_fixtures::any_fleet::fleets;
 use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST, example};
-use meridian_planner::chain::chain;
 use meridian_planner::freshness::Freshness;
 use meridian_planner::gate::Gate;
 use meridian_planner::health::{Health, Reason};
@@ -20,6 +19,7 @@ use meridian_planner::placement::Placement;
 use meridian_planner::plan::Plan;
 use meridian_planner::plugins::{filter_policy, fresh_rule};
 use meridian_planner::signal::Millis;
+use meridian_planner::topology::Topology;
 use meridian_policy::filter_policy::TOTAL_WEIGHT;
 use meridian_policy::filter_policy::{FilterPolicy, Lane};
 use meridian_policy::fleet::Fleet;
@@ -79,7 +79,7 @@ fn try_decide_in(
     headers: &[(&str, &str)],
     lease_ran_out: bool,
 ) -> Result<Decision, Answer> {
-    let policy = filter_policy(fleet, plan, &home.parse().unwrap(), None);
+    let policy = filter_policy(&fleet.into(), plan, &home.parse().unwrap(), None);
     let (_, admission) = admit(fleet, home, "POST", CHAT, headers);
     let body = format!(r#"{{"model":"{LLAMA}"}}"#);
     let context = RequestContext {
@@ -134,7 +134,7 @@ fn a_home_that_sheds_sends_fresh_requests_to_fresh_regions_only() {
     assert_eq!(none_else, (Lane::Home, "fresh=yes".into()));
     let fresh = |plan: &Plan| {
         fresh_rule(
-            &example(),
+            &example().into(),
             plan,
             &"global".parse().unwrap(),
             &LLAMA.parse().unwrap(),
@@ -183,7 +183,7 @@ fn unknown_freshness_is_reported_as_unknown() {
     let plan = unknown(behind(&[WEST]), &[EAST]);
     assert_eq!(at_west(&plan), yes(Lane::Fresh));
     let others = |plan: &Plan| {
-        let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), None);
+        let policy = filter_policy(&example().into(), plan, &WEST.parse().unwrap(), None);
         let fresh = policy.zones["global"].models[LLAMA].fresh.clone();
         fresh.unwrap().others
     };
@@ -342,7 +342,12 @@ fn a_fleet_may_have_its_own_needs_header() {
 #[test]
 fn callers_may_send_the_needs_header() {
     let fleet = example();
-    let policy = filter_policy(&fleet, &Plan::default(), &WEST.parse().unwrap(), None);
+    let policy = filter_policy(
+        &(&fleet).into(),
+        &Plan::default(),
+        &WEST.parse().unwrap(),
+        None,
+    );
     let headers = [
         "x-meridian-needs",
         "x-meridian-needs-not",
@@ -356,7 +361,7 @@ fn callers_may_send_the_needs_header() {
 #[test]
 fn a_policy_omits_freshness_while_all_regions_are_fresh() {
     let policy = |plan: &Plan| {
-        let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), None);
+        let policy = filter_policy(&example().into(), plan, &WEST.parse().unwrap(), None);
         let json = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<FilterPolicy>(&json).unwrap(), policy);
         json
@@ -372,19 +377,19 @@ proptest! {
         let some = regions.filter(|(index, _)| which >> index & 1 == 1);
         let names: Vec<&str> = some.map(|(_, region)| region.as_str()).collect();
         let plan = behind(&names);
+        let topology = Topology::from(&fleet);
         for home in fleet.regions.keys() {
             for (name, zone) in &fleet.zones {
                 for model in fleet.models() {
-                    let members = chain(&fleet, name, model, home);
-                    let Some(fresh) = fresh_rule(&fleet, &plan, name, model, home) else {
+                    let Some(fresh) = fresh_rule(&topology, &plan, name, model, home) else {
                         continue;
                     };
                     let sum: u32 = fresh.others.values().sum();
                     prop_assert!(fresh.others.is_empty() || sum == TOTAL_WEIGHT, "{fresh:?}");
                     for other in fresh.others.keys() {
                         prop_assert!(zone.regions.contains(other));
-                        let mut members = members[1..].iter();
-                        prop_assert!(members.any(|member| member.label() == other.as_str()));
+                        let (_, others) = topology.choice(name, model, home).unwrap();
+                        prop_assert!(others.contains(other));
                         prop_assert!(!names.contains(&other.as_str()), "{other} is behind");
                     }
                 }

@@ -229,7 +229,12 @@ impl Fallback {
 
 /// The policy of a gateway that serves its callers at home.
 pub(super) fn policy() -> FilterPolicy {
-    filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None)
+    filter_policy(
+        &example().into(),
+        &Plan::default(),
+        &WEST.parse().unwrap(),
+        None,
+    )
 }
 
 /// An answer in one piece.

@@ -29,7 +29,7 @@ fn configured(envoy: &Rc<Envoy>, worker: &mut Worker) -> Configured {
 }
 
 fn leased(envoy: &Rc<Envoy>, worker: &mut Worker, plan: &Plan, lease: Option<Lease>) -> Configured {
-    let policy = filter_policy(&example(), plan, &WEST.parse().unwrap(), lease);
+    let policy = filter_policy(&example().into(), plan, &WEST.parse().unwrap(), lease);
     let policy = serde_json::to_vec(&policy).unwrap();
     Configured::new(&Stream::new(envoy, 0), worker, b"router", &policy).unwrap()
 }
@@ -84,7 +84,12 @@ fn a_request_is_routed_when_its_body_is_whole() {
 #[test]
 fn a_large_body_is_refused_while_the_worker_holds_too_much() {
     let (envoy, mut worker) = (Envoy::start(), Worker::default());
-    let mut policy = filter_policy(&example(), &Plan::default(), &WEST.parse().unwrap(), None);
+    let mut policy = filter_policy(
+        &example().into(),
+        &Plan::default(),
+        &WEST.parse().unwrap(),
+        None,
+    );
     policy.bodies = Some(3 << 20);
     let policy = serde_json::to_vec(&policy).unwrap();
     let host = Stream::new(&envoy, 0);
@@ -147,7 +152,12 @@ fn a_body_that_was_checked_has_its_encoding() {
         let mut fleet = example();
         let zone = fleet.zones.get_mut("global").unwrap();
         zone.content.refuse_remote = refuses;
-        let policy = filter_policy(&fleet, &Plan::default(), &WEST.parse().unwrap(), None);
+        let policy = filter_policy(
+            &(&fleet).into(),
+            &Plan::default(),
+            &WEST.parse().unwrap(),
+            None,
+        );
         let policy = serde_json::to_vec(&policy).unwrap();
         let first = Stream::new(&envoy, 0);
         let configured = Configured::new(&first, &mut worker, b"router", &policy).unwrap();

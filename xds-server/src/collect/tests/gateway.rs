@@ -228,7 +228,7 @@ async fn gateways_of_one_node_id_are_counted_each_by_itself() {
     let mut state = FleetState::default();
     let end = Millis(noon().0 + 10_000);
     let demand = |state: &FleetState, now: Millis| {
-        let asked = state.demand(&fleet, &region, &model, now);
+        let asked = state.demand(&(&fleet).into(), &region, &model, now);
         asked.values().sum::<f64>()
     };
     let answered = |count| {

@@ -1,8 +1,8 @@
 //! Thresholds at which a region sheds load or counts as unhealthy.
 
 use super::{Check, field};
-use crate::fleet::raw::{RawOverflow, RawUnhealthy};
-use meridian_policy::fleet::{Overflow, Unhealthy};
+use crate::fleet::raw::{RawFailover, RawOverflow, RawUnhealthy};
+use meridian_policy::fleet::{Failover, Overflow, Unhealthy};
 use std::time::Duration;
 
 /// Largest `queue_depth`, in requests.
@@ -33,7 +33,25 @@ impl Check {
                 default.queue_wait,
             ),
             gpu: raw.gpu,
+            regions: self.region_count(&format!("{at}.regions"), raw.regions, default.regions),
         }
+    }
+
+    /// `at`: the place of the failover.
+    pub(super) fn failover(&mut self, at: &str, raw: &RawFailover) -> Failover {
+        let default = Failover::default().regions;
+        Failover {
+            regions: self.region_count(&format!("{at}.regions"), raw.regions, default),
+        }
+    }
+
+    /// A number of regions, at least one.
+    fn region_count(&mut self, at: &str, value: Option<u32>, default: usize) -> usize {
+        if value == Some(0) {
+            let message = format!("0 regions can serve nobody; write 1 or more, e.g. {default}");
+            self.problem(at, message);
+        }
+        value.map_or(default, |value| usize::try_from(value).unwrap_or(default))
     }
 
     pub(super) fn unhealthy(&mut self, raw: RawUnhealthy) -> Unhealthy {

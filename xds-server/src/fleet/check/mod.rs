@@ -76,6 +76,7 @@ pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
         limits,
         batch_keys: check.batch_keys(raw.policy.batch.keys),
         needs_header: check.needs_header(raw.policy.needs.header),
+        failover: check.failover("policy.failover", &raw.policy.failover),
         overflow: check.overflow(raw.policy.overflow),
         unhealthy: check.unhealthy(raw.policy.unhealthy),
         control_plane: raw.control_plane.map(|raw| check.control_plane(raw)),

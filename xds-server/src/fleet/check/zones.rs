@@ -82,6 +82,8 @@ impl Check {
             "region",
         );
         let order = self.order(&at, raw.order, raw.weights, &regions);
+        let failover = raw.failover.as_ref();
+        let failover = failover.map(|raw| self.failover(&format!("{at}.failover"), raw));
         let zone_fallbacks: Vec<FallbackName> = self.resolve(
             &format!("{at}.fallbacks"),
             raw.fallbacks,
@@ -107,6 +109,7 @@ impl Check {
             fallbacks: zone_fallbacks,
             misdirected: misdirected(raw.misdirected),
             order,
+            failover,
             limits: OwnLimits::default(),
             content,
         }

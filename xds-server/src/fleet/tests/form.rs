@@ -15,7 +15,7 @@ fn fields() {
     check(
         &edited("misdirected: refuse", "misdirectd: refuse"),
         "line 2, column 98: there is no field `misdirectd` here; there are: countries, pinned, regions, fallbacks, \
-         jurisdictions, misdirected, order, weights, fallback_tools, remote_content, limits, accept",
+         jurisdictions, misdirected, order, weights, fallback_tools, remote_content, failover, limits, accept",
     );
     check(
         &edited(", port: 8443", ""),

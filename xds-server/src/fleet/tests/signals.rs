@@ -45,6 +45,7 @@ fn what_is_left_out_has_the_field_s_usual_values() {
         ),
         (0.80, 0.70, 0.10, false)
     );
+    assert_eq!((fleet.failover.regions, overflow.regions), (4, 8));
     assert_eq!((unhealthy.queue_depth, unhealthy.error_rate), (100, 0.01));
     assert_eq!(unhealthy.first_token_p95, Duration::from_secs(3));
     assert_eq!(unhealthy.replication_lag, Duration::from_secs(30));
@@ -171,6 +172,16 @@ fn limits() {
             "overflow: { queue_wait: soon }",
             "policy.overflow.queue_wait",
             "write a duration",
+        ),
+        (
+            "overflow: { regions: 0 }",
+            "policy.overflow.regions",
+            "0 regions can serve nobody; write 1 or more, e.g. 8",
+        ),
+        (
+            "failover: { regions: 0 }",
+            "policy.failover.regions",
+            "0 regions can serve nobody; write 1 or more, e.g. 4",
         ),
         (
             "unhealthy: { error_rate: 1.0 }",

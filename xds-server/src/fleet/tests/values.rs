@@ -97,6 +97,16 @@ fn a_worker_has_room_for_the_largest_body() {
 }
 
 #[test]
+fn a_zone_has_its_own_depth_of_failover() {
+    let zone = edited("misdirected: refuse", "failover: { regions: 2 }");
+    let fleet = zone.replace("policy:\n", "policy:\n  failover: { regions: 3 }\n");
+    let fleet = parse(&fleet).unwrap();
+    assert_eq!(fleet.failover.regions, 3);
+    let own = |zone: &str| fleet.zones[zone].failover.map(|failover| failover.regions);
+    assert_eq!((own("eea"), own("global")), (Some(2), None));
+}
+
+#[test]
 fn limits_of_zones_and_models() {
     for (limits, at, says) in [
         ("first_token: soon", "first_token", "`soon`"),

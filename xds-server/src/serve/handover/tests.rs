@@ -3,7 +3,7 @@
 use super::handover;
 use crate::history::History;
 use crate::serve::edition::ids;
-use crate::serve::publication::{Publication, publication};
+use crate::serve::publication::{Publication, Publisher, publication};
 use crate::xds::{ResourceType, Resources};
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
@@ -14,6 +14,7 @@ use meridian_policy::filter_policy::Lease;
 use meridian_policy::{FilterPolicy, Fleet, headers};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const EXAMPLE: &str = include_str!("../../../../envoy/fleet.yaml");
 
@@ -64,8 +65,8 @@ fn way(before: &Fleet, next: &Fleet) -> Vec<Publication> {
         runs_ms: 60_000,
     };
     let first = publication(before, &plan, lease, &Publication::new()).unwrap();
-    let history = History::new(next, [before]);
-    let steps = handover(&first, before, &history, &plan, lease).unwrap();
+    let publisher = Publisher::new(history(next, before), &plan, lease, &first).unwrap();
+    let steps = handover(&first, &before.into(), &publisher);
     let last = publication(next, &plan, lease, &first).unwrap();
     let mut way: Vec<Publication> = std::iter::once(first).chain(steps).chain([last]).collect();
     way.dedup();
@@ -118,7 +119,7 @@ fn lacks(policies: &Publication, routes: &Publication, fleets: [&Fleet; 2]) -> V
                 lacks.push(format!("{id} at {at}"));
             }
             let fleet = fleets.iter().find(|fleet| {
-                let ids = ids(fleet);
+                let ids = ids(&(**fleet).into());
                 ids.contains(id)
             });
             let regions = &fleet.unwrap().zones[zone].regions;
@@ -162,8 +163,8 @@ fn only_a_new_definition_takes_two_steps() {
             runs_ms: 60_000,
         };
         let first = publication(&before, &plan, lease, &Publication::new()).unwrap();
-        let history = History::new(&next, [&before]);
-        let steps = handover(&first, &before, &history, &plan, lease).unwrap();
+        let publisher = Publisher::new(history(&next, &before), &plan, lease, &first).unwrap();
+        let steps = handover(&first, &(&before).into(), &publisher);
         steps.len()
     };
     assert_eq!(steps(ORIGINAL, ORIGINAL), 1);
@@ -222,7 +223,14 @@ fn large(regions_of_eea: usize) -> Fleet {
 }
 
 /// Resources of one gateway by type and name, with their sizes in bytes.
-fn sizes(history: History<'_>) -> BTreeMap<String, usize> {
+fn history(current: &Fleet, earlier: &Fleet) -> History {
+    History {
+        current: Arc::new(current.into()),
+        earlier: vec![Arc::new(earlier.into())],
+    }
+}
+
+fn sizes(history: History) -> BTreeMap<String, usize> {
     let home = "r00".parse().unwrap();
     let parts = crate::discovery::split(crate::translate::translate(
         history,
@@ -248,7 +256,7 @@ fn an_edit_of_one_zone_of_a_large_fleet_costs_its_own_resources_twice_and_no_oth
     let (before, next) = (large(9), large(8));
     let (first, both, last) = (
         sizes((&before).into()),
-        sizes(History::new(&next, [&before])),
+        sizes(history(&next, &before)),
         sizes((&next).into()),
     );
     let total = |sizes: &BTreeMap<String, usize>| (sizes.len(), sizes.values().sum::<usize>());

@@ -148,12 +148,13 @@ fn definitions_that_cannot_be_kept_do_not_hold_an_edit_up() {
     // The pool of a region becomes the provider of a fallback: its address has two meanings.
     let text = renamed_text("europe").replace("\"10.0.1.11:8000\"", "\"10.0.1.12:8000\"");
     let mut edited = edition(&text);
-    let fleet = Arc::make_mut(&mut edited.fleet);
+    let mut fleet = Fleet::clone(&edited.fleet);
     let claude = fleet.fallbacks.get_mut("claude-eu").unwrap();
     claude.endpoint.host = "10.0.3.10".into();
     claude.endpoint.port = 8000;
     let pools = &mut fleet.regions.get_mut("eu-west-1").unwrap().pools;
     pools.retain(|model, _| model.as_str() != LLAMA);
+    edited.fleet = Arc::new(fleet.into());
     let effects = stand.handle(Event::Edited(Ok(edited)));
     assert!(effects.fleet.is_some(), "{:?}", stand.report().fleet.error);
     assert_eq!(kept(&stand), [""; 0]);

@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNameSpecifier;
 use envoy_types::pb::envoy::config::core::v3::health_check::HttpHealthCheck;
 use envoy_types::pb::envoy::config::core::v3::{Address, EnvoyInternalAddress};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
@@ -28,16 +29,19 @@ use std::net::IpAddr;
 
 /// All retrieval clusters of a region; none if it has no database.
 pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
-    let (fleet, home) = (node.fleet, node.home);
+    let (fleet, home) = (node.topology, node.home);
     let all = databases(fleet, home);
     if all.is_empty() {
         return Vec::new();
     }
-    let mut clusters = vec![serving(
-        fleet,
-        home,
-        node.plan.freshness.serves(fleet, home),
-    )];
+    let cluster_name = name::vector_db(home);
+    let serving = Cluster {
+        cluster_discovery_type: Some(kind(DiscoveryType::Static)),
+        circuit_breakers: circuit_breakers(&fleet.limits),
+        load_assignment: current_database(node),
+        ..base(&cluster_name, fleet.limits.connect)
+    };
+    let mut clusters = vec![serving];
     // A chain for every database, may it be read or not: the listener in front of it outlives an edit of zones.
     clusters.extend(with_database(fleet).map(|first| database_chain(fleet, home, first)));
     clusters.extend(
@@ -47,9 +51,14 @@ pub fn databases_of(node: &Node<'_>) -> Vec<Cluster> {
     clusters
 }
 
-/// The cluster whose one endpoint, an internal listener, selects the current database. A plan changes this endpoint
-/// only. Existing connections stay where they are.
-fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
+/// The one endpoint, an internal listener, that selects the current database; `None` if the region may read none. A plan changes this
+/// endpoint only. Existing connections stay where they are.
+pub fn current_database(node: &Node<'_>) -> Option<ClusterLoadAssignment> {
+    let (fleet, home) = (node.topology, node.home);
+    if databases(fleet, home).is_empty() {
+        return None;
+    }
+    let serves = node.plan.freshness.serves(fleet, home);
     let internal = EnvoyInternalAddress {
         address_name_specifier: Some(AddressNameSpecifier::ServerListenerName(name::retrieval(
             serves,
@@ -60,17 +69,7 @@ fn serving(fleet: &Fleet, home: &RegionName, serves: &RegionName) -> Cluster {
         address: Some(AddressKind::EnvoyInternalAddress(internal)),
     });
     let cluster_name = name::vector_db(home);
-    Cluster {
-        cluster_discovery_type: Some(kind(DiscoveryType::Static)),
-        circuit_breakers: circuit_breakers(&fleet.limits),
-        load_assignment: load_assignment(
-            &cluster_name,
-            serves.as_str(),
-            Some(serves),
-            vec![endpoint],
-        ),
-        ..base(&cluster_name, fleet.limits.connect)
-    }
+    load_assignment(&cluster_name, serves.as_str(), Some(serves), vec![endpoint])
 }
 
 /// The chain of databases, in the order of attempts.

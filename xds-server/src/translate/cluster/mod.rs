@@ -6,8 +6,8 @@ mod peer;
 mod pool;
 mod provider;
 
-pub use database::databases_of;
-pub use peer::peer;
+pub use database::{current_database, databases_of};
+pub use peer::{peer, peer_endpoints};
 pub use pool::{dns, pool};
 pub use provider::{fallback, provider};
 
@@ -73,10 +73,10 @@ pub fn chain(
     model: &ModelName,
     members: &[Member],
 ) -> Cluster {
-    let fleet = node.fleet;
+    let fleet = node.topology;
     let clusters = members
         .iter()
-        .filter_map(|member| name::member(&node.definitions, member, model))
+        .filter_map(|member| name::member(node.topology.definitions(), member, model))
         .collect();
     let aggregate = CustomClusterType {
         name: "envoy.clusters.aggregate".into(),

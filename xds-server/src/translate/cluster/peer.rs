@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
+use meridian_planner::plan::Plan;
 use meridian_policy::fleet::Gateway;
 use meridian_policy::{Fleet, ModelName, RegionName, headers};
 use std::net::IpAddr;
@@ -27,6 +28,34 @@ fn unhealthy(mut assignment: ClusterLoadAssignment) -> ClusterLoadAssignment {
         }
     }
     assignment
+}
+
+fn assignment(
+    cluster_name: &str,
+    peer: &RegionName,
+    gateway: &Gateway,
+    down: bool,
+) -> Option<ClusterLoadAssignment> {
+    let addresses = vec![socket_address(&gateway.address, gateway.port)];
+    let assignment = load_assignment(cluster_name, peer.as_str(), Some(peer), addresses);
+    if down {
+        assignment.map(unhealthy)
+    } else {
+        assignment
+    }
+}
+
+/// The endpoints of a peer's cluster by a plan. `None` if it has a DNS name, or is unknown.
+pub fn peer_endpoints(
+    fleet: &Fleet,
+    peer: &RegionName,
+    model: &ModelName,
+    plan: &Plan,
+) -> Option<ClusterLoadAssignment> {
+    let gateway = &fleet.regions.get(peer)?.gateway;
+    let down = plan.is_down(peer, model);
+    gateway.address.parse::<IpAddr>().ok()?;
+    assignment(&name::peer(peer, model), peer, gateway, down)
 }
 
 /// mTLS that accepts the certificate of one region's gateway only. `protocol`: an application protocol to offer besides
@@ -75,7 +104,6 @@ pub fn peer(
     } else {
         DiscoveryType::StrictDns
     };
-    let addresses = vec![socket_address(&other.address, other.port)];
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
@@ -83,15 +111,7 @@ pub fn peer(
         health_checks: vec![health_check(pool_check(peer, model))],
         outlier_detection: health::of_remotes(),
         circuit_breakers: circuit_breakers(&fleet.limits),
-        load_assignment: load_assignment(&cluster_name, peer.as_str(), Some(peer), addresses).map(
-            |assignment| {
-                if down && is_ip {
-                    unhealthy(assignment)
-                } else {
-                    assignment
-                }
-            },
-        ),
+        load_assignment: assignment(&cluster_name, peer, other, down && is_ip),
         ..with_protocol(
             base(&cluster_name, fleet.limits.connect),
             explicit_http_config::ProtocolConfig::Http2ProtocolOptions(http2()),

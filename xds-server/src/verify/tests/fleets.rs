@@ -6,6 +6,43 @@ use meridian_planner::definition::definitions;
 use meridian_planner::plan::Plan;
 use meridian_policy::{Fleet, RegionName};
 
+/// Regions in a row, `r0` and so on, of which the last two are a pinned zone's. Each has two models.
+pub fn row(regions: usize) -> String {
+    let names: Vec<String> = (0..regions).map(|at| format!("r{at}")).collect();
+    let region = |at: usize| {
+        let mut nearest: Vec<usize> = (0..regions).filter(|other| *other != at).collect();
+        nearest.sort_by_key(|other| other.abs_diff(at));
+        let nearest: Vec<&str> = nearest
+            .into_iter()
+            .map(|other| names[other].as_str())
+            .collect();
+        format!(
+            "  r{at}:
+    gateway: {{ address: 10.9.{at}.1, port: 8443 }}
+    nearest: [{}]
+    pools:
+      llama: {{ endpoints: [10.9.{at}.2:8000] }}
+      mistral: {{ endpoints: [10.9.{at}.3:8000] }}
+",
+            nearest.join(", ")
+        )
+    };
+    format!(
+        "
+zones:
+  eea: {{ countries: [preset:eea], pinned: true, regions: [{}] }}
+  global: {{ countries: [preset:rest], regions: [{}] }}
+unknown_zone: eea
+classify:
+  - {{ header: cf-ipcountry, gives: country, trust: {{ cidr: [10.0.0.0/8] }} }}
+regions:
+{}",
+        names[regions - 2..].join(", "),
+        names.join(", "),
+        (0..regions).map(region).collect::<String>()
+    )
+}
+
 /// One pinned zone that refuses, DNS pools, two fallbacks.
 pub const EXAMPLE: &str = r#"
 zones:

@@ -24,6 +24,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use prost::Message;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const CASES: u32 = 200;
 const REGIONS: [&str; 3] = ["us-west-2", "us-east-1", "eu-west-1"];
@@ -238,7 +239,10 @@ fn no_mixture_of_before_and_after_leads_where_a_request_s_definition_does_not() 
         |(old, new, seed)| {
             let plan = Plan::default();
             let mut picks = Picks(seed);
-            let both = History::new(&new, [&old]);
+            let both = History {
+                current: Arc::new((&new).into()),
+                earlier: vec![Arc::new((&old).into())],
+            };
             let gateways = new.regions.keys().map(|home| {
                 let states = [
                     translate(&old, &plan, home, None),

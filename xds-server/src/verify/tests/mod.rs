@@ -2,7 +2,7 @@
 
 mod connections;
 pub(crate) mod edit;
-mod fleets;
+pub(crate) mod fleets;
 mod good;
 mod leaking;
 mod mixed;

@@ -3,9 +3,12 @@
 use super::edit::*;
 use super::fleets::{self, EXAMPLE, TWO_PINNED, fleet};
 use super::simulation;
+use crate::discovery::{Parts, join, moving, split};
+use crate::history::History;
+use crate::name::ROUTER;
 use crate::snapshot::Snapshot;
-use crate::translate::translate;
-use crate::verify::verify;
+use crate::translate::{Translator, translate};
+use crate::verify::{Skeleton, moved, verify};
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Principal, permission};
@@ -24,7 +27,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
-use meridian_policy::filter_policy::{Lane, ModelRule};
+use meridian_policy::filter_policy::{Lane, Lease, ModelRule};
 use meridian_policy::fleet::Pool;
 use meridian_policy::{Fleet, RegionName, ZoneName, headers};
 use proptest::prelude::*;
@@ -77,6 +80,91 @@ fn whatever_leaks_is_found() {
     let leaking = leaking.get();
     println!("{leaking} of {CASES} leak");
     assert!(leaking * 10 > CASES * 3, "only {leaking} of {CASES} leak");
+}
+
+/// The same for what a plan moves: it is all that is verified when a plan follows another one.
+#[test]
+fn whatever_leaks_by_a_plan_is_found() {
+    let fleets = [fleet(EXAMPLE), fleet(TWO_PINNED)];
+    let histories: Vec<(&Fleet, History)> =
+        fleets.iter().map(|fleet| (fleet, fleet.into())).collect();
+    let lease = Lease {
+        given: 0,
+        runs_ms: 1,
+    };
+    let plan = Plan::default();
+    let mut good = Vec::new();
+    for (fleet, history) in &histories {
+        let translator = Translator::new(history, &plan);
+        for home in fleet.regions.keys() {
+            let parts = split(translator.skeleton(home, lease));
+            assert_eq!(verify(history, home, &join(&parts).unwrap()), []);
+            let skeleton = Skeleton::of(&parts);
+            let planned = translate(history, &plan, home, Some(lease));
+            let moving = moving(translator.moving(home, lease).unwrap());
+            assert_eq!(moved(history, home, &skeleton, &moving), [], "{home}");
+            good.push((*fleet, history, home, parts, skeleton, planned));
+        }
+    }
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let edits = prop::collection::vec((0..KINDS, any::<[usize; 3]>()), 1..=3);
+    let leaking = Cell::new(0);
+    let run = runner.run(&(any::<prop::sample::Index>(), edits), |(which, edits)| {
+        let (fleet, history, home, parts, skeleton, planned) = which.get(&good);
+        let mut edited = planned.clone();
+        for edit in edits {
+            apply(fleet, &mut edited, edit);
+        }
+        let edited = split(edited);
+        let parts_moved = Parts {
+            routes: named(&edited.routes, |routes| routes.name == "public"),
+            extensions: named(&edited.extensions, |filter| filter.name == ROUTER),
+            endpoints: edited.endpoints.clone(),
+            ..Parts::default()
+        };
+        let mut whole = parts.clone();
+        replace(&mut whole.routes, &parts_moved.routes, |routes| {
+            &routes.name
+        });
+        replace(&mut whole.extensions, &parts_moved.extensions, |filter| {
+            &filter.name
+        });
+        replace(&mut whole.endpoints, &parts_moved.endpoints, |endpoints| {
+            &endpoints.cluster_name
+        });
+        let Ok(joined) = join(&whole) else {
+            return Ok(());
+        };
+        if let Some(leak) = simulation::leak(fleet, home, &joined) {
+            leaking.set(leaking.get() + 1);
+            let found = moved(history, home, skeleton, &parts_moved);
+            prop_assert!(!found.is_empty(), "at {}: {}", home, leak);
+        }
+        Ok(())
+    });
+    run.unwrap();
+    let leaking = leaking.get();
+    println!("{leaking} of {CASES} leak");
+    assert!(leaking * 20 > CASES, "only {leaking} of {CASES} leak");
+}
+
+fn named<P: Clone>(parts: &[P], is_it: impl Fn(&P) -> bool) -> Vec<P> {
+    parts.iter().filter(|part| is_it(part)).cloned().collect()
+}
+
+/// Puts parts in the place of those of the same names.
+fn replace<P: Clone>(parts: &mut [P], by: &[P], name: impl Fn(&P) -> &String) {
+    for part in parts {
+        if let Some(by) = by.iter().find(|by| name(by) == name(part)) {
+            *part = by.clone();
+        }
+    }
 }
 
 fn pick<T>(list: &[T], number: usize) -> &T {
