@@ -37,6 +37,7 @@ pub fn resources(parts: Parts, before: &Resources) -> Result<Resources, JsonErro
     for secret in parts.secrets {
         made.add(ResourceType::Secret, secret.name.clone(), secret)?;
     }
+    made.resources.share_unchanged_types(before);
     Ok(made.resources)
 }
 
@@ -56,8 +57,8 @@ impl Made<'_> {
         let said = meridian_proto::to_json(&message)?.to_string();
         let body = pack_any(message);
         let version = format!("{:032x}", xxh3_128(said.as_bytes()));
-        match before.filter(|before| before.version == version) {
-            Some(same) => self.resources.share(kind, name, same.clone()),
+        match before.filter(|before| *before.version == *version) {
+            Some(same) => self.resources.share(kind, same.clone()),
             None => self
                 .resources
                 .insert(kind, name, Resource { version, body }),

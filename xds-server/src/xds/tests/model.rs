@@ -119,7 +119,7 @@ impl World {
         let mut resources = Resources::default();
         for kind in KINDS {
             for (name, version) in &state[index(kind)] {
-                resources.insert(kind, name, resource(kind, name, version));
+                resources.insert(kind, name.as_str(), resource(kind, name, version));
             }
         }
         self.observer.published(state);
