@@ -92,6 +92,12 @@ impl Stream {
         PerType::from_fn(|kind| self.types[kind].status())
     }
 
+    /// How many names of a type this stream has a list of.
+    #[cfg(test)]
+    pub fn listed(&self, kind: ResourceType) -> usize {
+        self.types[kind].listed()
+    }
+
     fn flush(&mut self) -> Vec<Push> {
         let Some(latest) = self.latest.clone() else {
             return Vec::new();

@@ -109,6 +109,13 @@ impl Subscription {
         })
     }
 
+    /// How many names of its own it has.
+    #[cfg(test)]
+    pub fn listed(&self) -> usize {
+        let in_flight = self.in_flight.as_ref();
+        self.held.listed() + in_flight.map_or(0, |push| push.changes.len())
+    }
+
     /// Whether the client has rejected the last push that it judged.
     pub fn is_refused(&self) -> bool {
         self.nack.is_some()

@@ -142,6 +142,12 @@ impl Holdings {
         base.is_some_and(|base| Arc::ptr_eq(base, state))
     }
 
+    /// How many names are listed.
+    #[cfg(test)]
+    pub fn listed(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Lists all names, before the interest changes.
     pub fn list(&mut self, interest: &Interest) {
         let Some(base) = self.base.take() else {

@@ -183,6 +183,11 @@ impl Client {
         self.stream.status()[kind].clone().unwrap()
     }
 
+    /// How many names the stream has a list of.
+    pub fn listed(&self, kind: ResourceType) -> usize {
+        self.stream.listed(kind)
+    }
+
     pub fn refusal(&self, kind: ResourceType) -> Option<Nack> {
         self.status(kind).nack
     }
