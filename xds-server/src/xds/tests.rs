@@ -5,6 +5,6 @@ mod delta;
 mod interest;
 mod model;
 mod order;
-mod sharing;
 mod server;
+mod sharing;
 mod sotw;

@@ -37,7 +37,9 @@ fn push(sizes: &[usize]) -> Push {
 }
 
 /// Sizes around those where lengths become longer, and where parts are no longer copied.
-const SIZES: [usize; 11] = [0, 1, 90, 100, 127, 128, 4_000, 5_000, 16_300, 17_000, 300_000];
+const SIZES: [usize; 11] = [
+    0, 1, 90, 100, 127, 128, 4_000, 5_000, 16_300, 17_000, 300_000,
+];
 
 #[test]
 fn a_response_is_what_the_generated_messages_say() {
@@ -102,7 +104,10 @@ fn small_resources_are_sent_together() {
     let chunks: Vec<usize> = std::iter::from_fn(|| response.next_chunk())
         .map(|chunk| chunk.len())
         .collect();
-    assert!(chunks.iter().all(|length| *length <= 16 << 10), "{chunks:?}");
+    assert!(
+        chunks.iter().all(|length| *length <= 16 << 10),
+        "{chunks:?}"
+    );
     let all: usize = chunks.iter().sum();
     assert!(chunks.len() <= all / (15 << 10) + 1, "{chunks:?}");
 }
@@ -155,5 +160,8 @@ fn publications_share_the_types_that_have_not_changed() {
     // A change of the one does not change the other.
     after.insert(Cluster, "a", resource(Cluster, "a", "2"));
     assert_eq!(&*before.get(Cluster, "a").unwrap().version, "1");
-    assert_ne!(after.typed(Cluster).version(Cluster), before.typed(Cluster).version(Cluster));
+    assert_ne!(
+        after.typed(Cluster).version(Cluster),
+        before.typed(Cluster).version(Cluster)
+    );
 }

@@ -1,5 +1,6 @@
 //! A fleet of any size on three continents, on loopback.
 
+use super::Arguments;
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -17,13 +18,14 @@ pub struct Fleet {
     regions: usize,
     models: usize,
     lease_s: u64,
+    has_signals: bool,
     /// Bound as long as the addresses are ours.
     _claim: TcpListener,
 }
 
 impl Fleet {
     /// A fleet on addresses that are free.
-    pub fn claim(regions: usize, models: usize, lease_s: u64) -> Result<Self> {
+    pub fn claim(arguments: &Arguments) -> Result<Self> {
         let first = u16::try_from(std::process::id() % 60_000)?;
         for offset in 0..1000 {
             let [x, y] = (first + offset).to_be_bytes();
@@ -31,9 +33,10 @@ impl Fleet {
             if let Ok(claim) = TcpListener::bind((address(block, 254), 9)) {
                 return Ok(Self {
                     block,
-                    regions,
-                    models,
-                    lease_s,
+                    regions: arguments.regions,
+                    models: arguments.models,
+                    lease_s: arguments.lease,
+                    has_signals: !arguments.no_signals,
                     _claim: claim,
                 });
             }
@@ -104,20 +107,22 @@ regions:
                 format!("      {model}: {{ endpoints: [\"{ip}:8001\", \"{ip}:8002\"] }}\n")
             })
             .collect();
+        let source = self.source();
+        let signals = format!(
+            "    signals:\n      - {{ prometheus: \"http://{source}/{at}\", preset: vllm, max_running: 256, every: {EVERY} }}\n"
+        );
+        let signals = if self.has_signals { &*signals } else { "" };
         format!(
             "  {name}:
     public: {{ listen: \"{ip}:8080\", url: \"http://{ip}:8080\" }}
     gateway: {{ address: \"{ip}\", port: 8443, listen: \"{ip}:8443\" }}
     admin: \"{ip}:9901\"
     location: {{ latitude: {latitude}, longitude: {longitude} }}
-    signals:
-      - {{ prometheus: \"http://{source}/{at}\", preset: vllm, max_running: 256, every: {EVERY} }}
-    pools:
+{signals}    pools:
 {pools}",
             name = region(at),
             latitude = latitude - offset * 0.7,
             longitude = longitude + offset * 2.1,
-            source = self.source(),
         )
     }
 }

@@ -54,6 +54,10 @@ pub struct Arguments {
     /// One stream of this many never reads.
     #[arg(long, default_value_t = 10)]
     slow: usize,
+    /// The fleet has no signals, so nothing is planned anew: what the streams alone cost. For `storm`, `renewals`, `reconnect` and
+    /// `shutdown`.
+    #[arg(long)]
+    no_signals: bool,
     /// The program to measure. Default: `meridian` beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -76,7 +80,7 @@ impl Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let mut report = Report::of_this_machine()?;
     let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
-    let fleet = Fleet::claim(arguments.regions, arguments.models, arguments.lease)?;
+    let fleet = Fleet::claim(&arguments)?;
     let source = Source::serve(fleet.source(), arguments.regions, arguments.models).await?;
     let begun = std::time::Instant::now();
     let control_plane = ControlPlane::start(&arguments, dir.path(), &fleet)?;

@@ -14,8 +14,9 @@ use tokio::time::sleep;
 
 /// Until memory and processor time are looked at.
 const REST: Duration = Duration::from_secs(3);
-/// How long nothing must come before the next measurement.
+/// How long nothing must come before the next measurement, and how long that is waited for.
 const QUIET: Duration = Duration::from_secs(4);
+const UNQUIET: Duration = Duration::from_secs(40);
 
 /// Everything that runs.
 pub struct Stages {
@@ -103,9 +104,10 @@ impl Stages {
 
     /// Waits until nothing comes for a while.
     async fn quiet(&self) {
-        let mut silent_since = Instant::now();
+        let begun = Instant::now();
+        let mut silent_since = begun;
         self.swarm.events();
-        while silent_since.elapsed() < QUIET {
+        while silent_since.elapsed() < QUIET && begun.elapsed() < UNQUIET {
             sleep(Duration::from_millis(100)).await;
             if !self.swarm.events().is_empty() {
                 silent_since = Instant::now();

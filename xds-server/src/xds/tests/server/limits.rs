@@ -45,7 +45,10 @@ async fn streams_beyond_the_limit_are_refused_until_one_ends() {
     first.next().await.unwrap();
     let code = refusal(server.plain().await, REGION).await;
     assert_eq!(code, Code::ResourceExhausted);
-    assert_eq!(server.hub.counts().refused, [("too_many_streams", 1)].into());
+    assert_eq!(
+        server.hub.counts().refused,
+        [("too_many_streams", 1)].into()
+    );
     drop(first);
     server
         .until("leaving", |hub| hub.clients().is_empty())
@@ -90,7 +93,8 @@ async fn deaf_relay(server: SocketAddr) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (client, _) = listener.accept().await.unwrap();
-        let (mut from_server, mut to_server) = TcpStream::connect(server).await.unwrap().into_split();
+        let (mut from_server, mut to_server) =
+            TcpStream::connect(server).await.unwrap().into_split();
         let (mut from_client, mut to_client) = client.into_split();
         let requests = copy(&mut from_client, &mut to_server);
         let answers = async {
@@ -110,15 +114,26 @@ async fn a_client_that_never_reads_costs_a_push_and_what_is_on_the_wire() {
     let server = Server::start(None).await;
     let many = |version: usize| {
         let clusters = (0..3_000).map(|n| format!("cluster-with-a-long-name-{n:060}@{version}"));
-        resources(&format!("cluster {}", clusters.collect::<Vec<_>>().join(" ")))
+        resources(&format!(
+            "cluster {}",
+            clusters.collect::<Vec<_>>().join(" ")
+        ))
     };
     let mut alive: Vec<Weak<EncodedResource>> = Vec::new();
     let mut publish = |version: usize| {
         let resources = many(version);
-        let (_, last) = resources.of(ResourceType::Cluster).last_key_value().unwrap();
+        let (_, last) = resources
+            .of(ResourceType::Cluster)
+            .last_key_value()
+            .unwrap();
         alive.push(std::sync::Arc::downgrade(last));
-        server.hub.publish([(REGION.parse().unwrap(), resources)].into());
-        alive.iter().filter(|resource| resource.strong_count() > 0).count()
+        server
+            .hub
+            .publish([(REGION.parse().unwrap(), resources)].into());
+        alive
+            .iter()
+            .filter(|resource| resource.strong_count() > 0)
+            .count()
     };
     publish(0);
     // It lets the server send without end, but does not read.
@@ -130,9 +145,7 @@ async fn a_client_that_never_reads_costs_a_push_and_what_is_on_the_wire() {
     let deaf = endpoint.connect().await.unwrap();
     let deaf = tokio::spawn(Ads::open(deaf, node(REGION)));
     let mut quick = Ads::open(server.plain().await, node(REGION)).await.unwrap();
-    server
-        .until("both", |hub| hub.clients().len() == 2)
-        .await;
+    server.until("both", |hub| hub.clients().len() == 2).await;
     let mut most = 0;
     for version in 1..VERSIONS {
         let (response, _) = quick.next().await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! A server on a socket, certificates, and a client.
 
-use crate::xds::tests::client::{read, resources};
 use crate::xds::server::{Limits, serve_within};
+use crate::xds::tests::client::{read, resources};
 use crate::xds::{Hub, ResourceType, ServeError, Tls, Trust};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
