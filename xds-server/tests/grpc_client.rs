@@ -1,4 +1,4 @@
-//! gRPC's own xDS client, an independent implementation of the protocol, finds its servers through ours.
+//! gRPC's own xDS clients, independent implementations of the protocol, find their servers through ours.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -53,29 +53,71 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// An implementation of gRPC's xDS client.
+#[derive(Clone, Copy, Debug)]
+enum Client {
+    /// grpcio, on gRPC's core in C++.
+    Python,
+    /// `@grpc/grpc-js-xds`.
+    Node,
+}
+
+impl Client {
+    /// The command that runs its script.
+    fn command(self) -> Command {
+        let tools = workspace().join(".tools");
+        let (program, script, works) = match self {
+            Self::Python => (
+                tools.join("python/bin/python"),
+                "grpc_xds_client.py",
+                ["-c", "import grpc, google.protobuf"],
+            ),
+            Self::Node => (
+                tools.join("grpc-js/bin/node"),
+                "grpc_js_xds_client.js",
+                ["-e", "require('@grpc/grpc-js-xds')"],
+            ),
+        };
+        // Where the packages are.
+        let modules = tools.join("grpc-js/node_modules");
+        let missing = "run scripts/setup test first";
+        let has = Command::new(&program)
+            .args(works)
+            .env("NODE_PATH", &modules)
+            .output();
+        let has = has.unwrap_or_else(|error| panic!("{}: {error}; {missing}", program.display()));
+        let error = String::from_utf8_lossy(&has.stderr);
+        assert!(
+            has.status.success(),
+            "{}: {error}; {missing}",
+            program.display()
+        );
+        let mut command = Command::new(&program);
+        command.env("NODE_PATH", modules);
+        command.arg(workspace().join("tests/clients").join(script));
+        command
+    }
+
+    /// How it calls itself.
+    fn user_agent(self) -> &'static str {
+        match self {
+            Self::Python => "gRPC",
+            Self::Node => "gRPC Node",
+        }
+    }
+}
+
 /// The client's script in a process of its own, which ends with the test.
-struct Python {
+struct Script {
     process: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
-impl Python {
-    fn start(arguments: [&str; 2], bootstrap: &str) -> Self {
-        let python = workspace().join(".tools/python/bin/python");
-        let missing = "run scripts/setup test first";
-        let has = Command::new(&python)
-            .args(["-c", "import grpc, google.protobuf"])
-            .output();
-        let has = has.unwrap_or_else(|error| panic!("{}: {error}; {missing}", python.display()));
-        let error = String::from_utf8_lossy(&has.stderr);
-        assert!(
-            has.status.success(),
-            "{}: {error}; {missing}",
-            python.display()
-        );
-        let mut process = Command::new(&python)
-            .arg(workspace().join("tests/clients/grpc_xds_client.py"))
+impl Script {
+    fn start(client: Client, arguments: [&str; 2], bootstrap: &str) -> Self {
+        let mut process = client
+            .command()
             .args(arguments)
             .env("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap)
             .env("no_proxy", "*")
@@ -104,7 +146,7 @@ impl Python {
     }
 }
 
-impl Drop for Python {
+impl Drop for Script {
     fn drop(&mut self) {
         drop(self.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -268,7 +310,7 @@ fn bootstrap(port: u16, credentials: &serde_json::Value) -> String {
 }
 
 /// Serves, and drives the client from states to calls.
-async fn tour(tls: Option<Tls>, credentials: serde_json::Value) {
+async fn tour(client: Client, tls: Option<Tls>, credentials: serde_json::Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let hub = Arc::new(Hub::default());
@@ -290,20 +332,20 @@ async fn tour(tls: Option<Tls>, credentials: serde_json::Value) {
     ));
     let conversation = {
         let hub = Arc::clone(&hub);
-        tokio::task::spawn_blocking(move || converse(&hub, &bootstrap(port, &credentials)))
+        tokio::task::spawn_blocking(move || converse(client, &hub, &bootstrap(port, &credentials)))
     };
     conversation.await.unwrap();
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
 }
 
-fn converse(hub: &Hub, bootstrap: &str) {
-    let mut servers = ["one", "two"].map(|name| Python::start(["serve", name], ""));
+fn converse(kind: Client, hub: &Hub, bootstrap: &str) {
+    let mut servers = ["one", "two"].map(|name| Script::start(kind, ["serve", name], ""));
     let [one, two] = servers
         .each_mut()
         .map(|server| server.line().parse().unwrap());
     publish(hub, &[("one", one, 1)]);
-    let mut client = Python::start(["call", &format!("xds:///{SERVICE}")], bootstrap);
+    let mut client = Script::start(kind, ["call", &format!("xds:///{SERVICE}")], bootstrap);
     assert_eq!(client.call(20), [("one".to_owned(), 20)].into());
 
     // A new cluster with three quarters of the calls: no call fails.
@@ -334,11 +376,12 @@ fn converse(hub: &Hub, bootstrap: &str) {
         (status.client.node.as_str(), status.client.region.as_str()),
         ("grpc-client", REGION)
     );
-    assert!(status.client.user_agent.starts_with("gRPC"), "{status:?}");
+    let user_agent = &status.client.user_agent;
+    assert!(user_agent.starts_with(kind.user_agent()), "{status:?}");
 }
 
 /// Calls until server `two` has a fitting share of 1,000 calls.
-fn eventually(hub: &Hub, client: &mut Python, fits: impl Fn(u32) -> bool) {
+fn eventually(hub: &Hub, client: &mut Script, fits: impl Fn(u32) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let answered = client.call(1_000);
@@ -355,7 +398,14 @@ fn eventually(hub: &Hub, client: &mut Python, fits: impl Fn(u32) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_finds_its_servers() {
-    tour(None, serde_json::json!({ "type": "insecure" })).await;
+    let credentials = serde_json::json!({ "type": "insecure" });
+    tour(Client::Python, None, credentials).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_for_node_finds_its_servers() {
+    let credentials = serde_json::json!({ "type": "insecure" });
+    tour(Client::Node, None, credentials).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,5 +443,5 @@ async fn grpc_finds_its_servers_over_mutual_tls() {
         key: server.1.into_bytes(),
         ca: authority.pem().into_bytes(),
     };
-    tour(Some(tls), credentials).await;
+    tour(Client::Python, Some(tls), credentials).await;
 }

@@ -1,10 +1,11 @@
 //! Versions: hashes of what a resource says, the same on every machine and after every restart.
 
 use super::Parts;
-use crate::xds::{Resource, ResourceType, Resources};
+use crate::xds::{EncodedResource, Resource, ResourceType, Resources};
 use envoy_types::pb::google::protobuf::Any;
 use meridian_proto::{JsonError, canonical};
 use prost::{Message, Name};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The resources of parts. What says the same as in `before` is shared with it.
@@ -45,6 +46,7 @@ pub fn replaced(
     for secret in parts.secrets {
         made.add(ResourceType::Secret, &secret.name, &secret)?;
     }
+    made.resources.share_unchanged_types(before);
     Ok(made.resources)
 }
 
@@ -62,15 +64,21 @@ impl Made<'_> {
     ) -> Result<(), JsonError> {
         let value = canonical(message)?;
         let version = format!("{:032x}", xxh3_128(&value));
-        match self.before.get(kind, name) {
-            Some(same) if same.version == version => {
-                self.resources.share(kind, name, same.clone());
-            }
-            _ => {
+        let is_it = |resource: &&Arc<EncodedResource>| *resource.version == *version;
+        if self
+            .resources
+            .get(kind, name)
+            .is_some_and(|there| is_it(&there))
+        {
+            return Ok(());
+        }
+        match self.before.get(kind, name).filter(is_it) {
+            Some(same) => self.resources.share(kind, same.clone()),
+            None => {
                 let type_url = M::type_url();
                 let body = Any { type_url, value };
-                self.resources
-                    .insert(kind, name, Resource { version, body });
+                let resource = Resource { version, body };
+                self.resources.insert(kind, name, resource);
             }
         }
         Ok(())

@@ -59,7 +59,7 @@ fn with_policies(publication: &Publication, of: &Publication) -> Publication {
         for router in [ROUTER, &native(ROUTER)] {
             if let Some(policy) = of.and_then(|of| of.get(ResourceType::Extension, router)) {
                 let policy = policy.clone();
-                Arc::make_mut(resources).share(ResourceType::Extension, router, policy);
+                Arc::make_mut(resources).share(ResourceType::Extension, policy);
             }
         }
     }

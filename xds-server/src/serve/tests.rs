@@ -151,7 +151,7 @@ fn changed(before: &Publication, after: &Publication) -> BTreeSet<String> {
     for (region, resources) in after {
         for kind in ResourceType::ALL {
             // No gateway here asks for plugins of the other kind.
-            let own = |(name, _): &(&String, &Arc<_>)| !name.ends_with(".native");
+            let own = |(name, _): &(&Arc<str>, &Arc<_>)| !name.ends_with(".native");
             for (name, resource) in resources.of(kind).iter().filter(own) {
                 let old = before.get(region).and_then(|before| before.get(kind, name));
                 if old.is_none_or(|old| old.version != resource.version) {

@@ -3,9 +3,7 @@
 use super::resources::ResourceType;
 use super::stream::Stream;
 use super::subscription::{Push, Subscription, Verdict};
-use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
-};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 /// Handles a request. Returns the verdict on the last push, and the pushes to send now.
 pub(super) fn request(
@@ -19,7 +17,7 @@ pub(super) fn request(
 fn apply(subscription: &mut Subscription, request: &DeltaDiscoveryRequest) -> Option<Verdict> {
     let names = &request.resource_names_subscribe;
     if !subscription.is_subscribed() {
-        subscription.open_delta(names, request.initial_resource_versions.iter());
+        subscription.open_delta(names, &request.initial_resource_versions);
         return None;
     }
     let error = request.error_detail.as_ref();
@@ -31,24 +29,4 @@ fn apply(subscription: &mut Subscription, request: &DeltaDiscoveryRequest) -> Op
     }
     subscription.subscribe(names);
     verdict
-}
-
-/// A push as a response message.
-pub(super) fn response(push: Push) -> DeltaDiscoveryResponse {
-    let resources = push.resources.into_iter();
-    DeltaDiscoveryResponse {
-        system_version_info: push.version,
-        resources: resources
-            .map(|(name, resource)| Resource {
-                name,
-                version: resource.version.clone(),
-                resource: Some(resource.body.clone()),
-                ..Default::default()
-            })
-            .collect(),
-        type_url: push.kind.type_url().to_owned(),
-        removed_resources: push.removed,
-        nonce: push.nonce,
-        ..Default::default()
-    }
 }

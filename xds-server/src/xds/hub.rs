@@ -5,7 +5,7 @@ use super::status::{Client, ClientStatus, Counts};
 use super::stream::Stream;
 use arc_swap::ArcSwap;
 use meridian_policy::RegionName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -22,7 +22,14 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Clients {
     next: u64,
-    connected: BTreeMap<u64, (Client, Arc<Mutex<Stream>>)>,
+    connected: BTreeMap<u64, Arc<Entry>>,
+}
+
+/// A connected client, and its stream.
+#[derive(Debug)]
+struct Entry {
+    client: Client,
+    stream: Mutex<Stream>,
 }
 
 #[derive(Debug)]
@@ -65,19 +72,19 @@ impl Hub {
 
     /// The connected clients, oldest first.
     pub fn clients(&self) -> Vec<ClientStatus> {
-        let status = |(client, stream): (Client, Arc<Mutex<Stream>>)| {
-            let stream = lock(&stream);
+        let status = |entry: &Arc<Entry>| {
+            let stream = lock(&entry.stream);
             ClientStatus {
-                client,
+                client: entry.client.clone(),
                 waiting: stream.waiting(),
                 types: stream.status(),
             }
         };
-        self.connected().into_iter().map(status).collect()
+        self.connected().iter().map(status).collect()
     }
 
     /// A copy, so that the list is not locked while the streams are.
-    fn connected(&self) -> Vec<(Client, Arc<Mutex<Stream>>)> {
+    fn connected(&self) -> Vec<Arc<Entry>> {
         lock(&self.clients).connected.values().cloned().collect()
     }
 
@@ -85,19 +92,19 @@ impl Hub {
     /// not count.
     pub fn settled(&self) -> bool {
         let published = self.published.load();
-        self.connected().iter().all(|(client, stream)| {
-            let resources = published.get(&client.region);
-            resources.is_none_or(|resources| lock(stream).settled(resources))
+        self.connected().iter().all(|entry| {
+            let resources = published.get(&entry.client.region);
+            resources.is_none_or(|resources| lock(&entry.stream).settled(resources))
         })
     }
 
     /// Whether every region with resources has a connected client.
     pub fn is_complete(&self) -> bool {
         let clients = self.connected();
+        let connected: BTreeSet<&RegionName> =
+            clients.iter().map(|entry| &entry.client.region).collect();
         let published = self.published.load();
-        published
-            .keys()
-            .all(|region| clients.iter().any(|(client, _)| client.region == *region))
+        published.keys().all(|region| connected.contains(region))
     }
 
     /// Counters since the start.
@@ -132,15 +139,18 @@ impl Hub {
 
     /// Adds a client to the list until the connection is dropped.
     pub(super) fn connect(self: &Arc<Self>, client: Client) -> Connection {
-        let stream = Arc::new(Mutex::new(Stream::new(client.wire)));
+        let entry = Arc::new(Entry {
+            stream: Mutex::new(Stream::new(client.wire)),
+            client,
+        });
         let mut clients = lock(&self.clients);
         let id = clients.next;
         clients.next += 1;
-        clients.connected.insert(id, (client, Arc::clone(&stream)));
+        clients.connected.insert(id, Arc::clone(&entry));
         Connection {
             hub: Arc::clone(self),
             id,
-            stream,
+            entry,
         }
     }
 
@@ -166,12 +176,12 @@ impl Hub {
 pub(super) struct Connection {
     hub: Arc<Hub>,
     id: u64,
-    stream: Arc<Mutex<Stream>>,
+    entry: Arc<Entry>,
 }
 
 impl Connection {
     pub fn stream(&self) -> MutexGuard<'_, Stream> {
-        lock(&self.stream)
+        lock(&self.entry.stream)
     }
 }
 

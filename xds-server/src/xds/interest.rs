@@ -4,6 +4,7 @@
 
 use super::resources::ResourceType;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The wildcard: all resources of a type.
 pub(super) const WILDCARD: &str = "*";
@@ -12,7 +13,7 @@ pub(super) const WILDCARD: &str = "*";
 pub(super) struct Interest {
     kind: ResourceType,
     wildcard: bool,
-    names: BTreeSet<String>,
+    names: BTreeSet<Arc<str>>,
     /// Whether the client has ever sent a name. From then on an empty list means no names instead of the wildcard.
     named: bool,
 }
@@ -32,7 +33,7 @@ impl Interest {
     }
 
     /// The names that the client subscribed to explicitly.
-    pub fn names(&self) -> &BTreeSet<String> {
+    pub fn names(&self) -> &BTreeSet<Arc<str>> {
         &self.names
     }
 
@@ -41,31 +42,46 @@ impl Interest {
         self.wildcard || self.names.contains(name)
     }
 
+    /// SotW: whether replacing all names with these would change nothing.
+    pub fn equals(&self, names: &[String]) -> bool {
+        let wildcard = names.iter().any(|name| name == WILDCARD);
+        let implied = names.is_empty() && self.legacy_wildcard();
+        let mut explicit: Vec<&str> = names.iter().map(String::as_str).collect();
+        explicit.retain(|name| *name != WILDCARD);
+        explicit.sort_unstable();
+        explicit.dedup();
+        self.wildcard == (wildcard || implied)
+            && (self.named || names.is_empty())
+            && explicit
+                .into_iter()
+                .eq(self.names.iter().map(|name| &**name))
+    }
+
     /// SotW: replaces all names.
-    pub fn replace(&mut self, names: &[String]) {
+    pub fn replace(&mut self, names: &[Arc<str>]) {
         self.named |= !names.is_empty();
         self.names = names
             .iter()
-            .filter(|name| *name != WILDCARD)
+            .filter(|name| &***name != WILDCARD)
             .cloned()
             .collect();
-        self.wildcard = names.iter().any(|name| name == WILDCARD) || self.legacy_wildcard();
+        self.wildcard = names.iter().any(|name| &**name == WILDCARD) || self.legacy_wildcard();
     }
 
     /// Delta: the first request of a stream. An empty list means the wildcard.
-    pub fn open(&mut self, names: &[String]) {
+    pub fn open(&mut self, names: &[Arc<str>]) {
         self.subscribe(names);
         self.wildcard |= self.legacy_wildcard();
     }
 
     /// Delta: adds names.
-    pub fn subscribe(&mut self, names: &[String]) {
+    pub fn subscribe(&mut self, names: &[Arc<str>]) {
         self.named |= !names.is_empty();
         for name in names {
-            if name == WILDCARD {
+            if &**name == WILDCARD {
                 self.wildcard = true;
             } else {
-                self.names.insert(name.clone());
+                self.names.insert(Arc::clone(name));
             }
         }
     }

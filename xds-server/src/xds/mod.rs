@@ -11,11 +11,13 @@
 //! [`serve`] runs the gRPC server. Other services can be added to it; they authenticate callers with [`Trust::peer`].
 
 mod delta;
+mod encoded;
 mod hub;
 mod identity;
 mod interest;
 mod reference;
 mod resources;
+mod response;
 mod server;
 mod sotw;
 mod status;
@@ -23,9 +25,10 @@ mod stream;
 mod subscription;
 mod version;
 
+pub use encoded::EncodedResource;
 pub use hub::Hub;
 pub use identity::{Peer, Refused, Trust};
-pub use resources::{PerType, Resource, ResourceType, Resources};
+pub use resources::{ByName, PerType, Resource, ResourceType, Resources};
 pub use server::{ServeError, Tls, serve};
 pub use status::{Client, ClientStatus, Counts, Nack, TypeStatus, Wire};
 

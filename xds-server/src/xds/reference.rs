@@ -1,6 +1,5 @@
 //! References between resources, as far as the order of pushes depends on them.
 
-use super::resources::Resource;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::core::v3::Address;
@@ -11,9 +10,38 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
-/// The EDS name of a cluster; `None` if it does not use EDS.
-pub(super) fn endpoints(cluster: &Resource) -> Option<String> {
-    let cluster: Cluster = unpack(&cluster.body)?;
+/// What a resource refers to.
+#[derive(Debug, Default)]
+pub(super) struct References {
+    /// Of a cluster: the EDS name; `None` if it does not use EDS.
+    pub endpoints: Option<String>,
+    /// Of a listener: the addresses that it binds.
+    pub addresses: Vec<Address>,
+    /// Of a listener: the RDS names.
+    pub routes: Vec<String>,
+}
+
+impl References {
+    /// The references of a packed resource.
+    pub fn of(body: &Any) -> Self {
+        if let Some(cluster) = unpack(body) {
+            return Self {
+                endpoints: endpoints(cluster),
+                ..Self::default()
+            };
+        }
+        let Some(mut listener) = unpack::<Listener>(body) else {
+            return Self::default();
+        };
+        Self {
+            endpoints: None,
+            addresses: addresses(&mut listener),
+            routes: routes(listener),
+        }
+    }
+}
+
+fn endpoints(cluster: Cluster) -> Option<String> {
     let eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
     if cluster.cluster_discovery_type != Some(eds) {
         return None;
@@ -24,23 +52,13 @@ pub(super) fn endpoints(cluster: &Resource) -> Option<String> {
         .or(Some(cluster.name))
 }
 
-/// The addresses that a listener binds.
-pub(super) fn addresses(listener: &Resource) -> Vec<Address> {
-    let listener: Option<Listener> = unpack(&listener.body);
-    listener
-        .map(|listener| {
-            let more = listener.additional_addresses.into_iter();
-            let more = more.filter_map(|additional| additional.address);
-            listener.address.into_iter().chain(more).collect()
-        })
-        .unwrap_or_default()
+fn addresses(listener: &mut Listener) -> Vec<Address> {
+    let more = listener.additional_addresses.drain(..);
+    let more = more.filter_map(|additional| additional.address);
+    listener.address.take().into_iter().chain(more).collect()
 }
 
-/// The RDS names of a listener.
-pub(super) fn routes(listener: &Resource) -> Vec<String> {
-    let Some(listener) = unpack::<Listener>(&listener.body) else {
-        return Vec::new();
-    };
+fn routes(listener: Listener) -> Vec<String> {
     let chains = listener.filter_chains.into_iter();
     let filters = chains
         .chain(listener.default_filter_chain)

@@ -1,18 +1,23 @@
 //! The gRPC server of xDS.
 
 mod ads;
+mod connection;
+mod inbound;
+mod limits;
+mod outbound;
 mod session;
 mod variant;
 
 use super::hub::Hub;
 use super::identity::{Refused, Trust};
 use ads::Ads;
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+pub(super) use limits::Limits;
+use session::Shared;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
@@ -27,9 +32,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
 /// Limit of streams per connection; a gateway needs two or three.
 const STREAMS: u32 = 32;
-/// Limits of message sizes, in bytes. Requests contain names, responses whole configurations.
-const REQUEST_LIMIT: usize = 4 << 20;
-const RESPONSE_LIMIT: usize = 64 << 20;
+/// Bytes that a client may send before they are read: of one stream, and of its connection. The default, 1 MiB for each, is the memory
+/// that a client can take by requests that nobody reads, because it does not read the responses.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 
 /// The files of mutual TLS, as PEM.
 #[derive(Clone)]
@@ -69,10 +75,25 @@ pub async fn serve(
     more: Routes,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_within(Limits::default(), listener, tls, hub, trust, more, shutdown).await
+}
+
+/// [`serve`] with these limits.
+pub(super) async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    hub: Arc<Hub>,
+    trust: Arc<Trust>,
+    more: Routes,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS);
     match tls {
         Some(tls) => server = server.tls_config(mutual(&tls))?,
@@ -80,13 +101,17 @@ pub async fn serve(
         None => return Err(ServeError::NotLoopback(address)),
     }
     let (stop, stopped) = watch::channel(false);
-    let ads = Ads::new(hub, trust, stopped.clone());
-    let ads = AggregatedDiscoveryServiceServer::new(ads)
-        .max_decoding_message_size(REQUEST_LIMIT)
-        .max_encoding_message_size(RESPONSE_LIMIT);
+    let ads = Ads::new(Shared {
+        hub: Arc::clone(&hub),
+        trust,
+        stopped: stopped.clone(),
+        places: Arc::new(Semaphore::new(limits.streams)),
+        first_request: limits.first_request,
+    });
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let incoming = connection::limited(incoming, limits.connections, hub);
     let serving = server
         .add_routes(more.add_service(ads))
         .serve_with_incoming_shutdown(incoming, until(stopped));

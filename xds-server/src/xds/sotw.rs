@@ -3,7 +3,7 @@
 use super::resources::ResourceType;
 use super::stream::Stream;
 use super::subscription::{Push, Subscription, Verdict};
-use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 
 /// Handles a request. Returns the verdict on the last push, and the pushes to send now.
 pub(super) fn request(
@@ -32,18 +32,4 @@ fn apply(subscription: &mut Subscription, request: &DiscoveryRequest) -> Option<
     let verdict = subscription.verdict(&request.response_nonce, error);
     subscription.replace(names);
     verdict
-}
-
-/// A push as a response message.
-pub(super) fn response(push: Push) -> DiscoveryResponse {
-    let resources = push.resources.into_iter();
-    DiscoveryResponse {
-        version_info: push.version,
-        resources: resources
-            .map(|(_, resource)| resource.body.clone())
-            .collect(),
-        type_url: push.kind.type_url().to_owned(),
-        nonce: push.nonce,
-        ..Default::default()
-    }
 }

@@ -4,6 +4,7 @@ use super::resources::PerType;
 use meridian_policy::RegionName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The variant of the protocol that a stream uses.
@@ -41,7 +42,7 @@ pub struct TypeStatus {
     /// Whether the client subscribed to the wildcard.
     pub wildcard: bool,
     /// The names that it subscribed to.
-    pub names: BTreeSet<String>,
+    pub names: BTreeSet<Arc<str>>,
     /// The last version that it accepted, if known.
     pub acked: Option<String>,
     /// The version that it has not acknowledged yet.

@@ -4,7 +4,6 @@
 //! the ACK of the one before, because Envoy does not ACK a cluster before it has the endpoints. Resources are removed
 //! in another order, after the client has accepted the listeners and routes that no longer refer to them.
 
-use super::reference;
 use super::resources::{PerType, ResourceType, Resources};
 use super::status::{TypeStatus, Wire};
 use super::subscription::{Push, Subscription, Verdict};
@@ -82,7 +81,7 @@ impl Stream {
     /// Whether the client has accepted all additions and changes of this state, for every type that it subscribed to.
     pub fn settled(&self, resources: &Arc<Resources>) -> bool {
         let mut types = self.types.iter();
-        types.all(|(_, subscription)| subscription.acked(resources))
+        types.all(|(kind, subscription)| subscription.acked(resources.typed(kind)))
             && self
                 .latest
                 .as_ref()
@@ -91,6 +90,12 @@ impl Stream {
 
     pub fn status(&self) -> PerType<Option<TypeStatus>> {
         PerType::from_fn(|kind| self.types[kind].status())
+    }
+
+    /// How many names of a type this stream has a list of.
+    #[cfg(test)]
+    pub fn listed(&self, kind: ResourceType) -> usize {
+        self.types[kind].listed()
     }
 
     fn flush(&mut self) -> Vec<Push> {
@@ -102,7 +107,7 @@ impl Stream {
         for kind in ResourceType::ALL {
             // Routes wait for the ACK of the clusters that they refer to. Until then the old routes apply.
             if in_order || !waits_for_references(kind) {
-                self.types[kind].advance(&latest);
+                self.types[kind].advance(latest.typed(kind));
             }
             if let Some(push) = self.push(kind, false) {
                 if kind == ResourceType::Cluster {
@@ -110,7 +115,7 @@ impl Stream {
                 }
                 pushes.push(push);
             }
-            in_order &= !is_referenced(kind) || self.types[kind].sent(&latest);
+            in_order &= !is_referenced(kind) || self.types[kind].sent(latest.typed(kind));
         }
         for kind in REMOVAL {
             if self.types[kind].has_removals() && self.may_remove(kind, &latest) {
@@ -131,23 +136,24 @@ impl Stream {
 
     /// Envoy recreates a changed cluster, and waits for its endpoints again.
     fn resend_endpoints(&mut self, clusters: &Push, latest: &Resources) {
-        let names = clusters.new_resources.iter();
-        let names = names.filter_map(|cluster| reference::endpoints(cluster));
-        for name in names.filter(|name| latest.get(ResourceType::Endpoint, name).is_some()) {
+        let endpoints = latest.of(ResourceType::Endpoint);
+        let names = clusters.new_clusters.iter();
+        let names = names.filter_map(|cluster| cluster.references().endpoints.as_deref());
+        for (name, _) in names.filter_map(|name| endpoints.get_key_value(name)) {
             self.types[ResourceType::Endpoint].force_resend(name);
         }
     }
 
     /// Whether no resource that the client still uses can refer to the removed resources of this type.
-    fn may_remove(&self, kind: ResourceType, latest: &Arc<Resources>) -> bool {
+    fn may_remove(&self, kind: ResourceType, latest: &Resources) -> bool {
         let before = REMOVAL.into_iter().take_while(|before| *before != kind);
         [ResourceType::Listener, ResourceType::Route]
             .iter()
-            .all(|kind| self.types[*kind].acked(latest) && self.is_known_type(*kind))
+            .all(|kind| self.types[*kind].acked(latest.typed(*kind)) && self.is_known_type(*kind))
             && self.routes_arrived(latest)
             && before
                 .into_iter()
-                .all(|before| self.types[before].complete(latest))
+                .all(|before| self.types[before].complete(latest.typed(before)))
     }
 
     /// Whether the client's choice for this type is known: a new stream subscribes to one type after another.
@@ -165,9 +171,9 @@ impl Stream {
         !routes.is_subscribed()
             || all
                 .filter(|(name, _)| listeners.has(name))
-                .flat_map(|(_, listener)| reference::routes(listener))
+                .flat_map(|(_, listener)| &listener.references().routes)
                 .filter(|name| latest.get(ResourceType::Route, name).is_some())
-                .all(|name| routes.has(&name))
+                .all(|name| routes.has(name))
     }
 }
 

@@ -6,4 +6,5 @@ mod interest;
 mod model;
 mod order;
 mod server;
+mod sharing;
 mod sotw;

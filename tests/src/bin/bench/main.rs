@@ -1,4 +1,5 @@
-//! `scripts/bench`: what a request costs on its way through a gateway, against a bare Envoy in the same run.
+//! `scripts/bench`: what a request costs on its way through a gateway, against a bare Envoy in the same run. `scripts/bench xds`: the
+//! control plane under load by streams.
 #![allow(clippy::print_stdout)] // This program's output is for a person at a terminal.
 
 mod ext_proc;
@@ -13,6 +14,7 @@ mod throughput;
 mod translation;
 mod upstream;
 mod variants;
+mod xds;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -31,9 +33,13 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(ext_proc::SERVER) {
+    let first = arguments.next();
+    if first.as_deref() == Some(ext_proc::SERVER) {
         let address = arguments.next().context("no address")?;
         return ext_proc::serve(&address).await;
+    }
+    if first.as_deref() == Some("xds") {
+        return xds::run(xds::Arguments::parse_from(std::env::args().skip(1))).await;
     }
     let Arguments { loads, litellm } = Arguments::parse();
     let mut report = report::Report::begin(litellm)?;

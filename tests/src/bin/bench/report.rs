@@ -6,8 +6,14 @@ use meridian_tests::world::workspace;
 use std::path::Path;
 use std::process::Command;
 
-/// What stands before and behind the report in docs/benchmarks.md.
-const MARKS: [&str; 2] = ["<!-- written by scripts/bench -->\n", "<!-- end -->\n"];
+/// What stands behind a report in docs/benchmarks.md.
+const END: &str = "<!-- end -->\n";
+
+/// What stands before it. `part`: an argument of `scripts/bench`; none for its main part.
+fn mark(part: &str) -> String {
+    let command = format!("scripts/bench {part}");
+    format!("<!-- written by {} -->\n", command.trim_end())
+}
 
 /// What was measured, as Markdown.
 pub struct Report(String);
@@ -37,6 +43,22 @@ impl Report {
         Ok(report)
     }
 
+    /// Begins with when it is measured, and on what.
+    ///
+    /// # Errors
+    /// A program does not tell its version.
+    pub fn of_this_machine() -> Result<Self> {
+        let mut report = Self(String::new());
+        let cores = std::thread::available_parallelism()?;
+        report.line(&format!(
+            "{}, commit {}, {cores} cores of {}.",
+            said("date", &["-u", "+%F"])?,
+            said("git", &["rev-parse", "--short", "HEAD"])?,
+            processor()?,
+        ));
+        Ok(report)
+    }
+
     /// Adds a line.
     pub fn line(&mut self, line: &str) {
         println!("{line}");
@@ -57,8 +79,16 @@ impl Report {
     /// # Errors
     /// The file has no place for it.
     pub fn write(&self) -> Result<()> {
+        self.write_to("")
+    }
+
+    /// The same for one of the other parts.
+    ///
+    /// # Errors
+    /// The file has no place for it.
+    pub fn write_to(&self, part: &str) -> Result<()> {
         let path = workspace().join("docs/benchmarks.md");
-        let page = put(&std::fs::read_to_string(&path)?, &self.0)?;
+        let page = put(&std::fs::read_to_string(&path)?, part, &self.0)?;
         std::fs::write(&path, page)?;
         println!("\nwritten to {}", path.display());
         Ok(())
@@ -66,15 +96,15 @@ impl Report {
 }
 
 /// A page with this report between its marks.
-fn put(page: &str, report: &str) -> Result<String> {
-    let [begin, end] = MARKS;
+fn put(page: &str, part: &str, report: &str) -> Result<String> {
+    let begin = mark(part);
     let (before, rest) = page
-        .split_once(begin)
+        .split_once(&begin)
         .context("docs/benchmarks.md has no mark")?;
     let (_, behind) = rest
-        .split_once(end)
+        .split_once(END)
         .context("docs/benchmarks.md has no end mark")?;
-    Ok(format!("{before}{begin}\n{report}\n{end}{behind}"))
+    Ok(format!("{before}{begin}\n{report}\n{END}{behind}"))
 }
 
 /// The first line that a program says.
@@ -114,10 +144,12 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_the_report() {
         let page = include_str!("../../../../docs/benchmarks.md");
-        let with = put(page, "2026-11-30\n").unwrap();
-        assert!(with.contains("-->\n\n2026-11-30\n\n<!-- end -->\n"));
-        assert_eq!(put(&with, "2026-11-30\n").unwrap(), with);
-        assert!(with.starts_with("# Benchmarks\n") && with.contains("## Measured before"));
-        assert!(put("# Benchmarks\n", "").is_err());
+        for part in ["", "xds"] {
+            let with = put(page, part, "2026-11-30\n").unwrap();
+            assert!(with.contains("-->\n\n2026-11-30\n\n<!-- end -->\n"));
+            assert_eq!(put(&with, part, "2026-11-30\n").unwrap(), with);
+            assert!(with.starts_with("# Benchmarks\n") && with.contains("## Measured before"));
+        }
+        assert!(put("# Benchmarks\n", "", "").is_err());
     }
 }

@@ -79,7 +79,7 @@ fn open<M: Message + Default>(any: &Any) -> M {
 
 fn policy(resources: &Resources) -> FilterPolicy {
     let resource = &resources.of(ResourceType::Extension)["meridian.router"];
-    let extension: TypedExtensionConfig = open(&resource.body);
+    let extension: TypedExtensionConfig = open(&resource.body());
     let wasm: Wasm = open(&extension.typed_config.unwrap());
     let json: StringValue = open(&wasm.config.unwrap().configuration.unwrap());
     serde_json::from_str(&json.value).unwrap()
@@ -88,7 +88,7 @@ fn policy(resources: &Resources) -> FilterPolicy {
 /// The definitions that the routes match.
 fn routed(resources: &Resources, name: &str) -> BTreeSet<String> {
     let resource = &resources.of(ResourceType::Route)[name];
-    let configuration: RouteConfiguration = open(&resource.body);
+    let configuration: RouteConfiguration = open(&resource.body());
     let trees = configuration
         .virtual_hosts
         .into_iter()
@@ -191,7 +191,9 @@ fn an_edit_of_one_zone_renames_nothing_of_another() {
     let back = self::way(&with_zones(WIDENED), &with_zones(ORIGINAL));
     let names = |publication: &Publication| -> Vec<Vec<String>> {
         let clusters = publication.values().map(|of| of.of(ResourceType::Cluster));
-        clusters.map(|of| of.keys().cloned().collect()).collect()
+        clusters
+            .map(|of| of.keys().map(ToString::to_string).collect())
+            .collect()
     };
     assert_eq!(names(back.last().unwrap()), names(first));
 }
@@ -244,7 +246,7 @@ fn sizes(history: History) -> BTreeMap<String, usize> {
         of_kind.map(move |(name, resource)| {
             (
                 format!("{} {name}", kind.label()),
-                resource.body.value.len(),
+                resource.body().value.len(),
             )
         })
     });

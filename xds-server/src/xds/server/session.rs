@@ -1,10 +1,12 @@
 //! The task of one stream: passes requests and states to the [`Stream`](crate::xds::stream::Stream), and sends its
 //! pushes.
 
+use super::inbound::Inbound;
 use super::variant::Variant;
 use crate::xds::hub::{Connection, Hub};
-use crate::xds::identity::{Peer, Refused, Trust};
+use crate::xds::identity::{Peer, Trust};
 use crate::xds::resources::{ResourceType, Resources};
+use crate::xds::response::Response;
 use crate::xds::status::Client;
 use crate::xds::subscription::{Push, Verdict};
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -12,10 +14,11 @@ use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use meridian_policy::RegionName;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::watch;
-use tonic::{Status, Streaming};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tonic::Status;
 use tracing::Instrument;
 
 /// What the tasks of all streams share.
@@ -25,6 +28,10 @@ pub(super) struct Shared {
     pub trust: Arc<Trust>,
     /// Becomes true when the server shuts down.
     pub stopped: watch::Receiver<bool>,
+    /// A place for each stream that may be open.
+    pub places: Arc<Semaphore>,
+    /// How long a stream may be open without a request.
+    pub first_request: Duration,
 }
 
 /// Serves one stream until the client leaves or the server shuts down.
@@ -32,22 +39,34 @@ pub(super) async fn run<V: Variant>(
     shared: Shared,
     peer: Peer,
     remote: Option<SocketAddr>,
-    mut inbound: Streaming<V::Request>,
-    sender: Sender<Result<V::Response, Status>>,
+    mut inbound: Inbound,
+    sender: Sender<Result<Response, Status>>,
 ) {
     let mut stopped = shared.stopped.clone();
     let first = tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => return,
         () = sender.closed() => return,
-        first = inbound.message() => first,
+        first = timeout(shared.first_request, inbound.message::<V::Request>()) => first,
     };
-    let Ok(Some(mut first)) = first else {
-        return; // It left without a word.
+    let refuse = async |reason, status: Status| {
+        shared.hub.count_refused(reason);
+        tracing::warn!(?remote, refused = status.message(), "stream refused");
+        // Fails only if the client is gone.
+        let _gone = sender.send(Err(status)).await;
+    };
+    let mut first = match first {
+        Ok(Ok(Some(first))) => first,
+        Ok(Ok(None)) => return, // It left without a word.
+        Ok(Err(status)) => return refuse("unreadable", status).await,
+        Err(_) => {
+            let message = format!("no request within {:?}", shared.first_request);
+            return refuse("silent", Status::deadline_exceeded(message)).await;
+        }
     };
     let node = V::node(&mut first);
     let region = match shared.trust.region(&peer, node.as_ref()) {
         Ok(region) => region,
-        Err(refused) => return refuse(&shared.hub, remote, refused, &sender).await,
+        Err(refused) => return refuse(refused.reason(), refused.into()).await,
     };
     let client = client::<V>(region, remote, node.unwrap_or_default());
     let span = tracing::info_span!(
@@ -60,7 +79,7 @@ pub(super) async fn run<V: Variant>(
         region: client.region.clone(),
         given: None,
         connection: shared.hub.connect(client.clone()),
-        hub: shared.hub,
+        hub: shared.hub.clone(),
     };
     async {
         tracing::info!(?remote, user_agent = client.user_agent, "connected");
@@ -72,18 +91,6 @@ pub(super) async fn run<V: Variant>(
     }
     .instrument(span)
     .await;
-}
-
-async fn refuse<R>(
-    hub: &Hub,
-    remote: Option<SocketAddr>,
-    refused: Refused,
-    sender: &Sender<Result<R, Status>>,
-) {
-    hub.count_refused(refused.reason());
-    tracing::warn!(?remote, %refused, "stream refused");
-    // Fails only if the client is gone.
-    let _gone = sender.send(Err(refused.into())).await;
 }
 
 fn client<V: Variant>(region: RegionName, remote: Option<SocketAddr>, node: Node) -> Client {
@@ -120,8 +127,8 @@ impl Session {
     async fn exchange<V: Variant>(
         mut self,
         first: V::Request,
-        mut inbound: Streaming<V::Request>,
-        sender: &Sender<Result<V::Response, Status>>,
+        mut inbound: Inbound,
+        sender: &Sender<Result<Response, Status>>,
     ) -> String {
         let mut published = self.hub.watch();
         let mut next = Some(first);
@@ -131,14 +138,16 @@ impl Session {
             let Ok(room) = sender.reserve_many(ResourceType::ALL.len()).await else {
                 return "closed by the client".to_owned();
             };
-            let pushes = if let Some(request) = next.take() {
-                self.handle_request::<V>(&request)
-            } else if let Some(resources) = self.hub.newer(&self.region, self.given.as_ref()) {
+            // A new state first: a request that waits is answered with it, not with the one before.
+            let pushes = if let Some(resources) = self.hub.newer(&self.region, self.given.as_ref())
+            {
                 self.given = Some(Arc::clone(&resources));
                 self.connection.stream().update(resources)
+            } else if let Some(request) = next.take() {
+                self.handle_request::<V>(&request)
             } else {
                 tokio::select! {
-                    message = inbound.message() => match message {
+                    message = inbound.message::<V::Request>() => match message {
                         Ok(Some(request)) => next = Some(request),
                         Ok(None) => return "closed by the client".to_owned(),
                         Err(status) => return status.to_string(),
@@ -149,7 +158,9 @@ impl Session {
                 }
                 continue;
             };
-            self.send::<V>(pushes, room);
+            if let Err(error) = self.send::<V>(pushes, room) {
+                return error;
+            }
         }
     }
 
@@ -177,24 +188,31 @@ impl Session {
         pushes
     }
 
+    /// Sends pushes. Fails if one of them is too long for a message.
     fn send<V: Variant>(
         &self,
         pushes: Vec<Push>,
-        room: mpsc::PermitIterator<'_, Result<V::Response, Status>>,
-    ) {
+        room: mpsc::PermitIterator<'_, Result<Response, Status>>,
+    ) -> Result<(), String> {
         // There is room: a state causes at most one push per type.
         for (push, place) in pushes.into_iter().zip(room) {
             let kind = push.kind;
             let (sent, removed) = (push.resources.len(), push.removed.len());
+            let Some(response) = Response::new(&push, V::WIRE) else {
+                let message = format!("too many resources for a response: {}", kind.label());
+                place.send(Err(Status::out_of_range(&message)));
+                return Err(message);
+            };
             tracing::debug!(
                 kind = kind.label(),
-                version = push.version,
+                version = &*push.version,
                 sent,
                 removed,
                 "push"
             );
             self.hub.count_push(kind);
-            place.send(Ok(V::response(push)));
+            place.send(Ok(response));
         }
+        Ok(())
     }
 }

@@ -6,14 +6,12 @@ use crate::xds::stream::Stream;
 use crate::xds::subscription::{Push, Verdict};
 use crate::xds::{delta, sotw};
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-};
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use prost::Message;
 
 /// One of the two variants of the protocol, SotW or Delta.
 pub(super) trait Variant: Send + 'static {
-    type Request: Send + 'static;
-    type Response: Send + 'static;
+    type Request: Message + Default + 'static;
     const WIRE: Wire;
 
     fn type_url(request: &Self::Request) -> &str;
@@ -23,7 +21,6 @@ pub(super) trait Variant: Send + 'static {
         kind: ResourceType,
         request: &Self::Request,
     ) -> (Option<Verdict>, Vec<Push>);
-    fn response(push: Push) -> Self::Response;
 }
 
 /// State of the world.
@@ -31,7 +28,6 @@ pub(super) struct Sotw;
 
 impl Variant for Sotw {
     type Request = DiscoveryRequest;
-    type Response = DiscoveryResponse;
     const WIRE: Wire = Wire::Sotw;
 
     fn type_url(request: &DiscoveryRequest) -> &str {
@@ -49,10 +45,6 @@ impl Variant for Sotw {
     ) -> (Option<Verdict>, Vec<Push>) {
         sotw::request(stream, kind, request)
     }
-
-    fn response(push: Push) -> DiscoveryResponse {
-        sotw::response(push)
-    }
 }
 
 /// Incremental.
@@ -60,7 +52,6 @@ pub(super) struct Delta;
 
 impl Variant for Delta {
     type Request = DeltaDiscoveryRequest;
-    type Response = DeltaDiscoveryResponse;
     const WIRE: Wire = Wire::Delta;
 
     fn type_url(request: &DeltaDiscoveryRequest) -> &str {
@@ -77,9 +68,5 @@ impl Variant for Delta {
         request: &DeltaDiscoveryRequest,
     ) -> (Option<Verdict>, Vec<Push>) {
         delta::request(stream, kind, request)
-    }
-
-    fn response(push: Push) -> DeltaDiscoveryResponse {
-        delta::response(push)
     }
 }

@@ -1,12 +1,12 @@
 //! Computes the difference between what the client has and what it should have.
 
 use super::Subscription;
-use super::due::{Due, Named};
-use super::held::Held;
-use crate::xds::reference::addresses;
-use crate::xds::resources::{Resource, ResourceType};
+use super::due::Due;
+use super::held::Known;
+use crate::xds::encoded::EncodedResource;
+use crate::xds::resources::{ByName, ResourceType, Typed};
 use crate::xds::status::Wire;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Subscription {
@@ -16,59 +16,54 @@ impl Subscription {
         let Some(target) = &self.target else {
             return due;
         };
-        let all = target.of(self.kind);
-        self.compare_existing(all, &mut due);
+        self.compare_existing(target, &mut due);
         // SotW can express a removal only for types whose response is the full state.
         if self.wire == Wire::Delta || self.kind.is_full_state() {
-            self.compare_removed(all, release, &mut due);
+            self.compare_removed(target, release, &mut due);
         }
         due
     }
 
-    fn compare_existing<'a>(&'a self, all: &'a BTreeMap<String, Arc<Resource>>, due: &mut Due<'a>) {
-        let mut sort = |(name, resource): Named<'a>| {
+    fn compare_existing<'a>(&'a self, target: &'a Arc<Typed>, due: &mut Due<'a>) {
+        let mut sort = |resource: &'a Arc<EncodedResource>| {
+            due.wanted.push(resource);
+            let name = resource.name();
             let is_new =
-                !self.knows(name, resource) && !self.is_rejected(name, Some(&resource.version));
+                !self.knows(resource, target) && !self.is_rejected(name, Some(&resource.version));
             if is_new || self.forced.contains(name) {
-                due.changed.push((name, resource));
-            } else {
-                due.same.push((name, resource));
+                due.changed.push(resource);
             }
         };
+        let all = target.by_name();
         if self.interest.wildcard() {
-            all.iter().for_each(sort);
+            all.values().for_each(sort);
         } else {
             let names = self.interest.names().iter();
-            let existing = names.filter_map(|name| all.get_key_value(name));
-            existing.for_each(&mut sort);
+            names.filter_map(|name| all.get(name)).for_each(&mut sort);
         }
     }
 
-    fn compare_removed<'a>(
-        &'a self,
-        all: &BTreeMap<String, Arc<Resource>>,
-        release: bool,
-        due: &mut Due<'a>,
-    ) {
+    fn compare_removed<'a>(&'a self, target: &'a Arc<Typed>, release: bool, due: &mut Due<'a>) {
         let Self {
             interest, forced, ..
         } = self;
+        let all = target.by_name();
         let names = interest.names().iter();
-        let names: BTreeSet<&String> = names
-            .chain(self.known_names())
+        let names: BTreeSet<&Arc<str>> = names
+            .chain(self.names_beside(target))
             .chain(forced)
             .filter(|name| !all.contains_key(*name) && interest.covers(name))
             .collect();
         // Only a new or changed listener can need the address of an old one.
         let mut changed = due.changed.iter();
         let new_listeners = self.kind == ResourceType::Listener
-            && changed.any(|(name, resource)| !self.knows(name, resource));
+            && changed.any(|resource| !self.knows(resource, target));
         for name in names {
             let forced = forced.contains(name);
             let may_send = forced || !self.is_rejected(name, None);
             match self.known(name) {
-                Some(Held::Missing) if !forced => due.absent.push(name),
-                Some(Held::Missing) | None => {
+                Some(Known::Missing) if !forced => due.absent.push(name),
+                Some(Known::Missing) | None => {
                     if may_send {
                         due.gone.push(name);
                     }
@@ -78,19 +73,25 @@ impl Subscription {
                         due.gone.push(name);
                     }
                 }
-                Some(Held::Resource(resource)) if forced => due.changed.push((name, resource)),
-                Some(held) => due.kept.push((name, held)),
+                Some(held) => {
+                    if let (Known::Resource(resource), true) = (held, forced) {
+                        due.changed.push(resource);
+                    }
+                    due.kept.push((name, held));
+                }
             }
         }
     }
 }
 
 /// Whether an old listener has an address of a new one, or may have: two listeners cannot share an address.
-fn blocks_address(held: &Held, all: &BTreeMap<String, Arc<Resource>>) -> bool {
-    let Held::Resource(old) = held else {
+fn blocks_address(held: Known<'_>, all: &ByName) -> bool {
+    let Known::Resource(old) = held else {
         return true;
     };
-    let old = addresses(old);
-    let mut new = all.values().flat_map(|listener| addresses(listener));
-    new.any(|address| old.contains(&address))
+    let old = &old.references().addresses;
+    let mut new = all
+        .values()
+        .flat_map(|listener| &listener.references().addresses);
+    new.any(|address| old.contains(address))
 }

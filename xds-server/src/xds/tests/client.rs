@@ -2,6 +2,7 @@
 //! clusters `a` and `b` that removes `c`.
 
 use crate::xds::resources::{PerType, Resource, ResourceType, Resources};
+use crate::xds::response::Response;
 use crate::xds::status::{Nack, TypeStatus, Wire};
 use crate::xds::stream::Stream;
 use crate::xds::subscription::{Push, Verdict};
@@ -182,6 +183,11 @@ impl Client {
         self.stream.status()[kind].clone().unwrap()
     }
 
+    /// How many names the stream has a list of.
+    pub fn listed(&self, kind: ResourceType) -> usize {
+        self.stream.listed(kind)
+    }
+
     pub fn refusal(&self, kind: ResourceType) -> Option<Nack> {
         self.status(kind).nack
     }
@@ -214,11 +220,16 @@ impl Client {
 
     fn take(&mut self, answers: Vec<Push>) -> Vec<String> {
         let texts = answers.into_iter().map(|answer| match self.wire {
-            Wire::Sotw => sotw_text(&mut self.last, sotw::response(answer)),
-            Wire::Delta => delta_text(&mut self.last, delta::response(answer)),
+            Wire::Sotw => sotw_text(&mut self.last, decoded(&answer, Wire::Sotw)),
+            Wire::Delta => delta_text(&mut self.last, decoded(&answer, Wire::Delta)),
         });
         texts.collect()
     }
+}
+
+/// A push as the client decodes it.
+pub fn decoded<M: Message + Default>(push: &Push, wire: Wire) -> M {
+    M::decode(Response::new(push, wire).unwrap().message()).unwrap()
 }
 
 fn status(message: &str) -> Status {

@@ -2,15 +2,19 @@
 
 use crate::xds::interest::Interest;
 use crate::xds::resources::ResourceType::{self, Cluster, Endpoint, Listener};
+use std::sync::Arc;
 
-fn names(names: &[&str]) -> Vec<String> {
-    names.iter().map(|&name| name.to_owned()).collect()
+fn names(names: &[&str]) -> Vec<Arc<str>> {
+    names.iter().map(|&name| name.into()).collect()
 }
 
 fn sotw(kind: ResourceType, requests: &[&[&str]]) -> String {
     let mut interest = Interest::new(kind);
     for request in requests {
+        let texts: Vec<String> = request.iter().map(|&name| name.to_owned()).collect();
+        let (same, before) = (interest.equals(&texts), shown(&interest));
         interest.replace(&names(request));
+        assert!(!same || shown(&interest) == before, "{request:?}");
     }
     shown(&interest)
 }
@@ -18,7 +22,7 @@ fn sotw(kind: ResourceType, requests: &[&[&str]]) -> String {
 fn shown(interest: &Interest) -> String {
     let star = interest.wildcard().then_some("*").into_iter();
     let all: Vec<&str> = star
-        .chain(interest.names().iter().map(String::as_str))
+        .chain(interest.names().iter().map(|name| &**name))
         .collect();
     all.join(" ")
 }

@@ -86,11 +86,16 @@ struct World {
     observer: Observer,
     to_server: VecDeque<Request>,
     to_client: VecDeque<Response>,
+    /// Whether publications share what has not changed, as those of the control plane do.
+    shares: bool,
+    published: Resources,
 }
 
 impl World {
-    fn new(wire: Wire) -> Self {
+    fn new(wire: Wire, shares: bool) -> Self {
         Self {
+            shares,
+            published: Resources::default(),
             wire,
             stream: Stream::new(wire),
             client: Client::new(wire),
@@ -119,9 +124,19 @@ impl World {
         let mut resources = Resources::default();
         for kind in KINDS {
             for (name, version) in &state[index(kind)] {
-                resources.insert(kind, name, resource(kind, name, version));
+                let before = self.published.get(kind, name).filter(|_| self.shares);
+                match before.filter(|before| *before.version == **version) {
+                    Some(same) => resources.share(kind, Arc::clone(same)),
+                    None => {
+                        resources.insert(kind, name.as_str(), resource(kind, name, version));
+                    }
+                }
             }
         }
+        if self.shares {
+            resources.share_unchanged_types(&self.published);
+        }
+        self.published = resources.clone();
         self.observer.published(state);
         let answers = self.stream.update(Arc::new(resources));
         self.send(answers);
@@ -191,8 +206,8 @@ fn everything(version: &str) -> State {
 }
 
 /// `gentle`: no NACKs and no broken streams, so everything must arrive without another change.
-fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, mut last: State) {
-    let mut world = World::new(wire);
+fn converse(wire: Wire, steps: Vec<Step>, gentle: bool, shares: bool, mut last: State) {
+    let mut world = World::new(wire, shares);
     for step in steps {
         match step {
             Step::Reconnect if gentle => {}
@@ -243,19 +258,19 @@ fn what_was_given_up_is_not_taken_away() {
         Step::Subscribe(Endpoint, "b"),
         Step::Publish(something),
     ];
-    converse(Wire::Delta, steps, false, State::default());
+    converse(Wire::Delta, steps, false, false, State::default());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sotw_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), gentle: bool, last in state()) {
-        converse(Wire::Sotw, steps, gentle, last);
+    fn sotw_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), gentle: bool, shares: bool, last in state()) {
+        converse(Wire::Sotw, steps, gentle, shares, last);
     }
 
     #[test]
-    fn delta_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), gentle: bool, last in state()) {
-        converse(Wire::Delta, steps, gentle, last);
+    fn delta_keeps_the_rules_and_arrives(steps in vec(step(), 0..80), gentle: bool, shares: bool, last in state()) {
+        converse(Wire::Delta, steps, gentle, shares, last);
     }
 }

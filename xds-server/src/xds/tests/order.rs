@@ -232,7 +232,10 @@ mod listeners {
 
     fn texts(answers: &[Push]) -> Vec<String> {
         let text = |answer: &Push| {
-            let names = answer.resources.iter().map(|(name, _)| name.clone());
+            let names = answer
+                .resources
+                .iter()
+                .map(|resource| resource.name().to_string());
             let removed = answer.removed.iter().map(|name| format!("-{name}"));
             let label = answer.kind.label().to_owned();
             let words: Vec<String> = [label].into_iter().chain(names).chain(removed).collect();

@@ -1,5 +1,6 @@
 //! The gRPC server over real sockets: authentication, and the content of streams.
 
+mod limits;
 mod world;
 
 use crate::xds::{Hub, ResourceType, ServeError, Trust, serve};

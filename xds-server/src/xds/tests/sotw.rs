@@ -80,7 +80,7 @@ fn a_stale_nonce_is_never_answered() {
     assert_eq!(client.refusal(Endpoint), None);
     client.want(Endpoint, &["a", "b"]);
     assert_eq!(client.answer(Endpoint, Some(&old), None), NOTHING);
-    assert_eq!(client.status(Endpoint).names, ["a".to_owned()].into());
+    assert_eq!(client.status(Endpoint).names, ["a".into()].into());
     assert_eq!(client.ask(Endpoint, &["a", "b"]), ["endpoint a@2 b@1"]);
 }
 

@@ -5,9 +5,11 @@ use crate::xds::resources::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::Push;
-use crate::xds::tests::client::read;
+use crate::xds::tests::client::{decoded, read};
 use crate::xds::{delta, sotw};
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
 use envoy_types::pb::google::rpc::Status;
 
 /// A request of either variant.
@@ -72,7 +74,7 @@ pub(super) fn wire_form(wire: Wire, answer: Push) -> Response {
     let kind = answer.kind;
     match wire {
         Wire::Sotw => {
-            let response = sotw::response(answer);
+            let response: DiscoveryResponse = decoded(&answer, wire);
             let bodies = response.resources.iter().map(read);
             let resources = bodies.map(|text| {
                 let (name, version) = text.split_once('@').unwrap();
@@ -87,7 +89,7 @@ pub(super) fn wire_form(wire: Wire, answer: Push) -> Response {
             }
         }
         Wire::Delta => {
-            let response = delta::response(answer);
+            let response: DeltaDiscoveryResponse = decoded(&answer, wire);
             let resources = response.resources.into_iter();
             Response {
                 kind,

@@ -1,7 +1,8 @@
 //! A server on a socket, certificates, and a client.
 
+use crate::xds::server::{Limits, serve_within};
 use crate::xds::tests::client::{read, resources};
-use crate::xds::{Hub, ResourceType, ServeError, Tls, Trust, serve};
+use crate::xds::{Hub, ResourceType, ServeError, Tls, Trust};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
@@ -60,6 +61,17 @@ pub struct Server {
 
 impl Server {
     pub async fn start(authority: Option<Authority>) -> Self {
+        Self::start_within(Limits::default(), authority).await
+    }
+
+    /// Without TLS, with other limits than usual.
+    pub async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Self::start_within(limits, None).await
+    }
+
+    async fn start_within(limits: Limits, authority: Option<Authority>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hub = Arc::new(Hub::default());
@@ -77,7 +89,8 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let serving = serve(
+        let serving = serve_within(
+            limits,
             listener,
             tls,
             Arc::clone(&hub),
