@@ -20,6 +20,7 @@ pub use filter::of_the_other_kind;
 
 use crate::history::{Defined, History};
 use crate::snapshot::Snapshot;
+use crate::tls;
 use egress::Egress;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
@@ -72,6 +73,9 @@ pub fn translate<'f>(
             translation.listener(listener);
         }
         translation.clusters(cluster::databases_of(&node));
+    }
+    for secret in tls::secrets(&region.gateway, &region.public) {
+        translation.secret(secret);
     }
     translation.snapshot
 }
