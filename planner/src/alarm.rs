@@ -50,6 +50,8 @@ pub enum AlarmKind {
     UnknownLag,
     /// More Envoys are connected than the fallbacks' budgets are split for.
     TooManyGateways,
+    /// A certificate of the control plane or a gateway expires within two weeks.
+    CertificateExpires,
     /// A kind of another version of the control plane.
     #[default]
     #[serde(other)]
@@ -58,7 +60,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
@@ -71,6 +73,7 @@ impl AlarmKind {
         Self::OldData,
         Self::UnknownLag,
         Self::TooManyGateways,
+        Self::CertificateExpires,
     ];
 
     /// The kind's name in metrics.
@@ -88,6 +91,7 @@ impl AlarmKind {
             Self::OldData => "old_data",
             Self::UnknownLag => "unknown_lag",
             Self::TooManyGateways => "too_many_gateways",
+            Self::CertificateExpires => "certificate_expires",
             Self::Other => "other",
         }
     }

@@ -28,7 +28,7 @@ pub fn wasm(native: &str) -> String {
 pub const GATEWAY: &str = "gateway";
 
 /// The secret with the authority of all gateways' certificates.
-pub const AUTHORITY: &str = "gateway.ca";
+pub const AUTHORITY: &str = "gateway_ca";
 
 /// The secret with the certificate and key for callers.
 pub const PUBLIC: &str = "public";

@@ -41,7 +41,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The name of the control plane's cluster.
-const CONTROL_PLANE: &str = "control-plane";
+pub const CONTROL_PLANE: &str = "control-plane";
 
 /// Interval at which a gateway reports its statistics.
 const REPORT: Duration = Duration::from_secs(1);

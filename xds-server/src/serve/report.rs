@@ -1,5 +1,6 @@
 //! The state of the control plane, as `meridian status` and `/metrics` show it.
 
+use super::certificates::CertificatesReport;
 use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_planner::alarm::{Alarm, AlarmKind};
@@ -32,6 +33,9 @@ pub struct Report {
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
     /// Connected Envoys.
     pub envoys: Vec<EnvoyReport>,
+    /// The control plane's certificates, and refused handshakes.
+    #[serde(default)]
+    pub certificates: CertificatesReport,
     /// Alarms: conditions that need a person's attention.
     pub alarms: Vec<Alarm>,
     /// Counters since the start.
@@ -138,6 +142,9 @@ pub struct SourceReport {
     pub refused: Vec<String>,
     /// Refused values by reason, since the start.
     pub refusals: BTreeMap<String, u64>,
+    /// When the certificates of a gateway end, as its Envoy reports: seconds since the Unix epoch, by the name of the secret.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, i64>,
 }
 
 /// A connected Envoy.
@@ -155,6 +162,9 @@ pub struct EnvoyReport {
     pub user_agent: String,
     /// Since when it is connected.
     pub connected: Millis,
+    /// When the certificate ends that it presented in this connection: seconds since the Unix epoch. `None` without TLS.
+    #[serde(default)]
+    pub certificate: Option<i64>,
     /// The state of each type.
     pub types: BTreeMap<String, TypeReport>,
 }
@@ -331,6 +341,7 @@ fn envoy(status: &ClientStatus, now: Millis) -> EnvoyReport {
         protocol: client.wire.label().to_owned(),
         user_agent: client.user_agent.clone(),
         connected: Millis(now.0.saturating_sub(connected)),
+        certificate: None,
         types: types.collect(),
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// The names of the secrets that are certificates. Contexts refer to them, and this module knows what they must be.
 pub const GATEWAY: &str = "gateway";
-pub const AUTHORITY: &str = "gateway.ca";
+pub const AUTHORITY: &str = "gateway_ca";
 pub const PUBLIC: &str = "public";
 
 /// The snapshot's keys of fallbacks by name. Its certificates are those of the fleet.

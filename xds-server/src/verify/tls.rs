@@ -260,7 +260,7 @@ fn combined_context(at: &str, combined: &CombinedCertificateValidationContext, l
     if combined.validation_context_sds_secret_config != Some(by_name(AUTHORITY)) {
         leaks.add(
             at,
-            "gateways are held to their own authority, the secret `gateway.ca`",
+            "gateways are held to their own authority, the secret `gateway_ca`",
         );
     }
 }
@@ -280,7 +280,7 @@ fn mutual<'c>(
     else {
         leaks.add(
             at,
-            "gateways are held to their own authority, the secret `gateway.ca`",
+            "gateways are held to their own authority, the secret `gateway_ca`",
         );
         return None;
     };

@@ -2,6 +2,7 @@
 
 mod ads;
 mod session;
+mod tls;
 mod variant;
 
 use super::hub::Hub;
@@ -15,14 +16,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::Routes;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+pub use tls::{Certificates, Expiry, RefusedHandshake, RefusedHandshakes, Tls, TlsError};
 
 /// A client that is gone is noticed after the sum of the two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time limit of a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time limit for streams to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Limit of streams per connection; a gateway needs two or three.
@@ -30,17 +31,6 @@ const STREAMS: u32 = 32;
 /// Limits of message sizes, in bytes. Requests contain names, responses whole configurations.
 const REQUEST_LIMIT: usize = 4 << 20;
 const RESPONSE_LIMIT: usize = 64 << 20;
-
-/// The files of mutual TLS, as PEM.
-#[derive(Clone)]
-pub struct Tls {
-    /// The server's certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its private key.
-    pub key: Vec<u8>,
-    /// The authorities of clients' certificates.
-    pub ca: Vec<u8>,
-}
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +41,7 @@ pub enum ServeError {
     /// The listener has no address.
     #[error("the listener of the gRPC server")]
     Listener(#[from] std::io::Error),
-    /// Certificate, key or authority are invalid, or the server failed.
+    /// The server failed.
     #[error("the gRPC server")]
     Transport(#[from] tonic::transport::Error),
 }
@@ -63,7 +53,7 @@ pub enum ServeError {
 /// after 5 s are dropped.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<Arc<Certificates>>,
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     more: Routes,
@@ -74,10 +64,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS);
-    match tls {
-        Some(tls) => server = server.tls_config(mutual(&tls))?,
-        None if address.ip().to_canonical().is_loopback() => {}
-        None => return Err(ServeError::NotLoopback(address)),
+    if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+        return Err(ServeError::NotLoopback(address));
     }
     let (stop, stopped) = watch::channel(false);
     let ads = Ads::new(hub, trust, stopped.clone());
@@ -87,9 +75,20 @@ pub async fn serve(
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
-    let serving = server
-        .add_routes(more.add_service(ads))
-        .serve_with_incoming_shutdown(incoming, until(stopped));
+    let router = server.add_routes(more.add_service(ads));
+    let serving = async {
+        match tls {
+            Some(tls) => {
+                let connections = tls.connections(incoming);
+                let serving = router.serve_with_incoming_shutdown(connections, until(stopped));
+                serving.await
+            }
+            None => {
+                let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
+                serving.await
+            }
+        }
+    };
     tokio::pin!(serving);
     tracing::info!(%address, "serving xDS");
     tokio::select! {
@@ -104,13 +103,6 @@ pub async fn serve(
             Ok(())
         }
     }
-}
-
-fn mutual(tls: &Tls) -> ServerTlsConfig {
-    ServerTlsConfig::new()
-        .identity(Identity::from_pem(&tls.certificate, &tls.key))
-        .client_ca_root(Certificate::from_pem(&tls.ca))
-        .timeout(HANDSHAKE)
 }
 
 /// Completes when the server shuts down or is gone.

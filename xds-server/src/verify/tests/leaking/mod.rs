@@ -128,7 +128,7 @@ fn authorities(
     snapshot: &mut Snapshot,
     edit: impl FnOnce(&mut CertificateValidationContext),
 ) {
-    match &mut secret_of(snapshot, "gateway.ca").r#type {
+    match &mut secret_of(snapshot, "gateway_ca").r#type {
         Some(secret::Type::ValidationContext(validation)) => edit(validation),
         _ => panic!("no authority"),
     }

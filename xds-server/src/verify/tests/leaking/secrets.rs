@@ -83,7 +83,7 @@ fn secrets_that_leak() {
                 "two authorities of one name",
                 EU,
                 |s| {
-                    let again = secret_of(s, "gateway.ca").clone();
+                    let again = secret_of(s, "gateway_ca").clone();
                     s.secrets.push(again);
                 },
                 NOT_OURS,
@@ -91,7 +91,7 @@ fn secrets_that_leak() {
             case(
                 "no secret at all",
                 EU,
-                |s| s.secrets.retain(|secret| secret.name != "gateway.ca"),
+                |s| s.secrets.retain(|secret| secret.name != "gateway_ca"),
                 "the secret is not there",
             ),
             case(
