@@ -186,9 +186,7 @@ fn sources(report: &Report) -> Table {
     ]);
     for (region, of) in &report.regions {
         for (name, source) in &of.sources {
-            let sum = |counts: &BTreeMap<String, u64>| {
-                counts.values().sum::<u64>().to_string()
-            };
+            let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>().to_string();
             table.add_row([
                 region.to_string(),
                 name.clone(),

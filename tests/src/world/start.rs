@@ -195,9 +195,7 @@ fn configuration(dir: &Path, text: &str, region: &str, configured: Configured) -
         std::fs::write(secrets.join(name), serde_json::to_vec_pretty(&json)?)?;
     }
     let bootstrap = match configured {
-        Configured::ByDelta => {
-            bootstrap::dynamic(&fleet, &home, Protocol::Delta, Some(&secrets))?
-        }
+        Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta, Some(&secrets))?,
         Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw, Some(&secrets))?,
         Configured::ByFile => exported(&fleet, &home)?,
     };

@@ -2,10 +2,10 @@
 
 use super::{common, secrets};
 use crate::discovery::ads;
-use crate::{name, tls};
 use crate::wire::{
     duration, exactly, extension, number, seconds, socket_address, transport_socket,
 };
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::{DynamicResources, StaticResources};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;

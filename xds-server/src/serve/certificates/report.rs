@@ -68,7 +68,10 @@ impl Report {
         for (region, of) in &self.regions {
             for (node, source) in &of.sources {
                 for (certificate, ends) in &source.certificates {
-                    all.insert((region.as_str(), node.as_str(), certificate.as_str()), *ends);
+                    all.insert(
+                        (region.as_str(), node.as_str(), certificate.as_str()),
+                        *ends,
+                    );
                 }
             }
         }
@@ -115,7 +118,7 @@ impl Report {
                 return None;
             }
             let what = format!("{node}: the certificate `{name}`");
-            let fix = "replace the gateway's files";
+            let fix = "replace the gateway's files, and restart its Envoy if its bootstrap was written without `--sds`";
             alarm(region, what, *ends, fix)
         });
         own.chain(of_gateways).collect()
@@ -156,7 +159,11 @@ fn of_connection(certificates: &Certificates, remote: &str) -> Option<i64> {
 fn in_words(ends: i64, now: i64) -> String {
     let seconds = ends.abs_diff(now);
     // Days and hours are enough.
-    let shown = Duration::from_secs(if seconds < 7200 { seconds } else { seconds / 3600 * 3600 });
+    let shown = Duration::from_secs(if seconds < 7200 {
+        seconds
+    } else {
+        seconds / 3600 * 3600
+    });
     let shown = humantime::format_duration(shown);
     if ends <= now {
         format!("has expired {shown} ago")

@@ -104,7 +104,11 @@ fn a_pair_of_which_one_file_is_new_is_an_error_until_the_other_is() {
     assert_eq!(error.at, Millis(7));
     let expected = "`key` is not the key of `certificate`; replace both";
     assert!(error.message.contains(expected), "{}", error.message);
-    assert!(error.message.contains("control_plane.tls ("), "{}", error.message);
+    assert!(
+        error.message.contains("control_plane.tls ("),
+        "{}",
+        error.message
+    );
     assert_eq!(ends(&files), year(2030));
     std::fs::write(pki.path("own.key"), key).unwrap();
     poll(&mut files);
@@ -133,7 +137,10 @@ fn a_start_with_bad_files_names_them() {
     let pki = Pki::new();
     std::fs::write(pki.path("own.key"), pki.pair(2030).1).unwrap();
     let error = format!("{:#}", CertificateFiles::open(pki.paths()).unwrap_err());
-    assert!(error.contains("own.crt") && error.contains("not the key"), "{error}");
+    assert!(
+        error.contains("own.crt") && error.contains("not the key"),
+        "{error}"
+    );
     std::fs::remove_file(Path::new(&pki.path("own.key"))).unwrap();
     let error = format!("{:#}", CertificateFiles::open(pki.paths()).unwrap_err());
     assert!(error.starts_with("control_plane.tls.key: "), "{error}");
@@ -179,17 +186,29 @@ fn two_weeks_before_a_certificate_expires_there_is_an_alarm() {
         alarms.collect::<Vec<_>>()
     };
     let (far, near) = (15 * DAY, 13 * DAY);
-    assert!(alarms(report(&[("gateway", far)], Some(far)), &[("certificate", far)]).is_empty());
+    assert!(
+        alarms(
+            report(&[("gateway", far)], Some(far)),
+            &[("certificate", far)]
+        )
+        .is_empty()
+    );
     let said = alarms(report(&[("gateway", near)], Some(far)), &[]);
     assert_eq!(
         said,
-        ["eu: gw: the certificate `gateway` expires in 13days; replace the gateway's files"]
+        [
+            "eu: gw: the certificate `gateway` expires in 13days; replace the gateway's files, and restart its Envoy if its bootstrap was \
+             written without `--sds`"
+        ]
     );
     // It was replaced since the gateway connected.
     assert!(alarms(report(&[("gateway", far)], Some(near)), &[]).is_empty());
     // An Envoy that does not report.
     assert_eq!(alarms(report(&[], Some(-DAY)), &[]).len(), 1);
-    let said = alarms(report(&[], None), &[("certificate", near), ("ca CN=fleet", -DAY)]);
+    let said = alarms(
+        report(&[], None),
+        &[("certificate", near), ("ca CN=fleet", -DAY)],
+    );
     assert_eq!(said.len(), 2, "{said:?}");
     let expected = "control-plane: the control plane's ca CN=fleet has expired 1day ago; ";
     assert!(said[0].starts_with(expected), "{said:?}");

@@ -16,11 +16,13 @@ pub fn certificates(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt
         ]
     };
     let of = &report.certificates;
-    let own = of.own.iter().map(|(name, ends)| {
-        (labels(CONTROL_PLANE, CONTROL_PLANE, name), *ends as f64)
-    });
+    let own = of
+        .own
+        .iter()
+        .map(|(name, ends)| (labels(CONTROL_PLANE, CONTROL_PLANE, name), *ends as f64));
     let gateways = report.certificates_of_gateways().into_iter();
-    let gateways = gateways.map(|((region, node, name), ends)| (labels(region, node, name), ends as f64));
+    let gateways =
+        gateways.map(|((region, node, name), ends)| (labels(region, node, name), ends as f64));
     gauges(
         encoder,
         "meridian_certificate_not_after_seconds",

@@ -147,7 +147,10 @@ fn mixed(states: &[Snapshot], picks: &mut Picks) -> Snapshot {
         listeners: listeners.collect(),
         clusters,
         // They are of the fleet file alone, and no edit here is about them.
-        secrets: states.iter().flat_map(|state| state.secrets.clone()).collect(),
+        secrets: states
+            .iter()
+            .flat_map(|state| state.secrets.clone())
+            .collect(),
     }
 }
 

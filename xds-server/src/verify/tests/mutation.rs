@@ -6,6 +6,7 @@ use super::simulation;
 use crate::snapshot::Snapshot;
 use crate::translate::translate;
 use crate::verify::verify;
+use crate::wire::file;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Principal, permission};
@@ -23,7 +24,6 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     SubjectAltNameMatcher, UpstreamTlsContext, secret,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
-use crate::wire::file;
 use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{Lane, ModelRule};

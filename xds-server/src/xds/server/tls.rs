@@ -228,7 +228,8 @@ impl Certificates {
 impl Current {
     fn new(tls: &Tls) -> Result<Self, TlsError> {
         let chain = certificates(&tls.certificate).map_err(TlsError::Certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| TlsError::Key(said(&error)))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| TlsError::Key(said(&error)))?;
         let authorities = certificates(&tls.ca).map_err(TlsError::Ca)?;
         let expiry = Expiry::of(&chain, &authorities)?;
         Ok(Self {
@@ -278,8 +279,8 @@ impl Expiry {
         let own = chain.first().and_then(|own| not_after(own));
         let mut by_subject = BTreeMap::new();
         for authority in authorities {
-            let (_, authority) = X509Certificate::from_der(authority)
-                .map_err(|_| TlsError::Ca(unreadable()))?;
+            let (_, authority) =
+                X509Certificate::from_der(authority).map_err(|_| TlsError::Ca(unreadable()))?;
             let ends = authority.validity().not_after.timestamp();
             // Of two with one subject, an old and a new one, the first that ends.
             by_subject
@@ -336,9 +337,7 @@ fn reason(error: &io::Error) -> &'static str {
                 "not_valid_yet"
             }
             // An authority with a known name and another key signs badly.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "unknown_authority"
-            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => "unknown_authority",
             _ => "certificate",
         },
         Some(_) => "protocol",

@@ -124,10 +124,7 @@ fn secret_of<'s>(snapshot: &'s mut Snapshot, name: &str) -> &'s mut Secret {
     secrets.find(|secret| secret.name == name).unwrap()
 }
 
-fn authorities(
-    snapshot: &mut Snapshot,
-    edit: impl FnOnce(&mut CertificateValidationContext),
-) {
+fn authorities(snapshot: &mut Snapshot, edit: impl FnOnce(&mut CertificateValidationContext)) {
     match &mut secret_of(snapshot, "gateway_ca").r#type {
         Some(secret::Type::ValidationContext(validation)) => edit(validation),
         _ => panic!("no authority"),

@@ -151,7 +151,10 @@ async fn a_refused_handshake_is_counted_by_its_reason() {
         let refused = certificates.refused();
         waited.unwrap_or_else(|_| panic!("{reason}: {refused:?}"));
         let last = refused.last.unwrap();
-        assert_eq!((last.reason, last.remote.ip()), (reason, server.address.ip()));
+        assert_eq!(
+            (last.reason, last.remote.ip()),
+            (reason, server.address.ip())
+        );
         assert!(!last.message.is_empty());
     }
     assert_eq!(server.hub.clients().len(), 0);
@@ -169,6 +172,8 @@ async fn a_connection_shows_when_its_certificate_ends() {
     // 2100-01-01T00:00:00Z.
     assert_eq!(certificates.of_client(remote), Some(4_102_444_800));
     drop(ads);
-    server.until("it to leave", |_| certificates.of_client(remote).is_none()).await;
+    server
+        .until("it to leave", |_| certificates.of_client(remote).is_none())
+        .await;
     assert_eq!(certificates.expiry().authorities.len(), 1);
 }
