@@ -155,16 +155,8 @@ async fn run(command: Command) -> Result<()> {
         } => {
             let fleet = load(&file)?;
             let home = region(&fleet, &file, &node)?;
-            let protocol = if sotw {
-                Protocol::Sotw
-            } else {
-                Protocol::Delta
-            };
-            let bootstrap = bootstrap::dynamic(&fleet, &home, protocol, sds.as_deref())
+            let bootstrap = short(&fleet, &home, sotw, sds.as_deref())
                 .with_context(|| file.display().to_string())?;
-            if let Some(directory) = &sds {
-                write_secrets(directory, &fleet, &home)?;
-            }
             print(&mut out, &bootstrap)?;
         }
         Command::Export { node, file } => {
@@ -183,6 +175,20 @@ fn print(out: &mut impl Write, bootstrap: &Bootstrap) -> Result<()> {
     let json = meridian_proto::to_json(bootstrap)?;
     out.write_all(serde_saphyr::to_string(&json)?.as_bytes())?;
     Ok(())
+}
+
+/// The short configuration. Writes the secrets that it names into `sds`.
+fn short(fleet: &Fleet, home: &RegionName, sotw: bool, sds: Option<&Path>) -> Result<Bootstrap> {
+    let protocol = if sotw {
+        Protocol::Sotw
+    } else {
+        Protocol::Delta
+    };
+    let bootstrap = bootstrap::dynamic(fleet, home, protocol, sds)?;
+    if let Some(directory) = sds {
+        write_secrets(directory, fleet, home)?;
+    }
+    Ok(bootstrap)
 }
 
 /// Writes the files by which Envoy finds the certificates of its connection to the control plane.

@@ -24,6 +24,9 @@ pub fn wasm(native: &str) -> String {
     native.strip_suffix(NATIVE).unwrap_or(native).to_owned()
 }
 
+/// The cluster of the control plane, in a gateway's bootstrap.
+pub const CONTROL_PLANE: &str = "control-plane";
+
 /// The secret with a gateway's certificate and key, for other gateways and the control plane.
 pub const GATEWAY: &str = "gateway";
 

@@ -34,6 +34,28 @@ pub async fn replaced(world: &mut World) -> Result<String> {
         ],
         RATE,
     )?;
+    roll_over(world).await?;
+    connect_to_control_plane(world).await?;
+    let tally = load.stop().await?;
+    let west = tally.at("us-west-2");
+    ensure(!west.contains_key("us-west-2") && !west.is_empty(), || {
+        format!("{west:?}")
+    })?;
+    let report = world.report().await?;
+    // Handshakes that nobody answered while it hung.
+    let mut refused = report.certificates.refused.keys();
+    ensure(refused.all(|reason| reason == "closed"), || {
+        format!("{:?}", report.certificates)
+    })?;
+    let across: u32 = west.values().sum();
+    Ok(format!(
+        "authority and all certificates replaced, {} reloads of the control plane; {} requests, {across} of them across regions, none failed",
+        report.certificates.reloads, tally.all
+    ))
+}
+
+/// Replaces the authority and all certificates, with new connections between the gateways at each step.
+async fn roll_over(world: &mut World) -> Result<()> {
     // Old certificates, both authorities.
     world.certificates_mut().add_authority(NEW_AUTHORITY)?;
     until_control_plane_has(world, |report| has(report, NEW_AUTHORITY)).await?;
@@ -52,7 +74,11 @@ pub async fn replaced(world: &mut World) -> Result<String> {
     world.certificates_mut().drop_old_authority()?;
     until_control_plane_has(world, |report| !has(report, FIRST_END)).await?;
     until_gateways_have(world, |page| !page.contains(&date(FIRST_END))).await?;
-    reconnect(world, 4).await?;
+    reconnect(world, 4).await
+}
+
+/// Has every gateway connect to the control plane anew, without a restart of either. Both have new certificates then.
+async fn connect_to_control_plane(world: &mut World) -> Result<()> {
     let connected = connections(world).await?;
     let control_plane = world.control_plane()?;
     control_plane.freeze().await?;
@@ -79,23 +105,7 @@ pub async fn replaced(world: &mut World) -> Result<String> {
             .filter(|((_, _, name), _)| *name == "gateway");
         Ok(own.clone().count() == 3 && own.all(|(_, ends)| *ends == start_of(NEW_CERTIFICATE)))
     })
-    .await?;
-    let tally = load.stop().await?;
-    let west = tally.at("us-west-2");
-    ensure(!west.contains_key("us-west-2") && !west.is_empty(), || {
-        format!("{west:?}")
-    })?;
-    let report = world.report().await?;
-    // Handshakes that nobody answered while it hung.
-    let mut refused = report.certificates.refused.keys();
-    ensure(refused.all(|reason| reason == "closed"), || {
-        format!("{:?}", report.certificates)
-    })?;
-    let across: u32 = west.values().sum();
-    Ok(format!(
-        "authority and all certificates replaced, {} reloads of the control plane; {} requests, {across} of them across regions, none failed",
-        report.certificates.reloads, tally.all
-    ))
+    .await
 }
 
 pub async fn expired(world: &mut World) -> Result<String> {

@@ -40,9 +40,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// The name of the control plane's cluster.
-pub const CONTROL_PLANE: &str = "control-plane";
-
 /// Interval at which a gateway reports its statistics.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -124,7 +121,7 @@ pub fn dynamic(
 fn service() -> GrpcService {
     GrpcService {
         target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
-            cluster_name: CONTROL_PLANE.into(),
+            cluster_name: name::CONTROL_PLANE.into(),
             ..Default::default()
         })),
         ..Default::default()
@@ -166,7 +163,7 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) 
         DiscoveryType::StrictDns
     };
     Cluster {
-        name: CONTROL_PLANE.into(),
+        name: name::CONTROL_PLANE.into(),
         connect_timeout: seconds(2),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
@@ -177,7 +174,7 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) 
             .collect(),
         transport_socket: tls.and_then(transport_socket),
         load_assignment: Some(ClusterLoadAssignment {
-            cluster_name: CONTROL_PLANE.into(),
+            cluster_name: name::CONTROL_PLANE.into(),
             endpoints: vec![LocalityLbEndpoints {
                 lb_endpoints: vec![endpoint],
                 ..Default::default()

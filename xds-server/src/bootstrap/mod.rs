@@ -4,7 +4,6 @@ mod common;
 mod dynamic;
 mod secrets;
 
-pub(crate) use dynamic::CONTROL_PLANE;
 pub use dynamic::{NoControlPlane, Protocol, dynamic};
 pub use secrets::secret_files;
 

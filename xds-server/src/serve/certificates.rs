@@ -1,9 +1,11 @@
 //! The control plane's own certificates: read at the start, and again when their files change. They are polled as the
 //! fleet file is.
 
+mod own;
 mod report;
 
-pub use report::{CONTROL_PLANE, CertificatesReport, RefusedReport};
+pub use own::OwnCertificates;
+pub use report::CONTROL_PLANE;
 
 use super::report::ErrorReport;
 use crate::clock::Clock;
@@ -11,33 +13,12 @@ use crate::xds::{Certificates, Tls};
 use anyhow::{Context, Result};
 use meridian_policy::fleet::ControlPlaneTls;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 /// Interval between two reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The certificates in force, and what became of the files since the start.
-#[derive(Debug)]
-pub struct OwnCertificates {
-    /// Those in force.
-    pub in_force: Arc<Certificates>,
-    error: Mutex<Option<ErrorReport>>,
-    reloads: AtomicU64,
-}
-
-impl OwnCertificates {
-    fn error(&self) -> Option<ErrorReport> {
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        error.clone()
-    }
-
-    fn set_error(&self, new: Option<ErrorReport>) {
-        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        *error = new;
-    }
-}
 
 /// The files, and what was read from them.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The state of the control plane, as `meridian status` and `/metrics` show it.
 
-use super::certificates::CertificatesReport;
 use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_planner::alarm::{Alarm, AlarmKind};
@@ -40,6 +39,35 @@ pub struct Report {
     pub alarms: Vec<Alarm>,
     /// Counters since the start.
     pub counts: CountsReport,
+}
+
+/// The control plane's certificates, and the handshakes that it refused. Times at which certificates end are seconds since
+/// the Unix epoch by the wall clock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificatesReport {
+    /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`.
+    pub own: BTreeMap<String, i64>,
+    /// Why the files are not in force as they are. The certificates before stay in force.
+    pub error: Option<ErrorReport>,
+    /// Replacements since the start.
+    pub reloads: u64,
+    /// Handshakes that were refused since the start, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// The last one of them.
+    pub last_refused: Option<RefusedReport>,
+}
+
+/// A handshake that was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReport {
+    /// When.
+    pub at: Millis,
+    /// The client's address.
+    pub remote: String,
+    /// Why, as in the metric.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 /// The fleet file.

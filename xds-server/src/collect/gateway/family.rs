@@ -4,7 +4,6 @@
 
 use super::names::{self, Names};
 use super::totals::{self, Total};
-use crate::bootstrap;
 use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
 use crate::name;
@@ -413,7 +412,7 @@ impl Message<'_> {
 
     /// Clusters of peers have the same certificates as the peer listener.
     fn certificate_to_control_plane(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
-        if label(metric, CLUSTER)? == bootstrap::CONTROL_PLANE {
+        if label(metric, CLUSTER)? == name::CONTROL_PLANE {
             self.certificate(metric)?;
         }
         Ok(())

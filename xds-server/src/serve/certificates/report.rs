@@ -2,12 +2,11 @@
 //!
 //! Certificates are judged by the wall clock, as TLS does it, and not by the report's clock, which nobody sets.
 
-use super::OwnCertificates;
-use crate::serve::report::{ErrorReport, Report};
+use super::own::OwnCertificates;
+use crate::serve::report::{CertificatesReport, RefusedReport, Report};
 use crate::xds::Certificates;
 use meridian_planner::alarm::{Alarm, AlarmKind};
 use meridian_planner::signal::Millis;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,35 +16,6 @@ const AHEAD: i64 = 14 * 24 * 60 * 60;
 
 /// The `region` of alarms and metrics that are about the control plane itself.
 pub const CONTROL_PLANE: &str = "control-plane";
-
-/// The control plane's certificates, and the handshakes that it refused. Times at which certificates end are seconds since
-/// the Unix epoch by the wall clock.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CertificatesReport {
-    /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`.
-    pub own: BTreeMap<String, i64>,
-    /// Why the files are not in force as they are. The certificates before stay in force.
-    pub error: Option<ErrorReport>,
-    /// Replacements since the start.
-    pub reloads: u64,
-    /// Handshakes that were refused since the start, by reason.
-    pub refused: BTreeMap<String, u64>,
-    /// The last one of them.
-    pub last_refused: Option<RefusedReport>,
-}
-
-/// A handshake that was refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedReport {
-    /// When.
-    pub at: Millis,
-    /// The client's address.
-    pub remote: String,
-    /// Why, as in the metric.
-    pub reason: String,
-    /// Why, for people.
-    pub message: String,
-}
 
 impl Report {
     /// The report with the state of the control plane's TLS, and with alarms on certificates that end soon. Needs the

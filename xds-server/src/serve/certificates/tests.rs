@@ -1,5 +1,5 @@
 use super::*;
-use crate::serve::report::{EnvoyReport, RegionReport, Report, SourceReport};
+use crate::serve::report::{EnvoyReport, RefusedReport, RegionReport, Report, SourceReport};
 use meridian_planner::signal::Millis;
 use meridian_policy::fleet::KeyPair as Paths;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
