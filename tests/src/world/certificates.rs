@@ -73,7 +73,7 @@ impl Certificates {
         self.issue(name, sans.collect::<Result<_>>()?, &self.authority)
     }
 
-    /// Makes a new authority that ends with the year before this one, and adds it to the bundle.
+    /// Makes a new authority whose end is the start of this year, and adds it to the bundle.
     ///
     /// # Errors
     /// The bundle cannot be written.
@@ -94,7 +94,7 @@ impl Certificates {
         self.put(&self.ca(), &self.authority.pem())
     }
 
-    /// Replaces the certificate and key of the control plane or a gateway by those that end with the year before this one. Each file is
+    /// Replaces the certificate and key of the control plane or a gateway by those that end at the start of a year. Each file is
     /// moved over the one before.
     ///
     /// # Errors
