@@ -51,6 +51,8 @@ pub enum AlarmKind {
     UnknownLag,
     /// More Envoys are connected than the fallbacks' budgets are split for.
     TooManyGateways,
+    /// A certificate of the control plane or a gateway expires within two weeks.
+    CertificateExpires,
     /// A kind of another version of the control plane.
     #[default]
     #[serde(other)]
@@ -59,7 +61,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds of this version.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unhealthy,
         Self::PartlySilent,
         Self::GpuBusy,
@@ -72,6 +74,7 @@ impl AlarmKind {
         Self::OldData,
         Self::UnknownLag,
         Self::TooManyGateways,
+        Self::CertificateExpires,
     ];
 
     /// The kind's name in metrics.
@@ -89,6 +92,7 @@ impl AlarmKind {
             Self::OldData => "old_data",
             Self::UnknownLag => "unknown_lag",
             Self::TooManyGateways => "too_many_gateways",
+            Self::CertificateExpires => "certificate_expires",
             Self::Other => "other",
         }
     }

@@ -71,6 +71,11 @@ enum Command {
         /// Use state-of-the-world instead of incremental xDS.
         #[arg(long)]
         sotw: bool,
+        /// A directory, absolute and the same on the gateway, for two files by which Envoy finds the certificates of its connection to
+        /// the control plane. They are written there. With them it reads the certificates again when they are replaced, without
+        /// them only when it starts.
+        #[arg(long, value_name = "DIRECTORY")]
+        sds: Option<PathBuf>,
         /// The fleet file.
         file: PathBuf,
     },
@@ -142,15 +147,15 @@ async fn run(command: Command) -> Result<()> {
                 out.write_all(status::text(&report).as_bytes())?;
             }
         }
-        Command::Bootstrap { node, sotw, file } => {
+        Command::Bootstrap {
+            node,
+            sotw,
+            sds,
+            file,
+        } => {
             let fleet = load(&file)?;
             let home = region(&fleet, &file, &node)?;
-            let protocol = if sotw {
-                Protocol::Sotw
-            } else {
-                Protocol::Delta
-            };
-            let bootstrap = bootstrap::dynamic(&fleet, &home, protocol)
+            let bootstrap = short(&fleet, &home, sotw, sds.as_deref())
                 .with_context(|| file.display().to_string())?;
             print(&mut out, &bootstrap)?;
         }
@@ -169,6 +174,33 @@ async fn run(command: Command) -> Result<()> {
 fn print(out: &mut impl Write, bootstrap: &Bootstrap) -> Result<()> {
     let json = meridian_proto::to_json(bootstrap)?;
     out.write_all(serde_saphyr::to_string(&json)?.as_bytes())?;
+    Ok(())
+}
+
+/// The short configuration. Writes the secrets that it names into `sds`.
+fn short(fleet: &Fleet, home: &RegionName, sotw: bool, sds: Option<&Path>) -> Result<Bootstrap> {
+    let protocol = if sotw {
+        Protocol::Sotw
+    } else {
+        Protocol::Delta
+    };
+    let bootstrap = bootstrap::dynamic(fleet, home, protocol, sds)?;
+    if let Some(directory) = sds {
+        write_secrets(directory, fleet, home)?;
+    }
+    Ok(bootstrap)
+}
+
+/// Writes the files by which Envoy finds the certificates of its connection to the control plane.
+fn write_secrets(directory: &Path, fleet: &Fleet, home: &RegionName) -> Result<()> {
+    if !directory.is_absolute() {
+        bail!("--sds: write an absolute path: Envoy looks for it from where it runs");
+    }
+    for (name, response) in bootstrap::secret_files(fleet, home) {
+        let path = directory.join(name);
+        let text = serde_saphyr::to_string(&meridian_proto::to_json(&response)?)?;
+        std::fs::write(&path, text).with_context(|| format!("--sds: {}", path.display()))?;
+    }
     Ok(())
 }
 

@@ -24,6 +24,18 @@ pub fn wasm(native: &str) -> String {
     native.strip_suffix(NATIVE).unwrap_or(native).to_owned()
 }
 
+/// The cluster of the control plane, in a gateway's bootstrap.
+pub const CONTROL_PLANE: &str = "control-plane";
+
+/// The secret with a gateway's certificate and key, for other gateways and the control plane.
+pub const GATEWAY: &str = "gateway";
+
+/// The secret with the authority of all gateways' certificates.
+pub const AUTHORITY: &str = "gateway_ca";
+
+/// The secret with the certificate and key for callers.
+pub const PUBLIC: &str = "public";
+
 /// The cluster without endpoints. A request that matches no other route gets 503 there.
 pub use meridian_policy::NO_ROUTE as NOTHING;
 

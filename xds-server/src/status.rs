@@ -5,8 +5,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 use meridian_planner::signal::Millis;
 use meridian_policy::ZoneId;
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The report as text.
 pub fn text(report: &Report) -> String {
@@ -58,6 +59,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     for envoy in &report.envoys {
         refusals(out, envoy)?;
     }
+    certificates(out, report)?;
     if !report.alarms.is_empty() {
         writeln!(out, "\nalarms")?;
         for alarm in &report.alarms {
@@ -184,9 +186,7 @@ fn sources(report: &Report) -> Table {
     ]);
     for (region, of) in &report.regions {
         for (name, source) in &of.sources {
-            let sum = |counts: &std::collections::BTreeMap<String, u64>| {
-                counts.values().sum::<u64>().to_string()
-            };
+            let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>().to_string();
             table.add_row([
                 region.to_string(),
                 name.clone(),
@@ -252,6 +252,56 @@ fn refusals(out: &mut String, envoy: &EnvoyReport) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The control plane's certificates, and of every gateway the one that expires first.
+fn certificates(out: &mut String, report: &Report) -> std::fmt::Result {
+    let of = &report.certificates;
+    if of.own.is_empty() {
+        return Ok(());
+    }
+    let mut table = table(["region", "node", "certificate", "expires"]);
+    for (name, ends) in &of.own {
+        let row = ["", "control plane", name, &date(*ends)];
+        table.add_row(row.map(String::from));
+    }
+    let mut first: BTreeMap<(&str, &str), (i64, &str)> = BTreeMap::new();
+    for ((region, node, name), ends) in report.certificates_of_gateways() {
+        let known = first.entry((region, node)).or_insert((ends, name));
+        *known = (*known).min((ends, name));
+    }
+    for ((region, node), (ends, name)) in first {
+        table.add_row([region, node, name, &date(ends)].map(String::from));
+    }
+    section(out, "certificates", &table)?;
+    if let Some(error) = &of.error {
+        writeln!(
+            out,
+            " ! the files are not in force, for {}; the certificates before stay: {}",
+            ago(report.at, Some(error.at)),
+            error.message
+        )?;
+    }
+    if let Some(last) = &of.last_refused {
+        let count: u64 = of.refused.values().sum();
+        writeln!(
+            out,
+            " ! {count} handshakes were refused, the last one {} ago: {}: {}: {}",
+            ago(report.at, Some(last.at)),
+            last.remote,
+            last.reason,
+            last.message
+        )?;
+    }
+    Ok(())
+}
+
+fn date(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    time.map_or_else(none, |time| {
+        humantime::format_rfc3339_seconds(time).to_string()
+    })
 }
 
 fn none() -> String {

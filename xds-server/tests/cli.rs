@@ -184,6 +184,31 @@ fn bootstrap_prints_the_files_that_are_there_to_copy() {
     assert!(text(&output.stdout).contains("api_type: GRPC"));
 }
 
+/// The files by which Envoy watches the certificates of its connection to the control plane.
+#[test]
+fn bootstrap_writes_the_secrets_that_envoy_watches() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    let file = example();
+    let arguments = |place| ["bootstrap", "--node", "us-west-2", "--sds", place];
+    let run = |place| meridian(&[&arguments(place)[..], &[file.to_str().unwrap()]].concat());
+    let output = run(place);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    for (name, path) in [
+        ("gateway", "/etc/meridian/tls/gateway.key"),
+        ("gateway_ca", "/etc/meridian/tls/ca.crt"),
+    ] {
+        let written = dir.path().join(format!("{name}.sds.yaml"));
+        assert!(out.contains(written.to_str().unwrap()), "{out}");
+        assert!(!out.contains(path), "{out}");
+        let secret = std::fs::read_to_string(written).unwrap();
+        assert!(secret.contains(path), "{secret}");
+    }
+    let output = run("secrets");
+    assert!(text(&output.stderr).contains("--sds: write an absolute path"));
+}
+
 /// The example without this line.
 fn without(line: &str, name: &str) -> PathBuf {
     let fleet = std::fs::read_to_string(example()).unwrap();

@@ -31,7 +31,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::UInt32Value;
 use envoy_types::util::pack_any;
 use meridian_policy::RegionName;
-use meridian_xds_server::xds::{Hub, Resource, ResourceType, Resources, Tls, Trust, serve};
+use meridian_xds_server::xds::{Certificates, Hub, Resource, ResourceType, Resources, Tls, Trust, serve};
 use prost::{Message, Name};
 use rcgen::string::Ia5String;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
@@ -324,7 +324,7 @@ async fn tour(client: Client, tls: Option<Tls>, credentials: serde_json::Value) 
     };
     let serving = tokio::spawn(serve(
         listener,
-        tls,
+        tls.map(|tls| Arc::new(Certificates::new(&tls).unwrap())),
         Arc::clone(&hub),
         trust,
         Routes::default(),

@@ -5,6 +5,7 @@ mod attempt_log;
 mod batch;
 mod bodies;
 mod both_kinds;
+mod certificates;
 mod claude;
 mod claude_large;
 mod claude_tools;
@@ -216,6 +217,8 @@ scenarios! {
     "gdpr-redirect": misdirected::redirect, Any, Options { misdirected: "redirect", ..Options::default() };
     "gdpr-forward": misdirected::forward, Any, Options { misdirected: "forward", ..Options::default() };
     "peer": peer::peer, Any, Options::default();
+    "certificates-replaced": certificates::replaced, Last, Options::default();
+    "certificates-expired": certificates::expired, Last, Options::default();
     "exhausted": exhausted::exhausted, Any, Options::default();
     "fallback-fails": exhausted::fallback_fails, Any, Options::default();
     "claude-clients": claude::clients, Any, Options { claude: Some(ClaudeHost::Vertex), ..Options::default() };

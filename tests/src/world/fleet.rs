@@ -170,6 +170,11 @@ impl World {
         &self.certificates
     }
 
+    /// The same, to roll their authority over.
+    pub fn certificates_mut(&mut self) -> &mut Certificates {
+        &mut self.certificates
+    }
+
     /// A region's inference servers.
     pub fn pool(&self, region: &str) -> &Fake {
         // The index is of the same array, so it is always there.

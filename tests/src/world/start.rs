@@ -188,9 +188,15 @@ async fn processes(
 fn configuration(dir: &Path, text: &str, region: &str, configured: Configured) -> Result<PathBuf> {
     let fleet = fleet::parse(text)?;
     let home: RegionName = region.parse()?;
+    let secrets = dir.join(format!("{region}.secrets"));
+    std::fs::create_dir_all(&secrets)?;
+    for (name, response) in bootstrap::secret_files(&fleet, &home) {
+        let json = meridian_proto::to_json(&response)?;
+        std::fs::write(secrets.join(name), serde_json::to_vec_pretty(&json)?)?;
+    }
     let bootstrap = match configured {
-        Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta)?,
-        Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw)?,
+        Configured::ByDelta => bootstrap::dynamic(&fleet, &home, Protocol::Delta, Some(&secrets))?,
+        Configured::BySotw => bootstrap::dynamic(&fleet, &home, Protocol::Sotw, Some(&secrets))?,
         Configured::ByFile => exported(&fleet, &home)?,
     };
     let path = dir.join(format!("{region}.yaml"));

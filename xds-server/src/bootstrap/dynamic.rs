@@ -1,11 +1,11 @@
 //! The short configuration: the gateway's identity and the address of the control plane.
 
-use super::common;
+use super::{common, secrets};
 use crate::discovery::ads;
-use crate::tls;
 use crate::wire::{
     duration, exactly, extension, number, seconds, socket_address, transport_socket,
 };
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::{DynamicResources, StaticResources};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -34,13 +34,11 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
-use meridian_policy::fleet::{ControlPlane, Gateway};
+use meridian_policy::fleet::ControlPlane;
 use meridian_policy::{Fleet, RegionName};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
-
-/// The name of the control plane's cluster.
-const CONTROL_PLANE: &str = "control-plane";
 
 /// Interval at which a gateway reports its statistics.
 const REPORT: Duration = Duration::from_secs(1);
@@ -70,6 +68,10 @@ pub enum NoControlPlane {
 
 /// The configuration that `meridian bootstrap` prints: all other resources come from the control plane.
 ///
+/// `secrets`: the directory of the gateway with the files of [`secret_files`](super::secret_files). Envoy reads the
+/// certificates of the connection to the control plane again when their files are replaced. Without it, it reads them when
+/// it starts.
+///
 /// # Errors
 ///
 /// If the fleet has no control plane or no such region.
@@ -77,6 +79,7 @@ pub fn dynamic(
     fleet: &Fleet,
     home: &RegionName,
     protocol: Protocol,
+    secrets: Option<&Path>,
 ) -> Result<Bootstrap, NoControlPlane> {
     let control_plane = fleet
         .control_plane
@@ -102,7 +105,11 @@ pub fn dynamic(
             ..Default::default()
         }),
         static_resources: Some(StaticResources {
-            clusters: vec![cluster(fleet, control_plane, &region.gateway)],
+            clusters: vec![cluster(fleet, control_plane, secrets)],
+            secrets: match (&control_plane.tls, secrets) {
+                (Some(_), None) => secrets::own(&region.gateway).into(),
+                _ => Vec::new(),
+            },
             ..Default::default()
         }),
         stats_sinks: vec![reports()],
@@ -114,7 +121,7 @@ pub fn dynamic(
 fn service() -> GrpcService {
     GrpcService {
         target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
-            cluster_name: CONTROL_PLANE.into(),
+            cluster_name: name::CONTROL_PLANE.into(),
             ..Default::default()
         })),
         ..Default::default()
@@ -138,10 +145,10 @@ fn reports() -> StatsSink {
 }
 
 /// The cluster of the control plane.
-fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluster {
+fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) -> Cluster {
     let ControlPlane { address, port, .. } = control_plane;
     let tls = control_plane.tls.as_ref();
-    let tls = tls.map(|_| control_plane_tls(fleet, address, own));
+    let tls = tls.map(|_| control_plane_tls(fleet, address, secrets));
     let endpoint = LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
             address: socket_address(address, *port),
@@ -156,7 +163,7 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluste
         DiscoveryType::StrictDns
     };
     Cluster {
-        name: CONTROL_PLANE.into(),
+        name: name::CONTROL_PLANE.into(),
         connect_timeout: seconds(2),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
@@ -167,7 +174,7 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluste
             .collect(),
         transport_socket: tls.and_then(transport_socket),
         load_assignment: Some(ClusterLoadAssignment {
-            cluster_name: CONTROL_PLANE.into(),
+            cluster_name: name::CONTROL_PLANE.into(),
             endpoints: vec![LocalityLbEndpoints {
                 lb_endpoints: vec![endpoint],
                 ..Default::default()
@@ -180,7 +187,7 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, own: &Gateway) -> Cluste
 
 /// mTLS: the gateway presents the certificate that it presents to other gateways. The server must be the control plane of
 /// the trust domain.
-fn control_plane_tls(fleet: &Fleet, address: &str, own: &Gateway) -> UpstreamTlsContext {
+fn control_plane_tls(fleet: &Fleet, address: &str, secrets: Option<&Path>) -> UpstreamTlsContext {
     let san = SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
         matcher: Some(exactly(&fleet.control_plane_id())),
@@ -192,7 +199,11 @@ fn control_plane_tls(fleet: &Fleet, address: &str, own: &Gateway) -> UpstreamTls
         } else {
             address.to_owned()
         },
-        common_tls_context: Some(tls::between_gateways(own, vec![san])),
+        common_tls_context: Some(tls::mutual(
+            secrets::of(name::GATEWAY, secrets),
+            secrets::of(name::AUTHORITY, secrets),
+            vec![san],
+        )),
         ..Default::default()
     }
 }

@@ -2,8 +2,10 @@
 
 mod common;
 mod dynamic;
+mod secrets;
 
 pub use dynamic::{NoControlPlane, Protocol, dynamic};
+pub use secrets::secret_files;
 
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;

@@ -1,7 +1,9 @@
 //! Joins parts to a snapshot, as a gateway does.
 
 use super::Parts;
-use super::open::{ads, managers, network_filters, secret_source, upstream_filters};
+use super::open::{
+    ads, certificate_sources, managers, network_filters, secret_source, sockets, upstream_filters,
+};
 use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
@@ -35,6 +37,9 @@ pub fn join(parts: &Parts) -> Result<Snapshot, Unresolved> {
     for listener in &mut listeners {
         let at = format!("listener {}", listener.name);
         managers(listener, |manager| joined.manager(&at, manager));
+        for socket in sockets(listener) {
+            certificate_sources(socket, Some(&ads()), None);
+        }
         for filter in network_filters(listener) {
             if let Some(filter::ConfigType::ConfigDiscovery(_)) = &filter.config_type {
                 let config = joined.extension(&at, &filter.name);
@@ -124,6 +129,9 @@ impl Join<'_> {
     }
 
     fn cluster(&mut self, cluster: &mut Cluster) {
+        if let Some(socket) = &mut cluster.transport_socket {
+            certificate_sources(socket, Some(&ads()), None);
+        }
         let at = format!("cluster {}", cluster.name);
         upstream_filters(cluster, |filter| self.filter(&at, filter));
         let by_eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());

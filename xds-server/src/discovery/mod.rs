@@ -15,7 +15,7 @@
 //! | what peers may bring (ECDS) | zones in the fleet file |
 //! | what picks servers for peers (ECDS) | how pools balance, in the fleet file |
 //! | the guard of all chains (ECDS) | the filter's file, contexts in the fleet file |
-//! | secrets (SDS) | places of keys in the fleet file |
+//! | secrets (SDS) | places of keys and certificates in the fleet file |
 //!
 //! `join` is the inverse. What is verified before publication is the joined parts, as a gateway assembles them.
 

@@ -3,7 +3,8 @@
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    AggregatedConfigSource, ApiVersion, ConfigSource, TypedExtensionConfig,
+    AggregatedConfigSource, ApiVersion, ConfigSource, TransportSocket, TypedExtensionConfig,
+    transport_socket,
 };
 use envoy_types::pb::envoy::config::listener::v3::{Filter, Listener, filter};
 use envoy_types::pb::envoy::extensions::filters::http::credential_injector::v3::CredentialInjector;
@@ -12,6 +13,10 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter,
 };
 use envoy_types::pb::envoy::extensions::http::injected_credentials::generic::v3::Generic;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
+};
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
@@ -63,6 +68,55 @@ pub fn upstream_filters(cluster: &mut Cluster, mut edit: impl FnMut(&mut HttpFil
         {
             options.http_filters.iter_mut().for_each(&mut edit);
             *any = pack_any(options);
+        }
+    }
+}
+
+/// The transport sockets of a listener.
+pub fn sockets(listener: &mut Listener) -> impl Iterator<Item = &mut TransportSocket> {
+    let chains = listener.filter_chains.iter_mut();
+    chains
+        .chain(&mut listener.default_filter_chain)
+        .filter_map(|chain| chain.transport_socket.as_mut())
+}
+
+/// Replaces the config sources of the certificates that a TLS socket has by SDS: `from` becomes `to`. Other sources
+/// stay.
+pub fn certificate_sources(
+    socket: &mut TransportSocket,
+    from: Option<&ConfigSource>,
+    to: Option<&ConfigSource>,
+) {
+    let Some(transport_socket::ConfigType::TypedConfig(any)) = &mut socket.config_type else {
+        return;
+    };
+    if let Some(mut context) = opened::<DownstreamTlsContext>(Some(any)) {
+        common_sources(&mut context.common_tls_context, from, to);
+        *any = pack_any(context);
+    } else if let Some(mut context) = opened::<UpstreamTlsContext>(Some(any)) {
+        common_sources(&mut context.common_tls_context, from, to);
+        *any = pack_any(context);
+    }
+}
+
+fn common_sources(
+    common: &mut Option<CommonTlsContext>,
+    from: Option<&ConfigSource>,
+    to: Option<&ConfigSource>,
+) {
+    let Some(common) = common else {
+        return;
+    };
+    let authority = match &mut common.validation_context_type {
+        Some(ValidationContextType::CombinedValidationContext(combined)) => {
+            combined.validation_context_sds_secret_config.as_mut()
+        }
+        _ => None,
+    };
+    let certificates = common.tls_certificate_sds_secret_configs.iter_mut();
+    for secret in certificates.chain(authority) {
+        if secret.sds_config.as_ref() == from {
+            secret.sds_config = to.cloned();
         }
     }
 }

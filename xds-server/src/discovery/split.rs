@@ -1,7 +1,10 @@
 //! Splits a snapshot into its parts.
 
 use super::Parts;
-use super::open::{ads, managers, network_filters, opened, secret_source, upstream_filters};
+use super::open::{
+    ads, certificate_sources, managers, network_filters, opened, secret_source, sockets,
+    upstream_filters,
+};
 use crate::snapshot::Snapshot;
 use crate::translate::Moving;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -48,11 +51,17 @@ pub fn split(snapshot: Snapshot) -> Parts {
                 secret_source(filter, None, Some(ads()));
             }
         });
+        for socket in sockets(listener) {
+            certificate_sources(socket, None, Some(&ads()));
+        }
         for filter in network_filters(listener) {
             of_connections(filter, &mut extensions);
         }
     }
     for cluster in &mut clusters {
+        if let Some(socket) = &mut cluster.transport_socket {
+            certificate_sources(socket, None, Some(&ads()));
+        }
         upstream_filters(cluster, |filter| shared(filter, &mut extensions));
     }
     Parts {

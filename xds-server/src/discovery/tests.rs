@@ -80,7 +80,7 @@ fn a_key_that_comes_by_a_file_of_its_own_comes_by_nothing_else() {
         .iter()
         .map(|secret| short(&secret.name))
         .collect();
-    assert_eq!(names, ["claude"]);
+    assert_eq!(names, ["claude", "gateway", "gateway_ca"]);
     assert!(said_by(&parts.listeners).contains("/run/secrets/claude-eu.yaml"));
     let joined = join(&parts).unwrap();
     assert_eq!(verify(&fleet, &home, &joined), []);

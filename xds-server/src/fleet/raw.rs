@@ -221,11 +221,11 @@ pub struct RawGateway {
     pub tls: Option<RawGatewayTls>,
 }
 
-/// Certificate files on the gateway's machine, absolute paths, PEM.
+/// Certificate files on the gateway's machine, absolute paths, PEM. They are read again when they are replaced.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGatewayTls {
-    /// CA that signed the certificates of all gateways.
+    /// CA that signed the certificates of all gateways. It may be several, to [roll it over](operations.md#certificates).
     pub ca: String,
     /// Certificate of this gateway, with the URI SAN `spiffe://<trust_domain>/region/<region>`.
     pub certificate: String,
@@ -594,11 +594,11 @@ pub struct RawControlPlane {
     pub lease: Option<String>,
 }
 
-/// Certificate files on the control plane's machine, absolute paths, PEM.
+/// Certificate files on the control plane's machine, absolute paths, PEM. They are read again when they change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawControlPlaneTls {
-    /// CA that signed the certificates of all gateways.
+    /// CA that signed the certificates of all gateways. It may be several, to [roll it over](operations.md#certificates).
     pub ca: String,
     /// Certificate of the control plane, with the URI SAN `spiffe://<trust_domain>/control-plane`.
     pub certificate: String,

@@ -264,6 +264,7 @@ impl Controller {
         let key = (report.region.clone(), report.source.clone());
         let source = self.sources.entry(key).or_default();
         source.note_refused(&report.refused);
+        source.certificates.clone_from(&report.certificates);
         if let Some(observation) = &report.observation {
             source.heard = Some(report.at);
             source.note_untaken(self.state.apply(&self.fleet, observation));

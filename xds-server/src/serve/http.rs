@@ -1,5 +1,6 @@
 //! The status port: `/status` for `meridian status`, `/metrics` for Prometheus, `/healthz` for a liveness probe.
 
+use super::certificates::OwnCertificates;
 use super::metrics;
 use super::report::Report;
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Age at which a report means that the controller hangs: it renews the report every 250 ms.
 const STUCK: Duration = Duration::from_secs(5);
@@ -24,13 +25,19 @@ pub struct Pages {
     pub report: Arc<ArcSwap<Report>>,
     /// The connected Envoys.
     pub hub: Arc<Hub>,
+    /// The control plane's certificates; `None` without TLS.
+    pub certificates: Option<Arc<OwnCertificates>>,
     /// The clock of the report's time.
     pub clock: Clock,
 }
 
 impl Pages {
     fn report(&self) -> Report {
-        Report::clone(&self.report.load()).with_clients(&self.hub)
+        let report = Report::clone(&self.report.load()).with_clients(&self.hub);
+        match &self.certificates {
+            Some(own) => report.with_certificates(own, SystemTime::now()),
+            None => report,
+        }
     }
 }
 
@@ -77,6 +84,7 @@ mod tests {
             let pages = Pages {
                 report: Arc::new(ArcSwap::from_pointee(report)),
                 hub: Arc::default(),
+                certificates: None,
                 clock: || Millis(60_000),
             };
             healthz(State(pages)).await

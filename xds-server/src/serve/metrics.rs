@@ -1,14 +1,18 @@
 //! The report as a page of metrics.
 
+mod certificates;
 mod encode;
 mod pools;
 mod sources;
 mod traffic;
 mod xds;
 
+use super::certificates::CONTROL_PLANE;
 use super::report::Report;
+use certificates::certificates;
 use encode::gauges;
 use meridian_planner::alarm::AlarmKind;
+use meridian_policy::RegionName;
 use pools::pools;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -44,6 +48,7 @@ impl Collector for Page {
         sources(report, &mut encoder)?;
         envoys(report, &mut encoder)?;
         counts(&report.counts, &mut encoder)?;
+        certificates(report, &mut encoder)?;
         let flags = [
             (
                 "meridian_fleet_file_error",
@@ -55,6 +60,11 @@ impl Collector for Page {
                 "1 while the plan cannot be published; the one before it stays",
                 report.unpublished.is_some(),
             ),
+            (
+                "meridian_certificate_files_error",
+                "1 while the control plane's certificate files are not in force; those before stay",
+                report.certificates.error.is_some(),
+            ),
         ];
         for (name, help, flag) in flags {
             let value = f64::from(u8::from(flag));
@@ -65,11 +75,12 @@ impl Collector for Page {
 }
 
 fn alarms(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let regions = report.regions.keys();
+    let regions = report.regions.keys().map(RegionName::as_str);
+    let regions = regions.chain([CONTROL_PLANE]);
     let each = regions.flat_map(|region| {
         AlarmKind::ALL.map(|kind| {
             let those = report.alarms.iter();
-            let those = those.filter(|alarm| alarm.region == *region && alarm.kind == kind);
+            let those = those.filter(|alarm| alarm.region.as_str() == region && alarm.kind == kind);
             let labels = vec![
                 ("region", region.to_string()),
                 ("kind", kind.label().to_owned()),

@@ -9,6 +9,7 @@
 //!
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
 
+pub mod certificates;
 mod controller;
 mod edition;
 mod fleet_file;
@@ -38,6 +39,7 @@ use meridian_policy::fleet::ControlPlane;
 use ports::Ports;
 use state_file::StateFile;
 use std::path::PathBuf;
+use std::sync::Arc;
 use task::{ControllerTask, Inbox, Planner, Shared};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{mpsc, watch};
@@ -150,9 +152,15 @@ async fn run_servers(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
+    let certificates = ports.certificates.map(|files| {
+        let own = files.own();
+        tokio::spawn(files.watch(steady_clock));
+        own
+    });
+    let in_force = certificates.as_ref().map(|own| Arc::clone(&own.in_force));
     let xds = xds::serve(
         ports.xds,
-        ports.tls,
+        in_force,
         shared.hub.clone(),
         shared.trust,
         services,
@@ -161,6 +169,7 @@ async fn run_servers(
     let pages = pages(Pages {
         report: shared.report,
         hub: shared.hub,
+        certificates,
         clock: steady_clock,
     });
     let status = axum::serve(ports.status, pages).with_graceful_shutdown(until(stopped));

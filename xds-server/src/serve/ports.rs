@@ -1,6 +1,6 @@
-//! The ports of the control plane and the files that its TLS needs.
+//! The ports of the control plane and its certificates.
 
-use crate::xds::Tls;
+use super::certificates::CertificateFiles;
 use anyhow::{Context, Result};
 use meridian_policy::fleet::ControlPlane;
 use std::net::SocketAddr;
@@ -12,8 +12,8 @@ pub struct Ports {
     pub xds: TcpListener,
     /// The port of `meridian status` and Prometheus, `control_plane.status`.
     pub status: TcpListener,
-    /// Certificate, key and authority of the xDS port; `None` without TLS.
-    pub tls: Option<Tls>,
+    /// The certificates of the xDS port; `None` without TLS.
+    pub certificates: Option<CertificateFiles>,
 }
 
 impl Ports {
@@ -26,7 +26,11 @@ impl Ports {
         Ok(Self {
             xds: bind("control_plane.listen", control_plane.listen).await?,
             status: bind("control_plane.status", control_plane.status).await?,
-            tls: read_tls(control_plane)?,
+            certificates: control_plane
+                .tls
+                .clone()
+                .map(CertificateFiles::open)
+                .transpose()?,
         })
     }
 }
@@ -35,18 +39,4 @@ async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{field}: cannot listen on {address}"))
-}
-
-fn read_tls(control_plane: &ControlPlane) -> Result<Option<Tls>> {
-    let Some(tls) = &control_plane.tls else {
-        return Ok(None);
-    };
-    let read = |field: &str, path: &str| {
-        std::fs::read(path).with_context(|| format!("control_plane.tls.{field}: {path}"))
-    };
-    Ok(Some(Tls {
-        certificate: read("certificate", &tls.identity.certificate)?,
-        key: read("key", &tls.identity.key)?,
-        ca: read("ca", &tls.ca)?,
-    }))
 }

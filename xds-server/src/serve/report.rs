@@ -32,10 +32,42 @@ pub struct Report {
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
     /// Connected Envoys.
     pub envoys: Vec<EnvoyReport>,
+    /// The control plane's certificates, and refused handshakes.
+    #[serde(default)]
+    pub certificates: CertificatesReport,
     /// Alarms: conditions that need a person's attention.
     pub alarms: Vec<Alarm>,
     /// Counters since the start.
     pub counts: CountsReport,
+}
+
+/// The control plane's certificates, and the handshakes that it refused. Times at which certificates end are seconds since
+/// the Unix epoch by the wall clock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificatesReport {
+    /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`.
+    pub own: BTreeMap<String, i64>,
+    /// Why the files are not in force as they are. The certificates before stay in force.
+    pub error: Option<ErrorReport>,
+    /// Replacements since the start.
+    pub reloads: u64,
+    /// Handshakes that were refused since the start, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// The last one of them.
+    pub last_refused: Option<RefusedReport>,
+}
+
+/// A handshake that was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReport {
+    /// When.
+    pub at: Millis,
+    /// The client's address.
+    pub remote: String,
+    /// Why, as in the metric.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 /// The fleet file.
@@ -138,6 +170,9 @@ pub struct SourceReport {
     pub refused: Vec<String>,
     /// Refused values by reason, since the start.
     pub refusals: BTreeMap<String, u64>,
+    /// When the certificates of a gateway end, as its Envoy reports: seconds since the Unix epoch, by the name of the secret.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, i64>,
 }
 
 /// A connected Envoy.
@@ -155,6 +190,9 @@ pub struct EnvoyReport {
     pub user_agent: String,
     /// Since when it is connected.
     pub connected: Millis,
+    /// When the certificate ends that it presented in this connection: seconds since the Unix epoch. `None` without TLS.
+    #[serde(default)]
+    pub certificate: Option<i64>,
     /// The state of each type.
     pub types: BTreeMap<String, TypeReport>,
 }
@@ -331,6 +369,7 @@ fn envoy(status: &ClientStatus, now: Millis) -> EnvoyReport {
         protocol: client.wire.label().to_owned(),
         user_agent: client.user_agent.clone(),
         connected: Millis(now.0.saturating_sub(connected)),
+        certificate: None,
         types: types.collect(),
     }
 }

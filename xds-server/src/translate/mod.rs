@@ -20,6 +20,7 @@ pub use filter::of_the_other_kind;
 
 use crate::history::History;
 use crate::snapshot::Snapshot;
+use crate::tls;
 use egress::Egress;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -164,6 +165,9 @@ impl View<'_> {
                 translation.listener(listener);
             }
             translation.clusters(cluster::databases_of(node));
+        }
+        for secret in tls::secrets(&region.gateway, &region.public) {
+            translation.secret(secret);
         }
         translation.snapshot
     }

@@ -84,7 +84,7 @@ pub fn listener(node: &Node<'_>, earlier: &[Node<'_>], region: &Region) -> Liste
     }
     let context = DownstreamTlsContext {
         require_client_certificate: yes(),
-        common_tls_context: Some(tls::between_gateways(&region.gateway, sans)),
+        common_tls_context: Some(tls::between_gateways(sans)),
         ..Default::default()
     };
     Listener {

@@ -3,7 +3,7 @@
 use crate::wire::{address, extension, header_is, http_filter, matches, no, number, seconds, transport_socket, yes};
 use super::node::Node;
 use super::{access_log, filter, local_reply};
-use crate::tls;
+use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, SocketOption, socket_option};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, DownstreamTlsContext};
-use meridian_policy::fleet::{KeyPair, Limits, Region};
+use meridian_policy::fleet::{Limits, Region};
 
 /// Bytes that Envoy buffers per connection before it stops reading. Routes set a larger limit for request bodies.
 const CONNECTION_BUFFER: u32 = 1 << 20;
@@ -71,7 +71,7 @@ pub fn listener(node: &Node<'_>, routes: RouteConfiguration, region: &Region) ->
         route_specifier: Some(RouteSpecifier::RouteConfig(routes)),
         ..Default::default()
     };
-    let server_tls = region.public.tls.as_ref().map(server_tls);
+    let server_tls = region.public.tls.is_some().then(server_tls);
     Listener {
         name: "public".into(),
         address: address(region.public.listen),
@@ -141,10 +141,10 @@ pub fn connection_manager(manager: HttpConnectionManager) -> Filter {
     }
 }
 
-fn server_tls(pair: &KeyPair) -> DownstreamTlsContext {
+fn server_tls() -> DownstreamTlsContext {
     DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
-            tls_certificates: vec![tls::certificate(pair)],
+            tls_certificate_sds_secret_configs: vec![tls::by_name(name::PUBLIC)],
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
             ..Default::default()
         }),

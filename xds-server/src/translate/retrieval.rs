@@ -115,18 +115,18 @@ fn for_gateways(node: &Node<'_>, region: &Region, database: &VectorDb) -> Option
         }],
         filter_chains: readers
             .iter()
-            .map(|reader| for_gateway(node, region, reader))
+            .map(|reader| for_gateway(node, reader))
             .collect(),
         ..Default::default()
     })
 }
 
 /// The filter chain for the gateway of one other region.
-fn for_gateway(node: &Node<'_>, region: &Region, reader: &RegionName) -> FilterChain {
+fn for_gateway(node: &Node<'_>, reader: &RegionName) -> FilterChain {
     let san = tls::gateway_san(node.topology, reader);
     let context = DownstreamTlsContext {
         require_client_certificate: yes(),
-        common_tls_context: Some(tls::between_gateways(&region.gateway, vec![san])),
+        common_tls_context: Some(tls::between_gateways(vec![san])),
         ..Default::default()
     };
     let to = TcpProxy {

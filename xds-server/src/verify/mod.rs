@@ -70,7 +70,7 @@ pub fn verify(history: impl Into<History>, home: &RegionName, snapshot: &Snapsho
     let definitions = definitions(&history, &mut leaks);
     let owners = Owners::of(&history, home);
     let clusters = Clusters::read(&history, home, &owners, clusters, &mut leaks);
-    let secrets = Secrets::read(secrets, &mut leaks);
+    let secrets = Secrets::read(history.current.regions.get(home), secrets, &mut leaks);
     let mut walk = Walk::new(&history, definitions, home, clusters, secrets, leaks);
     walk.listeners(listeners);
     walk.leaks.into_vec()

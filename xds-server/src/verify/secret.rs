@@ -8,19 +8,36 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    GenericSecret, SdsSecretConfig, Secret,
+    CertificateValidationContext, GenericSecret, SdsSecretConfig, Secret, TlsCertificate,
 };
-use meridian_policy::fleet;
+use meridian_policy::fleet::{self, KeyPair, Region};
 use std::collections::BTreeMap;
 
-/// The snapshot's secrets by name.
+/// The names of the secrets that are certificates. Contexts refer to them, and this module knows what they must be.
+pub const GATEWAY: &str = "gateway";
+pub const AUTHORITY: &str = "gateway_ca";
+pub const PUBLIC: &str = "public";
+
+/// The snapshot's keys of fallbacks by name. Its certificates are those of the fleet.
 pub struct Secrets<'f>(BTreeMap<&'f str, &'f DataSource>);
 
 impl<'f> Secrets<'f> {
-    pub fn read(secrets: &'f [Secret], leaks: &mut Leaks) -> Self {
+    /// Reads the secrets of the gateway of a region.
+    pub fn read(home: Option<&Region>, secrets: &'f [Secret], leaks: &mut Leaks) -> Self {
         let mut places = BTreeMap::new();
+        let mut missing = home.map(certificates).unwrap_or_default();
         for secret in secrets {
             let at = format!("secrets.{}", secret.name);
+            if let Some(Type::TlsCertificate(_) | Type::ValidationContext(_)) = secret.r#type {
+                match missing.iter().position(|certificate| certificate == secret) {
+                    Some(index) => drop(missing.swap_remove(index)),
+                    None => leaks.add(
+                        &at,
+                        "it is not one of the certificates and authorities that the fleet file names, by file",
+                    ),
+                }
+                continue;
+            }
             let Some(Type::GenericSecret(generic)) = &secret.r#type else {
                 leaks.unsupported(&at, "a secret of this type");
                 continue;
@@ -40,6 +57,12 @@ impl<'f> Secrets<'f> {
                 leaks.add(&at, "there are two secrets of this name");
             }
         }
+        for secret in missing {
+            leaks.add(
+                &format!("secrets.{}", secret.name),
+                "the fleet file names this certificate, and the secret is not there",
+            );
+        }
         Self(places)
     }
 
@@ -52,6 +75,30 @@ impl<'f> Secrets<'f> {
         };
         secret.sds_config.is_none() && self.0.get(secret.name.as_str()) == Some(&&source(specifier))
     }
+}
+
+/// The certificates and authorities that a gateway may have: its own, and that of all gateways. Envoy adds everything
+/// that such a secret has to the contexts that refer to it, so it has nothing but files.
+fn certificates(region: &Region) -> Vec<Secret> {
+    let pair = |name: &str, pair: &KeyPair| Secret {
+        name: name.into(),
+        r#type: Some(Type::TlsCertificate(TlsCertificate {
+            certificate_chain: Some(file(&pair.certificate)),
+            private_key: Some(file(&pair.key)),
+            ..Default::default()
+        })),
+    };
+    let authority = CertificateValidationContext {
+        trusted_ca: Some(file(&region.gateway.ca)),
+        ..Default::default()
+    };
+    let authority = Secret {
+        name: AUTHORITY.into(),
+        r#type: Some(Type::ValidationContext(authority)),
+    };
+    let mut all = vec![pair(GATEWAY, &region.gateway.identity), authority];
+    all.extend(region.public.tls.iter().map(|own| pair(PUBLIC, own)));
+    all
 }
 
 /// The config source of a watched file, reloaded with every move in its directory.

@@ -1,18 +1,20 @@
 //! TLS: the identity of the other end of a connection.
 
 use super::leak::{Leaks, only};
-use super::secret::{file, is_place};
+use super::secret::{AUTHORITY, GATEWAY, PUBLIC};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
+    CombinedCertificateValidationContext, ValidationContextType,
+};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, TlsCertificate,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
     UpstreamTlsContext,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use meridian_policy::fleet::{Gateway, KeyPair, ProviderEndpoint};
+use meridian_policy::fleet::ProviderEndpoint;
 use meridian_policy::{Fleet, RegionName};
 use prost::{Message, Name};
 use std::net::IpAddr;
@@ -29,20 +31,20 @@ pub fn to_gateway(
     socket: Option<&TransportSocket>,
     leaks: &mut Leaks,
 ) {
-    let (Some(own), Some(other)) = (fleet.regions.get(home), fleet.regions.get(region)) else {
+    let (Some(_), Some(other)) = (fleet.regions.get(home), fleet.regions.get(region)) else {
         leaks.add(at, "there is no such region in the fleet");
         return;
     };
-    let Some((common, validation)) = upstream(at, &other.gateway.address, socket, leaks) else {
+    let Some(common) = upstream(at, &other.gateway.address, socket, leaks) else {
         leaks.add(
             at,
             format!("without TLS that proves it, this only claims to be the gateway of `{region}`"),
         );
         return;
     };
-    mutual(at, &own.gateway, &common, &validation, leaks);
+    let names = mutual(at, &common, leaks);
     let id = fleet.spiffe_id(region);
-    if sans(&validation) != Some(vec![(SanType::Uri, id.clone())]) {
+    if names.and_then(sans) != Some(vec![(SanType::Uri, id.clone())]) {
         leaks.add(
             at,
             format!("the other end must be held to the one URI SAN `{id}`, to the letter"),
@@ -64,17 +66,21 @@ pub fn to_provider(
         }
         return;
     }
-    let Some((common, validation)) = upstream(at, host, socket, leaks) else {
+    let common = upstream(at, host, socket, leaks);
+    let Some((common, Some(ValidationContextType::ValidationContext(validation)))) = common
+        .as_ref()
+        .map(|common| (common, &common.validation_context_type))
+    else {
         leaks.add(
             at,
             format!("without TLS that proves it, this only claims to be `{host}`"),
         );
         return;
     };
-    if !common.tls_certificates.is_empty() {
+    if !common.tls_certificate_sds_secret_configs.is_empty() {
         leaks.add(at, "a gateway's certificate is not for providers");
     }
-    if validation.system_root_certs.is_none() || validation.trusted_ca.is_some() {
+    if validation.system_root_certs.is_none() {
         leaks.add(at, "a provider must be held to the system's trusted roots");
     }
     let kind = if host.parse::<IpAddr>().is_ok() {
@@ -82,7 +88,7 @@ pub fn to_provider(
     } else {
         SanType::Dns
     };
-    if sans(&validation) != Some(vec![(kind, host.clone())]) {
+    if sans(validation) != Some(vec![(kind, host.clone())]) {
         leaks.add(
             at,
             format!("the provider must be held to the one SAN `{host}`, to the letter"),
@@ -125,20 +131,11 @@ pub fn from_gateways(
     if !required.is_some_and(|required| required.value) {
         leaks.add(at, "no client certificate is required of other gateways");
     }
-    let Some(own) = fleet.regions.get(home) else {
-        return;
-    };
     let Some(common) = &context.common_tls_context else {
         leaks.add(at, "nothing says whose client certificates are trusted");
         return;
     };
-    let Some(ValidationContextType::ValidationContext(validation)) =
-        &common.validation_context_type
-    else {
-        leaks.add(at, "nothing says whose client certificates are trusted");
-        return;
-    };
-    mutual(at, &own.gateway, common, validation, leaks);
+    let names = mutual(at, common, leaks);
     let mut others: Vec<San> = regions
         .iter()
         .map(|region| (SanType::Uri, fleet.spiffe_id(region)))
@@ -146,7 +143,7 @@ pub fn from_gateways(
     if others.is_empty() {
         others.push((SanType::Uri, fleet.spiffe_id(home)));
     }
-    match sans(validation) {
+    match names.and_then(sans) {
         Some(sans) if !sans.is_empty() && sans.iter().all(|san| others.contains(san)) => {}
         _ => leaks.add(
             at,
@@ -173,7 +170,7 @@ fn upstream(
     host: &str,
     socket: Option<&TransportSocket>,
     leaks: &mut Leaks,
-) -> Option<(CommonTlsContext, CertificateValidationContext)> {
+) -> Option<CommonTlsContext> {
     let context: UpstreamTlsContext = context(at, socket?, leaks)?;
     leaks.check_fields(
         at,
@@ -188,17 +185,11 @@ fn upstream(
     }
     let common = context.common_tls_context?;
     common_context(at, &common, leaks);
-    match &common.validation_context_type {
-        Some(ValidationContextType::ValidationContext(validation)) => {
-            let validation = validation.clone();
-            Some((common, validation))
-        }
-        _ => None,
-    }
+    Some(common)
 }
 
 /// Checks the part that client and server share. Fields that weaken authentication (expired certificates, untrusted
-/// chains, key logs) are not supported.
+/// chains, key logs) are not supported, nor are certificates beside the secrets: Envoy would read them once.
 fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
     leaks.check_fields(
         at,
@@ -208,26 +199,17 @@ fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
             common,
             [
                 tls_params,
-                tls_certificates,
+                tls_certificate_sds_secret_configs,
                 alpn_protocols,
                 validation_context_type
             ]
         ),
     );
-    for certificate in &common.tls_certificates {
-        leaks.check_fields(
-            at,
-            certificate,
-            &only!(
-                TlsCertificate,
-                certificate,
-                [certificate_chain, private_key]
-            ),
-        );
-        if !certificate.private_key.as_ref().is_some_and(is_place) {
+    for certificate in &common.tls_certificate_sds_secret_configs {
+        if *certificate != by_name(GATEWAY) && *certificate != by_name(PUBLIC) {
             leaks.add(
                 at,
-                "the value of a key must not travel: only a file or an environment variable",
+                "a certificate is the gateway's own or that for callers, from the snapshot",
             );
         }
     }
@@ -239,34 +221,77 @@ fn common_context(at: &str, common: &CommonTlsContext, leaks: &mut Leaks) {
             &only!(
                 CertificateValidationContext,
                 validation,
-                [trusted_ca, system_root_certs, match_typed_subject_alt_names]
+                [system_root_certs, match_typed_subject_alt_names]
             ),
         ),
+        Some(ValidationContextType::CombinedValidationContext(combined)) => {
+            combined_context(at, combined, leaks)
+        }
         Some(_) => leaks.unsupported(at, "a validation context from elsewhere"),
     }
 }
 
-/// Checks mutual TLS between gateways: our own certificate, and the gateways' authority.
-fn mutual(
-    at: &str,
-    own: &Gateway,
-    common: &CommonTlsContext,
-    validation: &CertificateValidationContext,
-    leaks: &mut Leaks,
-) {
-    if common.tls_certificates != [certificate(&own.identity)] {
-        leaks.add(at, "gateways meet with the home gateway's certificate");
+/// Checks a validation context that Envoy merges: names of its own, and the authority of a secret. `Secrets::read`
+/// knows that the secret has the authority and nothing else.
+fn combined_context(at: &str, combined: &CombinedCertificateValidationContext, leaks: &mut Leaks) {
+    leaks.check_fields(
+        at,
+        combined,
+        &only!(
+            CombinedCertificateValidationContext,
+            combined,
+            [
+                default_validation_context,
+                validation_context_sds_secret_config
+            ]
+        ),
+    );
+    if let Some(names) = &combined.default_validation_context {
+        leaks.check_fields(
+            at,
+            names,
+            &only!(
+                CertificateValidationContext,
+                names,
+                [match_typed_subject_alt_names]
+            ),
+        );
     }
-    if validation.trusted_ca != Some(file(&own.ca)) || validation.system_root_certs.is_some() {
-        leaks.add(at, "gateways are held to their own authority, `trusted_ca`");
+    if combined.validation_context_sds_secret_config != Some(by_name(AUTHORITY)) {
+        leaks.add(
+            at,
+            "gateways are held to their own authority, the secret `gateway_ca`",
+        );
     }
 }
 
-fn certificate(pair: &KeyPair) -> TlsCertificate {
-    TlsCertificate {
-        certificate_chain: Some(file(&pair.certificate)),
-        private_key: Some(file(&pair.key)),
-        ..Default::default()
+/// Checks mutual TLS between gateways: our own certificate, and the gateways' authority. Returns the names that the
+/// other end is held to.
+fn mutual<'c>(
+    at: &str,
+    common: &'c CommonTlsContext,
+    leaks: &mut Leaks,
+) -> Option<&'c CertificateValidationContext> {
+    if common.tls_certificate_sds_secret_configs != [by_name(GATEWAY)] {
+        leaks.add(at, "gateways meet with the home gateway's certificate");
+    }
+    let Some(ValidationContextType::CombinedValidationContext(combined)) =
+        &common.validation_context_type
+    else {
+        leaks.add(
+            at,
+            "gateways are held to their own authority, the secret `gateway_ca`",
+        );
+        return None;
+    };
+    combined.default_validation_context.as_ref()
+}
+
+/// A secret of the snapshot.
+fn by_name(name: &str) -> SdsSecretConfig {
+    SdsSecretConfig {
+        name: name.into(),
+        sds_config: None,
     }
 }
 

@@ -29,7 +29,9 @@ pub use encoded::EncodedResource;
 pub use hub::Hub;
 pub use identity::{Peer, Refused, Trust};
 pub use resources::{ByName, PerType, Resource, ResourceType, Resources};
-pub use server::{ServeError, Tls, serve};
+pub use server::{
+    Certificates, Expiry, RefusedHandshake, RefusedHandshakes, ServeError, Tls, TlsError, serve,
+};
 pub use status::{Client, ClientStatus, Counts, Nack, TypeStatus, Wire};
 
 #[cfg(test)]

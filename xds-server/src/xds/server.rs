@@ -6,6 +6,7 @@ mod inbound;
 mod limits;
 mod outbound;
 mod session;
+mod tls;
 mod variant;
 
 use super::hub::Hub;
@@ -20,14 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::service::Routes;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+pub use tls::{Certificates, Expiry, RefusedHandshake, RefusedHandshakes, Tls, TlsError};
 
 /// A client that is gone is noticed after the sum of the two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time limit of a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time limit for streams to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Limit of streams per connection; a gateway needs two or three.
@@ -36,17 +37,6 @@ const STREAMS: u32 = 32;
 /// that a client can take by requests that nobody reads, because it does not read the responses.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
-
-/// The files of mutual TLS, as PEM.
-#[derive(Clone)]
-pub struct Tls {
-    /// The server's certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its private key.
-    pub key: Vec<u8>,
-    /// The authorities of clients' certificates.
-    pub ca: Vec<u8>,
-}
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +47,7 @@ pub enum ServeError {
     /// The listener has no address.
     #[error("the listener of the gRPC server")]
     Listener(#[from] std::io::Error),
-    /// Certificate, key or authority are invalid, or the server failed.
+    /// The server failed.
     #[error("the gRPC server")]
     Transport(#[from] tonic::transport::Error),
 }
@@ -69,7 +59,7 @@ pub enum ServeError {
 /// after 5 s are dropped.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<Arc<Certificates>>,
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     more: Routes,
@@ -82,7 +72,7 @@ pub async fn serve(
 pub(super) async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<Arc<Certificates>>,
     hub: Arc<Hub>,
     trust: Arc<Trust>,
     more: Routes,
@@ -95,10 +85,8 @@ pub(super) async fn serve_within(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS);
-    match tls {
-        Some(tls) => server = server.tls_config(mutual(&tls))?,
-        None if address.ip().to_canonical().is_loopback() => {}
-        None => return Err(ServeError::NotLoopback(address)),
+    if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+        return Err(ServeError::NotLoopback(address));
     }
     let (stop, stopped) = watch::channel(false);
     let ads = Ads::new(Shared {
@@ -112,9 +100,20 @@ pub(super) async fn serve_within(
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
     let incoming = connection::limited(incoming, limits.connections, hub);
-    let serving = server
-        .add_routes(more.add_service(ads))
-        .serve_with_incoming_shutdown(incoming, until(stopped));
+    let router = server.add_routes(more.add_service(ads));
+    let serving = async {
+        match tls {
+            Some(tls) => {
+                let connections = tls.connections(incoming);
+                let serving = router.serve_with_incoming_shutdown(connections, until(stopped));
+                serving.await
+            }
+            None => {
+                let serving = router.serve_with_incoming_shutdown(incoming, until(stopped));
+                serving.await
+            }
+        }
+    };
     tokio::pin!(serving);
     tracing::info!(%address, "serving xDS");
     tokio::select! {
@@ -129,13 +128,6 @@ pub(super) async fn serve_within(
             Ok(())
         }
     }
-}
-
-fn mutual(tls: &Tls) -> ServerTlsConfig {
-    ServerTlsConfig::new()
-        .identity(Identity::from_pem(&tls.certificate, &tls.key))
-        .client_ca_root(Certificate::from_pem(&tls.ca))
-        .timeout(HANDSHAKE)
 }
 
 /// Completes when the server shuts down or is gone.

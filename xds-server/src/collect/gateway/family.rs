@@ -6,6 +6,7 @@ use super::names::{self, Names};
 use super::totals::{self, Total};
 use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
+use crate::name;
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
@@ -35,6 +36,11 @@ pub(in crate::collect) const CERTIFICATE_ERRORS: [&str; 3] = [
     "cluster.ssl.fail_verify_no_cert",
 ];
 pub(in crate::collect) const HANDSHAKE_ERRORS: &str = "cluster.ssl.connection_error";
+/// When the certificates of listeners and clusters end.
+pub(super) const CERTIFICATES: [&str; 2] = [
+    "listener.ssl.certificate.expiration_unix_time_seconds",
+    "cluster.ssl.certificate.expiration_unix_time_seconds",
+];
 pub(super) const STATE: &str = "server.state";
 
 /// A family of metrics that is read.
@@ -44,7 +50,7 @@ struct Family {
     take: fn(&mut Message<'_>, &Metric) -> Result<(), RefusalReason>,
 }
 
-const FAMILIES: [Family; 16] = [
+const FAMILIES: [Family; 18] = [
     Family {
         name: ATTEMPTS,
         kind: MetricType::Counter,
@@ -130,6 +136,16 @@ const FAMILIES: [Family; 16] = [
         },
     },
     Family {
+        name: CERTIFICATES[0],
+        kind: MetricType::Gauge,
+        take: |message, metric| message.certificate(metric),
+    },
+    Family {
+        name: CERTIFICATES[1],
+        kind: MetricType::Gauge,
+        take: |message, metric| message.certificate_to_control_plane(metric),
+    },
+    Family {
         name: HANDSHAKE_ERRORS,
         kind: MetricType::Counter,
         take: |message, metric| message.peer_checks(metric, |checks| &mut checks.failed_handshakes),
@@ -140,7 +156,18 @@ const FAMILIES: [Family; 16] = [
 const STARTING: f64 = 2.0;
 
 const CLUSTER: &str = "envoy.cluster_name";
+const CERTIFICATE: &str = "envoy.tls_certificate";
+/// The latest end of a certificate that is taken, in seconds since the Unix epoch: the year 10000.
+const LATEST_END: f64 = 253_402_300_800.0;
 const SECONDS_PER_MILLISECOND: f64 = 1e-3;
+
+/// What a message says.
+pub(super) struct Taken {
+    pub readings: Vec<Reading>,
+    pub refused: Vec<Refused>,
+    /// When certificates end, by name.
+    pub certificates: BTreeMap<String, i64>,
+}
 
 /// Reads one message of a gateway in `region`. Adds its histograms to `total`.
 pub(super) fn read(
@@ -148,7 +175,7 @@ pub(super) fn read(
     region: &RegionName,
     names: &Names,
     total: &mut Total,
-) -> (Vec<Reading>, Vec<Refused>) {
+) -> Taken {
     let mut message = Message {
         region,
         names,
@@ -163,6 +190,7 @@ pub(super) fn read(
         missing_models: Vec::new(),
         mismatches: None,
         misplaced: Vec::new(),
+        certificates: BTreeMap::new(),
     };
     for family in &families {
         let Some(known) = FAMILIES.iter().find(|known| known.name == family.name()) else {
@@ -223,6 +251,7 @@ struct Message<'m> {
     missing_models: Vec<Reading>,
     mismatches: Option<f64>,
     misplaced: Vec<Reading>,
+    certificates: BTreeMap<String, i64>,
 }
 
 impl Message<'_> {
@@ -365,7 +394,31 @@ impl Message<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> (Vec<Reading>, Vec<Refused>) {
+    /// The first end of those of one name.
+    fn certificate(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let name = label(metric, CERTIFICATE)?;
+        if ![name::GATEWAY, name::AUTHORITY, name::PUBLIC].contains(&name) {
+            return Ok(());
+        }
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
+        // A whole number below 2^53, so nothing is lost.
+        let ends = value::amount(gauge.value(), LATEST_END)? as i64;
+        self.certificates
+            .entry(name.to_owned())
+            .and_modify(|first| *first = ends.min(*first))
+            .or_insert(ends);
+        Ok(())
+    }
+
+    /// Clusters of peers have the same certificates as the peer listener.
+    fn certificate_to_control_plane(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        if label(metric, CLUSTER)? == name::CONTROL_PLANE {
+            self.certificate(metric)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Taken {
         let mut readings = Vec::new();
         // Envoy does not report its initial clusters as warming.
         let checked = |members: &Members| !self.is_starting && !members.is_unchecked();
@@ -411,7 +464,11 @@ impl Message<'_> {
         let mismatches = self.mismatches;
         readings.extend(mismatches.map(|requests| Reading::Mismatches { requests }));
         readings.append(&mut self.misplaced);
-        (readings, self.refusals.into_vec())
+        Taken {
+            readings,
+            refused: self.refusals.into_vec(),
+            certificates: self.certificates,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamM
 use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
 use meridian_policy::name::BadName;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
@@ -61,6 +61,8 @@ pub struct GatewayReport {
     pub observation: Option<Observation>,
     /// The refused values.
     pub refused: Vec<Refused>,
+    /// When its certificates end: seconds since the Unix epoch, by the name of the secret.
+    pub certificates: BTreeMap<String, i64>,
 }
 
 /// The metrics service. `I` returns the region that a stream's connection proves. With `Ok(None)` the gateway's
@@ -210,8 +212,12 @@ impl Streams {
     ) -> Option<GatewayReport> {
         let at = (self.clock)();
         let names = self.names.load();
-        let (readings, refused) = family::read(message.envoy_metrics, region, &names, total);
-        if readings.is_empty() && refused.is_empty() {
+        let family::Taken {
+            readings,
+            refused,
+            certificates,
+        } = family::read(message.envoy_metrics, region, &names, total);
+        if readings.is_empty() && refused.is_empty() && certificates.is_empty() {
             return None;
         }
         let observation = (!readings.is_empty()).then(|| Observation {
@@ -226,6 +232,7 @@ impl Streams {
             at,
             observation,
             refused,
+            certificates,
         })
     }
 }

@@ -52,6 +52,7 @@ impl Controller {
             regions,
             placements: self.plan.gateways.clone(),
             envoys: Vec::new(),
+            certificates: Default::default(),
             alarms: [
                 alarms(&self.fleet, &self.state, &self.plan, now),
                 freshness_alarms(&self.fleet, &self.plan),

@@ -25,6 +25,7 @@ fn heard(source: &str, at: Millis, answered: f64) -> Event {
         at,
         observation: Some(observation),
         refused: Vec::new(),
+        certificates: Default::default(),
     }))
 }
 

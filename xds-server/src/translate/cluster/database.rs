@@ -91,7 +91,8 @@ fn database_chain(fleet: &Fleet, home: &RegionName, first: &RegionName) -> Clust
 
 /// The cluster of one database: the home region's own, or another region's through its gateway.
 fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Cluster> {
-    let (own, other) = (fleet.regions.get(home)?, fleet.regions.get(region)?);
+    fleet.regions.get(home)?;
+    let other = fleet.regions.get(region)?;
     let database = other.vector_db.as_ref()?;
     if region == home {
         let cluster = reached(fleet, region, &database.host, database.port);
@@ -104,7 +105,6 @@ fn database(fleet: &Fleet, home: &RegionName, region: &RegionName) -> Option<Clu
         fleet,
         home,
         region,
-        &own.gateway,
         &other.gateway,
         database,
     ))
@@ -114,7 +114,6 @@ fn through_gateway(
     fleet: &Fleet,
     home: &RegionName,
     region: &RegionName,
-    own: &Gateway,
     other: &Gateway,
     database: &VectorDb,
 ) -> Cluster {
@@ -140,7 +139,7 @@ fn through_gateway(
         }
     }
     Cluster {
-        transport_socket: to_gateway(fleet, own, region, other, Some(name::reader(home))),
+        transport_socket: to_gateway(fleet, region, other, Some(name::reader(home))),
         health_checks: vec![health_check(check)],
         ..cluster
     }

@@ -62,13 +62,12 @@ pub fn peer_endpoints(
 /// HTTP/2.
 pub(super) fn to_gateway(
     fleet: &Fleet,
-    own: &Gateway,
     region: &RegionName,
     gateway: &Gateway,
     protocol: Option<String>,
 ) -> Option<TransportSocket> {
     let is_ip = gateway.address.parse::<IpAddr>().is_ok();
-    let mut common = tls::between_gateways(own, vec![tls::gateway_san(fleet, region)]);
+    let mut common = tls::between_gateways(vec![tls::gateway_san(fleet, region)]);
     common.alpn_protocols.extend(protocol);
     transport_socket(UpstreamTlsContext {
         sni: if is_ip {
@@ -93,10 +92,8 @@ pub fn peer(
     model: &ModelName,
     down: bool,
 ) -> Option<Cluster> {
-    let (own, other) = (
-        &fleet.regions.get(home)?.gateway,
-        &fleet.regions.get(peer)?.gateway,
-    );
+    fleet.regions.get(home)?;
+    let other = &fleet.regions.get(peer)?.gateway;
     let is_ip = other.address.parse::<IpAddr>().is_ok();
     let cluster_name = name::peer(peer, model);
     let discovery = if is_ip {
@@ -107,7 +104,7 @@ pub fn peer(
     Some(Cluster {
         cluster_discovery_type: Some(kind(discovery)),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
-        transport_socket: to_gateway(fleet, own, peer, other, None),
+        transport_socket: to_gateway(fleet, peer, other, None),
         health_checks: vec![health_check(pool_check(peer, model))],
         outlier_detection: health::of_remotes(),
         circuit_breakers: circuit_breakers(&fleet.limits),

@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    DownstreamTlsContext, UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::Any;
@@ -177,11 +177,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, [a, b, c]): (u8, [usize;
                 .as_mut();
             tls(socket, |tls: &mut DownstreamTlsContext| {
                 let common = tls.common_tls_context.as_mut().unwrap();
-                let Some(ValidationContextType::ValidationContext(validation)) =
-                    &mut common.validation_context_type
-                else {
-                    panic!("no validation")
-                };
+                let validation = held_to(common);
                 match b % 3 {
                     0 => validation.match_typed_subject_alt_names.clear(),
                     1 => tls.require_client_certificate = None,
@@ -227,15 +223,21 @@ fn as_of(fleet: &Fleet, snapshot: &mut Snapshot, region: &RegionName) {
         |tls: &mut UpstreamTlsContext| {
             tls.sni.clear();
             let common = tls.common_tls_context.as_mut().unwrap();
-            let Some(ValidationContextType::ValidationContext(validation)) =
-                &mut common.validation_context_type
-            else {
-                panic!("no validation")
-            };
+            let validation = held_to(common);
             validation.match_typed_subject_alt_names[0].matcher =
                 Some(exactly(&fleet.spiffe_id(region)));
         },
     );
+}
+
+/// The names that the other end is held to.
+fn held_to(common: &mut CommonTlsContext) -> &mut CertificateValidationContext {
+    let Some(ValidationContextType::CombinedValidationContext(combined)) =
+        &mut common.validation_context_type
+    else {
+        panic!("no validation")
+    };
+    combined.default_validation_context.as_mut().unwrap()
 }
 
 fn open<M: Message + Name + Default>(any: &Any) -> Option<M> {
@@ -300,9 +302,10 @@ fn entering<'f>(
         .require_client_certificate
         .is_some_and(|proves| proves.value);
     let sans: Vec<String> = match tls.common_tls_context.unwrap().validation_context_type {
-        Some(ValidationContextType::ValidationContext(validation)) => validation
-            .match_typed_subject_alt_names
+        Some(ValidationContextType::CombinedValidationContext(combined)) => combined
+            .default_validation_context
             .iter()
+            .flat_map(|names| &names.match_typed_subject_alt_names)
             .filter_map(|san| match san.matcher.as_ref()?.match_pattern.as_ref()? {
                 MatchPattern::Exact(text) => Some(text.clone()),
                 _ => None,

@@ -147,7 +147,11 @@ fn mixed(states: &[Snapshot], picks: &mut Picks) -> Snapshot {
     Snapshot {
         listeners: listeners.collect(),
         clusters,
-        secrets: Vec::new(),
+        // They are of the fleet file alone, and no edit here is about them.
+        secrets: states
+            .iter()
+            .flat_map(|state| state.secrets.clone())
+            .collect(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::name::ROUTER;
 use crate::snapshot::Snapshot;
 use crate::translate::{Translator, translate};
 use crate::verify::{Skeleton, moved, verify};
+use crate::wire::file;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Principal, permission};
@@ -22,9 +23,10 @@ use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, Secret,
+    SubjectAltNameMatcher, UpstreamTlsContext, secret,
 };
-use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use meridian_planner::plan::Plan;
 use meridian_policy::country::Country;
 use meridian_policy::filter_policy::{Lane, Lease, ModelRule};
@@ -40,7 +42,7 @@ const CASES: u32 = 2000;
 type Edit = (u8, [usize; 3]);
 
 /// The number of kinds of edits.
-const KINDS: u8 = 26;
+const KINDS: u8 = 27;
 
 #[test]
 fn whatever_leaks_is_found() {
@@ -244,10 +246,12 @@ fn sans(
     common: &mut Option<CommonTlsContext>,
     edit: impl FnOnce(&mut CertificateValidationContext),
 ) {
-    if let Some(ValidationContextType::ValidationContext(validation)) =
-        &mut common.as_mut().unwrap().validation_context_type
-    {
-        edit(validation);
+    match &mut common.as_mut().unwrap().validation_context_type {
+        Some(ValidationContextType::ValidationContext(validation)) => edit(validation),
+        Some(ValidationContextType::CombinedValidationContext(combined)) => {
+            edit(combined.default_validation_context.as_mut().unwrap());
+        }
+        _ => {}
     }
 }
 
@@ -451,6 +455,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                 wasm.config.as_mut().unwrap().failure_policy = 3;
             });
         }),
+        26 => of_certificates(&mut snapshot.secrets, a, b, &id),
         25 => policy(&mut snapshot.listeners[0], |policy| {
             let mut rules = policy.zones.values_mut();
             let count = rules.len();
@@ -493,6 +498,34 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                 }),
             },
         ),
+    }
+}
+
+/// Another authority, another file, a name or a laxer check in a secret, or a secret under another's name.
+fn of_certificates(secrets: &mut [Secret], a: usize, b: usize, id: &StringMatcher) {
+    let count = secrets.len();
+    for secret in secrets.iter_mut() {
+        let Some(secret::Type::ValidationContext(validation)) = &mut secret.r#type else {
+            continue;
+        };
+        match a % 5 {
+            0 => validation.trusted_ca = file("/etc/ssl/certs/ca-certificates.crt"),
+            1 => validation.trusted_ca = None,
+            2 => validation.trust_chain_verification = 1,
+            3 => validation
+                .match_typed_subject_alt_names
+                .push(SubjectAltNameMatcher {
+                    san_type: 3,
+                    matcher: Some(id.clone()),
+                    ..Default::default()
+                }),
+            _ => {
+                let name = secrets[b % count].name.clone();
+                let own = std::mem::replace(&mut secrets[count - 1].name, name);
+                secrets[b % count].name = own;
+                return;
+            }
+        }
     }
 }
 

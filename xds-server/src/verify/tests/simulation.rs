@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::config::core::v3::envoy_internal_address::AddressNam
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener, filter};
 use envoy_types::pb::envoy::config::rbac::v3::principal::Identifier;
 use envoy_types::pb::envoy::config::rbac::v3::{Policy, Principal, permission};
@@ -30,7 +31,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
+    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext, secret,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
@@ -137,6 +138,29 @@ impl Envoy<'_> {
             }
             self.send(&peer, name, zone, &headers, 0)
         })
+    }
+
+    /// Whether a context comes to the gateways' authority once Envoy has its secret.
+    fn trusts_ours(&self, common: Option<&CommonTlsContext>) -> bool {
+        let kind = common.and_then(|common| common.validation_context_type.as_ref());
+        let Some(ValidationContextType::CombinedValidationContext(combined)) = kind else {
+            return false;
+        };
+        let Some(config) = &combined.validation_context_sds_secret_config else {
+            return false;
+        };
+        let mut secrets = self.snapshot.secrets.iter();
+        let named = secrets.find(|secret| secret.name == config.name);
+        let Some(secret::Type::ValidationContext(validation)) =
+            named.and_then(|secret| secret.r#type.as_ref())
+        else {
+            return false;
+        };
+        let ours = Specifier::Filename(self.fleet.regions[self.home].gateway.ca.clone());
+        let file = validation.trusted_ca.as_ref();
+        file.is_some_and(|file| file.specifier == Some(ours))
+            && validation.match_typed_subject_alt_names.is_empty()
+            && validation.trust_chain_verification == 0
     }
 
     fn listener(&self, name: &str) -> Manager {
@@ -270,7 +294,11 @@ impl Envoy<'_> {
         if !asked {
             return Some("a client without certificate enters".into());
         }
-        let sans = sans(tls.common_tls_context.as_ref());
+        let common = tls.common_tls_context.as_ref();
+        if !self.trusts_ours(common) {
+            return Some("a client with a certificate of another authority enters".into());
+        }
+        let sans = sans(common);
         for region in self.fleet.regions.keys() {
             let id = self.fleet.spiffe_id(region);
             if !sans.is_empty() && !sans.contains(&id) {
@@ -454,7 +482,10 @@ impl Envoy<'_> {
                     None => panic!("no configuration"),
                 });
             let tls: Option<UpstreamTlsContext> = any.and_then(open);
-            let proven = tls.is_some_and(|tls| !sans(tls.common_tls_context.as_ref()).is_empty());
+            let proven = tls.is_some_and(|tls| {
+                let common = tls.common_tls_context.as_ref();
+                !sans(common).is_empty() && self.trusts_ours(common)
+            });
             return (!proven).then(|| format!("{name} to whoever says to be {address}"));
         }
         (!right.contains(&address)).then(|| format!("{name} to {address}"))
@@ -463,9 +494,10 @@ impl Envoy<'_> {
 
 fn sans(common: Option<&CommonTlsContext>) -> Vec<String> {
     match common.and_then(|common| common.validation_context_type.as_ref()) {
-        Some(ValidationContextType::ValidationContext(validation)) => validation
-            .match_typed_subject_alt_names
+        Some(ValidationContextType::CombinedValidationContext(combined)) => combined
+            .default_validation_context
             .iter()
+            .flat_map(|validation| &validation.match_typed_subject_alt_names)
             .filter_map(|san| match &san.matcher.as_ref()?.match_pattern {
                 Some(MatchPattern::Exact(text)) => Some(text.clone()),
                 _ => None,

@@ -1,4 +1,4 @@
-//! Connections, of which there may be a limited number.
+//! Accepteds, of which there may be a limited number.
 
 use crate::xds::hub::Hub;
 use std::io;
@@ -16,7 +16,7 @@ pub(super) fn limited(
     accepted: impl Stream<Item = io::Result<TcpStream>>,
     limit: usize,
     hub: Arc<Hub>,
-) -> impl Stream<Item = io::Result<Connection>> {
+) -> impl Stream<Item = io::Result<Accepted>> {
     let places = Arc::new(Semaphore::new(limit));
     accepted.filter_map(move |accepted| {
         let stream = match accepted {
@@ -27,20 +27,21 @@ pub(super) fn limited(
             hub.count_refused("too_many_connections");
             return None;
         };
-        Some(Ok(Connection {
+        Some(Ok(Accepted {
             stream,
             _place: place,
         }))
     })
 }
 
-/// A connection that has a place.
-pub(super) struct Connection {
+/// A connection that was accepted, and has a place.
+#[derive(Debug)]
+pub(super) struct Accepted {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connected for Connection {
+impl Connected for Accepted {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
@@ -48,7 +49,7 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for Accepted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +59,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Accepted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

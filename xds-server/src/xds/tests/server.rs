@@ -1,5 +1,6 @@
 //! The gRPC server over real sockets: authentication, and the content of streams.
 
+mod certificates;
 mod limits;
 mod world;
 

@@ -192,7 +192,10 @@ fn clusters_that_leak() {
                 EU,
                 |s| {
                     gateway_tls(s, "peer/us-west-2/llama", |t| {
-                        validation(&mut t.common_tls_context).trusted_ca = None
+                        t.common_tls_context
+                            .as_mut()
+                            .unwrap()
+                            .validation_context_type = None
                     })
                 },
                 "their own authority",

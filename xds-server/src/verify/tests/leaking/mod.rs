@@ -9,6 +9,7 @@ mod modules;
 mod peers;
 mod retrieval;
 mod routes;
+mod secrets;
 mod trees;
 
 use super::edit::*;
@@ -39,7 +40,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, GenericSecret,
-    UpstreamTlsContext, secret,
+    SdsSecretConfig, Secret, UpstreamTlsContext, secret,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::util::pack_any;
@@ -100,7 +101,33 @@ fn check(text: &str, cases: Vec<Case>) {
 fn validation(common: &mut Option<CommonTlsContext>) -> &mut CertificateValidationContext {
     match &mut common.as_mut().unwrap().validation_context_type {
         Some(ValidationContextType::ValidationContext(validation)) => validation,
+        Some(ValidationContextType::CombinedValidationContext(combined)) => {
+            combined.default_validation_context.as_mut().unwrap()
+        }
         _ => panic!("no validation"),
+    }
+}
+
+/// The secret that a context takes the authority from.
+fn authority(common: &mut Option<CommonTlsContext>) -> &mut SdsSecretConfig {
+    match &mut common.as_mut().unwrap().validation_context_type {
+        Some(ValidationContextType::CombinedValidationContext(combined)) => combined
+            .validation_context_sds_secret_config
+            .as_mut()
+            .unwrap(),
+        _ => panic!("no authority"),
+    }
+}
+
+fn secret_of<'s>(snapshot: &'s mut Snapshot, name: &str) -> &'s mut Secret {
+    let mut secrets = snapshot.secrets.iter_mut();
+    secrets.find(|secret| secret.name == name).unwrap()
+}
+
+fn authorities(snapshot: &mut Snapshot, edit: impl FnOnce(&mut CertificateValidationContext)) {
+    match &mut secret_of(snapshot, "gateway_ca").r#type {
+        Some(secret::Type::ValidationContext(validation)) => edit(validation),
+        _ => panic!("no authority"),
     }
 }
 

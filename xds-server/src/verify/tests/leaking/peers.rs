@@ -55,7 +55,7 @@ fn peers_that_leak() {
                 EU,
                 |s| {
                     peer_tls(s, |t| {
-                        validation(&mut t.common_tls_context).trusted_ca = None
+                        authority(&mut t.common_tls_context).name = "public".into()
                     })
                 },
                 "their own authority",

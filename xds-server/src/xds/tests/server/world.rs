@@ -2,7 +2,7 @@
 
 use crate::xds::server::{Limits, serve_within};
 use crate::xds::tests::client::{read, resources};
-use crate::xds::{Hub, ResourceType, ServeError, Tls, Trust};
+use crate::xds::{Certificates, Hub, ResourceType, ServeError, Tls, Trust};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
@@ -34,9 +34,26 @@ pub fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
+/// The files of a server whose certificate is of one authority, and that accepts clients of these.
+pub fn tls(own: &Authority, clients: &[&Authority]) -> Tls {
+    let (certificate, key) = issue(own, vec![dns("control.example")]);
+    let clients: String = clients.iter().map(|authority| authority.pem()).collect();
+    Tls {
+        certificate: certificate.into_bytes(),
+        key: key.into_bytes(),
+        ca: clients.into_bytes(),
+    }
+}
+
 /// Certificate and key, as PEM.
 pub fn issue(authority: &Authority, names: Vec<SanType>) -> (String, String) {
+    issue_until(authority, names, 4096)
+}
+
+/// The same, until the end of a year.
+pub fn issue_until(authority: &Authority, names: Vec<SanType>, year: i32) -> (String, String) {
     let mut params = CertificateParams::default();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
     params.subject_alt_names = names;
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
@@ -55,6 +72,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub hub: Arc<Hub>,
     pub authority: Option<Authority>,
+    pub certificates: Option<Arc<Certificates>>,
     pub stop: oneshot::Sender<()>,
     pub task: JoinHandle<Result<(), ServeError>>,
 }
@@ -77,14 +95,9 @@ impl Server {
         let hub = Arc::new(Hub::default());
         let regions = [REGION, OTHER].map(RegionName::from_static).into();
         let trust = Arc::new(Trust::new("meridian", regions));
-        let tls = authority.as_ref().map(|authority| {
-            let (certificate, key) = issue(authority, vec![dns("control.example")]);
-            Tls {
-                certificate: certificate.into_bytes(),
-                key: key.into_bytes(),
-                ca: authority.pem().into_bytes(),
-            }
-        });
+        let certificates = authority
+            .as_ref()
+            .map(|authority| Arc::new(Certificates::new(&tls(authority, &[authority])).unwrap()));
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             let _ = stopped.await;
@@ -92,7 +105,7 @@ impl Server {
         let serving = serve_within(
             limits,
             listener,
-            tls,
+            certificates.clone(),
             Arc::clone(&hub),
             trust,
             Routes::default(),
@@ -102,6 +115,7 @@ impl Server {
             address,
             hub,
             authority,
+            certificates,
             stop,
             task: tokio::spawn(serving),
         }
@@ -121,7 +135,17 @@ impl Server {
 
     /// Presents this certificate and key.
     pub async fn secure(&self, identity: Option<(String, String)>) -> Result<Channel, String> {
-        let ca = Certificate::from_pem(self.authority.as_ref().unwrap().pem());
+        self.trusting(self.authority.as_ref().unwrap(), identity)
+            .await
+    }
+
+    /// The same, and holds the server to this authority.
+    pub async fn trusting(
+        &self,
+        authority: &Authority,
+        identity: Option<(String, String)>,
+    ) -> Result<Channel, String> {
+        let ca = Certificate::from_pem(authority.pem());
         let mut tls = ClientTlsConfig::new()
             .ca_certificate(ca)
             .domain_name("control.example");
