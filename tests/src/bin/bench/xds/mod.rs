@@ -6,6 +6,7 @@ mod codec;
 mod control_plane;
 mod fleet;
 mod health;
+mod publication;
 mod source;
 mod stages;
 mod swarm;
@@ -61,7 +62,7 @@ pub struct Arguments {
     /// The program to measure. Default: `meridian` beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Stages to run, of `storm`, `hot`, `renewals`, `reconnect`, `slow`, `idle` and `shutdown`. Default: all, and the figures go to
+    /// Stages to run, of `publication`, `storm`, `hot`, `renewals`, `reconnect`, `slow`, `idle` and `shutdown`. Default: all, and the figures go to
     /// docs/benchmarks.md.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -79,6 +80,12 @@ impl Arguments {
 /// The control plane does not start, or a stream ends.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let mut report = Report::of_this_machine()?;
+    if arguments.wants("publication") {
+        publication::publication(&arguments, &mut report)?;
+        if arguments.only.len() == 1 {
+            return Ok(());
+        }
+    }
     let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
     let fleet = Fleet::claim(&arguments)?;
     let source = Source::serve(fleet.source(), arguments.regions, arguments.models).await?;
