@@ -4,7 +4,7 @@ use super::certificates::CertificateFiles;
 use anyhow::{Context, Result};
 use meridian_policy::fleet::ControlPlane;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// The open ports of the control plane.
 pub struct Ports {
@@ -22,10 +22,10 @@ impl Ports {
     /// # Errors
     ///
     /// If a port is taken or a file cannot be read. The error names the field of the fleet file.
-    pub async fn open(control_plane: &ControlPlane) -> Result<Self> {
+    pub fn open(control_plane: &ControlPlane) -> Result<Self> {
         Ok(Self {
-            xds: bind("control_plane.listen", control_plane.listen).await?,
-            status: bind("control_plane.status", control_plane.status).await?,
+            xds: bind("control_plane.listen", control_plane.listen)?,
+            status: bind("control_plane.status", control_plane.status)?,
             certificates: control_plane
                 .tls
                 .clone()
@@ -35,8 +35,19 @@ impl Ports {
     }
 }
 
-async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{field}: cannot listen on {address}"))
+fn bind(field: &str, address: SocketAddr) -> Result<TcpListener> {
+    listen(address).with_context(|| format!("{field}: cannot listen on {address}"))
+}
+
+/// Connections that wait until they are accepted. Beyond tokio's 1024 the kernel resets some, if all gateways come back in one moment.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -1,6 +1,6 @@
 //! Incremental xDS: requests and responses contain changes only.
 
-use super::resources::ResourceType;
+use super::resource_type::ResourceType;
 use super::stream::Stream;
 use super::subscription::{Push, Subscription, Verdict};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;

@@ -10,7 +10,6 @@
 //! ```
 
 use super::reference::References;
-use super::resources::Resource;
 use super::status::Wire;
 use bytes::{BufMut, Bytes, BytesMut};
 use envoy_types::pb::google::protobuf::Any;
@@ -24,6 +23,16 @@ const RESOURCES: u32 = 2;
 const VERSION: u32 = 1;
 /// `name` of `Resource`.
 const NAME: u32 = 3;
+
+/// A resource before it is encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// Equal content has an equal version, also after a restart, and different content a different one, because the
+    /// protocol compares versions only. The creator of the resource guarantees it, e.g. by a hash of its inputs.
+    pub version: String,
+    /// The packed resource. Its type URL must be that of its [`ResourceType`](super::ResourceType).
+    pub body: Any,
+}
 
 /// A resource as it is sent.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Connects the published resources with the clients' streams.
 
-use super::resources::{PerType, ResourceType, Resources};
+use super::resource_type::{PerType, ResourceType};
+use super::resources::Resources;
 use super::status::{Client, ClientStatus, Counts};
 use super::stream::Stream;
 use arc_swap::ArcSwap;

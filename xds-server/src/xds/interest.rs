@@ -2,7 +2,7 @@
 //!
 //! The rules are in "How the client specifies what resources to return" of the xDS protocol description.
 
-use super::resources::ResourceType;
+use super::resource_type::ResourceType;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ mod hub;
 mod identity;
 mod interest;
 mod reference;
+mod resource_type;
 mod resources;
 mod response;
 mod server;
@@ -25,10 +26,11 @@ mod stream;
 mod subscription;
 mod version;
 
-pub use encoded::EncodedResource;
+pub use encoded::{EncodedResource, Resource};
 pub use hub::Hub;
 pub use identity::{Peer, Refused, Trust};
-pub use resources::{ByName, PerType, Resource, ResourceType, Resources};
+pub use resource_type::{PerType, ResourceType};
+pub use resources::{ByName, Resources};
 pub use server::{
     Certificates, Expiry, RefusedHandshake, RefusedHandshakes, ServeError, Tls, TlsError, serve,
 };

@@ -1,6 +1,6 @@
 //! State-of-the-world xDS: every request lists all names, every response all resources.
 
-use super::resources::ResourceType;
+use super::resource_type::ResourceType;
 use super::stream::Stream;
 use super::subscription::{Push, Subscription, Verdict};
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;

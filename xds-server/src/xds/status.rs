@@ -1,6 +1,6 @@
 //! The state of clients and their subscriptions, and counters.
 
-use super::resources::PerType;
+use super::resource_type::PerType;
 use meridian_policy::RegionName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -4,7 +4,8 @@
 //! the ACK of the one before, because Envoy does not ACK a cluster before it has the endpoints. Resources are removed
 //! in another order, after the client has accepted the listeners and routes that no longer refer to them.
 
-use super::resources::{PerType, ResourceType, Resources};
+use super::resource_type::{PerType, ResourceType};
+use super::resources::Resources;
 use super::status::{TypeStatus, Wire};
 use super::subscription::{Push, Subscription, Verdict};
 use std::sync::Arc;

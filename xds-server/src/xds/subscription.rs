@@ -10,7 +10,8 @@ mod requests;
 
 use super::encoded::EncodedResource;
 use super::interest::Interest;
-use super::resources::{ResourceType, Typed};
+use super::resource_type::ResourceType;
+use super::resources::Typed;
 use super::status::{Nack, TypeStatus, Wire};
 use held::{Held, Holdings, InFlight, Known};
 use std::cell::Cell;

@@ -1,7 +1,7 @@
 //! The version of a set of resources: a hash of their names and versions. It is the same on every stream and after a
 //! restart.
 
-use super::resources::ResourceType;
+use super::resource_type::ResourceType;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// The version of a type's resources. `pairs` are names and versions, sorted by name.

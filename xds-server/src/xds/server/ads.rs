@@ -4,7 +4,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::session::{self, Shared};
 use super::variant::{Delta, Sotw, Variant};
-use crate::xds::resources::ResourceType;
+use crate::xds::resource_type::ResourceType;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The two variants of the protocol, as the task of a stream uses them.
 
-use crate::xds::resources::ResourceType;
+use crate::xds::resource_type::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::{Push, Verdict};

@@ -2,7 +2,8 @@
 
 use super::held::Known;
 use crate::xds::encoded::EncodedResource;
-use crate::xds::resources::{ResourceType, Typed};
+use crate::xds::resource_type::ResourceType;
+use crate::xds::resources::Typed;
 use crate::xds::version::version;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! A client of a stream without a network. It describes responses in short texts: `cluster a@1 b@2 -c` is a push of the
 //! clusters `a` and `b` that removes `c`.
 
-use crate::xds::resources::{PerType, Resource, ResourceType, Resources};
+use crate::xds::Resource;
+use crate::xds::resource_type::{PerType, ResourceType};
+use crate::xds::resources::Resources;
 use crate::xds::response::Response;
 use crate::xds::status::{Nack, TypeStatus, Wire};
 use crate::xds::stream::Stream;

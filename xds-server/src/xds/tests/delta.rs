@@ -1,7 +1,7 @@
 //! The rules of the incremental protocol.
 
 use super::client::{Client, REFUSAL};
-use crate::xds::resources::ResourceType::{Cluster, Endpoint, Extension, Listener, Route};
+use crate::xds::resource_type::ResourceType::{Cluster, Endpoint, Extension, Listener, Route};
 use crate::xds::status::Wire;
 use crate::xds::subscription::Verdict;
 

@@ -1,7 +1,7 @@
 //! Names and wildcard: the example of the protocol's description, step by step.
 
 use crate::xds::interest::Interest;
-use crate::xds::resources::ResourceType::{self, Cluster, Endpoint, Listener};
+use crate::xds::resource_type::ResourceType::{self, Cluster, Endpoint, Listener};
 use std::sync::Arc;
 
 fn names(names: &[&str]) -> Vec<Arc<str>> {

@@ -6,7 +6,8 @@ mod message;
 mod observer;
 
 use super::client::resource;
-use crate::xds::resources::{ResourceType, Resources};
+use crate::xds::resource_type::ResourceType;
+use crate::xds::resources::Resources;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::Push;

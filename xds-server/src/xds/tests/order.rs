@@ -1,10 +1,11 @@
 //! The order between types: make before break.
 
 use super::client::{Client, resource};
-use crate::xds::resources::ResourceType::{
+use crate::xds::resource_type::ResourceType::{
     Cluster, Endpoint, Extension, Listener, Route, Secret,
 };
-use crate::xds::resources::{Resource, Resources};
+use crate::xds::Resource;
+use crate::xds::resources::Resources;
 use crate::xds::status::Wire;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;

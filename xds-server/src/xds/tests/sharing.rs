@@ -1,9 +1,10 @@
 //! What streams share: the bytes of resources, and the states that clients have.
 
 use super::client::{Client, decoded, resource, resources};
+use crate::xds::Resource;
 use crate::xds::encoded::EncodedResource;
-use crate::xds::resources::ResourceType::{Cluster, Endpoint, Route};
-use crate::xds::resources::{Resource, Resources};
+use crate::xds::resource_type::ResourceType::{Cluster, Endpoint, Route};
+use crate::xds::resources::Resources;
 use crate::xds::response::Response;
 use crate::xds::status::Wire;
 use crate::xds::subscription::Push;

@@ -1,7 +1,7 @@
 //! The rules of state of the world.
 
 use super::client::{Client, REFUSAL};
-use crate::xds::resources::ResourceType::{Cluster, Endpoint, Listener, Route, Secret};
+use crate::xds::resource_type::ResourceType::{Cluster, Endpoint, Listener, Route, Secret};
 use crate::xds::status::{Nack, Wire};
 use crate::xds::subscription::Verdict;
 

@@ -34,7 +34,6 @@ impl Stages {
         let Arguments {
             streams,
             idle_streams,
-            slow,
             ..
         } = self.arguments;
         let wants = |stage| self.arguments.wants(stage);
@@ -43,7 +42,7 @@ impl Stages {
         self.health(report, "the start");
         self.storm(report).await?;
         let columns = [
-            "What",
+            "what",
             "gateways",
             "p50",
             "p99",
@@ -64,20 +63,7 @@ impl Stages {
             self.renewals(report, "renewal of the lease").await?;
         }
         if slowness {
-            self.swarm.slow_down(slow);
-            self.quiet().await;
-            let what = format!("one in {slow} never reads");
-            self.hot(report, &format!("a pool turns hot, {what}"))
-                .await?;
-            self.renewals(report, &format!("renewal, {what}")).await?;
-            let taken = self.control_plane.taken()?;
-            report.line(&format!(
-                "\nMemory with them: {:.0} MiB.",
-                taken.memory / 1024.0
-            ));
-            self.health(report, &what);
-            self.swarm.slow_down(0);
-            self.quiet().await;
+            self.slow(report).await?;
         }
         if reconnect {
             self.reconnect(report).await?;
@@ -91,6 +77,24 @@ impl Stages {
         if shutdown {
             self.shutdown(report).await?;
         }
+        Ok(())
+    }
+
+    /// The same changes while some never read.
+    async fn slow(&mut self, report: &mut Report) -> Result<()> {
+        let slow = self.arguments.slow;
+        self.swarm.slow_down(slow);
+        self.quiet().await;
+        let what = format!("one in {slow} never reads");
+        let hot = format!("a pool turns hot, {what}");
+        self.hot(report, &hot).await?;
+        self.renewals(report, &format!("renewal, {what}")).await?;
+        let taken = self.control_plane.taken()?;
+        let memory = taken.memory / 1024.0;
+        report.line(&format!("\nMemory with them: {memory:.0} MiB."));
+        self.health(report, &what);
+        self.swarm.slow_down(0);
+        self.quiet().await;
         Ok(())
     }
 
@@ -117,7 +121,8 @@ impl Stages {
     }
 
     async fn storm(&mut self, report: &mut Report) -> Result<()> {
-        sleep(REST).await;
+        // The first renewal of the lease is behind it: what the process keeps for each publication is not due to streams.
+        sleep(Duration::from_secs(self.arguments.lease / 3) + REST).await;
         let streams = self.arguments.streams;
         let before = self.control_plane.taken()?;
         let took = self.swarm.resize(streams).await?;
@@ -286,6 +291,6 @@ fn row(report: &mut Report, what: &str, waves: &[(Instant, Wave)]) {
         percentile(all.clone(), 99),
         percentile(all, 100),
         percentile(last.collect(), 50),
-        waves.iter().map(|(_, wave)| wave.bytes).sum::<usize>() / waves.len().max(1) >> 10,
+        waves.iter().map(|(_, wave)| wave.bytes).sum::<usize>() / waves.len().max(1) / 1024,
     ));
 }

@@ -15,6 +15,9 @@ use tonic::transport::{Channel, Endpoint};
 
 /// How many bytes a client that never reads lets the server send.
 const SLOW_WINDOW: u32 = 65_535;
+/// As Envoy, a gateway tries again to connect.
+const RETRIES: usize = 20;
+const RETRY: Duration = Duration::from_millis(300);
 /// How long a state may take to reach all.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -149,10 +152,18 @@ impl Swarm {
                 region,
                 held,
                 shared,
+                heard: AtomicBool::new(false),
             };
-            let ended = match gateway.run(delta, reads.load(Ordering::Relaxed)).await {
-                Ok(()) => "without an error".to_owned(),
-                Err(error) => format!("{error:#}"),
+            let mut retries = 0;
+            let ended = loop {
+                match gateway.run(delta, reads.load(Ordering::Relaxed)).await {
+                    Ok(()) => break "without an error".to_owned(),
+                    Err(_) if retries < RETRIES && !gateway.heard.load(Ordering::Relaxed) => {
+                        retries += 1;
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    Err(error) => break format!("{error:#}"),
+                }
             };
             lock(&gateway.shared.ended).push(ended);
         }));
@@ -196,6 +207,8 @@ struct Gateway {
     region: usize,
     held: Arc<Mutex<Held>>,
     shared: Arc<Shared>,
+    /// Whether there was a response.
+    heard: AtomicBool,
 }
 
 impl Gateway {
@@ -223,6 +236,7 @@ impl Gateway {
         };
         let mut complete = returns;
         while let Some(response) = stream.next().await? {
+            self.heard.store(true, Ordering::Relaxed);
             let (kind, bytes, received) = (response.kind, response.bytes, Instant::now());
             let wanted = match kind {
                 ResourceType::Cluster | ResourceType::Listener => &[][..],

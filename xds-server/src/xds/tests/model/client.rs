@@ -2,7 +2,7 @@
 
 use super::message::{Request, Response};
 use super::{Content, KINDS, State, Wire, index};
-use crate::xds::resources::ResourceType;
+use crate::xds::resource_type::ResourceType;
 use std::collections::BTreeSet;
 
 /// A nonce that was never used.

@@ -1,7 +1,7 @@
 //! Requests and responses, independent of the protocol variant.
 
 use super::Content;
-use crate::xds::resources::ResourceType;
+use crate::xds::resource_type::ResourceType;
 use crate::xds::status::Wire;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::Push;

@@ -2,7 +2,7 @@
 
 use super::message::{Request, Response};
 use super::{Content, KINDS, State, Wire, index};
-use crate::xds::resources::ResourceType::{self, Cluster, Endpoint, Listener, Route};
+use crate::xds::resource_type::ResourceType::{self, Cluster, Endpoint, Listener, Route};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
