@@ -16,6 +16,7 @@ use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
+use mimalloc::MiMalloc;
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -24,6 +25,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// A publication makes and drops hundreds of small values per resource.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Routes LLM inference across regions, inside Envoy.
 #[derive(Parser)]

@@ -134,13 +134,16 @@ fn source_of<W: Message + Name + Default + PartialEq>(
     any: &Any,
     extensions: &mut Vec<TypedExtensionConfig>,
 ) -> Option<ExtensionConfigSource> {
-    let plugin: W = opened(Some(any))?;
+    if any.type_url != W::type_url() {
+        return None;
+    }
     match extensions.iter().find(|each| each.name == name) {
         None => extensions.push(TypedExtensionConfig {
             name: name.to_owned(),
             typed_config: Some(any.clone()),
         }),
-        Some(before) if opened(before.typed_config.as_ref()) == Some(plugin) => {}
+        Some(before) if before.typed_config.as_ref() == Some(any) => {}
+        Some(before) if opened::<W>(before.typed_config.as_ref()) == opened::<W>(Some(any)) => {}
         Some(_) => return None,
     }
     Some(ExtensionConfigSource {

@@ -18,7 +18,10 @@ use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
 use meridian_proto::JsonError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 /// The resources of every gateway, by region.
 pub type Publication = BTreeMap<RegionName, Arc<Resources>>;
@@ -77,7 +80,7 @@ struct Gateway {
 }
 
 impl Publisher {
-    /// Makes and verifies the configuration of every gateway. What is equal in `before` is shared with it.
+    /// Makes and verifies the configuration of every gateway, on all processors. What is equal in `before` is shared with it.
     ///
     /// # Errors
     ///
@@ -90,8 +93,7 @@ impl Publisher {
     ) -> Result<Self, Unpublishable> {
         let nothing = Arc::default();
         let translator = Translator::new(&history, plan);
-        let mut gateways = BTreeMap::new();
-        for region in history.current.regions.keys() {
+        let whole = |region: &RegionName| {
             let making = Making {
                 translator: &translator,
                 history: &history,
@@ -99,8 +101,26 @@ impl Publisher {
                 lease,
             };
             let gateway = making.whole(before.get(region).unwrap_or(&nothing))?;
-            gateways.insert(region.clone(), gateway);
-        }
+            Ok((region.clone(), gateway))
+        };
+        let regions: Vec<&RegionName> = history.current.regions.keys().collect();
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let made: Vec<Result<_, Unpublishable>> = thread::scope(|scope| {
+            let parts = regions.chunks(regions.len().div_ceil(threads).max(1));
+            let parts = parts.map(|regions| {
+                scope.spawn(|| {
+                    regions
+                        .iter()
+                        .map(|region| whole(region))
+                        .collect::<Vec<_>>()
+                })
+            });
+            let parts: Vec<_> = parts.collect();
+            let made = parts.into_iter().map(ScopedJoinHandle::join);
+            made.flat_map(|made| made.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        let gateways = made.into_iter().collect::<Result<_, _>>()?;
         Ok(Self {
             plan: plan.clone(),
             lease,

@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::core::v3::health_check::HealthChecker;
 use envoy_types::pb::envoy::config::core::v3::{HealthCheck, TransportSocket};
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use envoy_types::pb::google::protobuf::Any;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,9 +47,10 @@ impl<'f> Clusters<'f> {
         leaks: &mut Leaks,
     ) -> Self {
         let mut targets = BTreeMap::new();
+        let mut guards = Vec::new();
         for cluster in clusters {
             let at = format!("clusters.{}", cluster.name);
-            let target = target(history, home, owners, &at, cluster, leaks);
+            let target = target((history, home, owners), &at, cluster, &mut guards, leaks);
             if targets.insert(cluster.name.clone(), target).is_some() {
                 leaks.add(&at, "there are two clusters of this name");
             }
@@ -115,16 +117,16 @@ impl Follow<'_, '_> {
 }
 
 fn target<'f>(
-    history: &'f History,
-    home: &RegionName,
-    owners: &Owners<'f>,
+    (history, home, owners): (&'f History, &RegionName, &Owners<'f>),
     at: &str,
     cluster: &Cluster,
+    guards: &mut Vec<Any>,
     leaks: &mut Leaks,
 ) -> ClusterTarget<'f> {
     match &cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            ClusterTarget::Members(members(&history.current, at, cluster, custom, leaks))
+            let members = members(&history.current, at, (cluster, custom), guards, leaks);
+            ClusterTarget::Members(members)
         }
         // A cluster without a type is STATIC, the enumeration's default.
         None => ClusterTarget::Endpoints(ends(history, home, owners, at, cluster, leaks)),
@@ -146,8 +148,8 @@ fn target<'f>(
 fn members(
     fleet: &Fleet,
     at: &str,
-    cluster: &Cluster,
-    custom: &CustomClusterType,
+    (cluster, custom): (&Cluster, &CustomClusterType),
+    guards: &mut Vec<Any>,
     leaks: &mut Leaks,
 ) -> Vec<String> {
     let supported = only!(
@@ -164,7 +166,8 @@ fn members(
         ]
     );
     leaks.check_fields(at, cluster, &supported);
-    protocol::of_chain(fleet, at, &cluster.typed_extension_protocol_options, leaks);
+    let options = &cluster.typed_extension_protocol_options;
+    protocol::of_chain(fleet, at, options, guards, leaks);
     if custom.name != AGGREGATE || cluster.lb_policy() != LbPolicy::ClusterProvided {
         leaks.unsupported(at, format!("a cluster of type `{}`", custom.name));
     }

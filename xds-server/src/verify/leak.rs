@@ -56,6 +56,11 @@ impl Leaks {
         }
     }
 
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// The leaks, in the order of the walk.
     pub fn into_vec(self) -> Vec<Leak> {
         self.found

@@ -105,29 +105,32 @@ impl<'f> Owners<'f> {
 /// The owners of the addresses of regions, by one fleet.
 fn of_regions<'f>(fleet: &'f Fleet, home: &RegionName) -> BTreeMap<Address, BTreeSet<Owner<'f>>> {
     let mut owners: BTreeMap<Address, BTreeSet<Owner<'f>>> = BTreeMap::new();
-    let mut add = |host: &str, port: u16, owner: Owner<'f>| {
-        owners.entry(address(host, port)).or_default().insert(owner);
+    let mut add = |address: Address, owner: Owner<'f>| {
+        owners.entry(address).or_default().insert(owner);
     };
-    let own = pools(fleet, home);
+    let own: BTreeSet<Address> = pools(fleet, home).collect();
     let own_database = database(fleet, home);
     for (name, region) in &fleet.regions {
         let gateway = &region.gateway;
-        add(&gateway.address, gateway.port, Owner::Gateway(name));
-        for (host, port) in pools(fleet, name) {
-            let elsewhere = name != home && own.contains(&(host.clone(), port));
-            if !(elsewhere && is_local(&host)) {
-                add(&host, port, Owner::Pool(name));
+        add(
+            address(&gateway.address, gateway.port),
+            Owner::Gateway(name),
+        );
+        for address in pools(fleet, name) {
+            let elsewhere = name != home && own.contains(&address);
+            if !(elsewhere && is_local(&address.0)) {
+                add(address, Owner::Pool(name));
             }
         }
-        if let Some((host, port)) = database(fleet, name)
+        if let Some(address_of_database) = database(fleet, name)
             && let Some(database) = &region.vector_db
         {
-            let elsewhere = name != home && own_database == Some((host.clone(), port));
-            if !(elsewhere && is_local(&host)) {
-                add(&host, port, Owner::Database(name));
+            let elsewhere = name != home && own_database.as_ref() == Some(&address_of_database);
+            if !(elsewhere && is_local(&address_of_database.0)) {
+                add(address_of_database, Owner::Database(name));
             }
             let by_gateway = Owner::DatabaseGateway(name);
-            add(&gateway.address, database.gateway_port, by_gateway);
+            add(address(&gateway.address, database.gateway_port), by_gateway);
         }
     }
     owners
@@ -138,28 +141,26 @@ fn address(host: &str, port: u16) -> Address {
 }
 
 /// The addresses of a region's pools.
-fn pools(fleet: &Fleet, region: &RegionName) -> BTreeSet<(String, u16)> {
-    let mut addresses = BTreeSet::new();
+fn pools(fleet: &Fleet, region: &RegionName) -> impl Iterator<Item = Address> {
     let region = fleet.regions.get(region);
-    for pool in region.into_iter().flat_map(|region| region.pools.values()) {
-        match pool {
-            Pool::Endpoints(endpoints) => addresses.extend(
-                endpoints
-                    .iter()
-                    .map(|endpoint| (plain(&endpoint.ip().to_string()), endpoint.port())),
-            ),
-            Pool::Dns { host, port } => {
-                addresses.insert((plain(host), *port));
-            }
-        }
-    }
-    addresses
+    let pools = region.into_iter().flat_map(|region| region.pools.values());
+    pools.flat_map(|pool| {
+        let (endpoints, name) = match pool {
+            Pool::Endpoints(endpoints) => (endpoints.as_slice(), None),
+            Pool::Dns { host, port } => (&[][..], Some(address(host, *port))),
+        };
+        let endpoints = endpoints.iter().map(|endpoint| {
+            let ip = endpoint.ip().to_canonical();
+            (ip.to_string(), endpoint.port().into())
+        });
+        endpoints.chain(name)
+    })
 }
 
 /// The address of a region's vector database.
-fn database(fleet: &Fleet, region: &RegionName) -> Option<(String, u16)> {
+fn database(fleet: &Fleet, region: &RegionName) -> Option<Address> {
     let database = fleet.regions.get(region)?.vector_db.as_ref()?;
-    Some((plain(&database.host), database.port))
+    Some(address(&database.host, database.port))
 }
 
 /// Whether an address is local to a machine, a private network or a Kubernetes cluster. Dialled from the home gateway, it is the

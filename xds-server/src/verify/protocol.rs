@@ -30,8 +30,15 @@ pub fn upstream(at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) 
     }
 }
 
-/// Checks the protocol of a chain. Its upstream filters must be the guard and the codec.
-pub fn of_chain(fleet: &Fleet, at: &str, extensions: &HashMap<String, Any>, leaks: &mut Leaks) {
+/// Checks the protocol of a chain. Its upstream filters must be the guard and the codec. `guards`: configurations of the guard that are
+/// right, as all chains have the same one.
+pub fn of_chain(
+    fleet: &Fleet,
+    at: &str,
+    extensions: &HashMap<String, Any>,
+    guards: &mut Vec<Any>,
+    leaks: &mut Leaks,
+) {
     for options in unpacked(at, extensions, leaks) {
         let supported = only!(
             HttpProtocolOptions,
@@ -45,8 +52,14 @@ pub fn of_chain(fleet: &Fleet, at: &str, extensions: &HashMap<String, Any>, leak
             leaks.check_fields(&at, filter, &only!(HttpFilter, filter, [name, config_type]));
             match &filter.config_type {
                 Some(ConfigType::TypedConfig(any)) if Plugin::is(any) => {
-                    if let Some(plugin) = Plugin::of(&at, any, leaks) {
+                    let before = leaks.count();
+                    if !guards.contains(any)
+                        && let Some(plugin) = Plugin::of(&at, any, leaks)
+                    {
                         plugin.guard(fleet, &at, leaks);
+                        if leaks.count() == before {
+                            guards.push(any.clone());
+                        }
                     }
                 }
                 Some(ConfigType::TypedConfig(any)) => {

@@ -189,9 +189,7 @@ impl<'f> Walk<'f> {
         }
         let mut ends = Vec::new();
         for cluster in self.clusters(at, action.cluster_specifier.as_ref()) {
-            for trail in self.clusters.follow(at, &cluster, &mut self.leaks) {
-                ends.extend(self.destination(entry, zones, trail));
-            }
+            ends.extend(self.follow(at, entry, zones, cluster));
         }
         let host = match &action.host_rewrite_specifier {
             None => None,
@@ -216,6 +214,30 @@ impl<'f> Walk<'f> {
             prefix,
             ends,
         })
+    }
+
+    /// Follows a cluster to its ends. Many routes lead callers' requests of one definition into the same clusters: once is enough.
+    fn follow(
+        &mut self,
+        at: &str,
+        entry: &Entry,
+        zones: &Zones,
+        cluster: String,
+    ) -> Vec<BTreeSet<Provider<'f>>> {
+        let of_callers = matches!(entry, Entry::Filtered | Entry::Open);
+        let led = (zones.clone(), cluster);
+        if of_callers && self.sound.contains(&led) {
+            return Vec::new();
+        }
+        let before = self.leaks.count();
+        let mut ends = Vec::new();
+        for trail in self.clusters.follow(at, &led.1, &mut self.leaks) {
+            ends.extend(self.destination(entry, zones, trail));
+        }
+        if of_callers && self.leaks.count() == before {
+            self.sound.insert(led);
+        }
+        ends
     }
 
     fn clusters(&mut self, at: &str, specifier: Option<&ClusterSpecifier>) -> Vec<String> {

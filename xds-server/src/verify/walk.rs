@@ -26,6 +26,8 @@ pub struct Walk<'f> {
     pub routed: BTreeMap<String, Zones>,
     /// Internal listeners that carry retrieval.
     pub retrieval: BTreeSet<String>,
+    /// Definitions and a cluster into which callers' own requests of them may be led.
+    pub sound: BTreeSet<(Zones, String)>,
     pub leaks: Leaks,
 }
 
@@ -48,6 +50,7 @@ impl<'f> Walk<'f> {
             secrets,
             routed: BTreeMap::new(),
             retrieval: BTreeSet::new(),
+            sound: BTreeSet::new(),
             leaks,
         }
     }

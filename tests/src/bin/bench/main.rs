@@ -18,6 +18,11 @@ mod xds;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// That of `meridian`: what is measured in this process is what is measured there.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures what a request costs, on several proxies in one run.
 #[derive(Parser)]
