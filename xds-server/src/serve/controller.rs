@@ -26,6 +26,9 @@ use std::time::Duration;
 /// Longest time between two plans: sources that fall silent cause no event.
 const PLAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Shortest time between two plans. The sources of a large fleet have news all the time.
+const NEWS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Time between two ticks, ten of which come in a second, after which the process must have stood still.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
@@ -136,6 +139,8 @@ pub struct Controller {
     file: FleetReport,
     unpublished: Option<ErrorReport>,
     counts: CountsReport,
+    /// How long all events have taken.
+    busy: Duration,
 }
 
 impl Controller {
@@ -192,6 +197,7 @@ impl Controller {
                 publications: 1,
                 ..Default::default()
             },
+            busy: Duration::ZERO,
             fleet: first.fleet.clone(),
             edition: first,
             earlier,
@@ -278,6 +284,17 @@ impl Controller {
         self.has_news = true;
     }
 
+    /// Notes times at which nothing could be planned.
+    pub fn note_skipped(&mut self, ticks: u64) {
+        self.counts.skipped += ticks;
+    }
+
+    /// Notes how long an event has taken.
+    pub fn note_busy(&mut self, time: Duration) {
+        self.busy += time;
+        self.counts.busy_ms = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
+    }
+
     /// Whether a handover is under way. Nothing else is published until it ends.
     pub fn is_handing_over(&self) -> bool {
         !self.steps.is_empty()
@@ -312,7 +329,12 @@ impl Controller {
         }
         let due = is_due(&self.fleet, self.lease, now);
         let retired = self.earlier.retire(now);
-        if !(due || retired || self.has_news || now.since(self.planned_at) >= PLAN_INTERVAL) {
+        let interval = if self.has_news {
+            NEWS_INTERVAL
+        } else {
+            PLAN_INTERVAL
+        };
+        if !(due || retired || now.since(self.planned_at) >= interval) {
             return Effects::default();
         }
         self.has_news = false;

@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Age at which a report means that the controller hangs: it renews the report every 250 ms.
+/// Age at which a report means that the controller hangs: it renews the report twice a second, but while it makes a publication.
 const STUCK: Duration = Duration::from_secs(5);
 
 /// The data of the pages.
@@ -60,13 +60,22 @@ async fn healthz(State(pages): State<Pages>) -> (StatusCode, String) {
     (StatusCode::OK, "ok\n".into())
 }
 
-async fn status(State(pages): State<Pages>) -> Json<Report> {
-    Json(pages.report())
+async fn status(State(pages): State<Pages>) -> Response {
+    written(move || Json(pages.report()).into_response()).await
 }
 
 async fn page(State(pages): State<Pages>) -> Response {
-    let text = metrics::page(pages.report());
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    let page = move || {
+        let text = metrics::page(pages.report());
+        ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    };
+    written(page).await
+}
+
+/// A page of a large fleet takes a while to write: streams do not wait for it.
+async fn written(page: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let page = tokio::task::spawn_blocking(page).await;
+    page.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 #[cfg(test)]

@@ -221,6 +221,12 @@ pub struct CountsReport {
     pub reloads: u64,
     /// Edits that were rejected.
     pub bad_edits: u64,
+    /// Times at which nothing was planned: what came before took longer than until then.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Milliseconds that planning and publishing took.
+    #[serde(default)]
+    pub busy_ms: u64,
     /// Responses sent, by type.
     pub pushes: BTreeMap<String, u64>,
     /// Responses accepted.

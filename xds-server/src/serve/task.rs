@@ -19,13 +19,13 @@ use std::time::Duration;
 use std::{io, thread};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Interval at which the controller checks whether a new plan is due.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Interval at which the report is renewed.
-const REPORT: Duration = Duration::from_millis(250);
+const REPORT: Duration = Duration::from_millis(500);
 
 /// The thread of the controller's task. Planning and publishing keep a processor busy for as long as they take: scrapes, streams and
 /// pages never wait for them.
@@ -130,7 +130,9 @@ impl ControllerTask {
                     Ok(edition) => self.check_edit(edition),
                     Err(error) => Err(error.to_string()),
                 }),
-                _ = ticks.tick() => {
+                due = ticks.tick() => {
+                    let late = due.elapsed().div_duration_f64(TICK);
+                    self.controller.note_skipped(late as u64);
                     self.drain(&mut inbox);
                     if self.has_settled() { Event::Settled } else { Event::Tick }
                 }
@@ -173,8 +175,10 @@ impl ControllerTask {
     }
 
     fn handle(&mut self, event: Event) {
+        let begun = Instant::now();
         let effects = self.controller.handle(event, steady_clock());
         self.apply(effects);
+        self.controller.note_busy(begun.elapsed());
     }
 
     /// Refuses edits of fields that cannot change while the process runs.

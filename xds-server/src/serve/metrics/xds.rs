@@ -72,6 +72,16 @@ pub fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt
             "Edits of the fleet file that were not taken",
             counts.bad_edits,
         ),
+        (
+            "meridian_plans_skipped",
+            "Times at which nothing was planned: what came before took longer than until then",
+            counts.skipped,
+        ),
+        (
+            "meridian_planning_milliseconds",
+            "Time that planning and publishing took",
+            counts.busy_ms,
+        ),
     ];
     for (name, help, count) in plain {
         counters(encoder, name, help, [(Vec::new(), count)])?;

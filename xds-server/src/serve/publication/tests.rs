@@ -72,7 +72,7 @@ fn plan(topology: &Topology, bytes: &[u8]) -> Plan {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_after_another_is_published_as_if_it_were_the_first(
