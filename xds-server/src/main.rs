@@ -3,6 +3,7 @@
 mod simulate;
 
 use anyhow::{Context, Result, anyhow, bail};
+use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use meridian_planner::plan::Plan;
@@ -11,7 +12,7 @@ use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet::Checked;
 use meridian_xds_server::serve::report::Report;
-use meridian_xds_server::serve::{self, Publication, publication};
+use meridian_xds_server::serve::{self, Publication, Publisher};
 use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
@@ -129,7 +130,8 @@ async fn run(command: Command) -> Result<()> {
                 given: 0,
                 runs_ms: 0,
             };
-            publication(&fleet, &Plan::default(), lease, &Publication::new())
+            let plan = Plan::default();
+            let publisher = Publisher::new((&fleet).into(), &plan, lease, &Publication::new())
                 .with_context(|| file.display().to_string())?;
             let (zones, regions, models) =
                 (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
@@ -138,6 +140,15 @@ async fn run(command: Command) -> Result<()> {
                 "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
                 file.display()
             )?;
+            if let Some((region, cost)) = publisher.costs().max_by_key(|(_, cost)| cost.bytes) {
+                let (clusters, routes) = (cost.clusters, cost.routes);
+                let size = ByteSize(cost.bytes as u64);
+                writeln!(
+                    out,
+                    "each Envoy gets {clusters} clusters, {routes} routes and {size} at most (at {region}); `policy.failover` and \
+                     `policy.overflow.regions` bound it"
+                )?;
+            }
         }
         Command::Schema => writeln!(out, "{}", serde_json::to_string_pretty(&fleet::schema())?)?,
         Command::Serve { fleet, state, json } => {

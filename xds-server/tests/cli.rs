@@ -28,6 +28,7 @@ fn validate_says_what_was_checked() {
         out.contains("2 zones, 3 regions, 2 models; residency verified on every gateway"),
         "{out}"
     );
+    assert!(out.contains("\neach Envoy gets "), "{out}");
 }
 
 #[test]

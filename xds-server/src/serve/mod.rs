@@ -22,7 +22,7 @@ pub mod report;
 mod state_file;
 mod task;
 
-pub use publication::{Publication, Publisher, Unpublishable, publication};
+pub use publication::{Cost, Publication, Publisher, Unpublishable, publication};
 
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};

@@ -12,7 +12,7 @@ use crate::discovery::{self, Parts, Unresolved};
 use crate::history::History;
 use crate::translate::{Moving, Translator, of_the_other_kind};
 use crate::verify::{self, Leak, Skeleton, verify};
-use crate::xds::Resources;
+use crate::xds::{ResourceType, Resources};
 use meridian_planner::plan::Plan;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
@@ -70,6 +70,17 @@ pub struct Publisher {
     plan: Plan,
     lease: Lease,
     gateways: BTreeMap<RegionName, Gateway>,
+}
+
+/// What a configuration costs an Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Clusters.
+    pub clusters: usize,
+    /// Different routes.
+    pub routes: usize,
+    /// Encoded size of all resources.
+    pub bytes: usize,
 }
 
 /// One gateway's configuration.
@@ -167,6 +178,21 @@ impl Publisher {
             return (*plan == self.plan).then(BTreeSet::new);
         }
         Some(self.plan.concerned(plan, &self.history.current))
+    }
+
+    /// What the configuration of each gateway costs its Envoy.
+    pub fn costs(&self) -> impl Iterator<Item = (&RegionName, Cost)> {
+        self.gateways.iter().map(|(region, gateway)| {
+            let resources = &gateway.resources;
+            let kinds = ResourceType::ALL.into_iter();
+            let all = kinds.flat_map(|kind| resources.of(kind).values());
+            let cost = Cost {
+                clusters: resources.of(ResourceType::Cluster).len(),
+                routes: gateway.skeleton.routes(),
+                bytes: all.map(|resource| resource.body().value.len()).sum(),
+            };
+            (region, cost)
+        })
     }
 
     /// The fleets.

@@ -83,6 +83,14 @@ impl Skeleton {
     }
 }
 
+impl Skeleton {
+    /// The number of different routes.
+    pub fn routes(&self) -> usize {
+        let all = self.routes.values();
+        all.map(|routes| routes.clusters.len()).sum()
+    }
+}
+
 /// The leaks of parts that replace those of the same names in a verified configuration; empty if residency still holds.
 pub fn moved(
     history: &History,
