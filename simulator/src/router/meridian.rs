@@ -14,7 +14,7 @@ use meridian_planner::state::FleetState;
 use meridian_planner::topology::Topology;
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::{FilterPolicy, Fleet, ModelName, RegionName, ZoneName};
+use meridian_policy::{FilterPolicy, ModelName, RegionName, ZoneName};
 use std::collections::BTreeMap;
 
 /// Delay from a scrape of the gateways' statistics until the gateways use the resulting plan, in seconds: the scrape and the
