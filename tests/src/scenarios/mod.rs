@@ -60,6 +60,7 @@ pub use runner::{Outcome, lanes, run};
 
 use crate::differential;
 use crate::hunt;
+use crate::kill_hunt;
 use crate::residency_hunt;
 use crate::world::{Answer, Ask, Configured, Options, World, wait_for};
 use anyhow::{Result, bail};
@@ -144,7 +145,8 @@ impl Scenario {
 }
 
 /// They take a minute or more each, so they begin first.
-const LONG: [&str; 5] = [
+const LONG: [&str; 6] = [
+    "control-plane-killed",
     "config-regions",
     "residency-hunt",
     "gateway-faults",
@@ -315,6 +317,7 @@ scenarios! {
     "control-plane-restarts": control_plane::restarts, Any, Options::default();
     "control-plane-restarts-sotw": control_plane::restarts, Any, Options { configured: Configured::BySotw, ..Options::default() };
     "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
+    "control-plane-killed": control_plane::killed, Last, kill_hunt::options();
     "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
