@@ -176,6 +176,21 @@ fn a_gateway_that_does_not_answer_holds_no_edit_up() {
 }
 
 #[test]
+fn after_a_restart_a_handover_waits_until_gateways_connect_again() {
+    for (runs_ms, expected) in [(600_000, 300), (20_000, 100)] {
+        let before = Stand::new();
+        let mut saved = before.saved.clone();
+        saved.lease.runs_ms = runs_ms;
+        let mut stand = Stand::start_with(&renamed_text("europe"), Some(saved), before.now);
+        let ticks = (1..).find(|_| {
+            stand.tick(100);
+            !stand.controller.is_handing_over()
+        });
+        assert_eq!(ticks, Some(expected), "30 s, and half of a shorter lease");
+    }
+}
+
+#[test]
 fn an_edit_waits_for_the_one_before_and_only_the_last_is_taken() {
     let mut stand = Stand::new();
     stand.handle(renamed("europe"));
