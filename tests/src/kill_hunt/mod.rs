@@ -121,8 +121,12 @@ struct Round<'r> {
 
 impl Round<'_> {
     async fn run(mut self, seen: &mut Seen) -> Result<String> {
+        if matches!(self.plan.moment, Moment::Quiet | Moment::Start) {
+            until_batch_is_back(self.world).await?;
+        }
         let traffic = Traffic::start(self.world)?;
         traffic.until_answered(RUNNING).await?;
+        let planned = self.world.report().await?.placements;
         let before = Counters::read(self.world).await?;
         let sent_before = self.sent()?;
         self.until_moment().await?;
@@ -135,7 +139,8 @@ impl Round<'_> {
         let changes = Counters::read(self.world).await?.since(&before);
         let tally = traffic.stop(self.world).await?;
         let kind = self.plan.moment.name();
-        let allowed = self.plan.moment.changes();
+        let moved = self.world.report().await?.placements != planned;
+        let allowed = self.plan.moment.changes(moved);
         let sources = [
             ("logged as sent", after.kinds()),
             ("counted as sent", counted),
@@ -166,10 +171,10 @@ impl Round<'_> {
         seen.wrong
             .extend(wrong.map(|wrong| format!("{:?}: {wrong}", self.plan)));
         Ok(format!(
-            "{} requests, {} by fallbacks, {} wrong; sent after it {after}, in all {pushes}, changed {changes}",
+            "{} requests, {} by fallbacks, {} wrong so far; plans moved: {moved}; sent after it {after}, in all {pushes}, changed {changes}",
             tally.requests,
             tally.by_fallbacks,
-            tally.wrong.len()
+            seen.wrong.len()
         ))
     }
 
@@ -233,6 +238,17 @@ impl Round<'_> {
     }
 }
 
+/// Waits until all pools take all batch requests again: a pool that was hot is given them back in steps.
+async fn until_batch_is_back(world: &World) -> Result<()> {
+    wait_for("batch requests to be taken", || async {
+        let report = world.report().await?;
+        let regions = report.regions.values();
+        let mut pools = regions.flat_map(|region| region.pools.values());
+        Ok(pools.all(|pool| pool.batch == 100))
+    })
+    .await
+}
+
 async fn until_shed(world: &World, region: &str) -> Result<()> {
     wait_for("the hot pool to shed", || async {
         let report = world.report().await?;
@@ -251,15 +267,15 @@ async fn until_settled(world: &World) -> Result<()> {
             && report.envoys.iter().all(|envoy| {
                 let mut types = envoy.types.values();
                 envoy.types.len() >= TYPES
-                    && types.all(|of| of.in_flight.is_none() && of.acked.is_some())
+                    && types
+                        .all(|of| of.in_flight.is_none() && of.acked.is_some() && of.nack.is_none())
             });
-        // Where callers went is planned for some time after the last one has returned.
         let mut placements = report
             .placements
             .values()
             .flat_map(|zones| zones.values())
             .flat_map(|models| models.values());
-        let is_calm = placements.all(|placement| placement.overflow.is_empty());
+        let is_calm = placements.all(|placement| placement.home_share == 100);
         Ok(has_all && report.fleet.kept.is_empty() && is_calm)
     })
     .await

@@ -62,11 +62,11 @@ impl Moment {
         }
     }
 
-    /// Types of resources of which some change.
-    pub fn changes(self) -> &'static [&'static str] {
+    /// Types of resources of which some change. `moved`: the plan has changed meanwhile.
+    pub fn changes(self, moved: bool) -> &'static [&'static str] {
         match self {
-            Self::Quiet | Self::Start => &[],
-            Self::Hot | Self::Cooling => &["extension", "route"],
+            Self::Quiet | Self::Start if !moved => &[],
+            Self::Quiet | Self::Start | Self::Hot | Self::Cooling => &["extension", "route"],
             Self::BeforeEdit | Self::AfterEdit | Self::Handover => {
                 &["cluster", "endpoint", "extension", "listener", "route"]
             }

@@ -145,8 +145,7 @@ impl Scenario {
 }
 
 /// They take a minute or more each, so they begin first.
-const LONG: [&str; 6] = [
-    "control-plane-killed",
+const LONG: [&str; 5] = [
     "config-regions",
     "residency-hunt",
     "gateway-faults",
@@ -155,7 +154,8 @@ const LONG: [&str; 6] = [
 ];
 
 /// They measure times that other scenarios on the same cores would spoil, or take all cores, so they run last, each by itself.
-const ALONE: [&str; 13] = [
+const ALONE: [&str; 14] = [
+    "control-plane-killed",
     "both-kinds",
     "both-kinds-bedrock",
     "both-kinds-compatible",
