@@ -155,7 +155,7 @@ fn text(fleet: &Fleet, certificates: &Certificates, whole: bool) -> Result<Strin
 /// Writes what `meridian bootstrap` prints.
 async fn bootstrap(arguments: &Arguments, dir: &Path) -> Result<PathBuf> {
     let output = Command::new(arguments.program()?)
-        .args(["bootstrap", "--node", HOME, "--fleet"])
+        .args(["bootstrap", "--node", HOME])
         .arg(dir.join("fleet.yaml"))
         .output()
         .await?;
