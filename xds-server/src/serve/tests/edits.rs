@@ -177,11 +177,11 @@ fn a_gateway_that_does_not_answer_holds_no_edit_up() {
 
 #[test]
 fn after_a_restart_a_handover_waits_until_gateways_connect_again() {
-    for (runs_ms, expected) in [(600_000, 300), (20_000, 100)] {
+    for (lease, expected) in [("5m", 300), ("20s", 100)] {
         let before = Stand::new();
-        let mut saved = before.saved.clone();
-        saved.lease.runs_ms = runs_ms;
-        let mut stand = Stand::start_with(&renamed_text("europe"), Some(saved), before.now);
+        let address = "{ address: meridian.example.com";
+        let text = renamed_text("europe").replace(address, &format!("{address}, lease: {lease}"));
+        let mut stand = Stand::start_with(&text, Some(before.saved), before.now);
         let ticks = (1..).find(|_| {
             stand.tick(100);
             !stand.controller.is_handing_over()
