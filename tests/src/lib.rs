@@ -5,6 +5,7 @@ pub mod demo;
 pub mod differential;
 pub mod fakes;
 pub mod hunt;
+pub mod kill_hunt;
 pub mod residency_hunt;
 pub mod scenarios;
 pub mod world;

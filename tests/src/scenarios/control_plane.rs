@@ -3,6 +3,7 @@
 use super::ensure;
 use super::load::Load;
 use super::overflow::{in_force, left, overload, share, who_answers};
+use crate::kill_hunt::{conclude, hunt};
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -74,6 +75,11 @@ pub async fn restarts(world: &mut World) -> Result<String> {
         "{} requests at 50/s over 10 restarts, none failed; share {share_before} % kept; clusters, endpoints, listeners, routes sent again: 0; eu-west-1's callers by {eu:?}",
         tally.all
     ))
+}
+
+/// Killed at random moments: no request notices, and nothing is sent again. `kill_hunt` does the same as often as one wants.
+pub async fn killed(world: &mut World) -> Result<String> {
+    conclude(&hunt(world, 3, 10, |_| ()).await?)
 }
 
 /// Stopped without dying, as a machine that swaps: nothing fails, and past the lease everyone goes home.

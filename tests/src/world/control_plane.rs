@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
+/// What it logs: every push as well.
+const LOGGED: &str = "info,meridian_xds_server::xds=debug";
+
 /// A running `meridian serve`; dropping it kills it.
 pub struct ControlPlane {
     process: Child,
@@ -180,6 +183,8 @@ fn spawn(dir: &Path, start: u32, wall_clock: Option<&WallClock>) -> Result<Child
         .arg(dir.join("fleet.yaml"))
         .arg("--state")
         .arg(state(dir))
+        .env("RUST_LOG", LOGGED)
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(log(dir, start))?)

@@ -15,8 +15,8 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::core::v3::api_config_source::ApiType;
 use envoy_types::pb::envoy::config::core::v3::grpc_service::{EnvoyGrpc, TargetSpecifier};
 use envoy_types::pb::envoy::config::core::v3::{
-    ApiConfigSource, ApiVersion, GrpcService, Http2ProtocolOptions, KeepaliveSettings,
-    TypedExtensionConfig,
+    ApiConfigSource, ApiVersion, BackoffStrategy, GrpcService, Http2ProtocolOptions,
+    KeepaliveSettings, RetryPolicy, TypedExtensionConfig,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
@@ -42,6 +42,10 @@ use std::time::Duration;
 
 /// Interval at which a gateway reports its statistics.
 const REPORT: Duration = Duration::from_secs(1);
+
+/// Longest time between two attempts to connect to the control plane, at first and later.
+const RECONNECT_AT_FIRST: Duration = Duration::from_millis(200);
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// The variant of xDS that a gateway uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +100,7 @@ pub fn dynamic(
             ads_config: Some(ApiConfigSource {
                 api_type: api_type.into(),
                 transport_api_version: ApiVersion::V3.into(),
-                grpc_services: vec![service()],
+                grpc_services: vec![service(Some(reconnects()))],
                 set_node_on_first_message_only: true,
                 ..Default::default()
             }),
@@ -118,12 +122,25 @@ pub fn dynamic(
     })
 }
 
-fn service() -> GrpcService {
+fn service(retry_policy: Option<RetryPolicy>) -> GrpcService {
     GrpcService {
         target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
             cluster_name: name::CONTROL_PLANE.into(),
+            retry_policy,
             ..Default::default()
         })),
+        ..Default::default()
+    }
+}
+
+/// How soon a gateway connects again. Envoy itself waits up to 30 s: longer than an edit waits for gateways that are away while a
+/// control plane restarts.
+fn reconnects() -> RetryPolicy {
+    RetryPolicy {
+        retry_back_off: Some(BackoffStrategy {
+            base_interval: duration(RECONNECT_AT_FIRST),
+            max_interval: duration(RECONNECT),
+        }),
         ..Default::default()
     }
 }
@@ -131,7 +148,7 @@ fn service() -> GrpcService {
 /// Streams the gateway's statistics to the control plane: responses by region, time to first token, healthy endpoints.
 fn reports() -> StatsSink {
     let config = MetricsServiceConfig {
-        grpc_service: Some(service()),
+        grpc_service: Some(service(None)),
         transport_api_version: ApiVersion::V3.into(),
         emit_tags_as_labels: true,
         histogram_emit_mode: HistogramEmitMode::Histogram.into(),

@@ -35,6 +35,9 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// How long the first step of a handover waits for gateways that do not answer.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The same after a start, when all gateways connect anew: Envoy's longest time between two attempts, unless its bootstrap has another.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// An input of the controller.
 #[derive(Debug)]
 pub enum Event {
@@ -125,6 +128,8 @@ pub struct Controller {
     steps: VecDeque<Publication>,
     /// When the last step was published.
     step_at: Millis,
+    /// How long it waits for gateways that do not answer.
+    step_timeout: Duration,
     /// The last edit that arrived during a handover.
     queued_edit: Option<Edition>,
     /// Whether anything was observed since the last plan.
@@ -180,6 +185,8 @@ impl Controller {
             publisher,
             steps: VecDeque::new(),
             step_at: now,
+            // The lease must not run out: it is not renewed meanwhile.
+            step_timeout: RECONNECT_TIMEOUT.min(Duration::from_millis(lease.runs_ms / 2)),
             queued_edit: None,
             has_news: false,
             planned_at: now,
@@ -228,7 +235,8 @@ impl Controller {
             Event::Edited(Err(error)) => self.reject_edit(error, now),
             Event::Settled if self.is_handing_over() => return self.publish_next_step(now),
             Event::Settled => self.earlier.supersede(now),
-            Event::Tick if self.is_handing_over() && now.since(self.step_at) < STEP_TIMEOUT => {}
+            Event::Tick
+                if self.is_handing_over() && now.since(self.step_at) < self.step_timeout => {}
             Event::Tick if self.is_handing_over() => return self.publish_next_step(now),
             Event::Tick => return self.tick(now),
         }
@@ -426,6 +434,7 @@ impl Controller {
     fn apply_edit(&mut self, edition: Edition, now: Millis) -> Effects {
         match self.hand_over(edition, now) {
             Ok(effects) => {
+                self.step_timeout = STEP_TIMEOUT;
                 self.counts.reloads += 1;
                 self.file.since = now;
                 self.file.error = None;

@@ -272,7 +272,8 @@ fn routes(node: &Node<'_>, definitions: &Definitions<'_>, region: &Region) -> Ro
         name: "pools".into(),
         domains: vec!["*".into()],
         include_attempt_count_in_response: true,
-        matcher: Some(tree.matcher(None)),
+        // Envoy refuses a tree without branches: a gateway that no zone has.
+        matcher: (!tree.is_empty()).then(|| tree.matcher(None)),
         ..Default::default()
     };
     RouteConfiguration {

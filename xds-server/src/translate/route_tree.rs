@@ -30,6 +30,11 @@ impl<'n> RouteTree<'n> {
         models.entry(model).or_default().extend(routes);
     }
 
+    /// Whether there are no routes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The tree. `otherwise`: for requests that none of its routes matches; they are not found without it.
     pub fn matcher(self, otherwise: Option<Route>) -> Matcher {
         let no_match = || otherwise.clone().map(|route| action("route", route));

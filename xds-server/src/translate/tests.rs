@@ -94,6 +94,30 @@ fn an_unknown_region_is_given_nothing() {
 }
 
 #[test]
+fn a_gateway_that_no_zone_has_serves_no_peer() {
+    let all = "regions: [us-west-2, us-east-1, eu-west-1]";
+    assert!(EXAMPLE.contains(all));
+    let text = EXAMPLE.replace(all, "regions: [us-west-2, eu-west-1]");
+    let fleet = crate::fleet::parse(&text).unwrap();
+    let east = "us-east-1".parse().unwrap();
+    let snapshot = translate(&fleet, &Plan::default(), &east, None);
+    assert!(crate::verify::verify(&fleet, &east, &snapshot).is_empty());
+    let message = StaticResources {
+        listeners: snapshot.listeners,
+        ..StaticResources::default()
+    };
+    let mut json = meridian_proto::to_json(&message).unwrap();
+    let routes = take_routes(&mut json["listeners"]);
+    let peer = routes.iter().find(|routes| routes["name"] == "peer");
+    let host = &peer.unwrap()["virtual_hosts"][0];
+    assert_eq!(host["name"], "pools");
+    assert_eq!(
+        (&host["matcher"], &host["routes"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[test]
 fn a_name_decides_alone_only_where_the_fleet_file_says_so() {
     let dns = "{ dns: \"mistral.llm.svc:8000\" }";
     assert!(EXAMPLE.contains(dns));

@@ -176,6 +176,21 @@ fn a_gateway_that_does_not_answer_holds_no_edit_up() {
 }
 
 #[test]
+fn after_a_restart_a_handover_waits_until_gateways_connect_again() {
+    for (lease, expected) in [("5m", 300), ("20s", 100)] {
+        let before = Stand::new();
+        let address = "{ address: meridian.example.com";
+        let text = renamed_text("europe").replace(address, &format!("{address}, lease: {lease}"));
+        let mut stand = Stand::start_with(&text, Some(before.saved), before.now);
+        let ticks = (1..).find(|_| {
+            stand.tick(100);
+            !stand.controller.is_handing_over()
+        });
+        assert_eq!(ticks, Some(expected), "30 s, and half of a shorter lease");
+    }
+}
+
+#[test]
 fn an_edit_waits_for_the_one_before_and_only_the_last_is_taken() {
     let mut stand = Stand::new();
     stand.handle(renamed("europe"));

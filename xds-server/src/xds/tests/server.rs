@@ -2,6 +2,7 @@
 
 mod certificates;
 mod limits;
+mod pushes;
 mod world;
 
 use crate::xds::{Hub, ResourceType, ServeError, Trust, serve};

@@ -1,7 +1,6 @@
 //! The control plane as a process, and what it takes of the machine.
 
 use super::Arguments;
-use super::fleet::Fleet;
 use anyhow::{Context, Result, bail};
 use meridian_tests::world::client;
 use std::net::SocketAddr;
@@ -31,12 +30,16 @@ pub struct Taken {
 }
 
 impl ControlPlane {
-    /// Starts it.
-    pub fn start(arguments: &Arguments, dir: &Path, fleet: &Fleet) -> Result<Self> {
+    /// Starts it with the text of a fleet file.
+    pub fn start(
+        arguments: &Arguments,
+        dir: &Path,
+        text: &str,
+        status: SocketAddr,
+    ) -> Result<Self> {
         let file = dir.join("fleet.yaml");
-        std::fs::write(&file, fleet.text())?;
-        let beside = std::env::current_exe()?.with_file_name("meridian");
-        let binary = arguments.binary.clone().unwrap_or(beside);
+        std::fs::write(&file, text)?;
+        let binary = arguments.program()?;
         let log = dir.join("control-plane.log");
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -55,7 +58,7 @@ impl ControlPlane {
         Ok(Self {
             id: process.id().context("it has ended")?,
             process,
-            status: fleet.status(),
+            status,
             log,
         })
     }
@@ -79,18 +82,7 @@ impl ControlPlane {
 
     /// What it has taken so far.
     pub fn taken(&self) -> Result<Taken> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        let (_, fields) = stat.rsplit_once(')').context("an odd stat")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
-        let cpu = ticks(11).zip(ticks(12)).context("an odd stat")?;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let memory = memory.and_then(|memory| memory.split_whitespace().next());
-        Ok(Taken {
-            cpu: (cpu.0 + cpu.1) / TICKS,
-            memory: memory.context("it has ended")?.parse()?,
-        })
+        taken(self.id)
     }
 
     /// Asks it to end, and waits for it.
@@ -101,4 +93,20 @@ impl ControlPlane {
         self.process.wait().await?;
         Ok(begun.elapsed())
     }
+}
+
+/// What a process has taken so far.
+pub fn taken(process: u32) -> Result<Taken> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("an odd stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+    let cpu = ticks(11).zip(ticks(12)).context("an odd stat")?;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let memory = memory.and_then(|memory| memory.split_whitespace().next());
+    Ok(Taken {
+        cpu: (cpu.0 + cpu.1) / TICKS,
+        memory: memory.context("it has ended")?.parse()?,
+    })
 }

@@ -54,6 +54,16 @@ impl Fleet {
         (address(self.block, 250), 18_001).into()
     }
 
+    /// The admin interface of the first region's gateway.
+    pub fn admin(&self) -> SocketAddr {
+        (address(self.block, 1), 9901).into()
+    }
+
+    /// Its public listener.
+    pub fn public(&self) -> SocketAddr {
+        (address(self.block, 1), 8080).into()
+    }
+
     /// Where all sources are served.
     pub fn source(&self) -> SocketAddr {
         (address(self.block, 251), 8000).into()

@@ -4,6 +4,7 @@
 mod client;
 mod codec;
 mod control_plane;
+mod envoy;
 mod fleet;
 mod health;
 mod publication;
@@ -62,8 +63,8 @@ pub struct Arguments {
     /// The program to measure. Default: `meridian` beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Stages to run, of `publication`, `storm`, `hot`, `renewals`, `reconnect`, `slow`, `idle` and `shutdown`. Default: all, and the figures go to
-    /// docs/benchmarks.md.
+    /// Stages to run, of `publication`, `envoy`, `storm`, `hot`, `renewals`, `reconnect`, `slow`, `idle` and `shutdown`. Default: all, and
+    /// the figures go to docs/benchmarks.md.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -71,6 +72,18 @@ pub struct Arguments {
 impl Arguments {
     fn wants(&self, stage: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == stage)
+    }
+
+    /// Whether a stage is wanted that needs all streams.
+    fn wants_streams(&self) -> bool {
+        let others = |only: &String| !matches!(only.as_str(), "publication" | "envoy");
+        self.only.is_empty() || self.only.iter().any(others)
+    }
+
+    /// The program to measure.
+    fn program(&self) -> Result<PathBuf> {
+        let beside = std::env::current_exe()?.with_file_name("meridian");
+        Ok(self.binary.clone().unwrap_or(beside))
     }
 }
 
@@ -82,15 +95,18 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let mut report = Report::of_this_machine()?;
     if arguments.wants("publication") {
         publication::publication(&arguments, &mut report)?;
-        if arguments.only.len() == 1 {
-            return Ok(());
-        }
+    }
+    if arguments.wants("envoy") {
+        envoy::envoy(&arguments, &mut report).await?;
+    }
+    if !arguments.wants_streams() {
+        return Ok(());
     }
     let dir = tempfile::Builder::new().prefix("meridian-").tempdir()?;
     let fleet = Fleet::claim(&arguments)?;
     let source = Source::serve(fleet.source(), arguments.regions, arguments.models).await?;
     let begun = std::time::Instant::now();
-    let control_plane = ControlPlane::start(&arguments, dir.path(), &fleet)?;
+    let control_plane = ControlPlane::start(&arguments, dir.path(), &fleet.text(), fleet.status())?;
     control_plane.until_up(Duration::from_secs(600)).await?;
     let started = begun.elapsed();
     let health = Health::watch(fleet.status());
