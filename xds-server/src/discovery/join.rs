@@ -1,10 +1,9 @@
 //! Joins parts to a snapshot, as a gateway does.
 
-use super::Parts;
 use super::open::{
     ads, certificate_sources, managers, network_filters, secret_source, sockets, upstream_filters,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::listener::v3::filter;

@@ -1,11 +1,10 @@
 //! Splits a snapshot into its parts.
 
-use super::Parts;
 use super::open::{
     ads, certificate_sources, managers, network_filters, opened, secret_source, sockets,
     upstream_filters,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 use crate::translate::Moving;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{

@@ -1,5 +1,6 @@
 use super::open::{opened, upstream_filters};
-use super::{Parts, join, split};
+use super::{join, split};
+use crate::snapshot::Parts;
 use crate::snapshot::Snapshot;
 use crate::translate::{of_the_other_kind, translate};
 use crate::verify::tests::edit::short;

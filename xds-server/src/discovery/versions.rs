@@ -1,6 +1,6 @@
 //! Versions: hashes of what a resource says, the same on every machine and after every restart.
 
-use super::Parts;
+use crate::snapshot::Parts;
 use crate::xds::{EncodedResource, Resource, ResourceType, Resources};
 use envoy_types::pb::google::protobuf::Any;
 use meridian_proto::{JsonError, canonical};

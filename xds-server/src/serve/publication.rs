@@ -8,8 +8,9 @@
 //! A gateway's skeleton is made once per fleet. A plan makes the parts anew that it moves, of the gateways that it concerns. If one
 //! gateway fails, nothing is published.
 
-use crate::discovery::{self, Parts, Unresolved};
+use crate::discovery::{self, Unresolved};
 use crate::history::History;
+use crate::snapshot::Parts;
 use crate::translate::{Moving, Translator, of_the_other_kind};
 use crate::verify::{self, Leak, Skeleton, verify};
 use crate::xds::{ResourceType, Resources};

@@ -58,10 +58,7 @@ pub struct Checked {
 pub fn check(raw: RawFleet) -> Result<Checked, Vec<Problem>> {
     let mut check = Check::default();
     check.read_accepted(&raw);
-    let names = Names {
-        regions: raw.regions.keys().cloned().collect(),
-        fallbacks: raw.fallbacks.keys().cloned().collect(),
-    };
+    let names = Names::of(&raw);
     let fallbacks: BTreeMap<FallbackName, Fallback> = check.fallbacks(raw.fallbacks);
     let limits = check.limits(raw.policy.limits);
     let zones = check.zones(raw.zones, &names, &fallbacks, &limits);
@@ -132,6 +129,15 @@ fn with_defaults(
 struct Names {
     regions: BTreeSet<String>,
     fallbacks: BTreeSet<String>,
+}
+
+impl Names {
+    fn of(raw: &RawFleet) -> Self {
+        Self {
+            regions: raw.regions.keys().cloned().collect(),
+            fallbacks: raw.fallbacks.keys().cloned().collect(),
+        }
+    }
 }
 
 #[derive(Default)]

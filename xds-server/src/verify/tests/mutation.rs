@@ -3,10 +3,10 @@
 use super::edit::*;
 use super::fleets::{self, EXAMPLE, TWO_PINNED, fleet};
 use super::simulation;
-use crate::discovery::{Parts, join, moving, split};
+use crate::discovery::{join, moving, split};
 use crate::history::History;
 use crate::name::ROUTER;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 use crate::translate::{Translator, translate};
 use crate::verify::{Skeleton, moved, verify};
 use crate::wire::file;
