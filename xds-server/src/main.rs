@@ -121,35 +121,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
-        Command::Validate { file } => {
-            let Checked { fleet, accepted } = load_checked(&file)?;
-            for finding in accepted {
-                writeln!(out, "{}: accepted: {finding}", file.display())?;
-            }
-            let lease = Lease {
-                given: 0,
-                runs_ms: 0,
-            };
-            let plan = Plan::default();
-            let publisher = Publisher::new((&fleet).into(), &plan, lease, &Publication::new())
-                .with_context(|| file.display().to_string())?;
-            let (zones, regions, models) =
-                (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
-            writeln!(
-                out,
-                "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
-                file.display()
-            )?;
-            if let Some((region, cost)) = publisher.costs().max_by_key(|(_, cost)| cost.bytes) {
-                let (clusters, routes) = (cost.clusters, cost.routes);
-                let size = ByteSize(cost.bytes as u64);
-                writeln!(
-                    out,
-                    "each Envoy gets {clusters} clusters, {routes} routes and {size} at most (at {region}); `policy.failover` and \
-                     `policy.overflow.regions` bound it"
-                )?;
-            }
-        }
+        Command::Validate { file } => validate(&file, &mut out)?,
         Command::Schema => writeln!(out, "{}", serde_json::to_string_pretty(&fleet::schema())?)?,
         Command::Serve { fleet, state, json } => {
             log(json);
@@ -183,6 +155,37 @@ async fn run(command: Command) -> Result<()> {
             print(&mut out, &bootstrap)?;
         }
         Command::Simulate { arguments } => simulate::simulate(&arguments)?,
+    }
+    Ok(())
+}
+
+/// Checks a fleet file, and says what it accepts and what each Envoy gets.
+fn validate(file: &Path, out: &mut impl Write) -> Result<()> {
+    let Checked { fleet, accepted } = load_checked(file)?;
+    for finding in accepted {
+        writeln!(out, "{}: accepted: {finding}", file.display())?;
+    }
+    let lease = Lease {
+        given: 0,
+        runs_ms: 0,
+    };
+    let plan = Plan::default();
+    let publisher = Publisher::new((&fleet).into(), &plan, lease, &Publication::new())
+        .with_context(|| file.display().to_string())?;
+    let (zones, regions, models) = (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
+    writeln!(
+        out,
+        "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
+        file.display()
+    )?;
+    if let Some((region, cost)) = publisher.costs().max_by_key(|(_, cost)| cost.bytes) {
+        let (clusters, routes) = (cost.clusters, cost.routes);
+        let size = ByteSize(cost.bytes as u64);
+        writeln!(
+            out,
+            "each Envoy gets {clusters} clusters, {routes} routes and {size} at most (at {region}); `policy.failover` and \
+             `policy.overflow.regions` bound it"
+        )?;
     }
     Ok(())
 }

@@ -51,39 +51,7 @@ pub fn envoys(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
 
 /// Encodes the counters of publications and xDS responses.
 pub fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let plain = [
-        (
-            "meridian_publications",
-            "Publications that changed something",
-            counts.publications,
-        ),
-        (
-            "meridian_publications_refused",
-            "Publications that were not made: residency could not be shown",
-            counts.unpublished,
-        ),
-        (
-            "meridian_fleet_file_reloads",
-            "Edits of the fleet file that were taken",
-            counts.reloads,
-        ),
-        (
-            "meridian_fleet_file_bad_edits",
-            "Edits of the fleet file that were not taken",
-            counts.bad_edits,
-        ),
-        (
-            "meridian_plans_skipped",
-            "Times at which nothing was planned: what came before took longer than until then",
-            counts.skipped,
-        ),
-        (
-            "meridian_planning_milliseconds",
-            "Time that planning and publishing took",
-            counts.busy_ms,
-        ),
-    ];
-    for (name, help, count) in plain {
+    for (name, help, count) in plain(counts) {
         counters(encoder, name, help, [(Vec::new(), count)])?;
     }
     let labelled = [
@@ -119,4 +87,40 @@ pub fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt
         counters(encoder, name, help, values)?;
     }
     Ok(())
+}
+
+/// Counters without labels: names, help, values.
+fn plain(counts: &CountsReport) -> [(&'static str, &'static str, u64); 6] {
+    [
+        (
+            "meridian_publications",
+            "Publications that changed something",
+            counts.publications,
+        ),
+        (
+            "meridian_publications_refused",
+            "Publications that were not made: residency could not be shown",
+            counts.unpublished,
+        ),
+        (
+            "meridian_fleet_file_reloads",
+            "Edits of the fleet file that were taken",
+            counts.reloads,
+        ),
+        (
+            "meridian_fleet_file_bad_edits",
+            "Edits of the fleet file that were not taken",
+            counts.bad_edits,
+        ),
+        (
+            "meridian_plans_skipped",
+            "Times at which nothing was planned: what came before took longer than until then",
+            counts.skipped,
+        ),
+        (
+            "meridian_planning_milliseconds",
+            "Time that planning and publishing took",
+            counts.busy_ms,
+        ),
+    ]
 }
