@@ -221,7 +221,7 @@ fn check_plan(
                     ..view.home_pool(first, others, model)
                 };
                 let there = view.candidates(zone, (first, &here), others, model);
-                let percent = before.load(&here) * view.capacity(&first, model);
+                let percent = before.load(&here) * view.capacity(first, model);
                 for other in &there {
                     let more = placement.part(&other.region) - before.part(&other.region);
                     let headroom = other.headroom.max(0.0) * view.capacity(&other.region, model)
