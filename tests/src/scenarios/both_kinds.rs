@@ -6,17 +6,12 @@ use anyhow::Result;
 use meridian_policy::egress_policy::ClaudeHost;
 
 const SEED: u64 = 23;
-/// Of each scenario. `differential` sends as many as one wants.
+/// Of each scenario. `differential` sends as many as one wants, and to fallbacks at Bedrock as well.
 const REQUESTS: u64 = 400;
 
 /// With fallbacks at Anthropic's and at Vertex AI.
 pub async fn vertex(world: &mut World) -> Result<String> {
     same(world, Some(ClaudeHost::Vertex), 0).await
-}
-
-/// With fallbacks at Anthropic's and at Bedrock.
-pub async fn bedrock(world: &mut World) -> Result<String> {
-    same(world, Some(ClaudeHost::Bedrock), 1).await
 }
 
 /// With fallbacks that are compatible with OpenAI's, and a lease that runs out.

@@ -79,7 +79,7 @@ pub async fn restarts(world: &mut World) -> Result<String> {
 
 /// Killed at random moments: no request notices, and nothing is sent again. `kill_hunt` does the same as often as one wants.
 pub async fn killed(world: &mut World) -> Result<String> {
-    conclude(&hunt(world, 3, 10, |_| ()).await?)
+    conclude(&hunt(world, 3, 5, |_| ()).await?)
 }
 
 /// Stopped without dying, as a machine that swaps: nothing fails, and past the lease everyone goes home.

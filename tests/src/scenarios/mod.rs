@@ -154,10 +154,9 @@ const LONG: [&str; 5] = [
 ];
 
 /// They measure times that other scenarios on the same cores would spoil, or take all cores, so they run last, each by itself.
-const ALONE: [&str; 14] = [
+const ALONE: [&str; 13] = [
     "control-plane-killed",
     "both-kinds",
-    "both-kinds-bedrock",
     "both-kinds-compatible",
     "bodies-too-many",
     "wedged",
@@ -200,7 +199,6 @@ scenarios! {
     "guard-missing-model": missing_model::missing, Any, Options { limits: guard::LIMITS, policy: guard::AT_HOME, ..Options::default() };
     "guard-trickle": trickle::trickle, Any, Options { limits: trickle::LIMITS, fallbacks: false, policy: guard::AT_HOME, ..Options::default() };
     "both-kinds": both_kinds::vertex, Last, differential::options(Some(ClaudeHost::Vertex));
-    "both-kinds-bedrock": both_kinds::bedrock, Last, differential::options(Some(ClaudeHost::Bedrock));
     "both-kinds-compatible": both_kinds::compatible, Last, differential::options(None);
     "guard-hunt": guard::hunt, Last, hunt::options();
     "residency-hunt": residency::hunted, Last, residency_hunt::options();
