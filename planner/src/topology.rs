@@ -17,7 +17,7 @@ pub struct Topology {
     definitions: Definitions,
     models: Vec<ModelName>,
     /// By model: each zone with the zones of which its regions are a proper subset.
-    narrower: BTreeMap<ModelName, BTreeMap<ZoneName, BTreeSet<ZoneName>>>,
+    restricted: BTreeMap<ModelName, BTreeMap<ZoneName, BTreeSet<ZoneName>>>,
     reaches: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Reach>>>,
 }
 
@@ -51,11 +51,11 @@ impl Topology {
                 (home.clone(), of_zones.collect())
             })
             .collect();
-        let narrower = models.iter();
+        let restricted = models.iter();
         Self {
             definitions: definitions(&fleet),
-            narrower: narrower
-                .map(|model| (model.clone(), narrower_zones(&fleet, model)))
+            restricted: restricted
+                .map(|model| (model.clone(), restricted_zones(&fleet, model)))
                 .collect(),
             models,
             reaches,
@@ -79,9 +79,9 @@ impl Topology {
     }
 
     /// Whether a zone's regions for a model are a proper subset of another zone's.
-    pub fn is_narrower(&self, zone: &ZoneName, than: &ZoneName, model: &ModelName) -> bool {
-        let zones = self.narrower.get(model).and_then(|zones| zones.get(zone));
-        zones.is_some_and(|wider| wider.contains(than))
+    pub fn is_restricted(&self, zone: &ZoneName, to: &ZoneName, model: &ModelName) -> bool {
+        let zones = self.restricted.get(model).and_then(|zones| zones.get(zone));
+        zones.is_some_and(|supersets| supersets.contains(to))
     }
 
     /// What the gateway of `home` may use for a (zone, model). `None` if no member may serve it from there, or a name is unknown.
@@ -139,7 +139,7 @@ impl Topology {
 }
 
 /// Each zone with the zones of which its regions for the model are a proper subset.
-fn narrower_zones(fleet: &Fleet, model: &ModelName) -> BTreeMap<ZoneName, BTreeSet<ZoneName>> {
+fn restricted_zones(fleet: &Fleet, model: &ModelName) -> BTreeMap<ZoneName, BTreeSet<ZoneName>> {
     let regions = |zone: &Zone| -> BTreeSet<RegionName> {
         let has = |name: &&RegionName| {
             let region = fleet.regions.get(*name);
@@ -149,14 +149,14 @@ fn narrower_zones(fleet: &Fleet, model: &ModelName) -> BTreeMap<ZoneName, BTreeS
     };
     let zones = fleet.zones.iter();
     let zones: Vec<_> = zones.map(|(name, zone)| (name, regions(zone))).collect();
-    let wider = |regions: &BTreeSet<RegionName>| {
-        let wider = zones
+    let supersets = |regions: &BTreeSet<RegionName>| {
+        let supersets = zones
             .iter()
             .filter(|(_, others)| regions.len() < others.len() && regions.is_subset(others));
-        wider.map(|(name, _)| (*name).clone()).collect()
+        supersets.map(|(name, _)| (*name).clone()).collect()
     };
     let each = zones.iter();
-    each.map(|(name, regions)| ((*name).clone(), wider(regions)))
+    each.map(|(name, regions)| ((*name).clone(), supersets(regions)))
         .collect()
 }
 
@@ -225,6 +225,12 @@ impl Reach {
         &self.chain
     }
 
+    /// The number of regions in the chain.
+    pub fn depth(&self) -> usize {
+        let is_region = |member: &&Member| member.region().is_some();
+        self.chain.iter().take_while(is_region).count()
+    }
+
     /// The regions in which a request may be first: the first of the chain, and those among which overflow chooses. Nearest first, or in
     /// the zone's own order.
     pub fn regions(&self) -> &[RegionName] {
@@ -251,8 +257,7 @@ impl Reach {
         if !others.contains(to) {
             return Vec::new();
         }
-        let is_region = |member: &&Member| member.region().is_some();
-        let depth = self.chain.iter().take_while(is_region).count();
+        let depth = self.depth();
         let (regions, fallbacks) = self.chain.split_at(depth);
         let target = Member::of(to, home);
         let between = regions.iter().skip(1).filter(|member| **member != target);

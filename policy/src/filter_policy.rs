@@ -79,9 +79,12 @@ pub struct ZoneRule {
 pub struct ModelRule {
     /// The ordinary lane of the requests.
     pub lane: Lane,
-    /// The regions of the chain, in order.
+    /// The regions that its lanes lead to first, in order. Those of the chain are the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionName>,
+    /// How many of them the chain has, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
     /// Those of them that do not serve the model, by the plan.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub down: BTreeSet<RegionName>,

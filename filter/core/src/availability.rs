@@ -1,4 +1,4 @@
-//! Which regions of a chain are worth a request at this moment, by their pools' breakers.
+//! Which regions are worth a request at this moment, by their pools' breakers and the plan.
 
 use crate::breaker::Unavailable;
 use crate::request::RequestContext;
@@ -10,29 +10,38 @@ use std::rc::Rc;
 pub enum Availability {
     /// The first one, as always.
     First,
-    /// Another one: the breaker of the first one is open.
+    /// Another one: the breaker of the first one is open, or all regions of the chain are down.
     Others,
     /// None: each has an open breaker or is down. The soonest time to come again, and whether all are silent.
     None(Unavailable),
 }
 
 impl Availability {
-    /// By the breakers of a route's pools. A request that finds a region due for a probe probes it.
+    /// By the breakers of a route's pools, and the plan. A request that finds a region due for a probe probes it.
     pub fn of(route: &ModelRoute, context: &RequestContext<'_>) -> Self {
         let open = |(pool, _): &(Rc<PoolId>, bool)| (context.breaker)(pool);
         let is_worth = |pool: &(Rc<PoolId>, bool)| pool.1 && open(pool).is_none();
         let may_probe = |(pool, _): &(Rc<PoolId>, bool)| (context.may_probe)(pool);
-        let all: Vec<Unavailable> = route.pools.iter().filter_map(open).collect();
-        let Some((first, others)) = route.pools.split_first().filter(|_| !all.is_empty()) else {
+        let Some((first, others)) = route.pools.split_first() else {
             return Self::First;
         };
-        // Envoy itself skips a first region that is down.
-        let others_are_worth = others.iter().any(is_worth);
-        let is_asked_first = open(first).is_none() && (first.1 || others_are_worth);
+        let all: Vec<Unavailable> = route.pools.iter().filter_map(open).collect();
+        if all.is_empty() && first.1 {
+            return Self::First;
+        }
+        let worth = others.iter().position(is_worth);
+        // Envoy itself skips a first region that is down, for another of the chain. Past the lease the plan's word is too old.
+        let is_beyond =
+            |other: usize| !first.1 && other + 1 >= route.depth && !context.lease_ran_out;
+        let others_alone = worth.is_some_and(is_beyond);
+        if all.is_empty() && !others_alone {
+            return Self::First;
+        }
+        let is_asked_first = open(first).is_none() && (first.1 || worth.is_some()) && !others_alone;
         if is_asked_first || may_probe(first) {
             return Self::First;
         }
-        if others_are_worth || others.iter().any(may_probe) {
+        if worth.is_some() || others.iter().any(may_probe) {
             return Self::Others;
         }
         let waits = all.iter().map(|unavailable| unavailable.retry_after);

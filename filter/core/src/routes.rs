@@ -69,8 +69,10 @@ pub struct ZoneRoutes {
 pub struct ModelRoute {
     /// The lane that leads to it.
     pub lane: Lane,
-    /// The pools of its chain, in order, and whether each serves by the plan.
+    /// The pools that its lanes lead to first, in order, and whether each serves by the plan.
     pub pools: Vec<(Rc<PoolId>, bool)>,
+    /// How many of them the chain has, which is the home lane's: the first ones.
+    pub depth: usize,
     /// Fallbacks follow them.
     pub has_fallback: bool,
     /// Set where another region may take some of them.
@@ -151,6 +153,7 @@ impl Pools {
                 .iter()
                 .map(|region| (self.pool(region, model), !rule.down.contains(region)))
                 .collect(),
+            depth: rule.depth.unwrap_or(rule.regions.len()),
             has_fallback: rule.has_fallback,
             split: rule.split.map(|split| self.split(model, &split)),
             fresh: rule.fresh,

@@ -6,6 +6,7 @@ mod classification;
 mod connections;
 mod cost;
 mod decisions;
+mod depth;
 mod egressing;
 mod envoy;
 mod fast_path;

@@ -392,7 +392,7 @@ impl<'p> PoolView<'p> {
         let by_zone = demand.by_zone.iter();
         let restricted: f64 = by_zone
             .clone()
-            .filter(|(other, _)| self.topology.is_narrower(other, zone, model))
+            .filter(|(other, _)| self.topology.is_restricted(other, zone, model))
             .map(|(_, rate)| rate)
             .sum();
         let all = demand.batch + by_zone.map(|(_, rate)| rate).sum::<f64>();

@@ -106,6 +106,7 @@ fn model_rules(
         let rule = ModelRule {
             lane,
             regions: reach.regions().to_vec(),
+            depth: Some(reach.depth()).filter(|depth| *depth < reach.regions().len()),
             down: down.cloned().collect(),
             has_fallback: lane != Lane::Fallback
                 && members

@@ -35,7 +35,8 @@ pub struct RawFleet {
     pub classify: Vec<RawSource>,
     /// Regions by name. A region is one location with a gateway (Envoy) and pools of inference servers. At least one.
     pub regions: BTreeMap<String, RawRegion>,
-    /// Hosted providers by name. A fallback is asked last, when every region that the caller may use has failed.
+    /// Hosted providers by name. A fallback is asked last, when the regions have failed in which the request
+    /// is tried (`policy.failover`).
     #[serde(default)]
     pub fallbacks: BTreeMap<String, RawFallback>,
     /// Settings of single models, by the model name that callers send.

@@ -438,6 +438,7 @@ fn apply(fleet: &Fleet, snapshot: &mut Snapshot, (kind, numbers): Edit) {
                     model.clone(),
                     ModelRule {
                         lane: Lane::Home,
+                        depth: None,
                         regions: Vec::new(),
                         down: Default::default(),
                         has_fallback: false,
