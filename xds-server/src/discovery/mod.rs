@@ -28,7 +28,7 @@ pub(crate) use open::ads;
 
 pub use join::{Unresolved, join};
 pub use split::{moving, split};
-pub use versions::{replaced, resources};
+pub use versions::with;
 
 #[cfg(test)]
 mod tests;

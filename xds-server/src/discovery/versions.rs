@@ -8,21 +8,12 @@ use prost::{Message, Name};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The resources of parts. What says the same as in `before` is shared with it.
+/// Resources with parts, which replace those of the same names. What says the same as in `before` is shared with it.
 ///
 /// # Errors
 ///
 /// If a part has no canonical encoding.
-pub fn resources(parts: Parts, before: &Resources) -> Result<Resources, JsonError> {
-    replaced(Resources::default(), parts, before)
-}
-
-/// Resources in which parts replace those of the same names. What says the same as in `before` is shared with it.
-///
-/// # Errors
-///
-/// If a part has no canonical encoding.
-pub fn replaced(
+pub fn with(
     resources: Resources,
     parts: Parts,
     before: &Resources,

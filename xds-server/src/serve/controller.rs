@@ -144,8 +144,6 @@ pub struct Controller {
     file: FleetReport,
     unpublished: Option<ErrorReport>,
     counts: CountsReport,
-    /// How long all events have taken.
-    busy: Duration,
 }
 
 impl Controller {
@@ -204,7 +202,6 @@ impl Controller {
                 publications: 1,
                 ..Default::default()
             },
-            busy: Duration::ZERO,
             fleet: first.fleet.clone(),
             edition: first,
             earlier,
@@ -299,8 +296,7 @@ impl Controller {
 
     /// Notes how long an event has taken.
     pub fn note_busy(&mut self, time: Duration) {
-        self.busy += time;
-        self.counts.busy_ms = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
+        self.counts.planning_seconds += time.as_secs_f64();
     }
 
     /// Whether a handover is under way. Nothing else is published until it ends.

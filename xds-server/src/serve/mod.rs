@@ -22,7 +22,9 @@ pub mod report;
 mod state_file;
 mod task;
 
-pub use publication::{Cost, Publication, Publisher, Unpublishable, publication};
+#[cfg(test)]
+pub(crate) use publication::publication;
+pub use publication::{Cost, Publication, Publisher, Unpublishable};
 
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};

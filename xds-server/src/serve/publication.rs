@@ -51,12 +51,9 @@ fn lines(leaks: &[Leak]) -> String {
     lines.join("\n")
 }
 
-/// The resources of every gateway, with the definitions of earlier fleets. What is equal in `before` is shared with it.
-///
-/// # Errors
-///
-/// If a configuration does not verify. The caller keeps what was published before.
-pub fn publication(
+/// The resources of every gateway, with the definitions of earlier fleets.
+#[cfg(test)]
+pub(crate) fn publication(
     history: impl Into<History>,
     plan: &Plan,
     lease: Lease,
@@ -235,7 +232,7 @@ impl Making<'_> {
         let others = of_the_other_kind(&history.current, &parts.extensions);
         parts.extensions.extend(others);
         let skeleton = Arc::new(Skeleton::of(&parts));
-        let resources = discovery::resources(parts, before)?;
+        let resources = discovery::with(Resources::default(), parts, before)?;
         let gateway = Gateway {
             skeleton,
             resources: Arc::new(resources),
@@ -279,7 +276,7 @@ impl Making<'_> {
 impl Gateway {
     /// With parts in the place of those of the same names. Resources equal to `before` are those.
     fn with(&self, parts: Parts, before: &Arc<Resources>) -> Result<Self, Unpublishable> {
-        let resources = discovery::replaced(Resources::clone(&self.resources), parts, before)?;
+        let resources = discovery::with(Resources::clone(&self.resources), parts, before)?;
         let resources = if resources == **before {
             before.clone()
         } else {

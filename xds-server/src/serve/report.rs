@@ -211,7 +211,7 @@ pub struct TypeReport {
 }
 
 /// Counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CountsReport {
     /// Publications that changed something.
     pub publications: u64,
@@ -224,9 +224,9 @@ pub struct CountsReport {
     /// Times at which nothing was planned: what came before took longer than until then.
     #[serde(default)]
     pub skipped: u64,
-    /// Milliseconds that planning and publishing took.
+    /// Seconds that planning and publishing took.
     #[serde(default)]
-    pub busy_ms: u64,
+    pub planning_seconds: f64,
     /// Responses sent, by type.
     pub pushes: BTreeMap<String, u64>,
     /// Responses accepted.

@@ -240,7 +240,8 @@ fn sizes(history: History) -> BTreeMap<String, usize> {
         &home,
         None,
     ));
-    let resources = crate::discovery::resources(parts, &Resources::default()).unwrap();
+    let resources =
+        crate::discovery::with(Resources::default(), parts, &Resources::default()).unwrap();
     let all = ResourceType::ALL.into_iter().flat_map(|kind| {
         let of_kind = resources.of(kind).iter();
         of_kind.map(move |(name, resource)| {

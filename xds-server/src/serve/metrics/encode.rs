@@ -22,12 +22,15 @@ pub fn gauges(
 }
 
 /// Encodes a family of counters.
-pub fn counters(
+pub fn counters<N>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = (Labels, u64)>,
-) -> fmt::Result {
+    values: impl IntoIterator<Item = (Labels, N)>,
+) -> fmt::Result
+where
+    ConstCounter<N>: EncodeMetric,
+{
     let values = values
         .into_iter()
         .map(|(labels, value)| (labels, ConstCounter::new(value)));

@@ -54,6 +54,12 @@ pub fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt
     for (name, help, count) in plain(counts) {
         counters(encoder, name, help, [(Vec::new(), count)])?;
     }
+    counters(
+        encoder,
+        "meridian_planning_seconds",
+        "Time that planning and publishing took",
+        [(Vec::new(), counts.planning_seconds)],
+    )?;
     let labelled = [
         (
             "meridian_xds_pushes",
@@ -90,7 +96,7 @@ pub fn counts(counts: &CountsReport, encoder: &mut DescriptorEncoder<'_>) -> fmt
 }
 
 /// Counters without labels: names, help, values.
-fn plain(counts: &CountsReport) -> [(&'static str, &'static str, u64); 6] {
+fn plain(counts: &CountsReport) -> [(&'static str, &'static str, u64); 5] {
     [
         (
             "meridian_publications",
@@ -116,11 +122,6 @@ fn plain(counts: &CountsReport) -> [(&'static str, &'static str, u64); 6] {
             "meridian_plans_skipped",
             "Times at which nothing was planned: what came before took longer than until then",
             counts.skipped,
-        ),
-        (
-            "meridian_planning_milliseconds",
-            "Time that planning and publishing took",
-            counts.busy_ms,
         ),
     ]
 }

@@ -1,4 +1,4 @@
-//! Accepteds, of which there may be a limited number.
+//! Connections, of which there may be a limited number.
 
 use crate::xds::hub::Hub;
 use std::io;
@@ -9,7 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+/// A connection that was accepted, and its place among them.
+pub(super) type Accepted = Connection<TcpStream, OwnedSemaphorePermit>;
 
 /// Closes what is accepted beyond the limit, and counts it.
 pub(super) fn limited(
@@ -27,29 +30,35 @@ pub(super) fn limited(
             hub.count_refused("too_many_connections");
             return None;
         };
-        Some(Ok(Accepted {
-            stream,
-            _place: place,
-        }))
+        Some(Ok(Connection::new(stream, place)))
     })
 }
 
-/// A connection that was accepted, and has a place.
+/// A connection, and something that is dropped when it ends.
 #[derive(Debug)]
-pub(super) struct Accepted {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+pub(super) struct Connection<S, D> {
+    stream: S,
+    _dropped_at_the_end: D,
 }
 
-impl Connected for Accepted {
-    type ConnectInfo = TcpConnectInfo;
+impl<S, D> Connection<S, D> {
+    pub fn new(stream: S, dropped_at_the_end: D) -> Self {
+        Self {
+            stream,
+            _dropped_at_the_end: dropped_at_the_end,
+        }
+    }
+}
 
-    fn connect_info(&self) -> TcpConnectInfo {
+impl<S: Connected, D> Connected for Connection<S, D> {
+    type ConnectInfo = S::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
         self.stream.connect_info()
     }
 }
 
-impl AsyncRead for Accepted {
+impl<S: AsyncRead + Unpin, D: Unpin> AsyncRead for Connection<S, D> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -59,7 +68,7 @@ impl AsyncRead for Accepted {
     }
 }
 
-impl AsyncWrite for Accepted {
+impl<S: AsyncWrite + Unpin, D: Unpin> AsyncWrite for Connection<S, D> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,6 +1,6 @@
 //! TLS of the gRPC server: certificates that are replaced while it runs, and handshakes that are refused.
 
-use super::connection::Accepted;
+use super::connection::{Accepted, Connection};
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -10,17 +10,14 @@ use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::Connected;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Time limit of a handshake.
@@ -147,7 +144,7 @@ impl Certificates {
     pub(super) fn connections(
         self: &Arc<Self>,
         incoming: impl Stream<Item = io::Result<Accepted>> + Send + 'static,
-    ) -> ReceiverStream<io::Result<Connection>> {
+    ) -> ReceiverStream<io::Result<Secured>> {
         let (sender, receiver) = mpsc::channel(1);
         let certificates = Arc::clone(self);
         tokio::spawn(async move {
@@ -178,7 +175,7 @@ impl Certificates {
         ReceiverStream::new(receiver)
     }
 
-    async fn handshake(self: Arc<Self>, stream: Accepted) -> Option<Connection> {
+    async fn handshake(self: Arc<Self>, stream: Accepted) -> Option<Secured> {
         let remote = stream.connect_info().remote_addr()?;
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
         match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -195,18 +192,18 @@ impl Certificates {
         }
     }
 
-    fn connected(self: Arc<Self>, remote: SocketAddr, stream: TlsStream<Accepted>) -> Connection {
+    fn connected(self: Arc<Self>, remote: SocketAddr, stream: TlsStream<Accepted>) -> Secured {
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         let ends = chain.first().and_then(|own| not_after(own));
         if let Some(ends) = ends {
             lock(&self.clients).insert(remote, ends);
         }
-        Connection {
-            stream,
+        let client = Client {
             remote,
             certificates: self,
-        }
+        };
+        Connection::new(stream, client)
     }
 
     fn refuse(&self, remote: SocketAddr, reason: &'static str, message: String) {
@@ -346,64 +343,18 @@ fn reason(error: &io::Error) -> &'static str {
 }
 
 /// A connection that has passed the handshake.
+pub(super) type Secured = Connection<TlsStream<Accepted>, Client>;
+
+/// The entry of a connected client. Dropping it removes it.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TlsStream<Accepted>,
+pub(super) struct Client {
     remote: SocketAddr,
     certificates: Arc<Certificates>,
 }
 
-impl Drop for Connection {
+impl Drop for Client {
     fn drop(&mut self) {
         lock(&self.certificates.clients).remove(&self.remote);
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TlsConnectInfo<TcpConnectInfo>;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
