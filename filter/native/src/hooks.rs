@@ -261,6 +261,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const 
     unsafe {
         end(filter);
         let filter = Box::from_raw(filter.cast_mut().cast::<Filter>());
+        // Streams may be complete together, and one of them is destroyed last.
+        if worker::is_last_downstream(filter.stream) {
+            tell_counts();
+        }
         if let Some(request) = filter.request {
             worker::attempt_ends(request, filter.stream);
         }
@@ -407,9 +411,6 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
             end(attempt);
         }
         run_at(filter, true, hook);
-        if worker::is_last_downstream(stream) {
-            tell_counts();
-        }
     }
 }
 
