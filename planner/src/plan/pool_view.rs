@@ -47,9 +47,16 @@ pub struct PoolView<'p> {
     topology: &'p Topology,
     state: &'p FleetState,
     now: Millis,
-    pools: BTreeMap<(&'p RegionName, &'p ModelName), (PoolSignals, Health)>,
-    demands: BTreeMap<(&'p RegionName, &'p ModelName), Demand<'p>>,
+    pools: BTreeMap<(&'p RegionName, &'p ModelName), Pool<'p>>,
     models: BTreeMap<&'p ModelName, ModelView>,
+}
+
+/// One pool.
+#[derive(Default)]
+struct Pool<'p> {
+    signals: PoolSignals,
+    health: Health,
+    demand: Demand<'p>,
 }
 
 /// All pools of a model.
@@ -95,6 +102,20 @@ fn capacity(signals: &PoolSignals) -> Option<f64> {
     (utilization >= MIN_UTILIZATION && request_rate >= MIN_RATE).then(|| request_rate / utilization)
 }
 
+/// The known capacity of a pool of a model, or an estimate by the others.
+fn capacity_or_estimate(pool: Option<&PoolSignals>, of_model: Option<&ModelView>) -> f64 {
+    if let Some(known) = pool.and_then(capacity) {
+        return known;
+    }
+    let Some(of_model) = of_model.filter(|of| of.known > 0) else {
+        return 1.0;
+    };
+    match (pool.and_then(endpoints), of_model.endpoints) {
+        (Some(healthy), Some(endpoints)) => of_model.capacity * healthy / endpoints,
+        _ => of_model.capacity / of_model.known as f64,
+    }
+}
+
 /// The healthy endpoints of a pool that has some.
 fn endpoints(signals: &PoolSignals) -> Option<f64> {
     let (healthy, _) = signals.endpoints?;
@@ -130,19 +151,22 @@ impl Demand<'_> {
 
 impl<'p> PoolView<'p> {
     pub fn of(topology: &'p Topology, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
-        let (mut pools, mut demands) = (BTreeMap::new(), BTreeMap::new());
+        let mut pools = BTreeMap::new();
         for (name, region) in &topology.regions {
             for model in region.pools.keys() {
                 let signals = state.pool(topology, name, model, now);
                 let before = prev.pools.get(name).and_then(|pools| pools.get(model));
-                let health = Health::of(
-                    topology,
-                    &signals,
-                    before.unwrap_or(&Health::default()),
-                    now,
-                );
-                pools.insert((name, model), (signals, health));
-                demands.insert((name, model), demand(topology, state, name, model, now));
+                let pool = Pool {
+                    health: Health::of(
+                        topology,
+                        &signals,
+                        before.unwrap_or(&Health::default()),
+                        now,
+                    ),
+                    signals,
+                    demand: demand(topology, state, name, model, now),
+                };
+                pools.insert((name, model), pool);
             }
         }
         let mut view = Self {
@@ -150,12 +174,11 @@ impl<'p> PoolView<'p> {
             state,
             now,
             pools,
-            demands,
             models: BTreeMap::new(),
         };
         view.project(prev);
-        for ((_, model), (signals, _)) in &view.pools {
-            view.models.entry(*model).or_default().add(signals);
+        for ((_, model), pool) in &view.pools {
+            view.models.entry(*model).or_default().add(&pool.signals);
         }
         view
     }
@@ -164,9 +187,9 @@ impl<'p> PoolView<'p> {
     /// time.
     fn project(&mut self, prev: &Plan) {
         let mut residence_times: BTreeMap<&ModelName, Duration> = BTreeMap::new();
-        for ((_, model), (signals, _)) in &self.pools {
+        for ((_, model), pool) in &self.pools {
             let longest = residence_times.entry(*model).or_default();
-            *longest = signals.residence_time().max(*longest);
+            *longest = pool.signals.residence_time().max(*longest);
         }
         let projection = Projection {
             topology: self.topology,
@@ -176,7 +199,7 @@ impl<'p> PoolView<'p> {
             now: self.now,
         };
         for (pool, factor) in projection.growth() {
-            let Some((signals, _)) = self.pools.get_mut(&pool) else {
+            let Some(Pool { signals, .. }) = self.pools.get_mut(&pool) else {
                 continue;
             };
             let growth =
@@ -192,11 +215,11 @@ impl<'p> PoolView<'p> {
 
     pub fn health(&self) -> BTreeMap<RegionName, BTreeMap<ModelName, Health>> {
         let mut health: BTreeMap<RegionName, BTreeMap<ModelName, Health>> = BTreeMap::new();
-        for ((region, model), (_, of)) in &self.pools {
+        for ((region, model), pool) in &self.pools {
             health
                 .entry((*region).clone())
                 .or_default()
-                .insert((*model).clone(), of.clone());
+                .insert((*model).clone(), pool.health.clone());
         }
         health
     }
@@ -207,10 +230,12 @@ impl<'p> PoolView<'p> {
         others: &[RegionName],
         model: &ModelName,
     ) -> HomePool {
-        let nothing = (PoolSignals::default(), Health::default());
-        let (signals, health) = self.pools.get(&(region, model)).unwrap_or(&nothing);
-        let no_demand = Demand::default();
-        let demand = self.demands.get(&(region, model)).unwrap_or(&no_demand);
+        let nothing = Pool::default();
+        let Pool {
+            signals,
+            health,
+            demand,
+        } = self.pools.get(&(region, model)).unwrap_or(&nothing);
         HomePool {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
@@ -261,7 +286,7 @@ impl<'p> PoolView<'p> {
         gateway: &RegionName,
         zone: &ZoneName,
     ) -> f64 {
-        let Some(demand) = self.demands.get(&(first, model)) else {
+        let Some(Pool { demand, .. }) = self.pools.get(&(first, model)) else {
             return 1.0;
         };
         let movable = demand.movable();
@@ -276,7 +301,7 @@ impl<'p> PoolView<'p> {
     /// The batch gates of the pools that do not accept all batch traffic.
     pub fn gates(&self, prev: &Plan) -> BTreeMap<RegionName, BTreeMap<ModelName, Gate>> {
         let mut gates: BTreeMap<RegionName, BTreeMap<ModelName, Gate>> = BTreeMap::new();
-        for ((region, model), (_, health)) in &self.pools {
+        for ((region, model), Pool { health, .. }) in &self.pools {
             let first = self.home_pool(region, &[], model);
             let load = PoolLoad {
                 utilization: first.utilization,
@@ -310,17 +335,8 @@ impl<'p> PoolView<'p> {
     /// Capacity of a pool: requests per second at a utilization of 1. An unknown capacity is estimated from the model's
     /// other pools: by healthy endpoint, or as their mean without endpoint counts. It is 1 if no capacity is known.
     pub fn capacity(&self, region: &RegionName, model: &ModelName) -> f64 {
-        let pool = self.pools.get(&(region, model)).map(|(signals, _)| signals);
-        if let Some(known) = pool.and_then(capacity) {
-            return known;
-        }
-        let Some(of_model) = self.models.get(model).filter(|of| of.known > 0) else {
-            return 1.0;
-        };
-        match (pool.and_then(endpoints), of_model.endpoints) {
-            (Some(healthy), Some(endpoints)) => of_model.capacity * healthy / endpoints,
-            _ => of_model.capacity / of_model.known as f64,
-        }
+        let pool = self.pools.get(&(region, model)).map(|pool| &pool.signals);
+        capacity_or_estimate(pool, self.models.get(model))
     }
 
     /// The other regions as candidates for a zone's overflow from the first region.
@@ -332,14 +348,18 @@ impl<'p> PoolView<'p> {
         model: &ModelName,
     ) -> Vec<Candidate> {
         let capacity = self.capacity(first, model);
+        let of_model = self.models.get(model);
         let other = |region: &RegionName| {
-            let (signals, health) = self.pools.get(&(region, model))?;
+            let pool = self.pools.get(&(region, model))?;
+            let Pool {
+                signals, health, ..
+            } = pool;
             let headroom = if health.takes_more() {
                 // Nothing is reserved against zones whose own region fails them.
                 let restricted = if home.is_lost() {
                     0.0
                 } else {
-                    self.restricted_zone_share(zone, region, model)
+                    self.restricted_zone_share(zone, pool, model)
                 };
                 self.headroom(region, signals, restricted, home.elasticity)
             } else {
@@ -349,7 +369,7 @@ impl<'p> PoolView<'p> {
                 region: region.clone(),
                 open: health.serves(),
                 headroom,
-                relative_capacity: self.capacity(region, model) / capacity,
+                relative_capacity: capacity_or_estimate(Some(signals), of_model) / capacity,
                 measured: signals.utilization.is_some(),
                 silent: signals.stale || (signals.partial && signals.utilization.is_none()),
             })
@@ -377,18 +397,10 @@ impl<'p> PoolView<'p> {
 
     /// Fraction of a pool's requests, 0 to 1, from zones whose regions for the model are a proper subset of this
     /// zone's.
-    fn restricted_zone_share(
-        &self,
-        zone: &ZoneName,
-        region: &RegionName,
-        model: &ModelName,
-    ) -> f64 {
-        let (Some((signals, _)), Some(demand)) = (
-            self.pools.get(&(region, model)),
-            self.demands.get(&(region, model)),
-        ) else {
-            return 0.0;
-        };
+    fn restricted_zone_share(&self, zone: &ZoneName, pool: &Pool<'_>, model: &ModelName) -> f64 {
+        let Pool {
+            signals, demand, ..
+        } = pool;
         let by_zone = demand.by_zone.iter();
         let restricted: f64 = by_zone
             .clone()

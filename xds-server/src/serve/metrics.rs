@@ -18,6 +18,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use sources::sources;
+use std::collections::BTreeSet;
 use std::fmt;
 use traffic::{attempts, placements};
 use xds::{counts, envoys};
@@ -75,9 +76,9 @@ impl Collector for Page {
 }
 
 fn alarms(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let regions = report.regions.keys().map(RegionName::as_str);
-    let regions = regions.chain([CONTROL_PLANE]);
-    let each = regions.flat_map(|region| {
+    let mut regions: BTreeSet<&str> = report.regions.keys().map(RegionName::as_str).collect();
+    regions.insert(CONTROL_PLANE);
+    let each = regions.into_iter().flat_map(|region| {
         AlarmKind::ALL.map(|kind| {
             let those = report.alarms.iter();
             let those = those.filter(|alarm| alarm.region.as_str() == region && alarm.kind == kind);

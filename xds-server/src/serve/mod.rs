@@ -21,6 +21,7 @@ mod publication;
 pub mod report;
 mod state_file;
 mod task;
+mod thread;
 
 #[cfg(test)]
 pub(crate) use publication::publication;
@@ -33,6 +34,7 @@ use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::load_error;
 use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
+use axum::Router;
 use controller::Controller;
 use edition::Edition;
 use fleet_file::FleetFile;
@@ -43,6 +45,7 @@ use state_file::StateFile;
 use std::path::PathBuf;
 use std::sync::Arc;
 use task::{ControllerTask, Inbox, Planner, Shared};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
@@ -143,7 +146,7 @@ fn services(
         steady_clock,
     );
     let pushes = Pushes::new(pusher_id, shared.sources.clone(), scrapes, steady_clock);
-    Routes::new(gateways.into_service()).add_service(pushes.into_service())
+    Routes::new(gateways).add_service(pushes.into_service())
 }
 
 /// Runs the xDS server and the status page until `shutdown` completes or one of them fails.
@@ -174,11 +177,11 @@ async fn run_servers(
         certificates,
         clock: steady_clock,
     });
-    let status = axum::serve(ports.status, pages).with_graceful_shutdown(until(stopped));
+    let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
     let serving = async {
-        let (xds, status) = tokio::join!(xds, status.into_future());
-        xds?;
-        status.context("the status port")
+        let xds = async { Ok(xds.await?) };
+        let status = async { status.await.context("the status port's thread has ended")? };
+        tokio::try_join!(xds, status).map(|_| ())
     };
     tokio::pin!(serving);
     tokio::select! {
@@ -187,6 +190,17 @@ async fn run_servers(
     }
     stop.send_replace(true);
     serving.await
+}
+
+/// Serves the status port: a thousand gateways that come back at once do not hold up its pages.
+async fn serve_pages(
+    listener: std::net::TcpListener,
+    pages: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let serving = axum::serve(listener, pages).with_graceful_shutdown(shutdown);
+    serving.await.context("the status port")
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpSocket};
 pub struct Ports {
     /// The port of the gateways, `control_plane.listen`.
     pub xds: TcpListener,
-    /// The port of `meridian status` and Prometheus, `control_plane.status`.
-    pub status: TcpListener,
+    /// The port of `meridian status` and Prometheus, `control_plane.status`. Of no runtime yet.
+    pub status: std::net::TcpListener,
     /// The certificates of the xDS port; `None` without TLS.
     pub certificates: Option<CertificateFiles>,
 }
@@ -25,7 +25,7 @@ impl Ports {
     pub fn open(control_plane: &ControlPlane) -> Result<Self> {
         Ok(Self {
             xds: bind("control_plane.listen", control_plane.listen)?,
-            status: bind("control_plane.status", control_plane.status)?,
+            status: bind("control_plane.status", control_plane.status)?.into_std()?,
             certificates: control_plane
                 .tls
                 .clone()

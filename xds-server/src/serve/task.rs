@@ -4,6 +4,7 @@ use super::controller::{Controller, Effects, Event};
 use super::edition::Edition;
 use super::report::Report;
 use super::state_file::SavedState;
+use super::thread;
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Names};
 use crate::collect::{Collector, Scrape, WatchedSource};
@@ -14,10 +15,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use meridian_policy::{Fleet, RegionName};
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
-use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -44,19 +44,12 @@ impl Planner {
     /// If there can be no other thread.
     pub fn start(task: ControllerTask, inbox: Inbox) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        let (running, ended) = oneshot::channel::<()>();
-        let runtime = Builder::new_current_thread().enable_time().build()?;
-        thread::Builder::new()
-            .name("planner".into())
-            .spawn(move || {
-                let _dropped_at_the_end = running;
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = task.run(inbox) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
+        let ended = thread::spawn("planner", async {
+            tokio::select! {
+                () = task.run(inbox) => {}
+                _ = stopped => {}
+            }
+        })?;
         Ok(Self {
             stop,
             ended: ended.map(|_| ()).boxed(),

@@ -1,18 +1,21 @@
 //! Reads a message of Envoy's `MetricsService`.
 //!
-//! Envoy sends one family per series, so most of the work is to skip families by name.
+//! Envoy sends one family per series. Most are skipped by name, before they are decoded.
 
 use super::names::{self, Names};
+use super::service;
 use super::totals::{self, Total};
 use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
 use crate::name;
+use bytes::Bytes;
 use envoy_types::pb::io::prometheus::client::{
     Histogram as EnvoyHistogram, Metric, MetricFamily, MetricType,
 };
 use meridian_planner::signal::{AttemptCounts, PeerCheckCounts, Reading};
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::{ModelName, RegionName, ZoneName};
+use prost::DecodeError;
 use std::collections::BTreeMap;
 
 pub(super) const ATTEMPTS: &str = "wasmcustom.meridian_attempts";
@@ -169,13 +172,18 @@ pub(super) struct Taken {
     pub certificates: BTreeMap<String, i64>,
 }
 
-/// Reads one message of a gateway in `region`. Adds its histograms to `total`.
+/// Reads the families of one message of a gateway in `region`. Adds its histograms to `total`.
+///
+/// # Errors
+///
+/// A family that is read is malformed.
 pub(super) fn read(
-    families: Vec<MetricFamily>,
+    families: Vec<Bytes>,
     region: &RegionName,
     names: &Names,
     total: &mut Total,
-) -> Taken {
+) -> Result<Taken, DecodeError> {
+    let families = service::decode(families, |name| known(name).is_some())?;
     let mut message = Message {
         region,
         names,
@@ -193,7 +201,7 @@ pub(super) fn read(
         certificates: BTreeMap::new(),
     };
     for family in &families {
-        let Some(known) = FAMILIES.iter().find(|known| known.name == family.name()) else {
+        let Some(known) = known(family.name().as_bytes()) else {
             continue;
         };
         match family.r#type() {
@@ -203,7 +211,11 @@ pub(super) fn read(
             other => message.refuse_type(known.name, other),
         }
     }
-    message.finish()
+    Ok(message.finish())
+}
+
+fn known(name: &[u8]) -> Option<&'static Family> {
+    FAMILIES.iter().find(|known| known.name.as_bytes() == name)
 }
 
 /// Prefix of the label `to` in which the filter names a hosted provider.

@@ -6,19 +6,18 @@
 
 pub(super) mod family;
 mod names;
+mod service;
 mod tags;
 mod totals;
 
 pub use names::Names;
+pub use service::{Identify, StreamMetricsMessage};
 pub use tags::stats_tags;
 
 use super::refused::Refused;
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
-use envoy_types::pb::envoy::service::metrics::v3::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use envoy_types::pb::envoy::service::metrics::v3::{StreamMetricsMessage, StreamMetricsResponse};
+use envoy_types::pb::envoy::service::metrics::v3::StreamMetricsResponse;
 use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
 use meridian_policy::name::BadName;
@@ -68,7 +67,7 @@ pub struct GatewayReport {
 /// The metrics service. `I` returns the region that a stream's connection proves. With `Ok(None)` the gateway's
 /// `locality.region` counts.
 pub struct Gateways<I> {
-    identify: I,
+    identify: Arc<I>,
     streams: Streams,
 }
 
@@ -82,13 +81,7 @@ struct Streams {
     open: Arc<Mutex<BTreeSet<(RegionName, String)>>>,
 }
 
-impl<I> Gateways<I>
-where
-    I: Fn(&Request<Streaming<StreamMetricsMessage>>) -> Result<Option<RegionName>, Status>
-        + Send
-        + Sync
-        + 'static,
-{
+impl<I: Identify> Gateways<I> {
     /// Names are looked up in `names` for every message. A report that does not fit into `sender` is dropped, as the
     /// next one repeats it. The end of a stream is never dropped.
     pub fn new(
@@ -103,29 +96,18 @@ where
             clock,
             open: Arc::default(),
         };
-        Self { identify, streams }
+        Self {
+            identify: Arc::new(identify),
+            streams,
+        }
     }
 
-    /// The gRPC service.
-    pub fn into_service(self) -> MetricsServiceServer<Self> {
-        MetricsServiceServer::new(self).max_decoding_message_size(LARGEST_MESSAGE)
-    }
-}
-
-#[tonic::async_trait]
-impl<I> MetricsService for Gateways<I>
-where
-    I: Fn(&Request<Streaming<StreamMetricsMessage>>) -> Result<Option<RegionName>, Status>
-        + Send
-        + Sync
-        + 'static,
-{
-    async fn stream_metrics(
-        &self,
+    async fn take(
+        self,
         request: Request<Streaming<StreamMetricsMessage>>,
     ) -> Result<Response<StreamMetricsResponse>, Status> {
         let known = (self.identify)(&request)?;
-        let (streams, stream) = (self.streams.clone(), request.into_inner());
+        let (streams, stream) = (self.streams, request.into_inner());
         // Dropping this future does not end the task, so the end of the stream is reported even if the client
         // disconnects.
         let task = tokio::spawn(async move { streams.take(known, stream).await });
@@ -189,7 +171,7 @@ impl Streams {
                 let status = format!("the fleet file has no region `{region}`");
                 return Err(Status::failed_precondition(status));
             }
-            if let Some(report) = self.report(region, source, message, &mut total) {
+            if let Some(report) = self.report(region, source, message, &mut total)? {
                 match self.sender.try_send(GatewayEvent::Report(report)) {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => {
@@ -209,16 +191,17 @@ impl Streams {
         source: &str,
         message: StreamMetricsMessage,
         total: &mut Total,
-    ) -> Option<GatewayReport> {
+    ) -> Result<Option<GatewayReport>, Status> {
         let at = (self.clock)();
         let names = self.names.load();
         let family::Taken {
             readings,
             refused,
             certificates,
-        } = family::read(message.envoy_metrics, region, &names, total);
+        } = family::read(message.families, region, &names, total)
+            .map_err(|error| Status::invalid_argument(format!("a message: {error}")))?;
         if readings.is_empty() && refused.is_empty() && certificates.is_empty() {
-            return None;
+            return Ok(None);
         }
         let observation = (!readings.is_empty()).then(|| Observation {
             region: region.clone(),
@@ -226,14 +209,14 @@ impl Streams {
             at,
             readings,
         });
-        Some(GatewayReport {
+        Ok(Some(GatewayReport {
             region: region.clone(),
             source: source.to_owned(),
             at,
             observation,
             refused,
             certificates,
-        })
+        }))
     }
 }
 

@@ -163,7 +163,7 @@ impl ControlPlane {
         let gateways = Gateways::new(identify, Arc::clone(&names), sender, noon);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(gateways.into_service());
+        let server = tonic::transport::Server::builder().add_service(gateways);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self {
             address,

@@ -48,7 +48,7 @@ impl Stream {
         let gateways = Gateways::new(move |_| known.clone(), Arc::clone(&names), sender, noon);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tonic::transport::Server::builder().add_service(gateways.into_service());
+        let server = tonic::transport::Server::builder().add_service(gateways);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let (messages, ended) = connect(&url).await;
         Self {

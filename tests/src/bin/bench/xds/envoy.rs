@@ -39,6 +39,10 @@ struct Measured {
     routes: usize,
     /// Bytes that the control plane has sent.
     bytes: u64,
+    /// Bytes that it gets each second, most of them statistics.
+    reported: f64,
+    /// What it takes of a core for this Envoy.
+    control_plane: f64,
 }
 
 /// Measures an Envoy of each fleet.
@@ -55,6 +59,8 @@ pub async fn envoy(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "clusters",
         "routes",
         "received",
+        "sent, most of it statistics",
+        "CPU of the control plane",
     ];
     report.table(
         "A real Envoy whose peers and servers are all dead",
@@ -72,7 +78,7 @@ pub async fn envoy(arguments: &Arguments, report: &mut Report) -> Result<()> {
         match measure(&arguments, whole).await.context(name.clone())? {
             Some(measured) => report.line(&row(&name, &measured)),
             None => report.line(&format!(
-                "| {name} | not within {} s | | | | | | |",
+                "| {name} | not within {} s | | | | | | | | |",
                 PATIENCE.as_secs()
             )),
         }
@@ -82,7 +88,7 @@ pub async fn envoy(arguments: &Arguments, report: &mut Report) -> Result<()> {
 
 fn row(name: &str, measured: &Measured) -> String {
     format!(
-        "| {name} | {:.2} s | {:.0} MiB | {:.0} MiB | {:.1} ms/s | {} | {} | {} KiB |",
+        "| {name} | {:.2} s | {:.0} MiB | {:.0} MiB | {:.1} ms/s | {} | {} | {} KiB | {:.0} KiB/s | {:.1} ms/s |",
         measured.start.as_secs_f64(),
         measured.memory.0 / 1024.0,
         measured.memory.1 / 1024.0,
@@ -90,6 +96,8 @@ fn row(name: &str, measured: &Measured) -> String {
         measured.clusters,
         measured.routes,
         measured.bytes >> 10,
+        measured.reported / 1024.0,
+        measured.control_plane * 1e3,
     )
 }
 
@@ -106,7 +114,7 @@ async fn measure(arguments: &Arguments, whole: bool) -> Result<Option<Measured>>
     let begun = Instant::now();
     let mut envoy = spawn(&config)?;
     let measured = match serves(&mut envoy, &fleet, begun).await {
-        Ok(Some(start)) => Some(look(&envoy, &fleet, start).await?),
+        Ok(Some(start)) => Some(look(&envoy, &control_plane, &fleet, start).await?),
         Ok(None) => None,
         Err(error) => {
             let log = std::fs::read_to_string(config.with_extension("log"))?;
@@ -205,28 +213,37 @@ async fn serves(envoy: &mut Child, fleet: &Fleet, begun: Instant) -> Result<Opti
     Ok(None)
 }
 
-async fn look(envoy: &Child, fleet: &Fleet, start: Duration) -> Result<Measured> {
+async fn look(
+    envoy: &Child,
+    control_plane: &ControlPlane,
+    fleet: &Fleet,
+    start: Duration,
+) -> Result<Measured> {
     let id = envoy.id().context("Envoy has ended")?;
-    let before = taken(id)?;
     let page = |path: &str| {
         let url = format!("http://{}{path}", fleet.admin());
         async move { anyhow::Ok(client().build()?.get(url).send().await?.text().await?) }
     };
-    sleep(IDLE).await;
-    let after = taken(id)?;
     let counter = async |name: &str| {
         let text = page(&format!("/stats?filter=^{name}$")).await?;
         let (_, value) = text.trim().split_once(": ").context(name.to_owned())?;
         anyhow::Ok(value.parse::<u64>()?)
     };
+    let sent = "cluster.control-plane.upstream_cx_tx_bytes_total";
+    let (before, served, reported) = (taken(id)?, control_plane.taken()?, counter(sent).await?);
+    sleep(IDLE).await;
+    let (after, serves, reports) = (taken(id)?, control_plane.taken()?, counter(sent).await?);
     let routes = page("/config_dump?resource=dynamic_route_configs").await?;
+    let each_second = |value: f64| value / IDLE.as_secs_f64();
     Ok(Measured {
         start,
         memory: (before.memory, after.memory),
-        idle: (after.cpu - before.cpu) / IDLE.as_secs_f64(),
+        idle: each_second(after.cpu - before.cpu),
         clusters: counter("cluster_manager.active_clusters").await?,
         routes: routes_in(&serde_json::from_str(&routes)?),
         bytes: counter("cluster.control-plane.upstream_cx_rx_bytes_total").await?,
+        reported: each_second((reports - reported) as f64),
+        control_plane: each_second(serves.cpu - served.cpu),
     })
 }
 

@@ -8,6 +8,7 @@ mod envoy;
 mod fleet;
 mod health;
 mod publication;
+mod reports;
 mod source;
 mod stages;
 mod swarm;
@@ -63,8 +64,8 @@ pub struct Arguments {
     /// The program to measure. Default: `meridian` beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Stages to run, of `publication`, `envoy`, `storm`, `hot`, `renewals`, `reconnect`, `slow`, `idle` and `shutdown`. Default: all, and
-    /// the figures go to docs/benchmarks.md.
+    /// Stages to run, of `publication`, `envoy`, `storm`, `hot`, `renewals`, `reconnect`, `slow`, `reports`, `idle` and `shutdown`. Default:
+    /// all, and the figures go to docs/benchmarks.md.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -109,7 +110,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let control_plane = ControlPlane::start(&arguments, dir.path(), &fleet.text(), fleet.status())?;
     control_plane.until_up(Duration::from_secs(600)).await?;
     let started = begun.elapsed();
-    let health = Health::watch(fleet.status());
+    let health = Health::watch(fleet.status())?;
     let swarm = Swarm::scout(&fleet).await?;
     report.table("The fleet", &["", ""]);
     let size = format!(

@@ -4,6 +4,7 @@ use super::Arguments;
 use super::control_plane::{ControlPlane, Taken};
 use super::fleet::Fleet;
 use super::health::Health;
+use super::reports::Reports;
 use super::source::Source;
 use super::swarm::Swarm;
 use super::waves::{GAP, Wave, percentile};
@@ -17,6 +18,8 @@ const REST: Duration = Duration::from_secs(3);
 /// How long nothing must come before the next measurement, and how long that is waited for.
 const QUIET: Duration = Duration::from_secs(4);
 const UNQUIET: Duration = Duration::from_secs(40);
+/// How long statistics are sent.
+const REPORTING: Duration = Duration::from_secs(15);
 
 /// Everything that runs.
 pub struct Stages {
@@ -37,8 +40,16 @@ impl Stages {
             ..
         } = self.arguments;
         let wants = |stage| self.arguments.wants(stage);
-        let wanted = ["hot", "renewals", "reconnect", "slow", "idle", "shutdown"].map(wants);
-        let [hot, renewals, reconnect, slowness, idle, shutdown] = wanted;
+        let wanted = [
+            "hot",
+            "renewals",
+            "reconnect",
+            "slow",
+            "reports",
+            "idle",
+            "shutdown",
+        ];
+        let [hot, renewals, reconnect, slowness, reports, idle, shutdown] = wanted.map(wants);
         self.health(report, "the start");
         self.storm(report).await?;
         let columns = [
@@ -67,6 +78,9 @@ impl Stages {
         }
         if reconnect {
             self.reconnect(report).await?;
+        }
+        if reports {
+            self.reports(report).await?;
         }
         if idle {
             self.swarm.resize(idle_streams).await?;
@@ -232,6 +246,43 @@ impl Stages {
             events.len(),
             (self.swarm.bytes() - bytes) >> 10,
             after.cpu - before.cpu,
+        ));
+        self.health(report, "it");
+        Ok(())
+    }
+
+    /// What the statistics of all gateways cost.
+    async fn reports(&mut self, report: &mut Report) -> Result<()> {
+        let columns = [
+            "streams",
+            "KiB each",
+            "taken in a second",
+            "of a core without them",
+            "with them",
+            "for one",
+        ];
+        report.table("Statistics of gateways", &columns);
+        self.quiet().await;
+        let before = self.control_plane.taken()?;
+        sleep(REPORTING).await;
+        let without = self.control_plane.taken()?.cpu - before.cpu;
+        let streams = self.arguments.streams;
+        let fleet = (self.fleet.regions(), self.arguments.models);
+        let mut reports = Reports::start(self.fleet.xds(), self.swarm.clusters(), fleet, streams);
+        sleep(REST).await;
+        self.health.since();
+        let (before, first) = (self.control_plane.taken()?, reports.sent().await?);
+        sleep(REPORTING).await;
+        let (after, last) = (self.control_plane.taken()?, reports.sent().await?);
+        let (with, sent) = (after.cpu - before.cpu, (last - first) as f64);
+        let seconds = REPORTING.as_secs_f64();
+        report.line(&format!(
+            "| {streams} | {} | {:.0} | {:.1} % | {:.1} % | {:.2} ms |",
+            reports.bytes >> 10,
+            sent / seconds,
+            without / seconds * 100.0,
+            with / seconds * 100.0,
+            (with - without) / sent * 1e3,
         ));
         self.health(report, "it");
         Ok(())

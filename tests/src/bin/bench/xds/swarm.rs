@@ -81,6 +81,12 @@ impl Swarm {
         (names.map_or(0, count), self.bytes_each)
     }
 
+    /// The clusters of a gateway.
+    pub fn clusters(&self) -> &[Arc<str>] {
+        let names = self.shared.names.first();
+        names.map_or(&[], |names| &names[ResourceType::Cluster])
+    }
+
     /// Connects gateways until there are this many, or disconnects the last ones. Waits until the new ones have all their resources.
     pub async fn resize(&mut self, count: usize) -> Result<Duration> {
         let begun = Instant::now();
