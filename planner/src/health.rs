@@ -49,7 +49,8 @@ impl Health {
         if no_endpoints || (had_no_endpoints && signals.endpoints.is_none()) {
             reasons.insert(Reason::NoEndpoints);
         }
-        let was_broken = before.down && !had_no_endpoints;
+        let was_drained = before.reasons.contains(&Reason::Drained);
+        let was_broken = before.down && !had_no_endpoints && !was_drained;
         let limit = if was_broken {
             DOWN_ERROR_RATE * CLEAR_FRACTION
         } else {

@@ -16,6 +16,7 @@ pub mod flow;
 pub mod freshness;
 pub mod gate;
 pub mod health;
+pub mod intent;
 pub mod location;
 pub mod placement;
 pub mod plan;

@@ -49,14 +49,15 @@ impl Placement {
         let parts: Vec<f64> = others
             .iter()
             .map(|other| {
-                if other.open {
+                if other.open && !other.drained {
                     weight(&other.region)
                 } else {
                     0.0
                 }
             })
             .collect();
-        let home = if first.1.down { 0.0 } else { weight(first.0) };
+        let is_left = first.1.down || first.1.drained;
+        let home = if is_left { 0.0 } else { weight(first.0) };
         let away = parts.iter().sum::<f64>();
         if away <= 0.0 {
             return Self::home();
@@ -224,10 +225,11 @@ impl Placement {
             .take(IDLE_PROPORTIONS.len())
             .collect();
         if idle.is_empty() {
-            idle.extend(others.iter().find(|other| other.open && other.silent));
+            let takes = |other: &&Candidate| other.open && other.silent && !other.drained;
+            idle.extend(others.iter().find(takes));
         }
         if idle.is_empty() && first.is_overloaded(limits) {
-            let open = others.iter().filter(|other| other.open);
+            let open = others.iter().filter(|other| other.open && !other.drained);
             idle.extend(open.take(IDLE_PROPORTIONS.len()));
         }
         let parts: Vec<f64> = others

@@ -1,6 +1,6 @@
 //! The plan: home shares and overflow weights of every gateway, and the health of every pool.
 //!
-//! A plan is a value that can be stored, sent and compared. The same fleet, observations and time give the same plan.
+//! A plan is a value that can be stored, sent and compared. The same fleet, observations, intents and time give the same plan.
 //! It holds the state that the next plan needs, and nothing that changes without a decision.
 
 mod carried_over;
@@ -12,29 +12,49 @@ mod value;
 pub use carried_over::carried_over;
 pub use value::{Placements, Plan};
 
+use crate::intent::Intents;
 use crate::placement::{HomePool, Placement};
 use crate::signal::Millis;
 use crate::state::FleetState;
 use crate::topology::Topology;
 use headroom::{Choice, share_headroom};
-use meridian_policy::ModelName;
 use meridian_policy::fleet::Order;
+use meridian_policy::{ModelName, RegionName};
 use pool_view::PoolView;
 use std::collections::BTreeMap;
 
-/// The plan that follows `prev`, from the observations up to `now`.
-pub fn plan(topology: &Topology, state: &FleetState, prev: &Plan, now: Millis) -> Plan {
-    let view = PoolView::of(topology, state, prev, now);
+/// The plan that follows `prev`, from the observations up to `now` and what operators have said.
+pub fn plan(
+    topology: &Topology,
+    state: &FleetState,
+    intents: &Intents,
+    prev: &Plan,
+    now: Millis,
+) -> Plan {
+    let view = PoolView::of(topology, state, intents, prev, now);
+    let is_frozen = intents.is_frozen(now);
     let mut next = Plan {
         pools: view.health(),
         gateways: BTreeMap::new(),
-        batch: view.gates(prev),
+        batch: if is_frozen {
+            prev.batch.clone()
+        } else {
+            view.gates(prev)
+        },
         freshness: prev
             .freshness
             .next(topology, |region| state.lag(topology, region, now)),
     };
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     topology.each_choice(|(gateway, zone, model), (first, others)| {
+        let before = prev.placement(gateway, zone, model);
+        let serves = |region: &RegionName| others.contains(region) && view.serves(region, model);
+        let kept = before.filter(|before| is_frozen && before.is_among(others));
+        let said = || intents.placement((gateway, zone, model), serves, now);
+        if let Some(placement) = kept.cloned().or_else(said) {
+            next.place(gateway, zone, model, placement);
+            return;
+        }
         if let Some(Order::Weighted(weights)) = topology.zones.get(zone).map(|zone| &zone.order) {
             let home = view.home_pool(first, others, model);
             let others = view.candidates(zone, (first, &home), others, model);
@@ -42,13 +62,12 @@ pub fn plan(topology: &Topology, state: &FleetState, prev: &Plan, now: Millis) -
             next.place(gateway, zone, model, placement);
             return;
         }
-        let previous = prev.placement(gateway, zone, model).cloned();
         let home = view.home_pool(first, others, model);
         let others = view.candidates(zone, (first, &home), others, model);
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),
-            before: previous.unwrap_or_else(Placement::home),
+            before: before.cloned().unwrap_or_else(Placement::home),
             capacity: view.capacity(first, model),
             first: HomePool {
                 // Batch attempts at a closed gate are retries from other regions.

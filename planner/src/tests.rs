@@ -2,6 +2,7 @@
 
 mod closed_loop;
 mod freshness;
+mod intents;
 mod last_breach;
 mod observations;
 mod placements;

@@ -9,7 +9,7 @@
 //! `translate` and `verify` share `snapshot` only. Each states the residency rule in its own code.
 
 pub mod bootstrap;
-mod clock;
+pub mod clock;
 pub mod collect;
 pub mod discovery;
 pub mod fleet;

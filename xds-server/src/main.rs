@@ -1,5 +1,6 @@
 //! `meridian`: the command line.
 
+mod operate;
 mod simulate;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,12 +19,12 @@ use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
+use operate::{NotDone, Operate, client, operate};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -53,7 +54,8 @@ enum Command {
         /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
         fleet: PathBuf,
-        /// A file that keeps the plan over a restart. Without it the control plane starts with all traffic at home.
+        /// A directory for the store: what operators have said, the record of it, and the plan. Without it they end with the process, and
+        /// the control plane starts with all traffic at home.
         #[arg(long)]
         state: Option<PathBuf>,
         /// Logs as JSON, one object a line.
@@ -69,6 +71,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Operate(Operate),
     /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
     Bootstrap {
         /// The region.
@@ -106,6 +110,9 @@ enum Command {
     },
 }
 
+/// The exit code if the control plane refuses what an operator wants. 1 is any other failure, 2 a wrong command line.
+const REFUSED: u8 = 3;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
@@ -113,7 +120,10 @@ async fn main() -> ExitCode {
         Err(error) => {
             // A closed stderr leaves no way to report the error.
             let _ = writeln!(std::io::stderr(), "meridian: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<NotDone>() {
+                Some(_) => ExitCode::from(REFUSED),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -135,6 +145,7 @@ async fn run(command: Command) -> Result<()> {
                 out.write_all(status::text(&report).as_bytes())?;
             }
         }
+        Command::Operate(command) => operate(command, &mut out).await?,
         Command::Bootstrap {
             node,
             sotw,
@@ -263,13 +274,10 @@ async fn asked_to_end() {
 }
 
 async fn report(address: SocketAddr) -> Result<Report> {
-    // An error means that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(5))
-        .build()?;
-    let answer = client.get(format!("http://{address}/status")).send().await;
+    let answer = client()?
+        .get(format!("http://{address}/status"))
+        .send()
+        .await;
     let answer = answer.with_context(|| {
         format!("no control plane answers at {address}; --address is its `control_plane.status`")
     })?;

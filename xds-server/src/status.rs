@@ -1,8 +1,10 @@
 //! `meridian status`: prints the report for a person.
 
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
+use crate::serve::store::{Change, Record};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
+use meridian_planner::intent::Intents;
 use meridian_planner::signal::Millis;
 use meridian_policy::ZoneId;
 use std::collections::BTreeMap;
@@ -49,6 +51,10 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             error.message
         )?;
     }
+    if !report.intents.0.is_empty() {
+        let table = intents_table(&report.intents, report.at);
+        section(out, "intents", &table)?;
+    }
     section(out, "regions", &regions(report))?;
     section(out, "placements", &placements(report))?;
     if report.regions.values().any(|of| of.data.role.is_some()) {
@@ -67,6 +73,61 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// What operators have said, as text.
+pub fn intents(intents: &Intents, now: Millis) -> String {
+    if intents.active(now).next().is_none() {
+        return "nothing is drained, overridden or frozen\n".to_owned();
+    }
+    let table = intents_table(intents, now);
+    let lines = table.lines();
+    lines.map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn intents_table(intents: &Intents, now: Millis) -> Table {
+    let mut table = table(["number", "intent", "ends in", "by", "why", "in spite of"]);
+    for (number, intent) in intents.active(now) {
+        table.add_row([
+            number.to_string(),
+            intent.action.to_string(),
+            ago(intent.expires, Some(now)),
+            intent.by.clone(),
+            intent.why.clone(),
+            intent.forced.join("; "),
+        ]);
+    }
+    table
+}
+
+/// A record of the audit log, as a line.
+pub fn record(record: &Record) -> String {
+    let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(record.at.0));
+    let change = match record.change {
+        Change::Said => "says",
+        Change::TakenBack => "takes back",
+        Change::Expired => "ends",
+    };
+    let before = record.before.as_ref();
+    let ended = before.map(|(number, intent)| format!("{number}: {}", intent.action));
+    let mut line = format!(
+        "{} {at} {} ({}) {change}",
+        record.number, record.by, record.from
+    );
+    if let Some(after) = &record.after {
+        let until = UNIX_EPOCH + Duration::from_millis(after.expires.0);
+        let until = humantime::format_rfc3339_seconds(until);
+        line += &format!(" {} until {until}", after.action);
+        if let Some(ended) = &ended {
+            line += &format!(", in the place of {ended}");
+        }
+        for objection in &after.forced {
+            line += &format!(", in spite of: {objection}");
+        }
+    } else if let Some(ended) = ended {
+        line += &format!(" {ended}");
+    }
+    line + &format!(", because: {}\n", record.why)
 }
 
 fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {

@@ -22,6 +22,8 @@ pub enum Reason {
     ReplicationLag,
     /// No source has reported within the signal TTL.
     Stale,
+    /// An operator drains it.
+    Drained,
 }
 
 impl fmt::Display for Reason {
@@ -33,6 +35,7 @@ impl fmt::Display for Reason {
             Self::FirstToken => "first token",
             Self::ReplicationLag => "replication lag",
             Self::Stale => "stale",
+            Self::Drained => "drained",
         })
     }
 }

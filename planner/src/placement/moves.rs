@@ -54,9 +54,18 @@ impl Placement {
         };
         // If home is unfit, overflow moves only as far as other candidates have headroom.
         let elsewhere: f64 = headroom.iter().map(|headroom| headroom.max(0.0)).sum();
+        if first.drained {
+            *without_effect = false;
+            if !settled {
+                return Move::Stay;
+            }
+            let leave = || self.lowered(0, f64::from(STEP_DOWN));
+            return relieve(elsewhere).unwrap_or_else(leave);
+        }
+        let floor = limits.floor_percent();
         if first.down {
             *without_effect = false;
-            return match self.lowered(limits, f64::from(STEP_DOWN)) {
+            return match self.lowered(floor, f64::from(STEP_DOWN)) {
                 Move::Stay => relieve(elsewhere).unwrap_or(Move::Stay),
                 lower => lower,
             };
@@ -82,7 +91,7 @@ impl Placement {
             .step
             .is_none_or(|step| breach.since(step.at) >= MIN_SETTLING_TIME);
         if is_new {
-            self.lowered(limits, f64::from(first.unhealthy_step))
+            self.lowered(limits.floor_percent(), f64::from(first.unhealthy_step))
         } else {
             Move::Stay
         }
@@ -183,7 +192,7 @@ impl Placement {
         } else {
             0.0
         };
-        self.lowered(limits, f64::from(self.home_share) * part)
+        self.lowered(limits.floor_percent(), f64::from(self.home_share) * part)
     }
 
     /// Number of ineffective steps in a row, including the last step.
@@ -202,9 +211,9 @@ impl Placement {
         }
     }
 
-    /// Sheds `step` percent, limited by [`STEP_DOWN`] and the floor.
-    fn lowered(&self, limits: &Overflow, step: f64) -> Move {
-        let above_floor = self.home_share.saturating_sub(limits.floor_percent());
+    /// Sheds `step` percent, limited by [`STEP_DOWN`] and a floor, in percent.
+    fn lowered(&self, floor: u8, step: f64) -> Move {
+        let above_floor = self.home_share.saturating_sub(floor);
         match (step.ceil().clamp(0.0, f64::from(STEP_DOWN)) as u8).min(above_floor) {
             0 => Move::Stay,
             step => Move::Shed(step),

@@ -22,6 +22,8 @@ pub struct HomePool {
     pub utilization: Option<Utilization>,
     /// It has no healthy endpoint. Traffic that does not overflow follows the chain.
     pub down: bool,
+    /// An operator drains it.
+    pub drained: bool,
     /// Healthy endpoints in percent; 100 if unknown.
     pub serving: u8,
     /// Time of the last breach for which it sheds; `None` if it is healthy.
@@ -97,6 +99,8 @@ pub struct Candidate {
     pub region: RegionName,
     /// Whether it serves.
     pub open: bool,
+    /// An operator drains it.
+    pub drained: bool,
     /// Headroom, as a utilization; negative if it is overloaded.
     pub headroom: f64,
     /// Capacity over the capacity of the first region: requests per second at equal utilization.

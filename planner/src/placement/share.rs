@@ -92,6 +92,12 @@ impl Placement {
         part(self.home_share, &self.overflow, region)
     }
 
+    /// Whether all its overflow regions are among these.
+    pub(crate) fn is_among(&self, regions: &[RegionName]) -> bool {
+        let mut overflow = self.overflow.keys();
+        overflow.all(|region| regions.contains(region))
+    }
+
     /// Utilization of the first region per percent of the requests.
     pub fn load(&self, first: &HomePool) -> f64 {
         (first.utilization_or_full() * first.sheddable * first.movable_share).max(0.01)

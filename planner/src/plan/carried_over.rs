@@ -31,11 +31,7 @@ pub fn carried_over(topology: &Topology, prev: &Plan) -> Plan {
     }
     topology.each_choice(|(gateway, zone, model), (_, others)| {
         let before = prev.placement(gateway, zone, model);
-        let is_valid = |placement: &&Placement| {
-            let mut regions = placement.overflow.keys();
-            regions.all(|region| others.contains(region))
-        };
-        let placement = before.filter(is_valid).cloned();
+        let placement = before.filter(|before| before.is_among(others)).cloned();
         next.place(
             gateway,
             zone,

@@ -4,6 +4,7 @@ use super::projection::{MIN_RATE, Projection};
 use super::value::Plan;
 use crate::gate::{self, Gate, PoolLoad};
 use crate::health::{Health, Reason};
+use crate::intent::{Drain, Intents, is_left};
 use crate::placement::{Candidate, HomePool};
 use crate::signal::Millis;
 use crate::state::{FleetState, PoolSignals};
@@ -150,19 +151,26 @@ impl Demand<'_> {
 }
 
 impl<'p> PoolView<'p> {
-    pub fn of(topology: &'p Topology, state: &'p FleetState, prev: &Plan, now: Millis) -> Self {
+    pub fn of(
+        topology: &'p Topology,
+        state: &'p FleetState,
+        intents: &Intents,
+        prev: &Plan,
+        now: Millis,
+    ) -> Self {
         let mut pools = BTreeMap::new();
         for (name, region) in &topology.regions {
             for model in region.pools.keys() {
                 let signals = state.pool(topology, name, model, now);
                 let before = prev.pools.get(name).and_then(|pools| pools.get(model));
+                let nothing = Health::default();
+                let mut health = Health::of(topology, &signals, before.unwrap_or(&nothing), now);
+                if let Some(drain) = intents.drain(name, model, now) {
+                    health.reasons.insert(Reason::Drained);
+                    health.down |= drain == Drain::Hard && is_left(topology, prev, name, model);
+                }
                 let pool = Pool {
-                    health: Health::of(
-                        topology,
-                        &signals,
-                        before.unwrap_or(&Health::default()),
-                        now,
-                    ),
+                    health,
                     signals,
                     demand: demand(topology, state, name, model, now),
                 };
@@ -239,6 +247,7 @@ impl<'p> PoolView<'p> {
         HomePool {
             utilization: signals.utilization,
             down: health.reasons.contains(&Reason::NoEndpoints),
+            drained: health.reasons.contains(&Reason::Drained),
             serving: match signals.endpoints {
                 Some((healthy, total)) if total > 0 => {
                     (healthy as f64 / total as f64 * 100.0).ceil().min(100.0) as u8
@@ -368,6 +377,7 @@ impl<'p> PoolView<'p> {
             Some(Candidate {
                 region: region.clone(),
                 open: health.serves(),
+                drained: health.reasons.contains(&Reason::Drained),
                 headroom,
                 relative_capacity: capacity_or_estimate(Some(signals), of_model) / capacity,
                 measured: signals.utilization.is_some(),
@@ -375,6 +385,37 @@ impl<'p> PoolView<'p> {
             })
         };
         regions.iter().filter_map(other).collect()
+    }
+
+    /// Whether a pool serves, as far as is known.
+    pub fn serves(&self, region: &RegionName, model: &ModelName) -> bool {
+        let pool = self.pools.get(&(region, model));
+        pool.is_some_and(|pool| pool.health.serves())
+    }
+
+    /// Interactive requests per second of a zone to a pool.
+    pub fn rate_of_zone(&self, region: &RegionName, model: &ModelName, zone: &ZoneName) -> f64 {
+        let pool = self.pools.get(&(region, model));
+        let rate = pool.and_then(|pool| pool.demand.by_zone.get(zone));
+        rate.copied().unwrap_or_default()
+    }
+
+    /// Requests per second that a pool could take besides, by its utilization and capacity. An unknown capacity is estimated from the
+    /// model's other pools; `None` if none is known.
+    pub fn room(&self, region: &RegionName, model: &ModelName) -> Option<f64> {
+        let of_model = self.models.get(model)?;
+        if of_model.known == 0 {
+            return None;
+        }
+        let pool = self.pools.get(&(region, model));
+        let Some(pool) = pool.filter(|pool| pool.health.takes_more()) else {
+            return Some(0.0);
+        };
+        let elasticity = self.elasticity(model);
+        let headroom = self
+            .headroom(region, &pool.signals, 0.0, elasticity)
+            .max(0.0);
+        Some(headroom * self.capacity(region, model) / elasticity)
     }
 
     /// Round trips from a gateway to regions in chain order, in milliseconds. Each is raised above the one before it,

@@ -1,6 +1,7 @@
 //! Properties of plans of any fleet after any observations: residency, sums, bounds, determinism.
 
 use crate::batch::batch;
+use crate::intent::Intents;
 use crate::placement::{HomePool, Placement, STEP_DOWN, STEP_UP};
 use crate::plan::pool_view::PoolView;
 use crate::plan::{Plan, plan};
@@ -127,7 +128,7 @@ fn replay(
                 ..observation.clone()
             },
         );
-        let next = plan(fleet, &state, &prev, Millis(now));
+        let next = plan(fleet, &state, &Intents::default(), &prev, Millis(now));
         each(&state, Millis(now), &prev, &next);
         prev = next;
         now += pause;
@@ -166,7 +167,7 @@ fn check_plan(
     prev: &Plan,
     next: &Plan,
 ) -> Result<(), TestCaseError> {
-    let view = PoolView::of(fleet, state, prev, now);
+    let view = PoolView::of(fleet, state, &Intents::default(), prev, now);
     let mut gains = BTreeMap::new();
     for (gateway, zones) in &next.gateways {
         for (zone, models) in zones {

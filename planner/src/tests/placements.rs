@@ -14,6 +14,7 @@ fn first(utilization: f64) -> HomePool {
             peak: utilization,
         }),
         down: false,
+        drained: false,
         serving: 100,
         last_breach: None,
         unhealthy_step: 25,
@@ -30,6 +31,7 @@ fn first(utilization: f64) -> HomePool {
 
 fn other(region: &str, headroom: f64) -> Candidate {
     Candidate {
+        drained: false,
         region: region.parse().unwrap(),
         headroom,
         open: true,

@@ -96,7 +96,7 @@ fn readings_for(reason: Reason, second: f64) -> Vec<Reading> {
             vec![server(healthy), seen]
         }
         Reason::Errors => vec![server(healthy), gateway],
-        Reason::NoEndpoints | Reason::Stale => panic!("no signal of a server"),
+        Reason::NoEndpoints | Reason::Stale | Reason::Drained => panic!("no signal of a server"),
     }
 }
 

@@ -105,7 +105,7 @@ fn headrooms(pinned: f64, elsewhere: bool, down: bool) -> [f64; 2] {
         watch.tick();
     }
     let now = Millis(watch.now - 1000);
-    let view = PoolView::of(&watch.fleet, &watch.state, &watch.plan, now);
+    let view = PoolView::of(&watch.fleet, &watch.state, &watch.intents, &watch.plan, now);
     let (west, east, model) = (
         WEST.parse().unwrap(),
         [EAST.parse().unwrap()],

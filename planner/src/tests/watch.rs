@@ -1,6 +1,7 @@
 //! A fleet with its state and plan, driven second by second.
 
 use crate::health::Reason;
+use crate::intent::Intents;
 use crate::plan::{Plan, plan};
 use crate::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use crate::state::FleetState;
@@ -32,6 +33,7 @@ pub(super) fn watched() -> Fleet {
 pub(super) struct Watch {
     pub(super) fleet: Topology,
     pub(super) state: FleetState,
+    pub(super) intents: Intents,
     pub(super) plan: Plan,
     pub(super) now: u64,
 }
@@ -41,6 +43,7 @@ impl Watch {
         Self {
             fleet: Topology::new(fleet),
             state: FleetState::default(),
+            intents: Intents::default(),
             plan: Plan::default(),
             now: 1_000_000_000,
         }
@@ -70,7 +73,13 @@ impl Watch {
     }
 
     pub(super) fn tick(&mut self) {
-        self.plan = plan(&self.fleet, &self.state, &self.plan, Millis(self.now));
+        self.plan = plan(
+            &self.fleet,
+            &self.state,
+            &self.intents,
+            &self.plan,
+            Millis(self.now),
+        );
         self.now += 1000;
     }
 

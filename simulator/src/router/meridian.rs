@@ -7,6 +7,7 @@ use crate::topology::{MODEL, ZONE_HEADER};
 use meridian_filter_core::pace::{Pace, PoolPace};
 use meridian_filter_core::request::{Head, RequestContext};
 use meridian_filter_core::router::{Admission, Admitted, Router as PolicyRouter};
+use meridian_planner::intent::Intents;
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::plugins::filter_policy;
 use meridian_planner::signal::{AttemptCounts, Histogram, Millis, Observation, Reading};
@@ -309,7 +310,13 @@ impl Router for Meridian {
     fn on_second(&mut self, now: f64) {
         self.activate_pending(now);
         self.observe_gateways(now);
-        let next = plan(&self.fleet, &self.state, &self.plan, millis(now));
+        let next = plan(
+            &self.fleet,
+            &self.state,
+            &Intents::default(),
+            &self.plan,
+            millis(now),
+        );
         if next != self.plan {
             self.plan = next;
             self.pending = Some((now + PLAN_DELAY, self.compile()));

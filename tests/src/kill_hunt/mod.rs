@@ -17,7 +17,7 @@ use sent::{Counters, Pushes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use traffic::Traffic;
+pub use traffic::{Tally, Traffic};
 
 /// Answers are short, so that the definitions before an edit are soon dropped.
 const LIMITS: &str =

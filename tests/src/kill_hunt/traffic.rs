@@ -40,11 +40,13 @@ pub struct Traffic {
 /// What came of them.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Requests that were sent.
     pub requests: u32,
     /// Requests that reached a server.
     pub attempts: usize,
     /// Requests that a fallback has answered.
     pub by_fallbacks: u32,
+    /// The longest time until a whole answer.
     pub longest: Duration,
     /// What may not be.
     pub wrong: Vec<String>,

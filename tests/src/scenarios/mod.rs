@@ -35,6 +35,7 @@ mod native;
 mod native_panics;
 mod native_refused;
 mod nearest;
+mod operators;
 mod overflow;
 mod overload;
 mod peer;
@@ -317,6 +318,8 @@ scenarios! {
     "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
     "control-plane-killed": control_plane::killed, Last, kill_hunt::options();
     "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
+    "drained": operators::drained, Last, kill_hunt::options();
+    "overridden": operators::overridden, Any, Options::default();
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

@@ -43,7 +43,7 @@ impl ControlPlane {
     /// Ends it, and starts it again with the fleet file and without a memory.
     pub async fn renew(&mut self) -> Result<()> {
         self.kill().await?;
-        match std::fs::remove_file(state(&self.dir)) {
+        match std::fs::remove_dir_all(state(&self.dir)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => self.restart().await,
         }
@@ -158,15 +158,20 @@ impl ControlPlane {
         Ok(answer.error_for_status()?.text().await?)
     }
 
+    /// Its status port.
+    pub fn status(&self) -> SocketAddr {
+        self.status
+    }
+
     /// Everything that it has logged since its last start.
     pub fn log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(log(&self.dir, self.starts - 1))?)
     }
 }
 
-/// Where it keeps its plan.
+/// Its store.
 fn state(dir: &Path) -> PathBuf {
-    dir.join("plan.json")
+    dir.join("state")
 }
 
 fn log(dir: &Path, start: u32) -> PathBuf {

@@ -8,11 +8,12 @@ use super::edition::{Earlier, Edition};
 use super::handover::handover;
 use super::publication::{Publication, Publisher, Unpublishable};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
-use super::state_file::SavedState;
+use super::saved_state::SavedState;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use changes::log_changes;
 use lease::{is_due, new_lease};
+use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
@@ -120,6 +121,7 @@ pub struct Controller {
     fleet: Arc<Topology>,
     earlier: Earlier,
     state: FleetState,
+    intents: Intents,
     plan: Plan,
     lease: Lease,
     publisher: Publisher,
@@ -147,7 +149,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts with an edition and the state that an earlier run saved. A saved plan whose lease has ended is dropped, as it
+    /// Starts with an edition, the state that an earlier run saved, and what operators have said. A saved plan whose lease has ended is dropped, as it
     /// was by the gateways; so is one whose lease begins in the future. The edition that was in force then is handed over from.
     ///
     /// # Errors
@@ -157,6 +159,7 @@ impl Controller {
         edition: Edition,
         file: String,
         saved: Option<SavedState>,
+        intents: Intents,
         now: Millis,
     ) -> Result<(Self, Effects), Unpublishable> {
         let files = saved.iter().flat_map(|saved| &saved.files);
@@ -177,6 +180,7 @@ impl Controller {
         } = Beginning::after(before, &edition, &before_plan, lease)?;
         let mut controller = Self {
             state: FleetState::default(),
+            intents,
             plan,
             lease,
             published: publisher.publication(),
@@ -406,7 +410,7 @@ impl Controller {
 
     fn next_plan(&self, fleet: &Topology, now: Millis) -> Plan {
         if self.all_sources_answered(now) {
-            plan(fleet, &self.state, &self.plan, now)
+            plan(fleet, &self.state, &self.intents, &self.plan, now)
         } else {
             carried_over(fleet, &self.plan)
         }
@@ -521,6 +525,29 @@ impl Controller {
                 .map(|edition| edition.text.to_string())
                 .collect(),
         }
+    }
+
+    /// What operators have said.
+    pub fn intents(&self) -> &Intents {
+        &self.intents
+    }
+
+    /// Replaces what operators have said. The next plan follows it.
+    pub fn set_intents(&mut self, intents: Intents) {
+        self.intents = intents;
+        self.has_news = true;
+    }
+
+    /// What speaks against an intent, beside those in force but one that it replaces.
+    pub fn objections(
+        &self,
+        action: &Action,
+        replaces: Option<u64>,
+        now: Millis,
+    ) -> Vec<Objection> {
+        let mut others = self.intents.clone();
+        others.0.retain(|number, _| Some(*number) != replaces);
+        objections(&self.fleet, &self.state, &others, &self.plan, action, now)
     }
 
     /// The fleet in force.

@@ -5,6 +5,7 @@
 //! pushers    --Pushes---------> Scrape        \
 //! gateways   --MetricsService-> GatewayEvent   --> Event --Controller--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile------> Fleet         /               \--> Report --> /status, /metrics
+//! operators  --/v1/intents----> Command --ControllerTask--> Store, Controller
 //! ```
 //!
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
@@ -16,10 +17,12 @@ mod fleet_file;
 mod handover;
 mod http;
 pub mod metrics;
+pub mod operator;
 mod ports;
 mod publication;
 pub mod report;
-mod state_file;
+mod saved_state;
+pub mod store;
 mod task;
 mod thread;
 
@@ -40,10 +43,12 @@ use edition::Edition;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
+use operator::Operator;
 use ports::Ports;
-use state_file::StateFile;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use store::Store;
 use task::{ControllerTask, Inbox, Planner, Shared};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
@@ -55,12 +60,15 @@ use tonic::{Request, Status};
 /// gateways repeat them within seconds.
 const QUEUE: usize = 1024;
 
+/// Commands of operators that may wait.
+const COMMANDS: usize = 16;
+
 /// The arguments of `meridian serve`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The fleet file.
     pub fleet: PathBuf,
-    /// The file that keeps the plan over a restart.
+    /// The directory of the store: what operators have said, and the plan over a restart. Without it both end with the process.
     pub state: Option<PathBuf>,
 }
 
@@ -74,10 +82,11 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let (edition, control_plane) = read_fleet(&mut file).await?;
     let fleet = edition.fleet.clone();
     let ports = Ports::open(&control_plane)?;
-    let state_file = StateFile::new(options.state);
-    let saved = state_file.load();
-    let (controller, effects) = Controller::start(edition, file.shown(), saved, steady_clock())
-        .map_err(|error| anyhow!("nothing can be published: {error}"))?;
+    let store = Arc::new(Store::open(options.state.as_deref())?);
+    let (saved, intents) = (store.state()?, store.intents()?);
+    let (controller, effects) =
+        Controller::start(edition, file.shown(), saved, intents, steady_clock())
+            .map_err(|error| anyhow!("nothing can be published: {error}"))?;
     let shared = Shared::new(&fleet, controller.report(steady_clock()));
 
     let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
@@ -90,18 +99,21 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         steady_clock,
     )?;
     tokio::spawn(file.watch(edit_sender));
-    let saving = tokio::spawn(state_file.save_latest(to_save));
-    let mut task = ControllerTask::new(controller, shared.clone(), collector, save);
+    let (command_sender, commands) = mpsc::channel(COMMANDS);
+    let saving = tokio::spawn(saved_state::save_latest(Arc::clone(&store), to_save));
+    let operator = Operator::new(command_sender, Arc::clone(&store));
+    let mut task = ControllerTask::new(controller, shared.clone(), collector, save, store);
     task.apply(effects);
 
     let services = services(&shared, scrape_sender, gateway_sender);
-    let serving = run_servers(ports, shared, services, shutdown);
+    let serving = run_servers(ports, shared, operator, services, shutdown);
     let planner = Planner::start(
         task,
         Inbox {
             scrapes,
             gateway_events,
             edits,
+            commands,
         },
     )?;
     let ended = tokio::select! {
@@ -153,6 +165,7 @@ fn services(
 async fn run_servers(
     ports: Ports,
     shared: Shared,
+    operator: Operator,
     services: Routes,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
@@ -177,6 +190,7 @@ async fn run_servers(
         certificates,
         clock: steady_clock,
     });
+    let pages = pages.merge(operator.routes());
     let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
     let serving = async {
         let xds = async { Ok(xds.await?) };
@@ -199,6 +213,7 @@ async fn serve_pages(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, pages).with_graceful_shutdown(shutdown);
     serving.await.context("the status port")
 }

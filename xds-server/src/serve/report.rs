@@ -4,6 +4,7 @@ use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_planner::alarm::{Alarm, AlarmKind};
 use meridian_planner::health::Health;
+use meridian_planner::intent::Intents;
 use meridian_planner::placement::Placement;
 use meridian_planner::signal::{AttemptCounts, Millis};
 use meridian_planner::state::{Attempts, PoolSignals};
@@ -30,6 +31,9 @@ pub struct Report {
     pub regions: BTreeMap<RegionName, RegionReport>,
     /// The placement of each (zone, model) at each gateway that has a choice.
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
+    /// What operators have said.
+    #[serde(default)]
+    pub intents: Intents,
     /// Connected Envoys.
     pub envoys: Vec<EnvoyReport>,
     /// The control plane's certificates, and refused handshakes.

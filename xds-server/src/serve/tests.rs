@@ -5,13 +5,14 @@ use super::edition::Edition;
 use super::metrics;
 use super::publication::{Publication, Unpublishable};
 use super::report::{EnvoyReport, Report, TypeReport};
-use super::state_file::SavedState;
+use super::saved_state::SavedState;
 use crate::collect::gateway::{self, GatewayEvent};
 use crate::collect::page::Page;
 use crate::collect::{Scrape, ScrapeError, Scraped};
 use crate::status;
 use crate::xds::ResourceType;
 use meridian_planner::alarm::{Alarm, AlarmKind};
+use meridian_planner::intent::Intents;
 use meridian_planner::signal::{AttemptCounts, Figures, Millis, Observation, Reading};
 use meridian_policy::Fleet;
 use meridian_policy::filter_policy::{Lane, Lease};
@@ -50,7 +51,8 @@ impl Stand {
 
     fn start_with(text: &str, saved: Option<SavedState>, now: Millis) -> Self {
         let file = "fleet.yaml".into();
-        let (controller, effects) = Controller::start(edition(text), file, saved, now).unwrap();
+        let (controller, effects) =
+            Controller::start(edition(text), file, saved, Intents::default(), now).unwrap();
         Self {
             controller,
             published: effects.publish.unwrap(),

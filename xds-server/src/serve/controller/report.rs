@@ -51,6 +51,7 @@ impl Controller {
             lease: Some(self.lease),
             regions,
             placements: self.plan.gateways.clone(),
+            intents: self.intents.clone(),
             envoys: Vec::new(),
             certificates: Default::default(),
             alarms: [

@@ -47,7 +47,7 @@ impl ControlPlane {
             .args(["serve", "--fleet"])
             .arg(&file)
             .arg("--state")
-            .arg(dir.join("plan.json"))
+            .arg(dir.join("state"))
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

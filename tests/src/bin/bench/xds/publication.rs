@@ -4,6 +4,7 @@ use super::Arguments;
 use super::fleet::Fleet;
 use crate::report::Report;
 use anyhow::{Context, Result};
+use meridian_planner::intent::Intents;
 use meridian_planner::placement::Placement;
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
@@ -127,7 +128,15 @@ fn measure(arguments: &Arguments, regions: usize, models: usize, more: &str) -> 
         let (made, took) = timed(|| publisher.follow(next, lease));
         made?;
         leases.push(took);
-        let (next, took) = timed(|| plan(&topology, &state, next, Millis(time * 1000)));
+        let (next, took) = timed(|| {
+            plan(
+                &topology,
+                &state,
+                &Intents::default(),
+                next,
+                Millis(time * 1000),
+            )
+        });
         black_box(next);
         plans.push(took);
     }

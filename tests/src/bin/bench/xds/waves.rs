@@ -23,8 +23,8 @@ pub const GAP: Duration = Duration::from_millis(700);
 pub struct Wave {
     /// When the first response came.
     pub begun: Instant,
-    /// When each gateway had accepted all of it.
-    acked: BTreeMap<usize, Instant>,
+    /// When each gateway had accepted the first response of each type. A later one is of a later plan.
+    acked: BTreeMap<usize, BTreeMap<ResourceType, Instant>>,
     /// Bytes of all responses.
     pub bytes: usize,
     kinds: BTreeMap<&'static str, usize>,
@@ -54,7 +54,8 @@ impl Wave {
                     new
                 }
             };
-            wave.acked.insert(event.stream, event.acked);
+            let of_gateway = wave.acked.entry(event.stream).or_default();
+            of_gateway.entry(event.kind).or_insert(event.acked);
             wave.bytes += event.bytes;
             *wave.kinds.entry(event.kind.label()).or_default() += 1;
         }
@@ -70,6 +71,7 @@ impl Wave {
     pub fn took(&self, since: Instant) -> Vec<Duration> {
         let acked = self.acked.values();
         acked
+            .filter_map(|types| types.values().max())
             .map(|acked| acked.saturating_duration_since(since))
             .collect()
     }

@@ -1,16 +1,17 @@
-//! The state file: the plan and its lease, kept over a restart.
+//! The plan and its lease, kept over a restart.
 //!
 //! All other state is observed again within seconds. Without the plan, these seconds would send all traffic to its home
 //! region, which may be the overloaded one.
 
+use super::store::Store;
 use crate::clock::{steady_clock, system_time};
 use meridian_planner::placement::Placement;
 use meridian_planner::plan::Plan;
 use meridian_planner::signal::Millis;
 use meridian_policy::filter_policy::{Lease, TOTAL_WEIGHT};
 use serde::{Deserialize, Serialize};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Latest time of a lease, in seconds since the Unix epoch: the end of the year 9999.
@@ -30,52 +31,35 @@ pub struct SavedState {
     pub files: Vec<String>,
 }
 
-/// A file that keeps the last state, or none.
-#[derive(Clone, Debug)]
-pub struct StateFile {
-    file: Option<PathBuf>,
-}
-
-impl StateFile {
-    /// Keeps state in this file; without a file nothing is kept.
-    pub fn new(file: Option<PathBuf>) -> Self {
-        Self { file }
-    }
-
-    /// The saved state; `None`, with a warning, if the file cannot be read.
-    pub fn load(&self) -> Option<SavedState> {
-        let file = self.file.as_ref()?;
-        let text = match std::fs::read(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "the state file cannot be read; starting with home first");
-                return None;
-            }
-        };
-        let state: SavedState = serde_json::from_slice(&text)
+impl SavedState {
+    /// A state that was saved; `None`, with a warning that names where it was, if it cannot be used.
+    pub fn read(bytes: &[u8], shown: &Path) -> Option<Self> {
+        let state: Self = serde_json::from_slice(bytes)
             .inspect_err(|error| {
-                tracing::warn!(file = %file.display(), %error, "the state file cannot be parsed; starting with home first");
+                tracing::warn!(file = %shown.display(), %error, "the saved plan cannot be parsed; starting with home first");
             })
             .ok()?;
         if let Some(error) = impossible(&state) {
-            tracing::warn!(file = %file.display(), error, "the state file has a value that cannot be; starting with home first");
+            tracing::warn!(file = %shown.display(), error, "the saved plan has a value that cannot be; starting with home first");
             return None;
         }
         Some(state)
     }
+}
 
-    /// Saves each new state until the sender is dropped. States that are replaced while the file is written are skipped;
-    /// the last one is always written.
-    pub async fn save_latest(self, mut states: watch::Receiver<Option<SavedState>>) {
-        while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
-            let state = state.map(|state| by_system_time(state, steady_clock(), system_time()));
-            if let (Some(file), Some(state)) = (&self.file, state)
-                && let Err(error) = replace(file, &state).await
-            {
-                tracing::warn!(file = %file.display(), %error, "the plan cannot be saved; a restart would start with home first");
-            }
+/// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
+/// written.
+pub async fn save_latest(store: Arc<Store>, mut states: watch::Receiver<Option<SavedState>>) {
+    while states.changed().await.is_ok() {
+        let state = states.borrow_and_update().clone();
+        let Some(state) = state.map(|state| by_system_time(state, steady_clock(), system_time()))
+        else {
+            continue;
+        };
+        let store = Arc::clone(&store);
+        let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
+        if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
+            tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
         }
     }
 }
@@ -149,13 +133,6 @@ fn by_system_time(mut state: SavedState, steady: Millis, system: Millis) -> Save
     state
 }
 
-/// Replaces the file atomically.
-async fn replace(file: &Path, state: &SavedState) -> io::Result<()> {
-    let next = file.with_extension("next");
-    tokio::fs::write(&next, serde_json::to_vec(state)?).await?;
-    tokio::fs::rename(next, file).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,25 +163,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_state_is_loaded_and_a_broken_file_is_ignored() {
+    async fn the_last_state_is_saved() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("plan.json");
-        let state_file = StateFile::new(Some(file.clone()));
-        assert_eq!(state_file.load(), None);
+        let store = Arc::new(Store::open(Some(dir.path())).unwrap());
+        assert_eq!(store.state().unwrap(), None);
         let (sender, states) = watch::channel(None);
-        let saving = tokio::spawn(state_file.clone().save_latest(states));
+        let saving = tokio::spawn(save_latest(Arc::clone(&store), states));
         for given in 0..100 {
             sender.send_replace(Some(saved(given)));
             tokio::task::yield_now().await;
         }
         drop(sender);
         saving.await.unwrap();
-        assert_eq!(state_file.load(), Some(saved(99)));
-        let files = std::fs::read_dir(dir.path()).unwrap();
-        assert_eq!(files.count(), 1, "nothing is left over");
-        std::fs::write(&file, "{ torn").unwrap();
-        assert_eq!(state_file.load(), None);
-        assert_eq!(StateFile::new(None).load(), None);
+        drop(store);
+        let store = Store::open(Some(dir.path())).unwrap();
+        let set_by = |state: SavedState| state.lease.given.abs_diff(99);
+        assert!(store.state().unwrap().map(set_by).unwrap() <= 1);
     }
 
     #[test]
@@ -216,12 +190,7 @@ mod tests {
             "batch": {"us": {"m": {"open": 75, "since": 1700000000000}}},
             "freshness": {"behind": [], "retrieval": {}}},
             "lease": {"given": 1700000000, "runs_ms": 60000}}"#;
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("plan.json");
-        let load = |text: &str| {
-            std::fs::write(&file, text).unwrap();
-            StateFile::new(Some(file.clone())).load()
-        };
+        let load = |text: &str| SavedState::read(text.as_bytes(), Path::new("plan"));
         assert!(load(good).is_some());
         for (from, to) in [
             ("\"home_share\": 60", "\"home_share\": 200"),
