@@ -278,6 +278,88 @@ fn status_says_where_it_looked() {
     );
 }
 
+#[test]
+fn what_operators_say_needs_a_control_plane_and_a_reason() {
+    let at = ["--address", "127.83.0.2:9"];
+    let why = ["--why", "a test", "--by", "ana"];
+    let over = [
+        "override",
+        "--gateway",
+        "us-west-2",
+        "--zone",
+        "global",
+        "--model",
+        "m",
+        "--home-share",
+        "40",
+    ];
+    let says: [&[&str]; 5] = [
+        &["drain", "us-west-2"],
+        &["undrain", "us-west-2"],
+        &["freeze"],
+        &["undo", "3"],
+        &over,
+    ];
+    for command in says {
+        let output = meridian(&[command, &at, &why].concat());
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+        assert!(
+            err.contains("no control plane answers at 127.83.0.2:9"),
+            "{err}"
+        );
+        let output = meridian(&[command, &at].concat());
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains("--why"), "{err}");
+    }
+    for command in ["intents", "audit"] {
+        let output = meridian(&[&[command][..], &at].concat());
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn what_operators_write_wrong_is_named() {
+    let wrong: [(&[&str], &str); 5] = [
+        (&["drain", "us/west", "--why", "x"], "us/west"),
+        (&["freeze", "--why", "x", "--for", "soon"], "--for"),
+        (&["freeze", "--why", "x", "--until", "noon"], "--until"),
+        (
+            &[
+                "freeze",
+                "--why",
+                "x",
+                "--for",
+                "1h",
+                "--until",
+                "2030-01-01T00:00:00Z",
+            ],
+            "--until",
+        ),
+        (&["intents", "--output", "xml"], "xml"),
+    ];
+    for (command, says) in wrong {
+        let output = meridian(command);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {err}");
+        assert!(err.contains(says), "{command:?}: {err}");
+    }
+    let past = [
+        "freeze",
+        "--why",
+        "x",
+        "--by",
+        "ana",
+        "--until",
+        "2001-01-01T00:00:00Z",
+    ];
+    let output = meridian(&past);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--until: this time is over"));
+}
+
 /// A directory with `meridian` and, as its simulator, a shell.
 fn beside_a_shell(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -1,12 +1,19 @@
 //! What operators say: drains, overrides, freezes, and what speaks against them.
 
+use super::observations::any_stream;
 use super::watch::{Watch, attempts_to, server, watched};
 use crate::health::Reason;
-use crate::intent::{Action, Intent, Objection, objections};
+use crate::intent::{Action, Intent, Intents, Objection, objections};
 use crate::placement::{STEP_DOWN, STEP_UP};
-use crate::signal::{AttemptCounts, Figures, Millis};
-use meridian_fixtures::fleets::{EAST, EU, LLAMA, WEST};
+use crate::plan::{Plan, plan};
+use crate::signal::{AttemptCounts, Figures, Millis, Observation};
+use crate::state::FleetState;
+use crate::topology::Topology;
+use meridian_fixtures::any_fleet::{ZONES, fleets};
+use meridian_fixtures::fleets::{EAST, EU, LLAMA, MISTRAL, WEST};
 use meridian_policy::filter_policy::{Lane, TOTAL_WEIGHT};
+use meridian_policy::fleet::Order;
+use proptest::prelude::*;
 
 fn drain(region: &str, hard: bool) -> Action {
     Action::Drain {
@@ -37,18 +44,129 @@ fn over(home_share: u8, overflow: &[(&str, u32)]) -> Action {
     }
 }
 
+/// Intents with the time between their beginning and their end in milliseconds, and when each begins.
+fn any_intents() -> impl Strategy<Value = Vec<(Action, u64, u64)>> {
+    let region = || prop::sample::select(vec![WEST, EAST, EU, "mars"]);
+    let model = || prop::sample::select(vec![LLAMA, MISTRAL, "none"]);
+    let zone = prop::sample::select(vec![ZONES[0], ZONES[1], ZONES[3]]);
+    let overflow = prop::collection::btree_map(region(), 0..5u32, 0..3);
+    let drained = (region(), prop::option::of(model()), any::<bool>());
+    let action = prop_oneof![
+        3 => drained.prop_map(|(region, model, hard)| Action::Drain {
+            region: region.parse().unwrap(),
+            model: model.map(|model| model.parse().unwrap()),
+            hard,
+        }),
+        2 => (region(), zone, model(), 0..=100u8, overflow).prop_map(|(gateway, zone, model, home_share, overflow)| Action::Override {
+            gateway: gateway.parse().unwrap(),
+            zone: zone.parse().unwrap(),
+            model: model.parse().unwrap(),
+            home_share,
+            overflow: overflow.into_iter().map(|(region, weight)| (region.parse().unwrap(), weight)).collect(),
+        }),
+        1 => Just(Action::Freeze),
+    ];
+    prop::collection::vec((action, 0..60_000u64, 0..60_000u64), 0..5)
+}
+
+/// What must be true of a plan, whatever was said.
+fn check(
+    fleet: &Topology,
+    intents: &Intents,
+    now: Millis,
+    prev: &Plan,
+    next: &Plan,
+) -> Result<(), TestCaseError> {
+    let is_frozen = intents.is_frozen(now);
+    for (gateway, zones) in &next.gateways {
+        for (zone, models) in zones {
+            for (model, placement) in models {
+                let (first, others) = fleet.choice(zone, model, gateway).unwrap();
+                prop_assert!(placement.is_among(others), "{placement:?}");
+                let sum: u32 = placement.overflow.values().sum();
+                let is_home = placement.overflow.is_empty() && placement.home_share == 100;
+                prop_assert!(sum == TOTAL_WEIGHT || is_home, "{placement:?}");
+                let Some(before) = prev.placement(gateway, zone, model) else {
+                    continue;
+                };
+                if is_frozen {
+                    prop_assert_eq!(placement, before);
+                    continue;
+                }
+                let place = (gateway, zone, model);
+                let is_fixed = matches!(fleet.zones[zone].order, Order::Weighted(_));
+                if is_fixed || intents.placement(place, |_| true, now).is_some() {
+                    continue;
+                }
+                let fall = before.home_share.saturating_sub(placement.home_share);
+                prop_assert!(fall <= STEP_DOWN, "{before:?} -> {placement:?}");
+                for region in others
+                    .iter()
+                    .filter(|to| intents.drain(to, model, now).is_some())
+                {
+                    let more = placement.part(region) - before.part(region);
+                    prop_assert!(
+                        more <= 1.0,
+                        "{region} is drained: {before:?} -> {placement:?}"
+                    );
+                }
+                let is_drained = intents.drain(first, model, now).is_some();
+                let lost = before.overflow.keys().any(|to| !next.serves(to, model));
+                let relieves = before
+                    .overflow
+                    .keys()
+                    .any(|to| before.part(to) > placement.part(to));
+                let rises = placement.home_share > before.home_share;
+                prop_assert!(
+                    !(is_drained && rises) || lost || relieves,
+                    "{before:?} -> {placement:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_said_plans_keep_residency_and_move_in_steps(fleet in fleets(), stream in any_stream(), said in any_intents()) {
+        let fleet = Topology::new(fleet);
+        let (mut state, mut prev, begin) = (FleetState::default(), Plan::default(), 5_000_000);
+        let mut now = begin;
+        for (observation, pause) in stream {
+            state.apply(&fleet, &Observation { at: Millis(now), ..observation });
+            let mut intents = Intents::default();
+            let begun = said.iter().enumerate().filter(|(_, (_, _, since))| begin + since <= now);
+            for (number, (action, lasts, since)) in begun {
+                intents.0.insert(number as u64, intent(action.clone(), begin + since, *lasts));
+            }
+            let next = plan(&fleet, &state, &intents, &prev, Millis(now));
+            check(&fleet, &intents, Millis(now), &prev, &next)?;
+            for (action, ..) in &said {
+                objections(&fleet, &state, &intents, &next, action, Millis(now));
+            }
+            prev = next;
+            now += pause;
+        }
+    }
+}
+
+fn intent(action: Action, created: u64, lasts: u64) -> Intent {
+    Intent {
+        action,
+        by: "test".into(),
+        why: "a test".into(),
+        created: Millis(created),
+        expires: Millis(created + lasts),
+        forced: Vec::new(),
+    }
+}
+
 impl Watch {
     /// An operator says something, for some seconds.
     fn say(&mut self, action: Action, seconds: u64) {
         let number = self.intents.0.len() as u64 + 1;
-        let intent = Intent {
-            action,
-            by: "test".into(),
-            why: "a test".into(),
-            created: Millis(self.now),
-            expires: Millis(self.now + seconds * 1000),
-            forced: Vec::new(),
-        };
+        let intent = intent(action, self.now, seconds * 1000);
         self.intents.0.insert(number, intent);
     }
 

@@ -95,7 +95,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
 }
 
 /// Observations, each with the pause after it in milliseconds.
-fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
+pub(super) fn any_stream() -> impl Strategy<Value = Vec<(Observation, u64)>> {
     let region = prop::sample::select(vec![WEST, EAST, EU, "eu-central-1", "ap-1", "mars"]);
     let one = (
         region,
