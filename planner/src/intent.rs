@@ -66,6 +66,18 @@ pub enum Action {
 }
 
 impl Action {
+    /// All kinds, as in JSON and in metrics.
+    pub const KINDS: [&'static str; 3] = ["drain", "override", "freeze"];
+
+    /// Its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Drain { .. } => "drain",
+            Self::Override { .. } => "override",
+            Self::Freeze => "freeze",
+        }
+    }
+
     /// Whether this takes the place of another one: it says something else about the same.
     pub fn replaces(&self, other: &Self) -> bool {
         match (self, other) {
@@ -200,7 +212,7 @@ impl Intents {
     }
 }
 
-/// Whether all placements whose first region is this one have left it, by a plan.
+/// Whether no placement sends anything to a pool first, by a plan.
 pub(crate) fn is_left(
     topology: &Topology,
     plan: &Plan,
@@ -209,9 +221,13 @@ pub(crate) fn is_left(
 ) -> bool {
     let mut is_left = true;
     topology.each_choice(|(gateway, zone, of), (first, _)| {
-        if first == region && of == model {
+        if of == model {
             let placement = plan.placement(gateway, zone, of);
-            is_left &= placement.is_some_and(|placement| placement.home_share == 0);
+            let sends = placement.map_or(first == region, |placement| {
+                let is_first = first == region && placement.home_share > 0;
+                is_first || placement.part(region) > 0.0
+            });
+            is_left &= !sends;
         }
     });
     is_left

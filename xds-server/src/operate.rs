@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use meridian_planner::intent::{Action, Intents};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use meridian_xds_server::clock::steady_clock;
-use meridian_xds_server::serve::operator::{Audit, IntentRequest, Refused, TakeBackRequest};
+use meridian_xds_server::serve::operator::{Audit, IntentRequest, Refused, UndoRequest};
 use meridian_xds_server::serve::store::Record;
 use meridian_xds_server::status;
 use reqwest::{Client, Method, StatusCode};
@@ -210,7 +210,7 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
                 model,
                 hard,
             };
-            say(action, &time, person, &output, out).await
+            create(action, &time, person, &output, out).await
         }
         Operate::Override {
             gateway,
@@ -229,13 +229,13 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
                 home_share,
                 overflow: overflow.into_iter().collect::<BTreeMap<_, _>>(),
             };
-            say(action, &time, person, &output, out).await
+            create(action, &time, person, &output, out).await
         }
         Operate::Freeze {
             time,
             person,
             output,
-        } => say(Action::Freeze, &time, person, &output, out).await,
+        } => create(Action::Freeze, &time, person, &output, out).await,
         Operate::Undrain {
             region,
             model,
@@ -255,13 +255,13 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
                     "there is no `{action}` in force; `meridian intents` lists what is"
                 )));
             };
-            take_back(number, person, &output, out).await
+            undo(number, person, &output, out).await
         }
         Operate::Undo {
             number,
             person,
             output,
-        } => take_back(number, person, &output, out).await,
+        } => undo(number, person, &output, out).await,
         Operate::Intents { output } => {
             let intents: Intents = ask(&output, Method::GET, "intents", None::<&()>).await?;
             output.show(&intents, || status::intents(&intents, steady_clock()), out)
@@ -270,7 +270,7 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
     }
 }
 
-async fn say(
+async fn create(
     action: Action,
     time: &Time,
     person: Person,
@@ -288,13 +288,13 @@ async fn say(
     output.show(&record, || status::record(&record), out)
 }
 
-async fn take_back(number: u64, person: Person, output: &To, out: &mut impl Write) -> Result<()> {
-    let request = TakeBackRequest {
+async fn undo(number: u64, person: Person, output: &To, out: &mut impl Write) -> Result<()> {
+    let request = UndoRequest {
         by: person.by,
         why: person.why,
     };
-    let path = format!("intents/{number}");
-    let record: Record = ask(output, Method::DELETE, &path, Some(&request)).await?;
+    let path = format!("intents/{number}/undo");
+    let record: Record = ask(output, Method::POST, &path, Some(&request)).await?;
     output.show(&record, || status::record(&record), out)
 }
 

@@ -104,8 +104,8 @@ fn intents_table(intents: &Intents, now: Millis) -> Table {
 pub fn record(record: &Record) -> String {
     let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(record.at.0));
     let change = match record.change {
-        Change::Said => "says",
-        Change::TakenBack => "takes back",
+        Change::Created => "creates",
+        Change::Undone => "undoes",
         Change::Expired => "ends",
     };
     let before = record.before.as_ref();

@@ -171,29 +171,26 @@ fn no_room(
     zones: &[(&ZoneName, Vec<&RegionName>)],
 ) -> Option<Objection> {
     let mut room: BTreeMap<RegionName, f64> = BTreeMap::new();
-    let mut wants = Vec::new();
-    for (zone, remaining) in zones.iter().filter(|(_, remaining)| !remaining.is_empty()) {
-        for other in remaining {
-            room.insert((*other).clone(), view.room(other, model)?);
-        }
-        let path = |other: &&RegionName| Path {
-            region: room
-                .keys()
-                .position(|name| name == *other)
-                .unwrap_or_default(),
-            headroom: room[*other],
-            cost: 1.0,
-        };
-        wants.push((
-            view.rate_of_zone(region, model, zone),
-            remaining.iter().map(path).collect(),
-        ));
+    for other in zones.iter().flat_map(|(_, remaining)| remaining) {
+        room.insert((*other).clone(), view.room(other, model)?);
     }
-    let leave: f64 = wants.iter().map(|(amount, _)| amount).sum();
-    let wants: Vec<Want> = wants
-        .into_iter()
-        .map(|(amount, to)| Want { amount, to })
+    let path = |other: &&RegionName| {
+        let mut each = room.iter().enumerate();
+        let found = each.find(|(_, (name, _))| name == other);
+        found.map(|(region, (_, room))| Path {
+            region,
+            headroom: *room,
+            cost: 1.0,
+        })
+    };
+    let leaves = zones.iter().filter(|(_, remaining)| !remaining.is_empty());
+    let wants: Vec<Want> = leaves
+        .map(|(zone, remaining)| Want {
+            amount: view.rate_of_zone(region, model, zone),
+            to: remaining.iter().filter_map(path).collect(),
+        })
         .collect();
+    let leave: f64 = wants.iter().map(|want| want.amount).sum();
     let placed: f64 = allot(&wants).into_iter().flatten().sum();
     (leave - placed > MIN_LEFT).then(|| Objection::NoRoom {
         model: model.clone(),

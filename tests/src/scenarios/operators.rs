@@ -101,8 +101,8 @@ pub async fn drained(world: &mut World) -> Result<String> {
     let records = audit["records"].as_array().context("no records")?;
     ensure(
         records.len() == 2
-            && records[0]["change"] == "said"
-            && records[1]["change"] == "taken_back"
+            && records[0]["change"] == "created"
+            && records[1]["change"] == "undone"
             && records[1]["by"] == "ana"
             && audit["broken_at"].is_null(),
         || audit.to_string(),

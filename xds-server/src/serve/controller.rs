@@ -149,8 +149,9 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts with an edition, the state that an earlier run saved, and what operators have said. A saved plan whose lease has ended is dropped, as it
-    /// was by the gateways; so is one whose lease begins in the future. The edition that was in force then is handed over from.
+    /// Starts with an edition, the state that an earlier run saved, and what operators have said. A saved plan whose lease has ended is
+    /// dropped, as it was by the gateways; so is one whose lease begins in the future. The edition that was in force then is handed over
+    /// from.
     ///
     /// # Errors
     ///

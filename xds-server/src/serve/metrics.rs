@@ -12,6 +12,7 @@ use super::report::Report;
 use certificates::certificates;
 use encode::gauges;
 use meridian_planner::alarm::AlarmKind;
+use meridian_planner::intent::Action;
 use meridian_policy::RegionName;
 use pools::pools;
 use prometheus_client::collector::Collector;
@@ -71,8 +72,23 @@ impl Collector for Page {
             let value = f64::from(u8::from(flag));
             gauges(&mut encoder, name, help, [(Vec::new(), value)])?;
         }
+        intents(report, &mut encoder)?;
         alarms(report, &mut encoder)
     }
+}
+
+fn intents(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let each = Action::KINDS.map(|kind| {
+        let those = report.intents.active(report.at);
+        let those = those.filter(|(_, intent)| intent.action.kind() == kind);
+        (vec![("kind", kind.to_owned())], those.count() as f64)
+    });
+    gauges(
+        encoder,
+        "meridian_intents",
+        "What operators have said and is in force",
+        each,
+    )
 }
 
 fn alarms(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

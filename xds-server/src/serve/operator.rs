@@ -7,7 +7,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use meridian_planner::intent::{Action, Intents, Objection};
 use serde::{Deserialize, Serialize};
@@ -41,10 +41,10 @@ pub struct Command {
 /// What an operator wants.
 #[derive(Debug)]
 pub enum Wanted {
-    /// An intent is in force.
-    Say(Saying),
+    /// A new intent.
+    Create(NewIntent),
     /// An intent ends.
-    TakeBack {
+    Undo {
         /// Its number.
         number: u64,
         /// Who wants it.
@@ -58,7 +58,7 @@ pub enum Wanted {
 
 /// An intent that an operator wants.
 #[derive(Debug)]
-pub struct Saying {
+pub struct NewIntent {
     /// What is wanted.
     pub action: Action,
     /// Who wants it.
@@ -106,10 +106,10 @@ fn an_hour() -> Duration {
     Duration::from_secs(3600)
 }
 
-/// A request to take an intent back, as JSON.
+/// A request to undo an intent, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TakeBackRequest {
+pub struct UndoRequest {
     /// Who wants it.
     pub by: String,
     /// Why.
@@ -164,8 +164,8 @@ impl Operator {
     /// The routes.
     pub fn routes(self) -> Router {
         Router::new()
-            .route("/v1/intents", get(intents).post(say))
-            .route("/v1/intents/{number}", delete(take_back))
+            .route("/v1/intents", get(intents).post(create))
+            .route("/v1/intents/{number}/undo", post(undo))
             .route("/v1/audit", get(audit))
             .with_state(self)
     }
@@ -256,7 +256,7 @@ fn text<'t>(field: &str, text: &'t str) -> Result<&'t str, Failure> {
     Ok(text)
 }
 
-async fn say(
+async fn create(
     State(operator): State<Operator>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Result<Json<IntentRequest>, JsonRejection>,
@@ -267,7 +267,7 @@ async fn say(
         let error = "for: write a time from 1s to 30days";
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error));
     }
-    let saying = Saying {
+    let new = NewIntent {
         by: text("by", &request.by)?.to_owned(),
         why: text("why", &request.why)?.to_owned(),
         action: request.action,
@@ -275,19 +275,19 @@ async fn say(
         lasts_ms: u64::try_from(request.lasts.as_millis()).unwrap_or(u64::MAX),
         force: request.force,
     };
-    let record = operator.done(Wanted::Say(saying)).await?;
+    let record = operator.done(Wanted::Create(new)).await?;
     Ok((StatusCode::CREATED, Json(record)).into_response())
 }
 
-async fn take_back(
+async fn undo(
     State(operator): State<Operator>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(number): Path<u64>,
-    request: Result<Json<TakeBackRequest>, JsonRejection>,
+    request: Result<Json<UndoRequest>, JsonRejection>,
 ) -> Result<Json<Record>, Failure> {
     let from = local(from)?;
     let Json(request) = request?;
-    let wanted = Wanted::TakeBack {
+    let wanted = Wanted::Undo {
         number,
         by: text("by", &request.by)?.to_owned(),
         why: text("why", &request.why)?.to_owned(),
@@ -329,3 +329,6 @@ async fn read<T: Send + 'static>(
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error)
     })
 }
+
+#[cfg(test)]
+mod tests;

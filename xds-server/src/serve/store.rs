@@ -9,11 +9,11 @@ mod earlier;
 pub use audit::{Change, Record, broken_at};
 
 use super::saved_state::SavedState;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use meridian_planner::intent::{Intent, Intents};
 use meridian_planner::signal::Millis;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::{Path, PathBuf};
 
 /// The name of the file.
@@ -77,9 +77,13 @@ impl Store {
             .with_context(|| format!("--state {}", directory.display()))?;
         let file = directory.join(FILE);
         let shown = file.clone();
-        let opened = Database::create(&file).with_context(|| {
-            format!(
-                "--state: {} cannot be used; move it away to start without what operators have said",
+        let opened = Database::create(&file).map_err(|error| {
+            let fix = match error {
+                DatabaseError::DatabaseAlreadyOpen => "another `meridian serve` uses it",
+                _ => "move it away to start without what operators have said",
+            };
+            anyhow!(
+                "--state: {} cannot be used: {error}; {fix}",
                 shown.display()
             )
         });

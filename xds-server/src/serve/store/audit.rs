@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// It was said, perhaps in the place of another one.
-    Said,
-    /// It was taken back.
-    TakenBack,
+    /// It was created, perhaps in the place of another one.
+    Created,
+    /// It was undone.
+    Undone,
     /// Its time was over.
     Expired,
 }
@@ -22,7 +22,7 @@ pub enum Change {
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its number: 1 for the first one, and no number is left out. That of the intent, if it was said.
+    /// Its number: 1 for the first one, and no number is left out. That of the intent, if one was created.
     pub number: u64,
     /// When, in milliseconds since the Unix epoch.
     pub at: Millis,

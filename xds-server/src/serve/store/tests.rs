@@ -30,10 +30,10 @@ fn what_was_said_is_there_after_a_restart_and_so_is_its_record() {
     let open = || Store::open(Some(dir.path())).unwrap();
     let store = open();
     let first = store
-        .change(entry(Change::Said, None, Some(intent("one"))))
+        .change(entry(Change::Created, None, Some(intent("one"))))
         .unwrap();
     let second = store
-        .change(entry(Change::Said, None, Some(intent("two"))))
+        .change(entry(Change::Created, None, Some(intent("two"))))
         .unwrap();
     assert_eq!((first.number, second.number), (1, 2));
     drop(store);
@@ -49,12 +49,10 @@ fn what_was_said_is_there_after_a_restart_and_so_is_its_record() {
         [1, 2]
     );
     let third = store
-        .change(entry(Change::Said, Some(1), Some(intent("three"))))
+        .change(entry(Change::Created, Some(1), Some(intent("three"))))
         .unwrap();
     assert_eq!(third.before, Some((1, intent("one"))));
-    store
-        .change(entry(Change::TakenBack, Some(2), None))
-        .unwrap();
+    store.change(entry(Change::Undone, Some(2), None)).unwrap();
     drop(store);
     let store = open();
     let intents = store.intents().unwrap();
@@ -77,7 +75,7 @@ fn a_record_that_is_changed_or_taken_out_is_missed() {
     let store = Store::open(None).unwrap();
     for _ in 0..5 {
         store
-            .change(entry(Change::Said, None, Some(intent("one"))))
+            .change(entry(Change::Created, None, Some(intent("one"))))
             .unwrap();
     }
     let all = store.audit(0, 100).unwrap();
@@ -119,12 +117,17 @@ fn what_cannot_be_used_is_named_and_kept() {
     std::fs::write(&file, "not a database").unwrap();
     let error = format!("{:#}", Store::open(Some(dir.path())).err().unwrap());
     assert!(
-        error.contains("meridian.redb cannot be used; move it away"),
+        error.contains("meridian.redb cannot be used: ") && error.contains("move it away"),
         "{error}"
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
     std::fs::remove_file(&file).unwrap();
     let store = Store::open(Some(dir.path())).unwrap();
+    let error = format!("{:#}", Store::open(Some(dir.path())).err().unwrap());
+    assert!(
+        error.ends_with("another `meridian serve` uses it"),
+        "{error}"
+    );
     let write = store.database.begin_write().unwrap();
     write
         .open_table(VERSIONS)

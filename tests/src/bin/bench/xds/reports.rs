@@ -186,9 +186,10 @@ fn message(clusters: &[Bytes], models: usize, sequence: u64) -> Statistics {
 fn families(clusters: &[Arc<str>]) -> Vec<Bytes> {
     let checked = clusters
         .iter()
-        .filter(|cluster| cluster.starts_with("peer_"));
+        .filter(|cluster| cluster.starts_with("peer/"));
     let each = checked.flat_map(|cluster| {
-        let labels = [("envoy.cluster_name", cluster.to_string())];
+        // As in Envoy's statistics.
+        let labels = [("envoy.cluster_name", cluster.replace('/', "_"))];
         let one = |kind, metric: Metric| {
             let labels = labels.clone();
             move |name: &&str| family(&format!("cluster.{name}"), kind, &labels, metric.clone())

@@ -1,0 +1,173 @@
+//! The requests of operators, over real HTTP: what is wrong is named, and changes nothing.
+
+use super::*;
+use crate::serve::store::{Change, Entry};
+use meridian_planner::intent::Intent;
+use meridian_planner::signal::Millis;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// A server whose commands are done by a store alone, from callers at `from`.
+async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
+    let store = Arc::new(Store::open(None).unwrap());
+    let (commands, mut inbox) = mpsc::channel::<Command>(1);
+    let routes = Operator::new(commands, Arc::clone(&store)).routes();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        match from {
+            Some(from) => {
+                let routes = routes.layer(axum::Extension(ConnectInfo(from)));
+                axum::serve(listener, routes).await
+            }
+            None => {
+                let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+                axum::serve(listener, routes).await
+            }
+        }
+    });
+    let kept = Arc::clone(&store);
+    tokio::spawn(async move {
+        while let Some(command) = inbox.recv().await {
+            let _ = command.reply.send(done(&kept, command.wanted));
+        }
+    });
+    (url, store)
+}
+
+fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
+    let entry = match wanted {
+        Wanted::Create(new) => Entry {
+            change: Change::Created,
+            by: new.by.clone(),
+            from: new.from,
+            why: new.why.clone(),
+            at: Millis(1),
+            before: None,
+            after: Some(Intent {
+                action: new.action,
+                by: new.by,
+                why: new.why,
+                created: Millis(1),
+                expires: Millis(1 + new.lasts_ms),
+                forced: Vec::new(),
+            }),
+        },
+        Wanted::Undo { number, .. } => return Err(Refusal::NoSuchIntent(number)),
+    };
+    store
+        .change(entry)
+        .map_err(|error| Refusal::Store(error.to_string()))
+}
+
+fn drain() -> Value {
+    json!({ "action": { "kind": "drain", "region": "us-west-2" }, "by": "ana", "why": "drivers", "for": "90m" })
+}
+
+async fn post(url: &str, path: &str, body: String) -> (u16, Value) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let request = Client::new().post(format!("{url}/{path}"));
+    let request = request.header("content-type", "application/json");
+    let answer = request.body(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_intent_is_created_and_listed_with_its_record() {
+    let (url, store) = serve(None).await;
+    let (status, record) = post(&url, "intents", drain().to_string()).await;
+    assert_eq!(
+        (status, &record["number"], &record["from"]),
+        (201, &json!(1), &json!("127.0.0.1"))
+    );
+    assert_eq!(record["after"]["expires"], 1 + 90 * 60 * 1000);
+    let get = async |path: &str| -> Value {
+        let answer = Client::new().get(format!("{url}/{path}")).send().await;
+        answer.unwrap().json().await.unwrap()
+    };
+    assert_eq!(
+        get("intents").await["1"]["action"],
+        json!({ "kind": "drain", "region": "us-west-2" })
+    );
+    let audit = get("audit").await;
+    assert_eq!(
+        (&audit["records"][0], &audit["broken_at"]),
+        (&record, &Value::Null)
+    );
+    assert_eq!(get("audit?after=1").await["records"], json!([]));
+    assert_eq!(store.intents().unwrap().0.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_and_changes_nothing() {
+    let (url, store) = serve(None).await;
+    let with = |field: &str, value: Value| {
+        let mut body = drain();
+        body[field] = value;
+        body.to_string()
+    };
+    let without = |field: &str| {
+        let mut body = drain();
+        body.as_object_mut().unwrap().remove(field);
+        body.to_string()
+    };
+    for (body, status, says) in [
+        ("{".to_owned(), 400, "EOF"),
+        (with("forse", json!(true)), 422, "forse"),
+        (
+            with(
+                "action",
+                json!({ "kind": "drain", "region": "us-west-2", "soft": true }),
+            ),
+            422,
+            "soft",
+        ),
+        (
+            with("action", json!({ "kind": "drain", "region": "US west" })),
+            422,
+            "US west",
+        ),
+        (with("action", json!({ "kind": "explode" })), 422, "explode"),
+        (without("why"), 422, "why"),
+        (without("by"), 422, "by"),
+        (with("why", json!("  ")), 422, "why: write 1 to 1000 bytes"),
+        (with("by", json!("a\nb")), 422, "by: write 1 to 1000 bytes"),
+        (
+            with("why", json!("x".repeat(1001))),
+            422,
+            "why: write 1 to 1000 bytes",
+        ),
+        (with("for", json!("0s")), 422, "for: write a time"),
+        (with("for", json!("31days")), 422, "for: write a time"),
+        (with("for", json!("soon")), 422, "soon"),
+    ] {
+        let (got, answer) = post(&url, "intents", body.clone()).await;
+        let text = answer["errors"].to_string();
+        assert!(got == status && text.contains(says), "{body}: {got} {text}");
+    }
+    let undo = json!({ "by": "ana", "why": "over" }).to_string();
+    let (status, answer) = post(&url, "intents/7/undo", undo).await;
+    assert_eq!(status, 404);
+    assert!(
+        answer["errors"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("there is no intent 7")
+    );
+    assert!(store.audit(0, 10).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn changes_are_taken_from_this_machine_only() {
+    let (url, store) = serve(Some(([10, 0, 0, 7], 4242).into())).await;
+    let (status, answer) = post(&url, "intents", drain().to_string()).await;
+    assert_eq!(status, 403);
+    assert!(
+        answer["errors"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("10.0.0.7 is another machine")
+    );
+    assert!(store.audit(0, 10).unwrap().is_empty());
+}
