@@ -47,23 +47,21 @@ pub fn plan(
     };
     let mut choices: BTreeMap<ModelName, Vec<Choice>> = BTreeMap::new();
     topology.each_choice(|(gateway, zone, model), (first, others)| {
-        let before = prev.placement(gateway, zone, model);
-        let serves = |region: &RegionName| others.contains(region) && view.serves(region, model);
+        let (place, before) = ((gateway, zone, model), prev.placement(gateway, zone, model));
         let kept = before.filter(|before| is_frozen && before.is_among(others));
-        let said = || intents.placement((gateway, zone, model), serves, now);
-        if let Some(placement) = kept.cloned().or_else(said) {
-            next.place(gateway, zone, model, placement);
-            return;
-        }
-        if let Some(Order::Weighted(weights)) = topology.zones.get(zone).map(|zone| &zone.order) {
-            let home = view.home_pool(first, others, model);
-            let others = view.candidates(zone, (first, &home), others, model);
-            let placement = Placement::fixed(weights, (first, &home), &others);
+        let serves = |region: &RegionName| others.contains(region) && view.serves(region, model);
+        let kept = kept.cloned();
+        if let Some(placement) = kept.or_else(|| intents.placement(place, serves, now)) {
             next.place(gateway, zone, model, placement);
             return;
         }
         let home = view.home_pool(first, others, model);
         let others = view.candidates(zone, (first, &home), others, model);
+        if let Some(Order::Weighted(weights)) = topology.zones.get(zone).map(|zone| &zone.order) {
+            let placement = Placement::fixed(weights, (first, &home), &others);
+            next.place(gateway, zone, model, placement);
+            return;
+        }
         let choice = Choice {
             gateway: gateway.clone(),
             zone: zone.clone(),

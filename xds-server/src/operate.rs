@@ -11,7 +11,6 @@ use meridian_xds_server::status;
 use reqwest::{Client, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -59,21 +58,8 @@ pub enum Operate {
   meridian override --gateway us-west-2 --zone global --model llama-3.1-70b --home-share 70 --overflow us-east-1=1 --why 'a test'
   meridian override --gateway eu-west-1 --zone eea --model llama-3.1-70b --home-share 100 --for 10m --why 'measuring'")]
     Override {
-        /// The gateway, by its region.
-        #[arg(long)]
-        gateway: RegionName,
-        /// The zone of the callers.
-        #[arg(long)]
-        zone: ZoneName,
-        /// The model.
-        #[arg(long)]
-        model: ModelName,
-        /// Percent of the requests that the first region keeps.
-        #[arg(long)]
-        home_share: u8,
-        /// A region that takes some of the others, and its weight: `us-east-1=3`. May be repeated.
-        #[arg(long, value_name = "REGION=WEIGHT", value_parser = weight)]
-        overflow: Vec<(RegionName, u32)>,
+        #[command(flatten)]
+        place: Place,
         #[command(flatten)]
         time: Time,
         #[command(flatten)]
@@ -124,6 +110,38 @@ pub enum Operate {
         #[command(flatten)]
         output: To,
     },
+}
+
+/// A placement that an operator sets.
+#[derive(Args)]
+pub struct Place {
+    /// The gateway, by its region.
+    #[arg(long)]
+    gateway: RegionName,
+    /// The zone of the callers.
+    #[arg(long)]
+    zone: ZoneName,
+    /// The model.
+    #[arg(long)]
+    model: ModelName,
+    /// Percent of the requests that the first region keeps.
+    #[arg(long)]
+    home_share: u8,
+    /// A region that takes some of the others, and its weight: `us-east-1=3`. May be repeated.
+    #[arg(long, value_name = "REGION=WEIGHT", value_parser = weight)]
+    overflow: Vec<(RegionName, u32)>,
+}
+
+impl From<Place> for Action {
+    fn from(place: Place) -> Self {
+        Self::Override {
+            gateway: place.gateway,
+            zone: place.zone,
+            model: place.model,
+            home_share: place.home_share,
+            overflow: place.overflow.into_iter().collect(),
+        }
+    }
 }
 
 /// How long an intent lasts.
@@ -213,24 +231,11 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
             create(action, &time, person, &output, out).await
         }
         Operate::Override {
-            gateway,
-            zone,
-            model,
-            home_share,
-            overflow,
+            place,
             time,
             person,
             output,
-        } => {
-            let action = Action::Override {
-                gateway,
-                zone,
-                model,
-                home_share,
-                overflow: overflow.into_iter().collect::<BTreeMap<_, _>>(),
-            };
-            create(action, &time, person, &output, out).await
-        }
+        } => create(place.into(), &time, person, &output, out).await,
         Operate::Freeze {
             time,
             person,
@@ -247,15 +252,7 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
                 model,
                 hard: false,
             };
-            let intents: Intents = ask(&output, Method::GET, "intents", None::<&()>).await?;
-            let mut drains = intents.active(steady_clock());
-            let drain = drains.find(|(_, intent)| intent.action.replaces(&action));
-            let Some((number, _)) = drain else {
-                bail!(NotDone(format!(
-                    "there is no `{action}` in force; `meridian intents` lists what is"
-                )));
-            };
-            undo(number, person, &output, out).await
+            undrain(&action, person, &output, out).await
         }
         Operate::Undo {
             number,
@@ -286,6 +283,19 @@ async fn create(
     };
     let record: Record = ask(output, Method::POST, "intents", Some(&request)).await?;
     output.show(&record, || status::record(&record), out)
+}
+
+/// Undoes the drain of the same place.
+async fn undrain(action: &Action, person: Person, output: &To, out: &mut impl Write) -> Result<()> {
+    let intents: Intents = ask(output, Method::GET, "intents", None::<&()>).await?;
+    let mut drains = intents.active(steady_clock());
+    let drain = drains.find(|(_, intent)| intent.action.replaces(action));
+    let Some((number, _)) = drain else {
+        bail!(NotDone(format!(
+            "there is no `{action}` in force; `meridian intents` lists what is"
+        )));
+    };
+    undo(number, person, output, out).await
 }
 
 async fn undo(number: u64, person: Person, output: &To, out: &mut impl Write) -> Result<()> {

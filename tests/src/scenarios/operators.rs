@@ -48,22 +48,28 @@ async fn until_share(world: &World, wanted: u8) -> Result<()> {
     .await
 }
 
+/// The drain and its end are in the record, and the record is whole.
+async fn recorded(world: &mut World) -> Result<()> {
+    let audit: Value = serde_json::from_str(&done(world, &["audit", "--output", "json"]).await?)?;
+    let records = audit["records"].as_array().context("no records")?;
+    ensure(
+        records.len() == 2
+            && records[0]["change"] == "created"
+            && records[1]["change"] == "undone"
+            && records[1]["by"] == "ana"
+            && audit["broken_at"].is_null(),
+        || audit.to_string(),
+    )
+}
+
 /// A drain of us-west-2 at 200 requests a second, over two deaths of the control plane, and back; what may not be drained is not.
 pub async fn drained(world: &mut World) -> Result<String> {
     let traffic = Traffic::start(world)?;
     traffic.until_answered(200).await?;
-    refused(
-        world,
-        &["drain", "eu-west-1", "--why", "a test"],
-        "callers of `eea` would have no region with llama-3.1-70b",
-    )
-    .await?;
-    refused(
-        world,
-        &["drain", "mars", "--why", "a test"],
-        "the fleet has no `mars`",
-    )
-    .await?;
+    let no_region = "callers of `eea` would have no region with llama-3.1-70b";
+    refused(world, &["drain", "eu-west-1", "--why", "x"], no_region).await?;
+    let unknown = "the fleet has no `mars`";
+    refused(world, &["drain", "mars", "--why", "x"], unknown).await?;
     let begun = Instant::now();
     done(
         world,
@@ -97,16 +103,7 @@ pub async fn drained(world: &mut World) -> Result<String> {
             tally.wrong[0]
         )
     })?;
-    let audit: Value = serde_json::from_str(&done(world, &["audit", "--output", "json"]).await?)?;
-    let records = audit["records"].as_array().context("no records")?;
-    ensure(
-        records.len() == 2
-            && records[0]["change"] == "created"
-            && records[1]["change"] == "undone"
-            && records[1]["by"] == "ana"
-            && audit["broken_at"].is_null(),
-        || audit.to_string(),
-    )?;
+    recorded(world).await?;
     Ok(format!(
         "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; all back after {back:.1?}",
         tally.requests

@@ -100,7 +100,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     )?;
     tokio::spawn(file.watch(edit_sender));
     let (command_sender, commands) = mpsc::channel(COMMANDS);
-    let saving = tokio::spawn(saved_state::save_latest(Arc::clone(&store), to_save));
+    let saving = tokio::spawn(Arc::clone(&store).save_latest(to_save));
     let operator = Operator::new(command_sender, Arc::clone(&store));
     let mut task = ControllerTask::new(controller, shared.clone(), collector, save, store);
     task.apply(effects);

@@ -3,16 +3,12 @@
 //! All other state is observed again within seconds. Without the plan, these seconds would send all traffic to its home
 //! region, which may be the overloaded one.
 
-use super::store::Store;
-use crate::clock::{steady_clock, system_time};
 use meridian_planner::placement::Placement;
 use meridian_planner::plan::Plan;
 use meridian_planner::signal::Millis;
 use meridian_policy::filter_policy::{Lease, TOTAL_WEIGHT};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Latest time of a lease, in seconds since the Unix epoch: the end of the year 9999.
 const LATEST: u64 = 253_402_300_799;
@@ -44,23 +40,6 @@ impl SavedState {
             return None;
         }
         Some(state)
-    }
-}
-
-/// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
-/// written.
-pub async fn save_latest(store: Arc<Store>, mut states: watch::Receiver<Option<SavedState>>) {
-    while states.changed().await.is_ok() {
-        let state = states.borrow_and_update().clone();
-        let Some(state) = state.map(|state| by_system_time(state, steady_clock(), system_time()))
-        else {
-            continue;
-        };
-        let store = Arc::clone(&store);
-        let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
-        if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
-            tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
-        }
     }
 }
 
@@ -125,7 +104,7 @@ fn impossible_placement(placement: &Placement, latest: u64) -> Option<String> {
 
 /// The state with the lease's time by the system's clock, which may have been set since this process started: the next process
 /// begins with that clock. `steady` and `system`: one moment by both.
-fn by_system_time(mut state: SavedState, steady: Millis, system: Millis) -> SavedState {
+pub fn by_system_time(mut state: SavedState, steady: Millis, system: Millis) -> SavedState {
     let set_by = system.0.cast_signed() - steady.0.cast_signed();
     // To the nearest second: where the clock was not set, the lease is the one that the gateways have.
     let seconds = (set_by + 500).div_euclid(1000);
@@ -160,25 +139,6 @@ mod tests {
         }
         assert_eq!(after(steady.0 + 120_000), 1_699_999_990 + 120);
         assert_eq!(after(steady.0 - 120_000), 1_699_999_990 - 120);
-    }
-
-    #[tokio::test]
-    async fn the_last_state_is_saved() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(Some(dir.path())).unwrap());
-        assert_eq!(store.state().unwrap(), None);
-        let (sender, states) = watch::channel(None);
-        let saving = tokio::spawn(save_latest(Arc::clone(&store), states));
-        for given in 0..100 {
-            sender.send_replace(Some(saved(given)));
-            tokio::task::yield_now().await;
-        }
-        drop(sender);
-        saving.await.unwrap();
-        drop(store);
-        let store = Store::open(Some(dir.path())).unwrap();
-        let set_by = |state: SavedState| state.lease.given.abs_diff(99);
-        assert!(store.state().unwrap().map(set_by).unwrap() <= 1);
     }
 
     #[test]

@@ -6,15 +6,17 @@
 mod audit;
 mod earlier;
 
-pub use audit::{Change, Record, broken_at};
+pub use audit::{Change, Entry, Record, broken_at};
 
-use super::saved_state::SavedState;
+use super::saved_state::{SavedState, by_system_time};
+use crate::clock::{steady_clock, system_time};
 use anyhow::{Context, Result, anyhow, bail};
 use meridian_planner::intent::{Intent, Intents};
-use meridian_planner::signal::Millis;
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The name of the file.
 const FILE: &str = "meridian.redb";
@@ -35,25 +37,6 @@ pub struct Store {
     database: Database,
     /// For messages.
     shown: PathBuf,
-}
-
-/// A change of one intent, as its record says it.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// What was done.
-    pub change: Change,
-    /// Who did it.
-    pub by: String,
-    /// From where: the address of the caller, or `meridian` for what it did itself.
-    pub from: String,
-    /// Why.
-    pub why: String,
-    /// When.
-    pub at: Millis,
-    /// The number of the intent that ends, or is replaced.
-    pub before: Option<u64>,
-    /// The new intent.
-    pub after: Option<Intent>,
 }
 
 impl Store {
@@ -147,6 +130,23 @@ impl Store {
         write.open_table(STATES)?.insert(ONLY, &*bytes)?;
         write.commit()?;
         Ok(())
+    }
+
+    /// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
+    /// written.
+    pub async fn save_latest(self: Arc<Self>, mut states: watch::Receiver<Option<SavedState>>) {
+        while states.changed().await.is_ok() {
+            let state = states.borrow_and_update().clone();
+            let Some(state) = state else {
+                continue;
+            };
+            let state = by_system_time(state, steady_clock(), system_time());
+            let store = Arc::clone(&self);
+            let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
+            if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
+                tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
+            }
+        }
     }
 
     /// What operators have said.

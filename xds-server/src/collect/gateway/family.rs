@@ -2,8 +2,8 @@
 //!
 //! Envoy sends one family per series. Most are skipped by name, before they are decoded.
 
+use super::message;
 use super::names::{self, Names};
-use super::service;
 use super::totals::{self, Total};
 use crate::collect::refused::{RefusalReason, Refusals, Refused};
 use crate::collect::value::{self, MOST_COUNTED, MOST_REQUESTS, Parts};
@@ -183,7 +183,7 @@ pub(super) fn read(
     names: &Names,
     total: &mut Total,
 ) -> Result<Taken, DecodeError> {
-    let families = service::decode(families, |name| known(name).is_some())?;
+    let families = message::decode(families, |name| known(name).is_some())?;
     let mut message = Message {
         region,
         names,

@@ -5,27 +5,36 @@
 //! last flush and are added up here.
 
 pub(super) mod family;
+mod message;
 mod names;
-mod service;
 mod tags;
 mod totals;
 
+pub use message::{Identify, StreamMetricsMessage};
 pub use names::Names;
-pub use service::{Identify, StreamMetricsMessage};
 pub use tags::stats_tags;
 
 use super::refused::Refused;
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::service::metrics::v3::StreamMetricsResponse;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use meridian_planner::signal::{Millis, Observation};
 use meridian_policy::RegionName;
 use meridian_policy::name::BadName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http;
+use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
 use totals::Total;
 
 /// Largest message, in bytes. A gateway with 1,000 clusters sends about 10 MB.
@@ -114,6 +123,63 @@ impl<I: Identify> Gateways<I> {
         task.await
             .map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(StreamMetricsResponse {}))
+    }
+}
+
+/// The service takes the place of the generated one, which decodes every series of a message.
+impl<I> NamedService for Gateways<I> {
+    const NAME: &'static str = "envoy.service.metrics.v3.MetricsService";
+}
+
+impl<I: Identify> Service<http::Request<Body>> for Gateways<I> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if !request.uri().path().ends_with("/StreamMetrics") {
+            let response = Status::unimplemented("no such method").into_http();
+            return async { Ok(response) }.boxed();
+        }
+        let method = Method(self.clone());
+        async move {
+            let codec = ProstCodec::default();
+            let mut grpc =
+                Grpc::new(codec).apply_max_message_size_config(Some(LARGEST_MESSAGE), None);
+            Ok(grpc.client_streaming(method, request).await)
+        }
+        .boxed()
+    }
+}
+
+/// `StreamMetrics`.
+struct Method<I>(Gateways<I>);
+
+impl<I: Identify> Service<Request<Streaming<StreamMetricsMessage>>> for Method<I> {
+    type Response = Response<StreamMetricsResponse>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Streaming<StreamMetricsMessage>>) -> Self::Future {
+        let gateways = self.0.clone();
+        async move { gateways.take(request).await }.boxed()
+    }
+}
+
+impl<I> Clone for Gateways<I> {
+    fn clone(&self) -> Self {
+        Self {
+            identify: Arc::clone(&self.identify),
+            streams: self.streams.clone(),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The record of what operators have done. Each record has the hash of the one before it, so that one that is changed or taken out is
 //! missed.
 
-use super::Entry;
 use meridian_planner::intent::Intent;
 use meridian_planner::signal::Millis;
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,25 @@ pub enum Change {
     Undone,
     /// Its time was over.
     Expired,
+}
+
+/// A change of one intent, as its record says it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What was done.
+    pub change: Change,
+    /// Who did it.
+    pub by: String,
+    /// From where: the address of the caller, or `meridian` for what it did itself.
+    pub from: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: Millis,
+    /// The number of the intent that ends, or is replaced.
+    pub before: Option<u64>,
+    /// The new intent.
+    pub after: Option<Intent>,
 }
 
 /// One record.

@@ -1,5 +1,8 @@
 use super::*;
 use meridian_planner::intent::Action;
+use meridian_planner::plan::Plan;
+use meridian_planner::signal::Millis;
+use meridian_policy::filter_policy::Lease;
 
 fn intent(why: &str) -> Intent {
     Intent {
@@ -141,4 +144,31 @@ fn what_cannot_be_used_is_named_and_kept() {
         error.contains("is of a newer version of meridian (2, this one knows 1)"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn the_last_state_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(Some(dir.path())).unwrap());
+    assert_eq!(store.state().unwrap(), None);
+    let (sender, states) = watch::channel(None);
+    let saving = tokio::spawn(Arc::clone(&store).save_latest(states));
+    for given in 0..100 {
+        let lease = Lease {
+            given,
+            runs_ms: 60_000,
+        };
+        sender.send_replace(Some(SavedState {
+            plan: Plan::default(),
+            lease,
+            files: Vec::new(),
+        }));
+        tokio::task::yield_now().await;
+    }
+    drop(sender);
+    saving.await.unwrap();
+    drop(store);
+    let store = Store::open(Some(dir.path())).unwrap();
+    let saved = store.state().unwrap().unwrap();
+    assert!(saved.lease.given.abs_diff(99) <= 1, "{saved:?}");
 }

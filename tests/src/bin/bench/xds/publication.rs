@@ -10,6 +10,7 @@ use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
 use meridian_planner::state::FleetState;
 use meridian_planner::topology::Topology;
+use meridian_policy::RegionName;
 use meridian_policy::filter_policy::{Lease, TOTAL_WEIGHT};
 use meridian_xds_server::fleet;
 use meridian_xds_server::history::History;
@@ -101,24 +102,11 @@ fn measure(arguments: &Arguments, regions: usize, models: usize, more: &str) -> 
     let (publisher, edit) = timed(|| Publisher::new(history, &home, lease, &Publication::new()));
     let mut publisher = publisher?;
     let first = topology.regions.keys().next().context("no region")?.clone();
-    let mut away = home.clone();
-    topology.each_choice(|(gateway, zone, model), (_, others)| {
-        if *gateway == first
-            && let Some(models) = away
-                .gateways
-                .get_mut(gateway)
-                .and_then(|of| of.get_mut(zone))
-        {
-            let mut placement = Placement::home();
-            placement.home_share = 75;
-            placement.overflow.insert(others[0].clone(), TOTAL_WEIGHT);
-            models.insert(model.clone(), placement);
-        }
-    });
+    let away = without(&topology, &home, &first);
     let mut shares = Vec::new();
     let mut leases = Vec::new();
     let mut plans = Vec::new();
-    let state = FleetState::default();
+    let (state, nothing) = (FleetState::default(), Intents::default());
     for time in 0..TIMES {
         let next = if time % 2 == 0 { &away } else { &home };
         let (made, took) = timed(|| publisher.follow(next, lease));
@@ -128,15 +116,8 @@ fn measure(arguments: &Arguments, regions: usize, models: usize, more: &str) -> 
         let (made, took) = timed(|| publisher.follow(next, lease));
         made?;
         leases.push(took);
-        let (next, took) = timed(|| {
-            plan(
-                &topology,
-                &state,
-                &Intents::default(),
-                next,
-                Millis(time * 1000),
-            )
-        });
+        let now = Millis(time * 1000);
+        let (next, took) = timed(|| plan(&topology, &state, &nothing, next, now));
         black_box(next);
         plans.push(took);
     }
@@ -149,6 +130,21 @@ fn measure(arguments: &Arguments, regions: usize, models: usize, more: &str) -> 
         planning: median(plans)?,
         gateway: size(publication.get(&first).context("no gateway")?),
     })
+}
+
+/// A plan by which a quarter of a gateway's requests leaves its region.
+fn without(topology: &Topology, home: &Plan, region: &RegionName) -> Plan {
+    let mut away = home.clone();
+    topology.each_choice(|(gateway, zone, model), (_, others)| {
+        let zones = away.gateways.get_mut(gateway).filter(|_| gateway == region);
+        if let Some(models) = zones.and_then(|zones| zones.get_mut(zone)) {
+            let mut placement = Placement::home();
+            placement.home_share = 75;
+            placement.overflow.insert(others[0].clone(), TOTAL_WEIGHT);
+            models.insert(model.clone(), placement);
+        }
+    });
+    away
 }
 
 fn timed<R>(run: impl FnOnce() -> R) -> (R, Duration) {
