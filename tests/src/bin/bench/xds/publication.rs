@@ -52,7 +52,10 @@ pub fn publication(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "resources of a gateway",
         "KiB of them",
     ];
-    report.table("Publications, on one thread; edits on one for each processor", &columns);
+    report.table(
+        "Publications, on one thread; edits on one for each processor",
+        &columns,
+    );
     let mut all = Vec::new();
     for (regions, models) in SIZES {
         let taken = measure(arguments, regions, models, "")?;
