@@ -47,7 +47,12 @@ impl RegionState {
             // may be older. So may a counter of a region or zone that is new in the fleet.
             since: last.filter(|_| !after_edit),
         };
-        for reading in &observation.readings {
+        // After an edit a gateway may have made its clusters anew, and not checked their endpoints yet.
+        let is_unchecked = |reading: &&Reading| {
+            after_edit && matches!(reading, Reading::Endpoints { healthy: 0, .. })
+        };
+        let readings = observation.readings.iter();
+        for reading in readings.filter(|reading| !is_unchecked(reading)) {
             self.reading(fleet, region, origin, reading);
         }
         let pools = pools_of(region, observation);
