@@ -12,17 +12,15 @@ use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet::Checked;
-use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::{self, Publication, Publisher};
 use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
-use operate::{NotDone, Operate, client, operate};
+use operate::{NotDone, Operate, To, operate};
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,12 +62,8 @@ enum Command {
     },
     /// Shows the state of a running control plane.
     Status {
-        /// Its `control_plane.status`.
-        #[arg(long, default_value = "127.0.0.1:18001")]
-        address: SocketAddr,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        to: To,
     },
     #[command(flatten)]
     Operate(Operate),
@@ -137,13 +131,9 @@ async fn run(command: Command) -> Result<()> {
             log(json);
             serve::serve(serve::Options { fleet, state }, asked_to_end()).await?;
         }
-        Command::Status { address, json } => {
-            let report = report(address).await?;
-            if json {
-                writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-            } else {
-                out.write_all(status::text(&report).as_bytes())?;
-            }
+        Command::Status { to } => {
+            let report = to.report().await?;
+            to.show(&report, || status::text(&report), &mut out)?;
         }
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Bootstrap {
@@ -271,17 +261,6 @@ async fn asked_to_end() {
             let _ = interrupted.await;
         }
     }
-}
-
-async fn report(address: SocketAddr) -> Result<Report> {
-    let answer = client()?
-        .get(format!("http://{address}/status"))
-        .send()
-        .await;
-    let answer = answer.with_context(|| {
-        format!("no control plane answers at {address}; --address is its `control_plane.status`")
-    })?;
-    Ok(answer.error_for_status()?.json().await?)
 }
 
 fn load(file: &Path) -> Result<Fleet> {

@@ -6,9 +6,10 @@ use meridian_planner::intent::{Action, Intents};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use meridian_xds_server::clock::steady_clock;
 use meridian_xds_server::serve::operator::{Audit, IntentRequest, Refused, UndoRequest};
+use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::store::Record;
 use meridian_xds_server::status;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write;
@@ -28,15 +29,11 @@ pub enum Operate {
         /// Its pool of this model alone.
         #[arg(long)]
         model: Option<ModelName>,
-        /// Once nobody is left it counts as down: no failover goes there either. Otherwise it stays the last resort.
+        /// Once nobody is left it counts as down: no failover goes there either. Otherwise it stays in failover chains.
         #[arg(long)]
         hard: bool,
         #[command(flatten)]
-        time: Time,
-        #[command(flatten)]
-        person: Person,
-        #[command(flatten)]
-        output: To,
+        new: New,
     },
     /// Ends the drain of a region, or of a pool. Callers come back in steps.
     #[command(after_help = "Examples:
@@ -49,9 +46,7 @@ pub enum Operate {
         #[arg(long)]
         model: Option<ModelName>,
         #[command(flatten)]
-        person: Person,
-        #[command(flatten)]
-        output: To,
+        change: Change,
     },
     /// Sets what a gateway's first region keeps of a zone's requests for a model, and where the others go, whatever is measured.
     #[command(after_help = "Examples:
@@ -61,11 +56,7 @@ pub enum Operate {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        time: Time,
-        #[command(flatten)]
-        person: Person,
-        #[command(flatten)]
-        output: To,
+        new: New,
     },
     /// No plan moves a request. Pools that are down are still left.
     #[command(after_help = "Examples:
@@ -73,11 +64,7 @@ pub enum Operate {
   meridian freeze --until 2026-12-01T06:00:00Z --why 'a load test'")]
     Freeze {
         #[command(flatten)]
-        time: Time,
-        #[command(flatten)]
-        person: Person,
-        #[command(flatten)]
-        output: To,
+        new: New,
     },
     /// Ends an intent, by its number in `meridian intents`.
     #[command(after_help = "Examples:
@@ -87,9 +74,7 @@ pub enum Operate {
         /// The number.
         number: u64,
         #[command(flatten)]
-        person: Person,
-        #[command(flatten)]
-        output: To,
+        change: Change,
     },
     /// Lists the drains, overrides and freezes in force.
     #[command(after_help = "Examples:
@@ -97,7 +82,7 @@ pub enum Operate {
   meridian intents --output json")]
     Intents {
         #[command(flatten)]
-        output: To,
+        to: To,
     },
     /// Shows who has said what, and when it ended: the whole record, which is checked.
     #[command(after_help = "Examples:
@@ -108,7 +93,7 @@ pub enum Operate {
         #[arg(long, default_value_t = 0)]
         after: u64,
         #[command(flatten)]
-        output: To,
+        to: To,
     },
 }
 
@@ -142,6 +127,24 @@ impl From<Place> for Action {
             overflow: place.overflow.into_iter().collect(),
         }
     }
+}
+
+/// What all new intents have.
+#[derive(Args)]
+pub struct New {
+    #[command(flatten)]
+    time: Time,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// What all changes have.
+#[derive(Args)]
+pub struct Change {
+    #[command(flatten)]
+    person: Person,
+    #[command(flatten)]
+    to: To,
 }
 
 /// How long an intent lasts.
@@ -219,61 +222,43 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
             region,
             model,
             hard,
-            time,
-            person,
-            output,
+            new,
         } => {
             let action = Action::Drain {
                 region,
                 model,
                 hard,
             };
-            create(action, &time, person, &output, out).await
+            create(action, new, out).await
         }
-        Operate::Override {
-            place,
-            time,
-            person,
-            output,
-        } => create(place.into(), &time, person, &output, out).await,
-        Operate::Freeze {
-            time,
-            person,
-            output,
-        } => create(Action::Freeze, &time, person, &output, out).await,
+        Operate::Override { place, new } => create(place.into(), new, out).await,
+        Operate::Freeze { new } => create(Action::Freeze, new, out).await,
         Operate::Undrain {
             region,
             model,
-            person,
-            output,
+            change,
         } => {
             let action = Action::Drain {
                 region,
                 model,
                 hard: false,
             };
-            undrain(&action, person, &output, out).await
+            undrain(&action, change, out).await
         }
-        Operate::Undo {
-            number,
-            person,
-            output,
-        } => undo(number, person, &output, out).await,
-        Operate::Intents { output } => {
-            let intents: Intents = ask(&output, Method::GET, "intents", None::<&()>).await?;
-            output.show(&intents, || status::intents(&intents, steady_clock()), out)
+        Operate::Undo { number, change } => undo(number, change, out).await,
+        Operate::Intents { to } => {
+            let intents: Intents = ask(&to, Method::GET, "intents", None::<&()>).await?;
+            to.show(&intents, || status::intents(&intents, steady_clock()), out)
         }
-        Operate::Audit { after, output } => audit(after, &output, out).await,
+        Operate::Audit { after, to } => audit(after, &to, out).await,
     }
 }
 
-async fn create(
-    action: Action,
-    time: &Time,
-    person: Person,
-    output: &To,
-    out: &mut impl Write,
-) -> Result<()> {
+async fn create(action: Action, new: New, out: &mut impl Write) -> Result<()> {
+    let New {
+        time,
+        change: Change { person, to },
+    } = new;
     let request = IntentRequest {
         action,
         by: person.by,
@@ -281,13 +266,13 @@ async fn create(
         lasts: time.lasts()?,
         force: time.force,
     };
-    let record: Record = ask(output, Method::POST, "intents", Some(&request)).await?;
-    output.show(&record, || status::record(&record), out)
+    let record: Record = ask(&to, Method::POST, "intents", Some(&request)).await?;
+    to.show(&record, || status::record(&record), out)
 }
 
 /// Undoes the drain of the same place.
-async fn undrain(action: &Action, person: Person, output: &To, out: &mut impl Write) -> Result<()> {
-    let intents: Intents = ask(output, Method::GET, "intents", None::<&()>).await?;
+async fn undrain(action: &Action, change: Change, out: &mut impl Write) -> Result<()> {
+    let intents: Intents = ask(&change.to, Method::GET, "intents", None::<&()>).await?;
     let mut drains = intents.active(steady_clock());
     let drain = drains.find(|(_, intent)| intent.action.replaces(action));
     let Some((number, _)) = drain else {
@@ -295,26 +280,27 @@ async fn undrain(action: &Action, person: Person, output: &To, out: &mut impl Wr
             "there is no `{action}` in force; `meridian intents` lists what is"
         )));
     };
-    undo(number, person, output, out).await
+    undo(number, change, out).await
 }
 
-async fn undo(number: u64, person: Person, output: &To, out: &mut impl Write) -> Result<()> {
+async fn undo(number: u64, change: Change, out: &mut impl Write) -> Result<()> {
+    let Change { person, to } = change;
     let request = UndoRequest {
         by: person.by,
         why: person.why,
     };
     let path = format!("intents/{number}/undo");
-    let record: Record = ask(output, Method::POST, &path, Some(&request)).await?;
-    output.show(&record, || status::record(&record), out)
+    let record: Record = ask(&to, Method::POST, &path, Some(&request)).await?;
+    to.show(&record, || status::record(&record), out)
 }
 
 /// All records, page by page.
-async fn audit(after: u64, output: &To, out: &mut impl Write) -> Result<()> {
+async fn audit(after: u64, to: &To, out: &mut impl Write) -> Result<()> {
     let mut all = Audit::default();
     let mut last = after;
     loop {
         let path = format!("audit?after={last}");
-        let mut page: Audit = ask(output, Method::GET, &path, None::<&()>).await?;
+        let mut page: Audit = ask(to, Method::GET, &path, None::<&()>).await?;
         let Some(record) = page.records.last() else {
             break;
         };
@@ -322,7 +308,7 @@ async fn audit(after: u64, output: &To, out: &mut impl Write) -> Result<()> {
         all.broken_at = all.broken_at.or(page.broken_at);
         all.records.append(&mut page.records);
     }
-    output.show(
+    to.show(
         &all,
         || all.records.iter().map(status::record).collect(),
         out,
@@ -335,25 +321,21 @@ async fn audit(after: u64, output: &To, out: &mut impl Write) -> Result<()> {
     }
 }
 
-/// The answer of the control plane.
+/// The answer of the control plane's API.
 async fn ask<A: DeserializeOwned>(
     to: &To,
     method: Method,
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<A> {
-    let address = to.address;
-    let mut request = client()?.request(method, format!("http://{address}/v1/{path}"));
+    let mut request = to.request(method, &format!("v1/{path}"))?;
     if let Some(body) = body {
         request = request.json(body);
     }
-    let answer = request.send().await.with_context(|| {
-        format!("no control plane answers at {address}; --address is its `control_plane.status`")
-    })?;
+    let (address, answer) = (to.address, to.send(request).await?);
     let status = answer.status();
     if status.is_success() {
-        let error = || format!("{address} does not answer as a control plane of this version");
-        return answer.json().await.with_context(error);
+        return to.read(answer).await;
     }
     let refused: Option<Refused> = answer.json().await.ok();
     let refused = refused.with_context(|| format!("{address} answers {status}"))?;
@@ -368,10 +350,7 @@ async fn ask<A: DeserializeOwned>(
 }
 
 /// A client for a control plane.
-///
-/// # Errors
-/// There can be none.
-pub fn client() -> Result<Client> {
+fn client() -> Result<Client> {
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
@@ -379,7 +358,39 @@ pub fn client() -> Result<Client> {
 }
 
 impl To {
-    fn show(
+    /// What `meridian status` shows.
+    ///
+    /// # Errors
+    /// No control plane answers.
+    pub async fn report(&self) -> Result<Report> {
+        let answer = self.send(self.request(Method::GET, "status")?).await?;
+        self.read(answer.error_for_status()?).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        Ok(client()?.request(method, format!("http://{}/{path}", self.address)))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let address = self.address;
+        request.send().await.with_context(|| {
+            format!(
+                "no control plane answers at {address}; --address is its `control_plane.status`"
+            )
+        })
+    }
+
+    async fn read<A: DeserializeOwned>(&self, answer: Response) -> Result<A> {
+        let address = self.address;
+        let error = || format!("{address} does not answer as a control plane of this version");
+        answer.json().await.with_context(error)
+    }
+
+    /// Shows a value as JSON, or as text.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn show(
         &self,
         value: &impl Serialize,
         text: impl FnOnce() -> String,

@@ -85,14 +85,13 @@ pub fn objections(
     match action {
         Action::Freeze => Vec::new(),
         Action::Drain { region, model, .. } => {
-            let unknown = unknown_pool(topology, region, model.as_ref());
-            if !unknown.is_empty() {
-                return unknown;
-            }
+            let models = match drained_models(topology, region, model.as_ref()) {
+                Ok(models) => models,
+                Err(unknown) => return vec![unknown],
+            };
             let view = PoolView::of(topology, state, others, prev, now);
-            let models = topology.regions[region].pools.keys();
-            let models = models.filter(|of| model.as_ref().is_none_or(|model| model == *of));
             models
+                .into_iter()
                 .flat_map(|model| against_drain(topology, &view, others, region, model, now))
                 .collect()
         }
@@ -106,18 +105,24 @@ pub fn objections(
     }
 }
 
-fn unknown_pool(
-    topology: &Topology,
+/// The models of the pools that a drain is about.
+fn drained_models<'t>(
+    topology: &'t Topology,
     region: &RegionName,
     model: Option<&ModelName>,
-) -> Vec<Objection> {
-    let Some(known) = topology.regions.get(region) else {
-        return vec![unknown("region", region, topology.regions.keys())];
+) -> Result<Vec<&'t ModelName>, Objection> {
+    let unknown_region = || unknown("region", region, topology.regions.keys());
+    let pools = &topology
+        .regions
+        .get(region)
+        .ok_or_else(unknown_region)?
+        .pools;
+    let Some(model) = model else {
+        return Ok(pools.keys().collect());
     };
-    let is_unknown = |model: &&ModelName| !known.pools.contains_key(*model);
-    let model = model.filter(is_unknown);
-    let objection = model.map(|model| unknown("model", model, known.pools.keys()));
-    objection.into_iter().collect()
+    let known = pools.get_key_value(model);
+    let (known, _) = known.ok_or_else(|| unknown("model", model, pools.keys()))?;
+    Ok(vec![known])
 }
 
 fn unknown<'n, N: fmt::Display + 'n>(

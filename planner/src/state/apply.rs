@@ -47,7 +47,7 @@ impl RegionState {
             // may be older. So may a counter of a region or zone that is new in the fleet.
             since: last.filter(|_| !after_edit),
         };
-        // After an edit a gateway may have made its clusters anew, and not checked their endpoints yet.
+        // An edit may replace a gateway's clusters. Envoy then reports those that are not checked yet, while the old ones serve.
         let is_unchecked = |reading: &&Reading| {
             after_edit && matches!(reading, Reading::Endpoints { healthy: 0, .. })
         };
