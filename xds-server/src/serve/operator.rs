@@ -153,12 +153,17 @@ pub struct Refused {
 }
 
 /// The answer to what is not done.
-struct Failure(StatusCode, Refused);
+pub(super) struct Failure(StatusCode, Refused);
 
 impl Operator {
     /// Passes commands to the controller's task, and reads the store.
     pub fn new(commands: mpsc::Sender<Command>, store: Arc<Store>) -> Self {
         Self { commands, store }
+    }
+
+    /// The store.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
     }
 
     /// The routes.
@@ -214,7 +219,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    fn new(status: StatusCode, error: &str) -> Self {
+    pub(super) fn new(status: StatusCode, error: &str) -> Self {
         let refused = Refused {
             errors: vec![error.to_owned()],
             may_be_forced: false,
