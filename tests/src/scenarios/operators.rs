@@ -5,7 +5,7 @@ use super::overflow::share;
 use crate::kill_hunt::Traffic;
 use crate::world::{MODEL, World, meridian, wait_for};
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Output;
 use tokio::time::Instant;
 
@@ -63,6 +63,50 @@ async fn recorded(world: &mut World) -> Result<()> {
     )
 }
 
+/// Conversations of each kind that are sent at a time.
+const CONVERSATIONS: usize = 20;
+
+/// Sends conversations while us-west-2 is drained: some begin, and some go on. Those that go on leave once all that begin have left.
+async fn order(world: &World) -> Result<String> {
+    let mut new_alone = 0;
+    loop {
+        let share = share(world, "us-west-2").await?;
+        let (new, ongoing) = tokio::try_join!(left(world, false), left(world, true))?;
+        // A worker that has seen few requests does not know how many of them begin.
+        let is_ordered = ongoing <= CONVERSATIONS / 5 || new >= CONVERSATIONS * 4 / 5;
+        ensure(is_ordered, || {
+            format!("of {CONVERSATIONS} each, {new} that began and {ongoing} that went on had left")
+        })?;
+        new_alone += usize::from(new >= CONVERSATIONS / 5 && ongoing <= CONVERSATIONS / 20);
+        if share == 0 && ongoing == CONVERSATIONS && new == CONVERSATIONS {
+            break;
+        }
+    }
+    ensure(new_alone > 0, || "all left at once".into())?;
+    Ok(format!(
+        "conversations that began left first, {new_alone} times alone"
+    ))
+}
+
+/// How many of the conversations of a kind leave us-west-2.
+async fn left(world: &World, goes_on: bool) -> Result<usize> {
+    let mut left = 0;
+    for number in 0..CONVERSATIONS {
+        let content = format!("{goes_on} {number}");
+        let mut turns = vec![json!({ "role": "user", "content": content })];
+        if goes_on {
+            turns.push(json!({ "role": "assistant", "content": "yes" }));
+            turns.push(json!({ "role": "user", "content": "and?" }));
+        }
+        let ask = world.ask("us-west-2").country("US");
+        let answer = ask.json(&json!({ "model": MODEL, "messages": turns }));
+        let answer = answer.send().await?;
+        ensure(answer.status == 200, || answer.text())?;
+        left += usize::from(answer.region() != "us-west-2");
+    }
+    Ok(left)
+}
+
 /// A drain of us-west-2 at 200 requests a second, over two deaths of the control plane, and back; what may not be drained is not.
 pub async fn drained(world: &mut World) -> Result<String> {
     let traffic = Traffic::start(world)?;
@@ -80,6 +124,7 @@ pub async fn drained(world: &mut World) -> Result<String> {
     let control_plane = world.control_plane()?;
     control_plane.kill().await?;
     control_plane.restart().await?;
+    let order = order(world).await?;
     until_share(world, 0).await?;
     let left = begun.elapsed();
     let control_plane = world.control_plane()?;
@@ -106,7 +151,7 @@ pub async fn drained(world: &mut World) -> Result<String> {
     })?;
     recorded(world).await?;
     Ok(format!(
-        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; all back after {back:.1?}",
+        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; {order}; all back after {back:.1?}",
         tally.requests
     ))
 }
