@@ -232,7 +232,7 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
             create(action, new, out).await
         }
         Operate::Override { place, new } => create(place.into(), new, out).await,
-        Operate::Freeze { new } => create(Action::Freeze, new, out).await,
+        Operate::Freeze { new } => create(Action::Freeze {}, new, out).await,
         Operate::Undrain {
             region,
             model,

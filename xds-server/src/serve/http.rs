@@ -32,6 +32,11 @@ pub struct Pages {
 }
 
 impl Pages {
+    /// The report as JSON.
+    pub async fn status(self) -> Response {
+        written(move || Json(self.report()).into_response()).await
+    }
+
     fn report(&self) -> Report {
         let report = Report::clone(&self.report.load()).with_clients(&self.hub);
         match &self.certificates {
@@ -61,7 +66,7 @@ async fn healthz(State(pages): State<Pages>) -> (StatusCode, String) {
 }
 
 async fn status(State(pages): State<Pages>) -> Response {
-    written(move || Json(pages.report()).into_response()).await
+    pages.status().await
 }
 
 async fn page(State(pages): State<Pages>) -> Response {

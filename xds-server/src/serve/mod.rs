@@ -10,6 +10,7 @@
 //!
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
 
+mod api;
 pub mod certificates;
 mod controller;
 mod edition;
@@ -43,7 +44,8 @@ use edition::Edition;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
-use operator::Operator;
+use operator::json::Api;
+use operator::{Access, Operator};
 use ports::Ports;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -184,13 +186,17 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
-    let pages = pages(Pages {
+    let shown = Pages {
         report: shared.report,
         hub: shared.hub,
         certificates,
         clock: steady_clock,
-    });
-    let pages = pages.merge(operator.routes());
+    };
+    let api = Api {
+        operator,
+        pages: shown.clone(),
+    };
+    let pages = pages(shown).merge(api::api(api, Access::Loopback));
     let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
     let serving = async {
         let xds = async { Ok(xds.await?) };

@@ -1,18 +1,30 @@
 //! The requests of operators, over real HTTP: what is wrong is named, and changes nothing.
 
+use super::json::Api;
 use super::*;
+use crate::serve::api::api;
+use crate::serve::http::Pages;
 use crate::serve::store::{Change, Entry};
+use axum::extract::ConnectInfo;
 use meridian_planner::intent::Intent;
 use meridian_planner::signal::Millis;
 use reqwest::Client;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// A server whose commands are done by a store alone, from callers at `from`.
 async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
     let store = Arc::new(Store::open(None).unwrap());
     let (commands, mut inbox) = mpsc::channel::<Command>(1);
-    let routes = Operator::new(commands, Arc::clone(&store)).routes();
+    let pages = Pages {
+        report: Arc::default(),
+        hub: Arc::default(),
+        certificates: None,
+        clock: || Millis(1),
+    };
+    let operator = Operator::new(commands, Arc::clone(&store));
+    let routes = api(Api { operator, pages }, Access::Loopback);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -129,14 +141,27 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             "US west",
         ),
         (with("action", json!({ "kind": "explode" })), 422, "explode"),
+        (
+            with("action", json!({ "kind": "freeze", "region": "us-west-2" })),
+            422,
+            "region",
+        ),
         (without("why"), 422, "why"),
         (without("by"), 422, "by"),
-        (with("why", json!("  ")), 422, "why: write 1 to 1000 bytes"),
-        (with("by", json!("a\nb")), 422, "by: write 1 to 1000 bytes"),
+        (
+            with("why", json!("  ")),
+            422,
+            "why: write 1 to 1000 characters",
+        ),
+        (
+            with("by", json!("a\nb")),
+            422,
+            "by: write 1 to 1000 characters",
+        ),
         (
             with("why", json!("x".repeat(1001))),
             422,
-            "why: write 1 to 1000 bytes",
+            "why: write 1 to 1000 characters",
         ),
         (with("for", json!("0s")), 422, "for: write a time"),
         (with("for", json!("31days")), 422, "for: write a time"),

@@ -1,0 +1,5 @@
+//! The admin API and the commands that use it, with a running control plane.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests.
+
+mod openapi;
+mod server;

@@ -1,0 +1,32 @@
+//! What the API answers is what its document says: schemathesis, an independent client, sends what fits the document and what does not.
+
+use crate::server::{Server, python, workspace};
+use std::process::Command;
+
+/// Test cases of each operation in a phase.
+const EXAMPLES: &str = "40";
+
+/// Runs schemathesis with all checks.
+fn schemathesis(document: &str, more: impl FnOnce(&mut Command)) {
+    let mut command = python("st");
+    command
+        .arg("--config-file")
+        .arg(workspace().join("tests/clients/schemathesis.toml"))
+        .args(["run", document, "--checks", "all", "--continue-on-failure"])
+        .args(["--max-examples", EXAMPLES, "--seed", "7", "--no-color"])
+        .args(["--generation-database", "none"])
+        .env("no_proxy", "*");
+    more(&mut command);
+    let output = command.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{out}{err}");
+    assert!(out.contains("5 selected / 5 total"), "{out}");
+}
+
+#[test]
+fn the_status_port_answers_as_its_document_says() {
+    let server = Server::start();
+    let document = format!("http://{}/v1/openapi.json", server.status);
+    schemathesis(&document, |_| {});
+}
