@@ -1,11 +1,14 @@
 //! `meridian`: the command line.
 
+mod endpoint;
 mod operate;
 mod simulate;
+mod token;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use endpoint::NotDone;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
@@ -18,11 +21,12 @@ use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
-use operate::{NotDone, Operate, To, operate};
+use operate::{Operate, To, operate};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use token::{Token, token};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -67,6 +71,9 @@ enum Command {
     },
     #[command(flatten)]
     Operate(Operate),
+    /// Makes tokens for the admin API.
+    #[command(subcommand)]
+    Token(Token),
     /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
     Bootstrap {
         /// The region.
@@ -136,6 +143,7 @@ async fn run(command: Command) -> Result<()> {
             to.show(&report, || status::text(&report), &mut out)?;
         }
         Command::Operate(command) => operate(command, &mut out).await?,
+        Command::Token(command) => token(command, &mut out)?,
         Command::Bootstrap {
             node,
             sotw,

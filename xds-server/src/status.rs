@@ -35,6 +35,14 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             error.message
         )?;
     }
+    let operators = report.api.as_ref().and_then(|api| api.error.as_ref());
+    if let Some(error) = operators {
+        writeln!(
+            out,
+            "! the file of operators is not in force as it is written: {}",
+            error.message
+        )?;
+    }
     if !fleet.kept.is_empty() {
         let kept: Vec<&str> = fleet.kept.iter().map(ZoneId::as_str).collect();
         writeln!(

@@ -5,7 +5,7 @@
 //! pushers    --Pushes---------> Scrape        \
 //! gateways   --MetricsService-> GatewayEvent   --> Event --Controller--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile------> Fleet         /               \--> Report --> /status, /metrics
-//! operators  --/v1/intents----> Command --ControllerTask--> Store, Controller
+//! operators  --/v1, Admin-----> Command --ControllerTask--> Store, Controller
 //! ```
 //!
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
@@ -23,6 +23,7 @@ mod ports;
 mod publication;
 pub mod report;
 mod saved_state;
+mod settled;
 pub mod store;
 mod task;
 mod thread;
@@ -38,7 +39,9 @@ use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::load_error;
 use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
+use api::OpenApiPort;
 use axum::Router;
+use certificates::followed;
 use controller::Controller;
 use edition::Edition;
 use fleet_file::FleetFile;
@@ -172,36 +175,41 @@ async fn run_servers(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let certificates = ports.certificates.map(|files| {
-        let own = files.own();
-        tokio::spawn(files.watch(steady_clock));
-        own
-    });
+    let certificates = ports.certificates.map(followed);
+    let api_port = ports.api.map(OpenApiPort::follow);
     let in_force = certificates.as_ref().map(|own| Arc::clone(&own.in_force));
     let xds = xds::serve(
         ports.xds,
         in_force,
-        shared.hub.clone(),
+        Arc::clone(&shared.hub),
         shared.trust,
         services,
         until(stopped.clone()),
     );
     let shown = Pages {
         report: shared.report,
-        hub: shared.hub,
+        hub: Arc::clone(&shared.hub),
         certificates,
+        api: api_port.as_ref().map(|port| port.state.clone()),
         clock: steady_clock,
     };
     let api = Api {
         operator,
         pages: shown.clone(),
     };
-    let pages = pages(shown).merge(api::api(api, Access::Loopback));
-    let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
+    let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
+    let status = serve_pages(ports.status, pages, until(stopped.clone()));
+    let status = thread::spawn("status", status)?;
     let serving = async {
         let xds = async { Ok(xds.await?) };
         let status = async { status.await.context("the status port's thread has ended")? };
-        tokio::try_join!(xds, status).map(|_| ())
+        let api = async {
+            match api_port {
+                Some(port) => port.serve(api, shared.hub, until(stopped)).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(xds, status, api).map(|_| ())
     };
     tokio::pin!(serving);
     tokio::select! {

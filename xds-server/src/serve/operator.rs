@@ -3,12 +3,17 @@
 mod access;
 mod caller;
 mod failure;
+pub(super) mod grpc;
 pub(super) mod json;
+pub mod list;
+mod operators;
 mod request;
+pub mod token;
 
 pub(super) use access::{Access, authenticated};
 pub use caller::{Caller, OperatingCaller, Role};
 pub use failure::{Failure, Refusal, Refused};
+pub(super) use operators::{Operators, OperatorsFile};
 pub use request::{Audit, IntentRequest, UndoRequest, Which};
 
 use super::store::{Record, Store, broken_at};

@@ -1,5 +1,6 @@
 //! What the API answers is what its document says: schemathesis, an independent client, sends what fits the document and what does not.
 
+use crate::elsewhere::{Elsewhere, new_token};
 use crate::server::{Server, python, workspace};
 use std::process::Command;
 
@@ -29,4 +30,16 @@ fn the_status_port_answers_as_its_document_says() {
     let server = Server::start();
     let document = format!("http://{}/v1/openapi.json", server.status);
     schemathesis(&document, |_| {});
+}
+
+#[test]
+fn the_port_for_other_machines_does_so_too() {
+    let ci = new_token(&["--name", "ci", "--role", "operate"]);
+    let api = Elsewhere::start(&[&ci.line]);
+    let document = format!("https://{}/v1/openapi.json", api.api);
+    schemathesis(&document, |command| {
+        let token = format!("Authorization: Bearer {}", ci.token);
+        command.args(["--header", &token]);
+        command.arg("--tls-verify").arg(api.path("ca.crt"));
+    });
 }

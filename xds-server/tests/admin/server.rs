@@ -22,9 +22,15 @@ pub struct Server {
 impl Server {
     /// Starts one for the fleet of these tests.
     pub fn start() -> Self {
+        Self::start_with(|_| " }".to_owned())
+    }
+
+    /// The same, with something at the end of `control_plane`, of files in the directory.
+    pub fn start_with(end: impl FnOnce(&Path) -> String) -> Self {
         let directory = TempDir::new().unwrap();
         let status = free();
-        write_fleet(directory.path(), status);
+        let end = end(directory.path());
+        write_fleet(directory.path(), status, &end);
         Self {
             process: serve(directory.path(), status),
             directory,
@@ -58,9 +64,10 @@ impl Drop for Server {
 }
 
 /// Writes the fleet file, with addresses that are free.
-fn write_fleet(directory: &Path, status: SocketAddr) {
+fn write_fleet(directory: &Path, status: SocketAddr, end: &str) {
     let text = include_str!("fleet.yaml")
         .replace("STATUS", &status.to_string())
+        .replace(" END", end)
         .replace("PORT", &free().port().to_string());
     fs::write(directory.join("fleet.yaml"), text).unwrap();
 }

@@ -2,8 +2,8 @@
 
 use super::addresses::overlap;
 use super::{Check, UNSPECIFIED, field};
-use crate::fleet::raw::RawControlPlane;
-use meridian_policy::fleet::{ControlPlane, ControlPlaneTls};
+use crate::fleet::raw::{RawAdminApi, RawControlPlane};
+use meridian_policy::fleet::{AdminApi, ControlPlane, ControlPlaneTls};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ impl Check {
             );
             self.problem(format!("{AT}.status"), message);
         }
+        let api = raw.api.map(|raw| self.admin_api(raw, [listen, status]));
         let lease = raw.lease.as_deref().unwrap_or("60s");
         let lease = self.at(&format!("{AT}.lease"), field::duration(lease));
         if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
@@ -70,7 +71,29 @@ impl Check {
             listen,
             tls,
             status,
+            api,
             lease: lease.unwrap_or(SHORTEST_LEASE),
+        }
+    }
+
+    fn admin_api(&mut self, raw: RawAdminApi, others: [SocketAddr; 2]) -> AdminApi {
+        let at = format!("{AT}.api");
+        let listen = self.listen(&format!("{at}.listen"), &raw.listen);
+        let taken = others.into_iter().find(|other| overlap(*other, listen));
+        if let Some(other) = taken {
+            let message =
+                format!("{listen} is taken by {other} of the control plane; give it another port");
+            self.problem(format!("{at}.listen"), message);
+        }
+        if let Some(ca) = &raw.tls.ca {
+            self.path(&format!("{at}.tls.ca"), ca);
+        }
+        self.path(&format!("{at}.operators"), &raw.operators);
+        AdminApi {
+            listen,
+            identity: self.key_pair(&format!("{at}.tls"), raw.tls.certificate, raw.tls.key),
+            ca: raw.tls.ca,
+            operators: raw.operators,
         }
     }
 }

@@ -44,8 +44,11 @@ pub struct IntentRequest {
     pub force: bool,
 }
 
+/// How long an intent lasts if nothing else is said.
+pub const AN_HOUR: Duration = Duration::from_secs(3600);
+
 fn an_hour() -> Duration {
-    Duration::from_secs(3600)
+    AN_HOUR
 }
 
 /// A request to undo an intent.
@@ -120,6 +123,14 @@ impl UndoRequest {
 }
 
 impl Which {
+    /// As many as there may be in an answer.
+    pub(super) fn after(after: u64) -> Self {
+        Self {
+            after,
+            limit: MOST_RECORDS,
+        }
+    }
+
     /// Checks what its schema says.
     pub(super) fn checked(self) -> Result<Self, Failure> {
         let wrong = |error: String| Err(Failure::new(StatusCode::BAD_REQUEST, error));

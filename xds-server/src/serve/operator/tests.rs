@@ -2,7 +2,7 @@
 
 use super::json::Api;
 use super::*;
-use crate::serve::api::api;
+use crate::serve::api::routes;
 use crate::serve::http::Pages;
 use crate::serve::store::{Change, Entry};
 use axum::extract::ConnectInfo;
@@ -21,10 +21,11 @@ async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
         report: Arc::default(),
         hub: Arc::default(),
         certificates: None,
+        api: None,
         clock: || Millis(1),
     };
     let operator = Operator::new(commands, Arc::clone(&store));
-    let routes = api(Api { operator, pages }, Access::Loopback);
+    let routes = routes(Api { operator, pages }, Access::Loopback);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {

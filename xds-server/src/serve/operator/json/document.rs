@@ -1,7 +1,9 @@
 //! The OpenAPI document, made from the routes.
 
+use super::super::access::Access;
 use utoipa::OpenApi;
 use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{RefOr, Schema};
 
 /// What the document says besides the operations.
@@ -13,10 +15,17 @@ use utoipa::openapi::{RefOr, Schema};
 ))]
 struct Head;
 
-/// The document without operations.
-pub fn head() -> utoipa::openapi::OpenApi {
+/// The document without operations, of a port for these callers.
+pub fn head(access: &Access) -> utoipa::openapi::OpenApi {
     let mut document = Head::openapi();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    if let Access::Operators(_) = access {
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", token);
+        let needs_token = SecurityRequirement::new("token", [""; 0]);
+        document.security = Some(vec![needs_token]);
+    }
     document
 }
 
