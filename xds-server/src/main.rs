@@ -1,14 +1,17 @@
 //! `meridian`: the command line.
 
 mod endpoint;
+mod help;
 mod operate;
 mod simulate;
 mod token;
+mod top;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
-use clap::{Parser, Subcommand};
-use endpoint::NotDone;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use endpoint::{Endpoint, NotDone};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use meridian_planner::plan::Plan;
 use meridian_policy::filter_policy::Lease;
@@ -28,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use token::{Token, token};
 use tokio::signal::unix::{SignalKind, signal};
+use top::top;
 use tracing_subscriber::EnvFilter;
 
 /// A publication makes and drops hundreds of small values per resource.
@@ -36,7 +40,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Routes LLM inference across regions, inside Envoy.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "meridian", version, after_help = help::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,13 +49,22 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Checks a fleet file, and verifies that no gateway's configuration lets a pinned request leave its zone.
+    #[command(after_help = "Examples:
+  meridian validate fleet.yaml
+  meridian validate /etc/meridian/fleet.yaml")]
     Validate {
         /// The fleet file.
         file: PathBuf,
     },
     /// Prints the JSON Schema of the fleet file.
+    #[command(after_help = "Examples:
+  meridian schema
+  meridian schema > fleet.schema.json")]
     Schema,
     /// Runs the control plane: reads signals of every region, and configures every Envoy by xDS.
+    #[command(after_help = "Examples:
+  meridian serve --fleet fleet.yaml --state /var/lib/meridian
+  meridian serve --fleet fleet.yaml --json")]
     Serve {
         /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
@@ -65,9 +78,20 @@ enum Command {
         json: bool,
     },
     /// Shows the state of a running control plane.
+    #[command(after_help = "Examples:
+  meridian status
+  meridian status --address https://meridian.example.com:18002 --token-file token --output json")]
     Status {
         #[command(flatten)]
         to: To,
+    },
+    /// Shows pools, shares, alarms and intents, live.
+    #[command(after_help = "Examples:
+  meridian top
+  meridian top --address https://meridian.example.com:18002 --token-file token")]
+    Top {
+        #[command(flatten)]
+        endpoint: Endpoint,
     },
     #[command(flatten)]
     Operate(Operate),
@@ -75,6 +99,9 @@ enum Command {
     #[command(subcommand)]
     Token(Token),
     /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
+    #[command(after_help = "Examples:
+  meridian bootstrap --node us-west-2 --sds /etc/meridian fleet.yaml > envoy.yaml
+  meridian bootstrap --node us-west-2 --sotw fleet.yaml")]
     Bootstrap {
         /// The region.
         #[arg(long)]
@@ -91,6 +118,9 @@ enum Command {
         file: PathBuf,
     },
     /// Prints the static Envoy configuration of one region's gateway, for an Envoy without a control plane.
+    #[command(after_help = "Examples:
+  meridian export --node us-west-2 fleet.yaml > envoy.yaml
+  meridian export --node eu-west-1 /etc/meridian/fleet.yaml")]
     Export {
         /// The region.
         #[arg(long)]
@@ -99,7 +129,12 @@ enum Command {
         file: PathBuf,
     },
     /// Runs the simulator: traces through Meridian's decisions and through other routing strategies, side by side.
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        after_help = "Examples:
+  meridian simulate --list
+  meridian simulate --seeds 1 --html decision-quality.html"
+    )]
     Simulate {
         /// Arguments of `meridian-simulate`; `--help` lists them.
         #[arg(
@@ -109,9 +144,25 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    /// Prints the completions of a shell.
+    #[command(after_help = "Examples:
+  meridian completions bash > /etc/bash_completion.d/meridian
+  meridian completions fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes a man page for each subcommand.
+    #[command(after_help = "Examples:
+  meridian man /usr/local/share/man/man1
+  meridian man target/man")]
+    Man {
+        /// The directory, which is made if it is missing.
+        directory: PathBuf,
+    },
 }
 
-/// The exit code if the control plane refuses what an operator wants. 1 is any other failure, 2 a wrong command line.
+/// The exit code if the control plane refuses what an operator wants; the others are in [`help::EXIT_CODES`].
 const REFUSED: u8 = 3;
 
 #[tokio::main]
@@ -142,6 +193,7 @@ async fn run(command: Command) -> Result<()> {
             let report = to.report().await?;
             to.show(&report, || status::text(&report), &mut out)?;
         }
+        Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,
         Command::Bootstrap {
@@ -164,6 +216,8 @@ async fn run(command: Command) -> Result<()> {
             print(&mut out, &bootstrap)?;
         }
         Command::Simulate { arguments } => simulate::simulate(&arguments)?,
+        Command::Completions { shell } => help::completions(Arguments::command(), shell, &mut out)?,
+        Command::Man { directory } => help::man(Arguments::command(), &directory)?,
     }
     Ok(())
 }

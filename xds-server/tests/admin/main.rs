@@ -3,7 +3,9 @@
 
 mod access;
 mod elsewhere;
+mod failures;
 mod grpc;
 mod openapi;
 mod pki;
 mod server;
+mod top;
