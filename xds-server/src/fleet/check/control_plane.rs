@@ -2,7 +2,7 @@
 
 use super::addresses::overlap;
 use super::{Check, UNSPECIFIED, field};
-use crate::fleet::raw::{RawAdminApi, RawControlPlane};
+use crate::fleet::raw::{RawAdminApi, RawControlPlane, RawControlPlaneTls};
 use meridian_policy::fleet::{AdminApi, ControlPlane, ControlPlaneTls};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -36,20 +36,7 @@ impl Check {
             let message = "contradicts `plaintext: true`; remove one of the two";
             self.problem(format!("{AT}.tls"), message);
         }
-        let path = |file: &str| format!("/etc/meridian/tls/{file}");
-        let (ca, certificate, key) = match raw.tls {
-            Some(tls) => (tls.ca, tls.certificate, tls.key),
-            None => (
-                path("ca.crt"),
-                path("control-plane.crt"),
-                path("control-plane.key"),
-            ),
-        };
-        let tls = (!raw.plaintext).then(|| {
-            self.path(&format!("{AT}.tls.ca"), &ca);
-            let identity = self.key_pair(&format!("{AT}.tls"), certificate, key);
-            ControlPlaneTls { identity, ca }
-        });
+        let tls = (!raw.plaintext).then(|| self.control_plane_tls(raw.tls));
         let status = raw.status.as_deref().unwrap_or("127.0.0.1:18001");
         let status = self.listen(&format!("{AT}.status"), status);
         if overlap(status, listen) {
@@ -74,6 +61,21 @@ impl Check {
             api,
             lease: lease.unwrap_or(SHORTEST_LEASE),
         }
+    }
+
+    fn control_plane_tls(&mut self, raw: Option<RawControlPlaneTls>) -> ControlPlaneTls {
+        let path = |file: &str| format!("/etc/meridian/tls/{file}");
+        let (ca, certificate, key) = match raw {
+            Some(tls) => (tls.ca, tls.certificate, tls.key),
+            None => (
+                path("ca.crt"),
+                path("control-plane.crt"),
+                path("control-plane.key"),
+            ),
+        };
+        self.path(&format!("{AT}.tls.ca"), &ca);
+        let identity = self.key_pair(&format!("{AT}.tls"), certificate, key);
+        ControlPlaneTls { identity, ca }
     }
 
     fn admin_api(&mut self, raw: RawAdminApi, others: [SocketAddr; 2]) -> AdminApi {

@@ -25,7 +25,7 @@ pub enum Access {
 }
 
 /// Why a request is refused, for metrics, and the answer.
-type Refused = (&'static str, Failure);
+type Denied = (&'static str, Failure);
 
 /// Lets requests pass whose caller may use the API, and says who it is.
 pub async fn authenticated(
@@ -89,7 +89,7 @@ fn operator(
     operators: &Operators,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<Caller, Refused> {
+) -> Result<Caller, Denied> {
     let now = SystemTime::now();
     let connection = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
     let remote = connection.and_then(|tls| tls.get_ref().remote_addr());
@@ -128,7 +128,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn no_operator(none: &NoOperator, what: &str) -> Refused {
+fn no_operator(none: &NoOperator, what: &str) -> Denied {
     match none {
         NoOperator::Unknown => {
             let error = format!("{what} is of no operator; `control_plane.api.operators` has them");
@@ -141,7 +141,7 @@ fn no_operator(none: &NoOperator, what: &str) -> Refused {
     }
 }
 
-fn unauthorized(reason: &'static str, error: impl Into<String>) -> Refused {
+fn unauthorized(reason: &'static str, error: impl Into<String>) -> Denied {
     (reason, Failure::new(StatusCode::UNAUTHORIZED, error))
 }
 

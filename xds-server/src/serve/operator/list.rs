@@ -109,7 +109,7 @@ impl OperatorList {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.tokens.len() + self.certificates.len()
     }
 }

@@ -74,7 +74,7 @@ impl Operators {
             .iter()
             .map(|(why, count)| ((*why).to_owned(), *count));
         ApiReport {
-            operators: self.in_force.load().len(),
+            operators: self.in_force.load().count(),
             error: lock(&self.error).clone(),
             refused: refused.collect(),
         }
@@ -133,7 +133,10 @@ impl OperatorsFile {
         };
         let error = match judged {
             Ok(list) => {
-                tracing::info!(operators = list.len(), "the file of operators was replaced");
+                tracing::info!(
+                    operators = list.count(),
+                    "the file of operators was replaced"
+                );
                 self.operators.in_force.store(Arc::new(list));
                 None
             }

@@ -185,7 +185,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn changes_are_taken_from_this_machine_only() {
+async fn the_status_port_serves_this_machine_only() {
     let (url, store) = serve(Some(([10, 0, 0, 7], 4242).into())).await;
     let (status, answer) = post(&url, "intents", drain().to_string()).await;
     assert_eq!(status, 403);
@@ -195,5 +195,9 @@ async fn changes_are_taken_from_this_machine_only() {
             .unwrap()
             .starts_with("10.0.0.7 is another machine")
     );
+    for path in ["intents", "audit", "status", "openapi.json", "nothing"] {
+        let answer = Client::new().get(format!("{url}/{path}")).send().await;
+        assert_eq!(answer.unwrap().status(), 403, "{path}");
+    }
     assert!(store.audit(0, 10).unwrap().is_empty());
 }

@@ -300,7 +300,7 @@ fn verifier(
         Clients::Any => builder.allow_unauthenticated(),
     };
     let verifier = builder.build();
-    Ok(verifier.map_err(|error| TlsError::Ca(error.to_string()))?)
+    verifier.map_err(|error| TlsError::Ca(error.to_string()))
 }
 
 impl Expiry {
