@@ -136,11 +136,13 @@ fn read(paths: &CertificatePaths) -> Result<Tls, String> {
     let read = |name: &str, path: &str| {
         std::fs::read(path).map_err(|error| format!("{}.{name}: {path}: {error}", paths.field))
     };
-    let ca = paths.ca.as_deref().map(|ca| read("ca", ca)).transpose()?;
     Ok(Tls {
         certificate: read("certificate", &paths.identity.certificate)?,
         key: read("key", &paths.identity.key)?,
-        ca: ca.unwrap_or_default(),
+        ca: match &paths.ca {
+            Some(ca) => read("ca", ca)?,
+            None => Vec::new(),
+        },
         clients: paths.clients,
     })
 }

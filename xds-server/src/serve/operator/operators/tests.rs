@@ -35,7 +35,7 @@ fn what_is_wrong_in_a_file_is_named_by_its_place() {
         ),
         (good.replace("role: read", "role: admin"), "admin"),
         (good.replace("role", "roles"), "roles"),
-        (entry("ci", "t", ", expires: soon"), "operators[0].expires"),
+        (entry("ci", "t", ", expires: soon"), "line 2 column"),
     ] {
         let found = OperatorList::parse(&format!("operators:\n{entries}")).unwrap_err();
         assert!(found.contains(error), "{entries}{found}");
