@@ -11,7 +11,9 @@
 pub mod bootstrap;
 pub mod clock;
 pub mod collect;
+pub mod diff;
 pub mod discovery;
+pub mod explain;
 pub mod fleet;
 pub mod history;
 pub mod name;

@@ -1,6 +1,8 @@
 //! `meridian`: the command line.
 
+mod diff_command;
 mod endpoint;
+mod explain_command;
 mod help;
 mod operate;
 mod simulate;
@@ -11,14 +13,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use diff_command::{Diff, diff};
 use endpoint::{Endpoint, NotDone};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use explain_command::{Explain, explain};
 use meridian_planner::plan::Plan;
-use meridian_policy::filter_policy::Lease;
+use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet::Checked;
-use meridian_xds_server::serve::{self, Publication, Publisher};
+use meridian_xds_server::serve::{self, Configurations};
 use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
@@ -29,6 +33,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use token::{Token, token};
 use tokio::signal::unix::{SignalKind, signal};
 use top::top;
@@ -93,6 +98,16 @@ enum Command {
         #[command(flatten)]
         endpoint: Endpoint,
     },
+    /// Shows what an edit of the fleet file would change: exit code 0 nothing, 2 something.
+    #[command(after_help = "Examples:
+  meridian diff fleet.new.yaml
+  meridian diff fleet.new.yaml --against fleet.yaml --output json")]
+    Diff(Diff),
+    /// Explains what a gateway would do with a request, and why: the gateway's own code decides by the policy that it has.
+    #[command(after_help = "Examples:
+  meridian explain --gateway us-west-2 --country DE --model llama-3.1-70b
+  meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json")]
+    Explain(Explain),
     #[command(flatten)]
     Operate(Operate),
     /// Makes tokens for the admin API.
@@ -168,7 +183,7 @@ const REFUSED: u8 = 3;
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // A closed stderr leaves no way to report the error.
             let _ = writeln!(std::io::stderr(), "meridian: {error:#}");
@@ -180,7 +195,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<()> {
+async fn run(command: Command) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     match command {
         Command::Validate { file } => validate(&file, &mut out)?,
@@ -194,6 +209,8 @@ async fn run(command: Command) -> Result<()> {
             to.show(&report, || status::text(&report), &mut out)?;
         }
         Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
+        Command::Diff(command) => return diff(command, &mut out).await,
+        Command::Explain(command) => explain(command, &mut out).await?,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,
         Command::Bootstrap {
@@ -219,7 +236,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Completions { shell } => help::completions(Arguments::command(), shell, &mut out)?,
         Command::Man { directory } => help::man(Arguments::command(), &directory)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks a fleet file, and says what it accepts and what each Envoy gets.
@@ -228,20 +245,20 @@ fn validate(file: &Path, out: &mut impl Write) -> Result<()> {
     for finding in accepted {
         writeln!(out, "{}: accepted: {finding}", file.display())?;
     }
-    let lease = Lease {
-        given: 0,
-        runs_ms: 0,
-    };
-    let plan = Plan::default();
-    let publisher = Publisher::new((&fleet).into(), &plan, lease, &Publication::new())
-        .with_context(|| file.display().to_string())?;
+    let fleet = Arc::new(Topology::new(fleet));
+    let configurations =
+        Configurations::of(Arc::clone(&fleet)).with_context(|| file.display().to_string())?;
     let (zones, regions, models) = (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
     writeln!(
         out,
         "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
         file.display()
     )?;
-    if let Some((region, cost)) = publisher.costs().max_by_key(|(_, cost)| cost.bytes) {
+    if let Some((region, cost)) = configurations
+        .costs
+        .iter()
+        .max_by_key(|(_, cost)| cost.bytes)
+    {
         let (clusters, routes) = (cost.clusters, cost.routes);
         let size = ByteSize(cost.bytes as u64);
         writeln!(

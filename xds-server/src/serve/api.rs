@@ -22,7 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 /// The routes of a port whose callers `access` knows.
 pub fn routes(api: Api, access: Access) -> Router {
     let admin = grpc::service(api.clone());
-    let operations = operations(api).fallback(no_such_path);
+    let explainer = api.explainer.clone().routes();
+    let operations = operations(api).merge(explainer).fallback(no_such_path);
     let routes = OpenApiRouter::with_openapi(head(&access)).nest("/v1", operations);
     let (routes, mut document) = routes.split_for_parts();
     close_actions(&mut document);

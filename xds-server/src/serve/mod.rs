@@ -14,6 +14,7 @@ mod api;
 pub mod certificates;
 mod controller;
 mod edition;
+pub mod explain;
 mod fleet_file;
 mod handover;
 mod http;
@@ -30,7 +31,7 @@ mod thread;
 
 #[cfg(test)]
 pub(crate) use publication::publication;
-pub use publication::{Cost, Publication, Publisher, Unpublishable};
+pub use publication::{Configurations, Cost, Publication, Publisher, Unpublishable};
 
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
@@ -44,6 +45,7 @@ use axum::Router;
 use certificates::followed;
 use controller::Controller;
 use edition::Edition;
+use explain::Explainer;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
@@ -186,6 +188,12 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
+    let explainer = Explainer {
+        hub: Arc::clone(&shared.hub),
+        report: Arc::clone(&shared.report),
+        topology: shared.topology,
+        store: operator.store(),
+    };
     let shown = Pages {
         report: shared.report,
         hub: Arc::clone(&shared.hub),
@@ -196,6 +204,7 @@ async fn run_servers(
     let api = Api {
         operator,
         pages: shown.clone(),
+        explainer,
     };
     let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
     let status = serve_pages(ports.status, pages, until(stopped.clone()));
@@ -211,6 +220,15 @@ async fn run_servers(
         };
         tokio::try_join!(xds, status, api).map(|_| ())
     };
+    until_shutdown(serving, shutdown, &stop).await
+}
+
+/// Serves until `shutdown` completes or a server fails. The servers end when `stop` says so.
+async fn until_shutdown(
+    serving: impl Future<Output = Result<()>>,
+    shutdown: impl Future<Output = ()>,
+    stop: &watch::Sender<bool>,
+) -> Result<()> {
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended,

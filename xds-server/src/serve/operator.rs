@@ -78,6 +78,11 @@ impl Operator {
         Self { commands, store }
     }
 
+    /// The store.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Creates an intent.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ const USAGE: i32 = 2;
 const REFUSED: i32 = 3;
 
 /// The subcommands that speak to a control plane, each with arguments that are right but for the control plane.
-const REMOTE: [&str; 9] = [
+const REMOTE: [&str; 11] = [
     "status",
     "drain us-west-2 --why x",
     "undrain us-west-2 --why x",
@@ -27,6 +27,8 @@ const REMOTE: [&str; 9] = [
     "intents",
     "audit",
     "intents --output json",
+    "explain --gateway us-west-2 --model llama-3.1-70b",
+    "diff fleet.yaml",
 ];
 
 /// Runs `meridian` in a directory without a simulator beside it.
@@ -123,6 +125,12 @@ fn files_that_are_wrong_and_regions_that_are_not_there() {
             "there is no region `mars` in fleet.yaml",
         ),
         ("export --node us-west-2 none.yaml", FAILED, "none.yaml"),
+        ("diff none.yaml", FAILED, "none.yaml"),
+        (
+            "diff fleet.yaml --against garbage",
+            FAILED,
+            "garbage: not a fleet file",
+        ),
         (
             "simulate --list",
             FAILED,
@@ -234,6 +242,10 @@ fn what_a_control_plane_refuses_changes_nothing() {
             "home_share: 150",
         ),
         ("undo 7 --why x", "there is no intent 7"),
+        (
+            "explain --gateway mars --model llama-3.1-70b",
+            "there is no region `mars`",
+        ),
     ] {
         let arguments = format!("{command} --address {address}");
         fails(directory.path(), &arguments, REFUSED, says);

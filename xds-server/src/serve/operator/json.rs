@@ -1,7 +1,7 @@
 //! The API as JSON over HTTP, and its OpenAPI document.
 
 mod document;
-mod errors;
+pub(in crate::serve) mod errors;
 
 pub use document::{close_actions, head};
 
@@ -9,6 +9,7 @@ use super::Operator;
 use super::caller::Caller;
 use super::failure::{Failure, Refused};
 use super::request::{Audit, IntentRequest, UndoRequest, Which};
+use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
 use crate::serve::store::Record;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
@@ -28,6 +29,8 @@ pub struct Api {
     pub operator: Operator,
     /// The report.
     pub pages: Pages,
+    /// Explanations, and the fleet file.
+    pub explainer: Explainer,
 }
 
 /// The routes, relative to `/v1`.

@@ -3,11 +3,14 @@
 use super::json::Api;
 use super::*;
 use crate::serve::api::routes;
+use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
 use crate::serve::store::{Change, Entry};
+use arc_swap::ArcSwap;
 use axum::extract::ConnectInfo;
 use meridian_planner::intent::Intent;
 use meridian_planner::signal::Millis;
+use meridian_planner::topology::Topology;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -25,7 +28,21 @@ async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
         clock: || Millis(1),
     };
     let operator = Operator::new(commands, Arc::clone(&store));
-    let routes = routes(Api { operator, pages }, Access::Loopback);
+    let fleet = crate::fleet::parse(include_str!("../../../../envoy/fleet.yaml")).unwrap();
+    let explainer = Explainer {
+        hub: Arc::default(),
+        report: Arc::default(),
+        topology: Arc::new(ArcSwap::from_pointee(Topology::new(fleet))),
+        store: Arc::clone(&store),
+    };
+    let routes = routes(
+        Api {
+            operator,
+            pages,
+            explainer,
+        },
+        Access::Loopback,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {

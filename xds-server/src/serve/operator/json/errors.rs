@@ -6,7 +6,7 @@ use utoipa::IntoResponses;
 
 /// Answers to every request whose caller may not send it.
 #[derive(IntoResponses)]
-pub(super) enum Refusing {
+pub(in crate::serve) enum Refusing {
     /// The caller is not known: no token or client certificate, or one that does not count.
     #[response(status = 401)]
     NoCaller(Refused),
@@ -17,7 +17,7 @@ pub(super) enum Refusing {
 
 /// The store cannot be used.
 #[derive(IntoResponses)]
-pub(super) enum Failed {
+pub(in crate::serve) enum Failed {
     /// The store cannot be read or written, or the control plane is going away. Nothing has changed.
     #[response(status = 503)]
     Unavailable(Refused),
@@ -25,7 +25,7 @@ pub(super) enum Failed {
 
 /// Answers to bodies that cannot be understood.
 #[derive(IntoResponses)]
-pub(super) enum Malformed {
+pub(in crate::serve) enum Malformed {
     /// A parameter is wrong, or the body is not JSON.
     #[response(status = 400)]
     NotJson(Refused),
@@ -42,7 +42,7 @@ pub(super) enum Malformed {
 
 /// There is no such intent.
 #[derive(IntoResponses)]
-pub(super) enum Unknown {
+pub(in crate::serve) enum Unknown {
     /// There is no such intent.
     #[response(status = 404)]
     NoSuchIntent(Refused),
