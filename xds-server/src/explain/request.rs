@@ -51,6 +51,7 @@ pub struct ExplainRequest {
     pub stream: bool,
     /// Bytes of the body that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uint64")]
     pub body_size: Option<u64>,
     /// The body as it is, in the place of one that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
