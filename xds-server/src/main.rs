@@ -12,11 +12,11 @@ mod top;
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
 use diff_command::{Diff, diff};
 use endpoint::{Endpoint, NotDone};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use explain_command::{Explain, explain};
+use help::{Install, install};
 use meridian_planner::plan::Plan;
 use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
@@ -159,22 +159,8 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
-    /// Prints the completions of a shell.
-    #[command(after_help = "Examples:
-  meridian completions bash > /etc/bash_completion.d/meridian
-  meridian completions fish")]
-    Completions {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Writes a man page for each subcommand.
-    #[command(after_help = "Examples:
-  meridian man /usr/local/share/man/man1
-  meridian man target/man")]
-    Man {
-        /// The directory, which is made if it is missing.
-        directory: PathBuf,
-    },
+    #[command(flatten)]
+    Install(Install),
 }
 
 /// The exit code if the control plane refuses what an operator wants; the others are in [`help::EXIT_CODES`].
@@ -233,8 +219,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             print(&mut out, &bootstrap)?;
         }
         Command::Simulate { arguments } => simulate::simulate(&arguments)?,
-        Command::Completions { shell } => help::completions(Arguments::command(), shell, &mut out)?,
-        Command::Man { directory } => help::man(Arguments::command(), &directory)?,
+        Command::Install(command) => install(command, Arguments::command(), &mut out)?,
     }
     Ok(ExitCode::SUCCESS)
 }

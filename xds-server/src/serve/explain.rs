@@ -60,11 +60,11 @@ impl Explainer {
                 "gateway: there is no region `{gateway}`; there are: {}",
                 known.join(", ")
             );
-            return Err(Failure::new(StatusCode::NOT_FOUND, &error));
+            return Err(Failure::new(StatusCode::NOT_FOUND, error));
         }
         let (policy, accepted) = self.policy(gateway).ok_or_else(|| {
             let error = format!("{gateway} has no policy yet; nothing has been published");
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error)
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
         })?;
         let known = Known {
             policy: &policy,
@@ -73,7 +73,7 @@ impl Explainer {
             report: &self.report.load(),
         };
         explain(known, request)
-            .map_err(|error| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))
+            .map_err(|error| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
     /// The policy that the region's Envoys have accepted: that of the first connected one that has any, else the published one.
@@ -130,7 +130,7 @@ async fn handle(
     explained
         .unwrap_or_else(|error| {
             let error = error.to_string();
-            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, &error))
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))
         })
         .map(Json)
 }
@@ -150,7 +150,7 @@ async fn fleet(State(explainer): State<Explainer>) -> Result<Json<FleetInForce>,
         Ok(state) => state.and_then(|state| state.files.into_iter().next()),
         Err(error) => {
             let error = format!("the store cannot be read: {error:#}");
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error));
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
         }
     };
     let text = text.ok_or_else(|| {
