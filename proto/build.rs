@@ -7,7 +7,10 @@ use std::path::Path;
 use std::{env, fs};
 
 /// Our own contracts.
-const CONTRACTS: [&str; 1] = ["meridian/signals/v1/signals.proto"];
+const CONTRACTS: [&str; 2] = [
+    "meridian/admin/v1/admin.proto",
+    "meridian/signals/v1/signals.proto",
+];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,6 +1,7 @@
 //! What operators have said, as opposed to what was measured: drains, overrides and freezes. Each ends at a time that it names.
 
 mod check;
+mod schema;
 
 pub use check::{Objection, objections};
 
@@ -10,12 +11,14 @@ use crate::signal::Millis;
 use crate::topology::Topology;
 use crate::weights;
 use meridian_policy::{ModelName, RegionName, ZoneName};
+use schema::{Model, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// One intent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Intent {
     /// What is wanted.
     pub action: Action,
@@ -33,15 +36,17 @@ pub struct Intent {
 }
 
 /// What an operator wants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     /// Callers leave a region, or one pool of it, in steps as others have room. No overflow goes there. It stays in failover chains.
     Drain {
         /// The region.
+        #[schema(value_type = Name)]
         region: RegionName,
         /// Its pool of this model alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Model>)]
         model: Option<ModelName>,
         /// Once nobody is left it counts as down: no failover goes there either.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -50,19 +55,24 @@ pub enum Action {
     /// A placement is what the operator says, whatever is measured.
     Override {
         /// The gateway.
+        #[schema(value_type = Name)]
         gateway: RegionName,
         /// The zone of callers.
+        #[schema(value_type = Name)]
         zone: ZoneName,
         /// The model.
+        #[schema(value_type = Model)]
         model: ModelName,
         /// Percent of the requests that the first region keeps.
+        #[schema(maximum = 100)]
         home_share: u8,
         /// The regions that take the others, by weight.
         #[serde(default)]
+        #[schema(value_type = BTreeMap<String, u32>)]
         overflow: BTreeMap<RegionName, u32>,
     },
     /// No plan moves a request. Health still counts: nothing is sent to pools that are down.
-    Freeze,
+    Freeze {},
 }
 
 impl Action {
@@ -74,7 +84,7 @@ impl Action {
         match self {
             Self::Drain { .. } => "drain",
             Self::Override { .. } => "override",
-            Self::Freeze => "freeze",
+            Self::Freeze {} => "freeze",
         }
     }
 
@@ -103,7 +113,7 @@ impl Action {
                     ..
                 },
             ) => (gateway, zone, model) == (other, others, of),
-            (Self::Freeze, Self::Freeze) => true,
+            (Self::Freeze {}, Self::Freeze {}) => true,
             _ => false,
         }
     }
@@ -134,7 +144,7 @@ impl fmt::Display for Action {
                 let mut parts = overflow.iter();
                 parts.try_for_each(|(region, weight)| write!(f, " {region}={weight}"))
             }
-            Self::Freeze => f.write_str("freeze"),
+            Self::Freeze {} => f.write_str("freeze"),
         }
     }
 }
@@ -166,7 +176,7 @@ impl Intents {
     }
 
     pub(crate) fn is_frozen(&self, now: Millis) -> bool {
-        self.actions(now).any(|action| *action == Action::Freeze)
+        self.actions(now).any(|action| *action == Action::Freeze {})
     }
 
     /// Whether a pool is drained, and how.

@@ -72,8 +72,23 @@ pub struct ControlPlane {
     pub tls: Option<ControlPlaneTls>,
     /// The listen address of `meridian status`, `/metrics` and `/healthz`.
     pub status: SocketAddr,
+    /// The admin API for other machines; `None`: for the control plane's own alone, at `status`.
+    pub api: Option<AdminApi>,
     /// The time for which a gateway applies a plan without a renewal. After it, requests go home first.
     pub lease: Duration,
+}
+
+/// The admin API for other machines, over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminApi {
+    /// The listen address.
+    pub listen: SocketAddr,
+    /// The certificate and its key.
+    pub identity: KeyPair,
+    /// The CA of the operators' certificates; `None`: they have tokens.
+    pub ca: Option<String>,
+    /// Path of the file of operators.
+    pub operators: String,
 }
 
 /// Paths of PEM files on the control plane's machine.

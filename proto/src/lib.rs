@@ -1,6 +1,12 @@
 //! Protobuf contracts: our own, and the descriptors of Envoy's API, which give any Envoy message a readable JSON form with
 //! every `Any` in it resolved, as Envoy itself reads and prints it.
 
+/// What operators say: `meridian/admin/v1/admin.proto`.
+pub mod admin {
+    #![allow(missing_docs, unused_qualifications, clippy::all)] // Generated; its docs are those of the .proto file.
+    tonic::include_proto!("meridian.admin.v1");
+}
+
 /// Signals that are pushed to the control plane: `meridian/signals/v1/signals.proto`.
 pub mod signals {
     #![allow(missing_docs, unused_qualifications, clippy::all)] // Generated; its docs are those of the .proto file.

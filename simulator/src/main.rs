@@ -13,7 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs traces through Meridian's decisions and through other routing strategies, and prints the results side by side.
 #[derive(Parser)]
-#[command(name = "meridian-simulate", version)]
+#[command(
+    name = "meridian-simulate",
+    version,
+    after_help = "Examples:
+  meridian simulate --list
+  meridian simulate --seeds 1 --html decision-quality.html"
+)]
 struct Arguments {
     /// Case to run; repeatable. Without --case and --trace, all cases run and the gate decides the exit status.
     #[arg(long = "case", value_name = "NAME")]

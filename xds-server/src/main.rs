@@ -1,17 +1,23 @@
 //! `meridian`: the command line.
 
 mod diff_command;
+mod endpoint;
 mod explain_command;
+mod help;
 mod operate;
 mod replay_command;
 mod simulate;
+mod token;
+mod top;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use diff_command::{Diff, diff};
+use endpoint::{Endpoint, NotDone};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use explain_command::{Explain, explain};
+use help::{Install, install};
 use meridian_planner::plan::Plan;
 use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
@@ -23,14 +29,16 @@ use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
-use operate::{NotDone, Operate, To, operate};
+use operate::{Operate, To, operate};
 use replay_command::Replay;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use token::{Token, token};
 use tokio::signal::unix::{SignalKind, signal};
+use top::top;
 use tracing_subscriber::EnvFilter;
 
 /// A publication makes and drops hundreds of small values per resource.
@@ -39,7 +47,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Routes LLM inference across regions, inside Envoy.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "meridian", version, after_help = help::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -48,13 +56,22 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Checks a fleet file, and verifies that no gateway's configuration lets a pinned request leave its zone.
+    #[command(after_help = "Examples:
+  meridian validate fleet.yaml
+  meridian validate /etc/meridian/fleet.yaml")]
     Validate {
         /// The fleet file.
         file: PathBuf,
     },
     /// Prints the JSON Schema of the fleet file.
+    #[command(after_help = "Examples:
+  meridian schema
+  meridian schema > fleet.schema.json")]
     Schema,
     /// Runs the control plane: reads signals of every region, and configures every Envoy by xDS.
+    #[command(after_help = "Examples:
+  meridian serve --fleet fleet.yaml --state /var/lib/meridian
+  meridian serve --fleet fleet.yaml --json")]
     Serve {
         /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
@@ -68,6 +85,9 @@ enum Command {
         json: bool,
     },
     /// Shows the state of a running control plane.
+    #[command(after_help = "Examples:
+  meridian status
+  meridian status --address https://meridian.example.com:18002 --token-file token --output json")]
     Status {
         #[command(flatten)]
         to: To,
@@ -77,6 +97,14 @@ enum Command {
   meridian replay --against fleet.new.yaml /var/log/meridian/access.log
   meridian replay --against fleet.new.yaml access.log --output json")]
     Replay(Replay),
+    /// Shows pools, shares, alarms and intents, live.
+    #[command(after_help = "Examples:
+  meridian top
+  meridian top --address https://meridian.example.com:18002 --token-file token")]
+    Top {
+        #[command(flatten)]
+        endpoint: Endpoint,
+    },
     /// Shows what an edit of the fleet file would change: exit code 0 nothing, 2 something.
     #[command(after_help = "Examples:
   meridian diff fleet.new.yaml
@@ -89,7 +117,13 @@ enum Command {
     Explain(Explain),
     #[command(flatten)]
     Operate(Operate),
+    /// Makes tokens for the admin API.
+    #[command(subcommand)]
+    Token(Token),
     /// Prints the short Envoy configuration of one region's gateway. It fetches the rest from the control plane.
+    #[command(after_help = "Examples:
+  meridian bootstrap --node us-west-2 --sds /etc/meridian fleet.yaml > envoy.yaml
+  meridian bootstrap --node us-west-2 --sotw fleet.yaml")]
     Bootstrap {
         /// The region.
         #[arg(long)]
@@ -106,6 +140,9 @@ enum Command {
         file: PathBuf,
     },
     /// Prints the static Envoy configuration of one region's gateway, for an Envoy without a control plane.
+    #[command(after_help = "Examples:
+  meridian export --node us-west-2 fleet.yaml > envoy.yaml
+  meridian export --node eu-west-1 /etc/meridian/fleet.yaml")]
     Export {
         /// The region.
         #[arg(long)]
@@ -114,7 +151,12 @@ enum Command {
         file: PathBuf,
     },
     /// Runs the simulator: traces through Meridian's decisions and through other routing strategies, side by side.
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        after_help = "Examples:
+  meridian simulate --list
+  meridian simulate --seeds 1 --html decision-quality.html"
+    )]
     Simulate {
         /// Arguments of `meridian-simulate`; `--help` lists them.
         #[arg(
@@ -124,9 +166,11 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    #[command(flatten)]
+    Install(Install),
 }
 
-/// The exit code if the control plane refuses what an operator wants. 1 is any other failure, 2 a wrong command line.
+/// The exit code if the control plane refuses what an operator wants; the others are in [`help::EXIT_CODES`].
 const REFUSED: u8 = 3;
 
 #[tokio::main]
@@ -158,9 +202,11 @@ async fn run(command: Command) -> Result<ExitCode> {
             to.show(&report, || status::text(&report), &mut out)?;
         }
         Command::Replay(command) => return replay_command::run(&command, &mut out),
+        Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
         Command::Diff(command) => return diff(command, &mut out).await,
         Command::Explain(command) => explain(command, &mut out).await?,
         Command::Operate(command) => operate(command, &mut out).await?,
+        Command::Token(command) => token(command, &mut out)?,
         Command::Bootstrap {
             node,
             sotw,
@@ -181,6 +227,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             print(&mut out, &bootstrap)?;
         }
         Command::Simulate { arguments } => simulate::simulate(&arguments)?,
+        Command::Install(command) => install(command, Arguments::command(), &mut out)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,19 +1,19 @@
 //! What operators say to a running control plane: `drain`, `undrain`, `override`, `freeze`, `undo`, `intents` and `audit`.
 
+use crate::endpoint::{Endpoint, NotDone};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use meridian_planner::intent::{Action, Intents};
 use meridian_policy::{ModelName, RegionName, ZoneName};
 use meridian_xds_server::clock::steady_clock;
-use meridian_xds_server::serve::operator::{Audit, IntentRequest, Refused, UndoRequest};
+use meridian_xds_server::serve::operator::{Audit, IntentRequest, UndoRequest};
 use meridian_xds_server::serve::report::Report;
 use meridian_xds_server::serve::store::Record;
 use meridian_xds_server::status;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 /// The subcommands.
@@ -175,9 +175,8 @@ pub struct Person {
 /// Where the control plane is, and how its answer is shown.
 #[derive(Args)]
 pub struct To {
-    /// The control plane's `control_plane.status`.
-    #[arg(long, default_value = "127.0.0.1:18001")]
-    address: SocketAddr,
+    #[command(flatten)]
+    endpoint: Endpoint,
     /// How the answer is shown.
     #[arg(long, value_enum, default_value_t = Shown::Table)]
     output: Shown,
@@ -191,11 +190,6 @@ pub enum Shown {
     /// For programs.
     Json,
 }
-
-/// Something that the control plane refuses: exit code 3.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotDone(String);
 
 fn weight(text: &str) -> Result<(RegionName, u32)> {
     let (region, weight) = text.split_once('=').context("write REGION=WEIGHT")?;
@@ -234,7 +228,7 @@ pub async fn operate(command: Operate, out: &mut impl Write) -> Result<()> {
             create(action, new, out).await
         }
         Operate::Override { place, new } => create(place.into(), new, out).await,
-        Operate::Freeze { new } => create(Action::Freeze, new, out).await,
+        Operate::Freeze { new } => create(Action::Freeze {}, new, out).await,
         Operate::Undrain {
             region,
             model,
@@ -333,33 +327,7 @@ pub async fn ask<A: DeserializeOwned>(
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<A> {
-    let mut request = to.request(method, &format!("v1/{path}"))?;
-    if let Some(body) = body {
-        request = request.json(body);
-    }
-    let (address, answer) = (to.address, to.send(request).await?);
-    let status = answer.status();
-    if status.is_success() {
-        return to.read(answer).await;
-    }
-    let refused: Option<Refused> = answer.json().await.ok();
-    let refused = refused.with_context(|| format!("{address} answers {status}"))?;
-    let mut text = refused.errors.join("\n");
-    if refused.may_be_forced {
-        text += "\n--force does it all the same, and the record says so";
-    }
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => bail!(text),
-        _ => bail!(NotDone(text)),
-    }
-}
-
-/// A client for a control plane.
-fn client() -> Result<Client> {
-    // An error means that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
-    Ok(client.build()?)
+    to.endpoint.ask(method, &format!("v1/{path}"), body).await
 }
 
 impl To {
@@ -368,27 +336,7 @@ impl To {
     /// # Errors
     /// No control plane answers.
     pub async fn report(&self) -> Result<Report> {
-        let answer = self.send(self.request(Method::GET, "status")?).await?;
-        self.read(answer.error_for_status()?).await
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
-        Ok(client()?.request(method, format!("http://{}/{path}", self.address)))
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let address = self.address;
-        request.send().await.with_context(|| {
-            format!(
-                "no control plane answers at {address}; --address is its `control_plane.status`"
-            )
-        })
-    }
-
-    async fn read<A: DeserializeOwned>(&self, answer: Response) -> Result<A> {
-        let address = self.address;
-        let error = || format!("{address} does not answer as a control plane of this version");
-        answer.json().await.with_context(error)
+        self.endpoint.report().await
     }
 
     /// Shows a value as JSON, or as text.

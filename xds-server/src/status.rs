@@ -28,13 +28,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         fleet.file,
         ago(report.at, Some(fleet.since))
     )?;
-    if let Some(error) = &fleet.error {
-        writeln!(
-            out,
-            "! the fleet file is not in force as it is written: {}",
-            error.message
-        )?;
-    }
+    files(out, report)?;
     if !fleet.kept.is_empty() {
         let kept: Vec<&str> = fleet.kept.iter().map(ZoneId::as_str).collect();
         writeln!(
@@ -70,6 +64,24 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "\nalarms")?;
         for alarm in &report.alarms {
             writeln!(out, "  {}: {}", alarm.region, alarm.message)?;
+        }
+    }
+    Ok(())
+}
+
+/// Files that are not in force as they are written.
+fn files(out: &mut String, report: &Report) -> std::fmt::Result {
+    let operators = report.api.as_ref().and_then(|api| api.error.as_ref());
+    for (file, error) in [
+        ("fleet file", report.fleet.error.as_ref()),
+        ("file of operators", operators),
+    ] {
+        if let Some(error) = error {
+            let message = &error.message;
+            writeln!(
+                out,
+                "! the {file} is not in force as it is written: {message}"
+            )?;
         }
     }
     Ok(())

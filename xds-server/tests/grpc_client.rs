@@ -31,7 +31,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::UInt32Value;
 use envoy_types::util::pack_any;
 use meridian_policy::RegionName;
-use meridian_xds_server::xds::{Certificates, Hub, Resource, ResourceType, Resources, Tls, Trust, serve};
+use meridian_xds_server::xds::{Certificates, Clients, Hub, Resource, ResourceType, Resources, Tls, Trust, serve};
 use prost::{Message, Name};
 use rcgen::string::Ia5String;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
@@ -442,6 +442,7 @@ async fn grpc_finds_its_servers_over_mutual_tls() {
         certificate: server.0.into_bytes(),
         key: server.1.into_bytes(),
         ca: authority.pem().into_bytes(),
+        clients: Clients::Certified,
     };
     tour(Client::Python, Some(tls), credentials).await;
 }

@@ -83,7 +83,7 @@ pub fn objections(
     now: Millis,
 ) -> Vec<Objection> {
     match action {
-        Action::Freeze => Vec::new(),
+        Action::Freeze {} => Vec::new(),
         Action::Drain { region, model, .. } => {
             let models = match drained_models(topology, region, model.as_ref()) {
                 Ok(models) => models,

@@ -64,7 +64,7 @@ fn any_intents() -> impl Strategy<Value = Vec<(Action, u64, u64)>> {
             home_share,
             overflow: overflow.into_iter().map(|(region, weight)| (region.parse().unwrap(), weight)).collect(),
         }),
-        1 => Just(Action::Freeze),
+        1 => Just(Action::Freeze {}),
     ];
     prop::collection::vec((action, 0..60_000u64, 0..60_000u64), 0..5)
 }
@@ -295,7 +295,7 @@ fn a_freeze_moves_nothing_and_health_goes_on() {
     watch.at(0.95, 0.3, 0.3, 5);
     let before = watch.plan.gateways.clone();
     assert_ne!(watch.share(WEST, "global"), Some(100));
-    watch.say(Action::Freeze, 60);
+    watch.say(Action::Freeze {}, 60);
     for _ in 0..50 {
         watch.report(
             WEST,
@@ -348,7 +348,7 @@ fn what_cannot_be_is_refused_with_names_and_figures() {
     watch.at(0.2, 0.1, 0.1, 60);
     assert_eq!(watch.objects(&drain_llama(WEST)), [""; 0]);
     watch.say(drain(EAST, false), 100);
-    assert_eq!(watch.objects(&Action::Freeze), [""; 0]);
+    assert_eq!(watch.objects(&Action::Freeze {}), [""; 0]);
     let unknown = watch.objects(&drain("mars", false));
     assert_eq!(
         unknown,

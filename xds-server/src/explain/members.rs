@@ -89,7 +89,7 @@ impl Place<'_> {
             Action::Drain {
                 region: of, model, ..
             } => of == region && model.as_ref().is_none_or(|model| model == self.model),
-            Action::Override { .. } | Action::Freeze => false,
+            Action::Override { .. } | Action::Freeze {} => false,
         });
         drains
             .map(|(number, intent)| {

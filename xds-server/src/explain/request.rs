@@ -12,10 +12,11 @@ use std::net::{IpAddr, Ipv4Addr};
 pub const LONGEST_BODY: usize = 1 << 20;
 
 /// A request, as far as it is known. What is not said is that of a plain request of a trusted edge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     /// The region whose gateway gets the request.
+    #[schema(value_type = String, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     pub gateway: RegionName,
     /// The model, in the body that is made. Needed unless `body` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +29,7 @@ pub struct ExplainRequest {
     pub headers: Vec<(String, String)>,
     /// The address of the connection's other end. Without it one that the fleet trusts with its first source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub from: Option<IpAddr>,
     /// The HTTP method.
     #[serde(default = "post")]
@@ -49,6 +51,7 @@ pub struct ExplainRequest {
     pub stream: bool,
     /// Bytes of the body that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uint64")]
     pub body_size: Option<u64>,
     /// The body as it is, in the place of one that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,7 @@ fn share(known: Known<'_>, rule: &ModelRule, decision: &Decision) -> Option<Shar
             (gateway, zone, model) == (&known.policy.region, &decision.caller.zone, &decision.model)
         }
         Action::Drain { .. } => false,
-        Action::Freeze => true,
+        Action::Freeze {} => true,
     });
     Some(ShareReport {
         region: split.first.clone(),

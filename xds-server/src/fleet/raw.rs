@@ -590,9 +590,36 @@ pub struct RawControlPlane {
     pub plaintext: bool,
     /// Address of the HTTP server for `meridian status`, `/metrics` and `/healthz`, `ip:port`. Default: `127.0.0.1:18001`.
     pub status: Option<String>,
+    /// The [admin API](operations.md#the-admin-api) for other machines. Default: it serves the control plane's own machine alone, at
+    /// `status`.
+    pub api: Option<RawAdminApi>,
     /// How long a gateway follows the last plan without news from the control plane; past it, requests go to the home region first.
     /// Renewed after a third of it. At least `3s`. Default: `60s`.
     pub lease: Option<String>,
+}
+
+/// The admin API for other machines, over TLS. A caller has a token or a client certificate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAdminApi {
+    /// Address on which the control plane listens for operators, `ip:port`, e.g. `0.0.0.0:18002`.
+    pub listen: String,
+    /// The certificate of this address, and the CA of operators' certificates.
+    pub tls: RawAdminTls,
+    /// File of [the operators](operations.md#the-admin-api) with their roles, an absolute path. It is read again when it changes.
+    pub operators: String,
+}
+
+/// Certificate files on the control plane's machine, absolute paths, PEM. They are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAdminTls {
+    /// CA that signed the certificates of operators. It may be several. Default: operators have tokens alone.
+    pub ca: Option<String>,
+    /// Certificate of the address that operators connect to.
+    pub certificate: String,
+    /// Private key of `certificate`.
+    pub key: String,
 }
 
 /// Certificate files on the control plane's machine, absolute paths, PEM. They are read again when they change.

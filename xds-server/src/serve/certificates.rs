@@ -1,4 +1,4 @@
-//! The control plane's own certificates: read at the start, and again when their files change. They are polled as the
+//! The control plane's own certificates, of the xDS port and of the admin API's: read at the start, and again when their files change. They are polled as the
 //! fleet file is.
 
 mod own;
@@ -8,10 +8,11 @@ pub use own::OwnCertificates;
 pub use report::CONTROL_PLANE;
 
 use super::report::ErrorReport;
-use crate::clock::Clock;
-use crate::xds::{Certificates, Tls};
+use super::settled::Settled;
+use crate::clock::{Clock, steady_clock};
+use crate::xds::{Certificates, Clients, Tls};
 use anyhow::{Context, Result};
-use meridian_policy::fleet::ControlPlaneTls;
+use meridian_policy::fleet::{AdminApi, ControlPlaneTls, KeyPair};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,12 +24,41 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The files, and what was read from them.
 #[derive(Debug)]
 pub struct CertificateFiles {
-    paths: ControlPlaneTls,
-    /// What the last poll read.
-    polled: Result<Tls, String>,
-    /// What was taken or refused last.
-    judged: Result<Tls, String>,
+    paths: CertificatePaths,
+    settled: Settled<Tls>,
     own: Arc<OwnCertificates>,
+}
+
+/// Where the files of a port are.
+#[derive(Clone, Debug)]
+pub struct CertificatePaths {
+    /// Their field of the fleet file.
+    field: &'static str,
+    identity: KeyPair,
+    ca: Option<String>,
+    clients: Clients,
+}
+
+impl From<ControlPlaneTls> for CertificatePaths {
+    fn from(tls: ControlPlaneTls) -> Self {
+        Self {
+            field: "control_plane.tls",
+            identity: tls.identity,
+            ca: Some(tls.ca),
+            clients: Clients::Certified,
+        }
+    }
+}
+
+impl From<&AdminApi> for CertificatePaths {
+    fn from(api: &AdminApi) -> Self {
+        Self {
+            field: "control_plane.api.tls",
+            identity: api.identity.clone(),
+            ca: api.ca.clone(),
+            clients: Clients::Any,
+        }
+    }
 }
 
 impl CertificateFiles {
@@ -37,7 +67,8 @@ impl CertificateFiles {
     /// # Errors
     ///
     /// One cannot be read, or they cannot be used. The error names the field of the fleet file.
-    pub fn open(paths: ControlPlaneTls) -> Result<Self> {
+    pub fn open(paths: impl Into<CertificatePaths>) -> Result<Self> {
+        let paths = paths.into();
         let tls = read(&paths).map_err(anyhow::Error::msg)?;
         let in_force = Certificates::new(&tls).with_context(|| place(&paths))?;
         Ok(Self {
@@ -46,8 +77,7 @@ impl CertificateFiles {
                 error: Mutex::default(),
                 reloads: AtomicU64::new(0),
             }),
-            polled: Ok(tls.clone()),
-            judged: Ok(tls),
+            settled: Settled::new(tls),
             paths,
         })
     }
@@ -73,13 +103,10 @@ impl CertificateFiles {
 
     /// Takes what was read, once it was the same at two polls: of a pair that is being replaced, one file is new first.
     fn poll(&mut self, read: Result<Tls, String>, clock: Clock) {
-        let is_settled = self.polled == read;
-        self.polled = read;
-        if !is_settled || self.judged == self.polled {
+        let Some(judged) = self.settled.poll(read) else {
             return;
-        }
-        self.judged = self.polled.clone();
-        let replaced = self.polled.clone().and_then(|tls| {
+        };
+        let replaced = judged.and_then(|tls| {
             let replaced = self.own.in_force.replace(&tls);
             replaced.map_err(|error| format!("{}: {error}", place(&self.paths)))
         });
@@ -98,24 +125,38 @@ impl CertificateFiles {
     }
 }
 
-fn read(paths: &ControlPlaneTls) -> Result<Tls, String> {
-    let read = |field: &str, path: &str| {
-        std::fs::read(path).map_err(|error| format!("control_plane.tls.{field}: {path}: {error}"))
+/// The certificates in force of files that are followed from now on.
+pub fn followed(files: CertificateFiles) -> Arc<OwnCertificates> {
+    let own = files.own();
+    tokio::spawn(files.watch(steady_clock));
+    own
+}
+
+fn read(paths: &CertificatePaths) -> Result<Tls, String> {
+    let read = |name: &str, path: &str| {
+        std::fs::read(path).map_err(|error| format!("{}.{name}: {path}: {error}", paths.field))
     };
     Ok(Tls {
         certificate: read("certificate", &paths.identity.certificate)?,
         key: read("key", &paths.identity.key)?,
-        ca: read("ca", &paths.ca)?,
+        ca: match &paths.ca {
+            Some(ca) => read("ca", ca)?,
+            None => Vec::new(),
+        },
+        clients: paths.clients,
     })
 }
 
 /// Where the files stand in the fleet file, and where they are.
-fn place(paths: &ControlPlaneTls) -> String {
-    let (identity, ca) = (&paths.identity, &paths.ca);
-    format!(
-        "control_plane.tls ({}, {}, {ca})",
-        identity.certificate, identity.key
-    )
+fn place(paths: &CertificatePaths) -> String {
+    let identity = &paths.identity;
+    let files = [&identity.certificate, &identity.key];
+    let files: Vec<&str> = files
+        .into_iter()
+        .chain(&paths.ca)
+        .map(String::as_str)
+        .collect();
+    format!("{} ({})", paths.field, files.join(", "))
 }
 
 #[cfg(test)]

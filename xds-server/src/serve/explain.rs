@@ -1,21 +1,24 @@
-//! `/v1/explain` and `/v1/fleet` of the status port: what a gateway would do with a request, and the fleet file that is in force.
+//! `/v1/explain` and `/v1/fleet` of the admin API: what a gateway would do with a request, and the fleet file that is in force.
 
-use super::operator::Failure;
+use super::operator::json::errors::{Failed, Malformed, Refusing};
+use super::operator::{Failure, Refused};
 use super::report::Report;
 use super::store::Store;
 use crate::explain::{ExplainRequest, Explanation, Known, PolicyReport, explain, router_policy};
 use crate::name::{ROUTER, native};
 use crate::xds::{EncodedResource, Hub, ResourceType};
 use arc_swap::ArcSwap;
+use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use meridian_planner::topology::Topology;
 use meridian_policy::{FilterPolicy, RegionName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// What explanations are made of.
 #[derive(Clone)]
@@ -31,7 +34,7 @@ pub struct Explainer {
 }
 
 /// The fleet file that is in force.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FleetInForce {
     /// Its path.
     pub file: String,
@@ -40,11 +43,11 @@ pub struct FleetInForce {
 }
 
 impl Explainer {
-    /// The routes.
-    pub fn routes(self) -> Router {
-        Router::new()
-            .route("/v1/explain", post(handle))
-            .route("/v1/fleet", get(fleet))
+    /// The routes, relative to `/v1`.
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new()
+            .routes(routes!(handle))
+            .routes(routes!(fleet))
             .with_state(self)
     }
 
@@ -57,11 +60,11 @@ impl Explainer {
                 "gateway: there is no region `{gateway}`; there are: {}",
                 known.join(", ")
             );
-            return Err(Failure::new(StatusCode::NOT_FOUND, &error));
+            return Err(Failure::new(StatusCode::NOT_FOUND, error));
         }
         let (policy, accepted) = self.policy(gateway).ok_or_else(|| {
             let error = format!("{gateway} has no policy yet; nothing has been published");
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error)
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
         })?;
         let known = Known {
             policy: &policy,
@@ -70,7 +73,7 @@ impl Explainer {
             report: &self.report.load(),
         };
         explain(known, request)
-            .map_err(|error| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))
+            .map_err(|error| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
     /// The policy that the region's Envoys have accepted: that of the first connected one that has any, else the published one.
@@ -101,6 +104,22 @@ impl Explainer {
     }
 }
 
+/// Explains what a gateway would do with a request.
+///
+/// It changes nothing. The answer is what `meridian explain --output json` prints; its fields may become more.
+#[utoipa::path(
+    post,
+    path = "/explain",
+    operation_id = "explain_request",
+    request_body(content = ExplainRequest, example = json!({
+        "gateway": "us-west-2", "country": "DE", "model": "llama-3.1-70b"
+    })),
+    responses(
+        (status = 200, description = "The explanation.", body = serde_json::Value, content_type = "application/json"),
+        (status = 404, description = "There is no such gateway.", body = Refused),
+        Malformed, Refusing, Failed,
+    ),
+)]
 async fn handle(
     State(explainer): State<Explainer>,
     request: Result<Json<ExplainRequest>, JsonRejection>,
@@ -111,11 +130,18 @@ async fn handle(
     explained
         .unwrap_or_else(|error| {
             let error = error.to_string();
-            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, &error))
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))
         })
         .map(Json)
 }
 
+/// Shows the fleet file that is in force, as it was read.
+#[utoipa::path(
+    get,
+    path = "/fleet",
+    operation_id = "get_fleet",
+    responses((status = 200, description = "The fleet file.", body = FleetInForce), Refusing, Failed),
+)]
 async fn fleet(State(explainer): State<Explainer>) -> Result<Json<FleetInForce>, Failure> {
     let file = explainer.report.load().fleet.file.clone();
     let read = tokio::task::spawn_blocking(move || explainer.store.state()).await;
@@ -124,7 +150,7 @@ async fn fleet(State(explainer): State<Explainer>) -> Result<Json<FleetInForce>,
         Ok(state) => state.and_then(|state| state.files.into_iter().next()),
         Err(error) => {
             let error = format!("the store cannot be read: {error:#}");
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error));
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
         }
     };
     let text = text.ok_or_else(|| {

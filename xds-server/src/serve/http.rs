@@ -2,6 +2,7 @@
 
 use super::certificates::OwnCertificates;
 use super::metrics;
+use super::operator::Operators;
 use super::report::Report;
 use crate::clock::Clock;
 use crate::xds::Hub;
@@ -18,6 +19,15 @@ use std::time::{Duration, SystemTime};
 /// Age at which a report means that the controller hangs: it renews the report twice a second, but while it makes a publication.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// The state of the admin API for other machines.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Its certificates.
+    pub certificates: Arc<OwnCertificates>,
+    /// Who may use it.
+    pub operators: Arc<Operators>,
+}
+
 /// The data of the pages.
 #[derive(Clone)]
 pub struct Pages {
@@ -27,17 +37,35 @@ pub struct Pages {
     pub hub: Arc<Hub>,
     /// The control plane's certificates; `None` without TLS.
     pub certificates: Option<Arc<OwnCertificates>>,
+    /// The admin API for other machines; `None` if there is none.
+    pub api: Option<ApiState>,
     /// The clock of the report's time.
     pub clock: Clock,
 }
 
 impl Pages {
+    /// The report as JSON.
+    pub async fn status(self) -> Response {
+        written(move || Json(self.report()).into_response()).await
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub async fn text(&self) -> anyhow::Result<String> {
+        let pages = self.clone();
+        let text = tokio::task::spawn_blocking(move || serde_json::to_string(&pages.report()));
+        Ok(text.await??)
+    }
+
     fn report(&self) -> Report {
-        let report = Report::clone(&self.report.load()).with_clients(&self.hub);
-        match &self.certificates {
-            Some(own) => report.with_certificates(own, SystemTime::now()),
-            None => report,
-        }
+        let mut report = Report::clone(&self.report.load()).with_clients(&self.hub);
+        let api = self.api.as_ref();
+        report.api = api.map(|api| api.operators.report());
+        let of_api = api.map(|api| api.certificates.as_ref());
+        report.with_certificates(self.certificates.as_deref(), of_api, SystemTime::now())
     }
 }
 
@@ -61,7 +89,7 @@ async fn healthz(State(pages): State<Pages>) -> (StatusCode, String) {
 }
 
 async fn status(State(pages): State<Pages>) -> Response {
-    written(move || Json(pages.report()).into_response()).await
+    pages.status().await
 }
 
 async fn page(State(pages): State<Pages>) -> Response {
@@ -94,6 +122,7 @@ mod tests {
                 report: Arc::new(ArcSwap::from_pointee(report)),
                 hub: Arc::default(),
                 certificates: None,
+                api: None,
                 clock: || Millis(60_000),
             };
             healthz(State(pages)).await

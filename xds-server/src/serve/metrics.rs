@@ -67,6 +67,11 @@ impl Collector for Page {
                 "1 while the control plane's certificate files are not in force; those before stay",
                 report.certificates.error.is_some(),
             ),
+            (
+                "meridian_operators_file_error",
+                "1 while the file of operators is not in force; the operators before stay",
+                report.api.as_ref().is_some_and(|api| api.error.is_some()),
+            ),
         ];
         for (name, help, flag) in flags {
             let value = f64::from(u8::from(flag));

@@ -5,11 +5,12 @@
 //! pushers    --Pushes---------> Scrape        \
 //! gateways   --MetricsService-> GatewayEvent   --> Event --Controller--> Publication --Hub--> Envoys
 //! fleet.yaml --FleetFile------> Fleet         /               \--> Report --> /status, /metrics
-//! operators  --/v1/intents----> Command --ControllerTask--> Store, Controller
+//! operators  --/v1, Admin-----> Command --ControllerTask--> Store, Controller
 //! ```
 //!
 //! One task owns the controller and its state. The other tasks send it events or read its latest report.
 
+mod api;
 pub mod certificates;
 mod controller;
 mod edition;
@@ -23,6 +24,7 @@ mod ports;
 mod publication;
 pub mod report;
 mod saved_state;
+mod settled;
 pub mod store;
 mod task;
 mod thread;
@@ -38,14 +40,17 @@ use crate::collect::{Collector, Scrape, WatchedSource};
 use crate::fleet::load_error;
 use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
+use api::OpenApiPort;
 use axum::Router;
+use certificates::followed;
 use controller::Controller;
 use edition::Edition;
 use explain::Explainer;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
-use operator::Operator;
+use operator::json::Api;
+use operator::{Access, Operator};
 use ports::Ports;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -172,39 +177,58 @@ async fn run_servers(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let certificates = ports.certificates.map(|files| {
-        let own = files.own();
-        tokio::spawn(files.watch(steady_clock));
-        own
-    });
+    let certificates = ports.certificates.map(followed);
+    let api_port = ports.api.map(OpenApiPort::follow);
     let in_force = certificates.as_ref().map(|own| Arc::clone(&own.in_force));
     let xds = xds::serve(
         ports.xds,
         in_force,
-        shared.hub.clone(),
+        Arc::clone(&shared.hub),
         shared.trust,
         services,
         until(stopped.clone()),
     );
     let explainer = Explainer {
-        hub: shared.hub.clone(),
-        report: shared.report.clone(),
+        hub: Arc::clone(&shared.hub),
+        report: Arc::clone(&shared.report),
         topology: shared.topology,
         store: operator.store(),
     };
-    let pages = pages(Pages {
+    let shown = Pages {
         report: shared.report,
-        hub: shared.hub,
+        hub: Arc::clone(&shared.hub),
         certificates,
+        api: api_port.as_ref().map(|port| port.state.clone()),
         clock: steady_clock,
-    });
-    let pages = pages.merge(operator.routes()).merge(explainer.routes());
-    let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
+    };
+    let api = Api {
+        operator,
+        pages: shown.clone(),
+        explainer,
+    };
+    let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
+    let status = serve_pages(ports.status, pages, until(stopped.clone()));
+    let status = thread::spawn("status", status)?;
     let serving = async {
         let xds = async { Ok(xds.await?) };
         let status = async { status.await.context("the status port's thread has ended")? };
-        tokio::try_join!(xds, status).map(|_| ())
+        let api = async {
+            match api_port {
+                Some(port) => port.serve(api, shared.hub, until(stopped)).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(xds, status, api).map(|_| ())
     };
+    until_shutdown(serving, shutdown, &stop).await
+}
+
+/// Serves until `shutdown` completes or a server fails. The servers end when `stop` says so.
+async fn until_shutdown(
+    serving: impl Future<Output = Result<()>>,
+    shutdown: impl Future<Output = ()>,
+    stop: &watch::Sender<bool>,
+) -> Result<()> {
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended,

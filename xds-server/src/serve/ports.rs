@@ -1,8 +1,9 @@
 //! The ports of the control plane and its certificates.
 
 use super::certificates::CertificateFiles;
+use super::operator::OperatorsFile;
 use anyhow::{Context, Result};
-use meridian_policy::fleet::ControlPlane;
+use meridian_policy::fleet::{AdminApi, ControlPlane};
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -14,10 +15,32 @@ pub struct Ports {
     pub status: std::net::TcpListener,
     /// The certificates of the xDS port; `None` without TLS.
     pub certificates: Option<CertificateFiles>,
+    /// The port of the admin API, `control_plane.api.listen`.
+    pub api: Option<ApiPort>,
+}
+
+/// The open port of the admin API.
+pub struct ApiPort {
+    /// The port.
+    pub listener: TcpListener,
+    /// Its certificates.
+    pub certificates: CertificateFiles,
+    /// Who may use it.
+    pub operators: OperatorsFile,
+}
+
+impl ApiPort {
+    fn open(api: &AdminApi) -> Result<Self> {
+        Ok(Self {
+            listener: bind("control_plane.api.listen", api.listen)?,
+            certificates: CertificateFiles::open(api)?,
+            operators: OperatorsFile::open(api.operators.clone())?,
+        })
+    }
 }
 
 impl Ports {
-    /// Binds both ports and reads the TLS files.
+    /// Binds the ports, and reads the TLS files and the operators.
     ///
     /// # Errors
     ///
@@ -31,6 +54,7 @@ impl Ports {
                 .clone()
                 .map(CertificateFiles::open)
                 .transpose()?,
+            api: control_plane.api.as_ref().map(ApiPort::open).transpose()?,
         })
     }
 }

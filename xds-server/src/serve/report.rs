@@ -34,6 +34,9 @@ pub struct Report {
     /// What operators have said.
     #[serde(default)]
     pub intents: Intents,
+    /// The admin API for other machines; `None` if there is none.
+    #[serde(default)]
+    pub api: Option<ApiReport>,
     /// Connected Envoys.
     pub envoys: Vec<EnvoyReport>,
     /// The control plane's certificates, and refused handshakes.
@@ -45,11 +48,23 @@ pub struct Report {
     pub counts: CountsReport,
 }
 
+/// The admin API for other machines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApiReport {
+    /// Operators in force.
+    pub operators: usize,
+    /// Why the file of operators is not in force as it is. The operators before stay in force.
+    pub error: Option<ErrorReport>,
+    /// Requests that were refused since the start because their caller is no operator, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
 /// The control plane's certificates, and the handshakes that it refused. Times at which certificates end are seconds since
 /// the Unix epoch by the wall clock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CertificatesReport {
-    /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`.
+    /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`. Those of the admin
+    /// API have `api ` before their names.
     pub own: BTreeMap<String, i64>,
     /// Why the files are not in force as they are. The certificates before stay in force.
     pub error: Option<ErrorReport>,

@@ -200,10 +200,10 @@ impl ControllerTask {
             return Err(format!("control_plane: removing it {restart}"));
         };
         let old = running.control_plane.as_ref();
-        let fixed = old.map(|old| (old.listen, old.status, &old.tls));
-        if fixed != Some((new.listen, new.status, &new.tls)) {
+        let fixed = old.map(|old| (old.listen, old.status, &old.tls, &old.api));
+        if fixed != Some((new.listen, new.status, &new.tls, &new.api)) {
             return Err(format!(
-                "control_plane: a change of `listen`, `status` or `tls` {restart}"
+                "control_plane: a change of `listen`, `status`, `tls` or `api` {restart}"
             ));
         }
         if fleet.trust_domain != running.trust_domain {

@@ -32,7 +32,8 @@ pub use identity::{Peer, Refused, Trust};
 pub use resource_type::{PerType, ResourceType};
 pub use resources::{ByName, Resources};
 pub use server::{
-    Certificates, Expiry, RefusedHandshake, RefusedHandshakes, ServeError, Tls, TlsError, serve,
+    Certificates, Clients, Expiry, RefusedHandshake, RefusedHandshakes, ServeError, Tls, TlsError,
+    serve, serve_api,
 };
 pub use status::{Client, ClientStatus, Counts, Nack, TypeStatus, Wire};
 

@@ -1,6 +1,7 @@
 //! The gRPC server of xDS.
 
 mod ads;
+mod api;
 mod connection;
 mod inbound;
 mod limits;
@@ -24,7 +25,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-pub use tls::{Certificates, Expiry, RefusedHandshake, RefusedHandshakes, Tls, TlsError};
+pub use api::serve_api;
+pub use tls::{Certificates, Clients, Expiry, RefusedHandshake, RefusedHandshakes, Tls, TlsError};
 
 /// A client that is gone is noticed after the sum of the two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

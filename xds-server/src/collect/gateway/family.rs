@@ -436,7 +436,8 @@ impl Message<'_> {
         // No endpoint is healthy before its first health check. A cluster shares the statistics of the one that it replaces,
         // which serves until then. Envoy does not report its initial clusters as warming.
         let checked = |members: &Members| {
-            !self.is_starting && !(self.is_warming && members.healthy == Some(0.0))
+            let may_be_unchecked = self.is_warming && members.healthy == Some(0.0);
+            !self.is_starting && !may_be_unchecked
         };
         let endpoints = self.endpoints.into_iter();
         for (model, members) in endpoints.filter(|(_, members)| checked(members)) {

@@ -2,8 +2,8 @@
 
 use super::addresses::overlap;
 use super::{Check, UNSPECIFIED, field};
-use crate::fleet::raw::RawControlPlane;
-use meridian_policy::fleet::{ControlPlane, ControlPlaneTls};
+use crate::fleet::raw::{RawAdminApi, RawControlPlane, RawControlPlaneTls};
+use meridian_policy::fleet::{AdminApi, ControlPlane, ControlPlaneTls};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -36,20 +36,7 @@ impl Check {
             let message = "contradicts `plaintext: true`; remove one of the two";
             self.problem(format!("{AT}.tls"), message);
         }
-        let path = |file: &str| format!("/etc/meridian/tls/{file}");
-        let (ca, certificate, key) = match raw.tls {
-            Some(tls) => (tls.ca, tls.certificate, tls.key),
-            None => (
-                path("ca.crt"),
-                path("control-plane.crt"),
-                path("control-plane.key"),
-            ),
-        };
-        let tls = (!raw.plaintext).then(|| {
-            self.path(&format!("{AT}.tls.ca"), &ca);
-            let identity = self.key_pair(&format!("{AT}.tls"), certificate, key);
-            ControlPlaneTls { identity, ca }
-        });
+        let tls = (!raw.plaintext).then(|| self.control_plane_tls(raw.tls));
         let status = raw.status.as_deref().unwrap_or("127.0.0.1:18001");
         let status = self.listen(&format!("{AT}.status"), status);
         if overlap(status, listen) {
@@ -58,6 +45,7 @@ impl Check {
             );
             self.problem(format!("{AT}.status"), message);
         }
+        let api = raw.api.map(|raw| self.admin_api(raw, [listen, status]));
         let lease = raw.lease.as_deref().unwrap_or("60s");
         let lease = self.at(&format!("{AT}.lease"), field::duration(lease));
         if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
@@ -70,7 +58,44 @@ impl Check {
             listen,
             tls,
             status,
+            api,
             lease: lease.unwrap_or(SHORTEST_LEASE),
+        }
+    }
+
+    fn control_plane_tls(&mut self, raw: Option<RawControlPlaneTls>) -> ControlPlaneTls {
+        let path = |file: &str| format!("/etc/meridian/tls/{file}");
+        let (ca, certificate, key) = match raw {
+            Some(tls) => (tls.ca, tls.certificate, tls.key),
+            None => (
+                path("ca.crt"),
+                path("control-plane.crt"),
+                path("control-plane.key"),
+            ),
+        };
+        self.path(&format!("{AT}.tls.ca"), &ca);
+        let identity = self.key_pair(&format!("{AT}.tls"), certificate, key);
+        ControlPlaneTls { identity, ca }
+    }
+
+    fn admin_api(&mut self, raw: RawAdminApi, others: [SocketAddr; 2]) -> AdminApi {
+        let at = format!("{AT}.api");
+        let listen = self.listen(&format!("{at}.listen"), &raw.listen);
+        let taken = others.into_iter().find(|other| overlap(*other, listen));
+        if let Some(other) = taken {
+            let message =
+                format!("{listen} is taken by {other} of the control plane; give it another port");
+            self.problem(format!("{at}.listen"), message);
+        }
+        if let Some(ca) = &raw.tls.ca {
+            self.path(&format!("{at}.tls.ca"), ca);
+        }
+        self.path(&format!("{at}.operators"), &raw.operators);
+        AdminApi {
+            listen,
+            identity: self.key_pair(&format!("{at}.tls"), raw.tls.certificate, raw.tls.key),
+            ca: raw.tls.ca,
+            operators: raw.operators,
         }
     }
 }

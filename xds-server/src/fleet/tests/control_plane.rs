@@ -89,3 +89,30 @@ fn what_cannot_be() {
         check(&with(wrong), &[(&format!("control_plane.{at}"), says)]);
     }
 }
+
+#[test]
+fn the_admin_api_for_other_machines() {
+    let api = |listen: &str, operators: &str| {
+        with(&format!(
+            "{{ address: cp.example.com, api: {{ listen: \"{listen}\", operators: {operators}, tls: {{ certificate: /a.crt, key: /a.key }} }} }}"
+        ))
+    };
+    let control_plane = parse(&api("0.0.0.0:18002", "/etc/meridian/operators.yaml"));
+    let found = control_plane.unwrap().control_plane.unwrap().api.unwrap();
+    assert_eq!(found.listen.to_string(), "0.0.0.0:18002");
+    assert_eq!(found.operators, "/etc/meridian/operators.yaml");
+    assert_eq!(
+        (found.identity.certificate.as_str(), found.ca),
+        ("/a.crt", None)
+    );
+    let taken = |by: &str| format!("is taken by {by} of the control plane");
+    for (listen, by) in [
+        ("0.0.0.0:18000", "0.0.0.0:18000"),
+        ("0.0.0.0:18001", "127.0.0.1:18001"),
+    ] {
+        let text = api(listen, "/operators.yaml");
+        check(&text, &[("control_plane.api.listen", &taken(by))]);
+    }
+    let text = api("0.0.0.0:18002", "operators.yaml");
+    check(&text, &[("control_plane.api.operators", "absolute")]);
+}

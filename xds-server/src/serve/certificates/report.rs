@@ -14,17 +14,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long before a certificate ends there is an alarm.
 const AHEAD: i64 = 14 * 24 * 60 * 60;
 
+/// Begins the names of the admin API's certificates.
+const API: &str = "api ";
+
 /// The `region` of alarms and metrics that are about the control plane itself.
 pub const CONTROL_PLANE: &str = "control-plane";
 
 impl Report {
-    /// The report with the state of the control plane's TLS, and with alarms on certificates that end soon. Needs the
-    /// connected Envoys.
-    pub fn with_certificates(mut self, own: &OwnCertificates, now: SystemTime) -> Self {
-        for envoy in &mut self.envoys {
-            envoy.certificate = of_connection(&own.in_force, &envoy.remote);
+    /// The report with the state of the control plane's TLS, at the xDS port and at the admin API's, and with alarms on certificates
+    /// that end soon. Needs the connected Envoys.
+    pub fn with_certificates(
+        mut self,
+        own: Option<&OwnCertificates>,
+        api: Option<&OwnCertificates>,
+        now: SystemTime,
+    ) -> Self {
+        if let Some(own) = own {
+            for envoy in &mut self.envoys {
+                envoy.certificate = of_connection(&own.in_force, &envoy.remote);
+            }
+            self.certificates = own.report(self.at);
         }
-        self.certificates = own.report(self.at);
+        if let Some(api) = api {
+            self.certificates.add(api.report(self.at));
+        }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         self.alarms.extend(self.ending(now));
@@ -68,12 +81,16 @@ impl Report {
         let own = self.certificates.own.iter();
         let own = own.filter(|(_, ends)| is_soon(**ends));
         let own = own.filter_map(|(name, ends)| {
-            let fix = if name == "certificate" {
-                "replace `control_plane.tls.certificate` and `key`"
+            let of_api = name.strip_prefix(API);
+            let field = of_api.map_or("control_plane.tls", |_| "control_plane.api.tls");
+            let fix = if of_api.unwrap_or(name) == "certificate" {
+                format!("replace `{field}.certificate` and `key`")
             } else {
-                "put a new authority beside it in `control_plane.tls.ca`, and take it out when all certificates are of the new one"
+                format!(
+                    "put a new authority beside it in `{field}.ca`, and take it out when all certificates are of the new one"
+                )
             };
-            alarm(CONTROL_PLANE, format!("the control plane's {name}"), *ends, fix)
+            alarm(CONTROL_PLANE, format!("the control plane's {name}"), *ends, &fix)
         });
         let gateways = self.certificates_of_gateways();
         let reported: Vec<(&str, &str)> = gateways
@@ -92,6 +109,23 @@ impl Report {
             alarm(region, what, *ends, fix)
         });
         own.chain(of_gateways).collect()
+    }
+}
+
+impl CertificatesReport {
+    /// Adds what is said of the admin API's.
+    fn add(&mut self, api: Self) {
+        let own = api.own.into_iter();
+        let own = own.map(|(name, ends)| (format!("{API}{name}"), ends));
+        self.own.extend(own);
+        self.reloads += api.reloads;
+        for (reason, count) in api.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        let (error, refused) = (self.error.take(), self.last_refused.take());
+        self.error = error.or(api.error);
+        let refused = refused.into_iter().chain(api.last_refused);
+        self.last_refused = refused.max_by_key(|refused| refused.at);
     }
 }
 

@@ -224,7 +224,7 @@ fn the_report_has_the_certificates_and_so_have_status_and_metrics() {
     }));
     let now = UNIX_EPOCH + Duration::from_secs(year(2030).unsigned_abs() - 60);
     let mut report = report(&[("gateway", year(2031)), ("public", year(2032))], None);
-    report = report.with_certificates(&own, now);
+    report = report.with_certificates(Some(&own), None, now);
     report.certificates.refused.insert("expired".into(), 3);
     report.certificates.last_refused = Some(RefusedReport {
         at: Millis(0),

@@ -53,6 +53,7 @@ impl Controller {
             placements: self.plan.gateways.clone(),
             intents: self.intents.clone(),
             envoys: Vec::new(),
+            api: None,
             certificates: Default::default(),
             alarms: [
                 alarms(&self.fleet, &self.state, &self.plan, now),

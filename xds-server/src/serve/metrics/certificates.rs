@@ -41,5 +41,13 @@ pub fn certificates(report: &Report, encoder: &mut DescriptorEncoder<'_>) -> fmt
         "meridian_certificate_reloads",
         "Replacements of the control plane's certificates that were taken",
         [(Vec::new(), of.reloads)],
+    )?;
+    let api = report.api.iter();
+    let refused = api.flat_map(|api| &api.refused);
+    counters(
+        encoder,
+        "meridian_api_refused",
+        "Requests to the admin API whose caller is no operator",
+        refused.map(|(reason, count)| (vec![("reason", reason.clone())], *count)),
     )
 }

@@ -1,18 +1,48 @@
 //! The requests of operators, over real HTTP: what is wrong is named, and changes nothing.
 
+use super::json::Api;
 use super::*;
+use crate::serve::api::routes;
+use crate::serve::explain::Explainer;
+use crate::serve::http::Pages;
 use crate::serve::store::{Change, Entry};
+use arc_swap::ArcSwap;
+use axum::extract::ConnectInfo;
 use meridian_planner::intent::Intent;
 use meridian_planner::signal::Millis;
+use meridian_planner::topology::Topology;
 use reqwest::Client;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// A server whose commands are done by a store alone, from callers at `from`.
 async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
     let store = Arc::new(Store::open(None).unwrap());
     let (commands, mut inbox) = mpsc::channel::<Command>(1);
-    let routes = Operator::new(commands, Arc::clone(&store)).routes();
+    let pages = Pages {
+        report: Arc::default(),
+        hub: Arc::default(),
+        certificates: None,
+        api: None,
+        clock: || Millis(1),
+    };
+    let operator = Operator::new(commands, Arc::clone(&store));
+    let fleet = crate::fleet::parse(include_str!("../../../../envoy/fleet.yaml")).unwrap();
+    let explainer = Explainer {
+        hub: Arc::default(),
+        report: Arc::default(),
+        topology: Arc::new(ArcSwap::from_pointee(Topology::new(fleet))),
+        store: Arc::clone(&store),
+    };
+    let routes = routes(
+        Api {
+            operator,
+            pages,
+            explainer,
+        },
+        Access::Loopback,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -129,14 +159,27 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             "US west",
         ),
         (with("action", json!({ "kind": "explode" })), 422, "explode"),
+        (
+            with("action", json!({ "kind": "freeze", "region": "us-west-2" })),
+            422,
+            "region",
+        ),
         (without("why"), 422, "why"),
         (without("by"), 422, "by"),
-        (with("why", json!("  ")), 422, "why: write 1 to 1000 bytes"),
-        (with("by", json!("a\nb")), 422, "by: write 1 to 1000 bytes"),
+        (
+            with("why", json!("  ")),
+            422,
+            "why: write 1 to 1000 characters",
+        ),
+        (
+            with("by", json!("a\nb")),
+            422,
+            "by: write 1 to 1000 characters",
+        ),
         (
             with("why", json!("x".repeat(1001))),
             422,
-            "why: write 1 to 1000 bytes",
+            "why: write 1 to 1000 characters",
         ),
         (with("for", json!("0s")), 422, "for: write a time"),
         (with("for", json!("31days")), 422, "for: write a time"),
@@ -159,7 +202,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn changes_are_taken_from_this_machine_only() {
+async fn the_status_port_serves_this_machine_only() {
     let (url, store) = serve(Some(([10, 0, 0, 7], 4242).into())).await;
     let (status, answer) = post(&url, "intents", drain().to_string()).await;
     assert_eq!(status, 403);
@@ -169,5 +212,9 @@ async fn changes_are_taken_from_this_machine_only() {
             .unwrap()
             .starts_with("10.0.0.7 is another machine")
     );
+    for path in ["intents", "audit", "status", "openapi.json", "nothing"] {
+        let answer = Client::new().get(format!("{url}/{path}")).send().await;
+        assert_eq!(answer.unwrap().status(), 403, "{path}");
+    }
     assert!(store.audit(0, 10).unwrap().is_empty());
 }

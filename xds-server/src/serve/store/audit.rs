@@ -5,9 +5,10 @@ use meridian_planner::intent::Intent;
 use meridian_planner::signal::Millis;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// What was done with an intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It was created, perhaps in the place of another one.
@@ -38,7 +39,7 @@ pub struct Entry {
 }
 
 /// One record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Record {
     /// Its number: 1 for the first one, and no number is left out. That of the intent, if one was created.
     pub number: u64,

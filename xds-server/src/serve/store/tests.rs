@@ -6,7 +6,7 @@ use meridian_policy::filter_policy::Lease;
 
 fn intent(why: &str) -> Intent {
     Intent {
-        action: Action::Freeze,
+        action: Action::Freeze {},
         by: "ana".into(),
         why: why.into(),
         created: Millis(1),

@@ -2,9 +2,10 @@
 
 use super::connection::{Accepted, Connection};
 use arc_swap::ArcSwap;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig};
 use std::collections::{BTreeMap, HashMap};
@@ -32,8 +33,19 @@ pub struct Tls {
     pub certificate: Vec<u8>,
     /// Its private key.
     pub key: Vec<u8>,
-    /// The authorities of clients' certificates. While they are rolled over, the old and the new one.
+    /// The authorities of clients' certificates. While they are rolled over, the old and the new one. May be empty for [`Clients::Any`].
     pub ca: Vec<u8>,
+    /// Who connects.
+    pub clients: Clients,
+}
+
+/// Who connects to a port, and by which protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Who has a certificate, by HTTP/2.
+    Certified,
+    /// Anybody, by HTTP/1.1 or HTTP/2. A certificate is checked where there is one.
+    Any,
 }
 
 /// Why certificates cannot be used.
@@ -228,10 +240,13 @@ impl Current {
         let chain = certificates(&tls.certificate).map_err(TlsError::Certificate)?;
         let key =
             PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| TlsError::Key(said(&error)))?;
-        let authorities = certificates(&tls.ca).map_err(TlsError::Ca)?;
+        let authorities = match (tls.clients, tls.ca.as_slice()) {
+            (Clients::Any, []) => Vec::new(),
+            (_, ca) => certificates(ca).map_err(TlsError::Ca)?,
+        };
         let expiry = Expiry::of(&chain, &authorities)?;
         Ok(Self {
-            config: Arc::new(config(chain, key, authorities)?),
+            config: Arc::new(config(chain, key, authorities, tls.clients)?),
             expiry,
         })
     }
@@ -241,17 +256,10 @@ fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     authorities: Vec<CertificateDer<'static>>,
+    clients: Clients,
 ) -> Result<ServerConfig, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        let added = roots.add(authority);
-        added.map_err(|error| TlsError::Ca(error.to_string()))?;
-    }
     let provider = Arc::new(ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| TlsError::Ca(error.to_string()))?;
+    let verifier = verifier(authorities, clients, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Unusable)?
@@ -261,11 +269,38 @@ fn config(
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch,
             other => TlsError::Unusable(other),
         })?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = match clients {
+        Clients::Certified => vec![b"h2".to_vec()],
+        Clients::Any => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
     // A session that is resumed proves nothing anew: its certificate may have expired since.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Checks the certificates of clients.
+fn verifier(
+    authorities: Vec<CertificateDer<'static>>,
+    clients: Clients,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if authorities.is_empty() {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        let added = roots.add(authority);
+        added.map_err(|error| TlsError::Ca(error.to_string()))?;
+    }
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = match clients {
+        Clients::Certified => builder,
+        Clients::Any => builder.allow_unauthenticated(),
+    };
+    let verifier = builder.build();
+    verifier.map_err(|error| TlsError::Ca(error.to_string()))
 }
 
 impl Expiry {

@@ -2,7 +2,7 @@
 
 use crate::xds::server::{Limits, serve_within};
 use crate::xds::tests::client::{read, resources};
-use crate::xds::{Certificates, Hub, ResourceType, ServeError, Tls, Trust};
+use crate::xds::{Certificates, Clients, Hub, ResourceType, ServeError, Tls, Trust};
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
@@ -42,6 +42,7 @@ pub fn tls(own: &Authority, clients: &[&Authority]) -> Tls {
         certificate: certificate.into_bytes(),
         key: key.into_bytes(),
         ca: clients.into_bytes(),
+        clients: Clients::Certified,
     }
 }
 

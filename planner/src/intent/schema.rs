@@ -1,0 +1,23 @@
+//! The names in intents, as the document of the API describes them.
+
+use utoipa::ToSchema;
+
+/// The name of a zone or region: `a-z`, `0-9` and inner `-`.
+#[derive(ToSchema)]
+#[schema(
+    pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    max_length = 63,
+    example = "us-west-2"
+)]
+#[allow(dead_code)] // Only its schema is used.
+pub(super) struct Name(String);
+
+/// The name of a model, as callers send it.
+#[derive(ToSchema)]
+#[schema(
+    pattern = "^[A-Za-z0-9._:/@+-]+$",
+    max_length = 128,
+    example = "llama-3.1-70b"
+)]
+#[allow(dead_code)] // Only its schema is used.
+pub(super) struct Model(String);
