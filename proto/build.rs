@@ -1,4 +1,4 @@
-//! Compiles our own .proto files, and finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside
+//! Compiles our own .proto files and etcd's, and finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside
 //! the code that it generated from them, but does not export them.
 
 use anyhow::{Context, Result};
@@ -6,12 +6,13 @@ use cargo_metadata::{CargoOpt, MetadataCommand};
 use std::path::Path;
 use std::{env, fs};
 
-/// Our own contracts.
-const CONTRACTS: [&str; 1] = ["meridian/signals/v1/signals.proto"];
+/// Our own contracts, and that of etcd.
+const CONTRACTS: [&str; 2] = ["meridian/signals/v1/signals.proto", "etcd/rpc.proto"];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=meridian");
+    println!("cargo::rerun-if-changed=etcd");
     // In Rust: nobody needs a protoc.
     let contracts = protox::compile(CONTRACTS, ["."])?;
     tonic_prost_build::configure()

@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod collect;
 pub mod discovery;
+pub mod etcd;
 pub mod fleet;
 pub mod history;
 pub mod name;
