@@ -1,5 +1,7 @@
 //! `meridian status`: prints the report for a person.
 
+mod replicas;
+
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use crate::serve::store::{Change, Record};
 use comfy_table::presets::NOTHING;
@@ -50,6 +52,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             ago(report.at, Some(error.at)),
             error.message
         )?;
+    }
+    if let Some(replicas) = &report.replicas {
+        replicas::write(out, replicas, report.at)?;
     }
     if !report.intents.0.is_empty() {
         let table = intents_table(&report.intents, report.at);

@@ -5,14 +5,13 @@
 use super::store::{Record, Store, broken_at};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use meridian_planner::intent::{Action, Intents, Objection};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,19 +26,21 @@ const MOST_RECORDS: usize = 1000;
 #[derive(Clone)]
 pub struct Operator {
     commands: mpsc::Sender<Command>,
-    store: Arc<Store>,
+    store: Store,
 }
 
 /// What an operator wants, and where the answer goes.
 pub struct Command {
     /// What is wanted.
     pub wanted: Wanted,
+    /// The caller's key for it: with replicas, a request with the key of an earlier one gets the answer of that one.
+    pub key: Option<String>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Record, Refusal>>,
 }
 
 /// What an operator wants.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Wanted {
     /// A new intent.
     Create(NewIntent),
@@ -57,7 +58,7 @@ pub enum Wanted {
 }
 
 /// An intent that an operator wants.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewIntent {
     /// What is wanted.
     pub action: Action,
@@ -82,6 +83,41 @@ pub enum Refusal {
     NoSuchIntent(u64),
     /// The store cannot be written.
     Store(String),
+    /// The replica that leads has refused it, with this status.
+    Leader(u16, Refused),
+    /// The store went away meanwhile: it may have been done.
+    Unknown(String),
+}
+
+impl Refusal {
+    /// Whether it is one whatever the store does.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Unknown(_))
+    }
+
+    /// A replica of another version has passed on what this one does not know.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        let error = format!("the replica that leads is of another version: {error}");
+        let refused = Refused {
+            errors: vec![error],
+            may_be_forced: false,
+        };
+        Self::Leader(StatusCode::NOT_IMPLEMENTED.as_u16(), refused)
+    }
+
+    /// For the replica that was asked.
+    pub fn into_json(self) -> serde_json::Value {
+        let Failure(status, refused) = self.into();
+        serde_json::json!([status.as_u16(), refused])
+    }
+
+    /// From the replica that leads.
+    pub fn of_leader(json: serde_json::Value) -> Self {
+        match serde_json::from_value(json) {
+            Ok((status, refused)) => Self::Leader(status, refused),
+            Err(error) => Self::Unknown(format!("the leader's answer cannot be read: {error}")),
+        }
+    }
 }
 
 /// A request for an intent, as JSON.
@@ -157,7 +193,7 @@ struct Failure(StatusCode, Refused);
 
 impl Operator {
     /// Passes commands to the controller's task, and reads the store.
-    pub fn new(commands: mpsc::Sender<Command>, store: Arc<Store>) -> Self {
+    pub fn new(commands: mpsc::Sender<Command>, store: Store) -> Self {
         Self { commands, store }
     }
 
@@ -170,7 +206,7 @@ impl Operator {
             .with_state(self)
     }
 
-    async fn done(&self, wanted: Wanted) -> Result<Record, Failure> {
+    async fn done(&self, wanted: Wanted, key: Option<String>) -> Result<Record, Failure> {
         let (reply, answer) = oneshot::channel();
         let going_away = || {
             Failure::new(
@@ -178,7 +214,7 @@ impl Operator {
                 "the control plane is going away",
             )
         };
-        let sent = self.commands.send(Command { wanted, reply }).await;
+        let sent = self.commands.send(Command { wanted, key, reply }).await;
         sent.map_err(|_| going_away())?;
         let answer = answer.await.map_err(|_| going_away())?;
         Ok(answer?)
@@ -208,6 +244,16 @@ impl From<Refusal> for Failure {
             Refusal::Store(error) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &format!("the store cannot be written, nothing has changed: {error}"),
+            ),
+            Refusal::Leader(status, refused) => {
+                let status = StatusCode::from_u16(status);
+                Self(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), refused)
+            }
+            Refusal::Unknown(error) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!(
+                    "it is not known whether it was done, `meridian audit` says it later: {error}"
+                ),
             ),
         }
     }
@@ -256,9 +302,31 @@ fn text<'t>(field: &str, text: &'t str) -> Result<&'t str, Failure> {
     Ok(text)
 }
 
+/// The header by which a caller names a request, so that it may repeat it.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The caller's name of a request.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let is_plain = |key: &&str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=64).contains(&key.len()) && key.bytes().all(plain)
+    };
+    match key.to_str().ok().filter(is_plain) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => {
+            let error = format!("{IDEMPOTENCY_KEY}: write 1 to 64 of a-z, A-Z, 0-9, `-` and `_`");
+            Err(Failure::new(StatusCode::BAD_REQUEST, &error))
+        }
+    }
+}
+
 async fn create(
     State(operator): State<Operator>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     request: Result<Json<IntentRequest>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let from = local(from)?;
@@ -275,7 +343,7 @@ async fn create(
         lasts_ms: u64::try_from(request.lasts.as_millis()).unwrap_or(u64::MAX),
         force: request.force,
     };
-    let record = operator.done(Wanted::Create(new)).await?;
+    let record = operator.done(Wanted::Create(new), key(&headers)?).await?;
     Ok((StatusCode::CREATED, Json(record)).into_response())
 }
 
@@ -283,6 +351,7 @@ async fn undo(
     State(operator): State<Operator>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(number): Path<u64>,
+    headers: HeaderMap,
     request: Result<Json<UndoRequest>, JsonRejection>,
 ) -> Result<Json<Record>, Failure> {
     let from = local(from)?;
@@ -293,41 +362,34 @@ async fn undo(
         why: text("why", &request.why)?.to_owned(),
         from,
     };
-    operator.done(wanted).await.map(Json)
+    operator.done(wanted, key(&headers)?).await.map(Json)
 }
 
 async fn intents(State(operator): State<Operator>) -> Result<Json<Intents>, Failure> {
-    read(&operator, |store| store.intents()).await
+    let read = operator.store.intents().await;
+    read.map(Json).map_err(unreadable)
 }
 
 async fn audit(
     State(operator): State<Operator>,
     Query(which): Query<Which>,
 ) -> Result<Json<Audit>, Failure> {
-    let audit = move |store: &Store| {
-        // With the record before them, to see whether they follow it.
-        let begin = which.after.saturating_sub(1);
-        let limit = which.limit.min(MOST_RECORDS);
-        let mut records = store.audit(begin, limit + usize::from(which.after > 0))?;
-        let before = (which.after > 0 && !records.is_empty()).then(|| records.remove(0));
-        let broken_at = broken_at(before.as_ref(), &records);
-        Ok(Audit { records, broken_at })
-    };
-    read(&operator, audit).await
+    // With the record before them, to see whether they follow it.
+    let begin = which.after.saturating_sub(1);
+    let limit = which.limit.min(MOST_RECORDS) + usize::from(which.after > 0);
+    let mut records = operator
+        .store
+        .audit(begin, limit)
+        .await
+        .map_err(unreadable)?;
+    let before = (which.after > 0 && !records.is_empty()).then(|| records.remove(0));
+    let broken_at = broken_at(before.as_ref(), &records);
+    Ok(Json(Audit { records, broken_at }))
 }
 
-/// Reads the store: the file may be slow.
-async fn read<T: Send + 'static>(
-    operator: &Operator,
-    read: impl FnOnce(&Store) -> anyhow::Result<T> + Send + 'static,
-) -> Result<Json<T>, Failure> {
-    let store = Arc::clone(&operator.store);
-    let read = tokio::task::spawn_blocking(move || read(&store)).await;
-    let read = read.map_err(anyhow::Error::from).flatten();
-    read.map(Json).map_err(|error| {
-        let error = format!("the store cannot be read: {error:#}");
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error)
-    })
+fn unreadable(error: anyhow::Error) -> Failure {
+    let error = format!("the store cannot be read: {error:#}");
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, &error)
 }
 
 #[cfg(test)]

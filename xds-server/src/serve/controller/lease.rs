@@ -24,8 +24,13 @@ pub fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
     }
 }
 
-/// Whether the lease must be renewed: after a third of its length, so that two renewals may be lost.
-pub fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
+/// Whether a lease that is in force since a time must be renewed: after a third of its length, so that two renewals may be lost.
+pub fn is_due(fleet: &Fleet, lease: Lease, since: Millis, now: Millis) -> bool {
     let third = Duration::from_millis(runs_ms(fleet) / 3);
-    lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
+    lease.runs_ms != runs_ms(fleet) || now.since(since) >= third
+}
+
+/// A third of a lease's length, in whole seconds.
+pub fn third_s(lease: Lease) -> u64 {
+    (lease.runs_ms / 3000).max(1)
 }

@@ -52,6 +52,7 @@ impl Controller {
             regions,
             placements: self.plan.gateways.clone(),
             intents: self.intents.clone(),
+            replicas: None,
             envoys: Vec::new(),
             certificates: Default::default(),
             alarms: [

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// A server whose commands are done by a store alone, from callers at `from`.
-async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
-    let store = Arc::new(Store::open(None).unwrap());
+async fn serve(from: Option<SocketAddr>) -> (String, Store) {
+    let store = Store::open(None).unwrap();
     let (commands, mut inbox) = mpsc::channel::<Command>(1);
-    let routes = Operator::new(commands, Arc::clone(&store)).routes();
+    let routes = Operator::new(commands, store.clone()).routes();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -27,16 +27,16 @@ async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
             }
         }
     });
-    let kept = Arc::clone(&store);
+    let kept = store.clone();
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
-            let _ = command.reply.send(done(&kept, command.wanted));
+            let _ = command.reply.send(done(&kept, command.wanted).await);
         }
     });
     (url, store)
 }
 
-fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
+async fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
     let entry = match wanted {
         Wanted::Create(new) => Entry {
             change: Change::Created,
@@ -57,7 +57,8 @@ fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
         Wanted::Undo { number, .. } => return Err(Refusal::NoSuchIntent(number)),
     };
     store
-        .change(entry)
+        .change(entry, None)
+        .await
         .map_err(|error| Refusal::Store(error.to_string()))
 }
 
@@ -96,7 +97,7 @@ async fn an_intent_is_created_and_listed_with_its_record() {
         (&record, &Value::Null)
     );
     assert_eq!(get("audit?after=1").await["records"], json!([]));
-    assert_eq!(store.intents().unwrap().0.len(), 1);
+    assert_eq!(store.intents().await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             .unwrap()
             .starts_with("there is no intent 7")
     );
-    assert!(store.audit(0, 10).unwrap().is_empty());
+    assert!(store.audit(0, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -169,5 +170,5 @@ async fn changes_are_taken_from_this_machine_only() {
             .unwrap()
             .starts_with("10.0.0.7 is another machine")
     );
-    assert!(store.audit(0, 10).unwrap().is_empty());
+    assert!(store.audit(0, 10).await.unwrap().is_empty());
 }
