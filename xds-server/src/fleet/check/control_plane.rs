@@ -14,10 +14,13 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 impl Check {
     pub(super) fn control_plane(&mut self, raw: RawControlPlane) -> ControlPlane {
-        let address = self
-            .at(&format!("{AT}.address"), field::host(&raw.address))
-            .unwrap_or_default();
-        let loopback = address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+        let addresses = self.control_plane_addresses(raw.address.all());
+        let loopback = addresses.iter().map(|address| {
+            let ip = address.parse::<IpAddr>();
+            ip.ok().filter(IpAddr::is_loopback)
+        });
+        // Of several on loopback each listens on its own, by `meridian serve --listen`.
+        let loopback = loopback.reduce(|first, other| other.and(first)).flatten();
         let port = raw.port.unwrap_or(18000);
         if port == 0 {
             let message = "port 0 cannot be connected to";
@@ -65,12 +68,32 @@ impl Check {
             self.problem(format!("{AT}.lease"), message);
         }
         ControlPlane {
-            address,
+            addresses,
             port,
             listen,
             tls,
             status,
             lease: lease.unwrap_or(SHORTEST_LEASE),
         }
+    }
+
+    fn control_plane_addresses(&mut self, raw: &[String]) -> Vec<String> {
+        let at = format!("{AT}.address");
+        if raw.is_empty() {
+            self.problem(at.clone(), "there is none; the gateways need one");
+        }
+        let mut addresses = Vec::new();
+        for address in raw {
+            let Some(address) = self.at(&at, field::host(address)) else {
+                continue;
+            };
+            if addresses.contains(&address) {
+                let message =
+                    format!("{address} is here twice; each replica has an address of its own");
+                self.problem(at.clone(), message);
+            }
+            addresses.push(address);
+        }
+        addresses
     }
 }

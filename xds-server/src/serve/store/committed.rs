@@ -15,6 +15,9 @@ const LARGEST: u64 = 256 << 20;
 /// A state, and the one before it if there is one. Texts that both have are there once.
 #[derive(Serialize, Deserialize)]
 struct Value {
+    /// The revision since which the replica led that has committed it.
+    #[serde(default)]
+    term: i64,
     texts: Vec<String>,
     state: State,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,10 +32,11 @@ struct State {
     files: Vec<usize>,
 }
 
-/// The value of a state.
-pub(super) fn encoded(state: &SavedState) -> io::Result<Vec<u8>> {
+/// The value of a state that is committed in a term.
+pub(super) fn encoded(state: &SavedState, term: i64) -> io::Result<Vec<u8>> {
     let mut texts = Vec::new();
     let value = Value {
+        term,
         state: numbered(state, &mut texts),
         before: state
             .before

@@ -122,11 +122,11 @@ impl Shared {
     }
 
     /// The connection by which this replica leads, and the guard of all that it writes.
-    fn leading(&self) -> Result<(Client, Guard), StoreError> {
+    fn leading(&self) -> Result<(Client, i64, Guard), StoreError> {
         let session = self.session().clone();
         let client = session.client.ok_or(StoreError::Away)?;
         let term = session.term.ok_or(StoreError::NotLeading)?;
-        Ok((client, Guard::CreatedAt(LEADER.into(), term)))
+        Ok((client, term, Guard::CreatedAt(LEADER.into(), term)))
     }
 
     /// Makes a plan the one in force. Returns its revision.
@@ -135,8 +135,8 @@ impl Shared {
     ///
     /// This replica does not lead, or etcd does not answer: the plan may be in force then.
     pub async fn commit(&self, state: &SavedState) -> Result<i64, StoreError> {
-        let (client, guard) = self.leading()?;
-        let put = Step::put(PLAN, encoded(state)?);
+        let (client, term, guard) = self.leading()?;
+        let put = Step::put(PLAN, encoded(state, term)?);
         let done = client.transact([guard], [put]).await?;
         if done.succeeded {
             Ok(done.revision)
@@ -155,7 +155,7 @@ impl Shared {
         entry: Entry,
         request: Option<&Pending>,
     ) -> Result<Record, StoreError> {
-        let (client, guard) = self.leading()?;
+        let (client, _, guard) = self.leading()?;
         for _ in 0..TRIES {
             let (last, before) = last_and(&client, &guard, entry.before).await?;
             let record = Record::after(last.as_ref(), entry.clone(), before)?;

@@ -298,7 +298,7 @@ fn the_plan_of_a_large_fleet_fits_into_etcd() {
         })),
         files,
     };
-    let value = committed::encoded(&state).unwrap();
+    let value = committed::encoded(&state, 7).unwrap();
     // etcd's limit of a request is 1.5 MiB.
     assert!(value.len() < 1_400_000, "{}", value.len());
     assert!(decoded(&value) == Ok(state), "another state comes back");

@@ -82,7 +82,7 @@ impl Shared {
         request: &Pending,
         why: serde_json::Value,
     ) -> Result<(), StoreError> {
-        let (client, guard) = self.leading()?;
+        let (client, _, guard) = self.leading()?;
         let steps = request.answered(&Answer::Refused(why))?;
         let guards = [guard, Guard::Present(request.key())];
         // If the guards do not hold nobody waits for it, or another replica leads and answers.

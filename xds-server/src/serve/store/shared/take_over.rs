@@ -44,7 +44,7 @@ pub async fn moved_to(embedded: &Embedded, address: &Address) -> Result<u64> {
     }
     let mut steps = vec![Step::put(VERSION, "1")];
     if let Some(state) = embedded.state()? {
-        steps.push(Step::put(PLAN, encoded(&state)?));
+        steps.push(Step::put(PLAN, encoded(&state, 0)?));
     }
     // With this one it is a store.
     nothing_yet(steps).await.context("the last step")?;
