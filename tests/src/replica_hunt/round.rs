@@ -1,7 +1,8 @@
 //! One fault under load.
 
 use super::operators::Operators;
-use super::{FOLLOWED_WITHIN, Faults, Seen, until_settled};
+use super::seen::Seen;
+use super::settled::until_settled;
 use crate::kill_hunt::Traffic;
 use crate::kill_hunt::sent::{Counters, Pushes};
 use crate::world::{Replicas, World, wait_for};
@@ -9,6 +10,18 @@ use anyhow::{Context, Result};
 use rand::{Rng, RngExt};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// The longest time without a leader after one that has died or stands still.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many faults of which kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// Leaders that are killed or stopped, in equal parts.
+    pub leaders: usize,
+    /// Kills of etcd.
+    pub etcd: usize,
+}
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +178,7 @@ async fn fault(replicas: &mut Replicas, plan: Plan, pushes: &mut Sent) -> Result
             let begun = Instant::now();
             let all = &*replicas;
             wait_for("a replica to lead again", || async {
-                Ok(all.agree().await.unwrap_or(false))
+                Ok(all.leader().await.is_some())
             })
             .await?;
             Ok(begun.elapsed())

@@ -16,7 +16,7 @@ use super::saved_state::SavedState;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use changes::log_changes;
-use lease::{is_due, new_lease};
+use lease::{is_due, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
@@ -181,10 +181,7 @@ impl Controller {
             let given = Millis(saved.lease.given * 1000);
             given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
         });
-        let saved_lease = saved.as_ref().map(|saved| saved.lease);
-        let given = |lease: Lease| Millis(lease.given * 1000);
-        let kept = saved_lease.filter(|lease| !is_due(&edition.fleet, *lease, given(*lease), now));
-        let lease = kept.unwrap_or_else(|| new_lease(&edition.fleet, now));
+        let lease = lease_after(saved.as_ref(), &edition.fleet, now);
         let before_plan = saved.map(|saved| saved.plan).unwrap_or_default();
         let Beginning {
             edition: first,
@@ -199,7 +196,7 @@ impl Controller {
             intents,
             plan,
             lease,
-            lease_since: given(lease),
+            lease_since: Millis(lease.given * 1000),
             published: publisher.publication(),
             publisher,
             steps: VecDeque::new(),
@@ -231,11 +228,7 @@ impl Controller {
         if controller.fleet.fleet() != edition.fleet.fleet() {
             controller.hand_over(edition, now)?;
         }
-        let effects = Effects {
-            publish: Some(controller.published.clone()),
-            fleet: Some(controller.fleet.clone()),
-            save: Some(controller.saved()),
-        };
+        let effects = controller.first();
         Ok((controller, effects))
     }
 

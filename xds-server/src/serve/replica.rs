@@ -8,15 +8,18 @@
 //! A session has a lease, renewed twice a second. With it end the replica's key and, if it leads, the leader's: another replica takes
 //! over. Whatever goes wrong ends the session, and the next one begins anew, with another member of etcd.
 
+mod link;
 mod session;
 
-use super::report::{LeaderReport, ReplicaReport, ReplicasReport};
-use super::saved_state::SavedState;
-use super::store::{Loaded, Member, Pending, Shared, StoreError};
-use crate::clock::{steady_clock, system_time};
-use crate::etcd::{Client, EtcdError};
-use meridian_planner::intent::Intents;
+pub use link::ReplicaEvent;
+
+use super::report::ReplicasReport;
+use super::store::{Member, Shared};
+use crate::clock::steady_clock;
+use crate::etcd::Client;
+use link::{End, Link};
 use session::Session;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,23 +27,6 @@ use tokio::time::sleep;
 
 /// Time between two sessions.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// News from the store, in the order in which they happened.
-#[derive(Debug)]
-pub enum ReplicaEvent {
-    /// The plan in force and its revision, or why it cannot be read.
-    Plan(i64, Box<Result<SavedState, String>>),
-    /// What operators have said.
-    Intents(Intents),
-    /// This replica leads from now on. Plan and intents have been sent before.
-    Leads,
-    /// A request of an operator, for the one that leads.
-    Request(Pending),
-    /// The state of the session has changed.
-    State(Box<ReplicasReport>),
-    /// The session has ended: this replica does not lead, and the store may be away.
-    Ended,
-}
 
 /// The ends of the channels to the task that owns the controller.
 pub struct Ends {
@@ -67,7 +53,7 @@ pub fn start(store: Arc<Shared>, name: String) -> Ends {
     };
     let (own, own_changes) = watch::channel(member);
     let resign = Arc::new(Notify::new());
-    let sessions = Sessions {
+    let link = Link {
         store: Arc::clone(&store),
         events,
         own: own_changes,
@@ -79,7 +65,7 @@ pub fn start(store: Arc<Shared>, name: String) -> Ends {
             ..ReplicasReport::default()
         },
     };
-    tokio::spawn(sessions.run());
+    tokio::spawn(run(link));
     Ends {
         store,
         own,
@@ -88,146 +74,46 @@ pub fn start(store: Arc<Shared>, name: String) -> Ends {
     }
 }
 
-/// What all sessions have in common.
-struct Sessions {
-    store: Arc<Shared>,
-    events: mpsc::Sender<ReplicaEvent>,
-    own: watch::Receiver<Member>,
-    resign: Arc<Notify>,
-    report: ReplicasReport,
-}
-
-/// Why a session has ended.
-#[derive(Debug)]
-enum End {
-    /// The store.
-    Store(StoreError),
-    /// This replica gives up the lead.
-    Resigned,
-    /// Nobody takes the events any more.
-    Gone,
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<EtcdError> for End {
-    fn from(error: EtcdError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl Sessions {
-    async fn run(mut self) {
-        let mut lease = None;
-        let mut member = 0;
-        loop {
-            let end = match self.session(member, &mut lease).await {
-                Ok(never) => match never {},
-                Err(end) => end,
-            };
-            self.store.connected(None);
-            match end {
-                End::Gone => return,
-                End::Resigned => tracing::warn!("this replica gives up the lead"),
-                End::Store(error) => {
-                    self.note_away(&error);
-                    member += 1;
-                }
-            }
-            let state = ReplicaEvent::State(Box::new(self.report.clone()));
-            let told = self.events.send(ReplicaEvent::Ended).await;
-            if told.is_err() || self.events.send(state).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                () = sleep(PAUSE) => {}
-                () = self.events.closed() => return,
+/// One session after the other.
+async fn run(mut link: Link) {
+    let mut lease = None;
+    let mut member = 0;
+    loop {
+        let end = match session(&mut link, member, &mut lease).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        link.store.connected(None);
+        match end {
+            End::Gone => return,
+            End::Resigned => tracing::warn!("this replica gives up the lead"),
+            End::Store(error) => {
+                link.note_away(&error);
+                member += 1;
             }
         }
-    }
-
-    fn note_away(&mut self, error: &StoreError) {
-        let error = error.to_string();
-        if self.report.up {
-            self.report.since = steady_clock();
+        if link.ended().await.is_err() {
+            return;
         }
-        if self.report.error.as_ref() != Some(&error) {
-            tracing::warn!(
-                error,
-                "the store is away; what is in force stays, and nothing new is accepted"
-            );
-        }
-        self.report.up = false;
-        self.report.leader = None;
-        self.report.error = Some(error);
-    }
-
-    /// One session, until it ends. A lease of the session before is ended first: its keys are of nobody.
-    async fn session(
-        &mut self,
-        member: usize,
-        lease: &mut Option<i64>,
-    ) -> Result<std::convert::Infallible, End> {
-        let client = Client::connect(self.store.address(), member).await?;
-        if let Some(lease) = lease.take() {
-            // An error means that it has ended, or the next call says what is wrong.
-            let _ = client.revoke(lease).await;
-        }
-        let session = Session::begin(client, self, lease).await?;
-        self.report.up = true;
-        self.report.error = None;
-        self.report.since = steady_clock();
-        session.run(self).await
-    }
-
-    async fn send(&self, event: ReplicaEvent) -> Result<(), End> {
-        self.events.send(event).await.map_err(|_| End::Gone)
-    }
-
-    /// Sends how things stand.
-    async fn report(&mut self, loaded: &Loaded) -> Result<(), End> {
-        self.report.leader = loaded.leader.as_ref().map(|(_, leader)| LeaderReport {
-            name: leader.name.clone(),
-            since: leader.since,
-        });
-        self.report.replicas = loaded.replicas.values().map(ReplicaReport::from).collect();
-        self.send(ReplicaEvent::State(Box::new(self.report.clone())))
-            .await
-    }
-
-    /// This replica as others see it, from now on.
-    fn own(&mut self) -> Member {
-        let own = self.own.borrow_and_update().clone();
-        Member {
-            since: system_time(),
-            ..own
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = link.events.closed() => return,
         }
     }
 }
 
-impl From<&Member> for ReplicaReport {
-    fn from(member: &Member) -> Self {
-        let Member {
-            name,
-            version,
-            since,
-            regions,
-            settled,
-            differs,
-            unable,
-        } = member.clone();
-        Self {
-            name,
-            version,
-            since,
-            regions,
-            settled,
-            differs,
-            unable,
-        }
+/// One session, until it ends. A lease of the session before is ended first: its keys are of nobody.
+async fn session(
+    link: &mut Link,
+    member: usize,
+    lease: &mut Option<i64>,
+) -> Result<Infallible, End> {
+    let client = Client::connect(link.store.address(), member).await?;
+    if let Some(lease) = lease.take() {
+        // An error means that it has ended, or the next call says what is wrong.
+        let _ = client.revoke(lease).await;
     }
+    let session = Session::begin(client, link, lease).await?;
+    link.note_up();
+    session.run(link).await
 }

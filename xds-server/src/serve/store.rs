@@ -6,13 +6,16 @@ mod audit;
 mod committed;
 mod earlier;
 mod embedded;
+mod error;
+mod keys;
+mod request;
 mod shared;
 
 pub use audit::{Change, Entry, Record, broken_at};
 pub use embedded::Embedded;
-pub use shared::{
-    Answer, Loaded, Member, NotSubmitted, Pending, Shared, StoreError, decoded, moved_to, number_of,
-};
+pub use error::StoreError;
+pub use request::{Answer, Pending};
+pub use shared::{Loaded, Member, NotSubmitted, Shared, moved_to};
 
 use super::saved_state::SavedState;
 use anyhow::Result;

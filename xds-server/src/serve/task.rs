@@ -2,6 +2,7 @@
 
 mod commands;
 mod replica;
+mod shared;
 
 use super::controller::{Controller, Effects, Event};
 use super::edition::Edition;

@@ -1,6 +1,6 @@
 //! Several control planes that share a store.
 
-use super::{ago, section, table};
+use super::table::{ago, section, table};
 use crate::serve::report::ReplicasReport;
 use meridian_planner::signal::Millis;
 use meridian_policy::RegionName;

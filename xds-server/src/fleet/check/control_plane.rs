@@ -15,12 +15,7 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 impl Check {
     pub(super) fn control_plane(&mut self, raw: RawControlPlane) -> ControlPlane {
         let addresses = self.control_plane_addresses(raw.address.all());
-        let loopback = addresses.iter().map(|address| {
-            let ip = address.parse::<IpAddr>();
-            ip.ok().filter(IpAddr::is_loopback)
-        });
-        // Of several on loopback each listens on its own, by `meridian serve --listen`.
-        let loopback = loopback.reduce(|first, other| other.and(first)).flatten();
+        let loopback = on_loopback(&addresses);
         let port = raw.port.unwrap_or(18000);
         if port == 0 {
             let message = "port 0 cannot be connected to";
@@ -96,4 +91,13 @@ impl Check {
         }
         addresses
     }
+}
+
+/// The first of the addresses, if all of them are on loopback. Of several each replica listens on its own, by `meridian serve --listen`.
+fn on_loopback(addresses: &[String]) -> Option<IpAddr> {
+    let each = addresses.iter().map(|address| {
+        let ip = address.parse::<IpAddr>();
+        ip.ok().filter(IpAddr::is_loopback)
+    });
+    each.reduce(|first, other| other.and(first)).flatten()
 }

@@ -1,5 +1,6 @@
 //! Leases: how long gateways may act on a plan without hearing from the control plane.
 
+use crate::serve::saved_state::SavedState;
 use meridian_planner::signal::Millis;
 use meridian_policy::Fleet;
 use meridian_policy::filter_policy::Lease;
@@ -22,6 +23,14 @@ pub fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
         given: now.0 / 1000,
         runs_ms: runs_ms(fleet),
     }
+}
+
+/// The lease that an earlier process has given, unless it is due.
+pub fn lease_after(saved: Option<&SavedState>, fleet: &Fleet, now: Millis) -> Lease {
+    let saved = saved.map(|saved| saved.lease);
+    let given = |lease: &Lease| Millis(lease.given * 1000);
+    let kept = saved.filter(|lease| !is_due(fleet, *lease, given(lease), now));
+    kept.unwrap_or_else(|| new_lease(fleet, now))
 }
 
 /// Whether a lease that is in force since a time must be renewed: after a third of its length, so that two renewals may be lost.

@@ -192,7 +192,7 @@ impl Controller {
         self.follows = true;
     }
 
-    /// The first plan of all, in a store that has none.
+    /// What a start publishes, if no other control plane has planned yet.
     pub fn first(&self) -> Effects {
         Effects {
             publish: Some(self.published.clone()),

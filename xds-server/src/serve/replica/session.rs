@@ -1,6 +1,6 @@
 //! One session of a replica in etcd.
 
-use super::{End, ReplicaEvent, Sessions};
+use super::link::{End, Link, ReplicaEvent};
 use crate::etcd::{Change, Client, Watch};
 use crate::serve::store::Loaded;
 use futures_util::FutureExt;
@@ -17,7 +17,7 @@ const LEASE_S: i64 = 3;
 const RENEWAL: Duration = Duration::from_millis(500);
 
 /// A session: a lease, and what the store has.
-pub(super) struct Session {
+pub struct Session {
     client: Client,
     lease: i64,
     loaded: Loaded,
@@ -28,7 +28,7 @@ impl Session {
     /// Begins one. `lease`: where its lease is noted as soon as there is one.
     pub async fn begin(
         client: Client,
-        of: &mut Sessions,
+        of: &mut Link,
         lease: &mut Option<i64>,
     ) -> Result<Self, End> {
         let granted = client.grant(LEASE_S).await?;
@@ -46,7 +46,7 @@ impl Session {
         })
     }
 
-    pub async fn run(mut self, of: &mut Sessions) -> Result<Infallible, End> {
+    pub async fn run(mut self, of: &mut Link) -> Result<Infallible, End> {
         let resign = Arc::clone(&of.resign);
         // What was meant for the session before.
         let _ = resign.notified().now_or_never();
@@ -70,14 +70,14 @@ impl Session {
     }
 
     /// Sends what there is.
-    async fn tell(&self, of: &mut Sessions) -> Result<(), End> {
+    async fn tell(&self, of: &mut Link) -> Result<(), End> {
         of.report(&self.loaded).await?;
         self.tell_plan(of).await?;
         of.send(ReplicaEvent::Intents(self.loaded.intents.clone()))
             .await
     }
 
-    async fn tell_plan(&self, of: &mut Sessions) -> Result<(), End> {
+    async fn tell_plan(&self, of: &mut Link) -> Result<(), End> {
         let Some((revision, plan)) = &self.loaded.plan else {
             return Ok(());
         };
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Leads, if no replica does.
-    async fn campaign(&mut self, of: &mut Sessions) -> Result<(), End> {
+    async fn campaign(&mut self, of: &mut Link) -> Result<(), End> {
         let own = of.own();
         if self.loaded.leader.is_some() || own.unable {
             return Ok(());
@@ -108,7 +108,7 @@ impl Session {
         Ok(())
     }
 
-    async fn take(&mut self, changes: Vec<Change>, of: &mut Sessions) -> Result<(), End> {
+    async fn take(&mut self, changes: Vec<Change>, of: &mut Link) -> Result<(), End> {
         let before = self.loaded.plan.as_ref().map(|(revision, _)| *revision);
         let intents = self.loaded.intents.clone();
         let members = (self.loaded.leader.clone(), self.loaded.replicas.clone());

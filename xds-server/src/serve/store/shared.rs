@@ -1,82 +1,29 @@
 //! The store in etcd, which replicas share.
 //!
-//! | key | value |
-//! | --- | --- |
-//! | `version` | the version of the keys |
-//! | `leader` | the replica that leads; it ends with the replica's lease |
-//! | `replicas/<lease>` | a running replica, likewise |
-//! | `plan` | the plan in force, the fleet files and the lease of the gateways |
-//! | `intents/<number>` | an intent in force |
-//! | `audit/<number>` | a record |
-//! | `requests/<id>`, `answers/<id>` | what an operator has asked one replica for, and the leader's answer; both end with a lease |
-//!
 //! Whatever changes `plan`, `intents` and `audit` is one transaction that etcd makes only while the leader's key is the one that this
 //! replica has created. So nothing of a replica that no longer leads is ever in the store, also if it does not know yet.
 
-mod request;
+mod submit;
 mod take_over;
 mod term;
 
-pub use super::committed::decoded;
-pub use request::{Answer, NotSubmitted, Pending};
+pub use submit::NotSubmitted;
 pub use take_over::moved_to;
 pub use term::{Loaded, Member};
 
 use super::committed::encoded;
+use super::error::{StoreError, json};
+use super::keys::{AUDIT, INTENTS, LEADER, PLAN, number_of, numbered};
+use super::request::{Answer, Pending};
 use super::{Entry, Record};
-use crate::etcd::{Address, Client, EtcdError, Guard, Step, Transaction};
+use crate::etcd::{Address, Client, Guard, Step, Transaction};
 use crate::serve::saved_state::SavedState;
 use meridian_planner::intent::{Intent, Intents};
 use meridian_proto::etcd::KeyValue;
-use serde::de::DeserializeOwned;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-const VERSION: &str = "version";
-const LEADER: &str = "leader";
-const PLAN: &str = "plan";
-const REPLICAS: &str = "replicas/";
-const INTENTS: &str = "intents/";
-const AUDIT: &str = "audit/";
-const REQUESTS: &str = "requests/";
-const ANSWERS: &str = "answers/";
 
 /// How often a change is tried while other writers are sooner.
 const TRIES: usize = 20;
-
-/// Why the store does not do what is wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The embedded store.
-    #[error("{0:#}")]
-    Embedded(#[from] anyhow::Error),
-    /// etcd has not answered, or with an error. What was to be written may be there.
-    #[error(transparent)]
-    Etcd(#[from] EtcdError),
-    /// There is no connection to etcd.
-    #[error("etcd is away")]
-    Away,
-    /// This replica does not lead, or no longer. Nothing was written.
-    #[error("this replica does not lead")]
-    NotLeading,
-    /// Who wanted it has withdrawn it. Nothing was written.
-    #[error("it was withdrawn")]
-    Withdrawn,
-    /// Other writers were always sooner. Nothing was written.
-    #[error("too many changes at once")]
-    Busy,
-    /// Something in the store cannot be read.
-    #[error("{0} in etcd cannot be read: {1}")]
-    Unreadable(String, String),
-    /// A value cannot be written.
-    #[error("the plan cannot be written: {0}")]
-    Encode(#[from] std::io::Error),
-    /// A record cannot be written.
-    #[error("a record cannot be written: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The keys are of a newer version.
-    #[error("the store in etcd is of a newer version of meridian ({0}, this one knows {1})")]
-    Newer(u64, u64),
-}
 
 /// The store in etcd.
 #[derive(Debug)]
@@ -172,7 +119,7 @@ impl Shared {
             }
             if let Some(request) = request {
                 guards.push(Guard::Present(request.key()));
-                steps.extend(request.answered(&Answer::Done(record.clone()))?);
+                steps.extend(request.answered(&Answer::Done(Box::new(record.clone())))?);
             }
             if client.transact(guards, steps).await?.succeeded {
                 return Ok(record);
@@ -246,16 +193,6 @@ async fn is_there(client: &Client, key: &str) -> Result<bool, StoreError> {
     Ok(found.succeeded)
 }
 
-/// A key that sorts by its number.
-fn numbered(beginning: &str, number: u64) -> String {
-    format!("{beginning}{number:020}")
-}
-
-/// The number of an intent's key; `None` for other keys.
-pub fn number_of(key: &str) -> Option<u64> {
-    key.strip_prefix(INTENTS)?.parse().ok()
-}
-
 fn intents_of(kvs: &[KeyValue]) -> Result<Intents, StoreError> {
     let mut intents = Intents::default();
     for kv in kvs {
@@ -265,9 +202,4 @@ fn intents_of(kvs: &[KeyValue]) -> Result<Intents, StoreError> {
         intents.0.insert(number, json(&key, &kv.value)?);
     }
     Ok(intents)
-}
-
-fn json<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(value)
-        .map_err(|error| StoreError::Unreadable(what.to_owned(), error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! The store in etcd, on a real etcd: who may write, and what is written once.
 
-use super::shared::{NotSubmitted, Pending};
+use super::committed::decoded;
 use super::*;
 use crate::etcd::process::Etcd;
 use crate::etcd::{Client, Watch};

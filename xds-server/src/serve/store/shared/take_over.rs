@@ -1,8 +1,9 @@
 //! From an embedded store to etcd.
 
-use super::{AUDIT, INTENTS, PLAN, VERSION, encoded, numbered};
 use crate::etcd::{Address, Client, Guard, Step};
 use crate::serve::store::Embedded;
+use crate::serve::store::committed::encoded;
+use crate::serve::store::keys::{AUDIT, INTENTS, PLAN, VERSION, numbered};
 use anyhow::{Context, Result, bail};
 
 /// Records in one transaction: etcd takes 128 steps and 1.5 MiB in one.

@@ -1,10 +1,12 @@
 //! Sessions of replicas: what they read first, and who leads.
 
-use super::{
-    INTENTS, LEADER, PLAN, Pending, REPLICAS, REQUESTS, Shared, StoreError, VERSION, decoded, json,
-};
+use super::Shared;
 use crate::etcd::{Change, Client, Guard, Step};
 use crate::serve::saved_state::SavedState;
+use crate::serve::store::committed::decoded;
+use crate::serve::store::error::{StoreError, json};
+use crate::serve::store::keys::{INTENTS, LEADER, PLAN, REPLICAS, REQUESTS, VERSION, number_of};
+use crate::serve::store::request::Pending;
 use meridian_planner::intent::{Intent, Intents};
 use meridian_planner::signal::Millis;
 use meridian_policy::RegionName;
@@ -73,7 +75,7 @@ impl Loaded {
             self.plan = value.map(|value| (revision, decoded(&value)));
         } else if key == LEADER {
             self.leader = value.map(|value| (created, member(&value)));
-        } else if let Some(number) = super::number_of(&key) {
+        } else if let Some(number) = number_of(&key) {
             match value {
                 Some(value) => {
                     let intent: Intent = json(&key, &value)?;

@@ -4,10 +4,12 @@
 //! it is done once or not at all, whichever replica dies: who has asked either finds the answer, or removes the request, and then it is
 //! not done.
 
-use super::{ANSWERS, REQUESTS, Shared, StoreError};
+use super::Shared;
 use crate::etcd::{Client, Guard, Step};
-use crate::serve::store::Record;
-use serde::{Deserialize, Serialize};
+use crate::serve::store::error::{StoreError, json};
+use crate::serve::store::keys::ANSWERS;
+use crate::serve::store::request::{Answer, Pending};
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -19,27 +21,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a request is known by its ID, in seconds: one that is repeated meanwhile gets the answer of the first.
 const KNOWN_S: i64 = 300;
-
-/// A request that waits for the leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Its ID.
-    pub id: String,
-    /// Its lease.
-    pub lease: i64,
-    /// What is wanted, as JSON.
-    pub wanted: Vec<u8>,
-}
-
-/// The leader's answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// It was done.
-    Done(Record),
-    /// It was not, for a reason of the leader's.
-    Refused(serde_json::Value),
-}
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,22 +34,6 @@ pub enum NotSubmitted {
     /// etcd went away meanwhile: it may have been done.
     #[error("{0}")]
     Unknown(StoreError),
-}
-
-impl Pending {
-    pub(super) fn key(&self) -> String {
-        format!("{REQUESTS}{}", self.id)
-    }
-
-    /// The steps that answer it.
-    pub(super) fn answered(&self, answer: &Answer) -> Result<[Step; 2], StoreError> {
-        let put = Step::Put {
-            key: format!("{ANSWERS}{}", self.id),
-            value: serde_json::to_vec(answer)?,
-            lease: self.lease,
-        };
-        Ok([Step::Delete(self.key()), put])
-    }
 }
 
 impl Shared {
@@ -175,5 +140,5 @@ async fn answer_to(client: &Client, request: &Pending) -> Result<Option<Answer>,
     let Some(kv) = read.read.first().and_then(|found| found.first()) else {
         return Ok(None);
     };
-    super::json("an answer", &kv.value).map(Some)
+    json("an answer", &kv.value).map(Some)
 }
