@@ -349,11 +349,14 @@ async fn ask<A: DeserializeOwned>(
     }
 }
 
+/// The longest time for an answer. With replicas, longer than it takes until another one leads.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A client for a control plane.
 fn client() -> Result<Client> {
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
+    let client = Client::builder().no_proxy().timeout(TIMEOUT);
     Ok(client.build()?)
 }
 

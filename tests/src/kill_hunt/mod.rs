@@ -2,7 +2,7 @@
 //! fleet file, while plans move, and during its own start. 200 requests a second go through three gateways meanwhile. Edits, moments and
 //! judge share no code with the product.
 
-mod edits;
+pub(crate) mod edits;
 mod moment;
 pub(crate) mod sent;
 mod traffic;

@@ -12,6 +12,7 @@ pub use round::Faults;
 pub use seen::{Seen, conclude};
 
 use crate::kill_hunt;
+use crate::kill_hunt::edits::Edits;
 use crate::world::{Options, World};
 use anyhow::Result;
 use rand::SeedableRng;
@@ -50,10 +51,16 @@ pub async fn hunt(
         seed,
         ..Seen::default()
     };
+    let mut edits = Edits::new(world.fleet_file()?)?;
     until_settled(world).await?;
     for (number, fault) in all.into_iter().enumerate() {
         let plan = Plan::random(fault, number, &mut random);
-        let line = Round { world, plan }.run(&mut seen).await;
+        let round = Round {
+            world,
+            edits: &mut edits,
+            plan,
+        };
+        let line = round.run(&mut seen).await;
         let line = line.map_err(|error| error.context(format!("fault {number}, {plan:?}")))?;
         tell(&format!(
             "{:.0?}: fault {number}, {plan:?}: {line}; {} wrong so far",

@@ -34,12 +34,12 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Begins with this number.
-    pub fn start(replicas: &Replicas, first: usize) -> Result<Self> {
+    /// Begins with this number. `zone`: a zone that may be served in us-west-2 and in eu-west-1.
+    pub fn start(replicas: &Replicas, first: usize, zone: &'static str) -> Result<Self> {
         let addresses = replicas.all.iter().map(|replica| replica.status());
         let client = crate::world::client().timeout(PATIENCE).build()?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(say(client, addresses.collect(), first, stopped));
+        let task = tokio::spawn(say(client, addresses.collect(), (first, zone), stopped));
         Ok(Self { stop, task })
     }
 
@@ -53,7 +53,7 @@ impl Operators {
 async fn say(
     client: reqwest::Client,
     addresses: Vec<SocketAddr>,
-    first: usize,
+    (first, zone): (usize, &'static str),
     stopped: watch::Receiver<bool>,
 ) -> Result<Tally> {
     let mut tally = Tally::default();
@@ -65,8 +65,8 @@ async fn say(
         let share = 90 + number % 10;
         let body = json!({
             "action": {
-                "kind": "override", "gateway": "us-west-2", "zone": "global", "model": crate::world::MODEL,
-                "home_share": share, "overflow": { "us-east-1": 100 },
+                "kind": "override", "gateway": "us-west-2", "zone": zone, "model": crate::world::MODEL,
+                "home_share": share, "overflow": { "eu-west-1": 100 },
             },
             "by": "hunt", "why": why, "for": "1h",
         });

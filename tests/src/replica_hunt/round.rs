@@ -4,6 +4,7 @@ use super::operators::Operators;
 use super::seen::Seen;
 use super::settled::until_settled;
 use crate::kill_hunt::Traffic;
+use crate::kill_hunt::edits::Edits;
 use crate::kill_hunt::sent::{Counters, Pushes};
 use crate::world::{Replicas, World, wait_for};
 use anyhow::{Context, Result};
@@ -53,12 +54,35 @@ impl Fault {
     }
 }
 
+/// What else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// Nothing: nothing may be sent.
+    Nothing,
+    /// Operators say something all the time.
+    Operators,
+    /// The fleet file is edited just before.
+    Edit,
+}
+
+impl Meanwhile {
+    /// Each in its turn; operators every other time.
+    fn of(number: usize) -> Self {
+        match number % 4 {
+            1 => Self::Nothing,
+            3 => Self::Edit,
+            _ => Self::Operators,
+        }
+    }
+}
+
 /// What happens when.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     fault: Fault,
-    /// Nobody says anything meanwhile: nothing may be sent.
-    quiet: bool,
+    meanwhile: Meanwhile,
+    /// Which of the other fleet files an edit brings.
+    edit: usize,
     /// How long everything runs before.
     before: Duration,
     /// How long what has died or stands still is away.
@@ -66,7 +90,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A random one with this fault. Every third is quiet.
+    /// A random one with this fault.
     pub fn random(fault: Fault, number: usize, random: &mut impl Rng) -> Self {
         let ms = |at: u64| Duration::from_millis(at);
         let away = match fault {
@@ -77,8 +101,9 @@ impl Plan {
         };
         Self {
             fault,
-            quiet: number % 3 == 2,
-            before: ms(random.random_range(200..1500)),
+            meanwhile: Meanwhile::of(number),
+            edit: random.random_range(0..usize::MAX),
+            before: ms(random.random_range(0..1500)),
             away: ms(away),
         }
     }
@@ -88,6 +113,8 @@ impl Plan {
 pub struct Round<'r> {
     /// The world.
     pub world: &'r mut World,
+    /// Fleet files.
+    pub edits: &'r mut Edits,
     /// What happens.
     pub plan: Plan,
 }
@@ -98,15 +125,26 @@ impl Round<'_> {
     /// # Errors
     /// It does not end.
     pub async fn run(self, seen: &mut Seen) -> Result<String> {
-        let Self { world, plan } = self;
+        let Self { world, edits, plan } = self;
         let traffic = Traffic::start(world)?;
         traffic.until_answered(20).await?;
         let counters = Counters::read(world).await?;
         let mut pushes = Sent::of(world.replicas()?)?;
-        let operators = match plan.quiet {
-            true => None,
-            false => Some(Operators::start(world.replicas()?, seen.operators.next())?),
+        let next = seen.operators.next();
+        // By some of the fleet files it has another name.
+        let text = world.fleet_file()?;
+        let zone = if text.contains("  world: {") {
+            "world"
+        } else {
+            "global"
         };
+        let operators = match plan.meanwhile {
+            Meanwhile::Operators => Some(Operators::start(world.replicas()?, next, zone)?),
+            _ => None,
+        };
+        if plan.meanwhile == Meanwhile::Edit {
+            world.edit(edits.next(plan.edit))?;
+        }
         sleep(plan.before).await;
         let replicas = world.replicas()?;
         let followed = fault(replicas, plan, &mut pushes).await?;
@@ -124,7 +162,7 @@ impl Round<'_> {
             seen.wrong
                 .push(format!("{plan:?}: followed after {followed:.1?}"));
         }
-        if plan.quiet {
+        if plan.meanwhile == Meanwhile::Nothing {
             seen.quiet += sent.resources();
             let kinds = changes.kinds();
             if sent.resources() > 0 || !kinds.is_empty() {
@@ -140,7 +178,8 @@ impl Round<'_> {
         seen.wrong
             .extend(wrong.map(|wrong| format!("{plan:?}: {wrong}")));
         let by_fallbacks = tally.by_fallbacks;
-        if by_fallbacks > 0 {
+        // An edit that replaces all clusters may lead there for a moment.
+        if by_fallbacks > 0 && plan.meanwhile != Meanwhile::Edit {
             seen.wrong
                 .push(format!("{plan:?}: {by_fallbacks} by fallbacks"));
         }

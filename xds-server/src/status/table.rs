@@ -1,7 +1,7 @@
 //! Tables and times, as text.
 
-use comfy_table::{Cell, Table};
 use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Table};
 use meridian_planner::signal::Millis;
 use std::fmt::Write;
 use std::time::Duration;

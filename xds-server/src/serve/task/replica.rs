@@ -19,6 +19,8 @@ pub struct Replica {
     pub own: watch::Sender<Member>,
     pub resign: Arc<Notify>,
     pub leads: bool,
+    /// No plan was seen in this session: the store may be another one, with other revisions.
+    pub is_new_session: bool,
     /// The plan in force by the store, and its revision.
     pub in_force: Option<(i64, SavedState)>,
     /// Why it cannot be published here.
@@ -35,6 +37,7 @@ impl Replica {
             own: ends.own.clone(),
             resign: Arc::clone(&ends.resign),
             leads: false,
+            is_new_session: true,
             in_force: None,
             unable: None,
             published: String::new(),

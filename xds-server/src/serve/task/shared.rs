@@ -25,7 +25,7 @@ impl ControllerTask {
                     replica.report = *report;
                 }
             }
-            ReplicaEvent::Ended => self.step_down(),
+            ReplicaEvent::Ended => self.end_session(),
         }
         self.tell_others();
     }
@@ -39,7 +39,12 @@ impl ControllerTask {
         let Some(replica) = &mut self.replica else {
             return;
         };
-        if revision <= replica.revision() {
+        let is_known = if std::mem::take(&mut replica.is_new_session) {
+            revision == replica.revision()
+        } else {
+            revision <= replica.revision()
+        };
+        if is_known {
             return;
         }
         let state = match state {
@@ -68,14 +73,21 @@ impl ControllerTask {
             return;
         }
         replica.leads = true;
-        let is_first = replica.in_force.is_none();
+        let is_empty = std::mem::take(&mut replica.is_new_session);
         let effects = self.controller.lead(steady_clock());
-        let effects = if is_first {
+        let effects = if is_empty {
             self.controller.first()
         } else {
             effects
         };
         self.carry_out(effects).await;
+    }
+
+    fn end_session(&mut self) {
+        self.step_down();
+        if let Some(replica) = &mut self.replica {
+            replica.is_new_session = true;
+        }
     }
 
     /// Leads no longer. What is in force by the store is published again, if something else was about to be.
