@@ -115,12 +115,17 @@ impl Link {
             .await
     }
 
-    /// This replica as others see it, from now on.
+    /// This replica as others are to see it. What comes later is news.
     pub fn own(&mut self) -> Member {
-        let own = self.own.borrow_and_update().clone();
+        self.own.mark_unchanged();
+        self.own_as_it_is()
+    }
+
+    /// The same. What others have not been told yet stays news.
+    pub fn own_as_it_is(&self) -> Member {
         Member {
             since: system_time(),
-            ..own
+            ..self.own.borrow().clone()
         }
     }
 }

@@ -87,7 +87,7 @@ impl Session {
 
     /// Leads, if no replica does.
     async fn campaign(&mut self, of: &mut Link) -> Result<(), End> {
-        let own = of.own();
+        let own = of.own_as_it_is();
         if self.loaded.leader.is_some() || own.unable {
             return Ok(());
         }
