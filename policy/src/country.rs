@@ -66,6 +66,11 @@ impl Country {
             .then_some(Self(bytes))
     }
 
+    /// All countries.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ASSIGNED.split(' ').filter_map(Self::parse)
+    }
+
     /// The countries of a preset: `eea`, `uk` or `ch`. `None` for any other name.
     pub fn preset(name: &str) -> Option<Vec<Self>> {
         let codes = match name {

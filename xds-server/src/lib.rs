@@ -11,8 +11,10 @@
 pub mod bootstrap;
 pub mod clock;
 pub mod collect;
+pub mod diff;
 pub mod discovery;
 pub mod etcd;
+pub mod explain;
 pub mod fleet;
 pub mod history;
 pub mod name;

@@ -1,5 +1,7 @@
 //! `meridian`: the command line.
 
+mod diff_command;
+mod explain_command;
 mod operate;
 mod simulate;
 mod state;
@@ -7,13 +9,15 @@ mod state;
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use diff_command::{Diff, diff};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use explain_command::{Explain, explain};
 use meridian_planner::plan::Plan;
-use meridian_policy::filter_policy::Lease;
+use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
 use meridian_xds_server::fleet::Checked;
-use meridian_xds_server::serve::{self, Publication, Publisher};
+use meridian_xds_server::serve::{self, Configurations};
 use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
@@ -26,6 +30,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -77,6 +82,16 @@ enum Command {
         #[command(flatten)]
         to: To,
     },
+    /// Shows what an edit of the fleet file would change: exit code 0 nothing, 2 something.
+    #[command(after_help = "Examples:
+  meridian diff fleet.new.yaml
+  meridian diff fleet.new.yaml --against fleet.yaml --output json")]
+    Diff(Diff),
+    /// Explains what a gateway would do with a request, and why: the gateway's own code decides by the policy that it has.
+    #[command(after_help = "Examples:
+  meridian explain --gateway us-west-2 --country DE --model llama-3.1-70b
+  meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json")]
+    Explain(Explain),
     #[command(flatten)]
     Operate(Operate),
     /// Copies the store of a control plane that has ended from its directory to etcd.
@@ -133,7 +148,7 @@ const REFUSED: u8 = 3;
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // A closed stderr leaves no way to report the error.
             let _ = writeln!(std::io::stderr(), "meridian: {error:#}");
@@ -145,7 +160,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<()> {
+async fn run(command: Command) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     match command {
         Command::Validate { file } => validate(&file, &mut out)?,
@@ -171,6 +186,8 @@ async fn run(command: Command) -> Result<()> {
             let report = to.report().await?;
             to.show(&report, || status::text(&report), &mut out)?;
         }
+        Command::Diff(command) => return diff(command, &mut out).await,
+        Command::Explain(command) => explain(command, &mut out).await?,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::CopyState { from, to, etcd } => {
             copy_state(&from, &etcd.address(&to)?, &mut out).await?
@@ -196,7 +213,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Simulate { arguments } => simulate::simulate(&arguments)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks a fleet file, and says what it accepts and what each Envoy gets.
@@ -205,20 +222,20 @@ fn validate(file: &Path, out: &mut impl Write) -> Result<()> {
     for finding in accepted {
         writeln!(out, "{}: accepted: {finding}", file.display())?;
     }
-    let lease = Lease {
-        given: 0,
-        runs_ms: 0,
-    };
-    let plan = Plan::default();
-    let publisher = Publisher::new((&fleet).into(), &plan, lease, &Publication::new())
-        .with_context(|| file.display().to_string())?;
+    let fleet = Arc::new(Topology::new(fleet));
+    let configurations =
+        Configurations::of(Arc::clone(&fleet)).with_context(|| file.display().to_string())?;
     let (zones, regions, models) = (fleet.zones.len(), fleet.regions.len(), fleet.models().len());
     writeln!(
         out,
         "{}: fine: {zones} zones, {regions} regions, {models} models; residency verified on every gateway",
         file.display()
     )?;
-    if let Some((region, cost)) = publisher.costs().max_by_key(|(_, cost)| cost.bytes) {
+    if let Some((region, cost)) = configurations
+        .costs
+        .iter()
+        .max_by_key(|(_, cost)| cost.bytes)
+    {
         let (clusters, routes) = (cost.clusters, cost.routes);
         let size = ByteSize(cost.bytes as u64);
         writeln!(

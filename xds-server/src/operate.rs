@@ -322,7 +322,10 @@ async fn audit(after: u64, to: &To, out: &mut impl Write) -> Result<()> {
 }
 
 /// The answer of the control plane's API.
-async fn ask<A: DeserializeOwned>(
+///
+/// # Errors
+/// No control plane answers, or it refuses ([`NotDone`]).
+pub async fn ask<A: DeserializeOwned>(
     to: &To,
     method: Method,
     path: &str,

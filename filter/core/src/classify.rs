@@ -21,7 +21,8 @@ pub struct Classified {
 }
 
 /// The value of one source.
-enum SourceValue {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceValue {
     /// The header is absent, or names an unknown country.
     Absent,
     /// The header names a zone.
@@ -73,6 +74,18 @@ pub fn classify(
         UnknownZone::Refuse => None,
     };
     first_unpinned.filter(|_| !has_invalid).or_else(unknown)
+}
+
+/// The value of each of the policy's sources, in its order; `None` where the connection's other end is not trusted with it.
+pub fn values(
+    policy: &FilterPolicy,
+    source: Option<IpAddr>,
+    request: &HeaderMap,
+) -> Vec<Option<SourceValue>> {
+    let values = policy.sources.iter().map(|zone_source| {
+        trusts(zone_source, source).then(|| source_value(policy, zone_source, request))
+    });
+    values.collect()
 }
 
 /// Returns the names of the request headers that the gateway must remove. These are Meridian's own headers, except those that

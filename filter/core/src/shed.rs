@@ -109,10 +109,17 @@ impl Choice {
     /// where they are, and so does their KV-cache.
     pub fn leaves(&self, hash: u64) -> bool {
         let shed_rank = hash as f64 / u64::MAX as f64;
+        !self.lease_ran_out && shed_rank >= self.keeps() / 100.0
+    }
+
+    /// Percent of the conversations that stay with the first region.
+    pub fn keeps(&self) -> f64 {
+        if self.lease_ran_out {
+            return 100.0;
+        }
         let share = f64::from(self.home_share);
         let most = 100.0 * (1.0 - self.shed.loaded);
         let keeps = (share * (1.0 - self.shed.of_share())).min(most);
-        let keeps = keeps.max(share.min(f64::from(self.floor)));
-        !self.lease_ran_out && shed_rank >= keeps / 100.0
+        keeps.max(share.min(f64::from(self.floor)))
     }
 }

@@ -47,12 +47,7 @@ impl RegionState {
             // may be older. So may a counter of a region or zone that is new in the fleet.
             since: last.filter(|_| !after_edit),
         };
-        // An edit may replace a gateway's clusters. Envoy then reports those that are not checked yet, while the old ones serve.
-        let is_unchecked = |reading: &&Reading| {
-            after_edit && matches!(reading, Reading::Endpoints { healthy: 0, .. })
-        };
-        let readings = observation.readings.iter();
-        for reading in readings.filter(|reading| !is_unchecked(reading)) {
+        for reading in &observation.readings {
             self.reading(fleet, region, origin, reading);
         }
         let pools = pools_of(region, observation);

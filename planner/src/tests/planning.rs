@@ -119,26 +119,6 @@ fn errors_counted_by_servers_alone_make_a_pool_unhealthy() {
     assert_eq!(watch.reasons(WEST), [Reason::Errors]);
 }
 
-#[test]
-fn endpoints_that_are_not_checked_yet_after_an_edit_are_not_dead() {
-    let mut watch = Watch::new(watched());
-    let endpoints = |healthy| Reading::Endpoints {
-        model: LLAMA.parse().unwrap(),
-        healthy,
-        total: 2,
-    };
-    watch.report_from(WEST, "gateway", 0, vec![endpoints(2)]);
-    watch.at(0.3, 0.3, 0.3, 3);
-    watch.state.edited(Millis(watch.now));
-    watch.report_from(WEST, "gateway", 0, vec![endpoints(0)]);
-    watch.at(0.3, 0.3, 0.3, 1);
-    assert_eq!(watch.reasons(WEST), []);
-    watch.now += 60_000;
-    watch.report_from(WEST, "gateway", 0, vec![endpoints(0)]);
-    watch.at(0.3, 0.3, 0.3, 1);
-    assert!(watch.reasons(WEST).contains(&Reason::NoEndpoints));
-}
-
 fn check_reason(reason: Reason) {
     let mut watch = Watch::new(watched());
     watch.at(0.3, 0.3, 0.3, 3);

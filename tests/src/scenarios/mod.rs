@@ -19,6 +19,7 @@ mod cut;
 mod error_shapes;
 
 mod exhausted;
+mod explained;
 mod failover;
 mod filter;
 mod fresh;
@@ -323,6 +324,7 @@ scenarios! {
     "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "drained": operators::drained, Last, kill_hunt::options();
     "overridden": operators::overridden, Any, Options::default();
+    "explained": explained::explained, Last, Options::default();
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

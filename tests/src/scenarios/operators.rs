@@ -23,7 +23,8 @@ async fn run(world: &mut World, arguments: &[&str]) -> Result<Output> {
     output.await.context("running meridian")
 }
 
-async fn done(world: &mut World, arguments: &[&str]) -> Result<String> {
+/// Runs `meridian`, which does what it is told. Returns what it prints.
+pub async fn done(world: &mut World, arguments: &[&str]) -> Result<String> {
     let output = run(world, arguments).await?;
     ensure(output.status.success(), || {
         let error = String::from_utf8_lossy(&output.stderr);

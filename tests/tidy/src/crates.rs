@@ -27,7 +27,12 @@ const EDGES: [(&str, &[&str]); 11] = [
     ),
     (
         "meridian-xds-server",
-        &["meridian-policy", "meridian-planner", "meridian-proto"],
+        &[
+            "meridian-policy",
+            "meridian-filter-core",
+            "meridian-planner",
+            "meridian-proto",
+        ],
     ),
     (
         "meridian-tests",

@@ -13,6 +13,7 @@
 pub mod certificates;
 mod controller;
 mod edition;
+pub mod explain;
 mod fleet_file;
 mod handover;
 mod http;
@@ -29,7 +30,7 @@ mod thread;
 
 #[cfg(test)]
 pub(crate) use publication::publication;
-pub use publication::{Cost, Publication, Publisher, Unpublishable};
+pub use publication::{Configurations, Cost, Publication, Publisher, Unpublishable};
 
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
@@ -42,6 +43,7 @@ use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use controller::Controller;
 use edition::Edition;
+use explain::Explainer;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
@@ -231,13 +233,19 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
+    let explainer = Explainer {
+        hub: shared.hub.clone(),
+        report: shared.report.clone(),
+        topology: shared.topology,
+        store: operator.store(),
+    };
     let pages = pages(Pages {
         report: shared.report,
         hub: shared.hub,
         certificates,
         clock: steady_clock,
     });
-    let pages = pages.merge(operator.routes());
+    let pages = pages.merge(operator.routes()).merge(explainer.routes());
     let status = thread::spawn("status", serve_pages(ports.status, pages, until(stopped)))?;
     let serving = async {
         let xds = async { Ok(xds.await?) };

@@ -189,12 +189,17 @@ pub struct Refused {
 }
 
 /// The answer to what is not done.
-struct Failure(StatusCode, Refused);
+pub(super) struct Failure(StatusCode, Refused);
 
 impl Operator {
     /// Passes commands to the controller's task, and reads the store.
     pub fn new(commands: mpsc::Sender<Command>, store: Store) -> Self {
         Self { commands, store }
+    }
+
+    /// The store.
+    pub fn store(&self) -> Store {
+        self.store.clone()
     }
 
     /// The routes.
@@ -260,7 +265,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    fn new(status: StatusCode, error: &str) -> Self {
+    pub(super) fn new(status: StatusCode, error: &str) -> Self {
         let refused = Refused {
             errors: vec![error.to_owned()],
             may_be_forced: false,

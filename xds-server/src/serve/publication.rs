@@ -15,9 +15,11 @@ use crate::translate::{Moving, Translator, of_the_other_kind};
 use crate::verify::{self, Leak, Skeleton, verify};
 use crate::xds::{ResourceType, Resources};
 use meridian_planner::plan::Plan;
+use meridian_planner::topology::Topology;
 use meridian_policy::RegionName;
 use meridian_policy::filter_policy::Lease;
 use meridian_proto::JsonError;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -70,8 +72,36 @@ pub struct Publisher {
     gateways: BTreeMap<RegionName, Gateway>,
 }
 
+/// The configurations of a fleet's gateways before anything is observed.
+pub struct Configurations {
+    /// Their resources.
+    pub publication: Publication,
+    /// What each costs its Envoy.
+    pub costs: BTreeMap<RegionName, Cost>,
+}
+
+impl Configurations {
+    /// Makes and verifies them.
+    ///
+    /// # Errors
+    ///
+    /// If one does not verify.
+    pub fn of(fleet: Arc<Topology>) -> Result<Self, Unpublishable> {
+        let lease = Lease {
+            given: 0,
+            runs_ms: 0,
+        };
+        let publisher = Publisher::new(fleet.into(), &Plan::default(), lease, &Publication::new())?;
+        let costs = publisher.costs();
+        Ok(Self {
+            costs: costs.map(|(region, cost)| (region.clone(), cost)).collect(),
+            publication: publisher.publication(),
+        })
+    }
+}
+
 /// What a configuration costs an Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Clusters.
     pub clusters: usize,

@@ -62,6 +62,21 @@ impl Store {
         }
     }
 
+    /// The last plan, with the fleet files that belong to it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn state(&self) -> Result<Option<SavedState>> {
+        match self {
+            Self::Embedded(store) => {
+                let store = Arc::clone(store);
+                tokio::task::spawn_blocking(move || store.state()).await?
+            }
+            Self::Shared(store) => Ok(store.plan().await?),
+        }
+    }
+
     /// What operators have said.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::xds::{Hub, Trust};
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
 use replica::Replica;
 use std::collections::BTreeSet;
@@ -73,17 +74,19 @@ pub struct Shared {
     pub names: Arc<ArcSwap<Names>>,
     pub sources: Arc<ArcSwap<Vec<WatchedSource>>>,
     pub report: Arc<ArcSwap<Report>>,
+    pub topology: Arc<ArcSwap<Topology>>,
 }
 
 impl Shared {
     /// The shared state for a fleet, before anything is published.
-    pub fn new(fleet: &Fleet, report: Report) -> Self {
+    pub fn new(fleet: &Arc<Topology>, report: Report) -> Self {
         Self {
             hub: Arc::new(Hub::default()),
             trust: Arc::new(Trust::new(fleet.trust_domain.clone(), regions(fleet))),
-            names: Arc::new(ArcSwap::from_pointee(Names::from(fleet))),
+            names: Arc::new(ArcSwap::from_pointee(Names::from(fleet.fleet().as_ref()))),
             sources: Arc::new(ArcSwap::from_pointee(WatchedSource::of(fleet))),
             report: Arc::new(ArcSwap::from_pointee(report)),
+            topology: Arc::new(ArcSwap::new(Arc::clone(fleet))),
         }
     }
 }
@@ -272,6 +275,7 @@ impl ControllerTask {
                 .names
                 .store(Arc::new(Names::from(fleet.fleet().as_ref())));
             self.shared.sources.store(Arc::new(sources.clone()));
+            self.shared.topology.store(fleet);
             self.collector.replace(sources);
         }
         if let Some(publication) = publish {

@@ -1,5 +1,6 @@
 //! Connects the published resources with the clients' streams.
 
+use super::encoded::EncodedResource;
 use super::resource_type::{PerType, ResourceType};
 use super::resources::Resources;
 use super::status::{Client, ClientStatus, Counts};
@@ -82,6 +83,26 @@ impl Hub {
             }
         };
         self.connected().iter().map(status).collect()
+    }
+
+    /// The connected clients of a region, oldest first: their node ids, and which resource each has accepted of the first of these names
+    /// that it has.
+    pub fn held(
+        &self,
+        region: &RegionName,
+        kind: ResourceType,
+        names: &[String],
+    ) -> Vec<(String, Option<Arc<EncodedResource>>)> {
+        let clients = self.connected();
+        let clients = clients
+            .iter()
+            .filter(|entry| entry.client.region == *region);
+        let held = clients.map(|entry| {
+            let stream = lock(&entry.stream);
+            let held = names.iter().find_map(|name| stream.held(kind, name));
+            (entry.client.node.clone(), held)
+        });
+        held.collect()
     }
 
     /// A copy, so that the list is not locked while the streams are.

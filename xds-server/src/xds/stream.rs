@@ -4,6 +4,7 @@
 //! the ACK of the one before, because Envoy does not ACK a cluster before it has the endpoints. Resources are removed
 //! in another order, after the client has accepted the listeners and routes that no longer refer to them.
 
+use super::encoded::EncodedResource;
 use super::resource_type::{PerType, ResourceType};
 use super::resources::Resources;
 use super::status::{TypeStatus, Wire};
@@ -91,6 +92,11 @@ impl Stream {
 
     pub fn status(&self) -> PerType<Option<TypeStatus>> {
         PerType::from_fn(|kind| self.types[kind].status())
+    }
+
+    /// The resource of this name that the client has accepted, if its content is known.
+    pub fn held(&self, kind: ResourceType, name: &str) -> Option<Arc<EncodedResource>> {
+        self.types[kind].held(name)
     }
 
     /// How many names of a type this stream has a list of.

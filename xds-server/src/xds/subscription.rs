@@ -257,6 +257,17 @@ impl Subscription {
         self.interest.covers(name) && self.held.get(name).is_some_and(Known::exists)
     }
 
+    /// The resource of this name that the client has accepted. It may have kept it from an earlier stream: then it is that of the target, if
+    /// the version is the same.
+    pub fn held(&self, name: &str) -> Option<Arc<EncodedResource>> {
+        let known = self.held.get(name)?;
+        let kept = || {
+            let resource = self.target.as_ref()?.by_name().get(name)?;
+            known.is(resource).then_some(resource)
+        };
+        known.resource().or_else(kept).cloned()
+    }
+
     fn is_at(&self, latest: &Arc<Typed>) -> bool {
         let target = self.target.as_ref();
         target.is_some_and(|target| Arc::ptr_eq(target, latest))

@@ -27,7 +27,8 @@ pub(super) const MISMATCHED: &str = "wasmcustom.meridian_mismatched";
 pub(super) const MISPLACED: &str = "wasmcustom.meridian_misplaced";
 pub(super) const HEALTHY: &str = "cluster.membership_healthy";
 pub(super) const MEMBERS: &str = "cluster.membership_total";
-pub(super) const WARMING: &str = "cluster.warming_state";
+/// Number of clusters that are new, or replace one of their name, and are not in use before their first health checks.
+pub(super) const WARMING: &str = "cluster_manager.warming_clusters";
 /// Health checks of a cluster's endpoints. A network failure is a failure too.
 pub(in crate::collect) const CHECKS_PASSED: &str = "cluster.health_check.success";
 pub(in crate::collect) const CHECKS_FAILED: &str = "cluster.health_check.failure";
@@ -95,7 +96,7 @@ const FAMILIES: [Family; 18] = [
     Family {
         name: WARMING,
         kind: MetricType::Gauge,
-        take: |message, metric| message.endpoints(metric, |members| &mut members.warming),
+        take: |message, metric| message.warming(metric),
     },
     Family {
         name: STATE,
@@ -192,6 +193,7 @@ pub(super) fn read(
         attempts: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         is_starting: false,
+        is_warming: false,
         peer_checks: BTreeMap::new(),
         dns_names: Vec::new(),
         first_tokens: Vec::new(),
@@ -228,14 +230,6 @@ type Attempted = (ZoneName, ModelName, Lane, RegionName);
 struct Members {
     healthy: Option<f64>,
     total: Option<f64>,
-    warming: Option<f64>,
-}
-
-impl Members {
-    /// Whether the first health checks are not done yet: until then no endpoint counts as healthy.
-    fn is_unchecked(&self) -> bool {
-        self.warming.is_some_and(|warming| warming > 0.0)
-    }
 }
 
 /// Counters of the clusters of one peer.
@@ -257,6 +251,7 @@ struct Message<'m> {
     attempts: BTreeMap<Attempted, AttemptCounts>,
     endpoints: BTreeMap<ModelName, Members>,
     is_starting: bool,
+    is_warming: bool,
     peer_checks: BTreeMap<RegionName, PeerChecks>,
     dns_names: Vec<Reading>,
     first_tokens: Vec<Reading>,
@@ -365,6 +360,12 @@ impl Message<'_> {
         Ok(())
     }
 
+    fn warming(&mut self, metric: &Metric) -> Result<(), RefusalReason> {
+        let gauge = metric.gauge.as_ref().ok_or(RefusalReason::WrongType)?;
+        self.is_warming = value::amount(gauge.value(), MOST_REQUESTS)? > 0.0;
+        Ok(())
+    }
+
     fn endpoints(
         &mut self,
         metric: &Metric,
@@ -432,8 +433,11 @@ impl Message<'_> {
 
     fn finish(mut self) -> Taken {
         let mut readings = Vec::new();
-        // Envoy does not report its initial clusters as warming.
-        let checked = |members: &Members| !self.is_starting && !members.is_unchecked();
+        // No endpoint is healthy before its first health check. A cluster shares the statistics of the one that it replaces,
+        // which serves until then. Envoy does not report its initial clusters as warming.
+        let checked = |members: &Members| {
+            !self.is_starting && !(self.is_warming && members.healthy == Some(0.0))
+        };
         let endpoints = self.endpoints.into_iter();
         for (model, members) in endpoints.filter(|(_, members)| checked(members)) {
             match (members.healthy, members.total) {

@@ -34,25 +34,27 @@ fn of_us() -> Result<Option<RegionName>, Status> {
 async fn endpoints_that_nobody_has_checked_yet_are_not_taken_for_unhealthy() {
     let mut stream = Stream::open(of_us(), 8).await;
     // Envoy's states: live, draining, pre-initializing, initializing.
-    for (state, warming, told) in [
-        (0.0, 0.0, true),
-        (1.0, 0.0, true),
-        (2.0, 0.0, false),
-        (3.0, 0.0, false),
-        (0.0, 1.0, false),
+    for (state, warming, healthy, told) in [
+        (0.0, 0.0, 0.0, true),
+        (1.0, 0.0, 0.0, true),
+        (2.0, 0.0, 0.0, false),
+        (3.0, 0.0, 0.0, false),
+        (0.0, 1.0, 0.0, false),
+        (0.0, 1.0, 1.0, true),
     ] {
         let families = vec![
             gauge("server.state", &[], state),
-            gauge("cluster.warming_state", &LLAMA_POOL, warming),
-            gauge(HEALTHY, &LLAMA_POOL, 0.0),
+            gauge("cluster_manager.warming_clusters", &[], warming),
+            gauge(HEALTHY, &LLAMA_POOL, healthy),
             gauge(MEMBERS, &LLAMA_POOL, 2.0),
             counter(ATTEMPTS, &attempts("llama-3_1-70b", "answered"), 7.0),
         ];
         stream.introduce("gw-1", "us-west-2", families).await;
         let report = stream.report().await;
         let mut all = readings(&report).iter();
-        let dead = all.any(|reading| matches!(reading, Reading::Endpoints { healthy: 0, .. }));
-        assert_eq!(dead, told, "state {state}, warming {warming}");
+        let is_told = all.any(|reading| matches!(reading, Reading::Endpoints { .. }));
+        let case = format!("state {state}, warming {warming}, healthy {healthy}");
+        assert_eq!(is_told, told, "{case}");
     }
 }
 

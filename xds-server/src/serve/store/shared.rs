@@ -11,7 +11,7 @@ pub use submit::NotSubmitted;
 pub use take_over::moved_to;
 pub use term::{Loaded, Member};
 
-use super::committed::encoded;
+use super::committed::{decoded, encoded};
 use super::error::{StoreError, json};
 use super::keys::{AUDIT, INTENTS, LEADER, PLAN, number_of, numbered};
 use super::request::{Answer, Pending};
@@ -131,6 +131,24 @@ impl Shared {
             }
         }
         Err(StoreError::Busy)
+    }
+
+    /// The plan in force.
+    ///
+    /// # Errors
+    ///
+    /// etcd does not answer, or the plan cannot be read.
+    pub async fn plan(&self) -> Result<Option<SavedState>, StoreError> {
+        let client = self.client()?;
+        let read = client.transact([], [Step::read(PLAN)]).await?;
+        let plan = read
+            .read
+            .iter()
+            .flatten()
+            .next()
+            .map(|kv| decoded(&kv.value));
+        let unreadable = |error| StoreError::Unreadable(PLAN.into(), error);
+        plan.transpose().map_err(unreadable)
     }
 
     /// What operators have said.

@@ -66,6 +66,14 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// The resource, if its content is known.
+    pub fn resource(self) -> Option<&'a Arc<EncodedResource>> {
+        match self {
+            Self::Resource(resource) | Self::Uncertain(Some(resource)) => Some(resource),
+            Self::Version(_) | Self::Missing | Self::Uncertain(None) => None,
+        }
+    }
+
     /// The version of a resource that stays.
     pub fn sent_version(self) -> Option<&'a Arc<str>> {
         match self {

@@ -1,0 +1,204 @@
+//! Runs the gateway's own decision on a request: once, or for many requests that differ in their IDs alone.
+
+use super::first::first_region;
+use meridian_filter_core::answer::Answer;
+use meridian_filter_core::breaker::Unavailable;
+use meridian_filter_core::decision::Decision;
+use meridian_filter_core::pace::PoolPace;
+use meridian_filter_core::request::RequestContext;
+use meridian_filter_core::router::{Admitted, Router};
+use meridian_filter_core::routes::PoolId;
+use meridian_filter_core::slots::SlotRequest;
+use meridian_policy::filter_policy::{FilterPolicy, Lane, ModelRule};
+use meridian_policy::{RegionName, headers};
+
+/// How many requests are tried where the ID is not said.
+const REQUESTS: u32 = 1000;
+
+/// The part of its requests that a region refuses, in [`Unknown::Refuses`].
+const REFUSED: f64 = 0.5;
+
+/// What only the gateway knows, and what is assumed of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown<'r> {
+    /// Nothing speaks against any region.
+    Nothing,
+    /// The breaker of a region's pool is open.
+    Open(&'r RegionName),
+    /// The breakers of all pools are open.
+    AllOpen,
+    /// A region has refused half of its last requests.
+    Refuses(&'r RegionName),
+    /// The lease of the policy has run out.
+    LeaseRanOut,
+}
+
+/// An admitted request, and what decides about it.
+pub struct Case<'c> {
+    /// The policy.
+    pub policy: &'c FilterPolicy,
+    /// The same, compiled.
+    pub router: &'c Router,
+    /// The request's head.
+    pub admitted: &'c Admitted,
+    /// Its body.
+    pub body: &'c [u8],
+    /// Its ID, if it is said.
+    pub request_id: Option<&'c str>,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// What a gateway does with some of the requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// How many of [`Tried::requests`].
+    pub requests: u32,
+    /// The decision on one of them, or the answer.
+    pub outcome: Result<Decision, Answer>,
+    /// The region that its lane leads to first.
+    pub first: Option<RegionName>,
+}
+
+/// What a gateway does with the requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// How many were tried.
+    pub requests: u32,
+    /// What became of them, the most frequent first.
+    pub decided: Vec<Decided>,
+}
+
+impl Case<'_> {
+    /// Tries the request.
+    pub fn tried(&self, unknown: Unknown<'_>) -> Tried {
+        let mut all = Tried {
+            requests: 0,
+            decided: Vec::new(),
+        };
+        match self.request_id {
+            Some(id) => all.add(self.decided(id, unknown)),
+            None => (0..REQUESTS)
+                .for_each(|number| all.add(self.decided(&format!("request {number}"), unknown))),
+        }
+        all.decided
+            .sort_by_key(|decided| std::cmp::Reverse(decided.requests));
+        all
+    }
+
+    fn decided(&self, id: &str, unknown: Unknown<'_>) -> Decided {
+        let outcome = self.decide(id, self.body, unknown);
+        let first = outcome.as_ref().ok().and_then(|decision| {
+            let rule = self.rule(decision)?;
+            first_region(rule, decision)
+        });
+        Decided {
+            requests: 1,
+            outcome,
+            first,
+        }
+    }
+
+    /// The rule that a decision follows.
+    pub fn rule(&self, decision: &Decision) -> Option<&ModelRule> {
+        let zone = self.policy.zones.get(&decision.caller.zone)?;
+        zone.models.get(&decision.model)
+    }
+
+    /// The decision on a body of this size, of a request for which [`Self::tried`] has found one.
+    pub fn with_size(&self, size: u64, found: &Decision) -> Option<Decision> {
+        let (model, stream) = (&found.model, found.stream);
+        let whole =
+            |padding: &str| serde_json::json!({ "model": model, "stream": stream, "x": padding });
+        let empty = whole("").to_string().len();
+        let padding = usize::try_from(size).ok()?.saturating_sub(empty);
+        let body = whole(&"x".repeat(padding)).to_string();
+        let id = self.request_id.unwrap_or_default();
+        self.decide(id, body.as_bytes(), Unknown::Nothing).ok()
+    }
+
+    fn decide(&self, id: &str, body: &[u8], unknown: Unknown<'_>) -> Result<Decision, Answer> {
+        let refused = |pool: &PoolId| match unknown {
+            Unknown::Refuses(region) if pool.region == *region => REFUSED,
+            _ => 0.0,
+        };
+        let breaker = |pool: &PoolId| {
+            let is_open = match unknown {
+                Unknown::Open(region) => pool.region == *region,
+                Unknown::AllOpen => true,
+                Unknown::Nothing | Unknown::Refuses(_) | Unknown::LeaseRanOut => false,
+            };
+            is_open.then_some(Unavailable {
+                retry_after: 1,
+                is_silent: false,
+            })
+        };
+        let context = RequestContext {
+            request_id: id.as_bytes(),
+            lease_ran_out: unknown == Unknown::LeaseRanOut,
+            refused: &refused,
+            loaded: &|_| 0.0,
+            pace: &|_| PoolPace::default(),
+            breaker: &breaker,
+            may_probe: &|_| false,
+            hedges_used_up: false,
+            slot: &|_, ask: SlotRequest| ask.affinity_slot,
+            now_ms: self.now_ms,
+        };
+        self.router.decide(self.admitted, body, &context)
+    }
+}
+
+impl Tried {
+    fn add(&mut self, decided: Decided) {
+        self.requests += 1;
+        let mut all = self.decided.iter_mut();
+        match all.find(|known| known.is_like(&decided)) {
+            Some(known) => known.requests += 1,
+            None => self.decided.push(decided),
+        }
+    }
+
+    /// What became of the requests, but for their numbers.
+    pub fn differs(&self, other: &Self) -> bool {
+        let all = |tried: &Self| tried.decided.clone();
+        let (one, other) = (all(self), all(other));
+        let is_in = |decided: &Decided, all: &[Decided]| {
+            all.iter().any(|other| {
+                decided.is_like(other) && decided.requests.abs_diff(other.requests) < 20
+            })
+        };
+        one.len() != other.len() || !one.iter().all(|decided| is_in(decided, &other))
+    }
+}
+
+impl Decided {
+    fn is_like(&self, other: &Self) -> bool {
+        let lane = |decided: &Self| decided.outcome.as_ref().ok().map(|it| (it.lane, it.fresh));
+        let refused = |decided: &Self| {
+            let answer = decided.outcome.as_ref().err();
+            answer.map(|answer| (answer.status, answer.body.clone()))
+        };
+        self.first == other.first && lane(self) == lane(other) && refused(self) == refused(other)
+    }
+
+    /// The lane; `None` if the gateway answers itself.
+    pub fn lane(&self) -> Option<Lane> {
+        self.outcome.as_ref().ok().map(|decision| decision.lane)
+    }
+
+    /// The response header `x-meridian-decision`.
+    pub fn header(&self) -> String {
+        match &self.outcome {
+            Ok(decision) => decision.explain(),
+            Err(answer) => decision_of(answer),
+        }
+    }
+}
+
+/// The response header `x-meridian-decision` of a gateway's own answer.
+pub fn decision_of(answer: &Answer) -> String {
+    let mut headers = answer.headers.iter();
+    let decision = headers.find(|(name, _)| *name == headers::DECISION);
+    decision.map(|(_, value)| value.clone()).unwrap_or_default()
+}
