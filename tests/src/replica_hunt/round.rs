@@ -3,9 +3,9 @@
 use super::operators::Operators;
 use super::seen::Seen;
 use super::settled::until_settled;
-use crate::kill_hunt::Traffic;
 use crate::kill_hunt::edits::Edits;
-use crate::kill_hunt::sent::{Counters, Pushes};
+use crate::kill_hunt::sent::{Changes, Counters, Pushes};
+use crate::kill_hunt::{Tally, Traffic};
 use crate::world::{Replicas, World, wait_for};
 use anyhow::{Context, Result};
 use rand::{Rng, RngExt};
@@ -152,9 +152,33 @@ impl Round<'_> {
             seen.operators.add(operators.stop().await?);
         }
         until_settled(world).await?;
-        let sent = pushes.since(world.replicas()?)?;
-        let changes = Counters::read(world).await?.since(&counters);
-        let tally = traffic.stop(world).await?;
+        let seen_here = Outcome {
+            followed,
+            sent: pushes.since(world.replicas()?)?,
+            changes: Counters::read(world).await?.since(&counters),
+            tally: traffic.stop(world).await?,
+        };
+        Ok(seen_here.judge(plan, seen))
+    }
+}
+
+/// What was seen in a round.
+struct Outcome {
+    followed: Duration,
+    sent: Pushes,
+    changes: Changes,
+    tally: Tally,
+}
+
+impl Outcome {
+    /// Adds it to all that was seen, with what is wrong of it.
+    fn judge(self, plan: Plan, seen: &mut Seen) -> String {
+        let Self {
+            followed,
+            sent,
+            changes,
+            tally,
+        } = self;
         let (count, longest) = seen.faults.entry(plan.fault.name()).or_default();
         *count += 1;
         *longest = followed.max(*longest);
@@ -183,10 +207,10 @@ impl Round<'_> {
             seen.wrong
                 .push(format!("{plan:?}: {by_fallbacks} by fallbacks"));
         }
-        Ok(format!(
+        format!(
             "followed after {followed:.1?}; {} requests; sent {sent}, changed {changes}",
             tally.requests
-        ))
+        )
     }
 }
 

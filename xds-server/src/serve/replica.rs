@@ -117,3 +117,6 @@ async fn session(
     link.note_up();
     session.run(link).await
 }
+
+#[cfg(test)]
+mod tests;
