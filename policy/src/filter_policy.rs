@@ -167,6 +167,9 @@ pub struct Split {
     /// Whether the share is fixed: load does not change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
+    /// Whether the first region is drained: requests that begin a conversation leave it before the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drains: bool,
 }
 
 /// The response to a misdirected caller.

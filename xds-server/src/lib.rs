@@ -18,6 +18,7 @@ pub mod explain;
 pub mod fleet;
 pub mod history;
 pub mod name;
+pub mod replay;
 pub mod serve;
 pub mod snapshot;
 pub mod status;

@@ -3,6 +3,7 @@
 mod diff_command;
 mod explain_command;
 mod operate;
+mod replay_command;
 mod simulate;
 mod state;
 
@@ -24,6 +25,7 @@ use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
 use operate::{NotDone, Operate, To, operate};
+use replay_command::Replay;
 use state::{EtcdFiles, copy_state};
 use std::ffi::OsString;
 use std::io::Write;
@@ -82,6 +84,11 @@ enum Command {
         #[command(flatten)]
         to: To,
     },
+    /// Shows which recorded requests would have gone elsewhere under another fleet file: exit code 0 none, 2 some.
+    #[command(after_help = "Examples:
+  meridian replay --against fleet.new.yaml /var/log/meridian/access.log
+  meridian replay --against fleet.new.yaml access.log --output json")]
+    Replay(Replay),
     /// Shows what an edit of the fleet file would change: exit code 0 nothing, 2 something.
     #[command(after_help = "Examples:
   meridian diff fleet.new.yaml
@@ -186,6 +193,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             let report = to.report().await?;
             to.show(&report, || status::text(&report), &mut out)?;
         }
+        Command::Replay(command) => return replay_command::run(&command, &mut out),
         Command::Diff(command) => return diff(command, &mut out).await,
         Command::Explain(command) => explain(command, &mut out).await?,
         Command::Operate(command) => operate(command, &mut out).await?,

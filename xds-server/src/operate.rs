@@ -185,8 +185,10 @@ pub struct To {
 
 /// How an answer is shown.
 #[derive(Clone, Copy, ValueEnum)]
-enum Shown {
+pub enum Shown {
+    /// For people.
     Table,
+    /// For programs.
     Json,
 }
 
@@ -402,7 +404,22 @@ impl To {
         text: impl FnOnce() -> String,
         out: &mut impl Write,
     ) -> Result<()> {
-        match self.output {
+        self.output.write(value, text, out)
+    }
+}
+
+impl Shown {
+    /// Shows a value as JSON, or as text.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+        out: &mut impl Write,
+    ) -> Result<()> {
+        match self {
             Shown::Json => writeln!(out, "{}", serde_json::to_string_pretty(value)?)?,
             Shown::Table => out.write_all(text().as_bytes())?,
         }

@@ -97,7 +97,8 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
     let user = text("user", request.user)?;
     let affinity = key.or(user).map(|key| xxh3_64(key.as_bytes())).or_else(|| {
         let messages = request.messages.or(request.input);
-        let leading = messages.and_then(leading_messages).map(key_of_messages);
+        let leading = messages.and_then(leading_messages);
+        let leading = leading.map(|(leading, _)| key_of_messages(leading));
         leading.or_else(|| Some(key_of_prompt(request.prompt.or(messages)?.get())))
     });
     Ok(BodyFacts {
@@ -109,6 +110,22 @@ pub fn read(body: &[u8]) -> Result<BodyFacts, BadBody> {
             ("conversation", request.conversation),
         ]),
     })
+}
+
+/// The turns of a conversation, as they are written.
+#[derive(Deserialize)]
+struct Turns<'a> {
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+}
+
+/// Whether a body begins a conversation, as far as it tells: nothing follows its first turn. It is one that [`read`] accepts.
+pub fn begins(body: &[u8]) -> bool {
+    let turns: Option<Turns<'_>> = serde_json::from_slice(body).ok();
+    let turns = turns.and_then(|turns| turns.messages.or(turns.input));
+    let leading = turns.and_then(leading_messages);
+    leading.is_none_or(|(_, rest)| rest.trim_start() == "]")
 }
 
 /// Whether a body is nested too deep. One that is no JSON may be called so as well.
@@ -177,9 +194,9 @@ fn key_of_messages(leading: &str) -> u64 {
     xxh3_64_with_seed(&bytes[bytes.len() - end..], xxh3_64(&bytes[..end]))
 }
 
-/// The messages up to the first user message. They stay the same while a conversation grows. `None` if the value is no list of
-/// messages, or has no user message.
-fn leading_messages(messages: &RawValue) -> Option<&str> {
+/// The messages up to the first user message, and the rest of the list. They stay the same while a conversation grows. `None` if the value
+/// is no list of messages, or has no user message.
+fn leading_messages(messages: &RawValue) -> Option<(&str, &str)> {
     let text = messages.get();
     let mut first_user = None;
     // It ends with an error at the first user message, and at an element that is no message.
@@ -187,7 +204,7 @@ fn leading_messages(messages: &RawValue) -> Option<&str> {
     // Both are slices of one text, so their addresses give the offset in the list.
     let first_user: &RawValue = first_user?;
     let end = first_user.get().as_ptr() as usize + first_user.get().len() - text.as_ptr() as usize;
-    text.get(..end)
+    text.split_at_checked(end)
 }
 
 /// Reads messages up to the first user message, which it keeps.
@@ -285,6 +302,27 @@ mod tests {
             assert_eq!(key(field, "q"), key(field, "q"));
             assert_ne!(key(field, "q"), key(field, "p"), "{field}");
         }
+    }
+
+    #[test]
+    fn a_conversation_begins_with_its_first_turn() {
+        let turn = |role: &str| format!(r#"{{"role":"{role}","content":"x"}}"#);
+        let (system, user, assistant) = (turn("system"), turn("user"), turn("assistant"));
+        for (turns, is_first) in [
+            (format!("[{user}]"), true),
+            (format!("[{system}, {user} ]"), true),
+            (format!("[{user},{assistant},{user}]"), false),
+            (format!("[{system},{user},{user}]"), false),
+            (format!("[{assistant}]"), true),
+            ("[]".into(), true),
+            (r#""text""#.into(), true),
+        ] {
+            for field in ["messages", "input"] {
+                let body = format!(r#"{{"model":"m","{field}":{turns},"stream":true}}"#);
+                assert_eq!(begins(body.as_bytes()), is_first, "{body}");
+            }
+        }
+        assert!(begins(br#"{"model":"m","prompt":"x"}"#));
     }
 
     #[test]

@@ -137,6 +137,13 @@ fn explain_choice(choice: &Choice) -> String {
             why += &format!(" {name}={fraction:.2}");
         }
     }
+    if let Some(leaving) = choice.leaving {
+        why += if leaving.begins {
+            " drain=new"
+        } else {
+            " drain=ongoing"
+        };
+    }
     if choice.lease_ran_out {
         why += " lease=ran-out";
     }

@@ -39,6 +39,9 @@ pub struct RequestContext<'a> {
     pub may_probe: &'a dyn Fn(&PoolId) -> bool,
     /// The budget of hedges is used up.
     pub hedges_used_up: bool,
+    /// Counts a request for a pool that is drained, and whether it begins a conversation. Returns the part of the pool's requests that do,
+    /// 0 to 1.
+    pub begins: &'a dyn Fn(&PoolId, bool) -> f64,
     /// Picks the slot, and so the server, in this region's own pool of a model.
     pub slot: &'a dyn Fn(&ModelName, SlotRequest) -> u16,
     /// The time by the gateway's own clock, in milliseconds.

@@ -175,7 +175,8 @@ impl Router {
         let key = admitted.session.or(affinity);
         let key = key.unwrap_or_else(|| xxh3_64(context.request_id));
         let available = Availability::of(route, context);
-        let choice = Choice::of(route, context);
+        let begins = || continues.is_none() && body::begins(body);
+        let choice = Choice::of(route, begins, context);
         let leaves = choice.is_some_and(|choice| choice.leaves(hash(key, LEAVE)));
         let ask = LaneRequest {
             tier: admitted.tier,

@@ -100,6 +100,8 @@ pub struct SplitRoute {
     pub overflow: Vec<(Rc<PoolId>, u32)>,
     /// The share is a fixed part: load moves nobody.
     pub fixed: bool,
+    /// The first pool is drained.
+    pub drains: bool,
 }
 
 /// Batch requests: see [`BatchRule`].
@@ -170,6 +172,7 @@ impl Pools {
             floor: split.floor,
             overflow: self.weighted(&split.overflow, model),
             fixed: split.fixed,
+            drains: split.drains,
         }
     }
 

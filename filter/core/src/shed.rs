@@ -80,13 +80,54 @@ pub struct Choice {
     pub shed: ShedFractions,
     /// The lease had run out, so none of it counted.
     pub lease_ran_out: bool,
+    /// Set while the first region is drained.
+    pub leaving: Option<Leaving>,
+}
+
+/// A request for a pool that is drained: those that begin a conversation leave first, since the others have a KV-cache there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leaving {
+    /// It begins a conversation.
+    pub begins: bool,
+    /// The part of the pool's requests that do, 0 to 1.
+    pub beginning: f64,
+}
+
+impl Leaving {
+    /// Of this kind of request, the part that stays where `keeps` of all do.
+    fn part(self, keeps: f64) -> f64 {
+        let ongoing = 1.0 - self.beginning;
+        let stays = if self.begins {
+            (keeps - ongoing) / self.beginning
+        } else {
+            keeps / ongoing
+        };
+        // Without any of the other kind, one of the two divides by zero.
+        if stays.is_nan() {
+            keeps
+        } else {
+            stays.clamp(0.0, 1.0)
+        }
+    }
 }
 
 impl Choice {
-    /// The choice of a request at this moment; `None` where there is none.
-    pub fn of(route: &ModelRoute, context: &RequestContext<'_>) -> Option<Self> {
+    /// The choice of a request at this moment; `None` where there is none. `begins`: whether it begins a conversation.
+    pub fn of(
+        route: &ModelRoute,
+        begins: impl FnOnce() -> bool,
+        context: &RequestContext<'_>,
+    ) -> Option<Self> {
         let split = route.split.as_ref()?;
+        let leaving = split.drains.then(|| {
+            let begins = begins();
+            Leaving {
+                begins,
+                beginning: (context.begins)(&split.first, begins),
+            }
+        });
         Some(Self {
+            leaving,
             home_share: split.home_share,
             floor: split.floor,
             shed: ShedFractions::of(
@@ -109,7 +150,9 @@ impl Choice {
     /// where they are, and so does their KV-cache.
     pub fn leaves(&self, hash: u64) -> bool {
         let shed_rank = hash as f64 / u64::MAX as f64;
-        !self.lease_ran_out && shed_rank >= self.keeps() / 100.0
+        let keeps = self.keeps() / 100.0;
+        let keeps = self.leaving.map_or(keeps, |leaving| leaving.part(keeps));
+        !self.lease_ran_out && shed_rank >= keeps
     }
 
     /// Percent of the conversations that stay with the first region.

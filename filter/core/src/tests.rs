@@ -7,6 +7,7 @@ mod connections;
 mod cost;
 mod decisions;
 mod depth;
+mod draining;
 mod egressing;
 mod envoy;
 mod fast_path;

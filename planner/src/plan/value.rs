@@ -2,7 +2,7 @@
 
 use crate::freshness::Freshness;
 use crate::gate::Gate;
-use crate::health::Health;
+use crate::health::{Health, Reason};
 use crate::placement::Placement;
 use crate::topology::Topology;
 use meridian_policy::{ModelName, RegionName, ZoneName};
@@ -52,7 +52,7 @@ impl Plan {
     }
 
     /// The gateways whose configuration may differ under another plan for the same fleet. Of a pool, gateways follow whether it is down,
-    /// whether it serves, and its batch gate.
+    /// whether it serves, whether it is drained, and its batch gate.
     pub fn concerned(&self, other: &Self, topology: &Topology) -> BTreeSet<RegionName> {
         if self.freshness != other.freshness {
             return topology.regions.keys().cloned().collect();
@@ -62,6 +62,7 @@ impl Plan {
                 plan.is_down(region, model),
                 plan.serves(region, model),
                 plan.batch_gate(region, model),
+                plan.is_drained(region, model),
             )
         };
         let differs = |(region, model): &(&RegionName, &ModelName)| {
@@ -106,6 +107,12 @@ impl Plan {
     /// Whether a region's pool serves, as far as is known.
     pub fn serves(&self, region: &RegionName, model: &ModelName) -> bool {
         self.health(region, model).is_none_or(Health::serves)
+    }
+
+    /// Whether an operator drains a region's pool.
+    pub fn is_drained(&self, region: &RegionName, model: &ModelName) -> bool {
+        let health = self.health(region, model);
+        health.is_some_and(|health| health.reasons.contains(&Reason::Drained))
     }
 
     fn health(&self, region: &RegionName, model: &ModelName) -> Option<&Health> {

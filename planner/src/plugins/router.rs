@@ -100,6 +100,7 @@ fn model_rules(
                 floor: topology.overflow.floor_percent(),
                 overflow: placement.overflow.clone(),
                 fixed: matches!(zone.order, Order::Weighted(_)),
+                drains: plan.is_drained(first, model),
             });
         let regions = reach.regions().iter();
         let down = regions.clone().filter(|region| !plan.serves(region, model));

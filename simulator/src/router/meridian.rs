@@ -158,6 +158,7 @@ impl Meridian {
             },
             hedges_used_up: false,
             breaker: &|_| None,
+            begins: &|_, _| 0.5,
             may_probe: &|_| false,
             // The serving region's gateway picks the server on arrival.
             slot: &|_, ask| ask.affinity_slot,

@@ -5,7 +5,9 @@ use super::overflow::share;
 use crate::kill_hunt::Traffic;
 use crate::world::{MODEL, World, meridian, wait_for};
 use anyhow::{Context, Result};
-use serde_json::Value;
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::Output;
 use tokio::time::Instant;
 
@@ -63,6 +65,64 @@ async fn recorded(world: &mut World) -> Result<()> {
     )
 }
 
+/// Conversations of each kind that are sent at a time.
+const CONVERSATIONS: usize = 10;
+
+/// How many conversations left us-west-2, of those that began and of those that went on, and how many there were: by the share that the
+/// gateway was to keep.
+type Left = BTreeMap<u8, [(usize, usize); 2]>;
+
+/// Sends conversations while us-west-2 is drained: some begin, and some go on. Those that begin leave first.
+async fn order(world: &World) -> Result<String> {
+    let mut left = Left::new();
+    while share(world, "us-west-2").await? > 0 || !left.contains_key(&0) {
+        let answers = (0..2 * CONVERSATIONS).map(|number| converse(world, number % 2 == 1));
+        for (goes_on, share, has_left) in try_join_all(answers).await? {
+            let of = left.entry(share).or_default();
+            let (leaving, all) = &mut of[usize::from(goes_on)];
+            *leaving += usize::from(has_left);
+            *all += 1;
+        }
+    }
+    let parts = left.iter().map(|(share, kinds)| {
+        let part = |(leaving, all): (usize, usize)| leaving as f64 / all.max(1) as f64;
+        (*share, part(kinds[0]), part(kinds[1]))
+    });
+    let parts: Vec<(u8, f64, f64)> = parts.collect();
+    let is_ordered = parts.iter().all(|(_, new, ongoing)| *ongoing <= new + 0.2);
+    let is_clear = parts.iter().any(|(_, new, ongoing)| new - ongoing > 0.5);
+    ensure(is_ordered && is_clear, || {
+        format!("left by share: {left:?}")
+    })?;
+    let parts = parts.iter().map(|(share, new, ongoing)| {
+        let (new, ongoing) = (new * 100.0, ongoing * 100.0);
+        format!("at {share} % {new:.0} % and {ongoing:.0} %")
+    });
+    let parts: Vec<String> = parts.rev().collect();
+    Ok(format!(
+        "of conversations that began and of those that went on had left: {}",
+        parts.join(", ")
+    ))
+}
+
+/// Whether a conversation went on, the share at which it was decided, and whether it left us-west-2.
+async fn converse(world: &World, goes_on: bool) -> Result<(bool, u8, bool)> {
+    let ask = world.ask("us-west-2").country("US");
+    let mut turns = vec![json!({ "role": "user", "content": ask.marker() })];
+    if goes_on {
+        turns.push(json!({ "role": "assistant", "content": "yes" }));
+        turns.push(json!({ "role": "user", "content": "and?" }));
+    }
+    let answer = ask.json(&json!({ "model": MODEL, "messages": turns }));
+    let answer = answer.send().await?;
+    ensure(answer.status == 200, || answer.text())?;
+    let decision = answer.header("x-meridian-decision");
+    let mut words = decision.split(' ');
+    let share = words.find_map(|word| word.strip_prefix("home_share="));
+    let share = share.map_or(Ok(100), str::parse)?;
+    Ok((goes_on, share, answer.region() != "us-west-2"))
+}
+
 /// A drain of us-west-2 at 200 requests a second, over two deaths of the control plane, and back; what may not be drained is not.
 pub async fn drained(world: &mut World) -> Result<String> {
     let traffic = Traffic::start(world)?;
@@ -80,6 +140,7 @@ pub async fn drained(world: &mut World) -> Result<String> {
     let control_plane = world.control_plane()?;
     control_plane.kill().await?;
     control_plane.restart().await?;
+    let order = order(world).await?;
     until_share(world, 0).await?;
     let left = begun.elapsed();
     let control_plane = world.control_plane()?;
@@ -106,7 +167,7 @@ pub async fn drained(world: &mut World) -> Result<String> {
     })?;
     recorded(world).await?;
     Ok(format!(
-        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; all back after {back:.1?}",
+        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; {order}; all back after {back:.1?}",
         tally.requests
     ))
 }

@@ -140,6 +140,7 @@ impl Case<'_> {
             loaded: &|_| 0.0,
             pace: &|_| PoolPace::default(),
             breaker: &breaker,
+            begins: &|_, _| 0.5,
             may_probe: &|_| false,
             hedges_used_up: false,
             slot: &|_, ask: SlotRequest| ask.affinity_slot,

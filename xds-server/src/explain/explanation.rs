@@ -152,6 +152,8 @@ pub struct ShareReport {
     pub floor: u8,
     /// Whether the share is fixed: load does not change it.
     pub fixed: bool,
+    /// The first region is drained: requests that begin a conversation leave it before the others.
+    pub drained: bool,
     /// The regions that take the others, and their parts in percent.
     pub others: Vec<(RegionName, u32)>,
     /// The intents that are about it.

@@ -68,6 +68,7 @@ fn share(known: Known<'_>, rule: &ModelRule, decision: &Decision) -> Option<Shar
         planned: split.home_share,
         floor: split.floor.min(split.home_share),
         fixed: split.fixed,
+        drained: split.drains,
         others: others
             .map(|(region, part)| (region.clone(), part))
             .collect(),

@@ -198,6 +198,12 @@ fn share_lines(out: &mut String, share: &ShareReport) -> Result {
         share.floor,
         others.join(", ")
     )?;
+    if share.drained {
+        writeln!(
+            out,
+            "            drained: requests that begin a conversation leave first"
+        )?;
+    }
     for intent in &share.intents {
         writeln!(out, "            intent {intent}")?;
     }

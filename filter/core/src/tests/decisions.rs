@@ -109,6 +109,7 @@ pub(super) fn context() -> RequestContext<'static> {
         pace: &|_| PoolPace::default(),
         hedges_used_up: false,
         breaker: &|_| None,
+        begins: &|_, _| 0.5,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,

@@ -23,6 +23,7 @@ fn fast_path(offered: [f64; 2], can: impl Fn(u64) -> f64, seconds: u64) -> Vec<[
         floor: 10,
         overflow: vec![(pool(1 - home), 100)],
         fixed: false,
+        drains: false,
     };
     let splits = [split(0), split(1)];
     let mut recent = [[RecentAnswers::default(); 2]; 2];

@@ -90,6 +90,7 @@ fn try_decide_in(
         pace: &|_| crate::pace::PoolPace::default(),
         hedges_used_up: false,
         breaker: &|_| None,
+        begins: &|_, _| 0.5,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,

@@ -27,6 +27,7 @@ pub(super) fn keeping(home_share: u8) -> FilterPolicy {
         floor: 10,
         overflow: BTreeMap::from([("us-east-1".parse().unwrap(), 100)]),
         fixed: false,
+        drains: false,
     });
     policy
 }
@@ -48,6 +49,7 @@ fn context(refused: &dyn Fn(&PoolId) -> f64) -> RequestContext<'_> {
         pace: &|_| PoolPace::default(),
         hedges_used_up: false,
         breaker: &|_| None,
+        begins: &|_, _| 0.5,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,
@@ -129,6 +131,7 @@ fn without_a_conversation_the_request_id_decides() {
             pace: &|_| PoolPace::default(),
             hedges_used_up: false,
             breaker: &|_| None,
+            begins: &|_, _| 0.5,
             may_probe: &|_| false,
             slot: &|_, ask| ask.affinity_slot,
             now_ms: 0,
@@ -255,6 +258,7 @@ fn past_the_lease_all_requests_go_home() {
         pace: &|_| PoolPace::default(),
         hedges_used_up: false,
         breaker: &|_| None,
+        begins: &|_, _| 0.5,
         may_probe: &|_| false,
         slot: &|_, ask| ask.affinity_slot,
         now_ms: 0,

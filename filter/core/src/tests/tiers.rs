@@ -88,6 +88,7 @@ fn batch_has_its_own_lane_and_leaves_first() {
         floor: 10,
         overflow: BTreeMap::from([(EAST.parse().unwrap(), 100)]),
         fixed: false,
+        drains: false,
     });
     let pressed = RequestContext {
         refused: &|pool| {

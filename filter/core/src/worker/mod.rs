@@ -3,6 +3,7 @@
 
 mod attempt_log;
 mod attempts;
+mod beginnings;
 mod board;
 mod bodies;
 mod breakers;
@@ -23,6 +24,7 @@ mod trickles;
 
 pub use attempt_log::{AttemptLog, attempts_text};
 pub use attempts::{AttemptEnd, AttemptRecord, Attempts, STALL, TRICKLE};
+pub use beginnings::Beginnings;
 pub use board::KEEP_EVERY;
 pub use bodies::{Bodies, HeldBody};
 pub use connections::{Connections, FOLLOW_EVERY};
@@ -77,6 +79,8 @@ pub struct Worker {
     pub fallbacks: FallbackRequests,
     /// Prompts that were too long for a member.
     pub too_long: TooLong,
+    /// What drained pools are asked for.
+    pub beginnings: Beginnings,
     /// Request bodies that are held.
     pub bodies: Bodies,
     /// Connections for retrieval.
