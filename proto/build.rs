@@ -1,4 +1,4 @@
-//! Compiles our own .proto files, and finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside
+//! Compiles our own .proto files and etcd's, and finds the compiled descriptors of Envoy's API: the crate `envoy-types` carries them beside
 //! the code that it generated from them, but does not export them.
 
 use anyhow::{Context, Result};
@@ -6,8 +6,9 @@ use cargo_metadata::{CargoOpt, MetadataCommand};
 use std::path::Path;
 use std::{env, fs};
 
-/// Our own contracts.
-const CONTRACTS: [&str; 2] = [
+/// Our own contracts, and that of etcd.
+const CONTRACTS: [&str; 3] = [
+    "etcd/rpc.proto",
     "meridian/admin/v1/admin.proto",
     "meridian/signals/v1/signals.proto",
 ];
@@ -15,6 +16,7 @@ const CONTRACTS: [&str; 2] = [
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=meridian");
+    println!("cargo::rerun-if-changed=etcd");
     // In Rust: nobody needs a protoc.
     let contracts = protox::compile(CONTRACTS, ["."])?;
     tonic_prost_build::configure()

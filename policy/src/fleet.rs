@@ -61,8 +61,8 @@ pub struct Fleet {
 /// The control plane, as the gateways reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlPlane {
-    /// The host for the gateways' connections: an IP address or a DNS name.
-    pub address: String,
+    /// The hosts for the gateways' connections, one of each replica: IP addresses or DNS names. At least one.
+    pub addresses: Vec<String>,
     /// The port for the gateways' connections.
     pub port: u16,
     /// The listen address for the gateways.

@@ -13,6 +13,12 @@ pub mod signals {
     tonic::include_proto!("meridian.signals.v1");
 }
 
+/// The part of etcd's API that the control plane uses: `etcd/rpc.proto`.
+pub mod etcd {
+    #![allow(missing_docs, unused_qualifications, clippy::all)] // Generated; its docs are those of the .proto file.
+    tonic::include_proto!("etcdserverpb");
+}
+
 mod canonical;
 
 pub use canonical::canonical;

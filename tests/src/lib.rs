@@ -6,6 +6,7 @@ pub mod differential;
 pub mod fakes;
 pub mod hunt;
 pub mod kill_hunt;
+pub mod replica_hunt;
 pub mod residency_hunt;
 pub mod scenarios;
 pub mod world;

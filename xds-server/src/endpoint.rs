@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Time limit of a request.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Time limit of a request. With replicas, longer than it takes until another one leads.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The environment variable with a token.
 const TOKEN: &str = "MERIDIAN_TOKEN";

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod collect;
 pub mod diff;
 pub mod discovery;
+pub mod etcd;
 pub mod explain;
 pub mod fleet;
 pub mod history;

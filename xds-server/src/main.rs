@@ -7,6 +7,7 @@ mod help;
 mod operate;
 mod replay_command;
 mod simulate;
+mod state;
 mod token;
 mod top;
 
@@ -31,8 +32,10 @@ use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
 use operate::{Operate, To, operate};
 use replay_command::Replay;
+use state::{EtcdFiles, copy_state};
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -76,10 +79,19 @@ enum Command {
         /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
         fleet: PathBuf,
-        /// A directory for the store: what operators have said, the record of it, and the plan. Without it they end with the process, and
-        /// the control plane starts with all traffic at home.
+        /// The store: what operators have said, the record of it, and the plan. A directory, or for several control planes
+        /// etcd://HOST:PORT[,HOST:PORT...][/PREFIX]. Without it they end with the process, and the control plane starts with all
+        /// traffic at home.
         #[arg(long)]
-        state: Option<PathBuf>,
+        state: Option<String>,
+        #[command(flatten)]
+        etcd: EtcdFiles,
+        /// Where this one listens for the gateways, in the place of `control_plane.listen`.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
+        /// Where this one listens for operators, in the place of `control_plane.status`.
+        #[arg(long, value_name = "IP:PORT")]
+        status: Option<SocketAddr>,
         /// Logs as JSON, one object a line.
         #[arg(long)]
         json: bool,
@@ -117,6 +129,20 @@ enum Command {
     Explain(Explain),
     #[command(flatten)]
     Operate(Operate),
+    /// Copies the store of a control plane that has ended from its directory to etcd.
+    #[command(after_help = "Examples:
+  meridian copy-state --from /var/lib/meridian --to etcd://10.0.0.5:2379
+  meridian copy-state --from /var/lib/meridian --to etcd://a.example.com:2379,b.example.com:2379/meridian --etcd-cafile ca.crt")]
+    CopyState {
+        /// The directory.
+        #[arg(long, value_name = "DIRECTORY")]
+        from: PathBuf,
+        /// etcd://HOST:PORT[,HOST:PORT...][/PREFIX]. There may be no store yet.
+        #[arg(long, value_name = "ETCD")]
+        to: String,
+        #[command(flatten)]
+        etcd: EtcdFiles,
+    },
     /// Makes tokens for the admin API.
     #[command(subcommand)]
     Token(Token),
@@ -193,9 +219,22 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Validate { file } => validate(&file, &mut out)?,
         Command::Schema => writeln!(out, "{}", serde_json::to_string_pretty(&fleet::schema())?)?,
-        Command::Serve { fleet, state, json } => {
+        Command::Serve {
+            fleet,
+            state,
+            etcd,
+            listen,
+            status,
+            json,
+        } => {
             log(json);
-            serve::serve(serve::Options { fleet, state }, asked_to_end()).await?;
+            let options = serve::Options {
+                fleet,
+                state: state.map(|state| etcd.state(&state)).transpose()?,
+                listen,
+                status,
+            };
+            serve::serve(options, asked_to_end()).await?;
         }
         Command::Status { to } => {
             let report = to.report().await?;
@@ -207,6 +246,9 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Explain(command) => explain(command, &mut out).await?,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,
+        Command::CopyState { from, to, etcd } => {
+            copy_state(&from, &etcd.address(&to)?, &mut out).await?
+        }
         Command::Bootstrap {
             node,
             sotw,

@@ -27,6 +27,11 @@ pub fn wasm(native: &str) -> String {
 /// The cluster of the control plane, in a gateway's bootstrap.
 pub const CONTROL_PLANE: &str = "control-plane";
 
+/// The cluster of one of several replicas of the control plane, for a gateway's statistics.
+pub fn control_plane_replica(number: usize) -> String {
+    format!("{CONTROL_PLANE}-{number}")
+}
+
 /// The secret with a gateway's certificate and key, for other gateways and the control plane.
 pub const GATEWAY: &str = "gateway";
 

@@ -1,15 +1,18 @@
 //! `meridian status`: prints the report for a person.
 
+mod replicas;
+mod table;
+
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use crate::serve::store::{Change, Record};
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Table};
+use comfy_table::Table;
 use meridian_planner::intent::Intents;
 use meridian_planner::signal::Millis;
 use meridian_policy::ZoneId;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
+use table::{ago, section, table};
 
 /// The report as text.
 pub fn text(report: &Report) -> String {
@@ -44,6 +47,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             ago(report.at, Some(error.at)),
             error.message
         )?;
+    }
+    if let Some(replicas) = &report.replicas {
+        replicas::write(out, replicas, report.at)?;
     }
     if !report.intents.0.is_empty() {
         let table = intents_table(&report.intents, report.at);
@@ -140,20 +146,6 @@ pub fn record(record: &Record) -> String {
         line += &format!(" {ended}");
     }
     line + &format!(", because: {}\n", record.why)
-}
-
-fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {
-    writeln!(out, "\n{name}")?;
-    for line in table.lines() {
-        writeln!(out, " {}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header.map(Cell::new));
-    table
 }
 
 fn regions(report: &Report) -> Table {
@@ -391,19 +383,4 @@ fn number(value: Option<f64>) -> String {
 
 fn seconds(value: Option<f64>) -> String {
     value.map_or_else(none, |value| format!("{value:.1} s"))
-}
-
-fn ago(now: Millis, then: Option<Millis>) -> String {
-    then.map_or_else(
-        || "never".into(),
-        |then| {
-            let since = now.since(then);
-            let shown = if since < Duration::from_secs(10) {
-                Duration::from_millis(u64::try_from(since.as_millis() / 100 * 100).unwrap_or(0))
-            } else {
-                Duration::from_secs(since.as_secs())
-            };
-            humantime::format_duration(shown).to_string()
-        },
-    )
 }

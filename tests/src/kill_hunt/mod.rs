@@ -2,9 +2,9 @@
 //! fleet file, while plans move, and during its own start. 200 requests a second go through three gateways meanwhile. Edits, moments and
 //! judge share no code with the product.
 
-mod edits;
+pub(crate) mod edits;
 mod moment;
-mod sent;
+pub(crate) mod sent;
 mod traffic;
 
 use crate::world::{Options, REGIONS, World, wait_for};
@@ -17,7 +17,7 @@ use sent::{Counters, Pushes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-pub use traffic::{Tally, Traffic};
+pub use traffic::{RATE, Tally, Traffic};
 
 /// Answers are short, so that the definitions before an edit are soon dropped.
 const LIMITS: &str =
@@ -315,6 +315,6 @@ pub fn conclude(seen: &Seen) -> Result<String> {
         "seed {seed}: killed {kills} times in {took:.0?}: {}; {requests} requests at {}/s by {attempts} attempts, none failed, \
          {by_fallbacks} by a fallback after an edit, the longest {longest:.1?}; {again} resources sent again in all",
         moments.join(", "),
-        traffic::RATE
+        RATE
     ))
 }

@@ -4,6 +4,7 @@ use super::ensure;
 use super::load::Load;
 use super::overflow::{in_force, left, overload, share, who_answers};
 use crate::kill_hunt::{conclude, hunt};
+use crate::replica_hunt;
 use crate::world::{MODEL, REGIONS, World, wait_for};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -80,6 +81,15 @@ pub async fn restarts(world: &mut World) -> Result<String> {
 /// Killed at random moments: no request notices, and nothing is sent again. `kill_hunt` does the same as often as one wants.
 pub async fn killed(world: &mut World) -> Result<String> {
     conclude(&hunt(world, 3, 5, |_| ()).await?)
+}
+
+/// Three replicas: leaders and etcd die at random moments. `replica_hunt` does the same as often as one wants.
+pub async fn replicas(world: &mut World) -> Result<String> {
+    let faults = replica_hunt::Faults {
+        leaders: 2,
+        etcd: 1,
+    };
+    replica_hunt::conclude(&replica_hunt::hunt(world, 3, faults, |_| ()).await?)
 }
 
 /// Stopped without dying, as a machine that swaps: nothing fails, and past the lease everyone goes home.

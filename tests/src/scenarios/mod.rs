@@ -63,6 +63,7 @@ pub use runner::{Outcome, lanes, run};
 use crate::differential;
 use crate::hunt;
 use crate::kill_hunt;
+use crate::replica_hunt;
 use crate::residency_hunt;
 use crate::world::{Answer, Ask, Configured, Options, World, wait_for};
 use anyhow::{Result, bail};
@@ -156,8 +157,9 @@ const LONG: [&str; 5] = [
 ];
 
 /// They measure times that other scenarios on the same cores would spoil, or take all cores, so they run last, each by itself.
-const ALONE: [&str; 13] = [
+const ALONE: [&str; 14] = [
     "control-plane-killed",
+    "replicas",
     "both-kinds",
     "both-kinds-compatible",
     "bodies-too-many",
@@ -318,6 +320,7 @@ scenarios! {
     "control-plane-restarts-sotw": control_plane::restarts, Any, Options { configured: Configured::BySotw, ..Options::default() };
     "control-plane-hangs": control_plane::hangs, Any, Options { lease: "6s", ..Options::default() };
     "control-plane-killed": control_plane::killed, Last, kill_hunt::options();
+    "replicas": control_plane::replicas, Last, replica_hunt::options();
     "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "drained": operators::drained, Last, kill_hunt::options();
     "overridden": operators::overridden, Any, Options::default();

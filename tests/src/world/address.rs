@@ -59,7 +59,17 @@ impl Block {
 
     /// Where the control plane listens for gateways.
     pub fn control_plane(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.first, 21), CONTROL_PLANE)
+        self.replica(0)
+    }
+
+    /// Where one of its replicas does.
+    pub fn replica(&self, number: usize) -> SocketAddr {
+        SocketAddr::new(ip(self.first, host(number, 21)), CONTROL_PLANE)
+    }
+
+    /// Where etcd listens for clients, and for other members.
+    pub fn etcd(&self) -> [SocketAddr; 2] {
+        [2379, 2380].map(|port| SocketAddr::new(ip(self.first, 29), port))
     }
 
     /// Where a link between a region's gateway and the control plane may listen.
@@ -77,7 +87,12 @@ impl Block {
 
     /// Where it shows its status.
     pub fn status(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.first, 21), 18001)
+        self.status_of(0)
+    }
+
+    /// Where a replica shows its status.
+    pub fn status_of(&self, replica: usize) -> SocketAddr {
+        SocketAddr::new(self.replica(replica).ip(), 18001)
     }
 
     /// A gateway's public listener.

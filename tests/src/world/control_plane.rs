@@ -14,23 +14,56 @@ const LOGGED: &str = "info,meridian_xds_server::xds=debug";
 /// A running `meridian serve`; dropping it kills it.
 pub struct ControlPlane {
     process: Child,
-    dir: PathBuf,
+    run: Run,
     status: SocketAddr,
     client: reqwest::Client,
     starts: u32,
     wall_clock: Option<WallClock>,
 }
 
+/// How it is run.
+pub(super) struct Run {
+    dir: PathBuf,
+    /// What its logs are called.
+    name: String,
+    /// Besides the fleet file.
+    arguments: Vec<String>,
+}
+
+impl Run {
+    /// On its own.
+    pub fn alone(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            name: "control-plane".into(),
+            arguments: vec!["--state".into(), state(dir).display().to_string()],
+        }
+    }
+
+    /// As one of several.
+    pub fn replica(dir: &Path, number: usize, arguments: [String; 6]) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            name: format!("control-plane-{number}"),
+            arguments: arguments.into(),
+        }
+    }
+
+    fn log(&self, start: u32) -> PathBuf {
+        self.dir.join(format!("{}.{start}.log", self.name))
+    }
+}
+
 impl ControlPlane {
-    /// Starts it with the fleet file of a directory, and waits until it answers.
-    pub async fn start(
-        dir: &Path,
+    /// Starts it, and waits until it answers.
+    pub(super) async fn start(
+        run: Run,
         status: SocketAddr,
         wall_clock: Option<WallClock>,
     ) -> Result<Self> {
         let mut control_plane = Self {
-            process: spawn(dir, 0, wall_clock.as_ref())?,
-            dir: dir.to_owned(),
+            process: spawn(&run, 0, wall_clock.as_ref())?,
+            run,
             status,
             client: super::client().build()?,
             starts: 1,
@@ -43,7 +76,7 @@ impl ControlPlane {
     /// Ends it, and starts it again with the fleet file and without a memory.
     pub async fn renew(&mut self) -> Result<()> {
         self.kill().await?;
-        match std::fs::remove_dir_all(state(&self.dir)) {
+        match std::fs::remove_dir_all(state(&self.run.dir)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => self.restart().await,
         }
@@ -57,13 +90,13 @@ impl ControlPlane {
 
     /// The same, without waiting until it answers.
     pub fn spawn(&mut self) -> Result<()> {
-        self.process = spawn(&self.dir, self.starts, self.wall_clock.as_ref())?;
+        self.process = spawn(&self.run, self.starts, self.wall_clock.as_ref())?;
         self.starts += 1;
         Ok(())
     }
 
     async fn until_up(&mut self) -> Result<()> {
-        let log = log(&self.dir, self.starts - 1);
+        let log = self.run.log(self.starts - 1);
         let url = format!("http://{}/healthz", self.status);
         let waited = wait_for("the control plane to start", || {
             let exited = self.process.try_wait();
@@ -165,7 +198,7 @@ impl ControlPlane {
 
     /// Everything that it has logged since its last start.
     pub fn log(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(log(&self.dir, self.starts - 1))?)
+        Ok(std::fs::read_to_string(self.run.log(self.starts - 1))?)
     }
 }
 
@@ -174,25 +207,20 @@ fn state(dir: &Path) -> PathBuf {
     dir.join("state")
 }
 
-fn log(dir: &Path, start: u32) -> PathBuf {
-    dir.join(format!("control-plane.{start}.log"))
-}
-
-fn spawn(dir: &Path, start: u32, wall_clock: Option<&WallClock>) -> Result<Child> {
+fn spawn(run: &Run, start: u32, wall_clock: Option<&WallClock>) -> Result<Child> {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
         .arg(binary()?)
         .arg("serve")
         .arg("--fleet")
-        .arg(dir.join("fleet.yaml"))
-        .arg("--state")
-        .arg(state(dir))
+        .arg(run.dir.join("fleet.yaml"))
+        .args(&run.arguments)
         .env("RUST_LOG", LOGGED)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(std::fs::File::create(log(dir, start))?)
+        .stderr(std::fs::File::create(run.log(start))?)
         .kill_on_drop(true);
     if let Some(clock) = wall_clock {
         clock.give_to(&mut command);

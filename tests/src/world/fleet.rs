@@ -3,7 +3,9 @@
 use super::certificates::Certificates;
 use super::directory::Directory;
 use super::layout::position;
-use super::{Ask, Block, ControlPlane, Envoy, PROVIDERS, REGIONS, control_plane, envoy, wait_for};
+use super::{
+    Ask, Block, ControlPlane, Envoy, PROVIDERS, REGIONS, Replicas, control_plane, envoy, wait_for,
+};
 use crate::fakes::{Database, Fake};
 use anyhow::{Context, Result, bail};
 use meridian_planner::definition::definitions;
@@ -18,6 +20,7 @@ pub struct World {
     pub(super) sibling: Option<Fake>,
     pub(super) databases: Vec<Database>,
     pub(super) control_plane: Option<ControlPlane>,
+    pub(super) replicas: Option<Replicas>,
     pub(super) gateways: Vec<Envoy>,
     pub(super) certificates: Certificates,
     pub(super) markers: AtomicU64,
@@ -34,6 +37,11 @@ impl World {
         self.control_plane
             .as_mut()
             .context("this world has no control plane")
+    }
+
+    /// The replicas of its control plane.
+    pub fn replicas(&mut self) -> Result<&mut Replicas> {
+        self.replicas.as_mut().context("this world has no replicas")
     }
 
     /// The fleet file.

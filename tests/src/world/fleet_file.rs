@@ -54,6 +54,8 @@ pub struct Options {
     pub policy: &'static str,
     /// The lease.
     pub lease: &'static str,
+    /// Several control planes on an etcd, so many; 0 for one on its own.
+    pub replicas: usize,
     /// How long the gateways drain listeners that an edit replaced, in seconds.
     pub drain_s: u32,
     /// Whether the wall clocks of the control plane and the gateways can be set.
@@ -91,6 +93,7 @@ impl Default for Options {
             configured: Configured::ByDelta,
             policy: "",
             lease: "60s",
+            replicas: 0,
             drain_s: DRAIN_S,
             clocks: false,
             stepped: false,
@@ -209,7 +212,7 @@ gateways:
 fallbacks:
 {fallback_entries}regions:
 ",
-            control_plane = self.block.control_plane().ip(),
+            control_plane = self.control_planes(options.replicas),
             status = self.block.status(),
             tls = self.mutual_tls(CONTROL_PLANE),
             kind = if options.native { "native" } else { "wasm" },
@@ -300,6 +303,16 @@ fallbacks:
             nearest = nearest.join(", "),
             pools = self.pools(region, options.sibling),
         )
+    }
+
+    /// The addresses of the control plane.
+    fn control_planes(&self, replicas: usize) -> String {
+        if replicas == 0 {
+            return self.block.control_plane().ip().to_string();
+        }
+        let each = (0..replicas).map(|number| self.block.replica(number).ip().to_string());
+        let each: Vec<String> = each.collect();
+        format!("[{}]", each.join(", "))
     }
 
     /// The public listener.

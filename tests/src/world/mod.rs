@@ -7,12 +7,14 @@ pub mod certificates;
 mod control_plane;
 mod directory;
 mod envoy;
+mod etcd;
 mod fleet;
 mod fleet_file;
 mod heal;
 mod layout;
 mod prometheus;
 mod relay;
+mod replicas;
 mod request;
 mod retrieval;
 mod shared_object;
@@ -25,6 +27,7 @@ mod wall_clock;
 pub use address::Block;
 pub use control_plane::{ControlPlane, binary as meridian};
 pub use envoy::{Envoy, EnvoyClock};
+pub use etcd::Etcd;
 pub use fleet::World;
 pub use fleet_file::{
     CLAUDE, Configured, MODEL, Options, PARTIAL_MODEL, PRIMARY, PROFILE, api_key, write_sds,
@@ -32,6 +35,7 @@ pub use fleet_file::{
 pub use layout::{DRAIN_S, PROVIDERS, REGIONS, workspace};
 pub use prometheus::Prometheus;
 pub use relay::Relay;
+pub use replicas::Replicas;
 pub use request::{Answer, Ask, client};
 pub use retrieval::Retrieval;
 pub use shared_object::compile_shared_object;

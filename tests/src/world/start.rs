@@ -1,12 +1,13 @@
 //! The start of a world.
 
 use super::certificates::Certificates;
+use super::control_plane::Run;
 use super::directory::Directory;
 use super::fleet_file::{self, CLAUDE, Configured, Options, PROFILE, api_key};
 use super::layout::SIBLING_OF;
 use super::{
-    Block, ControlPlane, Envoy, EnvoyClock, PROVIDERS, REGIONS, SteppedClock, WallClock, World,
-    wait_for,
+    Block, ControlPlane, Envoy, EnvoyClock, PROVIDERS, REGIONS, Replicas, SteppedClock, WallClock,
+    World, wait_for,
 };
 use crate::fakes::{Database, Fake, Kind};
 use anyhow::{Context, Result, bail};
@@ -40,7 +41,7 @@ impl World {
         let sibling = sibling(&block, options.sibling).await?;
         let databases = databases(&block, options.databases).await?;
         let processes = processes(dir.path(), &block, options, &text).await;
-        let (control_plane, gateways) = match processes {
+        let (control_plane, replicas, gateways) = match processes {
             Ok(processes) => processes,
             Err(error) => {
                 bail!("{error:#}; the logs are in {}", dir.keep().display());
@@ -52,6 +53,7 @@ impl World {
             sibling,
             databases,
             control_plane,
+            replicas,
             gateways,
             certificates,
             markers: AtomicU64::new(0),
@@ -155,18 +157,23 @@ async fn processes(
     block: &Block,
     options: &Options,
     text: &str,
-) -> Result<(Option<ControlPlane>, Vec<Envoy>)> {
+) -> Result<(Option<ControlPlane>, Option<Replicas>, Vec<Envoy>)> {
     let clock = async |process: &str| {
         anyhow::Ok(match options.clocks {
             true => Some(WallClock::create(dir, process).await?),
             false => None,
         })
     };
+    let replicas = match options.replicas {
+        0 => None,
+        count => Some(Replicas::start(dir, block, count).await?),
+    };
     let control_plane = match options.configured {
-        Configured::ByFile => None,
-        Configured::ByDelta | Configured::BySotw => {
-            Some(ControlPlane::start(dir, block.status(), clock("control-plane").await?).await?)
+        Configured::ByDelta | Configured::BySotw if replicas.is_none() => {
+            let clock = clock("control-plane").await?;
+            Some(ControlPlane::start(Run::alone(dir), block.status(), clock).await?)
         }
+        _ => None,
     };
     let gateway = async |region| {
         let config = configuration(dir, text, region, options.configured)?;
@@ -181,7 +188,7 @@ async fn processes(
     };
     let [west, east, eu] = REGIONS;
     let (west, east, eu) = tokio::try_join!(gateway(west), gateway(east), gateway(eu))?;
-    Ok((control_plane, vec![west, east, eu]))
+    Ok((control_plane, replicas, vec![west, east, eu]))
 }
 
 /// Writes a region's Envoy configuration, as `meridian bootstrap` or `meridian export` does.

@@ -118,6 +118,7 @@ impl<'s> Page<'s> {
                 .then(|| (definition, path.to_owned()));
             let words = match object {
                 Some(_) => "fields".to_owned(),
+                None if target["anyOf"].is_array() => "string or list of strings".to_owned(),
                 None => "one of the values below".to_owned(),
             };
             return Kind { words, object };

@@ -1,4 +1,6 @@
-//! The short configuration: the gateway's identity and the address of the control plane.
+//! The short configuration: the gateway's identity and the addresses of the control plane.
+//!
+//! With several replicas a gateway connects to any of them for its configuration, and reports its statistics to each.
 
 use super::{common, secrets};
 use crate::discovery::ads;
@@ -100,7 +102,7 @@ pub fn dynamic(
             ads_config: Some(ApiConfigSource {
                 api_type: api_type.into(),
                 transport_api_version: ApiVersion::V3.into(),
-                grpc_services: vec![service(Some(reconnects()))],
+                grpc_services: vec![service(name::CONTROL_PLANE, Some(reconnects()))],
                 set_node_on_first_message_only: true,
                 ..Default::default()
             }),
@@ -109,23 +111,47 @@ pub fn dynamic(
             ..Default::default()
         }),
         static_resources: Some(StaticResources {
-            clusters: vec![cluster(fleet, control_plane, secrets)],
+            clusters: clusters(fleet, control_plane, secrets),
             secrets: match (&control_plane.tls, secrets) {
                 (Some(_), None) => secrets::own(&region.gateway).into(),
                 _ => Vec::new(),
             },
             ..Default::default()
         }),
-        stats_sinks: vec![reports()],
+        stats_sinks: report_clusters(control_plane)
+            .iter()
+            .map(|cluster| reports(cluster))
+            .collect(),
         stats_flush_interval: duration(REPORT),
         ..bootstrap
     })
 }
 
-fn service(retry_policy: Option<RetryPolicy>) -> GrpcService {
+/// The cluster of all replicas, and one of each, if there are several.
+fn clusters(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) -> Vec<Cluster> {
+    let all = &control_plane.addresses;
+    let cluster =
+        |name: &str, addresses: &[String]| cluster(fleet, control_plane, name, addresses, secrets);
+    let mut clusters = vec![cluster(name::CONTROL_PLANE, all)];
+    if all.len() > 1 {
+        let each = report_clusters(control_plane).into_iter().zip(all);
+        clusters.extend(each.map(|(name, address)| cluster(&name, std::slice::from_ref(address))));
+    }
+    clusters
+}
+
+/// The clusters to which statistics go.
+fn report_clusters(control_plane: &ControlPlane) -> Vec<String> {
+    match control_plane.addresses.len() {
+        1 => vec![name::CONTROL_PLANE.to_owned()],
+        count => (1..=count).map(name::control_plane_replica).collect(),
+    }
+}
+
+fn service(cluster: &str, retry_policy: Option<RetryPolicy>) -> GrpcService {
     GrpcService {
         target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
-            cluster_name: name::CONTROL_PLANE.into(),
+            cluster_name: cluster.into(),
             retry_policy,
             ..Default::default()
         })),
@@ -146,9 +172,9 @@ fn reconnects() -> RetryPolicy {
 }
 
 /// Streams the gateway's statistics to the control plane: responses by region, time to first token, healthy endpoints.
-fn reports() -> StatsSink {
+fn reports(cluster: &str) -> StatsSink {
     let config = MetricsServiceConfig {
-        grpc_service: Some(service(None)),
+        grpc_service: Some(service(cluster, None)),
         transport_api_version: ApiVersion::V3.into(),
         emit_tags_as_labels: true,
         histogram_emit_mode: HistogramEmitMode::Histogram.into(),
@@ -161,26 +187,31 @@ fn reports() -> StatsSink {
     }
 }
 
-/// The cluster of the control plane.
-fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) -> Cluster {
-    let ControlPlane { address, port, .. } = control_plane;
+/// A cluster of the control plane.
+fn cluster(
+    fleet: &Fleet,
+    control_plane: &ControlPlane,
+    name: &str,
+    addresses: &[String],
+    secrets: Option<&Path>,
+) -> Cluster {
     let tls = control_plane.tls.as_ref();
-    let tls = tls.map(|_| control_plane_tls(fleet, address, secrets));
-    let endpoint = LbEndpoint {
+    let tls = tls.map(|_| control_plane_tls(fleet, addresses, secrets));
+    let endpoints = addresses.iter().map(|address| LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-            address: socket_address(address, *port),
+            address: socket_address(address, control_plane.port),
             ..Default::default()
         })),
         ..Default::default()
-    };
-    let options = protocol();
-    let discovery = if is_ip(address) {
+    });
+    let options = protocol(control_plane.addresses.len() > 1);
+    let discovery = if addresses.iter().all(|address| is_ip(address)) {
         DiscoveryType::Static
     } else {
         DiscoveryType::StrictDns
     };
     Cluster {
-        name: name::CONTROL_PLANE.into(),
+        name: name.into(),
         connect_timeout: seconds(2),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
         dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
@@ -191,9 +222,9 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) 
             .collect(),
         transport_socket: tls.and_then(transport_socket),
         load_assignment: Some(ClusterLoadAssignment {
-            cluster_name: name::CONTROL_PLANE.into(),
+            cluster_name: name.into(),
             endpoints: vec![LocalityLbEndpoints {
-                lb_endpoints: vec![endpoint],
+                lb_endpoints: endpoints.collect(),
                 ..Default::default()
             }],
             ..Default::default()
@@ -204,17 +235,21 @@ fn cluster(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>) 
 
 /// mTLS: the gateway presents the certificate that it presents to other gateways. The server must be the control plane of
 /// the trust domain.
-fn control_plane_tls(fleet: &Fleet, address: &str, secrets: Option<&Path>) -> UpstreamTlsContext {
+fn control_plane_tls(
+    fleet: &Fleet,
+    addresses: &[String],
+    secrets: Option<&Path>,
+) -> UpstreamTlsContext {
     let san = SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
         matcher: Some(exactly(&fleet.control_plane_id())),
         ..Default::default()
     };
     UpstreamTlsContext {
-        sni: if is_ip(address) {
-            String::new()
-        } else {
-            address.to_owned()
+        // Of several hosts none is named: replicas have certificates for the same ID.
+        sni: match addresses {
+            [address] if !is_ip(address) => address.clone(),
+            _ => String::new(),
         },
         common_tls_context: Some(tls::mutual(
             secrets::of(name::GATEWAY, secrets),
@@ -226,12 +261,13 @@ fn control_plane_tls(fleet: &Fleet, address: &str, secrets: Option<&Path>) -> Up
 }
 
 /// HTTP/2 with keepalives.
-fn protocol() -> TypedExtensionConfig {
+fn protocol(has_replicas: bool) -> TypedExtensionConfig {
+    // A control plane that hangs answers no ping: Envoy closes the connection and reconnects, with replicas to another one soon.
+    let (interval, timeout) = if has_replicas { (2, 3) } else { (10, 5) };
     let http2 = Http2ProtocolOptions {
-        // A control plane that hangs answers no ping: Envoy closes the connection and reconnects.
         connection_keepalive: Some(KeepaliveSettings {
-            interval: seconds(10),
-            timeout: seconds(5),
+            interval: seconds(interval),
+            timeout: seconds(timeout),
             ..Default::default()
         }),
         initial_stream_window_size: number(1 << 20),

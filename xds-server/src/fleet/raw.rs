@@ -575,8 +575,8 @@ pub struct RawGateways {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawControlPlane {
-    /// IP address or DNS name that the gateways connect to.
-    pub address: String,
+    /// IP address or DNS name that the gateways connect to. With [replicas](operations.md#replicas) a list, one of each.
+    pub address: RawAddresses,
     /// Port that the gateways connect to. Default: `18000`.
     pub port: Option<u16>,
     /// Address on which the control plane listens for the gateways, `ip:port`. Default: `0.0.0.0:<port>`, or `<address>:<port>` if
@@ -620,6 +620,29 @@ pub struct RawAdminTls {
     pub certificate: String,
     /// Private key of `certificate`.
     pub key: String,
+}
+
+/// One address, or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "an address belongs here, or a list of addresses"
+)]
+pub enum RawAddresses {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+impl RawAddresses {
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Several(addresses) => addresses,
+        }
+    }
 }
 
 /// Certificate files on the control plane's machine, absolute paths, PEM. They are read again when they change.

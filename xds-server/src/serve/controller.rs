@@ -2,7 +2,11 @@
 
 mod changes;
 mod lease;
+mod replica;
 mod report;
+
+#[cfg(test)]
+pub use replica::NotAdopted;
 
 use super::edition::{Earlier, Edition};
 use super::handover::handover;
@@ -12,7 +16,7 @@ use super::saved_state::SavedState;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use changes::log_changes;
-use lease::{is_due, new_lease};
+use lease::{is_due, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
@@ -116,6 +120,10 @@ impl Beginning {
 
 /// The state of the control plane.
 pub struct Controller {
+    /// It observes, and publishes what another control plane has planned.
+    follows: bool,
+    /// What its own fleet file says.
+    own: Edition,
     edition: Edition,
     /// The fleet of the edition.
     fleet: Arc<Topology>,
@@ -124,10 +132,14 @@ pub struct Controller {
     intents: Intents,
     plan: Plan,
     lease: Lease,
+    /// Since when it is in force, by this clock.
+    lease_since: Millis,
     publisher: Publisher,
     published: Publication,
     /// The steps of a handover that are not published yet.
     steps: VecDeque<Publication>,
+    /// The state before the edit, while there are any.
+    before: Option<Box<SavedState>>,
     /// When the last step was published.
     step_at: Millis,
     /// How long it waits for gateways that do not answer.
@@ -169,9 +181,7 @@ impl Controller {
             let given = Millis(saved.lease.given * 1000);
             given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
         });
-        let saved_lease = saved.as_ref().map(|saved| saved.lease);
-        let kept = saved_lease.filter(|lease| !is_due(&edition.fleet, *lease, now));
-        let lease = kept.unwrap_or_else(|| new_lease(&edition.fleet, now));
+        let lease = lease_after(saved.as_ref(), &edition.fleet, now);
         let before_plan = saved.map(|saved| saved.plan).unwrap_or_default();
         let Beginning {
             edition: first,
@@ -180,13 +190,17 @@ impl Controller {
             publisher,
         } = Beginning::after(before, &edition, &before_plan, lease)?;
         let mut controller = Self {
+            follows: false,
+            own: edition.clone(),
             state: FleetState::default(),
             intents,
             plan,
             lease,
+            lease_since: Millis(lease.given * 1000),
             published: publisher.publication(),
             publisher,
             steps: VecDeque::new(),
+            before: None,
             step_at: now,
             // The lease must not run out: it is not renewed meanwhile.
             step_timeout: RECONNECT_TIMEOUT.min(Duration::from_millis(lease.runs_ms / 2)),
@@ -214,22 +228,21 @@ impl Controller {
         if controller.fleet.fleet() != edition.fleet.fleet() {
             controller.hand_over(edition, now)?;
         }
-        let effects = Effects {
-            publish: Some(controller.published.clone()),
-            fleet: Some(controller.fleet.clone()),
-            save: Some(controller.saved()),
-        };
+        let effects = controller.first();
         Ok((controller, effects))
     }
 
     /// Handles an event at a time.
     pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
+        if let Event::Edited(Ok(edition)) = &event {
+            self.own = edition.clone();
+        }
+        if self.follows {
+            return self.observe(event, now);
+        }
         match event {
             Event::Scraped(scrape) => self.record_scrape(&scrape),
-            Event::Gateway(GatewayEvent::Report(report)) => self.record_report(&report),
-            Event::Gateway(GatewayEvent::StreamEnded { region, source }) => {
-                self.remove_gateway(region, source)
-            }
+            Event::Gateway(event) => self.record_gateway(event),
             Event::Edited(Ok(edition)) if self.is_handing_over() => {
                 self.queued_edit = Some(edition);
             }
@@ -273,6 +286,13 @@ impl Controller {
         {
             report.note_untaken(self.state.apply(&self.fleet, observation));
             self.has_news = true;
+        }
+    }
+
+    fn record_gateway(&mut self, event: GatewayEvent) {
+        match event {
+            GatewayEvent::Report(report) => self.record_report(&report),
+            GatewayEvent::StreamEnded { region, source } => self.remove_gateway(region, source),
         }
     }
 
@@ -321,22 +341,30 @@ impl Controller {
         self.step_at = now;
         self.published = next;
         self.counts.publications += 1;
+        if !self.is_handing_over() {
+            self.before = None;
+        }
         Effects {
             publish: Some(self.published.clone()),
+            save: Some(self.saved()),
             ..Default::default()
         }
     }
 
-    fn tick(&mut self, now: Millis) -> Effects {
+    fn note_tick(&mut self, now: Millis) {
         if now.since(self.ticked_at) > STANDSTILL {
             self.started_at = now;
             self.read.clear();
         }
         self.ticked_at = now;
+    }
+
+    fn tick(&mut self, now: Millis) -> Effects {
+        self.note_tick(now);
         if let Some(edition) = self.queued_edit.take() {
             return self.apply_edit(edition, now);
         }
-        let due = is_due(&self.fleet, self.lease, now);
+        let due = is_due(&self.fleet, self.lease, self.lease_since, now);
         let retired = self.earlier.retire(now);
         let interval = if self.has_news {
             NEWS_INTERVAL
@@ -437,7 +465,6 @@ impl Controller {
             Ok(effects) => {
                 self.step_timeout = STEP_TIMEOUT;
                 self.counts.reloads += 1;
-                self.file.since = now;
                 self.file.error = None;
                 self.unpublished = None;
                 tracing::info!(file = self.file.file, "the edited fleet file is in force");
@@ -467,6 +494,20 @@ impl Controller {
             }
         };
         let steps = handover(&self.published, &self.fleet, &publisher);
+        let before = self.saved();
+        self.take_edition(edition, now);
+        self.earlier = earlier;
+        self.publisher = publisher;
+        self.before = Some(Box::new(before));
+        Ok(Effects {
+            fleet: Some(fleet),
+            ..self.publish(next, self.lease, steps, now)
+        })
+    }
+
+    /// Takes another edition, without publishing it.
+    fn take_edition(&mut self, edition: Edition, now: Millis) {
+        let fleet = edition.fleet.clone();
         self.sources.retain(|(region, source), report| {
             let region = fleet.regions.get(region);
             let is_gateway = report.url.is_empty();
@@ -477,13 +518,8 @@ impl Controller {
         });
         self.state.edited(now);
         self.edition = edition;
-        self.fleet = fleet.clone();
-        self.earlier = earlier;
-        self.publisher = publisher;
-        Ok(Effects {
-            fleet: Some(fleet),
-            ..self.publish(next, self.lease, steps, now)
-        })
+        self.fleet = fleet;
+        self.file.since = now;
     }
 
     fn reject_edit(&mut self, message: String, now: Millis) {
@@ -505,15 +541,22 @@ impl Controller {
         now: Millis,
     ) -> Effects {
         self.plan = plan;
-        self.lease = lease;
+        if lease != self.lease {
+            self.lease = lease;
+            self.lease_since = now;
+        }
         self.planned_at = now;
         // Leave out steps that change nothing.
         steps.insert(0, self.published.clone());
         steps.dedup();
         self.steps = steps.into_iter().skip(1).collect();
+        if self.steps.len() < 2 {
+            self.before = None;
+        }
+        let next = self.publish_next_step(now);
         Effects {
             save: Some(self.saved()),
-            ..self.publish_next_step(now)
+            ..next
         }
     }
 
@@ -525,6 +568,7 @@ impl Controller {
                 .chain(self.earlier.editions())
                 .map(|edition| edition.text.to_string())
                 .collect(),
+            before: self.before.clone(),
         }
     }
 

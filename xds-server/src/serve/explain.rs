@@ -30,7 +30,7 @@ pub struct Explainer {
     /// The fleet in force.
     pub topology: Arc<ArcSwap<Topology>>,
     /// Where the text of its file is.
-    pub store: Arc<Store>,
+    pub store: Store,
 }
 
 /// The fleet file that is in force.
@@ -144,9 +144,7 @@ async fn handle(
 )]
 async fn fleet(State(explainer): State<Explainer>) -> Result<Json<FleetInForce>, Failure> {
     let file = explainer.report.load().fleet.file.clone();
-    let read = tokio::task::spawn_blocking(move || explainer.store.state()).await;
-    let state = read.map_err(anyhow::Error::from).flatten();
-    let text = match state {
+    let text = match explainer.store.state().await {
         Ok(state) => state.and_then(|state| state.files.into_iter().next()),
         Err(error) => {
             let error = format!("the store cannot be read: {error:#}");

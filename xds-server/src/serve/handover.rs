@@ -52,7 +52,7 @@ pub fn handover(
 }
 
 /// A publication with the routers' policies of another one.
-fn with_policies(publication: &Publication, of: &Publication) -> Publication {
+pub fn with_policies(publication: &Publication, of: &Publication) -> Publication {
     let mut publication = publication.clone();
     for (region, resources) in &mut publication {
         let of = of.get(region);

@@ -3,6 +3,7 @@
 mod certificates;
 mod encode;
 mod pools;
+mod replicas;
 mod sources;
 mod traffic;
 mod xds;
@@ -18,6 +19,7 @@ use pools::pools;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
+use replicas::replicas;
 use sources::sources;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -77,6 +79,7 @@ impl Collector for Page {
             let value = f64::from(u8::from(flag));
             gauges(&mut encoder, name, help, [(Vec::new(), value)])?;
         }
+        replicas(report, &mut encoder)?;
         intents(report, &mut encoder)?;
         alarms(report, &mut encoder)
     }

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod operator;
 mod ports;
 mod publication;
+mod replica;
 pub mod report;
 mod saved_state;
 mod settled;
@@ -37,6 +38,7 @@ use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
 use crate::collect::push::Pushes;
 use crate::collect::{Collector, Scrape, WatchedSource};
+use crate::etcd::Address;
 use crate::fleet::load_error;
 use crate::xds::{self, Peer};
 use anyhow::{Context, Result, anyhow};
@@ -55,7 +57,7 @@ use ports::Ports;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use store::Store;
+use store::{Shared as SharedStore, Store};
 use task::{ControllerTask, Inbox, Planner, Shared};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
@@ -75,8 +77,21 @@ const COMMANDS: usize = 16;
 pub struct Options {
     /// The fleet file.
     pub fleet: PathBuf,
-    /// The directory of the store: what operators have said, and the plan over a restart. Without it both end with the process.
-    pub state: Option<PathBuf>,
+    /// The store: what operators have said, and the plan over a restart. Without one both end with the process.
+    pub state: Option<State>,
+    /// Where this one listens for the gateways, in the place of `control_plane.listen`.
+    pub listen: Option<SocketAddr>,
+    /// Where this one listens for operators, in the place of `control_plane.status`.
+    pub status: Option<SocketAddr>,
+}
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// A directory of this control plane.
+    Directory(PathBuf),
+    /// etcd, for several control planes.
+    Etcd(Address),
 }
 
 /// Runs the control plane until `shutdown` completes, then ends the streams gracefully.
@@ -86,11 +101,13 @@ pub struct Options {
 /// If the fleet file, its certificates or its ports cannot be used, or if a server fails.
 pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Result<()> {
     let mut file = FleetFile::new(options.fleet);
-    let (edition, control_plane) = read_fleet(&mut file).await?;
+    let (edition, mut control_plane) = read_fleet(&mut file).await?;
+    control_plane.listen = options.listen.unwrap_or(control_plane.listen);
+    control_plane.status = options.status.unwrap_or(control_plane.status);
     let fleet = edition.fleet.clone();
     let ports = Ports::open(&control_plane)?;
-    let store = Arc::new(Store::open(options.state.as_deref())?);
-    let (saved, intents) = (store.state()?, store.intents()?);
+    let (store, replica) = open_store(options.state, control_plane.listen)?;
+    let (saved, intents) = store.left()?;
     let (controller, effects) =
         Controller::start(edition, file.shown(), saved, intents, steady_clock())
             .map_err(|error| anyhow!("nothing can be published: {error}"))?;
@@ -107,10 +124,18 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     )?;
     tokio::spawn(file.watch(edit_sender));
     let (command_sender, commands) = mpsc::channel(COMMANDS);
-    let saving = tokio::spawn(Arc::clone(&store).save_latest(to_save));
-    let operator = Operator::new(command_sender, Arc::clone(&store));
-    let mut task = ControllerTask::new(controller, shared.clone(), collector, save, store);
-    task.apply(effects);
+    let saving = tokio::spawn(store.clone().save_latest(to_save));
+    let operator = Operator::new(command_sender, store.clone());
+    let mut task = ControllerTask::new(
+        controller,
+        shared.clone(),
+        collector,
+        save,
+        store,
+        replica.as_ref(),
+    );
+    task.begin(effects);
+    let (_, nothing) = mpsc::channel(1);
 
     let services = services(&shared, scrape_sender, gateway_sender);
     let serving = run_servers(ports, shared, operator, services, shutdown);
@@ -121,6 +146,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
             gateway_events,
             edits,
             commands,
+            replica: replica.map_or(nothing, |replica| replica.events),
         },
     )?;
     let ended = tokio::select! {
@@ -131,6 +157,27 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     // Ends after the last plan is written: the task that has ended has dropped the sender.
     saving.await.context("the plan may not be saved")?;
     ended
+}
+
+/// The store, and this control plane as one of several that share it.
+fn open_store(state: Option<State>, listen: SocketAddr) -> Result<(Store, Option<replica::Ends>)> {
+    let address = match state {
+        None => return Ok((Store::open(None)?, None)),
+        Some(State::Directory(directory)) => return Ok((Store::open(Some(&directory))?, None)),
+        Some(State::Etcd(address)) => address,
+    };
+    let store = Arc::new(SharedStore::new(address));
+    let replica = replica::start(Arc::clone(&store), replica_name(listen));
+    Ok((Store::Shared(store), Some(replica)))
+}
+
+/// The name of a replica: where gateways find it, or its machine if it listens everywhere.
+fn replica_name(listen: SocketAddr) -> String {
+    if !listen.ip().is_unspecified() {
+        return listen.to_string();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    host.map_or_else(|_| listen.to_string(), |host| host.trim().to_owned())
 }
 
 /// The first fleet, and where its control plane listens.

@@ -5,6 +5,7 @@ mod caller;
 mod failure;
 pub(super) mod grpc;
 pub(super) mod json;
+mod key;
 pub mod list;
 mod operators;
 mod request;
@@ -19,26 +20,28 @@ pub use request::{Audit, IntentRequest, UndoRequest, Which};
 use super::store::{Record, Store, broken_at};
 use axum::http::StatusCode;
 use meridian_planner::intent::{Action, Intents};
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 /// Passes what operators say to the controller's task.
 #[derive(Clone)]
 pub struct Operator {
     commands: mpsc::Sender<Command>,
-    store: Arc<Store>,
+    store: Store,
 }
 
 /// What an operator wants, and where the answer goes.
 pub struct Command {
     /// What is wanted.
     pub wanted: Wanted,
+    /// The caller's key for it: with replicas, a request with the key of an earlier one gets the answer of that one.
+    pub key: Option<String>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Record, Refusal>>,
 }
 
 /// What an operator wants.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Wanted {
     /// A new intent.
     Create(NewIntent),
@@ -56,7 +59,7 @@ pub enum Wanted {
 }
 
 /// An intent that an operator wants.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewIntent {
     /// What is wanted.
     pub action: Action,
@@ -74,13 +77,13 @@ pub struct NewIntent {
 
 impl Operator {
     /// Passes commands to the controller's task, and reads the store.
-    pub fn new(commands: mpsc::Sender<Command>, store: Arc<Store>) -> Self {
+    pub fn new(commands: mpsc::Sender<Command>, store: Store) -> Self {
         Self { commands, store }
     }
 
     /// The store.
-    pub fn store(&self) -> Arc<Store> {
-        Arc::clone(&self.store)
+    pub fn store(&self) -> Store {
+        self.store.clone()
     }
 
     /// Creates an intent.
@@ -92,6 +95,7 @@ impl Operator {
         &self,
         caller: OperatingCaller,
         request: IntentRequest,
+        key: Option<String>,
     ) -> Result<Record, Failure> {
         let request = request.checked()?;
         let new = NewIntent {
@@ -102,7 +106,7 @@ impl Operator {
             why: request.why,
             force: request.force,
         };
-        Ok(self.told(Wanted::Create(new)).await??)
+        Ok(self.told(Wanted::Create(new), key).await??)
     }
 
     /// Ends an intent.
@@ -115,6 +119,7 @@ impl Operator {
         caller: OperatingCaller,
         number: u64,
         request: UndoRequest,
+        key: Option<String>,
     ) -> Result<Record, Failure> {
         let UndoRequest { by, why } = request.checked()?;
         let wanted = Wanted::Undo {
@@ -123,8 +128,8 @@ impl Operator {
             from: caller.from,
             why,
         };
-        match self.told(wanted).await? {
-            Err(Refusal::NoSuchIntent(number)) if self.was_created(number).await? => {
+        match self.told(wanted, key).await? {
+            Err(refusal) if refusal.is_no_such_intent() && self.was_created(number).await? => {
                 let error = format!("intent {number} has ended; `meridian audit` says how");
                 Err(Failure::new(StatusCode::GONE, error))
             }
@@ -135,7 +140,7 @@ impl Operator {
     /// Whether there ever was an intent of this number.
     async fn was_created(&self, number: u64) -> Result<bool, Failure> {
         let before = number.saturating_sub(1);
-        let records = self.read(move |store| store.audit(before, 1)).await?;
+        let records = self.store.audit(before, 1).await.map_err(unreadable)?;
         let mut records = records.iter();
         Ok(records.any(|record| record.number == number && record.after.is_some()))
     }
@@ -146,7 +151,7 @@ impl Operator {
     ///
     /// The store cannot be read.
     pub async fn intents(&self) -> Result<Intents, Failure> {
-        self.read(Store::intents).await
+        self.store.intents().await.map_err(unreadable)
     }
 
     /// Records of the audit log.
@@ -156,36 +161,34 @@ impl Operator {
     /// The request is wrong, or the store cannot be read.
     pub async fn audit(&self, which: Which) -> Result<Audit, Failure> {
         let Which { after, limit } = which.checked()?;
-        let audit = move |store: &Store| {
-            // With the record before them, to see whether they follow it.
-            let begin = after.saturating_sub(1);
-            let mut records = store.audit(begin, limit + usize::from(after > 0))?;
-            let before = (after > 0 && !records.is_empty()).then(|| records.remove(0));
-            let broken_at = broken_at(before.as_ref(), &records);
-            Ok(Audit { records, broken_at })
-        };
-        self.read(audit).await
+        // With the record before them, to see whether they follow it.
+        let begin = after.saturating_sub(1);
+        let records = self
+            .store
+            .audit(begin, limit + usize::from(after > 0))
+            .await;
+        let mut records = records.map_err(unreadable)?;
+        let before = (after > 0 && !records.is_empty()).then(|| records.remove(0));
+        let broken_at = broken_at(before.as_ref(), &records);
+        Ok(Audit { records, broken_at })
     }
 
     /// What the controller's task answers.
-    async fn told(&self, wanted: Wanted) -> Result<Result<Record, Refusal>, Failure> {
+    async fn told(
+        &self,
+        wanted: Wanted,
+        key: Option<String>,
+    ) -> Result<Result<Record, Refusal>, Failure> {
         let (reply, answer) = oneshot::channel();
         let going_away = || Failure::unavailable("the control plane is going away");
-        let sent = self.commands.send(Command { wanted, reply }).await;
+        let sent = self.commands.send(Command { wanted, key, reply }).await;
         sent.map_err(|_| going_away())?;
         answer.await.map_err(|_| going_away())
     }
+}
 
-    /// Reads the store: the file may be slow.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Store) -> anyhow::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let store = Arc::clone(&self.store);
-        let read = tokio::task::spawn_blocking(move || read(&store)).await;
-        let read = read.map_err(anyhow::Error::from).flatten();
-        read.map_err(|error| Failure::unavailable(format!("the store cannot be read: {error:#}")))
-    }
+fn unreadable(error: anyhow::Error) -> Failure {
+    Failure::unavailable(format!("the store cannot be read: {error:#}"))
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub struct Report {
     /// What operators have said.
     #[serde(default)]
     pub intents: Intents,
+    /// The replicas; `None` for a control plane on its own.
+    #[serde(default)]
+    pub replicas: Option<ReplicasReport>,
     /// The admin API for other machines; `None` if there is none.
     #[serde(default)]
     pub api: Option<ApiReport>,
@@ -87,6 +90,61 @@ pub struct RefusedReport {
     pub reason: String,
     /// Why, for people.
     pub message: String,
+}
+
+/// Several control planes that share a store, as one of them sees them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicasReport {
+    /// The members of etcd.
+    pub store: String,
+    /// The name of the replica that reports.
+    pub name: String,
+    /// Whether the store answers it.
+    pub up: bool,
+    /// Since when, or since when not.
+    pub since: Millis,
+    /// Why it does not.
+    pub error: Option<String>,
+    /// Whether this replica leads.
+    pub leads: bool,
+    /// The one that leads, if any.
+    pub leader: Option<LeaderReport>,
+    /// The revision of the plan in force.
+    pub revision: i64,
+    /// Why the plan in force cannot be published by this one.
+    pub unable: Option<String>,
+    /// A hash of the versions of all that this one publishes: the same at all replicas that publish the same.
+    pub published: String,
+    /// All that are connected to the store.
+    pub replicas: Vec<ReplicaReport>,
+}
+
+/// The replica that leads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LeaderReport {
+    /// Its name.
+    pub name: String,
+    /// Since when it leads.
+    pub since: Millis,
+}
+
+/// One replica.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// Its name.
+    pub name: String,
+    /// The version of `meridian`.
+    pub version: String,
+    /// Since when it is connected to the store, or since its last news.
+    pub since: Millis,
+    /// The regions whose gateways are connected to it.
+    pub regions: BTreeSet<RegionName>,
+    /// The revision of the plan that its gateways have accepted, while the leader waits for that.
+    pub settled: i64,
+    /// Its fleet file is not the one in force.
+    pub differs: bool,
+    /// It cannot publish the plan in force.
+    pub unable: bool,
 }
 
 /// The fleet file.

@@ -25,6 +25,9 @@ pub struct SavedState {
     /// The texts of the fleet files whose definitions the gateways have, the newest first.
     #[serde(default)]
     pub files: Vec<String>,
+    /// The state before an edit of which the first step is in force: the routers' policies are still those of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<SavedState>>,
 }
 
 impl SavedState {
@@ -35,11 +38,24 @@ impl SavedState {
                 tracing::warn!(file = %shown.display(), %error, "the saved plan cannot be parsed; starting with home first");
             })
             .ok()?;
-        if let Some(error) = impossible(&state) {
+        if let Err(error) = state.check() {
             tracing::warn!(file = %shown.display(), error, "the saved plan has a value that cannot be; starting with home first");
             return None;
         }
         Some(state)
+    }
+
+    /// Whether every value can be.
+    ///
+    /// # Errors
+    ///
+    /// The first value that no control plane has written. Nothing else in the state can be trusted then.
+    pub fn check(&self) -> Result<(), String> {
+        let before = self.before.iter().flat_map(|before| impossible(before));
+        match impossible(self).into_iter().chain(before).next() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }
 
@@ -50,6 +66,7 @@ fn impossible(state: &SavedState) -> Option<String> {
         plan,
         lease,
         files: _,
+        before: _,
     } = state;
     if lease.given > LATEST || lease.runs_ms > LONGEST_LEASE_MS {
         return Some(format!("lease: {lease:?}"));
@@ -124,6 +141,7 @@ mod tests {
                 runs_ms: 60_000,
             },
             files: Vec::new(),
+            before: None,
         }
     }
 

@@ -1,151 +1,79 @@
-//! The store: what operators have said, the record of it, and the last plan. One file in the directory of `--state`.
+//! The store: what operators have said, the record of it, and the last plan. Embedded for one control plane, or in etcd for several.
 //!
-//! Without a directory the store is in memory: it works the same, and ends with the process. A change of an intent is in the file, and
-//! synchronized, before anybody is told that it is accepted.
+//! A change of an intent is in the store, and synchronized, before anybody is told that it is accepted.
 
 mod audit;
+mod committed;
 mod earlier;
+mod embedded;
+mod error;
+mod keys;
+mod request;
+mod shared;
 
 pub use audit::{Change, Entry, Record, broken_at};
+pub use embedded::Embedded;
+pub use error::StoreError;
+pub use request::{Answer, Pending};
+pub use shared::{Loaded, Member, NotSubmitted, Shared, moved_to};
 
-use super::saved_state::{SavedState, by_system_time};
-use crate::clock::{steady_clock, system_time};
-use anyhow::{Context, Result, anyhow, bail};
-use meridian_planner::intent::{Intent, Intents};
-use redb::backends::InMemoryBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use std::path::{Path, PathBuf};
+use super::saved_state::SavedState;
+use anyhow::Result;
+use meridian_planner::intent::Intents;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The name of the file.
-const FILE: &str = "meridian.redb";
-
-/// The version of what is in the file. A newer one is not touched.
-const VERSION: u64 = 1;
-
-const VERSIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("versions");
-const STATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
-const INTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("intents");
-const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
-
-/// The only version and the only state.
-const ONLY: &str = "control plane";
-
 /// The store.
-pub struct Store {
-    database: Database,
-    /// For messages.
-    shown: PathBuf,
+#[derive(Clone)]
+pub enum Store {
+    /// One file, or memory.
+    Embedded(Arc<Embedded>),
+    /// etcd.
+    Shared(Arc<Shared>),
 }
 
 impl Store {
-    /// Opens the store in a directory, which is made if it is missing. A state file of an earlier version in its place is taken over.
+    /// Opens the embedded store in a directory, or in memory.
     ///
     /// # Errors
     ///
-    /// The directory or the file cannot be used. What operators have said is not forgotten silently.
+    /// The directory or the file cannot be used.
     pub fn open(directory: Option<&Path>) -> Result<Self> {
-        let Some(directory) = directory else {
-            let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
-            let store = Self {
-                database,
-                shown: "memory".into(),
-            };
-            store.prepare()?;
-            return Ok(store);
-        };
-        let earlier = earlier::move_away(directory)?;
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("--state {}", directory.display()))?;
-        let file = directory.join(FILE);
-        let shown = file.clone();
-        let opened = Database::create(&file).map_err(|error| {
-            let fix = match error {
-                DatabaseError::DatabaseAlreadyOpen => "another `meridian serve` uses it",
-                _ => "move it away to start without what operators have said",
-            };
-            anyhow!(
-                "--state: {} cannot be used: {error}; {fix}",
-                shown.display()
-            )
-        });
-        let store = Self {
-            database: opened?,
-            shown,
-        };
-        store.prepare()?;
-        if let Some(state) = earlier {
-            store.save(&state)?;
-        }
-        Ok(store)
+        Ok(Self::Embedded(Arc::new(Embedded::open(directory)?)))
     }
 
-    /// Makes the tables, and refuses those of a newer version.
-    fn prepare(&self) -> Result<()> {
-        let write = self.database.begin_write()?;
-        {
-            let mut versions = write.open_table(VERSIONS)?;
-            let version = versions.get(ONLY)?.map(|version| version.value());
-            match version {
-                Some(version) if version > VERSION => bail!(
-                    "--state: {} is of a newer version of meridian ({version}, this one knows {VERSION})",
-                    self.shown.display()
-                ),
-                Some(_) => {}
-                None => {
-                    versions.insert(ONLY, VERSION)?;
-                }
-            }
-            write.open_table(STATES)?;
-            write.open_table(INTENTS)?;
-            write.open_table(AUDIT)?;
-        }
-        write.commit()?;
-        Ok(())
-    }
-
-    /// The last plan; `None`, with a warning, if it cannot be read.
+    /// What one process has left for the next one: the plan, and what operators have said. In etcd it comes by the watch.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn state(&self) -> Result<Option<SavedState>> {
-        let read = self.database.begin_read()?;
-        let states = read.open_table(STATES)?;
-        let Some(bytes) = states.get(ONLY)? else {
-            return Ok(None);
-        };
-        Ok(SavedState::read(bytes.value(), &self.shown))
+    pub fn left(&self) -> Result<(Option<SavedState>, Intents)> {
+        match self {
+            Self::Embedded(store) => Ok((store.state()?, store.intents()?)),
+            Self::Shared(_) => Ok((None, Intents::default())),
+        }
     }
 
-    /// Saves the plan.
+    /// Saves each new state until the sender is dropped. In etcd a plan is committed before it is in force.
+    pub async fn save_latest(self, states: watch::Receiver<Option<SavedState>>) {
+        if let Self::Embedded(store) = self {
+            store.save_latest(states).await;
+        }
+    }
+
+    /// The last plan, with the fleet files that belong to it.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
-    pub fn save(&self, state: &SavedState) -> Result<()> {
-        let write = self.database.begin_write()?;
-        let bytes = serde_json::to_vec(state)?;
-        write.open_table(STATES)?.insert(ONLY, &*bytes)?;
-        write.commit()?;
-        Ok(())
-    }
-
-    /// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
-    /// written.
-    pub async fn save_latest(self: Arc<Self>, mut states: watch::Receiver<Option<SavedState>>) {
-        while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
-            let Some(state) = state else {
-                continue;
-            };
-            let state = by_system_time(state, steady_clock(), system_time());
-            let store = Arc::clone(&self);
-            let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
-            if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
-                tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
+    /// The store cannot be read.
+    pub async fn state(&self) -> Result<Option<SavedState>> {
+        match self {
+            Self::Embedded(store) => {
+                let store = Arc::clone(store);
+                tokio::task::spawn_blocking(move || store.state()).await?
             }
+            Self::Shared(store) => Ok(store.plan().await?),
         }
     }
 
@@ -153,69 +81,47 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
-    pub fn intents(&self) -> Result<Intents> {
-        let read = self.database.begin_read()?;
-        let mut intents = Intents::default();
-        for entry in read.open_table(INTENTS)?.iter()? {
-            let (number, bytes) = entry?;
-            let intent = serde_json::from_slice(bytes.value());
-            let intent = intent.with_context(|| {
-                format!(
-                    "--state: intent {} in {}",
-                    number.value(),
-                    self.shown.display()
-                )
-            })?;
-            intents.0.insert(number.value(), intent);
-        }
-        Ok(intents)
-    }
-
-    /// Changes an intent and records it, both or neither. Returns the record, whose number is the new intent's.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written: nothing has changed.
-    pub fn change(&self, entry: Entry) -> Result<Record> {
-        let write = self.database.begin_write()?;
-        let record = {
-            let mut intents = write.open_table(INTENTS)?;
-            let mut audit = write.open_table(AUDIT)?;
-            let before = match entry.before {
-                Some(number) => intents.remove(number)?.map(|bytes| bytes.value().to_vec()),
-                None => None,
-            };
-            let before: Option<Intent> = before
-                .map(|bytes| serde_json::from_slice(&bytes))
-                .transpose()?;
-            let last = match audit.last()? {
-                Some((_, bytes)) => Some(serde_json::from_slice::<Record>(bytes.value())?),
-                None => None,
-            };
-            let record = Record::after(last.as_ref(), entry, before)?;
-            if let Some(after) = &record.after {
-                intents.insert(record.number, &*serde_json::to_vec(after)?)?;
+    /// The store cannot be read.
+    pub async fn intents(&self) -> Result<Intents> {
+        match self {
+            Self::Embedded(store) => {
+                let store = Arc::clone(store);
+                tokio::task::spawn_blocking(move || store.intents()).await?
             }
-            audit.insert(record.number, &*serde_json::to_vec(&record)?)?;
-            record
-        };
-        write.commit()?;
-        Ok(record)
+            Self::Shared(store) => Ok(store.intents().await?),
+        }
     }
 
     /// Records after a number, at most `limit`, the oldest first.
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
-    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<Record>> {
-        let read = self.database.begin_read()?;
-        let audit = read.open_table(AUDIT)?;
-        let records = audit.range(after.saturating_add(1)..)?.take(limit);
-        records
-            .map(|entry| Ok(serde_json::from_slice(entry?.1.value())?))
-            .collect()
+    /// The store cannot be read.
+    pub async fn audit(&self, after: u64, limit: usize) -> Result<Vec<Record>> {
+        match self {
+            Self::Embedded(store) => {
+                let store = Arc::clone(store);
+                tokio::task::spawn_blocking(move || store.audit(after, limit)).await?
+            }
+            Self::Shared(store) => Ok(store.audit(after, limit).await?),
+        }
+    }
+
+    /// Changes an intent and records it, both or neither. Returns the record, whose number is the new intent's. In etcd the answer to a
+    /// request is a part of the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written: nothing has changed. In etcd the change may have been made all the same if there is no answer.
+    pub async fn change(
+        &self,
+        entry: Entry,
+        request: Option<&Pending>,
+    ) -> Result<Record, StoreError> {
+        match self {
+            Self::Embedded(store) => Ok(store.change(entry)?),
+            Self::Shared(store) => store.change(entry, request).await,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The task that owns the controller: it feeds events to it and carries out their effects.
 
 mod commands;
+mod replica;
+mod shared;
 
 use super::controller::{Controller, Effects, Event};
 use super::edition::Edition;
 use super::operator::Command;
+use super::replica::{Ends, ReplicaEvent};
 use super::report::Report;
 use super::saved_state::SavedState;
 use super::store::Store;
@@ -19,6 +22,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
+use replica::Replica;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -93,6 +97,8 @@ pub struct Inbox {
     pub gateway_events: mpsc::Receiver<GatewayEvent>,
     pub edits: mpsc::Receiver<Result<Edition, FleetError>>,
     pub commands: mpsc::Receiver<Command>,
+    /// News from a store that is shared; without one, of a channel that nobody sends to.
+    pub replica: mpsc::Receiver<ReplicaEvent>,
 }
 
 /// The controller, and what its effects change.
@@ -101,7 +107,9 @@ pub struct ControllerTask {
     shared: Shared,
     collector: Collector,
     save: watch::Sender<Option<SavedState>>,
-    store: Arc<Store>,
+    store: Store,
+    /// `None` with an embedded store.
+    replica: Option<Replica>,
 }
 
 impl ControllerTask {
@@ -111,14 +119,25 @@ impl ControllerTask {
         shared: Shared,
         collector: Collector,
         save: watch::Sender<Option<SavedState>>,
-        store: Arc<Store>,
+        store: Store,
+        replica: Option<&Ends>,
     ) -> Self {
         Self {
+            replica: replica.map(Replica::new),
             controller,
             shared,
             collector,
             save,
             store,
+        }
+    }
+
+    /// Carries out what a start has to. With a shared store nothing is published before the plan in force is known.
+    pub fn begin(&mut self, effects: Effects) {
+        if self.replica.is_some() {
+            self.controller.follow();
+        } else {
+            self.apply(effects);
         }
     }
 
@@ -128,6 +147,10 @@ impl ControllerTask {
         let mut reports = interval(REPORT);
         loop {
             let event = tokio::select! {
+                Some(event) = inbox.replica.recv() => {
+                    self.handle_replica(event).await;
+                    continue;
+                }
                 Some(scrape) = inbox.scrapes.recv() => Event::Scraped(scrape),
                 Some(event) = inbox.gateway_events.recv() => Event::Gateway(event),
                 Some(edit) = inbox.edits.recv() => Event::Edited(match edit {
@@ -135,61 +158,87 @@ impl ControllerTask {
                     Err(error) => Err(error.to_string()),
                 }),
                 Some(command) = inbox.commands.recv() => {
-                    let answer = self.obey(command.wanted);
-                    // An error means that the caller has left. What was said counts.
-                    let _ = command.reply.send(answer);
+                    self.take_command(command).await;
                     continue;
                 }
                 due = ticks.tick() => {
-                    self.end_expired();
                     let late = due.elapsed().div_duration_f64(TICK);
                     self.controller.note_skipped(late as u64);
-                    self.drain(&mut inbox);
-                    if self.has_settled() { Event::Settled } else { Event::Tick }
+                    self.drain(&mut inbox).await;
+                    self.next_tick().await
                 }
                 _ = reports.tick() => {
-                    let report = self.controller.report(steady_clock());
-                    self.shared.report.store(Arc::new(report));
+                    self.report();
                     continue;
                 }
                 else => return,
             };
-            self.handle(event);
+            self.handle(event).await;
         }
+    }
+
+    async fn take_command(&mut self, command: Command) {
+        match &self.replica {
+            Some(replica) => replica.pass_on(command),
+            None => {
+                let answer = self.obey(command.wanted, None).await;
+                // An error means that the caller has left. What was said counts.
+                let _ = command.reply.send(answer);
+            }
+        }
+    }
+
+    /// The event of a tick.
+    async fn next_tick(&mut self) -> Event {
+        if !self.leads() {
+            return self.follow_tick();
+        }
+        self.end_expired().await;
+        self.tell_others();
+        if self.has_settled() {
+            Event::Settled
+        } else {
+            Event::Tick
+        }
+    }
+
+    fn report(&self) {
+        let mut report = self.controller.report(steady_clock());
+        report.replicas = self.replica.as_ref().map(Replica::report);
+        self.shared.report.store(Arc::new(report));
     }
 
     /// Whether the gateways have accepted what the controller waits for. A gateway that is away for a moment holds up a handover, for a
     /// while, but not the end of earlier definitions.
     fn has_settled(&self) -> bool {
-        let hub = &self.shared.hub;
         if self.controller.is_handing_over() {
-            hub.settled() && hub.is_complete()
+            self.all_have_settled() && self.is_complete()
         } else {
-            self.controller.keeps_definitions_in_use() && hub.settled()
+            self.controller.keeps_definitions_in_use() && self.all_have_settled()
         }
     }
 
     /// Handles all events that wait now, before a plan is made: planning a large fleet takes longer than the time between
     /// two observations.
-    fn drain(&mut self, inbox: &mut Inbox) {
+    async fn drain(&mut self, inbox: &mut Inbox) {
         // Only as many as wait now: events that arrive during the loop have their turn later.
         for _ in 0..inbox.scrapes.len() {
             if let Ok(scrape) = inbox.scrapes.try_recv() {
-                self.handle(Event::Scraped(scrape));
+                self.handle(Event::Scraped(scrape)).await;
             }
         }
         for _ in 0..inbox.gateway_events.len() {
             if let Ok(event) = inbox.gateway_events.try_recv() {
-                self.handle(Event::Gateway(event));
+                self.handle(Event::Gateway(event)).await;
             }
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    async fn handle(&mut self, event: Event) {
         let begun = Instant::now();
         let effects = self.controller.handle(event, steady_clock());
-        self.apply(effects);
         self.controller.note_busy(begun.elapsed());
+        self.carry_out(effects).await;
     }
 
     /// Refuses edits of fields that cannot change while the process runs.
@@ -230,6 +279,9 @@ impl ControllerTask {
             self.collector.replace(sources);
         }
         if let Some(publication) = publish {
+            if let Some(replica) = &mut self.replica {
+                replica.note_published(&publication);
+            }
             self.shared.hub.publish(publication);
         }
         if save.is_some() {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 mod edits;
 mod gateways;
+mod replicas;
 
 use edits::renamed;
 
@@ -341,7 +342,14 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
     assert_eq!(changed(&before, &effects.publish.unwrap()), policies.into());
     let plan = good.plan.clone();
     let files = vec![EXAMPLE.to_owned()];
-    assert_eq!(effects.save, Some(SavedState { plan, lease, files }));
+    let before = None;
+    let saved = SavedState {
+        plan,
+        lease,
+        files,
+        before,
+    };
+    assert_eq!(effects.save, Some(saved));
 
     let report = stand.report();
     assert_eq!(report.counts.unpublished, 21);

@@ -120,13 +120,11 @@ impl Hub {
         })
     }
 
-    /// Whether every region with resources has a connected client.
-    pub fn is_complete(&self) -> bool {
+    /// The regions of the connected clients.
+    pub fn connected_regions(&self) -> BTreeSet<RegionName> {
         let clients = self.connected();
-        let connected: BTreeSet<&RegionName> =
-            clients.iter().map(|entry| &entry.client.region).collect();
-        let published = self.published.load();
-        published.keys().all(|region| connected.contains(region))
+        let regions = clients.iter().map(|entry| entry.client.region.clone());
+        regions.collect()
     }
 
     /// Counters since the start.

@@ -110,6 +110,11 @@ impl Resources {
         &self.0[kind].by_name
     }
 
+    /// The version of all resources of a type.
+    pub fn version(&self, kind: ResourceType) -> &str {
+        self.0[kind].version(kind)
+    }
+
     pub(super) fn typed(&self, kind: ResourceType) -> &Arc<Typed> {
         &self.0[kind]
     }

@@ -14,10 +14,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 impl Check {
     pub(super) fn control_plane(&mut self, raw: RawControlPlane) -> ControlPlane {
-        let address = self
-            .at(&format!("{AT}.address"), field::host(&raw.address))
-            .unwrap_or_default();
-        let loopback = address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+        let addresses = self.control_plane_addresses(raw.address.all());
+        let loopback = on_loopback(&addresses);
         let port = raw.port.unwrap_or(18000);
         if port == 0 {
             let message = "port 0 cannot be connected to";
@@ -53,7 +51,7 @@ impl Check {
             self.problem(format!("{AT}.lease"), message);
         }
         ControlPlane {
-            address,
+            addresses,
             port,
             listen,
             tls,
@@ -98,4 +96,33 @@ impl Check {
             operators: raw.operators,
         }
     }
+
+    fn control_plane_addresses(&mut self, raw: &[String]) -> Vec<String> {
+        let at = format!("{AT}.address");
+        if raw.is_empty() {
+            self.problem(at.clone(), "there is none; the gateways need one");
+        }
+        let mut addresses = Vec::new();
+        for address in raw {
+            let Some(address) = self.at(&at, field::host(address)) else {
+                continue;
+            };
+            if addresses.contains(&address) {
+                let message =
+                    format!("{address} is here twice; each replica has an address of its own");
+                self.problem(at.clone(), message);
+            }
+            addresses.push(address);
+        }
+        addresses
+    }
+}
+
+/// The first of the addresses, if all of them are on loopback. Of several each replica listens on its own, by `meridian serve --listen`.
+fn on_loopback(addresses: &[String]) -> Option<IpAddr> {
+    let each = addresses.iter().map(|address| {
+        let ip = address.parse::<IpAddr>();
+        ip.ok().filter(IpAddr::is_loopback)
+    });
+    each.reduce(|first, other| other.and(first)).flatten()
 }

@@ -13,7 +13,7 @@ fn an_address_is_enough() {
     let fleet = parse(&with("{ address: cp.example.com }")).unwrap();
     let control_plane = fleet.control_plane.unwrap();
     assert_eq!(
-        (control_plane.address.as_str(), control_plane.port),
+        (control_plane.addresses[0].as_str(), control_plane.port),
         ("cp.example.com", 18000)
     );
     assert_eq!(control_plane.listen.to_string(), "0.0.0.0:18000");
@@ -25,6 +25,27 @@ fn an_address_is_enough() {
         "/etc/meridian/tls/control-plane.crt"
     );
     assert_eq!(parse(EXAMPLE).unwrap().control_plane, None);
+}
+
+#[test]
+fn each_replica_has_an_address() {
+    let fleet = parse(&with("{ address: [cp-1.example.com, 10.0.0.2] }")).unwrap();
+    let control_plane = fleet.control_plane.unwrap();
+    assert_eq!(control_plane.addresses, ["cp-1.example.com", "10.0.0.2"]);
+    assert_eq!(control_plane.listen.to_string(), "0.0.0.0:18000");
+    let fleet = parse(&with(
+        "{ address: [127.0.0.2, 127.0.0.3], plaintext: true }",
+    ))
+    .unwrap();
+    let control_plane = fleet.control_plane.unwrap();
+    assert_eq!(control_plane.listen.to_string(), "127.0.0.2:18000");
+    let error = parse(&with("{ address: { a: b } }"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("an address belongs here, or a list"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -49,6 +70,7 @@ fn without_tls_only_on_this_machine() {
     for wrong in [
         "{ address: cp.example.com, plaintext: true }",
         "{ address: 10.0.0.1, plaintext: true }",
+        "{ address: [127.0.0.1, 10.0.0.1], plaintext: true }",
         "{ address: 127.0.0.1, plaintext: true, listen: \"0.0.0.0:18000\" }",
     ] {
         check(
@@ -72,6 +94,13 @@ fn what_cannot_be() {
             "neither an IP address nor a DNS name",
         ),
         ("{ address: cp, port: 0 }", "port", "port 0"),
+        ("{ address: [] }", "address", "there is none"),
+        ("{ address: [cp, cp] }", "address", "cp is here twice"),
+        (
+            "{ address: [cp, \"a b\"] }",
+            "address",
+            "neither an IP address nor a DNS name",
+        ),
         ("{ address: cp, status: here }", "status", "not `ip:port`"),
         (
             "{ address: cp, listen: \"0.0.0.0:1\", status: \"0.0.0.0:1\" }",

@@ -1,5 +1,6 @@
 //! Leases: how long gateways may act on a plan without hearing from the control plane.
 
+use crate::serve::saved_state::SavedState;
 use meridian_planner::signal::Millis;
 use meridian_policy::Fleet;
 use meridian_policy::filter_policy::Lease;
@@ -24,8 +25,21 @@ pub fn new_lease(fleet: &Fleet, now: Millis) -> Lease {
     }
 }
 
-/// Whether the lease must be renewed: after a third of its length, so that two renewals may be lost.
-pub fn is_due(fleet: &Fleet, lease: Lease, now: Millis) -> bool {
+/// The lease that an earlier process has given, unless it is due.
+pub fn lease_after(saved: Option<&SavedState>, fleet: &Fleet, now: Millis) -> Lease {
+    let saved = saved.map(|saved| saved.lease);
+    let given = |lease: &Lease| Millis(lease.given * 1000);
+    let kept = saved.filter(|lease| !is_due(fleet, *lease, given(lease), now));
+    kept.unwrap_or_else(|| new_lease(fleet, now))
+}
+
+/// Whether a lease that is in force since a time must be renewed: after a third of its length, so that two renewals may be lost.
+pub fn is_due(fleet: &Fleet, lease: Lease, since: Millis, now: Millis) -> bool {
     let third = Duration::from_millis(runs_ms(fleet) / 3);
-    lease.runs_ms != runs_ms(fleet) || now.since(Millis(lease.given * 1000)) >= third
+    lease.runs_ms != runs_ms(fleet) || now.since(since) >= third
+}
+
+/// A third of a lease's length, in whole seconds.
+pub fn third_s(lease: Lease) -> u64 {
+    (lease.runs_ms / 3000).max(1)
 }

@@ -52,6 +52,7 @@ impl Controller {
             regions,
             placements: self.plan.gateways.clone(),
             intents: self.intents.clone(),
+            replicas: None,
             envoys: Vec::new(),
             api: None,
             certificates: Default::default(),

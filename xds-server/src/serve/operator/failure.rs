@@ -19,6 +19,48 @@ pub enum Refusal {
     NoSuchIntent(u64),
     /// The store cannot be written.
     Store(String),
+    /// The replica that leads has refused it, with this status.
+    Leader(u16, Refused),
+    /// The store went away meanwhile: it may have been done.
+    Unknown(String),
+}
+
+impl Refusal {
+    /// Whether there is no such intent, as this replica or the one that leads says.
+    pub fn is_no_such_intent(&self) -> bool {
+        let not_found = StatusCode::NOT_FOUND.as_u16();
+        match self {
+            Self::NoSuchIntent(_) => true,
+            Self::Leader(status, _) => *status == not_found,
+            Self::Objections(_) | Self::Store(_) | Self::Unknown(_) => false,
+        }
+    }
+
+    /// Whether it is one whatever the store does.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Unknown(_))
+    }
+
+    /// A replica of another version has passed on what this one does not know.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        let error = format!("the replica that leads is of another version: {error}");
+        let failure = Failure::new(StatusCode::NOT_IMPLEMENTED, error);
+        Self::Leader(failure.status.as_u16(), failure.refused)
+    }
+
+    /// For the replica that was asked.
+    pub fn into_json(self) -> serde_json::Value {
+        let Failure { status, refused } = self.into();
+        serde_json::json!([status.as_u16(), refused])
+    }
+
+    /// From the replica that leads.
+    pub fn of_leader(json: serde_json::Value) -> Self {
+        match serde_json::from_value(json) {
+            Ok((status, refused)) => Self::Leader(status, refused),
+            Err(error) => Self::Unknown(format!("the leader's answer cannot be read: {error}")),
+        }
+    }
 }
 
 /// An answer other than what was wanted. Nothing has changed.
@@ -82,6 +124,14 @@ impl From<Refusal> for Failure {
             ),
             Refusal::Store(error) => Self::unavailable(format!(
                 "the store cannot be written, nothing has changed: {error}"
+            )),
+            Refusal::Leader(status, refused) => {
+                let status = StatusCode::from_u16(status);
+                let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                Self { status, refused }
+            }
+            Refusal::Unknown(error) => Self::unavailable(format!(
+                "it is not known whether it was done, `meridian audit` says it later: {error}"
             )),
         }
     }

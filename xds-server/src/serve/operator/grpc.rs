@@ -5,6 +5,7 @@ mod convert;
 use super::caller::Caller;
 use super::failure::Failure;
 use super::json::Api;
+use super::key::key;
 use super::request::{UndoRequest, Which};
 use axum::http::StatusCode;
 use meridian_proto::admin::admin_server::{Admin, AdminServer};
@@ -44,8 +45,9 @@ impl Admin for AdminService {
         request: Request<CreateIntentRequest>,
     ) -> Result<Response<Record>, Status> {
         let caller = caller(&request)?.operating()?;
+        let key = key(request.metadata().as_ref())?;
         let request = convert::intent_request(request.into_inner())?;
-        let record = self.0.operator.create(caller, request).await?;
+        let record = self.0.operator.create(caller, request, key).await?;
         Ok(Response::new(convert::record_message(record)))
     }
 
@@ -54,9 +56,10 @@ impl Admin for AdminService {
         request: Request<UndoIntentRequest>,
     ) -> Result<Response<Record>, Status> {
         let caller = caller(&request)?.operating()?;
+        let key = key(request.metadata().as_ref())?;
         let UndoIntentRequest { number, by, why } = request.into_inner();
         let request = UndoRequest { by, why };
-        let record = self.0.operator.undo(caller, number, request).await?;
+        let record = self.0.operator.undo(caller, number, request, key).await?;
         Ok(Response::new(convert::record_message(record)))
     }
 

@@ -8,13 +8,14 @@ pub use document::{close_actions, head};
 use super::Operator;
 use super::caller::Caller;
 use super::failure::{Failure, Refused};
+use super::key::key;
 use super::request::{Audit, IntentRequest, UndoRequest, Which};
 use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
 use crate::serve::store::Record;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 use errors::{Failed, Malformed, Refusing, Unknown};
@@ -71,6 +72,7 @@ async fn intents(State(api): State<Api>) -> Result<Json<Intents>, Failure> {
     post,
     path = "/intents",
     operation_id = "create_intent",
+    params(("idempotency-key" = Option<String>, Header, description = "With replicas: within five minutes, a request with the key of an earlier one gets the answer of that one.", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = IntentRequest, examples(
         ("drain" = (summary = "Drain a region for two hours", value = json!({
             "action": { "kind": "drain", "region": "us-west-2" }, "by": "ana", "why": "new drivers", "for": "2h"
@@ -97,11 +99,13 @@ async fn intents(State(api): State<Api>) -> Result<Json<Intents>, Failure> {
 async fn create(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     request: Result<Json<IntentRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Record>), Failure> {
     let caller = caller.operating()?;
+    let key = key(&headers)?;
     let Json(request) = request?;
-    let record = api.operator.create(caller, request).await?;
+    let record = api.operator.create(caller, request, key).await?;
     Ok((StatusCode::CREATED, Json(record)))
 }
 
@@ -110,7 +114,8 @@ async fn create(
     post,
     path = "/intents/{number}/undo",
     operation_id = "undo_intent",
-    params(("number" = u64, Path, description = "The number of the intent.", maximum = 9_223_372_036_854_775_807_i64, example = 7)),
+    params(("number" = u64, Path, description = "The number of the intent.", maximum = 9_223_372_036_854_775_807_i64, example = 7),
+        ("idempotency-key" = Option<String>, Header, description = "As for `create_intent`.", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = UndoRequest, example = json!({ "by": "ana", "why": "the drivers are in" })),
     responses(
         (status = 200, description = "It has ended.", body = Record),
@@ -121,12 +126,15 @@ async fn undo(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     number: Result<Path<u64>, PathRejection>,
+    headers: HeaderMap,
     request: Result<Json<UndoRequest>, JsonRejection>,
 ) -> Result<Json<Record>, Failure> {
     let caller = caller.operating()?;
     let Path(number) = number?;
+    let key = key(&headers)?;
     let Json(request) = request?;
-    api.operator.undo(caller, number, request).await.map(Json)
+    let undone = api.operator.undo(caller, number, request, key).await;
+    undone.map(Json)
 }
 
 /// Lists the records of what was done, the oldest first.

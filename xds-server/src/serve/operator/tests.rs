@@ -14,11 +14,12 @@ use meridian_planner::topology::Topology;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// A server whose commands are done by a store alone, from callers at `from`.
-async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
-    let store = Arc::new(Store::open(None).unwrap());
+async fn serve(from: Option<SocketAddr>) -> (String, Store) {
+    let store = Store::open(None).unwrap();
     let (commands, mut inbox) = mpsc::channel::<Command>(1);
     let pages = Pages {
         report: Arc::default(),
@@ -27,13 +28,13 @@ async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
         api: None,
         clock: || Millis(1),
     };
-    let operator = Operator::new(commands, Arc::clone(&store));
+    let operator = Operator::new(commands, store.clone());
     let fleet = crate::fleet::parse(include_str!("../../../../envoy/fleet.yaml")).unwrap();
     let explainer = Explainer {
         hub: Arc::default(),
         report: Arc::default(),
         topology: Arc::new(ArcSwap::from_pointee(Topology::new(fleet))),
-        store: Arc::clone(&store),
+        store: store.clone(),
     };
     let routes = routes(
         Api {
@@ -57,16 +58,16 @@ async fn serve(from: Option<SocketAddr>) -> (String, Arc<Store>) {
             }
         }
     });
-    let kept = Arc::clone(&store);
+    let kept = store.clone();
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
-            let _ = command.reply.send(done(&kept, command.wanted));
+            let _ = command.reply.send(done(&kept, command.wanted).await);
         }
     });
     (url, store)
 }
 
-fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
+async fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
     let entry = match wanted {
         Wanted::Create(new) => Entry {
             change: Change::Created,
@@ -87,7 +88,8 @@ fn done(store: &Store, wanted: Wanted) -> Result<Record, Refusal> {
         Wanted::Undo { number, .. } => return Err(Refusal::NoSuchIntent(number)),
     };
     store
-        .change(entry)
+        .change(entry, None)
+        .await
         .map_err(|error| Refusal::Store(error.to_string()))
 }
 
@@ -126,7 +128,7 @@ async fn an_intent_is_created_and_listed_with_its_record() {
         (&record, &Value::Null)
     );
     assert_eq!(get("audit?after=1").await["records"], json!([]));
-    assert_eq!(store.intents().unwrap().0.len(), 1);
+    assert_eq!(store.intents().await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]
@@ -198,7 +200,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             .unwrap()
             .starts_with("there is no intent 7")
     );
-    assert!(store.audit(0, 10).unwrap().is_empty());
+    assert!(store.audit(0, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -216,5 +218,5 @@ async fn the_status_port_serves_this_machine_only() {
         let answer = Client::new().get(format!("{url}/{path}")).send().await;
         assert_eq!(answer.unwrap().status(), 403, "{path}");
     }
-    assert!(store.audit(0, 10).unwrap().is_empty());
+    assert!(store.audit(0, 10).await.unwrap().is_empty());
 }

@@ -3,13 +3,18 @@
 use super::ControllerTask;
 use crate::clock::steady_clock;
 use crate::serve::operator::{NewIntent, Refusal, Wanted};
-use crate::serve::store::{Change, Entry, Record};
+use crate::serve::store::{Change, Entry, Pending, Record};
 use meridian_planner::intent::{Intent, Objection};
 use meridian_planner::signal::Millis;
 
 impl ControllerTask {
     /// Does what an operator wants: it is in the store before it counts.
-    pub(super) fn obey(&mut self, wanted: Wanted) -> Result<Record, Refusal> {
+    /// `request`: the request of a replica's operator that it answers.
+    pub(super) async fn obey(
+        &mut self,
+        wanted: Wanted,
+        request: Option<&Pending>,
+    ) -> Result<Record, Refusal> {
         let now = steady_clock();
         let entry = match wanted {
             Wanted::Create(new) => self.entry_of(new, now)?,
@@ -33,7 +38,7 @@ impl ControllerTask {
                 }
             }
         };
-        self.change(entry)
+        self.change(entry, request).await
     }
 
     /// The entry of something that an operator says, unless something speaks against it. It takes the place of an intent of the same kind
@@ -66,7 +71,7 @@ impl ControllerTask {
     }
 
     /// Records intents whose time is over. They count no longer in any case.
-    pub(super) fn end_expired(&mut self) {
+    pub(super) async fn end_expired(&mut self) {
         let now = steady_clock();
         let intents = self.controller.intents().0.iter();
         let mut expired = intents.filter(|(_, intent)| intent.expires <= now);
@@ -83,12 +88,17 @@ impl ControllerTask {
             after: None,
         };
         // It is tried again at the next tick.
-        let _ = self.change(entry);
+        let _ = self.change(entry, None).await;
     }
 
-    fn change(&mut self, entry: Entry) -> Result<Record, Refusal> {
-        let record = self.store.change(entry);
-        let record = record.map_err(|error| Refusal::Store(format!("{error:#}")))?;
+    async fn change(&mut self, entry: Entry, request: Option<&Pending>) -> Result<Record, Refusal> {
+        let record = match self.store.change(entry, request).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.note_unchanged(&error);
+                return Err(Refusal::Store(error.to_string()));
+            }
+        };
         let mut intents = self.controller.intents().clone();
         if let Some((number, intent)) = &record.before {
             intents.0.remove(number);

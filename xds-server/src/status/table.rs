@@ -1,0 +1,36 @@
+//! Tables and times, as text.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Table};
+use meridian_planner::signal::Millis;
+use std::fmt::Write;
+use std::time::Duration;
+
+pub fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {
+    writeln!(out, "\n{name}")?;
+    for line in table.lines() {
+        writeln!(out, " {}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header.map(Cell::new));
+    table
+}
+
+pub fn ago(now: Millis, then: Option<Millis>) -> String {
+    then.map_or_else(
+        || "never".into(),
+        |then| {
+            let since = now.since(then);
+            let shown = if since < Duration::from_secs(10) {
+                Duration::from_millis(u64::try_from(since.as_millis() / 100 * 100).unwrap_or(0))
+            } else {
+                Duration::from_secs(since.as_secs())
+            };
+            humantime::format_duration(shown).to_string()
+        },
+    )
+}
