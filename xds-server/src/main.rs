@@ -5,6 +5,7 @@ mod endpoint;
 mod explain_command;
 mod help;
 mod operate;
+mod preview;
 mod replay_command;
 mod simulate;
 mod state;
@@ -14,10 +15,8 @@ mod top;
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{CommandFactory, Parser, Subcommand};
-use diff_command::{Diff, diff};
 use endpoint::{Endpoint, NotDone};
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
-use explain_command::{Explain, explain};
 use help::{Install, install};
 use meridian_planner::plan::Plan;
 use meridian_planner::topology::Topology;
@@ -31,7 +30,7 @@ use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
 use operate::{Operate, To, operate};
-use replay_command::Replay;
+use preview::{Preview, preview};
 use state::{EtcdFiles, copy_state};
 use std::ffi::OsString;
 use std::io::Write;
@@ -74,7 +73,7 @@ enum Command {
     /// Runs the control plane: reads signals of every region, and configures every Envoy by xDS.
     #[command(after_help = "Examples:
   meridian serve --fleet fleet.yaml --state /var/lib/meridian
-  meridian serve --fleet fleet.yaml --json")]
+  meridian serve --fleet fleet.yaml --state etcd://10.0.0.5:2379,10.0.0.6:2379 --json")]
     Serve {
         /// The fleet file. Edits take effect while the control plane runs.
         #[arg(long)]
@@ -104,11 +103,6 @@ enum Command {
         #[command(flatten)]
         to: To,
     },
-    /// Shows which recorded requests would have gone elsewhere under another fleet file: exit code 0 none, 2 some.
-    #[command(after_help = "Examples:
-  meridian replay --against fleet.new.yaml /var/log/meridian/access.log
-  meridian replay --against fleet.new.yaml access.log --output json")]
-    Replay(Replay),
     /// Shows pools, shares, alarms and intents, live.
     #[command(after_help = "Examples:
   meridian top
@@ -117,16 +111,8 @@ enum Command {
         #[command(flatten)]
         endpoint: Endpoint,
     },
-    /// Shows what an edit of the fleet file would change: exit code 0 nothing, 2 something.
-    #[command(after_help = "Examples:
-  meridian diff fleet.new.yaml
-  meridian diff fleet.new.yaml --against fleet.yaml --output json")]
-    Diff(Diff),
-    /// Explains what a gateway would do with a request, and why: the gateway's own code decides by the policy that it has.
-    #[command(after_help = "Examples:
-  meridian explain --gateway us-west-2 --country DE --model llama-3.1-70b
-  meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json")]
-    Explain(Explain),
+    #[command(flatten)]
+    Preview(Preview),
     #[command(flatten)]
     Operate(Operate),
     /// Copies the store of a control plane that has ended from its directory to etcd.
@@ -240,10 +226,8 @@ async fn run(command: Command) -> Result<ExitCode> {
             let report = to.report().await?;
             to.show(&report, || status::text(&report), &mut out)?;
         }
-        Command::Replay(command) => return replay_command::run(&command, &mut out),
         Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
-        Command::Diff(command) => return diff(command, &mut out).await,
-        Command::Explain(command) => explain(command, &mut out).await?,
+        Command::Preview(command) => return preview(command, &mut out).await,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,
         Command::CopyState { from, to, etcd } => {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use meridian_planner::topology::Topology;
 use meridian_xds_server::fleet;
-use meridian_xds_server::replay::{replay, text};
+use meridian_xds_server::replay;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,14 +30,16 @@ pub struct Replay {
 ///
 /// # Errors
 /// A file cannot be read, or is not what it should be.
-pub fn run(command: &Replay, out: &mut impl Write) -> Result<ExitCode> {
+pub fn replay(command: &Replay, out: &mut impl Write) -> Result<ExitCode> {
     let file = &command.against;
     let fleet = fleet::load(file).map_err(|error| anyhow!(fleet::load_error(file, &error)))?;
     let file = &command.recorded;
     let recorded = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let replayed = replay(&Topology::new(fleet), recorded.lines())
+    let replayed = replay::replay(&Topology::new(fleet), recorded.lines())
         .with_context(|| file.display().to_string())?;
-    command.output.write(&replayed, || text(&replayed), out)?;
+    command
+        .output
+        .write(&replayed, || replay::text(&replayed), out)?;
     Ok(if replayed.moved.is_empty() {
         ExitCode::SUCCESS
     } else {

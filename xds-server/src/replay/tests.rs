@@ -95,7 +95,7 @@ fn the_order_and_the_limits_count() {
         &[
             (
                 "countries: [preset:rest],",
-                "countries: [preset:rest], order: { priority: [us-west-2] },",
+                "countries: [preset:rest], order: [us-west-2],",
             ),
             ("body: 64MiB", "body: 1MiB"),
         ],

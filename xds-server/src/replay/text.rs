@@ -1,6 +1,6 @@
 //! The replay for a person.
 
-use super::{Group, Replay};
+use super::report::{Group, Replay};
 use std::fmt::{Result, Write};
 
 /// The replay as text.

@@ -104,6 +104,27 @@ fn files_that_are_wrong_and_regions_that_are_not_there() {
         ("validate garbage", FAILED, "garbage: not a fleet file"),
         ("serve --fleet none.yaml", FAILED, "none.yaml"),
         (
+            "replay --against half.yaml garbage",
+            FAILED,
+            "half.yaml: not a",
+        ),
+        (
+            "replay --against fleet.yaml none.log",
+            FAILED,
+            "none.log: No such file",
+        ),
+        (
+            "replay --against fleet.yaml garbage",
+            FAILED,
+            "garbage: line 1",
+        ),
+        (
+            "copy-state --from none --to etcd://127.0.0.1:1",
+            FAILED,
+            "none",
+        ),
+        ("copy-state --from none --to somewhere", FAILED, "etcd://"),
+        (
             "serve --fleet fleet.yaml --state garbage/x",
             FAILED,
             "--state",

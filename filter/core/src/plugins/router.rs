@@ -288,10 +288,7 @@ impl Request {
             hedges_used_up,
             breaker: &|pool| worker.borrow().breakers.unavailable(host, pool),
             may_probe: &|pool| worker.borrow_mut().breakers.may_probe(host, pool),
-            begins: &|pool, begins| {
-                let beginnings = &mut worker.borrow_mut().beginnings;
-                beginnings.note(&pool.name, begins, now)
-            },
+            begins: &|pool, begins| worker.borrow_mut().note_beginning(pool, begins, now),
             slot: &|model, ask| worker.borrow_mut().pick_slot(host, model.as_str(), ask),
             now_ms: now,
         };

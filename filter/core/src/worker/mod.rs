@@ -43,6 +43,7 @@ use crate::breaker::Fault;
 use crate::clock::SteadyClock;
 use crate::hedges::Hedges;
 use crate::host::{Host, LogLevel, now_ms};
+use crate::routes::PoolId;
 use crate::slots::SlotRequest;
 use board::Board;
 use breakers::Breakers;
@@ -80,7 +81,7 @@ pub struct Worker {
     /// Prompts that were too long for a member.
     pub too_long: TooLong,
     /// What drained pools are asked for.
-    pub beginnings: Beginnings,
+    beginnings: Beginnings,
     /// Request bodies that are held.
     pub bodies: Bodies,
     /// Connections for retrieval.
@@ -92,6 +93,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Counts a request for a pool that is drained. Returns the part of the pool's requests that begin a conversation.
+    pub fn note_beginning(&mut self, pool: &PoolId, begins: bool, now_ms: u64) -> f64 {
+        self.beginnings.note(&pool.name, begins, now_ms)
+    }
+
     /// Milliseconds by this worker's own clock, for what it measures itself: time in which the process stood still does not count.
     pub fn steady_ms(&mut self, host: &dyn Host) -> u64 {
         self.clock.at(now_ms(host))
