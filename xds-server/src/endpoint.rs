@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Time limit of a request. With replicas, longer than it takes until another one leads.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(25);
 
 /// The environment variable with a token.
 const TOKEN: &str = "MERIDIAN_TOKEN";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub const EXIT_CODES: &str = "Exit codes:
   0  it is done
   1  it failed: a file cannot be used, no control plane answers, or it cannot do it now
-  2  the command line is wrong; `meridian diff`: something would change
+  2  the command line is wrong; `meridian diff` and `replay`: something would change
   3  the control plane refuses it, and nothing has changed";
 
 /// The subcommands.

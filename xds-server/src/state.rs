@@ -63,8 +63,8 @@ impl EtcdFiles {
 /// # Errors
 /// There is none, it is in use, or etcd has a store already.
 pub async fn copy_state(from: &Path, to: &Address, out: &mut impl Write) -> Result<()> {
-    if !from.is_dir() {
-        bail!("--from: {} is no directory of a store", from.display());
+    if !Embedded::is_in(from) {
+        bail!("--from: there is no store in {}", from.display());
     }
     let records = moved_to(&Embedded::open(Some(from))?, to).await?;
     writeln!(

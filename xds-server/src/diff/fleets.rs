@@ -84,7 +84,7 @@ pub fn countries(before: &Fleet, after: &Fleet) -> Vec<Move> {
 }
 
 /// The zone of a country's callers.
-pub fn zone_of(fleet: &Fleet, country: Country) -> Option<&ZoneName> {
+fn zone_of(fleet: &Fleet, country: Country) -> Option<&ZoneName> {
     let named = fleet
         .zones
         .iter()

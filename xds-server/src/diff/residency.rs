@@ -1,12 +1,12 @@
 //! What an edit makes looser for pinned zones, or leads elsewhere.
 
-use super::fleets::{countries, zone_of};
-use meridian_policy::Fleet;
-use meridian_policy::fleet::UnknownZone;
+use super::fleets::countries;
+use meridian_policy::fleet::{Misdirected, UnknownZone};
+use meridian_policy::{Fleet, ZoneName};
 use std::collections::BTreeSet;
 
-/// What a person must agree to: callers that are no longer pinned, places that pinned callers may reach and could not, and senders that
-/// are believed and were not.
+/// What a person must agree to: callers that are no longer pinned, places that pinned callers may reach and could not, what servers
+/// may do with their requests, and senders that are believed and were not.
 pub fn looser(before: &Fleet, after: &Fleet) -> Vec<String> {
     let mut all = Vec::new();
     for (name, old) in before.zones.iter().filter(|(_, zone)| zone.pinned) {
@@ -17,6 +17,19 @@ pub fn looser(before: &Fleet, after: &Fleet) -> Vec<String> {
         if !new.pinned {
             all.push(format!(
                 "{name} is no longer pinned: its requests may go anywhere"
+            ));
+        }
+        if new.misdirected == Misdirected::Forward && old.misdirected != new.misdirected {
+            all.push(format!(
+                "all gateways take requests of {name} and pass them on"
+            ));
+        }
+        let tools = &new.content.fallback_tools;
+        let tools = tools.difference(&old.content.fallback_tools);
+        all.extend(tools.map(|tool| format!("fallbacks may run {tool} for requests of {name}")));
+        if old.content.refuse_remote && !new.content.refuse_remote {
+            all.push(format!(
+                "servers may fetch content that requests of {name} name by URL"
             ));
         }
         let gained = new.regions.difference(&old.regions);
@@ -46,37 +59,71 @@ pub fn looser(before: &Fleet, after: &Fleet) -> Vec<String> {
             }
         }
     }
-    all.extend(unpinned(before, after));
+    all.extend(moved(before, after));
+    all.extend(sources(before, after));
     all.extend(believed(before, after));
     all
 }
 
-/// Countries whose callers were pinned and are not, or get another pinned zone.
-fn unpinned(before: &Fleet, after: &Fleet) -> Vec<String> {
-    let is_pinned = |fleet: &Fleet, country| {
-        let zone = zone_of(fleet, country).and_then(|name| fleet.zones.get(name));
-        zone.is_some_and(|zone| zone.pinned)
+/// Where the requests of callers may go who are pinned; `None` if they are not.
+type Places = Option<BTreeSet<String>>;
+
+fn places(fleet: &Fleet, zone: Option<&ZoneName>) -> Places {
+    // Callers without a zone are refused.
+    let Some(zone) = zone.and_then(|name| fleet.zones.get(name)) else {
+        return Some(BTreeSet::new());
     };
-    let moves = countries(before, after);
-    let mut all: Vec<String> = moves
-        .iter()
-        .filter_map(|moved| {
-            let lost = moved.countries.iter();
-            let lost =
-                lost.filter(|country| is_pinned(before, **country) && !is_pinned(after, **country));
-            let lost: Vec<String> = lost.map(ToString::to_string).collect();
-            (!lost.is_empty())
-                .then(|| format!("callers of {} are no longer pinned", lost.join(", ")))
-        })
-        .collect();
-    let unknown = |fleet: &Fleet| match &fleet.unknown_zone {
-        UnknownZone::Zone(zone) => fleet.zones.get(zone).is_none_or(|zone| zone.pinned),
-        UnknownZone::Refuse => true,
-    };
-    if unknown(before) && !unknown(after) {
-        all.push("callers of unknown zone are no longer pinned or refused".to_owned());
+    let regions = zone.regions.iter().map(ToString::to_string);
+    let fallbacks = zone.fallbacks.iter().map(|it| format!("fallback/{it}"));
+    zone.pinned.then(|| regions.chain(fallbacks).collect())
+}
+
+/// What callers may reach in a zone and could not in the one before.
+fn gained(who: &str, old: &Places, new: &Places) -> Option<String> {
+    match (old, new) {
+        (None, _) => None,
+        (Some(_), None) => Some(format!("{who} are no longer pinned")),
+        (Some(old), Some(new)) => {
+            let gained: Vec<&str> = new.difference(old).map(String::as_str).collect();
+            let gained = (!gained.is_empty()).then(|| gained.join(", "));
+            gained.map(|places| format!("requests of {who} may go to {places}"))
+        }
     }
-    all
+}
+
+/// Callers who get a zone with other places.
+fn moved(before: &Fleet, after: &Fleet) -> Vec<String> {
+    let moves = countries(before, after);
+    let moves = moves.iter().filter_map(|moved| {
+        let countries: Vec<String> = moved.countries.iter().map(ToString::to_string).collect();
+        let who = format!("callers of {}", countries.join(", "));
+        let (old, new) = (
+            places(before, moved.from.as_ref()),
+            places(after, moved.to.as_ref()),
+        );
+        gained(&who, &old, &new)
+    });
+    let unknown = |fleet: &Fleet| match &fleet.unknown_zone {
+        UnknownZone::Zone(zone) => Some(zone.clone()),
+        UnknownZone::Refuse => None,
+    };
+    let (old, new) = (unknown(before), unknown(after));
+    let unknown = (old != new).then(|| {
+        let (old, new) = (places(before, old.as_ref()), places(after, new.as_ref()));
+        gained("callers of unknown zone", &old, &new)
+    });
+    moves.chain(unknown.flatten()).collect()
+}
+
+/// The sources of a caller's zone, if they are others, or in another order.
+fn sources(before: &Fleet, after: &Fleet) -> Option<String> {
+    let of = |fleet: &Fleet| -> Vec<_> {
+        let sources = fleet.sources.iter();
+        let sources = sources.map(|source| (source.header.clone(), source.gives));
+        sources.collect()
+    };
+    let is_other = of(before) != of(after);
+    is_other.then(|| "other headers tell a caller's zone, or in another order".to_owned())
 }
 
 /// Networks that are trusted with a source and were not.

@@ -48,6 +48,10 @@ text_of! {
         ("first_token: 10s", "first_token: 5s"),
         ("- { header: cf-ipcountry,  gives: country, trust: { cidr: [10.0.0.0/8] } }", "- { header: cf-ipcountry,  gives: country, trust: { cidr: [10.0.0.0/8, 192.0.2.0/24] } }"),
     ],
+    a_pinned_zone_is_forwarded: [("misdirected: refuse", "misdirected: forward"), (
+        "  - { header: x-tenant-zone, gives: zone,    trust: { cidr: [10.0.0.0/8] } }\n",
+        "",
+    )],
     a_provider_elsewhere: [("location: eu,", "location: europe-west4,")],
 }
 

@@ -55,7 +55,7 @@ pub enum Step {
         /// The lease.
         lease: i64,
     },
-    /// A key is removed.
+    /// A key is removed, or all keys that begin with a text that ends in `/`.
     Delete(String),
     /// The value of a key, or of all keys that begin with a text that ends in `/`, at most so many, in the order of keys.
     Read {
@@ -137,6 +137,15 @@ impl Client {
         [&self.prefix, key].concat().into_bytes()
     }
 
+    /// The end of all keys that begin with a text that ends in `/`; empty for one key.
+    fn range_end(&self, key: &str) -> Vec<u8> {
+        if key.ends_with('/') || key.is_empty() {
+            end_of(&self.key(key))
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Does all steps, or none if a guard does not hold.
     ///
     /// # Errors
@@ -196,14 +205,11 @@ impl Client {
                 lease,
             }),
             Step::Delete(key) => Operation::RequestDeleteRange(DeleteRangeRequest {
+                range_end: self.range_end(&key),
                 key: self.key(&key),
             }),
             Step::Read { key, limit, last } => {
-                let range_end = if key.ends_with('/') || key.is_empty() {
-                    end_of(&self.key(&key))
-                } else {
-                    Vec::new()
-                };
+                let range_end = self.range_end(&key);
                 Operation::RequestRange(RangeRequest {
                     key: self.key(&key),
                     range_end,

@@ -5,10 +5,12 @@ use meridian_filter_core::answer::Answer;
 use meridian_filter_core::breaker::Unavailable;
 use meridian_filter_core::decision::Decision;
 use meridian_filter_core::pace::PoolPace;
+use meridian_filter_core::per_try_timeout::{Seen, limit_ms};
 use meridian_filter_core::request::RequestContext;
 use meridian_filter_core::router::{Admitted, Router};
 use meridian_filter_core::routes::PoolId;
 use meridian_filter_core::slots::SlotRequest;
+use meridian_filter_core::tier::Tier;
 use meridian_policy::filter_policy::{FilterPolicy, Lane, ModelRule};
 use meridian_policy::{RegionName, headers};
 
@@ -43,6 +45,8 @@ pub struct Case<'c> {
     pub admitted: &'c Admitted,
     /// Its body.
     pub body: &'c [u8],
+    /// It has a session, or its body names a conversation.
+    pub has_conversation: bool,
     /// Its ID, if it is said.
     pub request_id: Option<&'c str>,
     /// Milliseconds since the Unix epoch.
@@ -76,14 +80,21 @@ impl Case<'_> {
             requests: 0,
             decided: Vec::new(),
         };
-        match self.request_id {
-            Some(id) => all.add(self.decided(id, unknown)),
-            None => (0..REQUESTS)
-                .for_each(|number| all.add(self.decided(&format!("request {number}"), unknown))),
+        let first = self.request_id.unwrap_or("request 0");
+        all.add(self.decided(first, unknown));
+        if self.request_id.is_none() && !self.is_decided_by_its_conversation(&all) {
+            let others = (1..REQUESTS).map(|number| format!("request {number}"));
+            others.for_each(|id| all.add(self.decided(&id, unknown)));
         }
         all.decided
             .sort_by_key(|decided| std::cmp::Reverse(decided.requests));
         all
+    }
+
+    /// Whether the ID changes nothing: the conversation of an interactive request decides.
+    fn is_decided_by_its_conversation(&self, tried: &Tried) -> bool {
+        let decisions = tried.decided.iter().map(|it| it.outcome.as_ref());
+        self.has_conversation && decisions.flatten().all(|it| it.tier == Tier::Interactive)
     }
 
     fn decided(&self, id: &str, unknown: Unknown<'_>) -> Decided {
@@ -105,16 +116,22 @@ impl Case<'_> {
         zone.models.get(&decision.model)
     }
 
-    /// The decision on a body of this size, of a request for which [`Self::tried`] has found one.
-    pub fn with_size(&self, size: u64, found: &Decision) -> Option<Decision> {
-        let (model, stream) = (&found.model, found.stream);
-        let whole =
-            |padding: &str| serde_json::json!({ "model": model, "stream": stream, "x": padding });
-        let empty = whole("").to_string().len();
-        let padding = usize::try_from(size).ok()?.saturating_sub(empty);
-        let body = whole(&"x".repeat(padding)).to_string();
-        let id = self.request_id.unwrap_or_default();
-        self.decide(id, body.as_bytes(), Unknown::Nothing).ok()
+    /// The per-try timeout of a body of this size, in milliseconds.
+    pub fn per_try_timeout_ms(&self, size: u64, decision: &Decision) -> Option<u64> {
+        let rule = self.rule(decision)?;
+        let timeout = rule.per_try_timeout.as_ref()?;
+        let serving = rule
+            .regions
+            .iter()
+            .filter(|region| !rule.down.contains(*region));
+        let regions: Vec<PoolPace> = serving.map(|_| PoolPace::default()).collect();
+        let seen = Seen {
+            regions: &regions,
+            hedges_used_up: false,
+            now_ms: self.now_ms,
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        Some(limit_ms(timeout, decision.stream, size, &seen))
     }
 
     fn decide(&self, id: &str, body: &[u8], unknown: Unknown<'_>) -> Result<Decision, Answer> {

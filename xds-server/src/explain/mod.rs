@@ -28,6 +28,7 @@ pub use text::text;
 use decisions::{Case, Decided, Unknown, decision_of};
 use members::bytes;
 use meridian_filter_core::answer::Answer;
+use meridian_filter_core::body;
 use meridian_filter_core::classify::classify;
 use meridian_filter_core::request::Head;
 use meridian_filter_core::router::{Admission, Router};
@@ -82,6 +83,7 @@ pub fn explain(known: Known<'_>, request: &ExplainRequest) -> Result<Explanation
         router: &router,
         admitted: &admitted,
         body: body.as_bytes(),
+        has_conversation: request.session.is_some() || names_conversation(&body),
         request_id: request.request_id.as_deref(),
         now_ms: known.report.at.0,
     };
@@ -109,10 +111,9 @@ fn decide(
     let outcomes = tried.decided.iter().map(|decided| match &decided.outcome {
         Ok(decision) => {
             let place = known.place(decision, given);
-            let sized = size.and_then(|size| case.with_size(size, decision));
             let mut routed = routed(known, case.rule(decision), &place, (decision, decided));
-            if let Some(sized) = sized {
-                routed.limits.per_try_timeout_ms = sized.per_try_timeout_ms;
+            if let Some(size) = size {
+                routed.limits.per_try_timeout_ms = case.per_try_timeout_ms(size, decision);
             }
             Outcome {
                 percent: share(decided),
@@ -133,6 +134,12 @@ fn decide(
     let first = rule.regions.iter().map(ToString::to_string);
     let included = first.chain(chain.iter().map(Member::label));
     explanation.excluded = place.excluded(&included.collect());
+}
+
+/// Whether a body names a conversation, or is the beginning of one.
+fn names_conversation(text: &str) -> bool {
+    let facts = body::read(text.as_bytes());
+    facts.is_ok_and(|facts| facts.affinity.is_some())
 }
 
 fn answered(answer: &Answer, percent: f64) -> Outcome {

@@ -16,9 +16,13 @@ use meridian_planner::topology::Topology;
 use meridian_policy::{FilterPolicy, RegionName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// Explanations at a time: each may decide on a thousand requests.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// What explanations are made of.
 #[derive(Clone)]
@@ -125,7 +129,8 @@ async fn handle(
     request: Result<Json<ExplainRequest>, JsonRejection>,
 ) -> Result<Json<Explanation>, Failure> {
     let Json(request) = request?;
-    // It decides on a thousand requests.
+    // It is never closed.
+    let _place = AT_ONCE.acquire().await;
     let explained = tokio::task::spawn_blocking(move || explainer.explain(&request)).await;
     explained
         .unwrap_or_else(|error| {

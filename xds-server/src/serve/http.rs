@@ -112,7 +112,7 @@ mod tests {
     use meridian_planner::signal::Millis;
 
     #[tokio::test]
-    async fn a_conductor_that_is_stuck_is_not_healthy() {
+    async fn a_controller_that_is_stuck_is_not_healthy() {
         let answer = async |at| {
             let report = Report {
                 at: Millis(at),

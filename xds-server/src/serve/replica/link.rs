@@ -16,8 +16,8 @@ pub enum ReplicaEvent {
     Plan(i64, Box<Result<SavedState, String>>),
     /// What operators have said.
     Intents(Intents),
-    /// This replica leads from now on. Plan and intents have been sent before.
-    Leads,
+    /// This replica leads from now on, in this term. Plan and intents have been sent before.
+    Leads(i64),
     /// A request of an operator, for the one that leads.
     Request(Pending),
     /// The state of the session has changed.

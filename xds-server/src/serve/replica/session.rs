@@ -101,7 +101,7 @@ impl Session {
         self.loaded = of.store.load(&self.client).await?;
         self.watch = self.client.watch(self.loaded.revision + 1).await?;
         self.tell(of).await?;
-        of.send(ReplicaEvent::Leads).await?;
+        of.send(ReplicaEvent::Leads(term)).await?;
         for request in std::mem::take(&mut self.loaded.requests) {
             of.send(ReplicaEvent::Request(request)).await?;
         }

@@ -16,7 +16,7 @@ async fn leads(ends: &mut Ends) {
     let led = async {
         loop {
             match ends.events.recv().await.unwrap() {
-                ReplicaEvent::Leads => return,
+                ReplicaEvent::Leads(_) => return,
                 _ => continue,
             }
         }

@@ -36,6 +36,11 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Whether there is a store in a directory, or a state file of an earlier version in its place.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).is_file() || directory.is_file()
+    }
+
     /// Opens the store in a directory, which is made if it is missing. A state file of an earlier version in its place is taken over.
     ///
     /// # Errors

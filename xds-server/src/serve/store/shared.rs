@@ -59,6 +59,12 @@ impl Shared {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes by a term from now on, until there is another connection. Who plans says so, once it plans from what the store has: a
+    /// term that was won meanwhile is not that of what was planned before.
+    pub fn lead(&self, term: i64) {
+        self.session().term = Some(term);
+    }
+
     /// Takes another connection, or none. This replica does not lead by it.
     pub fn connected(&self, client: Option<Client>) {
         *self.session() = Session { client, term: None };

@@ -66,13 +66,38 @@ impl Replica {
     async fn campaign(&self) -> Option<i64> {
         let member = Member::default();
         let campaign = self.store.campaign(&self.client, self.lease, &member);
-        campaign.await.unwrap()
+        let term = campaign.await.unwrap()?;
+        self.store.lead(term);
+        Some(term)
     }
 
     async fn plan(&self) -> Option<SavedState> {
         let loaded = self.store.load(&self.client).await.unwrap();
         loaded.plan.map(|(_, plan)| plan.unwrap())
     }
+}
+
+#[tokio::test]
+async fn a_term_that_was_won_meanwhile_is_not_that_of_a_plan_made_before() {
+    let etcd = Etcd::start().await;
+    let (first, second) = (Replica::new(&etcd).await, Replica::new(&etcd).await);
+    first.campaign().await.unwrap();
+    first.store.commit(&state(1)).await.unwrap();
+    // Its session ends while it plans. Another one leads for a moment, and then this one wins again, and does not know yet.
+    first.client.revoke(first.lease).await.unwrap();
+    second.campaign().await.unwrap();
+    second.store.commit(&state(2)).await.unwrap();
+    second.client.revoke(second.lease).await.unwrap();
+    let client = etcd.client().await;
+    first.store.connected(Some(client.clone()));
+    let lease = client.grant(60).await.unwrap();
+    let member = Member::default();
+    let term = first.store.campaign(&client, lease, &member).await.unwrap();
+    let late = first.store.commit(&state(3)).await;
+    assert!(matches!(late, Err(StoreError::NotLeading)), "{late:?}");
+    first.store.lead(term.unwrap());
+    assert_eq!(first.plan().await, Some(state(2)));
+    first.store.commit(&state(4)).await.unwrap();
 }
 
 #[tokio::test]

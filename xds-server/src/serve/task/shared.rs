@@ -17,7 +17,7 @@ impl ControllerTask {
             ReplicaEvent::Plan(revision, state) => self.take_plan(revision, *state),
             ReplicaEvent::Intents(intents) if !self.leads() => self.controller.set_intents(intents),
             ReplicaEvent::Intents(_) => {}
-            ReplicaEvent::Leads => self.lead().await,
+            ReplicaEvent::Leads(term) => self.lead(term).await,
             ReplicaEvent::Request(request) if self.leads() => self.answer(request).await,
             ReplicaEvent::Request(_) => {}
             ReplicaEvent::State(report) => {
@@ -64,7 +64,7 @@ impl ControllerTask {
         }
     }
 
-    async fn lead(&mut self) {
+    async fn lead(&mut self, term: i64) {
         let Some(replica) = &mut self.replica else {
             return;
         };
@@ -73,6 +73,7 @@ impl ControllerTask {
             return;
         }
         replica.leads = true;
+        replica.store.lead(term);
         let is_empty = std::mem::take(&mut replica.is_new_session);
         let effects = self.controller.lead(steady_clock());
         let effects = if is_empty {

@@ -18,7 +18,7 @@ pub(in crate::serve) enum Refusing {
 /// The store cannot be used.
 #[derive(IntoResponses)]
 pub(in crate::serve) enum Failed {
-    /// The store cannot be read or written, or the control plane is going away. Nothing has changed.
+    /// The store cannot be read or written, or the control plane is going away. Nothing has changed, unless the error says that it is not known.
     #[response(status = 503)]
     Unavailable(Refused),
 }

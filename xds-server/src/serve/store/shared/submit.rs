@@ -12,6 +12,7 @@ use crate::serve::store::request::{Answer, Pending};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How long a request may wait for the leader: longer than it takes until another replica leads.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -91,11 +92,14 @@ impl Shared {
         wanted: &impl Serialize,
     ) -> Result<Pending, StoreError> {
         let lease = self.client()?.grant(KNOWN_S).await?;
+        let wanted = serde_json::to_vec(wanted)?;
+        // The same key with something else is another request.
+        let by_key = |id| format!("key-{id}-{:016x}", xxh3_64(&wanted));
         Ok(Pending {
             // A lease has a number of its own.
-            id: id.map_or_else(|| format!("lease-{lease:x}"), |id| format!("key-{id}")),
+            id: id.map_or_else(|| format!("lease-{lease:x}"), by_key),
             lease,
-            wanted: serde_json::to_vec(wanted)?,
+            wanted,
         })
     }
 
@@ -130,7 +134,12 @@ impl Shared {
                 [Step::Delete(request.key())],
             )
             .await?;
-        answer_to(&client, request).await
+        let answer = answer_to(&client, request).await?;
+        if answer.is_none() {
+            // A call that was not answered may still be on its way: without its lease it writes nothing.
+            client.revoke(request.lease).await?;
+        }
+        Ok(answer)
     }
 }
 

@@ -39,6 +39,8 @@ pub async fn moved_to(embedded: &Embedded, address: &Address) -> Result<u64> {
         });
         nothing_yet(puts.collect::<Result<_>>()?).await?;
     }
+    // A copy that was interrupted may have left intents that have ended since.
+    nothing_yet(vec![Step::Delete(INTENTS.into())]).await?;
     for (number, intent) in embedded.intents()?.0 {
         let value = serde_json::to_vec(&intent)?;
         nothing_yet(vec![Step::put(numbered(INTENTS, number), value)]).await?;

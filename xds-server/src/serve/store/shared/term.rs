@@ -173,7 +173,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Leads, unless another replica does. Returns the revision since which this one leads.
+    /// Becomes the leader, unless another replica is. Returns the term: the revision since which this one leads. It writes nothing before
+    /// [`Shared::lead`].
     ///
     /// # Errors
     ///
@@ -195,7 +196,6 @@ impl Shared {
         if !won.succeeded {
             return Ok(None);
         }
-        self.session().term = Some(won.revision);
         Ok(Some(won.revision))
     }
 }
