@@ -323,6 +323,7 @@ scenarios! {
     "replicas": control_plane::replicas, Last, replica_hunt::options();
     "clocks": clocks::clocks, Last, Options { lease: "6s", policy: SHORT_TTL, clocks: true, ..Options::default() };
     "drained": operators::drained, Last, kill_hunt::options();
+    "drained-conversations": operators::conversations, Last, Options::default();
     "overridden": operators::overridden, Any, Options::default();
     "explained": explained::explained, Last, Options::default();
     "gateways-restart": control_plane::gateways, Any, Options::default();

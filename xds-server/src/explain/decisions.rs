@@ -17,12 +17,12 @@ use meridian_policy::{RegionName, headers};
 /// How many requests are tried where the ID is not said.
 const REQUESTS: u32 = 1000;
 
-/// The part of its requests that a region refuses, in [`Unknown::Refuses`].
+/// The part of its requests that a region refuses, in [`Assumption::Refuses`].
 const REFUSED: f64 = 0.5;
 
 /// What only the gateway knows, and what is assumed of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown<'r> {
+pub enum Assumption<'r> {
     /// Nothing speaks against any region.
     Nothing,
     /// The breaker of a region's pool is open.
@@ -56,7 +56,7 @@ pub struct Case<'c> {
 /// What a gateway does with some of the requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
-    /// How many of [`Tried::requests`].
+    /// How many of [`Decisions::requests`].
     pub requests: u32,
     /// The decision on one of them, or the answer.
     pub outcome: Result<Decision, Answer>,
@@ -66,7 +66,7 @@ pub struct Decided {
 
 /// What a gateway does with the requests.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tried {
+pub struct Decisions {
     /// How many were tried.
     pub requests: u32,
     /// What became of them, the most frequent first.
@@ -75,16 +75,16 @@ pub struct Tried {
 
 impl Case<'_> {
     /// Tries the request.
-    pub fn tried(&self, unknown: Unknown<'_>) -> Tried {
-        let mut all = Tried {
+    pub fn tried(&self, assumption: Assumption<'_>) -> Decisions {
+        let mut all = Decisions {
             requests: 0,
             decided: Vec::new(),
         };
         let first = self.request_id.unwrap_or("request 0");
-        all.add(self.decided(first, unknown));
+        all.add(self.decided(first, assumption));
         if self.request_id.is_none() && !self.is_decided_by_its_conversation(&all) {
             let others = (1..REQUESTS).map(|number| format!("request {number}"));
-            others.for_each(|id| all.add(self.decided(&id, unknown)));
+            others.for_each(|id| all.add(self.decided(&id, assumption)));
         }
         all.decided
             .sort_by_key(|decided| std::cmp::Reverse(decided.requests));
@@ -92,13 +92,13 @@ impl Case<'_> {
     }
 
     /// Whether the ID changes nothing: the conversation of an interactive request decides.
-    fn is_decided_by_its_conversation(&self, tried: &Tried) -> bool {
+    fn is_decided_by_its_conversation(&self, tried: &Decisions) -> bool {
         let decisions = tried.decided.iter().map(|it| it.outcome.as_ref());
         self.has_conversation && decisions.flatten().all(|it| it.tier == Tier::Interactive)
     }
 
-    fn decided(&self, id: &str, unknown: Unknown<'_>) -> Decided {
-        let outcome = self.decide(id, self.body, unknown);
+    fn decided(&self, id: &str, assumption: Assumption<'_>) -> Decided {
+        let outcome = self.decide(id, self.body, assumption);
         let first = outcome.as_ref().ok().and_then(|decision| {
             let rule = self.rule(decision)?;
             first_region(rule, decision)
@@ -134,16 +134,21 @@ impl Case<'_> {
         Some(limit_ms(timeout, decision.stream, size, &seen))
     }
 
-    fn decide(&self, id: &str, body: &[u8], unknown: Unknown<'_>) -> Result<Decision, Answer> {
-        let refused = |pool: &PoolId| match unknown {
-            Unknown::Refuses(region) if pool.region == *region => REFUSED,
+    fn decide(
+        &self,
+        id: &str,
+        body: &[u8],
+        assumption: Assumption<'_>,
+    ) -> Result<Decision, Answer> {
+        let refused = |pool: &PoolId| match assumption {
+            Assumption::Refuses(region) if pool.region == *region => REFUSED,
             _ => 0.0,
         };
         let breaker = |pool: &PoolId| {
-            let is_open = match unknown {
-                Unknown::Open(region) => pool.region == *region,
-                Unknown::AllOpen => true,
-                Unknown::Nothing | Unknown::Refuses(_) | Unknown::LeaseRanOut => false,
+            let is_open = match assumption {
+                Assumption::Open(region) => pool.region == *region,
+                Assumption::AllOpen => true,
+                Assumption::Nothing | Assumption::Refuses(_) | Assumption::LeaseRanOut => false,
             };
             is_open.then_some(Unavailable {
                 retry_after: 1,
@@ -152,7 +157,7 @@ impl Case<'_> {
         };
         let context = RequestContext {
             request_id: id.as_bytes(),
-            lease_ran_out: unknown == Unknown::LeaseRanOut,
+            lease_ran_out: assumption == Assumption::LeaseRanOut,
             refused: &refused,
             loaded: &|_| 0.0,
             pace: &|_| PoolPace::default(),
@@ -167,12 +172,12 @@ impl Case<'_> {
     }
 }
 
-impl Tried {
+impl Decisions {
     fn add(&mut self, decided: Decided) {
         self.requests += 1;
         let mut all = self.decided.iter_mut();
-        match all.find(|known| known.is_like(&decided)) {
-            Some(known) => known.requests += 1,
+        match all.find(|other| other.is_like(&decided)) {
+            Some(same) => same.requests += 1,
             None => self.decided.push(decided),
         }
     }

@@ -1,7 +1,7 @@
 //! Whether a fallback takes a request: the egress filter's own code says it.
 
 use super::explanation::MemberReport;
-use super::place::{Given, Place};
+use super::place::{FallbackRequest, Place};
 use meridian_filter_core::claude::Ask;
 use meridian_filter_core::egress::{EgressMode, Restriction, mode};
 use meridian_planner::plugins::egress_policy;
@@ -40,7 +40,7 @@ impl Place<'_> {
 
     /// Why a fallback refuses the body. The request ends there: no other member would take it either.
     fn refusal(&self, policy: &EgressPolicy, mode: EgressMode<'_>) -> Option<String> {
-        let Given {
+        let FallbackRequest {
             path,
             version,
             betas,

@@ -20,12 +20,12 @@ pub use explanation::{
     Excluded, Explanation, Fate, Finding, LimitsReport, MemberReport, Outcome, PolicyReport,
     Routed, ShareReport, SourceReport, Unless, ZoneReport,
 };
-pub use place::Known;
+pub use place::Inputs;
 pub use policy::router_policy;
 pub use request::{BadRequest, ExplainRequest};
 pub use text::text;
 
-use decisions::{Case, Decided, Unknown, decision_of};
+use decisions::{Assumption, Case, Decided, decision_of};
 use members::bytes;
 use meridian_filter_core::answer::Answer;
 use meridian_filter_core::body;
@@ -34,7 +34,7 @@ use meridian_filter_core::request::Head;
 use meridian_filter_core::router::{Admission, Router};
 use meridian_policy::chain::Member;
 use meridian_policy::filter_policy::Lane;
-use place::Given;
+use place::FallbackRequest;
 use routed::routed;
 use sources::{sources, zone};
 use unless::unless;
@@ -43,8 +43,8 @@ use unless::unless;
 ///
 /// # Errors
 /// The request contradicts itself or the fleet.
-pub fn explain(known: Known<'_>, request: &ExplainRequest) -> Result<Explanation, BadRequest> {
-    let sent = request.sent(known.policy)?;
+pub fn explain(inputs: Inputs<'_>, request: &ExplainRequest) -> Result<Explanation, BadRequest> {
+    let sent = request.sent(inputs.policy)?;
     let body = request.body()?;
     let headers = sent.header_map();
     let head = Head {
@@ -53,19 +53,19 @@ pub fn explain(known: Known<'_>, request: &ExplainRequest) -> Result<Explanation
         source: Some(sent.from),
         headers: &headers,
     };
-    let caller = classify(known.policy, head.source, &headers);
+    let caller = classify(inputs.policy, head.source, &headers);
     let mut explanation = Explanation {
         gateway: request.gateway.clone(),
-        at: known.report.at,
+        at: inputs.report.at,
         from: sent.from,
-        policy: known.accepted.clone(),
-        sources: sources(known.policy, &sent, caller.as_ref()),
-        zone: caller.map(|caller| zone(known, caller)),
+        policy: inputs.accepted.clone(),
+        sources: sources(inputs.policy, &sent, caller.as_ref()),
+        zone: caller.map(|caller| zone(inputs, caller)),
         outcomes: Vec::new(),
         unless: Vec::new(),
         excluded: Vec::new(),
     };
-    let router = Router::new(known.policy.clone());
+    let router = Router::new(inputs.policy.clone());
     let admitted = match router.admit(&head) {
         Admission::Answer(answer) => {
             explanation.outcomes = vec![answered(&answer, 100.0)];
@@ -73,45 +73,50 @@ pub fn explain(known: Known<'_>, request: &ExplainRequest) -> Result<Explanation
         }
         Admission::ReadBody(admitted) => admitted,
     };
-    let longest = u64::from(known.topology.limits.body);
+    let longest = u64::from(inputs.topology.limits.body);
     if let Some(size) = request.body_size.filter(|size| *size > longest) {
         explanation.outcomes = vec![too_long(size, longest)];
         return Ok(explanation);
     }
     let case = Case {
-        policy: known.policy,
+        policy: inputs.policy,
         router: &router,
         admitted: &admitted,
         body: body.as_bytes(),
         has_conversation: request.session.is_some() || names_conversation(&body),
         request_id: request.request_id.as_deref(),
-        now_ms: known.report.at.0,
+        now_ms: inputs.report.at.0,
     };
     let betas = sent.value("anthropic-beta");
     let version = sent.value("anthropic-version");
-    let given = Given {
+    let for_fallbacks = FallbackRequest {
         path: &request.path,
         version: version.as_deref(),
         betas: betas.as_deref().unwrap_or_default(),
         body: request.body.as_deref(),
     };
-    decide(known, (request.body_size, given), &case, &mut explanation);
+    decide(
+        inputs,
+        (request.body_size, for_fallbacks),
+        &case,
+        &mut explanation,
+    );
     Ok(explanation)
 }
 
 /// Adds what becomes of an admitted request.
 fn decide(
-    known: Known<'_>,
-    (size, given): (Option<u64>, Given<'_>),
+    inputs: Inputs<'_>,
+    (size, request): (Option<u64>, FallbackRequest<'_>),
     case: &Case<'_>,
     explanation: &mut Explanation,
 ) {
-    let tried = case.tried(Unknown::Nothing);
+    let tried = case.tried(Assumption::Nothing);
     let share = |decided: &Decided| f64::from(decided.requests) / f64::from(tried.requests) * 100.0;
     let outcomes = tried.decided.iter().map(|decided| match &decided.outcome {
         Ok(decision) => {
-            let place = known.place(decision, given);
-            let mut routed = routed(known, case.rule(decision), &place, (decision, decided));
+            let place = inputs.place(decision, request);
+            let mut routed = routed(inputs, case.rule(decision), &place, (decision, decided));
             if let Some(size) = size {
                 routed.limits.per_try_timeout_ms = case.per_try_timeout_ms(size, decision);
             }
@@ -128,8 +133,8 @@ fn decide(
     let Some((decision, rule)) = decision.and_then(|it| Some((it, case.rule(it)?))) else {
         return;
     };
-    explanation.unless = unless(known, case, rule, &tried);
-    let place = known.place(decision, given);
+    explanation.unless = unless(inputs, case, rule, &tried);
+    let place = inputs.place(decision, request);
     let chain = place.chain(Lane::Home, None);
     let first = rule.regions.iter().map(ToString::to_string);
     let included = first.chain(chain.iter().map(Member::label));

@@ -9,7 +9,7 @@ use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName};
 
 /// What an explanation is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'k> {
+pub struct Inputs<'k> {
     /// The gateway's policy.
     pub policy: &'k FilterPolicy,
     /// Who has it.
@@ -22,7 +22,7 @@ pub struct Known<'k> {
 
 /// What a fallback gets of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Given<'g> {
+pub struct FallbackRequest<'g> {
     /// The path.
     pub path: &'g str,
     /// The header `anthropic-version`.
@@ -49,12 +49,16 @@ pub struct Place<'p> {
     /// The definition of the zone that the gateway follows.
     pub definition: &'p ZoneId,
     /// What fallbacks get of the request.
-    pub request: Given<'p>,
+    pub request: FallbackRequest<'p>,
 }
 
-impl<'k> Known<'k> {
+impl<'k> Inputs<'k> {
     /// Where a request is after a decision.
-    pub(super) fn place<'p>(&self, decision: &'p Decision, request: Given<'p>) -> Place<'p>
+    pub(super) fn place<'p>(
+        &self,
+        decision: &'p Decision,
+        request: FallbackRequest<'p>,
+    ) -> Place<'p>
     where
         'k: 'p,
     {

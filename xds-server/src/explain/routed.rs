@@ -3,14 +3,14 @@
 use super::decisions::Decided;
 use super::explanation::{LimitsReport, MemberReport, Routed, ShareReport};
 use super::first::weights;
-use super::place::{Known, Place};
+use super::place::{Inputs, Place};
 use meridian_filter_core::decision::{Decision, Met};
 use meridian_planner::intent::Action;
 use meridian_policy::filter_policy::{Lane, ModelRule};
 
 /// Where a decision leads.
 pub fn routed(
-    known: Known<'_>,
+    inputs: Inputs<'_>,
     rule: Option<&ModelRule>,
     place: &Place<'_>,
     (decision, decided): (&Decision, &Decided),
@@ -21,13 +21,13 @@ pub fn routed(
         .map(|member| place.member(member, rule))
         .collect();
     let serving = chain.iter().find(|member| member.passed_over.is_none());
-    let limits = known
+    let limits = inputs
         .topology
         .limits_of(&decision.caller.zone, &decision.model);
     Routed {
         lane: decision.lane,
         first: serving.map(|it| it.member.clone()),
-        share: rule.and_then(|rule| share(known, rule, decision)),
+        share: rule.and_then(|rule| share(inputs, rule, decision)),
         fresh: decision.fresh.map(|met| {
             let met = match met {
                 Met::Yes => "yes",
@@ -47,10 +47,10 @@ pub fn routed(
 }
 
 /// What the share is made of.
-fn share(known: Known<'_>, rule: &ModelRule, decision: &Decision) -> Option<ShareReport> {
+fn share(inputs: Inputs<'_>, rule: &ModelRule, decision: &Decision) -> Option<ShareReport> {
     let split = rule.split.as_ref()?;
     let others = weights(rule, Lane::Overflow).into_iter();
-    let intents = known.report.intents.active(known.report.at);
+    let intents = inputs.report.intents.active(inputs.report.at);
     let intents = intents.filter(|(_, intent)| match &intent.action {
         Action::Override {
             gateway,
@@ -58,7 +58,12 @@ fn share(known: Known<'_>, rule: &ModelRule, decision: &Decision) -> Option<Shar
             model,
             ..
         } => {
-            (gateway, zone, model) == (&known.policy.region, &decision.caller.zone, &decision.model)
+            (gateway, zone, model)
+                == (
+                    &inputs.policy.region,
+                    &decision.caller.zone,
+                    &decision.model,
+                )
         }
         Action::Drain { .. } => false,
         Action::Freeze {} => true,

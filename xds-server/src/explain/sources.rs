@@ -1,7 +1,7 @@
 //! What told the caller's zone, and what was not believed.
 
 use super::explanation::{Finding, SourceReport, ZoneReport};
-use super::place::Known;
+use super::place::Inputs;
 use super::request::Sent;
 use meridian_filter_core::classify::{Classified, SourceValue, values};
 use meridian_policy::chain::Member;
@@ -45,9 +45,9 @@ pub fn sources(
 }
 
 /// The caller's zone.
-pub fn zone(known: Known<'_>, caller: Classified) -> ZoneReport {
-    let rule = known.policy.zones.get(&caller.zone);
-    let of_fleet = known.topology.zones.get(&caller.zone);
+pub fn zone(inputs: Inputs<'_>, caller: Classified) -> ZoneReport {
+    let rule = inputs.policy.zones.get(&caller.zone);
+    let of_fleet = inputs.topology.zones.get(&caller.zone);
     let regions = of_fleet.into_iter().flat_map(|zone| &zone.regions);
     let fallbacks = of_fleet.into_iter().flat_map(|zone| &zone.fallbacks);
     ZoneReport {

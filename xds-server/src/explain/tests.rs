@@ -67,13 +67,13 @@ impl Stand {
             others: Vec::new(),
             newest: true,
         };
-        let known = Known {
+        let inputs = Inputs {
             policy: &policy,
             accepted: &accepted,
             topology: &self.topology,
             report: &self.report,
         };
-        explain(known, request)
+        explain(inputs, request)
     }
 }
 

@@ -4,7 +4,7 @@ use super::operator::json::errors::{Failed, Malformed, Refusing};
 use super::operator::{Failure, Refused};
 use super::report::Report;
 use super::store::Store;
-use crate::explain::{ExplainRequest, Explanation, Known, PolicyReport, explain, router_policy};
+use crate::explain::{ExplainRequest, Explanation, Inputs, PolicyReport, explain, router_policy};
 use crate::name::{ROUTER, native};
 use crate::xds::{EncodedResource, Hub, ResourceType};
 use arc_swap::ArcSwap;
@@ -70,13 +70,13 @@ impl Explainer {
             let error = format!("{gateway} has no policy yet; nothing has been published");
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
         })?;
-        let known = Known {
+        let inputs = Inputs {
             policy: &policy,
             accepted: &accepted,
             topology: &topology,
             report: &self.report.load(),
         };
-        explain(known, request)
+        explain(inputs, request)
             .map_err(|error| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
