@@ -276,17 +276,11 @@ async fn until_settled(world: &World) -> Result<()> {
             .flat_map(|zones| zones.values())
             .flat_map(|models| models.values());
         let is_calm = placements.all(|placement| placement.home_share == 100);
-        // Envoy accepts clusters before it has checked and uses them.
-        let mut warming = 0;
-        for region in REGIONS {
-            let gateway = world.gateway(region);
-            warming += gateway
-                .counter("^cluster_manager\\.warming_clusters$")
-                .await?;
-        }
-        Ok(has_all && report.fleet.kept.is_empty() && is_calm && warming == 0)
+        Ok(has_all && report.fleet.kept.is_empty() && is_calm)
     })
-    .await
+    .await?;
+    // Envoy accepts clusters before it has checked them.
+    world.until_healthy().await
 }
 
 /// What a hunt saw, or what was wrong with it.
