@@ -15,12 +15,12 @@ pub enum Preview {
     #[command(after_help = "Examples:
   meridian diff fleet.new.yaml
   meridian diff fleet.new.yaml --against fleet.yaml --output json")]
-    Diff(Diff),
+    Diff(Box<Diff>),
     /// Explains what a gateway would do with a request, and why: the gateway's own code decides by the policy that it has.
     #[command(after_help = "Examples:
   meridian explain --gateway us-west-2 --country DE --model llama-3.1-70b
   meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json")]
-    Explain(Explain),
+    Explain(Box<Explain>),
     /// Shows which recorded requests would have gone elsewhere under another fleet file: exit code 0 none, 2 some.
     #[command(after_help = "Examples:
   meridian replay --against fleet.new.yaml /var/log/meridian/access.log
@@ -34,9 +34,9 @@ pub enum Preview {
 /// A file is wrong, or no control plane answers.
 pub async fn preview(command: Preview, out: &mut impl Write) -> Result<ExitCode> {
     match command {
-        Preview::Diff(command) => diff(command, out).await,
+        Preview::Diff(command) => diff(*command, out).await,
         Preview::Explain(command) => {
-            explain(command, out).await?;
+            explain(*command, out).await?;
             Ok(ExitCode::SUCCESS)
         }
         Preview::Replay(command) => replay(&command, out),

@@ -95,7 +95,7 @@ fn after(fleet: &Topology, line: &Line) -> String {
     }
     let model = fleet
         .models()
-        .into_iter()
+        .iter()
         .find(|model| model.as_str() == line.model);
     let reach = model.and_then(|model| fleet.reach(name, model, home));
     let Some(reach) = reach else {
