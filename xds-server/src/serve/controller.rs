@@ -1,5 +1,6 @@
 //! The state machine of the control plane: events in, effects out. It does no IO and has no clock.
 
+mod beginning;
 mod changes;
 mod lease;
 mod replica;
@@ -15,6 +16,7 @@ use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::saved_state::SavedState;
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
+use beginning::Beginning;
 use changes::log_changes;
 use lease::{is_due, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
@@ -67,55 +69,6 @@ pub struct Effects {
     pub fleet: Option<Arc<Topology>>,
     /// Save this for the next start.
     pub save: Option<SavedState>,
-}
-
-/// What a control plane begins with.
-struct Beginning {
-    edition: Edition,
-    earlier: Earlier,
-    plan: Plan,
-    publisher: Publisher,
-}
-
-impl Beginning {
-    /// The editions that an earlier process has left, the newest first, as they were. The file's own edition, if there are none or they
-    /// cannot be published.
-    fn after(
-        editions: Vec<Edition>,
-        own: &Edition,
-        plan: &Plan,
-        lease: Lease,
-    ) -> Result<Self, Unpublishable> {
-        let mut editions = editions.into_iter();
-        if let Some(newest) = editions.next()
-            && newest.fleet.trust_domain == own.fleet.trust_domain
-        {
-            match Self::with(newest, Earlier::saved(editions.collect()), plan, lease) {
-                Ok(beginning) => return Ok(beginning),
-                Err(error) => {
-                    tracing::warn!(%error, "the definitions before the restart cannot be kept; requests that were decided under them are refused");
-                }
-            }
-        }
-        Self::with(own.clone(), Earlier::default(), plan, lease)
-    }
-
-    fn with(
-        edition: Edition,
-        earlier: Earlier,
-        plan: &Plan,
-        lease: Lease,
-    ) -> Result<Self, Unpublishable> {
-        let plan = carried_over(&edition.fleet, plan);
-        let history = earlier.before(&edition.fleet);
-        let publisher = Publisher::new(history, &plan, lease, &Publication::new())?;
-        Ok(Self {
-            edition,
-            earlier,
-            plan,
-            publisher,
-        })
-    }
 }
 
 /// The state of the control plane.

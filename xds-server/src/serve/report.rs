@@ -133,6 +133,9 @@ pub struct LeaderReport {
 pub struct ReplicaReport {
     /// Its name.
     pub name: String,
+    /// It is the one that reports.
+    #[serde(default)]
+    pub own: bool,
     /// The version of `meridian`.
     pub version: String,
     /// Since when it is connected to the store, or since its last news.

@@ -14,6 +14,7 @@ mod shared;
 pub use audit::{Change, Entry, Record, broken_at};
 pub use embedded::Embedded;
 pub use error::StoreError;
+pub use keys::replica_key;
 pub use request::{Answer, Pending};
 pub use shared::{Loaded, Member, NotSubmitted, Shared, moved_to};
 

@@ -4,7 +4,7 @@ use crate::clock::{steady_clock, system_time};
 use crate::etcd::EtcdError;
 use crate::serve::report::{LeaderReport, ReplicaReport, ReplicasReport};
 use crate::serve::saved_state::SavedState;
-use crate::serve::store::{Loaded, Member, Pending, Shared, StoreError};
+use crate::serve::store::{Loaded, Member, Pending, Shared, StoreError, replica_key};
 use meridian_planner::intent::Intents;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -101,16 +101,22 @@ impl Link {
         self.events.send(event).await.map_err(|_| End::Gone)
     }
 
-    /// Sends how things stand.
+    /// Sends how things stand. `lease`: that of the session.
     ///
     /// # Errors
     /// Nobody takes news any more.
-    pub async fn report(&mut self, loaded: &Loaded) -> Result<(), End> {
+    pub async fn report(&mut self, loaded: &Loaded, lease: i64) -> Result<(), End> {
         self.report.leader = loaded.leader.as_ref().map(|(_, leader)| LeaderReport {
             name: leader.name.clone(),
             since: leader.since,
         });
-        self.report.replicas = loaded.replicas.values().map(ReplicaReport::from).collect();
+        // Names may be the same, as of two replicas on machines with one name.
+        let own = replica_key(lease);
+        let replicas = loaded.replicas.iter().map(|(key, member)| ReplicaReport {
+            own: *key == own,
+            ..member.into()
+        });
+        self.report.replicas = replicas.collect();
         self.send(ReplicaEvent::State(Box::new(self.report.clone())))
             .await
     }
@@ -143,6 +149,7 @@ impl From<&Member> for ReplicaReport {
         } = member.clone();
         Self {
             name,
+            own: false,
             version,
             since,
             regions,

@@ -71,7 +71,7 @@ impl Session {
 
     /// Sends what there is.
     async fn tell(&self, of: &mut Link) -> Result<(), End> {
-        of.report(&self.loaded).await?;
+        of.report(&self.loaded, self.lease).await?;
         self.tell_plan(of).await?;
         of.send(ReplicaEvent::Intents(self.loaded.intents.clone()))
             .await
@@ -127,7 +127,7 @@ impl Session {
             of.send(ReplicaEvent::Request(request)).await?;
         }
         if (&self.loaded.leader, &self.loaded.replicas) != (&members.0, &members.1) {
-            of.report(&self.loaded).await?;
+            of.report(&self.loaded, self.lease).await?;
         }
         self.campaign(of).await
     }

@@ -19,6 +19,11 @@ pub const AUDIT: &str = "audit/";
 pub const REQUESTS: &str = "requests/";
 pub const ANSWERS: &str = "answers/";
 
+/// The key of a replica, by its lease.
+pub fn replica_key(lease: i64) -> String {
+    format!("{REPLICAS}{lease:x}")
+}
+
 /// A key that sorts by its number.
 pub fn numbered(beginning: &str, number: u64) -> String {
     format!("{beginning}{number:020}")

@@ -19,7 +19,7 @@ pub struct Replica {
     pub own: watch::Sender<Member>,
     pub resign: Arc<Notify>,
     pub leads: bool,
-    /// No plan was seen in this session: the store may be another one, with other revisions.
+    /// No plan was seen since it is connected: the store may be another one, with other revisions.
     pub is_new_session: bool,
     /// The plan in force by the store, and its revision.
     pub in_force: Option<(i64, SavedState)>,
@@ -79,7 +79,7 @@ impl Replica {
     /// The other replicas.
     fn others(&self) -> impl Iterator<Item = &ReplicaReport> {
         let replicas = self.report.replicas.iter();
-        replicas.filter(|replica| replica.name != self.report.name)
+        replicas.filter(|replica| !replica.own)
     }
 
     /// Whether the gateways of all other replicas have accepted the plan in force.
@@ -110,9 +110,7 @@ impl Replica {
             let _ = reply.send(answer);
         });
     }
-}
 
-impl Replica {
     pub fn note_unable(&mut self, error: String) {
         if self.unable.as_ref() != Some(&error) {
             tracing::error!(

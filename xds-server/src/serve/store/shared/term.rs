@@ -5,7 +5,9 @@ use crate::etcd::{Change, Client, Guard, Step};
 use crate::serve::saved_state::SavedState;
 use crate::serve::store::committed::decoded;
 use crate::serve::store::error::{StoreError, json};
-use crate::serve::store::keys::{INTENTS, LEADER, PLAN, REPLICAS, REQUESTS, VERSION, number_of};
+use crate::serve::store::keys::{
+    INTENTS, LEADER, PLAN, REPLICAS, REQUESTS, VERSION, number_of, replica_key,
+};
 use crate::serve::store::request::Pending;
 use meridian_planner::intent::{Intent, Intents};
 use meridian_planner::signal::Millis;
@@ -165,7 +167,7 @@ impl Shared {
         member: &Member,
     ) -> Result<(), StoreError> {
         let put = Step::Put {
-            key: format!("{REPLICAS}{lease:x}"),
+            key: replica_key(lease),
             value: serde_json::to_vec(member)?,
             lease,
         };
