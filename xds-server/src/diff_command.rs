@@ -1,5 +1,6 @@
 //! `meridian diff`: what an edit of the fleet file would change.
 
+use crate::help::DIFFERENT;
 use crate::operate::{To, ask};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -13,9 +14,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// The exit code if something would change.
-const DIFFERENT: u8 = 2;
 
 /// The arguments.
 #[derive(Args)]

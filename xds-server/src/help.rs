@@ -14,6 +14,9 @@ pub const EXIT_CODES: &str = "Exit codes:
   2  the command line is wrong; `meridian diff` and `replay`: something would change
   3  the control plane refuses it, and nothing has changed";
 
+/// The exit code of a preview if something would change.
+pub const DIFFERENT: u8 = 2;
+
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Install {

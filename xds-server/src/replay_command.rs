@@ -1,5 +1,6 @@
 //! `meridian replay`: recorded decisions under another fleet file.
 
+use crate::help::DIFFERENT;
 use crate::operate::Shown;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -9,9 +10,6 @@ use meridian_xds_server::replay;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// The exit code if a request would have gone elsewhere.
-const DIFFERENT: u8 = 2;
 
 /// The arguments.
 #[derive(Args)]

@@ -116,8 +116,17 @@ pub(super) async fn serve_within(
             }
         }
     };
-    tokio::pin!(serving);
     tracing::info!(%address, "serving xDS");
+    until_drained(serving, &stop, shutdown).await
+}
+
+/// Runs a server until `shutdown` completes. Then it tells `stop`, and what is under way has [`DRAIN`] to end.
+async fn until_drained(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    stop: &watch::Sender<bool>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         () = shutdown => {}

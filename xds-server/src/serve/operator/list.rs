@@ -116,8 +116,7 @@ impl OperatorList {
 
 /// The SHA-256 of a token, in hexadecimal. A token has 256 random bits: nobody finds it by trying.
 pub fn hash(token: &str) -> String {
-    let digest = Sha256::digest(token.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 /// Whether an operator may have this name.

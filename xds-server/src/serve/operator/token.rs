@@ -4,7 +4,6 @@ use super::caller::Role;
 use super::list::{OperatorEntry, hash};
 use rustls::crypto::GetRandomFailed;
 use rustls::crypto::ring::default_provider;
-use std::fmt::Write;
 use std::time::SystemTime;
 
 /// Random bytes of a token.
@@ -25,11 +24,7 @@ pub fn new_token(
 ) -> Result<(String, OperatorEntry), GetRandomFailed> {
     let mut bytes = [0; BYTES];
     default_provider().secure_random.fill(&mut bytes)?;
-    let mut token = PREFIX.to_owned();
-    for byte in bytes {
-        // Writing into a String cannot fail.
-        let _ = write!(token, "{byte:02x}");
-    }
+    let token = format!("{PREFIX}{}", hex::encode(bytes));
     let entry = OperatorEntry {
         name,
         role,

@@ -91,8 +91,7 @@ impl Record {
             hash: String::new(),
             ..self.clone()
         };
-        let digest = Sha256::digest(serde_json::to_vec(&without)?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(Sha256::digest(serde_json::to_vec(&without)?)))
     }
 }
 

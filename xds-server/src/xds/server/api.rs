@@ -1,7 +1,9 @@
 //! Another port with the same TLS and limits: for operators.
 
 use super::tls::Certificates;
-use super::{DRAIN, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAMS, ServeError, connection};
+use super::{
+    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAMS, ServeError, connection, until, until_drained,
+};
 use crate::xds::hub::Hub;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -35,16 +37,7 @@ pub async fn serve_api(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, super::until(stopped));
-    tokio::pin!(serving);
+        .serve_with_incoming_shutdown(connections, until(stopped));
     tracing::info!(%address, "serving the admin API");
-    tokio::select! {
-        ended = &mut serving => return Ok(ended?),
-        () = shutdown => {}
-    }
-    stop.send_replace(true);
-    match tokio::time::timeout(DRAIN, serving).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => Ok(()),
-    }
+    until_drained(serving, &stop, shutdown).await
 }
