@@ -42,7 +42,8 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// How long the first step of a handover waits for gateways that do not answer.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same after a start, when all gateways connect anew: Envoy's longest time between two attempts, unless its bootstrap has another.
+/// The same for as long after a start, when gateways connect anew: Envoy's longest time between two attempts, unless its bootstrap has
+/// another.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An input of the controller.
@@ -95,15 +96,13 @@ pub struct Controller {
     before: Option<Box<SavedState>>,
     /// When the last step was published.
     step_at: Millis,
-    /// How long it waits for gateways that do not answer.
-    step_timeout: Duration,
     /// The last edit that arrived during a handover.
     queued_edit: Option<Edition>,
     /// Whether anything was observed since the last plan.
     has_news: bool,
     planned_at: Millis,
     ticked_at: Millis,
-    /// When the process started, or went on after a standstill.
+    /// When the process started, went on after a standstill, or began to lead.
     started_at: Millis,
     /// The sources that were read since then.
     read: BTreeSet<(RegionName, String)>,
@@ -155,8 +154,6 @@ impl Controller {
             steps: VecDeque::new(),
             before: None,
             step_at: now,
-            // The lease must not run out: it is not renewed meanwhile.
-            step_timeout: RECONNECT_TIMEOUT.min(Duration::from_millis(lease.runs_ms / 2)),
             queued_edit: None,
             has_news: false,
             planned_at: now,
@@ -204,7 +201,7 @@ impl Controller {
             Event::Settled if self.is_handing_over() => return self.publish_next_step(now),
             Event::Settled => self.earlier.supersede(now),
             Event::Tick
-                if self.is_handing_over() && now.since(self.step_at) < self.step_timeout => {}
+                if self.is_handing_over() && now.since(self.step_at) < self.step_timeout(now) => {}
             Event::Tick if self.is_handing_over() => return self.publish_next_step(now),
             Event::Tick => return self.tick(now),
         }
@@ -285,6 +282,17 @@ impl Controller {
     /// Whether earlier definitions are kept by which some gateway may still decide.
     pub fn keeps_definitions_in_use(&self) -> bool {
         self.earlier.in_use()
+    }
+
+    /// How long a step waits for gateways that do not answer.
+    fn step_timeout(&self, now: Millis) -> Duration {
+        // The lease must not run out: it is not renewed meanwhile.
+        let longest = RECONNECT_TIMEOUT.min(Duration::from_millis(self.lease.runs_ms / 2));
+        if now.since(self.started_at) < longest {
+            longest
+        } else {
+            STEP_TIMEOUT
+        }
     }
 
     fn publish_next_step(&mut self, now: Millis) -> Effects {
@@ -416,7 +424,6 @@ impl Controller {
     fn apply_edit(&mut self, edition: Edition, now: Millis) -> Effects {
         match self.hand_over(edition, now) {
             Ok(effects) => {
-                self.step_timeout = STEP_TIMEOUT;
                 self.counts.reloads += 1;
                 self.file.error = None;
                 self.unpublished = None;

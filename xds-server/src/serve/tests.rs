@@ -143,6 +143,16 @@ impl Stand {
         self.handle(Event::Tick)
     }
 
+    /// The ticks of 100 ms until a handover ends, while no gateway answers.
+    fn ticks_of_handover(&mut self) -> usize {
+        let mut ticks = 0;
+        while self.controller.is_handing_over() {
+            self.tick(100);
+            ticks += 1;
+        }
+        ticks
+    }
+
     fn report(&self) -> Report {
         self.controller.report(self.now)
     }

@@ -121,7 +121,6 @@ impl Controller {
         }
         self.before = state.before.clone();
         self.step_at = now;
-        self.step_timeout = super::STEP_TIMEOUT;
         self.queued_edit = None;
         super::log_changes(&self.plan, &state.plan);
         self.plan = state.plan.clone();
@@ -170,6 +169,8 @@ impl Controller {
     pub fn lead(&mut self, now: Millis) -> Effects {
         self.follows = false;
         self.step_at = now;
+        // The gateways of the one that led before are on their way to others.
+        self.started_at = now;
         self.has_news = true;
         let runs = Duration::from_millis(self.lease.runs_ms);
         if now.since(self.lease_since) > LONGEST_AWAY.saturating_add(runs) {

@@ -136,6 +136,20 @@ fn a_follower_ends_the_handover_of_a_leader_that_has_died() {
     pair.agree();
 }
 
+/// They were connected to the one that led before, and accept nothing until they have found another one.
+#[test]
+fn one_that_begins_to_lead_waits_until_gateways_connect_again() {
+    let mut pair = Pair::new();
+    for _ in 0..600 {
+        pair.leader.tick(100);
+        pair.follower.tick(100);
+    }
+    pair.agree();
+    pair.exchange();
+    pair.leader.handle(renamed("europe"));
+    assert_eq!(pair.leader.ticks_of_handover(), 300);
+}
+
 #[test]
 fn the_file_of_the_one_that_leads_counts() {
     let mut pair = Pair::new();
