@@ -40,6 +40,13 @@ pub const AFFINITY_SLOT: &str = "x-meridian-place";
 pub const TOO_LONG: &str = "x-meridian-too-long";
 /// The length in bytes of a request without `content-length`.
 pub const LENGTH: &str = "x-meridian-length";
+/// Whether the gateway tells the control plane of the request, [`SAMPLED`] or [`UNTOLD`]. Without it: if the request is refused, fails over
+/// or is answered by a fallback.
+pub const REPORT: &str = "x-meridian-report";
+/// A value of [`REPORT`]: it is told of, whatever becomes of it.
+pub const SAMPLED: &str = "sampled";
+/// A value of [`REPORT`]: it is not told of, since there are too many at this moment.
+pub const UNTOLD: &str = "untold";
 /// Marks a request that the filter answered itself. It keeps Envoy's local-reply format away from that response.
 pub const REFUSED: &str = "x-meridian-refused";
 /// On responses: the reason for the route, for example `lane=home zone=eea by=cf-ipcountry model=m`.

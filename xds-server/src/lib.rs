@@ -11,6 +11,7 @@
 pub mod bootstrap;
 pub mod clock;
 pub mod collect;
+pub mod decisions;
 pub mod diff;
 pub mod discovery;
 pub mod etcd;
@@ -22,6 +23,7 @@ pub mod replay;
 pub mod serve;
 pub mod snapshot;
 pub mod status;
+mod table;
 mod tls;
 pub mod translate;
 pub mod verify;

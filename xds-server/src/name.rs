@@ -6,6 +6,7 @@ pub use meridian_policy::name::stat;
 
 use meridian_policy::chain::Member;
 use meridian_policy::definition::Definitions;
+use meridian_policy::fleet::ControlPlane;
 use meridian_policy::{FallbackId, FallbackName, ModelName, RegionName, ZoneId, ZoneName};
 
 /// The HTTP filter that decides where a request goes. Its configuration is an ECDS resource.
@@ -28,8 +29,16 @@ pub fn wasm(native: &str) -> String {
 pub const CONTROL_PLANE: &str = "control-plane";
 
 /// The cluster of one of several replicas of the control plane, for a gateway's statistics.
-pub fn control_plane_replica(number: usize) -> String {
+fn control_plane_replica(number: usize) -> String {
     format!("{CONTROL_PLANE}-{number}")
+}
+
+/// The clusters to which a gateway reports, one of each replica.
+pub fn report_clusters(control_plane: &ControlPlane) -> Vec<String> {
+    match control_plane.addresses.len() {
+        1 => vec![CONTROL_PLANE.to_owned()],
+        count => (1..=count).map(control_plane_replica).collect(),
+    }
 }
 
 /// The secret with a gateway's certificate and key, for other gateways and the control plane.

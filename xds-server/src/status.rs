@@ -1,10 +1,10 @@
 //! `meridian status`: prints the report for a person.
 
 mod replicas;
-mod table;
 
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use crate::serve::store::{Change, Record};
+use crate::table::{ago, section, table};
 use comfy_table::Table;
 use meridian_planner::intent::Intents;
 use meridian_planner::signal::Millis;
@@ -12,7 +12,6 @@ use meridian_policy::ZoneId;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
-use table::{ago, section, table};
 
 /// The report as text.
 pub fn text(report: &Report) -> String {

@@ -46,6 +46,7 @@ mod providers;
 mod pushed;
 mod queries;
 mod replay;
+mod reported;
 mod residency;
 mod retries;
 mod retrieval;
@@ -326,6 +327,7 @@ scenarios! {
     "drained-conversations": operators::conversations, Last, Options::default();
     "overridden": operators::overridden, Any, Options::default();
     "explained": explained::explained, Last, Options::default();
+    "reported": reported::reported, Any, Options::default();
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

@@ -118,7 +118,7 @@ pub fn dynamic(
             },
             ..Default::default()
         }),
-        stats_sinks: report_clusters(control_plane)
+        stats_sinks: name::report_clusters(control_plane)
             .iter()
             .map(|cluster| reports(cluster))
             .collect(),
@@ -134,18 +134,10 @@ fn clusters(fleet: &Fleet, control_plane: &ControlPlane, secrets: Option<&Path>)
         |name: &str, addresses: &[String]| cluster(fleet, control_plane, name, addresses, secrets);
     let mut clusters = vec![cluster(name::CONTROL_PLANE, all)];
     if all.len() > 1 {
-        let each = report_clusters(control_plane).into_iter().zip(all);
+        let each = name::report_clusters(control_plane).into_iter().zip(all);
         clusters.extend(each.map(|(name, address)| cluster(&name, std::slice::from_ref(address))));
     }
     clusters
-}
-
-/// The clusters to which statistics go.
-fn report_clusters(control_plane: &ControlPlane) -> Vec<String> {
-    match control_plane.addresses.len() {
-        1 => vec![name::CONTROL_PLANE.to_owned()],
-        count => (1..=count).map(name::control_plane_replica).collect(),
-    }
 }
 
 fn service(cluster: &str, retry_policy: Option<RetryPolicy>) -> GrpcService {

@@ -1,6 +1,7 @@
 //! The admin API of a port.
 
 use super::certificates::followed;
+use super::decisions;
 use super::http::ApiState;
 use super::operator::grpc;
 use super::operator::json::{
@@ -23,7 +24,9 @@ use utoipa_axum::router::OpenApiRouter;
 pub fn routes(api: Api, access: Access) -> Router {
     let admin = grpc::service(api.clone());
     let explainer = api.explainer.clone().routes();
-    let operations = operations(api).merge(explainer).fallback(no_such_path);
+    let decisions = decisions::routes(Arc::clone(&api.decisions));
+    let operations = operations(api).merge(explainer).merge(decisions);
+    let operations = operations.fallback(no_such_path);
     let routes = OpenApiRouter::with_openapi(head(&access)).nest("/v1", operations);
     let (routes, mut document) = routes.split_for_parts();
     close_actions(&mut document);

@@ -13,6 +13,7 @@
 mod api;
 pub mod certificates;
 mod controller;
+mod decisions;
 mod edition;
 pub mod explain;
 mod fleet_file;
@@ -38,9 +39,10 @@ use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Gateways};
 use crate::collect::push::Pushes;
 use crate::collect::{Collector, Scrape, WatchedSource};
+use crate::decisions::{Kept, Receiver};
 use crate::etcd::Address;
 use crate::fleet::load_error;
-use crate::xds::{self, Peer};
+use crate::xds::{self, Peer, Trust};
 use anyhow::{Context, Result, anyhow};
 use api::OpenApiPort;
 use axum::Router;
@@ -50,6 +52,7 @@ use edition::Edition;
 use explain::Explainer;
 use fleet_file::FleetFile;
 use http::{Pages, pages};
+use meridian_policy::RegionName;
 use meridian_policy::fleet::ControlPlane;
 use operator::json::Api;
 use operator::{Access, Operator};
@@ -137,8 +140,9 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     task.begin(effects);
     let (_, nothing) = mpsc::channel(1);
 
-    let services = services(&shared, scrape_sender, gateway_sender);
-    let serving = run_servers(ports, shared, operator, services, shutdown);
+    let decisions = Arc::<Kept>::default();
+    let services = services(&shared, scrape_sender, gateway_sender, &decisions);
+    let serving = run_servers(ports, shared, operator, (services, decisions), shutdown);
     let planner = Planner::start(
         task,
         Inbox {
@@ -191,18 +195,15 @@ async fn read_fleet(file: &mut FleetFile) -> Result<(Edition, ControlPlane)> {
     Ok((edition, control_plane))
 }
 
-/// The gRPC services beside xDS: statistics of gateways, and signals that are pushed.
+/// The gRPC services beside xDS: statistics and decisions of gateways, and signals that are pushed.
 fn services(
     shared: &Shared,
     scrapes: Sender<Scrape>,
     gateway_events: Sender<GatewayEvent>,
+    decisions: &Arc<Kept>,
 ) -> Routes {
     let trust = shared.trust.clone();
-    let gateway_region = move |request: &Request<_>| match trust.peer(request) {
-        Ok(Peer::Certified(region)) => Ok(Some(region)),
-        Ok(Peer::Local) => Ok(None),
-        Err(refused) => Err(Status::permission_denied(refused.to_string())),
-    };
+    let gateway_region = move |request: &Request<_>| region_of(&trust, request);
     let trust = shared.trust.clone();
     let pusher_id = move |request: &Request<_>| trust.id(request).map_err(Status::from);
     let gateways = Gateways::new(
@@ -212,7 +213,25 @@ fn services(
         steady_clock,
     );
     let pushes = Pushes::new(pusher_id, shared.sources.clone(), scrapes, steady_clock);
-    Routes::new(gateways).add_service(pushes.into_service())
+    let trust = shared.trust.clone();
+    let reports = Receiver::new(
+        move |request: &Request<_>| region_of(&trust, request),
+        shared.topology.clone(),
+        Arc::clone(decisions),
+        steady_clock,
+    );
+    Routes::new(gateways)
+        .add_service(pushes.into_service())
+        .add_service(reports.into_service())
+}
+
+/// The region whose gateway sends a request, if the connection proves it.
+fn region_of<T>(trust: &Trust, request: &Request<T>) -> Result<Option<RegionName>, Status> {
+    match trust.peer(request) {
+        Ok(Peer::Certified(region)) => Ok(Some(region)),
+        Ok(Peer::Local) => Ok(None),
+        Err(refused) => Err(Status::permission_denied(refused.to_string())),
+    }
 }
 
 /// Runs the xDS server and the status page until `shutdown` completes or one of them fails.
@@ -220,7 +239,7 @@ async fn run_servers(
     ports: Ports,
     shared: Shared,
     operator: Operator,
-    services: Routes,
+    (services, decisions): (Routes, Arc<Kept>),
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
@@ -252,6 +271,7 @@ async fn run_servers(
         operator,
         pages: shown.clone(),
         explainer,
+        decisions,
     };
     let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
     let status = serve_pages(ports.status, pages, until(stopped.clone()));

@@ -66,16 +66,6 @@ impl Stand {
         Self::start(None, Millis(1_700_000_000_000))
     }
 
-    /// The final publication after an edit that renames the zone.
-    fn edited(name: &str) -> Publication {
-        let mut stand = Self::new();
-        stand.handle(renamed(name));
-        while stand.controller.is_handing_over() {
-            stand.handle(Event::Settled);
-        }
-        stand.published
-    }
-
     fn handle(&mut self, event: Event) -> Effects {
         let effects = self.controller.handle(event, self.now);
         if let Some(publication) = &effects.publish {

@@ -1,7 +1,7 @@
 //! Several control planes that share a store.
 
-use super::table::{ago, section, table};
 use crate::serve::report::ReplicasReport;
+use crate::table::{ago, section, table};
 use meridian_planner::signal::Millis;
 use meridian_policy::RegionName;
 use std::fmt::Write;

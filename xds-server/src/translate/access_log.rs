@@ -5,8 +5,8 @@ use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpec
 use envoy_types::pb::envoy::config::accesslog::v3::{
     AccessLog, AccessLogFilter, NotHealthCheckFilter, access_log,
 };
-use envoy_types::pb::envoy::config::core::v3::SubstitutionFormatString;
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
+use envoy_types::pb::envoy::config::core::v3::{SubstitutionFormatString, TypedExtensionConfig};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::file_access_log::AccessLogFormat;
 use envoy_types::pb::google::protobuf::Struct;
@@ -84,7 +84,11 @@ fn file_log(path: &str, fields: Struct) -> AccessLog {
         path: path.into(),
         access_log_format: Some(AccessLogFormat::LogFormat(format)),
     };
-    let log = extension("envoy.access_loggers.file", log);
+    self::log(extension("envoy.access_loggers.file", log))
+}
+
+/// An access log of all requests or connections.
+pub fn log(log: TypedExtensionConfig) -> AccessLog {
     AccessLog {
         name: log.name,
         config_type: log.typed_config.map(access_log::ConfigType::TypedConfig),

@@ -11,6 +11,7 @@ mod local_reply;
 mod node;
 mod peer;
 mod public;
+mod report;
 mod retrieval;
 mod retry;
 mod route;

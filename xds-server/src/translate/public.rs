@@ -2,7 +2,7 @@
 
 use crate::wire::{address, extension, header_is, http_filter, matches, no, number, seconds, transport_socket, yes};
 use super::node::Node;
-use super::{access_log, filter, local_reply};
+use super::{access_log, filter, local_reply, report};
 use crate::{name, tls};
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, SocketOption, socket_option};
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
@@ -39,7 +39,11 @@ pub fn listener(node: &Node<'_>, routes: RouteConfiguration, region: &Region) ->
         stat_prefix: "public".into(),
         // By default Envoy waits 1 s for the caller to close before it ends the connection of a stream that broke off.
         delayed_close_timeout: seconds(0),
-        access_log: access_log::of_requests(&node.topology.access_log, node.home, "public"),
+        access_log: [
+            access_log::of_requests(&node.topology.access_log, node.home, "public"),
+            report::of_decisions(node.topology, node.home),
+        ]
+        .concat(),
         // Zone sources are trusted by the address of the connection.
         use_remote_address: yes(),
         internal_address_config: Some(nobody()),

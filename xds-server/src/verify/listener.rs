@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::leak::only;
 use super::walk::{Walk, Zones};
-use super::{endpoint, protocol, retrieval};
+use super::{endpoint, protocol, report, retrieval};
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
@@ -11,9 +11,11 @@ use envoy_types::pb::envoy::config::listener::v3::{
     Filter, FilterChain, Listener, ListenerFilter, filter, listener_filter,
 };
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
+use envoy_types::pb::envoy::extensions::access_loggers::open_telemetry::v3::OpenTelemetryAccessLogConfig;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use prost::Name;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<'f> Walk<'f> {
@@ -234,6 +236,10 @@ impl<'f> Walk<'f> {
                 .config_type
                 .as_ref()
                 .map(|access_log::ConfigType::TypedConfig(any)| any);
+            if any.is_some_and(|any| any.type_url == OpenTelemetryAccessLogConfig::type_url()) {
+                report::check(at, self.fleet, any, &mut self.leaks);
+                continue;
+            }
             let Some(file) = self.leaks.unpack_required::<FileAccessLog>(at, any) else {
                 continue;
             };

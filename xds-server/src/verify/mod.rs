@@ -26,6 +26,7 @@ mod owner;
 mod plugin;
 mod protocol;
 mod provider;
+mod report;
 mod residency;
 mod retrieval;
 mod retry;

@@ -7,11 +7,15 @@ use crate::host::{Action, Fact, Host, LogLevel, Side, caller_has_left, text};
 use crate::refusal::{Reason, Refusal};
 use crate::request::{Head, RequestContext};
 use crate::router::{Admission, Admitted, Router};
-use crate::worker::{AttemptEnd, HeldBody, Worker, attempts_text, lease_expires, loaded, refused};
+use crate::worker::{
+    AttemptEnd, HeldBody, Worker, attempts_text, is_only_answered, lease_expires, loaded, refused,
+    tokens_text,
+};
 use meridian_policy::api::{self, Shape};
-use meridian_policy::filter_policy::FilterPolicy;
+use meridian_policy::filter_policy::{FilterPolicy, Lane};
+use meridian_policy::headers::{self, SAMPLED};
 use meridian_policy::retry::is_retried;
-use meridian_policy::{NO_ROUTE, ZoneName, headers};
+use meridian_policy::{NO_ROUTE, ZoneName};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -43,6 +47,10 @@ pub struct Request {
     stream: u32,
     /// [`headers::REQUEST`]; 0 before the decision.
     number: u64,
+    /// [`headers::REPORT`].
+    report: Option<&'static str>,
+    /// The control plane is told of it: it is refused, or is for a fallback.
+    is_notable: bool,
     /// What Envoy holds of its body, until the request is over: an attempt may be repeated.
     body: HeldBody,
 }
@@ -99,6 +107,10 @@ impl Plugin for Request {
         let source = source(host);
         for name in policy.router.untrusted(source, &request) {
             host.set_header(Side::Request, name, None);
+        }
+        self.report = worker.reports.mark();
+        if let Some(report) = self.report {
+            host.set_header(Side::Request, headers::REPORT, Some(report));
         }
         match policy.router.admit(&Head {
             method,
@@ -227,7 +239,9 @@ impl Plugin for Request {
         if let Some(how) = worker.attempts.take_broken(self.number) {
             host.set_log_field("meridian_broken", how);
         }
-        if let Some(attempts) = worker.attempt_log.take(self.number) {
+        let attempts = worker.attempt_log.take(self.number);
+        let is_plain = attempts.is_empty() || is_only_answered(&attempts);
+        if !is_plain {
             let unfinished = if caller_has_left(host) {
                 AttemptEnd::LEFT
             } else {
@@ -235,6 +249,15 @@ impl Plugin for Request {
             };
             let text = attempts_text(&attempts, unfinished, worker.steady_ms(host));
             host.set_log_field("meridian_attempts", &text);
+        }
+        let is_notable = self.report.is_none() && (self.is_notable || !is_plain);
+        if is_notable {
+            worker.reports.note_notable();
+        }
+        if (is_notable || self.report == Some(SAMPLED))
+            && let Some(tokens) = tokens_text(&attempts)
+        {
+            host.set_log_field("meridian_tokens", &tokens);
         }
     }
 }
@@ -247,6 +270,8 @@ impl Request {
             state: State::Head,
             stream,
             number: 0,
+            report: None,
+            is_notable: false,
             body: HeldBody::default(),
         }
     }
@@ -298,6 +323,7 @@ impl Request {
         };
         set_route_headers(host, &policy.router, &decision);
         self.number = number(self.stream, now);
+        self.is_notable = decision.lane == Lane::Fallback;
         host.set_header(
             Side::Request,
             headers::REQUEST,
@@ -344,6 +370,7 @@ impl Request {
 
     fn answer(&mut self, host: &dyn Host, answer: &Answer) -> Action {
         self.state = State::Answered;
+        self.is_notable = answer.status >= 400;
         host.set_header(Side::Request, headers::REFUSED, Some("1"));
         let headers = answer.headers.iter();
         let headers: Vec<(&str, &str)> = headers

@@ -31,6 +31,8 @@ impl Gateway {
         let router = Configured::new(&any, &mut worker, b"router", &policy).unwrap();
         let guard = guard(&envoy);
         worker.tick(&any);
+        // Ordinary requests from here on, of which the control plane is not told.
+        while worker.reports.mark().is_some() {}
         Self {
             envoy,
             worker,

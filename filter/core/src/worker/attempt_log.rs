@@ -46,15 +46,24 @@ impl AttemptLog {
         attempts.is_some_and(|attempts| is_only_answered(attempts))
     }
 
-    /// The attempts of a request, which is logged now. `None` if its only attempt was answered: the other fields of its log tell all
-    /// of that.
-    pub fn take(&mut self, request: u64) -> Option<Vec<Rc<AttemptRecord>>> {
-        let attempts = self.0.pop(&request)?;
-        (!is_only_answered(&attempts)).then_some(attempts)
+    /// The attempts of a request, which is logged now.
+    pub fn take(&mut self, request: u64) -> Vec<Rc<AttemptRecord>> {
+        self.0.pop(&request).unwrap_or_default()
     }
 }
 
-fn is_only_answered(attempts: &[Rc<AttemptRecord>]) -> bool {
+/// The tokens that the answer of a request has reported, as text; `None` if it has not.
+pub fn tokens_text(attempts: &[Rc<AttemptRecord>]) -> Option<String> {
+    let mut attempts = attempts.iter().rev();
+    let usage = attempts.find_map(|attempt| attempt.usage.get())?;
+    let (prompt, completion, cached) = (usage.prompt(), usage.completion, usage.cached);
+    Some(format!(
+        "prompt={prompt} completion={completion} cached={cached}"
+    ))
+}
+
+/// Whether a request has had one attempt only, and an answer without an error to that: the other fields of its log tell all of that.
+pub fn is_only_answered(attempts: &[Rc<AttemptRecord>]) -> bool {
     let [only] = attempts else {
         return false;
     };

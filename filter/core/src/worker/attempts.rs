@@ -1,6 +1,7 @@
 //! The attempts of a worker's requests: what each is about and how it ended, which requests wait for an answer, whose answer broke off.
 
 use super::labels::Labels;
+use crate::guard::Usage;
 use hashbrown::HashMap;
 use std::cell::Cell;
 use std::fmt::{self, Display, Formatter};
@@ -23,6 +24,8 @@ pub struct AttemptRecord {
     pub began: u64,
     /// Another attempt was begun beside it because its limit had passed.
     pub is_past_limit: Cell<bool>,
+    /// The tokens that its answer has reported.
+    pub usage: Cell<Option<Usage>>,
     /// How it ended, and when, by the worker's clock, in milliseconds.
     pub ended: Cell<Option<(AttemptEnd, u64)>>,
 }

@@ -15,6 +15,7 @@ mod labels;
 mod lease;
 mod metrics;
 mod paces;
+mod reports;
 mod retry_after;
 mod servers;
 mod sheds;
@@ -22,7 +23,7 @@ mod spending;
 mod too_long;
 mod trickles;
 
-pub use attempt_log::{AttemptLog, attempts_text};
+pub use attempt_log::{AttemptLog, attempts_text, is_only_answered, tokens_text};
 pub use attempts::{AttemptEnd, AttemptRecord, Attempts, STALL, TRICKLE};
 pub use beginnings::Beginnings;
 pub use board::KEEP_EVERY;
@@ -33,6 +34,7 @@ pub use idle::{IdleStreams, look_every};
 pub use labels::{LabelSets, Labels};
 pub use lease::lease_expires;
 pub use metrics::{FAMILIES, Family, Metrics};
+pub use reports::Reports;
 pub use servers::{ServerRequest, Servers};
 pub use sheds::{loaded, note_refusal, refused};
 pub use spending::{admit, begin_spending, give_back, settle};
@@ -88,6 +90,8 @@ pub struct Worker {
     pub connections: Connections,
     /// The labels of attempts.
     pub labels: LabelSets,
+    /// Of which requests the control plane is told.
+    pub reports: Reports,
     /// Counters in Envoy's statistics.
     pub metrics: Metrics,
 }
@@ -112,6 +116,7 @@ impl Worker {
     pub fn tick(&mut self, host: &dyn Host) {
         self.end_idle_streams(host);
         self.end_trickles(host);
+        self.reports.tick();
         if self.board.keep(host) {
             self.servers.publish_all(host, &self.board);
         }

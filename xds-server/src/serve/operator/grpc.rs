@@ -7,11 +7,13 @@ use super::failure::Failure;
 use super::json::Api;
 use super::key::key;
 use super::request::{UndoRequest, Which};
+use crate::serve::decisions;
 use axum::http::StatusCode;
 use meridian_proto::admin::admin_server::{Admin, AdminServer};
 use meridian_proto::admin::{
     CreateIntentRequest, GetStatusRequest, GetStatusResponse, ListAuditRequest, ListAuditResponse,
-    ListIntentsRequest, ListIntentsResponse, Record, UndoIntentRequest,
+    ListDecisionsRequest, ListDecisionsResponse, ListIntentsRequest, ListIntentsResponse, Record,
+    UndoIntentRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -78,6 +80,18 @@ impl Admin for AdminService {
         };
         let audit = self.0.operator.audit(which).await?;
         Ok(Response::new(convert::audit_message(audit)))
+    }
+
+    async fn list_decisions(
+        &self,
+        request: Request<ListDecisionsRequest>,
+    ) -> Result<Response<ListDecisionsResponse>, Status> {
+        caller(&request)?;
+        let wanted = convert::wanted_decisions(request.into_inner())?;
+        let found = decisions::find(&self.0.decisions, wanted)?;
+        let json = serde_json::to_string(&found);
+        let json = json.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(ListDecisionsResponse { json }))
     }
 
     async fn get_status(

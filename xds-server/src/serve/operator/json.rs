@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::failure::{Failure, Refused};
 use super::key::key;
 use super::request::{Audit, IntentRequest, UndoRequest, Which};
+use crate::decisions::Kept;
 use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
 use crate::serve::store::Record;
@@ -20,6 +21,7 @@ use axum::response::Response;
 use axum::{Extension, Json};
 use errors::{Failed, Malformed, Refusing, Unknown};
 use meridian_planner::intent::{Intent, Intents};
+use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -32,6 +34,8 @@ pub struct Api {
     pub pages: Pages,
     /// Explanations, and the fleet file.
     pub explainer: Explainer,
+    /// What gateways have reported.
+    pub decisions: Arc<Kept>,
 }
 
 /// The routes, relative to `/v1`.

@@ -41,6 +41,7 @@ async fn serve(from: Option<SocketAddr>) -> (String, Store) {
             operator,
             pages,
             explainer,
+            decisions: Arc::default(),
         },
         Access::Loopback,
     );

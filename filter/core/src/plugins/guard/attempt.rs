@@ -273,6 +273,7 @@ impl Attempt {
     pub fn count_tokens(&self, host: &dyn Host, judge: &Judge) {
         if let Some(usage) = judge.usage() {
             self.record.labels.count_tokens(host, usage);
+            self.record.usage.set(Some(usage));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::request::{AN_HOUR, Audit, IntentRequest};
+use crate::decisions::Wanted;
 use crate::serve::store;
 use axum::http::StatusCode;
 use meridian_planner::intent::{self, Intents};
@@ -9,7 +10,7 @@ use meridian_planner::signal::Millis;
 use meridian_proto::admin::action::Kind;
 use meridian_proto::admin::{
     Action, Change, CreateIntentRequest, Drain, Freeze, Intent, ListAuditResponse,
-    ListIntentsResponse, Override, Record,
+    ListDecisionsRequest, ListIntentsResponse, Override, Record,
 };
 use prost_types::Timestamp;
 use std::fmt::Display;
@@ -25,6 +26,28 @@ fn invalid(field: &str, error: impl Display) -> Failure {
 
 fn name<N: FromStr<Err: Display>>(field: &str, text: &str) -> Result<N, Failure> {
     text.parse().map_err(|error| invalid(field, error))
+}
+
+/// Which decisions are wanted.
+pub(super) fn wanted_decisions(request: ListDecisionsRequest) -> Result<Wanted, Failure> {
+    let text = |text: String| Some(text).filter(|text| !text.is_empty());
+    let outcome = text(request.outcome).map(|outcome| outcome.parse());
+    Ok(Wanted {
+        last: match request.last {
+            0 => Wanted::USUAL,
+            last => usize::try_from(last).unwrap_or(usize::MAX),
+        },
+        after: request.after,
+        gateway: text(request.gateway),
+        zone: text(request.zone),
+        model: text(request.model),
+        region: text(request.region),
+        lane: text(request.lane),
+        outcome: outcome
+            .transpose()
+            .map_err(|error: String| invalid("outcome", error))?,
+        request_id: text(request.request_id),
+    })
 }
 
 /// A request of the contract.

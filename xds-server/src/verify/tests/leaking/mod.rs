@@ -7,6 +7,7 @@ mod guards;
 mod listeners;
 mod modules;
 mod peers;
+mod reports;
 mod retrieval;
 mod routes;
 mod secrets;

@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 use meridian_planner::signal::Millis;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 pub fn section(out: &mut String, name: &str, table: &Table) -> std::fmt::Result {
     writeln!(out, "\n{name}")?;
@@ -18,6 +18,11 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.map(Cell::new));
     table
+}
+
+/// A time to the millisecond.
+pub fn time(at: Millis) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at.0)).to_string()
 }
 
 pub fn ago(now: Millis, then: Option<Millis>) -> String {
