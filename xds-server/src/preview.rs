@@ -19,7 +19,9 @@ pub enum Preview {
     /// Explains what a gateway would do with a request, and why: the gateway's own code decides by the policy that it has.
     #[command(after_help = "Examples:
   meridian explain --gateway us-west-2 --country DE --model llama-3.1-70b
-  meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json")]
+  meridian explain --gateway us-west-2 --header 'cf-ipcountry: US' --from 203.0.113.9 --model llama-3.1-70b --session s1 --output json
+  meridian explain --last-requests 20 --outcome refused
+  meridian explain --request-id 7c1d0b5e-5f0a-4c1e-9b0e-3a6f1f0e2d11")]
     Explain(Box<Explain>),
     /// Shows which recorded requests would have gone elsewhere under another fleet file: exit code 0 none, 2 some.
     #[command(after_help = "Examples:

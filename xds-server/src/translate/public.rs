@@ -41,7 +41,7 @@ pub fn listener(node: &Node<'_>, routes: RouteConfiguration, region: &Region) ->
         delayed_close_timeout: seconds(0),
         access_log: [
             access_log::of_requests(&node.topology.access_log, node.home, "public"),
-            report::of_decisions(node.topology, node.home),
+            report::of_decisions(node),
         ]
         .concat(),
         // Zone sources are trusted by the address of the connection.

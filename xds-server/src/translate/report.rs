@@ -1,6 +1,7 @@
 //! Access logs to the control plane: what was decided about requests and what became of them, and nothing that their callers have sent.
 
 use super::access_log::log;
+use super::node::Node;
 use crate::name;
 use crate::wire::{extension, header_is, seconds};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
@@ -15,7 +16,7 @@ use envoy_types::pb::envoy::extensions::access_loggers::open_telemetry::v3::Open
 use envoy_types::pb::opentelemetry::proto::common::v1::any_value::Value;
 use envoy_types::pb::opentelemetry::proto::common::v1::{AnyValue, KeyValue, KeyValueList};
 use meridian_policy::filter_policy::Lane;
-use meridian_policy::{Fleet, RegionName, headers};
+use meridian_policy::{RegionName, headers};
 
 /// The attributes of a report, and Envoy's format of each.
 const FIELDS: [(&str, &str); 16] = [
@@ -40,10 +41,13 @@ const FIELDS: [(&str, &str); 16] = [
     ("report", "%REQ(X-MERIDIAN-REPORT)%"),
 ];
 
-/// A log to each replica of the control plane. None without a control plane.
-pub fn of_decisions(fleet: &Fleet, home: &RegionName) -> Vec<AccessLog> {
-    let clusters = fleet.control_plane.as_ref().map(name::report_clusters);
-    let clusters = clusters.unwrap_or_default().into_iter();
+/// A log to each replica of the control plane. None without one: such a gateway has a policy without a lease.
+pub fn of_decisions(node: &Node<'_>) -> Vec<AccessLog> {
+    let Some(control_plane) = node.lease.and(node.topology.control_plane.as_ref()) else {
+        return Vec::new();
+    };
+    let home = node.home;
+    let clusters = name::report_clusters(control_plane).into_iter();
     clusters
         .map(|cluster| AccessLog {
             filter: Some(filter(wanted())),

@@ -17,7 +17,7 @@ const USAGE: i32 = 2;
 const REFUSED: i32 = 3;
 
 /// The subcommands that speak to a control plane, each with arguments that are right but for the control plane.
-const REMOTE: [&str; 11] = [
+const REMOTE: [&str; 13] = [
     "status",
     "drain us-west-2 --why x",
     "undrain us-west-2 --why x",
@@ -28,6 +28,8 @@ const REMOTE: [&str; 11] = [
     "audit",
     "intents --output json",
     "explain --gateway us-west-2 --model llama-3.1-70b",
+    "explain --last-requests 5 --outcome refused",
+    "explain --request-id x",
     "diff fleet.yaml",
 ];
 
@@ -266,6 +268,14 @@ fn what_a_control_plane_refuses_changes_nothing() {
         (
             "explain --gateway mars --model llama-3.1-70b",
             "there is no region `mars`",
+        ),
+        (
+            "explain --request-id x",
+            "no gateway has reported a request `x`",
+        ),
+        (
+            "explain --last-requests 5000",
+            "last: write a number from 1 to 1000",
         ),
     ] {
         let arguments = format!("{command} --address {address}");

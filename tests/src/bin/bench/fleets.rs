@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use meridian_planner::definition::definitions;
 use meridian_planner::plan::Plan;
+use meridian_policy::filter_policy::Lease;
 use meridian_policy::{RegionName, ZoneName};
 use meridian_tests::world::certificates::Certificates;
 use meridian_tests::world::workspace;
@@ -30,6 +31,8 @@ pub struct Home {
     pub config: Value,
     /// The zone's definition.
     pub definition: String,
+    /// The access log to the control plane.
+    pub report: Value,
 }
 
 /// Where its parts are.
@@ -58,7 +61,16 @@ impl Place<'_> {
         let zone: ZoneName = "global".parse()?;
         let definition = definitions.zones.get(&zone).context("no zone")?.clone();
         let bootstrap = bootstrap::fixed(&fleet, &home, snapshot).context("no home")?;
+        let lease = Lease {
+            given: 1,
+            runs_ms: 60_000,
+        };
+        let led = translate(&fleet, &Plan::default(), &home, Some(lease));
+        let public = led.listeners.iter().find(|it| it.name == "public");
+        let mut public = meridian_proto::to_json(public.context("no public listener")?)?;
+        let manager = &mut public["filter_chains"][0]["filters"][0]["typed_config"];
         Ok(Home {
+            report: manager["access_log"][1].take(),
             config: meridian_proto::to_json(&bootstrap)?,
             definition: definition.to_string(),
         })

@@ -110,6 +110,9 @@ pub async fn start(
     })
 }
 
+/// Access logs to the control plane of one variant: one alone costs less than the noise.
+const REPORTS: usize = 100;
+
 /// An Envoy and its configuration.
 struct Envoy {
     name: &'static str,
@@ -127,6 +130,9 @@ fn envoys<'p>(
     let mut logged = plain(8200);
     let log = access_log(&place(8200).home(SMALL)?.config)?;
     logged.manager["access_log"] = log.clone();
+    let mut reporting = plain(9200);
+    let report = place(9200).home(SMALL)?.report;
+    reporting.manager["access_log"] = vec![report; REPORTS].into();
     let mut lean = plain(8600);
     lean.manager["access_log"] = log;
     lean.manager["http_filters"]
@@ -148,6 +154,12 @@ fn envoys<'p>(
             "bare Envoy, Meridian's access log",
             8200,
             logged.config(),
+            Vec::new(),
+        ),
+        envoy(
+            "bare Envoy, 100 reports that choose no request",
+            9200,
+            reporting.config(),
             Vec::new(),
         ),
         envoy(

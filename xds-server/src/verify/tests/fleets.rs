@@ -4,6 +4,7 @@ use crate::snapshot::Snapshot;
 use crate::translate::translate;
 use meridian_planner::definition::definitions;
 use meridian_planner::plan::Plan;
+use meridian_policy::filter_policy::Lease;
 use meridian_policy::{Fleet, RegionName};
 
 /// Regions in a row, `r0` and so on, of which the last two are a pinned zone's. Each has two models.
@@ -189,6 +190,9 @@ pub fn snapshot(fleet: &Fleet, home: &str) -> Snapshot {
         fleet,
         &Plan::default(),
         &home.parse::<RegionName>().unwrap(),
-        None,
+        fleet.control_plane.as_ref().map(|_| Lease {
+            given: 1,
+            runs_ms: 60_000,
+        }),
     )
 }
