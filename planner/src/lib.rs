@@ -17,7 +17,6 @@ pub mod freshness;
 pub mod gate;
 pub mod health;
 pub mod intent;
-pub mod location;
 pub mod placement;
 pub mod plan;
 pub mod plugins;

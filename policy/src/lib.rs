@@ -16,6 +16,7 @@ pub mod guard_policy;
 pub mod headers;
 pub mod limits;
 pub mod listener;
+pub mod location;
 pub mod name;
 pub mod pool_policy;
 pub mod region;

@@ -1,6 +1,7 @@
 //! Regions and their pools.
 
 use crate::listener::{Gateway, Public};
+use crate::location::Location;
 use crate::name::{ModelName, RegionName};
 use crate::retrieval::VectorDb;
 use crate::source::SignalSource;
@@ -17,6 +18,8 @@ pub struct Region {
     pub gateway: Gateway,
     /// The listen address of Envoy's admin interface: loopback only.
     pub admin: SocketAddr,
+    /// Where it is, if the fleet file says it. Nothing is decided by it: the distances that follow from it are in `round_trips`.
+    pub location: Option<Location>,
     /// All other regions, the nearest first.
     pub nearest: Vec<RegionName>,
     /// Round-trip time to other regions, measured or estimated from the distance. Some may be unknown.

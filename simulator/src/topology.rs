@@ -2,7 +2,7 @@
 
 use crate::case::RegionSpec;
 use crate::profile::Profile;
-use meridian_planner::location::Location;
+use meridian_policy::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
     ContentRules, Failover, FilterFiles, FilterKind, Fleet, Gateway, KeyPair, Limits, Misdirected,
@@ -215,6 +215,7 @@ fn region(location: &RegionLocation, locations: &[RegionLocation], replicas: usi
             filter: FilterKind::default(),
         },
         admin: ([127, 0, 0, 1], 9901).into(),
+        location: Some(location.coordinates),
         round_trips: others
             .iter()
             .map(|other| {

@@ -2,7 +2,7 @@
 
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawLocation, RawRegion};
-use meridian_planner::location::Location;
+use meridian_policy::location::Location;
 use meridian_policy::RegionName;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +22,11 @@ impl Neighbours {
             let (here, there) = (self.locations.get(here)?, self.locations.get(there)?);
             Some(here.round_trip(there))
         })
+    }
+
+    /// Where a region is, if that is known.
+    pub(super) fn location(&self, name: &str) -> Option<Location> {
+        self.locations.get(name).copied()
     }
 
     /// Distances from a region to the others, where known.

@@ -68,6 +68,7 @@ impl Check {
             public: self.public(&format!("{at}.public"), raw.public),
             gateway: self.gateway(&format!("{at}.gateway"), raw.gateway),
             admin,
+            location: neighbours.location(name),
             nearest: self.nearest(
                 &format!("{at}.nearest"),
                 name,

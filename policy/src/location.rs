@@ -1,9 +1,10 @@
 //! Locations of regions, and the distances between them.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A location on the Earth, in degrees.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Location {
     /// North of the equator, -90 to 90.
     pub latitude: f64,
