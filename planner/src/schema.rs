@@ -1,4 +1,4 @@
-//! The names in intents, as the document of the API describes them.
+//! Names, as the document of the admin API describes them.
 
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
     example = "us-west-2"
 )]
 #[allow(dead_code)] // Only its schema is used.
-pub(super) struct Name(String);
+pub struct Name(String);
 
 /// The name of a model, as callers send it.
 #[derive(ToSchema)]
@@ -20,4 +20,4 @@ pub(super) struct Name(String);
     example = "llama-3.1-70b"
 )]
 #[allow(dead_code)] // Only its schema is used.
-pub(super) struct Model(String);
+pub struct Model(String);
