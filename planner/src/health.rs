@@ -10,6 +10,7 @@ use meridian_policy::fleet::Fleet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Error rate above which a pool is down, whatever its health checks report: half of all responses.
 pub(crate) const DOWN_ERROR_RATE: f64 = 0.5;
@@ -21,7 +22,7 @@ const ERROR_MEMORY: Duration = Duration::from_secs(300);
 const FAILURE_TIME_RESOLUTION: Duration = Duration::from_secs(60);
 
 /// Health of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// It is out of service: no other region sends requests to it.
     pub down: bool,

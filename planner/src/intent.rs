@@ -172,8 +172,9 @@ impl fmt::Display for Action {
 }
 
 /// The intents in force, by number. Intents that have ended change nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = BTreeMap<String, Intent>)]
 pub struct Intents(pub BTreeMap<u64, Intent>);
 
 /// How a pool is drained.

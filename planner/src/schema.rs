@@ -21,3 +21,41 @@ pub struct Name(String);
 )]
 #[allow(dead_code)] // Only its schema is used.
 pub struct Model(String);
+
+/// The time for which gateways follow a plan.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only its schema is used.
+pub struct Lease {
+    /// When it was given, in seconds since the Unix epoch.
+    given: u64,
+    /// How long it runs from its arrival, in milliseconds.
+    runs_ms: u64,
+}
+
+/// The lane of a request.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code)] // Only its schema is used.
+pub enum Lane {
+    /// The home region first.
+    Home,
+    /// Another region first, because home sheds.
+    Overflow,
+    /// A region by weight: the request can wait.
+    Batch,
+    /// A region with fresh data first.
+    Fresh,
+    /// The fallbacks alone.
+    Fallback,
+}
+
+/// The role of a database in replication.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code)] // Only its schema is used.
+pub enum Role {
+    /// It takes writes.
+    Primary,
+    /// It follows the primary.
+    Replica,
+}

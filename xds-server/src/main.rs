@@ -5,6 +5,7 @@ mod endpoint;
 mod explain_command;
 mod help;
 mod operate;
+mod plan_command;
 mod preview;
 mod replay_command;
 mod simulate;
@@ -30,6 +31,7 @@ use meridian_xds_server::verify::verify;
 use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
 use operate::{Operate, To, operate};
+use plan_command::plan;
 use preview::{Preview, preview};
 use state::{EtcdFiles, copy_state};
 use std::ffi::OsString;
@@ -111,6 +113,9 @@ enum Command {
         #[command(flatten)]
         endpoint: Endpoint,
     },
+    /// Shows the plan in force, and what plans have moved.
+    #[command(subcommand)]
+    Plan(plan_command::Plan),
     #[command(flatten)]
     Preview(Preview),
     #[command(flatten)]
@@ -227,6 +232,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             to.show(&report, || status::text(&report), &mut out)?;
         }
         Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
+        Command::Plan(command) => plan(command, &mut out).await?,
         Command::Preview(command) => return preview(command, &mut out).await,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,

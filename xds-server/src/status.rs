@@ -1,7 +1,10 @@
 //! `meridian status`: prints the report for a person.
 
+mod plan;
 mod replicas;
 mod table;
+
+pub use plan::{plan, plan_history};
 
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use crate::serve::store::{Change, Record};
@@ -12,7 +15,7 @@ use meridian_policy::ZoneId;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
-use table::{ago, section, table};
+use table::{ago, none, number, percent, seconds, section, table};
 
 /// The report as text.
 pub fn text(report: &Report) -> String {
@@ -367,20 +370,4 @@ fn date(seconds: i64) -> String {
     time.map_or_else(none, |time| {
         humantime::format_rfc3339_seconds(time).to_string()
     })
-}
-
-fn none() -> String {
-    "-".into()
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{:.0} %", value * 100.0))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{value:.0}"))
-}
-
-fn seconds(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{value:.1} s"))
 }

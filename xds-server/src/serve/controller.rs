@@ -14,10 +14,11 @@ use super::handover::handover;
 use super::publication::{Publication, Publisher, Unpublishable};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::saved_state::SavedState;
+use super::store::{PlanEntry, Why};
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use beginning::Beginning;
-use changes::log_changes;
+use changes::{log, log_changes, logged_entry};
 use lease::{is_due, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
@@ -69,6 +70,8 @@ pub struct Effects {
     pub fleet: Option<Arc<Topology>>,
     /// Save this for the next start.
     pub save: Option<SavedState>,
+    /// Record what it has moved.
+    pub record: Option<PlanEntry>,
 }
 
 /// The state of the control plane.
@@ -83,7 +86,11 @@ pub struct Controller {
     earlier: Earlier,
     state: FleetState,
     intents: Intents,
+    /// Those by which the plan was made.
+    intents_before: Intents,
     plan: Plan,
+    /// The record of the start.
+    begun: PlanEntry,
     lease: Lease,
     /// Since when it is in force, by this clock.
     lease_since: Millis,
@@ -130,6 +137,7 @@ impl Controller {
     ) -> Result<(Self, Effects), Unpublishable> {
         let files = saved.iter().flat_map(|saved| &saved.files);
         let before: Vec<Edition> = files.filter_map(|text| Edition::parse(text).ok()).collect();
+        let left = saved.as_ref().map(|saved| saved.plan.clone());
         let saved = saved.filter(|saved| {
             let given = Millis(saved.lease.given * 1000);
             given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
@@ -147,6 +155,8 @@ impl Controller {
             own: edition.clone(),
             state: FleetState::default(),
             intents,
+            intents_before: Intents::default(),
+            begun: PlanEntry::new(now, Why::Start, Vec::new()),
             plan,
             lease,
             lease_since: Millis(lease.given * 1000),
@@ -181,6 +191,7 @@ impl Controller {
         if controller.fleet.fleet() != edition.fleet.fleet() {
             controller.hand_over(edition, now)?;
         }
+        controller.begin_history(&left.unwrap_or_default(), now);
         let effects = controller.first();
         Ok((controller, effects))
     }
@@ -337,6 +348,7 @@ impl Controller {
             self.lease
         };
         if next == self.plan && !due && !retired {
+            self.note_intents(now);
             self.unpublished = None;
             return Effects::default();
         }
@@ -360,9 +372,13 @@ impl Controller {
     ) -> Effects {
         match made {
             Ok(()) => {
-                log_changes(&self.plan, &next);
+                let moves = self.moves(&self.fleet, &next, false, now);
                 self.unpublished = None;
-                self.publish(next, lease, vec![self.publisher.publication()], now)
+                let steps = vec![self.publisher.publication()];
+                Effects {
+                    record: logged_entry(moves, now),
+                    ..self.publish(next, lease, steps, now)
+                }
             }
             Err(error) => {
                 self.record_unpublished(&error, now);
@@ -447,6 +463,8 @@ impl Controller {
             }
         };
         let steps = handover(&self.published, &self.fleet, &publisher);
+        let moves = self.moves(&fleet, &next, true, now);
+        log(&moves);
         let before = self.saved();
         self.take_edition(edition, now);
         self.earlier = earlier;
@@ -454,6 +472,7 @@ impl Controller {
         self.before = Some(Box::new(before));
         Ok(Effects {
             fleet: Some(fleet),
+            record: Some(PlanEntry::new(now, Why::Edit, moves)),
             ..self.publish(next, self.lease, steps, now)
         })
     }
@@ -494,6 +513,7 @@ impl Controller {
         now: Millis,
     ) -> Effects {
         self.plan = plan;
+        self.note_intents(now);
         if lease != self.lease {
             self.lease = lease;
             self.lease_since = now;

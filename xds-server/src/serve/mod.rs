@@ -20,6 +20,7 @@ mod handover;
 mod http;
 pub mod metrics;
 pub mod operator;
+pub mod plans;
 mod ports;
 mod publication;
 mod replica;
@@ -53,6 +54,7 @@ use http::{Pages, pages};
 use meridian_policy::fleet::ControlPlane;
 use operator::json::Api;
 use operator::{Access, Operator};
+use plans::Plans;
 use ports::Ports;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -116,7 +118,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
     let (gateway_sender, gateway_events) = mpsc::channel(QUEUE);
     let (edit_sender, edits) = mpsc::channel(1);
-    let (save, to_save) = watch::channel(None);
+    let (saver, to_save) = store::to_save();
     let collector = Collector::start(
         WatchedSource::of(&fleet),
         scrape_sender.clone(),
@@ -130,7 +132,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         controller,
         shared.clone(),
         collector,
-        save,
+        saver,
         store,
         replica.as_ref(),
     );
@@ -235,6 +237,11 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
+    let plans = Plans {
+        report: Arc::clone(&shared.report),
+        topology: Arc::clone(&shared.topology),
+        store: operator.store(),
+    };
     let explainer = Explainer {
         hub: Arc::clone(&shared.hub),
         report: Arc::clone(&shared.report),
@@ -252,6 +259,7 @@ async fn run_servers(
         operator,
         pages: shown.clone(),
         explainer,
+        plans,
     };
     let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
     let status = serve_pages(ports.status, pages, until(stopped.clone()));

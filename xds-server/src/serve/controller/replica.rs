@@ -125,6 +125,7 @@ impl Controller {
         self.queued_edit = None;
         super::log_changes(&self.plan, &state.plan);
         self.plan = state.plan.clone();
+        self.note_intents(now);
         if self.lease != state.lease {
             self.lease = state.lease;
             self.lease_since = Millis(now.0.min(state.lease.given.saturating_mul(1000)));
@@ -135,6 +136,7 @@ impl Controller {
             publish: Some(self.published.clone()),
             fleet: Some(self.fleet.clone()),
             save: None,
+            record: None,
         })
     }
 
@@ -198,6 +200,7 @@ impl Controller {
             publish: Some(self.published.clone()),
             fleet: Some(Arc::clone(&self.fleet)),
             save: Some(self.saved()),
+            record: Some(self.begun.clone()),
         }
     }
 

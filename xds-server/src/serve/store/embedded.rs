@@ -3,7 +3,8 @@
 //! Without a directory the store is in memory: it works the same, and ends with the process. A change of an intent is in the file, and
 //! synchronized, before anybody is told that it is accepted.
 
-use super::{Entry, Record, earlier};
+use super::plans::{KEPT, PlanEntry, PlanRecord};
+use super::{Entry, Record, ToSave, earlier};
 use crate::clock::{steady_clock, system_time};
 use crate::serve::saved_state::{SavedState, by_system_time};
 use anyhow::{Context, Result, anyhow, bail};
@@ -12,7 +13,6 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The name of the file.
 const FILE: &str = "meridian.redb";
@@ -24,6 +24,7 @@ const VERSIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("versions"
 const STATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
 const INTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("intents");
 const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+const PLANS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("plans");
 
 /// The only version and the only state.
 const ONLY: &str = "control plane";
@@ -77,7 +78,7 @@ impl Embedded {
         };
         store.prepare()?;
         if let Some(state) = earlier {
-            store.save(&state)?;
+            store.save(&state, Vec::new())?;
         }
         Ok(store)
     }
@@ -101,6 +102,7 @@ impl Embedded {
             write.open_table(STATES)?;
             write.open_table(INTENTS)?;
             write.open_table(AUDIT)?;
+            write.open_table(PLANS)?;
         }
         write.commit()?;
         Ok(())
@@ -120,34 +122,56 @@ impl Embedded {
         Ok(SavedState::read(bytes.value(), &self.shown))
     }
 
-    /// Saves the plan.
+    /// Saves the plan, and records what it and those before it have moved. Of the records the last [`KEPT`] stay.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn save(&self, state: &SavedState) -> Result<()> {
+    pub fn save(&self, state: &SavedState, entries: Vec<PlanEntry>) -> Result<()> {
         let write = self.database.begin_write()?;
         let bytes = serde_json::to_vec(state)?;
         write.open_table(STATES)?.insert(ONLY, &*bytes)?;
+        {
+            let mut plans = write.open_table(PLANS)?;
+            for entry in entries {
+                let last = plans.last()?.map_or(0, |(number, _)| number.value());
+                let record = entry.numbered(last + 1);
+                plans.insert(record.number, &*serde_json::to_vec(&record)?)?;
+                plans.remove(record.number.saturating_sub(KEPT))?;
+            }
+        }
         write.commit()?;
         Ok(())
     }
 
-    /// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
-    /// written.
-    pub async fn save_latest(self: Arc<Self>, mut states: watch::Receiver<Option<SavedState>>) {
-        while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
-            let Some(state) = state else {
-                continue;
-            };
+    /// Saves until the sender is dropped. States that are replaced while one is written are skipped; the last one is always written, and so
+    /// is each record.
+    pub async fn save_latest(self: Arc<Self>, mut to_save: ToSave) {
+        while let Some((state, entries)) = to_save.next().await {
             let state = by_system_time(state, steady_clock(), system_time());
-            let store = Arc::clone(&self);
-            let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
+            let (store, unsaved) = (Arc::clone(&self), entries.clone());
+            let saved = tokio::task::spawn_blocking(move || store.save(&state, entries)).await;
             if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
                 tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
+                to_save.put_back(unsaved);
             }
         }
+    }
+
+    /// Records of plans, at most `limit`, the oldest first: those after a number, or the last ones.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn plans(&self, after: Option<u64>, limit: usize) -> Result<Vec<PlanRecord>> {
+        let read = self.database.begin_read()?;
+        let plans = read.open_table(PLANS)?;
+        let last = plans.last()?.map_or(0, |(number, _)| number.value());
+        let after = after.unwrap_or_else(|| last.saturating_sub(limit as u64));
+        let records = plans.range(after.saturating_add(1)..)?.take(limit);
+        records
+            .map(|entry| Ok(serde_json::from_slice(entry?.1.value())?))
+            .collect()
     }
 
     /// What operators have said.
