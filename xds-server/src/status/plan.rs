@@ -137,6 +137,7 @@ fn write_record(out: &mut String, record: &PlanRecord) -> std::fmt::Result {
         Why::Edit => "edit of the fleet file",
         Why::Intent => "intents",
         Why::Signals => "signals",
+        Why::Planner => "planner",
     };
     writeln!(out, "{} {at} {why}", record.number)?;
     for each in &record.moves {

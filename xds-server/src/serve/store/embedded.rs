@@ -10,7 +10,9 @@ use crate::serve::saved_state::{SavedState, by_system_time};
 use anyhow::{Context, Result, anyhow, bail};
 use meridian_planner::intent::{Intent, Intents};
 use redb::backends::InMemoryBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ impl Embedded {
             .with_context(|| format!("--state {}", directory.display()))?;
         let file = directory.join(FILE);
         let shown = file.clone();
+        refuse_newer(&file)?;
         let opened = Database::create(&file).map_err(|error| {
             let fix = match error {
                 DatabaseError::DatabaseAlreadyOpen => "another `meridian serve` uses it",
@@ -89,15 +92,9 @@ impl Embedded {
         {
             let mut versions = write.open_table(VERSIONS)?;
             let version = versions.get(ONLY)?.map(|version| version.value());
-            match version {
-                Some(version) if version > VERSION => bail!(
-                    "--state: {} is of a newer version of meridian ({version}, this one knows {VERSION})",
-                    self.shown.display()
-                ),
-                Some(_) => {}
-                None => {
-                    versions.insert(ONLY, VERSION)?;
-                }
+            check_version(version, &self.shown)?;
+            if version.is_none() {
+                versions.insert(ONLY, VERSION)?;
             }
             write.open_table(STATES)?;
             write.open_table(INTENTS)?;
@@ -241,6 +238,31 @@ impl Embedded {
         records
             .map(|entry| Ok(serde_json::from_slice(entry?.1.value())?))
             .collect()
+    }
+}
+
+/// Refuses a file of a newer version without writing to it: to open it for writing changes it. One whose process was killed is repaired
+/// first.
+fn refuse_newer(file: &Path) -> Result<()> {
+    // What cannot be read is reported by the one that opens it for writing.
+    let Ok(database) = ReadOnlyDatabase::open(file) else {
+        return Ok(());
+    };
+    let read = database.begin_read()?;
+    let version = match read.open_table(VERSIONS) {
+        Ok(versions) => versions.get(ONLY)?.map(|version| version.value()),
+        Err(_) => None,
+    };
+    check_version(version, file)
+}
+
+fn check_version(version: Option<u64>, shown: &Path) -> Result<()> {
+    match version {
+        Some(version) if version > VERSION => bail!(
+            "--state: {} is of a newer version of meridian ({version}, this one knows {VERSION})",
+            shown.display()
+        ),
+        _ => Ok(()),
     }
 }
 

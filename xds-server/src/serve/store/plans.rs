@@ -26,6 +26,8 @@ pub enum Why {
     Intent,
     /// Signals moved.
     Signals,
+    /// The planner went on from what it had: no signal, intent or edit tells.
+    Planner,
 }
 
 /// What a plan has moved, before it has a number.
@@ -89,15 +91,15 @@ impl PlanEntry {
 }
 
 impl Why {
-    /// Why a plan moved something, if nothing but that made it.
+    /// Why a plan moved something, by its causes.
     pub fn of(moves: &[Move]) -> Self {
         let mut causes = moves.iter().flat_map(|each| &each.causes);
         let is_intent =
             |cause: &Cause| matches!(cause, Cause::Intent { .. } | Cause::IntentEnded { .. });
-        if causes.any(is_intent) {
-            Self::Intent
-        } else {
-            Self::Signals
+        match causes.clone().next() {
+            None => Self::Planner,
+            Some(_) if causes.any(is_intent) => Self::Intent,
+            Some(_) => Self::Signals,
         }
     }
 }
