@@ -2,6 +2,7 @@
 
 mod beginning;
 mod changes;
+mod history;
 mod lease;
 mod replica;
 mod report;
@@ -19,7 +20,7 @@ use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use beginning::Beginning;
 use changes::{log, log_changes, logged_entry};
-use lease::{is_due, lease_after, new_lease};
+use lease::{is_due, is_running, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
@@ -138,10 +139,7 @@ impl Controller {
         let files = saved.iter().flat_map(|saved| &saved.files);
         let before: Vec<Edition> = files.filter_map(|text| Edition::parse(text).ok()).collect();
         let left = saved.as_ref().map(|saved| saved.plan.clone());
-        let saved = saved.filter(|saved| {
-            let given = Millis(saved.lease.given * 1000);
-            given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
-        });
+        let saved = saved.filter(|saved| is_running(saved.lease, now));
         let lease = lease_after(saved.as_ref(), &edition.fleet, now);
         let before_plan = saved.map(|saved| saved.plan).unwrap_or_default();
         let Beginning {
@@ -154,8 +152,9 @@ impl Controller {
             follows: false,
             own: edition.clone(),
             state: FleetState::default(),
+            // The run before has planned by them.
+            intents_before: intents.clone(),
             intents,
-            intents_before: Intents::default(),
             begun: PlanEntry::new(now, Why::Start, Vec::new()),
             plan,
             lease,

@@ -21,6 +21,22 @@ fn own(entry: &PlanEntry) -> Option<(u8, u8, Vec<Cause>)> {
     placements.next()
 }
 
+/// A drain of us-west-2 for a minute.
+fn drain(created: Millis) -> Intent {
+    Intent {
+        action: Action::Drain {
+            region: "us-west-2".parse().unwrap(),
+            model: None,
+            hard: false,
+        },
+        by: "ana".into(),
+        why: "racks".into(),
+        created,
+        expires: Millis(created.0 + 60_000),
+        forced: Vec::new(),
+    }
+}
+
 #[test]
 fn a_plan_that_moves_something_is_recorded_with_its_cause_and_a_renewal_is_not() {
     let mut stand = Stand::new();
@@ -52,18 +68,7 @@ fn a_plan_that_moves_something_is_recorded_with_its_cause_and_a_renewal_is_not()
 fn intents_are_told_and_so_is_their_end() {
     let mut stand = Stand::new();
     stand.second(0.3, 0.3);
-    let drain = Intent {
-        action: Action::Drain {
-            region: "us-west-2".parse().unwrap(),
-            model: None,
-            hard: false,
-        },
-        by: "ana".into(),
-        why: "racks".into(),
-        created: stand.now,
-        expires: Millis(stand.now.0 + 60_000),
-        forced: Vec::new(),
-    };
+    let drain = drain(stand.now);
     stand.controller.set_intents(Intents([(5, drain)].into()));
     let drained = stand.second(0.3, 0.3).record.unwrap();
     assert_eq!(drained.why, Why::Intent);
@@ -78,6 +83,29 @@ fn intents_are_told_and_so_is_their_end() {
     assert_eq!(ended.len(), 1, "{ended:?}");
     let (.., causes) = own(&ended[0]).unwrap();
     assert_eq!(causes.first(), Some(&Cause::IntentEnded { number: 5 }));
+}
+
+#[test]
+fn the_end_of_an_intent_is_told_after_a_restart_too() {
+    let mut stand = Stand::new();
+    stand.second(0.3, 0.3);
+    let drained = Intents([(5, drain(stand.now))].into());
+    stand.controller.set_intents(drained.clone());
+    stand.second(0.3, 0.3);
+    let now = Millis(stand.now.0 + 2000);
+    let file = "fleet.yaml".into();
+    let saved = Some(stand.saved.clone());
+    let started = Controller::start(edition(EXAMPLE), file, saved, drained, now);
+    stand.controller = started.unwrap().0;
+    stand.now = now;
+    stand.controller.set_intents(Intents::default());
+    let ended = stand.second(0.3, 0.3).record.unwrap();
+    assert_eq!(ended.why, Why::Intent);
+    let told = ended.moves.iter().flat_map(|each| &each.causes);
+    assert!(
+        told.into_iter()
+            .any(|cause| *cause == Cause::IntentEnded { number: 5 })
+    );
 }
 
 #[test]
