@@ -45,8 +45,11 @@ impl Controller {
         self.begun = PlanEntry::new(now, Why::Start, moves);
     }
 
-    /// Takes note of the intents by which a plan was made.
+    /// Takes note of the intents by which a plan was made. One that is carried over was made by those before.
     pub(super) fn note_intents(&mut self, now: Millis) {
+        if !self.all_sources_answered(now) {
+            return;
+        }
         let active = self.intents.active(now);
         let active = active.map(|(number, intent)| (number, intent.clone()));
         self.intents_before = Intents(active.collect());

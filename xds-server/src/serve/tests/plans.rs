@@ -99,6 +99,8 @@ fn the_end_of_an_intent_is_told_after_a_restart_too() {
     stand.controller = started.unwrap().0;
     stand.now = now;
     stand.controller.set_intents(Intents::default());
+    // Until every source was read no plan is made.
+    assert_eq!(stand.tick(1000).record, None);
     let ended = stand.second(0.3, 0.3).record.unwrap();
     assert_eq!(ended.why, Why::Intent);
     let told = ended.moves.iter().flat_map(|each| &each.causes);
